@@ -1,0 +1,219 @@
+"""Strict JSON in, canonical JSON (RFC 8785) out.
+
+Everything that is signed or hashed passes through here, so that equal values have equal bytes and
+whatever two programs could read differently is refused, each with its own name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias, cast
+
+import rfc8785
+
+from dragon import errors
+
+Json: TypeAlias = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+MAX_INTEGER: Final = 2**53 - 1
+MAX_DEPTH: Final = 16
+_ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
+_HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
+
+
+def canonical(value: Json) -> bytes:
+    """The one canonical encoding of `value` (RFC 8785)."""
+    return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]
+
+
+def parse(raw: bytes | str) -> Json:
+    """Read one JSON text, refusing whatever could be read in two ways.
+
+    Raises:
+        NotJson: no JSON text, not UTF-8, or deeper than 16 levels.
+        DuplicateMember, NotAnInteger, IntegerOutOfRange, LoneSurrogate: as named.
+    """
+    try:
+        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_float=_refuse_float,
+            parse_int=_integer,
+            parse_constant=_refuse_float,
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise errors.NotJson(f"this is not JSON: {error}") from None
+    except RecursionError:
+        raise errors.NotJson("the JSON is nested too deeply") from None
+    _check_texts(value, MAX_DEPTH)
+    return cast("Json", value)
+
+
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise errors.DuplicateMember("an object names a member twice", member=_shown(twice))
+    return members
+
+
+def _refuse_float(text: str) -> Json:
+    raise errors.NotAnInteger("numbers are integers here", value=text[:32])
+
+
+def _integer(text: str) -> int:
+    # The length first: turning a million digits into an integer takes minutes.
+    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+        raise errors.IntegerOutOfRange("an integer is beyond ±(2^53 − 1)", value=text[:32])
+    if text == "-0":
+        raise errors.NotAnInteger("there is no negative zero", value=text)
+    return int(text)
+
+
+def _check_texts(value: object, depth: int) -> None:
+    if depth < 0:
+        raise errors.NotJson(f"the JSON is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, str):
+        if not _is_unicode(value):
+            raise errors.LoneSurrogate("a text holds half a character", value=_shown(value))
+    elif isinstance(value, list):
+        for item in value:
+            _check_texts(item, depth - 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _check_texts(name, depth)
+            _check_texts(item, depth - 1)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    """Foreign text, cut short and in ASCII, so that an error message can carry it."""
+    return ascii(text[:64])[1:-1]
+
+
+def to_hex(raw: bytes) -> str:
+    return "0x" + raw.hex()
+
+
+def from_hex(text: Json, *, member: str, size: int | range) -> bytes:
+    """Bytes from `0x` and lower-case digits; `size` is their number or the range of it.
+
+    Raises:
+        WrongType: not a text.
+        InvalidHex: other characters, or another length.
+    """
+    if not isinstance(text, str):
+        raise errors.WrongType(f"{member} is a text of hexadecimal digits", member=member)
+    sizes = range(size, size + 1) if isinstance(size, int) else size
+    if len(text) > 2 + 2 * sizes[-1] or not _HEX.fullmatch(text):
+        raise errors.InvalidHex(f"{member} is not 0x and lower-case digits", member=member)
+    raw = bytes.fromhex(text[2:])
+    if len(raw) not in sizes:
+        message = f"{member} has {len(raw)} bytes"
+        raise errors.InvalidHex(message, member=member, bytes=len(raw))
+    return raw
+
+
+def check_id(text: Json, *, member: str) -> str:
+    """Raises WrongType or InvalidId: not an id as nodes and operators bear them."""
+    if not isinstance(text, str):
+        raise errors.WrongType(f"{member} is a text", member=member)
+    if not _ID.fullmatch(text):
+        message = f"{member} must match [a-z0-9_-]{{1,32}}"
+        raise errors.InvalidId(message, member=member, value=_shown(text))
+    return text
+
+
+class Members:
+    """The members of one JSON object, taken out one by one; `end` refuses what is left.
+
+    Every method raises the precise `InvalidEncoding`, naming the member.
+    """
+
+    def __init__(self, value: Json, what: str) -> None:
+        if not isinstance(value, dict):
+            raise errors.WrongType(f"{what} is a JSON object", member=what)
+        self._left = dict(value)
+        self._what = what
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._left
+
+    def take(self, name: str) -> Json:
+        if name not in self._left:
+            raise errors.MissingMember(f"{self._what} lacks {name}", member=name)
+        return self._left.pop(name)
+
+    def text(self, name: str, *, longest: int = 256) -> str:
+        value = self.take(name)
+        if not isinstance(value, str):
+            raise errors.WrongType(f"{name} is a text", member=name)
+        if not 0 < len(value) <= longest:
+            raise errors.UnknownValue(f"{name} has 1 to {longest} characters", member=name)
+        return value
+
+    def word(self, name: str, words: Iterable[str]) -> str:
+        """A text that is one of `words`."""
+        value, allowed = self.take(name), list(words)
+        if not isinstance(value, str):
+            raise errors.WrongType(f"{name} is a text", member=name)
+        if value not in allowed:
+            message = f"{name} is one of {', '.join(allowed)}"
+            raise errors.UnknownValue(message, member=name, value=_shown(value))
+        return value
+
+    def id(self, name: str) -> str:
+        return check_id(self.take(name), member=name)
+
+    def ids(self, name: str, *, most: int) -> tuple[str, ...]:
+        value = self.take(name)
+        if not isinstance(value, list):
+            raise errors.WrongType(f"{name} is a list of ids", member=name)
+        if len(value) > most:
+            raise errors.UnknownValue(f"{name} lists more than {most} ids", member=name)
+        return tuple(check_id(item, member=name) for item in value)
+
+    def integer(self, name: str, *, least: int = 0, most: int = MAX_INTEGER) -> int:
+        value = self.take(name)
+        if isinstance(value, bool) or isinstance(value, float):
+            raise errors.NotAnInteger(f"{name} is an integer", member=name)
+        if not isinstance(value, int):
+            raise errors.WrongType(f"{name} is an integer", member=name)
+        if not least <= value <= most:
+            raise errors.IntegerOutOfRange(
+                f"{name} lies between {least} and {most}", member=name, value=value
+            )
+        return value
+
+    def hex(self, name: str, *, size: int | range) -> bytes:
+        return from_hex(self.take(name), member=name, size=size)
+
+    def list(self, name: str, *, most: int) -> list[Json]:
+        value = self.take(name)
+        if not isinstance(value, list):
+            raise errors.WrongType(f"{name} is a list", member=name)
+        if len(value) > most:
+            raise errors.UnknownValue(f"{name} has more than {most} entries", member=name)
+        return value
+
+    def object(self, name: str) -> Mapping[str, Json]:
+        value = self.take(name)
+        if not isinstance(value, dict):
+            raise errors.WrongType(f"{name} is a JSON object", member=name)
+        return value
+
+    def end(self) -> None:
+        if self._left:
+            name = _shown(min(self._left))
+            raise errors.UnknownMember(f"{self._what} has no member {name}", member=name)

@@ -1,0 +1,314 @@
+"""What can go wrong, as a tree.
+
+DragonError
+├── InvalidEncoding         the bytes are not the form of anything we know
+│   ├── NotJson                 no JSON at all, or nested too deeply
+│   ├── DuplicateMember         an object names a member twice
+│   ├── NotAnInteger            a float or a boolean where an integer belongs
+│   ├── IntegerOutOfRange       beyond ±(2^53 − 1), or beyond the member's own bounds
+│   ├── LoneSurrogate           half a character
+│   ├── WrongType               another JSON type than the member has
+│   ├── UnknownMember           a member too many
+│   ├── MissingMember           a member too few
+│   ├── InvalidId               an id that does not match [a-z0-9_-]{1,32}
+│   ├── InvalidHex              bytes that do not match 0x[0-9a-f]*, or of the wrong length
+│   └── UnknownValue            none of the words that the member may hold
+├── InvalidPoint            a curve point off its curve, outside the subgroup or at infinity
+├── InvalidCommittee        the file names no committee that could be trusted
+│   ├── ListedTwice             an id or a key appears twice
+│   ├── InvalidKey              a public key that is no point of the subgroup
+│   ├── UnprovenKey             a proof of possession is missing or wrong (a rogue key)
+│   ├── TooFewOperators         fewer than three
+│   ├── UnreachableQuorum       the others than the subject can never reach it, or two could meet apart
+│   └── OversizedEvent          its largest event would not fit into a batch
+├── CertificateError        the certificate does not prove its claim
+│   ├── UnknownKind             no kind of claim that a certificate may carry
+│   ├── WrongCommittee          made for another committee
+│   ├── UnknownNode             about a node that the committee does not list
+│   ├── OffRound                its timestamp is not the start of a round
+│   ├── SubjectSigned           the subject is among the signers of its own `down`
+│   ├── UnknownSigner           somebody outside the committee is named in it
+│   ├── DuplicateSigner         a signer is listed twice
+│   ├── UnsortedSigners         the signers are not in ascending order
+│   ├── QuorumNotMet            too few signers
+│   ├── WrongAggregateKey       the stated key is not the sum of the signers' keys
+│   ├── InvalidSignature        the signature is no point of the subgroup
+│   └── BadSignature            the pairing check fails: these keys did not sign this claim
+├── NotApplicable           a genuine event that the log does not take now
+│   ├── AppliedAlready          it is in the log
+│   ├── Stale                   the ledger took it too long after its round
+│   ├── Early                   the ledger took it before its round
+│   ├── NotLater                the node's last event is as late or later
+│   └── NotAChange              the node has that status already
+├── InvalidProof            a Merkle path that does not lead to the root
+├── AttestationRefused      an operator does not sign, for a reason of the closed list
+├── LedgerError             about the sequencer's ledger
+│   ├── EventTooLarge           an event that fits into no batch
+│   ├── LedgerUnavailable       no gateway answers usefully now; worth trying again
+│   └── LedgerContradiction     the ledger has rewritten what was read from it before
+├── LogError                about an operator's own log
+│   ├── LogDamaged              the file contradicts itself
+│   └── LogStopped              an alarm stands, nothing is applied
+├── PeerError               another service gave no answer that could be used
+│   ├── Unreachable             no connection, or none in time
+│   └── BadAnswer               an answer that is not what was asked for
+├── KeystoreError           a key cannot be read
+├── SettingsError           a setting is missing or makes no sense
+├── NotFound                no such thing here
+├── Busy                    too much at once; try again
+└── StepFailed              a step of the demonstration went wrong
+
+Domain errors know nothing of HTTP; `dragon.web.problem` gives each its status.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+class DragonError(Exception):
+    """Base of every error we raise on purpose.
+
+    `facts` are the particulars a caller may be told: numbers and names, never secrets.
+    """
+
+    def __init__(self, message: str, **facts: object) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+    @property
+    def name(self) -> str:
+        """The refusal's name as users and tests see it, e.g. `quorum_not_met`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class InvalidEncoding(DragonError):
+    """The bytes are not the form of anything we know."""
+
+
+class NotJson(InvalidEncoding):
+    """No JSON at all, or nested too deeply."""
+
+
+class DuplicateMember(InvalidEncoding):
+    """An object names a member twice."""
+
+
+class NotAnInteger(InvalidEncoding):
+    """A float or a boolean where an integer belongs."""
+
+
+class IntegerOutOfRange(InvalidEncoding):
+    """Beyond ±(2^53 − 1), or beyond the member's own bounds."""
+
+
+class LoneSurrogate(InvalidEncoding):
+    """Half a character."""
+
+
+class WrongType(InvalidEncoding):
+    """Another JSON type than the member has."""
+
+
+class UnknownMember(InvalidEncoding):
+    """A member too many."""
+
+
+class MissingMember(InvalidEncoding):
+    """A member too few."""
+
+
+class InvalidId(InvalidEncoding):
+    """An id that does not match [a-z0-9_-]{1,32}."""
+
+
+class InvalidHex(InvalidEncoding):
+    """Bytes that do not match 0x[0-9a-f]*, or of the wrong length."""
+
+
+class UnknownValue(InvalidEncoding):
+    """None of the words that the member may hold."""
+
+
+class InvalidPoint(DragonError):
+    """A curve point off its curve, outside the subgroup or at infinity."""
+
+
+class InvalidCommittee(DragonError):
+    """The file names no committee that could be trusted."""
+
+
+class ListedTwice(InvalidCommittee):
+    """An id or a key appears twice."""
+
+
+class InvalidKey(InvalidCommittee):
+    """A public key that is no point of the subgroup."""
+
+
+class UnprovenKey(InvalidCommittee):
+    """A proof of possession is missing or wrong: the key may be a rogue key."""
+
+
+class TooFewOperators(InvalidCommittee):
+    """Fewer than three operators."""
+
+
+class UnreachableQuorum(InvalidCommittee):
+    """The others than the subject can never reach the quorum, or two quorums could be disjoint."""
+
+
+class OversizedEvent(InvalidCommittee):
+    """The largest event of this committee would not fit into a batch."""
+
+
+class CertificateError(DragonError):
+    """The certificate does not prove its claim."""
+
+
+class UnknownKind(CertificateError):
+    """No kind of claim that a certificate may carry."""
+
+
+class WrongCommittee(CertificateError):
+    """Made for another committee."""
+
+
+class UnknownNode(CertificateError):
+    """About a node that the committee does not list."""
+
+
+class OffRound(CertificateError):
+    """The timestamp is not the start of a round."""
+
+
+class SubjectSigned(CertificateError):
+    """The subject is among the signers of its own `down`."""
+
+
+class UnknownSigner(CertificateError):
+    """Somebody outside the committee is named in it."""
+
+
+class DuplicateSigner(CertificateError):
+    """A signer is listed twice."""
+
+
+class UnsortedSigners(CertificateError):
+    """The signers are not in ascending order."""
+
+
+class QuorumNotMet(CertificateError):
+    """Fewer signers than the quorum asks for."""
+
+    def __init__(self, *, signers: int, needed: int) -> None:
+        message = f"{signers} signed, the quorum needs {needed}"
+        super().__init__(message, signers=signers, needed=needed)
+
+
+class WrongAggregateKey(CertificateError):
+    """The stated aggregate key is not the sum of the signers' keys."""
+
+
+class InvalidSignature(CertificateError):
+    """The signature is no point of the subgroup."""
+
+
+class BadSignature(CertificateError):
+    """The pairing check fails: these keys did not sign this claim."""
+
+
+class NotApplicable(DragonError):
+    """A genuine event that the log does not take now."""
+
+
+class AppliedAlready(NotApplicable):
+    """It is in the log."""
+
+
+class Stale(NotApplicable):
+    """The ledger took it more than `max_age` after its round."""
+
+
+class Early(NotApplicable):
+    """The ledger took it too long before its round."""
+
+
+class NotLater(NotApplicable):
+    """The node's last event is as late or later."""
+
+
+class NotAChange(NotApplicable):
+    """The node has that status already."""
+
+
+class InvalidProof(DragonError):
+    """A Merkle path that does not lead to the root."""
+
+
+class AttestationRefused(DragonError):
+    """An operator does not sign. `reason` is one of `dragon.claim.RefusalReason`."""
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, reason=reason, **facts)
+        self.reason = reason
+
+
+class LedgerError(DragonError):
+    """About the sequencer's ledger."""
+
+
+class EventTooLarge(LedgerError):
+    """An event that fits into no batch. Nothing was sent."""
+
+
+class LedgerUnavailable(LedgerError):
+    """No gateway answers usefully now. Worth trying again."""
+
+
+class LedgerContradiction(LedgerError):
+    """The ledger has rewritten what was read from it before."""
+
+
+class LogError(DragonError):
+    """About an operator's own log."""
+
+
+class LogDamaged(LogError):
+    """The log file contradicts itself."""
+
+
+class LogStopped(LogError):
+    """An alarm stands; nothing is applied until it is dealt with."""
+
+
+class PeerError(DragonError):
+    """Another service gave no answer that could be used."""
+
+
+class Unreachable(PeerError):
+    """No connection, or none in time."""
+
+
+class BadAnswer(PeerError):
+    """An answer that is not what was asked for."""
+
+
+class KeystoreError(DragonError):
+    """A key cannot be read."""
+
+
+class SettingsError(DragonError):
+    """A setting is missing or makes no sense."""
+
+
+class NotFound(DragonError):
+    """No such thing here."""
+
+
+class Busy(DragonError):
+    """Too much at once; try again."""
+
+
+class StepFailed(DragonError):
+    """A step of the demonstration went wrong."""

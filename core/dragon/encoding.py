@@ -15,7 +15,7 @@ import rfc8785
 
 from dragon import errors
 
-Json: TypeAlias = None | bool | int | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
 
 MAX_INTEGER: Final = 2**53 - 1
 MAX_DEPTH: Final = 16
@@ -186,7 +186,7 @@ class Members:
 
     def integer(self, name: str, *, least: int = 0, most: int = MAX_INTEGER) -> int:
         value = self.take(name)
-        if isinstance(value, bool) or isinstance(value, float):
+        if isinstance(value, (bool, float)):
             raise errors.NotAnInteger(f"{name} is an integer", member=name)
         if not isinstance(value, int):
             raise errors.WrongType(f"{name} is an integer", member=name)

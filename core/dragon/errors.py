@@ -19,7 +19,7 @@ DragonError
 │   ├── InvalidKey              a public key that is no point of the subgroup
 │   ├── UnprovenKey             a proof of possession is missing or wrong (a rogue key)
 │   ├── TooFewOperators         fewer than three
-│   ├── UnreachableQuorum       the others than the subject can never reach it, or two could meet apart
+│   ├── UnreachableQuorum       out of reach without the subject, or two could be disjoint
 │   └── OversizedEvent          its largest event would not fit into a batch
 ├── CertificateError        the certificate does not prove its claim
 │   ├── UnknownKind             no kind of claim that a certificate may carry

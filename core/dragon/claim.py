@@ -1,0 +1,145 @@
+"""Claims: the statements that are signed, each with exactly one canonical encoding.
+
+What is signed is a claim's *root*: SHA-256 over a domain that names the kind, the committee's id
+and the claim's canonical JSON. A signature on one kind, or for one committee, never passes for
+another.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from dragon.encoding import Json, Members, canonical, to_hex
+
+NONCE_SIZES = range(16, 33)
+
+
+class Status(enum.StrEnum):
+    UP = "up"
+    DOWN = "down"
+
+
+class RefusalReason(enum.StrEnum):
+    """Why an operator does not sign. The list is closed."""
+
+    SEES_UP = "sees_up"
+    SEES_DOWN = "sees_down"
+    NO_CHANGE = "no_change"
+    BLIND = "blind"
+    CLOCK = "clock"
+    BEHIND = "behind"
+    OFF_ROUND = "off_round"
+    UNKNOWN_NODE = "unknown_node"
+    SUBJECT = "subject"
+    EQUIVOCATION = "equivocation"
+    BUSY = "busy"
+    MALFORMED = "malformed"
+
+
+def root(kind: str, committee_id: bytes, members: dict[str, Json]) -> bytes:
+    """The 32 bytes that are signed for a claim of `kind` with these members."""
+    domain = f"datadragon/{kind}/v1".encode() + b"\x00"
+    return hashlib.sha256(domain + committee_id + canonical(members)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusClaim:
+    """A node is up, or down, in the round that begins at `timestamp`."""
+
+    KIND: ClassVar[str] = "status"
+
+    node_id: str
+    status: Status
+    timestamp: int  # Unix seconds: the start of a round, so that everybody signs the same bytes
+
+    def members(self) -> dict[str, Json]:
+        return {
+            "node_id": self.node_id,
+            "status": str(self.status),
+            "timestamp": self.timestamp,
+        }
+
+    def root(self, committee_id: bytes) -> bytes:
+        return root(self.KIND, committee_id, self.members())
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        """Take this claim's members out of a larger object. Raises InvalidEncoding."""
+        node_id = members.id("node_id")
+        return cls(node_id, Status(members.word("status", Status)), members.integer("timestamp"))
+
+    def to_json(self) -> dict[str, Json]:
+        """As `POST /attestations` takes it: the members, and the kind beside them."""
+        return {"kind": self.KIND, **self.members()}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        members = Members(value, "the claim")
+        members.word("kind", [cls.KIND])
+        claim = cls.take(members)
+        members.end()
+        return claim
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer:
+    """An operator answers for itself. The nonce is the asker's: no old answer can be replayed."""
+
+    KIND: ClassVar[str] = "status-answer"
+
+    node_id: str
+    status: Status
+    time_ms: int  # Unix milliseconds by the answering operator's clock
+    nonce: bytes  # 16 to 32 bytes
+
+    def members(self) -> dict[str, Json]:
+        return {
+            "node_id": self.node_id,
+            "status": str(self.status),
+            "time_ms": self.time_ms,
+            "nonce": to_hex(self.nonce),
+        }
+
+    def root(self, committee_id: bytes) -> bytes:
+        return root(self.KIND, committee_id, self.members())
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        return cls(
+            members.id("node_id"),
+            Status(members.word("status", Status)),
+            members.integer("time_ms"),
+            members.hex("nonce", size=NONCE_SIZES),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """One operator's own probe says that a node changed. Starts a gathering, proves nothing."""
+
+    KIND: ClassVar[str] = "suspicion"
+
+    node_id: str
+    status: Status
+    timestamp: int  # Unix seconds, the start of a round
+    operator: str
+
+    def members(self) -> dict[str, Json]:
+        return {
+            "node_id": self.node_id,
+            "status": str(self.status),
+            "timestamp": self.timestamp,
+            "operator": self.operator,
+        }
+
+    def root(self, committee_id: bytes) -> bytes:
+        return root(self.KIND, committee_id, self.members())
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        node_id = members.id("node_id")
+        status = Status(members.word("status", Status))
+        return cls(node_id, status, members.integer("timestamp"), members.id("operator"))

@@ -1,0 +1,89 @@
+"""Committees and certificates of known keys, for every test that needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dragon import bls, certificate
+from dragon.certificate import Certificate
+from dragon.claim import Status, StatusClaim
+from dragon.committee import (
+    DEFAULT_QUORUMS,
+    Aggregator,
+    Committee,
+    Operator,
+    QuorumRule,
+    Rounds,
+    Sequencer,
+    Target,
+)
+
+GENESIS = 1_732_522_000
+
+
+@dataclass(frozen=True)
+class Members:
+    """A committee together with its secrets."""
+
+    committee: Committee
+    secrets: Mapping[str, bls.SecretKey]
+
+    def attest(self, claim: StatusClaim, signers: Iterable[str]) -> dict[str, bytes]:
+        root = claim.root(self.committee.id)
+        return {signer: self.secrets[signer].sign(root) for signer in signers}
+
+    def certify(self, claim: StatusClaim, signers: Iterable[str]) -> Certificate:
+        return certificate.assemble(claim, self.attest(claim, signers), self.committee)
+
+    def status(
+        self, node_id: str, status: Status, round_: int, signers: Iterable[str] | None = None
+    ) -> Certificate:
+        """A certificate for that round, by default from everybody who may sign it."""
+        claim = StatusClaim(node_id, status, self.committee.rounds.start(round_))
+        others = [name for name in self.secrets if name != node_id]
+        able = list(self.secrets) if status is Status.UP else others
+        return self.certify(claim, able if signers is None else signers)
+
+
+def secret(name: str) -> bls.SecretKey:
+    return bls.SecretKey.generate(name.encode().ljust(32, b"."))
+
+
+def make_members(
+    operators: int = 4,
+    *,
+    targets: int = 0,
+    name: str = "test",
+    genesis: int = GENESIS,
+    round_seconds: int = 5,
+    aggregators: int = 1,
+    rules: Mapping[str, QuorumRule] | None = None,
+    nodes_sha256: bytes = bytes(32),
+    app: str = "datadragon",
+) -> Members:
+    secrets = {f"operator_{i}": secret(f"operator_{i}") for i in range(1, operators + 1)}
+    committee = Committee(
+        name=name,
+        rounds=Rounds(genesis, round_seconds),
+        quorum_rules={**DEFAULT_QUORUMS, **(rules or {})},
+        operators=tuple(
+            Operator(
+                id=operator,
+                url=f"http://{operator.replace('_', '-')}:{5000 + number}",
+                public_key=key.public_key(),
+                proof_of_possession=key.prove_possession(),
+            )
+            for number, (operator, key) in enumerate(secrets.items(), start=1)
+        ),
+        experts=(),
+        targets=tuple(
+            Target(f"target_{i}", f"http://target-{i}:80") for i in range(1, targets + 1)
+        ),
+        aggregators=tuple(
+            Aggregator(f"http://aggregator-{rank}:{5100 + rank}", rank)
+            for rank in range(aggregators)
+        ),
+        sequencer=Sequencer(app, 67, nodes_sha256),
+    )
+    return Members(committee, secrets)

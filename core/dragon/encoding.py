@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
 import rfc8785
@@ -35,9 +36,38 @@ def parse(raw: bytes | str) -> Json:
         NotJson: no JSON text, not UTF-8, or deeper than 16 levels.
         DuplicateMember, NotAnInteger, IntegerOutOfRange, LoneSurrogate: as named.
     """
+    return _checked(_load(raw), MAX_DEPTH)
+
+
+def parse_items(raw: bytes | str, *, what: str) -> list[Json | errors.InvalidEncoding]:
+    """Read a JSON array whose items stand for themselves: a refusal takes only its own place.
+
+    Raises NotJson, WrongType: the text as a whole is no JSON array.
+    """
+    value = _load(raw)
+    if not isinstance(value, list):
+        raise errors.WrongType(f"{what} is a JSON array", member=what)
+    return [_item(item) for item in value]
+
+
+def _item(item: object) -> Json | errors.InvalidEncoding:
+    try:
+        return _checked(item, MAX_DEPTH - 1)
+    except errors.InvalidEncoding as refusal:
+        return refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Spoiled:
+    """Stands where a value was refused, until somebody looks at that place."""
+
+    refusal: errors.InvalidEncoding
+
+
+def _load(raw: bytes | str) -> object:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
-        value = json.loads(
+        return json.loads(
             text,
             object_pairs_hook=_object,
             parse_float=_refuse_float,
@@ -48,45 +78,49 @@ def parse(raw: bytes | str) -> Json:
         raise errors.NotJson(f"this is not JSON: {error}") from None
     except RecursionError:
         raise errors.NotJson("the JSON is nested too deeply") from None
-    _check_texts(value, MAX_DEPTH)
-    return cast("Json", value)
 
 
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _object(pairs: list[tuple[str, object]]) -> object:
     members = dict(pairs)
-    if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise errors.DuplicateMember("an object names a member twice", member=_shown(twice))
-    return members
+    if len(members) == len(pairs):
+        return members
+    names = [name for name, _ in pairs]
+    twice = next(name for name in names if names.count(name) > 1)
+    refusal = errors.DuplicateMember("an object names a member twice", member=_shown(twice))
+    return _Spoiled(refusal)
 
 
-def _refuse_float(text: str) -> Json:
-    raise errors.NotAnInteger("numbers are integers here", value=text[:32])
+def _refuse_float(text: str) -> object:
+    return _Spoiled(errors.NotAnInteger("numbers are integers here", value=text[:32]))
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> object:
     # The length first: turning a million digits into an integer takes minutes.
     if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
-        raise errors.IntegerOutOfRange("an integer is beyond ±(2^53 − 1)", value=text[:32])
+        message = "an integer is beyond ±(2^53 − 1)"
+        return _Spoiled(errors.IntegerOutOfRange(message, value=text[:32]))
     if text == "-0":
-        raise errors.NotAnInteger("there is no negative zero", value=text)
+        return _Spoiled(errors.NotAnInteger("there is no negative zero", value=text))
     return int(text)
 
 
-def _check_texts(value: object, depth: int) -> None:
+def _checked(value: object, depth: int) -> Json:
+    """`value` itself, once nothing in it is spoiled, too deep or half a character."""
     if depth < 0:
         raise errors.NotJson(f"the JSON is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, str):
-        if not _is_unicode(value):
+    match value:
+        case _Spoiled():
+            raise value.refusal
+        case str() if not _is_unicode(value):
             raise errors.LoneSurrogate("a text holds half a character", value=_shown(value))
-    elif isinstance(value, list):
-        for item in value:
-            _check_texts(item, depth - 1)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _check_texts(name, depth)
-            _check_texts(item, depth - 1)
+        case list():
+            for item in value:
+                _checked(item, depth - 1)
+        case dict():
+            for name, item in value.items():
+                _checked(name, depth)
+                _checked(item, depth - 1)
+    return cast("Json", value)
 
 
 def _is_unicode(text: str) -> bool:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from dragon.certificate import Certificate
-from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.errors import WrongType
+from dragon.encoding import Json, canonical, parse_items, to_hex
+from dragon.errors import InvalidEncoding
 
 Event: TypeAlias = Certificate
 
@@ -20,15 +20,26 @@ def decode(value: Json) -> Event:
     return Certificate.from_json(value)
 
 
-def decode_batch(body: str) -> list[Json]:
-    """The events of a batch, not yet decoded one by one: a bad one must not spoil its neighbours.
+def decode_batch(body: str) -> list[Json | InvalidEncoding]:
+    """The events of a batch, not yet decoded: a bad one must not spoil its neighbours.
 
-    Raises InvalidEncoding: the batch is not a JSON array in strict form.
+    Where an event is not even strict JSON, its place holds the refusal.
+
+    Raises InvalidEncoding: the batch as a whole is not a JSON array.
     """
-    value = parse(body)
-    if not isinstance(value, list):
-        raise WrongType("a batch is an array of events", member="batch")
-    return value
+    return parse_items(body, what="a batch")
+
+
+def decode_item(item: Json | InvalidEncoding) -> Event:
+    """An event from its place in a batch. Raises as `decode` does, or the refusal itself."""
+    if isinstance(item, InvalidEncoding):
+        raise item
+    return decode(item)
+
+
+def excerpt(item: Json | InvalidEncoding) -> str:
+    """For people who look at what was refused."""
+    return "" if isinstance(item, InvalidEncoding) else canonical(item).decode()
 
 
 def leaf(event: Event, ledger_index: int, ledger_time: int) -> bytes:

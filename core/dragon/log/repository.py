@@ -1,0 +1,334 @@
+"""One operator's log: the verified, applied record of the ledger, in SQLite.
+
+Owns the tables of `migrations/`. State and tree are kept in memory too and change only after the
+transaction that they describe has committed: a crash at any line leaves the file, and what is read
+from it at the next start, at the end of some batch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Row, text
+
+from dragon import errors, event, merkle
+from dragon.committee import Committee
+from dragon.encoding import canonical, parse, to_hex
+from dragon.event import Event
+from dragon.log import apply
+from dragon.log.apply import State
+from dragon.log.database import Database
+from dragon.log.ledger import Position, ProvenBatch
+
+REFUSED_KEPT: Final = 10_000
+EXCERPT: Final = 200  # characters of a refused event that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One applied event at its place in the log."""
+
+    position: int  # from 0: the leaf's index
+    event: Event
+    leaf_hash: bytes
+    ledger_index: int
+    ledger_time: int  # Unix seconds, proven
+    chaining_hash: str  # Zellular's, at that batch; tells where a rewritten ledger departs
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """The ancestors' columns."""
+
+    id: int
+    node_id: str
+    status: str
+    timestamp: int
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    ledger_index: int
+    place: int  # within its batch, from 0
+    reason: str
+    detail: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    size: int
+    root: bytes
+
+
+class Log:
+    """Batches in, entries out. One object a file; any thread may ask, one at a time takes."""
+
+    def __init__(self, database: Database, committee: Committee) -> None:
+        """Raises LogDamaged: the file is another committee's, or contradicts itself."""
+        self._database = database
+        self._committee = committee
+        self._lock = threading.Lock()
+        self._state = State()
+        self._tree = merkle.Tree()
+        with database.write() as connection:
+            self._position = _standing(connection, committee)
+        self._remember()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def position(self) -> Position:
+        return self._position
+
+    def checkpoint(self, size: int | None = None) -> Checkpoint:
+        """Size and root now, or at a former size. Raises NotFound: never that large."""
+        with self._lock:
+            size = len(self._tree) if size is None else size
+            return Checkpoint(size, self._tree.root(size))
+
+    def inclusion(self, position: int, size: int) -> list[bytes]:
+        with self._lock:
+            return self._tree.inclusion(position, size)
+
+    def take(self, batch: ProvenBatch) -> list[Entry]:
+        """Apply one batch and advance past it, in one transaction.
+
+        Taking a batch again is no error and changes nothing. If we crash before the commit, the
+        batch comes again; after it, it is skipped.
+
+        Returns the entries that it added.
+
+        Raises:
+            LogStopped: an alarm stands.
+            LedgerContradiction: not the batch that follows.
+        """
+        if alarm := self.alarm():
+            raise errors.LogStopped(alarm.detail, reason=alarm.reason)
+        if batch.index <= self._position.index:
+            return []
+        if batch.index != self._position.index + 1:
+            raise errors.LedgerContradiction(
+                "a batch is missing", expected=self._position.index + 1, index=batch.index
+            )
+        outcome = _Outcome(self._state, len(self._tree))
+        with self._database.write() as connection:
+            self._apply_batch(connection, batch, outcome)
+            _advance(connection, batch.position)
+        with self._lock:
+            for entry in outcome.entries:
+                self._tree.append(entry.leaf_hash)
+            self._state = outcome.state
+            self._position = batch.position
+        return outcome.entries
+
+    def _apply_batch(self, connection: Connection, batch: ProvenBatch, outcome: _Outcome) -> None:
+        try:
+            values = event.decode_batch(batch.body)
+        except errors.InvalidEncoding as refusal:
+            _refuse(connection, batch.index, 0, refusal, batch.body)
+            return
+        for place, value in enumerate(values):
+            try:
+                decoded = event.decode_item(value)
+                state = apply.apply(outcome.state, decoded, batch.time, self._committee)
+            except errors.DragonError as refusal:
+                _refuse(connection, batch.index, place, refusal, event.excerpt(value))
+                continue
+            outcome.state = state
+            outcome.entries.append(_append(connection, outcome.next_position, decoded, batch))
+
+    def _remember(self) -> None:
+        """Read state and tree back from the file."""
+        with self._database.read() as connection:
+            rows = connection.execute(text("SELECT * FROM entries ORDER BY position"))
+            for expected, row in enumerate(rows):
+                if row.position != expected:
+                    raise errors.LogDamaged(f"entry {expected} is missing", position=expected)
+                entry = _entry(row)
+                self._state = apply.advance(self._state, entry.event)
+                self._tree.append(entry.leaf_hash)
+
+    def entry(self, position: int) -> Entry:
+        """Raises NotFound: the log is not that long."""
+        query = text("SELECT * FROM entries WHERE position = :position")
+        with self._database.read() as connection:
+            row = connection.execute(query, {"position": position}).first()
+        if row is None:
+            raise errors.NotFound(f"the log has no entry {position}", position=position)
+        return _entry(row)
+
+    def entries(self, after: int = -1, limit: int = 1000) -> list[Entry]:
+        """Entries behind position `after`, oldest first."""
+        query = text("SELECT * FROM entries WHERE position > :after ORDER BY position LIMIT :limit")
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"after": after, "limit": limit}).all()
+        return [_entry(row) for row in rows]
+
+    def find(self, event_: Event) -> int | None:
+        """The position of the applied event with that claim, if there is one."""
+        query = text("SELECT position FROM entries WHERE root = :root")
+        with self._database.read() as connection:
+            row = connection.execute(query, {"root": event.root(event_)}).first()
+        return row.position if row else None
+
+    def rows(self, node_id: str | None, after: int, limit: int) -> list[LogRow]:
+        """The `logs` table behind row id `after`, oldest first."""
+        query = text(
+            "SELECT id, node_id, status, timestamp, signature FROM logs WHERE id > :after "
+            "AND (:node_id IS NULL OR node_id = :node_id) ORDER BY id LIMIT :limit"
+        )
+        values = {"node_id": node_id, "after": after, "limit": limit}
+        with self._database.read() as connection:
+            return [LogRow(*row) for row in connection.execute(query, values)]
+
+    def refusals(self) -> dict[str, int]:
+        """How many events were refused, by reason."""
+        query = text("SELECT reason, count FROM refusals ORDER BY reason")
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def refused(self, limit: int = 100) -> Sequence[Refusal]:
+        """The newest refused events, newest first."""
+        query = text(
+            "SELECT ledger_index, place, reason, detail, excerpt FROM refused "
+            "ORDER BY id DESC LIMIT :limit"
+        )
+        with self._database.read() as connection:
+            return [Refusal(*row) for row in connection.execute(query, {"limit": limit})]
+
+    def alarm(self) -> Alarm | None:
+        with self._database.read() as connection:
+            row = connection.execute(text("SELECT reason, detail FROM alarm")).first()
+        return Alarm(row.reason, row.detail) if row else None
+
+    def raise_alarm(self, reason: str, detail: str) -> None:
+        """Stop applying, durably. The first alarm stands; a later one adds nothing."""
+        query = text("INSERT OR IGNORE INTO alarm VALUES (1, :reason, :detail)")
+        with self._database.write() as connection:
+            connection.execute(query, {"reason": reason, "detail": detail})
+
+
+class _Outcome:
+    """What a batch does to the log, until its transaction has committed."""
+
+    def __init__(self, state: State, size: int) -> None:
+        self.state = state
+        self.entries: list[Entry] = []
+        self._size = size
+
+    @property
+    def next_position(self) -> int:
+        return self._size + len(self.entries)
+
+
+def _standing(connection: Connection, committee: Committee) -> Position:
+    """Where the file stands; a new file begins at genesis and belongs to this committee."""
+    row = connection.execute(text("SELECT * FROM standing")).first()
+    owner = to_hex(committee.id)
+    if row is None:
+        query = text("INSERT INTO standing VALUES (1, :owner, 0, '', 0, 0)")
+        connection.execute(query, {"owner": owner})
+        return Position()
+    if row.committee != owner:
+        raise errors.LogDamaged("the log belongs to another committee", committee=row.committee)
+    return Position(row.last_index, row.chaining_hash, row.proof_index, row.proof_time)
+
+
+def _advance(connection: Connection, position: Position) -> None:
+    query = text(
+        "UPDATE standing SET last_index = :index, chaining_hash = :chaining_hash, "
+        "proof_index = :proof_index, proof_time = :proof_time"
+    )
+    values = {
+        "index": position.index,
+        "chaining_hash": position.chaining_hash,
+        "proof_index": position.proof_index,
+        "proof_time": position.proof_time,
+    }
+    connection.execute(query, values)
+
+
+def _append(connection: Connection, position: int, decoded: Event, batch: ProvenBatch) -> Entry:
+    hashed = merkle.leaf_hash(event.leaf(decoded, batch.index, batch.time))
+    entry = Entry(position, decoded, hashed, batch.index, batch.time, batch.position.chaining_hash)
+    connection.execute(
+        text(
+            "INSERT INTO entries VALUES (:position, :kind, :root, :event, :leaf_hash, "
+            ":ledger_index, :ledger_time, :chaining_hash)"
+        ),
+        {
+            "position": position,
+            "kind": decoded.claim.KIND,
+            "root": event.root(decoded),
+            "event": canonical(decoded.to_json()).decode(),
+            "leaf_hash": hashed,
+            "ledger_index": batch.index,
+            "ledger_time": batch.time,
+            "chaining_hash": batch.position.chaining_hash,
+        },
+    )
+    connection.execute(
+        text(
+            "INSERT INTO logs (node_id, status, timestamp, signature) "
+            "VALUES (:node_id, :status, :timestamp, :signature)"
+        ),
+        {**decoded.claim.members(), "signature": to_hex(decoded.signature)},
+    )
+    return entry
+
+
+def _refuse(
+    connection: Connection, index: int, place: int, refusal: errors.DragonError, shown: str
+) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
+            "VALUES (:index, :place, :reason, :detail, :excerpt)"
+        ),
+        {
+            "index": index,
+            "place": place,
+            "reason": refusal.name,
+            "detail": str(refusal),
+            "excerpt": shown[:EXCERPT],
+        },
+    )
+    connection.execute(
+        text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),
+        {"kept": REFUSED_KEPT},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO refusals VALUES (:reason, 1) "
+            "ON CONFLICT (reason) DO UPDATE SET count = count + 1"
+        ),
+        {"reason": refusal.name},
+    )
+
+
+def _entry(row: Row[tuple[object, ...]]) -> Entry:
+    try:
+        decoded = event.decode(parse(row.event))
+    except errors.DragonError as error:
+        raise errors.LogDamaged(f"entry {row.position}: {error}", position=row.position) from None
+    return Entry(
+        row.position,
+        decoded,
+        bytes(row.leaf_hash),
+        row.ledger_index,
+        row.ledger_time,
+        row.chaining_hash,
+    )

@@ -6,10 +6,13 @@ travel between services (`status-answer`, `suspicion`) are signed too, but are n
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Self, TypeAlias
 
+from dragon import merkle
 from dragon.certificate import Certificate
-from dragon.encoding import Json, canonical, parse_items, to_hex
+from dragon.committee import Committee
+from dragon.encoding import Json, Members, canonical, from_hex, parse_items, to_hex
 from dragon.errors import InvalidEncoding
 
 Event: TypeAlias = Certificate
@@ -47,6 +50,58 @@ def leaf(event: Event, ledger_index: int, ledger_time: int) -> bytes:
     return canonical(
         {"event": event.to_json(), "ledger_index": ledger_index, "ledger_time": ledger_time}
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event with its place in a log and the path to that log's root: `GET /events/<n>`."""
+
+    position: int
+    event: Event
+    ledger_index: int
+    ledger_time: int
+    size: int
+    root: bytes
+    inclusion: tuple[bytes, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "position": self.position,
+            "event": self.event.to_json(),
+            "ledger_index": self.ledger_index,
+            "ledger_time": self.ledger_time,
+            "size": self.size,
+            "root": to_hex(self.root),
+            "inclusion": [to_hex(sibling) for sibling in self.inclusion],
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Strict decoding. Raises InvalidEncoding, UnknownKind."""
+        members = Members(value, "the logged event")
+        path = members.list("inclusion", most=merkle.MAX_PATH)
+        logged = cls(
+            members.integer("position"),
+            decode(members.take("event")),
+            members.integer("ledger_index"),
+            members.integer("ledger_time"),
+            members.integer("size"),
+            members.hex("root", size=merkle.HASH_BYTES),
+            tuple(from_hex(item, member="inclusion", size=merkle.HASH_BYTES) for item in path),
+        )
+        members.end()
+        return logged
+
+    def verify(self, committee: Committee) -> None:
+        """Return quietly if a quorum certified the event and it stands in the log of that root.
+
+        The root itself is this document's word: hold it against one that is known otherwise.
+
+        Raises CertificateError, InvalidProof.
+        """
+        self.event.verify(committee)
+        hashed = merkle.leaf_hash(leaf(self.event, self.ledger_index, self.ledger_time))
+        merkle.verify_inclusion(hashed, self.position, self.size, self.inclusion, self.root)
 
 
 def describe(event: Event) -> str:

@@ -30,6 +30,12 @@ class Follower:
         self._monotonic = monotonic
         self._answered_at: float | None = None
         self._caught_up = False
+        self._has_read_all = False
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether the ledger was read to its end once since the start."""
+        return self._has_read_all
 
     @property
     def caught_up(self) -> bool:
@@ -60,6 +66,7 @@ class Follower:
             raise
         self._answered_at = self._monotonic()
         self._caught_up = not batches
+        self._has_read_all |= self._caught_up
         return [entry for batch in batches for entry in self._log.take(batch)]
 
     def catch_up(self) -> None:

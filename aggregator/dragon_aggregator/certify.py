@@ -1,0 +1,161 @@
+"""Certifying: ask the operators at once, check every answer on arrival, stop at the quorum.
+
+Nothing here is trusted by anybody: what comes out is a certificate that anyone can verify, or none.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+from dragon import certificate
+from dragon.certificate import Certificate
+from dragon.claim import Status, StatusClaim
+from dragon.clients.edges import Edges
+from dragon.clients.operator_client import OperatorClient
+from dragon.committee import Committee
+from dragon.errors import AttestationRefused, PeerError
+
+AT_ONCE = (
+    4  # requests under way to one operator: a silent one holds up nobody's answers but its own
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """One operator's answer."""
+
+    operator: str
+    outcome: str  # "signed", a refusal's reason, or why there was no usable answer
+    latency_ms: int
+    signature: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One claim and what the operators said to it. Late answers are still noted down."""
+
+    claim: StatusClaim
+    asked: tuple[str, ...]
+    needed: int
+    certificate: Certificate | None = None
+    answers: dict[str, Attestation] = field(default_factory=dict)
+
+    def outcome_of(self, operator: str) -> str:
+        answer = self.answers.get(operator)
+        return answer.outcome if answer else "no answer yet"
+
+
+class Certifier:
+    """Gathers attestations. Owns one small executor for each operator."""
+
+    def __init__(self, committee: Committee, edges: Edges) -> None:
+        self._committee = committee
+        self._http = edges.http
+        self._monotonic = edges.monotonic
+        self._pools: dict[str, Executor] = {
+            operator: edges.workers(AT_ONCE) for operator in committee.keys
+        }
+
+    def gather(
+        self,
+        claim: StatusClaim,
+        ends: float,
+        note: Callable[[Gathering], None] = lambda _: None,
+    ) -> Gathering:
+        """Ask everybody who may sign `claim`; return at the quorum, or at `ends` (monotonic).
+
+        `note` gets the gathering as soon as it begins, so that it can be watched.
+        """
+        asked = self._who_may_sign(claim)
+        gathering = Gathering(claim, asked, self._committee.quorum(claim.KIND))
+        note(gathering)
+        arrived: queue.SimpleQueue[Attestation] = queue.SimpleQueue()
+        asking = [self._ask(operator, claim, ends, gathering, arrived) for operator in asked]
+        signatures = self._collect(gathering, arrived, ends)
+        for future in asking:
+            future.cancel()  # those that never began; the others end by their own deadline
+        if len(signatures) >= gathering.needed:
+            certified = certificate.assemble(claim, signatures, self._committee)
+            certified.verify(self._committee)
+            gathering.certificate = certified
+        return gathering
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _who_may_sign(self, claim: StatusClaim) -> tuple[str, ...]:
+        """Everybody; of a `down`, everybody but the subject."""
+        everybody = self._committee.keys
+        if claim.status is Status.UP:
+            return tuple(everybody)
+        return tuple(operator for operator in everybody if operator != claim.node_id)
+
+    def _ask(
+        self,
+        operator: str,
+        claim: StatusClaim,
+        ends: float,
+        gathering: Gathering,
+        arrived: queue.SimpleQueue[Attestation],
+    ) -> Future[None]:
+        client = OperatorClient(self._committee, operator, self._http)
+
+        def ask() -> None:
+            answer = self._attestation(client, claim, ends)
+            gathering.answers[operator] = answer
+            arrived.put(answer)
+
+        return self._pools[operator].submit(ask)
+
+    def _attestation(self, client: OperatorClient, claim: StatusClaim, ends: float) -> Attestation:
+        """Runs on a thread of the operator's pool. Never raises."""
+        begun = self._monotonic()
+        signature: bytes | None = None
+        try:
+            signature = client.attest(claim, deadline=max(0.05, ends - begun))
+            outcome = "signed"
+        except AttestationRefused as error:
+            outcome = error.reason
+        except PeerError as error:
+            outcome = str(error.facts.get("reason", error.name))
+        latency = round(1000 * (self._monotonic() - begun))
+        return Attestation(client.operator, outcome, latency, signature)
+
+    def _collect(
+        self, gathering: Gathering, arrived: queue.SimpleQueue[Attestation], ends: float
+    ) -> dict[str, bytes]:
+        signatures: dict[str, bytes] = {}
+        for _ in gathering.asked:
+            try:
+                answer = arrived.get(timeout=max(0.0, ends - self._monotonic()))
+            except queue.Empty:
+                break
+            if answer.signature is not None:
+                signatures[answer.operator] = answer.signature
+            if len(signatures) >= gathering.needed:
+                break
+        return signatures
+
+
+class InProgress:
+    """Which nodes are being gathered for, so that no node is gathered for twice at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._nodes: set[str] = set()
+
+    def take(self, node_id: str) -> bool:
+        with self._lock:
+            if node_id in self._nodes:
+                return False
+            self._nodes.add(node_id)
+            return True
+
+    def release(self, node_id: str) -> None:
+        with self._lock:
+            self._nodes.discard(node_id)

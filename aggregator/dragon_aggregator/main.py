@@ -1,0 +1,79 @@
+"""Where an aggregator is put together: clock, randomness, network and files come in here only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from dragon.clients.edges import Edges
+from dragon.clients.probe import Prober
+from dragon.log.database import LOG_SCHEMA, Database
+from dragon.log.follow import Follower
+from dragon.log.ledger import Ledger
+from dragon.log.repository import Log
+from dragon.web.serve import Service
+from dragon.web.serve import serve as serve_with_gunicorn
+from dragon_aggregator import outbox
+from dragon_aggregator.app import Collaborators, create_app
+from dragon_aggregator.certify import Certifier
+from dragon_aggregator.outbox import Outbox, Sender, Submitter
+from dragon_aggregator.settings import Settings
+from dragon_aggregator.watch import Watch
+from dragon_sequencer.wiring import connect, load_nodes
+
+logger = logging.getLogger(__name__)
+
+
+def build(settings: Settings) -> Service:
+    """Put an aggregator together on the real world. Raises DragonError: a file cannot be used."""
+    nodes = load_nodes(settings.nodes_file, settings.committee)
+    database = open_database(settings)
+    reading, writing = (connect(settings.committee, nodes) for _ in range(2))
+    own = assemble(settings, database, reading, writing, Edges.real())
+
+    def close() -> None:
+        reading.close()
+        writing.close()
+        database.close()
+
+    logger.info("aggregator_started port=%d rank=%d", settings.port, settings.rank)
+    return Service(create_app(own), [own.follower.run, own.submitter.run, own.watch.run], close)
+
+
+def open_database(settings: Settings) -> Database:
+    """`aggregator.db`: the log and the outbox."""
+    return Database(settings.database, LOG_SCHEMA, outbox.SCHEMA)
+
+
+def assemble(
+    settings: Settings, database: Database, ledger: Ledger, sender: Sender, edges: Edges
+) -> Collaborators:
+    """The aggregator's parts around one database, one ledger and one set of edges."""
+    committee = settings.committee
+    log = Log(database, committee)
+    follower = Follower(log, ledger, edges.monotonic)
+    entries = Outbox(database)
+    watch = Watch(
+        committee,
+        settings.rank,
+        prober=Prober(committee, edges),
+        certifier=Certifier(committee, edges),
+        outbox=entries,
+        log=log,
+        follower=follower,
+        edges=edges,
+    )
+    submitter = Submitter(committee, entries, log, sender, edges.wall)
+    return Collaborators(committee, watch, entries, submitter, log, follower)
+
+
+def serve(environ: Mapping[str, str]) -> None:
+    """The entry point behind `dragon serve aggregator`. Raises SettingsError."""
+    settings = Settings.from_environ(environ)
+    serve_with_gunicorn(
+        lambda: build(settings),
+        name="aggregator",
+        host=settings.host,
+        port=settings.port,
+        threads=settings.threads,
+    )

@@ -1,0 +1,21 @@
+"""The outbox's first schema."""
+
+from alembic import op
+
+revision = "outbox_0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    # Certificates on their way to the ledger, oldest first. A row stays until the log shows it,
+    # something later has overtaken it, or it is too old to be applied.
+    op.execute(
+        """CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            node_id TEXT NOT NULL,
+            event TEXT NOT NULL,
+            not_before REAL NOT NULL,
+            sent_at REAL,
+            sends INTEGER NOT NULL DEFAULT 0
+        )"""
+    )

@@ -1,0 +1,38 @@
+"""An aggregator's settings, read once from the environment. It has no key: it cannot sign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from dragon.committee import Committee
+from dragon.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of an aggregator; `README.md` beside this package has the table."""
+
+    committee: Committee
+    rank: int
+    database: Path
+    nodes_file: Path
+    host: str
+    port: int
+    threads: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises SettingsError, naming the setting."""
+        values = Environment(environ)
+        return cls(
+            committee=values.committee(),
+            rank=values.integer("AGGREGATOR_RANK", 0, least=0, most=63),
+            database=values.path("AGGREGATOR_DATABASE"),
+            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            host=values.text("HOST", "127.0.0.1"),
+            port=values.integer("PORT", 5100, least=1, most=65535),
+            threads=values.integer("THREADS", 8, least=2, most=256),
+        )

@@ -1,0 +1,241 @@
+"""Watching: probe every node each round, and have a change certified that was seen twice.
+
+The aggregator decides nothing. What it takes for a change is a question to the operators; they look
+for themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from dragon import bls
+from dragon.claim import Status, StatusClaim, Suspicion
+from dragon.clients import clock
+from dragon.clients.edges import Edges
+from dragon.clients.probe import Prober, Sight
+from dragon.committee import Committee, byzantine_faults, check_node_id
+from dragon.errors import BadSignature, Busy, InvalidPoint, OffRound, UnknownSigner
+from dragon.log.follow import Follower
+from dragon.log.repository import Log
+from dragon_aggregator.certify import Certifier, Gathering, InProgress
+from dragon_aggregator.outbox import Outbox, known_status
+
+UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
+KEPT_ROUNDS: Final = 120
+GATHERINGS_AT_ONCE: Final = 32
+SUSPICIONS_AT_ONCE: Final = 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Round:
+    """What happened in one round, for people: `GET /rounds`."""
+
+    number: int
+    start: int  # Unix seconds
+    begun_at: float
+    took: float | None = None  # seconds; None while it runs
+    overran: bool = False
+    skipped: int = 0  # rounds that passed before this one, because an earlier one overran
+    note: str = ""
+    sights: list[Sight] = field(default_factory=list)
+    gatherings: list[Gathering] = field(default_factory=list)
+
+
+class Watch:
+    """The rounds of one aggregator. Owns the record of the recent ones."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        rank: int,
+        *,
+        prober: Prober,
+        certifier: Certifier,
+        outbox: Outbox,
+        log: Log,
+        follower: Follower,
+        edges: Edges,
+    ) -> None:
+        self._committee = committee
+        self._rank = rank
+        self._prober = prober
+        self._certifier = certifier
+        self._outbox = outbox
+        self._log = log
+        self._follower = follower
+        self._edges = edges
+        self._started = edges.monotonic()
+        self._gatherers = edges.workers(GATHERINGS_AT_ONCE)
+        self._in_progress = InProgress()
+        self._suspected: dict[tuple[str, str, int], None] = {}
+        self._suspecting = threading.BoundedSemaphore(SUSPICIONS_AT_ONCE)
+        self._sights: Mapping[str, Sight] = {}
+        self.recent: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+
+    # Rounds
+
+    def run(self, stop: threading.Event) -> None:
+        """One round after the other, each at its own beginning by the clock on the wall."""
+        rounds = self._committee.rounds
+        last = rounds.number(self._edges.wall())
+        while not stop.wait(max(0.0, rounds.start(last + 1) - self._edges.wall())):
+            number = max(last + 1, rounds.number(self._edges.wall()))
+            self.run_round(number, skipped=number - last - 1)
+            last = number
+
+    def run_round(self, number: int, *, skipped: int = 0) -> Round:
+        """Probe, probe again what has changed, gather for what changed twice."""
+        rounds, begun = self._committee.rounds, self._edges.monotonic()
+        record = Round(number, rounds.start(number), self._edges.wall(), skipped=skipped)
+        self.recent.append(record)
+        changes = self._changes(record)
+        ends = self._gather_ends()
+        jobs = [
+            self._gatherers.submit(self._certify, node_id, status, ends, record)
+            for node_id, status in changes.items()
+        ]
+        for job in jobs:
+            job.result()
+        record.took = self._edges.monotonic() - begun
+        record.overran = record.took > rounds.seconds
+        if record.overran:
+            logger.warning("round_overran number=%d took=%.1f", number, record.took)
+        return record
+
+    def _changes(self, record: Round) -> dict[str, Status]:
+        """The nodes that two probes of this round show otherwise than they are known."""
+        sights = self._prober.look(self._committee.urls, max_age=0)
+        self._sights = sights
+        record.sights = list(sights.values())
+        if why := self._why_abstain():
+            record.note = why
+            return {}
+        once = self._differing(sights, self._committee.urls)
+        if not once:
+            return {}
+        self._edges.sleep(self._committee.rounds.reprobe_pause)
+        # The other operators too: a failure counts only beside somebody's success.
+        again = self._prober.look([*once, *self._committee.keys], max_age=0)
+        record.sights += [again[node_id] for node_id in once]
+        twice = self._differing(again, once)
+        return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
+
+    def _why_abstain(self) -> str:
+        if not self._follower.has_read_all and not self._log.alarm():
+            return "abstains: the ledger has not been read to its end"
+        if self.clock_is_wrong():
+            return "abstains: the operators' clocks put ours more than 2 s off"
+        return ""
+
+    def _differing(self, sights: Mapping[str, Sight], node_ids: Iterable[str]) -> dict[str, Status]:
+        differing: dict[str, Status] = {}
+        for node_id in node_ids:
+            status, known = sights[node_id].status, self._known(node_id)
+            if status is known or (status is Status.DOWN and not self._counts(node_id, sights)):
+                continue
+            if known is None and status is Status.DOWN and not self._settled:
+                continue
+            differing[node_id] = status
+        return differing
+
+    def _counts(self, node_id: str, sights: Mapping[str, Sight]) -> bool:
+        """A failure is the node's own only if another operator answered at the same time; what
+        hits everybody is ours."""
+        others = (sights[key] for key in self._committee.keys if key in sights and key != node_id)
+        return any(sight.answered for sight in others)
+
+    @property
+    def _settled(self) -> bool:
+        uptime = self._edges.monotonic() - self._started
+        return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
+
+    def _known(self, node_id: str) -> Status | None:
+        return known_status(self._outbox, self._log, node_id)
+
+    def clock_is_wrong(self) -> bool:
+        sights = self._sights.values()
+        offsets = [sight.offset_ms for sight in sights if sight.offset_ms is not None]
+        return clock.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
+
+    # Gathering
+
+    def _gather_ends(self) -> float:
+        """One deadline for all gatherings of a round, however many wait for a thread."""
+        return self._edges.monotonic() + self._committee.rounds.gather_deadline
+
+    def _certify(self, node_id: str, status: Status, ends: float, record: Round) -> None:
+        """Gather for one change and put the certificate into the outbox."""
+        if not self._in_progress.take(node_id):
+            return
+        try:
+            if self._known(node_id) is status:
+                return
+            claim = StatusClaim(node_id, status, record.start)
+            gathering = self._certifier.gather(claim, ends, record.gatherings.append)
+            if gathering.certificate is not None:
+                wait = self._rank * self._committee.rounds.seconds
+                self._outbox.add(gathering.certificate, not_before=self._edges.wall() + wait)
+                logger.info("certificate_assembled claim=%s", claim.members())
+        finally:
+            self._in_progress.release(node_id)
+
+    # Suspicions
+
+    def suspect(self, suspicion: Suspicion, signature: bytes) -> bool:
+        """Take an operator's suspicion; whether it starts a gathering (else it is no news).
+
+        Raises:
+            UnknownSigner, UnknownNode, OffRound, BadSignature: it is not to be believed.
+            Busy: too many at once.
+        """
+        self._check(suspicion, signature)
+        rounds = self._committee.rounds
+        number = rounds.number(self._edges.wall())
+        key = (suspicion.operator, suspicion.node_id, number)
+        if key in self._suspected or self._known(suspicion.node_id) is suspicion.status:
+            return False
+        if not self._suspecting.acquire(blocking=False):
+            raise Busy("too many suspicions are being looked into")
+        self._remember(key)
+        node_id, status, ends = suspicion.node_id, suspicion.status, self._gather_ends()
+        job = self._gatherers.submit(self._certify, node_id, status, ends, self._record(number))
+        job.add_done_callback(lambda _: self._suspecting.release())
+        return True
+
+    def _record(self, number: int) -> Round:
+        """The record of that round; one of its own if the round has not begun here."""
+        if self.recent and self.recent[-1].number == number:
+            return self.recent[-1]
+        return Round(number, self._committee.rounds.start(number), self._edges.wall())
+
+    def _check(self, suspicion: Suspicion, signature: bytes) -> None:
+        if suspicion.operator not in self._committee.keys:
+            raise UnknownSigner(f"{suspicion.operator} is not in the committee")
+        check_node_id(self._committee, suspicion.node_id)
+        rounds = self._committee.rounds
+        age = rounds.number(self._edges.wall()) - rounds.number(suspicion.timestamp)
+        if not rounds.starts_at(suspicion.timestamp) or abs(age) > 1:
+            raise OffRound("the suspicion is not about this round", timestamp=suspicion.timestamp)
+        key = self._committee.keys[suspicion.operator]
+        try:
+            genuine = bls.verify(key, suspicion.root(self._committee.id), signature)
+        except InvalidPoint:
+            genuine = False
+        if not genuine:
+            raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
+
+    def _remember(self, key: tuple[str, str, int]) -> None:
+        """One per operator, node and round; older rounds are forgotten."""
+        self._suspected[key] = None
+        for old in [known for known in self._suspected if known[2] < key[2] - 1]:
+            self._suspected.pop(old, None)
+
+    def close(self) -> None:
+        self._gatherers.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,80 @@
+"""EIP-2335 keystores: a BLS secret key in a file, under a password that stands in another file."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+from typing import Any, Final, cast
+
+from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
+
+from dragon import bls, errors
+
+MAX_BYTES: Final = 64 * 1024
+_CONTROL: Final = frozenset([*range(0x20), *range(0x7F, 0xA0)])
+
+
+def normalise(password: str) -> bytes:
+    """NFKD, control characters stripped, UTF-8: the password as EIP-2335 wants it."""
+    decomposed = unicodedata.normalize("NFKD", password)
+    return "".join(c for c in decomposed if ord(c) not in _CONTROL).encode()
+
+
+def seal(key: bls.SecretKey, password: str) -> str:
+    """The keystore's text. PBKDF2: scrypt would cost each service 256 MB when it starts."""
+    sealed = create_keyfile_json(key.encode(), normalise(password), version=4, kdf="pbkdf2")
+    return json.dumps(sealed, indent=2)
+
+
+def unseal(text: str, password: str) -> bls.SecretKey:
+    """Raises KeystoreError: no keystore, another version, or another password."""
+    try:
+        sealed = cast("dict[str, Any]", json.loads(text))
+        raw = decode_keyfile_json(sealed, normalise(password))
+        key = bls.SecretKey.decode(bytes(raw))
+        stated = sealed.get("pubkey", "")
+    except (errors.InvalidPoint, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # The cause is left out on purpose: it may quote what was being read.
+        kind = type(error).__name__
+        raise errors.KeystoreError(f"no key comes out of this keystore ({kind})") from None
+    if stated and stated != key.public_key().raw.hex():
+        raise errors.KeystoreError("the keystore holds another key than it says")
+    return key
+
+
+def load(path: Path, password_path: Path) -> bls.SecretKey:
+    """Raises KeystoreError: a file is missing, too large, or they do not belong together."""
+    password = read_private(password_path).removesuffix("\n")
+    return unseal(read_private(path), password)
+
+
+def read_private(path: Path) -> str:
+    """A small file that only its owner should read. Raises KeystoreError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+        if len(raw) > MAX_BYTES:
+            raise errors.KeystoreError(f"{path} is too large")
+        return raw.decode("utf-8")
+    except OSError as error:
+        raise errors.KeystoreError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise errors.KeystoreError(f"{path} is no text") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only its owner can read; never overwrites one.
+
+    Raises KeystoreError: the file is there already, or cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise errors.KeystoreError(f"{path} is there already and is not overwritten") from None
+    except OSError as error:
+        raise errors.KeystoreError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,44 @@
+"""Reading settings from a mapping like the environment; a wrong one gets a good message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dragon.committee import Committee
+from dragon.errors import DragonError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Typed access to named settings. Every method raises SettingsError, naming the setting."""
+
+    values: Mapping[str, str]
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.values.get(name, default)
+        if not value:
+            raise SettingsError(f"the setting {name} is missing", setting=name)
+        return value
+
+    def path(self, name: str, default: str | None = None) -> Path:
+        return Path(self.text(name, default))
+
+    def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        value = self.values.get(name) or str(default)
+        if not value.isascii() or not value.isdigit() or not least <= int(value[:18]) <= most:
+            message = f"the setting {name} is an integer from {least} to {most}"
+            raise SettingsError(message, setting=name)
+        return int(value)
+
+    def committee(self, name: str = "DRAGON_COMMITTEE") -> Committee:
+        path = self.path(name)
+        try:
+            return Committee.load(path.read_bytes())
+        except OSError as error:
+            message = f"the committee file {path} cannot be read: {error.strerror}"
+            raise SettingsError(message, setting=name) from None
+        except DragonError as error:
+            message = f"the committee file {path} is refused: {error.name}: {error}"
+            raise SettingsError(message, setting=name) from None

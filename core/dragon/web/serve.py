@@ -1,0 +1,136 @@
+"""Running a service: gunicorn with one process and threads, and the service's own loops beside it.
+
+gunicorn imports our code, forks, and builds the app in the child; threads and database connections
+therefore begin there and never cross the fork.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from dragon.clients.deadline import ServerSocket
+from dragon.errors import DragonError
+
+Loop = Callable[[threading.Event], None]
+GRACE: Final = 3  # seconds in which a stopping service finishes what it has begun
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service's `build` returns: its face, and the loops that run for its whole life."""
+
+    app: Flask
+    loops: Sequence[Loop] = ()
+    close: Callable[[], None] = field(default=lambda: None)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """A threaded worker in which a slow client cannot keep a thread for longer than a deadline."""
+
+    def handle(self, conn: TConn) -> Any:
+        if not isinstance(conn.sock, ServerSocket):
+            conn.sock = ServerSocket.adopt(conn.sock)
+        return super().handle(conn)
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    def __init__(self, build: Callable[[], Service], options: dict[str, object]) -> None:
+        self._build = build
+        self._options = options
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._service: Service | None = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+        self.cfg.set("post_worker_init", lambda _worker: self._start())
+        self.cfg.set("worker_exit", lambda _server, _worker: self._finish())
+
+    def load(self) -> Flask:
+        try:
+            self._service = self._build()
+        except DragonError as error:
+            # The arbiter gives up on code 3 (its "boot error"), so this is said once.
+            sys.stderr.write(f"dragon: {error.name}: {error}\n")
+            sys.stderr.flush()
+            raise SystemExit(3) from None
+        return self._service.app
+
+    def _start(self) -> None:
+        if self._service is None:
+            return
+        for number, loop in enumerate(self._service.loops):
+            thread = threading.Thread(
+                target=_guarded(loop), args=(self._stop,), name=f"loop-{number}", daemon=True
+            )
+            thread.start()
+            self._threads.append(thread)
+
+    def _finish(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=GRACE)
+        if self._service is not None:
+            self._service.close()
+
+
+def _guarded(loop: Loop) -> Loop:
+    """A loop that dies must not die silently: it is logged, and begun again after a second."""
+
+    def run(stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                loop(stop)
+                return
+            except Exception:
+                logger.exception("loop_failed")
+                stop.wait(1)
+
+    return run
+
+
+def serve(build: Callable[[], Service], *, name: str, host: str, port: int, threads: int) -> None:
+    """Serve until SIGTERM or SIGINT. Does not return before the service has stopped.
+
+    Raises SystemExit: 3 if the service could not be built; its message is on standard error.
+    """
+    logging.basicConfig(
+        level=logging.INFO,
+        format=f"%(asctime)s {name} %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    shared_memory = Path("/dev/shm")  # noqa: S108
+    options: dict[str, object] = {
+        "bind": f"{host}:{port}",
+        "workers": 1,
+        "threads": threads,
+        "worker_class": f"{__name__}.Worker",
+        "proc_name": name,
+        "graceful_timeout": GRACE,
+        "timeout": 60,
+        "keepalive": 2,
+        "limit_request_line": 4094,
+        "limit_request_fields": 64,
+        "backlog": 256,
+        "worker_connections": 512,
+        "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
+        "control_socket_disable": True,
+        "loglevel": "warning",
+        "accesslog": None,
+    }
+    _Gunicorn(build, options).run()

@@ -1,0 +1,145 @@
+"""Attesting: an operator signs what it has just checked itself, and says why where it does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from dragon import bls
+from dragon.claim import RefusalReason, Status, StatusAnswer, StatusClaim
+from dragon.clients.probe import SHARED, Prober, Sight
+from dragon.committee import Committee
+from dragon.errors import AttestationRefused
+from dragon.log.follow import Follower
+from dragon.log.repository import Log
+from dragon_operator.journal import Journal
+from dragon_operator.peers import Peers
+
+AT_ONCE: Final = 8  # attestations under way; more are `busy`
+
+_SEES: Final = {Status.UP: RefusalReason.SEES_UP, Status.DOWN: RefusalReason.SEES_DOWN}
+
+
+class Attester:
+    """The one place where this operator's key signs status claims."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        myself: str,
+        secret: bls.SecretKey,
+        *,
+        journal: Journal,
+        log: Log,
+        follower: Follower,
+        prober: Prober,
+        peers: Peers,
+        wall: Callable[[], float],
+    ) -> None:
+        self._committee = committee
+        self._myself = myself
+        self._secret = secret
+        self._journal = journal
+        self._log = log
+        self._follower = follower
+        self._prober = prober
+        self._peers = peers
+        self._wall = wall
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+
+    def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
+        """A signed answer for ourselves: whoever can give it is this operator, and up."""
+        time_ms = round(1000 * self._wall())
+        answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
+        return answer, self._secret.sign(answer.root(self._committee.id))
+
+    def attest(self, claim: StatusClaim) -> bytes:
+        """Our signature on `claim`, if all of this holds; our own probe, the dear one, comes late.
+
+        Raises AttestationRefused: the reason is one of the closed list.
+        """
+        if not self._slots.acquire(blocking=False):
+            _refuse(RefusalReason.BUSY, "too many attestations are under way")
+        try:
+            return self._attest(claim)
+        finally:
+            self._slots.release()
+
+    def _attest(self, claim: StatusClaim) -> bytes:
+        # (1) A claim that could be certified with our signature on it.
+        self._check_claim(claim)
+        # (2) What was decided before stays decided: signed again, or never otherwise.
+        number = self._committee.rounds.number(claim.timestamp)
+        decided = self._journal.recall(claim.node_id, number)
+        if decided is None:
+            # (3) Now, by a clock that the peers agree with.
+            self._check_time(number)
+            # (4) News, not what the log says anyway.
+            self._check_change(claim)
+            # (5) Seen by ourselves, and we are not the ones who are cut off.
+            self._check_sight(claim, number)
+        # (6) On disk before the signature exists. Refuses where (2) found another decision.
+        self._journal.decide(claim)
+        return self._secret.sign(claim.root(self._committee.id))
+
+    def _check_claim(self, claim: StatusClaim) -> None:
+        if claim.node_id not in self._committee.urls:
+            _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
+        if claim.node_id == self._myself and claim.status is Status.DOWN:
+            _refuse(RefusalReason.SUBJECT, "nobody signs that it is down itself")
+        if not self._committee.rounds.starts_at(claim.timestamp):
+            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
+
+    def _check_time(self, number: int) -> None:
+        if not self._committee.rounds.in_signing_span(number, self._wall()):
+            _refuse(RefusalReason.OFF_ROUND, "that round is over, or far from beginning")
+        if self._peers.clock_is_wrong():
+            _refuse(RefusalReason.CLOCK, "the peers' clocks put ours more than 2 s off")
+
+    def _check_change(self, claim: StatusClaim) -> None:
+        last = self._log.state.last(claim.node_id)
+        if last is None:
+            if claim.status is Status.DOWN and not self._peers.settled:
+                _refuse(RefusalReason.BEHIND, "an unknown node is down only after six rounds")
+            return
+        if claim.status is last.status and not self._pending_otherwise(claim, last.timestamp):
+            if not self._follower.caught_up and not self._log.alarm():
+                _refuse(RefusalReason.BEHIND, "the ledger has not been read to its end")
+            _refuse(RefusalReason.NO_CHANGE, f"{claim.node_id} is {last.status} in the log")
+
+    def _pending_otherwise(self, claim: StatusClaim, applied: int) -> bool:
+        """Whether we signed the opposite lately, and the log may yet come to say so."""
+        since = max(int(self._wall()) - self._committee.rounds.max_age, applied + 1)
+        pending = self._journal.pending(claim.node_id, since)
+        return any(signed.status is not claim.status for signed in pending)
+
+    def _check_sight(self, claim: StatusClaim, number: int) -> None:
+        if claim.node_id == self._myself:
+            return
+        asked = [claim.node_id]
+        if claim.status is Status.DOWN:
+            asked += [peer for peer in self._peers.ids if peer != claim.node_id]
+        sights = self._prober.look(asked)
+        seen = self._settle(claim, number, sights[claim.node_id])
+        if seen.status is not claim.status:
+            _refuse(_SEES[seen.status], f"{claim.node_id} looks {seen.status} from here")
+        if claim.status is Status.DOWN and self._peers.is_blind(sights, claim.node_id):
+            _refuse(RefusalReason.BLIND, "too few peers answer to tell who is cut off")
+
+    def _settle(self, claim: StatusClaim, number: int, seen: Sight) -> Sight:
+        """A shared sight that disagrees may be a second old, and the node may have changed since:
+        it is looked at again, at most as often as the aggregator itself looks again."""
+        rounds = self._committee.rounds
+        in_span = rounds.in_signing_span(number, seen.begun_at)
+        if seen.status is claim.status and in_span:
+            return seen
+        fresh = min(SHARED, rounds.reprobe_pause)
+        seen = self._prober.look([claim.node_id], fresh)[claim.node_id]
+        if not rounds.in_signing_span(number, seen.begun_at):
+            _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
+        return seen
+
+
+def _refuse(reason: RefusalReason, message: str) -> NoReturn:
+    raise AttestationRefused(reason, message)

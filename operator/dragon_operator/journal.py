@@ -1,0 +1,81 @@
+"""The journal: what this operator has decided to sign, on disk before any signature leaves.
+
+It is what keeps an honest operator from signing two opposite claims about one round, also across
+`kill -9`. Crash before the row is committed: nothing was signed. Crash after it, before the answer
+went out: the same decision is signed again when asked, never another.
+
+An old copy of the journal must never be put back: it would forget decisions that have left.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from dragon.claim import RefusalReason, Status, StatusClaim
+from dragon.committee import Rounds
+from dragon.errors import AttestationRefused
+from dragon.log.database import Database
+
+SCHEMA: Final = "dragon_operator:migrations"
+MARGIN: Final = 3  # rounds behind the newest signed one that may still be decided
+
+
+class Journal:
+    """Decisions on status claims: (node, round) → status, and none is ever changed."""
+
+    def __init__(self, database: Database, rounds: Rounds) -> None:
+        self._database = database
+        self._rounds = rounds
+
+    def recall(self, node_id: str, number: int) -> Status | None:
+        """What was decided about that node in that round, if anything."""
+        with self._database.read() as connection:
+            return _recall(connection, node_id, number)
+
+    def decide(self, claim: StatusClaim) -> None:
+        """Record the decision to sign `claim`; it is on disk when this returns.
+
+        Raises AttestationRefused: `equivocation` where the round was decided otherwise, `off_round`
+        where it lies so far back that a decision may have been forgotten.
+        """
+        number = self._rounds.number(claim.timestamp)
+        with self._database.write() as connection:
+            decided = _recall(connection, claim.node_id, number)
+            if decided is claim.status:
+                return
+            if decided is not None:
+                message = f"{claim.node_id} was said to be {decided} in that round"
+                raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
+            newest = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
+            if newest is not None and number < newest - MARGIN:
+                message = "that round is too far behind the newest one that was signed"
+                raise AttestationRefused(RefusalReason.OFF_ROUND, message)
+            values = {"node_id": claim.node_id, "round": number, "status": str(claim.status)}
+            query = text("INSERT INTO journal_status VALUES (:node_id, :round, :status)")
+            connection.execute(query, values)
+            self._prune(connection, max(number, newest or number))
+
+    def pending(self, node_id: str, since: int) -> list[StatusClaim]:
+        """Claims on that node signed for rounds that began at `since` (Unix seconds) or later."""
+        query = text(
+            "SELECT round, status FROM journal_status WHERE node_id = :node_id AND round >= :first "
+            "ORDER BY round"
+        )
+        first = self._rounds.number(since + self._rounds.seconds - 1)
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"node_id": node_id, "first": first}).all()
+        return [StatusClaim(node_id, Status(r.status), self._rounds.start(r.round)) for r in rows]
+
+    def _prune(self, connection: Connection, newest: int) -> None:
+        """Rows below the mark are refused, but kept while a claim in them may still be applied."""
+        kept = MARGIN + -(-self._rounds.max_age // self._rounds.seconds)
+        query = text("DELETE FROM journal_status WHERE round < :mark")
+        connection.execute(query, {"mark": newest - kept})
+
+
+def _recall(connection: Connection, node_id: str, number: int) -> Status | None:
+    query = text("SELECT status FROM journal_status WHERE node_id = :node_id AND round = :round")
+    row = connection.execute(query, {"node_id": node_id, "round": number}).first()
+    return Status(row.status) if row else None

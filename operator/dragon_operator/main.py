@@ -1,0 +1,89 @@
+"""Where an operator is put together: clock, randomness, network and files come in here only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from dragon.clients.aggregator_client import AggregatorClient
+from dragon.clients.edges import Edges
+from dragon.clients.probe import Prober
+from dragon.log.database import LOG_SCHEMA, Database
+from dragon.log.follow import Follower
+from dragon.log.ledger import Ledger
+from dragon.log.repository import Log
+from dragon.web.serve import Service
+from dragon.web.serve import serve as serve_with_gunicorn
+from dragon_operator import journal
+from dragon_operator.app import Collaborators, create_app
+from dragon_operator.attester import Attester
+from dragon_operator.journal import Journal
+from dragon_operator.peers import Peers
+from dragon_operator.reporter import Reporter
+from dragon_operator.settings import Settings
+from dragon_sequencer.wiring import connect, load_nodes
+
+logger = logging.getLogger(__name__)
+
+
+def build(settings: Settings) -> Service:
+    """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
+    nodes = load_nodes(settings.nodes_file, settings.committee)
+    database = open_database(settings)
+    sequencer = connect(settings.committee, nodes)
+    own = assemble(settings, database, sequencer, Edges.real())
+
+    def close() -> None:
+        sequencer.close()
+        database.close()
+
+    logger.info("operator_started port=%d size=%d", settings.port, own.log.checkpoint().size)
+    return Service(create_app(own), [own.follower.run, own.peers.run], close)
+
+
+def open_database(settings: Settings) -> Database:
+    """`operator.db`: the log and the journal."""
+    return Database(settings.database, LOG_SCHEMA, journal.SCHEMA)
+
+
+def assemble(settings: Settings, database: Database, ledger: Ledger, edges: Edges) -> Collaborators:
+    """The operator's parts around one database, one ledger and one set of edges."""
+    committee, myself, secret = settings.committee, settings.operator, settings.secret
+    log = Log(database, committee)
+    follower = Follower(log, ledger, edges.monotonic)
+    prober = Prober(committee, edges, myself=myself)
+    peers = Peers(committee, myself, prober, edges)
+    attester = Attester(
+        committee,
+        myself,
+        secret,
+        journal=Journal(database, committee.rounds),
+        log=log,
+        follower=follower,
+        prober=prober,
+        peers=peers,
+        wall=edges.wall,
+    )
+    reporter = Reporter(
+        committee,
+        myself,
+        secret,
+        prober,
+        log,
+        aggregators=[AggregatorClient(a.url, edges.http) for a in committee.aggregators],
+        executor=edges.workers(len(committee.aggregators)),
+        wall=edges.wall,
+    )
+    return Collaborators(committee, myself, attester, reporter, log, follower, peers, edges.entropy)
+
+
+def serve(environ: Mapping[str, str]) -> None:
+    """The entry point behind `dragon serve operator`. Raises SettingsError, KeystoreError."""
+    settings = Settings.from_environ(environ)
+    serve_with_gunicorn(
+        lambda: build(settings),
+        name=settings.operator,
+        host=settings.host,
+        port=settings.port,
+        threads=settings.threads,
+    )

@@ -1,0 +1,18 @@
+"""The journal's first schema."""
+
+from alembic import op
+
+revision = "journal_0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    # What this operator has signed, or is about to: a row never changes.
+    op.execute(
+        """CREATE TABLE journal_status (
+            node_id TEXT NOT NULL,
+            round INTEGER NOT NULL,
+            status TEXT NOT NULL,
+            PRIMARY KEY (node_id, round)
+        ) WITHOUT ROWID"""
+    )

@@ -1,0 +1,83 @@
+"""Keeping an eye on the peers, once a round: without them an operator does not know whether it is
+itself cut off (`blind`) or its own clock is wrong (`clock`)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from dragon.clients import clock
+from dragon.clients.edges import Edges
+from dragon.clients.probe import Prober, Sight
+from dragon.committee import Committee, byzantine_faults
+
+logger = logging.getLogger(__name__)
+
+UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
+FRESH_ROUNDS: Final = 3  # how long a sight of a peer says something about our clock
+
+
+class Peers:
+    """The other operators as last seen. Owns nothing but these sights."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        myself: str,
+        prober: Prober,
+        edges: Edges,
+    ) -> None:
+        self.ids = tuple(key for key in committee.keys if key != myself)
+        self._committee = committee
+        self._prober = prober
+        self._wall = edges.wall
+        self._monotonic = edges.monotonic
+        self._started = edges.monotonic()
+        self._sights: Mapping[str, Sight] = {}
+
+    @property
+    def sights(self) -> Mapping[str, Sight]:
+        return self._sights
+
+    @property
+    def settled(self) -> bool:
+        """Whether we have been up long enough to call an unknown node down."""
+        uptime = self._monotonic() - self._started
+        return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
+
+    def look(self) -> None:
+        """Probe every peer; at most one probe deadline."""
+        sights = self._prober.look(self.ids)
+        self._sights = sights
+
+    def offsets_ms(self) -> list[int]:
+        """How far each peer's clock is ahead of ours, by those seen within the last rounds."""
+        oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
+        seen = [sight for sight in self._sights.values() if sight.begun >= oldest]
+        return [sight.offset_ms for sight in seen if sight.offset_ms is not None]
+
+    def clock_is_wrong(self) -> bool:
+        return clock.is_wrong(self.offsets_ms(), byzantine_faults(len(self._committee.operators)))
+
+    def is_blind(self, sights: Mapping[str, Sight], subject: str | None = None) -> bool:
+        """Whether we and the peers that answered, the subject aside, are too few for a quorum."""
+        answered = [
+            peer
+            for peer in self.ids
+            if peer != subject and peer in sights and sights[peer].answered
+        ]
+        return 1 + len(answered) < self._committee.quorum("status")
+
+    def run(self, stop: threading.Event) -> None:
+        """Look once a round, in its middle: the aggregator probes at its beginning."""
+        rounds = self._committee.rounds
+        while not stop.is_set():
+            self.look()
+            offset = clock.median_ms(self.offsets_ms())
+            if offset is not None and abs(offset) > clock.WARN_MS:
+                logger.warning("clock_offset offset_ms=%d", offset)
+            now = self._wall()
+            following = rounds.start(rounds.number(now - rounds.seconds / 2) + 1)
+            stop.wait(max(0.05, following + rounds.seconds / 2 - now))

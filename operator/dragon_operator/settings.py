@@ -1,0 +1,54 @@
+"""An operator's settings, read once from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from dragon import bls, keystore
+from dragon.committee import Committee
+from dragon.encoding import to_hex
+from dragon.errors import SettingsError
+from dragon.settings import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of an operator; `README.md` beside this package has the table."""
+
+    operator: str
+    committee: Committee
+    secret: bls.SecretKey = field(repr=False)
+    database: Path
+    nodes_file: Path
+    host: str
+    port: int
+    threads: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises SettingsError, KeystoreError: what is wrong, naming the setting or the file."""
+        values = Environment(environ)
+        operator, committee = values.text("OPERATOR_ID"), values.committee()
+        if operator not in committee.keys:
+            message = f"the committee lists no operator {operator}"
+            raise SettingsError(message, setting="OPERATOR_ID")
+        secret = keystore.load(
+            values.path("OPERATOR_KEYSTORE"), values.path("OPERATOR_PASSWORD_FILE")
+        )
+        if secret.public_key() != committee.keys[operator]:
+            listed = to_hex(committee.keys[operator].raw)
+            message = f"the keystore is not that of {operator}, whose key is {listed}"
+            raise SettingsError(message, setting="OPERATOR_KEYSTORE")
+        return cls(
+            operator=operator,
+            committee=committee,
+            secret=secret,
+            database=values.path("OPERATOR_DATABASE"),
+            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            host=values.text("HOST", "127.0.0.1"),
+            port=values.integer("PORT", 5001, least=1, most=65535),
+            threads=values.integer("THREADS", 16, least=4, most=256),
+        )

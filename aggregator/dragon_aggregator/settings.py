@@ -32,7 +32,7 @@ class Settings:
             rank=values.integer("AGGREGATOR_RANK", 0, least=0, most=63),
             database=values.path("AGGREGATOR_DATABASE"),
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
-            host=values.text("HOST", "127.0.0.1"),
-            port=values.integer("PORT", 5100, least=1, most=65535),
-            threads=values.integer("THREADS", 8, least=2, most=256),
+            host=values.text("DRAGON_HOST", "127.0.0.1"),
+            port=values.integer("DRAGON_PORT", 5100, least=1, most=65535),
+            threads=values.integer("DRAGON_THREADS", 8, least=2, most=256),
         )

@@ -48,7 +48,7 @@ class Settings:
             secret=secret,
             database=values.path("OPERATOR_DATABASE"),
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
-            host=values.text("HOST", "127.0.0.1"),
-            port=values.integer("PORT", 5001, least=1, most=65535),
-            threads=values.integer("THREADS", 16, least=4, most=256),
+            host=values.text("DRAGON_HOST", "127.0.0.1"),
+            port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
+            threads=values.integer("DRAGON_THREADS", 16, least=4, most=256),
         )

@@ -1,0 +1,101 @@
+"""A fleet's folder: where `dragon init` puts things and every other command finds them.
+
+fleet/
+  committee.json          who may sign; give it to whoever wants to verify
+  nodes.json              the sequencer network's node list
+  keys/                   private: keystores, passwords, the development sequencer's keys
+  data/                   one folder a service: its database
+  output/                 one file a service: what it prints
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dragon.committee import Committee
+from dragon.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    path: Path
+
+    @property
+    def committee_file(self) -> Path:
+        return self.path / "committee.json"
+
+    @property
+    def nodes_file(self) -> Path:
+        return self.path / "nodes.json"
+
+    @property
+    def sequencer_keys(self) -> Path:
+        return self.path / "keys" / "sequencer.json"
+
+    def keystore(self, operator: str) -> Path:
+        return self.path / "keys" / f"{operator}.json"
+
+    def password(self, operator: str) -> Path:
+        return self.path / "keys" / f"{operator}.password"
+
+    def database(self, service: str) -> Path:
+        """`operator_1` → `data/operator_1/operator.db`; named for what the service is."""
+        return self.path / "data" / service / f"{service.partition('_')[0]}.db"
+
+    def output(self, service: str) -> Path:
+        return self.path / "output" / f"{service}.log"
+
+    def committee(self) -> Committee:
+        """Raises SettingsError: there is none yet. InvalidCommittee: it is not to be trusted."""
+        return load_committee(self.committee_file)
+
+    def environment(self, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
+        """The settings of one service of this fleet: an operator's id, aggregator or sequencer."""
+        common = {
+            "DRAGON_COMMITTEE": str(self.committee_file),
+            "SEQUENCER_NODES_FILE": str(self.nodes_file),
+            "DRAGON_HOST": host,
+            "DRAGON_PORT": str(port),
+        }
+        database = str(self.database(service))
+        if service == "sequencer":
+            return common | {
+                "SEQUENCER_KEYS_FILE": str(self.sequencer_keys),
+                "SEQUENCER_APP": self.committee().sequencer.app,
+                "SEQUENCER_DATABASE": database,
+            }
+        if service.startswith("aggregator"):
+            return common | {"AGGREGATOR_DATABASE": database, "AGGREGATOR_RANK": str(rank)}
+        return common | {
+            "OPERATOR_ID": service,
+            "OPERATOR_KEYSTORE": str(self.keystore(service)),
+            "OPERATOR_PASSWORD_FILE": str(self.password(service)),
+            "OPERATOR_DATABASE": database,
+        }
+
+
+def load_committee(path: Path) -> Committee:
+    """Raises SettingsError: no such file. DragonError: what is wrong with the one there is."""
+    try:
+        return Committee.load(path.read_bytes())
+    except FileNotFoundError:
+        message = f"there is no committee at {path}; `dragon init` makes one"
+        raise SettingsError(message) from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def port_of(url: str) -> int:
+    """The port of a service's address. Raises SettingsError: it names none."""
+    port = urlsplit(url).port
+    if port is None:
+        raise SettingsError(f"{url} names no port")
+    return port
+
+
+def merged(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says, and the fleet's own values where it says nothing."""
+    return {**defaults, **{name: value for name, value in environ.items() if value}}

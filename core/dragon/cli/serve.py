@@ -1,0 +1,52 @@
+"""`dragon serve`: one service in the foreground."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from dragon.cli import entrypoints
+from dragon.cli.home import Home, merged, port_of
+from dragon.cli.show import home_option
+from dragon.errors import SettingsError
+
+
+@click.command()
+@click.argument("service", type=click.Choice(["operator", "aggregator", "sequencer"]))
+@click.option("--id", "operator", help="Which operator, e.g. operator_1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.")
+@click.option("--host", help="The address it listens on; only this machine's by default.")
+@click.option("--rank", type=click.IntRange(0, 63), default=0, help="An aggregator's rank.")
+@home_option
+def serve(
+    service: str, operator: str | None, port: int | None, host: str | None, rank: int, home: Path
+) -> None:
+    """Run SERVICE until it is told to stop. The environment overrides the fleet's own settings."""
+    if (service == "operator") != (operator is not None):
+        raise click.UsageError("`--id` goes with the operator, and only with it")
+    fleet, name = Home(home), operator or service
+    if service == "aggregator" and rank:
+        name = f"aggregator_{rank}"
+    chosen = port or default_port(fleet, name, rank)
+    defaults = fleet.environment(name, host=host or "127.0.0.1", port=chosen, rank=rank)
+    environ = merged(os.environ, defaults)
+    if port is not None:
+        environ["DRAGON_PORT"] = str(port)
+    if host is not None:
+        environ["DRAGON_HOST"] = host
+    entrypoints.service(service)(environ)
+
+
+def default_port(home: Home, name: str, rank: int = 0) -> int:
+    """The port that the committee file gives a service; 6001 for the sequencer."""
+    if name == "sequencer":
+        return 6001
+    committee = home.committee()
+    if name.startswith("aggregator"):
+        urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
+        return port_of(urls[0]) if urls else 5100 + rank
+    if name not in committee.keys:
+        raise SettingsError(f"the committee lists no operator {name}")
+    return port_of(committee.urls[name])

@@ -1,0 +1,177 @@
+"""BN254 (alt_bn128): points, their texts, keys and signatures, as Zellular uses them.
+
+Signatures are points of G1 (y² = x³ + 3 over F_p), public keys points of G2 (y² = x³ + 3/ξ over
+F_p²). A point is a pair of affine coordinates; infinity is None. Multiplying by a secret is not
+constant-time here: the only secrets that pass through are those of a development sequencer.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, TypeAlias
+
+from dragon_sequencer import tower
+from dragon_sequencer.errors import MalformedSignature, SignatureOffCurve
+from dragon_sequencer.tower import F2, P, R
+
+G1: TypeAlias = tuple[int, int]
+G2: TypeAlias = tuple[F2, F2]
+
+G1_GENERATOR: Final[G1] = (1, 2)
+G2_GENERATOR: Final[G2] = (
+    (
+        10857046999023057135944570762232829481370756359578518086990519993285655852781,
+        11559732032986387107991004021392285783925812861821192530917403151452391805634,
+    ),
+    (
+        8495653923123431417604973247489272438418190587263600148770280649306958101930,
+        4082367875863433681332203403145435568316851327593401208105741076214120093531,
+    ),
+)
+_TWIST_B: Final[F2] = tower.scale_2(tower.invert_2(tower.XI), 3)
+_SIGNATURE: Final = re.compile(r"1 (0|[1-9][0-9]{0,77}) (0|[1-9][0-9]{0,77})", re.ASCII)
+
+
+def hash_to_curve(message: bytes) -> G1:
+    """Zellular's M: the first point whose x is the message's integer, or the next, or the next.
+
+    No domain and no sign rule, and neighbouring messages may share their point: whoever compares
+    messages must compare them as text. Of two candidates for y it is the one that the square root
+    x^((p+1)/4) gives.
+    """
+    x = int.from_bytes(message, "big") % P
+    while True:
+        square = (x * x * x + 3) % P
+        y = pow(square, (P + 1) // 4, P)
+        if y * y % P == square:
+            return x, y
+        x = (x + 1) % P
+
+
+def is_on_g1(point: G1) -> bool:
+    """G1 has prime order, so that the curve's equation is all there is to check."""
+    x, y = point
+    return (y * y - x * x * x - 3) % P == 0
+
+
+def decode_signature(text: str) -> G1:
+    """The point of a text `1 X Y`, in exactly the one form that it can have.
+
+    Raises:
+        MalformedSignature: another form (infinity, compressed, padded), or a coordinate above p.
+        SignatureOffCurve: a pair of numbers that is no point.
+    """
+    if not (match := _SIGNATURE.fullmatch(text)):
+        raise MalformedSignature("a signature reads `1 X Y`, in decimal")
+    point = int(match[1]), int(match[2])
+    if max(point) >= P:
+        raise MalformedSignature("a coordinate of the signature is not reduced")
+    if not is_on_g1(point):
+        raise SignatureOffCurve("the signature is no point of the curve")
+    return point
+
+
+def encode_signature(point: G1) -> str:
+    return f"1 {point[0]} {point[1]}"
+
+
+def negate_g1(point: G1) -> G1:
+    return point[0], -point[1] % P
+
+
+def add_g1(a: G1 | None, b: G1 | None) -> G1 | None:
+    if a is None or b is None:
+        return a or b
+    (ax, ay), (bx, by) = a, b
+    if ax == bx:
+        if (ay + by) % P == 0:
+            return None
+        slope = 3 * ax * ax * pow(2 * ay, -1, P) % P
+    else:
+        slope = (by - ay) * pow(bx - ax, -1, P) % P
+    x = (slope * slope - ax - bx) % P
+    return x, (slope * (ax - x) - ay) % P
+
+
+def multiply_g1(point: G1, factor: int) -> G1 | None:
+    result = None
+    for bit in bin(factor % R)[2:]:
+        result = add_g1(result, result)
+        if bit == "1":
+            result = add_g1(result, point)
+    return result
+
+
+def add_g2(a: G2 | None, b: G2 | None) -> G2 | None:
+    if a is None or b is None:
+        return a or b
+    if a[0] != b[0]:
+        return chord(a, b)[1]
+    return tangent(a)[1] if a[1] == b[1] and a[1] != (0, 0) else None
+
+
+def tangent(a: G2) -> tuple[F2, G2]:
+    """The slope at `a`, whose y is not 0, and 2·a."""
+    x, y = a
+    slope = tower.multiply_2(
+        tower.scale_2(tower.square_2(x), 3), tower.invert_2(tower.scale_2(y, 2))
+    )
+    return slope, _third(slope, a, x)
+
+
+def chord(a: G2, b: G2) -> tuple[F2, G2]:
+    """The slope from `a` to `b`, whose x differ, and a + b."""
+    rise, run = tower.subtract_2(b[1], a[1]), tower.subtract_2(b[0], a[0])
+    slope = tower.multiply_2(rise, tower.invert_2(run))
+    return slope, _third(slope, a, b[0])
+
+
+def _third(slope: F2, a: G2, other_x: F2) -> G2:
+    x = tower.subtract_2(tower.square_2(slope), tower.add_2(a[0], other_x))
+    return x, tower.subtract_2(tower.multiply_2(slope, tower.subtract_2(a[0], x)), a[1])
+
+
+def negate_g2(point: G2) -> G2:
+    return point[0], tower.subtract_2((0, 0), point[1])
+
+
+def multiply_g2(point: G2, factor: int) -> G2 | None:
+    """`factor` is not reduced: a factor of r is what the check of the subgroup is made of."""
+    result = None
+    for bit in bin(factor)[2:]:
+        result = add_g2(result, result)
+        if bit == "1":
+            result = add_g2(result, point)
+    return result
+
+
+def is_on_twist(point: G2) -> bool:
+    x, y = point
+    right = tower.add_2(tower.multiply_2(tower.square_2(x), x), _TWIST_B)
+    return tower.square_2(y) == right
+
+
+def is_in_g2(point: G2) -> bool:
+    """On the twist and of order r; the twist has other points, and a key must not be one."""
+    return is_on_twist(point) and multiply_g2(point, R) is None
+
+
+def public_key(secret: int) -> G2:
+    """Raises ValueError unless 0 < secret < r."""
+    if not 0 < secret < R or (key := multiply_g2(G2_GENERATOR, secret)) is None:
+        raise ValueError("a secret key lies between 1 and r − 1")
+    return key
+
+
+def sign(secrets: list[int], message: bytes) -> G1:
+    """The aggregate of the secrets' signatures: (Σ secrets)·M(message).
+
+    One multiplication however many sign, which is what a process that holds them all may do.
+
+    Raises:
+        ValueError: the secrets add up to 0 modulo r.
+    """
+    point = multiply_g1(hash_to_curve(message), sum(secrets))
+    if point is None:
+        raise ValueError("these secrets cancel each other")
+    return point

@@ -1,0 +1,284 @@
+"""The development sequencer's face: a Zellular node's HTTP interface, errors included.
+
+Paths, statuses, codes and bodies are the node's (its framework is FastAPI, hence the validation
+errors' form). Batches pass through byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response, redirect, request
+from werkzeug.exceptions import (
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
+
+from dragon.errors import SettingsError
+from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
+
+MAX_SINGLE: Final = 64 << 10  # bytes; a batch as JSON text may take six times its size
+MAX_BULK: Final = 1 << 20
+MAX_HELD: Final = 32  # reads that wait for news at a time; more are answered at once
+_AFTER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+
+
+class Invalid(Exception):
+    """A validation error in FastAPI's form: status 422."""
+
+    def __init__(self, kind: str, loc: list[str | int], msg: str, given: object, **ctx: object):
+        super().__init__(msg)
+        detail = {"type": kind, "loc": loc, "msg": msg, "input": given}
+        self.detail = [{**detail, "ctx": ctx} if ctx else detail]
+
+
+def create_app(network: Network, *, hold: float = 1.0, control: bool = False) -> Flask:
+    """Build the node's interface around a network.
+
+    Args:
+        hold: for so many seconds a read that finds nothing waits for news.
+        control: whether `/dev/faults` exists, by which anybody can break the network.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BULK
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.register_blueprint(_submissions(network))
+    app.register_blueprint(_pages(network, hold))
+    app.register_blueprint(_status(network))
+    if control:
+        app.register_blueprint(_control(network))
+    app.register_error_handler(Refusal, _refusal)
+    app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))
+    app.register_error_handler(SettingsError, lambda error: _json({"detail": str(error)}, 422))
+    app.register_error_handler(HTTPException, _http_error)
+    return app
+
+
+def _submissions(network: Network) -> Blueprint:
+    routes = Blueprint("submissions", __name__)
+
+    @routes.put("/node/<app>/batches")
+    def submit(app: str) -> Response:
+        request.max_content_length = MAX_SINGLE
+        try:
+            body = _body()
+        except RequestEntityTooLarge:
+            message = "The batch exceeds the maximum allowed size."
+            raise Refusal(429, "BatchSizeExceededError", message) from None
+        _check_version()
+        network.check_accepting()
+        network.submit(app, _batch(body))
+        return _success({}, "The batch is received successfully.")
+
+    @routes.put("/node/batches")
+    def submit_many() -> Response:
+        body = _body()
+        _check_version()
+        network.check_accepting()
+        for app, batches in _bulk(body).items():
+            for batch in batches:
+                _submit_silently(network, app, batch)
+        return _success({}, "The batches are received successfully.")
+
+    return routes
+
+
+def _pages(network: Network, hold: float) -> Blueprint:
+    routes = Blueprint("pages", __name__)
+    holding = threading.BoundedSemaphore(MAX_HELD)
+
+    @routes.get("/node/<app>/batches/<state>")
+    def page(app: str, state: str) -> Response:
+        _check_version()
+        after = _after(request.args.get("after", "0"))
+        found = network.page(app, after)
+        if state not in STATES:
+            return _success(None)
+        if found is None and hold and holding.acquire(blocking=False):
+            try:
+                network.wait(app, after, hold)
+            finally:
+                holding.release()
+            found = network.page(app, after)
+        return _success(found)
+
+    @routes.get("/node/<app>/batches/<state>/last")
+    def last(app: str, state: str) -> Response:
+        _check_version()
+        _check_state(state)
+        return _success(network.last(app, state))
+
+    @routes.get("/node/batches/<state>/last")
+    def last_of_all(state: str) -> Response:
+        _check_version()
+        _check_state(state)
+        records = {app: network.last(app, state) for app in network.apps}
+        return _success({app: record for app, record in records.items() if record})
+
+    return routes
+
+
+def _status(network: Network) -> Blueprint:
+    routes = Blueprint("status", __name__)
+
+    @routes.get("/")
+    def root() -> Any:
+        return redirect("/node/state", 307)
+
+    @routes.get("/node/state")
+    def state() -> Response:
+        _check_version()
+        return _success(network.state())
+
+    @routes.get("/node/ready")
+    def ready() -> Response:
+        network.check_accepting()
+        return _json({"status": True})
+
+    return routes
+
+
+def _control(network: Network) -> Blueprint:
+    """Not part of a node: `reset` and `min_age_ms` beside the faults' own names."""
+    routes = Blueprint("control", __name__)
+
+    @routes.get("/dev/faults")
+    def faults() -> Response:
+        return _json({**_shown(network), "min_age_ms": round(network.rules.min_age * 1000)})
+
+    @routes.post("/dev/faults")
+    def change() -> Response:
+        changes = request.get_json(silent=True)
+        if not isinstance(changes, dict):
+            raise SettingsError("faults are a JSON object")
+        reset, age = changes.pop("reset", False), changes.pop("min_age_ms", None)
+        if type(reset) is not bool or not (age is None or (type(age) is int and age >= 0)):
+            raise SettingsError("reset is true or false, min_age_ms an integer from 0")
+        network.set_faults(**changes)
+        if age is not None:
+            network.set_min_age(age / 1000)
+        if reset:
+            network.reset()
+        return faults()
+
+    return routes
+
+
+def _shown(network: Network) -> dict[str, Any]:
+    faults = network.faults
+    return {name: getattr(faults, name) for name in type(faults).__slots__}
+
+
+# Reading a request
+
+
+def _body() -> object:
+    """What the node sees as the body: bytes, or the value of a JSON text. None if there is none."""
+    raw = request.get_data(cache=False)
+    if not raw:
+        return None
+    kind = request.mimetype
+    if kind and kind != "application/json" and not re.fullmatch(r"application/.+\+json", kind):
+        return raw
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        text = getattr(error, "msg", "Expecting value")
+        raise Invalid("json_invalid", ["body", 0], "JSON decode error", {}, error=text) from None
+
+
+def _batch(body: object) -> str:
+    if body is None:
+        raise Invalid("missing", ["body"], "Field required", None)
+    try:
+        if isinstance(body, bytes):
+            return body.decode()
+        if isinstance(body, str):
+            body.encode()
+            return body
+    except UnicodeError:
+        raise InternalServerError from None  # where the node crashes
+    raise Invalid("string_type", ["body"], "Input should be a valid string", body)
+
+
+def _bulk(body: object) -> dict[str, list[str]]:
+    if body is None:
+        raise Invalid("missing", ["body"], "Field required", None)
+    if not isinstance(body, dict):
+        given = body.decode(errors="replace") if isinstance(body, bytes) else body
+        raise Invalid("dict_type", ["body"], "Input should be a valid dictionary", given)
+    for app, batches in body.items():
+        if not isinstance(batches, list):
+            raise Invalid("list_type", ["body", app], "Input should be a valid list", batches)
+        for at, batch in enumerate(batches):
+            if not isinstance(batch, str):
+                place = ["body", app, at]
+                raise Invalid("string_type", place, "Input should be a valid string", batch)
+            _batch(batch)
+    return body
+
+
+def _submit_silently(network: Network, app: str, batch: str) -> None:
+    """In a bulk, unknown apps and oversized batches are dropped without a word."""
+    try:
+        network.submit(app, batch)
+    except Refusal as refusal:
+        if refusal.code not in {"InvalidRequestError", "BatchSizeExceededError"}:
+            raise
+
+
+def _after(text: str) -> int:
+    place: list[str | int] = ["query", "after"]
+    if not _AFTER.fullmatch(text):
+        msg = "Input should be a valid integer, unable to parse string as an integer"
+        raise Invalid("int_parsing", place, msg, text)
+    if int(text) < 0:
+        msg = "Input should be greater than or equal to 0"
+        raise Invalid("greater_than_equal", place, msg, text, ge=0)
+    return int(text)
+
+
+def _check_version() -> None:
+    if request.headers.get("Version", VERSION) != VERSION:
+        message = "Invalid node version. Please get the latest version of node."
+        raise Refusal(400, "InvalidNodeVersionError", message)
+
+
+def _check_state(state: str) -> None:
+    if state not in {"locked", "finalized"}:
+        message = "Invalid state. Must be 'locked' or 'finalized'."
+        raise Refusal(400, "InvalidRequestError", message)
+
+
+# Writing an answer
+
+
+def _success(data: object, message: str = "Operation successful") -> Response:
+    return _json({"status": "success", "message": message, "data": data})
+
+
+def _json(value: object, status: int = 200) -> Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode(errors="backslashreplace"), status, mimetype="application/json")
+
+
+def _refusal(refusal: Refusal) -> Response:
+    error = {"code": refusal.code, "message": str(refusal)}
+    return _json({"status": "error", "error": error}, refusal.status)
+
+
+def _http_error(error: HTTPException) -> Any:
+    if isinstance(error, InternalServerError):
+        return Response("Internal Server Error", 500, mimetype="text/plain")
+    if isinstance(error, MethodNotAllowed | NotFound | RequestEntityTooLarge):
+        answer = _json({"detail": error.name}, error.code or 500)
+        if isinstance(error, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return answer
+    return error

@@ -1,0 +1,151 @@
+"""Where the development sequencer is put together: the environment comes in here, nowhere else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from flask import Flask
+
+from dragon.errors import SettingsError
+from dragon.settings import Environment
+from dragon_sequencer import bn254
+from dragon_sequencer.devnet.app import create_app
+from dragon_sequencer.devnet.network import Network, Rules, Signer
+from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.errors import InvalidNodeList
+from dragon_sequencer.nodes import ROLES, NodeList
+from dragon_sequencer.tower import R
+
+MAX_KEYS: Final = 4
+_TICK: Final = 0.05  # seconds between looks for batches that are due
+_SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    keys_file: Path  # SEQUENCER_KEYS_FILE: JSON list of secret keys, readable by its owner only
+    nodes_file: Path  # SEQUENCER_NODES_FILE: the node list that belongs to them
+    apps: tuple[str, ...]  # SEQUENCER_APP: names, separated by commas
+    database: Path  # SEQUENCER_DATABASE
+    min_age_ms: int = 250  # SEQUENCER_MIN_AGE_MS: between acceptance and finality
+    page_bytes: int = 256_000  # SEQUENCER_PAGE_BYTES: of bodies on a page
+    faults: bool = False  # SEQUENCER_FAULTS: whether POST /dev/faults exists
+    hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for news
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises SettingsError: a setting is missing or makes no sense."""
+        read = Environment(environ)
+        return cls(
+            keys_file=read.path("SEQUENCER_KEYS_FILE"),
+            nodes_file=read.path("SEQUENCER_NODES_FILE"),
+            apps=_apps(read.text("SEQUENCER_APP")),
+            database=read.path("SEQUENCER_DATABASE"),
+            min_age_ms=read.integer("SEQUENCER_MIN_AGE_MS", 250, least=0, most=60_000),
+            page_bytes=read.integer("SEQUENCER_PAGE_BYTES", 256_000, least=5120, most=4 << 20),
+            faults=bool(read.integer("SEQUENCER_FAULTS", 0, least=0, most=1)),
+            hold_ms=read.integer("SEQUENCER_HOLD_MS", 1000, least=0, most=4000),
+        )
+
+
+def _apps(text: str) -> tuple[str, ...]:
+    apps = tuple(filter(None, map(str.strip, text.split(","))))
+    if not apps or len(set(apps)) < len(apps) or any("/" in app for app in apps):
+        raise SettingsError("SEQUENCER_APP lists different names without a slash")
+    return apps
+
+
+def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], None]]]:
+    """The app, and the loops that whoever serves it runs in threads of their own.
+
+    Each loop ends soon after its event is set.
+
+    Raises:
+        SettingsError: keys or node list cannot be used, or do not belong to each other.
+    """
+    network = Network(
+        settings.apps,
+        load_signers(settings.keys_file, settings.nodes_file),
+        Storage(settings.database),
+        monotonic=time.monotonic,
+        wall=time.time,
+        rules=Rules(min_age=settings.min_age_ms / 1000, page_bytes=settings.page_bytes),
+    )
+
+    def finalize(stop: threading.Event) -> None:
+        while not stop.wait(_TICK):
+            network.finalize_due()
+
+    app = create_app(network, hold=settings.hold_ms / 1000, control=settings.faults)
+    return app, [finalize]
+
+
+def make_keys(count: int, randbits: Callable[[int], int]) -> list[int]:
+    """Secrets for so many nodes. `randbits` is `secrets.randbits`; 128 bits more than r has make
+    the remainder as good as uniform."""
+    return [randbits(R.bit_length() + 128) % (R - 1) + 1 for _ in range(count)]
+
+
+def keys_document(secrets: Sequence[int]) -> list[str]:
+    """What the keys file holds, as JSON: decimal texts."""
+    return [str(secret) for secret in secrets]
+
+
+def nodes_document(secrets: Sequence[int], socket: str) -> dict[str, object]:
+    """The `nodes.json` of a network whose nodes are all one process, at `socket`."""
+    nodes = [_node(bn254.public_key(secret), socket) for secret in secrets]
+    return {str(node["id"]): node for node in nodes}
+
+
+def _node(key: bn254.G2, socket: str) -> dict[str, object]:
+    (x0, x1), (y0, y1) = key
+    name = "0x" + hashlib.sha256(f"{x1} {x0} {y1} {y0}".encode()).hexdigest()[-40:]
+    return {
+        "id": name,
+        "address": name,
+        "socket": socket.rstrip("/"),
+        "stake": 10,
+        "pubkeyG2_X": [x1, x0],
+        "pubkeyG2_Y": [y1, y0],
+        "roles": list(ROLES),
+    }
+
+
+def load_signers(keys_file: Path, nodes_file: Path) -> list[Signer]:
+    """The nodes of the list with their secrets, in the list's order. Raises SettingsError."""
+    try:
+        nodes = NodeList.load(nodes_file).nodes.values()
+    except InvalidNodeList as error:
+        raise SettingsError(f"SEQUENCER_NODES_FILE: {error}", **error.facts) from None
+    by_key = {bn254.public_key(secret): secret for secret in _secrets(keys_file)}
+    if {node.public_key for node in nodes} != set(by_key):
+        raise SettingsError("the keys and the node list do not belong to each other")
+    return [Signer(node, by_key[node.public_key]) for node in nodes]
+
+
+def _secrets(path: Path) -> list[int]:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise SettingsError("SEQUENCER_KEYS_FILE is open to others than its owner")
+        listed = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        raise SettingsError("SEQUENCER_KEYS_FILE cannot be read") from None
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_KEYS:
+        raise SettingsError(f"SEQUENCER_KEYS_FILE is a list of 1 to {MAX_KEYS} keys")
+    return [_secret(text) for text in listed]
+
+
+def _secret(text: object) -> int:
+    if not isinstance(text, str) or not _SECRET.fullmatch(text):
+        raise SettingsError("a key in SEQUENCER_KEYS_FILE is neither decimal nor 0x…")
+    if not 0 < (secret := int(text, 0) if text.startswith("0x") else int(text)) < R:
+        raise SettingsError("a key in SEQUENCER_KEYS_FILE is out of range")
+    return secret

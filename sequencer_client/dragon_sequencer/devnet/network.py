@@ -1,0 +1,269 @@
+"""The development sequencer's rules: take batches, order them, prove them final, serve them.
+
+One process plays all nodes of a network: it holds their keys and signs for every one that is not
+told to be silent. There is no thread in here and no clock but the two that it is given. Somebody
+calls `finalize_due` now and then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate, count, takewhile
+from typing import Any, Final
+
+from dragon.errors import DragonError
+from dragon_sequencer import bn254
+from dragon_sequencer.devnet.faults import Faults, tampered
+from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.finality import FINAL_STATE, Proof, extend, message
+from dragon_sequencer.nodes import STATIC_TAG, Node
+
+VERSION: Final = "v0.1.7"  # of the node software whose interface this is
+STATES: Final = ("sequenced", "locked", "finalized")
+
+
+class Refusal(DragonError):
+    """The network's own error envelope: a status, a code that clients decide on, a text."""
+
+    def __init__(self, status: int, code: str, text: str) -> None:
+        super().__init__(text, code=code)
+        self.status, self.code = status, code
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A network's limits, which its clients cannot ask for."""
+
+    min_age: float = 0.25  # seconds between a batch's acceptance and its finality
+    page_bytes: int = 256_000  # of bodies on a page; at least a batch
+    max_batch_bytes: int = 5120
+    max_segment: int = 1000  # batches under one proof
+    max_queued_bytes: int = 16 << 20  # accepted and not yet final
+    max_queued: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A node of the network, with its key."""
+
+    node: Node
+    secret: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A batch that waits for its place."""
+
+    body: str
+    due: float  # on the monotonic clock; it is not final before
+
+
+class Network:
+    """The whole network, as seen through any of its gateways. Safe to share between threads."""
+
+    def __init__(
+        self,
+        apps: Sequence[str],
+        signers: Sequence[Signer],
+        storage: Storage,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        rules: Rules = Rules(),
+        faults: Faults | None = None,
+    ) -> None:
+        self.apps, self.rules = tuple(apps), rules
+        self._signers, self._storage = tuple(signers), storage
+        self._monotonic, self._wall = monotonic, wall
+        self._faults = faults or Faults()
+        self._queues: dict[str, deque[Accepted]] = {app: deque() for app in apps}
+        self._queued_bytes = 0
+        self._news = threading.Condition(threading.RLock())  # guards everything above
+
+    # What clients ask for
+
+    def check_accepting(self) -> None:
+        """Raises Refusal while the network takes no submissions."""
+        faults = self.faults
+        if faults.unsynced:
+            raise Refusal(503, "NotSyncedError", "The node is not synced with the sequencer.")
+        if faults.paused:
+            raise Refusal(503, "IsPausedError", "This node is paused.")
+
+    def submit(self, app: str, body: str) -> None:
+        """Accept a batch: from now on it may become final, or not. Raises Refusal."""
+        if app not in self._queues:
+            raise Refusal(400, "InvalidRequestError", f"Invalid app name: {app}.")
+        size = len(body.encode())
+        if size > self.rules.max_batch_bytes:
+            message = "The batch exceeds the maximum allowed size."
+            raise Refusal(429, "BatchSizeExceededError", message)
+        with self._news:
+            self._check_room(size)
+            if self._counted_down("drop"):
+                return
+            for _ in range(1 + self._counted_down("repeat")):
+                self._queues[app].append(Accepted(body, self._monotonic() + self.rules.min_age))
+                self._queued_bytes += size
+
+    def page(self, app: str, after: int) -> dict[str, Any] | None:
+        """The batches behind `after` with the proofs among them; None if there are none."""
+        self._check_app(app)
+        with self._news:
+            rows = self._storage.batches(app, after, most_bytes=self.rules.page_bytes)
+            proofs = self._storage.proofs(app, after + 1, after + len(rows))
+            tamper = self._faults.tamper
+        if not rows:
+            return None
+        page = {
+            "batches": [body for _, body, _ in rows],
+            "first_chaining_hash": rows[0][2],
+            "finalized_signatures": [
+                asdict(proof) | {"nonsigners": list(proof.nonsigners)} for proof in proofs
+            ],
+        }
+        return tampered(page, tamper)
+
+    def last(self, app: str, state: str = "finalized") -> dict[str, Any] | None:
+        """The newest batch's record. `state` is what the record calls itself."""
+        self._check_app(app)
+        with self._news:
+            proof = self._storage.newest_proof(app)
+            body = self._storage.body(app, proof.index) if proof else ""
+        return _record(app, state, body, proof) if proof else None
+
+    def state(self) -> dict[str, Any]:
+        """Never the leader: clients with automatic choice only talk to followers."""
+        node = self._signers[0].node
+        with self._news:
+            indices = {app: self._storage.tip(app).index for app in self.apps}
+        (x0, x1), (y0, y1) = node.public_key
+        names = [f"last_{state}_index" for state in STATES]
+        return {
+            "sequencer": False,
+            "version": VERSION,
+            "sequencer_id": node.id,
+            "node_id": node.id,
+            "pubkeyG2_X": [x1, x0],
+            "pubkeyG2_Y": [y1, y0],
+            "address": node.address,
+            "apps": {app: dict.fromkeys(names, index) for app, index in indices.items()},
+        }
+
+    def wait(self, app: str, after: int, seconds: float) -> None:
+        """Return when something is final behind `after`, or after `seconds`."""
+        with self._news:
+            self._news.wait_for(lambda: self._storage.tip(app).index > after, seconds)
+
+    # What time does
+
+    def finalize_due(self, now: float | None = None) -> int:
+        """Prove final what has waited long enough, a segment per app; how many batches that was.
+
+        `now` is on the monotonic clock. The segment is on disk before anybody can see it.
+        """
+        with self._news:
+            now = self._monotonic() if now is None else now
+            finalized = sum(self._finalize(app, now) for app in self.apps)
+            if finalized:
+                self._news.notify_all()
+        return finalized
+
+    def _finalize(self, app: str, now: float) -> int:
+        queue = self._queues[app]
+        due = list(takewhile(lambda batch: batch.due <= now, queue))[: self.rules.max_segment]
+        if not due or self._faults.stalled:
+            return 0
+        bodies = [batch.body for batch in due]
+        tip = self._storage.tip(app)
+        ordered = bodies[::-1] if self._faults.reorder else bodies
+        hashes = list(accumulate(ordered, extend, initial=tip.chaining_hash))[1:]
+        links = list(zip(count(tip.index + 1), ordered, hashes, strict=False))
+        time = max(int(self._wall()), tip.time)
+        proof = self._prove(app, parent=tip.index, index=links[-1][0], hash_=hashes[-1], time=time)
+        self._storage.append(app, links, proof)
+        for body in bodies:
+            queue.popleft()
+            self._queued_bytes -= len(body.encode())
+        return len(bodies)
+
+    def _prove(self, app: str, *, parent: int, index: int, hash_: str, time: int) -> Proof:
+        silent = set(self._faults.silent)
+        signing = [signer.secret for at, signer in enumerate(self._signers) if at not in silent]
+        absent = [signer.node.id for at, signer in enumerate(self._signers) if at in silent]
+        signed = message(
+            app=app,
+            chaining_hash=hash_,
+            index=index,
+            parent_index=parent,
+            state=FINAL_STATE,
+            timestamp=time,
+        )
+        signature = bn254.encode_signature(bn254.sign(signing, signed))
+        return Proof(index, parent, hash_, time, FINAL_STATE, signature, tuple(absent), STATIC_TAG)
+
+    # What tests do to it
+
+    @property
+    def faults(self) -> Faults:
+        with self._news:
+            return self._faults
+
+    def set_faults(self, **changes: object) -> Faults:
+        """Raises SettingsError: there is no such fault, or nobody would be left to sign."""
+        with self._news:
+            faults = self._faults.changed(changes)
+            faults.check_signers(len(self._signers))
+            self._faults = faults
+            return faults
+
+    def set_min_age(self, seconds: float) -> None:
+        """For the batches that come from now on."""
+        with self._news:
+            self.rules = replace(self.rules, min_age=seconds)
+
+    def reset(self) -> None:
+        """Lose everything, like a network whose nodes were all killed: indices start again."""
+        with self._news:
+            self._storage.clear()
+            for queue in self._queues.values():
+                queue.clear()
+            self._queued_bytes = 0
+
+    def _counted_down(self, fault: str) -> bool:
+        left: int = getattr(self._faults, fault)
+        if left > 0:
+            self._faults = self._faults.changed({fault: left - 1})
+        return left != 0
+
+    def _check_room(self, size: int) -> None:
+        queued = sum(map(len, self._queues.values()))
+        full = self._queued_bytes + size > self.rules.max_queued_bytes
+        if full or queued >= self.rules.max_queued:
+            raise Refusal(429, "BatchesLimitExceededError", "Batches limit volume exceeded.")
+
+    def _check_app(self, app: str) -> None:
+        if app not in self._queues:
+            raise Refusal(400, "InvalidRequestError", "Invalid app name.")
+
+
+def _record(app: str, state: str, body: str, proof: Proof) -> dict[str, Any]:
+    return {
+        "app_name": app,
+        "body": body,
+        "chaining_hash": proof.chaining_hash,
+        "parent_index": proof.parent_index,
+        "next_index": None,
+        "timestamp": proof.timestamp,
+        "locked_signature": None,
+        "locked_nonsigners": None,
+        "locked_tag": None,
+        "finalized_signature": proof.signature,
+        "finalized_nonsigners": list(proof.nonsigners),
+        "finalized_tag": proof.tag,
+        "index": proof.index,
+        "state": state,
+    }

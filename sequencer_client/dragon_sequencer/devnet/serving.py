@@ -1,0 +1,27 @@
+"""The entry point behind `dragon serve sequencer`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from dragon.settings import Environment
+from dragon.web.serve import Service
+from dragon.web.serve import serve as serve_with_gunicorn
+from dragon_sequencer.devnet.main import Settings, build
+
+PORT: Final = 6001
+
+
+def serve(environ: Mapping[str, str]) -> None:
+    """Serve the development sequencer until told to stop. Raises SettingsError."""
+    values, settings = Environment(environ), Settings.from_environ(environ)
+    settings.database.parent.mkdir(parents=True, exist_ok=True)
+    serve_with_gunicorn(
+        lambda: Service(*build(settings)),
+        name="sequencer",
+        host=values.text("DRAGON_HOST", "127.0.0.1"),
+        port=values.integer("DRAGON_PORT", PORT, least=1, most=65535),
+        # A read that waits for news keeps a thread for up to a second.
+        threads=values.integer("DRAGON_THREADS", 48, least=4, most=256),
+    )

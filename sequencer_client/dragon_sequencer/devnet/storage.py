@@ -1,0 +1,128 @@
+"""The development sequencer's log in SQLite. What is written here stays final, also after a kill.
+
+Only finalized batches are kept. Those merely accepted live in memory and die with the process, as
+they would in the real network.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dragon_sequencer.finality import FINAL_STATE, GENESIS, Proof
+from dragon_sequencer.nodes import STATIC_TAG
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS batch (
+    app TEXT NOT NULL, position INTEGER NOT NULL, body TEXT NOT NULL, chaining_hash TEXT NOT NULL,
+    PRIMARY KEY (app, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS proof (
+    app TEXT NOT NULL, position INTEGER NOT NULL, parent INTEGER NOT NULL,
+    chaining_hash TEXT NOT NULL, time INTEGER NOT NULL, signature TEXT NOT NULL,
+    nonsigners TEXT NOT NULL, PRIMARY KEY (app, position)) WITHOUT ROWID;
+"""
+_PROOF: Final = "SELECT position, parent, chaining_hash, time, signature, nonsigners FROM proof"
+_MOST_BATCHES: Final = 10_000  # of a page, for empty batches take no part of its bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The end of an app's log: where the next segment continues."""
+
+    index: int = 0
+    chaining_hash: str = GENESIS
+    time: int = 0
+
+
+class Storage:
+    """One SQLite file, one connection. Not for several threads at once: the network has a lock."""
+
+    def __init__(self, path: Path | str = ":memory:") -> None:
+        self._database = sqlite3.connect(
+            path, timeout=10, isolation_level=None, check_same_thread=False
+        )
+        weakref.finalize(self, self._database.close)  # for who forgets to
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._database.close()
+
+    def tip(self, app: str) -> Tip:
+        proof = self.newest_proof(app)
+        return Tip(proof.index, proof.chaining_hash, proof.timestamp) if proof else Tip()
+
+    def append(self, app: str, links: Sequence[tuple[int, str, str]], proof: Proof) -> None:
+        """File a segment and its proof in one transaction: both are there, or neither.
+
+        A second segment at the same indices fails, as the primary keys say.
+        """
+        row = (
+            proof.index,
+            proof.parent_index,
+            proof.chaining_hash,
+            proof.timestamp,
+            proof.signature,
+            json.dumps(proof.nonsigners),
+        )
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "INSERT INTO batch VALUES (?, ?, ?, ?)", [(app, *link) for link in links]
+            )
+            self._database.execute("INSERT INTO proof VALUES (?, ?, ?, ?, ?, ?, ?)", (app, *row))
+
+    def batches(self, app: str, after: int, *, most_bytes: int) -> list[tuple[int, str, str]]:
+        """(index, body, chaining hash) behind `after`, as many as `most_bytes` of bodies hold."""
+        rows = self._database.execute(
+            "SELECT position, body, chaining_hash FROM batch WHERE app = ? AND position > ?"
+            " ORDER BY position LIMIT ?",
+            (app, after, _MOST_BATCHES),
+        )
+        page, size = [], 0
+        for row in rows:
+            size += len(row[1].encode())
+            if size > most_bytes:
+                break
+            page.append(row)
+        return page
+
+    def proofs(self, app: str, first: int, last: int) -> list[Proof]:
+        """The proofs whose index lies in [first, last], ascending."""
+        rows = self._database.execute(
+            f"{_PROOF} WHERE app = ? AND position BETWEEN ? AND ? ORDER BY position",
+            (app, first, last),
+        )
+        return [_proof(row) for row in rows]
+
+    def newest_proof(self, app: str) -> Proof | None:
+        rows = self._database.execute(
+            f"{_PROOF} WHERE app = ? ORDER BY position DESC LIMIT 1", (app,)
+        )
+        return next((_proof(row) for row in rows), None)
+
+    def body(self, app: str, index: int) -> str:
+        rows = self._database.execute(
+            "SELECT body FROM batch WHERE app = ? AND position = ?", (app, index)
+        )
+        (body,) = rows.fetchone()
+        return str(body)
+
+    def clear(self) -> None:
+        """Forget everything: the network starts again at genesis, with the same keys."""
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM batch")
+            self._database.execute("DELETE FROM proof")
+
+
+def _proof(row: Sequence[Any]) -> Proof:
+    index, parent, chaining_hash, time, signature, nonsigners = row
+    names = tuple(json.loads(nonsigners))
+    return Proof(index, parent, chaining_hash, time, FINAL_STATE, signature, names, STATIC_TAG)

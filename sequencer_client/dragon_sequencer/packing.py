@@ -1,0 +1,50 @@
+"""Events into batches: canonical JSON arrays of whole events, no larger than the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import rfc8785
+
+from dragon.encoding import Json, canonical
+from dragon.errors import EventTooLarge, InvalidEncoding
+
+MAX_BATCH_BYTES: Final = 5120  # a network's usual limit, in UTF-8; it cannot be asked for
+
+
+def pack(
+    events: Iterable[Mapping[str, Json]], *, max_batch_bytes: int = MAX_BATCH_BYTES
+) -> list[str]:
+    """The fewest batches that hold the events in their order, each a canonical JSON array.
+
+    Raises:
+        EventTooLarge: one event alone exceeds a batch.
+        InvalidEncoding: an event has no canonical form.
+    """
+    encoded = [_encode(event) for event in events]
+    for position, event in enumerate(encoded):
+        if len(event) + 2 > max_batch_bytes:
+            message = f"an event takes {len(event) + 2} bytes, a batch holds {max_batch_bytes}"
+            raise EventTooLarge(message, position=position, bytes=len(event) + 2)
+    return [f"[{b','.join(group).decode()}]" for group in _groups(encoded, max_batch_bytes)]
+
+
+def _encode(event: Mapping[str, Json]) -> bytes:
+    try:
+        return canonical(dict(event))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidEncoding(f"an event has no canonical form: {error}") from None
+
+
+def _groups(events: list[bytes], most: int) -> Iterator[list[bytes]]:
+    group: list[bytes] = []
+    size = 1  # the brackets, less the comma that the first event lacks
+    for event in events:
+        if group and size + len(event) + 1 > most:
+            yield group
+            group, size = [], 1
+        group.append(event)
+        size += len(event) + 1
+    if group:
+        yield group

@@ -1,0 +1,565 @@
+"""What is read in one way only is read; everything else is refused, each with its own name."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from dragon import errors
+from dragon.encoding import (
+    MAX_DEPTH,
+    MAX_INTEGER,
+    Json,
+    Members,
+    canonical,
+    check_id,
+    from_hex,
+    parse,
+    parse_items,
+    to_hex,
+)
+
+INTEGERS = st.integers(-MAX_INTEGER, MAX_INTEGER)
+SCALARS = st.none() | st.booleans() | INTEGERS | st.text(max_size=20)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+def depth(value: Json) -> int:
+    """How many arrays and objects stand around the innermost value."""
+    match value:
+        case list():
+            return max((1 + depth(item) for item in value), default=0)
+        case dict():
+            return max((1 + depth(item) for item in value.values()), default=0)
+        case _:
+            return 0
+
+
+# -- canonical form ------------------------------------------------------------------------------
+
+
+def test_members_stand_in_the_order_of_their_utf_16_code_units() -> None:
+    """The example of RFC 8785, 3.2.3: by code points, the face would come last."""
+    names = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
+
+    ordered = list(json.loads(canonical(dict.fromkeys(names, 0))))
+
+    assert ordered == ["\r", "1", "\u0080", "\u00f6", "\u20ac", "\U0001f600", "\ufb33"]
+    assert ordered != sorted(names)
+
+
+def test_literals_and_texts_are_written_as_rfc_8785_prescribes() -> None:
+    """The text and the literals of the example in RFC 8785, 3.2.2."""
+    value: Json = {
+        "string": '\u20ac$\u000f\nA\'B"\\\\"/',
+        "literals": [None, True, False],
+    }
+
+    raw = canonical(value)
+
+    expected = '{"literals":[null,true,false],"string":"€$\\u000f\\nA\'B\\"\\\\\\\\\\"/"}'
+    assert raw == expected.encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "raw"),
+    [
+        ({}, b"{}"),
+        ([], b"[]"),
+        ({"b": 1, "a": [1, {"d": 2, "c": 3}]}, b'{"a":[1,{"c":3,"d":2}],"b":1}'),
+        ("\u2028\u007f\b\t\f", '"\u2028\u007f\\b\\t\\f"'.encode()),
+        (MAX_INTEGER, b"9007199254740991"),
+        (-MAX_INTEGER, b"-9007199254740991"),
+    ],
+)
+def test_equal_values_have_these_bytes_and_no_others(value: Json, raw: bytes) -> None:
+    assert canonical(value) == raw
+    assert parse(raw) == value
+
+
+@given(VALUES)
+def test_reading_undoes_writing(value: Json) -> None:
+    assume(depth(value) <= MAX_DEPTH)
+
+    assert parse(canonical(value)) == value
+
+
+@given(VALUES)
+def test_what_is_read_from_any_spelling_is_written_in_the_canonical_one(value: Json) -> None:
+    assume(depth(value) <= MAX_DEPTH)
+
+    spaced = json.dumps(value, ensure_ascii=True, indent=2, sort_keys=False)
+
+    assert canonical(parse(spaced)) == canonical(value)
+
+
+@given(st.dictionaries(st.text(max_size=8), INTEGERS, min_size=2, max_size=6))
+def test_the_order_in_which_members_arrive_does_not_matter(value: dict[str, Json]) -> None:
+    turned = dict(reversed(value.items()))
+
+    assert canonical(turned) == canonical(value)
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def refusal_of(raw: bytes | str) -> type[errors.DragonError]:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        parse(raw)
+    return type(refused.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"a":1,"a":2}',
+        '{"a":1,"a":1}',
+        '{"a":1,"b":2,"\\u0061":3}',
+        '{"":1,"":2}',
+        '[{"x":{"deep":[{"a":1,"a":2}]}}]',
+        '{"a":{"b":1,"b":1},"c":1}',
+    ],
+)
+def test_a_member_named_twice_is_refused_at_any_depth(raw: str) -> None:
+    assert refusal_of(raw) is errors.DuplicateMember
+
+
+@pytest.mark.parametrize("name", ["\ufeffa", "\u00e9" * 3000, "\U0001f600"])
+def test_the_report_of_a_double_member_is_short_and_ascii(name: str) -> None:
+    raw = json.dumps({name: 0})[:-1] + "," + json.dumps({name: 0})[1:]
+
+    with pytest.raises(errors.DuplicateMember) as refused:
+        parse(raw)
+
+    shown = str(refused.value.facts["member"])
+    assert shown.isascii()
+    assert len(shown) <= 10 * 64
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1.0", "0.5", "1e3", "1E3", "1e-3", "1e400", "-0", "-0.0", "NaN", "Infinity", "-Infinity"],
+)
+def test_numbers_that_are_no_integers_are_refused(number: str) -> None:
+    assert refusal_of(number) is errors.NotAnInteger
+    assert refusal_of(f'{{"a":[1,{number}]}}') is errors.NotAnInteger
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 2**63, 10**17, -(10**17), 10**300])
+def test_integers_that_others_would_round_are_refused(number: int) -> None:
+    assert refusal_of(str(number)) is errors.IntegerOutOfRange
+
+
+@pytest.mark.parametrize("number", [MAX_INTEGER, -MAX_INTEGER, 0, 1, -1])
+def test_integers_that_everybody_reads_alike_are_read(number: int) -> None:
+    assert parse(str(number)) == number
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_an_integer_of_a_million_digits_is_refused_without_being_computed(sign: str) -> None:
+    raw = sign + "7" * 1_000_000
+
+    started = time.perf_counter()
+    refusal = refusal_of(raw)
+
+    assert refusal is errors.IntegerOutOfRange
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        r'"\ud800"',
+        r'"\udfff"',
+        r'"\ude00\ud83d"',
+        r'"\ud83d\ud83d\ude00"',
+        r'["ok",{"name":"x\ud83dx"}]',
+        r'{"\ud800":1}',
+        r'{"a":{"\udc00":1}}',
+        '"\ud800"',
+    ],
+)
+def test_half_a_character_is_refused_in_values_and_in_names(raw: str) -> None:
+    assert refusal_of(raw) is errors.LoneSurrogate
+
+
+def test_both_halves_of_a_character_make_one() -> None:
+    assert parse(r'"\ud83d\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b" ",
+        b"nul",
+        b"truefalse",
+        b"'a'",
+        b"[1,]",
+        b'{"a":1,}',
+        b'{"a"}',
+        b"{a:1}",
+        b"01",
+        b"+1",
+        b".5",
+        b"1.",
+        b"0x10",
+        b"-",
+        b'"\t"',
+        b'"\x00"',
+        b'"\\x41"',
+        b'"open',
+        b"[1 2]",
+        b"// 1\n1",
+        b"\x0b1",
+        "\u00a01".encode(),
+    ],
+)
+def test_what_is_no_json_is_refused(raw: bytes) -> None:
+    assert refusal_of(raw) is errors.NotJson
+
+
+@pytest.mark.parametrize("rest", [b" 2", b"x", b"{}", b",", b"\x00", b"]"])
+def test_text_after_the_value_is_refused(rest: bytes) -> None:
+    assert refusal_of(b'{"a":1}' + rest) is errors.NotJson
+
+
+def test_white_space_around_the_value_is_no_fault() -> None:
+    assert parse(b' \r\n\t{"a" : 1}\n') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'"\xff"',
+        b'"\xc0\xaf"',  # an overlong /
+        b'"\xed\xa0\x80"',  # a surrogate in UTF-8's clothes
+        b'"\xf4\x90\x80\x80"',  # beyond U+10FFFF
+        b'"\xe2\x82"',
+        '{"a":1}'.encode("utf-16"),
+        '{"a":1}'.encode("utf-32-le"),
+        '"ü"'.encode("latin-1"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused(raw: bytes) -> None:
+    assert refusal_of(raw) is errors.NotJson
+
+
+def test_a_byte_order_mark_is_refused() -> None:
+    assert refusal_of(b"\xef\xbb\xbf{}") is errors.NotJson
+    assert refusal_of("\ufeff{}") is errors.NotJson
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_value_stands_inside_at_most_sixteen_others(opening: str, closing: str) -> None:
+    assert depth(parse(opening * 16 + "1" + closing * 16)) == MAX_DEPTH
+
+    assert refusal_of(opening * 17 + "1" + closing * 17) is errors.NotJson
+
+
+@pytest.fixture
+def usual_recursion_limit() -> Iterator[None]:
+    """`py_ecc`, the oracle of other tests, raises the limit for the whole process on import; our
+    services never load it."""
+    raised = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(raised)
+
+
+@pytest.mark.usefixtures("usual_recursion_limit")
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_a_hundred_thousand_levels_are_refused_and_break_nothing(
+    opening: str, closing: str
+) -> None:
+    assert refusal_of(opening * 100_000 + "1" + closing * 100_000) is errors.NotJson
+    assert refusal_of(opening * 100_000) is errors.NotJson
+
+
+JSON_LIKE = st.text(alphabet='{}[]",:0123456789eE+-.\\udDaAntrfulse \ud7ff\U0001f600', max_size=60)
+HOSTILE = st.binary(max_size=60) | JSON_LIKE.map(str.encode)
+
+
+def outcome(raw: bytes) -> Json | errors.DragonError:
+    try:
+        return parse(raw)
+    except errors.InvalidEncoding as refusal:
+        return refusal
+
+
+@given(HOSTILE)
+@example(b"")
+@example(b'{"a":1,"a":"\\ud800"}')
+def test_whatever_arrives_is_read_or_refused_by_a_leaf_of_the_tree(raw: bytes) -> None:
+    result = outcome(raw)
+
+    if isinstance(result, errors.DragonError):
+        assert not type(result).__subclasses__()
+    else:
+        assert parse(canonical(result)) == result
+
+
+@given(VALUES, st.data())
+def test_one_spoiled_byte_is_read_or_refused_by_a_leaf_of_the_tree(
+    value: Json, data: st.DataObject
+) -> None:
+    raw = bytearray(canonical(value))
+    raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+
+    result = outcome(bytes(raw))
+
+    assert not isinstance(result, errors.DragonError) or not type(result).__subclasses__()
+
+
+# -- items that stand for themselves -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item", "refusal"),
+    [
+        ('{"a":1,"a":2}', errors.DuplicateMember),
+        ('[[{"a":1,"a":2}]]', errors.DuplicateMember),
+        ("1.5", errors.NotAnInteger),
+        ("-0", errors.NotAnInteger),
+        ("NaN", errors.NotAnInteger),
+        (str(2**53), errors.IntegerOutOfRange),
+        (r'{"\ud800":1}', errors.LoneSurrogate),
+        (r'["\udc00"]', errors.LoneSurrogate),
+        ("[" * 16 + "1" + "]" * 16, errors.NotJson),
+    ],
+)
+def test_an_item_that_is_refused_takes_only_its_own_place(
+    item: str, refusal: type[errors.InvalidEncoding]
+) -> None:
+    items = parse_items(f'[{{"before":1}},{item},"after"]', what="the example")
+
+    assert items[0] == {"before": 1}
+    assert type(items[1]) is refusal
+    assert items[2] == "after"
+    assert refusal_of(item if refusal is not errors.NotJson else f"[{item}]") is refusal
+
+
+@pytest.mark.parametrize("raw", ["{}", '"[]"', "null", "0", "true", '{"a":[1]}'])
+def test_items_stand_in_an_array(raw: str) -> None:
+    with pytest.raises(errors.WrongType):
+        parse_items(raw, what="the example")
+
+
+@pytest.mark.parametrize("raw", ["", "[", "[1,]", "[1] 2", "[1", b"[\xff]", "[1,2]]"])
+def test_what_is_no_json_has_no_items(raw: bytes | str) -> None:
+    with pytest.raises(errors.NotJson):
+        parse_items(raw, what="the example")
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_items_are_what_the_whole_array_holds(values: list[Json]) -> None:
+    assume(depth(values) <= MAX_DEPTH)
+
+    assert parse_items(canonical(values), what="the example") == parse(canonical(values)) == values
+
+
+# -- bytes and ids -------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=64))
+def test_bytes_come_back_from_their_digits(raw: bytes) -> None:
+    assert from_hex(to_hex(raw), member="m", size=len(raw)) == raw
+    assert from_hex(to_hex(raw), member="m", size=range(65)) == raw
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "abcd",
+        "0X0102",
+        "0x01AB",
+        "0x012",
+        "0x01 02",
+        "0x0102\n",
+        " 0x0102",
+        "0x01g2",
+        "0x٠١٠٢",
+        "0x01_2",
+        "0x0x01",
+    ],
+)
+def test_bytes_are_0x_and_pairs_of_lower_case_digits(text: str) -> None:
+    with pytest.raises(errors.InvalidHex):
+        from_hex(text, member="m", size=range(8))
+
+
+@pytest.mark.parametrize("size", [0, 1, 31, 33, 64])
+def test_bytes_of_another_length_are_refused(size: int) -> None:
+    with pytest.raises(errors.InvalidHex):
+        from_hex(to_hex(bytes(size)), member="m", size=32)
+
+
+@pytest.mark.parametrize(("size", "fits"), [(15, False), (16, True), (32, True), (33, False)])
+def test_a_range_of_lengths_has_two_ends(size: int, fits: bool) -> None:
+    text = to_hex(bytes(size))
+
+    if fits:
+        assert from_hex(text, member="m", size=range(16, 33)) == bytes(size)
+    else:
+        with pytest.raises(errors.InvalidHex):
+            from_hex(text, member="m", size=range(16, 33))
+
+
+@pytest.mark.parametrize("value", [None, True, 0, 1, [], {}, ["0x00"]])
+def test_bytes_and_ids_are_texts(value: Json) -> None:
+    with pytest.raises(errors.WrongType):
+        from_hex(value, member="m", size=1)
+    with pytest.raises(errors.WrongType):
+        check_id(value, member="m")
+
+
+@pytest.mark.parametrize("text", ["a", "0", "_", "-", "operator_1", "a-b_c-9", "x" * 32])
+def test_an_id_is_read(text: str) -> None:
+    assert check_id(text, member="m") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 33, "A", "a b", "a.b", "a/b", "é", "a\n", "\na", "a\x00", "١", "ａ"]
+)
+def test_an_id_of_other_characters_or_another_length_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidId) as refused:
+        check_id(text, member="m")
+
+    assert str(refused.value.facts["value"]).isascii()
+
+
+# -- members of an object ------------------------------------------------------------------------
+
+VALID: dict[str, Json] = {
+    "text": "words",
+    "word": "up",
+    "id": "operator_1",
+    "ids": ["a", "b"],
+    "integer": 7,
+    "hex": "0x0102",
+    "list": [1, "two"],
+    "object": {"k": 1},
+}
+READERS: dict[str, Callable[[Members], object]] = {
+    "text": lambda m: m.text("text", longest=8),
+    "word": lambda m: m.word("word", ["up", "down"]),
+    "id": lambda m: m.id("id"),
+    "ids": lambda m: m.ids("ids", most=2),
+    "integer": lambda m: m.integer("integer", least=1, most=9),
+    "hex": lambda m: m.hex("hex", size=2),
+    "list": lambda m: m.list("list", most=2),
+    "object": lambda m: m.object("object"),
+}
+
+
+def take_all(value: Json) -> list[object]:
+    members = Members(value, "the example")
+    taken = [read(members) for read in READERS.values()]
+    members.end()
+    return taken
+
+
+def test_a_valid_object_is_taken_apart() -> None:
+    taken = take_all(VALID)
+
+    assert taken == ["words", "up", "operator_1", ("a", "b"), 7, b"\x01\x02", [1, "two"], {"k": 1}]
+
+
+def test_taking_an_object_apart_leaves_it_whole() -> None:
+    before = dict(VALID)
+
+    take_all(VALID)
+
+    assert before == VALID
+
+
+@pytest.mark.parametrize("value", [None, True, 0, "x", [], [{}]])
+def test_what_is_no_object_has_no_members(value: Json) -> None:
+    with pytest.raises(errors.WrongType):
+        Members(value, "the example")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_member_too_few_is_named(name: str) -> None:
+    value = {other: item for other, item in VALID.items() if other != name}
+
+    with pytest.raises(errors.MissingMember) as refused:
+        take_all(value)
+
+    assert refused.value.facts["member"] == name
+
+
+@pytest.mark.parametrize("name", ["extra", "", "Text", "text ", "ｔext"])
+def test_a_member_too_many_is_refused(name: str) -> None:
+    with pytest.raises(errors.UnknownMember) as refused:
+        take_all({**VALID, name: 1})
+
+    assert str(refused.value.facts["member"]).isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("text", 1, errors.WrongType),
+        ("text", None, errors.WrongType),
+        ("text", "", errors.UnknownValue),
+        ("text", "x" * 9, errors.UnknownValue),
+        ("word", "sideways", errors.UnknownValue),
+        ("word", "UP", errors.UnknownValue),
+        ("word", "", errors.UnknownValue),
+        ("word", ["up"], errors.WrongType),
+        ("word", True, errors.WrongType),
+        ("id", "Operator", errors.InvalidId),
+        ("id", 1, errors.WrongType),
+        ("ids", "a", errors.WrongType),
+        ("ids", {"a": 1}, errors.WrongType),
+        ("ids", ["a", 1], errors.WrongType),
+        ("ids", ["a", "B"], errors.InvalidId),
+        ("ids", ["a", "b", "c"], errors.UnknownValue),
+        ("integer", True, errors.NotAnInteger),
+        ("integer", False, errors.NotAnInteger),
+        ("integer", "7", errors.WrongType),
+        ("integer", None, errors.WrongType),
+        ("integer", [7], errors.WrongType),
+        ("integer", 0, errors.IntegerOutOfRange),
+        ("integer", 10, errors.IntegerOutOfRange),
+        ("hex", 258, errors.WrongType),
+        ("hex", "0x01", errors.InvalidHex),
+        ("hex", "0x010203", errors.InvalidHex),
+        ("hex", "0x01AB", errors.InvalidHex),
+        ("list", {}, errors.WrongType),
+        ("list", "ab", errors.WrongType),
+        ("list", [1, 2, 3], errors.UnknownValue),
+        ("object", [], errors.WrongType),
+        ("object", None, errors.WrongType),
+    ],
+)
+def test_a_spoiled_member_is_refused_by_name(
+    name: str, value: Json, refusal: type[errors.InvalidEncoding]
+) -> None:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        take_all({**VALID, name: value})
+
+    assert type(refused.value) is refusal
+    assert refused.value.facts["member"] == name
+
+
+def test_integers_of_members_are_not_negative_unless_they_may_be() -> None:
+    with pytest.raises(errors.IntegerOutOfRange):
+        Members({"i": -1}, "it").integer("i")
+
+    assert Members({"i": -1}, "it").integer("i", least=-1) == -1

@@ -85,10 +85,12 @@ class Watch:
         """One round after the other, each at its own beginning by the clock on the wall."""
         rounds = self._committee.rounds
         last = rounds.number(self._edges.wall())
-        while not stop.wait(max(0.0, rounds.start(last + 1) - self._edges.wall())):
-            number = max(last + 1, rounds.number(self._edges.wall()))
-            self.run_round(number, skipped=number - last - 1)
-            last = number
+        while not stop.is_set():
+            number = rounds.number(self._edges.wall())
+            if number > last:
+                self.run_round(number, skipped=number - last - 1)
+            last = number  # also where the clock on the wall was set back
+            stop.wait(max(0.01, rounds.start(number + 1) - self._edges.wall()))
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
         """Probe, probe again what has changed, gather for what changed twice."""
@@ -180,11 +182,15 @@ class Watch:
             claim = StatusClaim(node_id, status, record.start)
             gathering = self._certifier.gather(claim, ends, record.gatherings.append)
             if gathering.certificate is not None:
-                wait = self._rank * self._committee.rounds.seconds
-                self._outbox.add(gathering.certificate, not_before=self._edges.wall() + wait)
+                self._outbox.add(gathering.certificate, not_before=self._not_before())
                 logger.info("certificate_assembled claim=%s", claim.members())
         finally:
             self._in_progress.release(node_id)
+
+    def _not_before(self) -> float:
+        """The first in rank sends at once; each further one leaves the others a round more."""
+        wait = self._rank * self._committee.rounds.seconds
+        return self._edges.wall() + wait if wait else 0.0
 
     # Suspicions
 

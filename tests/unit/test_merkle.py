@@ -295,6 +295,19 @@ def test_a_path_tells_sizes_apart_as_far_as_its_turns_do(index: int, size: int) 
             refuses_inclusion(HASHES[index], index, other, path, root)
 
 
+@pytest.mark.parametrize(("index", "size"), PLACES)
+def test_a_path_fits_no_place_that_is_reached_by_other_turns(index: int, size: int) -> None:
+    """Leaf 1 of 2 is not leaf 0 of 1 with a path that is too long, and so on."""
+    path, root = audit_path(index, 0, size), tree_hash(0, size)
+    places = [(i, n) for n in range(1, 2 * size + 2) for i in range(n)]
+
+    for other_index, other_size in places:
+        if turns(other_index, other_size) == turns(index, size):
+            verify_inclusion(HASHES[index], other_index, other_size, path, root)
+        else:
+            refuses_inclusion(HASHES[index], other_index, other_size, path, root)
+
+
 def test_a_node_does_not_pass_for_a_leaf() -> None:
     """The attack on trees that hash leaves and nodes alike."""
     node, sibling = tree_hash(0, 2), tree_hash(2, 4)

@@ -9,8 +9,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from flask import Flask, Response
-from wsgi import WsgiAdapter
+from flask import Flask, Response, request
 
 from dragon.errors import (
     EventTooLarge,
@@ -27,6 +26,7 @@ from dragon_sequencer.devnet.network import Network, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.packing import pack
+from wsgi import WsgiAdapter
 
 APP = "dragon"
 SECRETS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
@@ -167,7 +167,7 @@ def test_who_joins_at_the_newest_batch_waits_for_the_next(world):
     zellular.send([{"number": 3}])
 
     assert next(zellular.batches(after=2)) == ('[{"number":3}]', 3)
-    assert world.slept == pytest.approx(0.5)
+    assert world.slept == PATIENCE.poll_pause
 
 
 # Packing
@@ -222,8 +222,6 @@ def test_a_batch_goes_out_as_plain_text_and_unchanged(world):
     seen: list[Any] = []
 
     def answer() -> Response:
-        from flask import request
-
         seen.append((request.method, request.path, request.mimetype, request.get_data()))
         return Response('{"status":"success","message":"","data":{}}', 200)
 
@@ -521,8 +519,6 @@ def test_a_gateway_that_boasts_and_shows_nothing_is_left_again(world):
     boast = {"status": "success", "data": {"apps": {APP: {"last_finalized_index": 10**9}}}}
 
     def answer() -> Response:
-        from flask import request
-
         state = request.path == "/node/state"
         return Response(json.dumps(boast if state else {"status": "success", "data": None}), 200)
 

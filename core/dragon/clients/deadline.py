@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -98,10 +99,12 @@ class _Adapter(HTTPAdapter):
 
 
 def make_session() -> requests.Session:
-    """A session with no hidden ways: no proxies or passwords from the environment, no retries,
-    no kept connections (one that the peer has just closed would look like a failure)."""
+    """A session with no hidden ways: no proxies or passwords from the environment, no cookies, no
+    retries, no kept connections (one that the peer has just closed would look like a failure)."""
     session = requests.Session()
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
-    session.mount("http://", _Adapter(max_retries=0))
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(max_retries=0, pool_connections=256, pool_maxsize=16))
     return session

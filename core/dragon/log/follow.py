@@ -4,56 +4,58 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from dragon import errors
-from dragon.log.ledger import Ledger, Position
+from dragon.log.ledger import Ledger, Position, ProvenBatch
 from dragon.log.repository import Entry, Log
 
 logger = logging.getLogger(__name__)
 
 PAUSE: Final = 0.2  # seconds between polls that bring nothing
 PAUSE_AFTER_ERROR: Final = 1.0
+LAG: Final = 5.0  # seconds for which a log that was read to the ledger's end counts as caught up
 REWRITTEN: Final = "ledger_rewritten"
 
 
 class Follower:
     """Keeps one log up with the ledger. Owns the only thread that takes batches.
 
-    `monotonic` gives seconds and is used only to say how long ago the ledger last answered.
+    `monotonic` gives seconds and is used only to tell how long ago the ledger was read to its end.
     """
 
     def __init__(self, log: Log, ledger: Ledger, monotonic: Callable[[], float]) -> None:
         self._log = log
         self._ledger = ledger
         self._monotonic = monotonic
-        self._answered_at: float | None = None
-        self._caught_up = False
-        self._has_read_all = False
+        self._read_all_at: float | None = None
 
     @property
     def has_read_all(self) -> bool:
         """Whether the ledger was read to its end once since the start."""
-        return self._has_read_all
+        return self._read_all_at is not None
 
     @property
     def caught_up(self) -> bool:
-        """Whether the ledger has been read to its end since the start, and still answers."""
-        return self._caught_up
-
-    @property
-    def silent_for(self) -> float | None:
-        """Seconds since the ledger last answered; None if it never did."""
-        if self._answered_at is None:
-            return None
-        return self._monotonic() - self._answered_at
+        """Whether the ledger was read to its end within the last seconds."""
+        at = self._read_all_at
+        return at is not None and self._monotonic() - at <= LAG
 
     def step(self) -> list[Entry]:
         """Read one page and take its batches. Returns the entries that were added.
 
         Raises LedgerUnavailable. A rewritten history is not raised but becomes the log's alarm.
         """
+        return [entry for batch in self._read() for entry in self._log.take(batch)]
+
+    def catch_up(self) -> None:
+        """Read until the ledger has nothing more, or an alarm stands. Raises LedgerUnavailable."""
+        while batches := self._read():
+            for batch in batches:
+                self._log.take(batch)
+
+    def _read(self) -> Sequence[ProvenBatch]:
         if self._log.alarm():
             return []
         try:
@@ -61,42 +63,22 @@ class Follower:
         except errors.LedgerContradiction as error:
             self._raise_alarm(error)
             return []
-        except errors.LedgerUnavailable:
-            self._caught_up = False
-            raise
-        self._answered_at = self._monotonic()
-        self._caught_up = not batches
-        self._has_read_all |= self._caught_up
-        return [entry for batch in batches for entry in self._log.take(batch)]
-
-    def catch_up(self) -> None:
-        """Step until the ledger has nothing more. Raises LedgerUnavailable."""
-        while not self._log.alarm():
-            self.step()
-            if self._caught_up:
-                return
+        if not batches:
+            self._read_all_at = self._monotonic()
+        return batches
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; an outage of the ledger is waited out."""
         while not stop.is_set():
             pause = PAUSE
             try:
-                applied = self.step()
+                for entry in self.step():
+                    _note(entry)
+                    pause = 0.0
             except errors.LedgerUnavailable as error:
                 logger.warning("ledger_unavailable detail=%s", error)
                 pause = PAUSE_AFTER_ERROR
-            else:
-                for entry in applied:
-                    claim = entry.event.claim
-                    logger.info(
-                        "event_applied position=%d node_id=%s status=%s timestamp=%d",
-                        entry.position,
-                        claim.node_id,
-                        claim.status,
-                        claim.timestamp,
-                    )
-            if self._caught_up or pause > PAUSE or self._log.alarm():
-                stop.wait(pause)
+            stop.wait(pause)
 
     def _raise_alarm(self, error: errors.LedgerContradiction) -> None:
         detail = f"{error}; {self._first_difference()}"
@@ -131,3 +113,14 @@ class Follower:
             chain.update((batch.index, batch.position.chaining_hash) for batch in batches)
             position = batches[-1].position
         return position
+
+
+def _note(entry: Entry) -> None:
+    claim = entry.event.claim
+    logger.info(
+        "event_applied position=%d node_id=%s status=%s timestamp=%d",
+        entry.position,
+        claim.node_id,
+        claim.status,
+        claim.timestamp,
+    )

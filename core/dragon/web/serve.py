@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         if not isinstance(conn.sock, ServerSocket):
             conn.sock = ServerSocket.adopt(conn.sock)
         return super().handle(conn)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.app.begin_stopping()
+        super().handle_exit(sig, frame)
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -80,10 +85,15 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             thread.start()
             self._threads.append(thread)
 
+    def begin_stopping(self) -> None:
+        """Called as soon as the worker is told to stop: the loops end while requests drain."""
+        self._stop.set()
+
     def _finish(self) -> None:
         self._stop.set()
+        ends = time.monotonic() + 1
         for thread in self._threads:
-            thread.join(timeout=GRACE)
+            thread.join(timeout=max(0.0, ends - time.monotonic()))
         if self._service is not None:
             self._service.close()
 

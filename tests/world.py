@@ -1,5 +1,5 @@
-"""A whole fleet in one process, on a simulated clock: every service is the real one, assembled as in
-production; only wire, clock and randomness are made here.
+"""A whole fleet in one process, on a simulated clock: every service is the real one, assembled as
+in production; only wire, clock and randomness are made here.
 
     with World(tmp_path) as world:
         world.run(2)                    # two rounds: everybody is certified up

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import requests
 
-from dragon.clients.deadline import make_session
+from dragon.clients.session import make_session
 from dragon.encoding import Json
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position, ProvenBatch

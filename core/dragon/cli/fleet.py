@@ -23,8 +23,8 @@ from typing import Final, Self
 from dragon.cli import reading
 from dragon.cli.home import Home, port_of
 from dragon.cli.reading import View
-from dragon.clients.deadline import make_session
 from dragon.clients.exchange import Http
+from dragon.clients.session import make_session
 from dragon.committee import Committee
 from dragon.encoding import Json
 from dragon.errors import PeerError, StepFailed

@@ -11,8 +11,8 @@ from dragon.cli import reading
 from dragon.cli.home import Home
 from dragon.cli.output import console, moment, print_json, styled
 from dragon.cli.reading import View
-from dragon.clients.deadline import make_session
 from dragon.clients.exchange import Http
+from dragon.clients.session import make_session
 from dragon.committee import Committee
 from dragon.encoding import Json
 from dragon.errors import NotFound, Unreachable

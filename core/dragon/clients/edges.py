@@ -13,8 +13,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
 
-from dragon.clients.deadline import make_session
 from dragon.clients.exchange import Http
+from dragon.clients.session import make_session
 
 
 @dataclass(frozen=True, slots=True)

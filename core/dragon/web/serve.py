@@ -19,8 +19,8 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from dragon.clients.deadline import ServerSocket
 from dragon.errors import DragonError
+from dragon.sockets import ServerSocket
 
 Loop = Callable[[threading.Event], None]
 GRACE: Final = 3  # seconds in which a stopping service finishes what it has begun

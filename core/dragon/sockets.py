@@ -1,7 +1,7 @@
-"""Connections that end on time: one deadline for a whole exchange, not one for every read.
+"""Sockets that end on time: one deadline for a whole exchange, not one for every read.
 
-`requests` bounds each read on its own, so a peer that sends a byte a second holds its caller for
-hours. A `DeadlineSocket` counts the seconds from the last `settimeout` on.
+The usual timeout bounds each read on its own, so a peer that sends a byte a second holds its caller
+for hours. A `DeadlineSocket` counts the seconds from the last `settimeout` on.
 """
 
 from __future__ import annotations
@@ -9,13 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, PoolManager
-from urllib3.connection import HTTPConnection
 
 
 class DeadlineSocket(socket.socket):
@@ -80,31 +74,3 @@ class ServerSocket(DeadlineSocket):
     def late(self) -> OSError:
         # What gunicorn takes for a client that went away, which is what we make of it.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
-
-
-class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return DeadlineSocket.adopt(super()._new_conn())
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        manager: PoolManager = self.poolmanager
-        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "http": _Pool}
-
-
-def make_session() -> requests.Session:
-    """A session with no hidden ways: no proxies or passwords from the environment, no cookies, no
-    retries, no kept connections (one that the peer has just closed would look like a failure)."""
-    session = requests.Session()
-    session.trust_env = False
-    session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _Adapter(max_retries=0, pool_connections=256, pool_maxsize=16))
-    return session

@@ -1,0 +1,42 @@
+"""A session for talking to peers that may be slow, wrong or hostile."""
+
+from __future__ import annotations
+
+import socket
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
+
+from dragon.sockets import DeadlineSocket
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return DeadlineSocket.adopt(super()._new_conn())
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        manager: PoolManager = self.poolmanager
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "http": _Pool}
+
+
+def make_session() -> requests.Session:
+    """A session with no hidden ways: no proxies or passwords from the environment, no cookies, no
+    retries, no kept connections (one that the peer has just closed would look like a failure)."""
+    session = requests.Session()
+    session.trust_env = False
+    session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter(max_retries=0, pool_connections=256, pool_maxsize=16))
+    return session

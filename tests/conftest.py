@@ -17,5 +17,5 @@ def world(tmp_path: Path) -> Iterator[World]:
     After the test every log is verified from its first entry, and all are compared.
     """
     with World(tmp_path) as made:
-        made.run(2)
+        made.run(3)
         yield made

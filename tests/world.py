@@ -35,6 +35,7 @@ import dragon_operator.app
 import dragon_operator.main
 import dragon_operator.settings
 from committees import Members, make_members
+from dragon.certificate import Certificate
 from dragon.clients.edges import Edges
 from dragon.clients.exchange import Http
 from dragon.encoding import canonical
@@ -404,7 +405,7 @@ class World:
 
     def submit(self, *events: Any) -> None:
         """Put events onto the ledger as anybody can, and let every log read them."""
-        values = [event if isinstance(event, dict) else event.to_json() for event in events]
+        values = [e.to_json() if isinstance(e, Certificate) else e for e in events]
         self.network.submit(self.committee.sequencer.app, canonical(values).decode())
         self.settle()
 

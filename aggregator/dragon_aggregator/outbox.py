@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from sqlalchemy import text
 
 from dragon import event
-from dragon.claim import Status, StatusClaim
+from dragon.claim import StatusClaim
 from dragon.committee import Committee
 from dragon.encoding import Json, canonical, parse
 from dragon.errors import LedgerError
@@ -161,7 +161,7 @@ def _is_due(entry: Pending, now: float) -> bool:
     return not 0 <= now - entry.sent_at < RESEND_AFTER
 
 
-def known_status(outbox: Outbox, log: Log, node_id: str) -> Status | None:
+def last_known(outbox: Outbox, log: Log, node_id: str) -> Transition | None:
     """What has been certified last, applied or still on its way; None while unknown."""
     newest = outbox.newest(node_id)
-    return newest.status if newest else log.state.status(node_id)
+    return Transition(newest.status, newest.timestamp) if newest else log.state.last(node_id)

@@ -23,7 +23,7 @@ from dragon.errors import BadSignature, Busy, InvalidPoint, OffRound, UnknownSig
 from dragon.log.follow import Follower
 from dragon.log.repository import Log
 from dragon_aggregator.certify import Certifier, Gathering, InProgress
-from dragon_aggregator.outbox import Outbox, known_status
+from dragon_aggregator.outbox import Outbox, last_known
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
 KEPT_ROUNDS: Final = 120
@@ -159,7 +159,8 @@ class Watch:
         return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
 
     def _known(self, node_id: str) -> Status | None:
-        return known_status(self._outbox, self._log, node_id)
+        last = last_known(self._outbox, self._log, node_id)
+        return last.status if last else None
 
     def clock_is_wrong(self) -> bool:
         sights = self._sights.values()
@@ -177,8 +178,9 @@ class Watch:
         if not self._in_progress.take(node_id):
             return
         try:
-            if self._known(node_id) is status:
-                return
+            last = last_known(self._outbox, self._log, node_id)
+            if last and (last.status is status or last.timestamp >= record.start):
+                return  # no news, or too early for it: a round holds one transition of a node
             claim = StatusClaim(node_id, status, record.start)
             gathering = self._certifier.gather(claim, ends, record.gatherings.append)
             if gathering.certificate is not None:

@@ -76,7 +76,7 @@ class Certificate:
         if len(self.signers) < (needed := committee.quorum(self.claim.KIND)):
             raise errors.QuorumNotMet(signers=len(self.signers), needed=needed)
         # (5) The stated key is their sum.
-        key = bls.aggregate_keys(committee.keys[signer] for signer in self.signers)
+        key = self._sum_of_keys(committee)
         if key.raw != self.public_key:
             raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
         # (6) A point of the subgroup, and (7) they signed this claim and no other.
@@ -86,6 +86,13 @@ class Certificate:
             raise errors.InvalidSignature(str(error)) from None
         if not genuine:
             raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+
+    def _sum_of_keys(self, committee: Committee) -> bls.PublicKey:
+        try:
+            return bls.aggregate_keys(committee.keys[signer] for signer in self.signers)
+        except errors.InvalidPoint as error:
+            # Two members may have made keys that cancel out; nobody can sign for such a sum.
+            raise errors.WrongAggregateKey(str(error)) from None
 
     def _check_signers(self, committee: Committee) -> None:
         for signer in self.signers:
@@ -120,8 +127,13 @@ def assemble(
         claim: what they signed.
         attestations: operator id → signature (96 bytes) on the claim's root.
 
-    Raises InvalidPoint: a signature is no point, or the keys add up to infinity.
+    Raises:
+        UnknownSigner: somebody outside the committee.
+        InvalidPoint: a signature is no point, or the keys add up to infinity.
     """
+    for signer in attestations:
+        if signer not in committee.keys:
+            raise errors.UnknownSigner(f"{signer} is not in the committee", signer=signer)
     signers = tuple(sorted(attestations))
     return Certificate(
         claim,

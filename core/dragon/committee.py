@@ -7,11 +7,11 @@ may change without changing what was ever certified.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from dragon import bls, errors
 from dragon.encoding import MAX_INTEGER, Json, Members, canonical, check_id, parse, to_hex
@@ -19,6 +19,12 @@ from dragon.encoding import MAX_INTEGER, Json, Members, canonical, check_id, par
 MAX_BATCH_BYTES: Final = 5120  # Zellular's limit, which an event has to fit into
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_LISTED: Final = 4096
+
+_URL: Final = re.compile(
+    r"https?://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*",
+    re.ASCII,
+)
 
 QuorumRule: TypeAlias = Literal["byzantine", "majority"] | int
 DEFAULT_QUORUMS: Final[Mapping[str, QuorumRule]] = {
@@ -147,7 +153,7 @@ class Committee:
             InvalidCommittee: a leaf of it, for each thing that could not be trusted.
         """
         if len(raw) > MAX_FILE_BYTES:
-            raise errors.InvalidEncoding("a committee file has at most 1 MiB")
+            raise errors.TooLarge("a committee file has at most 1 MiB")
         committee = cls.from_json(parse(raw))
         committee.check()
         return committee
@@ -232,6 +238,7 @@ class Committee:
         keyed: list[Operator | Expert] = [*self.operators, *self.experts]
         ids = [member.id for member in keyed] + [target.id for target in self.targets]
         _refuse_twice("id", ids)
+        _refuse_twice("aggregator", [aggregator.url for aggregator in self.aggregators])
         _refuse_twice("public key", [to_hex(member.public_key.raw) for member in keyed])
 
     def _check_quorums(self) -> None:
@@ -374,19 +381,13 @@ def _sequencer(value: Json) -> Sequencer:
 
 
 def _url(members: Members) -> str:
-    """`http(s)://host[:port]` with an optional path, and nothing that could hide a second host."""
+    """`http(s)://host[:port]`, perhaps with a plain path; nothing that two programs could read
+    differently, and nothing that a path put behind it could change."""
     url = members.text("url")
-    try:
-        parts = urlsplit(url)
-        fit = parts.port != 0
-    except ValueError:
-        fit = False
-    if not fit or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise errors.UnknownValue("an url is http(s)://host:port", member="url", value=ascii(url))
-    if parts.username or parts.query or parts.fragment or url.endswith("/") or not url.isascii():
-        raise errors.UnknownValue(
-            "an url has no user, query, fragment or trailing slash", member="url", value=ascii(url)
-        )
+    match = _URL.fullmatch(url)
+    if match is None or int(match["port"] or 1) > 65535:
+        message = "an url is http(s)://host:port, perhaps with a plain path"
+        raise errors.UnknownValue(message, member="url", value=ascii(url[:64]))
     return url
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
@@ -19,8 +20,11 @@ from dragon import errors
 Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
 
 MAX_INTEGER: Final = 2**53 - 1
-MAX_DEPTH: Final = 16
+MAX_DEPTH: Final = 16  # levels of one value
+DEEPEST_TEXT: Final = 64  # levels of a whole text
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
+# Brackets outside strings. A string that never ends takes the rest, so that this stays linear.
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 
 
@@ -67,6 +71,7 @@ class _Spoiled:
 def _load(raw: bytes | str) -> object:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+        _check_depth(text)
         return json.loads(
             text,
             object_pairs_hook=_object,
@@ -76,16 +81,30 @@ def _load(raw: bytes | str) -> object:
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise errors.NotJson(f"this is not JSON: {error}") from None
-    except RecursionError:
-        raise errors.NotJson("the JSON is nested too deeply") from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested absurdly deeply before the parser sees it.
+
+    How deep a parser can go depends on the interpreter and on who called it; two operators would
+    come to two verdicts on the same batch.
+    """
+    depth = 0
+    for piece in _BRACKETS.findall(text):
+        if piece in "[{":
+            depth += 1
+            if depth > DEEPEST_TEXT:
+                raise errors.NotJson(f"the JSON is nested more than {DEEPEST_TEXT} levels deep")
+        elif piece in "]}":
+            depth -= 1
 
 
 def _object(pairs: list[tuple[str, object]]) -> object:
     members = dict(pairs)
     if len(members) == len(pairs):
         return members
-    names = [name for name, _ in pairs]
-    twice = next(name for name in names if names.count(name) > 1)
+    counted = Counter(name for name, _ in pairs)
+    twice = next(name for name, times in counted.items() if times > 1)
     refusal = errors.DuplicateMember("an object names a member twice", member=_shown(twice))
     return _Spoiled(refusal)
 

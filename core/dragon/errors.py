@@ -3,6 +3,7 @@
 DragonError
 ├── InvalidEncoding         the bytes are not the form of anything we know
 │   ├── NotJson                 no JSON at all, or nested too deeply
+│   ├── TooLarge                more bytes than anything of that sort has
 │   ├── DuplicateMember         an object names a member twice
 │   ├── NotAnInteger            a float or a boolean where an integer belongs
 │   ├── IntegerOutOfRange       beyond ±(2^53 − 1), or beyond the member's own bounds
@@ -79,7 +80,8 @@ class DragonError(Exception):
     @property
     def name(self) -> str:
         """The refusal's name as users and tests see it, e.g. `quorum_not_met`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__)
+        return words.lower()
 
 
 class InvalidEncoding(DragonError):
@@ -88,6 +90,10 @@ class InvalidEncoding(DragonError):
 
 class NotJson(InvalidEncoding):
     """No JSON at all, or nested too deeply."""
+
+
+class TooLarge(InvalidEncoding):
+    """More bytes than anything of that sort has."""
 
 
 class DuplicateMember(InvalidEncoding):

@@ -32,16 +32,26 @@ def unseal(text: str, password: str) -> bls.SecretKey:
     """Raises KeystoreError: no keystore, another version, or another password."""
     try:
         sealed = cast("dict[str, Any]", json.loads(text))
+        _check_form(sealed)
         raw = decode_keyfile_json(sealed, normalise(password))
         key = bls.SecretKey.decode(bytes(raw))
         stated = sealed.get("pubkey", "")
-    except (errors.InvalidPoint, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        # The cause is left out on purpose: it may quote what was being read.
+    except Exception as error:
+        # Whatever the library makes of a file that is no keystore. The cause is left out on
+        # purpose: it may quote what was being read.
         kind = type(error).__name__
         raise errors.KeystoreError(f"no key comes out of this keystore ({kind})") from None
     if stated and stated != key.public_key().raw.hex():
         raise errors.KeystoreError("the keystore holds another key than it says")
     return key
+
+
+def _check_form(sealed: dict[str, Any]) -> None:
+    """What the library takes for granted. Raises ValueError, LookupError or TypeError."""
+    crypto = sealed["crypto"]
+    functions = (crypto["checksum"]["function"], crypto["cipher"]["function"])
+    if sealed["version"] != 4 or functions != ("sha256", "aes-128-ctr"):
+        raise ValueError("not a keystore of version 4")
 
 
 def load(path: Path, password_path: Path) -> bls.SecretKey:

@@ -122,6 +122,12 @@ def _split(size: int) -> int:
     return 1 << ((size - 1).bit_length() - 1)
 
 
+def _check_lengths(*hashes: bytes) -> None:
+    """A hash cut short could lend its bytes to its neighbour and still give the right sum."""
+    if any(len(hashed) != HASH_BYTES for hashed in hashes):
+        raise InvalidProof("a hash of another length than 32 bytes")
+
+
 def verify_inclusion(
     hashed: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> None:
@@ -129,6 +135,7 @@ def verify_inclusion(
 
     Raises InvalidProof.
     """
+    _check_lengths(hashed, root, *path)
     if not 0 <= index < size:
         raise InvalidProof(f"leaf {index} lies outside a tree of {size}", index=index, size=size)
     position, last = index, size - 1
@@ -155,6 +162,7 @@ def verify_consistency(
 
     Raises InvalidProof.
     """
+    _check_lengths(old_root, new_root, *proof)
     if not 0 <= old <= new:
         raise InvalidProof(f"{old} leaves are no beginning of {new}", old=old, new=new)
     if old in (0, new):

@@ -27,7 +27,8 @@ class Environment:
 
     def integer(self, name: str, default: int, *, least: int, most: int) -> int:
         value = self.values.get(name) or str(default)
-        if not value.isascii() or not value.isdigit() or not least <= int(value[:18]) <= most:
+        digits = value.isascii() and value.isdigit() and len(value) < 10
+        if not digits or not least <= int(value) <= most:
             message = f"the setting {name} is an integer from {least} to {most}"
             raise SettingsError(message, setting=name)
         return int(value)

@@ -16,6 +16,7 @@ class DeadlineSocket(socket.socket):
     """A socket on which `settimeout(t)` gives everything that follows t seconds in all."""
 
     _ends: float | None = None
+    budget: int | None = None  # bytes that may still be received; no bound if None
 
     @classmethod
     def adopt(cls, plain: socket.socket) -> DeadlineSocket:
@@ -39,13 +40,24 @@ class DeadlineSocket(socket.socket):
     def late(self) -> OSError:
         return TimeoutError("the deadline has passed")
 
+    def _spend(self, received: int) -> None:
+        """A peer may make the library read without end in one call (a chunk of size -1, say)."""
+        if self.budget is not None:
+            self.budget -= received
+            if self.budget < 0:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "more bytes than any answer has")
+
     def recv(self, *args: Any) -> bytes:
         self._hurry()
-        return super().recv(*args)
+        received = super().recv(*args)
+        self._spend(len(received))
+        return received
 
     def recv_into(self, *args: Any) -> int:
         self._hurry()
-        return super().recv_into(*args)
+        received = super().recv_into(*args)
+        self._spend(received)
+        return received
 
     def send(self, *args: Any) -> int:
         self._hurry()

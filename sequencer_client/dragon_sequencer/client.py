@@ -30,7 +30,7 @@ from dragon_sequencer.following import Follower
 from dragon_sequencer.gateway import MAX_ANSWER_BYTES
 from dragon_sequencer.gateways import Gateways, Patience
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.packing import MAX_BATCH_BYTES, pack
+from dragon_sequencer.packing import MAX_BATCH_BYTES, encode, pack
 from dragon_sequencer.reader import Cursor
 from dragon_sequencer.submission import Sender
 
@@ -114,6 +114,7 @@ class SequencerClient:
             LedgerUnavailable: nobody took it in time; earlier ones were taken.
         """
         batches = pack(events, max_batch_bytes=self._max_batch_bytes)
+        self._sender.begin(map(encode, events))
         deadline = self._monotonic() + self._patience.send_seconds
         for accepted, batch in enumerate(batches):
             self._sender.submit(batch, deadline=deadline, accepted=accepted)

@@ -32,7 +32,7 @@ DragonError
 │   ├── GatewayRefused          it answered with an error
 │   └── AnswerMalformed         an answer that is no answer of this interface
 └── LedgerError
-    └── SubmissionRefused   a batch that no gateway will ever take in this form
+    └── SubmissionRefused       a batch that no gateway will ever take in this form
 
 A client turns the middle three into `LedgerUnavailable` or `LedgerContradiction`, once no gateway
 is left that gives a good answer.

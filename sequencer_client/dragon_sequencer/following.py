@@ -143,7 +143,7 @@ class Follower:
     def _finalized_index(self, gateway: Gateway) -> int:
         """−1: it does not say."""
         try:
-            return gateway.finalized_index(self._app, seconds=self._patience.request_seconds)
+            return gateway.finalized_index(self._app, seconds=self._patience.glance_seconds)
         except GatewayError:
             return -1
 

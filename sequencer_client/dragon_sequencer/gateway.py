@@ -7,6 +7,7 @@ sends raises anything else. What it says about content is checked elsewhere.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from dragon_sequencer.reader import Page, decode_page
 MAX_ANSWER_BYTES: Final = 8 << 20  # by default; a network with larger pages needs more
 _PIECE: Final = 1 << 16
 _LONGEST_INTEGER: Final = 80  # digits; keys in /node/state have up to 77
+_CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 # No compression: the limit above then limits what is held in memory.
 _HEADERS: Final = {"Accept-Encoding": "identity"}
 
@@ -91,7 +93,7 @@ class Gateway:
                 allow_redirects=False,
             ) as response:
                 return _data(response.status_code, self._read(response, deadline))
-        except (requests.RequestException, HTTPError, OSError) as error:
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             message = f"no answer from {self.url}: {type(error).__name__}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 
@@ -115,11 +117,16 @@ def _data(status: int, raw: bytes) -> object:
     answer = _parse(raw)
     if answer.get("status") == "success" and "data" in answer and status == 200:
         return answer["data"]
-    error = answer.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if isinstance(code, str) or status >= 400:
-        raise GatewayRefused(status=status, code=code[:64] if isinstance(code, str) else "")
+    code = _code(answer.get("error"))
+    if code or status >= 400:
+        raise GatewayRefused(status=status, code=code)
     raise AnswerMalformed(f"an answer of status {status} in another form", status=status)
+
+
+def _code(error: object) -> str:
+    """The error's code, or nothing: it goes into logs, so it may only be a word."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Patience:
     retry_pause: float = 1.0  # after every gateway has failed
     poll_pause: float = 0.25  # after a read that brought nothing
     compare_every: float = 5.0  # between looks at how far the other gateways are
+    glance_seconds: float = 1.0  # for each of them to say so
     rewound_after: float = 15.0  # every gateway behind us for so long: the ledger was set back
 
 

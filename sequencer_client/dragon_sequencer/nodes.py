@@ -135,7 +135,7 @@ class NodeList:
             raise RepeatedNonsigner("a nonsigner is listed twice")
         for name in nonsigners:
             if name not in self.nodes or not self.nodes[name].stake:
-                raise UnknownNonsigner("a nonsigner is no node with stake", node=name[:64])
+                raise UnknownNonsigner("a nonsigner is no node with stake", node=ascii(name[:64]))
         absent = sum(self.nodes[name].stake for name in nonsigners)
         missing, allowed = 100 * absent / self._stake, 100 - self.threshold_percent
         if missing > allowed:
@@ -191,12 +191,12 @@ def _refuse(text: str) -> int:
 
 def _node(name: str, value: object) -> Node:
     if not isinstance(value, dict):
-        raise MalformedNode("a node is a JSON object", node=name[:64])
+        raise MalformedNode("a node is a JSON object", node=ascii(name[:64]))
     if _text(value, "id") != name:
-        raise NodeMisnamed("a node's id is not the name it is listed under", node=name[:64])
+        raise NodeMisnamed("a node's id is not the name it is listed under", node=ascii(name[:64]))
     roles = value.get("roles", list(ROLES))
     if not isinstance(roles, list) or not all(role in ROLES for role in roles):
-        raise MalformedNode("roles are `posting` and `sequencing`", node=name[:64])
+        raise MalformedNode("roles are `posting` and `sequencing`", node=ascii(name[:64]))
     key = _key(value, name)
     return Node(
         id=name,
@@ -217,23 +217,23 @@ def _text(node: Mapping[str, object], member: str, default: str | None = None) -
 
 def _stake(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedNode("stake is a number", node=name[:64])
+        raise MalformedNode("stake is a number", node=ascii(name[:64]))
     if not 0 <= float(value) < math.inf:
-        raise MalformedNode("stake is finite and not negative", node=name[:64])
+        raise MalformedNode("stake is finite and not negative", node=ascii(name[:64]))
     return float(value)
 
 
 def _key(node: Mapping[str, object], name: str) -> G2:
     key = _coordinate(node.get("pubkeyG2_X"), name), _coordinate(node.get("pubkeyG2_Y"), name)
     if not bn254.is_in_g2(key):
-        raise NodeKeyInvalid("a public key is no point of the subgroup", node=name[:64])
+        raise NodeKeyInvalid("a public key is no point of the subgroup", node=ascii(name[:64]))
     return key
 
 
 def _coordinate(value: object, name: str) -> F2:
     """[imaginary, real], each a JSON integer or a decimal text."""
     if not isinstance(value, list) or len(value) != 2:
-        raise MalformedNode("a key's coordinate is a pair [imaginary, real]", node=name[:64])
+        raise MalformedNode("a key's coordinate is a pair [imaginary, real]", node=ascii(name[:64]))
     imaginary, real = (_number(part, name) for part in value)
     return real, imaginary
 
@@ -242,7 +242,7 @@ def _number(value: object, name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 78:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise MalformedNode("a key's coordinates are integers", node=name[:64])
+        raise MalformedNode("a key's coordinates are integers", node=ascii(name[:64]))
     if not 0 <= value < P:
-        raise NodeKeyInvalid("a key's coordinate is not reduced", node=name[:64])
+        raise NodeKeyInvalid("a key's coordinate is not reduced", node=ascii(name[:64]))
     return value

@@ -22,7 +22,7 @@ def pack(
         EventTooLarge: one event alone exceeds a batch.
         InvalidEncoding: an event has no canonical form.
     """
-    encoded = [_encode(event) for event in events]
+    encoded = [encode(event) for event in events]
     for position, event in enumerate(encoded):
         if len(event) + 2 > max_batch_bytes:
             message = f"an event takes {len(event) + 2} bytes, a batch holds {max_batch_bytes}"
@@ -30,7 +30,8 @@ def pack(
     return [f"[{b','.join(group).decode()}]" for group in _groups(encoded, max_batch_bytes)]
 
 
-def _encode(event: Mapping[str, Json]) -> bytes:
+def encode(event: Mapping[str, Json]) -> bytes:
+    """Raises InvalidEncoding: the event has no canonical form."""
     try:
         return canonical(dict(event))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:

@@ -73,6 +73,8 @@ class Cursor:
         link of the very first proof has nothing it could be compared with: it is only checked not
         to lie beyond `index`, which would mean a proof was withheld. Every later link is checked.
         """
+        if index < 0:
+            raise ValueError("a reader begins behind batch 0 at the earliest")
         return cls(index, None, None) if index else cls()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from dragon.errors import LedgerUnavailable
@@ -30,6 +30,7 @@ _BY_CODE: Final = {
     "InvalidRequestError": Verdict.NEVER,
     "InvalidNodeVersionError": Verdict.NEVER,
 }
+_REMEMBERED: Final = 4096  # events
 _PASSING: Final = frozenset({408, 425, 429})
 
 
@@ -60,6 +61,22 @@ class Sender:
     ) -> None:
         self._app, self._gateways, self._patience = app, gateways, patience
         self._monotonic, self._sleep = monotonic, sleep
+        self._sent: dict[int, None] = {}  # hashes of events, the latest last
+
+    def begin(self, events: Iterable[bytes]) -> None:
+        """Choose the gateway for these events: another one if any of them is sent again.
+
+        Who sends an event again has not seen it in the log, and the gateway that took it may be one
+        that hands nothing on. Apart from that a sender keeps its gateway, and thereby its order.
+        """
+        hashes = [hash(event) for event in events]
+        if any(known in self._sent for known in hashes):
+            self._gateways.leave(self._gateways.current, "sent_again")
+        for known in hashes:
+            self._sent.pop(known, None)
+            self._sent[known] = None
+        for oldest in list(self._sent)[:-_REMEMBERED]:
+            del self._sent[oldest]
 
     def submit(self, batch: str, *, deadline: float, accepted: int) -> None:
         """Hand in one batch, by `deadline` on the monotonic clock.

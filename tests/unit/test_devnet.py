@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import threading
@@ -43,11 +44,15 @@ def signers_of(document: dict[str, Any], secret_keys: list[int]) -> list[Signer]
     return [Signer(node, key) for node, key in zip(nodes, secret_keys, strict=True)]
 
 
+@functools.cache
+def usual_signers(keys: tuple[int, ...]) -> list[Signer]:
+    return signers_of(main.nodes_document(keys, "http://sequencer:6001"), list(keys))
+
+
 def make_network(
     *, app: str = APP, keys: list[int] = SECRETS, storage: Storage | None = None, **rules: Any
 ) -> tuple[Network, Clock]:
-    clock = Clock()
-    signers = signers_of(main.nodes_document(keys, "http://sequencer:6001"), keys)
+    clock, signers = Clock(), usual_signers(tuple(keys))
     network = Network(
         [app], signers, storage or Storage(), monotonic=clock, wall=clock, rules=Rules(**rules)
     )

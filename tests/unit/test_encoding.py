@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import assume, example, given
@@ -269,23 +268,44 @@ def test_a_value_stands_inside_at_most_sixteen_others(opening: str, closing: str
     assert refusal_of(opening * 17 + "1" + closing * 17) is errors.NotJson
 
 
-@pytest.fixture
-def usual_recursion_limit() -> Iterator[None]:
-    """`py_ecc`, the oracle of other tests, raises the limit for the whole process on import; our
-    services never load it."""
-    raised = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(raised)
-
-
-@pytest.mark.usefixtures("usual_recursion_limit")
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 def test_a_hundred_thousand_levels_are_refused_and_break_nothing(
     opening: str, closing: str
 ) -> None:
     assert refusal_of(opening * 100_000 + "1" + closing * 100_000) is errors.NotJson
     assert refusal_of(opening * 100_000) is errors.NotJson
+
+
+@pytest.mark.parametrize("frames", [1, 30, 300])
+def test_how_deep_a_text_may_be_does_not_depend_on_who_reads_it(frames: int) -> None:
+    """Else two operators could come to two verdicts on the same batch."""
+
+    def below(left: int, text: str) -> type[errors.DragonError]:
+        return refusal_of(text) if left == 0 else below(left - 1, text)
+
+    for levels in (64, 65, 500, 950, 2000):
+        text = f"[1,{'[' * (levels - 1)}{']' * (levels - 1)}]"
+        assert below(frames, text) is errors.NotJson
+
+
+def test_a_deep_item_spoils_only_its_own_place() -> None:
+    deep = "[" * 40 + "]" * 40
+
+    first, second, third = parse_items(f'[1, {deep}, {{"a": "[[[["}}]', what="it")
+
+    assert (first, third) == (1, {"a": "[[[["})
+    assert isinstance(second, errors.NotJson)
+
+
+def test_brackets_inside_texts_do_not_count() -> None:
+    text = "[" * 1000 + '\\"' + "{" * 1000
+
+    assert parse(canonical([text])) == [text]
+
+
+@pytest.mark.parametrize("piece", ['"', '\\"', '"\\', "\\", '"[', '["\\"', "{", "a"])
+def test_no_text_takes_long_to_refuse(piece: str) -> None:
+    assert refusal_of(piece * 200_000) is errors.NotJson
 
 
 JSON_LIKE = st.text(alphabet='{}[]",:0123456789eE+-.\\udDaAntrfulse \ud7ff\U0001f600', max_size=60)

@@ -80,6 +80,7 @@ def test_every_error_says_what_it_means(name: str) -> None:
         (errors.QuorumNotMet(signers=1, needed=3), "quorum_not_met"),
         (errors.NotJson("x"), "not_json"),
         (errors.NotAnInteger("x"), "not_an_integer"),
+        (errors.NotAChange("x"), "not_a_change"),
         (errors.Busy("x"), "busy"),
         (errors.AttestationRefused("blind", "x"), "attestation_refused"),
     ],

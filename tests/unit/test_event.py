@@ -10,8 +10,8 @@ import pytest
 from committees import make_members
 from dragon import errors, event
 from dragon.claim import Status, StatusAnswer, StatusClaim, Suspicion
-from dragon.encoding import canonical, to_hex
-from dragon.merkle import leaf_hash
+from dragon.encoding import canonical, parse, to_hex
+from dragon.merkle import Tree, leaf_hash
 
 FOUR = make_members(4)
 OUTAGE = FOUR.status("operator_2", Status.DOWN, 139)
@@ -172,3 +172,95 @@ def test_people_are_told_which_node_what_when_and_by_whom() -> None:
     assert event.describe(OUTAGE) == (
         "operator_2 down at 1732522695, signed by operator_1, operator_3, operator_4"
     )
+
+
+# -- events with their place in a log ------------------------------------------------------------
+
+
+def logged_json() -> Value:
+    """The second of three events, as a log gives it out."""
+    recovery = FOUR.status("operator_2", Status.UP, 150)
+    others = [FOUR.status("operator_3", Status.DOWN, 140), OUTAGE, recovery]
+    tree = Tree(leaf_hash(event.leaf(other, 7, 1_732_522_699)) for other in others)
+    logged = event.LoggedEvent(
+        1, OUTAGE, 7, 1_732_522_699, 3, tree.root(), tuple(tree.inclusion(1))
+    )
+    return cast("Value", logged.to_json())
+
+
+def verify_logged(value: Value) -> None:
+    event.LoggedEvent.from_json(parse(canonical(value))).verify(FOUR.committee)
+
+
+def test_an_event_is_shown_to_stand_in_its_log() -> None:
+    verify_logged(logged_json())
+
+
+def test_a_logged_event_comes_back_from_its_json() -> None:
+    value = logged_json()
+
+    assert event.LoggedEvent.from_json(value).to_json() == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("position", 0),
+        ("position", 3),
+        ("ledger_index", 8),
+        ("ledger_time", 1_732_522_700),
+        ("size", 1),
+        ("size", 2),
+        ("size", 5),
+        ("root", to_hex(bytes(32))),
+        ("inclusion", []),
+        ("inclusion", [to_hex(bytes(32))] * 2),
+        ("inclusion", [to_hex(bytes(32))] * 64),
+        ("event", FOUR.status("operator_2", Status.UP, 150).to_json()),
+    ],
+)
+def test_an_event_at_another_place_of_the_log_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(errors.InvalidProof):
+        verify_logged(logged_json() | {name: value})
+
+
+def test_an_event_in_a_log_still_needs_its_quorum() -> None:
+    value = logged_json()
+
+    value["event"]["signers"].pop()
+
+    with pytest.raises(errors.QuorumNotMet):
+        verify_logged(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("position", -1, errors.IntegerOutOfRange),
+        ("size", True, errors.NotAnInteger),
+        ("root", "0x" + "00" * 31, errors.InvalidHex),
+        ("inclusion", "0x", errors.WrongType),
+        ("inclusion", [to_hex(bytes(33))], errors.InvalidHex),
+        ("inclusion", [to_hex(bytes(31))], errors.InvalidHex),
+        ("inclusion", [to_hex(bytes(32))] * 65, errors.UnknownValue),
+        ("event", None, errors.WrongType),
+        ("note", "", errors.UnknownMember),
+    ],
+)
+def test_a_spoiled_logged_event_is_refused(
+    name: str, value: Any, refusal: type[errors.InvalidEncoding]
+) -> None:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        verify_logged(logged_json() | {name: value})
+
+    assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize("name", list(logged_json()))
+def test_a_logged_event_lacks_no_member(name: str) -> None:
+    value = logged_json()
+
+    del value[name]
+
+    with pytest.raises(errors.MissingMember):
+        verify_logged(value)

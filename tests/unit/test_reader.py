@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dragon.log.ledger import Position
 from dragon_sequencer import errors
@@ -58,9 +60,12 @@ def nodes(threshold: float = 67) -> NodeList:
     return NodeList.load(VECTORS / "nodes.json", threshold_percent=threshold)
 
 
-@pytest.fixture(scope="module")
+NODES = nodes()
+
+
+@pytest.fixture
 def network() -> NodeList:
-    return nodes()
+    return NODES
 
 
 def captured(name: str) -> Any:
@@ -120,6 +125,7 @@ def test_a_reader_may_stop_and_resume_after_any_batch(network):
     whole, _ = read(Cursor(), decode_page(captured("01-all-up-after0")), app=APP, nodes=network)
     middle = whole[2]
     assert middle.position.proof_index == 1 < middle.index < json.loads(middle.proof)["index"]
+    assert middle.position.proof_time == whole[0].time < middle.time
 
     page = decode_page(captured("02-all-up-after3-mid-segment"))
     resumed, _ = read(Cursor.at(middle.position), page, app=APP, nodes=network)
@@ -196,6 +202,11 @@ def test_a_position_that_is_only_an_index_joins_there():
     assert Cursor.at(Position()) == Cursor.join(0) == Cursor()
 
 
+def test_nobody_begins_before_the_first_batch():
+    with pytest.raises(ValueError, match="batch 0"):
+        Cursor.join(-1)
+
+
 SPOILED = [
     ("no object", lambda page: [], errors.MalformedPage),
     ("no batches", lambda page: page | {"batches": []}, errors.MalformedPage),
@@ -252,3 +263,38 @@ def test_a_proof_lacking_a_member_is_refused_by_name(member):
 
     with pytest.raises(errors.MalformedProof):
         decode_page(page)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in a JSON value: paths of names and numbers."""
+    members = list(value.items() if isinstance(value, dict) else enumerate(value))
+    here = [(*path, name) for name, _ in members]
+    inside = [(name, member) for name, member in members if isinstance(member, dict | list)]
+    return here + [place for name, member in inside for place in places(member, (*path, name))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_page_it_is_delivered_unchanged_or_refused_by_name(data):
+    page, network = captured("11-node4-down-after12"), NODES
+    chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
+    start = Cursor.at(Position(12, chaining_hash, proof_index=12))
+    honest, _ = read(start, decode_page(page), app=APP, nodes=network)
+    *path, last = data.draw(st.sampled_from(places(page)))
+    target = page
+    for name in path:
+        target = target[name]
+    target[last] = data.draw(JSON)
+
+    try:
+        proven, _ = read(start, decode_page(page), app=APP, nodes=network)
+    except (errors.PageError, errors.FinalityError):
+        return
+    assert proven == honest[: len(proven)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable
@@ -41,15 +42,20 @@ class Start:
         return 0
 
 
+@functools.cache
+def nodes_at(hosts: tuple[str, ...]) -> NodeList:
+    document: dict[str, Any] = main.nodes_document(SECRETS, "http://x:1")
+    for node, host in zip(document.values(), hosts * 4, strict=False):
+        node["socket"] = f"http://{host}"
+    return NodeList.decode(json.dumps(document))
+
+
 class World:
     """Four gateways to one network, a client, and the one clock they all live by."""
 
     def __init__(self, *, hosts: list[str] = HOSTS, **rules: Any) -> None:
         self.now = 1_700_000_000.0
-        document: dict[str, Any] = main.nodes_document(SECRETS, "http://x:1")
-        for node, host in zip(document.values(), hosts * 4, strict=False):
-            node["socket"] = f"http://{host}"
-        self.nodes = NodeList.decode(json.dumps(document))
+        self.nodes = nodes_at(tuple(hosts))
         self.rules = rules
         self.network = self.another_network()
         self.wire = WsgiAdapter({host: self.honest() for host in hosts})
@@ -301,6 +307,26 @@ def test_a_body_that_crashes_two_gateways_is_not_tried_on_a_third(world):
     assert len(world.wire.calls) == 2
 
 
+def test_an_event_that_is_sent_again_goes_through_another_gateway(world):
+    world.client.send([{"number": 1}])
+    world.client.send([{"number": 2}])
+    world.client.send([{"number": 3}, {"number": 1}])
+    world.client.send([{"number": 4}])
+    world.client.send([{"number": 1}])
+
+    hosts = [url.split("/")[2] for _, url in world.wire.calls]
+    assert hosts == ["one:1", "one:1", "two:2", "two:2", "three:3"]
+
+
+def test_only_so_many_sent_events_are_remembered(world, monkeypatch):
+    monkeypatch.setattr("dragon_sequencer.submission._REMEMBERED", 2)
+    for number in (1, 2, 3, 1, 3):
+        world.client.send([{"number": number}])
+
+    hosts = [url.split("/")[2] for _, url in world.wire.calls]
+    assert hosts == ["one:1", "one:1", "one:1", "one:1", "two:2"]
+
+
 def test_a_network_without_posting_nodes_refuses(world):
     for host in HOSTS:
         world.wire.mount(host, refusing(403, "IsNotPostingNodeError"))
@@ -407,7 +433,9 @@ WRONG = {
     "closed port": None,
     "an error of its own": refusing(503, "IsPausedError"),
     "an error of somebody in between": refusing(502),
-    "a redirect": refusing(307),
+    "a redirect": answering(
+        lambda: Response("", 307, {"Location": f"http://two:2{request.full_path}"})
+    ),
     "no JSON": answering(lambda: Response("<html>", 200)),
     "deep JSON": answering(lambda: Response("[" * 900, 200)),
     "a long number": answering(lambda: Response("9" * 5000, 200)),
@@ -584,6 +612,25 @@ def test_another_history_at_one_gateway_of_several_is_no_contradiction(others, w
 
     for host in HOSTS[1:]:
         world.wire.refuse(host)
+    with pytest.raises(LedgerUnavailable):
+        world.client.poll(position)
+
+
+def test_pages_that_do_not_fit_while_our_own_batch_is_confirmed_are_no_contradiction(world):
+    """Every gateway invents what follows batch 2, and is honest about batch 2 itself."""
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    honest = world.honest()
+    invented = {"batches": ["x"], "first_chaining_hash": "0" * 32, "finalized_signatures": []}
+    answer = json.dumps({"status": "success", "message": "", "data": invented})
+
+    def liar(environ: dict[str, Any], start_response: Any) -> Any:
+        app = Response(answer, 200) if environ["QUERY_STRING"] == "after=2" else honest
+        return app(environ, start_response)
+
+    for host in HOSTS:
+        world.wire.mount(host, liar)
+
     with pytest.raises(LedgerUnavailable):
         world.client.poll(position)
 

@@ -49,7 +49,7 @@ def test_the_settings_are_those_that_are_read():
 
 
 def test_the_times_are_the_defaults():
-    listed = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", README, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `([a-z_]+)` \| ([\d.]+) \|", README, re.MULTILINE))
 
     assert {name: float(value) for name, value in listed.items()} == dataclasses.asdict(Patience())
 

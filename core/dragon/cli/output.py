@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 console: Final = Console(highlight=False, soft_wrap=True)
 
@@ -22,8 +23,12 @@ def moment(timestamp: int | None) -> str:
     """Unix seconds as people read them, in UTC."""
     if timestamp is None:
         return "–"
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"second {timestamp}"
 
 
 def styled(status: str) -> str:
-    return f"[{STYLES.get(status, 'default')}]{status}[/]"
+    """A status in its colour; any other text is shown as it is, and styles nothing."""
+    return f"[{STYLES[status]}]{status}[/]" if status in STYLES else escape(status)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from dragon.clients.exchange import Http
 from dragon.committee import Committee
-from dragon.encoding import Json
-from dragon.errors import PeerError
+from dragon.encoding import Json, Members
+from dragon.errors import InvalidEncoding, PeerError
 
 DEADLINE = 2.0
 LARGEST = 1 << 20
@@ -15,13 +15,14 @@ LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One operator's log as it says itself. Nothing here is verified."""
+    """One operator's log as it says itself. Nothing here is verified, and any text may be hostile:
+    it is escaped before it is shown."""
 
     operator: str
     trouble: str = ""
     size: int = 0
     root: str = ""
-    ready: str = ""
+    reasons: tuple[str, ...] = ()  # why it is not ready, if it is not
     nodes: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     def status(self, node_id: str) -> str:
@@ -33,18 +34,20 @@ def view(committee: Committee, operator: str, http: Http) -> View:
     url = committee.urls[operator]
     try:
         checkpoint = get(http, f"{url}/checkpoint")
-        nodes = get(http, f"{url}/nodes")["nodes"]
-        reasons = _reasons(http, url)
-    except (PeerError, LookupError, TypeError) as error:
+        nodes = get(http, f"{url}/nodes").get("nodes")
+        return View(
+            operator,
+            size=Members(checkpoint, "the checkpoint").integer("size"),
+            root=Members(checkpoint, "the checkpoint").text("root"),
+            reasons=_reasons(http, url),
+            nodes={
+                str(node.get("node_id")): node
+                for node in (nodes if isinstance(nodes, list) else [])
+                if isinstance(node, dict)
+            },
+        )
+    except (PeerError, InvalidEncoding) as error:
         return View(operator, trouble=str(error))
-    listed = nodes if isinstance(nodes, list) else []
-    return View(
-        operator,
-        size=int(str(checkpoint.get("size", 0))),
-        root=str(checkpoint.get("root", "")),
-        ready="; ".join(reasons) or "ready",
-        nodes={str(node["node_id"]): node for node in listed if isinstance(node, dict)},
-    )
 
 
 def get(http: Http, url: str, **params: str | int) -> dict[str, Json]:
@@ -53,7 +56,7 @@ def get(http: Http, url: str, **params: str | int) -> dict[str, Json]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _reasons(http: Http, url: str) -> list[str]:
+def _reasons(http: Http, url: str) -> tuple[str, ...]:
     body = http.get(f"{url}/readyz", deadline=DEADLINE).json()
     reasons = body.get("reasons") if isinstance(body, dict) else None
-    return [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+    return tuple(map(str, reasons)) if isinstance(reasons, list) else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from dragon.cli import reading
@@ -15,7 +16,7 @@ from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
 from dragon.committee import Committee
 from dragon.encoding import Json
-from dragon.errors import NotFound, Unreachable
+from dragon.errors import NotFound
 
 home_option = click.option(
     "--home",
@@ -37,10 +38,17 @@ def status_table(committee: Committee, views: list[View]) -> Table:
         table.add_row(node_id, *cells)
     table.add_section()
     table.add_row("size", *("–" if seen.trouble else str(seen.size) for seen in views))
-    table.add_row("root", *("–" if seen.trouble else seen.root[:14] + "…" for seen in views))
-    readiness = (f"[red]{seen.trouble}[/]" if seen.trouble else seen.ready for seen in views)
-    table.add_row("", *readiness)
+    table.add_row(
+        "root", *("–" if seen.trouble else escape(seen.root[:14]) + "…" for seen in views)
+    )
+    table.add_row("", *(_readiness(seen) for seen in views))
     return table
+
+
+def _readiness(seen: View) -> str:
+    if seen.trouble:
+        return f"[red]{escape(seen.trouble)}[/]"
+    return escape("; ".join(seen.reasons)) or "ready"
 
 
 @click.command()
@@ -55,7 +63,8 @@ def status(home: Path, as_json: bool) -> None:
     else:
         console.print(status_table(committee, views))
     if all(seen.trouble for seen in views):
-        raise Unreachable("no operator answers; is the fleet up?")
+        click.echo("dragon: no operator answers; is the fleet up?", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _as_json(seen: View) -> dict[str, object]:
@@ -63,7 +72,8 @@ def _as_json(seen: View) -> dict[str, object]:
         return {"operator": seen.operator, "trouble": seen.trouble}
     return {
         "operator": seen.operator,
-        "ready": seen.ready,
+        "ready": not seen.reasons,
+        "reasons": list(seen.reasons),
         "size": seen.size,
         "root": seen.root,
         "nodes": list(seen.nodes.values()),
@@ -115,10 +125,10 @@ def _logs_table(operator: str, page: dict[str, Json]) -> Table:
         if isinstance(row, dict):
             at, signature = row.get("timestamp"), str(row.get("signature"))
             table.add_row(
-                str(row.get("id")),
-                str(row.get("node_id")),
+                escape(str(row.get("id"))),
+                escape(str(row.get("node_id"))),
                 styled(str(row.get("status"))),
                 moment(at if isinstance(at, int) else None),
-                signature[:18] + "…",
+                escape(signature[:18]) + "…",
             )
     return table

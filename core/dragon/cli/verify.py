@@ -15,7 +15,7 @@ from dragon.cli.home import load_committee
 from dragon.cli.output import console, moment, print_json
 from dragon.committee import Committee
 from dragon.encoding import from_hex, parse, to_hex
-from dragon.errors import InvalidEncoding, InvalidProof
+from dragon.errors import InvalidProof, TooLarge
 from dragon.event import Event, LoggedEvent
 from dragon.log.audit import audit
 
@@ -95,7 +95,7 @@ def _read(file: Path) -> bytes:
     with file.open("rb") as opened:
         raw = opened.read(MAX_FILE_BYTES + 1)
     if len(raw) > MAX_FILE_BYTES:
-        raise InvalidEncoding(f"{file} is larger than any event")
+        raise TooLarge(f"{file} is larger than any event")
     return raw
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import requests
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as LibraryTimeout
 
 from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
@@ -75,7 +76,7 @@ class Http:
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
                 return Answer(response.status_code, _read(response.raw.read, largest))
-        except requests.Timeout:
+        except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             kind = type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -13,10 +13,15 @@ from urllib3.connection import HTTPConnection
 
 from dragon.sockets import DeadlineSocket
 
+LARGEST: Final = 1 << 20  # bytes of the largest body that anybody asks for through a session
+HEADERS: Final = 128 * 1024  # what may come beside it
+
 
 class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
-        return DeadlineSocket.adopt(super()._new_conn())
+        adopted = DeadlineSocket.adopt(super()._new_conn())
+        adopted.budget = LARGEST + HEADERS
+        return adopted
 
 
 class _Pool(HTTPConnectionPool):
@@ -36,6 +41,8 @@ def make_session() -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
+    # Else requests would read the whole body of a redirect that nobody follows.
+    session.get_redirect_target = lambda _response: None  # type: ignore[method-assign]
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(max_retries=0, pool_connections=256, pool_maxsize=16))

@@ -7,14 +7,14 @@ are this operator's record of what the finality proofs said when it read them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from dragon import errors, event, merkle
 from dragon.committee import Committee
-from dragon.encoding import canonical, parse, to_hex
+from dragon.encoding import MAX_INTEGER, canonical, parse, to_hex
 from dragon.log import apply
 from dragon.log.apply import State
 
@@ -46,19 +46,22 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
-            return _audit(database, committee, progress)
-    except sqlite3.Error as error:
+            _check_owner(database, committee)
+            with closing(_entries(database)) as entries, closing(_rows(database)) as rows:
+                return _audit(entries, rows, committee, progress)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {error}") from None
 
 
 def _audit(
-    database: sqlite3.Connection, committee: Committee, progress: Callable[[int], None]
+    entries: Iterator[_StoredEntry],
+    rows: Iterator[tuple[object, ...]],
+    committee: Committee,
+    progress: Callable[[int], None],
 ) -> Audit:
-    _check_owner(database, committee)
     state, tree = State(), merkle.Tree()
     index, time = 0, 0
-    rows = _rows(database)
-    for position, entry in enumerate(_entries(database)):
+    for position, entry in enumerate(entries):
         # (1) In order, without gaps, on a ledger that goes forward.
         if entry.position != position:
             raise errors.LogDamaged(f"entry {position} is missing", position=position)
@@ -99,14 +102,29 @@ def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
         raise errors.WrongCommittee("the log belongs to another committee")
 
 
-def _entries(database: sqlite3.Connection) -> Iterator[_StoredEntry]:
-    for row in database.execute("SELECT * FROM entries ORDER BY position"):
-        yield _StoredEntry(*row)
+def _entries(database: sqlite3.Connection) -> Generator[_StoredEntry, None, None]:
+    columns = ", ".join(_StoredEntry.__dataclass_fields__)
+    with closing(database.execute(f"SELECT {columns} FROM entries ORDER BY position")) as found:  # noqa: S608
+        for row in found:
+            yield _checked(_StoredEntry(*row))
 
 
-def _rows(database: sqlite3.Connection) -> Iterator[tuple[object, ...]]:
+def _checked(entry: _StoredEntry) -> _StoredEntry:
+    """SQLite keeps whatever type it was given; a column must hold its own."""
+    kinds = {"position": int, "ledger_index": int, "ledger_time": int, "leaf_hash": bytes}
+    for column in entry.__dataclass_fields__:
+        value = getattr(entry, column)
+        fit = type(value) is kinds.get(column, str)
+        if not fit or (isinstance(value, int) and not 0 <= value <= MAX_INTEGER):
+            message = f"entry {entry.position!a}: {column} holds something else than it should"
+            raise errors.LogDamaged(message, column=column)
+    return entry
+
+
+def _rows(database: sqlite3.Connection) -> Generator[tuple[object, ...], None, None]:
     query = "SELECT node_id, status, timestamp, signature FROM logs ORDER BY id"
-    yield from database.execute(query)
+    with closing(database.execute(query)) as found:
+        yield from found
 
 
 def _check_derived(

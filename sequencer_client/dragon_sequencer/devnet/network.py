@@ -99,8 +99,8 @@ class Network:
             raise Refusal(400, "InvalidRequestError", f"Invalid app name: {app}.")
         size = len(body.encode())
         if size > self.rules.max_batch_bytes:
-            message = "The batch exceeds the maximum allowed size."
-            raise Refusal(429, "BatchSizeExceededError", message)
+            text = "The batch exceeds the maximum allowed size."
+            raise Refusal(429, "BatchSizeExceededError", text)
         with self._news:
             self._check_room(size)
             if self._counted_down("drop"):

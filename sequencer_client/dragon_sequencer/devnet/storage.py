@@ -79,16 +79,17 @@ class Storage:
             self._database.execute("INSERT INTO proof VALUES (?, ?, ?, ?, ?, ?, ?)", (app, *row))
 
     def batches(self, app: str, after: int, *, most_bytes: int) -> list[tuple[int, str, str]]:
-        """(index, body, chaining hash) behind `after`, as many as `most_bytes` of bodies hold."""
+        """(index, body, chaining hash) behind `after`: at least one, and what `most_bytes` hold."""
         rows = self._database.execute(
             "SELECT position, body, chaining_hash FROM batch WHERE app = ? AND position > ?"
             " ORDER BY position LIMIT ?",
             (app, after, _MOST_BATCHES),
         )
-        page, size = [], 0
+        page: list[tuple[int, str, str]] = []
+        size = 0
         for row in rows:
             size += len(row[1].encode())
-            if size > most_bytes:
+            if page and size > most_bytes:
                 break
             page.append(row)
         return page

@@ -1,0 +1,301 @@
+"""The ancestors' mistakes, made on purpose: each is refused by its name, in every log."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from committees import make_members
+from dragon import bls, certificate
+from dragon.certificate import Certificate
+from dragon.claim import Status, StatusAnswer, StatusClaim, Suspicion
+from dragon.encoding import Json, to_hex
+from world import World
+
+
+def this_round(world: World) -> int:
+    return int(world.committee.rounds.number(world.clock.now))
+
+
+def outage(world: World, *, signers: tuple[str, ...] | None = None) -> Certificate:
+    """A genuine certificate, as a quorum would make it now, that operator_2 is down."""
+    return world.members.status("operator_2", Status.DOWN, this_round(world), signers)
+
+
+def refused_as(world: World, reason: str, *, times: int = 1) -> None:
+    """Every log has refused it for that reason, and none has applied it."""
+    for name in world.operators:
+        assert world.own(name).log.refusals() == {reason: times}
+        assert world.statuses(name)["operator_2"] == "up"
+
+
+def test_a_genuine_certificate_is_applied_whoever_submits_it(world: World) -> None:
+    """The counterpart of every attack below: without it they would prove nothing."""
+    world.submit(outage(world))
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_one_signer_claimed_as_a_quorum(world: World) -> None:
+    alone = outage(world, signers=("operator_1",))
+
+    world.submit(alone)
+
+    refused_as(world, "quorum_not_met")
+
+
+def test_one_signature_passed_off_as_three(world: World) -> None:
+    """The signers' list says three, the signature is one operator's."""
+    alone = outage(world, signers=("operator_1",))
+    three = outage(world, signers=("operator_1", "operator_3", "operator_4"))
+
+    world.submit(dataclasses.replace(three, signature=alone.signature))
+
+    refused_as(world, "bad_signature")
+
+
+def test_one_key_stated_as_the_sum_of_three(world: World) -> None:
+    alone = outage(world, signers=("operator_1",))
+    padded = dataclasses.replace(alone, signers=("operator_1", "operator_3", "operator_4"))
+
+    world.submit(padded)
+
+    refused_as(world, "wrong_aggregate_key")
+
+
+def test_a_rogue_key(world: World) -> None:
+    """A stated aggregate key whose secret the attacker holds: it signs for three alone."""
+    mallory = bls.SecretKey.generate(b"mallory" * 6)
+    claim = outage(world).claim
+    forged = dataclasses.replace(
+        outage(world),
+        signature=mallory.sign(claim.root(world.committee.id)),
+        public_key=mallory.public_key().raw,
+    )
+
+    world.submit(forged)
+
+    refused_as(world, "wrong_aggregate_key")
+
+
+def test_replay_of_an_old_certificate(world: World) -> None:
+    first = outage(world)
+    world.submit(first)
+    world.run(2)  # it is up after all, and certified so
+    assert world.statuses("operator_1")["operator_2"] == "up"
+
+    world.submit(first)
+
+    refused_as(world, "applied_already")
+
+
+def test_a_certificate_withheld_and_submitted_late(world: World) -> None:
+    withheld = outage(world)
+    world.clock.sleep(world.committee.rounds.max_age + world.committee.rounds.seconds)
+
+    world.submit(withheld)
+
+    refused_as(world, "stale")
+
+
+def test_a_certificate_withheld_is_applied_within_its_age_and_no_later_than_news(
+    world: World,
+) -> None:
+    """What withholding can do: shift one real transition by at most `max_age`."""
+    withheld = outage(world)
+    world.run(2)
+    world.submit(outage(world))
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+    world.submit(withheld)
+
+    assert world.own("operator_1").log.refusals() == {"not_later": 1}
+
+
+def test_a_certificate_from_the_future(world: World) -> None:
+    ahead = world.members.status("operator_2", Status.DOWN, this_round(world) + 5)
+
+    world.submit(ahead)
+
+    refused_as(world, "early")
+
+
+def test_a_certificate_for_another_committee(world: World) -> None:
+    """The same operators with the same keys, but another committee: another name is enough."""
+    other = make_members(name="elsewhere")
+
+    world.submit(other.status("operator_2", Status.DOWN, this_round(world)))
+
+    refused_as(world, "wrong_committee")
+
+
+def test_a_certificate_relabelled_for_this_committee(world: World) -> None:
+    other = make_members(name="elsewhere").status("operator_2", Status.DOWN, this_round(world))
+
+    world.submit(dataclasses.replace(other, committee_id=world.committee.id))
+
+    refused_as(world, "bad_signature")
+
+
+def test_a_certificate_for_another_round(world: World) -> None:
+    genuine = outage(world)
+    later = genuine.claim.timestamp + world.committee.rounds.seconds
+    moved = dataclasses.replace(genuine.claim, timestamp=later)
+
+    world.submit(dataclasses.replace(genuine, claim=moved))
+
+    refused_as(world, "bad_signature")
+
+
+def test_a_certificate_between_two_rounds(world: World) -> None:
+    claim = StatusClaim("operator_2", Status.DOWN, outage(world).claim.timestamp + 1)
+
+    world.submit(world.members.certify(claim, ("operator_1", "operator_3", "operator_4")))
+
+    refused_as(world, "off_round")
+
+
+def test_a_certificate_of_another_kind(world: World) -> None:
+    value = {**outage(world).to_json(), "kind": "suspicion"}
+
+    world.submit(value)
+
+    refused_as(world, "unknown_kind")
+
+
+def test_signatures_on_suspicions_passed_off_as_attestations(world: World) -> None:
+    """Three operators suspect; their suspicions must not add up to a certificate."""
+    claim, signers = outage(world).claim, ("operator_1", "operator_3", "operator_4")
+    suspicions = {
+        signer: world.members.secrets[signer].sign(_suspicion_root(world, claim, signer))
+        for signer in signers
+    }
+
+    world.submit(certificate.assemble(claim, suspicions, world.committee))
+
+    refused_as(world, "bad_signature")
+
+
+def _suspicion_root(world: World, claim: StatusClaim, signer: str) -> bytes:
+    suspicion = Suspicion(claim.node_id, claim.status, claim.timestamp, signer)
+    return suspicion.root(world.committee.id)
+
+
+def test_a_signer_listed_twice(world: World) -> None:
+    """Two signatures, one of them counted twice, in a sum that is otherwise right."""
+    claim = outage(world).claim
+    one, two = (world.members.attest(claim, [name])[name] for name in ("operator_1", "operator_3"))
+    keys = [world.committee.keys[name] for name in ("operator_1", "operator_1", "operator_3")]
+    doubled = Certificate(
+        claim,
+        ("operator_1", "operator_1", "operator_3"),
+        bls.aggregate_signatures([one, one, two]),
+        bls.aggregate_keys(keys).raw,
+        world.committee.id,
+    )
+
+    world.submit(doubled)
+
+    refused_as(world, "duplicate_signer")
+
+
+def test_the_subject_among_the_signers_of_its_own_down(world: World) -> None:
+    world.submit(outage(world, signers=("operator_1", "operator_2", "operator_3")))
+
+    refused_as(world, "subject_signed")
+
+
+def test_a_signed_status_answer_posted_to_the_ledger_as_an_event(world: World) -> None:
+    answer = world.get("operator_2", "/status?nonce=0x" + "ab" * 16).json()
+
+    world.submit({"kind": "status-answer", **answer})
+
+    refused_as(world, "unknown_kind")
+
+
+def test_a_status_answers_signature_in_a_certificate(world: World) -> None:
+    """Everybody answers `up` for itself all day; those signatures must certify nothing."""
+    world.submit(outage(world))
+    following = world.committee.rounds.start(this_round(world) + 1)
+    claim = StatusClaim("operator_2", Status.UP, following)
+    answers = {
+        signer: world.members.secrets[signer].sign(
+            StatusAnswer(signer, Status.UP, claim.timestamp * 1000, bytes(16)).root(
+                world.committee.id
+            )
+        )
+        for signer in ("operator_1", "operator_3", "operator_4")
+    }
+
+    world.submit(certificate.assemble(claim, answers, world.committee))
+
+    assert world.own("operator_1").log.refusals() == {"bad_signature": 1}
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_a_forged_copy_sent_first_does_not_displace_the_true_event(world: World) -> None:
+    true = outage(world)
+    forged = dataclasses.replace(true, signature=outage(world, signers=("operator_1",)).signature)
+
+    world.submit(forged)
+    world.submit(true)
+
+    assert world.own("operator_1").log.refusals() == {"bad_signature": 1}
+    assert world.entries("operator_1")[-1].event == true
+
+
+def test_a_forged_copy_in_the_same_batch_does_not_displace_the_true_event(world: World) -> None:
+    true = outage(world)
+    forged = dataclasses.replace(true, signature=outage(world, signers=("operator_1",)).signature)
+
+    world.submit(forged, 7, {"kind": "status"}, true)
+
+    assert world.entries("operator_1")[-1].event == true
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "reason"),
+    [
+        ("node_id", "operator_9", "unknown_node"),
+        ("node_id", "Operator 2", "invalid_id"),
+        ("status", "sideways", "unknown_value"),
+        ("timestamp", True, "not_an_integer"),
+        ("signers", [], "quorum_not_met"),
+        ("signers", ["mallory", "operator_1", "operator_3"], "unknown_signer"),
+        ("signers", ["operator_4", "operator_3", "operator_1"], "unsorted_signers"),
+        ("aggregated_signature", "0xC0" + "00" * 95, "invalid_hex"),
+        ("aggregated_signature", "0xc0" + "00" * 95, "invalid_signature"),
+        ("aggregated_signature", "0x" + "ff" * 96, "invalid_signature"),
+        ("aggregated_public_key", "0xc0" + "00" * 47, "wrong_aggregate_key"),
+        ("committee", "0x00", "invalid_hex"),
+        ("surplus", 1, "unknown_member"),
+    ],
+)
+def test_an_event_spoilt_in_one_member_is_refused_by_name(
+    world: World, member: str, value: Json, reason: str
+) -> None:
+    world.submit({**outage(world).to_json(), member: value})
+
+    refused_as(world, reason)
+
+
+def test_a_batch_that_is_no_array_is_one_refusal(world: World) -> None:
+    world.network.submit(world.committee.sequencer.app, '{"kind": "status"}')
+    world.settle()
+
+    refused_as(world, "wrong_type")
+
+
+def test_a_suspicion_cannot_be_replayed_by_another_operator(world: World) -> None:
+    signed = outage(world).claim
+    suspicion = {**signed.members(), "operator": "operator_3"}
+    signature = world.members.secrets["operator_1"].sign(
+        _suspicion_root(world, signed, "operator_1")
+    )
+
+    answer = world.post(
+        "aggregator_0", "/suspicions", {**suspicion, "signature": to_hex(signature)}
+    )
+
+    assert answer.json()["title"] == "bad_signature"

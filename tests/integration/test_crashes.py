@@ -1,0 +1,387 @@
+"""Stop anything at any line; whatever comes back, all logs end identical and right.
+
+Every test here ends with the oracle: each log is verified from its first entry, and all are
+compared.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dragon import bls
+from dragon.claim import Status, StatusClaim
+from dragon.encoding import canonical
+from dragon.errors import AttestationRefused
+from dragon.log.repository import Log
+from dragon_operator.journal import Journal
+from world import World
+
+
+class Killed(BaseException):
+    """Stands for `kill -9` at some line: nothing of ours catches it."""
+
+
+def claim_now(world: World, status: Status, node_id: str = "operator_2") -> StatusClaim:
+    rounds = world.committee.rounds
+    return StatusClaim(node_id, status, rounds.start(rounds.number(world.clock.now)))
+
+
+def ask(world: World, operator: str, claim: StatusClaim) -> tuple[int, str]:
+    """Status and signature or reason."""
+    answer = world.post(operator, "/attestations", claim.to_json())
+    body = answer.json()
+    return answer.status_code, body.get("signature") or body["reason"]
+
+
+# The journal
+
+
+def test_the_same_decision_is_signed_again_as_often_as_asked(world: World) -> None:
+    world.stop("operator_2")
+    claim = claim_now(world, Status.DOWN)
+
+    answers = {ask(world, "operator_1", claim) for _ in range(3)}
+
+    assert len(answers) == 1
+    assert next(iter(answers))[0] == 200
+
+
+def test_equivocation_is_refused_across_kill_9(world: World) -> None:
+    """The node comes back in the very round in which it was called down."""
+    world.stop("operator_2")
+    assert ask(world, "operator_1", claim_now(world, Status.DOWN))[0] == 200
+
+    world.restart("operator_1")
+    world.resume("operator_2")
+
+    assert ask(world, "operator_1", claim_now(world, Status.UP)) == (409, "equivocation")
+    assert ask(world, "operator_1", claim_now(world, Status.DOWN))[0] == 200
+
+
+def test_a_decision_is_on_disk_before_the_signature_exists(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.stop("operator_2")
+    claim, genuine = claim_now(world, Status.DOWN), bls.SecretKey.sign
+
+    def killed_while_signing_the_claim(self: bls.SecretKey, message: bytes) -> bytes:
+        if message == claim.root(world.committee.id):
+            raise Killed
+        return genuine(self, message)
+
+    monkeypatch.setattr(bls.SecretKey, "sign", killed_while_signing_the_claim)
+    with pytest.raises(Killed):
+        world.own("operator_1").attester.attest(claim)
+    monkeypatch.undo()
+
+    world.restart("operator_1")
+    world.resume("operator_2")
+    assert ask(world, "operator_1", claim_now(world, Status.UP)) == (409, "equivocation")
+
+
+def test_a_crash_between_journal_and_answer_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genuine = Journal.decide
+
+    def decide_and_die(self: Journal, claim: StatusClaim) -> None:
+        genuine(self, claim)
+        raise Killed
+
+    world.stop("operator_2")
+    monkeypatch.setattr(Journal, "decide", decide_and_die)
+    with pytest.raises(Killed):
+        world.own("operator_1").attester.attest(claim_now(world, Status.DOWN))
+    monkeypatch.undo()
+
+    world.restart("operator_1")
+    world.run(2)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_a_claim_is_news_against_what_was_signed_and_not_yet_applied(world: World) -> None:
+    """The ledger stalls, the node has come back: without this nobody could ever say so."""
+    world.network.set_faults(stalled=True)
+    world.stop("operator_2")
+    world.run(2)
+    world.resume("operator_2")
+
+    world.run(2)
+    world.network.set_faults(stalled=False)
+    world.run(2)
+
+    assert [status for status, _ in world.story("operator_1", "operator_2")] == ["up", "down", "up"]
+
+
+def test_no_change_is_signed_for_nobody(world: World) -> None:
+    assert ask(world, "operator_1", claim_now(world, Status.UP)) == (409, "no_change")
+
+
+def test_a_round_that_is_over_is_signed_for_nobody(world: World) -> None:
+    world.stop("operator_2")
+    claim = claim_now(world, Status.DOWN)
+
+    world.clock.sleep(2 * world.committee.rounds.seconds)
+
+    assert ask(world, "operator_1", claim) == (409, "off_round")
+
+
+def test_rounds_far_behind_the_newest_signed_one_are_refused(world: World) -> None:
+    journal = world.own("operator_1").attester._journal
+    rounds = world.committee.rounds
+    number = rounds.number(world.clock.now)
+    journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)))
+
+    with pytest.raises(AttestationRefused) as refused:
+        journal.decide(StatusClaim("operator_3", Status.DOWN, rounds.start(number - 4)))
+
+    assert refused.value.reason == "off_round"
+
+
+# Aggregator and outbox
+
+
+def test_an_aggregator_killed_between_certificate_and_submission_loses_nothing(
+    world: World,
+) -> None:
+    world.stop("operator_2")
+    world.own("aggregator_0").watch.run_round(world.committee.rounds.number(world.clock.now) + 1)
+    assert len(world.own("aggregator_0").outbox.pending()) == 1
+    assert world.statuses("operator_1")["operator_2"] == "up"
+
+    world.restart("aggregator_0")
+    world.settle()
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_an_aggregator_killed_before_the_certificate_was_kept_gathers_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    world.stop("operator_2")
+    monkeypatch.setattr("dragon_aggregator.outbox.Outbox.add", die)
+    with pytest.raises(Killed):
+        world.run(1)
+    monkeypatch.undo()
+
+    world.restart("aggregator_0")
+    world.run(2)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_an_aggregator_killed_after_sending_sends_again_and_the_logs_take_it_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    world.stop("operator_2")
+    monkeypatch.setattr("dragon_aggregator.outbox.Outbox.mark_sent", die)
+    with pytest.raises(Killed):
+        world.run(1)
+    monkeypatch.undo()
+
+    world.restart("aggregator_0")
+    world.settle()
+    world.run(2)
+
+    assert len(world.entries("operator_1")) == 5
+    assert set(world.own("operator_1").log.refusals()) <= {"applied_already"}
+
+
+# Operator and log
+
+
+@pytest.mark.parametrize("line", ["_append", "_advance"])
+def test_an_operator_killed_between_batch_and_commit_ends_identical(
+    world: World, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    rounds = world.committee.rounds
+    down = world.members.status("operator_2", Status.DOWN, rounds.number(world.clock.now))
+    world.network.submit(world.committee.sequencer.app, canonical([down.to_json()]).decode())
+    world.clock.sleep(1)
+    world.network.finalize_due()
+    monkeypatch.setattr(f"dragon.log.repository.{line}", die)
+    with pytest.raises(Killed):
+        world.own("operator_1").follower.step()
+    monkeypatch.undo()
+
+    world.restart("operator_1")
+    assert len(world.entries("operator_1")) == 4
+    world.settle()
+
+    assert world.entries("operator_1") == world.entries("operator_3")
+    assert len(world.entries("operator_1")) == 5
+
+
+# The sequencer
+
+
+def test_a_dropped_batch_is_sent_again(world: World) -> None:
+    world.network.set_faults(drop=1)
+    world.stop("operator_2")
+
+    world.run(1)
+    assert world.statuses("operator_1")["operator_2"] == "up"
+    world.run(3)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+    assert len(world.entries("operator_1")) == 5
+
+
+def test_a_repeated_batch_is_applied_once(world: World) -> None:
+    world.network.set_faults(repeat=1)
+    world.stop("operator_2")
+
+    world.run(2)
+
+    assert len(world.entries("operator_1")) == 5
+    assert world.own("operator_1").log.refusals() == {"applied_already": 1}
+
+
+def test_reordered_batches_leave_all_logs_identical(world: World) -> None:
+    """Two nodes' events arrive the other way round; a node's own cannot, one is in flight."""
+    world.network.set_faults(reorder=True)
+    world.stop("operator_2")
+    world.run(2)
+    world.resume("operator_2")
+    world.run(3)
+
+    assert [status for status, _ in world.story("operator_4", "operator_2")] == ["up", "down", "up"]
+
+
+def test_a_paused_sequencer_loses_nothing(world: World) -> None:
+    world.network.set_faults(paused=True)
+    world.stop("operator_2")
+    world.run(2)
+
+    world.network.set_faults(paused=False)
+    world.run(2)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_a_tampered_page_is_not_applied(world: World) -> None:
+    world.stop("operator_2")
+    world.network.set_faults(tamper="body")
+
+    world.run(1)
+    assert world.statuses("operator_1")["operator_2"] == "up"
+    world.network.set_faults(tamper="")
+    world.run(2)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+
+
+def test_a_proof_without_enough_stake_behind_it_is_not_applied(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        world.network.set_faults(tamper="nonsigners")
+
+        world.run(3)
+
+        assert world.entries("operator_1") == []
+
+
+def test_a_ledger_that_stalls_longer_than_max_age_wedges_nothing(world: World) -> None:
+    """The certificates of the stall go stale; the outage still lasting is certified anew."""
+    world.network.set_faults(stalled=True)
+    world.stop("operator_2")
+    stalled = world.committee.rounds.max_age // world.committee.rounds.seconds + 4
+    begun = world.committee.rounds.number(world.clock.now)
+    world.run(stalled)
+
+    world.network.set_faults(stalled=False)
+    world.run(4)
+
+    _, (status, down) = world.story("operator_1", "operator_2")
+    assert status == "down"
+    assert down > begun + world.committee.rounds.max_age // world.committee.rounds.seconds
+    assert world.own("aggregator_0").outbox.pending() == []
+
+
+def test_a_ledger_that_is_away_longer_than_max_age_wedges_nothing(world: World) -> None:
+    world.stop("sequencer")
+    world.stop("operator_2")
+    world.run(world.committee.rounds.max_age // world.committee.rounds.seconds + 4)
+
+    world.resume("sequencer")
+    world.run(4)
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+    assert world.own("aggregator_0").outbox.pending() == []
+
+
+# A network that was reset
+
+
+def test_a_history_that_was_reset_is_refused_and_alarmed(world: World) -> None:
+    before = world.own("operator_1").log.checkpoint()
+    world.network.reset()
+    for _ in range(8):  # other content at the same indices, with perfectly valid proofs
+        world.network.submit(world.committee.sequencer.app, '[{"kind":"other"}]')
+        world.clock.sleep(1)
+        world.network.finalize_due()
+
+    world.run(4)
+
+    alarm = world.own("operator_1").log.alarm()
+    assert alarm is not None
+    assert alarm.reason == "ledger_rewritten"
+    assert "entry 0 is the first" in alarm.detail
+    assert world.own("operator_1").log.checkpoint() == before
+    reasons = world.get("operator_1", "/readyz").json()["reasons"]
+    assert reasons[0].startswith("alarm: ledger_rewritten")
+
+
+def test_a_ledger_that_was_emptied_is_refused_and_alarmed(world: World) -> None:
+    world.network.reset()
+
+    world.run(8)
+
+    alarm = world.own("operator_1").log.alarm()
+    assert alarm is not None
+    assert alarm.reason == "ledger_rewritten"
+
+
+def test_under_an_alarm_nothing_is_applied_but_status_is_still_attested(world: World) -> None:
+    world.own("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
+    world.stop("operator_2")
+
+    world.run(2)
+
+    assert world.statuses("operator_3")["operator_2"] == "down"
+    assert world.statuses("operator_1")["operator_2"] == "up"
+    assert "operator_1" in world.entries("operator_3")[-1].event.signers
+
+
+def test_an_alarm_survives_a_restart(world: World) -> None:
+    world.own("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
+
+    world.restart("operator_1")
+
+    assert world.get("operator_1", "/readyz").status_code == 503
+
+
+def test_a_log_of_another_committee_is_not_continued(world: World) -> None:
+    with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
+        database.execute("UPDATE standing SET committee = '0x00'")
+    running = world.services["operator_1"]
+
+    with pytest.raises(Exception, match="another committee"):
+        Log(running.database, world.committee)
+
+    with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
+        owner = "0x" + world.committee.id.hex()
+        database.execute("UPDATE standing SET committee = ?", (owner,))

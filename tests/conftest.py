@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from world import World
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _usual_recursion_limit() -> None:
+    """`py_ecc`, the oracle, raises the limit on import; our services keep Python's own."""
+    sys.setrecursionlimit(1000)
 
 
 @pytest.fixture

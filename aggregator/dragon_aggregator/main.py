@@ -19,14 +19,14 @@ from dragon_aggregator.certify import Certifier
 from dragon_aggregator.outbox import Outbox, Sender, Submitter
 from dragon_aggregator.settings import Settings
 from dragon_aggregator.watch import Watch
+from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.wiring import connect, load_nodes
 
 logger = logging.getLogger(__name__)
 
 
-def build(settings: Settings) -> Service:
+def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an aggregator together on the real world. Raises DragonError: a file cannot be used."""
-    nodes = load_nodes(settings.nodes_file, settings.committee)
     database = open_database(settings)
     reading, writing = (connect(settings.committee, nodes) for _ in range(2))
     own = assemble(settings, database, reading, writing, Edges.real())
@@ -70,8 +70,9 @@ def assemble(
 def serve(environ: Mapping[str, str]) -> None:
     """The entry point behind `dragon serve aggregator`. Raises SettingsError."""
     settings = Settings.from_environ(environ)
+    nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(
-        lambda: build(settings),
+        lambda: build(settings, nodes),
         name="aggregator",
         host=settings.host,
         port=settings.port,

@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 16  # levels of one value
 DEEPEST_TEXT: Final = 64  # levels of a whole text
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
 # Brackets outside strings. A string that never ends takes the rest, so that this stays linear.
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 import unicodedata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
-
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
 
 from dragon import bls, errors
 
@@ -24,7 +25,8 @@ def normalise(password: str) -> bytes:
 
 def seal(key: bls.SecretKey, password: str) -> str:
     """The keystore's text. PBKDF2: scrypt would cost each service 256 MB when it starts."""
-    sealed = create_keyfile_json(key.encode(), normalise(password), version=4, kdf="pbkdf2")
+    create = _library().create_keyfile_json
+    sealed = create(key.encode(), normalise(password), version=4, kdf="pbkdf2")
     return json.dumps(sealed, indent=2)
 
 
@@ -33,7 +35,7 @@ def unseal(text: str, password: str) -> bls.SecretKey:
     try:
         sealed = cast("dict[str, Any]", json.loads(text))
         _check_form(sealed)
-        raw = decode_keyfile_json(sealed, normalise(password))
+        raw = _library().decode_keyfile_json(sealed, normalise(password))
         key = bls.SecretKey.decode(bytes(raw))
         stated = sealed.get("pubkey", "")
     except Exception as error:
@@ -44,6 +46,19 @@ def unseal(text: str, password: str) -> bls.SecretKey:
     if stated and stated != key.public_key().raw.hex():
         raise errors.KeystoreError("the keystore holds another key than it says")
     return key
+
+
+def _library() -> ModuleType:
+    """`eth_keyfile`, kept from changing the whole process.
+
+    What it imports raises the recursion limit to 100,000. With that, deeply nested JSON overflows
+    the stack of Python's parser, and a peer's answer could crash the service.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        return importlib.import_module("eth_keyfile.keyfile")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _check_form(sealed: dict[str, Any]) -> None:

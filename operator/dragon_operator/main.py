@@ -21,14 +21,14 @@ from dragon_operator.journal import Journal
 from dragon_operator.peers import Peers
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
+from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.wiring import connect, load_nodes
 
 logger = logging.getLogger(__name__)
 
 
-def build(settings: Settings) -> Service:
+def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
-    nodes = load_nodes(settings.nodes_file, settings.committee)
     database = open_database(settings)
     sequencer = connect(settings.committee, nodes)
     own = assemble(settings, database, sequencer, Edges.real())
@@ -80,8 +80,9 @@ def assemble(settings: Settings, database: Database, ledger: Ledger, edges: Edge
 def serve(environ: Mapping[str, str]) -> None:
     """The entry point behind `dragon serve operator`. Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
+    nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(
-        lambda: build(settings),
+        lambda: build(settings, nodes),
         name=settings.operator,
         host=settings.host,
         port=settings.port,

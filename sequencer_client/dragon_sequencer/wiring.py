@@ -8,21 +8,20 @@ from dragon.committee import Committee
 from dragon.encoding import to_hex
 from dragon.errors import SettingsError
 from dragon_sequencer.client import SequencerClient
+from dragon_sequencer.errors import InvalidNodeList
 from dragon_sequencer.nodes import NodeList
 
 
 def load_nodes(path: Path, committee: Committee) -> NodeList:
     """The node list that this committee trusts.
 
-    Raises:
-        DragonError: the file is no node list.
-        SettingsError: it cannot be read, or the committee was made for another one.
+    Raises SettingsError: it cannot be read, is none, or the committee was made for another one.
     """
     percent = committee.sequencer.threshold_percent
     try:
         nodes = NodeList.load(path, threshold_percent=percent)
-    except OSError as error:
-        raise SettingsError(f"the node list {path} cannot be read: {error.strerror}") from None
+    except InvalidNodeList as error:
+        raise SettingsError(f"the node list {path} is refused: {error}", **error.facts) from None
     if nodes.sha256 != committee.sequencer.nodes_sha256:
         raise SettingsError(
             f"the committee was made for another node list than {path}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -303,7 +304,7 @@ def test_whatever_the_ledger_holds_statuses_alternate_and_timestamps_increase(
         ), "a forged event was applied"
 
     for moves in state.nodes.values():
-        for former, latter in zip(moves, moves[1:], strict=False):
+        for former, latter in pairwise(moves):
             assert former.timestamp < latter.timestamp
             assert former.status is not latter.status
     assert sum(map(len, state.nodes.values())) == len(taken)

@@ -38,9 +38,8 @@ def status_table(committee: Committee, views: list[View]) -> Table:
         table.add_row(node_id, *cells)
     table.add_section()
     table.add_row("size", *("–" if seen.trouble else str(seen.size) for seen in views))
-    table.add_row(
-        "root", *("–" if seen.trouble else escape(seen.root[:14]) + "…" for seen in views)
-    )
+    roots = ("–" if seen.trouble else escape(seen.root[:14]) + "…" for seen in views)
+    table.add_row("root", *roots)
     table.add_row("", *(_readiness(seen) for seen in views))
     return table
 

@@ -35,14 +35,18 @@ class _Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "http": _Pool}
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: else the whole body of a redirect would be read, which nobody follows."""
+        return None
+
+
 def make_session() -> requests.Session:
     """A session with no hidden ways: no proxies or passwords from the environment, no cookies, no
     retries, no kept connections (one that the peer has just closed would look like a failure)."""
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
-    # Else requests would read the whole body of a redirect that nobody follows.
-    session.get_redirect_target = lambda _response: None  # type: ignore[method-assign]
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter(max_retries=0, pool_connections=256, pool_maxsize=16))

@@ -16,7 +16,7 @@ from dragon.log.follow import Follower
 from dragon.log.repository import Log
 from dragon.web import app as web
 from dragon_aggregator.certify import Gathering
-from dragon_aggregator.outbox import Outbox, Submitter
+from dragon_aggregator.outbox import Outbox, Pending, Submitter
 from dragon_aggregator.watch import KEPT_ROUNDS, Round, Watch
 
 
@@ -64,7 +64,11 @@ def _routes(own: Collaborators) -> Blueprint:
     def outbox() -> Response:
         web.check_query()
         pending = [
-            {"event": entry.event.to_json(), "sends": entry.sends, "sent_at": entry.sent_at}
+            {
+                "event": entry.event.to_json(),
+                "sends": entry.sends,
+                "sent_at": _seconds(entry.sent_at),
+            }
             for entry in own.outbox.pending()
         ]
         return jsonify(outbox=pending)
@@ -102,6 +106,14 @@ def _round(record: Round) -> dict[str, object]:
         "note": record.note,
         "probes": [_probe(sight) for sight in record.sights],
         "gatherings": [_gathering(gathering) for gathering in list(record.gatherings)],
+    }
+
+
+def _pending(entry: Pending) -> dict[str, object]:
+    return {
+        "event": entry.event.to_json(),
+        "sends": entry.sends,
+        "sent_at": None if entry.sent_at is None else int(entry.sent_at),
     }
 
 

@@ -74,7 +74,8 @@ class Watch:
         self._started = edges.monotonic()
         self._gatherers = edges.workers(GATHERINGS_AT_ONCE)
         self._in_progress = InProgress()
-        self._suspected: dict[tuple[str, str, int], None] = {}
+        self._lock = threading.Lock()  # guards the next line
+        self._suspected: set[tuple[str, str, int]] = set()  # operator, node, round
         self._suspecting = threading.BoundedSemaphore(SUSPICIONS_AT_ONCE)
         self._sights: Mapping[str, Sight] = {}
         self.recent: deque[Round] = deque(maxlen=KEPT_ROUNDS)
@@ -206,14 +207,18 @@ class Watch:
         self._check(suspicion, signature)
         rounds = self._committee.rounds
         number = rounds.number(self._edges.wall())
-        key = (suspicion.operator, suspicion.node_id, number)
-        if key in self._suspected or self._known(suspicion.node_id) is suspicion.status:
+        node_id, status, ends = suspicion.node_id, suspicion.status, self._gather_ends()
+        if self._known(node_id) is status or not self._is_first(
+            (suspicion.operator, node_id, number)
+        ):
             return False
         if not self._suspecting.acquire(blocking=False):
             raise Busy("too many suspicions are being looked into")
-        self._remember(key)
-        node_id, status, ends = suspicion.node_id, suspicion.status, self._gather_ends()
-        job = self._gatherers.submit(self._certify, node_id, status, ends, self._record(number))
+        try:
+            job = self._gatherers.submit(self._certify, node_id, status, ends, self._record(number))
+        except BaseException:
+            self._suspecting.release()
+            raise
         job.add_done_callback(lambda _: self._suspecting.release())
         return True
 
@@ -239,11 +244,13 @@ class Watch:
         if not genuine:
             raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
 
-    def _remember(self, key: tuple[str, str, int]) -> None:
-        """One per operator, node and round; older rounds are forgotten."""
-        self._suspected[key] = None
-        for old in [known for known in self._suspected if known[2] < key[2] - 1]:
-            self._suspected.pop(old, None)
+    def _is_first(self, key: tuple[str, str, int]) -> bool:
+        """One suspicion per operator, node and round; older rounds are forgotten."""
+        with self._lock:
+            if key in self._suspected:
+                return False
+            self._suspected = {known for known in self._suspected if known[2] >= key[2] - 1} | {key}
+            return True
 
     def close(self) -> None:
         self._gatherers.shutdown(wait=False, cancel_futures=True)

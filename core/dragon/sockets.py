@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 
@@ -69,20 +70,67 @@ class DeadlineSocket(socket.socket):
 
 
 class ServerSocket(DeadlineSocket):
-    """The server's side: every request, body and answer included, gets `seconds` in all.
+    """The server's side: a request has to arrive whole within `receiving` seconds of the moment a
+    thread takes it up, and the answer to be taken within `answering`.
 
-    gunicorn makes a socket blocking when a request begins; here that starts the span.
+    gunicorn makes a socket blocking when a request begins; here that starts both spans.
     """
 
-    seconds: float = 15.0
+    receiving: float = 3.0
+    answering: float = 15.0
+    lingering: float = 0.5
+    _received_by: float | None = None
+    _gone = False
 
     def setblocking(self, flag: bool, /) -> None:
         if flag:
-            self.settimeout(self.seconds)
+            self.settimeout(self.answering)
+            self._received_by = time.monotonic() + self.receiving
         else:
-            self._ends = None
+            self._ends = self._received_by = None
             super().setblocking(False)
+
+    def _hurry_in(self) -> None:
+        if self._received_by is None:
+            return
+        if (left := self._received_by - time.monotonic()) <= 0:
+            raise self.late()
+        socket.socket.settimeout(self, left)
+
+    def recv(self, *args: Any) -> bytes:
+        try:
+            self._hurry_in()
+            return socket.socket.recv(self, *args)
+        except TimeoutError:
+            raise self.late() from None
+
+    def recv_into(self, *args: Any) -> int:
+        try:
+            self._hurry_in()
+            return socket.socket.recv_into(self, *args)
+        except TimeoutError:
+            raise self.late() from None
 
     def late(self) -> OSError:
         # What gunicorn takes for a client that went away, which is what we make of it.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
+
+    def say_goodbye(self) -> None:
+        """Half-close, and give the client a moment to close too, so that it reads our answer whole.
+
+        gunicorn would do this in its main loop, two seconds for each client that never closes, and
+        serve nobody meanwhile. Here it is done on the thread that served the request.
+        """
+        ends = time.monotonic() + self.lingering
+        with suppress(OSError):
+            super().shutdown(socket.SHUT_WR)
+            while (left := ends - time.monotonic()) > 0:
+                socket.socket.settimeout(self, left)
+                if not socket.socket.recv(self, 16_384):
+                    break
+        self._gone = True
+
+    def shutdown(self, how: int, /) -> None:
+        if self._gone:
+            raise OSError(errno.ENOTCONN, "said goodbye already")
+        super().shutdown(how)

@@ -68,11 +68,10 @@ def assemble(settings: Settings, database: Database, ledger: Ledger, edges: Edge
         committee,
         myself,
         secret,
-        prober,
-        log,
+        prober=prober,
+        log=log,
         aggregators=[AggregatorClient(a.url, edges.http) for a in committee.aggregators],
-        executor=edges.workers(len(committee.aggregators)),
-        wall=edges.wall,
+        edges=edges,
     )
     return Collaborators(committee, myself, attester, reporter, log, follower, peers, edges.entropy)
 

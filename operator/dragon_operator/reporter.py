@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from dragon import bls
 from dragon.claim import RefusalReason, Status, Suspicion
 from dragon.clients.aggregator_client import AggregatorClient
+from dragon.clients.edges import Edges
 from dragon.clients.probe import Prober
 from dragon.committee import Committee, check_node_id
-from dragon.errors import AttestationRefused, PeerError, Unreachable
+from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
 from dragon.log.repository import Log
 
-DELIVERY_SECONDS = 2.0
+DELIVERY_SECONDS: Final = 2.0
+AT_ONCE: Final = 4  # reports looked into; more are `busy`
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +28,85 @@ class Report:
     delivered: Sequence[str]  # the aggregators that took it
 
 
-@dataclass(frozen=True, slots=True)
 class Reporter:
-    committee: Committee
-    myself: str
-    secret: bls.SecretKey = field(repr=False)
-    prober: Prober
-    log: Log
-    aggregators: Sequence[AggregatorClient]
-    executor: Executor
-    wall: Callable[[], float]
+    """Owns a few slots, so that a flood of reports never takes the threads that answer probes."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        myself: str,
+        secret: bls.SecretKey,
+        *,
+        prober: Prober,
+        log: Log,
+        aggregators: Sequence[AggregatorClient],
+        edges: Edges,
+    ) -> None:
+        self._committee = committee
+        self._myself = myself
+        self._secret = secret
+        self._prober = prober
+        self._log = log
+        self._aggregators = aggregators
+        self._executor = edges.workers(AT_ONCE * max(1, len(aggregators)))
+        self._wall = edges.wall
+        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()  # guards the next line
+        self._delivered: dict[Suspicion, Report] = {}  # of the current round
 
     def report(self, node_id: str, status: Status) -> Report:
-        """Look at the node; where we see that change too, tell every aggregator, signed.
+        """Look at the node; where we see that change too, tell every aggregator, signed, once.
 
         Raises:
             UnknownNode: the committee does not list it.
             AttestationRefused: we see otherwise, or the log says so already.
             Unreachable: no aggregator took the suspicion.
+            Busy: too many reports at once.
         """
-        check_node_id(self.committee, node_id)
-        if node_id == self.myself:
+        check_node_id(self._committee, node_id)
+        if node_id == self._myself:
             raise AttestationRefused(RefusalReason.SUBJECT, "an operator does not report itself")
-        if self.log.state.status(node_id) is status:
+        if self._log.state.status(node_id) is status:
             message = f"{node_id} is {status} in the log"
             raise AttestationRefused(RefusalReason.NO_CHANGE, message)
-        self._check_sight(node_id, status)
-        return self._deliver(self._suspicion(node_id, status))
+        if not self._slots.acquire(blocking=False):
+            raise Busy("too many reports are being looked into")
+        try:
+            self._check_sight(node_id, status)
+            return self._deliver_once(self._suspicion(node_id, status))
+        finally:
+            self._slots.release()
 
     def _check_sight(self, node_id: str, status: Status) -> None:
-        seen = self.prober.look([node_id])[node_id]
+        seen = self._prober.look([node_id])[node_id]
         if seen.status is not status:
-            pause = self.committee.rounds.reprobe_pause
-            seen = self.prober.look([node_id], pause)[node_id]
+            pause = self._committee.rounds.reprobe_pause
+            seen = self._prober.look([node_id], pause)[node_id]
         if seen.status is not status:
             up = seen.status is Status.UP
             reason = RefusalReason.SEES_UP if up else RefusalReason.SEES_DOWN
             raise AttestationRefused(reason, f"{node_id} looks {seen.status} from here")
 
     def _suspicion(self, node_id: str, status: Status) -> Suspicion:
-        rounds = self.committee.rounds
-        timestamp = rounds.start(rounds.number(self.wall()))
-        return Suspicion(node_id, status, timestamp, self.myself)
+        rounds = self._committee.rounds
+        timestamp = rounds.start(rounds.number(self._wall()))
+        return Suspicion(node_id, status, timestamp, self._myself)
+
+    def _deliver_once(self, suspicion: Suspicion) -> Report:
+        """The same suspicion is delivered once in a round, however often it is reported."""
+        with self._lock:
+            if known := self._delivered.get(suspicion):
+                return known
+        report = self._deliver(suspicion)
+        with self._lock:
+            current = {
+                s: r for s, r in self._delivered.items() if s.timestamp == suspicion.timestamp
+            }
+            self._delivered = {**current, suspicion: report}
+        return report
 
     def _deliver(self, suspicion: Suspicion) -> Report:
-        signature = self.secret.sign(suspicion.root(self.committee.id))
+        signature = self._secret.sign(suspicion.root(self._committee.id))
 
         def tell(aggregator: AggregatorClient) -> str | None:
             try:
@@ -78,7 +115,7 @@ class Reporter:
                 return None
             return aggregator.url
 
-        told = self.executor.map(tell, self.aggregators)
+        told = self._executor.map(tell, self._aggregators)
         delivered = [url for url in told if url is not None]
         if not delivered:
             raise Unreachable("no aggregator took the suspicion", reason="aggregators")

@@ -50,5 +50,5 @@ class Settings:
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
-            threads=values.integer("DRAGON_THREADS", 16, least=4, most=256),
+            threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
         )

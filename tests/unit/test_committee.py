@@ -165,7 +165,7 @@ def drop_target(file: File) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        set_in("operators", 0, "url", value="https://moved.example:8443/api"),
+        set_in("operators", 0, "url", value="http://moved.example:8443/api"),
         set_in("operators", 3, "url", value="http://10.0.0.4:5004"),
         set_in("aggregators", value=[]),
         set_in("aggregators", 0, "url", value="http://elsewhere:1"),
@@ -440,7 +440,7 @@ def test_a_file_beyond_a_mebibyte_is_not_even_read() -> None:
     [
         "http://a",
         "http://operator-1:5001",
-        "https://operator.example:8443/api/v1",
+        "http://operator.example:8443/api/v1",
         "http://10.0.0.1:80",
         "http://[::1]:5001",
     ],
@@ -503,6 +503,7 @@ def test_an_address_is_read(url: str) -> None:
         "http://..",
         "http://*",
         "HTTP://A",
+        "https://a",
         "http://a/../b",
         "http://" + "a" * 250,
     ],

@@ -187,10 +187,18 @@ def _take(number: int, title: str, step: Callable[[], str]) -> None:
 @click.option("--base-port", type=click.IntRange(1, 65000), default=5001, show_default=True)
 @click.option("--aggregator-port", type=click.IntRange(1, 65535), default=5100, show_default=True)
 @click.option("--sequencer-port", type=click.IntRange(1, 65535), default=6001, show_default=True)
-def demo(home: Path | None, base_port: int, aggregator_port: int, sequencer_port: int) -> None:
+@click.option("--round-seconds", type=click.IntRange(2, 60), default=5, show_default=True)
+def demo(
+    home: Path | None,
+    base_port: int,
+    aggregator_port: int,
+    sequencer_port: int,
+    round_seconds: int,
+) -> None:
     """Show it: a node is killed, certified down by the others, comes back, certified up."""
     interrupt_on_signals()
-    plan = Plan(name="demo", ports=Ports(base_port, aggregator_port, sequencer_port))
+    ports = Ports(base_port, aggregator_port, sequencer_port)
+    plan = Plan(name="demo", ports=ports, round_seconds=round_seconds)
     begun = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="datadragon-") as temporary:

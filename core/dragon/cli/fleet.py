@@ -6,7 +6,6 @@ left behind when this program ends.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -57,10 +56,9 @@ class Fleet:
     @property
     def addresses(self) -> dict[str, str]:
         """Every service of the fleet by name, in the order of starting."""
-        nodes = json.loads(self.home.nodes_file.read_text())
         found = {}
         if self.home.sequencer_keys.exists():  # else the network is somebody else's
-            found["sequencer"] = str(next(iter(nodes.values()))["socket"])
+            found["sequencer"] = self.home.sequencer_url()
         for operator in self.committee.operators:
             found[operator.id] = operator.url
         for aggregator in self.committee.aggregators:

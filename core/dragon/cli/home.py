@@ -10,6 +10,7 @@ fleet/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,17 @@ class Home:
 
     def output(self, service: str) -> Path:
         return self.path / "output" / f"{service}.log"
+
+    def sequencer_url(self) -> str:
+        """Where the development sequencer is reached: the first node's socket.
+
+        Raises SettingsError: the node list cannot be read.
+        """
+        try:
+            nodes = json.loads(self.nodes_file.read_text())
+            return str(next(iter(nodes.values()))["socket"])
+        except (OSError, ValueError, LookupError, AttributeError, TypeError, StopIteration):
+            raise SettingsError(f"{self.nodes_file} is no node list") from None
 
     def committee(self) -> Committee:
         """Raises SettingsError: there is none yet. InvalidCommittee: it is not to be trusted."""

@@ -7,6 +7,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.table import Table
@@ -26,6 +27,8 @@ from dragon.committee import (
     quorum_of,
 )
 from dragon.errors import SettingsError
+
+LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     if home.committee_file.exists():
         message = f"{home.committee_file} is there already; a committee is never overwritten"
         raise SettingsError(message)
+    _check(plan)
     digest = _network(home, plan)
     operators = [_operator(home, plan, number) for number in range(plan.operators)]
     committee = Committee(
@@ -69,10 +73,23 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
         aggregators=(Aggregator(f"http://{plan.host}:{plan.ports.aggregator}", 0),),
         sequencer=Sequencer(plan.app, plan.threshold_percent, digest),
     )
-    committee.check()
+    written = json.dumps(committee.to_json(), indent=2) + "\n"
+    Committee.load(written.encode())
     # Last: a folder without this file is one that `init` did not finish.
-    home.committee_file.write_text(json.dumps(committee.to_json(), indent=2) + "\n")
+    home.committee_file.write_text(written)
     return committee
+
+
+def _check(plan: Plan) -> None:
+    """What the committee file could not hold, before any key is made. Raises SettingsError."""
+    for option, text in (("--name", plan.name), ("--app", plan.app)):
+        if not 0 < len(text) <= LONGEST_NAME:
+            raise SettingsError(f"{option} has 1 to {LONGEST_NAME} characters")
+    ports = plan.ports
+    taken = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
+    taken += [] if plan.nodes_file else [ports.sequencer]
+    if len(set(taken)) < len(taken) or max(taken) > 65535:
+        raise SettingsError("two services would listen on one port, or on none that there is")
 
 
 def _network(home: Home, plan: Plan) -> bytes:

@@ -30,5 +30,10 @@ def moment(timestamp: int | None) -> str:
 
 
 def styled(status: str) -> str:
-    """A status in its colour; any other text is shown as it is, and styles nothing."""
-    return f"[{STYLES[status]}]{status}[/]" if status in STYLES else escape(status)
+    """A status in its colour; any other text is shown plain."""
+    return f"[{STYLES[status]}]{status}[/]" if status in STYLES else plain(status)
+
+
+def plain(text: str) -> str:
+    """Foreign text, fit to be shown: it styles nothing and steers no terminal."""
+    return escape("".join(c if c.isprintable() else "�" for c in text))

@@ -40,9 +40,9 @@ def serve(
 
 
 def default_port(home: Home, name: str, rank: int = 0) -> int:
-    """The port that the committee file gives a service; 6001 for the sequencer."""
+    """The port that the fleet's own files give a service."""
     if name == "sequencer":
-        return 6001
+        return port_of(home.sequencer_url())
     committee = home.committee()
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from dragon.cli import reading
 from dragon.cli.home import Home
-from dragon.cli.output import console, moment, print_json, styled
+from dragon.cli.output import console, moment, plain, print_json, styled
 from dragon.cli.reading import View
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
@@ -29,7 +28,7 @@ home_option = click.option(
 
 def status_table(committee: Committee, views: list[View]) -> Table:
     """Nodes down, operators across: each column is one operator's own log."""
-    table = Table(title=f"committee {committee.name}", title_justify="left")
+    table = Table(title=f"committee {plain(committee.name)}", title_justify="left")
     table.add_column("node")
     for seen in views:
         table.add_column(f"log of {seen.operator}")
@@ -38,7 +37,7 @@ def status_table(committee: Committee, views: list[View]) -> Table:
         table.add_row(node_id, *cells)
     table.add_section()
     table.add_row("size", *("–" if seen.trouble else str(seen.size) for seen in views))
-    roots = ("–" if seen.trouble else escape(seen.root[:14]) + "…" for seen in views)
+    roots = ("–" if seen.trouble else plain(seen.root[:14]) + "…" for seen in views)
     table.add_row("root", *roots)
     table.add_row("", *(_readiness(seen) for seen in views))
     return table
@@ -46,8 +45,8 @@ def status_table(committee: Committee, views: list[View]) -> Table:
 
 def _readiness(seen: View) -> str:
     if seen.trouble:
-        return f"[red]{escape(seen.trouble)}[/]"
-    return escape("; ".join(seen.reasons)) or "ready"
+        return f"[red]{plain(seen.trouble)}[/]"
+    return plain("; ".join(seen.reasons)) or "ready"
 
 
 @click.command()
@@ -124,10 +123,10 @@ def _logs_table(operator: str, page: dict[str, Json]) -> Table:
         if isinstance(row, dict):
             at, signature = row.get("timestamp"), str(row.get("signature"))
             table.add_row(
-                escape(str(row.get("id"))),
-                escape(str(row.get("node_id"))),
+                plain(str(row.get("id"))),
+                plain(str(row.get("node_id"))),
                 styled(str(row.get("status"))),
                 moment(at if isinstance(at, int) else None),
-                escape(signature[:18]) + "…",
+                plain(signature[:18]) + "…",
             )
     return table

@@ -64,7 +64,7 @@ class Prober:
         self._monotonic = edges.monotonic
         self._entropy = edges.entropy
         self._myself = myself
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: an executor may run the probe in `submit`
         self._last: dict[str, Sight] = {}
         self._running: dict[str, _Running] = {}
 
@@ -90,16 +90,21 @@ class Prober:
             begun = (self._monotonic(), self._wall())
             if last is not None and begun[0] - last.begun <= max_age:
                 return last
-            running = _Running(self._executor.submit(self._probe, node_id, begun), begun)
+            running = _Running(self._executor.submit(self._run, node_id, begun), begun)
             self._running[node_id] = running
-        running.future.add_done_callback(lambda done: self._finish(node_id, done))
+        running.future.add_done_callback(lambda _: self._forget(node_id))
         return running
 
-    def _finish(self, node_id: str, done: Future[Sight]) -> None:
+    def _run(self, node_id: str, begun: tuple[float, float]) -> Sight:
+        """Runs on a thread of the executor."""
+        sight = self._probe(node_id, begun)
+        with self._lock:
+            self._last[node_id] = sight
+        return sight
+
+    def _forget(self, node_id: str) -> None:
         with self._lock:
             self._running.pop(node_id, None)
-            if not done.cancelled() and done.exception() is None:
-                self._last[node_id] = done.result()
 
     def _await(self, node_id: str, begun: Sight | _Running, ends: float) -> Sight:
         if isinstance(begun, Sight):
@@ -110,7 +115,7 @@ class Prober:
             return self._sight(node_id, Status.DOWN, "timeout", begun.begun)
 
     def _probe(self, node_id: str, begun: tuple[float, float]) -> Sight:
-        """Runs on a thread of the executor. Never raises."""
+        """Never raises: whatever goes wrong is what was seen."""
         deadline = self._committee.rounds.probe_deadline
         try:
             if node_id in self._committee.keys:

@@ -43,7 +43,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def handle(self, conn: TConn) -> Any:
         if not isinstance(conn.sock, ServerSocket):
             conn.sock = ServerSocket.adopt(conn.sock)
-        return super().handle(conn)
+        keep = super().handle(conn)
+        if not keep:
+            conn.sock.say_goodbye()
+        return keep
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.app.begin_stopping()

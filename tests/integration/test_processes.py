@@ -1,0 +1,249 @@
+"""The real thing: services as processes, real sockets, real signals, real time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from dragon.cli.fleet import Fleet
+from dragon.cli.home import Home
+from dragon.cli.init import Plan, Ports, make_fleet
+from dragon.log.audit import audit
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
+
+DRAGON = [sys.executable, "-m", "dragon.cli.main"]
+PATIENCE = 40.0  # seconds: two cores may be busy with other tests
+
+
+def free_ports() -> Ports:
+    """A stretch of ports that nobody listens on now."""
+    while True:
+        base = random.SystemRandom().randrange(20_000, 32_000, 10)
+        if all(is_free(base + offset) for offset in range(6)):
+            return Ports(base, base + 4, base + 5)
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def port_options(ports: Ports) -> list[str]:
+    return [
+        *("--base-port", str(ports.operators)),
+        *("--aggregator-port", str(ports.aggregator)),
+        *("--sequencer-port", str(ports.sequencer)),
+    ]
+
+
+def all_free(ports: Ports) -> bool:
+    return all(is_free(ports.operators + offset) for offset in range(6))
+
+
+def identical(fleet: Fleet) -> bool:
+    seen = [(view.size, view.root, view.trouble) for view in fleet.views()]
+    return len(set(seen)) == 1 and not seen[0][2]
+
+
+def verify_logs(fleet: Fleet) -> None:
+    """The oracle, on the files of the running services."""
+    services = [name for name in fleet.addresses if name != "sequencer"]
+    roots = {audit(fleet.home.database(name), fleet.committee).root for name in services}
+    assert len(roots) == 1
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet with rounds of two seconds, everybody certified up."""
+    home, plan = Home(tmp_path / "fleet"), Plan(ports=free_ports(), round_seconds=2)
+    make_fleet(home, plan, genesis=int(time.time()))
+    with Fleet(home) as running:
+        running.start_all()
+        running.wait_ready()
+        running.wait_until(
+            lambda: (
+                all(v.status(n) == "up" for v in running.views() for n in v.nodes)
+                and all(v.size >= 4 for v in running.views())
+            ),
+            "everybody is certified up",
+            PATIENCE,
+        )
+        yield running
+
+
+def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
+    ports = free_ports()
+
+    done = subprocess.run(
+        [*DRAGON, "demo", "--round-seconds", "2", *port_options(ports)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same event in 3 logs" in done.stdout
+    assert "verified: operator_2 was down" in done.stdout
+    assert "refused: bad_signature" in done.stdout
+    assert "refused: quorum_not_met" in done.stdout
+    assert all_free(ports)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
+    ports = free_ports()
+    with subprocess.Popen(
+        [*DRAGON, "demo", *port_options(ports)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "every node is certified up" in line:
+                break
+        os.killpg(running.pid, signal.SIGINT)
+        said = running.stdout.read()
+        running.wait(20)
+
+    assert running.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    assert all_free(ports)
+
+
+def test_a_port_in_use_fails_the_first_step_and_says_so(tmp_path: Path) -> None:
+    ports = free_ports()
+    with socket.create_server(("127.0.0.1", ports.operators + 2)):
+        done = subprocess.run(
+            [*DRAGON, "demo", *port_options(ports)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    assert done.returncode == 1
+    assert f"port {ports.operators + 2}, where operator_3 belongs, is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert all_free(ports)
+
+
+def test_up_shows_a_table_and_stops_by_itself(tmp_path: Path) -> None:
+    ports, home = free_ports(), str(tmp_path / "fleet")
+    subprocess.run([*DRAGON, "init", "--home", home, *port_options(ports)], check=True, timeout=60)
+
+    done = subprocess.run(
+        [*DRAGON, "up", "--home", home, "--seconds", "2"],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "log of operator_1" in done.stdout
+    assert all_free(ports)
+
+
+def test_every_service_killed_once_in_turn_leaves_all_logs_identical(fleet: Fleet) -> None:
+    for name in ("operator_3", "sequencer", "aggregator", "operator_1"):
+        fleet.kill(name)
+        time.sleep(1)
+        fleet.start(name)
+        fleet.wait_until(lambda name=name: fleet.is_ready(name), f"{name} is ready", PATIENCE)
+
+    fleet.wait_until(
+        lambda: (
+            all(v.status(n) == "up" for v in fleet.views() for n in v.nodes) and identical(fleet)
+        ),
+        "everybody is up in identical logs",
+        PATIENCE,
+    )
+    verify_logs(fleet)
+
+
+def test_a_killed_operator_is_certified_down_and_up_again(fleet: Fleet) -> None:
+    fleet.kill("operator_4")
+    others = ["operator_1", "operator_2", "operator_3"]
+    fleet.wait_until(
+        lambda: all(fleet.view(name).status("operator_4") == "down" for name in others),
+        "operator_4 is certified down",
+        PATIENCE,
+    )
+
+    fleet.start("operator_4")
+
+    fleet.wait_until(
+        lambda: all(view.status("operator_4") == "up" for view in fleet.views()),
+        "operator_4 is certified up in every log",
+        PATIENCE,
+    )
+    fleet.wait_until(lambda: identical(fleet), "all logs are identical", PATIENCE)
+    verify_logs(fleet)
+
+
+def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -> None:
+    """SIGSTOP: its port still takes connections, and nobody answers."""
+    group = fleet._running["operator_2"].pid
+    os.killpg(group, signal.SIGSTOP)
+    fleet.wait_until(
+        lambda: fleet.view("operator_1").status("operator_2") == "down",
+        "operator_2 is certified down",
+        PATIENCE,
+    )
+
+    os.killpg(group, signal.SIGCONT)
+
+    fleet.wait_until(
+        lambda: all(view.status("operator_2") == "up" for view in fleet.views()),
+        "operator_2 is certified up in every log",
+        PATIENCE,
+    )
+    verify_logs(fleet)
+
+
+def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
+    begun = time.monotonic()
+    for process in fleet._running.values():
+        process.terminate()
+    for process in fleet._running.values():
+        process.wait(10)
+
+    assert time.monotonic() - begun < 5
+    outputs = [fleet.home.output(name).read_text() for name in fleet.addresses]
+    assert not any("Traceback" in output for output in outputs)
+
+
+def test_a_client_that_sends_half_a_request_does_not_hold_a_service_up(fleet: Fleet) -> None:
+    """Twice as many slow clients as there are threads."""
+    port = fleet.addresses["operator_1"].rpartition(":")[2]
+    with ExitStack() as slow:
+        for _ in range(64):
+            client = slow.enter_context(socket.create_connection(("127.0.0.1", int(port))))
+            client.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n")
+
+        took = fleet.wait_until(lambda: fleet.is_ready("operator_1"), "it answers", PATIENCE)
+
+    assert took < PATIENCE / 2

@@ -63,15 +63,7 @@ def _routes(own: Collaborators) -> Blueprint:
     @routes.get("/outbox")
     def outbox() -> Response:
         web.check_query()
-        pending = [
-            {
-                "event": entry.event.to_json(),
-                "sends": entry.sends,
-                "sent_at": _seconds(entry.sent_at),
-            }
-            for entry in own.outbox.pending()
-        ]
-        return jsonify(outbox=pending)
+        return jsonify(outbox=[_pending(entry) for entry in own.outbox.pending()])
 
     @routes.get("/checkpoint")
     def checkpoint() -> Response:

@@ -163,7 +163,7 @@ def test_up_shows_a_table_and_stops_by_itself(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "log of operator_1" in done.stdout
+    assert "by the log of each operator" in done.stdout
     assert all_free(ports)
 
 

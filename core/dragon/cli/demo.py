@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.table import Table
 
 from dragon.cli.fleet import Fleet, interrupt_on_signals
 from dragon.cli.home import Home
@@ -72,12 +71,8 @@ class Story:
 
     def equal(self) -> str:
         self.fleet.wait_until(self._are_equal, "all logs are equal", 10.0)
-        table = Table()
-        for column in ("log", "size", "root"):
-            table.add_column(column)
         for seen in self.fleet.views():
-            table.add_row(seen.operator, str(seen.size), seen.root)
-        console.print(table)
+            console.print(f"     {seen.operator}  {seen.size} events  {seen.root}")
         return "size and root are the same in all four"
 
     def verify(self) -> str:

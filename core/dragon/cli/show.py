@@ -28,10 +28,11 @@ home_option = click.option(
 
 def status_table(committee: Committee, views: list[View]) -> Table:
     """Nodes down, operators across: each column is one operator's own log."""
-    table = Table(title=f"committee {plain(committee.name)}", title_justify="left")
+    title = f"committee {plain(committee.name)}, by the log of each operator"
+    table = Table(title=title, title_justify="left")
     table.add_column("node")
     for seen in views:
-        table.add_column(f"log of {seen.operator}")
+        table.add_column(seen.operator)
     for node_id in committee.urls:
         cells = ("–" if seen.trouble else styled(seen.status(node_id)) for seen in views)
         table.add_row(node_id, *cells)

@@ -15,7 +15,9 @@ import pytest
 from dragon import bls
 from dragon.claim import Status, StatusClaim
 from dragon.encoding import canonical
-from dragon.errors import AttestationRefused
+from dragon.errors import AttestationRefused, LogDamaged
+from dragon.log.archive import archive
+from dragon.log.audit import audit
 from dragon.log.repository import Log
 from dragon_operator.journal import Journal
 from world import World
@@ -372,6 +374,35 @@ def test_an_alarm_survives_a_restart(world: World) -> None:
     world.restart("operator_1")
 
     assert world.get("operator_1", "/readyz").status_code == 503
+
+
+def test_after_a_reset_an_archived_log_begins_anew_and_keeps_its_journal(world: World) -> None:
+    """The way out of the alarm: set the logs aside, and follow the new history."""
+    world.stop("operator_2")
+    assert ask(world, "operator_1", claim_now(world, Status.DOWN))[0] == 200
+    world.resume("operator_2")
+    world.network.reset()
+    world.run(8)
+    services = [*world.operators, *world.aggregators]
+    for name in services:
+        world.crash(name)
+
+    copies = [archive(world.database_file(name)) for name in services]
+    for name in services:
+        world.start(name)
+    world.run(3)
+
+    assert [audit(copy, world.committee).size for copy in copies] == [4] * 5
+    assert world.own("operator_1").log.alarm() is None
+    assert world.statuses("operator_1") == dict.fromkeys(world.operators, "up")
+    with closing(sqlite3.connect(world.database_file("operator_1"))) as database:
+        kept = database.execute("SELECT COUNT(*) FROM journal_status WHERE status = 'down'")
+        assert kept.fetchone()[0] == 1
+
+
+def test_a_log_in_use_is_not_archived(world: World) -> None:
+    with pytest.raises(LogDamaged, match="still running"):
+        archive(world.database_file("operator_1"))
 
 
 def test_a_log_of_another_committee_is_not_continued(world: World) -> None:

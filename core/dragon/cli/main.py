@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from dragon.cli.archive import log
 from dragon.cli.demo import demo
 from dragon.cli.init import init
 from dragon.cli.serve import serve
@@ -29,7 +30,7 @@ def dragon() -> None:
     """Certified downtime that anyone can check, trusting no service."""
 
 
-for command in (init, up, demo, serve, status, logs, verify):
+for command in (init, up, demo, serve, status, logs, verify, log):
     dragon.add_command(command)
 
 

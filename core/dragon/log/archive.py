@@ -1,0 +1,62 @@
+"""Setting an old log aside, after the network that it followed has been reset.
+
+The journal stays where it is: it must never forget what was signed. An outbox is emptied, for its
+certificates belong to the history that is gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from dragon import errors
+
+_CLEARED: Final = ("entries", "logs", "refused", "refusals", "alarm", "standing", "outbox")
+
+
+def archive(path: Path) -> Path:
+    """Copy the database at `path` aside and let the log in it begin anew at genesis.
+
+    The service must not be running. Crash before the last commit: the copy is there, the log is
+    unchanged.
+
+    Returns where the copy is.
+
+    Raises:
+        NotFound: no such file.
+        LogDamaged: no log, or a service still has it open.
+    """
+    if not path.is_file():
+        raise errors.NotFound(f"there is no log at {path}")
+    try:
+        with closing(sqlite3.connect(path, timeout=1)) as database:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            database.execute("BEGIN EXCLUSIVE")
+            size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
+            copy = _free_name(path, size)
+            database.rollback()
+            with closing(sqlite3.connect(copy)) as target:
+                database.backup(target)
+            _clear(database)
+    except sqlite3.Error as error:
+        message = f"{path} cannot be archived ({error}); is its service still running?"
+        raise errors.LogDamaged(message) from None
+    return copy
+
+
+def _free_name(path: Path, size: int) -> Path:
+    number = 1
+    while (copy := path.with_name(f"{path.name}.archived-{size}-{number}")).exists():
+        number += 1
+    return copy
+
+
+def _clear(database: sqlite3.Connection) -> None:
+    present = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    database.execute("BEGIN IMMEDIATE")
+    for table in _CLEARED:
+        if table in present:
+            database.execute(f"DELETE FROM {table}")  # noqa: S608
+    database.commit()

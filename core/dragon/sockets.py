@@ -111,6 +111,18 @@ class ServerSocket(DeadlineSocket):
         except TimeoutError:
             raise self.late() from None
 
+    def send(self, *args: Any) -> int:
+        try:
+            return super().send(*args)
+        except TimeoutError:
+            raise self.late() from None
+
+    def sendall(self, *args: Any) -> None:
+        try:
+            super().sendall(*args)
+        except TimeoutError:
+            raise self.late() from None
+
     def late(self) -> OSError:
         # What gunicorn takes for a client that went away, which is what we make of it.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")

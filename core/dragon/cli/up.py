@@ -28,6 +28,7 @@ def up(home: Path, seconds: int | None) -> None:
         console.print(f"made a committee of four in {home}/")
     try:
         with Fleet(fleet_home) as fleet:
+            console.print("starting …")
             fleet.start_all()
             fleet.wait_ready()
             console.print(f"the fleet is up; its output is in {home}/output, Ctrl-C stops it")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from dragon.encoding import MAX_INTEGER, Json, check_id, parse
 from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember
@@ -44,7 +45,11 @@ def create(name: str, not_ready: Reasons, *, max_body: int = MAX_BODY) -> Flask:
 
 def body() -> Json:
     """The request's body as strict JSON. Raises InvalidEncoding; 413 where it is too large."""
-    return parse(request.get_data(cache=False))
+    raw, most = request.get_data(cache=False), request.max_content_length
+    # A body that does not state its length is cut at the limit, and not refused.
+    if request.content_length is None and most is not None and len(raw) >= most:
+        raise RequestEntityTooLarge
+    return parse(raw)
 
 
 def check_query(*names: str) -> None:

@@ -1,0 +1,215 @@
+"""`dragon init` makes a committee once, privately, and says what it withstands."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dragon import keystore
+from dragon.cli.home import Home
+from dragon.cli.init import outage_table
+from dragon.cli.main import main
+from dragon.committee import Committee
+from dragon.settings import Environment
+
+
+def run(*arguments: object) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fleet's folder as `dragon init` leaves it."""
+    home = tmp_path_factory.mktemp("init") / "fleet"
+    assert run("init", "--home", home, "--operators", "3", "--name", "three") == 0
+    return home
+
+
+def files(home: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        for path in sorted(home.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_files_are_there(made: Path) -> None:
+    keys = [f"keys/operator_{n}.{kind}" for n in (1, 2, 3) for kind in ("json", "password")]
+
+    assert sorted(files(made)) == sorted(
+        ["committee.json", "nodes.json", "keys/sequencer.json", *keys]
+    )
+
+
+def test_what_is_private_is_private(made: Path) -> None:
+    assert stat.S_IMODE((made / "keys").stat().st_mode) == 0o700
+    for path in (made / "keys").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_the_committee_loads_and_is_as_asked_for(made: Path) -> None:
+    committee = Committee.load((made / "committee.json").read_bytes())
+
+    assert (committee.name, committee.rounds.seconds) == ("three", 5)
+    assert list(committee.keys) == ["operator_1", "operator_2", "operator_3"]
+    assert [committee.urls[key] for key in committee.keys] == [
+        f"http://127.0.0.1:{port}" for port in (5001, 5002, 5003)
+    ]
+    assert [(one.url, one.rank) for one in committee.aggregators] == [("http://127.0.0.1:5100", 0)]
+    assert committee.sequencer.app == "datadragon"
+    assert abs(committee.rounds.genesis - time.time()) < 300
+
+
+def test_every_operators_keystore_opens_with_its_password_alone(made: Path) -> None:
+    home = Home(made)
+    committee = home.committee()
+
+    for operator, key in committee.keys.items():
+        secret = keystore.load(home.keystore(operator), home.password(operator))
+        assert secret.public_key() == key
+    assert len({home.password(operator).read_text() for operator in committee.keys}) == 3
+
+
+def test_no_secret_is_in_what_is_not_private(made: Path) -> None:
+    home = Home(made)
+    public = home.committee_file.read_text() + home.nodes_file.read_text()
+
+    for operator in home.committee().keys:
+        secret = keystore.load(home.keystore(operator), home.password(operator))
+        for text in (secret.encode().hex(), str(secret.scalar)):
+            assert text not in public
+    keys = json.loads(home.sequencer_keys.read_text())
+    for text in _leaves(keys):
+        if len(text) > 30:
+            assert text not in public
+
+
+def _leaves(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for inner in value.values() for leaf in _leaves(inner)]
+    if isinstance(value, list):
+        return [leaf for inner in value for leaf in _leaves(inner)]
+    return [str(value)]
+
+
+def test_the_folder_holds_the_settings_of_every_service(made: Path) -> None:
+    home = Home(made)
+    for service in ("operator_1", "aggregator", "sequencer"):
+        environ = home.environment(service, host="127.0.0.1", port=5001)
+        assert Environment(environ).committee().id == home.committee().id
+        assert Path(environ["SEQUENCER_NODES_FILE"]).exists()
+
+
+def test_a_committee_is_never_overwritten(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(made)
+
+    code = run("init", "--home", made)
+
+    out, err = capsys.readouterr()
+    assert code == 2
+    assert "is never overwritten" in err
+    assert err.count("\n") == 1
+    assert out == ""
+    assert files(made) == before
+
+
+def test_an_unfinished_folder_is_left_as_it_is(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A crash between the first key and the committee file, which is written last."""
+    home = tmp_path / "fleet"
+    subprocess.run(["cp", "-a", made, home], check=True)
+    (home / "committee.json").unlink()
+    before = files(home)
+
+    code = run("init", "--home", home)
+
+    assert code == 2
+    assert "is not overwritten" in capsys.readouterr().err
+    assert files(home) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--operators", "2"],
+        ["--operators", "65"],
+        ["--operators", "four"],
+        ["--round-seconds", "1"],
+        ["--round-seconds", "3601"],
+        ["--base-port", "0"],
+        ["--aggregator-port", "65536"],
+        ["--sequencer-nodes", "0"],
+        ["--sequencer-nodes", "5"],
+        ["--threshold", "0"],
+        ["--threshold", "101"],
+        ["--nodes-file", "none.json"],
+        ["--name", ""],
+        ["--name", "x" * 65],
+        ["--app", ""],
+        ["--app", "x" * 65],
+        ["--base-port", "5098"],  # the third operator would sit on the aggregator's port
+        ["--aggregator-port", "6001"],
+        ["--wrong"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    home = tmp_path / "fleet"
+
+    code = run("init", "--home", home, *options)
+
+    assert code == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_a_home_that_is_a_file_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "fleet"
+    home.write_text("a file")
+
+    assert run("init", "--home", home) == 2
+    assert "fleet" in capsys.readouterr().err
+    assert home.read_text() == "a file"
+
+
+@pytest.mark.parametrize("size", range(3, 11))
+def test_the_table_has_the_numbers_of_the_design(size: int) -> None:
+    lines = rendered(size)
+    quorum = (size + (size - 1) // 3) // 2 + 1
+
+    [own] = [cells for cells in lines if cells and cells[0] == str(size)]
+
+    assert own[1:4] == [str(quorum), str(size - quorum), str((size - 1) // 3)]
+
+
+def rendered(size: int) -> list[list[str]]:
+    """The table's rows, cell by cell."""
+    output = StringIO()
+    Console(file=output, width=200).print(outage_table(size))
+    rows = [line for line in output.getvalue().splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in row.strip("│").split("│")] for row in rows]
+
+
+def test_the_table_says_what_committees_of_each_size_withstand() -> None:
+    table = {int(cells[0]): (int(cells[2]), int(cells[3])) for cells in rendered(4)}
+
+    outages = {size: outage for size, (outage, _) in table.items()}
+    liars = {size: lie for size, (_, lie) in table.items()}
+    assert outages == {3: 1, 4: 1, 5: 1, 6: 2, 7: 2, 10: 3}
+    assert liars == {3: 0, 4: 1, 5: 1, 6: 1, 7: 2, 10: 3}

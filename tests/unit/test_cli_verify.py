@@ -229,7 +229,7 @@ def _path(folder: Path) -> list[str]:
 EVENTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "another position": (lambda f: exported(f, position=2), "invalid_proof"),
     "a position beyond the log": (lambda f: exported(f, position=5), "invalid_proof"),
-    "another size": (lambda f: exported(f, size=6), "invalid_proof"),
+    "another size": (lambda f: exported(f, size=9), "invalid_proof"),
     "another root": (lambda f: exported(f, root="0x" + "00" * 32), "invalid_proof"),
     "another ledger index": (lambda f: exported(f, ledger_index=3), "invalid_proof"),
     "another ledger time": (lambda f: exported(f, ledger_time=1), "invalid_proof"),

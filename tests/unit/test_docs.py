@@ -7,6 +7,7 @@ against the answers of a fleet in this process.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 import requests
 from flask import Flask
@@ -26,6 +28,7 @@ import dragon_operator.settings
 from committees import make_members
 from dragon import errors, event, keystore
 from dragon.claim import RefusalReason, Status, Suspicion
+from dragon.cli.main import dragon as dragon_command
 from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import SettingsError
 from dragon.web import problem
@@ -117,12 +120,25 @@ def test_every_page_is_reached_from_the_architecture() -> None:
     assert pages <= reached
 
 
-def defined_names() -> set[str]:
-    """Every name and attribute in the code and in what the tests share."""
+@functools.cache
+def defined_names() -> frozenset[str]:
+    """Names that modules of the code and of what the tests share define, as `Class` and as
+    `Class.member`, and the classes and constants that they use of others."""
     names: set[str] = set()
     for source in [*SOURCES.values(), *TESTS]:
-        names |= set(re.findall(r"[A-Za-z_]\w*", source))
-    return names
+        names |= set(re.findall(r"\b[A-Z]\w*", source))
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ClassDef):
+                names |= {f"{node.name}.{member}" for member in members_of(node)}
+    return frozenset(names)
+
+
+def members_of(node: ast.ClassDef) -> Iterator[str]:
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef):
+            yield part.name
+        elif isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name != "README.md"])
@@ -132,9 +148,8 @@ def test_every_name_of_our_code_in_a_page_is_in_the_code(name: str) -> None:
     camel = re.compile(r"(?:[A-Z][a-z]+\w*|[A-Z]+_[A-Z_]+)(?:\.\w+)?")
 
     named = [word for word in quoted(text) if camel.fullmatch(word) and len(word) > 2]
-    unknown = [word for word in named if not set(word.split(".")) <= known]
 
-    assert set(unknown) <= {"CamelCase"}
+    assert set(named) - known <= {"CamelCase"}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -146,6 +161,17 @@ def test_every_file_and_module_named_in_a_page_exists(name: str) -> None:
             assert (ROOT / word).exists(), word
         if re.fullmatch(r"dragon\w*(?:\.\w+)+", word):
             assert resolve(word) is not None, word
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_named_in_a_page_exists(name: str) -> None:
+    for line in quoted(re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)):
+        found: click.Command = dragon_command
+        for word in line.split()[1:] if line.startswith("dragon ") else []:
+            if not isinstance(found, click.Group) or not word.isalpha():
+                break  # what follows are options and arguments
+            assert word in found.commands, line
+            found = found.commands[word]
 
 
 def resolve(dotted: str) -> Any:

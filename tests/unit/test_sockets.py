@@ -185,8 +185,7 @@ class Hurried(ServerSocket):
     answering = SPAN
 
 
-# What gunicorn takes for a client that went away.
-CUT = (ConnectionResetError, TimeoutError)
+CUT = ConnectionResetError  # what gunicorn takes for a client that went away
 
 
 @contextmanager

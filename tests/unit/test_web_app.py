@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -187,6 +188,18 @@ def test_a_body_has_at_most_16_kib(client: FlaskClient) -> None:
         "Request Entity Too Large",
     )
     assert web.MAX_BODY == 16 * 1024
+
+
+def test_a_body_without_a_length_is_bounded_too(client: FlaskClient) -> None:
+    """As gunicorn hands over what comes in chunks."""
+    options: dict[str, Any] = {
+        "method": "POST",
+        "input_stream": io.BytesIO(b" " * (web.MAX_BODY + 1)),
+        "headers": {"Transfer-Encoding": "chunked"},
+        "environ_overrides": {"wsgi.input_terminated": True},
+    }
+
+    assert refused(client, "/body", **options)[0] == 413
 
 
 @pytest.mark.parametrize(

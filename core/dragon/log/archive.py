@@ -37,8 +37,11 @@ def archive(path: Path) -> Path:
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()
-            with closing(sqlite3.connect(copy)) as target:
+            unfinished = copy.with_name(copy.name + ".unfinished")
+            unfinished.unlink(missing_ok=True)
+            with closing(sqlite3.connect(unfinished)) as target:
                 database.backup(target)
+            unfinished.rename(copy)  # whatever bears an archive's name is whole
             _clear(database)
     except sqlite3.Error as error:
         message = f"{path} cannot be archived ({error}); is its service still running?"
@@ -59,4 +62,5 @@ def _clear(database: sqlite3.Connection) -> None:
     for table in _CLEARED:
         if table in present:
             database.execute(f"DELETE FROM {table}")  # noqa: S608
+    database.execute("DELETE FROM sqlite_sequence WHERE name IN ('logs', 'refused')")
     database.commit()

@@ -51,7 +51,7 @@ def assemble(
     """The aggregator's parts around one database, one ledger and one set of edges."""
     committee = settings.committee
     log = Log(database, committee)
-    follower = Follower(log, ledger, edges.monotonic)
+    follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
     entries = Outbox(database)
     watch = Watch(
         committee,

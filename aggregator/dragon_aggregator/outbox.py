@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from dragon import event
 from dragon.claim import StatusClaim
-from dragon.committee import Committee
+from dragon.committee import MAX_RANK, Committee
 from dragon.encoding import Json, canonical, parse
 from dragon.errors import LedgerError
 from dragon.event import Event
@@ -81,8 +81,10 @@ class Outbox:
 
     def newest(self, node_id: str) -> StatusClaim | None:
         """The last claim on a node that is still on its way."""
-        claims = [entry.event.claim for entry in self.pending()]
-        return next((claim for claim in reversed(claims) if claim.node_id == node_id), None)
+        query = text("SELECT event FROM outbox WHERE node_id = :node_id ORDER BY id DESC LIMIT 1")
+        with self._database.read() as connection:
+            row = connection.execute(query, {"node_id": node_id}).first()
+        return event.decode(parse(row.event)).claim if row else None
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
         query = text("UPDATE outbox SET sent_at = :at, sends = sends + 1 WHERE id = :id")
@@ -127,7 +129,8 @@ class Submitter:
                 self._outbox.remove(entry)
             else:
                 heads[claim.node_id] = entry
-        due = [entry for entry in heads.values() if _is_due(entry, now)]
+        longest_wait = MAX_RANK * self._committee.rounds.seconds
+        due = [entry for entry in heads.values() if _is_due(entry, now, longest_wait)]
         if due:
             self._sender.send([entry.event.to_json() for entry in due])
             self._outbox.mark_sent(due, now)
@@ -136,7 +139,7 @@ class Submitter:
     def _settled(self, claim: StatusClaim, state: State, now: float) -> str | None:
         """Why a claim need not be sent any more, if so."""
         last = state.last(claim.node_id)
-        if Transition(claim.status, claim.timestamp) in state.nodes.get(claim.node_id, ()):
+        if state.has(claim):
             return "applied"
         if last and (last.timestamp >= claim.timestamp or last.status is claim.status):
             return "overtaken"
@@ -154,10 +157,10 @@ class Submitter:
             stop.wait(PAUSE)
 
 
-def _is_due(entry: Pending, now: float) -> bool:
-    if entry.sent_at is None:
-        return now >= entry.not_before
+def _is_due(entry: Pending, now: float, longest_wait: float) -> bool:
     # A clock that was set back must not hold an event up.
+    if entry.sent_at is None:
+        return not 0 < entry.not_before - now <= longest_wait
     return not 0 <= now - entry.sent_at < RESEND_AFTER
 
 

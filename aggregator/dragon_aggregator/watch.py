@@ -91,7 +91,8 @@ class Watch:
             if number > last:
                 self.run_round(number, skipped=number - last - 1)
             last = number  # also where the clock on the wall was set back
-            stop.wait(max(0.01, rounds.start(number + 1) - self._edges.wall()))
+            left = rounds.start(number + 1) - self._edges.wall()
+            stop.wait(min(max(0.01, left), rounds.seconds))
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
         """Probe, probe again what has changed, gather for what changed twice."""

@@ -19,6 +19,7 @@ from dragon.encoding import MAX_INTEGER, Json, Members, canonical, check_id, par
 MAX_BATCH_BYTES: Final = 5120  # Zellular's limit, which an event has to fit into
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_LISTED: Final = 4096
+MAX_RANK: Final = 63
 
 _URL: Final = re.compile(
     r"http://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
@@ -364,7 +365,7 @@ def _target(value: Json) -> Target:
 
 def _aggregator(value: Json) -> Aggregator:
     members = Members(value, "an aggregator")
-    aggregator = Aggregator(_url(members), members.integer("rank", most=63))
+    aggregator = Aggregator(_url(members), members.integer("rank", most=MAX_RANK))
     members.end()
     return aggregator
 

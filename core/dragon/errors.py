@@ -46,6 +46,7 @@ DragonError
 ├── LedgerError             about the sequencer's ledger
 │   ├── EventTooLarge           an event that fits into no batch
 │   ├── LedgerUnavailable       no gateway answers usefully now; worth trying again
+│   │   └── LedgerRewound       every gateway that answers says it ends before what was read
 │   └── LedgerContradiction     the ledger has rewritten what was read from it before
 ├── LogError                about an operator's own log
 │   ├── LogDamaged              the file contradicts itself
@@ -270,6 +271,14 @@ class EventTooLarge(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """No gateway answers usefully now. Worth trying again."""
+
+
+class LedgerRewound(LedgerUnavailable):
+    """Every gateway that answers says that it ends before what was read from it.
+
+    Hearsay, and it may pass: a network that starts again catches up. Where it goes on with other
+    content, that is proven, and a `LedgerContradiction`.
+    """
 
 
 class LedgerContradiction(LedgerError):

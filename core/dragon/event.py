@@ -7,15 +7,17 @@ travel between services (`status-answer`, `suspicion`) are signed too, but are n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from dragon import merkle
 from dragon.certificate import Certificate
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, canonical, from_hex, parse_items, to_hex
-from dragon.errors import InvalidEncoding
+from dragon.errors import InvalidEncoding, TooLarge
 
 Event: TypeAlias = Certificate
+
+MOST_EVENTS: Final = 16  # in a batch: 5,120 bytes have room for about ten
 
 
 def decode(value: Json) -> Event:
@@ -28,9 +30,12 @@ def decode_batch(body: str) -> list[Json | InvalidEncoding]:
 
     Where an event is not even strict JSON, its place holds the refusal.
 
-    Raises InvalidEncoding: the batch as a whole is not a JSON array.
+    Raises InvalidEncoding: the batch as a whole is not a JSON array, or no honest one has so many.
     """
-    return parse_items(body, what="a batch")
+    items = parse_items(body, what="a batch")
+    if len(items) > MOST_EVENTS:
+        raise TooLarge(f"a batch holds at most {MOST_EVENTS} events", events=len(items))
+    return items
 
 
 def decode_item(item: Json | InvalidEncoding) -> Event:

@@ -50,7 +50,7 @@ def assemble(settings: Settings, database: Database, ledger: Ledger, edges: Edge
     """The operator's parts around one database, one ledger and one set of edges."""
     committee, myself, secret = settings.committee, settings.operator, settings.secret
     log = Log(database, committee)
-    follower = Follower(log, ledger, edges.monotonic)
+    follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
     prober = Prober(committee, edges, myself=myself)
     peers = Peers(committee, myself, prober, edges)
     attester = Attester(

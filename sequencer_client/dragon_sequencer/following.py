@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from dragon.errors import LedgerContradiction, LedgerUnavailable
+from dragon.errors import LedgerContradiction, LedgerRewound, LedgerUnavailable
 from dragon.log.ledger import ProvenBatch
 from dragon_sequencer.errors import (
     FinalityError,
@@ -28,6 +28,8 @@ from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.reader import Cursor, Page, read
 
 MAX_PENDING_CHARACTERS: Final = 16 << 20  # of batches held while their proof is looked for
+PENDING_REQUESTS: Final = 3  # times the patience of one, in which a proof has to follow
+_OVERHEAD: Final = 200  # what a batch costs beside its characters; an empty one is not free
 MAX_PENDING_PAGES: Final = 1000
 _log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Follower:
         self._gateways, self._patience, self._monotonic = gateways, patience, monotonic
         self._compared_at: float | None = None
         self._behind_since: float | None = None
+        self._rewound: LedgerRewound | None = None
 
     def advance(self, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
         """One step of a reader, at the first gateway whose answer holds.
@@ -76,6 +79,7 @@ class Follower:
     ) -> tuple[list[ProvenBatch], Cursor, Page | None]:
         """A page and, as long as no proof covers it, what follows; and the first page itself."""
         first, held = None, 0
+        ends = self._monotonic() + PENDING_REQUESTS * self._patience.request_seconds
         for _ in range(MAX_PENDING_PAGES):
             after, seconds = cursor.next_after, self._patience.request_seconds
             page = gateway.page(self._app, after, seconds=seconds)
@@ -87,8 +91,8 @@ class Follower:
             proven, cursor = read(cursor, page, app=self._app, nodes=self._nodes)
             if page.proofs:
                 return proven, cursor.without_pending(), first
-            held += sum(map(len, page.batches))
-            if held > MAX_PENDING_CHARACTERS:
+            held += sum(len(body) + _OVERHEAD for body in page.batches)
+            if held > MAX_PENDING_CHARACTERS or self._monotonic() > ends:
                 break
         raise ProofOutOfReach("no proof follows these batches", after=cursor.index, held=held)
 
@@ -113,14 +117,17 @@ class Follower:
     def _note_progress(self, gateway: Gateway, cursor: Cursor, following: Cursor) -> None:
         """After a good answer: has the ledger stood still here, and is it so everywhere?"""
         if following != cursor:
-            self._behind_since = None
+            self._behind_since = self._rewound = None
             self._gateways.use(gateway)
             return
         now = self._monotonic()
         due = self._compared_at is None or now - self._compared_at >= self._patience.compare_every
         if due:
             self._compared_at = now
+            self._rewound = None
             self._compare(gateway, cursor, now)
+        if self._rewound is not None:
+            raise self._rewound
 
     def _compare(self, gateway: Gateway, cursor: Cursor, now: float) -> None:
         """Leave a gateway that stands still while others go on; notice a ledger that went back."""
@@ -138,7 +145,10 @@ class Follower:
         if self._behind_since is None:
             self._behind_since = now
         if now - self._behind_since >= self._patience.rewound_after:
-            raise _contradiction(cursor, f"no gateway is further than {max(reachable)}")
+            self._rewound = LedgerRewound(
+                f"no gateway is further than {max(reachable)}, and {cursor.index} were read",
+                index=cursor.index,
+            )
 
     def _finalized_index(self, gateway: Gateway) -> int:
         """−1: it does not say."""

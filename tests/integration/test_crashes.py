@@ -7,6 +7,7 @@ compared.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dragon.encoding import canonical
 from dragon.errors import AttestationRefused, LogDamaged
 from dragon.log.archive import archive
 from dragon.log.audit import audit
+from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.repository import Log
 from dragon_operator.journal import Journal
 from world import World
@@ -347,14 +349,37 @@ def test_a_history_that_was_reset_is_refused_and_alarmed(world: World) -> None:
     assert reasons[0].startswith("alarm: ledger_rewritten")
 
 
-def test_a_ledger_that_was_emptied_is_refused_and_alarmed(world: World) -> None:
+def test_a_ledger_that_was_emptied_is_not_followed_and_the_operator_says_so(world: World) -> None:
+    """Only hearsay as yet: nothing proves that the history is gone and not merely late."""
+    before = world.own("operator_1").log.checkpoint()
     world.network.reset()
+    world.stop("aggregator_0")
 
     world.run(8)
 
-    alarm = world.own("operator_1").log.alarm()
-    assert alarm is not None
-    assert alarm.reason == "ledger_rewritten"
+    answer = world.get("operator_1", "/readyz")
+    assert answer.status_code == 503
+    assert "ledger: no gateway is further than 0, and 1 were read" in answer.json()["reasons"]
+    assert world.own("operator_1").log.checkpoint() == before
+
+
+def test_an_aggregator_goes_on_while_strangers_keep_the_ledger_busy(world: World) -> None:
+    """There is always one more batch; the end of the ledger never comes empty."""
+    world.restart("aggregator_0")
+    follower, poll = world.own("aggregator_0").follower, world.services["aggregator_0"].client.poll
+
+    def always_one_more(after: Position) -> Sequence[ProvenBatch]:
+        world.network.submit(world.committee.sequencer.app, "0")
+        world.clock.sleep(0.3)
+        world.network.finalize_due()
+        return poll(after)
+
+    world.services["aggregator_0"].client.poll = always_one_more  # type: ignore[method-assign]
+    for _ in range(3):
+        follower.step()
+
+    assert follower.has_read_all
+    assert follower.caught_up
 
 
 def test_under_an_alarm_nothing_is_applied_but_status_is_still_attested(world: World) -> None:

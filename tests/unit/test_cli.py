@@ -385,3 +385,10 @@ def test_a_moment_is_told_in_utc() -> None:
 def test_only_known_statuses_have_a_colour() -> None:
     assert styled("down") == "[red]down[/]"
     assert styled("[red]") == "\\[red]"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["", "json"])
+def test_the_status_of_a_fleet_that_is_not_up_ends_with_1(
+    dragon: Run, home: Path, options: list[str]
+) -> None:
+    assert dragon("status", "--home", home, *options)[0] == 1

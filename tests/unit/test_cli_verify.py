@@ -191,7 +191,7 @@ def test_a_true_event_is_verified_and_its_root_is_called_the_files_own_word(
     code, out, err = verify("event", folder / "event.json")
 
     assert (code, err) == (0, "")
-    assert "event 1 of a log of 5 with root 0x" in out
+    assert "event 1 of the log with root 0x" in out
     assert "the root is the file's own word" in out
 
 
@@ -204,7 +204,7 @@ def test_a_true_event_is_verified_against_a_root_that_is_known(verify: Run, fold
     assert (code, told) == (0, 0)
     assert "own word" not in out
     facts = json.loads(json_out)
-    assert (facts["verdict"], facts["position"], facts["size"]) == ("verified", 1, 5)
+    assert (facts["verdict"], facts["position"]) == ("verified", 1)
     assert facts["root"] == root
 
 

@@ -99,7 +99,12 @@ def following(tmp_path: Path) -> Iterator[Following]:
     database = Database(tmp_path / "operator.db", LOG_SCHEMA)
     log = Log(database, MEMBERS.committee)
     ledger, clock = PaperLedger([f"flip {i}" for i in range(1, 6)]), Clock(0.0)
-    yield Following(log, ledger, clock, Follower(log, ledger, lambda: clock.now))
+    yield Following(
+        log,
+        ledger,
+        clock,
+        Follower(log, ledger, monotonic=lambda: clock.now, wall=lambda: 4e9),
+    )
     database.close()
 
 

@@ -37,7 +37,8 @@ for command in (init, up, demo, serve, status, logs, verify, log):
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Ends the process: this is where errors become exit codes."""
     try:
-        dragon.main(arguments, standalone_mode=False)
+        # click hands back the code of its own `Exit`.
+        raise SystemExit(dragon.main(arguments, standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         raise SystemExit(done.exit_code) from None
     except click.ClickException as error:

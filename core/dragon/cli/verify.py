@@ -66,11 +66,11 @@ def event_(file: Path, committee_file: Path, root: str | None, as_json: bool) ->
     logged.verify(committee)
     if root is not None and from_hex(root, member="root", size=32) != logged.root:
         raise InvalidProof("the log that it proves to be in has another root")
-    place = f"event {logged.position} of a log of {logged.size} with root {to_hex(logged.root)}"
+    place = f"event {logged.position} of the log with root {to_hex(logged.root)}"
     statement = f"{_statement(logged.event, committee)}\n{place}"
     if root is None:
         statement += "\nthe root is the file's own word; `--root` holds it against yours"
-    facts = {**_facts(logged.event), "position": logged.position, "size": logged.size}
+    facts = {**_facts(logged.event), "position": logged.position}
     _accept(statement, {**facts, "root": to_hex(logged.root)}, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE: Final = 0.2  # seconds between polls that bring nothing
 PAUSE_AFTER_ERROR: Final = 1.0
+TOGETHER: Final = 100  # batches in one transaction, so that a flood of small ones is read quickly
 LAG: Final = 5.0  # seconds for which a log that was read to the ledger's end counts as caught up
 REWRITTEN: Final = "ledger_rewritten"
 
@@ -22,14 +23,24 @@ REWRITTEN: Final = "ledger_rewritten"
 class Follower:
     """Keeps one log up with the ledger. Owns the only thread that takes batches.
 
-    `monotonic` gives seconds and is used only to tell how long ago the ledger was read to its end.
+    The clocks are used only to tell how long ago the ledger was read to its end: `monotonic` in
+    seconds, `wall` in Unix seconds.
     """
 
-    def __init__(self, log: Log, ledger: Ledger, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        ledger: Ledger,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
         self._log = log
         self._ledger = ledger
         self._monotonic = monotonic
+        self._wall = wall
         self._read_all_at: float | None = None
+        self._trouble = ""
 
     @property
     def has_read_all(self) -> bool:
@@ -42,18 +53,29 @@ class Follower:
         at = self._read_all_at
         return at is not None and self._monotonic() - at <= LAG
 
+    @property
+    def trouble(self) -> str:
+        """Why the ledger could not be read the last time, if so."""
+        return self._trouble
+
     def step(self) -> list[Entry]:
         """Read one page and take its batches. Returns the entries that were added.
 
         Raises LedgerUnavailable. A rewritten history is not raised but becomes the log's alarm.
         """
-        return [entry for batch in self._read() for entry in self._log.take(batch)]
+        return self._take(self._read())
 
     def catch_up(self) -> None:
         """Read until the ledger has nothing more, or an alarm stands. Raises LedgerUnavailable."""
         while batches := self._read():
-            for batch in batches:
-                self._log.take(batch)
+            self._take(batches)
+
+    def _take(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
+        """In transactions of bounded length: others wait for the writer's lock."""
+        entries: list[Entry] = []
+        for start in range(0, len(batches), TOGETHER):
+            entries += self._log.take(*batches[start : start + TOGETHER])
+        return entries
 
     def _read(self) -> Sequence[ProvenBatch]:
         if self._log.alarm():
@@ -63,7 +85,12 @@ class Follower:
         except errors.LedgerContradiction as error:
             self._raise_alarm(error)
             return []
-        if not batches:
+        except errors.LedgerUnavailable as error:
+            self._trouble = str(error)
+            raise
+        self._trouble = ""
+        # On a busy ledger there is always one more batch: what was final just now is the end, too.
+        if not batches or batches[-1].time >= self._wall() - LAG:
             self._read_all_at = self._monotonic()
         return batches
 

@@ -8,8 +8,9 @@ from it at the next start, at the end of some batch.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Row, text
@@ -103,13 +104,13 @@ class Log:
         with self._lock:
             return self._tree.inclusion(position, size)
 
-    def take(self, batch: ProvenBatch) -> list[Entry]:
-        """Apply one batch and advance past it, in one transaction.
+    def take(self, *batches: ProvenBatch) -> list[Entry]:
+        """Apply consecutive batches and advance past them, in one transaction.
 
         Taking a batch again is no error and changes nothing. If we crash before the commit, the
-        batch comes again; after it, it is skipped.
+        batches come again; after it, they are skipped.
 
-        Returns the entries that it added.
+        Returns the entries that were added.
 
         Raises:
             LogStopped: an alarm stands.
@@ -117,35 +118,38 @@ class Log:
         """
         if alarm := self.alarm():
             raise errors.LogStopped(alarm.detail, reason=alarm.reason)
-        if batch.index <= self._position.index:
+        following = [batch for batch in batches if batch.index > self._position.index]
+        for expected, batch in enumerate(following, start=self._position.index + 1):
+            if batch.index != expected:
+                message = "a batch is missing"
+                raise errors.LedgerContradiction(message, expected=expected, index=batch.index)
+        if not following:
             return []
-        if batch.index != self._position.index + 1:
-            raise errors.LedgerContradiction(
-                "a batch is missing", expected=self._position.index + 1, index=batch.index
-            )
         outcome = _Outcome(self._state, len(self._tree))
         with self._database.write() as connection:
-            self._apply_batch(connection, batch, outcome)
-            _advance(connection, batch.position)
+            for batch in following:
+                self._apply_batch(connection, batch, outcome)
+            _file_refusals(connection, outcome.refusals)
+            _advance(connection, following[-1].position)
         with self._lock:
             for entry in outcome.entries:
                 self._tree.append(entry.leaf_hash)
             self._state = outcome.state
-            self._position = batch.position
+            self._position = following[-1].position
         return outcome.entries
 
     def _apply_batch(self, connection: Connection, batch: ProvenBatch, outcome: _Outcome) -> None:
         try:
             values = event.decode_batch(batch.body)
         except errors.InvalidEncoding as refusal:
-            _refuse(connection, batch.index, 0, refusal, batch.body)
+            outcome.refuse(batch, 0, refusal, batch.body)
             return
         for place, value in enumerate(values):
             try:
                 decoded = event.decode_item(value)
                 state = apply.apply(outcome.state, decoded, batch.time, self._committee)
             except errors.DragonError as refusal:
-                _refuse(connection, batch.index, place, refusal, event.excerpt(value))
+                outcome.refuse(batch, place, refusal, event.excerpt(value))
                 continue
             outcome.state = state
             outcome.entries.append(_append(connection, outcome.next_position, decoded, batch))
@@ -222,16 +226,23 @@ class Log:
 
 
 class _Outcome:
-    """What a batch does to the log, until its transaction has committed."""
+    """What batches do to the log, until their transaction has committed."""
 
     def __init__(self, state: State, size: int) -> None:
         self.state = state
         self.entries: list[Entry] = []
+        self.refusals: list[Refusal] = []
         self._size = size
 
     @property
     def next_position(self) -> int:
         return self._size + len(self.entries)
+
+    def refuse(
+        self, batch: ProvenBatch, place: int, refusal: errors.DragonError, shown: str
+    ) -> None:
+        excerpt = shown[:EXCERPT].encode(errors="replace").decode()
+        self.refusals.append(Refusal(batch.index, place, refusal.name, str(refusal), excerpt))
 
 
 def _standing(connection: Connection, committee: Committee) -> Position:
@@ -290,21 +301,17 @@ def _append(connection: Connection, position: int, decoded: Event, batch: Proven
     return entry
 
 
-def _refuse(
-    connection: Connection, index: int, place: int, refusal: errors.DragonError, shown: str
-) -> None:
+def _file_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
+    """Count them all and keep the newest. A few statements, however many there are: whoever can
+    reach the sequencer can make us refuse."""
+    if not refusals:
+        return
     connection.execute(
         text(
             "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
-            "VALUES (:index, :place, :reason, :detail, :excerpt)"
+            "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)"
         ),
-        {
-            "index": index,
-            "place": place,
-            "reason": refusal.name,
-            "detail": str(refusal),
-            "excerpt": shown[:EXCERPT],
-        },
+        [asdict(refusal) for refusal in refusals[-REFUSED_KEPT:]],
     )
     connection.execute(
         text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),
@@ -312,10 +319,13 @@ def _refuse(
     )
     connection.execute(
         text(
-            "INSERT INTO refusals VALUES (:reason, 1) "
-            "ON CONFLICT (reason) DO UPDATE SET count = count + 1"
+            "INSERT INTO refusals VALUES (:reason, :count) "
+            "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count"
         ),
-        {"reason": refusal.name},
+        [
+            {"reason": reason, "count": count}
+            for reason, count in Counter(refusal.reason for refusal in refusals).items()
+        ],
     )
 
 

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test check lock clean
+.PHONY: help demo up test check bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ check: $(VENV)/ready-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (four minutes)
+	@$(BIN)/python bench/run.py
 
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	@$(BIN)/python -m pip install -q uv

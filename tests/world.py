@@ -40,6 +40,7 @@ from dragon.clients.edges import Edges
 from dragon.clients.exchange import Http
 from dragon.encoding import canonical
 from dragon.errors import LedgerUnavailable
+from dragon.log.apply import Mark
 from dragon.log.audit import Audit, audit
 from dragon.log.database import Database
 from dragon.log.repository import Entry
@@ -395,7 +396,12 @@ class World:
         return {node_id: str(state.status(node_id) or "unknown") for node_id in self.committee.urls}
 
     def entries(self, name: str) -> list[Entry]:
-        return list(self.own(name).log.entries())
+        """The status events in the log of `name`."""
+        return [e for e in self.own(name).log.entries() if e.event.claim.KIND == "status"]
+
+    def checkpoints(self, name: str) -> list[Mark]:
+        """The certified checkpoints that the log of `name` has applied."""
+        return list(self.own(name).log.state.checkpoints)
 
     def story(self, name: str, node_id: str) -> list[tuple[str, int]]:
         """(status, round) of each event on a node, by the log of `name`."""

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
-from flask import Blueprint, Flask, Response, jsonify
+from flask import Response, jsonify
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client.metrics_core import Metric
 
-from dragon import bls
+from dragon import bls, errors
 from dragon.claim import Suspicion
+from dragon.clients import clock
 from dragon.clients.probe import Sight
 from dragon.committee import Committee
-from dragon.encoding import Members, to_hex
+from dragon.encoding import MAX_INTEGER, Members
 from dragon.log.follow import Follower
 from dragon.log.repository import Log
 from dragon.web import app as web
+from dragon.web import forms, metrics, records
+from dragon.web.metrics import Reading
+from dragon.web.openapi import BODY, PAGE, TOO_LARGE, Routes, answers
+from dragon.web.query import Query, integer
 from dragon_aggregator.certify import Gathering
+from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.outbox import Outbox, Pending, Submitter
 from dragon_aggregator.watch import KEPT_ROUNDS, Round, Watch
 
@@ -28,14 +37,31 @@ class Collaborators:
     watch: Watch
     outbox: Outbox
     submitter: Submitter
+    downtime: Downtime
     log: Log
     follower: Follower
 
 
-def create_app(own: Collaborators) -> Flask:
+class RoundsQuery(Query):
+    after: Annotated[int, integer()] = MAX_INTEGER
+    limit: Annotated[int, integer(1, KEPT_ROUNDS)] = 10
+
+
+class OutboxQuery(Query):
+    after: Annotated[int, integer()] = 0
+    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
+
+
+def create_app(own: Collaborators) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
-    app = web.create("dragon_aggregator", lambda: _not_ready(own))
-    app.register_blueprint(_routes(own))
+    app = web.create(
+        "dragon_aggregator",
+        lambda: _not_ready(own),
+        title="DataDragon aggregator",
+        collectors=[*own.watch.counters, Reading(lambda: _metrics(own))],
+    )
+    app.register_api(_routes(own))
+    app.register_api(records.routes(own.committee, own.log))
     return app
 
 
@@ -50,34 +76,89 @@ def _not_ready(own: Collaborators) -> Iterator[str]:
         yield "rounds: the last one overran"
 
 
-def _routes(own: Collaborators) -> Blueprint:
-    routes = Blueprint("aggregator", __name__)
+def _metrics(own: Collaborators) -> Iterator[Metric]:
+    yield from metrics.of_log(own.log, own.follower)
+    sights = _newest_sights(own.watch)
+    yield metrics.of_nodes({sight.node_id: sight.answered for sight in sights})
+    offsets = [sight.offset_ms for sight in sights if sight.offset_ms is not None]
+    yield metrics.clock_offset(clock.median_ms(offsets))
+    waiting = len(own.outbox.pending())
+    yield metrics.gauge("outbox_pending", "Certificates on their way to the ledger.", waiting)
 
-    @routes.get("/rounds")
-    def rounds() -> Response:
-        web.check_query("limit")
-        limit = web.query_integer("limit", 10, least=1, most=KEPT_ROUNDS)
-        recent = list(own.watch.recent)[-limit:]
-        return jsonify(rounds=[_round(record) for record in reversed(recent)])
 
-    @routes.get("/outbox")
-    def outbox() -> Response:
-        web.check_query()
-        return jsonify(outbox=[_pending(entry) for entry in own.outbox.pending()])
+def _newest_sights(watch: Watch) -> list[Sight]:
+    """Of the last round that has seen something; the second look at a node where there is one."""
+    seen = next((record.sights for record in reversed(list(watch.recent)) if record.sights), [])
+    return list({sight.node_id: sight for sight in seen}.values())
 
-    @routes.get("/checkpoint")
-    def checkpoint() -> Response:
-        web.check_query()
-        now = own.log.checkpoint()
+
+def _routes(own: Collaborators) -> Routes:
+    routes = Routes("aggregator", __name__)
+
+    @routes.get("/rounds", responses=answers(forms.Rounds, *PAGE))
+    def rounds(query: RoundsQuery) -> Response:
+        """The last rounds, newest first."""
+        newest_first = reversed(list(own.watch.recent))
+        kept = [record for record in newest_first if record.number < query.after]
+        listed = kept[: query.limit]
+        more = len(kept) > query.limit
         return jsonify(
-            size=now.size,
-            root=to_hex(now.root),
-            ledger_index=own.log.position.index,
-            committee=to_hex(own.committee.id),
+            rounds=[_round(record) for record in listed], next=listed[-1].number if more else None
         )
 
-    @routes.post("/suspicions")
+    @routes.get("/outbox", responses=answers(forms.Outbox, *PAGE))
+    def outbox(query: OutboxQuery) -> Response:
+        """Certificates on their way to the ledger, oldest first."""
+        waiting = [entry for entry in own.outbox.pending() if entry.id > query.after]
+        listed = waiting[: query.limit]
+        more = len(waiting) > query.limit
+        return jsonify(
+            outbox=[_pending(entry) for entry in listed], next=listed[-1].id if more else None
+        )
+
+    @routes.post(
+        "/downtime-certificates",
+        openapi_extensions=routes.takes(forms.Period),
+        responses={
+            **answers(
+                forms.DowntimeCertificate,
+                *BODY,
+                errors.UnknownNode,
+                errors.NotSettled,
+                errors.NotCertified,
+                errors.LogStopped,
+                errors.Busy,
+            ),
+            **TOO_LARGE,
+        },
+    )
+    def certify_downtime() -> Response:
+        """How long a node was down in [from, to), signed by a quorum: an answer, and no event."""
+        members = Members(web.body(), "the period")
+        node_id, begin = members.id("node_id"), members.integer("from")
+        end = members.integer("to", least=begin + 1)
+        members.end()
+        return jsonify(own.downtime.certify(node_id, begin, end).to_json())
+
+    @routes.post(
+        "/suspicions",
+        openapi_extensions=routes.takes(forms.Suspicion),
+        responses={
+            **answers(
+                forms.Gathers,
+                *BODY,
+                errors.UnknownNode,
+                errors.UnknownSigner,
+                errors.OffRound,
+                errors.BadSignature,
+                errors.Busy,
+                status=202,
+            ),
+            **TOO_LARGE,
+        },
+    )
     def suspect() -> tuple[Response, int]:
+        """Take an operator's signed suspicion that a node has changed."""
         members = Members(web.body(), "the suspicion")
         suspicion = Suspicion.take(members)
         signature = members.hex("signature", size=bls.SIGNATURE_BYTES)
@@ -103,6 +184,7 @@ def _round(record: Round) -> dict[str, object]:
 
 def _pending(entry: Pending) -> dict[str, object]:
     return {
+        "id": entry.id,
         "event": entry.event.to_json(),
         "sends": entry.sends,
         "sent_at": None if entry.sent_at is None else int(entry.sent_at),
@@ -130,7 +212,7 @@ def _gathering(gathering: Gathering) -> dict[str, object]:
         for answer in [gathering.answers.get(operator)]
     ]
     return {
-        "claim": gathering.claim.members(),
+        "claim": gathering.claim.to_json(),
         "needed": gathering.needed,
         "certified": gathering.certificate is not None,
         "answers": answers,

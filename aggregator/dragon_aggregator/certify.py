@@ -11,14 +11,17 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
+from prometheus_client import Counter
+
 from dragon import certificate
 from dragon.certificate import Certificate
-from dragon.claim import Status, StatusClaim
+from dragon.claim import Claim, RefusalReason, Status, StatusClaim
 from dragon.clients.edges import Edges
 from dragon.clients.operator_client import OperatorClient
 from dragon.committee import Committee
 from dragon.errors import AttestationRefused, PeerError
 
+ASK_AGAIN = 0.2  # seconds after which an operator that is busy is asked again
 AT_ONCE = (
     4  # requests under way to one operator: a silent one holds up nobody's answers but its own
 )
@@ -38,7 +41,7 @@ class Attestation:
 class Gathering:
     """One claim and what the operators said to it. Late answers are still noted down."""
 
-    claim: StatusClaim
+    claim: Claim
     asked: tuple[str, ...]
     needed: int
     certificate: Certificate | None = None
@@ -56,13 +59,27 @@ class Certifier:
         self._committee = committee
         self._http = edges.http
         self._monotonic = edges.monotonic
+        self._sleep = edges.sleep
+        self._answered = Counter(
+            "datadragon_attestation_answers",
+            "What each operator said to a claim.",
+            ["operator", "outcome"],
+            registry=None,
+        )
+        self._gathered = Counter(
+            "datadragon_gatherings", "Claims put to the operators.", ["certified"], registry=None
+        )
+        self._certified = Counter(
+            "datadragon_certificates", "Claims certified.", ["kind", "status"], registry=None
+        )
+        self.counters = (self._answered, self._gathered, self._certified)  # for Prometheus
         self._pools: dict[str, Executor] = {
             operator: edges.workers(AT_ONCE) for operator in committee.keys
         }
 
     def gather(
         self,
-        claim: StatusClaim,
+        claim: Claim,
         ends: float,
         note: Callable[[Gathering], None] = lambda _: None,
     ) -> Gathering:
@@ -82,23 +99,25 @@ class Certifier:
             certified = certificate.assemble(claim, signatures, self._committee)
             certified.verify(self._committee)
             gathering.certificate = certified
+            self._certified.labels(claim.KIND, getattr(claim, "status", "none")).inc()
+        self._gathered.labels(str(gathering.certificate is not None).lower()).inc()
         return gathering
 
     def close(self) -> None:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _who_may_sign(self, claim: StatusClaim) -> tuple[str, ...]:
+    def _who_may_sign(self, claim: Claim) -> tuple[str, ...]:
         """Everybody; of a `down`, everybody but the subject."""
         everybody = self._committee.keys
-        if claim.status is Status.UP:
+        if not isinstance(claim, StatusClaim) or claim.status is Status.UP:
             return tuple(everybody)
         return tuple(operator for operator in everybody if operator != claim.node_id)
 
     def _ask(
         self,
         operator: str,
-        claim: StatusClaim,
+        claim: Claim,
         ends: float,
         gathering: Gathering,
         arrived: queue.SimpleQueue[Attestation],
@@ -112,33 +131,38 @@ class Certifier:
 
         return self._pools[operator].submit(ask)
 
-    def _attestation(self, client: OperatorClient, claim: StatusClaim, ends: float) -> Attestation:
+    def _attestation(self, client: OperatorClient, claim: Claim, ends: float) -> Attestation:
         """Runs on a thread of the operator's pool. Never raises."""
         begun = self._monotonic()
         signature: bytes | None = None
-        try:
-            signature = client.attest(claim, deadline=max(0.05, ends - begun))
-            outcome = "signed"
-        except AttestationRefused as error:
-            outcome = error.reason
-        except PeerError as error:
-            outcome = str(error.facts.get("reason", error.name))
+        outcome = RefusalReason.BUSY.value
+        while outcome == RefusalReason.BUSY and (left := ends - self._monotonic()) > 0:
+            try:
+                signature = client.attest(claim, deadline=max(0.05, left))
+                outcome = "signed"
+            except AttestationRefused as error:
+                outcome = error.reason
+                if outcome == RefusalReason.BUSY:
+                    self._sleep(min(ASK_AGAIN, left))
+            except PeerError as error:
+                outcome = str(error.facts.get("reason", error.name))
         latency = round(1000 * (self._monotonic() - begun))
+        self._answered.labels(client.operator, outcome).inc()
         return Attestation(client.operator, outcome, latency, signature)
 
     def _collect(
         self, gathering: Gathering, arrived: queue.SimpleQueue[Attestation], ends: float
     ) -> dict[str, bytes]:
         signatures: dict[str, bytes] = {}
-        for _ in gathering.asked:
+        for outstanding in reversed(range(len(gathering.asked))):
             try:
                 answer = arrived.get(timeout=max(0.0, ends - self._monotonic()))
             except queue.Empty:
                 break
             if answer.signature is not None:
                 signatures[answer.operator] = answer.signature
-            if len(signatures) >= gathering.needed:
-                break
+            if not len(signatures) < gathering.needed <= len(signatures) + outstanding:
+                break  # met, or out of reach
         return signatures
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+
+import structlog
 
 from dragon.clients.edges import Edges
 from dragon.clients.probe import Prober
@@ -16,13 +17,14 @@ from dragon.web.serve import serve as serve_with_gunicorn
 from dragon_aggregator import outbox
 from dragon_aggregator.app import Collaborators, create_app
 from dragon_aggregator.certify import Certifier
+from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.outbox import Outbox, Sender, Submitter
 from dragon_aggregator.settings import Settings
 from dragon_aggregator.watch import Watch
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.wiring import connect, load_nodes
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings, nodes: NodeList) -> Service:
@@ -36,7 +38,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         writing.close()
         database.close()
 
-    logger.info("aggregator_started port=%d rank=%d", settings.port, settings.rank)
+    logger.info("aggregator_started", port=settings.port, rank=settings.rank)
     return Service(create_app(own), [own.follower.run, own.submitter.run, own.watch.run], close)
 
 
@@ -52,19 +54,20 @@ def assemble(
     committee = settings.committee
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
-    entries = Outbox(database)
+    entries, certifier = Outbox(database), Certifier(committee, edges)
     watch = Watch(
         committee,
         settings.rank,
         prober=Prober(committee, edges),
-        certifier=Certifier(committee, edges),
+        certifier=certifier,
         outbox=entries,
         log=log,
         follower=follower,
         edges=edges,
     )
     submitter = Submitter(committee, entries, log, sender, edges.wall)
-    return Collaborators(committee, watch, entries, submitter, log, follower)
+    downtime = Downtime(committee, log, certifier, edges)
+    return Collaborators(committee, watch, entries, submitter, downtime, log, follower)
 
 
 def serve(environ: Mapping[str, str]) -> None:

@@ -8,20 +8,22 @@ once.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
 from sqlalchemy import text
 
 from dragon import event
-from dragon.claim import StatusClaim
+from dragon.claim import CheckpointClaim, Claim, DowntimeClaim, StatusClaim
 from dragon.committee import MAX_RANK, Committee
 from dragon.encoding import Json, canonical, parse
-from dragon.errors import LedgerError
+from dragon.errors import LedgerError, LedgerUnavailable
 from dragon.event import Event
+from dragon.log import apply
 from dragon.log.apply import State, Transition
 from dragon.log.database import Database
 from dragon.log.repository import Log
@@ -29,8 +31,9 @@ from dragon.log.repository import Log
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
 PAUSE: Final = 0.2
+CHECKPOINTS: Final = "@checkpoints"
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class Sender(Protocol):
@@ -62,7 +65,7 @@ class Outbox:
             "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
         )
         values = {
-            "node_id": certified.claim.node_id,
+            "node_id": lane(certified.claim),
             "event": canonical(certified.to_json()).decode(),
             "not_before": not_before,
         }
@@ -79,8 +82,8 @@ class Outbox:
             for row in rows
         ]
 
-    def newest(self, node_id: str) -> StatusClaim | None:
-        """The last claim on a node that is still on its way."""
+    def newest(self, node_id: str) -> Claim | None:
+        """The last claim on a node, or in the lane of checkpoints, that is still on its way."""
         query = text("SELECT event FROM outbox WHERE node_id = :node_id ORDER BY id DESC LIMIT 1")
         with self._database.read() as connection:
             row = connection.execute(query, {"node_id": node_id}).first()
@@ -122,39 +125,81 @@ class Submitter:
         heads: dict[str, Pending] = {}
         for entry in self._outbox.pending():
             claim = entry.event.claim
-            if claim.node_id in heads:
+            if lane(claim) in heads:
                 continue  # whether it is still news depends on the one before it
             if why := self._settled(claim, state, now):
-                logger.info("outbox_%s claim=%s", why, claim.members())
+                logger.info("outbox_settled", why=why, claim=claim.to_json())
                 self._outbox.remove(entry)
             else:
-                heads[claim.node_id] = entry
+                heads[lane(claim)] = entry
         longest_wait = MAX_RANK * self._committee.rounds.seconds
         due = [entry for entry in heads.values() if _is_due(entry, now, longest_wait)]
-        if due:
-            self._sender.send([entry.event.to_json() for entry in due])
-            self._outbox.mark_sent(due, now)
+        self._send(due, now)
         return due
 
-    def _settled(self, claim: StatusClaim, state: State, now: float) -> str | None:
+    def _send(self, due: Sequence[Pending], now: float) -> None:
+        if not due:
+            return
+        try:
+            self._sender.send([entry.event.to_json() for entry in due])
+        except LedgerUnavailable:
+            raise
+        except LedgerError:
+            if len(due) == 1:
+                raise
+            # Something about one of them; the others must not wait for it.
+            for entry in due:
+                with suppress(LedgerError):
+                    self._send([entry], now)
+            return
+        self._outbox.mark_sent(due, now)
+
+    def _settled(self, claim: Claim, state: State, now: float) -> str | None:
         """Why a claim need not be sent any more, if so."""
-        last = state.last(claim.node_id)
-        if state.has(claim):
-            return "applied"
-        if last and (last.timestamp >= claim.timestamp or last.status is claim.status):
-            return "overtaken"
-        if now > claim.timestamp + self._committee.rounds.max_age:
-            return "expired"
-        return None
+        if isinstance(claim, DowntimeClaim):
+            return "no_event"
+        if (why := self._overtaken(claim, state)) is not None:
+            return why
+        return "expired" if now > claim.timestamp + self._committee.rounds.max_age else None
+
+    def _overtaken(self, claim: StatusClaim | CheckpointClaim, state: State) -> str | None:
+        if self._log.alarm():
+            return None  # a log that stands still no longer tells what is settled
+        if isinstance(claim, StatusClaim):
+            return _status_settled(claim, state)
+        return self._checkpoint_settled(claim, state)
+
+    def _checkpoint_settled(self, claim: CheckpointClaim, state: State) -> str | None:
+        last = state.checkpoint
+        if last is None or apply.follows(claim, last, self._committee):
+            return None
+        return "applied" if last.timestamp == claim.timestamp else "overtaken"
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 for entry in self.step():
-                    logger.info("event_sent claim=%s", entry.event.claim.members())
+                    logger.info("event_sent", claim=entry.event.claim.to_json())
             except LedgerError as error:
-                logger.warning("send_failed reason=%s detail=%s", error.name, error)
+                logger.warning("send_failed", reason=error.name, detail=str(error))
             stop.wait(PAUSE)
+
+
+def _status_settled(claim: StatusClaim, state: State) -> str | None:
+    last = state.last(claim.node_id)
+    if state.has(claim):
+        return "applied"
+    if last and (last.timestamp >= claim.timestamp or last.status is claim.status):
+        return "overtaken"
+    return None
+
+
+def lane(claim: Claim) -> str:
+    """Claims of one lane go one after the other: a node's, and the checkpoints among themselves.
+
+    No node has the lane of the checkpoints for its id.
+    """
+    return CHECKPOINTS if isinstance(claim, CheckpointClaim) else claim.node_id
 
 
 def _is_due(entry: Pending, now: float, longest_wait: float) -> bool:
@@ -165,6 +210,11 @@ def _is_due(entry: Pending, now: float, longest_wait: float) -> bool:
 
 
 def last_known(outbox: Outbox, log: Log, node_id: str) -> Transition | None:
-    """What has been certified last, applied or still on its way; None while unknown."""
+    """What has been certified last, applied or still on its way; None while unknown.
+
+    Under an alarm the own log stands still and says nothing about now: the operators have to.
+    """
     newest = outbox.newest(node_id)
-    return Transition(newest.status, newest.timestamp) if newest else log.state.last(node_id)
+    if isinstance(newest, StatusClaim):
+        return Transition(newest.status, newest.timestamp)
+    return None if log.alarm() else log.state.last(node_id)

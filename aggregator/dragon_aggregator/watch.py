@@ -6,31 +6,35 @@ for themselves.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+from prometheus_client import Counter, Histogram
+
 from dragon import bls
-from dragon.claim import Status, StatusClaim, Suspicion
+from dragon.claim import CheckpointClaim, Claim, Status, StatusClaim, Suspicion
 from dragon.clients import clock
 from dragon.clients.edges import Edges
 from dragon.clients.probe import Prober, Sight
 from dragon.committee import Committee, byzantine_faults, check_node_id
 from dragon.errors import BadSignature, Busy, InvalidPoint, OffRound, UnknownSigner
+from dragon.log.apply import follows
 from dragon.log.follow import Follower
 from dragon.log.repository import Log
 from dragon_aggregator.certify import Certifier, Gathering, InProgress
-from dragon_aggregator.outbox import Outbox, last_known
+from dragon_aggregator.outbox import Outbox, lane, last_known
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
 KEPT_ROUNDS: Final = 120
-GATHERINGS_AT_ONCE: Final = 32
+GATHERINGS_AT_ONCE: Final = 64
 SUSPICIONS_AT_ONCE: Final = 64
+BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds of a round
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -79,6 +83,15 @@ class Watch:
         self._suspecting = threading.BoundedSemaphore(SUSPICIONS_AT_ONCE)
         self._sights: Mapping[str, Sight] = {}
         self.recent: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+        self._rounds = Counter("datadragon_rounds", "Finished rounds.", registry=None)
+        self._overrun = Counter(
+            "datadragon_rounds_overrun", "Rounds longer than a round.", registry=None
+        )
+        self._seconds = Histogram(
+            "datadragon_round_seconds", "How long rounds took.", buckets=BUCKETS, registry=None
+        )
+        of_rounds = (self._rounds, self._overrun, self._seconds)
+        self.counters = (prober.counter, *certifier.counters, *of_rounds)  # for Prometheus
 
     # Rounds
 
@@ -99,18 +112,23 @@ class Watch:
         rounds, begun = self._committee.rounds, self._edges.monotonic()
         record = Round(number, rounds.start(number), self._edges.wall(), skipped=skipped)
         self.recent.append(record)
-        changes = self._changes(record)
-        ends = self._gather_ends()
-        jobs = [
-            self._gatherers.submit(self._certify, node_id, status, ends, record)
-            for node_id, status in changes.items()
+        claims: list[Claim] = [
+            StatusClaim(node_id, status, record.start)
+            for node_id, status in self._changes(record).items()
         ]
+        if (checkpoint := self._checkpoint(record)) is not None:
+            claims.append(checkpoint)
+        ends = self._gather_ends()
+        jobs = [self._gatherers.submit(self._certify, claim, ends, record) for claim in claims]
         for job in jobs:
             job.result()
         record.took = self._edges.monotonic() - begun
         record.overran = record.took > rounds.seconds
+        self._rounds.inc()
+        self._seconds.observe(record.took)
         if record.overran:
-            logger.warning("round_overran number=%d took=%.1f", number, record.took)
+            self._overrun.inc()
+            logger.warning("round_overran", number=number, seconds=round(record.took, 1))
         return record
 
     def _changes(self, record: Round) -> dict[str, Status]:
@@ -166,7 +184,7 @@ class Watch:
 
     def clock_is_wrong(self) -> bool:
         sights = self._sights.values()
-        offsets = [sight.offset_ms for sight in sights if sight.offset_ms is not None]
+        offsets = [offset for s in sights if (offset := s.certain_offset_ms) is not None]
         return clock.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
 
     # Gathering
@@ -175,21 +193,36 @@ class Watch:
         """One deadline for all gatherings of a round, however many wait for a thread."""
         return self._edges.monotonic() + self._committee.rounds.gather_deadline
 
-    def _certify(self, node_id: str, status: Status, ends: float, record: Round) -> None:
-        """Gather for one change and put the certificate into the outbox."""
-        if not self._in_progress.take(node_id):
+    def _certify(self, claim: Claim, ends: float, record: Round) -> None:
+        """Gather for one claim and put the certificate into the outbox."""
+        if not self._in_progress.take(lane(claim)):
             return
         try:
-            last = last_known(self._outbox, self._log, node_id)
-            if last and (last.status is status or last.timestamp >= record.start):
-                return  # no news, or too early for it: a round holds one transition of a node
-            claim = StatusClaim(node_id, status, record.start)
+            if not self._is_news(claim):
+                return
             gathering = self._certifier.gather(claim, ends, record.gatherings.append)
             if gathering.certificate is not None:
                 self._outbox.add(gathering.certificate, not_before=self._not_before())
-                logger.info("certificate_assembled claim=%s", claim.members())
+                logger.info("certificate_assembled", claim=claim.to_json())
         finally:
-            self._in_progress.release(node_id)
+            self._in_progress.release(lane(claim))
+
+    def _is_news(self, claim: Claim) -> bool:
+        """Against what is certified already; a round holds one transition of a node."""
+        if not isinstance(claim, StatusClaim):
+            return self._outbox.newest(lane(claim)) is None
+        last = last_known(self._outbox, self._log, claim.node_id)
+        return last is None or (
+            last.status is not claim.status and last.timestamp < claim.timestamp
+        )
+
+    def _checkpoint(self, record: Round) -> CheckpointClaim | None:
+        """The claim on the own log, when one is due."""
+        if record.note or self._log.alarm() or not (size := self._log.state.size):
+            return None
+        claim = CheckpointClaim(size, self._log.checkpoint(size).root, record.start)
+        last = self._log.state.checkpoint
+        return None if last and not follows(claim, last, self._committee) else claim
 
     def _not_before(self) -> float:
         """The first in rank sends at once; each further one leaves the others a round more."""
@@ -209,14 +242,17 @@ class Watch:
         rounds = self._committee.rounds
         number = rounds.number(self._edges.wall())
         node_id, status, ends = suspicion.node_id, suspicion.status, self._gather_ends()
-        if self._known(node_id) is status or not self._is_first(
-            (suspicion.operator, node_id, number)
-        ):
+        if self._known(node_id) is status or self._why_abstain():
             return False
         if not self._suspecting.acquire(blocking=False):
             raise Busy("too many suspicions are being looked into")
+        if not self._is_first((suspicion.operator, node_id, number)):
+            self._suspecting.release()
+            return False
+        record = self._record(number)
+        claim = StatusClaim(node_id, status, record.start)
         try:
-            job = self._gatherers.submit(self._certify, node_id, status, ends, self._record(number))
+            job = self._gatherers.submit(self._certify, claim, ends, record)
         except BaseException:
             self._suspecting.release()
             raise

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Self
 
 from dragon import bls, errors
-from dragon.claim import Status, StatusClaim
+from dragon.claim import (
+    CheckpointClaim,
+    Claim,
+    DowntimeClaim,
+    Status,
+    StatusClaim,
+    take_certified,
+)
 from dragon.committee import MAX_LISTED, Committee
 from dragon.encoding import Json, Members, to_hex
 
@@ -20,7 +27,7 @@ from dragon.encoding import Json, Members, to_hex
 class Certificate:
     """What a quorum signed. Holding one proves nothing before `verify` has returned."""
 
-    claim: StatusClaim
+    claim: Claim
     signers: tuple[str, ...]
     signature: bytes  # 96 bytes: the sum of the signers' signatures on the claim's root
     public_key: bytes  # 48 bytes: the sum of the signers' keys, as stated
@@ -41,10 +48,11 @@ class Certificate:
         """Strict decoding. Raises InvalidEncoding, or UnknownKind for another kind of claim."""
         members = Members(value, "the certificate")
         kind = members.text("kind", longest=32)
-        if kind != StatusClaim.KIND:
+        claim = take_certified(kind, members)
+        if claim is None:
             raise errors.UnknownKind(f"no certificate carries a claim of kind {kind!a}", kind=kind)
         certificate = cls(
-            StatusClaim.take(members),
+            claim,
             members.ids("signers", most=MAX_LISTED),
             members.hex("aggregated_signature", size=bls.SIGNATURE_BYTES),
             members.hex("aggregated_public_key", size=bls.PUBLIC_KEY_BYTES),
@@ -61,15 +69,29 @@ class Certificate:
         Raises:
             CertificateError: the leaf that says what is wrong.
         """
+        # (1) to (5): everything but the signature.
+        key = self.check(committee)
+        # (6) A point of the subgroup, and (7) they signed this claim and no other.
+        try:
+            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
+        except errors.InvalidPoint as error:
+            raise errors.InvalidSignature(str(error)) from None
+        if not genuine:
+            raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+
+    def check(self, committee: Committee) -> bls.PublicKey:
+        """The stages before the signature; the key under which it remains to be verified.
+
+        Raises CertificateError.
+        """
         # (1) Made for this committee.
         if self.committee_id != committee.id:
             raise errors.WrongCommittee(
                 "the certificate is another committee's", committee=to_hex(self.committee_id)
             )
         # (2) The rules of the claim's kind.
-        check_status_claim(self.claim, committee)
-        if self.claim.status is Status.DOWN and self.claim.node_id in self.signers:
-            raise errors.SubjectSigned(f"{self.claim.node_id} signed that it is down itself")
+        check_claim(self.claim, committee)
+        self._check_subject()
         # (3) Signers known, listed once, in order. A stranger must not ride along unchecked.
         self._check_signers(committee)
         # (4) Enough of them.
@@ -79,13 +101,14 @@ class Certificate:
         key = self._sum_of_keys(committee)
         if key.raw != self.public_key:
             raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
-        # (6) A point of the subgroup, and (7) they signed this claim and no other.
-        try:
-            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
-        except errors.InvalidPoint as error:
-            raise errors.InvalidSignature(str(error)) from None
-        if not genuine:
-            raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+        return key
+
+    def _check_subject(self) -> None:
+        claim = self.claim
+        if not isinstance(claim, StatusClaim) or claim.status is not Status.DOWN:
+            return
+        if claim.node_id in self.signers:
+            raise errors.SubjectSigned(f"{claim.node_id} signed that it is down itself")
 
     def _sum_of_keys(self, committee: Committee) -> bls.PublicKey:
         try:
@@ -105,22 +128,22 @@ class Certificate:
             raise errors.UnsortedSigners("the signers are not in ascending order")
 
 
-def check_status_claim(claim: StatusClaim, committee: Committee) -> None:
-    """The rules that a status claim meets by itself, whoever signs it.
+def check_claim(claim: Claim, committee: Committee) -> None:
+    """The rules that a claim meets by itself, whoever signs it.
 
     Raises UnknownNode, OffRound.
     """
-    if claim.node_id not in committee.urls:
-        raise errors.UnknownNode(
-            f"the committee lists no node {claim.node_id}", node_id=claim.node_id
-        )
+    if not isinstance(claim, CheckpointClaim) and claim.node_id not in committee.urls:
+        message = f"the committee lists no node {claim.node_id}"
+        raise errors.UnknownNode(message, node_id=claim.node_id)
+    if isinstance(claim, DowntimeClaim):
+        return  # its times are whoever's who asked
     if not committee.rounds.starts_at(claim.timestamp):
-        raise errors.OffRound(f"no round starts at {claim.timestamp}", timestamp=claim.timestamp)
+        message = f"no round starts at {claim.timestamp}"
+        raise errors.OffRound(message, timestamp=claim.timestamp)
 
 
-def assemble(
-    claim: StatusClaim, attestations: Mapping[str, bytes], committee: Committee
-) -> Certificate:
+def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:
     """Put attestations together. Promises no validity: `verify` decides.
 
     Args:

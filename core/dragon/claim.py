@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 from dragon.encoding import Json, Members, canonical, to_hex
 
@@ -82,6 +82,103 @@ class StatusClaim:
         claim = cls.take(members)
         members.end()
         return claim
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointClaim:
+    """In the round that begins at `timestamp` the log had this size and root.
+
+    A quorum that says so vouches for two things: for every event up to there, and that it was at
+    work then. Only checkpoints make silence mean that nothing happened.
+    """
+
+    KIND: ClassVar[str] = "checkpoint"
+
+    size: int
+    log_root: bytes  # 32 bytes, RFC 6962
+    timestamp: int  # Unix seconds, the start of a round
+
+    def members(self) -> dict[str, Json]:
+        return {"size": self.size, "root": to_hex(self.log_root), "timestamp": self.timestamp}
+
+    def root(self, committee_id: bytes) -> bytes:
+        return root(self.KIND, committee_id, self.members())
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        size = members.integer("size", least=1)
+        return cls(size, members.hex("root", size=32), members.integer("timestamp"))
+
+    def to_json(self) -> dict[str, Json]:
+        return {"kind": self.KIND, **self.members()}
+
+
+@dataclass(frozen=True, slots=True)
+class DowntimeClaim:
+    """In [begin, end) a node was down, and unknown, for so many seconds, by the log of that size.
+
+    The size is no choice of whoever asks: it follows from `end` (see `dragon.log.totals`).
+    """
+
+    KIND: ClassVar[str] = "downtime"
+
+    node_id: str
+    begin: int  # Unix seconds; `from` in JSON
+    end: int  # Unix seconds, not counted; `to` in JSON
+    seconds_down: int
+    seconds_unknown: int
+    size: int
+    log_root: bytes
+
+    def members(self) -> dict[str, Json]:
+        return {
+            "node_id": self.node_id,
+            "from": self.begin,
+            "to": self.end,
+            "seconds_down": self.seconds_down,
+            "seconds_unknown": self.seconds_unknown,
+            "size": self.size,
+            "root": to_hex(self.log_root),
+        }
+
+    def root(self, committee_id: bytes) -> bytes:
+        return root(self.KIND, committee_id, self.members())
+
+    @classmethod
+    def take(cls, members: Members) -> Self:
+        node_id, begin = members.id("node_id"), members.integer("from")
+        end = members.integer("to", least=begin + 1)
+        down = members.integer("seconds_down", most=end - begin)
+        unknown = members.integer("seconds_unknown", most=end - begin - down)
+        size = members.integer("size")
+        return cls(node_id, begin, end, down, unknown, size, members.hex("root", size=32))
+
+    def to_json(self) -> dict[str, Json]:
+        return {"kind": self.KIND, **self.members()}
+
+
+Claim: TypeAlias = StatusClaim | CheckpointClaim | DowntimeClaim
+
+_CERTIFIED: Final[dict[str, type[Claim]]] = {
+    claim.KIND: claim for claim in (StatusClaim, CheckpointClaim, DowntimeClaim)
+}
+
+
+def take_certified(kind: str, members: Members) -> Claim | None:
+    """A claim of a kind that certificates carry; None if they carry none of that kind."""
+    claim = _CERTIFIED.get(kind)
+    return claim.take(members) if claim else None
+
+
+def from_json(value: Json) -> Claim:
+    """A claim with its kind beside its members, as `POST /attestations` takes it.
+
+    Raises InvalidEncoding.
+    """
+    members = Members(value, "the claim")
+    claim = _CERTIFIED[members.word("kind", _CERTIFIED)].take(members)
+    members.end()
+    return claim
 
 
 @dataclass(frozen=True, slots=True)

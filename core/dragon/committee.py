@@ -113,6 +113,21 @@ class Rounds:
         """Seconds by which the ledger's clock may lag behind a certificate."""
         return max(3 * self.seconds, 15)
 
+    @property
+    def checkpoint_every(self) -> int:
+        """Seconds between two certified checkpoints."""
+        return 12 * self.seconds
+
+    @property
+    def unknown_after(self) -> int:
+        """Seconds of silence between two checkpoints for which nobody vouches any more."""
+        return 24 * self.seconds
+
+    @property
+    def settled_after(self) -> int:
+        """Seconds after which the log can no longer learn anything about a moment."""
+        return self.unknown_after + self.max_age
+
     def in_signing_span(self, number: int, time: float) -> bool:
         """From 2 s before the round to half a round and 2 s after it."""
         start = self.start(number)

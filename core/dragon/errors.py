@@ -40,7 +40,8 @@ DragonError
 │   ├── Stale                   the ledger took it too long after its round
 │   ├── Early                   the ledger took it before its round
 │   ├── NotLater                the node's last event is as late or later
-│   └── NotAChange              the node has that status already
+│   ├── NotAChange              the node has that status already
+│   └── NotSettled              the log may still learn something about the time that is asked for
 ├── InvalidProof            a Merkle path that does not lead to the root
 ├── AttestationRefused      an operator does not sign, for a reason of the closed list
 ├── LedgerError             about the sequencer's ledger
@@ -50,10 +51,12 @@ DragonError
 │   └── LedgerContradiction     the ledger has rewritten what was read from it before
 ├── LogError                about an operator's own log
 │   ├── LogDamaged              the file contradicts itself
+│   ├── Diverged                a quorum has certified another log than this one
 │   └── LogStopped              an alarm stands, nothing is applied
 ├── PeerError               another service gave no answer that could be used
 │   ├── Unreachable             no connection, or none in time
 │   └── BadAnswer               an answer that is not what was asked for
+├── NotCertified            too few operators signed
 ├── KeystoreError           a key cannot be read
 ├── SettingsError           a setting is missing or makes no sense
 ├── NotFound                no such thing here
@@ -249,6 +252,10 @@ class NotAChange(NotApplicable):
     """The node has that status already."""
 
 
+class NotSettled(NotApplicable):
+    """The log may still learn something about the time that is asked for."""
+
+
 class InvalidProof(DragonError):
     """A Merkle path that does not lead to the root."""
 
@@ -293,6 +300,10 @@ class LogDamaged(LogError):
     """The log file contradicts itself."""
 
 
+class Diverged(LogError):
+    """A quorum has certified another log than this one. Nothing may be applied over it."""
+
+
 class LogStopped(LogError):
     """An alarm stands; nothing is applied until it is dealt with."""
 
@@ -307,6 +318,10 @@ class Unreachable(PeerError):
 
 class BadAnswer(PeerError):
     """An answer that is not what was asked for."""
+
+
+class NotCertified(DragonError):
+    """Too few operators signed."""
 
 
 class KeystoreError(DragonError):

@@ -11,9 +11,10 @@ from typing import Final, Self, TypeAlias
 
 from dragon import merkle
 from dragon.certificate import Certificate
+from dragon.claim import DowntimeClaim
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, canonical, from_hex, parse_items, to_hex
-from dragon.errors import InvalidEncoding, TooLarge
+from dragon.errors import InvalidEncoding, TooLarge, UnknownKind
 
 Event: TypeAlias = Certificate
 
@@ -22,7 +23,10 @@ MOST_EVENTS: Final = 16  # in a batch: 5,120 bytes have room for about ten
 
 def decode(value: Json) -> Event:
     """An event from its JSON value. Raises InvalidEncoding, or UnknownKind for what is no event."""
-    return Certificate.from_json(value)
+    certified = Certificate.from_json(value)
+    if isinstance(certified.claim, DowntimeClaim):
+        raise UnknownKind("a downtime certificate is an answer, and no event", kind="downtime")
+    return certified
 
 
 def decode_batch(body: str) -> list[Json | InvalidEncoding]:
@@ -107,13 +111,6 @@ class LoggedEvent:
         self.event.verify(committee)
         hashed = merkle.leaf_hash(leaf(self.event, self.ledger_index, self.ledger_time))
         merkle.verify_inclusion(hashed, self.position, self.size, self.inclusion, self.root)
-
-
-def describe(event: Event) -> str:
-    """For people: which node, what, when, by whom."""
-    claim = event.claim
-    signers = ", ".join(event.signers)
-    return f"{claim.node_id} {claim.status} at {claim.timestamp}, signed by {signers}"
 
 
 def root(event: Event) -> str:

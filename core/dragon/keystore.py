@@ -11,7 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, cast
 
+import structlog
+
 from dragon import bls, errors
+
+logger = structlog.get_logger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
 _CONTROL: Final = frozenset([*range(0x20), *range(0x7F, 0xA0)])
@@ -72,7 +76,12 @@ def _check_form(sealed: dict[str, Any]) -> None:
 def load(path: Path, password_path: Path) -> bls.SecretKey:
     """Raises KeystoreError: a file is missing, too large, or they do not belong together."""
     password = read_private(password_path).removesuffix("\n")
-    return unseal(read_private(path), password)
+    sealed = read_private(path)
+    for file in (path, password_path):
+        if file.stat().st_mode & 0o077:
+            # No refusal: containers mount secrets for everybody inside to read.
+            logger.warning("key_file_open_to_others", path=str(file))
+    return unseal(sealed, password)
 
 
 def read_private(path: Path) -> str:

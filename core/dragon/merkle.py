@@ -49,6 +49,12 @@ class Tree:
             level, index = level + 1, index // 2
             self._level(level).extend(hashed)
 
+    def truncate(self, size: int) -> None:
+        """Take the leaves behind the first `size` off again. Raises NotFound: it has fewer."""
+        self._checked(size)
+        for level, hashes in enumerate(self._levels):
+            del hashes[HASH_BYTES * (size >> level) :]
+
     def root(self, size: int | None = None) -> bytes:
         """The root over the first `size` leaves (all of them by default)."""
         size = len(self) if size is None else self._checked(size)

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated, Final
 
-from flask import Blueprint, Flask, Response, jsonify, request
+from flask import Response, jsonify
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client import Counter
+from prometheus_client.metrics_core import Metric
+from pydantic import Field
 
-from dragon.claim import NONCE_SIZES, RefusalReason, Status, StatusClaim
+from dragon import errors
+from dragon.claim import NONCE_SIZES, RefusalReason, Status
+from dragon.claim import from_json as claim_from_json
+from dragon.clients import clock
 from dragon.clients.probe import NONCE_BYTES
-from dragon.committee import Committee
-from dragon.encoding import Json, Members, from_hex, to_hex
-from dragon.errors import InvalidEncoding, NotFound
+from dragon.committee import Committee, check_node_id
+from dragon.encoding import Json, Members, canonical, to_hex
+from dragon.errors import AttestationRefused, InvalidEncoding, NotFound
 from dragon.event import LoggedEvent
 from dragon.log.follow import Follower
-from dragon.log.repository import Log
+from dragon.log.repository import Entry, Log
+from dragon.log.settle import claim_at
 from dragon.web import app as web
+from dragon.web import forms, metrics, records
+from dragon.web.metrics import Reading
+from dragon.web.openapi import BODY, PAGE, TOO_LARGE, Routes, answers
+from dragon.web.query import Query, hexadecimal, identifier, integer
 from dragon_operator.attester import Attester
 from dragon_operator.peers import Peers
 from dragon_operator.reporter import Reporter
+
+MOST_BYTES: Final = 512 * 1024  # of events on a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +50,60 @@ class Collaborators:
     entropy: Callable[[int], bytes]
 
 
-def create_app(own: Collaborators) -> Flask:
+class StatusQuery(Query):
+    nonce: Annotated[bytes | None, hexadecimal(NONCE_SIZES)] = None
+
+
+class NodesQuery(Query):
+    after: Annotated[str, identifier()] = ""
+    limit: Annotated[int, integer(1, web.MAX_PAGE)] = web.MAX_PAGE
+
+
+class LogsQuery(Query):
+    node_id: Annotated[str | None, identifier()] = None
+    after: Annotated[int, integer()] = 0
+    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
+
+
+class EventsQuery(Query):
+    after: Annotated[int, integer(-1)] = -1
+    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
+
+
+class NodePath(forms.Form):
+    node_id: Annotated[str, identifier()]
+
+
+class PeriodQuery(Query):
+    begin: Annotated[int, integer(name="from"), Field(alias="from")]
+    end: Annotated[int, integer(name="to"), Field(alias="to")]
+
+
+class EventPath(forms.Form):
+    position: int
+
+
+class EventQuery(Query):
+    size: Annotated[int | None, integer()] = None
+
+
+def create_app(own: Collaborators) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
-    app = web.create("dragon_operator", lambda: _not_ready(own))
-    app.register_blueprint(_answers(own))
-    app.register_blueprint(_record(own))
+    attested = Counter(
+        "datadragon_attestations",
+        "Claims that were put to this operator: signed, or a reason of the closed list.",
+        ["outcome"],
+        registry=None,
+    )
+    app = web.create(
+        "dragon_operator",
+        lambda: _not_ready(own),
+        title="DataDragon operator",
+        collectors=[*own.peers.counters, attested, Reading(lambda: _metrics(own))],
+    )
+    app.register_api(_answers(own, attested))
+    app.register_api(_record(own))
+    app.register_api(records.routes(own.committee, own.log))
     return app
 
 
@@ -54,33 +118,57 @@ def _not_ready(own: Collaborators) -> Iterator[str]:
         yield "blind: too few peers answer for a quorum"
 
 
-def _answers(own: Collaborators) -> Blueprint:
-    """What an operator signs."""
-    routes = Blueprint("answers", __name__)
+def _metrics(own: Collaborators) -> Iterator[Metric]:
+    yield from metrics.of_log(own.log, own.follower)
+    sights = own.peers.sights
+    yield metrics.of_nodes({node_id: sight.answered for node_id, sight in sights.items()})
+    yield metrics.clock_offset(clock.median_ms(own.peers.offsets_ms()))
+    blind = own.peers.is_blind(sights)
+    yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
 
-    @routes.get("/status")
-    def status() -> Response:
-        web.check_query("nonce")
-        stated = request.args.get("nonce")
+
+def _answers(own: Collaborators, attested: Counter) -> Routes:
+    """What an operator signs."""
+    routes = Routes("answers", __name__)
+
+    @routes.get(
+        "/status",
+        responses=answers(forms.StatusAnswer, errors.UnknownMember, errors.InvalidHex),
+    )
+    def status(query: StatusQuery) -> Response:
+        """A signed answer to the asker's nonce: whoever can give it is this operator, and up."""
         # Without a nonce the answer is signed all the same, but says nothing about when.
-        nonce = own.entropy(NONCE_BYTES)
-        if stated is not None:
-            nonce = from_hex(stated, member="nonce", size=NONCE_SIZES)
+        nonce = own.entropy(NONCE_BYTES) if query.nonce is None else query.nonce
         answer, signature = own.attester.answer(nonce)
         return jsonify({**answer.members(), "signature": to_hex(signature)})
 
-    @routes.post("/attestations")
+    @routes.post(
+        "/attestations",
+        openapi_extensions=routes.takes(forms.Status, forms.Checkpoint, forms.Downtime),
+        responses={**answers(forms.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
+    )
     def attest() -> Response:
+        """Sign a claim, if this operator has checked itself that it is true."""
         try:
-            claim = StatusClaim.from_json(web.body())
+            claim = claim_from_json(web.body())
+            signature = own.attester.attest(claim)
         except InvalidEncoding as error:
             error.facts["reason"] = RefusalReason.MALFORMED
+            attested.labels(RefusalReason.MALFORMED).inc()
             raise
-        signature = own.attester.attest(claim)
+        except AttestationRefused as error:
+            attested.labels(error.reason).inc()
+            raise
+        attested.labels("signed").inc()
         return jsonify(operator=own.myself, signature=to_hex(signature))
 
-    @routes.post("/reports")
+    @routes.post(
+        "/reports",
+        openapi_extensions=routes.takes(forms.Report),
+        responses={**answers(forms.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
+    )
     def report() -> tuple[Response, int]:
+        """Take a report that a node has changed; look, and tell the aggregators if so."""
         members = Members(web.body(), "the report")
         node_id, status_ = members.id("node_id"), Status(members.word("status", Status))
         members.end()
@@ -91,42 +179,67 @@ def _answers(own: Collaborators) -> Blueprint:
     return routes
 
 
-def _record(own: Collaborators) -> Blueprint:
+_REPORT: Final = (errors.UnknownNode, AttestationRefused, errors.Busy, errors.Unreachable)
+
+
+def _record(own: Collaborators) -> Routes:
     """What an operator knows: the log, for anyone to read and check."""
-    routes = Blueprint("record", __name__)
+    routes = Routes("record", __name__)
 
-    @routes.get("/nodes")
-    def nodes() -> Response:
-        web.check_query()
-        return jsonify(nodes=[_node(own, node_id) for node_id in own.committee.urls])
-
-    @routes.get("/logs")
-    def logs() -> Response:
-        web.check_query("node_id", "after", "limit")
-        limit = web.query_integer("limit", 100, least=1, most=web.MAX_PAGE)
-        rows = own.log.rows(web.query_id("node_id"), web.query_integer("after", 0), limit)
-        columns = ("id", "node_id", "status", "timestamp", "signature")
-        listed = [{column: getattr(row, column) for column in columns} for row in rows]
-        return jsonify(logs=listed, next=rows[-1].id if len(rows) == limit else None)
-
-    @routes.get("/checkpoint")
-    def checkpoint() -> Response:
-        web.check_query()
-        now = own.log.checkpoint()
+    @routes.get("/nodes", responses=answers(forms.Nodes, *PAGE, errors.InvalidId))
+    def nodes(query: NodesQuery) -> Response:
+        """Operators and targets of the committee by their ids, and what the log says of them."""
+        behind = sorted(node_id for node_id in own.committee.urls if node_id > query.after)
+        listed = behind[: query.limit]
+        more = len(behind) > query.limit
         return jsonify(
-            size=now.size,
-            root=to_hex(now.root),
-            ledger_index=own.log.position.index,
-            committee=to_hex(own.committee.id),
+            nodes=[_node(own, node_id) for node_id in listed], next=listed[-1] if more else None
         )
 
-    @routes.get("/events/<int:position>")
-    def event(position: int) -> Response:
-        web.check_query("size")
-        if position >= 2**62:
+    @routes.get(
+        "/nodes/<node_id>/downtime",
+        responses=answers(forms.Totals, *PAGE, errors.MissingMember, errors.UnknownNode),
+    )
+    def downtime(path: NodePath, query: PeriodQuery) -> Response:
+        """Seconds down and unknown in [from, to), by this log as it is now; uncertified."""
+        check_node_id(own.committee, path.node_id)
+        if query.end <= query.begin:
+            raise errors.IntegerOutOfRange("to lies behind from", member="to")
+        size, interval = own.log.state.size, (query.begin, query.end)
+        return jsonify(
+            claim_at(own.log, own.committee, path.node_id, interval, size=size).members()
+        )
+
+    @routes.get("/logs", responses=answers(forms.LogRows, *PAGE, errors.InvalidId))
+    def logs(query: LogsQuery) -> Response:
+        """Applied status events, oldest first."""
+        rows = own.log.rows(query.node_id, query.after, query.limit)
+        columns = ("id", "node_id", "status", "timestamp", "signature")
+        listed = [{column: getattr(row, column) for column in columns} for row in rows]
+        return jsonify(logs=listed, next=rows[-1].id if len(rows) == query.limit else None)
+
+    @routes.get("/events", responses=answers(forms.Entries, *PAGE))
+    def events(query: EventsQuery) -> Response:
+        """Entries of the log without their proofs, oldest first: to be checked against a root."""
+        found = own.log.entries(query.after, query.limit)
+        listed = _first_bytes(found, MOST_BYTES)
+        whole = len(listed) == len(found) < query.limit
+        return jsonify(events=listed, next=None if whole else listed[-1]["position"])
+
+    @routes.get(
+        "/events/<int:position>",
+        responses=answers(forms.ProvenEntry, *PAGE, NotFound),
+    )
+    def event(path: EventPath, query: EventQuery) -> Response:
+        """One entry with its path to the log's root: what `dragon verify event` takes."""
+        if path.position >= 2**62:
             raise NotFound("no log is that long")
-        size = own.log.checkpoint().size
-        return jsonify(_event(own, position, web.query_integer("size", size, most=size)))
+        whole = own.log.checkpoint().size
+        size = whole if query.size is None else query.size
+        if size > whole:
+            message = f"size lies between 0 and {whole}"
+            raise errors.IntegerOutOfRange(message, member="size")
+        return jsonify(_event(own, path.position, size))
 
     return routes
 
@@ -140,7 +253,26 @@ def _node(own: Collaborators, node_id: str) -> dict[str, object]:
         "status": str(last.status) if last else "unknown",
         "since": last.timestamp if last else None,
         "seen": {"status": str(seen.status), "reason": seen.reason} if seen else None,
+        "signed": node_id in own.committee.keys,
     }
+
+
+def _first_bytes(entries: list[Entry], most: int) -> list[dict[str, Json]]:
+    """As many of the entries as make so many bytes, and at least one."""
+    listed: list[dict[str, Json]] = []
+    for entry in entries:
+        listed.append(
+            {
+                "position": entry.position,
+                "event": entry.event.to_json(),
+                "ledger_index": entry.ledger_index,
+                "ledger_time": entry.ledger_time,
+            }
+        )
+        most -= len(canonical(listed[-1]))
+        if most < 0:
+            return listed[:-1] or listed
+    return listed
 
 
 def _event(own: Collaborators, position: int, size: int) -> dict[str, Json]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
 from dragon import bls
-from dragon.claim import RefusalReason, Status, StatusAnswer, StatusClaim
+from dragon.claim import (
+    CheckpointClaim,
+    Claim,
+    DowntimeClaim,
+    RefusalReason,
+    Status,
+    StatusAnswer,
+    StatusClaim,
+)
 from dragon.clients.probe import SHARED, Prober, Sight
 from dragon.committee import Committee
 from dragon.errors import AttestationRefused
@@ -15,14 +22,17 @@ from dragon.log.follow import Follower
 from dragon.log.repository import Log
 from dragon_operator.journal import Journal
 from dragon_operator.peers import Peers
+from dragon_operator.slots import Slots
+from dragon_operator.vouching import Vouching
 
-AT_ONCE: Final = 8  # attestations under way; more are `busy`
+AT_ONCE: Final = 48  # attestations under way; more are `busy`
+AT_ONCE_EACH: Final = 2  # of them about one node: one that hangs must not hold up the others
 
 _SEES: Final = {Status.UP: RefusalReason.SEES_UP, Status.DOWN: RefusalReason.SEES_DOWN}
 
 
 class Attester:
-    """The one place where this operator's key signs status claims."""
+    """The one place where this operator's key signs what a quorum may certify."""
 
     def __init__(
         self,
@@ -35,6 +45,7 @@ class Attester:
         follower: Follower,
         prober: Prober,
         peers: Peers,
+        vouching: Vouching,
         wall: Callable[[], float],
     ) -> None:
         self._committee = committee
@@ -45,8 +56,9 @@ class Attester:
         self._follower = follower
         self._prober = prober
         self._peers = peers
+        self._vouching = vouching
         self._wall = wall
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = Slots(AT_ONCE, AT_ONCE_EACH)
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
         """A signed answer for ourselves: whoever can give it is this operator, and up."""
@@ -54,19 +66,33 @@ class Attester:
         answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
         return answer, self._secret.sign(answer.root(self._committee.id))
 
-    def attest(self, claim: StatusClaim) -> bytes:
-        """Our signature on `claim`, if all of this holds; our own probe, the dear one, comes late.
+    def attest(self, claim: Claim) -> bytes:
+        """Our signature on `claim`, if we have checked ourselves that it is true.
 
         Raises AttestationRefused: the reason is one of the closed list.
         """
-        if not self._slots.acquire(blocking=False):
-            _refuse(RefusalReason.BUSY, "too many attestations are under way")
-        try:
-            return self._attest(claim)
-        finally:
-            self._slots.release()
+        with self._slots.hold(claim.KIND if isinstance(claim, CheckpointClaim) else claim.node_id):
+            match claim:
+                case StatusClaim():
+                    self._decide_status(claim)
+                case CheckpointClaim():
+                    self._decide_checkpoint(claim)
+                case DowntimeClaim():
+                    self._vouching.check_downtime(claim)
+                    self._journal.decide_downtime(claim, int(self._wall()))
+            return self._secret.sign(claim.root(self._committee.id))
 
-    def _attest(self, claim: StatusClaim) -> bytes:
+    def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
+        rounds = self._committee.rounds
+        if not rounds.starts_at(claim.timestamp):
+            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
+        self._check_time(rounds.number(claim.timestamp))
+        self._vouching.check_checkpoint(claim)
+        last = self._log.state.checkpoint
+        self._journal.decide_checkpoint(claim, last.size if last else 0)
+
+    def _decide_status(self, claim: StatusClaim) -> None:
+        """The dear check, our own probe, comes late; the journal last, before any signature."""
         # (1) A claim that could be certified with our signature on it.
         self._check_claim(claim)
         # (2) What was decided before stays decided: signed again, or never otherwise.
@@ -81,7 +107,6 @@ class Attester:
             self._check_sight(claim, number)
         # (6) On disk before the signature exists. Refuses where (2) found another decision.
         self._journal.decide(claim)
-        return self._secret.sign(claim.root(self._committee.id))
 
     def _check_claim(self, claim: StatusClaim) -> None:
         if claim.node_id not in self._committee.urls:

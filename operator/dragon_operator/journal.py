@@ -13,17 +13,21 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.claim import RefusalReason, Status, StatusClaim
+from dragon.claim import CheckpointClaim, DowntimeClaim, RefusalReason, Status, StatusClaim
 from dragon.committee import Rounds
+from dragon.encoding import canonical, to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.database import Database
 
 SCHEMA: Final = "dragon_operator:migrations"
+TOTALS_KEPT: Final = 30 * 24 * 3600  # seconds for which a decision on totals is remembered
+MOST_TOTALS: Final = 50_000
 MARGIN: Final = 3  # rounds behind the newest signed one that may still be decided
 
 
 class Journal:
-    """Decisions on status claims: (node, round) → status, and none is ever changed."""
+    """Decisions: (node, round) → status, size → root, (node, interval, size) → totals. None is
+    ever changed."""
 
     def __init__(self, database: Database, rounds: Rounds) -> None:
         self._database = database
@@ -68,11 +72,68 @@ class Journal:
             rows = connection.execute(query, {"node_id": node_id, "first": first}).all()
         return [StatusClaim(node_id, Status(r.status), self._rounds.start(r.round)) for r in rows]
 
+    def decide_checkpoint(self, claim: CheckpointClaim, applied: int) -> None:
+        """Record the decision to sign a checkpoint; `applied` is the size of the last applied one.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        decided = text("SELECT root FROM journal_checkpoint WHERE size = :size")
+        row = {"size": claim.size, "root": to_hex(claim.log_root)}
+        with self._database.write() as connection:
+            known = connection.execute(decided, row).scalar()
+            _check_same(known, row["root"], f"another root at {claim.size} entries was signed")
+            insert = text("INSERT OR IGNORE INTO journal_checkpoint VALUES (:size, :root)")
+            connection.execute(insert, row)
+            prune = text("DELETE FROM journal_checkpoint WHERE size <= :applied")
+            connection.execute(prune, {"applied": applied})
+
+    def decide_downtime(self, claim: DowntimeClaim, now: int) -> None:
+        """Record the decision to sign totals; `now` in Unix seconds.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        decided = text(
+            "SELECT totals FROM journal_downtime WHERE node_id = :node_id AND begin = :begin "
+            "AND end = :end AND size = :size"
+        )
+        row = {
+            "node_id": claim.node_id,
+            "begin": claim.begin,
+            "end": claim.end,
+            "size": claim.size,
+            "totals": canonical(claim.members()).decode(),
+            "now": now,
+        }
+        with self._database.write() as connection:
+            known = connection.execute(decided, row).scalar()
+            _check_same(known, row["totals"], "other totals of that interval were signed")
+            if known is None:
+                _check_room(connection)
+            insert = text(
+                "INSERT OR IGNORE INTO journal_downtime "
+                "VALUES (:node_id, :begin, :end, :size, :totals, :now)"
+            )
+            connection.execute(insert, row)
+            prune = text("DELETE FROM journal_downtime WHERE decided_at < :oldest")
+            connection.execute(prune, {"oldest": now - TOTALS_KEPT})
+
     def _prune(self, connection: Connection, newest: int) -> None:
         """Rows below the mark are refused, but kept while a claim in them may still be applied."""
         kept = MARGIN + -(-self._rounds.max_age // self._rounds.seconds)
         query = text("DELETE FROM journal_status WHERE round < :mark")
         connection.execute(query, {"mark": newest - kept})
+
+
+def _check_room(connection: Connection) -> None:
+    """Anybody may ask about any interval, and each new one takes a row for a month."""
+    count = connection.execute(text("SELECT COUNT(*) FROM journal_downtime")).scalar_one()
+    if count >= MOST_TOTALS:
+        raise AttestationRefused(RefusalReason.BUSY, "too many intervals were asked about lately")
+
+
+def _check_same(known: object, wanted: object, message: str) -> None:
+    if known is not None and known != wanted:
+        raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
 
 
 def _recall(connection: Connection, node_id: str, number: int) -> Status | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
+import structlog
+
 from dragon.clients.aggregator_client import AggregatorClient
+from dragon.clients.bootstrap import start_from_checkpoint
 from dragon.clients.edges import Edges
 from dragon.clients.probe import Prober
 from dragon.log.database import LOG_SCHEMA, Database
@@ -21,24 +23,37 @@ from dragon_operator.journal import Journal
 from dragon_operator.peers import Peers
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
+from dragon_operator.vouching import Vouching
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.wiring import connect, load_nodes
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
     database = open_database(settings)
     sequencer = connect(settings.committee, nodes)
-    own = assemble(settings, database, sequencer, Edges.real())
+    edges = Edges.real()
+    own = assemble(settings, database, sequencer, edges)
+    if settings.from_checkpoint:
+        begin_late(own, edges)
 
     def close() -> None:
         sequencer.close()
         database.close()
 
-    logger.info("operator_started port=%d size=%d", settings.port, own.log.checkpoint().size)
+    logger.info("operator_started", port=settings.port, size=own.log.checkpoint().size)
     return Service(create_app(own), [own.follower.run, own.peers.run], close)
+
+
+def begin_late(own: Collaborators, edges: Edges) -> None:
+    """Fill an empty log from a certified checkpoint; one that has begun goes on where it is.
+
+    Raises Unreachable: no other operator gave one that holds.
+    """
+    if own.log.state.size == 0 and own.log.position.index == 0:
+        start_from_checkpoint(own.log, own.committee, edges.http, own.peers.ids)
 
 
 def open_database(settings: Settings) -> Database:
@@ -62,6 +77,7 @@ def assemble(settings: Settings, database: Database, ledger: Ledger, edges: Edge
         follower=follower,
         prober=prober,
         peers=peers,
+        vouching=Vouching(committee, log, peers, edges.wall),
         wall=edges.wall,
     )
     reporter = Reporter(

@@ -3,17 +3,20 @@ itself cut off (`blind`) or its own clock is wrong (`clock`)."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from typing import Final
 
+import structlog
+
+from dragon.claim import Status
 from dragon.clients import clock
 from dragon.clients.edges import Edges
 from dragon.clients.probe import Prober, Sight
 from dragon.committee import Committee, byzantine_faults
+from dragon.log.apply import State
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
 FRESH_ROUNDS: Final = 3  # how long a sight of a peer says something about our clock
@@ -36,6 +39,8 @@ class Peers:
         self._monotonic = edges.monotonic
         self._started = edges.monotonic()
         self._sights: Mapping[str, Sight] = {}
+        self.counters = (prober.counter,)  # for Prometheus
+        self._steady: dict[str, float] = {}  # since when each peer looks as it does, monotonic
 
     @property
     def sights(self) -> Mapping[str, Sight]:
@@ -49,14 +54,26 @@ class Peers:
 
     def look(self) -> None:
         """Probe every peer; at most one probe deadline."""
-        sights = self._prober.look(self.ids)
+        before, sights = self._sights, self._prober.look(self.ids)
+        for peer, sight in sights.items():
+            if peer not in before or before[peer].status is not sight.status:
+                self._steady[peer] = sight.begun
         self._sights = sights
 
+    def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
+        """A peer that has looked otherwise than `state` says for over so many rounds, and how."""
+        since = self._monotonic() - rounds * self._committee.rounds.seconds
+        for peer, sight in self._sights.items():
+            known = state.status(peer)
+            if known not in (None, sight.status) and self._steady[peer] < since:
+                return peer, sight.status
+        return None
+
     def offsets_ms(self) -> list[int]:
-        """How far each peer's clock is ahead of ours, by those seen within the last rounds."""
+        """How far each peer's clock is ahead of ours at the least, by those seen lately."""
         oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
         seen = [sight for sight in self._sights.values() if sight.begun >= oldest]
-        return [sight.offset_ms for sight in seen if sight.offset_ms is not None]
+        return [offset for sight in seen if (offset := sight.certain_offset_ms) is not None]
 
     def clock_is_wrong(self) -> bool:
         return clock.is_wrong(self.offsets_ms(), byzantine_faults(len(self._committee.operators)))
@@ -77,7 +94,7 @@ class Peers:
             self.look()
             offset = clock.median_ms(self.offsets_ms())
             if offset is not None and abs(offset) > clock.WARN_MS:
-                logger.warning("clock_offset offset_ms=%d", offset)
+                logger.warning("clock_offset", offset_ms=offset)
             now = self._wall()
             following = rounds.start(rounds.number(now - rounds.seconds / 2) + 1)
             stop.wait(max(0.05, following + rounds.seconds / 2 - now))

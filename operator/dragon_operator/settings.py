@@ -26,6 +26,7 @@ class Settings:
     host: str
     port: int
     threads: int
+    from_checkpoint: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -50,5 +51,6 @@ class Settings:
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
-            threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
+            from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),
+            threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
         )

@@ -11,7 +11,6 @@ still is left for the next. Only what two of them prove against us is taken for 
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import requests
+import structlog
 
 from dragon.clients.session import make_session
 from dragon.encoding import Json
@@ -36,7 +36,7 @@ from dragon_sequencer.submission import Sender
 
 __all__ = ["Patience", "SequencerClient"]
 _PATIENCE: Final = Patience()
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class SequencerClient:
@@ -142,7 +142,7 @@ class SequencerClient:
             try:
                 proven, cursor = self._follower.advance(cursor)
             except LedgerUnavailable as error:
-                _log.warning("ledger_unavailable reason=%s", error)
+                _log.warning("ledger_unavailable", detail=str(error))
                 proven, pause = [], self._patience.retry_pause
             yield from proven
             if not proven:

@@ -7,9 +7,10 @@ two gateways (or twice at the only one), or when for a while nobody is as far as
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final
+
+import structlog
 
 from dragon.errors import LedgerContradiction, LedgerRewound, LedgerUnavailable
 from dragon.log.ledger import ProvenBatch
@@ -31,7 +32,7 @@ MAX_PENDING_CHARACTERS: Final = 16 << 20  # of batches held while their proof is
 PENDING_REQUESTS: Final = 3  # times the patience of one, in which a proof has to follow
 _OVERHEAD: Final = 200  # what a batch costs beside its characters; an empty one is not free
 MAX_PENDING_PAGES: Final = 1000
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class Follower:
@@ -134,7 +135,7 @@ class Follower:
         newest = {other: self._finalized_index(other) for other in self._gateways.circle()}
         ahead = [other for other, index in newest.items() if index > cursor.index]
         if others := [other for other in ahead if other is not gateway]:
-            _log.warning("gateway_left gateway=%s reason=stands_still", gateway.url)
+            _log.warning("gateway_left", gateway=gateway.url, reason="stands_still")
             self._gateways.use(others[0])
         elif ahead:
             self._gateways.leave(gateway, "shows_less_than_it_says")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import requests
+import structlog
 
 from dragon_sequencer.gateway import Gateway
 
-_log = logging.getLogger(__name__)
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +65,4 @@ class Gateways:
     def leave(self, gateway: Gateway, reason: str) -> None:
         """Go on to the one behind `gateway`."""
         self._at = (self.all.index(gateway) + 1) % len(self.all)
-        _log.warning("gateway_left gateway=%s reason=%s", gateway.url, reason)
+        _log.warning("gateway_left", gateway=gateway.url, reason=reason)

@@ -68,23 +68,32 @@ def verify_logs(fleet: Fleet) -> None:
     assert len(roots) == 1
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet with rounds of two seconds, everybody certified up."""
-    home, plan = Home(tmp_path / "fleet"), Plan(ports=free_ports(), round_seconds=2)
+@pytest.fixture(scope="module")
+def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One fleet for many tests, with rounds of two seconds."""
+    home = Home(tmp_path_factory.mktemp("processes") / "fleet")
+    plan = Plan(ports=free_ports(), round_seconds=2)
     make_fleet(home, plan, genesis=int(time.time()))
     with Fleet(home) as running:
         running.start_all()
         running.wait_ready()
-        running.wait_until(
-            lambda: (
-                all(v.status(n) == "up" for v in running.views() for n in v.nodes)
-                and all(v.size >= 4 for v in running.views())
-            ),
-            "everybody is certified up",
-            PATIENCE,
-        )
         yield running
+
+
+@pytest.fixture
+def fleet(running_fleet: Fleet) -> Fleet:
+    """The fleet, with everybody certified up in identical logs."""
+
+    def healed() -> bool:
+        views = running_fleet.views()
+        return identical(running_fleet) and all(
+            view.size >= 4 and view.status(node_id) == "up"
+            for view in views
+            for node_id in running_fleet.committee.urls
+        )
+
+    running_fleet.wait_until(healed, "everybody is up in identical logs", PATIENCE)
+    return running_fleet
 
 
 def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
@@ -234,6 +243,8 @@ def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
     assert time.monotonic() - begun < 5
     outputs = [fleet.home.output(name).read_text() for name in fleet.addresses]
     assert not any("Traceback" in output for output in outputs)
+    fleet.start_all()
+    fleet.wait_ready()
 
 
 def test_a_client_that_sends_half_a_request_does_not_hold_a_service_up(fleet: Fleet) -> None:

@@ -12,7 +12,7 @@ from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from committees import make_members, secret
 from dragon import bls, certificate, errors
-from dragon.certificate import Certificate, check_status_claim
+from dragon.certificate import Certificate, check_claim
 from dragon.claim import Status, StatusClaim, Suspicion
 from dragon.committee import Committee
 from dragon.encoding import Json, canonical, parse, to_hex
@@ -570,7 +570,7 @@ def test_nothing_is_put_together_out_of_nothing() -> None:
 def test_a_claim_is_held_against_the_committee_by_itself(
     changes: dict[str, Any], refusal: type[errors.CertificateError]
 ) -> None:
-    check_status_claim(OUTAGE, FOUR.committee)
+    check_claim(OUTAGE, FOUR.committee)
 
     with pytest.raises(refusal):
-        check_status_claim(dataclasses.replace(OUTAGE, **changes), FOUR.committee)
+        check_claim(dataclasses.replace(OUTAGE, **changes), FOUR.committee)

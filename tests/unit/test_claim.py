@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon import errors
-from dragon.claim import RefusalReason, Status, StatusAnswer, StatusClaim, Suspicion, root
+from dragon.claim import (
+    CheckpointClaim,
+    DowntimeClaim,
+    RefusalReason,
+    Status,
+    StatusAnswer,
+    StatusClaim,
+    Suspicion,
+    from_json,
+    root,
+)
 from dragon.encoding import Json, Members, canonical
 
 COMMITTEE = bytes(range(32))
@@ -19,11 +29,23 @@ OTHER_COMMITTEE = bytes(32)
 OUTAGE = StatusClaim("operator_2", Status.DOWN, 1_732_522_695)
 ANSWER = StatusAnswer("operator_2", Status.UP, 1_732_522_695_123, bytes(range(16)))
 DOUBT = Suspicion("operator_2", Status.DOWN, 1_732_522_695, "operator_1")
+LOG_ROOT = bytes(range(100, 132))
+STANDING = CheckpointClaim(1234, LOG_ROOT, 1_732_522_755)
+ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 20, 1234, LOG_ROOT)
 
-Claim = StatusClaim | StatusAnswer | Suspicion
-CLAIMS: list[Claim] = [OUTAGE, ANSWER, DOUBT]
+Claim = StatusClaim | CheckpointClaim | DowntimeClaim | StatusAnswer | Suspicion
+CLAIMS: list[Claim] = [OUTAGE, STANDING, ANSWERED, ANSWER, DOUBT]
 TEXTS = {
     "status": '{"node_id":"operator_2","status":"down","timestamp":1732522695}',
+    "checkpoint": (
+        '{"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
+        '"size":1234,"timestamp":1732522755}'
+    ),
+    "downtime": (
+        '{"from":1732522000,"node_id":"operator_2",'
+        '"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
+        '"seconds_down":55,"seconds_unknown":20,"size":1234,"to":1732525600}'
+    ),
     "status-answer": (
         '{"node_id":"operator_2","nonce":"0x000102030405060708090a0b0c0d0e0f",'
         '"status":"up","time_ms":1732522695123}'
@@ -34,6 +56,8 @@ TEXTS = {
 }
 ROOTS = {
     "status": "8bfc66c63df9024a8aabcf96ae4bc9d10abc74d5a9de95e2cfa7a93ce36e846f",
+    "checkpoint": "e682bfc9d7a4c61c97948c11b2d57adce5285dbcc2a24453f415c912b609c71a",
+    "downtime": "c54465d92fbdf49b19bbe31f194fd4aafc9034a95aed8a5d1284e7df0618a871",
     "status-answer": "aeacafc27630d36580b15f01bea7ccfaa7af8643dbe752b6c2f96daeee178e57",
     "suspicion": "2034b1e451f50a3ce855d9d9b7dd212c1fb753d335af9b848239a9705442a4c7",
 }
@@ -62,7 +86,7 @@ def test_the_root_is_the_hash_of_domain_committee_and_text(claim: Claim) -> None
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.KIND)
 def test_the_same_members_under_another_kind_have_another_root(claim: Claim) -> None:
-    kinds = ["status", "status-answer", "suspicion", "window", "checkpoint", "statu", "status-"]
+    kinds = [*TEXTS, "window", "statu", "status-"]
 
     roots = {root(kind, COMMITTEE, claim.members()) for kind in kinds}
 
@@ -81,6 +105,16 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (OUTAGE, {"node_id": "operator_3"}),
         (OUTAGE, {"status": Status.UP}),
         (OUTAGE, {"timestamp": 1_732_522_700}),
+        (STANDING, {"size": 1235}),
+        (STANDING, {"log_root": bytes(32)}),
+        (STANDING, {"timestamp": 1_732_522_760}),
+        (ANSWERED, {"node_id": "operator_3"}),
+        (ANSWERED, {"begin": 1_732_522_001}),
+        (ANSWERED, {"end": 1_732_525_601}),
+        (ANSWERED, {"seconds_down": 54}),
+        (ANSWERED, {"seconds_unknown": 21}),
+        (ANSWERED, {"size": 1235}),
+        (ANSWERED, {"log_root": bytes(32)}),
         (ANSWER, {"node_id": "operator_3"}),
         (ANSWER, {"status": Status.DOWN}),
         (ANSWER, {"time_ms": 1_732_522_695_124}),
@@ -101,8 +135,19 @@ def test_every_member_is_under_the_root(claim: Claim, changes: dict[str, object]
 IDS = st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True)
 STATUSES = st.sampled_from(Status)
 TIMES = st.integers(0, 2**53 - 1)
+ROOT_BYTES = st.binary(min_size=32, max_size=32)
 ANY_CLAIM = (
     st.builds(StatusClaim, IDS, STATUSES, TIMES)
+    | st.builds(CheckpointClaim, st.integers(1, 2**53 - 1), ROOT_BYTES, TIMES)
+    | st.builds(
+        lambda node_id, begin, up, down, unknown, size, root_: DowntimeClaim(
+            node_id, begin, begin + 1 + up + down + unknown, down, unknown, size, root_
+        ),
+        IDS,
+        *(st.integers(0, 2**50) for _ in range(4)),
+        TIMES,
+        ROOT_BYTES,
+    )
     | st.builds(StatusAnswer, IDS, STATUSES, TIMES, st.binary(min_size=16, max_size=32))
     | st.builds(Suspicion, IDS, STATUSES, TIMES, IDS)
 )
@@ -161,6 +206,53 @@ def test_a_spoiled_status_claim_is_refused(
 
     with pytest.raises(errors.InvalidEncoding) as refused:
         StatusClaim.from_json(spoiled)
+
+    assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize("claim", [OUTAGE, STANDING, ANSWERED], ids=lambda claim: claim.KIND)
+def test_a_claim_that_certificates_carry_comes_back_by_its_kind(
+    claim: StatusClaim | CheckpointClaim | DowntimeClaim,
+) -> None:
+    value = claim.to_json()
+
+    assert from_json(value) == claim
+    for kind in ("suspicion", "status-answer", "window"):
+        with pytest.raises(errors.UnknownValue):
+            from_json({**value, "kind": kind})
+    for name in value:
+        with pytest.raises(errors.MissingMember):
+            from_json({key: value[key] for key in value if key != name})
+    with pytest.raises(errors.UnknownMember):
+        from_json({**value, "more": 1})
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes", "refusal"),
+    [
+        (STANDING, {"size": 0}, errors.IntegerOutOfRange),
+        (STANDING, {"size": True}, errors.NotAnInteger),
+        (STANDING, {"root": "0x00"}, errors.InvalidHex),
+        (STANDING, {"timestamp": -5}, errors.IntegerOutOfRange),
+        (ANSWERED, {"node_id": "Operator_2"}, errors.InvalidId),
+        (ANSWERED, {"from": -1}, errors.IntegerOutOfRange),
+        (ANSWERED, {"from": 1_732_525_600}, errors.IntegerOutOfRange),
+        (ANSWERED, {"to": 1_732_522_000}, errors.IntegerOutOfRange),
+        (ANSWERED, {"seconds_down": 3601}, errors.IntegerOutOfRange),
+        (ANSWERED, {"seconds_down": 3581}, errors.IntegerOutOfRange),
+        (ANSWERED, {"seconds_unknown": 3546}, errors.IntegerOutOfRange),
+        (ANSWERED, {"seconds_unknown": "20"}, errors.WrongType),
+        (ANSWERED, {"size": -1}, errors.IntegerOutOfRange),
+        (ANSWERED, {"root": "0x" + "00" * 33}, errors.InvalidHex),
+    ],
+)
+def test_a_spoiled_claim_on_the_log_is_refused(
+    claim: CheckpointClaim | DowntimeClaim,
+    changes: dict[str, Json],
+    refusal: type[errors.InvalidEncoding],
+) -> None:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        from_json({**claim.to_json(), **changes})
 
     assert type(refused.value) is refusal
 

@@ -15,7 +15,8 @@ import pytest
 
 from committees import make_members
 from dragon import bls
-from dragon.claim import Status, StatusClaim
+from dragon.certificate import Certificate, assemble
+from dragon.claim import CheckpointClaim, DowntimeClaim, Status, StatusClaim
 from dragon.cli.main import main
 from dragon.encoding import canonical, to_hex
 from dragon.event import Event, LoggedEvent
@@ -100,8 +101,9 @@ def refused(result: tuple[int, str, str], reason: str) -> None:
     code, out, err = result
     assert code == 1
     assert out == ""
-    assert err.startswith(f"dragon: refused: {reason}: ")
-    assert err.count("\n") == 1, "one sentence"
+    sentence, *hint = err.splitlines()
+    assert sentence.startswith(f"dragon: refused: {reason}: ")
+    assert not hint or (len(hint) == 1 and hint[0].startswith("hint: "))
 
 
 # Certificates
@@ -122,6 +124,7 @@ def test_a_true_certificate_is_verified_for_programs(verify: Run, folder: Path) 
     assert code == 0
     assert json.loads(out) == {
         "verdict": "verified",
+        "kind": "status",
         "node_id": NODE,
         "status": "down",
         "timestamp": ROUNDS.start(2),
@@ -180,6 +183,78 @@ def test_a_refusal_for_programs_names_reason_and_facts(verify: Run, tmp_path: Pa
         "facts": {"signers": 2, "needed": 3},
     }
     assert err.startswith("dragon: refused: quorum_not_met: ")
+
+
+# Downtime
+
+
+def downtime(unknown: int = 90, signers: tuple[str, ...] = SIGNERS) -> Certificate:
+    begin = ROUNDS.start(0)
+    claim = DowntimeClaim(NODE, begin, begin + 3600, 30, unknown, 12, bytes(32))
+    root = claim.root(MEMBERS.committee.id)
+    attestations = {signer: MEMBERS.secrets[signer].sign(root) for signer in signers}
+    return assemble(claim, attestations, MEMBERS.committee)
+
+
+def test_a_downtime_certificate_says_what_it_proves_and_what_not(
+    verify: Run, tmp_path: Path
+) -> None:
+    code, out, err = verify("downtime", written(tmp_path, downtime().to_json()))
+
+    assert (code, err) == (0, "")
+    assert out.startswith("verified: operator_2 was down for 30 s and unknown for 90 s of the 3600")
+    assert "  up            3480 s   96.667 %\n" in out
+    assert "for 90 s nobody vouches: the node may have been up or down" in out
+    assert f"it rests on the first 12 entries of the log, whose root is {to_hex(bytes(32))}" in out
+
+
+def test_a_downtime_certificate_without_gaps_says_so(verify: Run, tmp_path: Path) -> None:
+    _, out, _ = verify("downtime", written(tmp_path, downtime(unknown=0).to_json()))
+
+    assert "nobody vouches" not in out
+    assert "every second of it is accounted for by certified checkpoints" in out
+
+
+@pytest.mark.parametrize("what", ["downtime", "certificate"])
+def test_a_downtime_certificate_is_verified_for_programs(
+    verify: Run, tmp_path: Path, what: str
+) -> None:
+    made = downtime()
+
+    code, out, _ = verify(what, written(tmp_path, made.to_json()), "--json")
+
+    told = json.loads(out)
+    assert code == 0
+    assert told.pop("seconds_up", 3480) == 3480
+    assert told == {"verdict": "verified", **made.claim.to_json(), "signers": list(SIGNERS)}
+
+
+def test_a_downtime_certificate_that_is_not_right_is_refused(verify: Run, tmp_path: Path) -> None:
+    made = downtime()
+    refused(verify("downtime", written(tmp_path, OUTAGE.to_json())), "unknown_kind")
+    few = downtime(signers=SIGNERS[:2])
+    refused(verify("downtime", written(tmp_path, few.to_json())), "quorum_not_met")
+    for changes, reason in (
+        ({"seconds_down": 31}, "bad_signature"),
+        ({"seconds_down": 3600}, "integer_out_of_range"),
+        ({"to": 0}, "integer_out_of_range"),
+        ({"node_id": "operator_9"}, "unknown_node"),
+        ({"root": "0x00"}, "invalid_hex"),
+        ({"more": 1}, "unknown_member"),
+    ):
+        refused(verify("downtime", written(tmp_path, made.to_json() | changes)), reason)
+
+
+def test_a_certified_checkpoint_is_verified(verify: Run, tmp_path: Path) -> None:
+    claim = CheckpointClaim(7, bytes(32), ROUNDS.start(12))
+    root = claim.root(MEMBERS.committee.id)
+    attestations = {signer: MEMBERS.secrets[signer].sign(root) for signer in SIGNERS}
+    made = assemble(claim, attestations, MEMBERS.committee)
+
+    code, out, _ = verify("certificate", written(tmp_path, made.to_json()))
+
+    assert code == 0
+    assert f"the log had 7 entries and root {to_hex(bytes(32))} in the round from 2024" in out
 
 
 # Events
@@ -350,7 +425,7 @@ def test_another_committee_is_a_refusal(
         assert json.loads(out)["reason"] == "wrong_committee"
 
 
-@pytest.mark.parametrize("what", ["certificate", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
 def test_a_file_that_is_not_there_is_misuse(verify: Run, tmp_path: Path, what: str) -> None:
     for path in (tmp_path / "none", tmp_path):
         code, out, err = verify(what, path)
@@ -358,7 +433,7 @@ def test_a_file_that_is_not_there_is_misuse(verify: Run, tmp_path: Path, what: s
         assert path.name in err
 
 
-@pytest.mark.parametrize("what", ["certificate", "event", "log"])
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
 def test_a_committee_that_is_not_there_is_misuse(verify: Run, folder: Path, what: str) -> None:
     code, out, err = verify(what, folder / "event.json", committee="none.json")
 

@@ -168,12 +168,6 @@ def test_two_events_are_the_same_when_their_claims_are() -> None:
     assert event.root(by_all) != event.root(OUTAGE)
 
 
-def test_people_are_told_which_node_what_when_and_by_whom() -> None:
-    assert event.describe(OUTAGE) == (
-        "operator_2 down at 1732522695, signed by operator_1, operator_3, operator_4"
-    )
-
-
 # -- events with their place in a log ------------------------------------------------------------
 
 

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from dragon import bls, errors, event, merkle
+from dragon import bls, certificate, errors, event, merkle
 from dragon.certificate import Certificate
-from dragon.claim import Status, StatusAnswer, StatusClaim, Suspicion
+from dragon.claim import (
+    CheckpointClaim,
+    Claim,
+    DowntimeClaim,
+    RefusalReason,
+    Status,
+    StatusAnswer,
+    StatusClaim,
+    Suspicion,
+)
 from dragon.committee import Committee, Rounds, byzantine_faults, quorum_of
 from dragon.encoding import Json, Members, canonical, parse, to_hex
+from dragon.log.apply import State, apply
+from dragon.log.follow import TOGETHER
+from dragon.log.totals import settled_moment, totals
+
+Keys = Mapping[str, bls.SecretKey]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^```(?P<head>.*)\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE)
@@ -183,16 +199,20 @@ def test_the_quorums_are_those_of_the_page() -> None:
 
 
 def test_the_timers_are_those_of_the_page() -> None:
-    for seconds, max_age, early in rows("timers")[1:]:
+    for seconds, *stated in rows("timers")[1:]:
         rounds = Rounds(0, int(seconds))
 
-        assert (rounds.max_age, rounds.early) == (int(max_age), int(early))
+        computed = [rounds.max_age, rounds.early]
+        computed += [rounds.checkpoint_every, rounds.unknown_after, rounds.settled_after]
+        assert [int(number) for number in stated] == computed
 
 
 # -- claims --------------------------------------------------------------------------------------
 
-TYPES: dict[str, type[StatusClaim | StatusAnswer | Suspicion]] = {
+TYPES: dict[str, type[Claim | StatusAnswer | Suspicion]] = {
     "status": StatusClaim,
+    "checkpoint": CheckpointClaim,
+    "downtime": DowntimeClaim,
     "status-answer": StatusAnswer,
     "suspicion": Suspicion,
 }
@@ -226,7 +246,72 @@ def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
     assert canonical(claim.members()) == example("status-members").encode()
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime"])
+def test_every_member_of_a_claim_on_the_log_is_described(kind: str) -> None:
+    text = section("4. Claims").split(f"\n### `{kind}`\n")[1].split("\n### ")[0]
+
+    described = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
+
+    assert set(described) == set(json.loads(example(f"{kind}-members")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoilt"),
+    [
+        ("checkpoint", {"size": 0}),
+        ("checkpoint", {"timestamp": -1}),
+        ("downtime", {"from": -1}),
+        ("downtime", {"to": 1732522000}),
+        ("downtime", {"seconds_down": 161, "seconds_unknown": 0}),
+        ("downtime", {"seconds_unknown": 106}),
+        ("downtime", {"size": -1}),
+    ],
+)
+def test_the_members_have_the_bounds_of_the_page(kind: str, spoilt: dict[str, int]) -> None:
+    members = {**json.loads(example(f"{kind}-members")), **spoilt}
+
+    with pytest.raises(errors.IntegerOutOfRange):
+        TYPES[kind].take(Members(members, kind))
+
+
+def test_the_claims_on_the_log_are_refused_for_reasons_of_the_closed_list() -> None:
+    text = section("4. Claims").split("\n### What an operator signs\n")[1].split("\n### ")[0]
+
+    reasons = {
+        reason
+        for cell in re.findall(r"^\| \d+ \| .* \| ([^|]*) \|$", text, re.MULTILINE)
+        for reason in re.findall(r"`(\w+)`", cell)
+    }
+
+    assert reasons == {str(reason) for reason in RefusalReason} - {"blind", "subject"}
+
+
 # -- certificates --------------------------------------------------------------------------------
+
+
+def certified(
+    claim: Claim, signers: tuple[str, ...], keys: Keys, committee: Committee
+) -> Certificate:
+    root = claim.root(committee.id)
+    return certificate.assemble(claim, {name: keys[name].sign(root) for name in signers}, committee)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime"])
+def test_a_certificate_on_the_log_proves_the_claim_of_the_page(
+    kind: str, committee: Committee, secrets: Keys
+) -> None:
+    text = {
+        "checkpoint": example("checkpoint-certificate"),
+        "downtime": example("downtime-certificate"),
+    }
+    value = parse(text[kind])
+    shown = Certificate.from_json(value)
+
+    shown.verify(committee)
+
+    assert canonical(shown.to_json()) == canonical(value)
+    assert canonical(shown.claim.members()) == example(f"{kind}-members").encode()
+    assert shown == certified(shown.claim, shown.signers, secrets, committee)
 
 
 def test_the_certificate_of_the_page_proves_its_claim(
@@ -239,12 +324,20 @@ def test_the_certificate_of_the_page_proves_its_claim(
     assert outage.signature == bls.aggregate_signatures(signatures)
 
 
-def test_every_member_of_a_certificate_is_described(outage: Certificate) -> None:
-    table = re.findall(r"^\| (`[a-z_`, ]+`) \| ", section("5. Certificates"), re.MULTILINE)
+@pytest.mark.parametrize("kind", ["status", "checkpoint", "downtime"])
+def test_every_member_of_a_certificate_is_described(kind: str) -> None:
+    name = "certificate" if kind == "status" else f"{kind}-certificate"
+    table = re.findall(r"^\| (`[a-z_`, ]+`) \| (.*) \|$", section("5. Certificates"), re.MULTILINE)
 
-    described = [name for cell in table for name in re.findall(r"`(\w+)`", cell)]
+    described = [
+        member
+        for cell, meaning in table
+        if "the claim, if" not in meaning or f"`{kind}`" in meaning
+        for member in re.findall(r"`(\w+)`", cell)
+    ]
 
-    assert set(described) == set(outage.to_json())
+    assert set(described) == set(json.loads(EXAMPLES[name]))
+    assert len(described) == len(set(described))
 
 
 def test_the_page_lists_the_refusals_of_verification_in_their_order() -> None:
@@ -274,8 +367,8 @@ def test_the_leaves_are_those_of_the_page(outage: Certificate, committee: Commit
         assert raw(f"leaf-{number}-hash") == hashlib.sha256(b"\x00" + leaf).digest()
     first, second = (event.decode(cast("Any", parse(leaf))["event"]) for leaf in leaves())
     assert first == outage
-    assert second.claim.status is Status.UP
-    assert second.claim.timestamp - first.claim.timestamp == 55
+    assert isinstance(first.claim, StatusClaim)
+    assert second.claim == StatusClaim("operator_2", Status.UP, first.claim.timestamp + 55)
     assert second.signers == tuple(committee.keys)
 
 
@@ -286,6 +379,12 @@ def test_the_roots_and_proofs_are_those_of_the_page() -> None:
     path, proof = raw("inclusion-path"), raw("consistency-proof")
 
     assert stated == {size: tree.root(size) for size in range(3)}
+    assert (
+        stated[2]
+        == CheckpointClaim.take(
+            Members(parse(example("checkpoint-members")), "the checkpoint")
+        ).log_root
+    )
     merkle.verify_inclusion(hashes[0], 0, 2, [path], stated[2])
     merkle.verify_consistency(1, stated[1], 2, stated[2], [proof])
 
@@ -301,6 +400,165 @@ def test_the_tree_of_five_leaves_is_that_of_the_page() -> None:
     assert merkle.Tree(hashes).root() == raw("five-leaves-root")
     assert merkle.Tree(hashes).inclusion(3) == path
     merkle.verify_inclusion(hashes[3], 3, 5, path, raw("five-leaves-root"))
+
+
+# -- the rules of application --------------------------------------------------------------------
+
+
+def rules_for(kind: str) -> list[str]:
+    """What breaks each rule of application, by the page; the first of its names."""
+    text = section("6. Events and the log").split(f"a `{kind}` applies if")[1].split("\n\n")[0]
+    cells = re.findall(r"^\| \d+ \| .* \| ([^|]*) \|$", text, re.MULTILINE)
+    return [(re.findall(r"`(\w+)`", cell) or [cell])[0] for cell in cells]
+
+
+def first_refusals(
+    stages: list[tuple[Certificate, int]], state: State, committee: Committee, root: bytes
+) -> list[str]:
+    found = []
+    for certificate_, time in stages:
+        with pytest.raises(errors.DragonError) as refused:
+            apply(state, certificate_, time, committee, root_at=lambda _: root)
+        found.append(type(refused.value).__name__)
+    return found
+
+
+def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and all behind it that it can."""
+    time, everybody = committee.rounds.start(10), tuple(secrets)
+    others, late, early = ("operator_1", "operator_3", "operator_4"), time + 99, time - 99
+
+    def status(said: Status, round_: int, signers: tuple[str, ...] = everybody) -> Certificate:
+        claim = StatusClaim("operator_2", said, committee.rounds.start(round_))
+        return certified(claim, signers, secrets, committee)
+
+    applied = status(Status.UP, 10)
+    state = apply(State(), applied, time, committee, root_at=lambda _: b"")
+    genuine = status(Status.DOWN, 11, others)
+    forged = dataclasses.replace(genuine, signature=status(Status.DOWN, 9, others).signature)
+    foreign = dataclasses.replace(applied, committee_id=bytes(32))
+    before, same = status(Status.UP, 9), status(Status.UP, 11)
+    stages = [(foreign, late), (applied, late), (before, late), (before, early), (before, time)]
+    stages += [(same, time), (forged, time)]
+
+    names = first_refusals(stages, state, committee, b"")
+
+    assert names[:-1] == rules_for("status")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    apply(state, genuine, time, committee, root_at=lambda _: b"")
+
+
+def test_a_checkpoint_is_refused_in_the_order_of_the_page(
+    committee: Committee, secrets: Keys
+) -> None:
+    time, own = committee.rounds.start(20), bytes(range(32))
+    late, early = time + 99, time - 99
+
+    def checkpoint(size: int, root: bytes, round_: int) -> Certificate:
+        claim = CheckpointClaim(size, root, committee.rounds.start(round_))
+        return certified(claim, tuple(secrets), secrets, committee)
+
+    first = StatusClaim("operator_2", Status.UP, committee.rounds.start(19))
+    begun = certified(first, tuple(secrets), secrets, committee)
+    state = apply(State(), begun, time, committee, root_at=lambda _: own)
+    applied = checkpoint(1, own, 20)
+    state = apply(state, applied, time, committee, root_at=lambda _: own)
+    foreign = dataclasses.replace(applied, committee_id=bytes(32))
+    near, beyond, other = (
+        checkpoint(1, own, 19),
+        checkpoint(3, own, 32),
+        checkpoint(2, bytes(32), 32),
+    )
+    forged = dataclasses.replace(beyond, signature=other.signature)
+    due = committee.rounds.start(32)
+    stages = [(foreign, late), (applied, late), (near, late), (near, early), (near, time)]
+    stages += [(forged, due), (beyond, due), (other, due)]
+
+    names = first_refusals(stages, state, committee, own)
+
+    listed = rules_for("checkpoint")[1:]
+    assert names[:5] == listed[:5]
+    assert names[5] == "BadSignature"  # "the refusal there"
+    assert [name.lower() for name in names[6:]] == listed[6:] == ["diverged", "diverged"]
+    for small, round_ in ((1, 32), (2, 31)):
+        with pytest.raises(errors.NotLater):
+            apply(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
+    apply(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
+
+
+@pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])
+def test_a_checkpoint_is_an_event_and_an_answer_is_none(name: str) -> None:
+    value = parse(EXAMPLES[name])
+    if name.startswith("downtime"):
+        with pytest.raises(errors.UnknownKind):
+            event.decode(value)
+    else:
+        assert event.decode(value).to_json() == value
+
+
+def test_the_numbers_about_batches_are_those_of_the_code() -> None:
+    text = section("6. Events and the log")
+
+    assert f"more than {'sixteen' if event.MOST_EVENTS == 16 else '…'} items (`TooLarge`)" in text
+    assert f"ours takes up to {TOGETHER}." in text
+
+
+# -- totals --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Worked:
+    """The log of the worked example, applied by the rules."""
+
+    state: State
+    tree: merkle.Tree
+    times: list[int]  # proven, of each entry
+
+
+@pytest.fixture(scope="module")
+def worked(committee: Committee, secrets: Keys) -> Worked:
+    state, tree, times = State(), merkle.Tree(), []
+    for position, (place, what, second) in zip(count(), rows("totals-log")[1:], strict=False):
+        subject, said = what.split()
+        timestamp = committee.rounds.genesis + int(second)
+        signers = tuple(name for name in secrets if said != "down" or name != subject)
+        claim: Claim = (
+            CheckpointClaim(int(said), tree.root(int(said)), timestamp)
+            if subject == "checkpoint"
+            else StatusClaim(subject, Status(said), timestamp)
+        )
+        applied = certified(claim, signers, secrets, committee)
+        state = apply(state, applied, timestamp + 3, committee, root_at=tree.root)
+        tree.append(merkle.leaf_hash(event.leaf(applied, position + 1, timestamp + 3)))
+        times.append(timestamp + 3)
+        assert int(place) == position
+    return Worked(state, tree, times)
+
+
+def test_the_totals_are_those_of_the_page(worked: Worked, committee: Committee) -> None:
+    genesis = committee.rounds.genesis
+    for begin, end, *stated in rows("totals")[1:]:
+        interval = genesis + int(begin), genesis + int(end)
+        moment = settled_moment(interval[1], committee.rounds)
+        size = sum(time <= moment for time in worked.times)
+
+        found = totals(worked.state, size, "operator_2", interval, committee.rounds)
+
+        computed = [moment - genesis, size, found.seconds_down, found.seconds_unknown]
+        assert [int(number) for number in stated] == computed
+
+
+def test_the_downtime_of_the_page_is_that_of_the_worked_example(
+    worked: Worked, committee: Committee
+) -> None:
+    begin, end, _, size, down, unknown = (int(number) for number in rows("totals")[1])
+    genesis = committee.rounds.genesis
+
+    claim = DowntimeClaim(
+        "operator_2", genesis + begin, genesis + end, down, unknown, size, worked.tree.root(size)
+    )
+
+    assert canonical(claim.members()) == example("downtime-members").encode()
 
 
 # -- all of them ---------------------------------------------------------------------------------

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from flask import Flask, Response, jsonify
+from flask import Response, jsonify
 from flask.testing import FlaskClient
+from pydantic import Field
 
 from dragon.encoding import MAX_INTEGER
 from dragon.web import app as web
+from dragon.web.query import Query, identifier, integer
 from world import World
+
+
+class PageQuery(Query):
+    limit: Annotated[int, integer(1, 100)] = 10
+    node_id: Annotated[str | None, identifier()] = None
+
+
+class AfterQuery(Query):
+    after: Annotated[int, integer(-MAX_INTEGER)] = 0
+
+
+class SpanQuery(Query):
+    begin: Annotated[int, integer(name="from"), Field(alias="from")]
 
 
 def refused(client: FlaskClient, path: str, **options: Any) -> tuple[int, str]:
@@ -34,18 +49,19 @@ def reasons() -> list[str]:
 
 @pytest.fixture
 def client(reasons: list[str]) -> FlaskClient:
-    app: Flask = web.create("some_service", lambda: reasons)
+    app = web.create("some_service", lambda: reasons)
 
     @app.get("/page")
-    def page() -> Response:
-        web.check_query("limit", "node_id")
-        limit = web.query_integer("limit", 10, least=1, most=100)
-        return jsonify(limit=limit, node_id=web.query_id("node_id"))
+    def page(query: PageQuery) -> Response:
+        return jsonify(limit=query.limit, node_id=query.node_id)
 
     @app.get("/after")
-    def after() -> Response:
-        web.check_query("after")
-        return jsonify(after=web.query_integer("after", 0, least=-MAX_INTEGER))
+    def after(query: AfterQuery) -> Response:
+        return jsonify(after=query.after)
+
+    @app.get("/span")
+    def span(query: SpanQuery) -> Response:
+        return jsonify(begin=query.begin)
 
     @app.post("/body")
     def body() -> Response:
@@ -92,6 +108,16 @@ def test_parameters_that_are_known_are_read(client: FlaskClient) -> None:
         "limit": 100,
         "node_id": "operator_1",
     }
+
+
+def test_a_parameter_that_must_be_there_is_asked_for_by_its_own_name(client: FlaskClient) -> None:
+    missing, wrong = client.get("/span"), client.get("/span?from=soon")
+
+    assert client.get("/span?from=7").json == {"begin": 7}
+    assert (missing.status_code, missing.json["title"]) == (400, "missing_member")
+    assert (wrong.json["title"], wrong.json["member"]) == ("not_an_integer", "from")
+    assert missing.json["member"] == "from"
+    assert refused(client, "/span?begin=7") == (400, "unknown_member")
 
 
 @pytest.mark.parametrize("query", ["limti=3", "limit=3&x", "Limit=3", "limit%20=3", "=3", "%00=1"])
@@ -241,7 +267,7 @@ def test_every_page_refuses_parameters_that_it_does_not_read(world: World) -> No
             "/checkpoint?size=1",
             "/events/0?after=1",
         ],
-        "aggregator_0": ["/rounds?after=1", "/outbox?limit=1", "/checkpoint?x"],
+        "aggregator_0": ["/rounds?before=1", "/outbox?node_id=x", "/checkpoint?x", "/refused?x=1"],
     }
 
     for service, paths in pages.items():

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from dragon.cli.output import console
+from dragon.cli.options import file_argument, json_option
+from dragon.cli.output import console, plain, print_json
 from dragon.log.archive import archive as archive_log
 
 
@@ -16,8 +17,13 @@ def log() -> None:
 
 
 @log.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-def archive(file: Path) -> None:
+@file_argument
+@json_option
+def archive(file: Path, as_json: bool) -> None:
     """Set the log in FILE aside and begin anew; its service must be stopped. Keeps the journal."""
     copy = archive_log(file)
-    console.print(f"the old log is in {copy}; the one in {file} begins anew")
+    if as_json:
+        print_json({"file": str(file), "archived": str(copy)})
+        return
+    old, new = plain(str(copy)), plain(str(file))
+    console.print(f"the old log is in {old}; the one in {new} begins anew")

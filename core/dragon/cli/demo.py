@@ -119,7 +119,7 @@ class Story:
         for position in range(self.fleet.view(operator).size):
             logged = self.fleet.get(operator, f"/events/{position}")
             event = logged["event"]
-            if isinstance(event, dict) and event["status"] == "down":
+            if isinstance(event, dict) and event.get("status") == "down":
                 return dict(logged)
         raise StepFailed("the down event is not in the log")
 

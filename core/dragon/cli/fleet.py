@@ -22,6 +22,7 @@ from typing import Final, Self
 from dragon.cli import reading
 from dragon.cli.home import Home, port_of
 from dragon.cli.reading import View
+from dragon.cli.trouble import PortInUse
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
 from dragon.committee import Committee
@@ -67,7 +68,7 @@ class Fleet:
         return found
 
     def check_ports(self) -> None:
-        """Raises StepFailed: something else listens where a service should."""
+        """Raises PortInUse: something else listens where a service should."""
         for name, url in self.addresses.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -75,7 +76,7 @@ class Fleet:
                     probe.bind(("127.0.0.1", port_of(url)))
                 except OSError:
                     message = f"port {port_of(url)}, where {name} belongs, is in use"
-                    raise StepFailed(message) from None
+                    raise PortInUse(message) from None
 
     def start(self, name: str) -> None:
         """Start one service in the background; its output goes to a file."""
@@ -168,7 +169,7 @@ class Fleet:
         return reading.view(self.committee, operator, self._http)
 
     def views(self) -> list[View]:
-        return [self.view(operator) for operator in self.committee.keys]
+        return reading.views(self.committee, self._http)
 
     def get(self, name: str, path: str, **params: str | int) -> dict[str, Json]:
         """Raises PeerError."""

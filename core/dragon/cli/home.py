@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dragon.cli.trouble import NoCommittee, UnusableFile
 from dragon.committee import Committee
 from dragon.errors import SettingsError
 
@@ -61,7 +62,7 @@ class Home:
             raise SettingsError(f"{self.nodes_file} is no node list") from None
 
     def committee(self) -> Committee:
-        """Raises SettingsError: there is none yet. InvalidCommittee: it is not to be trusted."""
+        """Raises NoCommittee: there is none yet. InvalidCommittee: it is not to be trusted."""
         return load_committee(self.committee_file)
 
     def environment(self, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
@@ -90,14 +91,13 @@ class Home:
 
 
 def load_committee(path: Path) -> Committee:
-    """Raises SettingsError: no such file. DragonError: what is wrong with the one there is."""
+    """Raises NoCommittee, UnusableFile. DragonError: what is wrong with the one there is."""
     try:
         return Committee.load(path.read_bytes())
     except FileNotFoundError:
-        message = f"there is no committee at {path}; `dragon init` makes one"
-        raise SettingsError(message) from None
+        raise NoCommittee(f"there is no committee at {path}") from None
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
 
 
 def port_of(url: str) -> int:

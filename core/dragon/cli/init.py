@@ -15,7 +15,9 @@ from rich.table import Table
 from dragon import bls, keystore
 from dragon.cli import entrypoints
 from dragon.cli.home import Home
-from dragon.cli.output import console
+from dragon.cli.options import json_option
+from dragon.cli.output import console, print_json
+from dragon.cli.trouble import CommitteeExists, UnusableFile
 from dragon.committee import (
     DEFAULT_QUORUMS,
     Aggregator,
@@ -26,6 +28,7 @@ from dragon.committee import (
     byzantine_faults,
     quorum_of,
 )
+from dragon.encoding import to_hex
 from dragon.errors import SettingsError
 
 LONGEST_NAME: Final = 64
@@ -56,10 +59,10 @@ class Plan:
 
 
 def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
-    """Make keys and committee in `home`. Raises SettingsError: there is a committee already."""
+    """Make keys and committee in `home`. Raises CommitteeExists: there is one already."""
     if home.committee_file.exists():
         message = f"{home.committee_file} is there already; a committee is never overwritten"
-        raise SettingsError(message)
+        raise CommitteeExists(message)
     _check(plan)
     digest = _network(home, plan)
     operators = [_operator(home, plan, number) for number in range(plan.operators)]
@@ -96,7 +99,7 @@ def _network(home: Home, plan: Plan) -> bytes:
     """The node list's digest; makes a development network unless one is named."""
     home.path.mkdir(parents=True, exist_ok=True)
     if plan.nodes_file is not None:
-        listed = plan.nodes_file.read_text()
+        listed = _read_text(plan.nodes_file)
         home.nodes_file.write_text(listed)
         return entrypoints.nodes_digest()(listed)
     socket = f"http://{plan.host}:{plan.ports.sequencer}"
@@ -104,6 +107,13 @@ def _network(home: Home, plan: Plan) -> bytes:
     keystore.write_private(home.sequencer_keys, keys)
     home.nodes_file.write_text(listed)
     return digest
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UnusableFile(f"{file} is no text") from None
 
 
 def _operator(home: Home, plan: Plan, number: int) -> Operator:
@@ -151,6 +161,7 @@ def outage_table(operators: int) -> Table:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The node list of a Zellular network that is there already.",
 )
+@json_option
 def init(
     home: Path,
     name: str,
@@ -163,6 +174,7 @@ def init(
     app: str,
     threshold: int,
     nodes_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Make a committee: keys, keystores, committee file and node list."""
     plan = Plan(
@@ -176,6 +188,25 @@ def init(
         nodes_file=nodes_file,
     )
     committee = make_fleet(Home(home), plan, genesis=int(time.time()))
+    if as_json:
+        print_json(_as_json(committee, home))
+        return
     console.print(outage_table(operators))
     console.print(f"committee 0x{committee.id.hex()} of {operators} operators in {home}/")
     console.print(f"`dragon up --home {home}` starts it, `{home}/keys` is private")
+
+
+def _as_json(committee: Committee, home: Path) -> dict[str, object]:
+    size, quorum = len(committee.operators), committee.quorum("status")
+    return {
+        "committee": to_hex(committee.id),
+        "name": committee.name,
+        "home": str(home),
+        "operators": [
+            {"id": one.id, "url": one.url, "public_key": to_hex(one.public_key.raw)}
+            for one in committee.operators
+        ],
+        "quorum": quorum,
+        "may_be_out": size - quorum,
+        "may_lie": byzantine_faults(size),
+    }

@@ -6,22 +6,51 @@ settings.
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from typing import Final
 
 import click
 
 from dragon.cli.archive import log
 from dragon.cli.demo import demo
+from dragon.cli.downtime import downtime
+from dragon.cli.hints import hint_for
 from dragon.cli.init import init
+from dragon.cli.key import key
+from dragon.cli.output import print_json, printable
+from dragon.cli.rounds import rounds
 from dragon.cli.serve import serve
-from dragon.cli.show import logs, status
+from dragon.cli.show import logs, nodes
+from dragon.cli.status import status
+from dragon.cli.trouble import UnusableFile
 from dragon.cli.up import up
 from dragon.cli.verify import verify
-from dragon.errors import DragonError, KeystoreError, SettingsError
+from dragon.errors import (
+    Busy,
+    DragonError,
+    KeystoreError,
+    LedgerError,
+    NotFound,
+    PeerError,
+    SettingsError,
+    StepFailed,
+)
 
-REFUSED = 1
-USAGE = 2
+REFUSED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+# Nothing was judged here: what was asked for could not be done. Everything else is a verdict.
+FAILURES: Final = (
+    SettingsError,
+    KeystoreError,
+    PeerError,
+    LedgerError,
+    NotFound,
+    Busy,
+    StepFailed,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,33 +59,53 @@ def dragon() -> None:
     """Certified downtime that anyone can check, trusting no service."""
 
 
-for command in (init, up, demo, serve, status, logs, verify, log):
+for command in (init, up, demo, serve, status, nodes, rounds, logs, downtime, verify, key, log):
     dragon.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command. Ends the process: this is where errors become exit codes."""
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         # click hands back the code of its own `Exit`.
         raise SystemExit(dragon.main(arguments, standalone_mode=False) or 0)
     except click.exceptions.Exit as done:
         raise SystemExit(done.exit_code) from None
     except click.ClickException as error:
-        error.show()
+        _say_usage(error, as_json=as_json)
         raise SystemExit(USAGE) from None
     except (click.Abort, KeyboardInterrupt):
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except DragonError as error:
-        _say(error, as_json="--json" in (arguments or sys.argv))
-        usage = isinstance(error, (SettingsError, KeystoreError))
-        raise SystemExit(USAGE if usage else REFUSED) from None
+        raise SystemExit(_say(error, as_json=as_json)) from None
+    except BrokenPipeError:
+        # Whoever read our output has had enough. What is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(REFUSED) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        unusable = UnusableFile(f"{where}{error.strerror or error}")
+        raise SystemExit(_say(unusable, as_json=as_json)) from None
 
 
-def _say(error: DragonError, *, as_json: bool) -> None:
+def _say(error: DragonError, *, as_json: bool) -> int:
+    """One sentence and a hint on stderr, for programs one document on stdout; the exit code."""
+    verdict = "failed" if isinstance(error, FAILURES) else "refused"
+    hint = hint_for(error)
     if as_json:
-        refusal = {"verdict": "refused", "reason": error.name, "detail": str(error)}
-        click.echo(json.dumps({**refusal, "facts": error.facts}, indent=2, default=str))
-    click.echo(f"dragon: refused: {error.name}: {error}", err=True)
+        told = {"verdict": verdict, "reason": error.name, "detail": str(error)}
+        print_json({**told, **({"hint": hint} if hint else {}), "facts": error.facts})
+    click.echo(f"dragon: {verdict}: {error.name}: {printable(str(error))}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
+
+
+def _say_usage(error: click.ClickException, *, as_json: bool) -> None:
+    if as_json:
+        told = {"verdict": "failed", "reason": "usage", "detail": error.format_message()}
+        print_json({**told, "facts": {}})
+    error.show()
 
 
 if __name__ == "__main__":

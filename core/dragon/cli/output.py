@@ -16,12 +16,12 @@ STYLES: Final = {"up": "green", "down": "red", "unknown": "yellow"}
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
+    click.echo(json.dumps(value, indent=2, default=str))
 
 
-def moment(timestamp: int | None) -> str:
-    """Unix seconds as people read them, in UTC."""
-    if timestamp is None:
+def moment(timestamp: object) -> str:
+    """Unix seconds as people read them, in UTC; a dash for what is no integer."""
+    if not isinstance(timestamp, int):
         return "–"
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -36,4 +36,9 @@ def styled(status: str) -> str:
 
 def plain(text: str) -> str:
     """Foreign text, fit to be shown: it styles nothing and steers no terminal."""
-    return escape("".join(c if c.isprintable() else "�" for c in text))
+    return escape(printable(text))
+
+
+def printable(text: str) -> str:
+    """As `plain`, where nothing reads markup."""
+    return "".join(c if c.isprintable() else "�" for c in text)

@@ -9,7 +9,7 @@ import click
 
 from dragon.cli import entrypoints
 from dragon.cli.home import Home, merged, port_of
-from dragon.cli.show import home_option
+from dragon.cli.options import home_option
 from dragon.errors import SettingsError
 
 
@@ -19,13 +19,22 @@ from dragon.errors import SettingsError
 @click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.")
 @click.option("--host", help="The address it listens on; only this machine's by default.")
 @click.option("--rank", type=click.IntRange(0, 63), default=0, help="An aggregator's rank.")
+@click.option("--from-checkpoint", is_flag=True, help="An operator whose log is empty starts late.")
 @home_option
 def serve(
-    service: str, operator: str | None, port: int | None, host: str | None, rank: int, home: Path
+    service: str,
+    operator: str | None,
+    port: int | None,
+    host: str | None,
+    rank: int,
+    from_checkpoint: bool,
+    home: Path,
 ) -> None:
     """Run SERVICE until it is told to stop. The environment overrides the fleet's own settings."""
     if (service == "operator") != (operator is not None):
         raise click.UsageError("`--id` goes with the operator, and only with it")
+    if from_checkpoint and service != "operator":
+        raise click.UsageError("`--from-checkpoint` goes with the operator")
     fleet, name = Home(home), operator or service
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
@@ -36,6 +45,8 @@ def serve(
         environ["DRAGON_PORT"] = str(port)
     if host is not None:
         environ["DRAGON_HOST"] = host
+    if from_checkpoint:
+        environ["OPERATOR_FROM_CHECKPOINT"] = "1"
     entrypoints.service(service)(environ)
 
 

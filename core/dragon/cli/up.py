@@ -12,8 +12,9 @@ from rich.live import Live
 from dragon.cli.fleet import Fleet, interrupt_on_signals
 from dragon.cli.home import Home
 from dragon.cli.init import Plan, make_fleet
+from dragon.cli.options import home_option
 from dragon.cli.output import console
-from dragon.cli.show import home_option, status_table
+from dragon.cli.status import status_table
 
 
 @click.command()

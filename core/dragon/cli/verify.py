@@ -6,31 +6,23 @@ Exit codes: 0, it is true; 1, refused, with the named reason; 2, wrong usage.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from dragon import event
+from dragon.certificate import Certificate
+from dragon.claim import DowntimeClaim
+from dragon.cli import statements
 from dragon.cli.home import load_committee
-from dragon.cli.output import console, moment, print_json
-from dragon.committee import Committee
-from dragon.encoding import from_hex, parse, to_hex
-from dragon.errors import InvalidProof, TooLarge
-from dragon.event import Event, LoggedEvent
+from dragon.cli.options import committee_option, file_argument, json_option
+from dragon.cli.output import console, print_json
+from dragon.encoding import Json, from_hex, parse, to_hex
+from dragon.errors import InvalidProof, TooLarge, UnknownKind
+from dragon.event import LoggedEvent
 from dragon.log.audit import audit
 
 MAX_FILE_BYTES = 1 << 20
-
-committee_option = click.option(
-    "--committee",
-    "committee_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default="fleet/committee.json",
-    show_default=True,
-    help="The committee file; get it from somebody you trust.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
-file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 
 
 @click.group()
@@ -45,13 +37,33 @@ def verify() -> None:
 def certificate(file: Path, committee_file: Path, as_json: bool) -> None:
     """Check that a quorum signed what FILE says: a certificate or a logged event."""
     committee = load_committee(committee_file)
-    value = parse(_read(file))
-    # An exported event holds its certificate under `event`; either form may be given.
-    if isinstance(value, dict) and "inclusion" in value:
-        value = value.get("event")
-    certified = event.decode(value)
+    certified = Certificate.from_json(_certificate(parse(_read(file))))
     certified.verify(committee)
-    _accept(_statement(certified, committee), _facts(certified), as_json=as_json)
+    statement = statements.statement(certified, committee)
+    _accept(statement, statements.facts(certified), as_json=as_json)
+
+
+def _certificate(value: Json) -> Json:
+    """An exported event holds its certificate under `event`; either form may be given."""
+    return value.get("event") if isinstance(value, dict) and "inclusion" in value else value
+
+
+@verify.command()
+@file_argument
+@committee_option
+@json_option
+def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
+    """Check a downtime certificate, and say what it proves and what not."""
+    committee = load_committee(committee_file)
+    certified = Certificate.from_json(parse(_read(file)))
+    claim = certified.claim
+    if not isinstance(claim, DowntimeClaim):
+        raise UnknownKind(f"this is a {claim.KIND} certificate", kind=claim.KIND)
+    certified.verify(committee)
+    parts = (statements.statement(certified, committee), statements.totals(claim))
+    statement = "\n".join((*parts, statements.limits(claim)))
+    up: dict[str, Json] = {"seconds_up": statements.seconds_up(claim)}
+    _accept(statement, statements.facts(certified) | up, as_json=as_json)
 
 
 @verify.command("event")
@@ -67,10 +79,10 @@ def event_(file: Path, committee_file: Path, root: str | None, as_json: bool) ->
     if root is not None and from_hex(root, member="root", size=32) != logged.root:
         raise InvalidProof("the log that it proves to be in has another root")
     place = f"event {logged.position} of the log with root {to_hex(logged.root)}"
-    statement = f"{_statement(logged.event, committee)}\n{place}"
+    statement = f"{statements.statement(logged.event, committee)}\n{place}"
     if root is None:
         statement += "\nthe root is the file's own word; `--root` holds it against yours"
-    facts = {**_facts(logged.event), "position": logged.position}
+    facts = {**statements.facts(logged.event), "position": logged.position}
     _accept(statement, {**facts, "root": to_hex(logged.root)}, as_json=as_json)
 
 
@@ -99,20 +111,7 @@ def _read(file: Path) -> bytes:
     return raw
 
 
-def _statement(certified: Event, committee: Committee) -> str:
-    claim = certified.claim
-    signers = ", ".join(certified.signers)
-    return (
-        f"{claim.node_id} was {claim.status} in the round from {moment(claim.timestamp)}, "
-        f"by {len(certified.signers)} of {len(committee.operators)}: {signers}"
-    )
-
-
-def _facts(certified: Event) -> dict[str, object]:
-    return {**certified.claim.members(), "signers": list(certified.signers)}
-
-
-def _accept(statement: str, facts: dict[str, object], *, as_json: bool) -> None:
+def _accept(statement: str, facts: Mapping[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json({"verdict": "verified", **facts})
     else:
@@ -120,5 +119,4 @@ def _accept(statement: str, facts: dict[str, object], *, as_json: bool) -> None:
 
 
 def _progress(entries: int) -> None:
-    if entries % 100 == 0:
-        click.echo(f"\r{entries} entries", nl=False, err=True)
+    click.echo(f"\r{entries} entries", nl=False, err=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon import bls
-from dragon.claim import RefusalReason, Status, StatusAnswer, StatusClaim
+from dragon.claim import Claim, RefusalReason, StatusAnswer
 from dragon.clients.exchange import Http
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, to_hex
@@ -59,7 +59,7 @@ class OperatorClient:
         if not genuine:
             raise BadAnswer("the answer is not signed by this node's key", reason="bad_signature")
 
-    def attest(self, claim: StatusClaim, *, deadline: float) -> bytes:
+    def attest(self, claim: Claim, *, deadline: float) -> bytes:
         """This operator's signature on `claim`, checked on arrival.
 
         Raises:
@@ -97,7 +97,3 @@ def _refusal(problem: Json) -> DragonError:
     if reason not in list(RefusalReason):
         return BadAnswer("refused for no reason of the closed list", reason="bad_answer")
     return AttestationRefused(str(reason), f"refused: {reason}")
-
-
-def opposite(status: Status) -> Status:
-    return Status.DOWN if status is Status.UP else Status.UP

@@ -13,6 +13,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Final
 
+from prometheus_client import Counter
+
 from dragon.claim import Status
 from dragon.clients.edges import Edges
 from dragon.clients.operator_client import OperatorClient
@@ -34,6 +36,14 @@ class Sight:
     begun_at: float  # Unix seconds
     latency_ms: int
     offset_ms: int | None  # the node's clock minus ours; None without a signed answer
+
+    @property
+    def certain_offset_ms(self) -> int | None:
+        """The offset less what a slow way there or back may account for."""
+        if self.offset_ms is None:
+            return None
+        certain = max(0, abs(self.offset_ms) - self.latency_ms // 2)
+        return certain if self.offset_ms > 0 else -certain
 
     @property
     def answered(self) -> bool:
@@ -64,6 +74,9 @@ class Prober:
         self._monotonic = edges.monotonic
         self._entropy = edges.entropy
         self._myself = myself
+        self.counter = Counter(
+            "datadragon_probes", "Finished probes by what they saw.", ["reason"], registry=None
+        )
         self._lock = threading.RLock()  # reentrant: an executor may run the probe in `submit`
         self._last: dict[str, Sight] = {}
         self._running: dict[str, _Running] = {}
@@ -98,6 +111,7 @@ class Prober:
     def _run(self, node_id: str, begun: tuple[float, float]) -> Sight:
         """Runs on a thread of the executor."""
         sight = self._probe(node_id, begun)
+        self.counter.labels(sight.reason).inc()
         with self._lock:
             self._last[node_id] = sight
         return sight

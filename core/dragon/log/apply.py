@@ -7,24 +7,41 @@ depends on when or by whom it is run.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
+from typing import Generic, TypeAlias, TypeVar, overload
 
 from dragon import errors
-from dragon.claim import Status, StatusClaim
+from dragon.claim import CheckpointClaim, Status, StatusClaim
 from dragon.committee import Committee
+from dragon.encoding import to_hex
 from dragon.event import Event
+
+T = TypeVar("T")
+
+Verify: TypeAlias = Callable[[Event, Committee], None]
+RootAt: TypeAlias = Callable[[int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     status: Status
     timestamp: int  # Unix seconds, the start of the round in which it was certified
+    position: int = field(default=0, compare=False)  # of its event in the log
 
 
-class Moves(Sequence[Transition]):
-    """One node's transitions, oldest first. A value: `with_next` gives a new one.
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A certified checkpoint as it was applied."""
+
+    size: int
+    log_root: bytes
+    timestamp: int
+    position: int = field(default=0, compare=False)
+
+
+class History(Sequence[T], Generic[T]):
+    """What happened to one thing, oldest first. A value: `with_next` gives a new one.
 
     Successors share one list, of which each knows its own part. So a node that flaps for years
     costs the same for every event, and none of the older states changes.
@@ -32,16 +49,16 @@ class Moves(Sequence[Transition]):
 
     __slots__ = ("_length", "_shared")
 
-    def __init__(self, shared: Iterable[Transition] = ()) -> None:
+    def __init__(self, shared: Iterable[T] = ()) -> None:
         self._shared = list(shared)
         self._length = len(self._shared)
 
-    def with_next(self, transition: Transition) -> Moves:
-        following = Moves()
+    def with_next(self, item: T) -> History[T]:
+        following: History[T] = History()
         # Only the newest may append to the list in place; a branch gets a list of its own.
         newest = len(self._shared) == self._length
         following._shared = self._shared if newest else self._shared[: self._length]
-        following._shared.append(transition)
+        following._shared.append(item)
         following._length = self._length + 1
         return following
 
@@ -49,10 +66,10 @@ class Moves(Sequence[Transition]):
         return self._length
 
     @overload
-    def __getitem__(self, at: int) -> Transition: ...
+    def __getitem__(self, at: int) -> T: ...
     @overload
-    def __getitem__(self, at: slice) -> Sequence[Transition]: ...
-    def __getitem__(self, at: int | slice) -> Transition | Sequence[Transition]:
+    def __getitem__(self, at: slice) -> Sequence[T]: ...
+    def __getitem__(self, at: int | slice) -> T | Sequence[T]:
         if isinstance(at, slice):
             return [self._shared[i] for i in range(*at.indices(self._length))]
         if not -self._length <= at < self._length:
@@ -66,14 +83,16 @@ class Moves(Sequence[Transition]):
         return hash(tuple(self))
 
     def __repr__(self) -> str:
-        return f"Moves({list(self)})"
+        return f"History({list(self)})"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What the applied events say so far."""
 
-    nodes: Mapping[str, Moves] = field(default_factory=dict)
+    nodes: Mapping[str, History[Transition]] = field(default_factory=dict)
+    checkpoints: History[Mark] = field(default_factory=History)
+    size: int = 0  # events applied
 
     def last(self, node_id: str) -> Transition | None:
         """The node's newest transition; None while it is unknown."""
@@ -82,7 +101,7 @@ class State:
 
     def has(self, claim: StatusClaim) -> bool:
         """Whether exactly this claim has been applied."""
-        moves = self.nodes.get(claim.node_id, ())
+        moves = self.nodes.get(claim.node_id, History())
         at = bisect_left(moves, claim.timestamp, key=lambda move: move.timestamp)
         return at < len(moves) and moves[at] == Transition(claim.status, claim.timestamp)
 
@@ -90,31 +109,60 @@ class State:
         last = self.last(node_id)
         return last.status if last else None
 
+    @property
+    def checkpoint(self) -> Mark | None:
+        """The newest certified checkpoint."""
+        return self.checkpoints[-1] if self.checkpoints else None
 
-def apply(state: State, event: Event, proven_time: int, committee: Committee) -> State:
+
+def apply(
+    state: State,
+    event: Event,
+    proven_time: int,
+    committee: Committee,
+    *,
+    root_at: RootAt,
+    verify: Verify = Event.verify,
+) -> State:
     """The state after `event`, which the ledger took at `proven_time` (Unix seconds).
 
     The order is decode (already done) → committee → applied already → stale or early → change →
     certificate: the dear check comes last, so a flood of replays costs no pairing.
 
+    Args:
+        root_at: the root of this log at a former size, up to `state.size`.
+        verify: how a certificate is verified; a batched replay gathers them and asks later.
+
     Raises:
         WrongCommittee: an event of another committee.
         NotApplicable: a leaf of it; the event may be genuine, but the log does not take it now.
         CertificateError: the certificate does not prove the claim.
+        Diverged: a quorum has certified another log than this one.
     """
     if event.committee_id != committee.id:
         raise errors.WrongCommittee("the event is another committee's")
     check_applicable(state, event, proven_time, committee)
-    event.verify(committee)
+    verify(event, committee)
+    if isinstance(event.claim, CheckpointClaim):
+        _check_root(state, event.claim, root_at)
     return advance(state, event)
 
 
 def check_applicable(state: State, event: Event, proven_time: int, committee: Committee) -> None:
     """Everything but the certificate. Raises a leaf of NotApplicable."""
-    claim = event.claim
-    if state.has(claim):
-        raise errors.AppliedAlready(f"{claim.node_id} {claim.status} is in the log already")
-    _check_age(claim.timestamp, proven_time, committee)
+    match event.claim:
+        case StatusClaim() as claim:
+            if state.has(claim):
+                raise errors.AppliedAlready(f"{claim.node_id} {claim.status} is in the log already")
+            _check_age(claim.timestamp, proven_time, committee)
+            _check_change(state, claim)
+        case CheckpointClaim() as claim:
+            _check_checkpoint(state, claim, proven_time, committee)
+        case _:
+            raise errors.UnknownKind("a downtime certificate is an answer, and no event")
+
+
+def _check_change(state: State, claim: StatusClaim) -> None:
     last = state.last(claim.node_id)
     if last and claim.timestamp <= last.timestamp:
         raise errors.NotLater(
@@ -122,6 +170,42 @@ def check_applicable(state: State, event: Event, proven_time: int, committee: Co
         )
     if last and claim.status is last.status:
         raise errors.NotAChange(f"{claim.node_id} is {last.status} already")
+
+
+def _check_checkpoint(
+    state: State, claim: CheckpointClaim, proven_time: int, committee: Committee
+) -> None:
+    last = state.checkpoint
+    if last and (last.size, last.log_root, last.timestamp) == (
+        claim.size,
+        claim.log_root,
+        claim.timestamp,
+    ):
+        raise errors.AppliedAlready(f"the checkpoint at {claim.size} is in the log already")
+    _check_age(claim.timestamp, proven_time, committee)
+    if last and not follows(claim, last, committee):
+        raise errors.NotLater("the last checkpoint is too near", last=last.timestamp)
+
+
+def follows(claim: CheckpointClaim, last: Mark, committee: Committee) -> bool:
+    """Whether a checkpoint is due after `last`: a larger log, and twelve rounds later."""
+    due = last.timestamp + committee.rounds.checkpoint_every
+    return claim.size > last.size and claim.timestamp >= due
+
+
+def _check_root(state: State, claim: CheckpointClaim, root_at: RootAt) -> None:
+    """After the certificate: a forged checkpoint must not stop a log."""
+    last = state.checkpoint
+    agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is agreed on"
+    if claim.size > state.size:
+        message = f"a quorum certified {claim.size} entries, this log had {state.size}; {agreed}"
+        raise errors.Diverged(message, size=claim.size)
+    if (own := root_at(claim.size)) != claim.log_root:
+        message = (
+            f"a quorum certified the root {to_hex(claim.log_root)} at {claim.size} entries, "
+            f"this log has {to_hex(own)}; {agreed}"
+        )
+        raise errors.Diverged(message, size=claim.size)
 
 
 def _check_age(timestamp: int, proven_time: int, committee: Committee) -> None:
@@ -136,7 +220,14 @@ def _check_age(timestamp: int, proven_time: int, committee: Committee) -> None:
 
 def advance(state: State, event: Event) -> State:
     """The state after an event that was checked before."""
-    claim = event.claim
-    transition = Transition(claim.status, claim.timestamp)
-    known = state.nodes.get(claim.node_id, Moves())
-    return State({**state.nodes, claim.node_id: known.with_next(transition)})
+    match event.claim:
+        case StatusClaim() as claim:
+            transition = Transition(claim.status, claim.timestamp, state.size)
+            known = state.nodes.get(claim.node_id, History())
+            nodes = {**state.nodes, claim.node_id: known.with_next(transition)}
+            return State(nodes, state.checkpoints, state.size + 1)
+        case CheckpointClaim() as claim:
+            mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size)
+            return State(state.nodes, state.checkpoints.with_next(mark), state.size + 1)
+        case _:
+            raise errors.UnknownKind("a downtime certificate is an answer, and no event")

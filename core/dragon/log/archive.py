@@ -1,7 +1,7 @@
 """Setting an old log aside, after the network that it followed has been reset.
 
-The journal stays where it is: it must never forget what was signed. An outbox is emptied, for its
-certificates belong to the history that is gone.
+The journal of statuses and totals stays: it must never forget what was signed. An outbox is emptied,
+for its certificates belong to the history that is gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from typing import Final
 
 from dragon import errors
 
-_CLEARED: Final = ("entries", "logs", "refused", "refusals", "alarm", "standing", "outbox")
+# Decisions on checkpoints are about the history that is set aside; all others are kept.
+_CLEARED: Final = (
+    *("entries", "logs", "refused", "refusals", "alarm", "standing", "outbox"),
+    "journal_checkpoint",
+)
 
 
 def archive(path: Path) -> Path:

@@ -34,13 +34,14 @@ class Database:
         )
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             for schema in schemas:
                 self._upgrade(schema)
-        except DatabaseError as error:
+        except (DatabaseError, OSError) as error:
             self.close()
-            raise LogDamaged(f"{path} cannot be used: {error.orig}") from None
+            why = error.orig if isinstance(error, DatabaseError) else error.strerror
+            raise LogDamaged(f"{path} cannot be used: {why}") from None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

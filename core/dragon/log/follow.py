@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import structlog
 
 from dragon import errors
 from dragon.log.ledger import Ledger, Position, ProvenBatch
 from dragon.log.repository import Entry, Log
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 PAUSE: Final = 0.2  # seconds between polls that bring nothing
 PAUSE_AFTER_ERROR: Final = 1.0
 TOGETHER: Final = 100  # batches in one transaction, so that a flood of small ones is read quickly
+COMPLAIN_EVERY: Final = 60.0  # seconds
 LAG: Final = 5.0  # seconds for which a log that was read to the ledger's end counts as caught up
 REWRITTEN: Final = "ledger_rewritten"
+DIVERGED: Final = "diverged"
 
 
 class Follower:
@@ -41,6 +44,7 @@ class Follower:
         self._wall = wall
         self._read_all_at: float | None = None
         self._trouble = ""
+        self._complained_at: float | None = None
 
     @property
     def has_read_all(self) -> bool:
@@ -52,6 +56,12 @@ class Follower:
         """Whether the ledger was read to its end within the last seconds."""
         at = self._read_all_at
         return at is not None and self._monotonic() - at <= LAG
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the ledger was last read to its end; infinite before the first time."""
+        at = self._read_all_at
+        return float("inf") if at is None else self._monotonic() - at
 
     @property
     def trouble(self) -> str:
@@ -74,7 +84,22 @@ class Follower:
         """In transactions of bounded length: others wait for the writer's lock."""
         entries: list[Entry] = []
         for start in range(0, len(batches), TOGETHER):
-            entries += self._log.take(*batches[start : start + TOGETHER])
+            together = batches[start : start + TOGETHER]
+            try:
+                entries += self._log.take(*together)
+            except errors.Diverged:
+                return entries + self._take_up_to_divergence(together)
+        return entries
+
+    def _take_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
+        entries: list[Entry] = []
+        for batch in batches:
+            try:
+                entries += self._log.take(batch)
+            except errors.Diverged as error:
+                self._log.raise_alarm(DIVERGED, str(error))
+                logger.error("alarm_raised", reason=DIVERGED, detail=str(error))
+                break
         return entries
 
     def _read(self) -> Sequence[ProvenBatch]:
@@ -88,7 +113,7 @@ class Follower:
         except errors.LedgerUnavailable as error:
             self._trouble = str(error)
             raise
-        self._trouble = ""
+        self._trouble, self._complained_at = "", None
         # On a busy ledger there is always one more batch: what was final just now is the end, too.
         if not batches or batches[-1].time >= self._wall() - LAG:
             self._read_all_at = self._monotonic()
@@ -103,14 +128,21 @@ class Follower:
                     _note(entry)
                     pause = 0.0
             except errors.LedgerUnavailable as error:
-                logger.warning("ledger_unavailable detail=%s", error)
+                self._complain(str(error))
                 pause = PAUSE_AFTER_ERROR
             stop.wait(pause)
+
+    def _complain(self, detail: str) -> None:
+        """Once when it begins, and once a minute while it lasts."""
+        now = self._monotonic()
+        if self._complained_at is None or now - self._complained_at >= COMPLAIN_EVERY:
+            self._complained_at = now
+            logger.warning("ledger_unavailable", detail=detail)
 
     def _raise_alarm(self, error: errors.LedgerContradiction) -> None:
         detail = f"{error}; {self._first_difference()}"
         self._log.raise_alarm(REWRITTEN, detail)
-        logger.error("alarm_raised reason=%s detail=%s", REWRITTEN, detail)
+        logger.error("alarm_raised", reason=REWRITTEN, detail=detail)
 
     def _first_difference(self) -> str:
         """Reads the ledger again from genesis, to name the first entry that it contradicts.
@@ -125,7 +157,7 @@ class Follower:
                     position = self._read_on(position, entry.ledger_index, chain)
                 except errors.LedgerError as trouble:
                     return f"the first differing entry is not known ({trouble})"
-                if chain.get(entry.ledger_index) != entry.chaining_hash:
+                if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
                     return f"entry {entry.position} is the first that the ledger contradicts"
             after = page[-1].position
         return "no entry is contradicted, only what lies behind the last one"
@@ -144,10 +176,4 @@ class Follower:
 
 def _note(entry: Entry) -> None:
     claim = entry.event.claim
-    logger.info(
-        "event_applied position=%d node_id=%s status=%s timestamp=%d",
-        entry.position,
-        claim.node_id,
-        claim.status,
-        claim.timestamp,
-    )
+    logger.info("event_applied", position=entry.position, claim=claim.to_json())

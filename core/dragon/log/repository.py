@@ -7,20 +7,25 @@ from it at the next start, at the end of some batch.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DatabaseError
 
 from dragon import errors, event, merkle
+from dragon.claim import CheckpointClaim, StatusClaim
 from dragon.committee import Committee
-from dragon.encoding import canonical, parse, to_hex
+from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.event import Event
 from dragon.log import apply
-from dragon.log.apply import State
+from dragon.log.apply import State, Verify
+from dragon.log.batching import Deferred
 from dragon.log.database import Database
 from dragon.log.ledger import Position, ProvenBatch
 
@@ -38,6 +43,15 @@ class Entry:
     ledger_index: int
     ledger_time: int  # Unix seconds, proven
     chaining_hash: str  # Zellular's, at that batch; tells where a rewritten ledger departs
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with what makes it a leaf: its place on the ledger, as another log has it."""
+
+    event: Event
+    ledger_index: int
+    ledger_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +89,28 @@ class Checkpoint:
 class Log:
     """Batches in, entries out. One object a file; any thread may ask, one at a time takes."""
 
-    def __init__(self, database: Database, committee: Committee) -> None:
+    def __init__(
+        self,
+        database: Database,
+        committee: Committee,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         """Raises LogDamaged: the file is another committee's, or contradicts itself."""
         self._database = database
         self._committee = committee
+        self._entropy = entropy
         self._lock = threading.Lock()
         self._state = State()
         self._tree = merkle.Tree()
-        with database.write() as connection:
-            self._position = _standing(connection, committee)
-        self._remember()
+        # The last entry's place, where it lies beyond the position: see `begin_at`.
+        self._ahead: tuple[int, str] | None = None
+        try:
+            with database.write() as connection:
+                self._position = _standing(connection, committee)
+            self._remember()
+        except DatabaseError as error:
+            message = f"{database.path} cannot be read as a log: {error.orig}"
+            raise errors.LogDamaged(message) from None
 
     @property
     def state(self) -> State:
@@ -97,7 +123,11 @@ class Log:
     def checkpoint(self, size: int | None = None) -> Checkpoint:
         """Size and root now, or at a former size. Raises NotFound: never that large."""
         with self._lock:
-            size = len(self._tree) if size is None else size
+            # Of what has committed: the tree may be growing with a transaction just now.
+            whole = self._state.size
+            size = whole if size is None else size
+            if size > whole:
+                raise errors.NotFound(f"the log has {whole} entries, not {size}", size=size)
             return Checkpoint(size, self._tree.root(size))
 
     def inclusion(self, position: int, size: int) -> list[bytes]:
@@ -115,9 +145,11 @@ class Log:
         Raises:
             LogStopped: an alarm stands.
             LedgerContradiction: not the batch that follows.
+            Diverged: a quorum has certified another log; nothing of these batches is applied.
         """
         if alarm := self.alarm():
             raise errors.LogStopped(alarm.detail, reason=alarm.reason)
+        self._keep_up_with_file()
         following = [batch for batch in batches if batch.index > self._position.index]
         for expected, batch in enumerate(following, start=self._position.index + 1):
             if batch.index != expected:
@@ -125,37 +157,115 @@ class Log:
                 raise errors.LedgerContradiction(message, expected=expected, index=batch.index)
         if not following:
             return []
-        outcome = _Outcome(self._state, len(self._tree))
-        with self._database.write() as connection:
-            for batch in following:
-                self._apply_batch(connection, batch, outcome)
-            _file_refusals(connection, outcome.refusals)
-            _advance(connection, following[-1].position)
-        with self._lock:
-            for entry in outcome.entries:
-                self._tree.append(entry.leaf_hash)
-            self._state = outcome.state
-            self._position = following[-1].position
+        deferred = Deferred(self._entropy)
+        try:
+            return self._take(following, deferred, deferred.holds)
+        except (_NotAllGenuine, errors.Diverged):
+            # Only what is genuine may stop a log, and which one is not has to be found out.
+            return self._take(following, Event.verify, lambda: True)
+
+    def _take(
+        self, batches: Sequence[ProvenBatch], verify: Verify, holds: Callable[[], bool]
+    ) -> list[Entry]:
+        """One transaction. The tree grows with it, and shrinks again if it comes to nothing."""
+        outcome = _Outcome(self._state)
+        try:
+            with self._database.write() as connection:
+                for batch in batches:
+                    self._apply_batch(connection, batch, outcome, verify)
+                if not holds():
+                    raise _NotAllGenuine
+                _file_refusals(connection, outcome.refusals)
+                _advance(connection, batches[-1].position)
+        except BaseException:
+            with self._lock:
+                self._tree.truncate(self._state.size)
+            raise
+        self._state, self._position = outcome.state, batches[-1].position
         return outcome.entries
 
-    def _apply_batch(self, connection: Connection, batch: ProvenBatch, outcome: _Outcome) -> None:
+    def _apply_batch(
+        self, connection: Connection, batch: ProvenBatch, outcome: _Outcome, verify: Verify
+    ) -> None:
         try:
             values = event.decode_batch(batch.body)
         except errors.InvalidEncoding as refusal:
             outcome.refuse(batch, 0, refusal, batch.body)
             return
-        for place, value in enumerate(values):
+        taken = self._places_taken(batch.index, values)
+        for place, value in enumerate(values[taken:], start=taken):
             try:
                 decoded = event.decode_item(value)
-                state = apply.apply(outcome.state, decoded, batch.time, self._committee)
+                state = self._apply(outcome.state, decoded, batch.time, verify)
+            except errors.Diverged:
+                raise
             except errors.DragonError as refusal:
                 outcome.refuse(batch, place, refusal, event.excerpt(value))
                 continue
+            entry = _append(connection, outcome.state.size, decoded, batch)
+            with self._lock:
+                self._tree.append(entry.leaf_hash)
+            outcome.entries.append(entry)
             outcome.state = state
-            outcome.entries.append(_append(connection, outcome.next_position, decoded, batch))
+
+    def _places_taken(self, index: int, values: Sequence[Json | errors.InvalidEncoding]) -> int:
+        """How many places of a batch are behind us already: some only where a log that began at a
+        checkpoint reads the last batch of it again. What was refused there stays refused."""
+        if self._ahead is None or self._ahead[0] != index:
+            return 0
+        for place in reversed(range(len(values))):
+            with suppress(errors.DragonError):
+                if event.root(event.decode_item(values[place])) == self._ahead[1]:
+                    return place + 1
+        return 0
+
+    def _apply(self, state: State, decoded: Event, time: int, verify: Verify) -> State:
+        return apply.apply(
+            state, decoded, time, self._committee, root_at=self._tree.root, verify=verify
+        )
+
+    def begin_at(self, claim: CheckpointClaim, entries: Sequence[StoredEvent]) -> None:
+        """Begin an empty log with the entries of a checkpoint whose certificate was verified.
+
+        They are not verified one by one: that they hash to the certified root is enough. The
+        last batch among them is read again, in case the checkpoint ends in its middle.
+
+        Raises:
+            LogDamaged: the log is not empty.
+            InvalidProof: the entries are not those of the checkpoint; nothing was kept.
+        """
+        if self._state.size or self._position.index:
+            raise errors.LogDamaged("only an empty log can begin at a checkpoint")
+        leaves = [event.leaf(e.event, e.ledger_index, e.ledger_time) for e in entries]
+        tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
+        if (len(tree), tree.root()) != (claim.size, claim.log_root):
+            raise errors.InvalidProof("these entries are not those of the certified checkpoint")
+        index, time = entries[-1].ledger_index - 1, entries[-1].ledger_time
+        with self._database.write() as connection:
+            for position, stored in enumerate(entries):
+                at = Position(stored.ledger_index)
+                batch = ProvenBatch(stored.ledger_index, "", stored.ledger_time, "", at)
+                _append(connection, position, stored.event, batch)
+            # An index without a chaining hash: the reader joins there.
+            _advance(connection, Position(index, "", 0, time if index else 0))
+        self._keep_up_with_file()
+        if not index:
+            self._remember()
+
+    def _keep_up_with_file(self) -> None:
+        """Should anything have failed between a commit and what follows it here, read it back."""
+        with self._database.read() as connection:
+            index = connection.execute(text("SELECT last_index FROM standing")).scalar_one()
+        if index == self._position.index:
+            return
+        with self._database.write() as connection:
+            self._position = _standing(connection, self._committee)
+        self._remember()
 
     def _remember(self) -> None:
         """Read state and tree back from the file."""
+        with self._lock:
+            self._state, self._tree = State(), merkle.Tree()
         with self._database.read() as connection:
             rows = connection.execute(text("SELECT * FROM entries ORDER BY position"))
             for expected, row in enumerate(rows):
@@ -164,6 +274,8 @@ class Log:
                 entry = _entry(row)
                 self._state = apply.advance(self._state, entry.event)
                 self._tree.append(entry.leaf_hash)
+                ahead = entry.ledger_index > self._position.index
+                self._ahead = (entry.ledger_index, event.root(entry.event)) if ahead else None
 
     def entry(self, position: int) -> Entry:
         """Raises NotFound: the log is not that long."""
@@ -180,6 +292,12 @@ class Log:
         with self._database.read() as connection:
             rows = connection.execute(query, {"after": after, "limit": limit}).all()
         return [_entry(row) for row in rows]
+
+    def size_at(self, moment: int) -> int:
+        """How many entries the ledger had taken by then, by its proven time (Unix seconds)."""
+        query = text("SELECT COUNT(*) FROM entries WHERE ledger_time <= :moment")
+        with self._database.read() as connection:
+            return int(connection.execute(query, {"moment": moment}).scalar_one())
 
     def find(self, event_: Event) -> int | None:
         """The position of the applied event with that claim, if there is one."""
@@ -213,6 +331,16 @@ class Log:
         with self._database.read() as connection:
             return [Refusal(*row) for row in connection.execute(query, {"limit": limit})]
 
+    def refused_before(self, before: int, limit: int) -> list[tuple[int, Refusal]]:
+        """Refused events of a smaller row id, with it, newest first."""
+        query = text(
+            "SELECT ledger_index, place, reason, detail, excerpt, id FROM refused "
+            "WHERE id < :before ORDER BY id DESC LIMIT :limit"
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query, {"before": before, "limit": limit}).all()
+        return [(row.id, Refusal(*row[:5])) for row in rows]
+
     def alarm(self) -> Alarm | None:
         with self._database.read() as connection:
             row = connection.execute(text("SELECT reason, detail FROM alarm")).first()
@@ -225,18 +353,17 @@ class Log:
             connection.execute(query, {"reason": reason, "detail": detail})
 
 
+class _NotAllGenuine(Exception):
+    """Some signature among many is wrong; which one, only single checks can tell."""
+
+
 class _Outcome:
     """What batches do to the log, until their transaction has committed."""
 
-    def __init__(self, state: State, size: int) -> None:
+    def __init__(self, state: State) -> None:
         self.state = state
         self.entries: list[Entry] = []
         self.refusals: list[Refusal] = []
-        self._size = size
-
-    @property
-    def next_position(self) -> int:
-        return self._size + len(self.entries)
 
     def refuse(
         self, batch: ProvenBatch, place: int, refusal: errors.DragonError, shown: str
@@ -291,13 +418,14 @@ def _append(connection: Connection, position: int, decoded: Event, batch: Proven
             "chaining_hash": batch.position.chaining_hash,
         },
     )
-    connection.execute(
-        text(
-            "INSERT INTO logs (node_id, status, timestamp, signature) "
-            "VALUES (:node_id, :status, :timestamp, :signature)"
-        ),
-        {**decoded.claim.members(), "signature": to_hex(decoded.signature)},
-    )
+    if isinstance(decoded.claim, StatusClaim):
+        connection.execute(
+            text(
+                "INSERT INTO logs (node_id, status, timestamp, signature) "
+                "VALUES (:node_id, :status, :timestamp, :signature)"
+            ),
+            {**decoded.claim.members(), "signature": to_hex(decoded.signature)},
+        )
     return entry
 
 

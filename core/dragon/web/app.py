@@ -1,17 +1,21 @@
-"""What every service's app has: problem documents, health, readiness, limits."""
+"""What every service's app has: problem documents, health, readiness, limits, and its description.
+
+`furnish` is the part that has nothing to do with how a service words its errors.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from dragon.encoding import MAX_INTEGER, Json, check_id, parse
-from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember
-from dragon.web import problem
+from dragon.encoding import Json, parse
+from dragon.web import metrics, openapi, problem, request_id
+from dragon.web.forms import Health, Readiness
 
 MAX_BODY: Final = 16 * 1024  # bytes; a claim is far smaller
 MAX_PAGE: Final = 1000
@@ -19,28 +23,54 @@ MAX_PAGE: Final = 1000
 Reasons = Callable[[], Iterable[str]]
 
 
-def create(name: str, not_ready: Reasons, *, max_body: int = MAX_BODY) -> Flask:
-    """An app with `/healthz` (the process answers) and `/readyz` (200, or 503 with the reasons).
+def create(
+    name: str,
+    not_ready: Reasons,
+    *,
+    title: str = "DataDragon",
+    collectors: Iterable[Collector] = (),
+    max_body: int = MAX_BODY,
+) -> OpenAPI:
+    """An app whose errors are problem documents, furnished.
 
     `not_ready` gives a sentence for each thing that keeps the service from doing its work.
     """
-    app = Flask(name, static_folder=None)
+    app = openapi.make_app(name, title=title)
     app.config["MAX_CONTENT_LENGTH"] = max_body
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     problem.install(app)
+    furnish(app, not_ready, collectors)
+    return app
 
-    @app.get("/healthz")
+
+def furnish(
+    app: OpenAPI,
+    not_ready: Reasons,
+    collectors: Iterable[Collector],
+    failed: openapi.Responses = openapi.FAILED,
+) -> None:
+    """Give an app request ids, `/metrics`, `/openapi.json` with its page, `/healthz` (the process
+    answers) and `/readyz` (200, or 503 with the reasons)."""
+    request_id.install(app)
+    registry = metrics.install(app, collectors)
+
+    @app.get("/healthz", responses={200: Health, **failed})
     def healthz() -> Response:
+        """The process answers."""
         return jsonify(status="ok")
 
-    @app.get("/readyz")
+    @app.get("/readyz", responses={200: Readiness, 503: Readiness, **failed})
     def readyz() -> tuple[Response, int]:
+        """Whether the service does its work now, and if not, why."""
         reasons = list(not_ready())
         status = "not ready" if reasons else "ready"
         return jsonify(status=status, reasons=reasons), 503 if reasons else 200
 
-    return app
+    @app.get("/metrics", responses={200: metrics.DOCUMENTED, **failed})
+    def scrape() -> Response:
+        """What the service counts, for Prometheus."""
+        return metrics.page(registry)
+
+    openapi.serve_pages(app, failed)
 
 
 def body() -> Json:
@@ -50,29 +80,3 @@ def body() -> Json:
     if request.content_length is None and most is not None and len(raw) >= most:
         raise RequestEntityTooLarge
     return parse(raw)
-
-
-def check_query(*names: str) -> None:
-    """Refuse parameters that nobody will read: a misspelt filter must not pass for none."""
-    for name in request.args:
-        if name not in names:
-            raise UnknownMember(f"there is no parameter {name[:64]!a} here", member=name[:64])
-
-
-def query_integer(name: str, default: int, *, least: int = 0, most: int = MAX_INTEGER) -> int:
-    """Raises NotAnInteger, IntegerOutOfRange."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    digits = text.removeprefix("-")
-    if not digits.isascii() or not digits.isdigit():
-        raise NotAnInteger(f"{name} is an integer", member=name)
-    if len(text) > 17 or not least <= int(text) <= most:
-        raise IntegerOutOfRange(f"{name} lies between {least} and {most}", member=name)
-    return int(text)
-
-
-def query_id(name: str) -> str | None:
-    """Raises InvalidId."""
-    text = request.args.get(name)
-    return None if text is None else check_id(text, member=name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -12,8 +11,10 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from dragon import errors
+from dragon.web import request_id
+from dragon.web.logs import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.InvalidEncoding: HTTPStatus.BAD_REQUEST,
@@ -26,6 +27,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.LedgerError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LogError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PeerError: HTTPStatus.BAD_GATEWAY,
+    errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,
     errors.DragonError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -45,6 +47,8 @@ def status_of(error: errors.DragonError) -> HTTPStatus:
 
 def _from_domain(error: errors.DragonError) -> Response:
     response = Response(status=status_of(error))
+    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.warning("request_failed", reason=error.name, detail=str(error))
     if isinstance(error, errors.Busy):
         response.headers["Retry-After"] = "1"
     slug = error.name.replace("_", "-")
@@ -67,6 +71,8 @@ def _fill(
     response: Response, type_: str, title: str, detail: str, facts: Mapping[str, object]
 ) -> Response:
     problem = {"type": type_, "title": title, "status": response.status_code, "detail": detail}
+    if name := request_id.current():
+        problem["request_id"] = name
     response.data = json.dumps({**facts, **problem}, default=str)
     response.mimetype = "application/problem+json"
     return response

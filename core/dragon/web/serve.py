@@ -6,7 +6,6 @@ therefore begin there and never cross the fork.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -17,15 +16,17 @@ from typing import Any, Final
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from dragon.errors import DragonError
 from dragon.sockets import ServerSocket
+from dragon.web import logs
 
 Loop = Callable[[threading.Event], None]
 GRACE: Final = 3  # seconds in which a stopping service finishes what it has begun
 
-logger = logging.getLogger(__name__)
+logger = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.app.begin_stopping()
         super().handle_exit(sig, frame)
+
+
+class GunicornLog(Logger):  # type: ignore[misc]
+    """gunicorn without handlers of its own: what it says comes out as what everybody says."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for log in (self.error_log, self.access_log):
+            log.handlers.clear()
+            log.propagate = True
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -121,12 +132,7 @@ def serve(build: Callable[[], Service], *, name: str, host: str, port: int, thre
 
     Raises SystemExit: 3 if the service could not be built; its message is on standard error.
     """
-    logging.basicConfig(
-        level=logging.INFO,
-        format=f"%(asctime)s {name} %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
         "bind": f"{host}:{port}",
@@ -143,6 +149,7 @@ def serve(build: Callable[[], Service], *, name: str, host: str, port: int, thre
         "worker_connections": 512,
         "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
         "control_socket_disable": True,
+        "logger_class": f"{__name__}.GunicornLog",
         "loglevel": "warning",
         "accesslog": None,
     }

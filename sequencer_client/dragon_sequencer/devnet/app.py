@@ -1,7 +1,8 @@
 """The development sequencer's face: a Zellular node's HTTP interface, errors included.
 
 Paths, statuses, codes and bodies are the node's (its framework is FastAPI, hence the validation
-errors' form). Batches pass through byte for byte.
+errors' form). Batches pass through byte for byte. Beside them stands what every service of ours
+has: `/metrics`, `/healthz`, `/readyz`, and `/openapi.json`, which describes all of it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,14 @@ from __future__ import annotations
 import json
 import re
 import threading
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal
 
-from flask import Blueprint, Flask, Response, redirect, request
+from flask import Response, redirect, request
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import (
     HTTPException,
     InternalServerError,
@@ -21,6 +27,11 @@ from werkzeug.exceptions import (
 )
 
 from dragon.errors import SettingsError
+from dragon.web import openapi
+from dragon.web.app import furnish
+from dragon.web.forms import Form
+from dragon.web.metrics import Reading
+from dragon.web.openapi import Responses, Routes
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
 
 MAX_SINGLE: Final = 64 << 10  # bytes; a batch as JSON text may take six times its size
@@ -38,21 +49,84 @@ class Invalid(Exception):
         self.detail = [{**detail, "ctx": ctx} if ctx else detail]
 
 
-def create_app(network: Network, *, hold: float = 1.0, control: bool = False) -> Flask:
+class NodeError(Form):
+    code: str
+    message: str
+
+
+class Refused(Form):
+    """How the node refuses, with a code of its own."""
+
+    status: Literal["error"]
+    error: NodeError
+
+
+class Detail(Form):
+    """How its framework refuses: a text, or a list of what is wrong where."""
+
+    detail: str | list[dict[str, Any]]
+
+
+class Success(Form):
+    status: Literal["success"]
+    message: str
+    data: Any
+
+
+class NodeReady(Form):
+    status: bool
+
+
+class OfApp(Form):
+    app: str
+
+
+class OfState(Form):
+    state: str
+
+
+class OfAppAndState(OfApp, OfState):
+    pass
+
+
+class PageQuery(BaseModel):
+    """Like the node, we pass over parameters that we do not know."""
+
+    after: Annotated[str, Field(description="an integer from 0")] = "0"
+
+
+FAILED: Final[Responses] = {
+    500: {"description": "Internal Server Error", "content": {"text/plain": {}}}
+}
+ANSWERS: Final[Responses] = {200: Success, 400: Refused, **FAILED}
+SUBMISSION: Final[Responses] = {
+    **ANSWERS,
+    413: Detail,
+    422: Detail,
+    429: Refused,
+    503: Refused,
+}
+BATCH: Final = {"type": "string"}
+BATCHES: Final = {"type": "object", "additionalProperties": {"type": "array", "items": BATCH}}
+OBJECT: Final = {"type": "object"}
+
+
+def create_app(network: Network, *, hold: float = 1.0, control: bool = False) -> OpenAPI:
     """Build the node's interface around a network.
 
     Args:
         hold: for so many seconds a read that finds nothing waits for news.
         control: whether `/dev/faults` exists, by which anybody can break the network.
     """
-    app = Flask(__name__, static_folder=None)
+    app = openapi.make_app(__name__, title="DataDragon development sequencer", error=Detail)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BULK
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.register_blueprint(_submissions(network))
-    app.register_blueprint(_pages(network, hold))
-    app.register_blueprint(_status(network))
+    app.register_api(_submissions(network))
+    app.register_api(_pages(network, hold))
+    app.register_api(_status(network))
     if control:
-        app.register_blueprint(_control(network))
+        app.register_api(_control(network))
+    furnish(app, lambda: _not_ready(network), [Reading(lambda: _metrics(network))], FAILED)
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))
     app.register_error_handler(SettingsError, lambda error: _json({"detail": str(error)}, 422))
@@ -60,11 +134,32 @@ def create_app(network: Network, *, hold: float = 1.0, control: bool = False) ->
     return app
 
 
-def _submissions(network: Network) -> Blueprint:
-    routes = Blueprint("submissions", __name__)
+def _not_ready(network: Network) -> Iterator[str]:
+    try:
+        network.check_accepting()
+    except Refusal as refusal:
+        yield f"accepting: {refusal}"
 
-    @routes.put("/node/<app>/batches")
-    def submit(app: str) -> Response:
+
+def _metrics(network: Network) -> Iterator[Metric]:
+    final = GaugeMetricFamily(
+        "datadragon_sequencer_finalized_index", "The newest final batch.", labels=["app"]
+    )
+    for app, indices in network.state()["apps"].items():
+        final.add_metric([app], indices["last_finalized_index"])
+    yield final
+
+
+def _takes(schema: Mapping[str, object]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _submissions(network: Network) -> Routes:
+    routes = Routes("submissions", __name__)
+
+    @routes.put("/node/<app>/batches", openapi_extensions=_takes(BATCH), responses=SUBMISSION)
+    def submit(path: OfApp) -> Response:
+        """Accept a batch, which may become final or not."""
         request.max_content_length = MAX_SINGLE
         try:
             body = _body()
@@ -73,11 +168,12 @@ def _submissions(network: Network) -> Blueprint:
             raise Refusal(429, "BatchSizeExceededError", message) from None
         _check_version()
         network.check_accepting()
-        network.submit(app, _batch(body))
+        network.submit(path.app, _batch(body))
         return _success({}, "The batch is received successfully.")
 
-    @routes.put("/node/batches")
+    @routes.put("/node/batches", openapi_extensions=_takes(BATCHES), responses=SUBMISSION)
     def submit_many() -> Response:
+        """Accept batches of several apps; those of unknown apps are dropped without a word."""
         body = _body()
         _check_version()
         network.check_accepting()
@@ -89,14 +185,16 @@ def _submissions(network: Network) -> Blueprint:
     return routes
 
 
-def _pages(network: Network, hold: float) -> Blueprint:
-    routes = Blueprint("pages", __name__)
+def _pages(network: Network, hold: float) -> Routes:
+    routes = Routes("pages", __name__)
     holding = threading.BoundedSemaphore(MAX_HELD)
 
-    @routes.get("/node/<app>/batches/<state>")
-    def page(app: str, state: str) -> Response:
+    @routes.get("/node/<app>/batches/<state>", responses={**ANSWERS, 422: Detail})
+    def page(path: OfAppAndState, query: PageQuery) -> Response:
+        """Final batches behind an index, with the proofs among them; no data if there are none."""
+        app, state = path.app, path.state
         _check_version()
-        after = _after(request.args.get("after", "0"))
+        after = _after(query.after)
         found = network.page(app, after)
         if state not in STATES:
             return _success(None)
@@ -108,14 +206,17 @@ def _pages(network: Network, hold: float) -> Blueprint:
             found = network.page(app, after)
         return _success(found)
 
-    @routes.get("/node/<app>/batches/<state>/last")
-    def last(app: str, state: str) -> Response:
+    @routes.get("/node/<app>/batches/<state>/last", responses=ANSWERS)
+    def last(path: OfAppAndState) -> Response:
+        """The newest final batch of an app."""
         _check_version()
-        _check_state(state)
-        return _success(network.last(app, state))
+        _check_state(path.state)
+        return _success(network.last(path.app, path.state))
 
-    @routes.get("/node/batches/<state>/last")
-    def last_of_all(state: str) -> Response:
+    @routes.get("/node/batches/<state>/last", responses=ANSWERS)
+    def last_of_all(path: OfState) -> Response:
+        """The newest final batch of every app that has one."""
+        state = path.state
         _check_version()
         _check_state(state)
         records = {app: network.last(app, state) for app in network.apps}
@@ -124,36 +225,45 @@ def _pages(network: Network, hold: float) -> Blueprint:
     return routes
 
 
-def _status(network: Network) -> Blueprint:
-    routes = Blueprint("status", __name__)
+def _status(network: Network) -> Routes:
+    routes = Routes("status", __name__)
 
-    @routes.get("/")
+    @routes.get("/", responses={307: {"description": "/node/state"}, **FAILED})
     def root() -> Any:
+        """Leads to the state."""
         return redirect("/node/state", 307)
 
-    @routes.get("/node/state")
+    @routes.get("/node/state", responses=ANSWERS)
     def state() -> Response:
+        """Who this node is, and how far each app has come."""
         _check_version()
         return _success(network.state())
 
-    @routes.get("/node/ready")
+    @routes.get("/node/ready", responses={200: NodeReady, 503: Refused, **FAILED})
     def ready() -> Response:
+        """Whether batches are accepted."""
         network.check_accepting()
         return _json({"status": True})
 
     return routes
 
 
-def _control(network: Network) -> Blueprint:
+def _control(network: Network) -> Routes:
     """Not part of a node: `reset` and `min_age_ms` beside the faults' own names."""
-    routes = Blueprint("control", __name__)
+    routes = Routes("control", __name__)
+    shown: Responses = {
+        200: {"description": "Faults", "content": {"application/json": {}}},
+        **FAILED,
+    }
 
-    @routes.get("/dev/faults")
+    @routes.get("/dev/faults", responses=shown)
     def faults() -> Response:
-        return _json({**_shown(network), "min_age_ms": round(network.rules.min_age * 1000)})
+        """How the network misbehaves now."""
+        return _json(_shown(network))
 
-    @routes.post("/dev/faults")
+    @routes.post("/dev/faults", openapi_extensions=_takes(OBJECT), responses={**shown, 422: Detail})
     def change() -> Response:
+        """Have the network misbehave, or begin anew (`reset`)."""
         changes = request.get_json(silent=True)
         if not isinstance(changes, dict):
             raise SettingsError("faults are a JSON object")
@@ -165,14 +275,15 @@ def _control(network: Network) -> Blueprint:
             network.set_min_age(age / 1000)
         if reset:
             network.reset()
-        return faults()
+        return _json(_shown(network))
 
     return routes
 
 
 def _shown(network: Network) -> dict[str, Any]:
     faults = network.faults
-    return {name: getattr(faults, name) for name in type(faults).__slots__}
+    listed = {name: getattr(faults, name) for name in type(faults).__slots__}
+    return {**listed, "min_age_ms": round(network.rules.min_age * 1000)}
 
 
 # Reading a request

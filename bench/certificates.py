@@ -1,0 +1,63 @@
+"""Verifying one certificate, beside the least that any verifier of it has to do.
+
+Ours is `Certificate.verify`: committee, rules of the kind, signers, quorum, the sum of their keys,
+the subgroup, the pairing. The reference is the same library called bare, with the summed key given:
+hashing to the curve, decoding the signature, one product of two pairings. Beside them `py_ecc`, as
+Ethereum's specification runs it: FastAggregateVerify over the signers' keys.
+
+Goals: at most 1.1 times the bare check with 4 operators, at most 1.2 times with 256.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from eth_typing import BLSPubkey, BLSSignature
+from py_arkworks_bls12381 import GT, G1Point, G2Point
+from py_ecc.bls.ciphersuites import G2ProofOfPossession as PyEcc
+
+from dragon import bls
+from dragon.claim import Status, StatusClaim
+from measuring import medians, ms, seconds, show, verdict
+from scenery import Members, make_members, quorum_certificate
+
+GOALS = {4: 1.1, 256: 1.2}
+
+
+def bare(key: bls.PublicKey, message: bytes, signature: bytes) -> bool:
+    hashed = G2Point.hash_to_curve(message, bls.SIGNATURE_DST)
+    decoded = G2Point.from_compressed_bytes(signature)
+    return GT.pairing_check([key.point, -G1Point()], [hashed, decoded])
+
+
+def row(members: Members, repetitions: int) -> tuple[object, ...]:
+    committee, size = members.committee, len(members.secrets)
+    signers = sorted(members.secrets)[: committee.quorum("status")]
+    claim = StatusClaim("operator_1", Status.UP, committee.rounds.start(7))
+    certified = quorum_certificate(members, claim, signers)
+    message = claim.root(committee.id)
+    key = bls.PublicKey.decode(certified.public_key)
+    keys = [BLSPubkey(committee.keys[signer].raw) for signer in signers]
+    signature = BLSSignature(certified.signature)
+
+    least = partial(bare, key, message, certified.signature)
+    ours, reference = medians(partial(certified.verify, committee), least, repetitions=repetitions)
+    pure = seconds(partial(PyEcc.FastAggregateVerify, keys, message, signature))
+
+    ratio, goal = ours / reference, GOALS.get(size)
+    judged = f"≤ {goal}: {verdict(ratio <= goal)}" if goal else ""
+    figures = (ms(ours), ms(reference), f"{ratio:.2f}", judged, ms(pure), f"{pure / ours:.0f}")
+    return (f"{len(signers)} of {size}", *figures)
+
+
+def main(*, sizes: tuple[int, ...] = (4, 16, 64, 256), repetitions: int = 101) -> None:
+    rows = [row(make_members(size), repetitions) for size in sizes]
+    sys.setrecursionlimit(1000)  # py_ecc raises it on import
+    columns = ("signers", "ours, ms", "bare, ms", "ratio", "goal", "py_ecc, ms", "py_ecc / ours")
+    note = f"Medians of {repetitions} in turns, processor time; py_ecc once."
+    show("A certificate verified", columns, rows, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""One aggregator watching 204 nodes: how long its round takes and how much memory it has.
+
+The aggregator's own prober, certifier, outbox and log, with real threads, sockets and files. Four
+operators and 200 targets are one other process, and its operators are yes-men: they sign whatever
+they are asked, at once, so that it is the aggregator that is measured. First all nodes are up; then
+100 targets die, either refusing connections or accepting them and never answering. In the round in
+which they die each is probed twice and its outage gathered for and certified; in the rounds after
+that they are known to be down.
+
+Goal: at most half a round (of five seconds).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import multiprocessing
+import os
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import parse_qs, urlsplit
+
+from dragon import claim as claims
+from dragon.claim import Status, StatusAnswer, StatusClaim
+from dragon.clients.edges import Edges
+from dragon.clients.probe import Prober
+from dragon.committee import Committee
+from dragon.encoding import Json, canonical, from_hex, parse, to_hex
+from dragon.log.database import LOG_SCHEMA, Database
+from dragon.log.follow import Follower
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.repository import Log
+from dragon_aggregator import outbox
+from dragon_aggregator.certify import Certifier
+from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.watch import Round, Watch
+from measuring import show, verdict
+from scenery import Members, batch, make_members, quorum_certificate
+
+Handler: TypeAlias = Callable[
+    [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
+]
+Say: TypeAlias = Callable[[str, bytes], Json]  # from a request's path and body to the answer's
+
+LOOPBACK = "127.0.0.1"
+OPERATORS = 4
+
+
+# The nodes: one process, one port an operator, one for all targets that live, one that hangs.
+
+
+class Nodes:
+    """All nodes at once. They learn their committee when their ports are known."""
+
+    def __init__(self) -> None:
+        members = make_members(OPERATORS)
+        self._secrets, self.committee = members.secrets, members.committee
+
+    def say(self, operator: str, target: str, body: bytes) -> Json:
+        """A signed answer to /status, and a signature on whatever else is asked."""
+        secret, committee_id = self._secrets[operator], self.committee.id
+        if target.startswith("/status"):
+            nonce = from_hex(parse_qs(urlsplit(target).query)["nonce"][0], member="nonce", size=16)
+            answer = StatusAnswer(operator, Status.UP, round(1000 * time.time()), nonce)
+            return {**answer.members(), "signature": to_hex(secret.sign(answer.root(committee_id)))}
+        claim = claims.from_json(parse(body))
+        return {"operator": operator, "signature": to_hex(secret.sign(claim.root(committee_id)))}
+
+    async def serve(self, connection: Connection) -> None:
+        """Tell the ports of the operators, of what answers and of what hangs; serve until told."""
+        living: Handler = partial(_answer, lambda *_: {"status": "up"})
+        operators: list[Handler] = [
+            partial(_answer, partial(self.say, name)) for name in self._secrets
+        ]
+        handlers = [*operators, living, _hang]
+        servers = [await asyncio.start_server(h, LOOPBACK, 0, backlog=1024) for h in handlers]
+        connection.send([server.sockets[0].getsockname()[1] for server in servers])
+        self.committee = Committee.load(await asyncio.to_thread(connection.recv_bytes))
+        with suppress(EOFError):
+            await asyncio.to_thread(connection.recv)
+        os._exit(0)  # whoever hangs would be waited for
+
+
+def serve(connection: Connection) -> None:
+    asyncio.run(Nodes().serve(connection))
+
+
+async def _answer(say: Say, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, asyncio.IncompleteReadError):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        target, length = head.split(" ")[1], 0
+        for line in head.lower().split("\r\n"):
+            if line.startswith("content-length:"):
+                length = int(line.partition(":")[2])
+        body = canonical(say(target, await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+    writer.close()
+
+
+async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while await reader.read(4096):
+            pass
+    writer.close()
+
+
+# The aggregator
+
+
+class EmptyLedger:
+    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+        return ()
+
+
+class Aggregator:
+    """One aggregator on a log in which every node is certified up."""
+
+    def __init__(self, members: Members, folder: Path) -> None:
+        self.members, committee = members, members.committee
+        self.edges = Edges.real()
+        self.database = Database(folder / "aggregator.db", LOG_SCHEMA, outbox.SCHEMA)
+        self.outbox = Outbox(self.database)
+        log = Log(self.database, committee)
+        quorum = list(members.secrets)[:3]
+        claims = [StatusClaim(node, Status.UP, committee.rounds.genesis) for node in committee.urls]
+        events = [quorum_certificate(members, claim, quorum) for claim in claims]
+        log.take(*(batch(index, one) for index, one in enumerate(events, start=1)))
+        wall, monotonic = self.edges.wall, self.edges.monotonic
+        follower = Follower(log, EmptyLedger(), monotonic=monotonic, wall=wall)
+        follower.step()
+        self.prober, self.certifier = (
+            Prober(committee, self.edges),
+            Certifier(committee, self.edges),
+        )
+        self.watch = Watch(
+            committee,
+            0,
+            prober=self.prober,
+            certifier=self.certifier,
+            outbox=self.outbox,
+            log=log,
+            follower=follower,
+            edges=self.edges,
+        )
+
+    def run_round(self) -> Round:
+        """One round, at once: its number is this moment's, or the next that had none."""
+        number = self.members.committee.rounds.number(self.edges.wall())
+        if self.watch.recent:
+            number = max(number, self.watch.recent[-1].number + 1)
+        return self.watch.run_round(number)
+
+    def forget(self) -> None:
+        """Empty the outbox, so that the log's word counts again."""
+        for entry in self.outbox.pending():
+            self.outbox.remove(entry)
+
+    def close(self) -> None:
+        for part in (self.watch, self.prober, self.certifier, self.database):
+            part.close()
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def committee_at(members: Members, ports: list[int], targets: list[int]) -> Members:
+    """The same members, reached at these ports."""
+    committee = members.committee
+    operators = tuple(
+        dataclasses.replace(operator, url=f"http://{LOOPBACK}:{port}")
+        for operator, port in zip(committee.operators, ports, strict=True)
+    )
+    nodes = tuple(
+        dataclasses.replace(target, url=f"http://{LOOPBACK}:{port}/{target.id}")
+        for target, port in zip(committee.targets, targets, strict=True)
+    )
+    return Members(
+        dataclasses.replace(committee, operators=operators, targets=nodes), members.secrets
+    )
+
+
+def measure(manner: str, targets: int, dead: int, repetitions: int) -> list[tuple[object, ...]]:
+    genesis = int(time.time()) - 60
+    members = make_members(OPERATORS, targets=targets, genesis=genesis)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    nodes = context.Process(target=serve, args=(theirs,), daemon=True)
+    with socket.socket() as closed:
+        closed.bind((LOOPBACK, 0))  # bound and not listening: it refuses
+        nodes.start()
+        theirs.close()
+        *operators, living, hanging = ours.recv()
+        dying = {"nobody": living, "refuse": closed.getsockname()[1], "hang": hanging}[manner]
+        where = [dying if number < dead else living for number in range(targets)]
+        members = committee_at(members, operators, where)
+        ours.send_bytes(canonical(members.committee.to_json()))
+        with tempfile.TemporaryDirectory() as folder:
+            rows = _rows(Aggregator(members, Path(folder)), manner, dead, repetitions)
+        ours.close()
+        nodes.join(10)
+    return rows
+
+
+def _rows(
+    aggregator: Aggregator, manner: str, dead: int, repetitions: int
+) -> list[tuple[object, ...]]:
+    rows, nodes = [], len(aggregator.members.committee.urls)
+    if manner == "nobody":
+        aggregator.run_round()
+        rows.append(_row("all are up", [aggregator.run_round() for _ in range(repetitions)]))
+    else:
+        first, certified = [], []
+        for _ in range(repetitions):
+            first.append(aggregator.run_round())
+            certified.append(
+                sum(gathering.certificate is not None for gathering in first[-1].gatherings)
+            )
+            aggregator.forget()
+        rows.append(_row(f"{dead} {manner}: they die", first, certified))
+        while aggregator.run_round().gatherings:
+            pass
+        known = [aggregator.run_round() for _ in range(repetitions)]
+        rows.append(_row(f"{dead} {manner}: known down", known))
+    if any(len(record.sights) < nodes for record in aggregator.watch.recent):
+        raise SystemExit("a round has not looked at every node")
+    aggregator.close()
+    return rows
+
+
+def _row(title: str, records: list[Round], certified: Sequence[int] = ()) -> tuple[object, ...]:
+    took = statistics.median(record.took or 0 for record in records)
+    probes = round(statistics.median(len(record.sights) for record in records))
+    ratio, made = took / 2.5, f"{statistics.median(certified):.0f}" if certified else ""
+    judged = f"≤ 2.5: {verdict(ratio <= 1)}"
+    return (title, probes, made, f"{took:.2f}", judged, f"{resident_mib():.0f}")
+
+
+def main(
+    *,
+    targets: int = 200,
+    dead: int = 100,
+    repetitions: int = 3,
+    manners: tuple[str, ...] = ("nobody", "refuse", "hang"),
+) -> None:
+    # Rounds that overran are in the table, and need no warning.
+    logging.getLogger("dragon_aggregator").addHandler(logging.NullHandler())
+    rows: list[tuple[object, ...]] = []
+    for manner in manners:
+        rows += measure(manner, targets, dead, repetitions)
+    columns = ("nodes", "probes", "certified", "round, s", "goal, s", "memory, MiB")
+    note = (
+        f"Medians of {repetitions} rounds of 5 s; {OPERATORS} operators that sign whatever they "
+        "are asked. Memory: resident, of the aggregator's process."
+    )
+    show(f"One aggregator, {targets} targets and {OPERATORS} operators", columns, rows, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What the user can do about an error. A kind that is not here leaves nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from dragon import errors
+from dragon.cli import trouble
+from dragon.errors import DragonError
+
+HINTS: Final[Mapping[type[DragonError], str]] = {
+    errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
+    trouble.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
+    trouble.CommitteeExists: "`--home` names another folder.",
+    trouble.UnusableFile: "Check the path, and who may read and write there.",
+    trouble.NotListed: "The committee file lists its operators and aggregators.",
+    errors.UnknownNode: "`dragon nodes` lists the nodes that the committee watches.",
+    errors.Unreachable: "Is the fleet up? `dragon up` starts one on this machine.",
+    errors.NotSettled: "Ask for a time that ends earlier, or ask again in a few minutes.",
+    errors.NotCertified: "Ask again in a minute; `--json` says what each operator answered.",
+    errors.WrongCommittee: "Get the committee file that it was made for from somebody you trust.",
+    errors.InvalidCommittee: "Get the file again from whoever made it; nobody edits it by hand.",
+    errors.NotJson: "Check that the file was saved whole, as the service answered it.",
+    errors.InvalidProof: "Ask another operator for the event and the root, and compare.",
+    errors.Stale: "Compare with another operator's log: no honest one takes an event so late.",
+    errors.LogDamaged: "If its service is running, stop it first or check a copy of the file.",
+    errors.Diverged: "Compare with the logs of other operators, as docs/operating.md says.",
+    errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
+    trouble.KeystoreRefused: "Check that the password is this keystore's own, the file whole.",
+    trouble.NotAMember: "`dragon key show` prints the key; compare it with the committee file.",
+    trouble.PortInUse: "Stop what listens there, or choose other ports with `dragon init`.",
+    errors.StepFailed: "What each service said is in the fleet's folder, under `output`.",
+}
+
+
+def hint_for(error: DragonError) -> str | None:
+    """The hint of the most precise kind that has one."""
+    return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), None)

@@ -1,0 +1,306 @@
+"""The bodies of `docs/protocol.md`, section 8, as `/openapi.json` describes them.
+
+They describe and read nothing: what comes in is decoded by `dragon.encoding`, what goes out is
+built by the services. A test holds real answers against them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Form(BaseModel):
+    """Exactly these members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return _schema(cls, *args, **kwargs)
+
+
+@functools.cache  # asked for by every app, and for queries by every request
+def _schema(form: type[Form], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    return super(Form, form).model_json_schema(*args, **kwargs)
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). Further members are facts about this very problem."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
+Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
+Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
+PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
+Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
+UpOrDown = Literal["up", "down"]
+
+# Health
+
+
+class Health(Form):
+    status: Literal["ok"]
+
+
+class Readiness(Form):
+    status: Literal["ready", "not ready"]
+    reasons: list[str]
+
+
+# Claims and events
+
+
+class Status(Form):
+    kind: Literal["status"]
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+
+
+class Checkpoint(Form):
+    kind: Literal["checkpoint"]
+    size: int
+    root: Hash
+    timestamp: int
+
+
+class Downtime(Form):
+    kind: Literal["downtime"]
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+    seconds_down: int
+    seconds_unknown: int
+    size: int
+    root: Hash
+
+
+class _Certified(Form):
+    aggregated_signature: Signature
+    aggregated_public_key: PublicKey
+    signers: list[Id]
+    committee: Hash
+
+
+class StatusCertificate(Status, _Certified):
+    pass
+
+
+class CheckpointCertificate(Checkpoint, _Certified):
+    pass
+
+
+class Totals(Form):
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+    seconds_down: int
+    seconds_unknown: int
+    size: int
+    root: Hash
+
+
+class Period(Form):
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+
+
+class DowntimeCertificate(Downtime, _Certified):
+    pass
+
+
+Event = Annotated[StatusCertificate | CheckpointCertificate, Field(discriminator="kind")]
+
+
+# Logs
+
+
+class Mark(Form):
+    size: int
+    root: Hash
+    timestamp: int
+    position: int
+
+
+class LogHead(Form):
+    size: int
+    root: Hash
+    ledger_index: int
+    committee: Hash
+    certified: Mark | None
+
+
+class LogRow(Form):
+    id: int
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+    signature: Signature
+
+
+class LogRows(Form):
+    logs: list[LogRow]
+    next: int | None
+
+
+class Entry(Form):
+    position: int
+    event: Event
+    ledger_index: int
+    ledger_time: int
+
+
+class Entries(Form):
+    events: list[Entry]
+    next: int | None
+
+
+class ProvenEntry(Entry):
+    size: int
+    root: Hash
+    inclusion: list[Hash]
+
+
+class Refused(Form):
+    id: int
+    ledger_index: int
+    place: int
+    reason: str
+    detail: str
+    excerpt: str
+
+
+class ReasonCount(Form):
+    reason: str
+    count: int
+
+
+class RefusedEvents(Form):
+    counts: list[ReasonCount]
+    refused: list[Refused]
+    next: int | None
+
+
+# Operators
+
+
+class StatusAnswer(Form):
+    node_id: Id
+    status: Literal["up"]
+    time_ms: int
+    nonce: Nonce
+    signature: Signature
+
+
+class Attestation(Form):
+    operator: Id
+    signature: Signature
+
+
+class Report(Form):
+    node_id: Id
+    status: UpOrDown
+
+
+class Suspected(Form):
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+    operator: Id
+
+
+class Reported(Form):
+    suspicion: Suspected
+    delivered: list[str]
+
+
+class Seen(Form):
+    status: UpOrDown
+    reason: str
+
+
+class Node(Form):
+    node_id: Id
+    kind: Literal["operator", "target"]
+    status: Literal["up", "down", "unknown"]
+    since: int | None
+    seen: Seen | None
+    signed: bool  # whether its answers are: a target has no key
+
+
+class Nodes(Form):
+    nodes: list[Node]
+    next: Id | None
+
+
+# Aggregators
+
+
+class Suspicion(Suspected):
+    signature: Signature
+
+
+class Gathers(Form):
+    gathering: bool
+
+
+class Probe(Form):
+    node_id: Id
+    seen: UpOrDown
+    reason: str
+    latency_ms: int
+    clock_offset_ms: int | None
+
+
+class Answer(Form):
+    operator: Id
+    answer: str
+    latency_ms: int | None
+
+
+class Gathering(Form):
+    claim: Annotated[Status | Checkpoint | Downtime, Field(discriminator="kind")]
+    needed: int
+    certified: bool
+    answers: list[Answer]
+
+
+class Round(Form):
+    number: int
+    start: int
+    begun_late_ms: int
+    took_ms: int | None
+    overran: bool
+    skipped: int
+    note: str
+    probes: list[Probe]
+    gatherings: list[Gathering]
+
+
+class Rounds(Form):
+    rounds: list[Round]
+    next: int | None
+
+
+class Pending(Form):
+    id: int
+    event: Event
+    sends: int
+    sent_at: int | None
+
+
+class Outbox(Form):
+    outbox: list[Pending]
+    next: int | None

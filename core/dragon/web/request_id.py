@@ -1,0 +1,45 @@
+"""A name for every request: in its answer, in a problem document, in every line logged meanwhile.
+
+The caller may choose it (`X-Request-ID`), so that one name follows a question through several
+services.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Final
+
+from flask import Flask, Response, g, has_request_context, request
+from structlog.contextvars import bind_contextvars, reset_contextvars
+
+HEADER: Final = "X-Request-ID"
+_STATED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+def install(app: Flask) -> None:
+    app.before_request(_begin)
+    app.after_request(_state)
+    app.teardown_request(_end)
+
+
+def current() -> str | None:
+    """The name of the request that is being answered; None outside, or where nothing names it."""
+    return g.get("request_id") if has_request_context() else None
+
+
+def _begin() -> None:
+    stated = request.headers.get(HEADER, "")
+    g.request_id = stated if _STATED.fullmatch(stated) else uuid.uuid4().hex
+    g.bound = bind_contextvars(request_id=g.request_id)
+
+
+def _state(response: Response) -> Response:
+    if name := current():
+        response.headers[HEADER] = name
+    return response
+
+
+def _end(_error: BaseException | None) -> None:
+    # Reset, not cleared: in a fleet within one process, another service's request may be around us.
+    reset_contextvars(**g.pop("bound", {}))

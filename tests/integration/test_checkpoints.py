@@ -1,0 +1,186 @@
+"""Certified checkpoints: the quorum vouches for the log, and for having been at work."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+from committees import Members
+from dragon import merkle
+from dragon.certificate import Certificate
+from dragon.claim import CheckpointClaim, Status
+from dragon.encoding import canonical
+from dragon.log.audit import audit
+from world import World
+
+OTHERS = ("operator_1", "operator_3", "operator_4")
+
+
+def certify(members: Members, claim: CheckpointClaim, signers: tuple[str, ...]) -> Certificate:
+    return members.certify(claim, signers)
+
+
+def next_due(world: World, **changes: object) -> CheckpointClaim:
+    """The claim on the log of operator_1 that would be due next, at the earliest."""
+    last, rounds = world.checkpoints("operator_1")[-1], world.committee.rounds
+    checkpoint = world.own("operator_1").log.checkpoint()
+    claim = CheckpointClaim(
+        checkpoint.size, checkpoint.root, last.timestamp + rounds.checkpoint_every
+    )
+    world.clock.now = float(claim.timestamp + 1)
+    return dataclasses.replace(claim, **changes)  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_is_certified_every_twelve_rounds(world: World) -> None:
+    world.run(36)
+
+    numbers = [world.committee.rounds.number(m.timestamp) for m in world.checkpoints("operator_3")]
+    assert len(numbers) >= 3
+    assert {later - earlier for earlier, later in pairwise(numbers)} == {12}
+
+
+def test_a_checkpoint_is_the_root_of_every_log_at_its_size(world: World) -> None:
+    world.run(13)
+
+    for mark in world.checkpoints("operator_1"):
+        for name in world.operators:
+            assert world.own(name).log.checkpoint(mark.size).root == mark.log_root
+
+
+def test_checkpoints_go_on_while_a_node_is_down(world: World) -> None:
+    world.stop("operator_2")
+
+    world.run(26)
+
+    assert len(world.checkpoints("operator_1")) >= 3
+
+
+def test_without_a_quorum_there_are_no_checkpoints(world: World) -> None:
+    world.stop("operator_2")
+    world.stop("operator_3")
+    before = len(world.checkpoints("operator_1"))
+
+    world.run(26)
+
+    assert len(world.checkpoints("operator_1")) == before
+
+
+def test_a_certified_checkpoint_of_another_log_stops_this_one(world: World) -> None:
+    """With a quorum of liars, or a log gone wrong: nothing is applied over it."""
+    claim = next_due(world, log_root=bytes(32))
+
+    world.submit(certify(world.members, claim, OTHERS))
+
+    alarm = world.own("operator_1").log.alarm()
+    assert alarm is not None
+    assert alarm.reason == "diverged"
+    assert "at 5 entries" in alarm.detail
+    assert "the logs agree up to entry 3" in alarm.detail
+    assert world.get("operator_1", "/readyz").status_code == 503
+    assert world.own("operator_1").log.state.size == 5
+
+
+def test_what_came_before_it_in_the_same_page_is_still_applied(world: World) -> None:
+    claim = next_due(world, log_root=bytes(32))
+    number = world.committee.rounds.number(world.clock.now)
+    down = world.members.status("operator_2", Status.DOWN, number)
+    app = world.committee.sequencer.app
+    world.network.submit(app, canonical([down.to_json()]).decode())
+    diverging = certify(world.members, claim, OTHERS)
+    world.network.submit(app, canonical([diverging.to_json()]).decode())
+    world.network.submit(app, "[]")
+    world.settle()
+
+    assert world.statuses("operator_1")["operator_2"] == "down"
+    assert world.own("operator_1").log.alarm() is not None
+    assert world.own("operator_1").log.state.size == 6
+
+
+def test_a_checkpoint_beyond_the_log_stops_it(world: World) -> None:
+    world.submit(certify(world.members, next_due(world, size=99), OTHERS))
+
+    alarm = world.own("operator_1").log.alarm()
+    assert alarm is not None
+    assert "this log had 5" in alarm.detail
+
+
+def test_a_forged_checkpoint_stops_nothing(world: World) -> None:
+    claim = next_due(world, log_root=bytes(32))
+    forged = dataclasses.replace(
+        certify(world.members, claim, OTHERS),
+        signature=certify(world.members, claim, ("operator_1",)).signature,
+    )
+
+    world.submit(forged)
+
+    assert world.own("operator_1").log.alarm() is None
+    assert world.own("operator_1").log.refusals() == {"bad_signature": 1}
+
+
+@pytest.mark.parametrize("earlier", [1, 11])
+def test_a_checkpoint_that_is_not_due_is_refused_without_alarm(world: World, earlier: int) -> None:
+    claim = next_due(world)
+    too_soon = claim.timestamp - earlier * world.committee.rounds.seconds
+    world.submit(certify(world.members, dataclasses.replace(claim, timestamp=too_soon), OTHERS))
+
+    assert world.own("operator_1").log.alarm() is None
+    assert world.own("operator_1").log.refusals() == {"not_later": 1}
+
+
+def test_an_operator_does_not_sign_another_logs_checkpoint(world: World) -> None:
+    claim = next_due(world, log_root=merkle.leaf_hash(b"another"))
+
+    answer = world.post("operator_1", "/attestations", claim.to_json())
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "malformed")
+
+
+def test_an_operator_does_not_sign_a_checkpoint_beyond_its_log(world: World) -> None:
+    answer = world.post("operator_1", "/attestations", next_due(world, size=99).to_json())
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "behind")
+
+
+def test_an_operator_does_not_sign_a_checkpoint_that_is_not_due(world: World) -> None:
+    claim = next_due(world)
+    rounds = world.committee.rounds
+    world.clock.now -= rounds.seconds
+    early = dataclasses.replace(claim, timestamp=claim.timestamp - rounds.seconds)
+
+    answer = world.post("operator_1", "/attestations", early.to_json())
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "no_change")
+
+
+def test_two_roots_at_one_size_are_never_signed_across_a_restart(world: World) -> None:
+    claim = next_due(world)
+    assert world.post("operator_1", "/attestations", claim.to_json()).status_code == 200
+    world.restart("operator_1")
+    world.settle()
+    journal = world.own("operator_1").attester._journal
+
+    with pytest.raises(Exception, match="another root") as refused:
+        journal.decide_checkpoint(dataclasses.replace(claim, log_root=bytes(32)), 0)
+
+    assert refused.value.reason == "equivocation"  # type: ignore[attr-defined]
+
+
+def test_a_log_that_ones_own_eyes_contradict_for_long_is_not_vouched_for(world: World) -> None:
+    """Operator_2 is gone, but nothing says so: the aggregator is silent."""
+    world.stop("aggregator_0")
+    world.stop("operator_2")
+    world.run(8)
+    claim = next_due(world)
+
+    answer = world.post("operator_1", "/attestations", claim.to_json())
+
+    assert (answer.status_code, answer.json()["reason"]) == (409, "sees_down")
+
+
+def test_a_log_with_checkpoints_audits_the_same_batched_and_singly(world: World) -> None:
+    world.run(14)
+    path = world.database_file("operator_1")
+
+    assert audit(path, world.committee, batched=True) == audit(path, world.committee, batched=False)

@@ -1,0 +1,245 @@
+"""Certified totals: what a reward or an SLA can rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from dragon import bls, errors
+from dragon.certificate import Certificate
+from dragon.claim import DowntimeClaim
+from dragon.log.settle import claim_at, settled_claim
+from dragon.log.totals import settled_moment
+from world import World
+
+
+def outage(world: World) -> tuple[int, int]:
+    """Operator_2 is down for four rounds; the interval that was certified."""
+    world.stop("operator_2")
+    world.run(4)
+    world.resume("operator_2")
+    world.run(2)
+    moves = world.own("operator_1").log.state.nodes["operator_2"]
+    return moves[1].timestamp, moves[2].timestamp
+
+
+def settle_past(world: World, end: int) -> None:
+    """Until everything about the time before `end` has reached every log: nothing happens but time,
+    and one more batch."""
+    world.clock.now = max(world.clock.now, settled_moment(end, world.committee.rounds) + 2.0)
+    world.network.submit(world.committee.sequencer.app, "[]")
+    world.settle()
+
+
+def claim_on(world: World, begin: int, end: int) -> DowntimeClaim:
+    log = world.own("operator_1").log
+    return settled_claim(log, world.committee, "operator_2", (begin, end), world.clock.now)
+
+
+def ask(world: World, claim: DowntimeClaim, operator: str = "operator_1") -> tuple[int, str]:
+    answer = world.post(operator, "/attestations", claim.to_json())
+    return answer.status_code, answer.json().get("reason", "signed")
+
+
+def test_the_quorum_certifies_how_long_a_node_was_down(world: World) -> None:
+    world.run(12)
+    began, ended = outage(world)
+    world.run(13)
+    settle_past(world, ended + 10)
+
+    certified = world.own("aggregator_0").downtime.certify("operator_2", began - 10, ended + 10)
+
+    certified.verify(world.committee)
+    claim = certified.claim
+    assert isinstance(claim, DowntimeClaim)
+    assert (claim.seconds_down, claim.seconds_unknown) == (ended - began, 0)
+
+
+def test_every_log_comes_to_the_same_claim_whenever_it_is_asked(world: World) -> None:
+    began, ended = outage(world)
+    settle_past(world, ended)
+    early = claim_on(world, began, ended)
+    world.run(14)
+
+    later = [
+        settled_claim(
+            world.own(name).log, world.committee, "operator_2", (began, ended), world.clock.now
+        )
+        for name in (*world.operators, *world.aggregators)
+    ]
+
+    assert set(later) == {early}
+
+
+def test_a_time_that_is_not_settled_is_not_certified(world: World) -> None:
+    """Also a `to` in the future."""
+    now = int(world.clock.now)
+
+    for end in (now - 10, now, now + 10_000):
+        with pytest.raises(errors.NotSettled):
+            world.own("aggregator_0").downtime.certify("operator_2", now - 100, end)
+
+
+def test_an_operator_refuses_a_time_in_the_future_by_name(world: World) -> None:
+    now, log = int(world.clock.now), world.own("operator_1").log
+    claim = claim_at(log, world.committee, "operator_2", (now, now + 100), size=5)
+
+    assert ask(world, claim) == (409, "behind")
+
+
+def test_an_operator_refuses_a_convenient_log_size_by_name(world: World) -> None:
+    """A smaller log, from before the outage was known, would say that nothing happened."""
+    began, ended = outage(world)
+    world.run(13)  # a checkpoint vouches for it
+    settle_past(world, ended)
+    log = world.own("operator_1").log
+    genuine = claim_on(world, began, ended)
+    convenient = claim_at(log, world.committee, "operator_2", (began, ended), size=5)
+    assert convenient.seconds_down == 0
+
+    assert ask(world, convenient) == (409, "malformed")
+    assert ask(world, dataclasses.replace(genuine, seconds_down=0)) == (409, "malformed")
+    assert ask(world, genuine) == (200, "signed")
+
+
+def test_an_operator_that_has_not_read_so_far_does_not_sign(world: World) -> None:
+    began, ended = outage(world)
+    world.outages["operator_4"] = []
+    world.cuts.add(("operator_4", "sequencer"))
+    settle_past(world, ended)
+
+    assert ask(world, claim_on(world, began, ended), "operator_4") == (409, "behind")
+
+
+def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> None:
+    began, ended = outage(world)
+    world.run(13)  # a checkpoint vouches for it
+    settle_past(world, ended)
+    claim = claim_on(world, began, ended)
+    assert ask(world, claim) == (200, "signed")
+    world.restart("operator_1")
+    journal = world.own("operator_1").attester._journal
+
+    with pytest.raises(errors.AttestationRefused) as refused:
+        journal.decide_downtime(dataclasses.replace(claim, seconds_down=0), int(world.clock.now))
+
+    assert refused.value.reason == "equivocation"
+
+
+def test_a_stretch_without_checkpoints_is_unknown_and_not_up(world: World) -> None:
+    """Two of four are away for longer than `unknown_after`: silence vouches for nothing."""
+    world.run(12)
+    world.stop("operator_3")
+    world.stop("operator_4")
+    begin = int(world.clock.now)
+    world.run(30)
+    end = int(world.clock.now)
+    world.resume("operator_3")
+    world.resume("operator_4")
+    world.run(14)
+    settle_past(world, end)
+
+    assert claim_on(world, begin, end).seconds_unknown == end - begin
+
+
+def test_too_few_signers_make_no_certificate_and_say_why(world: World) -> None:
+    began, ended = outage(world)
+    settle_past(world, ended)
+    world.stop("operator_3")
+    world.stop("operator_4")
+
+    with pytest.raises(errors.NotCertified) as refused:
+        world.own("aggregator_0").downtime.certify("operator_2", began, ended)
+
+    answers = refused.value.facts["answers"]
+    assert isinstance(answers, dict)
+    assert answers["operator_3"] == "unreachable"
+
+
+def test_a_downtime_certificate_is_no_event(world: World) -> None:
+    began, ended = outage(world)
+    settle_past(world, ended)
+    certified = world.own("aggregator_0").downtime.certify("operator_2", began, ended)
+
+    world.submit(certified)
+
+    assert world.own("operator_1").log.refusals() == {"unknown_kind": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"seconds_down": 0}, errors.BadSignature),
+        ({"seconds_unknown": 1}, errors.BadSignature),
+        ({"node_id": "operator_3"}, errors.BadSignature),
+        ({"size": 4}, errors.BadSignature),
+        ({"log_root": bytes(32)}, errors.BadSignature),
+        ({"node_id": "operator_9"}, errors.UnknownNode),
+    ],
+)
+def test_a_downtime_certificate_spoilt_in_one_member_is_refused(
+    world: World, changes: dict[str, object], refusal: type[errors.CertificateError]
+) -> None:
+    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
+    genuine = world.members.certify(claim, ("operator_1", "operator_2", "operator_3"))
+    genuine.verify(world.committee)
+
+    spoilt = dataclasses.replace(
+        genuine,
+        claim=dataclasses.replace(claim, **changes),  # type: ignore[arg-type]
+    )
+
+    with pytest.raises(refusal):
+        spoilt.verify(world.committee)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"to": 100}, errors.IntegerOutOfRange),
+        ({"seconds_down": 101}, errors.IntegerOutOfRange),
+        ({"seconds_down": 60, "seconds_unknown": 41}, errors.IntegerOutOfRange),
+        ({"from": -1}, errors.IntegerOutOfRange),
+        ({"seconds_up": 1}, errors.UnknownMember),
+    ],
+)
+def test_totals_that_cannot_be_are_refused(
+    world: World, changes: dict[str, int], refusal: type[errors.InvalidEncoding]
+) -> None:
+    claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
+    genuine = world.members.certify(claim, ("operator_1", "operator_2", "operator_3"))
+
+    with pytest.raises(refusal):
+        Certificate.from_json({**genuine.to_json(), **changes})
+
+
+def test_batched_verification_refuses_what_single_checks_refuse(world: World) -> None:
+    """Each forged signature spoils the batch, wherever it stands."""
+    secrets = world.members.secrets
+    signed = [
+        bls.Signed(key.public_key(), message, key.sign(message))
+        for key in (secrets["operator_1"], secrets["operator_2"])
+        for message in (b"one", b"two", b"three")
+    ]
+
+    def entropy(size: int) -> bytes:
+        return world._random.randbytes(size)
+
+    assert bls.verify_batch(signed, entropy)
+    assert bls.verify_batch([], entropy)
+    for at, each in enumerate(signed):
+        for forged in (
+            dataclasses.replace(each, message=b"other"),
+            dataclasses.replace(each, signature=signed[at - 1].signature),
+            dataclasses.replace(each, signature=b"\xc0" + bytes(95)),
+            dataclasses.replace(each, key=secrets["operator_3"].public_key()),
+        ):
+            assert not bls.verify_batch([*signed[:at], forged, *signed[at + 1 :]], entropy)
+    # Two wrongs that add up to a right sum do not pass either: the factors differ.
+    swapped = [
+        dataclasses.replace(signed[0], signature=signed[1].signature),
+        dataclasses.replace(signed[1], signature=signed[0].signature),
+        *signed[2:],
+    ]
+    assert not bls.verify_batch(swapped, entropy)

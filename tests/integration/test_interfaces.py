@@ -1,0 +1,273 @@
+"""What a fleet says of itself: lines without secrets, metrics, descriptions, lists in pages."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import random
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_keyfile import extract_key_from_keyfile
+from prometheus_client.parser import text_string_to_metric_families
+
+from committees import make_members
+from dragon.cli.fleet import Fleet
+from dragon.cli.home import Home
+from dragon.cli.init import Plan, Ports, make_fleet
+from dragon.clients.exchange import Http
+from dragon.clients.session import make_session
+from dragon.encoding import Json, canonical
+from dragon.errors import BadAnswer
+from dragon.event import decode
+from dragon.web.logs import Lines
+from dragon_operator import app as operator_app
+from world import World
+
+PATIENCE = 40.0  # seconds: two cores may be busy with other tests
+NONCE = re.compile(r"nonce=0x([0-9a-f]+)")
+
+
+def spellings(secret: int) -> set[str]:
+    """How a secret number might stand in a line."""
+    return {str(secret), f"{secret:x}", f"{secret:064x}", str(secret.to_bytes(32, "big"))}
+
+
+def hold_no_secret(text: str, secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        assert len(secret) >= 8
+        assert secret.lower() not in text.lower()
+
+
+def pages(get: Any, path: str, name: str, limit: int) -> Iterator[list[Json]]:
+    """Every page of a list, from the first to the last."""
+    after = ""
+    while True:
+        page = get(f"{path}?limit={limit}{after}").json()
+        yield page[name]
+        if page["next"] is None:
+            return
+        after = f"&after={page['next']}"
+
+
+# Logs
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    """Everything that a fleet in this process says, down to the least."""
+    stream, root = io.StringIO(), logging.getLogger()
+    handler, before = logging.StreamHandler(stream), root.level
+    handler.setFormatter(Lines("fleet"))
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(before)
+
+
+def test_a_fleet_in_one_process_says_nothing_secret(tmp_path: Path, output: io.StringIO) -> None:
+    with World(tmp_path) as world:
+        world.run(3)
+        world.stop("operator_2")
+        world.run(2)
+        world.post("operator_1", "/attestations", raw=b'{"password": "hunter2hunter2"}')
+        world.get("operator_1", "/status?nonce=0x" + "c0ffee" * 6)
+        answers = [world.get(n, "/metrics").text for n in ("operator_1", "aggregator_0")]
+        nonces = {n for _, request in world.sent for n in NONCE.findall(request.url or "")}
+        secrets = {
+            spelling
+            for key in world.members.secrets.values()
+            for spelling in spellings(int.from_bytes(key.encode(), "big"))
+        }
+
+    said = output.getvalue()
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert "certificate_assembled" in events
+    assert len(nonces) >= 10
+    hold_no_secret(said, secrets | nonces | {"hunter2hunter2"})
+    hold_no_secret("".join(answers), secrets | nonces)
+
+
+def free_ports() -> Ports:
+    """Six ports in a row that nobody listens on now."""
+    while True:
+        base = random.SystemRandom().randrange(20_000, 32_000, 10)
+        with suppress(OSError), ExitStack() as bound:
+            for port in range(base, base + 6):
+                bound.enter_context(socket.create_server(("127.0.0.1", port)))
+            return Ports(base, base + 4, base + 5)
+
+
+def secrets_of(home: Home) -> set[str]:
+    """Keys, passwords and the keystores' own texts, as they stand in a fleet's folder."""
+    found: set[str] = set()
+    for number in json.loads(home.sequencer_keys.read_text()):
+        found |= spellings(int(number))
+    for operator in home.committee().keys:
+        password = home.password(operator).read_text().strip()
+        keystore = json.loads(home.keystore(operator).read_text())
+        key = extract_key_from_keyfile(str(home.keystore(operator)), password.encode())
+        found |= spellings(int.from_bytes(key, "big")) | {password}
+        crypto = keystore["crypto"]
+        found |= {crypto["cipher"]["message"], crypto["kdf"]["params"]["salt"]}
+    return found
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    home = Home(tmp_path_factory.mktemp("home") / "fleet")
+    make_fleet(home, Plan(ports=free_ports(), round_seconds=2), genesis=int(time.time()))
+    with Fleet(home) as running:
+        running.start_all()
+        running.wait_ready()
+        running.wait_until(
+            lambda: all(v.status(n) == "up" for v in running.views() for n in v.nodes),
+            "everybody is certified up",
+            PATIENCE,
+        )
+        yield running
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(150)
+def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Fleet) -> None:
+    fleet.kill("operator_4")
+    others = ["operator_1", "operator_2", "operator_3"]
+    fleet.wait_until(
+        lambda: all(fleet.view(name).status("operator_4") == "down" for name in others),
+        "operator_4 is certified down",
+        PATIENCE,
+    )
+    fleet.start("operator_4")
+    fleet.wait_until(lambda: fleet.is_ready("operator_4"), "it is ready", PATIENCE)
+    http, url = Http(make_session()), fleet.addresses["operator_1"]
+    http.get(f"{url}/status", params={"nonce": "0x" + "c0ffee" * 6}, deadline=2)
+    http.post(f"{url}/reports", {"password": "hunter2hunter2"}, deadline=2)
+    http.get(f"{url}/" + "x" * 5000, deadline=2)  # refused by the HTTP server itself
+    http.close()
+
+    secrets = secrets_of(fleet.home) | {"c0ffee" * 6, "hunter2hunter2"}
+    for name in fleet.addresses:
+        said = fleet.home.output(name).read_text()
+        hold_no_secret(said, secrets)
+        for line in said.splitlines():
+            fields = json.loads(line)
+            assert {"timestamp", "level", "event", "service", "logger"} <= set(fields), line
+            assert fields["service"] == name
+    applied = [
+        line
+        for line in map(json.loads, fleet.home.output("operator_1").read_text().splitlines())
+        if line["event"] == "event_applied"
+    ]
+    assert any(line["claim"].get("status") == "down" for line in applied)
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(150)
+def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
+    http = Http(make_session())
+    for url in fleet.addresses.values():
+        document = json.loads(http.get(f"{url}/openapi.json", deadline=5, largest=1 << 20).body)
+        assert "/metrics" in document["paths"]
+        metrics = http.get(f"{url}/metrics", deadline=5, largest=1 << 20).body.decode()
+        names = {family.name for family in text_string_to_metric_families(metrics)}
+        assert {"datadragon_http_requests", "process_resident_memory_bytes"} <= names
+        assert http.get(f"{url}/openapi/swagger", deadline=5).status == 200
+        assert http.get(f"{url}/healthz", deadline=5).status == 200
+        with pytest.raises(BadAnswer):
+            http.get(f"{url}/nowhere", deadline=5).successful()
+    http.close()
+
+
+# Lists
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world with something in every list."""
+    members = make_members(targets=3)
+    with World(tmp_path_factory.mktemp("world"), members) as world:
+        world.run(3)
+        world.submit(*[{"kind": "nothing", "number": n} for n in range(7)])
+        world.network.set_faults(stalled=True)
+        world.run(5)  # now it is certified, and stays in the outbox, that no target was ever up
+        yield world
+        world.network.set_faults(stalled=False)
+
+
+LISTS = [
+    ("operator_1", "/nodes", "nodes", "node_id"),
+    ("operator_1", "/logs", "logs", "id"),
+    ("operator_1", "/events", "events", "position"),
+    ("operator_1", "/refused", "refused", "id"),
+    ("aggregator_0", "/rounds", "rounds", "number"),
+    ("aggregator_0", "/outbox", "outbox", "id"),
+    ("aggregator_0", "/refused", "refused", "id"),
+]
+
+
+@pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_the_pages_of_a_list_are_the_list(
+    listed: World, service: str, path: str, name: str, cursor: str, limit: int
+) -> None:
+    whole = listed.get(service, f"{path}?limit=120").json()[name]
+
+    found = list(pages(lambda p: listed.get(service, p), path, name, limit))
+
+    assert [entry for page in found for entry in page] == whole
+    assert all(len(page) <= limit for page in found)
+    assert len(whole) >= 2
+    cursors = [entry[cursor] for entry in whole]
+    assert cursors == sorted(set(cursors), reverse=path in {"/rounds", "/refused"})
+
+
+@pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
+def test_behind_the_end_of_a_list_is_an_empty_page(
+    listed: World, service: str, path: str, name: str, cursor: str
+) -> None:
+    end = {"nodes": "z", "rounds": "0", "refused": "0"}.get(name, "99999")
+
+    page = listed.get(service, f"{path}?after={end}").json()
+
+    assert (page[name], page["next"]) == ([], None)
+
+
+def test_refused_events_are_counted_by_reason(listed: World) -> None:
+    page = listed.get("operator_1", "/refused?limit=1").json()
+
+    counts = {each["reason"]: each["count"] for each in page["counts"]}
+    assert sum(counts.values()) == 7
+    [newest] = page["refused"]
+    assert newest["reason"] in counts
+    assert json.loads(newest["excerpt"])["kind"] == "nothing"
+
+
+def test_listed_events_are_the_entries_of_the_log(listed: World) -> None:
+    entries = listed.own("operator_1").log.entries()
+
+    events = listed.get("operator_1", "/events?limit=1000").json()["events"]
+
+    assert [decode(each["event"]) for each in events] == [entry.event for entry in entries]
+    assert [each["ledger_time"] for each in events] == [entry.ledger_time for entry in entries]
+
+
+def test_a_page_of_events_is_bounded_in_bytes(
+    listed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = listed.get("operator_1", "/events").json()["events"]
+    for most in (1, 1000, 2500):
+        monkeypatch.setattr(operator_app, "MOST_BYTES", most)
+        found = list(pages(lambda p: listed.get("operator_1", p), "/events", "events", 100))
+
+        assert [entry for page in found for entry in page] == whole
+        assert len(found) > 1
+        assert all(len(page) == 1 or len(canonical(page)) <= most + 100 for page in found)

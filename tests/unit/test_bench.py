@@ -1,0 +1,62 @@
+"""The benchmarks start, finish and print a table, on hardly any work; no time is asserted."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).parent.parent.parent / "bench"
+LITTLE: dict[str, dict[str, Any]] = {
+    "certificates": {"sizes": (4,), "repetitions": 1},
+    "finality": {"repetitions": 1, "oracle_repetitions": 1},
+    "replay": {"events": 3},
+    "watching": {"targets": 2, "dead": 1, "repetitions": 1, "manners": ("refuse",)},
+    "sizes": {"sizes": (4,)},
+    "detection": {"outages": 3},
+}
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Imports a script as `python bench/<name>.py` finds it."""
+    monkeypatch.syspath_prepend(BENCH)
+    return importlib.import_module
+
+
+def test_the_runner_knows_every_script(load: Any) -> None:
+    helpers = {"measuring", "run", "scenery"}
+
+    assert set(load("run").BENCHMARKS) == {path.stem for path in BENCH.glob("*.py")} - helpers
+    assert set(LITTLE) == set(load("run").BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", LITTLE)
+def test_a_benchmark_runs_and_prints_a_table(
+    load: Any, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script: ModuleType = load(name)
+    if name == "detection":  # a fleet of processes takes its time, and has its own tests
+        monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
+
+    script.main(**LITTLE[name])
+
+    printed = capsys.readouterr().out
+    assert "━" in printed
+    assert script.__doc__
+
+
+def test_the_runner_refuses_a_name_that_it_does_not_know(load: Any) -> None:
+    with pytest.raises(SystemExit, match="there is no benchmark speed"):
+        load("run").main(("speed",))
+
+
+def test_a_percentile_is_one_of_the_values(load: Any) -> None:
+    percentile = load("measuring").percentile
+
+    assert percentile(range(1, 21), 50) == 10
+    assert percentile(range(1, 21), 95) == 19
+    assert percentile([7.0], 95) == 7.0

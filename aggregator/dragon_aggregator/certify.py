@@ -22,9 +22,7 @@ from dragon.committee import Committee
 from dragon.errors import AttestationRefused, PeerError
 
 ASK_AGAIN = 0.2  # seconds after which an operator that is busy is asked again
-AT_ONCE = (
-    4  # requests under way to one operator: a silent one holds up nobody's answers but its own
-)
+AT_ONCE = 32  # requests under way to one operator: a silent one holds up only its own answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -315,6 +315,20 @@ def test_an_aggregator_whose_clock_is_wrong_abstains_and_says_so(four: Sky, off:
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 
+def test_an_aggregator_whose_clock_is_wrong_follows_no_suspicion_either(four: Sky) -> None:
+    four.offsets["aggregator_0"] = 3.0
+    four.stop("operator_2")
+    four.run(1)
+    rounds = four.committee.rounds
+    four.clock.now = rounds.start(rounds.number(four.clock.now) + 1) + 1.0
+
+    reported = four.post("operator_1", "/reports", {"node_id": "operator_2", "status": "down"})
+    four.settle()
+
+    assert reported.status_code == 202
+    assert four.statuses("operator_1")["operator_2"] == "up"
+
+
 def test_after_the_aggregators_clock_is_right_again_the_outage_is_certified(four: Sky) -> None:
     four.offsets["aggregator_0"] = 3.0
     four.stop("operator_2")

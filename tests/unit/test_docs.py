@@ -477,7 +477,8 @@ def examples(service: str) -> list[tuple[str, str, Json]]:
 
 
 def endpoint_of(called: str) -> str:
-    return re.sub(r"/\d+$", "/<position>", called.partition("?")[0])
+    path = re.sub(r"/nodes/\w+/", "/nodes/<node_id>/", called.partition("?")[0])
+    return re.sub(r"/\d+$", "/<position>", path)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -585,6 +586,7 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
                 "/status?nonce=0x" + "ab" * 32,
                 "/nodes",
                 "/nodes?limit=2",
+                "/nodes/operator_2/downtime?from=1&to=99",
                 "/refused",
                 "/refused?limit=1",
                 "/events",
@@ -620,6 +622,15 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
     yield "aggregator", "POST /suspicions", world.post("aggregator_0", "/suspicions", suspicion)
     world.restart("operator_3")  # has not read the ledger yet
     yield "operator", "GET /readyz", world.get("operator_3", "/readyz")
+    world.settle()
+    world.clock.sleep(world.committee.rounds.settled_after)
+    world.submit(7)  # one more segment, by which the past is settled
+    period: Json = {"node_id": "operator_4", "from": 1, "to": 99}
+    yield (
+        "aggregator",
+        "POST /downtime-certificates",
+        world.post("aggregator_0", "/downtime-certificates", period),
+    )
 
 
 def suspicion_of(
@@ -681,6 +692,7 @@ def test_a_body_has_exactly_the_members_of_the_page(
 ) -> None:
     whole: dict[str, Json] = {"node_id": "operator_4", "status": "down", "timestamp": 0}
     whole |= {"kind": "status", "operator": "operator_1", "signature": to_hex(bytes(96))}
+    whole |= {"from": 1, "to": 2}
     types = table(service, endpoint, "body")
     body = {name: whole[name] for name in types}
     name, path = f"{service}_{int(service == 'operator')}", endpoint.partition(" ")[2]
@@ -709,11 +721,12 @@ def test_a_query_has_exactly_the_parameters_of_the_page(
 ) -> None:
     types = table(service, endpoint, "query")
     name = f"{service}_{int(service == 'operator')}"
-    path = endpoint.partition(" ")[2].replace("<position>", "0")
+    path = endpoint.partition(" ")[2].replace("<position>", "0").replace("<node_id>", "operator_2")
     values = {"integer": "1", "id": "operator_2", "16 to 32 bytes": "0x" + "00" * 16}
 
     query = "&".join(
-        f"{key}={values[type_.removesuffix(', optional')]}" for key, type_ in types.items()
+        f"{key}={9 if key == 'to' else values[type_.removesuffix(', optional')]}"
+        for key, type_ in types.items()
     )
     assert fleet.get(name, f"{path}?{query}").status_code == 200
     more = fleet.get(name, f"{path}?more=1")
@@ -796,7 +809,9 @@ def test_a_problem_has_the_form_type_and_status_of_the_page(fleet: World) -> Non
     for slug, answer in spoilt(fleet):
         hold_problem(answer, f"urn:datadragon:problem:{slug}", listed.pop(slug)[0])
 
-    assert set(listed) == {"busy", "unreachable"}  # these take a service in trouble
+    # These take a service in trouble, or a time that is settled.
+    trouble = {"busy", "unreachable", "log-stopped", "not-settled", "not-certified"}
+    assert set(listed) == trouble
 
 
 def test_a_report_that_no_aggregator_takes_is_unreachable(fleet: World) -> None:

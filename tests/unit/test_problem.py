@@ -31,6 +31,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.LogError: 503,
     errors.PeerError: 502,
     errors.NotFound: 404,
+    errors.NotCertified: 503,
     errors.Busy: 429,
     errors.InvalidCommittee: 500,
     errors.KeystoreError: 500,

@@ -1,7 +1,7 @@
 """Setting an old log aside, after the network that it followed has been reset.
 
-The journal of statuses and totals stays: it must never forget what was signed. An outbox is emptied,
-for its certificates belong to the history that is gone.
+The journal of statuses and totals stays: it must never forget what was signed. An outbox is
+emptied, for its certificates belong to the history that is gone.
 """
 
 from __future__ import annotations

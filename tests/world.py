@@ -342,7 +342,7 @@ class World:
             outage.begin <= now < outage.end for outage in self.outages.get(name, [])
         )
 
-    def run(self, rounds: int = 1, *, settle: bool = True) -> None:
+    def run(self, rounds: int = 1, *, settle: bool = True, peers: bool = True) -> None:
         """So many whole rounds, each from its beginning: watch, submit, finalize, follow; look at
         the peers in the middle."""
         clock, numbering = self.clock, self.committee.rounds
@@ -354,12 +354,12 @@ class World:
                     self.services[name].own.watch.run_round(number)
             if settle:
                 self.settle()
-            self._middle(number)
+            self._middle(number, peers=peers)
 
-    def _middle(self, number: int) -> None:
+    def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds
         self.clock.now = max(self.clock.now, numbering.start(number) + numbering.seconds / 2)
-        for name in self.operators:
+        for name in self.operators if peers else ():
             if self.is_answering(name):
                 begun = self.clock.now
                 self.services[name].own.peers.look()

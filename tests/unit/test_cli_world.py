@@ -59,3 +59,26 @@ def test_status_asks_everybody_and_logs_the_first_that_answers(world: World, dra
     assert [one["operator"] for one in listed] == world.operators
     assert ["trouble" in one for one in listed] == [True, False, False, False]
     assert {row["node_id"] for row in logged} == set(world.operators)
+
+
+def test_downtime_is_certified_by_the_fleet_and_verified_again_offline(
+    world: World, dragon: Run, tmp_path: Path
+) -> None:
+    begin, round_seconds = int(world.clock.now), world.committee.rounds.seconds
+    world.stop("operator_2")
+    world.run(3)
+    world.resume("operator_2")
+    world.run(14)
+    world.clock.sleep(world.committee.rounds.settled_after)
+    world.submit(7)  # one more segment, by which the past is settled
+    period = ("--from", begin, "--to", begin + 10 * round_seconds)
+    kept = tmp_path / "down.json"
+
+    told = json.loads(dragon("downtime", "operator_2", *period, "--output", kept, "--json"))
+    word = json.loads(dragon("downtime", "operator_2", *period, "--uncertified", "--json"))
+    committee = tmp_path / "committee.json"
+    offline = dragon("verify", "downtime", kept, "--committee", committee, home=False)
+
+    assert 2 * round_seconds <= told["seconds_down"] <= 5 * round_seconds
+    assert word["seconds_down"] == told["seconds_down"]
+    assert f"operator_2 was down for {told['seconds_down']} s" in offline

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo up test check bench lock clean
+.PHONY: help demo up test e2e check bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 test: $(VENV)/ready-dev ## Every test that needs no container
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
+e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (six minutes)
+	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }
+	@$(BIN)/python -m pytest tests/e2e -m docker --durations 12 -p no:xdist
+
 check: $(VENV)/ready-dev ## Format, lint, types, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -28,6 +32,7 @@ bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (four mi
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	@$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.txt
+	$(BIN)/uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements-build.txt
 	$(BIN)/uv pip compile --group dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements-dev.txt
 
 clean: ## Forget the virtual environment and caches

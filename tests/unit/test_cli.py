@@ -174,7 +174,7 @@ def test_an_operator_without_its_key_is_not_served(dragon: Run, home: Path) -> N
     code, _, err = dragon("serve", "operator", "--id", OPERATOR, "--home", home)
 
     assert code == 2
-    assert f"{OPERATOR}.password" in err or f"{OPERATOR}.json" in err
+    assert f"keys/{OPERATOR}/" in err
     failed(err, "keystore_error")
 
 
@@ -225,7 +225,7 @@ def test_a_service_is_given_its_settings_from_the_folder(
     assert (code, err) == (0, "")
     assert environ["OPERATOR_ID"] == OPERATOR
     assert environ["DRAGON_COMMITTEE"] == str(home / "committee.json")
-    assert environ["OPERATOR_KEYSTORE"] == str(home / "keys" / f"{OPERATOR}.json")
+    assert environ["OPERATOR_KEYSTORE"] == str(home / "keys" / OPERATOR / "keystore.json")
     assert environ["OPERATOR_DATABASE"] == str(home / "data" / OPERATOR / "operator.db")
     assert environ["DRAGON_HOST"] == "127.0.0.1"
 
@@ -241,7 +241,7 @@ def test_the_environment_overrides_the_folder_and_options_override_both(
     dragon("serve", "operator", "--id", OPERATOR, "--home", home, "--port", "7002")
 
     assert [environ["DRAGON_PORT"] for environ in started] == ["7001", "7002"]
-    assert started[0]["OPERATOR_KEYSTORE"] == str(home / "keys" / f"{OPERATOR}.json")
+    assert started[0]["OPERATOR_KEYSTORE"] == str(home / "keys" / OPERATOR / "keystore.json")
 
 
 # Refusals

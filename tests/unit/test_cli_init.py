@@ -45,17 +45,19 @@ def files(home: Path) -> dict[str, bytes]:
 
 
 def test_the_files_are_there(made: Path) -> None:
-    keys = [f"keys/operator_{n}.{kind}" for n in (1, 2, 3) for kind in ("json", "password")]
+    kinds = ("keystore.json", "password")
+    keys = [f"keys/operator_{n}/{kind}" for n in (1, 2, 3) for kind in kinds]
 
     assert sorted(files(made)) == sorted(
-        ["committee.json", "nodes.json", "keys/sequencer.json", *keys]
+        ["committee.json", "nodes.json", "keys/sequencer/keys.json", *keys]
     )
 
 
 def test_what_is_private_is_private(made: Path) -> None:
     assert stat.S_IMODE((made / "keys").stat().st_mode) == 0o700
-    for path in (made / "keys").iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    for path in (made / "keys").rglob("*"):
+        mode = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
 def test_the_committee_loads_and_is_as_asked_for(made: Path) -> None:
@@ -138,6 +140,76 @@ def test_an_unfinished_folder_is_left_as_it_is(
     assert code == 2
     assert "is not overwritten" in capsys.readouterr().err
     assert files(home) == before
+
+
+def test_what_an_interrupted_init_left_is_made_anew(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "fleet"
+    subprocess.run(["cp", "-a", made, home], check=True)
+    (home / "committee.json").unlink()
+    Home(home).unfinished.touch()
+    before = Home(home).keystore("operator_1").read_bytes()
+
+    assert run("init", "--home", home, "--operators", "3") == 0
+
+    assert Home(home).keystore("operator_1").read_bytes() != before
+    assert not Home(home).unfinished.exists()
+    committee = Home(home).committee()
+    for operator, key in committee.keys.items():
+        secret = keystore.load(Home(home).keystore(operator), Home(home).password(operator))
+        assert secret.public_key() == key
+
+
+def test_once_is_content_with_the_same_and_with_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "fleet"
+    once = ["init", "--home", home, "--once", "--operators", "3"]
+    assert run(*once) == 0
+    before = files(home)
+
+    assert run(*once) == 0
+    assert files(home) == before
+
+    capsys.readouterr()
+    for option, words in {
+        ("--operators", "4"): "operators 3, not 4",
+        ("--name", "other"): "name local, not other",
+        ("--round-seconds", "2"): "round-seconds 5, not 2",
+        ("--app", "other"): "app datadragon, not other",
+        ("--threshold", "51"): "threshold 67, not 51",
+        ("--containers",): "url http://127.0.0.1:5001, not http://operator-1:5001",
+    }.items():
+        assert run(*once, *option) == 2
+        assert words in capsys.readouterr().err
+    assert files(home) == before
+
+
+def test_once_compares_the_node_list_too(made: Path, tmp_path: Path) -> None:
+    home, listed = tmp_path / "fleet", made / "nodes.json"
+    assert run("init", "--home", home, "--once", "--nodes-file", listed) == 0
+    assert run("init", "--home", home, "--once", "--nodes-file", listed) == 0
+    assert run("init", "--home", made, "--once", "--operators", "3", "--name", "three",
+               "--nodes-file", listed) == 0  # fmt: skip
+    assert run("init", "--home", tmp_path / "other", "--operators", "3") == 0
+    other = tmp_path / "other" / "nodes.json"
+    assert run("init", "--home", home, "--once", "--nodes-file", other) == 2
+
+
+def test_in_containers_every_service_is_a_host_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGON_INIT_OPERATORS", "3")
+    monkeypatch.setenv("DRAGON_INIT_ROUND_SECONDS", "2")
+    monkeypatch.setenv("DRAGON_HOME", str(tmp_path / "fleet"))
+
+    assert run("init", "--containers") == 0
+
+    home = Home(tmp_path / "fleet")
+    committee = home.committee()
+    assert list(committee.urls.values()) == [f"http://operator-{n}:500{n}" for n in (1, 2, 3)]
+    assert [one.url for one in committee.aggregators] == ["http://aggregator:5100"]
+    assert home.sequencer_url() == "http://sequencer:6001"
+    assert committee.rounds.seconds == 2
 
 
 @pytest.mark.parametrize(

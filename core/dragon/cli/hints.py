@@ -13,6 +13,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
     trouble.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
     trouble.CommitteeExists: "`--home` names another folder.",
+    trouble.OverrideExists: "Move it away first; containers read every setting from it.",
     trouble.UnusableFile: "Check the path, and who may read and write there.",
     trouble.NotListed: "The committee file lists its operators and aggregators.",
     errors.UnknownNode: "`dragon nodes` lists the nodes that the committee watches.",

@@ -3,7 +3,7 @@
 fleet/
   committee.json          who may sign; give it to whoever wants to verify
   nodes.json              the sequencer network's node list
-  keys/                   private: keystores, passwords, the development sequencer's keys
+  keys/                   private, one folder a service: what only that service may read
   data/                   one folder a service: its database
   output/                 one file a service: what it prints
 """
@@ -34,14 +34,23 @@ class Home:
         return self.path / "nodes.json"
 
     @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def unfinished(self) -> Path:
+        """There while `dragon init` is at work: keys beside it belong to no committee."""
+        return self.path / "unfinished"
+
+    @property
     def sequencer_keys(self) -> Path:
-        return self.path / "keys" / "sequencer.json"
+        return self.keys / "sequencer" / "keys.json"
 
     def keystore(self, operator: str) -> Path:
-        return self.path / "keys" / f"{operator}.json"
+        return self.keys / operator / "keystore.json"
 
     def password(self, operator: str) -> Path:
-        return self.path / "keys" / f"{operator}.password"
+        return self.keys / operator / "password"
 
     def database(self, service: str) -> Path:
         """`operator_1` → `data/operator_1/operator.db`; named for what the service is."""

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from dragon import bls, keystore
 from dragon.cli import entrypoints
+from dragon.cli.compose import OVERRIDE, override, write_override
 from dragon.cli.home import Home
-from dragon.cli.options import json_option
+from dragon.cli.options import home_option, json_option
 from dragon.cli.output import console, print_json
 from dragon.cli.trouble import CommitteeExists, UnusableFile
 from dragon.committee import (
@@ -29,7 +30,7 @@ from dragon.committee import (
     quorum_of,
 )
 from dragon.encoding import to_hex
-from dragon.errors import SettingsError
+from dragon.errors import KeystoreError, SettingsError
 
 LONGEST_NAME: Final = 64
 
@@ -51,11 +52,16 @@ class Plan:
     operators: int = 4
     round_seconds: int = 5
     sequencer_nodes: int = 4
-    host: str = "127.0.0.1"
+    containers: bool = False  # every service at a host of its own, by the service's name
     ports: Ports = Ports()
     app: str = "datadragon"
     threshold_percent: int = 67
     nodes_file: Path | None = None  # of a network that is there already
+
+    def url(self, service: str, port: int) -> str:
+        """Where a service is reached. A name on a network has no underscore."""
+        host = service.replace("_", "-") if self.containers else "127.0.0.1"
+        return f"http://{host}:{port}"
 
 
 def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
@@ -64,6 +70,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
         message = f"{home.committee_file} is there already; a committee is never overwritten"
         raise CommitteeExists(message)
     _check(plan)
+    _begin(home)
     digest = _network(home, plan)
     operators = [_operator(home, plan, number) for number in range(plan.operators)]
     committee = Committee(
@@ -73,14 +80,58 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
         operators=tuple(operators),
         experts=(),
         targets=(),
-        aggregators=(Aggregator(f"http://{plan.host}:{plan.ports.aggregator}", 0),),
+        aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
         sequencer=Sequencer(plan.app, plan.threshold_percent, digest),
     )
     written = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(written.encode())
     # Last: a folder without this file is one that `init` did not finish.
     home.committee_file.write_text(written)
+    home.unfinished.unlink()
     return committee
+
+
+def _begin(home: Home) -> None:
+    """Make the folder. Keys that an interrupted `init` left in it have never been anybody's.
+
+    Raises KeystoreError: other keys are in it, and no key is ever overwritten.
+    """
+    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    kept = sorted(home.keys.glob("*/*"))
+    if kept and not home.unfinished.exists():
+        raise KeystoreError(f"{kept[0]} is there already and is not overwritten")
+    for left in kept:
+        left.unlink()
+    home.unfinished.touch()
+
+
+def differences(there: Committee, plan: Plan) -> list[str]:
+    """What a plan asks for that the committee which is there already has not."""
+    asked: list[tuple[str, object, object]] = [
+        ("operators", len(there.operators), plan.operators),
+        ("name", there.name, plan.name),
+        ("round-seconds", there.rounds.seconds, plan.round_seconds),
+        ("app", there.sequencer.app, plan.app),
+        ("threshold", there.sequencer.threshold_percent, plan.threshold_percent),
+        ("url", there.operators[0].url, plan.url("operator_1", plan.ports.operators)),
+    ]
+    if plan.nodes_file is not None:
+        digest = entrypoints.nodes_digest()(_read_text(plan.nodes_file))
+        asked.append(("nodes-file", there.sequencer.nodes_sha256.hex(), digest.hex()))
+    return [f"{name} {has}, not {wanted}" for name, has, wanted in asked if has != wanted]
+
+
+def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
+    """The committee that is there, if it is as planned; else make it.
+
+    Raises CommitteeExists: there is another one.
+    """
+    if not home.committee_file.exists():
+        return make_fleet(home, plan, genesis=genesis)
+    there = home.committee()
+    if wrong := differences(there, plan):
+        raise CommitteeExists(f"the committee in {home.path} has {'; '.join(wrong)}")
+    return there
 
 
 def _check(plan: Plan) -> None:
@@ -97,12 +148,11 @@ def _check(plan: Plan) -> None:
 
 def _network(home: Home, plan: Plan) -> bytes:
     """The node list's digest; makes a development network unless one is named."""
-    home.path.mkdir(parents=True, exist_ok=True)
     if plan.nodes_file is not None:
         listed = _read_text(plan.nodes_file)
         home.nodes_file.write_text(listed)
         return entrypoints.nodes_digest()(listed)
-    socket = f"http://{plan.host}:{plan.ports.sequencer}"
+    socket = plan.url("sequencer", plan.ports.sequencer)
     keys, listed, digest = entrypoints.make_network()(plan.sequencer_nodes, socket)
     keystore.write_private(home.sequencer_keys, keys)
     home.nodes_file.write_text(listed)
@@ -124,7 +174,7 @@ def _operator(home: Home, plan: Plan, number: int) -> Operator:
     keystore.write_private(home.password(operator), password + "\n")
     return Operator(
         id=operator,
-        url=f"http://{plan.host}:{plan.ports.operators + number}",
+        url=plan.url(operator, plan.ports.operators + number),
         public_key=secret.public_key(),
         proof_of_possession=secret.prove_possession(),
     )
@@ -145,8 +195,12 @@ def outage_table(operators: int) -> Table:
     return table
 
 
-@click.command("init")
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), default="fleet")
+@click.command(
+    "init",
+    # For containers: `DRAGON_INIT_OPERATORS=7` does what `--operators 7` does.
+    context_settings={"auto_envvar_prefix": "DRAGON_INIT"},
+)
+@home_option
 @click.option("--name", default="local", help="What the committee is called.")
 @click.option("--operators", type=click.IntRange(3, 64), default=4, show_default=True)
 @click.option("--round-seconds", type=click.IntRange(2, 3600), default=5, show_default=True)
@@ -161,6 +215,9 @@ def outage_table(operators: int) -> Table:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The node list of a Zellular network that is there already.",
 )
+@click.option("--containers", is_flag=True, help="Each service is a host with its own name.")
+@click.option("--once", is_flag=True, help="Be content if this very committee is there already.")
+@click.option("--compose", is_flag=True, help=f"Make no keys: write {OVERRIDE} for containers.")
 @json_option
 def init(
     home: Path,
@@ -174,9 +231,15 @@ def init(
     app: str,
     threshold: int,
     nodes_file: Path | None,
+    containers: bool,
+    once: bool,
+    compose: bool,
     as_json: bool,
 ) -> None:
-    """Make a committee: keys, keystores, committee file and node list."""
+    """Make a committee: keys, keystores, committee file and node list.
+
+    Every option can come from the environment too: DRAGON_INIT_OPERATORS for --operators.
+    """
     plan = Plan(
         name=name,
         operators=operators,
@@ -186,14 +249,41 @@ def init(
         app=app,
         threshold_percent=threshold,
         nodes_file=nodes_file,
+        containers=containers,
     )
-    committee = make_fleet(Home(home), plan, genesis=int(time.time()))
+    if compose:
+        _compose(plan, as_json=as_json)
+        return
+    make = make_once if once else make_fleet
+    committee = make(Home(home), plan, genesis=int(time.time()))
     if as_json:
         print_json(_as_json(committee, home))
         return
     console.print(outage_table(operators))
     console.print(f"committee 0x{committee.id.hex()} of {operators} operators in {home}/")
-    console.print(f"`dragon up --home {home}` starts it, `{home}/keys` is private")
+    if not containers:
+        console.print(f"`dragon up --home {home}` starts it, `{home}/keys` is private")
+
+
+def _compose(plan: Plan, *, as_json: bool) -> None:
+    usual = Plan()
+    if (plan.ports, plan.nodes_file) != (usual.ports, None):
+        raise click.UsageError("ports and node list are not set in the override")
+    settings = {
+        "operators": plan.operators,
+        **({"name": plan.name} if plan.name != usual.name else {}),
+        "round_seconds": plan.round_seconds,
+        **({"app": plan.app} if plan.app != usual.app else {}),
+        "threshold": plan.threshold_percent,
+        "sequencer_nodes": plan.sequencer_nodes,
+    }
+    _check(plan)
+    write_override(Path(OVERRIDE), override(plan.operators, settings, plan.ports.operators))
+    if as_json:
+        print_json({"file": OVERRIDE, "operators": plan.operators})
+        return
+    console.print(outage_table(plan.operators))
+    console.print(f"{OVERRIDE} is written: `docker-compose up` starts {plan.operators} operators")
 
 
 def _as_json(committee: Committee, home: Path) -> dict[str, object]:

@@ -11,6 +11,8 @@ home_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default="fleet",
     show_default=True,
+    envvar="DRAGON_HOME",
+    show_envvar=True,
     help="The fleet's folder.",
 )
 committee_option = click.option(
@@ -19,6 +21,8 @@ committee_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     default="fleet/committee.json",
     show_default=True,
+    envvar="DRAGON_COMMITTEE",
+    show_envvar=True,
     help="The committee file; get it from somebody you trust.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead.")

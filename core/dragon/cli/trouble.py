@@ -13,6 +13,10 @@ class CommitteeExists(SettingsError):
     """A committee is never overwritten."""
 
 
+class OverrideExists(SettingsError):
+    """A compose override is never overwritten."""
+
+
 class UnusableFile(SettingsError):
     """A file or a folder cannot be read or written."""
 

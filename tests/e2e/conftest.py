@@ -1,0 +1,107 @@
+"""One image and one network for all tests; whatever happens, nothing of it is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import docker
+import pytest
+from stack import PORTS, ROOT, Stack
+
+PREFIX: Final = "datadragon-e2e"
+IMAGES: Final = {"IMAGE_PREFIX": PREFIX, "TAG": "e2e"}
+LABEL: Final = "datadragon.test=e2e"
+LINES: pytest.StashKey[list[str]] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LINES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if lines := config.stash[LINES]:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> list[str]:
+    """Lines that are printed at the end."""
+    return pytestconfig.stash[LINES]
+
+
+@pytest.fixture(scope="session")
+def image(report: list[str]) -> Iterator[str]:
+    """The API image as a user builds it. Removed at the end, but with DRAGON_E2E_KEEP_IMAGE=1."""
+    engine = docker.from_env(timeout=60)
+    name = f"{PREFIX}/api:{IMAGES['TAG']}"
+    begun = time.monotonic()
+    try:
+        build = [str(ROOT / "build_api.sh"), "--label", LABEL]
+        subprocess.run(build, cwd=ROOT, env={**os.environ, **IMAGES}, check=True, timeout=420)
+        size = engine.images.get(name).attrs["Size"]
+        base = engine.images.get(os.environ.get("BASE_IMAGE", "python:3.11-slim-bookworm"))
+        own = (size - base.attrs["Size"]) / 1e6
+        took = time.monotonic() - begun
+        report.append(
+            f"image {size / 1e6:.0f} MB, of which {own:.0f} MB ours; built in {took:.0f} s"
+        )
+        yield name
+    finally:
+        if not os.environ.get("DRAGON_E2E_KEEP_IMAGE"):
+            for built in engine.images.list(filters={"label": LABEL}):
+                engine.images.remove(built.id, force=True)
+        engine.close()
+
+
+def _stack(project: str, *files: str) -> Iterator[Stack]:
+    stack = Stack(project, ["docker-compose.yml", *files], IMAGES)
+    stack.clean_up()  # what a run left that was killed itself
+    try:
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture(scope="module")
+def stack(image: str, report: list[str]) -> Iterator[Stack]:
+    """The network of the compose file, all healthy, all certified up."""
+    for made in _stack(PREFIX, "tests/e2e/compose.e2e.yml"):
+        begun = time.monotonic()
+        made.compose("up", "-d")
+        made.wait_healthy()
+        healthy = time.monotonic() - begun
+        made.wait_settled()
+        report.append(
+            f"up: all healthy after {healthy:.1f} s, "
+            f"all certified up after {time.monotonic() - begun:.1f} s"
+        )
+        yield made
+
+
+@pytest.fixture
+def network(stack: Stack) -> Iterator[Stack]:
+    """The same, whole and settled again after each test that breaks something."""
+    before = stack.wait_settled()
+    yield stack
+    after = stack.wait_settled()
+    assert after[0] >= before[0], "a log has become shorter"
+
+
+@pytest.fixture(scope="module")
+def stack_with_tls(image: str) -> Iterator[Stack]:
+    for made in _stack(f"{PREFIX}-tls", "tests/e2e/compose.e2e.yml", "docker-compose.tls.yml"):
+        made.scheme = "https"
+        yield made
+
+
+@pytest.fixture(scope="session")
+def services() -> list[str]:
+    return list(PORTS)

@@ -1,0 +1,337 @@
+"""The compose file as it is, in real containers: broken in every way, and whole again each time."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from dragon.committee import Committee
+from dragon.log.audit import audit
+from stack import OPERATORS, PORTS, PROJECT, ROOT, Log, Stack, wait_until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+STALL = 15.0  # seconds for which a service is stopped in the middle of what it does
+ROUND = 2.0
+
+
+def others(node: str) -> list[str]:
+    return [name for name in OPERATORS if name != node]
+
+
+# What a container is, before anything is broken.
+
+
+def test_a_container_can_do_little_harm(stack: Stack, report: list[str]) -> None:
+    used = []
+    for service, container in stack.containers().items():
+        host, config = container.attrs["HostConfig"], container.attrs["Config"]
+        assert config["User"] == "dragon"
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in host["SecurityOpt"]
+        assert host["Init"]
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+        assert 0 < host["Memory"] <= 512 << 20
+        assert 0 < host["PidsLimit"] <= 256
+        assert stack.run(service, "id", "-u") == (0, "10001\n")
+        assert stack.run(service, "touch", "/opt/venv/x")[0] != 0
+        memory = container.stats(stream=False)["memory_stats"]
+        used.append(f"{service} {(memory['usage']) / 2**20:.0f} MiB")
+    report.append("memory: " + ", ".join(used))
+
+
+def test_a_service_sees_its_own_keys_and_nobody_elses(stack: Stack) -> None:
+    for service in OPERATORS:
+        own = service.replace("-", "_")
+        seen = stack.run(service, "find", "/fleet/keys", "-type", "f")[1].split()
+        assert sorted(seen) == [f"/fleet/keys/{own}/keystore.json", f"/fleet/keys/{own}/password"]
+    assert stack.run("aggregator", "find", "/fleet/keys", "-type", "f") == (0, "")
+
+
+def test_no_secret_is_in_the_image_or_in_what_a_container_is_told(stack: Stack, image: str) -> None:
+    password = stack.run("operator-1", "cat", "/fleet/keys/operator_1/password")[1].strip()
+    history = json.dumps(stack.engine.images.get(image).history())
+    told = json.dumps([container.attrs for container in stack.containers().values()])
+
+    assert len(password) > 20
+    assert password not in history + told
+    leaked = stack.engine.containers.run(
+        image,
+        [
+            "-c",
+            "find / -xdev \\( -name '*.key' -o -name password -o -name 'keystore*.json' \\) || true",
+        ],
+        entrypoint="sh",
+        remove=True,
+        stderr=False,
+        labels={PROJECT: stack.project},
+    )
+    assert leaked == b""
+
+
+def test_the_host_reaches_the_listed_ports_and_nothing_else(stack: Stack) -> None:
+    for service, container in stack.containers().items():
+        port = PORTS[service]
+        bound = {
+            inner: [(to["HostIp"], to["HostPort"]) for to in outer or []]
+            for inner, outer in container.attrs["NetworkSettings"]["Ports"].items()
+        }
+        assert bound == {f"{port}/tcp": [("127.0.0.1", str(port))]}
+        assert listening(stack, service) == {port}
+        assert not is_open(own_address(), port), "published on every address of the host"
+
+
+def listening(stack: Stack, service: str) -> set[int]:
+    """Ports on which a container listens, but for the engine's own resolver on 127.0.0.11."""
+    ports = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        lines = stack.run(service, "cat", f"/proc/net/{table}")[1].splitlines()[1:]
+        for line in lines:
+            local, state = line.split()[1], line.split()[3]
+            address, port = local.split(":")
+            if state in ("0A", "07") and not address.endswith("0B00007F"):
+                ports.add(int(port, 16))
+    return ports
+
+
+def own_address() -> str:
+    """This machine's address on the way out; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return str(probe.getsockname()[0])
+
+
+def is_open(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((address, port)) == 0
+
+
+def test_a_container_does_not_reach_beyond_its_network(stack: Stack) -> None:
+    script = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=2)"
+    assert stack.run("operator-1", "python", "-c", script)[0] != 0
+
+
+def test_every_command_works_beside_a_service(stack: Stack) -> None:
+    code, printed = stack.run("operator-1", "dragon", "status", "--json")
+    assert code == 0, printed
+    assert '"up"' in printed
+    code, printed = stack.run(
+        "operator-1", "dragon", "verify", "log", "data/operator_1/operator.db"
+    )
+    assert (code, printed[:8]) == (0, "verified"), printed
+
+
+# What is broken, and what the others make of it.
+
+
+def test_a_killed_operator_is_certified_down_and_then_up(network: Stack, report: list[str]) -> None:
+    network.container("operator-2").kill()
+    took = network.wait_certified("operator-2", "down")
+    size, root = network.wait_identical(others("operator-2"))
+    event = network.get("operator-1", "/logs?node_id=operator_2&limit=500")["logs"][-1]
+    assert event["status"] == "down"
+    assert all(
+        network.history(name, "operator-2")[-1][0] == "down" for name in others("operator-2")
+    )
+
+    network.container("operator-2").start()
+    again = network.wait_certified("operator-2", "up")
+    report.append(f"killed: down in three logs after {took:.1f} s, up after {again:.1f} s")
+    after, later_root = network.wait_identical()
+    assert (after > size, later_root != root) == (True, True)
+
+
+ATTEST = """
+import json, time, urllib.request, urllib.error
+committee = json.load(open("/fleet/committee.json"))
+begun, seconds = committee["genesis"], committee["round_seconds"]
+claim = {"kind": "status", "node_id": "operator_1", "status": "down",
+         "timestamp": begun + (int(time.time()) - begun) // seconds * seconds}
+try:
+    urllib.request.urlopen("http://127.0.0.1:5003/attestations", json.dumps(claim).encode(), 10)
+    print("signed")
+except urllib.error.HTTPError as error:
+    print(json.load(error)["reason"])
+"""
+
+
+def test_an_operator_without_a_network_abstains_and_heals(network: Stack) -> None:
+    name, victim = "operator-3", network.container("operator-3")
+    [inside] = victim.attrs["NetworkSettings"]["Networks"]
+    wire = network.engine.networks.get(inside)
+
+    wire.disconnect(victim)
+    try:
+        # To it the whole world is down. It must not say so.
+        assert network.python(name, ATTEST) == "blind"
+        _, health = network.run(name, "python", "-m", "dragon.web.health")
+        wait_until(
+            lambda: "blind" in network.run(name, "python", "-m", "dragon.web.health")[1],
+            f"it says that it is blind, not: {health}",
+            20,
+        )
+        network.wait_certified(name, "down")
+        network.wait_identical(others(name))
+    finally:
+        wire.connect(victim, aliases=[name])
+    network.wait_certified(name, "up")
+    for node in others(name):
+        assert network.history("operator-1", node)[-1][0] == "up"
+    network.wait_identical()
+
+
+@pytest.mark.parametrize("service", ["aggregator", "sequencer"])
+def test_nothing_is_lost_while_a_service_stands_still(network: Stack, service: str) -> None:
+    """An operator dies meanwhile: with the sequencer stopped, the certificate waits for it."""
+    before = {name: network.history(name, "operator-4") for name in others("operator-4")}
+    with network.paused(service):
+        network.container("operator-4").kill()
+        time.sleep(STALL)
+        went_on = int(time.time())
+    network.wait_certified("operator-4", "down")
+    network.wait_identical(others("operator-4"))
+
+    network.start("operator-4")
+    network.wait_certified("operator-4", "up")
+    for name, known in before.items():
+        now = network.history(name, "operator-4")
+        assert now[: len(known)] == known
+        assert [status for status, _ in now[len(known) :]] == ["down", "up"]
+        if service == "sequencer":  # it was certified when it happened, not when it could be sent
+            assert now[len(known)][1] < went_on
+
+
+def test_a_stranger_on_a_nodes_name_is_not_that_node(network: Stack, image: str) -> None:
+    victim = network.container("operator-2")
+    [inside] = victim.attrs["NetworkSettings"]["Networks"]
+    answer = requests.get("http://127.0.0.1:5002/status?nonce=0x" + "11" * 16, timeout=5).text
+    victim.stop(timeout=8)
+
+    stranger = network.engine.containers.create(
+        image,
+        ["-c", (ROOT / "tests/e2e/stranger.py").read_text(), "5002", answer],
+        entrypoint="python",
+        labels={PROJECT: network.project},
+        network=inside,
+    )
+    try:
+        wire = network.engine.networks.get(inside)
+        wire.disconnect(stranger)
+        wire.connect(stranger, aliases=["operator-2"])
+        stranger.start()
+        asked = (
+            "import urllib.request as r; print(r.urlopen('http://operator-2:5002/status').status)"
+        )
+        wait_until(
+            lambda: network.run("operator-1", "python", "-c", asked)[1] == "200\n",
+            "the stranger answers on that name",
+            15,
+        )
+        network.wait_certified("operator-2", "down")
+        known = network.history("operator-1", "operator-2")
+        time.sleep(5 * ROUND)
+        assert network.history("operator-1", "operator-2") == known
+    finally:
+        stranger.remove(force=True)
+    network.start("operator-2")
+
+
+@pytest.mark.timeout(300)
+def test_every_container_killed_in_turn_leaves_identical_and_valid_logs(
+    network: Stack, tmp_path: Path, report: list[str]
+) -> None:
+    begun, before = time.monotonic(), network.wait_identical()
+    for name in PORTS:
+        # The next is killed as soon as one log shows what became of the last, not when all do.
+        network.container(name).kill()
+        if name in OPERATORS:
+            wait_until(
+                lambda name=name: network.status(others(name)[0], name) == "down",
+                f"{name} down in one log",
+                45,
+            )
+            network.container(name).start()
+            wait_until(
+                lambda name=name: network.status(others(name)[0], name) == "up",
+                f"{name} up in one log",
+                45,
+            )
+        else:  # while an operator is going down, which is in flight when this one dies
+            network.container("operator-1").kill()
+            time.sleep(ROUND)
+            network.container(name).start()
+            network.wait_certified("operator-1", "down")
+            network.container("operator-1").start()
+    log = network.wait_settled()
+    report.append(
+        f"every container killed once: {log[0] - before[0]} events, "
+        f"identical again after {time.monotonic() - begun:.0f} s"
+    )
+    assert log[0] >= before[0] + 2 * len(PORTS)
+    audited(network, tmp_path, log)
+
+
+def audited(network: Stack, folder: Path, log: Log) -> None:
+    """Every log, verified from its first entry, outside of the containers."""
+    roots: list[Log] = []
+    committee = Committee.load(
+        network.copy("operator-1", "/fleet/committee.json", folder).read_bytes()
+    )
+    for name in OPERATORS:
+        own = name.replace("-", "_")
+        with network.paused(name):  # so that its files are of one moment
+            copied = network.copy(name, f"/fleet/data/{own}", folder)
+        verdict = audit(copied / "operator.db", committee)
+        roots.append((verdict.size, "0x" + verdict.root.hex()))
+    sizes = {size for size, _ in roots}
+    assert len({log, *roots}) == len({log[0], *sizes}), "two roots at one size"
+
+
+def test_stopping_takes_less_than_five_seconds_and_down_keeps_everything(stack: Stack) -> None:
+    stack.wait_settled()
+    committee = stack.run("operator-1", "cat", "/fleet/committee.json")[1]
+    before = stack.wait_identical()
+    for service, container in stack.containers().items():
+        begun = time.monotonic()
+        container.stop(timeout=20)
+        assert time.monotonic() - begun < 5.0, service
+        state: dict[str, Any] = stack.container(service).attrs["State"]
+        assert (state["ExitCode"], state["OOMKilled"]) == (0, False), service
+
+    stack.compose("down")
+    assert (
+        stack.engine.containers.list(all=True, filters={"label": f"{PROJECT}={stack.project}"})
+        == []
+    )
+    stack.compose("up", "-d")
+    assert stack.run("operator-1", "cat", "/fleet/committee.json")[1] == committee
+    after = stack.wait_settled()
+    assert after[0] >= before[0]
+    for name in OPERATORS:
+        assert stack.get(name, f"/events/{before[0] - 1}")
+
+
+def test_another_committee_is_not_made_over_the_first(stack: Stack) -> None:
+    with pytest.raises(AssertionError, match="operators 4, not 5"):
+        stack.compose("run", "--rm", "init", "init", "--once", "--containers", "--operators", "5")
+
+
+def test_down_with_volumes_forgets_everything(stack: Stack) -> None:
+    mine = {"label": f"{PROJECT}={stack.project}"}
+    assert stack.engine.volumes.list(filters=mine)
+
+    stack.compose("down", "--volumes")
+
+    assert stack.engine.volumes.list(filters=mine) == []
+    assert stack.engine.networks.list(filters=mine) == []

@@ -1,0 +1,202 @@
+"""A network in containers, driven from a test: compose to make it, the engine to break it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import docker
+import requests
+from docker.models.containers import Container
+
+ROOT: Final = Path(__file__).parents[1]
+PORTS: Final = {
+    "sequencer": 6001,
+    **{f"operator-{n}": 5000 + n for n in range(1, 5)},
+    "aggregator": 5100,
+}
+OPERATORS: Final = [name for name in PORTS if name.startswith("operator")]
+PROJECT: Final = "com.docker.compose.project"
+SERVICE: Final = "com.docker.compose.service"
+
+Json = Any
+Log = tuple[int, str]  # size and root
+
+
+def compose_command() -> list[str]:
+    """Whichever there is of the two; DRAGON_COMPOSE names one."""
+    if chosen := os.environ.get("DRAGON_COMPOSE"):
+        return chosen.split()
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    return ["docker", "compose"]
+
+
+class Stack:
+    """One compose project. `files` lie over each other, paths from the project's root."""
+
+    def __init__(self, project: str, files: Sequence[str], images: dict[str, str]) -> None:
+        self.project = project
+        self.engine = docker.from_env(timeout=60)
+        self.scheme = "http"
+        self.authority: str | None = None  # a file with the certificate that https is checked by
+        self._files = [part for file in files for part in ("-f", str(ROOT / file))]
+        self._environ = {**os.environ, **images, "BIND_ADDRESS": "127.0.0.1"}
+
+    def compose(self, *arguments: str, seconds: float = 180) -> str:
+        command = [*compose_command(), "-p", self.project, *self._files, *arguments]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self._environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout[-3000:]}"
+        return done.stdout
+
+    def container(self, service: str) -> Container:
+        labels = [f"{PROJECT}={self.project}", f"{SERVICE}={service}"]
+        [found] = self.engine.containers.list(all=True, filters={"label": labels})
+        return found
+
+    def containers(self) -> dict[str, Container]:
+        return {service: self.container(service) for service in PORTS}
+
+    def health(self, service: str) -> str:
+        state = self.container(service).attrs["State"]
+        return str(state.get("Health", {}).get("Status", state["Status"]))
+
+    def wait_healthy(self, *services: str, seconds: float = 60) -> float:
+        names = services or tuple(PORTS)
+        return wait_until(
+            lambda: all(self.health(name) == "healthy" for name in names),
+            f"{', '.join(names)} healthy",
+            seconds,
+        )
+
+    def start(self, service: str) -> None:
+        self.container(service).start()
+        self.wait_healthy(service)
+
+    # What the services say, asked from the host.
+
+    def get(self, service: str, path: str) -> Json:
+        answer = requests.get(
+            f"{self.scheme}://127.0.0.1:{PORTS[service]}{path}",
+            timeout=5,
+            verify=self.authority or True,
+        )
+        assert answer.status_code == 200, f"{service}{path}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    def log(self, operator: str) -> Log:
+        """Size and root of an operator's log; (-1, "") if it does not answer."""
+        try:
+            checkpoint = self.get(operator, "/checkpoint")
+        except requests.RequestException:
+            return (-1, "")
+        return checkpoint["size"], checkpoint["root"]
+
+    def status(self, operator: str, node: str) -> str:
+        """What one operator's log says of a node."""
+        try:
+            nodes = self.get(operator, "/nodes")["nodes"]
+        except requests.RequestException:
+            return "unreachable"
+        [found] = [entry for entry in nodes if entry["node_id"] == node.replace("-", "_")]
+        return str(found["status"])
+
+    def history(self, operator: str, node: str) -> list[tuple[str, int]]:
+        rows = self.get(operator, f"/logs?node_id={node.replace('-', '_')}&limit=500")["logs"]
+        return [(row["status"], row["timestamp"]) for row in rows]
+
+    # What has to become true.
+
+    def wait_certified(self, node: str, status: str, seconds: float = 45) -> float:
+        """Until all the other operators' logs say so."""
+        others = [name for name in OPERATORS if name != node]
+        return wait_until(
+            lambda: all(self.status(name, node) == status for name in others),
+            f"{node} {status} in the logs of {', '.join(others)}",
+            seconds,
+        )
+
+    def wait_identical(self, operators: Sequence[str] = OPERATORS, seconds: float = 45) -> Log:
+        """Until the logs have one size and one root; which."""
+        seen: list[Log] = []
+
+        def identical() -> bool:
+            seen[:] = [self.log(name) for name in operators]
+            return len(set(seen)) == 1 and seen[0][0] >= 0
+
+        wait_until(identical, f"the logs of {', '.join(operators)} are identical", seconds)
+        return seen[0]
+
+    def wait_settled(self, seconds: float = 90) -> Log:
+        """Until everything is healthy, all are certified up, and all logs are identical."""
+        self.wait_healthy(seconds=seconds)
+        for node in OPERATORS:
+            self.wait_certified(node, "up", seconds)
+        return self.wait_identical(seconds=seconds)
+
+    @contextmanager
+    def paused(self, service: str) -> Iterator[None]:
+        """SIGSTOP to all of a container's processes, and SIGCONT however the block ends."""
+        container = self.container(service)
+        container.pause()
+        try:
+            yield
+        finally:
+            container.unpause()
+
+    def run(self, service: str, *command: str) -> tuple[int, str]:
+        """A command in a running container: exit code and what it printed."""
+        code, output = self.container(service).exec_run(list(command))
+        return int(code), output.decode(errors="replace")
+
+    def python(self, service: str, script: str) -> str:
+        code, output = self.run(service, "python", "-c", script)
+        assert code == 0, output
+        return output.strip()
+
+    def copy(self, service: str, path: str, target: Path) -> Path:
+        """A folder or file out of a container, which may be stopped."""
+        stream, _ = self.container(service).get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            archive.extractall(target, filter="data")
+        return target / Path(path).name
+
+    def clean_up(self) -> None:
+        """Everything that bears the project's label, however far its making went."""
+        mine = {"label": f"{PROJECT}={self.project}"}
+        for container in self.engine.containers.list(all=True, filters=mine):
+            container.remove(force=True, v=True)
+        for network in self.engine.networks.list(filters=mine):
+            network.remove()
+        for volume in self.engine.volumes.list(filters=mine):
+            volume.remove(force=True)
+
+    def close(self) -> None:
+        self.clean_up()
+        self.engine.close()
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float) -> float:
+    """How long it took. AssertionError: not in time."""
+    begun = time.monotonic()
+    while not true():
+        assert time.monotonic() - begun < seconds, f"after {seconds} s it is not so: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - begun

@@ -1,0 +1,124 @@
+"""The compose files, and the override that `dragon init --compose` lays over them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dragon.cli.compose import INCLUDED, NEEDED, OVERRIDE, override
+from dragon.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    return int(done.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_operator_of_the_override_is_one_of_the_compose_file() -> None:
+    """But for its number, so that the two cannot drift apart."""
+    made = yaml.safe_load(override(5, {}))["services"]["operator-5"]
+    renamed = yaml.safe_load(
+        yaml.safe_dump(made)
+        .replace("5005", "5004")
+        .replace("operator-5", "operator-4")
+        .replace("operator_5", "operator_4")
+    )
+
+    assert renamed == BASE["services"][f"operator-{INCLUDED}"]
+
+
+@pytest.mark.parametrize("operators", [3, 4, 5, 7, 64])
+def test_every_operator_has_keys_that_init_makes_and_data_that_lasts(operators: int) -> None:
+    over = yaml.safe_load(override(operators, {"operators": operators}))
+    services = BASE["services"] | over["services"]
+    volumes = BASE["volumes"] | over.get("volumes", {})
+    made = BASE["services"]["init"]["volumes"] + over["services"]["init"].get("volumes", [])
+
+    assert over["services"]["init"]["environment"] == {"DRAGON_INIT_OPERATORS": str(operators)}
+    running = {
+        int(name.removeprefix("operator-"))
+        for name, service in services.items()
+        if name.startswith("operator") and "left-out" not in service.get("profiles", [])
+    }
+    assert running == set(range(1, operators + 1))
+    for number in running:
+        assert {f"operator-{number}-keys", f"operator-{number}-data"} <= set(volumes)
+        assert f"operator-{number}-keys:/fleet/keys/operator_{number}" in made
+
+
+def test_the_aggregator_waits_for_no_operator_that_may_be_left_out() -> None:
+    waits = BASE["services"]["aggregator"]["depends_on"]
+    assert set(waits) == {f"operator-{number}" for number in range(1, NEEDED + 1)}
+
+
+def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("init", "--operators", "7", "--round-seconds", "3", "--name", 'a "$b"', "--compose")
+        == 0
+    )
+    written = (folder / OVERRIDE).read_text()
+    environment = yaml.safe_load(written)["services"]["init"]["environment"]
+
+    assert environment["DRAGON_INIT_OPERATORS"] == "7"
+    assert environment["DRAGON_INIT_ROUND_SECONDS"] == "3"
+    assert environment["DRAGON_INIT_NAME"] == 'a "$$b"'  # compose makes one of the two
+    assert sorted(path.name for path in folder.iterdir()) == [OVERRIDE]  # no key was made
+
+    assert run("init", "--operators", "3", "--compose") == 2
+    assert "override_exists" in capsys.readouterr().err
+    assert (folder / OVERRIDE).read_text() == written
+
+
+@pytest.mark.parametrize("options", [["--base-port", "6000"], ["--nodes-file", "nodes.json"]])
+def test_what_the_override_cannot_hold_is_wrong_usage(folder: Path, options: list[str]) -> None:
+    (folder / "nodes.json").write_text("{}")
+
+    assert run("init", "--compose", *options) == 2
+    assert not (folder / OVERRIDE).exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["docker-compose.yml", "docker-compose.tls.yml", "docker-compose.zellular.yml"]
+)
+def test_a_compose_file_serves_both_generations_of_compose(name: str) -> None:
+    read = yaml.safe_load((ROOT / name).read_text())
+    assert not {"version", "name"} & set(read)
+
+
+def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
+    published = {name: service.get("ports", []) for name, service in BASE["services"].items()}
+
+    assert published.pop("init") == []
+    assert published.pop("sequencer") == ["127.0.0.1:6001:6001"]
+    ports = {"aggregator": 5100, **{f"operator-{n}": 5000 + n for n in range(1, 5)}}
+    for name, port in ports.items():
+        assert published.pop(name) == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"]
+    assert published == {}
+
+
+def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:
+    for service in BASE["services"].values():
+        command, *options = service["command"]
+        assert run(command, *options, "--help") == 0
+
+
+def test_the_image_gets_nothing_that_is_not_named() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert not any(re.search("key|data|fleet|git|tests", rule) for rule in rules)

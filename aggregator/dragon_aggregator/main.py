@@ -30,8 +30,9 @@ logger = structlog.stdlib.get_logger(__name__)
 def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an aggregator together on the real world. Raises DragonError: a file cannot be used."""
     database = open_database(settings)
-    reading, writing = (connect(settings.committee, nodes) for _ in range(2))
-    own = assemble(settings, database, reading, writing, Edges.real())
+    ca = settings.tls.ca
+    reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
+    own = assemble(settings, database, reading, writing, Edges.real(ca))
 
     def close() -> None:
         reading.close()
@@ -80,4 +81,5 @@ def serve(environ: Mapping[str, str]) -> None:
         host=settings.host,
         port=settings.port,
         threads=settings.threads,
+        tls=settings.tls,
     )

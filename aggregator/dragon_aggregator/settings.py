@@ -9,6 +9,7 @@ from typing import Self
 
 from dragon.committee import Committee
 from dragon.settings import Environment
+from dragon.tls import PLAIN, Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Settings:
     host: str
     port: int
     threads: int
+    tls: Tls = PLAIN
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -35,4 +37,5 @@ class Settings:
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5100, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 8, least=2, most=256),
+            tls=values.tls(),
         )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dragon import tls
 from dragon.committee import Committee
 from dragon.errors import DragonError, SettingsError
+from dragon.tls import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class Environment:
             message = f"the setting {name} is an integer from {least} to {most}"
             raise SettingsError(message, setting=name)
         return int(value)
+
+    def tls(self) -> Tls:
+        """Certificate and key, which go together, and the authorities that clients believe."""
+        certfile, keyfile, ca = map(self._optional_path, (tls.CERTFILE, tls.KEYFILE, tls.CA))
+        if (certfile is None) != (keyfile is None):
+            given, missing = tls.CERTFILE, tls.KEYFILE
+            if certfile is None:
+                given, missing = missing, given
+            raise SettingsError(f"the setting {missing} is missing beside {given}", setting=missing)
+        if ca is not None:
+            tls.client_context(ca)
+        return Tls(certfile, keyfile, ca)
+
+    def _optional_path(self, name: str) -> Path | None:
+        value = self.values.get(name)
+        return Path(value) if value else None
 
     def committee(self, name: str = "DRAGON_COMMITTEE") -> Committee:
         path = self.path(name)

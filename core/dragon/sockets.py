@@ -1,15 +1,18 @@
 """Sockets that end on time: one deadline for a whole exchange, not one for every read.
 
 The usual timeout bounds each read on its own, so a peer that sends a byte a second holds its caller
-for hours. A `DeadlineSocket` counts the seconds from the last `settimeout` on.
+for hours. A `DeadlineSocket` counts the seconds from the last `settimeout` on. The same holds over
+TLS, where the handshake is part of the exchange; `dragon.tls` makes those sockets.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
+import ssl
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -27,16 +30,28 @@ class DeadlineSocket(socket.socket):
         adopted.settimeout(timeout)
         return adopted
 
+    def inherit(self, plain: DeadlineSocket) -> None:
+        """Go on with the deadline and the budget of the socket that this one was made from."""
+        self._ends, self.budget = plain._ends, plain.budget
+
     def settimeout(self, value: float | None, /) -> None:
         self._ends = time.monotonic() + value if value else None
         super().settimeout(value)
 
-    def _hurry(self) -> None:
-        if self._ends is None:
-            return
-        if (left := self._ends - time.monotonic()) <= 0:
-            raise self.late()
-        super().settimeout(left)
+    def _receive_by(self) -> float | None:
+        return self._ends
+
+    @contextmanager
+    def _on_time(self, ends: float | None) -> Iterator[None]:
+        """What is done in here has what is left until `ends`."""
+        if ends is not None:
+            if (left := ends - time.monotonic()) <= 0:
+                raise self.late()
+            super().settimeout(left)
+        try:
+            yield
+        except TimeoutError:
+            raise self.late() from None
 
     def late(self) -> OSError:
         return TimeoutError("the deadline has passed")
@@ -49,31 +64,49 @@ class DeadlineSocket(socket.socket):
                 raise ConnectionAbortedError(errno.ECONNABORTED, "more bytes than any answer has")
 
     def recv(self, *args: Any) -> bytes:
-        self._hurry()
-        received = super().recv(*args)
+        with self._on_time(self._receive_by()):
+            received = super().recv(*args)
         self._spend(len(received))
         return received
 
     def recv_into(self, *args: Any) -> int:
-        self._hurry()
-        received = super().recv_into(*args)
+        with self._on_time(self._receive_by()):
+            received = super().recv_into(*args)
         self._spend(received)
         return received
 
     def send(self, *args: Any) -> int:
-        self._hurry()
-        return super().send(*args)
+        with self._on_time(self._ends):
+            return super().send(*args)
 
     def sendall(self, *args: Any) -> None:
-        self._hurry()
-        super().sendall(*args)
+        with self._on_time(self._ends):
+            super().sendall(*args)
+
+
+class TlsSocket(DeadlineSocket, ssl.SSLSocket):
+    """A `DeadlineSocket` that speaks TLS.
+
+    OpenSSL keeps the seconds that are left over all the records that one call takes, and bounds
+    what the protocol itself may send (certificates of 100 KB). The budget counts what comes out.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:
+        with self._on_time(self._receive_by()):
+            ends = self._ends
+            try:
+                super().do_handshake(block)
+            finally:
+                self._ends = ends  # the library has set its timeout anew, which is no new span
 
 
 class ServerSocket(DeadlineSocket):
     """The server's side: a request has to arrive whole within `receiving` seconds of the moment a
-    thread takes it up, and the answer to be taken within `answering`.
+    thread takes it up, a handshake before it included, and the answer to be taken within
+    `answering`.
 
-    gunicorn makes a socket blocking when a request begins; here that starts both spans.
+    gunicorn makes a socket blocking when a request begins; here that starts both spans. They end
+    when it is made non-blocking again.
     """
 
     receiving: float = 3.0
@@ -82,46 +115,23 @@ class ServerSocket(DeadlineSocket):
     _received_by: float | None = None
     _gone = False
 
+    def inherit(self, plain: DeadlineSocket) -> None:
+        super().inherit(plain)
+        if isinstance(plain, ServerSocket):
+            self._received_by = plain._received_by
+
     def setblocking(self, flag: bool, /) -> None:
-        if flag:
-            self.settimeout(self.answering)
-            self._received_by = time.monotonic() + self.receiving
-        else:
+        if self._gone:
+            return  # gunicorn would not expect the error, and would count the connection twice
+        if not flag:
             self._ends = self._received_by = None
             super().setblocking(False)
+        elif self._received_by is None:
+            self.settimeout(self.answering)
+            self._received_by = time.monotonic() + self.receiving
 
-    def _hurry_in(self) -> None:
-        if self._received_by is None:
-            return
-        if (left := self._received_by - time.monotonic()) <= 0:
-            raise self.late()
-        socket.socket.settimeout(self, left)
-
-    def recv(self, *args: Any) -> bytes:
-        try:
-            self._hurry_in()
-            return socket.socket.recv(self, *args)
-        except TimeoutError:
-            raise self.late() from None
-
-    def recv_into(self, *args: Any) -> int:
-        try:
-            self._hurry_in()
-            return socket.socket.recv_into(self, *args)
-        except TimeoutError:
-            raise self.late() from None
-
-    def send(self, *args: Any) -> int:
-        try:
-            return super().send(*args)
-        except TimeoutError:
-            raise self.late() from None
-
-    def sendall(self, *args: Any) -> None:
-        try:
-            super().sendall(*args)
-        except TimeoutError:
-            raise self.late() from None
+    def _receive_by(self) -> float | None:
+        return self._received_by
 
     def late(self) -> OSError:
         # What gunicorn takes for a client that went away, which is what we make of it.
@@ -135,14 +145,38 @@ class ServerSocket(DeadlineSocket):
         """
         ends = time.monotonic() + self.lingering
         with suppress(OSError):
-            super().shutdown(socket.SHUT_WR)
+            self._say_last()
+            socket.socket.shutdown(self, socket.SHUT_WR)
             while (left := ends - time.monotonic()) > 0:
                 socket.socket.settimeout(self, left)
                 if not socket.socket.recv(self, 16_384):
                     break
         self._gone = True
 
+    def _say_last(self) -> None:
+        """What the protocol says at the end, without waiting."""
+
     def shutdown(self, how: int, /) -> None:
         if self._gone:
             raise OSError(errno.ENOTCONN, "said goodbye already")
         super().shutdown(how)
+
+
+class TlsServerSocket(ServerSocket, TlsSocket):
+    """A `ServerSocket` that speaks TLS. What is no TLS is a client that went away."""
+
+    @contextmanager
+    def _on_time(self, ends: float | None) -> Iterator[None]:
+        try:
+            with super()._on_time(ends):
+                yield
+        except ssl.SSLError as error:
+            said = error.reason or type(error).__name__
+            raise ConnectionResetError(errno.ECONNRESET, f"no TLS: {said}") from None
+
+    def _say_last(self) -> None:
+        """`close_notify`, by which the client knows that nothing was cut off. Not blocking: the
+        client's own is not waited for, and one that takes nothing any more does not get ours."""
+        socket.socket.settimeout(self, 0.0)
+        with suppress(OSError, ValueError):  # no handshake, or a connection that is gone
+            self.unwrap()

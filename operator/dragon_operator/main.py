@@ -33,8 +33,8 @@ logger = structlog.stdlib.get_logger(__name__)
 def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
     database = open_database(settings)
-    sequencer = connect(settings.committee, nodes)
-    edges = Edges.real()
+    sequencer = connect(settings.committee, nodes, settings.tls.ca)
+    edges = Edges.real(settings.tls.ca)
     own = assemble(settings, database, sequencer, edges)
     if settings.from_checkpoint:
         begin_late(own, edges)
@@ -102,4 +102,5 @@ def serve(environ: Mapping[str, str]) -> None:
         host=settings.host,
         port=settings.port,
         threads=settings.threads,
+        tls=settings.tls,
     )

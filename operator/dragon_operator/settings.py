@@ -12,6 +12,7 @@ from dragon.committee import Committee
 from dragon.encoding import to_hex
 from dragon.errors import SettingsError
 from dragon.settings import Environment
+from dragon.tls import PLAIN, Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Settings:
     port: int
     threads: int
     from_checkpoint: bool = False
+    tls: Tls = PLAIN
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -53,4 +55,5 @@ class Settings:
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
             from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
+            tls=values.tls(),
         )

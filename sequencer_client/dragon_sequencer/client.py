@@ -79,17 +79,19 @@ class SequencerClient:
         threshold_percent: float = 67,
         gateways: Sequence[str] | None = None,
         session: requests.Session | None = None,
+        ca: Path | None = None,
         patience: Patience = _PATIENCE,
         max_batch_bytes: int = MAX_BATCH_BYTES,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> Self:
-        """A client with the real clock. `nodes` is a list, which has its threshold, or its file."""
+        """A client with the real clock. `nodes` is a list, which has its threshold, or its file;
+        `ca` holds the authorities that gateways over https are believed by, else the system's."""
         if not isinstance(nodes, NodeList):
             nodes = NodeList.load(nodes, threshold_percent=threshold_percent)
         return cls(
             app,
             nodes,
-            session=session or make_session(),
+            session=session or make_session(ca),
             monotonic=time.monotonic,
             sleep=time.sleep,
             rng=random.SystemRandom(),

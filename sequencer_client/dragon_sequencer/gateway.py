@@ -16,6 +16,7 @@ import requests
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
+from dragon import tls
 from dragon_sequencer.errors import AnswerMalformed, GatewayRefused, GatewayUnreachable
 from dragon_sequencer.finality import Proof, decode_newest
 from dragon_sequencer.reader import Page, decode_page
@@ -94,7 +95,8 @@ class Gateway:
             ) as response:
                 return _data(response.status_code, self._read(response, deadline))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            message = f"no answer from {self.url}: {type(error).__name__}"
+            why = tls.distrust(error) or type(error).__name__
+            message = f"no answer from {self.url}: {why}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:

@@ -31,6 +31,6 @@ def load_nodes(path: Path, committee: Committee) -> NodeList:
     return nodes
 
 
-def connect(committee: Committee, nodes: NodeList) -> SequencerClient:
+def connect(committee: Committee, nodes: NodeList, ca: Path | None = None) -> SequencerClient:
     """A client of the committee's app on that network."""
-    return SequencerClient.connect(committee.sequencer.app, nodes)
+    return SequencerClient.connect(committee.sequencer.app, nodes, ca=ca)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from dragon.clients.exchange import Http
@@ -27,9 +28,10 @@ class Edges:
     workers: Callable[[int], Executor]  # an executor of at most so many threads
 
     @classmethod
-    def real(cls) -> Self:
+    def real(cls, ca: Path | None = None) -> Self:
+        """`ca`: whom to believe over https, the system's authorities by default."""
         return cls(
-            http=Http(make_session()),
+            http=Http(make_session(ca)),
             wall=time.time,
             monotonic=time.monotonic,
             sleep=time.sleep,

@@ -11,6 +11,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as LibraryTimeout
 
+from dragon import tls
 from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 
@@ -79,6 +80,8 @@ class Http:
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            if (why := tls.distrust(error)) is not None:
+                raise Unreachable(f"no answer: {why}", reason="tls") from None
             kind = type(error).__name__
             raise Unreachable(f"no answer ({kind})", reason="unreachable") from None
 

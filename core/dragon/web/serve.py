@@ -20,7 +20,8 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from dragon.errors import DragonError
-from dragon.sockets import ServerSocket
+from dragon.sockets import ServerSocket, TlsServerSocket
+from dragon.tls import Tls, server_context
 from dragon.web import logs
 
 Loop = Callable[[threading.Event], None]
@@ -44,14 +45,39 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def handle(self, conn: TConn) -> Any:
         if not isinstance(conn.sock, ServerSocket):
             conn.sock = ServerSocket.adopt(conn.sock)
-        keep = super().handle(conn)
-        if not keep:
+        keep = self._begin(conn) and super().handle(conn)
+        if keep:
+            _rest(conn)
+        else:
             conn.sock.say_goodbye()
         return keep
+
+    def _begin(self, conn: TConn) -> bool:
+        """Shake hands, if it is the first request and there is TLS. On this thread, within the span
+        of the request; gunicorn would wait five seconds for a first byte before it looks at all,
+        and would warn about whoever speaks no TLS and answer in plain text."""
+        try:
+            conn.init()
+        except OSError as error:
+            self.log.debug("No request comes: %s", error)
+            return False
+        return True
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.app.begin_stopping()
         super().handle_exit(sig, frame)
+
+
+def _rest(conn: TConn) -> None:
+    """Let a connection wait for its next request, which has spans of its own.
+
+    What OpenSSL has decrypted of it would wait unseen, because the poller looks at the socket
+    alone. What is in the parser's buffer gunicorn takes up at once.
+    """
+    conn.sock.setblocking(False)
+    unseen = conn.sock.pending() if isinstance(conn.sock, TlsServerSocket) else 0
+    if unseen and not conn.parser.unreader.buf.getvalue():
+        conn.parser.unreader.unread(conn.sock.recv(unseen))
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
@@ -127,11 +153,22 @@ def _guarded(loop: Loop) -> Loop:
     return run
 
 
-def serve(build: Callable[[], Service], *, name: str, host: str, port: int, threads: int) -> None:
+def serve(
+    build: Callable[[], Service],
+    *,
+    name: str,
+    host: str,
+    port: int,
+    threads: int,
+    tls: Tls,
+) -> None:
     """Serve until SIGTERM or SIGINT. Does not return before the service has stopped.
 
-    Raises SystemExit: 3 if the service could not be built; its message is on standard error.
+    Raises:
+        SettingsError: certificate or key cannot be used.
+        SystemExit: 3 if the service could not be built; its message is on standard error.
     """
+    context = server_context(tls)
     logs.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
@@ -152,5 +189,10 @@ def serve(build: Callable[[], Service], *, name: str, host: str, port: int, thre
         "logger_class": f"{__name__}.GunicornLog",
         "loglevel": "warning",
         "accesslog": None,
+        "sendfile": False,  # it would go past our deadline
     }
+    if context is not None:
+        # The files only make gunicorn speak TLS; it asks for the context with every connection.
+        options |= {"certfile": str(tls.certfile), "keyfile": str(tls.keyfile)}
+        options["ssl_context"] = lambda _config, _default: context
     _Gunicorn(build, options).run()

@@ -24,4 +24,5 @@ def serve(environ: Mapping[str, str]) -> None:
         port=values.integer("DRAGON_PORT", PORT, least=1, most=65535),
         # A read that waits for news keeps a thread for up to a second.
         threads=values.integer("DRAGON_THREADS", 48, least=4, most=256),
+        tls=values.tls(),
     )

@@ -22,7 +22,7 @@ MAX_LISTED: Final = 4096
 MAX_RANK: Final = 63
 
 _URL: Final = re.compile(
-    r"http://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    r"https?://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*",
     re.ASCII,
 )
@@ -397,12 +397,12 @@ def _sequencer(value: Json) -> Sequencer:
 
 
 def _url(members: Members) -> str:
-    """`http://host[:port]`, perhaps with a plain path; nothing that two programs could read
-    differently, and nothing that a path put behind it could change."""
+    """`http://host[:port]` or `https://…`, perhaps with a plain path; nothing that two programs
+    could read differently, and nothing that a path put behind it could change."""
     url = members.text("url")
     match = _URL.fullmatch(url)
     if match is None or int(match["port"] or 1) > 65535:
-        message = "an url is http://host:port, perhaps with a plain path"
+        message = "an url is http://host:port or https://host:port, perhaps with a plain path"
         raise errors.UnknownValue(message, member="url", value=ascii(url[:64]))
     return url
 

@@ -15,7 +15,7 @@ from dragon.certificate import Certificate
 from dragon.claim import DowntimeClaim
 from dragon.cli import reading, statements
 from dragon.cli.home import Home
-from dragon.cli.options import home_option, json_option
+from dragon.cli.options import ca_option, home_option, json_option
 from dragon.cli.output import console, plain, print_json
 from dragon.clients.exchange import Answer, Http
 from dragon.committee import Committee, check_node_id
@@ -60,6 +60,7 @@ def seconds(text: str) -> int:
 @click.option("--uncertified", is_flag=True, help="One operator's word; proves nothing.")
 @click.option("--operator", help="Whose word; the first that answers by default.")
 @home_option
+@ca_option
 @json_option
 def downtime(
     node: str,
@@ -69,6 +70,7 @@ def downtime(
     uncertified: bool,
     operator: str | None,
     home: Path,
+    ca: Path | None,
     as_json: bool,
 ) -> None:
     """Have it certified how long NODE was up, down and unknown in a period, and check it."""
@@ -79,7 +81,8 @@ def downtime(
     if operator and not uncertified:
         raise click.UsageError("`--operator` goes with `--uncertified`")
     committee = Home(home).committee()
-    asked = _Question(committee, reading.connect(), check_node_id(committee, node), begin, end)
+    http = reading.connect(Home(home), ca)
+    asked = _Question(committee, http, check_node_id(committee, node), begin, end)
     if uncertified:
         _show_word(*asked.ask_operator(operator), as_json=as_json)
         return

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from dragon import tls
 from dragon.cli import reading
 from dragon.cli.home import Home, port_of
 from dragon.cli.reading import View
@@ -40,7 +41,8 @@ class Fleet:
         self.home = home
         self.committee: Committee = home.committee()
         self._settings = dict(settings or {})
-        self._http = Http(make_session())
+        ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # as the services will have it
+        self._http = Http(make_session(Path(ca) if ca else home.ca))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:

@@ -3,6 +3,7 @@
 fleet/
   committee.json          who may sign; give it to whoever wants to verify
   nodes.json              the sequencer network's node list
+  ca.crt                  with `init --tls`: the authority that clients believe
   keys/                   private, one folder a service: what only that service may read
   data/                   one folder a service: its database
   output/                 one file a service: what it prints
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dragon import tls
 from dragon.cli.trouble import NoCommittee, UnusableFile
 from dragon.committee import Committee
 from dragon.errors import SettingsError
@@ -52,6 +54,33 @@ class Home:
     def password(self, operator: str) -> Path:
         return self.keys / operator / "password"
 
+    @property
+    def authority_file(self) -> Path:
+        return self.path / "ca.crt"
+
+    @property
+    def authority_key(self) -> Path:
+        return self.keys / "ca" / "ca.key"
+
+    def tls_certificate(self, service: str) -> Path:
+        return self.keys / service / "tls.crt"
+
+    def tls_key(self, service: str) -> Path:
+        return self.keys / service / "tls.key"
+
+    @property
+    def ca(self) -> Path | None:
+        """Whom this fleet's clients believe over https; None: the system's authorities."""
+        return self.authority_file if self.authority_file.exists() else None
+
+    def transport(self, service: str) -> dict[str, str]:
+        """The settings of a service's transport encryption; none where there is none."""
+        found = {tls.CA: str(self.ca)} if self.ca else {}
+        certificate = self.tls_certificate(service)
+        if certificate.exists():
+            found |= {tls.CERTFILE: str(certificate), tls.KEYFILE: str(self.tls_key(service))}
+        return found
+
     def database(self, service: str) -> Path:
         """`operator_1` → `data/operator_1/operator.db`; named for what the service is."""
         return self.path / "data" / service / f"{service.partition('_')[0]}.db"
@@ -81,6 +110,7 @@ class Home:
             "SEQUENCER_NODES_FILE": str(self.nodes_file),
             "DRAGON_HOST": host,
             "DRAGON_PORT": str(port),
+            **self.transport(service),
         }
         database = str(self.database(service))
         if service == "sequencer":

@@ -57,11 +57,12 @@ class Plan:
     app: str = "datadragon"
     threshold_percent: int = 67
     nodes_file: Path | None = None  # of a network that is there already
+    tls: bool = False
 
     def url(self, service: str, port: int) -> str:
         """Where a service is reached. A name on a network has no underscore."""
         host = service.replace("_", "-") if self.containers else "127.0.0.1"
-        return f"http://{host}:{port}"
+        return f"{'https' if self.tls else 'http'}://{host}:{port}"
 
 
 def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
@@ -85,6 +86,11 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     )
     written = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(written.encode())
+    if plan.tls:
+        # Here, because every other command does without the library behind it.
+        from dragon.cli import authority  # noqa: PLC0415
+
+        authority.make_authority(home, plan.name, _services(home, committee), now=genesis)
     # Last: a folder without this file is one that `init` did not finish.
     home.committee_file.write_text(written)
     home.unfinished.unlink()
@@ -159,6 +165,15 @@ def _network(home: Home, plan: Plan) -> bytes:
     return digest
 
 
+def _services(home: Home, committee: Committee) -> dict[str, str]:
+    """Every service that runs here, by the name of its folder, and where it is reached."""
+    found = {operator.id: operator.url for operator in committee.operators}
+    found["aggregator"] = committee.aggregators[0].url
+    if home.sequencer_keys.exists():
+        found["sequencer"] = home.sequencer_url()
+    return found
+
+
 def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
@@ -218,6 +233,7 @@ def outage_table(operators: int) -> Table:
 @click.option("--containers", is_flag=True, help="Each service is a host with its own name.")
 @click.option("--once", is_flag=True, help="Be content if this very committee is there already.")
 @click.option("--compose", is_flag=True, help=f"Make no keys: write {OVERRIDE} for containers.")
+@click.option("--tls", is_flag=True, help="Services talk over TLS, with an authority made here.")
 @json_option
 def init(
     home: Path,
@@ -234,6 +250,7 @@ def init(
     containers: bool,
     once: bool,
     compose: bool,
+    tls: bool,
     as_json: bool,
 ) -> None:
     """Make a committee: keys, keystores, committee file and node list.
@@ -250,6 +267,7 @@ def init(
         threshold_percent=threshold,
         nodes_file=nodes_file,
         containers=containers,
+        tls=tls,
     )
     if compose:
         _compose(plan, as_json=as_json)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from dragon import tls
+
 home_option = click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
@@ -14,6 +16,12 @@ home_option = click.option(
     envvar="DRAGON_HOME",
     show_envvar=True,
     help="The fleet's folder.",
+)
+ca_option = click.option(
+    "--ca",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar=tls.CA,
+    help="Whom to believe over https; the fleet's own authority by default, else the system's.",
 )
 committee_option = click.option(
     "--committee",

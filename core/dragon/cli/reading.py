@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, TypeVar
 
+from dragon.cli.home import Home
 from dragon.cli.trouble import NotListed
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
@@ -38,8 +40,9 @@ class View:
         return str(self.nodes.get(node_id, {}).get("status", "unknown"))
 
 
-def connect() -> Http:
-    return Http(make_session())
+def connect(home: Home, ca: Path | None) -> Http:
+    """Believes `ca` over https, or the fleet's own authority. Raises SettingsError: it is none."""
+    return Http(make_session(ca or home.ca))
 
 
 def view(committee: Committee, operator: str, http: Http) -> View:

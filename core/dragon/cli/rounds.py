@@ -9,7 +9,7 @@ import click
 
 from dragon.cli import reading
 from dragon.cli.home import Home
-from dragon.cli.options import home_option, json_option
+from dragon.cli.options import ca_option, home_option, json_option
 from dragon.cli.output import console, moment, plain, print_json
 from dragon.encoding import Json
 
@@ -18,6 +18,7 @@ Row = dict[str, Json]
 
 @click.command()
 @home_option
+@ca_option
 @click.option("--limit", type=click.IntRange(1, 120), default=10, show_default=True)
 @click.option(
     "--aggregator",
@@ -27,10 +28,10 @@ Row = dict[str, Json]
     help="Which one, by its rank; the first that answers by default.",
 )
 @json_option
-def rounds(home: Path, limit: int, rank: int | None, as_json: bool) -> None:
+def rounds(home: Path, ca: Path | None, limit: int, rank: int | None, as_json: bool) -> None:
     """Show an aggregator's last rounds: failed probes, gatherings and every answer to them."""
     asked = reading.aggregators(Home(home).committee(), rank)
-    name, page = reading.first_list(asked, reading.connect(), "rounds", limit=limit)
+    name, page = reading.first_list(asked, reading.connect(Home(home), ca), "rounds", limit=limit)
     if as_json:
         print_json({**page, "aggregator": asked[name]})
         return

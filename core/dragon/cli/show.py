@@ -9,7 +9,7 @@ from rich.table import Table
 
 from dragon.cli import reading
 from dragon.cli.home import Home
-from dragon.cli.options import home_option, json_option
+from dragon.cli.options import ca_option, home_option, json_option
 from dragon.cli.output import console, moment, plain, print_json, styled
 from dragon.encoding import Json
 
@@ -18,12 +18,13 @@ operator_option = click.option("--operator", help="Whose; the first that answers
 
 @click.command()
 @home_option
+@ca_option
 @operator_option
 @json_option
-def nodes(home: Path, operator: str | None, as_json: bool) -> None:
+def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> None:
     """Show every node as one operator knows it, and what it sees of it now."""
     asked = reading.operators(Home(home).committee(), operator)
-    http = reading.connect()
+    http = reading.connect(Home(home), ca)
     name, known = reading.first(asked, lambda url: reading.all_nodes(http, url))
     if as_json:
         print_json({"operator": name, "nodes": known})
@@ -54,6 +55,7 @@ def _sight(seen: Json) -> str:
 
 @click.command()
 @home_option
+@ca_option
 @operator_option
 @click.option("--node-id", help="Only this node's events.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only rows behind this id.")
@@ -62,6 +64,7 @@ def _sight(seen: Json) -> str:
 @json_option
 def logs(
     home: Path,
+    ca: Path | None,
     operator: str | None,
     node_id: str | None,
     after: int,
@@ -70,7 +73,8 @@ def logs(
     as_json: bool,
 ) -> None:
     """Show an operator's log of certified events."""
-    asked, http = reading.operators(Home(home).committee(), operator), reading.connect()
+    asked = reading.operators(Home(home).committee(), operator)
+    http = reading.connect(Home(home), ca)
     if event is not None:
         print_json(reading.first_get(asked, http, f"/events/{event}")[1])
         return

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from dragon.cli import reading
 from dragon.cli.home import Home
-from dragon.cli.options import home_option, json_option
+from dragon.cli.options import ca_option, home_option, json_option
 from dragon.cli.output import console, moment, plain, print_json, styled
 from dragon.cli.reading import View
 from dragon.clients.exchange import Http
@@ -46,16 +46,17 @@ def _readiness(seen: View) -> str:
 
 @click.command()
 @home_option
+@ca_option
 @click.option("--watch", "watching", is_flag=True, help="Again and again, until Ctrl-C.")
 @click.option("--every", type=click.IntRange(1, 3600), help="Seconds between; 2 by default.")
 @json_option
-def status(home: Path, watching: bool, every: int | None, as_json: bool) -> None:
+def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_json: bool) -> None:
     """Show every node's status, by every operator's log."""
     if watching and as_json:
         raise click.UsageError("`--json` prints one document, `--watch` has no end")
     if every is not None and not watching:
         raise click.UsageError("`--every` goes with `--watch`")
-    committee, http = Home(home).committee(), reading.connect()
+    committee, http = Home(home).committee(), reading.connect(Home(home), ca)
     if watching:
         watch(committee, http, every or 2)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +17,11 @@ from pathlib import Path
 import pytest
 
 from dragon.cli.fleet import Fleet
-from dragon.cli.home import Home
+from dragon.cli.home import Home, port_of
 from dragon.cli.init import Plan, Ports, make_fleet
+from dragon.cli.main import main
 from dragon.log.audit import audit
+from dragon.tls import client_context
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
 
@@ -70,9 +73,9 @@ def verify_logs(fleet: Fleet) -> None:
 
 @pytest.fixture(scope="module")
 def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One fleet for many tests, with rounds of two seconds."""
+    """One fleet for many tests, with rounds of two seconds, over TLS; the demonstration is not."""
     home = Home(tmp_path_factory.mktemp("processes") / "fleet")
-    plan = Plan(ports=free_ports(), round_seconds=2)
+    plan = Plan(ports=free_ports(), round_seconds=2, tls=True)
     make_fleet(home, plan, genesis=int(time.time()))
     with Fleet(home) as running:
         running.start_all()
@@ -176,6 +179,25 @@ def test_up_shows_a_table_and_stops_by_itself(tmp_path: Path) -> None:
     assert all_free(ports)
 
 
+def dragon(command: str, home: Path, *arguments: object) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([command, "--json", "--home", str(home), *map(str, arguments)])
+    return int(done.value.code or 0)
+
+
+def test_a_fleet_over_tls_is_read_by_those_who_have_its_authority(
+    fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert all(url.startswith("https://127.0.0.1:") for url in fleet.addresses.values())
+    assert dragon("logs", fleet.home.path) == 0
+
+    # A stranger has the committee file alone, and then the authority's certificate too.
+    shutil.copy(fleet.home.committee_file, tmp_path)
+    assert dragon("status", tmp_path) == 1
+    assert "its certificate is not trusted" in capsys.readouterr().out
+    assert dragon("status", tmp_path, "--ca", fleet.home.authority_file) == 0
+
+
 def test_every_service_killed_once_in_turn_leaves_all_logs_identical(fleet: Fleet) -> None:
     for name in ("operator_3", "sequencer", "aggregator", "operator_1"):
         fleet.kill(name)
@@ -248,11 +270,12 @@ def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
 
 
 def test_a_client_that_sends_half_a_request_does_not_hold_a_service_up(fleet: Fleet) -> None:
-    """Twice as many slow clients as there are threads."""
-    port = fleet.addresses["operator_1"].rpartition(":")[2]
+    """As many slow clients as there are threads, each after a handshake in form."""
+    port, context = port_of(fleet.addresses["operator_1"]), client_context(fleet.home.ca)
     with ExitStack() as slow:
         for _ in range(64):
-            client = slow.enter_context(socket.create_connection(("127.0.0.1", int(port))))
+            plain = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
+            client = slow.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
             client.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n")
 
         took = fleet.wait_until(lambda: fleet.is_ready("operator_1"), "it answers", PATIENCE)

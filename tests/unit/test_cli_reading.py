@@ -71,7 +71,7 @@ class Network:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     made = Network()
-    monkeypatch.setattr(reading, "make_session", made.wires.session)
+    monkeypatch.setattr(reading, "make_session", lambda _ca: made.wires.session())
     return made
 
 

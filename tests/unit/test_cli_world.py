@@ -24,7 +24,7 @@ def dragon(
 ) -> Run:
     """What `dragon …` says, without an error."""
     (tmp_path / "committee.json").write_text(json.dumps(world.committee.to_json()))
-    monkeypatch.setattr(reading, "make_session", lambda: world.session("anybody"))
+    monkeypatch.setattr(reading, "make_session", lambda _ca: world.session("anybody"))
 
     def run(*arguments: object, home: bool = True) -> str:
         chosen = ["--home", str(tmp_path)] if home else []

@@ -503,7 +503,12 @@ def test_an_address_is_read(url: str) -> None:
         "http://..",
         "http://*",
         "HTTP://A",
-        "https://a",
+        "HTTPS://a",
+        "https:/a",
+        "httpss://a",
+        "https://user@a",
+        "https://a/",
+        "wss://a",
         "http://a/../b",
         "http://" + "a" * 250,
     ],
@@ -515,6 +520,18 @@ def test_an_address_that_could_mean_something_else_is_refused(listed: str, url: 
     file[listed][0]["url"] = url
 
     assert refusal_of(file) is errors.UnknownValue
+
+
+@pytest.mark.parametrize("url", ["https://a", "https://a.example:8443/x", "https://[::1]:5001"])
+@pytest.mark.parametrize("listed", ["operators", "targets", "aggregators"])
+def test_an_address_may_be_https_beside_others_that_are_not(listed: str, url: str) -> None:
+    file = valid_file()
+
+    file[listed][0]["url"] = url
+
+    committee = load(file)
+    assert url in {*committee.urls.values(), *(one.url for one in committee.aggregators)}
+    assert any(other.startswith("http://") for other in committee.urls.values())
 
 
 # -- quorums -------------------------------------------------------------------------------------

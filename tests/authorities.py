@@ -1,0 +1,46 @@
+"""Certificates for tests: an authority, what it has signed, and what nobody should believe."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from dragon.cli.authority import SERVICE_DAYS, Authority
+from dragon.tls import Tls
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """An authority, and services that show a certificate of it for 127.0.0.1 and localhost."""
+
+    folder: Path
+    authority: Authority
+    ca: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Papers:
+        authority = Authority.make("tests", dt.datetime.now(dt.UTC))
+        ca = folder / "ca.crt"
+        ca.write_bytes(authority.certificate.public_bytes(serialization.Encoding.PEM))
+        return cls(folder, authority, ca)
+
+    def service(self, name: str, host: str = "127.0.0.1", *, days: int = 0) -> Tls:
+        """Certificate and key on disk, made so many days from now."""
+        made = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        certificate, key = self.authority.issue(name, host, made)
+        certfile, keyfile = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        certfile.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        keyfile.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return Tls(certfile, keyfile, self.ca)
+
+    def expired(self) -> Tls:
+        return self.service("expired", days=-SERVICE_DAYS - 1)

@@ -266,3 +266,15 @@ def test_a_thread_that_takes_its_time_to_answer_is_not_held_to_the_span_of_the_r
         server.sendall(b"an answer")
 
         assert far.recv(9) == b"an answer"
+
+
+def test_a_socket_that_said_goodbye_takes_what_gunicorn_still_does_to_it() -> None:
+    with served() as (server, client):
+        server.setblocking(True)
+        client.close()
+        server.say_goodbye()
+        server.close()
+
+        server.setblocking(True)
+        with pytest.raises(OSError, match="said goodbye already"):
+            server.shutdown(socket.SHUT_WR)

@@ -105,8 +105,8 @@ class ServerSocket(DeadlineSocket):
     thread takes it up, a handshake before it included, and the answer to be taken within
     `answering`.
 
-    gunicorn makes a socket blocking when a request begins; here that starts both spans. They end
-    when it is made non-blocking again.
+    gunicorn makes a socket blocking when a request begins, perhaps twice; here that starts both
+    spans. They end when it is made non-blocking again.
     """
 
     receiving: float = 3.0
@@ -121,8 +121,6 @@ class ServerSocket(DeadlineSocket):
             self._received_by = plain._received_by
 
     def setblocking(self, flag: bool, /) -> None:
-        if self._gone:
-            return  # gunicorn would not expect the error, and would count the connection twice
         if not flag:
             self._ends = self._received_by = None
             super().setblocking(False)

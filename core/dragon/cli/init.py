@@ -294,6 +294,7 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         **({"app": plan.app} if plan.app != usual.app else {}),
         "threshold": plan.threshold_percent,
         "sequencer_nodes": plan.sequencer_nodes,
+        **({"tls": plan.tls} if plan.tls else {}),
     }
     _check(plan)
     write_override(Path(OVERRIDE), override(plan.operators, settings, plan.ports.operators))

@@ -57,6 +57,7 @@ PROTOCOL, ARCHITECTURE = PAGES["docs/protocol.md"], PAGES["ARCHITECTURE.md"]
 SOURCES = {
     path: path.read_text(encoding="utf-8") for home in HOMES for path in (ROOT / home).rglob("*.py")
 }
+CONTAINERS = [(ROOT / name).read_text() for name in ("docker-compose.yml", "build_api.sh")]
 TESTS = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py")]
 SERVICES = ("operator", "aggregator")
 REASON = "reason of `/readyz`"  # heads a table of each README
@@ -125,7 +126,9 @@ def test_every_page_is_reached_from_the_architecture() -> None:
 def defined_names() -> frozenset[str]:
     """Names that modules of the code and of what the tests share define, as `Class` and as
     `Class.member`, and the classes and constants that they use of others."""
-    names: set[str] = set()
+    names: set[str] = {path.name for path in ROOT.iterdir()}
+    for text in CONTAINERS:
+        names |= set(re.findall(r"[A-Z]+_[A-Z_]+", text))
     for source in [*SOURCES.values(), *TESTS]:
         names |= set(re.findall(r"\b[A-Z]\w*", source))
         for node in ast.walk(ast.parse(source)):

@@ -6,6 +6,8 @@ therefore begin there and never cross the fork.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import threading
 import time
@@ -97,6 +99,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._service: Service | None = None
+        self._told = False
         super().__init__()
 
     def load_config(self) -> None:
@@ -127,6 +130,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def begin_stopping(self) -> None:
         """Called as soon as the worker is told to stop: the loops end while requests drain."""
+        self._told = True
         self._stop.set()
 
     def _finish(self) -> None:
@@ -134,8 +138,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         ends = time.monotonic() + 1
         for thread in self._threads:
             thread.join(timeout=max(0.0, ends - time.monotonic()))
-        if self._service is not None:
-            self._service.close()
+        if self._service is None:
+            return
+        self._service.close()
+        if self._told:
+            # Python would wait for every thread, and nothing interrupts one that looks up a name.
+            logging.shutdown()
+            os._exit(0)
 
 
 def _guarded(loop: Loop) -> Loop:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import time
@@ -144,9 +145,9 @@ class Stack:
         wait_until(identical, f"the logs of {', '.join(operators)} are identical", seconds)
         return seen[0]
 
-    def wait_settled(self, seconds: float = 90) -> Log:
-        """Until everything is healthy, all are certified up, and all logs are identical."""
-        self.wait_healthy(seconds=seconds)
+    def wait_settled(self, *services: str, seconds: float = 90) -> Log:
+        """Until these, or all, are healthy, all are certified up, and all logs are identical."""
+        self.wait_healthy(*services, seconds=seconds)
         for node in OPERATORS:
             self.wait_certified(node, "up", seconds)
         return self.wait_identical(seconds=seconds)
@@ -191,6 +192,16 @@ class Stack:
     def close(self) -> None:
         self.clean_up()
         self.engine.close()
+
+
+def own_address() -> str:
+    """This machine's address on the way out, 127.0.0.1 if there is none; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float) -> float:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import docker
 import pytest
-from stack import PORTS, ROOT, Stack
+
+from stack import ROOT, Stack, own_address
 
 PREFIX: Final = "datadragon-e2e"
 IMAGES: Final = {"IMAGE_PREFIX": PREFIX, "TAG": "e2e"}
+APP: Final = "an-app-elsewhere"
 LABEL: Final = "datadragon.test=e2e"
 LINES: pytest.StashKey[list[str]] = pytest.StashKey()
 
@@ -61,8 +65,8 @@ def image(report: list[str]) -> Iterator[str]:
         engine.close()
 
 
-def _stack(project: str, *files: str) -> Iterator[Stack]:
-    stack = Stack(project, ["docker-compose.yml", *files], IMAGES)
+def _stack(project: str, *files: str, **settings: str) -> Iterator[Stack]:
+    stack = Stack(project, ["docker-compose.yml", *files], IMAGES | settings)
     stack.clean_up()  # what a run left that was killed itself
     try:
         yield stack
@@ -102,6 +106,32 @@ def stack_with_tls(image: str) -> Iterator[Stack]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def services() -> list[str]:
-    return list(PORTS)
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The node list of a Zellular network that is no part of the fleet: a process on this host."""
+    folder = tmp_path_factory.mktemp("outside")
+    dragon = [sys.executable, "-m", "dragon.cli.main"]
+    home = ["--home", str(folder / "network")]
+    options = ["--app", APP, "--sequencer-port", "7001"]
+    subprocess.run([*dragon, "init", *home, *options], check=True, stdout=subprocess.DEVNULL)
+    listed = (folder / "network" / "nodes.json").read_text()
+    nodes = folder / "nodes.json"
+    nodes.write_text(listed.replace("127.0.0.1", own_address()))
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen(
+            [*dragon, "serve", "sequencer", *home, "--host", own_address()],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield nodes
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def stack_outside(image: str, outside: Path) -> Iterator[Stack]:
+    files = ("tests/e2e/compose.e2e.yml", "docker-compose.zellular.yml")
+    settings = {"ZELLULAR_NODES": str(outside), "ZELLULAR_APP": APP}
+    yield from _stack(f"{PREFIX}-outside", *files, **settings)

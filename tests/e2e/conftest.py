@@ -60,8 +60,9 @@ def image(report: list[str]) -> Iterator[str]:
         yield name
     finally:
         if not os.environ.get("DRAGON_E2E_KEEP_IMAGE"):
-            for built in engine.images.list(filters={"label": LABEL}):
-                engine.images.remove(built.id, force=True)
+            for label in (LABEL, "datadragon.stage=build"):
+                for built in engine.images.list(filters={"label": label}):
+                    engine.images.remove(built.id, force=True)
         engine.close()
 
 

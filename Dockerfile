@@ -12,7 +12,9 @@ RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-bi
     && tools/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements-build.txt
 COPY . .
 RUN tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir dist . \
-    && tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl
+    && tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl \
+    # Libraries' own tests are a third of what is left.
+    && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
 
 FROM ${BASE_IMAGE}
 ENV PATH=/opt/venv/bin:$PATH \
@@ -24,7 +26,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 # A volume takes the owner of the folder that it is first mounted over, so each has to be here:
 # nobody in a container is root, and nobody has to be.
 RUN groupadd --system --gid 10001 dragon && useradd --system --uid 10001 --gid dragon --no-create-home --home-dir /fleet --shell /usr/sbin/nologin dragon \
-    && for service in ca sequencer aggregator $(seq -f operator_%g 64); do \
+    && for service in ca sequencer aggregator zkp_api $(seq -f operator_%g 64); do \
         install -d -o dragon -g dragon -m 0700 /fleet/keys/$service /fleet/data/$service; \
     done \
     && chown dragon:dragon /fleet /fleet/keys /fleet/data

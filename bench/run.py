@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("certificates", "finality", "replay", "watching", "sizes", "detection")
+BENCHMARKS = ("certificates", "finality", "replay", "watching", "sizes", "detection", "proofs")
 
 
 def main(names: tuple[str, ...] = BENCHMARKS) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,16 @@ from world import World
 def _usual_recursion_limit() -> None:
     """`py_ecc`, the oracle, raises the limit on import; our services keep Python's own."""
     sys.setrecursionlimit(1000)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Kernels that tests compile are kept beside pytest's cache, or where the environment says."""
+    with pytest.MonkeyPatch.context() as environment:
+        if "NUMBA_CACHE_DIR" not in os.environ:
+            assert pytestconfig.cache is not None
+            environment.setenv("NUMBA_CACHE_DIR", str(pytestconfig.cache.mkdir("kernels")))
+        yield
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any, Final
 import docker
 import requests
 from docker.models.containers import Container
+from docker.models.networks import Network
 
 ROOT: Final = Path(__file__).parents[1]
 PORTS: Final = {
@@ -24,6 +25,7 @@ PORTS: Final = {
     **{f"operator-{n}": 5000 + n for n in range(1, 5)},
     "aggregator": 5100,
 }
+HIDDEN: Final = {"zkp-api": 5200}  # listens on a network of its own, and is published nowhere
 OPERATORS: Final = [name for name in PORTS if name.startswith("operator")]
 PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
@@ -73,19 +75,23 @@ class Stack:
         return found
 
     def containers(self) -> dict[str, Container]:
-        return {service: self.container(service) for service in PORTS}
+        return {service: self.container(service) for service in (*PORTS, *HIDDEN)}
 
     def health(self, service: str) -> str:
         state = self.container(service).attrs["State"]
         return str(state.get("Health", {}).get("Status", state["Status"]))
 
     def wait_healthy(self, *services: str, seconds: float = 60) -> float:
-        names = services or tuple(PORTS)
+        names = services or (*PORTS, *HIDDEN)
         return wait_until(
             lambda: all(self.health(name) == "healthy" for name in names),
             f"{', '.join(names)} healthy",
             seconds,
         )
+
+    def network(self, name: str) -> Network:
+        [found] = self.engine.networks.list(names=[f"{self.project}_{name}"])
+        return found
 
     def start(self, service: str) -> None:
         self.container(service).start()

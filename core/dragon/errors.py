@@ -43,6 +43,12 @@ DragonError
 │   ├── NotAChange              the node has that status already
 │   └── NotSettled              the log may still learn something about the time that is asked for
 ├── InvalidProof            a Merkle path that does not lead to the root
+├── ProofRefused            a zero-knowledge proof does not prove its statement
+├── ProvingError            no zero-knowledge proof was made
+│   ├── WrongWitness            the secrets do not belong to the statement, or are malformed
+│   ├── UnsafeParameters        proofs under these parameters would give the secrets away
+│   ├── UnluckyChallenge        a draw that must not be used; prove again, with fresh randomness
+│   └── WorkerDied              the process that was at work on it ended
 ├── AttestationRefused      an operator does not sign, for a reason of the closed list
 ├── LedgerError             about the sequencer's ledger
 │   ├── EventTooLarge           an event that fits into no batch
@@ -60,7 +66,9 @@ DragonError
 ├── KeystoreError           a key cannot be read
 ├── SettingsError           a setting is missing or makes no sense
 ├── NotFound                no such thing here
+├── Unauthorized            the caller shows no token, or a wrong one
 ├── Busy                    too much at once; try again
+├── Overdue                 it was not done in the time that there is for it
 └── StepFailed              a step of the demonstration went wrong
 
 Domain errors know nothing of HTTP; `dragon.web.problem` gives each its status.
@@ -260,6 +268,38 @@ class InvalidProof(DragonError):
     """A Merkle path that does not lead to the root."""
 
 
+class ProofRefused(DragonError):
+    """A zero-knowledge proof does not prove its statement. `reason` is one of
+    `dragon.stark.refusal.Reason` and says which check failed first."""
+
+    def __init__(self, reason: str, message: str, **facts: object) -> None:
+        super().__init__(message, reason=reason, **facts)
+        self.reason = reason
+
+
+class ProvingError(DragonError):
+    """No zero-knowledge proof was made. No message names a secret, only its place."""
+
+
+class WrongWitness(ProvingError):
+    """The secrets do not belong to the statement, or are malformed."""
+
+
+class UnsafeParameters(ProvingError):
+    """Proofs under these parameters would give the secrets away."""
+
+
+class UnluckyChallenge(ProvingError):
+    """The out-of-domain point fell into the domain: prove again, with fresh randomness.
+
+    Nothing may be published of the attempt. It happens once in 2^100 proofs or less.
+    """
+
+
+class WorkerDied(ProvingError):
+    """The process that was at work on it ended. Another takes its place."""
+
+
 class AttestationRefused(DragonError):
     """An operator does not sign. `reason` is one of `dragon.claim.RefusalReason`."""
 
@@ -336,8 +376,16 @@ class NotFound(DragonError):
     """No such thing here."""
 
 
+class Unauthorized(DragonError):
+    """The caller shows no token, or a wrong one."""
+
+
 class Busy(DragonError):
     """Too much at once; try again."""
+
+
+class Overdue(DragonError):
+    """It was not done in the time that there is for it."""
 
 
 class StepFailed(DragonError):

@@ -43,20 +43,23 @@ def report(pytestconfig: pytest.Config) -> list[str]:
 
 @pytest.fixture(scope="session")
 def image(report: list[str]) -> Iterator[str]:
-    """The API image as a user builds it. Removed at the end, but with DRAGON_E2E_KEEP_IMAGE=1."""
+    """Both images as a user builds them; the API's name.
+
+    They are removed at the end, but with DRAGON_E2E_KEEP_IMAGE=1.
+    """
     engine = docker.from_env(timeout=60)
     name = f"{PREFIX}/api:{IMAGES['TAG']}"
     begun = time.monotonic()
     try:
-        build = [str(ROOT / "build_api.sh"), "--label", LABEL]
-        subprocess.run(build, cwd=ROOT, env={**os.environ, **IMAGES}, check=True, timeout=420)
-        size = engine.images.get(name).attrs["Size"]
+        for script in ("build_api.sh", "build_zkp.sh"):
+            build = [str(ROOT / script), "--label", LABEL]
+            subprocess.run(build, cwd=ROOT, env={**os.environ, **IMAGES}, check=True, timeout=420)
+        report.append(f"both images built in {time.monotonic() - begun:.0f} s")
         base = engine.images.get(os.environ.get("BASE_IMAGE", "python:3.11-slim-bookworm"))
-        own = (size - base.attrs["Size"]) / 1e6
-        took = time.monotonic() - begun
-        report.append(
-            f"image {size / 1e6:.0f} MB, of which {own:.0f} MB ours; built in {took:.0f} s"
-        )
+        for built in ("api", "zkp"):
+            size = engine.images.get(f"{PREFIX}/{built}:{IMAGES['TAG']}").attrs["Size"]
+            own = (size - base.attrs["Size"]) / 1e6
+            report.append(f"image {built}: {size / 1e6:.0f} MB, of which {own:.0f} MB ours")
         yield name
     finally:
         if not os.environ.get("DRAGON_E2E_KEEP_IMAGE"):

@@ -13,7 +13,7 @@ import requests
 
 from dragon.committee import Committee
 from dragon.log.audit import audit
-from stack import OPERATORS, PORTS, PROJECT, ROOT, Log, Stack, own_address, wait_until
+from stack import HIDDEN, OPERATORS, PORTS, PROJECT, ROOT, Log, Stack, own_address, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -38,7 +38,7 @@ def test_a_container_can_do_little_harm(stack: Stack, report: list[str]) -> None
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["Init"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
-        assert 0 < host["Memory"] <= 512 << 20
+        assert 0 < host["Memory"] <= 768 << 20
         assert 0 < host["PidsLimit"] <= 256
         assert stack.run(service, "id", "-u") == (0, "10001\n")
         assert stack.run(service, "touch", "/opt/venv/x")[0] != 0
@@ -75,12 +75,13 @@ def test_no_secret_is_in_the_image_or_in_what_a_container_is_told(stack: Stack, 
 
 def test_the_host_reaches_the_listed_ports_and_nothing_else(stack: Stack) -> None:
     for service, container in stack.containers().items():
-        port = PORTS[service]
+        port = {**PORTS, **HIDDEN}[service]
         bound = {
             inner: [(to["HostIp"], to["HostPort"]) for to in outer or []]
             for inner, outer in container.attrs["NetworkSettings"]["Ports"].items()
         }
-        assert bound == {f"{port}/tcp": [("127.0.0.1", str(port))]}
+        published = {f"{port}/tcp": [("127.0.0.1", str(port))]}
+        assert bound == (published if service in PORTS else {})
         assert listening(stack, service) == {port}
         assert not is_open(own_address(), port), "published on every address of the host"
 
@@ -105,12 +106,47 @@ def is_open(address: str, port: int) -> bool:
 
 
 def test_a_container_does_not_reach_beyond_its_network(stack: Stack) -> None:
-    [network] = stack.engine.networks.list(filters={"label": f"{PROJECT}={stack.project}"})
     masquerade = "com.docker.network.bridge.enable_ip_masquerade"
 
-    assert network.attrs["Options"][masquerade] == "false"  # so no answer finds its way back
+    assert stack.network("proofs").attrs["Internal"]
+    assert (
+        stack.network("fleet").attrs["Options"][masquerade] == "false"
+    )  # so no answer finds its way back
     script = "import socket; print(socket.getaddrinfo('a.root-servers.net', 80))"
     assert stack.run("operator-1", "python", "-c", script)[0] != 0
+
+
+PROVE = """
+import json, os, urllib.request
+from dragon.stark.blocks import verify_window, window_outputs
+from dragon.stark.commitment import commit, encode_output
+from dragon.stark.ziggy import public_key
+key, openings = os.urandom(32), [os.urandom(60) for _ in range(63)]
+identity, commitments = encode_output(public_key(key)), [commit(one) for one in openings]
+outputs = window_outputs(identity, commitments)
+said = lambda one: "0x" + one.hex()
+body = {"parameter_set": "standard",
+        "statement": {"outputs": [said(one) for one in outputs], "message": "0x00"},
+        "secrets": {"identity": said(key), "openings": [said(one) for one in openings]}}
+token = open("/fleet/keys/zkp_api/token").read().strip()
+asked = urllib.request.Request("http://127.0.0.1:5200/proofs", json.dumps(body).encode(),
+                               {"Authorization": "Bearer " + token})
+proof = bytes.fromhex(json.load(urllib.request.urlopen(asked, timeout=15))["proof"][2:])
+verify_window("standard", identity, commitments, bytes(1), proof)
+print(len(proof))
+"""
+
+
+def test_the_prover_proves_and_no_node_reaches_it(stack: Stack) -> None:
+    assert 60_000 < int(stack.python("zkp-api", PROVE)) < 100_000
+    address = "zkp-api", HIDDEN["zkp-api"]
+    script = f"import socket; socket.create_connection({address}, timeout=2)"
+    assert stack.run("zkp-api", "python", "-c", script)[0] == 0
+    assert stack.run("operator-1", "python", "-c", script)[0] != 0
+    assert stack.run("zkp-api", "find", "/fleet/keys", "-type", "f") == (
+        0,
+        "/fleet/keys/zkp_api/token\n",
+    )
 
 
 def test_every_command_works_beside_a_service(stack: Stack) -> None:
@@ -243,7 +279,7 @@ def test_every_container_killed_in_turn_leaves_identical_and_valid_logs(
     network: Stack, tmp_path: Path, report: list[str]
 ) -> None:
     begun, before = time.monotonic(), network.wait_identical()
-    for name in PORTS:
+    for name in (*PORTS, *HIDDEN):
         # The next is killed as soon as one log shows what became of the last, not when all do.
         network.container(name).kill()
         if name in OPERATORS:

@@ -17,8 +17,8 @@ def test_a_fleet_is_certified_on_a_network_elsewhere(stack_outside: Stack) -> No
 
     mine = {"label": [f"{PROJECT}={stack_outside.project}"]}
     running = stack_outside.engine.containers.list(filters=mine)
-    assert len(running) == len(OPERATORS) + 1  # no development sequencer
+    assert len(running) == len(OPERATORS) + 2  # aggregator and prover; no development sequencer
     committee = json.loads(stack_outside.run("operator-1", "cat", "/fleet/committee.json")[1])
     assert committee["sequencer"]["app"] == "an-app-elsewhere"
-    [network] = stack_outside.engine.networks.list(filters=mine)
+    network = stack_outside.network("fleet")
     assert network.attrs["Options"]["com.docker.network.bridge.enable_ip_masquerade"] == "true"

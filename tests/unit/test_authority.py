@@ -23,7 +23,7 @@ from dragon.errors import KeystoreError
 from dragon.tls import Tls
 
 NOW = 1_732_522_000
-SERVICES = ("operator_1", "operator_2", "operator_3", "aggregator", "sequencer")
+SERVICES = ("operator_1", "operator_2", "operator_3", "aggregator", "sequencer", "zkp_api")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,9 @@ def test_what_a_certificate_says(home: Home) -> None:
     for key in (authority.public_key(), shown.public_key()):
         assert isinstance(key, ec.EllipticCurvePublicKey)
         assert isinstance(key.curve, ec.SECP256R1)
-    assert len({read(home.tls_certificate(name)).serial_number for name in SERVICES}) == 5
+    assert len({read(home.tls_certificate(name)).serial_number for name in SERVICES}) == len(
+        SERVICES
+    )
 
 
 def test_a_service_is_named_as_its_url_names_it(tmp_path: Path) -> None:

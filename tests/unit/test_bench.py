@@ -17,6 +17,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "watching": {"targets": 2, "dead": 1, "repetitions": 1, "manners": ("refuse",)},
     "sizes": {"sizes": (4,)},
     "detection": {"outages": 3},
+    "proofs": {"chunks": (1, 2), "length": 3, "sizes": (1,), "most": 1, "cold": False},
 }
 
 

@@ -107,6 +107,7 @@ def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
     ports = {"aggregator": 5100, **{f"operator-{n}": 5000 + n for n in range(1, 5)}}
     for name, port in ports.items():
         assert published.pop(name) == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"]
+    assert published.pop("zkp-api") == []
     assert published == {}
 
 
@@ -114,6 +115,15 @@ def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:
     for service in BASE["services"].values():
         command, *options = service["command"]
         assert run(command, *options, "--help") == 0
+
+
+def test_the_two_images_are_the_same_up_to_the_kernels() -> None:
+    api, zkp = (
+        (ROOT / name).read_text().split("ARG BASE_IMAGE", 1)[1]
+        for name in ("Dockerfile", "zkp_api/Dockerfile")
+    )
+    common = api.index("USER dragon")
+    assert zkp[:common] == api[:common]
 
 
 def test_the_image_gets_nothing_that_is_not_named() -> None:

@@ -49,7 +49,11 @@ def test_the_files_are_there(made: Path) -> None:
     keys = [f"keys/operator_{n}/{kind}" for n in (1, 2, 3) for kind in kinds]
 
     assert sorted(files(made)) == sorted(
-        ["committee.json", "nodes.json", "keys/sequencer/keys.json", *keys]
+        [
+            *("committee.json", "nodes.json", "services.json"),
+            *("keys/sequencer/keys.json", "keys/zkp_api/token"),
+            *keys,
+        ]
     )
 
 

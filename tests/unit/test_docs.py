@@ -25,6 +25,7 @@ from flask import Flask
 
 import dragon_aggregator.settings
 import dragon_operator.settings
+import dragon_zkp.settings
 from committees import make_members
 from dragon import errors, event, keystore
 from dragon.claim import RefusalReason, Status, Suspicion
@@ -38,7 +39,7 @@ from dragon_operator.app import create_app as create_operator
 from world import World
 
 ROOT = Path(__file__).parents[2]
-HOMES = ("core", "operator", "aggregator", "sequencer_client")
+HOMES = ("core", "operator", "aggregator", "sequencer_client", "zkp_api")
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in (
@@ -48,7 +49,9 @@ PAGES = {
         "operator/README.md",
         "aggregator/README.md",
         "sequencer_client/README.md",
+        "zkp_api/README.md",
         "docs/operating.md",
+        "docs/proofs.md",
         "docs/protocol.md",
         *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs" / "adr").glob("*.md")),
     )
@@ -60,6 +63,7 @@ SOURCES = {
 CONTAINERS = [(ROOT / name).read_text() for name in ("docker-compose.yml", "build_api.sh")]
 TESTS = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py")]
 SERVICES = ("operator", "aggregator")
+WITH_PROVER = (*SERVICES, "zkp_api")
 REASON = "reason of `/readyz`"  # heads a table of each README
 
 
@@ -253,12 +257,14 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Everything that any service cannot do without."""
     folder, members = tmp_path_factory.mktemp("home"), make_members()
     (folder / "committee.json").write_bytes(canonical(members.committee.to_json()))
-    (folder / "key.json").write_text(keystore.seal(members.secrets["operator_1"], "password"))
-    (folder / "password").write_text("password\n")
+    password = "a-password-or-token"
+    (folder / "key.json").write_text(keystore.seal(members.secrets["operator_1"], password))
+    (folder / "password").write_text(password)
     return {
         "OPERATOR_ID": "operator_1",
         "OPERATOR_KEYSTORE": str(folder / "key.json"),
         "OPERATOR_PASSWORD_FILE": str(folder / "password"),
+        "ZKP_TOKEN_FILE": str(folder / "password"),
         "OPERATOR_DATABASE": str(folder / "operator.db"),
         "AGGREGATOR_DATABASE": str(folder / "aggregator.db"),
         "DRAGON_COMMITTEE": str(folder / "committee.json"),
@@ -269,6 +275,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 READ: Final[Mapping[str, Callable[[Mapping[str, str]], object]]] = {
     "operator": dragon_operator.settings.Settings.from_environ,
     "aggregator": dragon_aggregator.settings.Settings.from_environ,
+    "zkp_api": dragon_zkp.settings.Settings.from_environ,
 }
 
 
@@ -278,7 +285,7 @@ def settings_of(service: str) -> dict[str, tuple[str, str]]:
     return {quoted(cells[0])[0]: (cells[1], cells[2]) for cells in table}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WITH_PROVER)
 def test_the_settings_of_a_readme_are_those_that_are_read(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -289,7 +296,7 @@ def test_the_settings_of_a_readme_are_those_that_are_read(
     assert set(settings_of(service)) == recording.asked
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WITH_PROVER)
 def test_a_setting_without_a_default_cannot_be_left_out(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -302,7 +309,7 @@ def test_a_setting_without_a_default_cannot_be_left_out(
             assert READ[service](left) == READ[service]({**left, name: default})
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WITH_PROVER)
 def test_the_bounds_of_a_setting_are_those_of_the_readme(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -324,7 +331,7 @@ def test_the_bounds_of_a_setting_are_those_of_the_readme(
 # -- bounds, reasons, problems, output -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", WITH_PROVER)
 def test_the_bounds_of_a_readme_are_the_constants(service: str) -> None:
     table = rows(PAGES[f"{service}/README.md"], "bound")
 
@@ -377,6 +384,7 @@ def statuses_in(table: list[list[str]]) -> dict[str, list[int]]:
         ("docs/protocol.md", "slug"),
         ("operator/README.md", "problem"),
         ("aggregator/README.md", "problem"),
+        ("zkp_api/README.md", "problem"),
     ],
 )
 def test_the_problems_of_a_page_are_errors_with_their_status(page: str, head: str) -> None:

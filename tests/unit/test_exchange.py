@@ -217,7 +217,7 @@ GARBAGE: dict[str, bytes] = {
 @pytest.mark.parametrize("what", GARBAGE)
 def test_garbage_is_no_answer(http: Http, what: str) -> None:
     with server(says(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
-        http.get(url, deadline=2)
+        http.get(url, deadline=20)
 
     assert refused.value.facts == {"reason": "unreachable"}
 

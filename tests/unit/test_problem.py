@@ -26,13 +26,18 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.UnknownNode: 404,
     errors.NotApplicable: 409,
     errors.InvalidProof: 422,
+    errors.ProofRefused: 422,
+    errors.ProvingError: 422,
+    errors.WorkerDied: 503,
     errors.AttestationRefused: 409,
     errors.LedgerError: 503,
     errors.LogError: 503,
     errors.PeerError: 502,
     errors.NotFound: 404,
     errors.NotCertified: 503,
+    errors.Unauthorized: 401,
     errors.Busy: 429,
+    errors.Overdue: 503,
     errors.InvalidCommittee: 500,
     errors.KeystoreError: 500,
     errors.SettingsError: 500,
@@ -46,6 +51,8 @@ def made(kind: type[errors.DragonError]) -> errors.DragonError:
         return errors.QuorumNotMet(signers=2, needed=3)
     if kind is errors.AttestationRefused:
         return errors.AttestationRefused("blind", "too few peers")
+    if kind is errors.ProofRefused:
+        return errors.ProofRefused("oods", "the composition polynomial is another")
     return kind("what went wrong", fact=7)
 
 

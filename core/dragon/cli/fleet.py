@@ -21,7 +21,7 @@ from typing import Final, Self
 
 from dragon import tls
 from dragon.cli import reading
-from dragon.cli.home import Home, port_of
+from dragon.cli.home import PROVER, Home, port_of
 from dragon.cli.reading import View
 from dragon.cli.trouble import PortInUse
 from dragon.clients.exchange import Http
@@ -32,6 +32,7 @@ from dragon.errors import PeerError, StepFailed
 
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
+COMPILING_SECONDS: Final = 180.0  # a prover's first start, on a busy machine
 
 
 class Fleet:
@@ -67,7 +68,7 @@ class Fleet:
         for aggregator in self.committee.aggregators:
             name = f"aggregator_{aggregator.rank}" if aggregator.rank else "aggregator"
             found[name] = aggregator.url
-        return found
+        return found | self.home.services()
 
     def check_ports(self) -> None:
         """Raises PortInUse: something else listens where a service should."""
@@ -150,7 +151,8 @@ class Fleet:
     def wait_ready(self) -> None:
         """Raises StepFailed: a service ended, or is not ready in time."""
         for name in self.addresses:
-            self.wait_until(partial(self.is_ready, name), f"{name} is ready", READY_SECONDS)
+            seconds = COMPILING_SECONDS if name == PROVER else READY_SECONDS
+            self.wait_until(partial(self.is_ready, name), f"{name} is ready", seconds)
 
     def wait_until(
         self, true: Callable[[], bool], what: str, seconds: float, pause: float = 0.1

@@ -14,6 +14,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     trouble.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
     trouble.CommitteeExists: "`--home` names another folder.",
     trouble.OverrideExists: "Move it away first; containers read every setting from it.",
+    trouble.AlreadyThere: "Choose another name, or move away what is there.",
     trouble.UnusableFile: "Check the path, and who may read and write there.",
     trouble.NotListed: "The committee file lists its operators and aggregators.",
     errors.UnknownNode: "`dragon nodes` lists the nodes that the committee watches.",
@@ -30,6 +31,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
     trouble.KeystoreRefused: "Check that the password is this keystore's own, the file whole.",
     trouble.NotAMember: "`dragon key show` prints the key; compare it with the committee file.",
+    trouble.NotTheKey: "`dragon ziggy keygen` makes a pair of files that belong together.",
+    trouble.KeyHasOneUse: "Leave `--parameters` out: ziggy-classic is all that a key signs under.",
+    trouble.OtherParameters: "Whoever relies on a proof chooses its parameters, with `--set`.",
+    trouble.OtherStatement: "Ask its bearer for the proof of the statement that you expect.",
     trouble.PortInUse: "Stop what listens there, or choose other ports with `dragon init`.",
     errors.StepFailed: "What each service said is in the fleet's folder, under `output`.",
 }

@@ -3,6 +3,7 @@
 fleet/
   committee.json          who may sign; give it to whoever wants to verify
   nodes.json              the sequencer network's node list
+  services.json           where the services are that no committee lists: the prover
   ca.crt                  with `init --tls`: the authority that clients believe
   keys/                   private, one folder a service: what only that service may read
   data/                   one folder a service: its database
@@ -15,12 +16,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from dragon import tls
 from dragon.cli.trouble import NoCommittee, UnusableFile
 from dragon.committee import Committee
 from dragon.errors import SettingsError
+
+PROVER: Final = "zkp_api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,26 @@ class Home:
     def unfinished(self) -> Path:
         """There while `dragon init` is at work: keys beside it belong to no committee."""
         return self.path / "unfinished"
+
+    @property
+    def services_file(self) -> Path:
+        return self.path / "services.json"
+
+    def services(self) -> dict[str, str]:
+        """The fleet's services that its committee does not list, and where they are reached.
+
+        Raises SettingsError: the file cannot be read.
+        """
+        if not self.services_file.exists():
+            return {}
+        try:
+            return {str(k): str(v) for k, v in json.loads(self.services_file.read_text()).items()}
+        except (OSError, ValueError, AttributeError):
+            raise SettingsError(f"{self.services_file} is no list of services") from None
+
+    def token(self, service: str) -> Path:
+        """What its callers have to show."""
+        return self.keys / service / "token"
 
     @property
     def sequencer_keys(self) -> Path:
@@ -105,6 +129,10 @@ class Home:
 
     def environment(self, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
         """The settings of one service of this fleet: an operator's id, aggregator or sequencer."""
+        if service == PROVER:
+            listening = {"DRAGON_HOST": host, "DRAGON_PORT": str(port)}
+            token = {"ZKP_TOKEN_FILE": str(self.token(PROVER))}
+            return listening | token | self.transport(service)
         common = {
             "DRAGON_COMMITTEE": str(self.committee_file),
             "SEQUENCER_NODES_FILE": str(self.nodes_file),

@@ -15,7 +15,7 @@ from rich.table import Table
 from dragon import bls, keystore
 from dragon.cli import entrypoints
 from dragon.cli.compose import OVERRIDE, override, write_override
-from dragon.cli.home import Home
+from dragon.cli.home import PROVER, Home
 from dragon.cli.options import home_option, json_option
 from dragon.cli.output import console, print_json
 from dragon.cli.trouble import CommitteeExists, UnusableFile
@@ -42,6 +42,7 @@ class Ports:
     operators: int = 5001  # the first operator's; the others follow
     aggregator: int = 5100
     sequencer: int = 6001
+    prover: int | None = None  # None: the fleet has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     _check(plan)
     _begin(home)
     digest = _network(home, plan)
+    _prover(home, plan)
     operators = [_operator(home, plan, number) for number in range(plan.operators)]
     committee = Committee(
         name=plan.name,
@@ -148,6 +150,7 @@ def _check(plan: Plan) -> None:
     ports = plan.ports
     taken = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
     taken += [] if plan.nodes_file else [ports.sequencer]
+    taken += [] if ports.prover is None else [ports.prover]
     if len(set(taken)) < len(taken) or max(taken) > 65535:
         raise SettingsError("two services would listen on one port, or on none that there is")
 
@@ -171,7 +174,15 @@ def _services(home: Home, committee: Committee) -> dict[str, str]:
     found["aggregator"] = committee.aggregators[0].url
     if home.sequencer_keys.exists():
         found["sequencer"] = home.sequencer_url()
-    return found
+    return found | home.services()
+
+
+def _prover(home: Home, plan: Plan) -> None:
+    if plan.ports.prover is None:
+        return
+    keystore.write_private(home.token(PROVER), secrets.token_urlsafe(32) + "\n")
+    services = {PROVER: plan.url(PROVER, plan.ports.prover)}
+    home.services_file.write_text(json.dumps(services, indent=2) + "\n")
 
 
 def _read_text(file: Path) -> str:
@@ -222,6 +233,7 @@ def outage_table(operators: int) -> Table:
 @click.option("--base-port", type=click.IntRange(1, 65000), default=5001, show_default=True)
 @click.option("--aggregator-port", type=click.IntRange(1, 65535), default=5100, show_default=True)
 @click.option("--sequencer-port", type=click.IntRange(1, 65535), default=6001, show_default=True)
+@click.option("--prover-port", type=click.IntRange(1, 65535), default=5200, show_default=True)
 @click.option("--sequencer-nodes", type=click.IntRange(1, 4), default=4, show_default=True)
 @click.option("--app", default="datadragon", help="The app on the sequencer.", show_default=True)
 @click.option("--threshold", type=click.IntRange(1, 100), default=67, show_default=True)
@@ -243,6 +255,7 @@ def init(
     base_port: int,
     aggregator_port: int,
     sequencer_port: int,
+    prover_port: int,
     sequencer_nodes: int,
     app: str,
     threshold: int,
@@ -262,7 +275,7 @@ def init(
         operators=operators,
         round_seconds=round_seconds,
         sequencer_nodes=sequencer_nodes,
-        ports=Ports(base_port, aggregator_port, sequencer_port),
+        ports=Ports(base_port, aggregator_port, sequencer_port, prover_port),
         app=app,
         threshold_percent=threshold,
         nodes_file=nodes_file,
@@ -284,7 +297,7 @@ def init(
 
 
 def _compose(plan: Plan, *, as_json: bool) -> None:
-    usual = Plan()
+    usual = Plan(ports=Ports(prover=plan.ports.prover))
     if (plan.ports, plan.nodes_file) != (usual.ports, None):
         raise click.UsageError("ports and node list are not set in the override")
     settings = {

@@ -19,6 +19,7 @@ from dragon.cli.hints import hint_for
 from dragon.cli.init import init
 from dragon.cli.key import key
 from dragon.cli.output import print_json, printable
+from dragon.cli.proof import proof
 from dragon.cli.rounds import rounds
 from dragon.cli.serve import serve
 from dragon.cli.show import logs, nodes
@@ -26,6 +27,7 @@ from dragon.cli.status import status
 from dragon.cli.trouble import UnusableFile
 from dragon.cli.up import up
 from dragon.cli.verify import verify
+from dragon.cli.ziggy import ziggy
 from dragon.errors import (
     Busy,
     DragonError,
@@ -59,7 +61,10 @@ def dragon() -> None:
     """Certified downtime that anyone can check, trusting no service."""
 
 
-for command in (init, up, demo, serve, status, nodes, rounds, logs, downtime, verify, key, log):
+for command in (
+    *(init, up, demo, serve, status, nodes, rounds, logs, downtime, verify, key, log),
+    *(ziggy, proof),
+):
     dragon.add_command(command)
 
 
@@ -95,7 +100,10 @@ def _say(error: DragonError, *, as_json: bool) -> int:
     if as_json:
         told = {"verdict": verdict, "reason": error.name, "detail": str(error)}
         print_json({**told, **({"hint": hint} if hint else {}), "facts": error.facts})
-    click.echo(f"dragon: {verdict}: {error.name}: {printable(str(error))}", err=True)
+    # Some errors bear one of a closed list of reasons beside their name.
+    reason = getattr(error, "reason", None)
+    name = f"{error.name} ({reason})" if reason else error.name
+    click.echo(f"dragon: {verdict}: {name}: {printable(str(error))}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED

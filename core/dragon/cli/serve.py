@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from dragon.cli import entrypoints
-from dragon.cli.home import Home, merged, port_of
+from dragon.cli.home import PROVER, Home, merged, port_of
 from dragon.cli.options import home_option
 from dragon.errors import SettingsError
 
 
 @click.command()
-@click.argument("service", type=click.Choice(["operator", "aggregator", "sequencer"]))
+@click.argument("service", type=click.Choice(["operator", "aggregator", "sequencer", "zkp"]))
 @click.option("--id", "operator", help="Which operator, e.g. operator_1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.")
 @click.option("--host", help="The address it listens on; only this machine's by default.")
@@ -35,7 +35,7 @@ def serve(
         raise click.UsageError("`--id` goes with the operator, and only with it")
     if from_checkpoint and service != "operator":
         raise click.UsageError("`--from-checkpoint` goes with the operator")
-    fleet, name = Home(home), operator or service
+    fleet, name = Home(home), operator or (PROVER if service == "zkp" else service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
     chosen = port or default_port(fleet, name, rank)
@@ -54,6 +54,8 @@ def default_port(home: Home, name: str, rank: int = 0) -> int:
     """The port that the fleet's own files give a service."""
     if name == "sequencer":
         return port_of(home.sequencer_url())
+    if name == PROVER:
+        return port_of(home.services().get(PROVER, "http://127.0.0.1:5200"))
     committee = home.committee()
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]

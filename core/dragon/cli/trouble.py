@@ -21,6 +21,10 @@ class UnusableFile(SettingsError):
     """A file or a folder cannot be read or written."""
 
 
+class AlreadyThere(SettingsError):
+    """Something stands where a file was to be written; nothing is overwritten."""
+
+
 class PortInUse(StepFailed):
     """Something else listens where a service should."""
 
@@ -35,3 +39,19 @@ class KeystoreRefused(DragonError):
 
 class NotAMember(DragonError):
     """The key belongs to nobody in the committee."""
+
+
+class NotTheKey(DragonError):
+    """A private key is not that of the public key beside it."""
+
+
+class KeyHasOneUse(DragonError):
+    """A key that signs under one set of parameters signs under no other."""
+
+
+class OtherParameters(DragonError):
+    """A proof is said to be made with other parameters than those that are accepted."""
+
+
+class OtherStatement(DragonError):
+    """A proof is about something else than what is expected."""

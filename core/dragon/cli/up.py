@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.live import Live
 
 from dragon.cli.fleet import Fleet, interrupt_on_signals
-from dragon.cli.home import Home
-from dragon.cli.init import Plan, make_fleet
+from dragon.cli.home import PROVER, Home
+from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.options import home_option
 from dragon.cli.output import console
 from dragon.cli.status import status_table
@@ -25,12 +25,14 @@ def up(home: Path, seconds: int | None) -> None:
     interrupt_on_signals()
     fleet_home = Home(home)
     if not fleet_home.committee_file.exists():
-        make_fleet(fleet_home, Plan(), genesis=int(time.time()))
+        make_fleet(fleet_home, Plan(ports=Ports(prover=5200)), genesis=int(time.time()))
         console.print(f"made a committee of four in {home}/")
     try:
         with Fleet(fleet_home) as fleet:
             console.print("starting …")
             fleet.start_all()
+            if PROVER in fleet.addresses:
+                console.print("the prover compiles its kernels when it starts for the first time")
             fleet.wait_ready()
             console.print(f"the fleet is up; its output is in {home}/output, Ctrl-C stops it")
             _watch(fleet, seconds)

@@ -30,15 +30,17 @@ def create(
     title: str = "DataDragon",
     collectors: Iterable[Collector] = (),
     max_body: int = MAX_BODY,
+    unhealthy: Reasons = tuple,
 ) -> OpenAPI:
     """An app whose errors are problem documents, furnished.
 
-    `not_ready` gives a sentence for each thing that keeps the service from doing its work.
+    `not_ready` gives a sentence for each thing that keeps the service from doing its work,
+    `unhealthy` for each that a restart might mend.
     """
     app = openapi.make_app(name, title=title)
     app.config["MAX_CONTENT_LENGTH"] = max_body
     problem.install(app)
-    furnish(app, not_ready, collectors)
+    furnish(app, not_ready, collectors, unhealthy=unhealthy)
     return app
 
 
@@ -47,16 +49,19 @@ def furnish(
     not_ready: Reasons,
     collectors: Iterable[Collector],
     failed: openapi.Responses = openapi.FAILED,
+    unhealthy: Reasons = tuple,
 ) -> None:
     """Give an app request ids, `/metrics`, `/openapi.json` with its page, `/healthz` (the process
-    answers) and `/readyz` (200, or 503 with the reasons)."""
+    answers, and nothing is wrong with it) and `/readyz` (200, or 503 with the reasons)."""
     request_id.install(app)
     registry = metrics.install(app, collectors)
 
-    @app.get("/healthz", responses={200: Health, **failed})
-    def healthz() -> Response:
-        """The process answers."""
-        return jsonify(status="ok")
+    @app.get("/healthz", responses={200: Health, 503: Readiness, **failed})
+    def healthz() -> tuple[Response, int]:
+        """The process answers, and what it checks of itself now and then is well."""
+        if reasons := list(unhealthy()):
+            return jsonify(status="not ready", reasons=reasons), 503
+        return jsonify(status="ok"), 200
 
     @app.get("/readyz", responses={200: Readiness, 503: Readiness, **failed})
     def readyz() -> tuple[Response, int]:
@@ -75,8 +80,13 @@ def furnish(
 
 def body() -> Json:
     """The request's body as strict JSON. Raises InvalidEncoding; 413 where it is too large."""
+    return parse(raw_body())
+
+
+def raw_body() -> bytes:
+    """The request's body. 413 where it is too large."""
     raw, most = request.get_data(cache=False), request.max_content_length
     # A body that does not state its length is cut at the limit, and not refused.
     if request.content_length is None and most is not None and len(raw) >= most:
         raise RequestEntityTooLarge
-    return parse(raw)
+    return raw

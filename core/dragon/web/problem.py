@@ -23,13 +23,18 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.UnknownNode: HTTPStatus.NOT_FOUND,
     errors.NotApplicable: HTTPStatus.CONFLICT,
     errors.InvalidProof: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ProofRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ProvingError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.WorkerDied: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.AttestationRefused: HTTPStatus.CONFLICT,
     errors.LedgerError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LogError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.PeerError: HTTPStatus.BAD_GATEWAY,
     errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Overdue: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DragonError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
@@ -51,6 +56,8 @@ def _from_domain(error: errors.DragonError) -> Response:
         logger.warning("request_failed", reason=error.name, detail=str(error))
     if isinstance(error, errors.Busy):
         response.headers["Retry-After"] = "1"
+    if isinstance(error, errors.Unauthorized):
+        response.headers["WWW-Authenticate"] = "Bearer"
     slug = error.name.replace("_", "-")
     return _fill(response, f"urn:datadragon:problem:{slug}", error.name, str(error), error.facts)
 

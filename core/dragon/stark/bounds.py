@@ -1,0 +1,57 @@
+"""How many bytes a proof can have, known before any of them is looked at."""
+
+from __future__ import annotations
+
+from dragon.stark import extension as ext
+from dragon.stark import field
+from dragon.stark.air import Air
+from dragon.stark.hashchain import DIGEST_BYTES, NONCE_BYTES
+from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters
+from dragon.stark.refusal import ProofRefused, Reason
+from dragon.stark.tables import SALT_BYTES, package_rows
+
+
+def fixed_size(air: Air, parameters: Parameters) -> int:
+    """The bytes before the query phase (section 8)."""
+    elements = len(air.mask) + DEGREE_FACTOR + parameters.last_layer_degree_bound
+    digests = 2 + len(parameters.fri_step_list) - 1
+    nonce = NONCE_BYTES if parameters.proof_of_work_bits else 0
+    return DIGEST_BYTES * digests + ext.ELEMENT_BYTES * elements + nonce
+
+
+def largest_size(air: Air, parameters: Parameters, lengths: Lengths) -> int:
+    """No proof is longer: as if the queries met nowhere but where they must."""
+    steps = parameters.fri_step_list
+    rows = min(parameters.n_queries << steps[0], lengths.domain_size)
+    salt = SALT_BYTES if lengths.blinding_columns else 0
+    total = fixed_size(air, parameters)
+    trace_row = field.ELEMENT_BYTES * lengths.columns
+    total += _opening(rows, trace_row + salt, lengths.domain_size, 1)
+    total += _opening(rows, ext.ELEMENT_BYTES * DEGREE_FACTOR, lengths.domain_size, 1)
+    n_rows = lengths.domain_size >> steps[0]
+    for step in steps[1:]:
+        n_rows >>= step
+        row_bytes = ext.ELEMENT_BYTES << step
+        per_leaf = package_rows(row_bytes, n_rows)
+        total += _opening(min(parameters.n_queries, n_rows), row_bytes, n_rows, per_leaf)
+    return total
+
+
+def _opening(rows: int, row_bytes: int, n_rows: int, per_leaf: int) -> int:
+    """`rows` opened rows, the rest of their packages, and siblings on every level."""
+    leaves, siblings = n_rows // per_leaf, 0
+    level = leaves
+    while level > 1:
+        siblings += min(rows, level // 2)
+        level //= 2
+    return rows * per_leaf * row_bytes + siblings * DIGEST_BYTES
+
+
+def check_size(air: Air, parameters: Parameters, lengths: Lengths, proof: bytes) -> None:
+    """Raises ProofRefused (input, proof_too_short, trailing_bytes): no proof has that size."""
+    if not isinstance(proof, bytes):
+        raise ProofRefused(Reason.INPUT, "a proof is a string of bytes")
+    if len(proof) <= fixed_size(air, parameters):
+        raise ProofRefused(Reason.PROOF_TOO_SHORT, f"no proof has only {len(proof)} bytes")
+    if len(proof) > largest_size(air, parameters, lengths):
+        raise ProofRefused(Reason.TRAILING_BYTES, f"no proof has {len(proof)} bytes")

@@ -1,0 +1,118 @@
+"""The DEEP polynomial: all openings out of the domain as one low-degree test (section 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dragon.stark import extension as ext
+from dragon.stark import field
+from dragon.stark.extension import Element
+from dragon.stark.field import P
+from dragon.stark.parameters import Lengths
+from dragon.stark.reciprocals import Reciprocals
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The claim that a column takes a value at a point; h_b counts as column W + b."""
+
+    column: int
+    point: Element
+    value: Element
+
+
+def boundaries(
+    z: Element,
+    mask: Sequence[tuple[int, int]],
+    mask_values: Sequence[Element],
+    composition_values: Sequence[Element],
+    lengths: Lengths,
+) -> list[Boundary]:
+    """The constraints in the order of their coefficients δ.
+
+    The first one of a trace column is followed by its conjugate, which forces the polynomial to
+    have coefficients in F.
+    """
+    result: list[Boundary] = []
+    seen: set[int] = set()
+    for (row, column), value in zip(mask, mask_values, strict=True):
+        point = ext.scale(z, pow(lengths.row_generator, row, P))
+        result.append(Boundary(column, point, value))
+        if column not in seen:
+            seen.add(column)
+            result.append(Boundary(column, ext.conjugate(point), ext.conjugate(value)))
+    point = ext.power(z, len(composition_values))
+    for b, value in enumerate(composition_values):
+        result.append(Boundary(lengths.columns + b, point, value))
+    return result
+
+
+class DeepPolynomial:
+    """d(x) = Σ δ_i·(v_i(x) - value_i)/(x - point_i), plus the blinding columns (8.1, 18.4).
+
+    Terms with one point share their denominator. Everything is linear over F in the opened
+    words, h_b in its three coordinates, so that one row costs a dot product for each point.
+    """
+
+    def __init__(
+        self, constraints: Sequence[Boundary], coefficients: Sequence[Element], lengths: Lengths
+    ) -> None:
+        self._groups: dict[Element, _Group] = {}
+        self._air_columns, self._columns = lengths.air_columns, lengths.columns
+        width = lengths.columns + 3 * (1 + max(c.column for c in constraints) - lengths.columns)
+        for constraint, coefficient in zip(constraints, coefficients, strict=True):
+            group = self._groups.setdefault(constraint.point, _Group(width))
+            group.add(constraint, coefficient, lengths.columns)
+
+    def at(self, points: Sequence[int], rows: Sequence[Sequence[int]]) -> list[Element]:
+        """d at each x of `points`.
+
+        `rows` are the opened words at those points: the trace row, then the composition row with
+        three coordinates for each h_b.
+
+        Raises ZeroDivisionError: x is the point of a constraint.
+        """
+        values = [self._blinding(row) for row in rows]
+        for point, group in self._groups.items():
+            reciprocals = Reciprocals(point)
+            packed, constant = ext.pack(group.weights), group.constant
+            inverses = reciprocals.norm_inverses(points)
+            for i, (x, row) in enumerate(zip(points, rows, strict=True)):
+                # -(numerator)/(point - x): `Reciprocals` divides by point - x.
+                numerator = ext.sub(constant, ext.dot(packed, row))
+                term = ext.mul(numerator, reciprocals.cofactor(x))
+                values[i] = ext.add(values[i], ext.scale(term, inverses[i]))
+        return values
+
+    def _blinding(self, row: Sequence[int]) -> Element:
+        """f_12 + φ·f_13 + φ²·f_14, as many of them as there are."""
+        c0, c1, c2 = (*row[self._air_columns : self._columns], 0, 0, 0)[:3]
+        return c0, c1, c2
+
+
+class _Group:
+    """The terms with one point: Σ weights·words - constant over the common denominator."""
+
+    def __init__(self, width: int) -> None:
+        self.weights = [ext.ZERO] * width
+        self.constant = ext.ZERO
+
+    def add(self, constraint: Boundary, coefficient: Element, trace_columns: int) -> None:
+        self.constant = ext.add(self.constant, ext.mul(coefficient, constraint.value))
+        if constraint.column < trace_columns:
+            self._weigh(constraint.column, coefficient)
+            return
+        first = trace_columns + 3 * (constraint.column - trace_columns)
+        for k in range(3):
+            self._weigh(first + k, coefficient)
+            coefficient = ext.mul(coefficient, ext.PHI)
+
+    def _weigh(self, word: int, coefficient: Element) -> None:
+        self.weights[word] = ext.add(self.weights[word], coefficient)
+
+
+def domain_points(rows: Sequence[int], lengths: Lengths) -> list[int]:
+    """x_r = 3·w^rev(r), the point of each row of the evaluation domain (section 6)."""
+    bits, w = field.log2(lengths.domain_size), field.root_of_unity(lengths.domain_size)
+    return [field.GENERATOR * pow(w, field.bit_reverse(r, bits), P) % P for r in rows]

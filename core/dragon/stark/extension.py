@@ -1,0 +1,118 @@
+"""The cubic extension K = F[φ]/(φ³ + 2φ - 1) (section 1.3 of the protocol).
+
+An element c0 + c1·φ + c2·φ² is the tuple (c0, c1, c2) of integers in [0, p). "Conjugate" always
+means the Frobenius image z^p.
+
+Sums of products with elements of F are where a verifier spends its time. They are computed on
+*packed* elements, the three coordinates side by side in one large integer: one multiplication
+serves all three, and the reduction is put off to the end of the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import mul as times
+from typing import Final, TypeAlias
+
+from dragon.stark import field
+from dragon.stark.field import P
+
+Element: TypeAlias = tuple[int, int, int]
+
+ZERO: Final[Element] = (0, 0, 0)
+ONE: Final[Element] = (1, 0, 0)
+PHI: Final[Element] = (0, 1, 0)
+ELEMENT_BYTES: Final = 24
+PHI_P: Final[Element] = (318233216319004744, 179006184179440168, 238674912239253558)  # φ^p
+PHI_2P: Final[Element] = (2067168182873786313, 159116608159502372, 2126836910933599704)  # φ^2p
+
+# A packed coordinate has room for a sum of 2^34 products of two elements below 2^62.
+_SHIFT: Final = 158
+_MASK: Final = (1 << _SHIFT) - 1
+
+
+def embed(x: int) -> Element:
+    """x of F as an element of K."""
+    return (x % P, 0, 0)
+
+
+def add(a: Element, b: Element) -> Element:
+    return ((a[0] + b[0]) % P, (a[1] + b[1]) % P, (a[2] + b[2]) % P)
+
+
+def sub(a: Element, b: Element) -> Element:
+    return ((a[0] - b[0]) % P, (a[1] - b[1]) % P, (a[2] - b[2]) % P)
+
+
+def scale(a: Element, x: int) -> Element:
+    """a·x for x of F."""
+    return (a[0] * x % P, a[1] * x % P, a[2] * x % P)
+
+
+def mul(a: Element, b: Element) -> Element:
+    a0, a1, a2 = a
+    b0, b1, b2 = b
+    t3, t4 = a1 * b2 + a2 * b1, a2 * b2
+    return (
+        (a0 * b0 + t3) % P,
+        (a0 * b1 + a1 * b0 - 2 * t3 + t4) % P,
+        (a0 * b2 + a1 * b1 + a2 * b0 - 2 * t4) % P,
+    )
+
+
+def power(a: Element, exponent: int) -> Element:
+    """a^exponent for exponent >= 0, by squaring."""
+    result = ONE
+    for bit in f"{exponent:b}":
+        result = mul(result, result)
+        if bit == "1":
+            result = mul(result, a)
+    return result
+
+
+def conjugate(z: Element) -> Element:
+    """z̄ = z^p, which is linear over F."""
+    c0, c1, c2 = z
+    return (
+        (c0 + c1 * PHI_P[0] + c2 * PHI_2P[0]) % P,
+        (c1 * PHI_P[1] + c2 * PHI_2P[1]) % P,
+        (c1 * PHI_P[2] + c2 * PHI_2P[2]) % P,
+    )
+
+
+def norm_and_cofactor(z: Element) -> tuple[int, Element]:
+    """N = z·z̄·z̿, which lies in F, and z̄·z̿, so that 1/z is the second over the first."""
+    conjugated = conjugate(z)
+    cofactor = mul(conjugated, conjugate(conjugated))
+    return mul(z, cofactor)[0], cofactor
+
+
+def inverse(z: Element) -> Element:
+    """1/z. Raises ZeroDivisionError: z is zero."""
+    norm, cofactor = norm_and_cofactor(z)
+    return scale(cofactor, field.inverse(norm))
+
+
+def encode(elements: Iterable[Element]) -> bytes:
+    """enc(c0) ‖ enc(c1) ‖ enc(c2) of each element in turn."""
+    return field.encode(coordinate for element in elements for coordinate in element)
+
+
+def decode(raw: bytes) -> list[Element]:
+    """The elements that `raw`, a multiple of 24 bytes, encodes.
+
+    Raises ProofRefused (non_canonical): a word is p or more.
+    """
+    words = field.decode(raw)
+    return list(zip(words[::3], words[1::3], words[2::3], strict=True))
+
+
+def pack(elements: Iterable[Element]) -> list[int]:
+    """Each element as one integer, for `dot`."""
+    return [c0 | c1 << _SHIFT | c2 << 2 * _SHIFT for c0, c1, c2 in elements]
+
+
+def dot(packed: Iterable[int], scalars: Sequence[int]) -> Element:
+    """Σ packed_i · scalars_i, as many terms as the shorter has, at most 2^34."""
+    total = sum(map(times, packed, scalars))
+    return (total & _MASK) % P, (total >> _SHIFT & _MASK) % P, (total >> 2 * _SHIFT) % P

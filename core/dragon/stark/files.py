@@ -1,0 +1,265 @@
+"""The original programs' JSON files, as text in and text out (section 12).
+
+What is written here the original programs read, and the reverse. Reading is stricter than theirs:
+numbers are integers, elements are below p, lists have the right length, hexadecimal digits are
+lower case and complete. Members that a proof file or its parameters have beside the known ones are
+ignored, as annotations are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from dragon import errors
+from dragon.encoding import Json, Members, parse, to_hex
+from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, MAX_CHAIN, RescueChainAir
+from dragon.stark.commitment import encode_output
+from dragon.stark.field import P
+from dragon.stark.parameters import Parameters, Slack
+from dragon.stark.refusal import ProofRefused, Reason
+from dragon.stark.rescue import Digest
+from dragon.stark.sets import CLASSIC
+from dragon.stark.verifier import verify
+from dragon.stark.ziggy import PRIVATE_KEY_BYTES, verify_signature
+
+MAX_PROOF_BYTES: Final = 1 << 24
+MAX_MESSAGE: Final = 1 << 20  # characters
+_DIGITS: Final = re.compile(r"0x[0-9a-f]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ZiggyProofFile:
+    """A signature with its public input, and the parameters its bearer says it was made with."""
+
+    public_key: Digest
+    message: str
+    parameters: Parameters
+    proof: bytes = field(repr=False)
+
+    def verify(self) -> None:
+        """Return quietly if this is a signature under `ziggy-classic`.
+
+        Raises ProofRefused: it is none, or the file states other parameters. A file never decides
+        on its own parameters: with one query anybody can forge.
+        """
+        if self.parameters != CLASSIC.parameters(1):
+            message = "the file states other parameters than those of ziggy-classic"
+            raise ProofRefused(Reason.PARAMETERS, message)
+        verify_signature(encode_output(self.public_key), self.message.encode(), self.proof)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainProofFile:
+    """A Rescue-chain proof with its public input and stated parameters."""
+
+    output: Digest
+    chain_length: int
+    parameters: Parameters
+    proof: bytes = field(repr=False)
+
+    def verify(self, parameters: Parameters) -> None:
+        """Return quietly if this proves its chain under `parameters`, the relying party's own.
+
+        Raises ProofRefused: it does not, or the file states other parameters.
+        """
+        if self.parameters != parameters:
+            message = "the file states other parameters than those that are asked for"
+            raise ProofRefused(Reason.PARAMETERS, message)
+        verify(RescueChainAir(self.output, self.chain_length), parameters, self.proof)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def read_parameters(text: str) -> Parameters:
+    """A parameter file. Raises InvalidEncoding, ProofRefused (parameters)."""
+    return _parameters(parse(text))
+
+
+def read_ziggy_private_input(text: str) -> bytes:
+    """The 32 bytes of a private key; fewer digits than 64 stand for leading zeros.
+
+    Raises InvalidEncoding, which never shows the key.
+    """
+    with _discreet("a Ziggy private input"):
+        members = Members(parse(text), "a Ziggy private input")
+        digits = _hexadecimal(members.take("private_key"), "private_key")
+        members.end()
+    return int(digits, 16).to_bytes(PRIVATE_KEY_BYTES, "big")
+
+
+def read_ziggy_public_input(text: str) -> tuple[Digest, str]:
+    """Public key and message. Raises InvalidEncoding."""
+    return _ziggy_public_input(parse(text))
+
+
+def read_chain_private_input(text: str) -> list[Digest]:
+    """The words of a witness, one more than the chain is long.
+
+    Raises InvalidEncoding, which never shows a word.
+    """
+    with _discreet("a Rescue-chain private input"):
+        members = Members(parse(text), "a Rescue-chain private input")
+        words = [_digest(word, "witness") for word in members.list("witness", most=MAX_CHAIN + 1)]
+        members.end()
+        if len(words) < 4 or len(words) % HASHES_PER_PERIOD != 1:
+            raise errors.UnknownValue("a witness has 3k + 1 words", member="witness")
+    return words
+
+
+def read_chain_public_input(text: str) -> tuple[Digest, int]:
+    """Output and chain length. Raises InvalidEncoding."""
+    return _chain_public_input(parse(text))
+
+
+def read_ziggy_proof(text: str) -> ZiggyProofFile:
+    """A proof file of the Ziggy prover. Raises InvalidEncoding, ProofRefused (parameters)."""
+    public_input, parameters, proof = _proof_file(text)
+    key, message = _ziggy_public_input(public_input)
+    return ZiggyProofFile(key, message, parameters, proof)
+
+
+def read_chain_proof(text: str) -> ChainProofFile:
+    """A proof file of the Rescue prover. Raises InvalidEncoding, ProofRefused (parameters)."""
+    public_input, parameters, proof = _proof_file(text)
+    output, chain_length = _chain_public_input(public_input)
+    return ChainProofFile(output, chain_length, parameters, proof)
+
+
+@contextmanager
+def _discreet(what: str) -> Iterator[None]:
+    """Refusals keep their kind and lose their particulars, which could quote a secret."""
+    try:
+        yield
+    except errors.InvalidEncoding as refusal:
+        raise type(refusal)(f"{what} is not of the form it should have") from None
+
+
+def _proof_file(text: str) -> tuple[Json, Parameters, bytes]:
+    members = Members(parse(text), "a proof file")
+    public_input = members.take("public_input")
+    parameters = _parameters(members.take("proof_parameters"))
+    proof = members.hex("proof_hex", size=range(MAX_PROOF_BYTES + 1))
+    return public_input, parameters, proof
+
+
+def _parameters(value: Json) -> Parameters:
+    stark = Members(Members(value, "a parameter file").take("stark"), "stark")
+    fri = Members(stark.take("fri"), "fri")
+    slack = stark.word("slack", [each.value for each in Slack]) if "slack" in stark else None
+    zero_knowledge = stark.take("enable_zero_knowledge")
+    if not isinstance(zero_knowledge, bool):
+        message = "enable_zero_knowledge is true or false"
+        raise errors.WrongType(message, member="enable_zero_knowledge")
+    return Parameters(
+        log_n_cosets=stark.integer("log_n_cosets"),
+        n_queries=fri.integer("n_queries"),
+        proof_of_work_bits=fri.integer("proof_of_work_bits"),
+        fri_step_list=tuple(_step(step) for step in fri.list("fri_step_list", most=64)),
+        last_layer_degree_bound=fri.integer("last_layer_degree_bound"),
+        zero_knowledge=zero_knowledge,
+        slack=None if slack is None else Slack(slack),
+    )
+
+
+def _step(value: Json) -> int:
+    return Members({"fri_step_list": value}, "fri").integer("fri_step_list")
+
+
+def _ziggy_public_input(value: Json) -> tuple[Digest, str]:
+    members = Members(value, "a Ziggy public input")
+    message = members.take("message")
+    if not isinstance(message, str):
+        raise errors.WrongType("message is a text", member="message")
+    if len(message) > MAX_MESSAGE:
+        raise errors.TooLarge(f"message has at most {MAX_MESSAGE} characters", member="message")
+    key = _digest(members.take("public_key"), "public_key")
+    members.end()
+    return key, message
+
+
+def _chain_public_input(value: Json) -> tuple[Digest, int]:
+    members = Members(value, "a Rescue-chain public input")
+    output = _digest(members.take("output"), "output")
+    chain_length = members.integer("chain_length", least=3, most=MAX_CHAIN)
+    members.end()
+    return output, chain_length
+
+
+def _digest(value: Json, member: str) -> Digest:
+    if not isinstance(value, list) or len(value) != 4:
+        raise errors.WrongType(f"{member} is a list of four elements", member=member)
+    c0, c1, c2, c3 = (_element(each, member) for each in value)
+    return c0, c1, c2, c3
+
+
+def _element(value: Json, member: str) -> int:
+    element = int(_hexadecimal(value, member), 16)
+    if element >= P:
+        raise errors.IntegerOutOfRange(f"{member} holds an element >= p", member=member)
+    return element
+
+
+def _hexadecimal(value: Json, member: str) -> str:
+    """0x and digits. What is refused is not shown: it may be a secret."""
+    if not isinstance(value, str):
+        raise errors.WrongType(f"{member} is a text of hexadecimal digits", member=member)
+    if not _DIGITS.fullmatch(value):
+        message = f"{member} is not 0x and 1 to 64 lower-case digits"
+        raise errors.InvalidHex(message, member=member)
+    return value
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def write_ziggy_private_input(private_key: bytes) -> str:
+    return _input_text({"private_key": to_hex(private_key)})
+
+
+def write_ziggy_public_input(public_key: Digest, message: str) -> str:
+    return _input_text(_ziggy_statement(public_key, message))
+
+
+def write_chain_private_input(witness: Sequence[Digest]) -> str:
+    return _input_text({"witness": [_hex_elements(word) for word in witness]})
+
+
+def write_chain_public_input(output: Digest, chain_length: int) -> str:
+    return _input_text({"output": _hex_elements(output), "chain_length": chain_length})
+
+
+def write_ziggy_proof(file: ZiggyProofFile) -> str:
+    statement = _ziggy_statement(file.public_key, file.message)
+    return _proof_text(statement, file.parameters, file.proof)
+
+
+def write_chain_proof(file: ChainProofFile) -> str:
+    statement = {"output": _hex_elements(file.output), "chain_length": file.chain_length}
+    return _proof_text(statement, file.parameters, file.proof)
+
+
+def _ziggy_statement(public_key: Digest, message: str) -> dict[str, object]:
+    return {"message": message, "public_key": _hex_elements(public_key)}
+
+
+def _hex_elements(elements: Digest) -> list[str]:
+    return [hex(element) for element in elements]
+
+
+def _input_text(value: dict[str, object]) -> str:
+    return json.dumps(value, indent=4) + "\n"
+
+
+def _proof_text(statement: dict[str, object], parameters: Parameters, proof: bytes) -> str:
+    file = {
+        "proof_hex": to_hex(proof),
+        "proof_parameters": parameters.document(),
+        "public_input": statement,
+    }
+    return json.dumps(file, indent="\t", sort_keys=True) + "\n"

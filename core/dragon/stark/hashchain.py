@@ -1,0 +1,95 @@
+"""The hash chain from which all challenges and all blinding are drawn (section 2)."""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import Final, Self
+
+from dragon.stark.extension import Element
+from dragon.stark.field import R_INVERSE, P
+
+DIGEST_BYTES: Final = 32
+NONCE_BYTES: Final = 8
+MAX_GRINDING_BITS: Final = 40
+_GRINDING_MAGIC: Final = bytes.fromhex("0123456789abcded")
+_BLOCK_PADDING: Final = bytes(24)
+_WORD_MASK: Final = 2**62 - 1  # p has 62 bits
+
+
+def blake2s_256(data: bytes) -> bytes:
+    """H, the hash function of the whole protocol: BLAKE2s, unkeyed, 32 bytes."""
+    return blake2s(data).digest()
+
+
+class HashChain:
+    """A state of 32 bytes that takes messages in (`mix`) and gives challenges out (`draw`).
+
+    Draws between two mixes are one stream of bytes. A mix throws away what is left of it, and
+    even a mix with nothing changes the state.
+    """
+
+    def __init__(self, seed: bytes) -> None:
+        self.state = blake2s_256(seed)
+        self._counter = 0
+        self._spare = b""
+
+    def copy(self) -> Self:
+        """A chain that goes on from here by itself."""
+        twin = type(self)(b"")
+        twin.state, twin._counter, twin._spare = self.state, self._counter, self._spare
+        return twin
+
+    def mix(self, data: bytes) -> None:
+        self.state = blake2s_256(self.state + data)
+        self._counter = 0
+        self._spare = b""
+
+    def _block(self) -> bytes:
+        counter = self._counter.to_bytes(8, "big")
+        self._counter += 1
+        return blake2s_256(self.state + _BLOCK_PADDING + counter)
+
+    def draw(self, size: int) -> bytes:
+        """`size` bytes: whole fresh blocks first, the rest from what earlier draws left over."""
+        blocks = b"".join(self._block() for _ in range(size // DIGEST_BYTES))
+        rest = size % DIGEST_BYTES
+        if rest <= len(self._spare):
+            taken, self._spare = self._spare[:rest], self._spare[rest:]
+        else:
+            fresh = self._block()
+            taken, self._spare = fresh[:rest], self._spare + fresh[rest:]
+        return blocks + taken
+
+    def word(self) -> int:
+        return int.from_bytes(self.draw(8), "big")
+
+    def base(self) -> int:
+        """A uniform element of F: words of 62 bits until one is below p, in Montgomery form."""
+        while (word := self.word() & _WORD_MASK) >= P:
+            pass
+        return word * R_INVERSE % P
+
+    def extension(self) -> Element:
+        """A uniform element of K, its coordinates drawn in the order c0, c1, c2."""
+        c0 = self.base()
+        c1 = self.base()
+        c2 = self.base()
+        return c0, c1, c2
+
+    def extensions(self, count: int) -> list[Element]:
+        return [self.extension() for _ in range(count)]
+
+    def number(self, bound: int) -> int:
+        """A uniform number below `bound`, a power of two."""
+        return self.word() % bound
+
+
+def grinding_prefix(state: bytes, bits: int) -> bytes:
+    """What is hashed with a nonce; `bits` is 1 to 40."""
+    return blake2s_256(_GRINDING_MAGIC + state + bytes([bits]))
+
+
+def is_valid_nonce(state: bytes, bits: int, nonce: bytes) -> bool:
+    """Whether the 8 bytes `nonce` are a proof of work of `bits` bits on `state`."""
+    digest = blake2s_256(grinding_prefix(state, bits) + nonce)
+    return int.from_bytes(digest[:8], "big") < 1 << (64 - bits)

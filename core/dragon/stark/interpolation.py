@@ -1,0 +1,56 @@
+"""Polynomials given by their values on a subgroup, evaluated at a point of K."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import mul as times
+
+from dragon.stark import extension as ext
+from dragon.stark import field
+from dragon.stark.extension import Element
+from dragon.stark.field import P
+from dragon.stark.parameters import Lengths
+from dragon.stark.reciprocals import Reciprocals
+
+
+def interpolants_at(columns: Sequence[Sequence[int]], u: Element) -> list[Element]:
+    """For each column, the value at u of the polynomial of degree < m that it determines.
+
+    Entry b of a column of m entries, m a power of two, is the value at ω_m^b. The barycentric form
+    I(u) = (u^m - 1)/m · Σ_b v_b·ω^b/(u - ω^b) costs three sums over F a column.
+
+    Raises ZeroDivisionError: u lies in the subgroup.
+    """
+    m = len(columns[0])
+    points = field.powers(field.root_of_unity(m), m)
+    reciprocals = Reciprocals(u)
+    weights = [
+        norm_inverse * point % P
+        for norm_inverse, point in zip(reciprocals.norm_inverses(points), points, strict=True)
+    ]
+    linear = [w * a % P for w, a in zip(weights, points, strict=True)]
+    square = [w * a % P for w, a in zip(linear, points, strict=True)]
+    vanishing = ext.sub(ext.power(u, m), ext.ONE)
+    factor = ext.scale(vanishing, field.inverse(m))
+
+    values = []
+    for column in columns:
+        s0, s1, s2 = (sum(map(times, column, each)) % P for each in (weights, linear, square))
+        constant = ext.sub(ext.scale(reciprocals.product, s0), ext.scale(reciprocals.total, s1))
+        values.append(ext.mul(factor, ext.add(constant, ext.embed(s2))))
+    return values
+
+
+def periodic_at(columns: Sequence[Sequence[int]], z: Element, lengths: Lengths) -> list[Element]:
+    """Periodic columns at z (5.3): T values each, zero on the slack rows.
+
+    P(x) = (x^n - 1)/(s·(x^L - 1)) · I(x^(L/T)), I being the interpolant of the T values.
+
+    Raises ZeroDivisionError: z lies in the subgroup of order L.
+    """
+    n, original = lengths.trace_length, lengths.original_length
+    y = ext.power(z, original // len(columns[0]))
+    whole = ext.sub(ext.power(z, n), ext.ONE)
+    rows = ext.sub(ext.power(z, original), ext.ONE)
+    factor = ext.mul(whole, ext.inverse(ext.scale(rows, lengths.slackness)))
+    return [ext.mul(factor, value) for value in interpolants_at(columns, y)]

@@ -1,0 +1,116 @@
+"""Rescue chains as the prover sees them (5.7): the trace, and the composition polynomial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from dragon.stark import field as base
+from dragon.stark import seeds
+from dragon.stark.airs.rescue_chain import PERIOD, RescueChainAir, periodic_columns
+from dragon.stark.field import GENERATOR, P
+from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters
+from dragon.stark.prover import periodic
+from dragon.stark.prover.kernels import chain_composition, polynomials, rescue
+from dragon.stark.prover.kernels.formulas import LANES
+from dragon.stark.prover.kernels.jit import Words
+from dragon.stark.prover.montgomery import (
+    inverse_roots,
+    matrices,
+    rescue_constants,
+    roots,
+    word,
+    words,
+)
+from dragon.stark.prover.refusal import WrongWitness
+from dragon.stark.prover.team import Team
+from dragon.stark.rescue import DIGEST_LENGTH, WIDTH
+
+_FAMILIES = 8
+_GRAIN = 64  # vectors of rows that are worth a thread
+
+
+@dataclass(frozen=True)
+class ChainWitness:
+    """A Rescue chain with its words w_0 … w_c, four elements each."""
+
+    air: RescueChainAir
+    words: Sequence[Sequence[int]] = field(repr=False)
+
+    def zk_seed(self, parameters: Parameters) -> bytes:
+        return seeds.chain_zk_seed(self.words)
+
+    def rows(self, team: Team) -> Words:
+        """One after the other: each hash needs the one before it."""
+        batches = self.air.original_length // PERIOD
+        secret = words(x for element in self.words for x in element)
+        padded = np.zeros(DIGEST_LENGTH * (3 * batches + 1), dtype=np.uint64)
+        padded[: secret.size] = secret
+        rows = np.empty(WIDTH * self.air.original_length, dtype=np.uint64)
+        rescue.chain_rows(padded, rescue_constants(), rows, batches)
+        secret.fill(0)
+        padded.fill(0)
+        at = WIDTH * self.air.output_row
+        if not np.array_equal(rows[at : at + DIGEST_LENGTH], words(self.air.output)):
+            rows.fill(0)
+            raise WrongWitness("the chain does not end in its output")
+        return rows
+
+    def compose(
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+    ) -> None:
+        columns, multipliers, numbers = _tables(lengths)
+        table = np.empty(6 * _FAMILIES * chain_composition.SLOTS, dtype=np.uint64)
+        output = words(self.air.output)
+        chain_composition.chain_functionals(coefficients, matrices(), output, table)
+        domain = DEGREE_FACTOR * lengths.trace_length
+        forward, backward = roots(domain // 2), inverse_roots(domain // 2)
+        offset, pole = word(GENERATOR), word(pow(lengths.row_generator, self.air.output_row, P))
+        reciprocals = np.empty(domain, dtype=np.uint64)
+
+        def invert(first: int, last: int) -> None:
+            polynomials.reciprocals(reciprocals, forward, offset, pole, first, last)
+
+        def work(first: int, last: int) -> None:
+            chain_composition.chain_composition(
+                trace, lengths.domain_size, base.log2(lengths.trace_length), lengths.slackness,
+                table, matrices(), columns, multipliers, reciprocals, forward, backward, numbers,
+                result, first, last,
+            )  # fmt: skip
+
+        team.share(invert, domain // LANES, _GRAIN)
+        team.share(work, columns.size // (2 * WIDTH))
+
+
+@lru_cache(maxsize=8)
+def _tables(lengths: Lengths) -> tuple[Words, Words, Words]:
+    """Periodic columns and multipliers for every run of rows, and a few numbers (5.7)."""
+    columns = periodic.values(periodic.with_inverted_odd(periodic_columns()), lengths)
+    n, periods = lengths.trace_length, lengths.original_length // PERIOD
+    h, arguments = lengths.row_generator, periodic.arguments(lengths, PERIOD)
+    plain = _quotients(arguments, {t: pow(h, periods * t, P) for t in (0, 10, 20, 30, 31)})
+    # x^e of each family, as powers of x^n and of y, apart from x² (families 1 … 5) and 1/x (6).
+    exponents = ((3, 1), (1, 1), (1, PERIOD - 3), (1, PERIOD - 5), (1, 2), (1, 1), (3, 1))
+    adjusted = [
+        [q * pow(y, a * (n // periods) + b, P) % P for q, y in zip(family, arguments, strict=True)]
+        for family, (a, b) in zip(plain, exponents, strict=True)
+    ]
+    ordered = (*plain[:6], *adjusted[:6], plain[6], adjusted[6])
+    cosets = arguments[:: len(arguments) // DEGREE_FACTOR]
+    numbers = [GENERATOR, base.inverse(GENERATOR), pow(h, -1, P)]  # h^-1 is h^(L-1)
+    numbers += [pow(y, 3 * (n // periods), P) for y in cosets]
+    return columns, words(q for family in ordered for q in family), words(numbers)
+
+
+def _quotients(arguments: Sequence[int], on_row: Mapping[int, int]) -> list[list[int]]:
+    """num/den of families 0 … 5 and 1/y_31, at every y; `on_row` has the y of rows ≡ t mod 32."""
+    y0, y10, y20, y30, y31 = ([y - root for y in arguments] for root in on_row.values())
+    all_rows = base.batch_inverse([pow(y, PERIOD, P) - 1 for y in arguments])
+    batches = [a * b * c * d % P for a, b, c, d in zip(y0, y30, y31, all_rows, strict=True)]
+    hashes = [a * b * c % P for a, b, c in zip(batches, y10, y20, strict=True)]
+    joints = base.batch_inverse([a * b % P for a, b in zip(y10, y20, strict=True)])
+    first, ending, carried = (base.batch_inverse(each) for each in (y0, y30, y31))
+    return [first, first, batches, hashes, joints, ending, carried]

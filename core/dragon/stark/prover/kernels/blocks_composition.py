@@ -1,0 +1,132 @@
+"""The composition polynomial of blocks proofs (18.3) on the coset 3·⟨ω_4n⟩.
+
+The sum over constraints is regrouped. A constraint is linear in the *forms* of a row: the outputs
+pk, the cubes of the current row, the periodic `even`, and the states B before the round. So a
+family of constraints with one domain is, for each coordinate of K and for α_2k and α_2k+1, one dot
+product:
+
+    pk 0..3 · cubes 0..11 · even 0..11 · B 8..11 · B 0..7                   the forms, in this order
+    [-------- family 2 (20) -------]                                        outputs
+            [---------------------- family 1 (36) ------------------]       rounds
+                              [ family 0 (8) ]                              capacity
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from dragon.stark.prover.kernels import lanes
+from dragon.stark.prover.kernels.formulas import LANES
+from dragon.stark.prover.kernels.jit import Number, Words, inline, kernel
+from dragon.stark.prover.kernels.polynomials import points
+from dragon.stark.prover.kernels.rounds import cube, load_current, load_following
+from dragon.stark.rescue import WIDTH
+
+FAMILIES: Final = 3
+MULTIPLIERS: Final = 2 * FAMILIES
+PERIODIC: Final = 2 * WIDTH  # even_0 …, then the coordinates of M^-1·odd
+_CUBES: Final = 4
+_EVEN: Final = 16
+_STATES: Final = 28
+_FORMS: Final = 40
+_TERMS: Final = 64  # of all three families
+NUMBERS: Final = 6 * _TERMS
+
+
+@inline
+def _family(family: int) -> tuple[int, int, int, int]:
+    """The first constraint, the first form, the number of forms, and where its numbers begin."""
+    if family == 0:
+        return 0, _EVEN + 8, 8, 0
+    if family == 1:
+        return 4, _CUBES, 36, 8
+    return 16, 0, 20, 44
+
+
+@kernel("void(uint64[::1], uint64[::1], uint64[::1])")
+def blocks_functionals(alphas: Words, constants: Words, table: Words) -> None:
+    """Numbers of the dot products, from the coefficients α (three numbers each).
+
+    `constants` begins with M by rows. Coordinate c of part p (0: plain, 1: adjusted) begins at
+    64·(3p + c) in `table`.
+    """
+    zero = np.uint64(0)
+    for k in range(table.size):
+        table[k] = zero
+    for part in range(2):
+        for c in range(3):
+            at = _TERMS * (3 * part + c)
+            for k in range(20):
+                alpha = alphas[3 * (2 * k + part) + c]
+                negative = lanes.canonical(lanes.difference(zero, alpha))
+                if k < 4:
+                    table[at + k] = alpha
+                    table[at + 4 + k] = negative
+                    continue
+                i = k - 4 if k < 16 else k - 16
+                cubes = at + 8 if k < 16 else at + 48
+                for j in range(WIDTH):
+                    weighted = lanes.product(alpha, constants[WIDTH * i + j])
+                    weighted = lanes.sum_of(table[cubes + j], weighted)
+                    table[cubes + j] = lanes.canonical(weighted)
+                table[cubes + WIDTH + i] = alpha
+                if k < 16:
+                    table[cubes + 2 * WIDTH + (i + 4) % WIDTH] = negative
+                else:
+                    table[at + 44 + i] = negative
+
+
+@kernel(
+    "void(uint64[::1], int64, int64, int64, uint64[::1], uint64[::1], uint64[::1], uint64[::1], "
+    "uint64[::1], uint64[::1], int64, uint64, uint64[::1], int64, int64)"
+)
+def blocks_composition(
+    trace: Words, rows: int, log_n: int, slackness: int, table: Words, constants: Words,
+    outputs: Words, periodic: Words, multipliers: Words, roots: Words, shift: int, offset: Number,
+    result: Words, first: int, last: int,
+) -> None:  # fmt: skip
+    """C(x_r) for the vectors of rows first … last - 1 of the first 4n rows of the trace table.
+
+    `constants` continues with M^-1 by rows. `periodic` and `multipliers` have a vector for every
+    2^shift vectors of rows and column; the multipliers are q_f of each family f (num/den), then q_f
+    times x^(e_f - 2). `outputs` are the values of pk_0 … pk_3 on the coset.
+    """
+    domain = 4 << log_n
+    pitch = periodic.size // PERIODIC
+    forms = np.empty(LANES * (_FORMS + WIDTH), np.uint64)
+    following = LANES * _FORMS
+    for vector in range(first, last):
+        row = LANES * vector
+        at = LANES * (vector >> shift)
+        # (1) The forms of these rows.
+        load_following(trace, rows, row, log_n, slackness, forms, following)
+        load_current(trace, rows, row, forms, LANES * _CUBES)
+        for i in range(4):
+            lanes.store(forms, LANES * i, lanes.load(outputs, i * domain + row))
+        for i in range(WIDTH):
+            place = LANES * (_CUBES + i)
+            lanes.store(forms, place, cube(lanes.load(forms, place)))
+            lanes.store(forms, LANES * (_EVEN + i), lanes.load(periodic, i * pitch + at))
+            state = lanes.dot(forms, following, LANES, constants, WIDTH * (WIDTH + i), WIDTH)
+            odd = lanes.load(periodic, (WIDTH + i) * pitch + at)
+            state = cube(lanes.difference(state, odd))
+            lanes.store(forms, LANES * (_STATES + (i + 4) % WIDTH), state)
+        # (2) Σ_f q_f·(plain + x²·…·adjusted), coordinate by coordinate.
+        x = lanes.product(points(roots, row), offset)
+        square = lanes.square(x)
+        for c in range(3):
+            plain, adjusted = lanes.splat(np.uint64(0)), lanes.splat(np.uint64(0))
+            for family in range(FAMILIES):
+                _, form, terms, number = _family(family)
+                number += _TERMS * c
+                q = lanes.load(multipliers, family * pitch + at)
+                s = lanes.dot(forms, LANES * form, LANES, table, number, terms)
+                plain = lanes.sum_of(plain, lanes.product(s, q))
+                number += 3 * _TERMS
+                q = lanes.load(multipliers, (FAMILIES + family) * pitch + at)
+                s = lanes.dot(forms, LANES * form, LANES, table, number, terms)
+                adjusted = lanes.sum_of(adjusted, lanes.product(s, q))
+            total = lanes.sum_of(plain, lanes.product(adjusted, square))
+            lanes.store(result, c * domain + row, lanes.canonical(total))

@@ -1,0 +1,148 @@
+"""How numbers modulo p are written as LLVM instructions: one of them, or eight in a vector.
+
+The formulas are those of `lanes`, which says what they take and give. As p = 2^61 + 20·2^32 + 1 ≡ 1
+(mod 2^32), a Montgomery step by 2^32 needs no inverse: with t the low word,
+(T + (-t)·p) / 2^32 = (T >> 32) + [t ≠ 0] + (-t)·(2^29 + 20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, register_model
+
+from dragon.stark.field import P
+
+LANES: Final = 8
+WORD: Final = ir.IntType(64)
+VECTOR: Final = ir.VectorType(WORD, LANES)
+HALF: Final = 32
+_LOW: Final = 0xFFFFFFFF
+_STEP: Final = 0x20000014  # 2^29 + 20
+_MINUS_P_INVERSE: Final = -pow(P, -1, 1 << 64) % (1 << 64)
+
+
+class LanesType(types.Type):
+    def __init__(self) -> None:
+        super().__init__("lanes")
+
+
+lanes_type: Final = LanesType()
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, front_type: Any) -> None:
+        super().__init__(manager, front_type, VECTOR)
+
+
+class Arithmetic:
+    """Writes the formulas for numbers of one LLVM type, a word or a vector of words."""
+
+    def __init__(self, builder: Any, number: Any) -> None:
+        self.builder = builder
+        self.number = number
+
+    def constant(self, value: int) -> Any:
+        lanes = isinstance(self.number, ir.VectorType)
+        return ir.Constant(self.number, [value] * LANES if lanes else value)
+
+    def low(self, x: Any) -> Any:
+        return self.builder.and_(x, self.constant(_LOW))
+
+    def high(self, x: Any) -> Any:
+        return self.builder.lshr(x, self.constant(HALF))
+
+    def sum(self, *terms: Any) -> Any:
+        total = terms[0]
+        for term in terms[1:]:
+            total = self.builder.add(total, term)
+        return total
+
+    def less(self, x: Any, multiple: int) -> Any:
+        """x minus that multiple of p, if that is not negative (the smaller one, unsigned)."""
+        reduced = self.builder.sub(x, self.constant(multiple * P))
+        smaller = self.builder.icmp_unsigned("<", reduced, x)
+        return self.builder.select(smaller, reduced, x)
+
+    def step(self, t: Any) -> Any:
+        """What a Montgomery step adds for the low word t."""
+        negated = self.low(self.builder.sub(self.constant(0), t))
+        carry = self.high(self.builder.add(t, self.constant(_LOW)))
+        return self.sum(carry, self.builder.mul(negated, self.constant(_STEP)))
+
+    def reduced(self, low: Any, middle: Any, high: Any) -> Any:
+        """(low + middle·2^32 + high·2^64) / R modulo p, for a low part below 2^32."""
+        first = self.sum(middle, self.step(low))
+        return self.sum(self.high(first), high, self.step(self.low(first)))
+
+    def product(self, x: Any, y: Any) -> Any:
+        if self.number == WORD:
+            return self._word_product(x, y)
+        mul = self.builder.mul
+        x0, x1, y0, y1 = self.low(x), self.high(x), self.low(y), self.high(y)
+        low = mul(x0, y0)
+        middle = self.sum(mul(x0, y1), mul(x1, y0), self.high(low))
+        return self.reduced(self.low(low), middle, mul(x1, y1))
+
+    def square(self, x: Any) -> Any:
+        if self.number == WORD:
+            return self._word_product(x, x)
+        mul = self.builder.mul
+        x0, x1 = self.low(x), self.high(x)
+        low, cross = mul(x0, x0), mul(x0, x1)
+        middle = self.sum(cross, cross, self.high(low))
+        return self.reduced(self.low(low), middle, mul(x1, x1))
+
+    def _word_product(self, x: Any, y: Any) -> Any:
+        """With 128-bit numbers, which processors multiply in one instruction."""
+        builder, wide = self.builder, ir.IntType(128)
+        full = builder.mul(builder.zext(x, wide), builder.zext(y, wide))
+        factor = builder.mul(builder.trunc(full, WORD), self.constant(_MINUS_P_INVERSE))
+        multiple = builder.mul(builder.zext(factor, wide), ir.Constant(wide, P))
+        total = builder.add(full, multiple)
+        return builder.trunc(builder.lshr(total, ir.Constant(wide, 64)), WORD)
+
+
+def splat_word(builder: Any, word: Any) -> Any:
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    first = builder.insert_element(undefined, word, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, undefined, pattern_of([0] * LANES))
+
+
+def pattern_of(indices: list[int]) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(indices)), indices)
+
+
+def element(
+    context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any
+) -> Any:
+    """A pointer to the vector that begins at an element of an array."""
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+def loaded(builder: Any, pointer: Any) -> Any:
+    value = builder.load(pointer)
+    value.align = 8
+    return value
+
+
+def outlined(builder: Any, name: str, returns: Any, values: Any, write: Callable[..., Any]) -> Any:
+    """Call a function of its own in the same module, written by `write(builder, *arguments)`.
+
+    For long formulas with many uses: they are compiled once a kernel and not once a use.
+    """
+    signature = ir.FunctionType(returns, [value.type for value in values])
+    function = cgutils.get_or_insert_function(builder.module, signature, name)
+    if function.is_declaration:
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        inner = ir.IRBuilder(function.append_basic_block("entry"))
+        result = write(inner, *function.args)
+        inner.ret_void() if result is None else inner.ret(result)
+    return builder.call(function, values)

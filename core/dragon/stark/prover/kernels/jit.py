@@ -1,0 +1,90 @@
+"""The one door to numba: typed decorators, and a register of all kernels.
+
+A *kernel* is called from Python; it is compiled once, for the one signature that it declares, and
+its machine code is kept on disk (`prover.cache`). An *inline* function is called by kernels only.
+An *intrinsic* writes LLVM instructions itself (`lanes`, `blake2s`). Kernels release Python's lock
+and own none of their arguments, so that threads may work on parts of one array.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
+
+import numba
+import numpy as np
+from numba.core import sigutils
+from numba.extending import intrinsic as _numba_intrinsic
+from numpy.typing import NDArray
+
+from dragon.stark.prover.cache import DiskCache, compiling_alone
+
+Words = NDArray[np.uint64]  # field elements: Montgomery form, flat, below p unless said otherwise
+Words32 = NDArray[np.uint32]  # words of BLAKE2s, flat
+Indices = NDArray[np.int64]
+# One field element, or eight of them in lanes: which of them, numba infers from the use.
+Number: TypeAlias = Any
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Division by zero does not occur and is not looked for; only kernels are called from Python.
+_INLINE: Final[dict[str, Any]] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+_KERNEL: Final = _INLINE | {"no_cpython_wrapper": False}
+_LOCK: Final = threading.Lock()
+
+
+class Kernel:
+    """A compiled function: from disk or compiled at its first call, or when it is told to."""
+
+    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+        self.name = function.__name__
+        self._signature = signature
+        self._dispatcher: Any = numba.njit(**_KERNEL)(function)
+        self._dispatcher._cache = DiskCache(self.name)
+        self._call: Callable[..., Any] = self._first_call
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._call(*arguments)
+
+    def prepare(self) -> None:
+        """Have it ready: read from disk, or compile (half a second to three)."""
+        with _LOCK:
+            if self._call != self._dispatcher:
+                with compiling_alone():
+                    self._dispatcher.compile(sigutils.normalize_signature(self._signature)[0])
+                self._dispatcher.disable_compile()
+                self._call = self._dispatcher
+
+    def _first_call(self, *arguments: Any) -> Any:
+        self.prepare()
+        return self._dispatcher(*arguments)
+
+
+KERNELS: Final[list[Kernel]] = []
+
+
+def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Register a function as a kernel of this numba signature."""
+
+    def register(function: Callable[P, R]) -> Callable[P, R]:
+        KERNELS.append(Kernel(function, signature))
+        return cast(Callable[P, R], KERNELS[-1])
+
+    return register
+
+
+def inline(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that kernels are made of."""
+    return cast(Callable[P, R], numba.njit(**_INLINE)(function))
+
+
+def intrinsic(build: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose LLVM instructions `build` writes."""
+    return cast(Callable[..., Any], _numba_intrinsic(build))

@@ -1,0 +1,89 @@
+"""Constants of kernels, and the step between integers and the words that kernels work on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from dragon.stark import field
+from dragon.stark.field import R_INVERSE, TWO_ADICITY, P, R
+from dragon.stark.prover.kernels import transforms
+from dragon.stark.prover.kernels.jit import Words, Words32
+from dragon.stark.prover.kernels.polynomials import powers
+from dragon.stark.rescue import mds_matrix, mds_matrix_inverse, round_constants
+
+_MIN_ROOTS: Final = 1 << 9
+_LOCK: Final = threading.Lock()
+_ROOTS: Final[dict[str, Words]] = {}
+
+
+def words(elements: Iterable[int]) -> Words:
+    """Elements of F in Montgomery form."""
+    return np.array([x * R % P for x in elements], dtype=np.uint64)
+
+
+def word(element: int) -> np.uint64:
+    return np.uint64(element * R % P)
+
+
+def integers(numbers: Words) -> list[int]:
+    return [x * R_INVERSE % P for x in numbers.tolist()]
+
+
+def digest_words(digest: bytes) -> Words32:
+    return np.frombuffer(bytearray(digest), dtype="<u4")
+
+
+def wire(numbers: Words) -> bytes:
+    """enc(x) of each (1.2)."""
+    return numbers.astype(">u8").tobytes()
+
+
+def roots(size: int) -> Words:
+    """At least `size` of the numbers that transforms multiply by. They grow, but never change."""
+    return _roots("forward", size, 1)
+
+
+def inverse_roots(size: int) -> Words:
+    """Their inverses."""
+    return _roots("backward", size, -1)
+
+
+def _roots(name: str, size: int, exponent: int) -> Words:
+    known = _ROOTS.get(name)
+    if known is None or known.size < size:
+        with _LOCK:
+            grown = np.empty(1 << field.ceil_log2(max(size, _MIN_ROOTS)), dtype=np.uint64)
+            grown[0] = R
+            generators = [
+                pow(field.root_of_unity(4 << v), exponent, P) for v in range(TWO_ADICITY - 1)
+            ]
+            transforms.extend_roots(grown, 1, words(generators))
+            _ROOTS[name] = known = grown
+    return known
+
+
+def geometric(count: int, start: int, base: int) -> Words:
+    """start·base^i for i < count."""
+    result = np.empty(count, dtype=np.uint64)
+    powers(result, word(start), word(base))
+    return result
+
+
+@lru_cache(maxsize=1)
+def rescue_constants() -> Words:
+    """In the order that `kernels.rescue` expects."""
+    padding = [0] * 4
+    columns = [[*column, *padding] for column in zip(*mds_matrix(), strict=True)]
+    rounds = [[*constants, *padding] for constants in round_constants()]
+    return words(x for row in (*columns, *mds_matrix(), *rounds) for x in row)
+
+
+@lru_cache(maxsize=1)
+def matrices() -> Words:
+    """M by rows, then M^-1 by rows."""
+    return words(x for row in (*mds_matrix(), *mds_matrix_inverse()) for x in row)

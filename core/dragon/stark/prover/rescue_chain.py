@@ -1,0 +1,67 @@
+"""Proofs of Rescue chains (4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, PERIOD, RescueChainAir
+from dragon.stark.field import P
+from dragon.stark.parameters import Parameters
+from dragon.stark.prover.chain_statement import ChainWitness
+from dragon.stark.prover.kernels import rescue
+from dragon.stark.prover.montgomery import integers, rescue_constants, words
+from dragon.stark.prover.prover import Watch, prove, unwatched
+from dragon.stark.prover.refusal import WrongWitness
+from dragon.stark.rescue import DIGEST_LENGTH, WIDTH, Digest
+
+Witness = Sequence[Sequence[int]]
+
+
+def chain_output(witness: Witness) -> Digest:
+    """The end of the chain of c + 1 words of four elements each, c a positive multiple of three.
+
+    Raises WrongWitness: the words are none.
+    """
+    _check(witness)
+    batches = (len(witness) - 1) // HASHES_PER_PERIOD
+    rows = np.empty(PERIOD * WIDTH * batches, dtype=np.uint64)
+    secret = words(x for element in witness for x in element)
+    rescue.chain_rows(secret, rescue_constants(), rows, batches)
+    at = WIDTH * (PERIOD * batches - 1)
+    c0, c1, c2, c3 = integers(rows[at : at + DIGEST_LENGTH])
+    rows.fill(0)
+    secret.fill(0)
+    return c0, c1, c2, c3
+
+
+def prove_rescue_chain(
+    witness: Witness,
+    parameters: Parameters,
+    *,
+    output: Digest | None = None,
+    threads: int = 1,
+    watch: Watch = unwatched,
+) -> bytes:
+    """A proof that a chain of words is known that ends in `output` (computed, if it is not given).
+
+    The blinding depends on the witness alone: never prove one witness under two sets of parameters
+    (14.1). Without zero knowledge the proof may show the words.
+
+    Raises WrongWitness: the words are malformed, or their chain does not end there; ProofRefused:
+    parameters that do not fit.
+    """
+    end = chain_output(witness) if output is None else output
+    _check(witness)
+    air = RescueChainAir(end, len(witness) - 1)
+    return prove(ChainWitness(air, witness), parameters, threads=threads, watch=watch)
+
+
+def _check(witness: Witness) -> None:
+    length = len(witness) - 1
+    if length < HASHES_PER_PERIOD or length % HASHES_PER_PERIOD:
+        raise WrongWitness("a chain has a positive multiple of three hashes", length=length)
+    for number, element in enumerate(witness):
+        if len(element) != DIGEST_LENGTH or not all(0 <= x < P for x in element):
+            raise WrongWitness(f"word {number} is not four field elements", number=number)

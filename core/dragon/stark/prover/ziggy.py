@@ -1,0 +1,39 @@
+"""Ziggy signatures (4.1): blinded as the reference does it, so that the bytes are the same."""
+
+from __future__ import annotations
+
+from dragon.stark.airs.blocks import BlocksAir
+from dragon.stark.parameters import Parameters
+from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
+from dragon.stark.prover.montgomery import integers, words
+from dragon.stark.prover.prover import Watch, prove, unwatched
+from dragon.stark.prover.refusal import UnsafeParameters
+from dragon.stark.prover.team import Team
+from dragon.stark.sets import CLASSIC
+from dragon.stark.ziggy import secret_preimage
+
+
+def prove_ziggy(
+    private_key: bytes,
+    message: bytes,
+    parameters: Parameters | None = None,
+    *,
+    threads: int = 1,
+    watch: Watch = unwatched,
+) -> bytes:
+    """A signature of `message` by a private key of 32 bytes, under `ziggy-classic` by default.
+
+    The blinding depends on key and message alone. A message that was signed under one set of
+    parameters must never be signed under another: both together reveal the key (14.1).
+
+    Raises ValueError: no 32 bytes; UnsafeParameters: not those of a base file; ProofRefused:
+    parameters that do not fit.
+    """
+    chosen = CLASSIC.parameters(1) if parameters is None else parameters
+    if chosen.slack is not None:
+        raise UnsafeParameters("a Ziggy signature takes a base parameter file")
+    preimage = secret_preimage(private_key)
+    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), Team(1)))
+    air = BlocksAir(((c0, c1, c2, c3),), message)
+    witness = BlocksWitness(air, (preimage,), private_key=private_key)
+    return prove(witness, chosen, threads=threads, watch=watch)

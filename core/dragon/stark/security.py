@@ -1,0 +1,120 @@
+"""How much security a parameter set gives, in bits (section 18.6).
+
+Three figures belong together and are shown together: the provable and the conjectured soundness of
+a proof, and the binding of the commitments it speaks of. The level is the least of them. Figures
+are per round: after T calls of the hash function a forger succeeds with probability at most
+T·2^-bits + O(T²·2^-256), and the sum over all rounds is at most one bit worse.
+
+Sources: Ben-Sasson, Carmon, Ishai, Kopparty, Saraf, "Proximity gaps for Reed-Solomon codes" (ePrint
+2020/654), Theorem 8.3; Haböck, "A summary on the FRI low degree test" (ePrint 2022/1216),
+Theorem 8; the ethSTARK documentation (ePrint 2021/582) for the conjecture, whose general form was
+refuted in 2025 (ePrint 2025/2010, 2025/2046).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import floor, log2, sqrt
+from typing import Final
+
+from dragon.stark.field import P
+from dragon.stark.parameters import Lengths, Parameters
+from dragon.stark.sets import BLOCK_ROWS, ParameterSet
+
+FIELD_BITS: Final = 3 * log2(P)  # log |K|
+COLLISION_BITS: Final = 128.0  # BLAKE2s with 256 bits; also the SHA-256 of the data
+BINDING_BITS: Final = 122.0  # collisions of Rescue: output and capacity of 244 bits each
+LEAST_LIST_PARAMETER: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Bits of security; `list_parameter` is the m at which the provable figure is reached."""
+
+    provable: float
+    conjectured: float
+    binding: float
+    list_parameter: int
+
+    @property
+    def level(self) -> float:
+        return min(self.provable, self.conjectured, self.binding)
+
+    def __str__(self) -> str:
+        """All figures in bits, rounded down to a tenth: none is shown without the others."""
+        provable, conjectured, binding, level = (
+            floor(10 * bits) / 10
+            for bits in (self.provable, self.conjectured, self.binding, self.level)
+        )
+        return (
+            f"provable {provable}, conjectured {conjectured}, "
+            f"binding of commitments {binding}: level {level}"
+        )
+
+
+def set_security(chosen: ParameterSet, n_blocks: int) -> Security:
+    """The figures of a named set for proofs of `n_blocks` blocks.
+
+    Raises ProofRefused (parameters): the set does not admit so many.
+    """
+    parameters = chosen.parameters(n_blocks)
+    return security(parameters, parameters.lengths(BLOCK_ROWS * n_blocks))
+
+
+def security(parameters: Parameters, lengths: Lengths) -> Security:
+    provable, m = provable_bits(parameters, lengths)
+    return Security(provable, conjectured_bits(parameters, lengths), BINDING_BITS, m)
+
+
+def conjectured_bits(parameters: Parameters, lengths: Lengths) -> float:
+    """The designers' estimate, which rests on list decoding up to capacity."""
+    queries = parameters.log_n_cosets * parameters.n_queries + parameters.proof_of_work_bits
+    return min(float(queries), COLLISION_BITS, FIELD_BITS - log2(lengths.domain_size))
+
+
+def provable_bits(parameters: Parameters, lengths: Lengths) -> tuple[float, int]:
+    """Soundness in the Johnson regime, capped by hash collisions, and the best parameter m.
+
+    The longer the list of close codewords that one allows for, the fewer lies escape a query, but
+    the more can go wrong in the other rounds; m weighs one against the other. No admissible m
+    leaves nothing provable.
+    """
+    best, best_m = 0.0, LEAST_LIST_PARAMETER
+    m = LEAST_LIST_PARAMETER
+    while _is_admissible(m, lengths):
+        others = _other_rounds(m, parameters, lengths)
+        bits = min(others, _query_round(m, parameters))
+        if bits > best:
+            best, best_m = bits, m
+        if others < best:  # it only falls from here on
+            break
+        m += 1
+    return min(best, COLLISION_BITS), best_m
+
+
+def _agreement(m: int, log_n_cosets: int) -> float:
+    """α_m: one minus the proximity parameter."""
+    return sqrt(2.0**-log_n_cosets) * (1 + 1 / (2 * m))
+
+
+def _is_admissible(m: int, lengths: Lengths) -> bool:
+    rho, domain = 2.0**-lengths.log_n_cosets, lengths.domain_size
+    distinct = sqrt((lengths.trace_length + 2) / domain)
+    return rho - 2 * m / domain > 0 and _agreement(m, lengths.log_n_cosets) > distinct
+
+
+def _other_rounds(m: int, parameters: Parameters, lengths: Lengths) -> float:
+    """The least of constraint coefficients, out-of-domain point, and batching with folding."""
+    rho, domain = 2.0**-lengths.log_n_cosets, lengths.domain_size
+    codewords = m / (rho - 2 * m / domain)
+    coefficients = FIELD_BITS - log2(codewords)
+    out_of_domain = FIELD_BITS - log2(codewords**2 * 8 * lengths.trace_length)
+    batching = (m + 0.5) ** 7 * domain**2 / (2 * rho**1.5)
+    widths = sum(2**step for step in parameters.fri_step_list if step)
+    folding = (2 * m + 1) * (domain + 1) / sqrt(rho) * widths
+    return min(coefficients, out_of_domain, FIELD_BITS - log2(batching + folding))
+
+
+def _query_round(m: int, parameters: Parameters) -> float:
+    agreement = _agreement(m, parameters.log_n_cosets)
+    return -parameters.n_queries * log2(agreement) + parameters.proof_of_work_bits

@@ -1,0 +1,142 @@
+"""The prover as it runs: a service, its worker processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from dragon.cli.fleet import COMPILING_SECONDS
+from dragon.encoding import to_hex
+from dragon.stark.blocks import verify_window, window_outputs
+from dragon.stark.commitment import commit, encode_output
+from dragon.stark.ziggy import public_key
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+
+TOKEN = "a-token-that-nobody-guesses"
+KEY, OPENING = bytes(range(100, 132)), bytes(range(60))
+IDENTITY = encode_output(public_key(KEY))
+OUTPUTS = window_outputs(IDENTITY, [commit(OPENING)])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Running:
+    def __init__(self, folder: Path, port: int) -> None:
+        (folder / "token").write_text(TOKEN)
+        self.url, self.output = f"http://127.0.0.1:{port}", folder / "output.log"
+        settings = {
+            "ZKP_TOKEN_FILE": str(folder / "token"),
+            "ZKP_WORKERS": "1",
+            "DRAGON_PORT": str(port),
+        }
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "dragon.cli.main", "serve", "zkp", "--home", str(folder)],
+                env={**os.environ, **settings},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def workers(self) -> list[int]:
+        """Process ids of this service's workers."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                command = (entry / "cmdline").read_bytes()
+                if (
+                    b"dragon_zkp.worker" in command
+                    and os.getsid(int(entry.name)) == self.process.pid
+                ):
+                    found.append(int(entry.name))
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def wait_ready(self) -> None:
+        ends = time.monotonic() + COMPILING_SECONDS
+        while not self.is_ready():
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < ends, self.output.read_text()
+            time.sleep(0.1)
+
+    def prove(self, seconds: float = 15) -> requests.Response:
+        secrets = {"identity": to_hex(KEY), "openings": [to_hex(OPENING)]}
+        statement = {"outputs": [to_hex(one) for one in OUTPUTS], "message": "0x00"}
+        body = {"parameter_set": "standard", "statement": statement, "secrets": secrets}
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        return requests.post(f"{self.url}/proofs", json=body, headers=headers, timeout=seconds)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    one = Running(tmp_path_factory.mktemp("prover"), free_port())
+    try:
+        one.wait_ready()
+        yield one
+    finally:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+        one.process.wait()
+
+
+def test_it_proves(running: Running) -> None:
+    answer = running.prove()
+    assert answer.status_code == 200, answer.text
+    proof = bytes.fromhex(answer.json()["proof"][2:])
+    verify_window("standard", IDENTITY, [commit(OPENING)], b"\0", proof)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_request_fails_clearly(
+    running: Running,
+) -> None:
+    [worker] = running.workers()
+    os.kill(worker, signal.SIGSTOP)  # so that it dies with a request in its hands
+    try:
+        asking = subprocess.Popen(
+            [sys.executable, "-c", f"import os, time; time.sleep(0.5); os.kill({worker}, 9)"]
+        )
+        answer = running.prove()
+        asking.wait(10)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGCONT)
+    assert (answer.status_code, answer.json()["title"]) == (503, "worker_died")
+
+    again = running.prove()
+    assert again.status_code == 200
+    assert worker not in running.workers()
+
+
+def test_stopping_leaves_nothing_behind_and_no_secret_was_said(running: Running) -> None:
+    workers = running.workers()
+    assert workers
+    begun = time.monotonic()
+    running.process.terminate()
+    assert running.process.wait(10) == 0
+    assert time.monotonic() - begun < 5
+    assert running.workers() == []
+    said = running.output.read_text()
+    for secret in (TOKEN, KEY.hex(), OPENING.hex(), "Traceback"):
+        assert secret not in said

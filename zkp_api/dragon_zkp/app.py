@@ -1,0 +1,215 @@
+"""The prover over HTTP. It decides nothing."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from math import floor
+from typing import Annotated, Any, Final
+
+from flask import Response, jsonify, request
+from flask_openapi3.openapi import OpenAPI
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics_core import Metric
+
+from dragon import errors
+from dragon.encoding import to_hex
+from dragon.stark.parameters import Slack
+from dragon.stark.prover.blocks import RHO_BYTES
+from dragon.stark.security import set_security
+from dragon.stark.sets import BLOCK_ROWS, MAX_BLOCKS, SETS, ParameterSet, is_block_count
+from dragon.web import app as web
+from dragon.web import metrics
+from dragon.web.metrics import Reading
+from dragon.web.openapi import BODY, TOO_LARGE, Routes, answers
+from dragon.web.query import Parameter, Query
+from dragon_zkp import forms, requests
+from dragon_zkp.jobs import Job, Prove, Verify
+from dragon_zkp.pool import Pool
+from dragon_zkp.selfcheck import SelfCheck
+
+MAX_BODY: Final = 1 << 20
+BYTES: Final = "application/octet-stream"
+ATTEMPTS: Final = 3  # an unlucky challenge is so rare that a second one is a fault
+
+
+@dataclass(frozen=True, slots=True)
+class Collaborators:
+    pool: Pool
+    check: SelfCheck
+    entropy: Callable[[int], bytes]
+    seconds: float
+    token: str = field(repr=False)
+    proofs: Counter
+    took: Histogram
+
+
+_ONE_OF_THEM: Final = {"type": "string", "enum": list(SETS)}
+
+
+class SetQuery(Query):
+    """Which set, where the body is bytes."""
+
+    parameter_set: Annotated[str, Parameter(lambda text, _: text, _ONE_OF_THEM)] = ""
+
+
+def create_app(own: Collaborators) -> OpenAPI:
+    app = web.create(
+        "zkp_api",
+        lambda: _not_ready(own),
+        title="DataDragon prover",
+        collectors=[own.proofs, own.took, Reading(lambda: _metrics(own))],
+        max_body=MAX_BODY,
+        unhealthy=lambda: [own.check.trouble] if own.check.trouble else [],
+    )
+    app.register_api(_routes(own))
+    return app
+
+
+def counters() -> tuple[Counter, Histogram]:
+    outcomes = Counter("datadragon_zkp_jobs", "Finished jobs.", ["job", "outcome"], registry=None)
+    buckets = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+    took = Histogram(
+        "datadragon_zkp_job_seconds",
+        "From asking to answer.",
+        ["job"],
+        buckets=buckets,
+        registry=None,
+    )
+    return outcomes, took
+
+
+def _not_ready(own: Collaborators) -> Iterator[str]:
+    if own.pool.boot:
+        yield own.pool.boot
+    if own.check.trouble:
+        yield own.check.trouble
+
+
+def _metrics(own: Collaborators) -> Iterator[Metric]:
+    yield metrics.gauge("zkp_workers_at_work", "Workers that are not idle.", own.pool.at_work)
+    yield metrics.gauge("zkp_workers_replaced", "Workers that died or hung.", own.pool.replaced)
+    yield metrics.gauge("zkp_self_checks", "Self-checks that went well.", own.check.done)
+
+
+_FAILURES: Final = (
+    errors.ProofRefused,
+    errors.WrongWitness,
+    errors.UnsafeParameters,
+    errors.WorkerDied,
+    errors.Overdue,
+    errors.Busy,
+)
+
+
+def _routes(own: Collaborators) -> Routes:
+    routes = Routes("proofs", __name__)
+
+    @routes.post(
+        "/proofs",
+        openapi_extensions=_or_bytes(routes.takes(forms.ProofRequest)),
+        responses={
+            **answers(forms.Proof, *BODY, *_FAILURES, errors.Unauthorized),
+            **TOO_LARGE,
+        },
+    )
+    def prove(query: SetQuery) -> Response:
+        """Make a proof. Needs the token; `rho` is drawn here, and nothing is kept."""
+        _check_token(own.token)
+        job = _prove_job(own, query.parameter_set)
+        proof = _retried(own, job)
+        if request.accept_mimetypes.best == BYTES:
+            return Response(proof, mimetype=BYTES)
+        return jsonify(parameter_set=job.statement.parameter_set, proof=to_hex(proof))
+
+    @routes.post(
+        "/verifications",
+        openapi_extensions=_or_bytes(routes.takes(forms.VerificationRequest)),
+        responses={**answers(forms.Verdict, *BODY, *_FAILURES), **TOO_LARGE},
+    )
+    def verify(query: SetQuery) -> Response:
+        """Check a proof. The verdict is the answer; a refusal is no error."""
+        try:
+            _timed(own, "verify", _verify_job(query.parameter_set))
+        except errors.ProofRefused as refused:
+            return jsonify(valid=False, reason=refused.reason, detail=str(refused))
+        return jsonify(valid=True, reason=None, detail=None)
+
+    @routes.get("/parameter-sets", responses=answers(forms.ParameterSets))
+    def parameter_sets() -> Response:
+        """Every set with its figures, for each number of blocks."""
+        return jsonify(parameter_sets=[_described(name) for name in SETS])
+
+    return routes
+
+
+def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
+    described["requestBody"]["content"][BYTES] = {"schema": {"type": "string", "format": "binary"}}
+    return described
+
+
+def _check_token(token: str) -> None:
+    """Raises Unauthorized. How long it takes says nothing about the token."""
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.encode()):
+        raise errors.Unauthorized("proving needs the token of this service")
+
+
+def _prove_job(own: Collaborators, parameter_set: str) -> Prove:
+    rho = own.entropy(RHO_BYTES)
+    if request.mimetype == BYTES:
+        return requests.prove_from_bytes(parameter_set, web.raw_body(), rho)
+    return requests.prove_from_json(web.body(), rho)
+
+
+def _verify_job(parameter_set: str) -> Verify:
+    if request.mimetype == BYTES:
+        return requests.verify_from_bytes(parameter_set, web.raw_body())
+    return requests.verify_from_json(web.body())
+
+
+def _retried(own: Collaborators, job: Prove) -> bytes:
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _timed(own, "prove", job)
+        except errors.UnluckyChallenge:
+            job = replace(job, rho=own.entropy(RHO_BYTES))
+    return _timed(own, "prove", job)
+
+
+def _timed(own: Collaborators, name: str, job: Job) -> bytes:
+    begun, outcome = time.perf_counter(), "done"
+    try:
+        return own.pool.do(job, own.seconds)
+    except errors.DragonError as error:
+        outcome = error.name
+        raise
+    finally:
+        own.proofs.labels(name, outcome).inc()
+        own.took.labels(name).observe(time.perf_counter() - begun)
+
+
+@functools.cache
+def _described(name: str) -> dict[str, object]:
+    chosen = SETS[name]
+    strict = chosen.slack is Slack.STRICT
+    counts = [b for b in range(1, MAX_BLOCKS + 1) if is_block_count(b)]
+    admitted = [b for b in counts if any(b <= one.max_blocks for one in chosen.candidates)]
+    return {
+        "name": name,
+        "zero_knowledge": "strict" if strict else "heuristic",
+        "figures": [_figures(chosen, n_blocks) for n_blocks in admitted],
+    }
+
+
+def _figures(chosen: ParameterSet, n_blocks: int) -> dict[str, object]:
+    parameters, security = chosen.parameters(n_blocks), set_security(chosen, n_blocks)
+    bits = {
+        name: floor(10 * getattr(security, name)) / 10
+        for name in ("provable", "conjectured", "binding", "level")
+    }
+    rows = parameters.trace_length(BLOCK_ROWS * n_blocks)
+    return {"blocks": n_blocks, "rows": rows, "queries": parameters.n_queries, **bits}

@@ -1,0 +1,58 @@
+"""The prover's settings, read once from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from dragon.errors import SettingsError
+from dragon.settings import Environment
+from dragon.tls import PLAIN, Tls
+
+SHORTEST_TOKEN: Final = 16  # characters: what a caller could not guess
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of a prover; `README.md` beside this package has the table."""
+
+    token: str = field(repr=False)
+    workers: int
+    waiting: int
+    deadline: float
+    host: str
+    port: int
+    threads: int
+    tls: Tls = PLAIN
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Raises SettingsError, naming the setting."""
+        values = Environment(environ)
+        return cls(
+            token=_token(values.path("ZKP_TOKEN_FILE")),
+            workers=values.integer("ZKP_WORKERS", os.cpu_count() or 1, least=1, most=64),
+            waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
+            deadline=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000) / 1000,
+            host=values.text("DRAGON_HOST", "127.0.0.1"),
+            port=values.integer("DRAGON_PORT", 5200, least=1, most=65535),
+            threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
+            tls=values.tls(),
+        )
+
+
+def _token(path: Path) -> str:
+    try:
+        token = path.read_text("ascii").strip()
+    except UnicodeDecodeError:
+        token = ""
+    except OSError as error:
+        message = f"the token file {path} cannot be read: {error.strerror}"
+        raise SettingsError(message, setting="ZKP_TOKEN_FILE") from None
+    if len(token) < SHORTEST_TOKEN or not token.isprintable() or " " in token:
+        message = f"the token file {path} holds no token of {SHORTEST_TOKEN} characters or more"
+        raise SettingsError(message, setting="ZKP_TOKEN_FILE")
+    return token

@@ -32,7 +32,7 @@ if ! docker image inspect "$base" >/dev/null 2>&1 && ! timeout 120 docker pull -
     mirror=$(sed -n -E 's/^(URIs: *|deb +(\[[^]]*\] +)?)(http[^ ]+).*/\3/p' \
         /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip \
-        bookworm "$root" "${mirror:-http://deb.debian.org/debian}" >/dev/null
+        bookworm "$root" ${mirror:+"$mirror"} >/dev/null
     # What this machine trusts, its containers have to trust while they install.
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/usr/share/doc/* "$root"/usr/share/locale/*

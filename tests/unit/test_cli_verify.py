@@ -454,3 +454,17 @@ def test_a_committee_file_that_is_none_is_refused(
 def test_an_unknown_option_and_a_missing_argument_are_misuse(verify: Run, folder: Path) -> None:
     assert verify("certificate", folder / "certificate.json", "--wrong")[0] == 2
     assert verify("weather", folder / "certificate.json")[0] == 2
+
+
+def test_a_committee_file_that_is_none_is_named_beside_the_other_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committee, certificate = tmp_path / "committee.json", tmp_path / "certificate.json"
+    committee.write_text("no json")
+    certificate.write_text("{}")
+
+    with pytest.raises(SystemExit) as done:
+        main(["verify", "certificate", str(certificate), "--committee", str(committee)])
+
+    assert done.value.code == 1
+    assert f"not_json: {committee}: " in capsys.readouterr().err

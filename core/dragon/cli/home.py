@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from dragon import tls
 from dragon.cli.trouble import NoCommittee, UnusableFile
 from dragon.committee import Committee
-from dragon.errors import SettingsError
+from dragon.errors import DragonError, SettingsError
 
 PROVER: Final = "zkp_api"
 
@@ -165,6 +165,9 @@ def load_committee(path: Path) -> Committee:
         raise NoCommittee(f"there is no committee at {path}") from None
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
+    except DragonError as error:
+        error.args = (f"{path}: {error}",)  # beside another file on the same command line
+        raise
 
 
 def port_of(url: str) -> int:

@@ -34,6 +34,9 @@ class Here:
             answer = jobs.failed(error)
         return jobs.result(answer)
 
+    def is_alive(self) -> bool:
+        return True
+
     def stop(self) -> None:
         """Nothing of it goes on."""
 

@@ -188,6 +188,38 @@ def test_once_is_content_with_the_same_and_with_nothing_else(
     assert files(home) == before
 
 
+def test_a_full_disk_leaves_no_half_committee(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, once = tmp_path / "fleet", ["--once", "--operators", "3"]
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", full)
+        assert run("init", "--home", home, *once) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not (home / "committee.json").exists()
+
+    assert run("init", "--home", home, *once) == 0
+    assert len(Home(home).committee().operators) == 3
+
+
+def test_once_adds_the_prover_that_an_older_fleet_has_not(tmp_path: Path) -> None:
+    home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
+    assert run("init", "--home", home.path, *once) == 0
+    before = home.committee_file.read_bytes()
+    home.services_file.unlink()
+    home.token("zkp_api").unlink()
+
+    assert run("init", "--home", home.path, *once) == 0
+
+    assert len(home.token("zkp_api").read_text()) > 30
+    assert home.services() == {"zkp_api": "http://127.0.0.1:5200"}
+    assert home.committee_file.read_bytes() == before
+
+
 def test_once_compares_the_node_list_too(made: Path, tmp_path: Path) -> None:
     home, listed = tmp_path / "fleet", made / "nodes.json"
     assert run("init", "--home", home, "--once", "--nodes-file", listed) == 0

@@ -14,6 +14,7 @@ from pydantic import Field
 from dragon.encoding import MAX_INTEGER
 from dragon.web import app as web
 from dragon.web.query import Query, identifier, integer
+from dragon.web.serve import bind_of
 from world import World
 
 
@@ -274,3 +275,11 @@ def test_every_page_refuses_parameters_that_it_does_not_read(world: World) -> No
         for path in paths:
             answer = world.get(service, path)
             assert (answer.status_code, answer.json()["title"]) == (400, "unknown_member"), path
+
+
+@pytest.mark.parametrize(
+    ("host", "bind"),
+    [("127.0.0.1", "127.0.0.1:5001"), ("::", "[::]:5001"), ("::1", "[::1]:5001")],
+)
+def test_a_service_listens_on_either_kind_of_address(host: str, bind: str) -> None:
+    assert bind_of(host, 5001) == bind

@@ -162,7 +162,7 @@ def _prove_job(own: Collaborators, parameter_set: str) -> Prove:
     rho = own.entropy(RHO_BYTES)
     if request.mimetype == BYTES:
         return requests.prove_from_bytes(parameter_set, web.raw_body(), rho)
-    return requests.prove_from_json(web.body(), rho)
+    return requests.prove_from_json(web.raw_body(), rho)
 
 
 def _verify_job(parameter_set: str) -> Verify:

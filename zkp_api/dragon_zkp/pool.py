@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, Protocol
 
 from dragon import errors
@@ -23,6 +24,14 @@ from dragon_zkp.jobs import Job
 
 LEAST: Final = 1.0  # seconds that a job begins with, or half of what it was given
 BOOTING: Final = 180.0  # seconds in which a worker compiles its kernels, cold and on a busy machine
+
+# What is wrong with a job, and not with the worker that says so.
+_OF_THE_JOB: Final = (
+    errors.ProofRefused,
+    errors.WrongWitness,
+    errors.UnsafeParameters,
+    errors.UnluckyChallenge,
+)
 
 logger = get_logger(__name__)
 
@@ -36,6 +45,9 @@ class Worker(Protocol):
     def do(self, job: Job, seconds: float) -> bytes:
         """Raises ProofRefused, ProvingError: the job's own. WorkerDied, Overdue: it is no good."""
 
+    def is_alive(self) -> bool:
+        """Whether it can be given a job."""
+
     def stop(self) -> None:
         """End it at once, whatever it does."""
 
@@ -46,13 +58,15 @@ class Process:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self._socket = DeadlineSocket.adopt(ours)
-        with theirs:
+        with theirs, ExitStack() as undo:
+            undo.callback(self._socket.close)
             self._process = subprocess.Popen(  # noqa: S603 - we start only ourselves
                 [sys.executable, "-P", "-m", "dragon_zkp.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
+            undo.pop_all()
 
     def warm(self, progress: Callable[[str], None]) -> None:
         self._socket.settimeout(BOOTING)
@@ -68,7 +82,14 @@ class Process:
             raise errors.Overdue("the worker took too long") from None
         except OSError:
             raise errors.WorkerDied("the worker has ended") from None
-        return jobs.result(self._receive())
+        answer = self._receive()
+        try:
+            return jobs.result(answer)
+        except (LookupError, ValueError, TypeError, RecursionError):
+            raise errors.WorkerDied("the worker has lost its mind") from None
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def _receive(self) -> frames.Strings:
         try:
@@ -130,20 +151,27 @@ class Pool:
 
     def _hand_out(self, job: Job, latest: float, ends: float) -> bytes:
         """A job that can hardly be done any more is not begun: it would cost a worker."""
-        try:
-            worker = self._idle.get(timeout=max(0.0, latest - self._monotonic()))
-        except queue.Empty:
-            raise errors.Overdue("no worker was free in time") from None
+        worker = self._next(latest)
+        while not worker.is_alive():  # it died with nothing in its hands
+            self._replace(worker)
+            worker = self._next(latest)
         try:
             result = worker.do(job, ends - self._monotonic())
-        except (errors.WorkerDied, errors.Overdue):
-            self._replace(worker)
+        except _OF_THE_JOB:
+            self._idle.put(worker)
             raise
         except BaseException:
-            self._idle.put(worker)
+            # Late, dead, or saying what makes no sense: what it says next would be another's.
+            self._replace(worker)
             raise
         self._idle.put(worker)
         return result
+
+    def _next(self, latest: float) -> Worker:
+        try:
+            return self._idle.get(timeout=max(0.0, latest - self._monotonic()))
+        except queue.Empty:
+            raise errors.Overdue("no worker was free in time") from None
 
     def close(self) -> None:
         """End all workers, and what they are at."""
@@ -158,8 +186,8 @@ class Pool:
         with self._lock:
             self._all.discard(worker)
             self.replaced += 1
-        worker.stop()
         self._start_one()
+        worker.stop()
 
     def _start_one(self) -> None:
         """In the background: nobody waits for kernels to be compiled but who needs a worker."""
@@ -169,28 +197,34 @@ class Pool:
 
     def _bring_up(self) -> None:
         pause = 0.5
-        while True:
+        while not self._bring_one():
+            if self._stopping():
+                return
+            self.boot = "a worker could not be started"
+            time.sleep(pause)
+            pause = min(30.0, 2 * pause)
+
+    def _bring_one(self) -> bool:
+        """Whether there is one more worker, or none is wanted any more."""
+        worker = None
+        try:
             with self._lock:
                 if self._closed:
-                    return
+                    return True
                 worker = self._make()
                 self._all.add(worker)
-            try:
-                worker.warm(self._progress)
-            except (errors.WorkerDied, errors.Overdue):
+            worker.warm(self._progress)
+        except Exception as error:  # whatever it is: the worker's place must not be lost
+            if worker is not None:
                 with self._lock:
                     self._all.discard(worker)
                 worker.stop()
-                if self._stopping():
-                    return
-                self.boot = "a worker ended while it was starting"
-                logger.warning("worker_failed_to_start")
-                time.sleep(pause)
-                pause = min(30.0, 2 * pause)
-                continue
-            self.boot = ""
-            self._idle.put(worker)
-            return
+            if not self._stopping():
+                logger.warning("worker_failed_to_start", reason=type(error).__name__)
+            return False
+        self.boot = ""
+        self._idle.put(worker)
+        return True
 
     def _stopping(self) -> bool:
         with self._lock:

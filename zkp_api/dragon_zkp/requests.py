@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dragon.encoding import Json, Members, from_hex
+from dragon.encoding import Json, Members, from_hex, parse
 from dragon.errors import InvalidEncoding, MissingMember, TooLarge, UnknownValue
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OPENING_BYTES, OUTPUT_BYTES
@@ -19,10 +19,23 @@ from dragon_zkp.jobs import Prove, Statement, Verify
 
 LARGEST_MESSAGE: Final = 64 * 1024
 LARGEST_PROOF: Final = 512 * 1024
+_MEMBERS: Final = frozenset(
+    ("parameter_set", "statement", "outputs", "message", "secrets", "identity", "openings")
+)
 
 
-def prove_from_json(value: Json, rho: bytes) -> Prove:
-    """Raises InvalidEncoding."""
+def prove_from_json(raw: bytes, rho: bytes) -> Prove:
+    """Raises InvalidEncoding, which quotes nothing of the request: any of it may be a secret."""
+    try:
+        return _prove(parse(raw), rho)
+    except InvalidEncoding as error:
+        member = error.facts.get("member")
+        facts = {"member": member} if member in _MEMBERS else {}
+        message = "the request has not the form that a request for a proof has"
+        raise type(error)(message, **facts) from None
+
+
+def _prove(value: Json, rho: bytes) -> Prove:
     members = Members(value, "the request")
     statement = _statement(members)
     secrets = Members(members.take("secrets"), "the secrets")

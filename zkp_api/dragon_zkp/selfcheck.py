@@ -16,6 +16,8 @@ from dragon_zkp.jobs import Prove, Statement
 from dragon_zkp.pool import Pool
 
 EVERY: Final = 60.0  # seconds
+AGAIN: Final = 1.0  # after one that failed: what was wrong may be mended already
+MOST_LATE: Final = 3
 SET: Final = "standard"
 MESSAGE_BYTES: Final = 32
 
@@ -32,25 +34,36 @@ class SelfCheck:
         self._seconds = seconds
         self.trouble = ""  # what the last check found
         self.done = 0
+        self._late = 0  # checks in a row that were not done in time
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             if not self._pool.boot:
                 self.check()
-            stop.wait(1.0 if self._pool.boot else EVERY)
+            stop.wait(AGAIN if self._pool.boot or self.trouble else EVERY)
 
     def check(self) -> None:
         """Try once. A pool that is busy with others' work is not in trouble."""
         try:
             self._try()
-        except errors.Busy:
+        except (errors.Busy, errors.WorkerDied):
+            return  # others' work goes first, and a worker that died is replaced
+        except errors.Overdue as error:
+            self._late += 1
+            if self._late < MOST_LATE:
+                return  # others' work may have gone first
+            self._note(error)
             return
         except errors.DragonError as error:
-            self.trouble = f"the self-check failed: {error.name}: {error}"
-            logger.exception("self_check_failed")
+            self._note(error)
             return
         self.trouble = ""
+        self._late = 0
         self.done += 1
+
+    def _note(self, error: errors.DragonError) -> None:
+        self.trouble = f"the self-check failed: {error.name}: {error}"
+        logger.warning("self_check_failed", reason=error.name, detail=str(error))
 
     def _try(self) -> None:
         key, opening = self._entropy(PRIVATE_KEY_BYTES), self._entropy(OPENING_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
 
         authority.make_authority(home, plan.name, _services(home, committee), now=genesis)
     # Last: a folder without this file is one that `init` did not finish.
-    home.committee_file.write_text(written)
+    _write_whole(home.committee_file, written)
     home.unfinished.unlink()
     return committee
 
@@ -139,6 +140,8 @@ def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
     there = home.committee()
     if wrong := differences(there, plan):
         raise CommitteeExists(f"the committee in {home.path} has {'; '.join(wrong)}")
+    if not home.token(PROVER).exists():  # it was made before there was a prover
+        _prover(home, plan)
     return there
 
 
@@ -183,6 +186,16 @@ def _prover(home: Home, plan: Plan) -> None:
     keystore.write_private(home.token(PROVER), secrets.token_urlsafe(32) + "\n")
     services = {PROVER: plan.url(PROVER, plan.ports.prover)}
     home.services_file.write_text(json.dumps(services, indent=2) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Whole or not at all, whatever happens to the machine meanwhile."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 def _read_text(file: Path) -> str:

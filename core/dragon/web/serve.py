@@ -147,6 +147,11 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             os._exit(0)
 
 
+def bind_of(host: str, port: int) -> str:
+    """As gunicorn takes it; an IPv6 address is full of colons."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _guarded(loop: Loop) -> Loop:
     """A loop that dies must not die silently: it is logged, and begun again after a second."""
 
@@ -181,7 +186,7 @@ def serve(
     logs.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
-        "bind": f"{host}:{port}",
+        "bind": bind_of(host, port),
         "workers": 1,
         "threads": threads,
         "worker_class": f"{__name__}.Worker",

@@ -24,6 +24,10 @@ class Worker:
     def __init__(self, answer: Callable[[float], bytes]) -> None:
         self.answer = answer
         self.stopped = False
+        self.alive = True
+
+    def is_alive(self) -> bool:
+        return self.alive
 
     def warm(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
@@ -59,6 +63,10 @@ def hangs(_: float) -> bytes:
     raise errors.Overdue("too long")
 
 
+def raves(_: float) -> bytes:
+    raise ValueError("no answer to anything")
+
+
 def refuses(_: float) -> bytes:
     raise errors.ProofRefused("oods", "no")
 
@@ -79,17 +87,17 @@ def ready(pools: list[Pool], size: int, waiting: int, workers: Workers) -> Pool:
     return pool
 
 
-@pytest.mark.parametrize("bad", [dies, hangs])
+@pytest.mark.parametrize("bad", [dies, hangs, raves])
 def test_a_worker_that_is_no_good_fails_its_own_job_and_is_replaced(
     pools: list[Pool], bad: Callable[[float], bytes]
 ) -> None:
     workers = Workers(bad, fine)
     pool = ready(pools, 1, 0, workers)
 
-    with pytest.raises((errors.WorkerDied, errors.Overdue)):
+    with pytest.raises((errors.WorkerDied, errors.Overdue, ValueError)):
         pool.do(JOB, 5)
 
-    assert workers[0].stopped
+    until(lambda: workers[0].stopped)
     assert pool.do(JOB, 5) == b"done"
     assert (len(workers), pool.replaced) == (2, 1)
 
@@ -164,12 +172,42 @@ def test_a_job_for_which_too_little_time_is_left_is_not_begun(
     assert asked == [waited]
 
 
+def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
+    pools: list[Pool],
+) -> None:
+    workers = Workers(fine)
+    pool = ready(pools, 2, 0, workers)
+    for worker in list(workers):
+        worker.alive = False
+    assert pool.do(JOB, 30) == b"done"
+    assert pool.replaced == 2
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), MemoryError()])
+def test_a_worker_that_cannot_even_be_made_is_tried_again(
+    pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    failures = [error, error]
+
+    def make() -> Worker:
+        if failures:
+            raise failures.pop()
+        return Worker(fine)
+
+    pool = Pool(1, 0, make)
+    pools.append(pool)
+    assert pool.do(JOB, 30) == b"done"
+    assert pool.boot == ""
+
+
+@pytest.mark.parametrize("error", [errors.WorkerDied("at once"), ValueError("no number")])
 def test_a_worker_that_does_not_start_is_tried_again(
-    pools: list[Pool], monkeypatch: pytest.MonkeyPatch
+    pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     class Stillborn(Worker):
         def warm(self, progress: Callable[[str], None]) -> None:
-            raise errors.WorkerDied("at once")
+            raise error
 
     monkeypatch.setattr("time.sleep", lambda _: None)
     made: list[Worker] = []

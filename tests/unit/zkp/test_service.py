@@ -17,7 +17,7 @@ from dragon_zkp import forms
 from dragon_zkp.app import BYTES
 from dragon_zkp.jobs import Job, Prove
 from dragon_zkp.requests import LARGEST_MESSAGE
-from provers import TOKEN, Here, Prover, prover
+from provers import TOKEN, Here, Prover, prover, until
 
 KEY = bytes(range(32))
 OPENINGS = [b"\x5a" * 60, b"\x5b" * 60]
@@ -168,6 +168,27 @@ def test_what_cannot_be_proven_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"parameter_set":"standard","secrets":{{"identity":{int(KEY.hex(), 16)}}}}}',
+        '{"secrets":{"identity":"0x' + KEY.hex()[:60] + '\\ud800"}}',
+        f'{{"secrets":{{"0x{KEY.hex()}":1}}}}',
+        f'{{"0x{KEY.hex()}":1}}',
+        f'{{"0x{KEY.hex()}":1,"0x{KEY.hex()}":1}}',
+        f'{{"parameter_set":"{KEY.hex()}"}}',
+        f"0x{KEY.hex()}",
+    ],
+)
+def test_what_a_request_holds_in_the_wrong_place_is_not_quoted(made: Prover, body: str) -> None:
+    """Callers log the errors that they get."""
+    answer = made.client.post("/proofs", data=body, headers=ASKED)
+    status, _ = refused(answer)
+    assert status == 400
+    for part in (KEY.hex()[:16], KEY.hex()[-16:], str(int(KEY.hex(), 16))[:16]):
+        assert part not in answer.text
+
+
+@pytest.mark.parametrize(
     ("path", "body", "expected"),
     [
         ("?parameter_set=standard", b"", (400, "missing_member")),
@@ -282,10 +303,22 @@ def test_a_self_check_that_fails_is_said_until_one_goes_well(answer: bytes) -> N
         assert one.client.get("/healthz").status_code == 200
 
 
-def test_a_busy_pool_is_not_in_trouble() -> None:
-    with prover(counter(), lambda: Failing(errors.Busy("full"))) as one:
+@pytest.mark.parametrize("error", [errors.Busy("full"), errors.WorkerDied("gone")])
+def test_a_pool_that_is_busy_or_has_lost_a_worker_is_not_in_trouble(
+    error: errors.DragonError,
+) -> None:
+    with prover(counter(), lambda: Failing(error)) as one:
         one.own.check.check()
         assert (one.own.check.done, one.own.check.trouble) == (0, "")
+
+
+def test_a_self_check_that_is_late_again_and_again_is_trouble() -> None:
+    late = [errors.Overdue("others first")] * 3
+    with prover(counter(), lambda: Failing(late.pop())) as one:
+        for trouble in (False, False, True):
+            until(lambda: one.own.pool.at_work == 0)
+            one.own.check.check()
+            assert bool(one.own.check.trouble) is trouble
 
 
 def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: bytes) -> None:

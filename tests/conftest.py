@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import remembered
 from world import World
+
+remembered.install()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,6 +28,13 @@ def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
         if "NUMBA_CACHE_DIR" not in os.environ:
             assert pytestconfig.cache is not None
             environment.setenv("NUMBA_CACHE_DIR", str(pytestconfig.cache.mkdir("kernels")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def computed_anew() -> Iterator[None]:
+    """For modules that test the arithmetic itself: nothing is remembered from test to test."""
+    with remembered.forgotten():
         yield
 
 

@@ -22,6 +22,8 @@ from dragon.committee import Committee
 from dragon.encoding import canonical
 from dragon.errors import InvalidPoint, UnprovenKey
 
+pytestmark = pytest.mark.usefixtures("computed_anew")
+
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
 VECTORS = Path(__file__).parent.parent / "vectors" / "bls"
 HASH_TO_G2: dict[str, Any] = json.loads((VECTORS / "hash_to_g2.json").read_text())

@@ -19,6 +19,8 @@ from dragon import errors as core_errors
 from dragon_sequencer import bn254, errors, finality, pairing, tower
 from dragon_sequencer.nodes import NodeList
 
+pytestmark = pytest.mark.usefixtures("computed_anew")
+
 VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
 NODES = (VECTORS / "nodes.json").read_text()
 

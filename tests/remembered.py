@@ -15,7 +15,7 @@ from typing import Any, Final
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from dragon import bls
+from dragon import bls, keystore
 from dragon_sequencer import bn254, pairing
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # whose, name, original, ours
@@ -23,12 +23,14 @@ _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # whose, name, origin
 
 def install() -> None:
     """From now on, in this process. What raises is not remembered."""
+    _remember(bls, "hash_to_curve", cache)  # signing and verifying begin with it
     _remember(bls, "verify", cache)
     _remember(bls, "verify_possession", cache)
     _remember(bls, "verify_batch", _of_batches)
     _remember(bls.SecretKey, "_sign", cache)
     _remember(pairing, "is_signed", cache)
     _remember(bn254, "sign", _of_lists)
+    _remember(keystore, "unseal", cache)  # a million rounds of PBKDF2
     # A migration is run for every new database, but its script is compiled once.
     _remember(ScriptDirectory, "from_config", _of_folders)
 

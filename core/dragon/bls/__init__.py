@@ -88,7 +88,7 @@ class SecretKey:
         return self._sign(self.public_key().raw, POSSESSION_DST)
 
     def _sign(self, message: bytes, dst: bytes) -> bytes:
-        point = G2Point.hash_to_curve(message, dst) * self._as_scalar()
+        point = hash_to_curve(message, dst) * self._as_scalar()
         return bytes(point.to_compressed_bytes())
 
     def _as_scalar(self) -> Scalar:
@@ -102,6 +102,11 @@ def _expand(key: bytes, info: bytes, length: int) -> bytes:
         block = hmac.digest(key, block + info + bytes([counter]), "sha256")
         output += block
     return output[:length]
+
+
+def hash_to_curve(message: bytes, dst: bytes) -> G2Point:
+    """The point that is signed in place of the message, under a domain."""
+    return G2Point.hash_to_curve(message, dst)
 
 
 def decode_signature(raw: bytes) -> G2Point:
@@ -162,7 +167,7 @@ def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> b
             signatures.append(decode_signature(each.signature))
             factors.append(factor)
             _, points, scalars = hashed.setdefault(each.key.raw, (each.key.point, [], []))
-            points.append(G2Point.hash_to_curve(each.message, SIGNATURE_DST))
+            points.append(hash_to_curve(each.message, SIGNATURE_DST))
             scalars.append(factor)
     except InvalidPoint:
         return False
@@ -174,7 +179,7 @@ def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> b
 
 def _check(key: G1Point, message: bytes, dst: bytes, signature: G2Point) -> bool:
     """e(key, H(message)) = e(generator, signature), as one product of two pairings."""
-    hashed = G2Point.hash_to_curve(message, dst)
+    hashed = hash_to_curve(message, dst)
     return GT.pairing_check([key, _MINUS_GENERATOR], [hashed, signature])
 
 

@@ -12,22 +12,26 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Form(BaseModel):
-    """Exactly these members."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Described(BaseModel):
+    """A model whose description is made once: every app asks for it, for queries every request."""
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         return _schema(cls, *args, **kwargs)
 
 
-@functools.cache  # asked for by every app, and for queries by every request
-def _schema(form: type[Form], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    return super(Form, form).model_json_schema(*args, **kwargs)
+@functools.cache
+def _schema(model: type[Described], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    return super(Described, model).model_json_schema(*args, **kwargs)
 
 
-class Problem(BaseModel):
+class Form(Described):
+    """Exactly these members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(Described):
     """An error (RFC 9457). Further members are facts about this very problem."""
 
     model_config = ConfigDict(extra="allow", frozen=True)

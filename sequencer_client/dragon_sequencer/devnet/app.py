@@ -17,7 +17,7 @@ from flask import Response, redirect, request
 from flask_openapi3.openapi import OpenAPI
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from pydantic import BaseModel, Field
+from pydantic import Field
 from werkzeug.exceptions import (
     HTTPException,
     InternalServerError,
@@ -29,7 +29,7 @@ from werkzeug.exceptions import (
 from dragon.errors import SettingsError
 from dragon.web import openapi
 from dragon.web.app import furnish
-from dragon.web.forms import Form
+from dragon.web.forms import Described, Form
 from dragon.web.metrics import Reading
 from dragon.web.openapi import Responses, Routes
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
@@ -89,7 +89,7 @@ class OfAppAndState(OfApp, OfState):
     pass
 
 
-class PageQuery(BaseModel):
+class PageQuery(Described):
     """Like the node, we pass over parameters that we do not know."""
 
     after: Annotated[str, Field(description="an integer from 0")] = "0"

@@ -1,4 +1,5 @@
-"""Dear functions of nothing but their arguments, computed once per arguments in a test run.
+"""Dear functions of nothing but their arguments, computed once per arguments in a test run, and
+keystores that are quick to open.
 
 Hundreds of tests make the same small fleet, whose members sign the same messages and verify the
 same signatures over and over. Each answer is the real one, found the first time that it is asked
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any, Final
 
 from alembic.config import Config
@@ -30,7 +32,8 @@ def install() -> None:
     _remember(bls.SecretKey, "_sign", cache)
     _remember(pairing, "is_signed", cache)
     _remember(bn254, "sign", _of_lists)
-    _remember(keystore, "unseal", cache)  # a million rounds of PBKDF2
+    _remember(keystore, "unseal", cache)
+    _remember(keystore, "_library", _with_few_rounds)
     # A migration is run for every new database, but its script is compiled once.
     _remember(ScriptDirectory, "from_config", _of_folders)
 
@@ -79,6 +82,20 @@ def _of_batches(verify_batch: Callable[..., bool]) -> Callable[..., bool]:
 def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
     known = cache(lambda secrets, message: sign(list(secrets), message))
     return lambda secrets, message: known(tuple(secrets), message)
+
+
+def _with_few_rounds(library: Callable[[], Any]) -> Callable[[], Any]:
+    """Keystores made in this process take two rounds of PBKDF2 in place of a million. Those of
+    `test_keystore`, and all that a command of its own makes, take them all."""
+
+    def quick() -> SimpleNamespace:
+        real = library()
+        create = partial(real.create_keyfile_json, iterations=2)
+        return SimpleNamespace(
+            create_keyfile_json=create, decode_keyfile_json=real.decode_keyfile_json
+        )
+
+    return quick
 
 
 def _of_folders(from_config: Any) -> Any:

@@ -67,7 +67,7 @@ def test_the_aggregator_waits_for_no_operator_that_may_be_left_out() -> None:
 
 def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        run("init", "--operators", "7", "--round-seconds", "3", "--name", 'a "$b"', "--compose")
+        run("init", "--operators", "7", "--round-seconds", "3", "--name", 'a "$b" 😀', "--compose")
         == 0
     )
     written = (folder / OVERRIDE).read_text()
@@ -75,7 +75,7 @@ def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[
 
     assert environment["DRAGON_INIT_OPERATORS"] == "7"
     assert environment["DRAGON_INIT_ROUND_SECONDS"] == "3"
-    assert environment["DRAGON_INIT_NAME"] == 'a "$$b"'  # compose makes one of the two
+    assert environment["DRAGON_INIT_NAME"] == 'a "$$b" 😀'  # compose makes one of the two
     assert sorted(path.name for path in folder.iterdir()) == [OVERRIDE]  # no key was made
 
     assert run("init", "--operators", "3", "--compose") == 2

@@ -266,6 +266,8 @@ def test_in_containers_every_service_is_a_host_of_its_own(
         ["--name", ""],
         ["--name", "x" * 65],
         ["--app", ""],
+        ["--name", "two\nlines"],
+        ["--app", "half a \udc80"],
         ["--app", "x" * 65],
         ["--base-port", "5098"],  # the third operator would sit on the aggregator's port
         ["--aggregator-port", "6001"],

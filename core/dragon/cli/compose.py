@@ -84,7 +84,7 @@ def _variable(option: str) -> str:
 
 def _quoted(value: object) -> str:
     """As YAML takes it, which knows JSON's strings, with nothing for compose to replace."""
-    return json.dumps(str(value)).replace("$", "$$")
+    return json.dumps(str(value), ensure_ascii=False).replace("$", "$$")
 
 
 def write_override(path: Path, text: str) -> None:

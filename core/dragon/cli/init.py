@@ -150,6 +150,8 @@ def _check(plan: Plan) -> None:
     for option, text in (("--name", plan.name), ("--app", plan.app)):
         if not 0 < len(text) <= LONGEST_NAME:
             raise SettingsError(f"{option} has 1 to {LONGEST_NAME} characters")
+        if not text.isprintable():
+            raise SettingsError(f"{option} has a character that cannot be printed")
     ports = plan.ports
     taken = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
     taken += [] if plan.nodes_file else [ports.sequencer]

@@ -38,7 +38,7 @@ def test_a_container_can_do_little_harm(stack: Stack, report: list[str]) -> None
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["Init"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
-        assert 0 < host["Memory"] <= 768 << 20
+        assert 0 < host["Memory"] <= 1280 << 20
         assert 0 < host["PidsLimit"] <= 256
         assert stack.run(service, "id", "-u") == (0, "10001\n")
         assert stack.run(service, "touch", "/opt/venv/x")[0] != 0

@@ -34,7 +34,7 @@ class Settings:
         values = Environment(environ)
         return cls(
             token=_token(values.path("ZKP_TOKEN_FILE")),
-            workers=values.integer("ZKP_WORKERS", os.cpu_count() or 1, least=1, most=64),
+            workers=values.integer("ZKP_WORKERS", min(64, _cores()), least=1, most=64),
             waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
             deadline=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000) / 1000,
             host=values.text("DRAGON_HOST", "127.0.0.1"),
@@ -42,6 +42,13 @@ class Settings:
             threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
             tls=values.tls(),
         )
+
+
+def _cores() -> int:
+    """Those that this process may use, which is what counts in a container."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _token(path: Path) -> str:

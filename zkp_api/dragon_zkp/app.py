@@ -162,13 +162,22 @@ def _prove_job(own: Collaborators, parameter_set: str) -> Prove:
     rho = own.entropy(RHO_BYTES)
     if request.mimetype == BYTES:
         return requests.prove_from_bytes(parameter_set, web.raw_body(), rho)
+    _only_in_the_body(parameter_set)
     return requests.prove_from_json(web.raw_body(), rho)
 
 
 def _verify_job(parameter_set: str) -> Verify:
     if request.mimetype == BYTES:
         return requests.verify_from_bytes(parameter_set, web.raw_body())
+    _only_in_the_body(parameter_set)
     return requests.verify_from_json(web.body())
+
+
+def _only_in_the_body(parameter_set: str) -> None:
+    """Raises UnknownMember: JSON names the set itself, and two names could be two sets."""
+    if parameter_set:
+        message = "a request in JSON names its parameter_set in its body"
+        raise errors.UnknownMember(message, member="parameter_set")
 
 
 def _retried(own: Collaborators, job: Prove) -> bytes:

@@ -20,7 +20,7 @@ from dragon import errors
 from dragon.sockets import DeadlineSocket
 from dragon.web.logs import get_logger
 from dragon_zkp import frames, jobs
-from dragon_zkp.jobs import Job
+from dragon_zkp.jobs import Job, Verify
 
 LEAST: Final = 1.0  # seconds that a job begins with, or half of what it was given
 BOOTING: Final = 180.0  # seconds in which a worker compiles its kernels, cold and on a busy machine
@@ -105,8 +105,20 @@ class Process:
         self._process.wait()
 
 
+class _Place:
+    """Where one worker stands at a time."""
+
+    def __init__(self) -> None:
+        self.worker: Worker | None = None
+        self.empty = threading.Event()
+
+
 class Pool:
-    """`size` workers, started in the background, and at most `waiting` jobs that wait for one."""
+    """`size` workers, started in the background, and at most `waiting` jobs that wait for one.
+
+    Each place has a thread of its own for as long as the pool lives: where a process cannot be
+    started now, neither could a thread that tries it again later.
+    """
 
     def __init__(
         self,
@@ -117,17 +129,18 @@ class Pool:
     ) -> None:
         self._make = make
         self._monotonic = monotonic
-        self._idle: queue.Queue[Worker] = queue.Queue()
-        self._places = threading.BoundedSemaphore(size + waiting)
+        self._idle: queue.Queue[_Place] = queue.Queue()
+        self._admitted = threading.BoundedSemaphore(size + waiting)
+        # Anybody may have proofs checked; the owner's own proofs are to find a place beside them.
+        self._verifying = threading.BoundedSemaphore(max(1, (size + waiting) // 2))
+        self._closed = threading.Event()
         self._lock = threading.Lock()
-        self._all: set[Worker] = set()
-        self._closed = False
-        self._threads: list[threading.Thread] = []
         self.size, self.waiting = size, waiting
         self.replaced = 0
         self.boot = "workers are being started"  # how far the first one has come; empty when ready
-        for _ in range(size):
-            self._start_one()
+        self._places = [_Place() for _ in range(size)]
+        for place in self._places:
+            threading.Thread(target=self._keep, args=(place,), name="worker", daemon=True).start()
 
     @property
     def at_work(self) -> int:
@@ -142,93 +155,94 @@ class Pool:
         """
         ends = self._monotonic() + seconds
         latest = ends - min(LEAST, seconds / 2)
-        if not self._places.acquire(blocking=False):
-            raise errors.Busy(f"{self.size} proofs are being made and {self.waiting} more wait")
-        try:
+        with ExitStack() as held:
+            for bound in [self._admitted, *([self._verifying] if isinstance(job, Verify) else [])]:
+                if not bound.acquire(blocking=False):
+                    message = f"{self.size} jobs are at work and as many wait as may"
+                    raise errors.Busy(message)
+                held.callback(bound.release)
             return self._hand_out(job, latest, ends)
-        finally:
-            self._places.release()
 
     def _hand_out(self, job: Job, latest: float, ends: float) -> bytes:
         """A job that can hardly be done any more is not begun: it would cost a worker."""
-        worker = self._next(latest)
+        place, worker = self._next(latest)
         while not worker.is_alive():  # it died with nothing in its hands
-            self._replace(worker)
-            worker = self._next(latest)
+            self._replace(place)
+            place, worker = self._next(latest)
         try:
             result = worker.do(job, ends - self._monotonic())
         except _OF_THE_JOB:
-            self._idle.put(worker)
+            self._idle.put(place)
             raise
         except BaseException:
             # Late, dead, or saying what makes no sense: what it says next would be another's.
-            self._replace(worker)
+            self._replace(place)
             raise
-        self._idle.put(worker)
+        self._idle.put(place)
         return result
 
-    def _next(self, latest: float) -> Worker:
+    def _next(self, latest: float) -> tuple[_Place, Worker]:
         try:
-            return self._idle.get(timeout=max(0.0, latest - self._monotonic()))
+            place = self._idle.get(timeout=max(0.0, latest - self._monotonic()))
         except queue.Empty:
             raise errors.Overdue("no worker was free in time") from None
+        if place.worker is None:
+            raise errors.WorkerDied("the service is stopping")
+        return place, place.worker
 
     def close(self) -> None:
         """End all workers, and what they are at."""
-        with self._lock:
-            self._closed = True
-            workers = list(self._all)
-        for worker in workers:
-            worker.stop()
+        self._closed.set()
+        for place in self._places:
+            self._clear(place)
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, place: _Place) -> None:
         logger.warning("worker_replaced")
         with self._lock:
-            self._all.discard(worker)
             self.replaced += 1
-        self._start_one()
-        worker.stop()
+        self._clear(place)
 
-    def _start_one(self) -> None:
-        """In the background: nobody waits for kernels to be compiled but who needs a worker."""
-        thread = threading.Thread(target=self._bring_up, name="worker-start", daemon=True)
-        self._threads = [*(old for old in self._threads if old.is_alive()), thread]
-        thread.start()
+    def _clear(self, place: _Place) -> None:
+        """End what stands there; the place's own thread then looks for another."""
+        with self._lock:
+            worker, place.worker = place.worker, None
+        if worker is not None:
+            worker.stop()
+        place.empty.set()
 
-    def _bring_up(self) -> None:
+    def _keep(self, place: _Place) -> None:
+        """Runs on the place's own thread: there is always a worker, or one is on its way."""
         pause = 0.5
-        while not self._bring_one():
-            if self._stopping():
-                return
-            self.boot = "a worker could not be started"
-            time.sleep(pause)
-            pause = min(30.0, 2 * pause)
+        while not self._closed.is_set():
+            if self._bring_up(place):
+                pause = 0.5
+                place.empty.wait()
+                place.empty.clear()
+            else:
+                self.boot = "a worker could not be started"
+                self._closed.wait(pause)
+                pause = min(30.0, 2 * pause)
 
-    def _bring_one(self) -> bool:
-        """Whether there is one more worker, or none is wanted any more."""
+    def _bring_up(self, place: _Place) -> bool:
+        """Whether there is a worker now."""
         worker = None
         try:
+            worker = self._make()
             with self._lock:
-                if self._closed:
-                    return True
-                worker = self._make()
-                self._all.add(worker)
+                place.worker = worker
+            if self._closed.is_set():
+                self._clear(place)
+                return False
             worker.warm(self._progress)
-        except Exception as error:  # whatever it is: the worker's place must not be lost
-            if worker is not None:
-                with self._lock:
-                    self._all.discard(worker)
-                worker.stop()
-            if not self._stopping():
+        except Exception as error:  # whatever it is: the place must not be lost
+            if not self._closed.is_set():
                 logger.warning("worker_failed_to_start", reason=type(error).__name__)
+            self._clear(place)
+            place.empty.clear()
             return False
         self.boot = ""
-        self._idle.put(worker)
+        self._idle.put(place)
         return True
-
-    def _stopping(self) -> bool:
-        with self._lock:
-            return self._closed
 
     def _progress(self, said: str) -> None:
         if self.boot:

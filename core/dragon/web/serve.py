@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 import threading
 import time
@@ -183,6 +184,7 @@ def serve(
         SystemExit: 3 if the service could not be built; its message is on standard error.
     """
     context = server_context(tls)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what we hold in memory is nobody else's
     logs.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {

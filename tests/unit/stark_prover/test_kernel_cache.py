@@ -149,3 +149,15 @@ def test_the_name_of_a_file_depends_on_every_module_that_kernels_import() -> Non
     within = {name for name in imported if name.startswith("stark.prover.kernels")}
     others = {f"stark.{name}" for name in cache.CONSTANTS_FROM} | {"stark.prover.cache"}
     assert imported - within == others
+
+
+def test_kernels_are_not_read_from_where_others_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read there is run."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    assert cache.is_private()  # it is not there yet, and will be made for us alone
+    (tmp_path / "kernels").mkdir()
+    for mode, private in ((0o755, True), (0o777, False), (0o700, True)):
+        (tmp_path / "kernels").chmod(mode)
+        assert cache.is_private() is private

@@ -11,11 +11,13 @@ from typing import NoReturn
 import pytest
 
 from dragon import errors
-from dragon_zkp.jobs import Job, Statement, Verify
+from dragon_zkp.jobs import Job, Prove, Statement, Verify
 from dragon_zkp.pool import Pool
 from provers import until
 
-JOB = Verify(Statement("standard", (), b""), b"")
+STATEMENT = Statement("standard", (), b"")
+JOB = Prove(STATEMENT, b"", (), b"")
+CHECK = Verify(STATEMENT, b"")
 
 
 class Worker:
@@ -49,6 +51,14 @@ class Workers(list[Worker]):
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.append(Worker(answer))
         return self[-1]
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between two attempts to start a worker."""
+    wait = threading.Event.wait
+    monkeypatch.setattr(
+        threading.Event, "wait", lambda self, timeout=None: wait(self, timeout and 0.001)
+    )
 
 
 def fine(_: float) -> bytes:
@@ -124,12 +134,35 @@ def test_a_bounded_number_waits_and_the_next_one_is_told_to_come_back(pools: lis
         asked = [callers.submit(pool.do, JOB, 30) for _ in range(3)]
         assert at_work.acquire(timeout=30)
         assert at_work.acquire(timeout=30)
-        until(lambda: pool._places._value == 0)
+        until(lambda: pool._admitted._value == 0)
         with pytest.raises(errors.Busy):
             pool.do(JOB, 30)
         go.set()
         assert [one.result(30) for one in asked] == [b"done"] * 3
     assert pool.do(JOB, 30) == b"done"
+
+
+def test_having_proofs_checked_leaves_room_for_proofs(pools: list[Pool]) -> None:
+    """Anybody may have proofs checked."""
+    go = threading.Event()
+
+    def slow(_: float) -> bytes:
+        assert go.wait(30)
+        return b"done"
+
+    pool = ready(pools, 1, 3, Workers(slow))
+    with ThreadPoolExecutor(4) as callers:
+        asked = [callers.submit(pool.do, CHECK, 30) for _ in range(2)]
+        until(lambda: pool._verifying._value == 0)
+        with pytest.raises(errors.Busy):
+            pool.do(CHECK, 30)
+        asked += [callers.submit(pool.do, JOB, 30) for _ in range(2)]
+        until(lambda: pool._admitted._value == 0)
+        with pytest.raises(errors.Busy):
+            pool.do(JOB, 30)
+        go.set()
+        assert [one.result(30) for one in asked] == [b"done"] * 4
+    assert pool.do(CHECK, 30) == b"done"
 
 
 def test_waiting_counts_to_the_deadline(pools: list[Pool]) -> None:
@@ -187,7 +220,7 @@ def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
 def test_a_worker_that_cannot_even_be_made_is_tried_again(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    quick(monkeypatch)
     failures = [error, error]
 
     def make() -> Worker:
@@ -209,7 +242,7 @@ def test_a_worker_that_does_not_start_is_tried_again(
         def warm(self, progress: Callable[[str], None]) -> None:
             raise error
 
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    quick(monkeypatch)
     made: list[Worker] = []
 
     def make() -> Worker:

@@ -206,6 +206,12 @@ def test_bytes_that_are_no_request_are_refused_by_name(
     assert refused(answer) == expected
 
 
+@pytest.mark.parametrize("path", ["/proofs", "/verifications"])
+def test_json_names_its_set_in_its_body_alone(made: Prover, path: str) -> None:
+    answer = made.client.post(f"{path}?parameter_set=strong", json=asking(), headers=ASKED)
+    assert refused(answer) == (400, "unknown_member")
+
+
 def test_a_body_that_is_too_large_is_not_read(made: Prover) -> None:
     answer = made.client.post("/proofs", data=b" " * (1 << 20 | 1), headers=ASKED)
     assert answer.status_code == 413

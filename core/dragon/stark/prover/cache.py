@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pickle
+import stat
 import sys
 import tempfile
 import time
@@ -42,6 +43,15 @@ def directory() -> Path:
     """Where compiled kernels are kept: `NUMBA_CACHE_DIR`, or the user's cache directory."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     return Path(chosen) if chosen else Path.home() / ".cache" / "datadragon"
+
+
+def is_private() -> bool:
+    """Whether nobody else can have put anything there, or could not before it is made."""
+    try:
+        found = directory().stat()
+    except (OSError, RuntimeError):
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH
 
 
 @contextmanager
@@ -101,6 +111,8 @@ class DiskCache:
     def load_overload(self, sig: object, target_context: Any) -> Any:
         """The compiled kernel, or None where there is none that could be used."""
         target_context.refresh()
+        if not is_private():
+            return None
         try:
             raw = self._path(sig, target_context.codegen()).read_bytes()
             if hashlib.sha256(raw[DIGEST_BYTES:]).digest() != raw[:DIGEST_BYTES]:

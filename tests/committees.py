@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from dragon import bls, certificate
 from dragon.certificate import Certificate
-from dragon.claim import Status, StatusClaim
+from dragon.claim import Claim, Status, StatusClaim
 from dragon.committee import (
     DEFAULT_QUORUMS,
     Aggregator,
     Committee,
+    Expert,
     Operator,
     QuorumRule,
     Rounds,
     Sequencer,
     Target,
 )
+from dragon.endorsement import Endorsement
+from dragon.stream_claim import EndorsementClaim
 
 GENESIS = 1_732_522_000
 
@@ -29,11 +32,11 @@ class Members:
     committee: Committee
     secrets: Mapping[str, bls.SecretKey]
 
-    def attest(self, claim: StatusClaim, signers: Iterable[str]) -> dict[str, bytes]:
+    def attest(self, claim: Claim, signers: Iterable[str]) -> dict[str, bytes]:
         root = claim.root(self.committee.id)
         return {signer: self.secrets[signer].sign(root) for signer in signers}
 
-    def certify(self, claim: StatusClaim, signers: Iterable[str]) -> Certificate:
+    def certify(self, claim: Claim, signers: Iterable[str]) -> Certificate:
         return certificate.assemble(claim, self.attest(claim, signers), self.committee)
 
     def status(
@@ -45,6 +48,9 @@ class Members:
         able = list(self.secrets) if status is Status.UP else others
         return self.certify(claim, able if signers is None else signers)
 
+    def endorse(self, claim: EndorsementClaim) -> Endorsement:
+        return Endorsement.sign(claim, secret(claim.expert), self.committee.id)
+
 
 def secret(name: str) -> bls.SecretKey:
     return bls.SecretKey.generate(name.encode().ljust(32, b"."))
@@ -54,6 +60,7 @@ def make_members(
     operators: int = 4,
     *,
     targets: int = 0,
+    experts: int = 0,
     name: str = "test",
     genesis: int = GENESIS,
     round_seconds: int = 5,
@@ -76,7 +83,12 @@ def make_members(
             )
             for number, (operator, key) in enumerate(secrets.items(), start=1)
         ),
-        experts=(),
+        experts=tuple(
+            Expert(expert, key.public_key(), key.prove_possession())
+            for expert, key in (
+                (f"expert_{i}", secret(f"expert_{i}")) for i in range(1, experts + 1)
+            )
+        ),
         targets=tuple(
             Target(f"target_{i}", f"http://target-{i}:80") for i in range(1, targets + 1)
         ),

@@ -17,16 +17,16 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import text
 
-from dragon import event
+from dragon.certificate import Certificate
 from dragon.claim import CheckpointClaim, Claim, DowntimeClaim, StatusClaim
 from dragon.committee import MAX_RANK, Committee
-from dragon.encoding import Json, canonical, parse
+from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.errors import LedgerError, LedgerUnavailable
-from dragon.event import Event
 from dragon.log import apply
 from dragon.log.apply import State, Transition
 from dragon.log.database import Database
 from dragon.log.repository import Log
+from dragon.stream_claim import WindowClaim
 
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
@@ -47,7 +47,7 @@ class Pending:
     """One certificate that waits for its place in the log."""
 
     id: int
-    event: Event
+    event: Certificate
     not_before: float  # Unix seconds; aggregators of a higher rank wait for the others
     sent_at: float | None
     sends: int
@@ -59,7 +59,7 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, certified: Event, *, not_before: float) -> None:
+    def add(self, certified: Certificate, *, not_before: float) -> None:
         """Keep a verified certificate; it is on disk when this returns."""
         query = text(
             "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
@@ -78,7 +78,13 @@ class Outbox:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [
-            Pending(row.id, event.decode(parse(row.event)), row.not_before, row.sent_at, row.sends)
+            Pending(
+                row.id,
+                Certificate.from_json(parse(row.event)),
+                row.not_before,
+                row.sent_at,
+                row.sends,
+            )
             for row in rows
         ]
 
@@ -87,7 +93,7 @@ class Outbox:
         query = text("SELECT event FROM outbox WHERE node_id = :node_id ORDER BY id DESC LIMIT 1")
         with self._database.read() as connection:
             row = connection.execute(query, {"node_id": node_id}).first()
-        return event.decode(parse(row.event)).claim if row else None
+        return Certificate.from_json(parse(row.event)).claim if row else None
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
         query = text("UPDATE outbox SET sent_at = :at, sends = sends + 1 WHERE id = :id")
@@ -162,11 +168,15 @@ class Submitter:
             return why
         return "expired" if now > claim.timestamp + self._committee.rounds.max_age else None
 
-    def _overtaken(self, claim: StatusClaim | CheckpointClaim, state: State) -> str | None:
+    def _overtaken(
+        self, claim: StatusClaim | CheckpointClaim | WindowClaim, state: State
+    ) -> str | None:
         if self._log.alarm():
             return None  # a log that stands still no longer tells what is settled
         if isinstance(claim, StatusClaim):
             return _status_settled(claim, state)
+        if isinstance(claim, WindowClaim):
+            return _window_settled(claim, state)
         return self._checkpoint_settled(claim, state)
 
     def _checkpoint_settled(self, claim: CheckpointClaim, state: State) -> str | None:
@@ -194,11 +204,21 @@ def _status_settled(claim: StatusClaim, state: State) -> str | None:
     return None
 
 
-def lane(claim: Claim) -> str:
-    """Claims of one lane go one after the other: a node's, and the checkpoints among themselves.
+def _window_settled(claim: WindowClaim, state: State) -> str | None:
+    stream = state.stream(claim.stream)
+    if claim == stream.last or (claim.number, claim.proof) in stream.refuted:
+        return "applied"
+    return "overtaken" if claim.number < stream.windows else None
 
-    No node has the lane of the checkpoints for its id.
+
+def lane(claim: Claim) -> str:
+    """Claims of one lane go one after the other: a node's, a stream's, and the checkpoints among
+    themselves.
+
+    No node has the lane of a stream or of the checkpoints for its id.
     """
+    if isinstance(claim, WindowClaim):
+        return f"@{to_hex(claim.stream)}"
     return CHECKPOINTS if isinstance(claim, CheckpointClaim) else claim.node_id
 
 

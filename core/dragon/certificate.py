@@ -11,14 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from dragon import bls, errors
-from dragon.claim import (
-    CheckpointClaim,
-    Claim,
-    DowntimeClaim,
-    Status,
-    StatusClaim,
-    take_certified,
-)
+from dragon.claim import Claim, DowntimeClaim, Status, StatusClaim, take_certified
 from dragon.committee import MAX_LISTED, Committee
 from dragon.encoding import Json, Members, to_hex
 
@@ -133,7 +126,7 @@ def check_claim(claim: Claim, committee: Committee) -> None:
 
     Raises UnknownNode, OffRound.
     """
-    if not isinstance(claim, CheckpointClaim) and claim.node_id not in committee.urls:
+    if isinstance(claim, StatusClaim | DowntimeClaim) and claim.node_id not in committee.urls:
         message = f"the committee lists no node {claim.node_id}"
         raise errors.UnknownNode(message, node_id=claim.node_id)
     if isinstance(claim, DowntimeClaim):

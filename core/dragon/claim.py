@@ -1,18 +1,18 @@
 """Claims: the statements that are signed, each with exactly one canonical encoding.
 
-What is signed is a claim's *root*: SHA-256 over a domain that names the kind, the committee's id
-and the claim's canonical JSON. A signature on one kind, or for one committee, never passes for
-another.
+What is signed is a claim's *root* (`dragon.signing`). Claims on streams are in
+`dragon.stream_claim`.
 """
 
 from __future__ import annotations
 
 import enum
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self, TypeAlias
 
-from dragon.encoding import Json, Members, canonical, to_hex
+from dragon.encoding import Json, Members, to_hex
+from dragon.signing import root
+from dragon.stream_claim import WindowClaim
 
 NONCE_SIZES = range(16, 33)
 
@@ -37,12 +37,6 @@ class RefusalReason(enum.StrEnum):
     EQUIVOCATION = "equivocation"
     BUSY = "busy"
     MALFORMED = "malformed"
-
-
-def root(kind: str, committee_id: bytes, members: dict[str, Json]) -> bytes:
-    """The 32 bytes that are signed for a claim of `kind` with these members."""
-    domain = f"datadragon/{kind}/v1".encode() + b"\x00"
-    return hashlib.sha256(domain + committee_id + canonical(members)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +151,10 @@ class DowntimeClaim:
         return {"kind": self.KIND, **self.members()}
 
 
-Claim: TypeAlias = StatusClaim | CheckpointClaim | DowntimeClaim
+Claim: TypeAlias = StatusClaim | CheckpointClaim | DowntimeClaim | WindowClaim
 
 _CERTIFIED: Final[dict[str, type[Claim]]] = {
-    claim.KIND: claim for claim in (StatusClaim, CheckpointClaim, DowntimeClaim)
+    claim.KIND: claim for claim in (StatusClaim, CheckpointClaim, DowntimeClaim, WindowClaim)
 }
 
 

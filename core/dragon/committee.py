@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal, Self, TypeAlias
@@ -230,6 +230,10 @@ class Committee:
         return {operator.id: operator.public_key for operator in self.operators}
 
     @cached_property
+    def expert_keys(self) -> Mapping[str, bls.PublicKey]:
+        return {expert.id: expert.public_key for expert in self.experts}
+
+    @cached_property
     def urls(self) -> Mapping[str, str]:
         """Where each node is reached: operators and targets. Nothing else is ever probed."""
         nodes: Sequence[Operator | Target] = [*self.operators, *self.targets]
@@ -269,10 +273,15 @@ class Committee:
                 raise errors.UnreachableQuorum(message, kind=kind, needed=needed)
 
     def _check_event_size(self) -> None:
-        """The largest event is a window's, signed by all."""
-        digest = to_hex(bytes(32))
+        if (size := max(map(len, self._largest_batches()))) > MAX_BATCH_BYTES:
+            message = f"an event signed by all would take {size} bytes of {MAX_BATCH_BYTES}"
+            raise errors.OversizedEvent(message, bytes=size)
+
+    def _largest_batches(self) -> Iterator[bytes]:
+        """The largest events of each kind that may be the largest of all, alone in their batch."""
+        digest, signature = to_hex(bytes(32)), to_hex(bytes(bls.SIGNATURE_BYTES))
         certified: dict[str, Json] = {
-            "aggregated_signature": to_hex(bytes(bls.SIGNATURE_BYTES)),
+            "aggregated_signature": signature,
             "aggregated_public_key": to_hex(bytes(bls.PUBLIC_KEY_BYTES)),
             "signers": [operator.id for operator in self.operators],
             "committee": digest,
@@ -280,9 +289,12 @@ class Committee:
         window: dict[str, Json] = dict.fromkeys(("stream", "previous", "header", "proof"), digest)
         window |= {"kind": "window", "verdict": "invalid", "reason": "statement"}
         window |= {"parameters": "p" * 32, "number": MAX_INTEGER, "timestamp": MAX_INTEGER}
-        if (size := len(canonical([{**window, **certified}]))) > MAX_BATCH_BYTES:
-            message = f"an event signed by all would take {size} bytes of {MAX_BATCH_BYTES}"
-            raise errors.OversizedEvent(message, bytes=size)
+        yield canonical([{**window, **certified}])
+        # By one expert, and therefore smaller unless ids are short and operators few.
+        endorsement: dict[str, Json] = dict.fromkeys(("first", "last", "timestamp"), MAX_INTEGER)
+        endorsement |= dict.fromkeys(("stream", "note", "committee"), digest)
+        endorsement |= {"kind": "endorsement", "verdict": "invalid", "signature": signature}
+        yield canonical([{**endorsement, "expert": "e" * 32}])
 
 
 def _refuse_twice(what: str, listed: Iterable[str]) -> None:

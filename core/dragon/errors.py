@@ -22,6 +22,10 @@ DragonError
 │   ├── TooFewOperators         fewer than three
 │   ├── UnreachableQuorum       out of reach without the subject, or two could be disjoint
 │   └── OversizedEvent          its largest event would not fit into a batch
+├── InvalidStream           the descriptor names no stream that could be trusted
+│   ├── InvalidIdentity         the identity is no public key: a word of it is too large
+│   ├── InvalidHeaderKey        the header key is no point of the subgroup
+│   └── UnprovenHeaderKey       its proof of possession is wrong
 ├── CertificateError        the certificate does not prove its claim
 │   ├── UnknownKind             no kind of claim that a certificate may carry
 │   ├── WrongCommittee          made for another committee
@@ -39,9 +43,13 @@ DragonError
 │   ├── AppliedAlready          it is in the log
 │   ├── Stale                   the ledger took it too long after its round
 │   ├── Early                   the ledger took it before its round
-│   ├── NotLater                the node's last event is as late or later
+│   ├── NotLater                what was applied last on that subject is as late or later
 │   ├── NotAChange              the node has that status already
+│   ├── NotNext                 the window does not follow the stream's last valid one
+│   ├── EnoughRefuted           as many proofs for that window are known to be invalid as are kept
+│   ├── NoSuchWindow            a window of the range is not in the log
 │   └── NotSettled              the log may still learn something about the time that is asked for
+├── ReceiptRefused          a receipt contradicts itself, its data or the committee
 ├── InvalidProof            a Merkle path that does not lead to the root
 ├── ProofRefused            a zero-knowledge proof does not prove its statement
 ├── ProvingError            no zero-knowledge proof was made
@@ -180,6 +188,22 @@ class OversizedEvent(InvalidCommittee):
     """The largest event of this committee would not fit into a batch."""
 
 
+class InvalidStream(DragonError):
+    """The descriptor names no stream that could be trusted."""
+
+
+class InvalidIdentity(InvalidStream):
+    """The identity is no public key: a word of it is too large."""
+
+
+class InvalidHeaderKey(InvalidStream):
+    """The header key is no point of the subgroup."""
+
+
+class UnprovenHeaderKey(InvalidStream):
+    """The proof of possession of the header key is wrong."""
+
+
 class CertificateError(DragonError):
     """The certificate does not prove its claim."""
 
@@ -253,15 +277,36 @@ class Early(NotApplicable):
 
 
 class NotLater(NotApplicable):
-    """The node's last event is as late or later."""
+    """What was applied last on that subject is as late or later."""
 
 
 class NotAChange(NotApplicable):
     """The node has that status already."""
 
 
+class NotNext(NotApplicable):
+    """The window does not follow the stream's last valid one."""
+
+
+class EnoughRefuted(NotApplicable):
+    """As many proofs for that window are known to be invalid as are kept."""
+
+
+class NoSuchWindow(NotApplicable):
+    """A window of the range is not in the log."""
+
+
 class NotSettled(NotApplicable):
     """The log may still learn something about the time that is asked for."""
+
+
+class ReceiptRefused(DragonError):
+    """A receipt contradicts itself, its data or the committee. `fields` names the members of which
+    one must be wrong."""
+
+    def __init__(self, message: str, *fields: str, **facts: object) -> None:
+        super().__init__(message, fields=list(fields), **facts)
+        self.fields = fields
 
 
 class InvalidProof(DragonError):

@@ -14,15 +14,19 @@ from dragon.certificate import Certificate
 from dragon.claim import DowntimeClaim
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, canonical, from_hex, parse_items, to_hex
+from dragon.endorsement import Endorsement
 from dragon.errors import InvalidEncoding, TooLarge, UnknownKind
+from dragon.stream_claim import EndorsementClaim
 
-Event: TypeAlias = Certificate
+Event: TypeAlias = Certificate | Endorsement
 
 MOST_EVENTS: Final = 16  # in a batch: 5,120 bytes have room for about ten
 
 
 def decode(value: Json) -> Event:
     """An event from its JSON value. Raises InvalidEncoding, or UnknownKind for what is no event."""
+    if isinstance(value, dict) and value.get("kind") == EndorsementClaim.KIND:
+        return Endorsement.from_json(value)
     certified = Certificate.from_json(value)
     if isinstance(certified.claim, DowntimeClaim):
         raise UnknownKind("a downtime certificate is an answer, and no event", kind="downtime")
@@ -111,6 +115,11 @@ class LoggedEvent:
         self.event.verify(committee)
         hashed = merkle.leaf_hash(leaf(self.event, self.ledger_index, self.ledger_time))
         merkle.verify_inclusion(hashed, self.position, self.size, self.inclusion, self.root)
+
+
+def verify(event: Event, committee: Committee) -> None:
+    """Return quietly if whoever must have signed the event did. Raises CertificateError."""
+    event.verify(committee)
 
 
 def root(event: Event) -> str:

@@ -17,9 +17,11 @@ from dragon.claim import (
 )
 from dragon.clients.probe import SHARED, Prober, Sight
 from dragon.committee import Committee
+from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.follow import Follower
 from dragon.log.repository import Log
+from dragon.stream_claim import WindowClaim
 from dragon_operator.journal import Journal
 from dragon_operator.peers import Peers
 from dragon_operator.slots import Slots
@@ -71,7 +73,7 @@ class Attester:
 
         Raises AttestationRefused: the reason is one of the closed list.
         """
-        with self._slots.hold(claim.KIND if isinstance(claim, CheckpointClaim) else claim.node_id):
+        with self._slots.hold(_subject(claim)):
             match claim:
                 case StatusClaim():
                     self._decide_status(claim)
@@ -80,6 +82,8 @@ class Attester:
                 case DowntimeClaim():
                     self._vouching.check_downtime(claim)
                     self._journal.decide_downtime(claim, int(self._wall()))
+                case WindowClaim():
+                    _refuse(RefusalReason.BEHIND, "this operator has not looked at that window")
             return self._secret.sign(claim.root(self._committee.id))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
@@ -164,6 +168,17 @@ class Attester:
         if not rounds.in_signing_span(number, seen.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
         return seen
+
+
+def _subject(claim: Claim) -> str:
+    """What a claim is about, of which one may not hold up another."""
+    match claim:
+        case CheckpointClaim():
+            return claim.KIND
+        case WindowClaim():
+            return to_hex(claim.stream)
+        case _:
+            return claim.node_id
 
 
 def _refuse(reason: RefusalReason, message: str) -> NoReturn:

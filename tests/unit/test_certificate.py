@@ -496,7 +496,8 @@ def test_no_member_is_taken_that_is_not_known(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "refusal"),
     [
-        ("kind", "window", errors.UnknownKind),
+        ("kind", "window", errors.MissingMember),
+        ("kind", "endorsement", errors.UnknownKind),
         ("kind", "Status", errors.UnknownKind),
         ("kind", "", errors.UnknownValue),
         ("kind", 1, errors.WrongType),

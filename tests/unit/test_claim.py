@@ -19,9 +19,11 @@ from dragon.claim import (
     StatusClaim,
     Suspicion,
     from_json,
-    root,
 )
 from dragon.encoding import Json, Members, canonical
+from dragon.signing import root
+from dragon.stark.sets import SETS
+from dragon.stream_claim import WINDOW_SETS, EndorsementClaim, Fault, Verdict, WindowClaim
 
 COMMITTEE = bytes(range(32))
 OTHER_COMMITTEE = bytes(32)
@@ -32,9 +34,22 @@ DOUBT = Suspicion("operator_2", Status.DOWN, 1_732_522_695, "operator_1")
 LOG_ROOT = bytes(range(100, 132))
 STANDING = CheckpointClaim(1234, LOG_ROOT, 1_732_522_755)
 ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 20, 1234, LOG_ROOT)
+STREAM, PREVIOUS, HEADER, PROOF = (bytes([k]) * 32 for k in (1, 2, 3, 4))
+WINDOW = WindowClaim(
+    *(STREAM, 7, PREVIOUS, HEADER, Verdict.INVALID, Fault.STARK, PROOF, "standard", 1_732_522_755)
+)
+ENDORSED = EndorsementClaim(STREAM, 3, 7, Verdict.VALID, LOG_ROOT, "expert_1", 1_732_522_801)
 
-Claim = StatusClaim | CheckpointClaim | DowntimeClaim | StatusAnswer | Suspicion
-CLAIMS: list[Claim] = [OUTAGE, STANDING, ANSWERED, ANSWER, DOUBT]
+Claim = (
+    StatusClaim
+    | CheckpointClaim
+    | DowntimeClaim
+    | WindowClaim
+    | EndorsementClaim
+    | StatusAnswer
+    | Suspicion
+)
+CLAIMS: list[Claim] = [OUTAGE, STANDING, ANSWERED, WINDOW, ENDORSED, ANSWER, DOUBT]
 TEXTS = {
     "status": '{"node_id":"operator_2","status":"down","timestamp":1732522695}',
     "checkpoint": (
@@ -45,6 +60,21 @@ TEXTS = {
         '{"from":1732522000,"node_id":"operator_2",'
         '"root":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
         '"seconds_down":55,"seconds_unknown":20,"size":1234,"to":1732525600}'
+    ),
+    "window": (
+        '{"header":"0x0303030303030303030303030303030303030303030303030303030303030303",'
+        '"number":7,"parameters":"standard",'
+        '"previous":"0x0202020202020202020202020202020202020202020202020202020202020202",'
+        '"proof":"0x0404040404040404040404040404040404040404040404040404040404040404",'
+        '"reason":"stark",'
+        '"stream":"0x0101010101010101010101010101010101010101010101010101010101010101",'
+        '"timestamp":1732522755,"verdict":"invalid"}'
+    ),
+    "endorsement": (
+        '{"expert":"expert_1","first":3,"last":7,'
+        '"note":"0x6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283",'
+        '"stream":"0x0101010101010101010101010101010101010101010101010101010101010101",'
+        '"timestamp":1732522801,"verdict":"valid"}'
     ),
     "status-answer": (
         '{"node_id":"operator_2","nonce":"0x000102030405060708090a0b0c0d0e0f",'
@@ -58,6 +88,8 @@ ROOTS = {
     "status": "8bfc66c63df9024a8aabcf96ae4bc9d10abc74d5a9de95e2cfa7a93ce36e846f",
     "checkpoint": "e682bfc9d7a4c61c97948c11b2d57adce5285dbcc2a24453f415c912b609c71a",
     "downtime": "c54465d92fbdf49b19bbe31f194fd4aafc9034a95aed8a5d1284e7df0618a871",
+    "window": "a07be2b43b64a15bfb51b14aef647662b58450a7ebfe4d25c9e80ec7b38939a2",
+    "endorsement": "a396329938afc7f79ac4f56ab0840386b5cd1b28a3de6fd781546ece30403010",
     "status-answer": "aeacafc27630d36580b15f01bea7ccfaa7af8643dbe752b6c2f96daeee178e57",
     "suspicion": "2034b1e451f50a3ce855d9d9b7dd212c1fb753d335af9b848239a9705442a4c7",
 }
@@ -86,7 +118,7 @@ def test_the_root_is_the_hash_of_domain_committee_and_text(claim: Claim) -> None
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.KIND)
 def test_the_same_members_under_another_kind_have_another_root(claim: Claim) -> None:
-    kinds = [*TEXTS, "window", "statu", "status-"]
+    kinds = [*TEXTS, "stream-header", "statu", "status-"]
 
     roots = {root(kind, COMMITTEE, claim.members()) for kind in kinds}
 
@@ -115,6 +147,22 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (ANSWERED, {"seconds_unknown": 21}),
         (ANSWERED, {"size": 1235}),
         (ANSWERED, {"log_root": bytes(32)}),
+        (WINDOW, {"stream": PROOF}),
+        (WINDOW, {"number": 8}),
+        (WINDOW, {"previous": PROOF}),
+        (WINDOW, {"header": PROOF}),
+        (WINDOW, {"verdict": Verdict.VALID}),
+        (WINDOW, {"reason": Fault.ROOT}),
+        (WINDOW, {"proof": STREAM}),
+        (WINDOW, {"parameters": "strong"}),
+        (WINDOW, {"timestamp": 1_732_522_760}),
+        (ENDORSED, {"stream": PROOF}),
+        (ENDORSED, {"first": 4}),
+        (ENDORSED, {"last": 8}),
+        (ENDORSED, {"verdict": Verdict.INVALID}),
+        (ENDORSED, {"note": PROOF}),
+        (ENDORSED, {"expert": "expert_2"}),
+        (ENDORSED, {"timestamp": 1_732_522_802}),
         (ANSWER, {"node_id": "operator_3"}),
         (ANSWER, {"status": Status.DOWN}),
         (ANSWER, {"time_ms": 1_732_522_695_124}),
@@ -147,6 +195,30 @@ ANY_CLAIM = (
         *(st.integers(0, 2**50) for _ in range(4)),
         TIMES,
         ROOT_BYTES,
+    )
+    | st.builds(
+        lambda reason, *rest: WindowClaim(
+            *rest[:4],
+            Verdict.VALID if reason is Fault.NONE else Verdict.INVALID,
+            reason,
+            *rest[4:],
+        ),
+        st.sampled_from(Fault),
+        ROOT_BYTES,
+        TIMES,
+        *(ROOT_BYTES for _ in range(3)),
+        st.sampled_from(WINDOW_SETS),
+        TIMES,
+    )
+    | st.builds(
+        lambda stream, first, more, *rest: EndorsementClaim(stream, first, first + more, *rest),
+        ROOT_BYTES,
+        st.integers(0, 2**52 - 1),
+        st.integers(0, 2**52 - 1),
+        st.sampled_from(Verdict),
+        ROOT_BYTES,
+        IDS,
+        TIMES,
     )
     | st.builds(StatusAnswer, IDS, STATUSES, TIMES, st.binary(min_size=16, max_size=32))
     | st.builds(Suspicion, IDS, STATUSES, TIMES, IDS)
@@ -210,14 +282,17 @@ def test_a_spoiled_status_claim_is_refused(
     assert type(refused.value) is refusal
 
 
-@pytest.mark.parametrize("claim", [OUTAGE, STANDING, ANSWERED], ids=lambda claim: claim.KIND)
+CERTIFIED = [OUTAGE, STANDING, ANSWERED, WINDOW]
+
+
+@pytest.mark.parametrize("claim", CERTIFIED, ids=lambda claim: claim.KIND)
 def test_a_claim_that_certificates_carry_comes_back_by_its_kind(
-    claim: StatusClaim | CheckpointClaim | DowntimeClaim,
+    claim: StatusClaim | CheckpointClaim | DowntimeClaim | WindowClaim,
 ) -> None:
     value = claim.to_json()
 
     assert from_json(value) == claim
-    for kind in ("suspicion", "status-answer", "window"):
+    for kind in ("suspicion", "status-answer", "endorsement", "stream-header"):
         with pytest.raises(errors.UnknownValue):
             from_json({**value, "kind": kind})
     for name in value:
@@ -244,10 +319,23 @@ def test_a_claim_that_certificates_carry_comes_back_by_its_kind(
         (ANSWERED, {"seconds_unknown": "20"}, errors.WrongType),
         (ANSWERED, {"size": -1}, errors.IntegerOutOfRange),
         (ANSWERED, {"root": "0x" + "00" * 33}, errors.InvalidHex),
+        (WINDOW, {"stream": "0x" + "00" * 31}, errors.InvalidHex),
+        (WINDOW, {"number": -1}, errors.IntegerOutOfRange),
+        (WINDOW, {"previous": "0x" + "00" * 33}, errors.InvalidHex),
+        (WINDOW, {"header": None}, errors.WrongType),
+        (WINDOW, {"verdict": "perhaps"}, errors.UnknownValue),
+        (WINDOW, {"verdict": "valid"}, errors.UnknownValue),
+        (WINDOW, {"reason": "none"}, errors.UnknownValue),
+        (WINDOW, {"reason": "behind"}, errors.UnknownValue),
+        (WINDOW, {"reason": None}, errors.WrongType),
+        (WINDOW, {"proof": "0x"}, errors.InvalidHex),
+        (WINDOW, {"parameters": "ziggy-classic"}, errors.UnknownValue),
+        (WINDOW, {"parameters": "test-reference"}, errors.UnknownValue),
+        (WINDOW, {"timestamp": -5}, errors.IntegerOutOfRange),
     ],
 )
-def test_a_spoiled_claim_on_the_log_is_refused(
-    claim: CheckpointClaim | DowntimeClaim,
+def test_a_spoiled_claim_is_refused(
+    claim: CheckpointClaim | DowntimeClaim | WindowClaim,
     changes: dict[str, Json],
     refusal: type[errors.InvalidEncoding],
 ) -> None:
@@ -255,6 +343,32 @@ def test_a_spoiled_claim_on_the_log_is_refused(
         from_json({**claim.to_json(), **changes})
 
     assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"stream": "0x00"}, errors.InvalidHex),
+        ({"first": -1}, errors.IntegerOutOfRange),
+        ({"last": 2}, errors.IntegerOutOfRange),
+        ({"last": True}, errors.NotAnInteger),
+        ({"verdict": "none"}, errors.UnknownValue),
+        ({"note": "0x"}, errors.InvalidHex),
+        ({"expert": "Expert"}, errors.InvalidId),
+        ({"timestamp": "now"}, errors.WrongType),
+    ],
+)
+def test_a_spoiled_endorsement_is_refused(
+    changes: dict[str, Json], refusal: type[errors.InvalidEncoding]
+) -> None:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        EndorsementClaim.take(Members({**ENDORSED.members(), **changes}, "the endorsement"))
+
+    assert type(refused.value) is refusal
+
+
+def test_windows_are_proven_under_every_set_that_hides_many_secrets() -> None:
+    assert set(WINDOW_SETS) == {"standard", "strong"} < set(SETS)
 
 
 @pytest.mark.parametrize("name", ["kind", "node_id", "status", "timestamp"])

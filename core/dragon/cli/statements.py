@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from dragon.certificate import Certificate
 from dragon.claim import CheckpointClaim, Claim, DowntimeClaim, StatusClaim
 from dragon.cli.output import moment
 from dragon.committee import Committee
 from dragon.encoding import Json, to_hex
+from dragon.event import Event
+from dragon.stream_claim import EndorsementClaim, Verdict, WindowClaim
 
 
-def statement(certificate: Certificate, committee: Committee) -> str:
+def statement(event: Event, committee: Committee) -> str:
     """What was certified, and by whom."""
-    signers = ", ".join(certificate.signers)
-    by = f"by {len(certificate.signers)} of {len(committee.operators)}: {signers}"
-    return f"{_claimed(certificate.claim)}, {by}"
+    if isinstance(event.claim, EndorsementClaim):
+        return _claimed(event.claim)
+    signers = ", ".join(event.signers)
+    by = f"by {len(event.signers)} of {len(committee.operators)}: {signers}"
+    return f"{_claimed(event.claim)}, {by}"
 
 
-def _claimed(claim: Claim) -> str:
+def _claimed(claim: Claim | EndorsementClaim) -> str:
     match claim:
         case StatusClaim():
             at = moment(claim.timestamp)
@@ -30,6 +33,14 @@ def _claimed(claim: Claim) -> str:
             down, unknown = claim.seconds_down, claim.seconds_unknown
             totals = f"was down for {down} s and unknown for {unknown} s"
             return f"{claim.node_id} {totals} of {period(claim)}"
+        case WindowClaim():
+            why = "" if claim.verdict is Verdict.VALID else f" ({claim.reason})"
+            window = f"window {claim.number} of stream {to_hex(claim.stream)}"
+            return f"{window} was {claim.verdict}{why} in the round from {moment(claim.timestamp)}"
+        case EndorsementClaim():
+            windows = f"windows {claim.first} to {claim.last} of stream {to_hex(claim.stream)}"
+            at = moment(claim.timestamp)
+            return f"the expert {claim.expert} called {windows} {claim.verdict} at {at}"
         case _:
             assert_never(claim)
 
@@ -39,10 +50,10 @@ def period(claim: DowntimeClaim) -> str:
     return f"the {seconds} s from {moment(claim.begin)} to {moment(claim.end)}"
 
 
-def facts(certificate: Certificate) -> dict[str, Json]:
+def facts(event: Event) -> dict[str, Json]:
     """The same for programs."""
-    signers: list[Json] = list(certificate.signers)
-    return {**certificate.claim.to_json(), "signers": signers}
+    signers: list[Json] = list(event.signers)
+    return {**event.claim.to_json(), "signers": signers}
 
 
 def seconds_up(claim: DowntimeClaim) -> int:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeAlias, TypeVar, overload
 
-from dragon import errors
+from dragon import errors, event
 from dragon.claim import CheckpointClaim, Status, StatusClaim
 from dragon.committee import Committee
 from dragon.encoding import to_hex
 from dragon.event import Event
+from dragon.log import windows
+from dragon.log.windows import Stream
+from dragon.stream_claim import EndorsementClaim, WindowClaim
 
 T = TypeVar("T")
 
@@ -93,6 +96,7 @@ class State:
     nodes: Mapping[str, History[Transition]] = field(default_factory=dict)
     checkpoints: History[Mark] = field(default_factory=History)
     size: int = 0  # events applied
+    streams: Mapping[bytes, Stream] = field(default_factory=dict)
 
     def last(self, node_id: str) -> Transition | None:
         """The node's newest transition; None while it is unknown."""
@@ -109,6 +113,10 @@ class State:
         last = self.last(node_id)
         return last.status if last else None
 
+    def stream(self, stream_id: bytes) -> Stream:
+        """What is known of a stream, which may be nothing."""
+        return self.streams.get(stream_id, Stream())
+
     @property
     def checkpoint(self) -> Mark | None:
         """The newest certified checkpoint."""
@@ -117,14 +125,14 @@ class State:
 
 def apply(
     state: State,
-    event: Event,
+    event_: Event,
     proven_time: int,
     committee: Committee,
     *,
     root_at: RootAt,
-    verify: Verify = Event.verify,
+    verify: Verify = event.verify,
 ) -> State:
-    """The state after `event`, which the ledger took at `proven_time` (Unix seconds).
+    """The state after `event_`, which the ledger took at `proven_time` (Unix seconds).
 
     The order is decode (already done) → committee → applied already → stale or early → change →
     certificate: the dear check comes last, so a flood of replays costs no pairing.
@@ -139,18 +147,18 @@ def apply(
         CertificateError: the certificate does not prove the claim.
         Diverged: a quorum has certified another log than this one.
     """
-    if event.committee_id != committee.id:
+    if event_.committee_id != committee.id:
         raise errors.WrongCommittee("the event is another committee's")
-    check_applicable(state, event, proven_time, committee)
-    verify(event, committee)
-    if isinstance(event.claim, CheckpointClaim):
-        _check_root(state, event.claim, root_at)
-    return advance(state, event)
+    check_applicable(state, event_, proven_time, committee)
+    verify(event_, committee)
+    if isinstance(event_.claim, CheckpointClaim):
+        _check_root(state, event_.claim, root_at)
+    return advance(state, event_)
 
 
-def check_applicable(state: State, event: Event, proven_time: int, committee: Committee) -> None:
+def check_applicable(state: State, event_: Event, proven_time: int, committee: Committee) -> None:
     """Everything but the certificate. Raises a leaf of NotApplicable."""
-    match event.claim:
+    match event_.claim:
         case StatusClaim() as claim:
             if state.has(claim):
                 raise errors.AppliedAlready(f"{claim.node_id} {claim.status} is in the log already")
@@ -158,6 +166,16 @@ def check_applicable(state: State, event: Event, proven_time: int, committee: Co
             _check_change(state, claim)
         case CheckpointClaim() as claim:
             _check_checkpoint(state, claim, proven_time, committee)
+        case WindowClaim() as claim:
+            stream = state.stream(claim.stream)
+            windows.check_new(stream, claim)
+            _check_age(claim.timestamp, proven_time, committee)
+            windows.check_link(stream, claim)
+        case EndorsementClaim() as claim:
+            stream = state.stream(claim.stream)
+            stream.by(claim.expert).check_new(claim)
+            _check_age(claim.timestamp, proven_time, committee)
+            windows.check_endorsable(stream, claim)
         case _:
             raise errors.UnknownKind("a downtime certificate is an answer, and no event")
 
@@ -218,16 +236,22 @@ def _check_age(timestamp: int, proven_time: int, committee: Committee) -> None:
         raise errors.Early(f"it came {early} s before its round", early=early, most=rounds.early)
 
 
-def advance(state: State, event: Event) -> State:
+def advance(state: State, event_: Event) -> State:
     """The state after an event that was checked before."""
-    match event.claim:
+    size = state.size + 1
+    match event_.claim:
         case StatusClaim() as claim:
             transition = Transition(claim.status, claim.timestamp, state.size)
             known = state.nodes.get(claim.node_id, History())
             nodes = {**state.nodes, claim.node_id: known.with_next(transition)}
-            return State(nodes, state.checkpoints, state.size + 1)
+            return replace(state, nodes=nodes, size=size)
         case CheckpointClaim() as claim:
             mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size)
-            return State(state.nodes, state.checkpoints.with_next(mark), state.size + 1)
+            return replace(state, checkpoints=state.checkpoints.with_next(mark), size=size)
+        case WindowClaim() as claim:
+            stream = windows.with_window(state.stream(claim.stream), claim, state.size)
+        case EndorsementClaim() as claim:
+            stream = windows.with_endorsement(state.stream(claim.stream), claim)
         case _:
             raise errors.UnknownKind("a downtime certificate is an answer, and no event")
+    return replace(state, streams={**state.streams, event_.claim.stream: stream}, size=size)

@@ -16,6 +16,7 @@ from dragon import errors
 # Decisions on checkpoints are about the history that is set aside; all others are kept.
 _CLEARED: Final = (
     *("entries", "logs", "refused", "refusals", "alarm", "standing", "outbox"),
+    *("streams", "windows", "endorsements"),
     "journal_checkpoint",
 )
 

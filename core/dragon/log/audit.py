@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from dragon import errors, event, merkle
-from dragon.claim import StatusClaim
 from dragon.committee import Committee
 from dragon.encoding import MAX_INTEGER, canonical, parse, to_hex
 from dragon.event import Event
 from dragon.log import apply
 from dragon.log.apply import State, Verify
 from dragon.log.batching import Deferred
+from dragon.log.rows import TABLES, derived, of_stream
 
 TOGETHER: Final = 256  # entries whose signatures are verified together
+
+_Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,21 @@ def audit(
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
             _check_owner(database, committee)
-            with closing(_entries(database)) as entries, closing(_rows(database)) as rows:
+            with ExitStack() as open_:
+                entries = open_.enter_context(closing(_entries(database)))
+                tables = {
+                    table: open_.enter_context(closing(_rows(database, table))) for table in TABLES
+                }
                 while together := list(islice(entries, TOGETHER if batched else 1)):
                     audit_.take(together, entropy)
                     for entry in together:
-                        _check_row(entry, rows)
+                        _check_row(entry, tables)
                     progress(audit_.state.size)
-                if next(rows, None) is not None:
-                    raise errors.LogDamaged("the table logs holds a row that no event explains")
+                _check_streams(audit_.state, tables["streams"])
+                for table, left in tables.items():
+                    if next(left, None) is not None:
+                        message = f"the table {table} holds a row that no event explains"
+                        raise errors.LogDamaged(message)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {error}") from None
     return Audit(len(audit_.tree), audit_.tree.root(), audit_.state)
@@ -89,7 +98,7 @@ class _Auditor:
     def take(self, entries: Sequence[_StoredEntry], entropy: Callable[[int], bytes]) -> None:
         """The next entries, their signatures together; one by one if some signature is wrong."""
         if len(entries) == 1:
-            self._take(entries[0], Event.verify)
+            self._take(entries[0], event.verify)
             return
         before, deferred = (self.state, self._index, self._time), Deferred(entropy)
         try:
@@ -104,7 +113,7 @@ class _Auditor:
         self.state, self._index, self._time = before
         self.tree.truncate(self.state.size)
         for entry in entries:
-            self._take(entry, Event.verify)
+            self._take(entry, event.verify)
 
     def _take(self, entry: _StoredEntry, verify: Verify) -> None:
         # (1) In order, without gaps, on a ledger that goes forward.
@@ -171,8 +180,12 @@ def _checked(entry: _StoredEntry) -> _StoredEntry:
     return entry
 
 
-def _rows(database: sqlite3.Connection) -> Generator[tuple[object, ...], None, None]:
-    query = "SELECT node_id, status, timestamp, signature FROM logs ORDER BY id"
+def _rows(database: sqlite3.Connection, table: str) -> _Rows:
+    columns, order = TABLES[table]
+    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    if known is None and table != "logs":
+        return  # a file from before there were streams
+    query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
     with closing(database.execute(query)) as found:
         yield from found
 
@@ -190,15 +203,22 @@ def _check_derived(entry: _StoredEntry, decoded: Event) -> None:
             raise _differs(entry.position, column)
 
 
-def _check_row(entry: _StoredEntry, rows: Iterator[tuple[object, ...]]) -> None:
-    """The next row of the table `logs` says what this entry's event says, if it is about status."""
-    decoded = event.decode(parse(entry.event))
-    claim = decoded.claim
-    if not isinstance(claim, StatusClaim):
+def _check_row(entry: _StoredEntry, tables: Mapping[str, _Rows]) -> None:
+    """The next row of the table that this entry's event belongs into says what the event says."""
+    expected = derived(entry.position, event.decode(parse(entry.event)))
+    if expected is None:
         return
-    expected = (claim.node_id, str(claim.status), claim.timestamp, to_hex(decoded.signature))
-    if next(rows, None) != expected:
-        raise _differs(entry.position, "logs")
+    table, row = expected
+    if next(tables[table], None) != tuple(row[column] for column in TABLES[table][0]):
+        raise _differs(entry.position, table)
+
+
+def _check_streams(state: State, rows: _Rows) -> None:
+    own = [row for stream in state.streams.values() if (row := of_stream(stream))]
+    for row in sorted(own, key=lambda row: str(row["stream"])):
+        if next(rows, None) != tuple(row[column] for column in TABLES["streams"][0]):
+            message = f"the table streams does not say what the log says of {row['stream']}"
+            raise errors.LogDamaged(message, column="streams")
 
 
 def _differs(position: int, column: str) -> errors.LogDamaged:

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DatabaseError
 
 from dragon import errors, event, merkle
-from dragon.claim import CheckpointClaim, StatusClaim
+from dragon.claim import CheckpointClaim
 from dragon.committee import Committee
 from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.event import Event
-from dragon.log import apply
+from dragon.log import apply, rows
 from dragon.log.apply import State, Verify
 from dragon.log.batching import Deferred
 from dragon.log.database import Database
@@ -162,7 +162,7 @@ class Log:
             return self._take(following, deferred, deferred.holds)
         except (_NotAllGenuine, errors.Diverged):
             # Only what is genuine may stop a log, and which one is not has to be found out.
-            return self._take(following, Event.verify, lambda: True)
+            return self._take(following, event.verify, lambda: True)
 
     def _take(
         self, batches: Sequence[ProvenBatch], verify: Verify, holds: Callable[[], bool]
@@ -267,8 +267,8 @@ class Log:
         with self._lock:
             self._state, self._tree = State(), merkle.Tree()
         with self._database.read() as connection:
-            rows = connection.execute(text("SELECT * FROM entries ORDER BY position"))
-            for expected, row in enumerate(rows):
+            found = connection.execute(text("SELECT * FROM entries ORDER BY position"))
+            for expected, row in enumerate(found):
                 if row.position != expected:
                     raise errors.LogDamaged(f"entry {expected} is missing", position=expected)
                 entry = _entry(row)
@@ -290,8 +290,8 @@ class Log:
         """Entries behind position `after`, oldest first."""
         query = text("SELECT * FROM entries WHERE position > :after ORDER BY position LIMIT :limit")
         with self._database.read() as connection:
-            rows = connection.execute(query, {"after": after, "limit": limit}).all()
-        return [_entry(row) for row in rows]
+            found = connection.execute(query, {"after": after, "limit": limit}).all()
+        return [_entry(row) for row in found]
 
     def size_at(self, moment: int) -> int:
         """How many entries the ledger had taken by then, by its proven time (Unix seconds)."""
@@ -418,14 +418,7 @@ def _append(connection: Connection, position: int, decoded: Event, batch: Proven
             "chaining_hash": batch.position.chaining_hash,
         },
     )
-    if isinstance(decoded.claim, StatusClaim):
-        connection.execute(
-            text(
-                "INSERT INTO logs (node_id, status, timestamp, signature) "
-                "VALUES (:node_id, :status, :timestamp, :signature)"
-            ),
-            {**decoded.claim.members(), "signature": to_hex(decoded.signature)},
-        )
+    rows.file(connection, position, decoded)
     return entry
 
 

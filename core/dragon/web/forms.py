@@ -49,6 +49,7 @@ Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
 PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
 UpOrDown = Literal["up", "down"]
+ValidOrNot = Literal["valid", "invalid"]
 
 # Health
 
@@ -90,6 +91,32 @@ class Downtime(Form):
     root: Hash
 
 
+class Window(Form):
+    kind: Literal["window"]
+    stream: Hash
+    number: int
+    previous: Hash
+    header: Hash
+    verdict: ValidOrNot
+    reason: Literal["none", "header", "root", "statement", "stark"]
+    proof: Hash
+    parameters: Literal["standard", "strong"]
+    timestamp: int
+
+
+class Endorsement(Form):
+    kind: Literal["endorsement"]
+    stream: Hash
+    first: int
+    last: int
+    verdict: ValidOrNot
+    note: Hash
+    expert: Id
+    timestamp: int
+    signature: Signature
+    committee: Hash
+
+
 class _Certified(Form):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
@@ -102,6 +129,10 @@ class StatusCertificate(Status, _Certified):
 
 
 class CheckpointCertificate(Checkpoint, _Certified):
+    pass
+
+
+class WindowCertificate(Window, _Certified):
     pass
 
 
@@ -125,7 +156,10 @@ class DowntimeCertificate(Downtime, _Certified):
     pass
 
 
-Event = Annotated[StatusCertificate | CheckpointCertificate, Field(discriminator="kind")]
+Event = Annotated[
+    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement,
+    Field(discriminator="kind"),
+]
 
 
 # Logs

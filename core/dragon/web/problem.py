@@ -19,9 +19,11 @@ logger = get_logger(__name__)
 STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.InvalidEncoding: HTTPStatus.BAD_REQUEST,
     errors.InvalidPoint: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidStream: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.CertificateError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownNode: HTTPStatus.NOT_FOUND,
     errors.NotApplicable: HTTPStatus.CONFLICT,
+    errors.ReceiptRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.InvalidProof: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ProofRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ProvingError: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, NoReturn, Self
+from typing import Final, NoReturn, Self, TypeVar
 
 from dragon import bls, errors, event, merkle
 from dragon.certificate import Certificate
@@ -27,6 +27,8 @@ from dragon.stream.descriptor import Descriptor
 from dragon.stream.judgement import MAX_PROOF_BYTES
 from dragon.stream.window import WindowHeader, chunks_fault, is_signed, outputs
 from dragon.stream_claim import Verdict, WindowClaim
+
+_T = TypeVar("_T")
 
 MAX_RECEIPT_BYTES: Final = 2 << 20  # with the proof of the largest window
 _PLACE: Final = ("position", "ledger_index", "ledger_time", "inclusion", "checkpoint")
@@ -93,15 +95,18 @@ class Receipt:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. Raises InvalidEncoding, InvalidStream, UnknownKind."""
+        """Strict decoding. What is wrong in a part has that part's name as its fact `field`.
+
+        Raises InvalidEncoding, InvalidStream, UnknownKind.
+        """
         members = Members(value, "the receipt")
         receipt = cls(
-            Descriptor.from_json(members.take("descriptor")),
-            ChunkHeader.from_json(members.take("chunk")),
+            _part(members, "descriptor", Descriptor.from_json),
+            _part(members, "chunk", ChunkHeader.from_json),
             _path(members, "path"),
-            WindowHeader.from_json(members.take("header")),
+            _part(members, "header", WindowHeader.from_json),
             members.hex("header_signature", size=bls.SIGNATURE_BYTES),
-            Certificate.from_json(members.take("event")),
+            _part(members, "event", Certificate.from_json),
             _place(members) if any(name in members for name in _PLACE) else None,
             members.hex("opening", size=OPENING_BYTES) if "opening" in members else None,
             _proven(members) if any(name in members for name in _PROVEN) else None,
@@ -331,6 +336,15 @@ def _claim(receipt: Receipt) -> WindowClaim:
     return claim
 
 
+def _part(members: Members, name: str, decode: Callable[[Json], _T]) -> _T:
+    value = members.take(name)
+    try:
+        return decode(value)
+    except errors.DragonError as refusal:
+        refusal.facts["field"] = name
+        raise
+
+
 def _path(members: Members, name: str) -> tuple[bytes, ...]:
     path = members.list(name, most=merkle.MAX_PATH)
     return tuple(from_hex(item, member=name, size=merkle.HASH_BYTES) for item in path)
@@ -342,7 +356,7 @@ def _place(members: Members) -> Place:
         members.integer("ledger_index"),
         members.integer("ledger_time"),
         _path(members, "inclusion"),
-        Certificate.from_json(members.take("checkpoint")),
+        _part(members, "checkpoint", Certificate.from_json),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -25,11 +26,31 @@ from dragon.claim import (
     StatusClaim,
     Suspicion,
 )
-from dragon.committee import Committee, Rounds, byzantine_faults, quorum_of
+from dragon.committee import Committee, Expert, Rounds, byzantine_faults, quorum_of
 from dragon.encoding import Json, Members, canonical, parse, to_hex
+from dragon.endorsement import Endorsement
 from dragon.log.apply import State, apply
 from dragon.log.follow import TOGETHER
 from dragon.log.totals import settled_moment, totals
+from dragon.log.windows import MOST_ENDORSED, MOST_REFUTED
+from dragon.merkle import MAX_PATH
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.prover.blocks import prove_blocks
+from dragon.stark.ziggy import secret_preimage
+from dragon.stream.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS_BYTES,
+    ChunkHeader,
+    chunk_headers,
+    opening,
+    salt,
+    tree_of,
+)
+from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
+from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, judge
+from dragon.stream.receipt import MAX_RECEIPT_BYTES, Receipt, is_complete, verify
+from dragon.stream.window import MAX_HEADER_BYTES, WindowHeader, close, sign
+from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
 
 Keys = Mapping[str, bls.SecretKey]
 
@@ -209,10 +230,12 @@ def test_the_timers_are_those_of_the_page() -> None:
 
 # -- claims --------------------------------------------------------------------------------------
 
-TYPES: dict[str, type[Claim | StatusAnswer | Suspicion]] = {
+TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
     "status": StatusClaim,
     "checkpoint": CheckpointClaim,
     "downtime": DowntimeClaim,
+    "window": WindowClaim,
+    "endorsement": EndorsementClaim,
     "status-answer": StatusAnswer,
     "suspicion": Suspicion,
 }
@@ -246,8 +269,8 @@ def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
     assert canonical(claim.members()) == example("status-members").encode()
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "downtime"])
-def test_every_member_of_a_claim_on_the_log_is_described(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime", "window", "endorsement"])
+def test_every_member_of_a_claim_is_described(kind: str) -> None:
     text = section("4. Claims").split(f"\n### `{kind}`\n")[1].split("\n### ")[0]
 
     described = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
@@ -265,6 +288,9 @@ def test_every_member_of_a_claim_on_the_log_is_described(kind: str) -> None:
         ("downtime", {"seconds_down": 161, "seconds_unknown": 0}),
         ("downtime", {"seconds_unknown": 106}),
         ("downtime", {"size": -1}),
+        ("window", {"number": -1}),
+        ("endorsement", {"first": 1}),
+        ("endorsement", {"last": -1}),
     ],
 )
 def test_the_members_have_the_bounds_of_the_page(kind: str, spoilt: dict[str, int]) -> None:
@@ -296,13 +322,14 @@ def certified(
     return certificate.assemble(claim, {name: keys[name].sign(root) for name in signers}, committee)
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "downtime"])
-def test_a_certificate_on_the_log_proves_the_claim_of_the_page(
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime", "window"])
+def test_a_certificate_proves_the_claim_of_the_page(
     kind: str, committee: Committee, secrets: Keys
 ) -> None:
     text = {
         "checkpoint": example("checkpoint-certificate"),
         "downtime": example("downtime-certificate"),
+        "window": example("window-certificate"),
     }
     value = parse(text[kind])
     shown = Certificate.from_json(value)
@@ -324,7 +351,7 @@ def test_the_certificate_of_the_page_proves_its_claim(
     assert outage.signature == bls.aggregate_signatures(signatures)
 
 
-@pytest.mark.parametrize("kind", ["status", "checkpoint", "downtime"])
+@pytest.mark.parametrize("kind", ["status", "checkpoint", "downtime", "window"])
 def test_every_member_of_a_certificate_is_described(kind: str) -> None:
     name = "certificate" if kind == "status" else f"{kind}-certificate"
     table = re.findall(r"^\| (`[a-z_`, ]+`) \| (.*) \|$", section("5. Certificates"), re.MULTILINE)
@@ -347,6 +374,47 @@ def test_the_page_lists_the_refusals_of_verification_in_their_order() -> None:
 
     assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
     assert [refusal for _, refusal in steps] == leaves_of(errors.CertificateError)
+
+
+def test_the_endorsement_of_the_page_is_the_experts(committee: Committee) -> None:
+    value: Any = parse(example("expert"))
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert(value["id"], secret.public_key(), secret.prove_possession())
+    with_expert = dataclasses.replace(committee, experts=(expert,))
+    shown = event.decode(parse(example("endorsement")))
+
+    with_expert.check()
+    assert with_expert.id == raw("expert-committee-id")
+    assert with_expert.to_json()["experts"] == [value]
+    shown.verify(with_expert)
+    assert canonical(shown.claim.members()) == example("endorsement-members").encode()
+    assert isinstance(shown.claim, EndorsementClaim)
+    assert shown == Endorsement.sign(shown.claim, secret, with_expert.id)
+    assert shown.claim.note == hashlib.sha256(b"as expected").digest()
+    assert "The note is `as expected`." in PAGE
+
+
+def test_an_endorsement_is_refused_in_the_order_of_the_page(committee: Committee) -> None:
+    text = section("5. Certificates").split("\n### Endorsements\n")[1]
+    order = re.findall(r"`([A-Z]\w+)`", text.split("It is verified in this order:")[1])
+    shown = cast("Endorsement", event.decode(parse(example("endorsement"))))
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
+    with_expert = dataclasses.replace(committee, experts=(expert,))
+    stranger = dataclasses.replace(shown.claim, expert="operator_1")
+    spoilt = [
+        dataclasses.replace(shown, claim=stranger, committee_id=committee.id, signature=b""),
+        dataclasses.replace(shown, claim=stranger, signature=b""),
+        dataclasses.replace(shown, signature=b""),
+        dataclasses.replace(shown, claim=dataclasses.replace(shown.claim, last=1)),
+    ]
+
+    found = []
+    for each in spoilt:
+        with pytest.raises(errors.CertificateError) as refused:
+            each.verify(with_expert)
+        found.append(type(refused.value).__name__)
+    assert found == order
 
 
 # -- leaves and tree -----------------------------------------------------------------------------
@@ -407,13 +475,13 @@ def test_the_tree_of_five_leaves_is_that_of_the_page() -> None:
 
 def rules_for(kind: str) -> list[str]:
     """What breaks each rule of application, by the page; the first of its names."""
-    text = section("6. Events and the log").split(f"a `{kind}` applies if")[1].split("\n\n")[0]
+    text = section("6. Events and the log").split(f" `{kind}` applies if")[1].split("\n\n")[0]
     cells = re.findall(r"^\| \d+ \| .* \| ([^|]*) \|$", text, re.MULTILINE)
     return [(re.findall(r"`(\w+)`", cell) or [cell])[0] for cell in cells]
 
 
 def first_refusals(
-    stages: list[tuple[Certificate, int]], state: State, committee: Committee, root: bytes
+    stages: list[tuple[event.Event, int]], state: State, committee: Committee, root: bytes
 ) -> list[str]:
     found = []
     for certificate_, time in stages:
@@ -484,6 +552,76 @@ def test_a_checkpoint_is_refused_in_the_order_of_the_page(
         with pytest.raises(errors.NotLater):
             apply(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
     apply(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
+
+
+def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and all behind it that it can."""
+    start, everybody = committee.rounds.start, tuple(secrets)
+    time, late, early = start(10), start(10) + 99, start(10) - 99
+    shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
+    first = dataclasses.replace(shown, timestamp=time)
+    second = dataclasses.replace(first, number=1, previous=first.header, header=bytes(32))
+    bad = dataclasses.replace(second, verdict=Verdict.INVALID, reason=Fault.STARK)
+
+    def voted(claim: WindowClaim, signature: bytes | None = None) -> Certificate:
+        made = certified(claim, everybody, secrets, committee)
+        return dataclasses.replace(made, signature=signature) if signature else made
+
+    state = apply(State(), voted(first), time, committee, root_at=lambda _: b"")
+    wrong = voted(first).signature
+    for k in range(MOST_REFUTED):
+        refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
+        state = apply(state, refuted, time, committee, root_at=lambda _: b"")
+    foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
+    skipped = voted(dataclasses.replace(second, number=2), wrong)
+    other = dataclasses.replace(bad, number=7, previous=bytes(32))
+    stages: list[tuple[event.Event, int]] = [(foreign, late), (voted(first, wrong), late)]
+    stages += [(skipped, late), (skipped, early), (skipped, time), (voted(bad, wrong), time)]
+    stages += [(voted(second, wrong), time)]
+
+    names = first_refusals(stages, state, committee, b"")
+
+    assert names[:-1] == rules_for("window")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    assert first_refusals([(voted(other), time)], state, committee, b"") == ["NotNext"]
+    again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
+    assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
+    assert f"fewer than {MOST_REFUTED} have been applied" in PAGE
+    assert apply(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
+
+
+def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
+    committee: Committee, secrets: Keys
+) -> None:
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
+    own = dataclasses.replace(committee, experts=(expert,))
+    time = own.rounds.start(10)
+    late, early = time + 99, time - 99
+    window = WindowClaim.take(Members(parse(example("window-members")), "the window"))
+    shown = EndorsementClaim.take(Members(parse(example("endorsement-members")), "it"))
+    shown = dataclasses.replace(shown, timestamp=time)
+
+    def said(claim: EndorsementClaim, signature: bytes | None = None) -> Endorsement:
+        made = Endorsement.sign(claim, secret, own.id)
+        return dataclasses.replace(made, signature=signature) if signature else made
+
+    voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
+    state = apply(State(), voted, time, own, root_at=lambda _: b"")
+    state = apply(state, said(shown), time, own, root_at=lambda _: b"")
+    wrong = said(dataclasses.replace(shown, last=9)).signature
+    beyond = said(dataclasses.replace(shown, last=1), wrong)
+    again = said(dataclasses.replace(shown, verdict=Verdict.INVALID), wrong)
+    forged = said(dataclasses.replace(shown, timestamp=time + 1), wrong)
+    foreign = dataclasses.replace(said(shown), committee_id=committee.id)
+    stages: list[tuple[event.Event, int]] = [(foreign, late), (said(shown, wrong), late)]
+    stages += [(beyond, late), (beyond, early), (beyond, time), (again, time), (forged, time)]
+
+    names = first_refusals(stages, state, own, b"")
+
+    assert names[:-1] == rules_for("endorsement")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    assert f"expert and stream {MOST_ENDORSED} endorsements are kept" in PAGE
 
 
 @pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])
@@ -559,6 +697,173 @@ def test_the_downtime_of_the_page_is_that_of_the_worked_example(
     )
 
     assert canonical(claim.members()) == example("downtime-members").encode()
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """The stream of the page, made again from its secrets."""
+
+    identity_key: bytes
+    header_secret: bls.SecretKey
+    salt_key: bytes
+    descriptor: Descriptor
+    data: list[bytes]
+    openings: list[bytes]
+    chunks: tuple[ChunkHeader, ...]
+    header: WindowHeader
+    proof: bytes
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    identity_key, header_key, salt_key = (
+        bytes.fromhex(secret[2:]) for _, secret in rows("stream-secrets")
+    )
+    descriptor = Descriptor.decode(example("descriptor").encode())
+    listed = rows("chunk-data")
+    data = [text.encode() for _, _, text, _ in listed]
+    openings = [
+        opening(salt_key, descriptor.id, int(sequence), bytes.fromhex(digest[2:]))
+        for sequence, _, _, digest in listed
+    ]
+    received = [(int(time), len(text)) for _, time, text, _ in listed]
+    chunks = chunk_headers(0, received, openings)
+    header = close(descriptor, None, chunks)
+    secrets = [secret_preimage(identity_key), *openings]
+    proof = prove_blocks("standard", secrets, header.hash, raw("proof-rho"))
+    secret = bls.SecretKey.decode(header_key)
+    return Shown(
+        *(identity_key, secret, salt_key, descriptor, data, openings, chunks, header, proof)
+    )
+
+
+def test_the_descriptor_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+    text, secret = example("descriptor"), shown.header_secret
+
+    assert shown.descriptor.encode() == text.encode()
+    assert hashlib.sha256(text.encode()).digest() == raw("stream-id") == shown.descriptor.id
+    assert shown.descriptor.committee_id == committee.id
+    assert secret == bls.SecretKey.generate(b"sensor-1".ljust(32, b"."))
+    assert shown.descriptor.header_key == secret.public_key()
+    assert shown.descriptor.proof_of_possession == secret.prove_possession()
+    assert refusals_in(section("9. Streams")) == leaves_of(errors.InvalidStream)
+
+
+def test_the_salt_and_the_commitment_are_those_of_the_page(shown: Shown) -> None:
+    hashed = raw("salt-input")
+    digest = hashlib.sha256(b"21.5").digest()
+
+    assert hashed == shown.descriptor.id + bytes(8) + digest
+    expected = hmac.new(shown.salt_key, hashed, hashlib.sha256).digest()[:28]
+    assert raw("salt") == expected == salt(shown.salt_key, shown.descriptor.id, 0, digest)
+    assert raw("opening") == digest + expected == shown.openings[0]
+    assert raw("commitment") == shown.chunks[0].commitment
+
+
+def test_the_chunk_headers_are_those_of_the_page(shown: Shown) -> None:
+    leaves = [example("chunk-0").encode(), example("chunk-1").encode()]
+
+    assert [chunk.leaf() for chunk in shown.chunks] == leaves
+    hashed = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    assert hashlib.sha256(b"\x01" + hashed[0] + hashed[1]).digest() == raw("chunks-root")
+    assert tree_of(shown.chunks).root() == raw("chunks-root") == shown.header.chunks_root
+
+
+def test_the_window_header_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+    text, hashed = example("stream-header-members"), raw("stream-header-input")
+
+    assert shown.header.encode() == text.encode()
+    assert raw("window-hash") == hashlib.sha256(text.encode()).digest() == shown.header.hash
+    assert hashed == b"datadragon/stream-header/v1\x00" + committee.id + text.encode()
+    assert raw("stream-header-root") == hashlib.sha256(hashed).digest()
+    assert raw("stream-header-root") == shown.header.root(committee.id)
+    signature = sign(shown.header, shown.descriptor, shown.header_secret)
+    assert raw("stream-header-signature") == signature
+
+
+def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> None:
+    found = judge(
+        *(shown.descriptor, shown.header, raw("stream-header-signature")),
+        *(shown.chunks, shown.proof),
+        previous=None,
+        now_ms=shown.header.last_received_ms,
+        committee_id=committee.id,
+    )
+
+    timestamp = json.loads(example("window-members"))["timestamp"]
+    claim = found.claim(shown.descriptor, shown.header, shown.proof, timestamp)
+    assert raw("proof-digest") == hashlib.sha256(shown.proof).digest()
+    assert canonical(claim.members()) == example("window-members").encode()
+    endorsed = json.loads(example("endorsement-members"))
+    assert endorsed["stream"] == to_hex(shown.descriptor.id)
+
+
+def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> None:
+    receipt = Receipt.decode(example("receipt").encode())
+
+    checks = verify(committee, receipt, b"21.5")
+
+    assert is_complete(checks)
+    assert receipt.event.to_json() == parse(example("window-certificate"))
+    assert (receipt.descriptor, receipt.header) == (shown.descriptor, shown.header)
+    described = re.findall(r"^\| `(\w+)` \|", section("9. Streams"), re.MULTILINE)
+    assert described[-7:] == [check.name for check in checks]
+    members = described[described.index("path") - 2 : -7]
+    assert members == [*json.loads(example("receipt")), "chunks", "proof"]
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [("descriptor", "descriptor"), ("chunk header", "chunk-0")],
+)
+def test_every_member_of_an_object_is_described(head: str, name: str) -> None:
+    described = described_members(head)
+
+    assert sorted(described) == sorted(json.loads(EXAMPLES[name]))
+
+
+def test_every_member_of_a_window_header_is_described() -> None:
+    described = described_members("window header")
+
+    assert sorted(described) == sorted(json.loads(example("stream-header-members")))
+
+
+def described_members(head: str) -> list[str]:
+    text = section("9. Streams").split(f"\n| {head} | | |\n")[1].split("\n\n")[0]
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+def test_the_bounds_of_streams_are_those_of_the_page() -> None:
+    text = section("9. Streams")
+
+    for bound, words in (
+        (MAX_DESCRIPTOR_BYTES, "A descriptor has at most {} bytes"),
+        (MAX_CHUNK_BYTES, "bytes of data, 0 to {}"),
+        (MAX_CHUNKS_BYTES, "of at most {} bytes"),
+        (MAX_CHUNKS, "chunks, 1 to {}"),
+        (MAX_HEADER_BYTES, "canonical JSON, which has at most {} bytes"),
+        (MAX_PROOF_BYTES, "A proof has at most {} bytes"),
+        (MAX_PROOF_BYTES, "a proof of at most {} bytes"),
+        (MAX_CHUNKS, "at most {} chunk headers"),
+        (AHEAD_MS, "more than {} ms ahead"),
+        (MAX_RECEIPT_BYTES, "It has at most {} bytes"),
+    ):
+        assert words.format(f"{bound:,}") in text
+    assert text.count(f"at most {MAX_PATH} ") == 2
+
+
+def test_the_judgement_of_the_page_knows_the_faults_and_refusals_of_the_code() -> None:
+    text = section("9. Streams").split("\n### Judgement\n")[1].split("\n### ")[0]
+    steps = re.findall(r"^\| (\d+) \| .* \| (verdict )?`(\w+)` \|$", text, re.MULTILINE)
+
+    assert [int(number) for number, _, _ in steps] == list(range(1, 10))
+    faults = [name for _, verdict, name in steps if verdict]
+    assert faults == [str(fault) for fault in Fault if fault is not Fault.NONE]
+    refusals = {name for _, verdict, name in steps if not verdict}
+    assert refusals == {"malformed", "clock", "behind"} <= {str(each) for each in RefusalReason}
 
 
 # -- all of them ---------------------------------------------------------------------------------

@@ -19,10 +19,12 @@ from dragon.certificate import Certificate, assemble
 from dragon.claim import CheckpointClaim, DowntimeClaim, Status, StatusClaim
 from dragon.cli.main import main
 from dragon.encoding import canonical, to_hex
-from dragon.event import Event, LoggedEvent
+from dragon.event import Event, LoggedEvent, leaf
 from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.repository import Log
+from dragon.merkle import leaf_hash
+from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
 
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
@@ -255,6 +257,53 @@ def test_a_certified_checkpoint_is_verified(verify: Run, tmp_path: Path) -> None
 
     assert code == 0
     assert f"the log had 7 entries and root {to_hex(bytes(32))} in the round from 2024" in out
+
+
+def window_claim(**changes: Any) -> WindowClaim:
+    stream, header = bytes([1]) * 32, bytes([2]) * 32
+    claim = WindowClaim(
+        *(stream, 3, header, header, Verdict.VALID, Fault.NONE, header, "strong", ROUNDS.start(12))
+    )
+    return dataclasses.replace(claim, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "was valid in the round from 2024"),
+        ({"verdict": Verdict.INVALID, "reason": Fault.ROOT}, "was invalid (root) in the round"),
+    ],
+)
+def test_a_certified_window_is_verified(
+    verify: Run, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    made = MEMBERS.certify(window_claim(**changes), SIGNERS)
+
+    code, out, _ = verify("certificate", written(tmp_path, made.to_json()))
+
+    assert code == 0
+    assert f"window 3 of stream {to_hex(bytes([1]) * 32)} {words}" in out
+
+
+def test_an_endorsement_in_a_log_is_verified(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    members = make_members(experts=1)
+    claim = EndorsementClaim(
+        *(bytes([1]) * 32, 3, 5, Verdict.VALID, bytes(32), "expert_1", ROUNDS.start(12))
+    )
+    endorsed = members.endorse(claim)
+    hashed = leaf_hash(leaf(endorsed, 7, ROUNDS.start(12)))
+    logged = LoggedEvent(0, endorsed, 7, ROUNDS.start(12), 1, hashed, ())
+    (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
+    file = written(tmp_path, logged.to_json())
+
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "event", str(file), "--committee", str(tmp_path / "committee.json")])
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "the expert expert_1 called windows 3 to 5 of stream 0x0101" in out
 
 
 # Events

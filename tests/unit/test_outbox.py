@@ -18,6 +18,7 @@ from dragon.log.apply import Transition
 from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.repository import Log
+from dragon.stream_claim import Fault, Verdict, WindowClaim
 from dragon_aggregator.outbox import RESEND_AFTER, SCHEMA, Outbox, Submitter, last_known
 from world import Clock
 
@@ -327,3 +328,66 @@ def test_what_is_known_last_is_the_newest_on_its_way_else_what_the_log_says(
     assert seen[1:] == [
         Transition(status, start) for status, start in zip((UP, DOWN, UP), starts, strict=True)
     ]
+
+
+# -- windows -------------------------------------------------------------------------------------
+
+STREAM = bytes([1]) * 32
+
+
+def window(
+    number: int, fault: Fault = Fault.NONE, *, proof: int = 7, stream: bytes = STREAM
+) -> Event:
+    verdict = Verdict.VALID if fault is Fault.NONE else Verdict.INVALID
+    header, previous = bytes([100 + number]) * 32, bytes([99 + number]) * 32
+    previous = previous if number else stream
+    claim = WindowClaim(
+        *(stream, number, previous, header, verdict, fault),
+        *(bytes([proof]) * 32, "standard", ROUNDS.start(10)),
+    )
+    return MEMBERS.certify(claim, (ONE, TWO, "operator_3"))
+
+
+def test_a_window_waits_until_it_is_applied(sending: Sending) -> None:
+    sending.add(window(0))
+    assert sending.step() == [window(0)]
+
+    sending.apply(window(0))
+
+    assert sending.step() == []
+    assert sending.waiting() == []
+
+
+def test_a_refuted_proof_waits_until_it_is_applied(sending: Sending) -> None:
+    sending.add(window(0, Fault.STARK))
+    assert sending.step() == [window(0, Fault.STARK)]
+
+    sending.apply(window(0, Fault.STARK))
+
+    assert sending.step() == []
+    assert sending.waiting() == []
+
+
+def test_a_window_is_overtaken_by_another_vote_on_it(sending: Sending) -> None:
+    """Another aggregator had the same window certified, with another proof."""
+    sending.add(window(0))
+
+    sending.apply(window(0, proof=8), window(1))
+
+    assert sending.step() == []
+    assert sending.waiting() == []
+
+
+def test_a_window_that_is_too_old_is_dropped(sending: Sending) -> None:
+    sending.add(window(0))
+    sending.clock.now += ROUNDS.max_age + 1
+
+    assert sending.step() == []
+    assert sending.waiting() == []
+
+
+def test_streams_and_nodes_do_not_wait_for_each_other(sending: Sending) -> None:
+    events = [certified(ONE, UP, 10), window(0), window(0, stream=bytes([2]) * 32)]
+    sending.add(*events)
+
+    assert sending.step() == events

@@ -248,7 +248,7 @@ def test_the_examples_of_a_window_work(
     example: Path, dragon_: Callable[..., tuple[int, str, str]], pytestconfig: pytest.Config
 ) -> None:
     asked = json.loads((example / "request.json").read_text())
-    job = requests.prove_from_json(asked, bytes(32))
+    job = requests.prove_from_json(json.dumps(asked).encode(), bytes(32))
     with pytest.MonkeyPatch.context() as environment:
         assert pytestconfig.cache is not None
         environment.setenv("NUMBA_CACHE_DIR", str(pytestconfig.cache.mkdir("kernels")))

@@ -26,6 +26,8 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.UnknownNode: 404,
     errors.NotApplicable: 409,
     errors.InvalidProof: 422,
+    errors.InvalidStream: 422,
+    errors.ReceiptRefused: 422,
     errors.ProofRefused: 422,
     errors.ProvingError: 422,
     errors.WorkerDied: 503,

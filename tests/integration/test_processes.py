@@ -120,6 +120,16 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def _ctrl_c_counts() -> Iterator[None]:
+    """What is started inherits that Ctrl-C is ignored, as it is where tests run in the background;
+    but not a handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_counts")
 def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     ports = free_ports()
     with subprocess.Popen(

@@ -100,7 +100,7 @@ def test_a_body_with_a_member_too_many_is_refused(
 @pytest.mark.parametrize(
     ("member", "value", "title"),
     [
-        ("kind", "window", "unknown_value"),
+        ("kind", "rumour", "unknown_value"),
         ("node_id", 2, "wrong_type"),
         ("node_id", "../etc", "invalid_id"),
         ("node_id", "x" * 33, "invalid_id"),

@@ -7,7 +7,6 @@ import hmac
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from math import floor
 from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
@@ -20,7 +19,7 @@ from dragon.encoding import to_hex
 from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks import RHO_BYTES
 from dragon.stark.security import set_security
-from dragon.stark.sets import BLOCK_ROWS, MAX_BLOCKS, SETS, ParameterSet, is_block_count
+from dragon.stark.sets import BLOCK_ROWS, SETS, ParameterSet
 from dragon.web import app as web
 from dragon.web import metrics
 from dragon.web.metrics import Reading
@@ -205,20 +204,15 @@ def _timed(own: Collaborators, name: str, job: Job) -> bytes:
 def _described(name: str) -> dict[str, object]:
     chosen = SETS[name]
     strict = chosen.slack is Slack.STRICT
-    counts = [b for b in range(1, MAX_BLOCKS + 1) if is_block_count(b)]
-    admitted = [b for b in counts if any(b <= one.max_blocks for one in chosen.candidates)]
     return {
         "name": name,
         "zero_knowledge": "strict" if strict else "heuristic",
-        "figures": [_figures(chosen, n_blocks) for n_blocks in admitted],
+        "figures": [_figures(chosen, n_blocks) for n_blocks in chosen.block_counts()],
     }
 
 
 def _figures(chosen: ParameterSet, n_blocks: int) -> dict[str, object]:
     parameters, security = chosen.parameters(n_blocks), set_security(chosen, n_blocks)
-    bits = {
-        name: floor(10 * getattr(security, name)) / 10
-        for name in ("provable", "conjectured", "binding", "level")
-    }
     rows = parameters.trace_length(BLOCK_ROWS * n_blocks)
-    return {"blocks": n_blocks, "rows": rows, "queries": parameters.n_queries, **bits}
+    shown = {"blocks": n_blocks, "rows": rows, "queries": parameters.n_queries}
+    return {**shown, **security.rounded()}

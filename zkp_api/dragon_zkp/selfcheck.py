@@ -17,7 +17,7 @@ from dragon_zkp.pool import Pool
 
 EVERY: Final = 60.0  # seconds
 AGAIN: Final = 1.0  # after one that failed: what was wrong may be mended already
-MOST_LATE: Final = 3
+MOST_UNDONE: Final = 3
 SET: Final = "standard"
 MESSAGE_BYTES: Final = 32
 
@@ -34,31 +34,32 @@ class SelfCheck:
         self._seconds = seconds
         self.trouble = ""  # what the last check found
         self.done = 0
-        self._late = 0  # checks in a row that were not done in time
+        self._undone = 0  # checks in a row that nobody has finished
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
             if not self._pool.boot:
                 self.check()
-            stop.wait(AGAIN if self._pool.boot or self.trouble else EVERY)
+            soon = self._pool.boot or self.trouble or self._undone
+            stop.wait(AGAIN if soon else EVERY)
 
     def check(self) -> None:
         """Try once. A pool that is busy with others' work is not in trouble."""
         try:
             self._try()
-        except (errors.Busy, errors.WorkerDied):
-            return  # others' work goes first, and a worker that died is replaced
-        except errors.Overdue as error:
-            self._late += 1
-            if self._late < MOST_LATE:
-                return  # others' work may have gone first
-            self._note(error)
+        except errors.Busy:
+            return
+        except (errors.Overdue, errors.WorkerDied) as error:
+            # Others' work may go first, and a worker that died is replaced; but not for ever.
+            self._undone += 1
+            if self._undone >= MOST_UNDONE:
+                self._note(error)
             return
         except errors.DragonError as error:
             self._note(error)
             return
         self.trouble = ""
-        self._late = 0
+        self._undone = 0
         self.done += 1
 
     def _note(self, error: errors.DragonError) -> None:

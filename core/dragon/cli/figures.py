@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import floor
 from typing import Final
 
 from rich.table import Table
@@ -10,8 +9,8 @@ from rich.table import Table
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.bounds import largest_size
 from dragon.stark.parameters import Slack
-from dragon.stark.security import Security, set_security
-from dragon.stark.sets import BLOCK_ROWS, MAX_BLOCKS, ParameterSet, is_block_count
+from dragon.stark.security import set_security
+from dragon.stark.sets import BLOCK_ROWS, ParameterSet
 
 Figures = dict[str, int | float]
 
@@ -41,17 +40,6 @@ HEURISTIC: Final = (
 )
 
 
-def bits(security: Security) -> dict[str, float]:
-    """All figures and the level, rounded down to a tenth."""
-    return {kind: floor(10 * getattr(security, kind)) / 10 for kind in _KINDS}
-
-
-def admitted_blocks(chosen: ParameterSet) -> list[int]:
-    """Every number of blocks that a set has proofs of."""
-    most = max(candidate.max_blocks for candidate in chosen.candidates)
-    return [blocks for blocks in range(1, min(most, MAX_BLOCKS) + 1) if is_block_count(blocks)]
-
-
 def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
     """What a proof of `n_blocks` blocks costs and gives. Raises ProofRefused: not admitted."""
     parameters = chosen.parameters(n_blocks)
@@ -65,7 +53,7 @@ def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
         "queries": parameters.n_queries,
         "grinding_bits": parameters.proof_of_work_bits,
         "largest_proof_bytes": largest_size(air, parameters, lengths),
-        **bits(set_security(chosen, n_blocks)),
+        **set_security(chosen, n_blocks).rounded(),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from dragon.cli.figures import CAVEATS, admitted_blocks, bits, figures, table, warning
+from dragon.cli.figures import CAVEATS, figures, table, warning
 from dragon.cli.files import read_bytes
 from dragon.cli.options import file_argument, json_option
 from dragon.cli.output import console, print_json
@@ -93,7 +93,7 @@ def verify(file: Path, parameter_set: str, proof_file: Path | None, as_json: boo
     if as_json:
         told = {"verdict": "verified", "parameter_set": parameter_set, "blocks": blocks}
         message = {"chunks": chunks, "message": to_hex(asked.message)}
-        print_json({**told, **message, "security": bits(security)})
+        print_json({**told, **message, "security": security.rounded()})
         return
     what = f"{blocks} outputs" if chunks is None else f"the identity and {chunks} commitments"
     bound = _shown(asked.message)
@@ -121,7 +121,7 @@ def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -
     chosen = SETS[name]
     if chunks is not None:
         blocks = 1 << chunks.bit_length()
-    counts = admitted_blocks(chosen) if blocks is None else [blocks]
+    counts = chosen.block_counts() if blocks is None else [blocks]
     rows = [figures(chosen, count) for count in counts]
     warned = warning(chosen)
     if as_json:

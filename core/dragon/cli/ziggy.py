@@ -15,7 +15,6 @@ from typing import Final
 
 import click
 
-from dragon.cli.figures import bits
 from dragon.cli.files import PRIVATE, check_free, make_folder, read_text, write_new
 from dragon.cli.options import file_argument, json_option
 from dragon.cli.output import console, plain, print_json
@@ -141,7 +140,7 @@ def verify(file: Path, public_file: Path | None, as_json: bool) -> None:
     security = set_security(CLASSIC, 1)
     if as_json:
         statement = _statement(signed.public_key, signed.message)
-        figures = {"parameter_set": CLASSIC.name, "security": bits(security)}
+        figures = {"parameter_set": CLASSIC.name, "security": security.rounded()}
         print_json({"verdict": "verified", **statement, **figures})
         return
     by = to_hex(encode_output(signed.public_key))

@@ -40,16 +40,16 @@ class Security:
     def level(self) -> float:
         return min(self.provable, self.conjectured, self.binding)
 
+    def rounded(self) -> dict[str, float]:
+        """All figures and the level, rounded down to a tenth: none is shown without the others."""
+        names = ("provable", "conjectured", "binding", "level")
+        return {name: floor(10 * getattr(self, name)) / 10 for name in names}
+
     def __str__(self) -> str:
-        """All figures in bits, rounded down to a tenth: none is shown without the others."""
-        provable, conjectured, binding, level = (
-            floor(10 * bits) / 10
-            for bits in (self.provable, self.conjectured, self.binding, self.level)
-        )
         return (
-            f"provable {provable}, conjectured {conjectured}, "
-            f"binding of commitments {binding}: level {level}"
-        )
+            "provable {provable}, conjectured {conjectured}, "
+            "binding of commitments {binding}: level {level}"
+        ).format(**self.rounded())
 
 
 def set_security(chosen: ParameterSet, n_blocks: int) -> Security:

@@ -49,6 +49,11 @@ class ParameterSet:
         options = [self._with(candidate, n_blocks) for candidate in admitted]
         return min(options, key=lambda option: _cost(option, n_blocks))
 
+    def block_counts(self) -> list[int]:
+        """Every number of blocks that this set admits."""
+        most = max(candidate.max_blocks for candidate in self.candidates)
+        return [n_blocks for n_blocks in range(1, most + 1) if is_block_count(n_blocks)]
+
     def _with(self, candidate: Candidate, n_blocks: int) -> Parameters:
         draft = Parameters(
             candidate.log_n_cosets,

@@ -355,3 +355,20 @@ def test_what_is_kept_of_an_expert_is_bounded_and_forgets_no_order(
         everything.append(claim)
         assert len(kept.claims) <= MOST_ENDORSED
         assert claim in kept.claims or claim.timestamp == kept.floor
+
+
+def test_what_an_expert_said_and_was_forgotten_still_counts_by_its_time() -> None:
+    """Else an endorsement that was overtaken could come again once it is forgotten."""
+
+    def said(number: int, timestamp: int) -> EndorsementClaim:
+        return dataclasses.replace(praised(), first=number, last=number, timestamp=timestamp)
+
+    endorsed = Endorsed()
+    for number in range(MOST_ENDORSED + 1):
+        endorsed = endorsed.with_next(said(number, 1000 + number))
+
+    assert (len(endorsed.claims), endorsed.floor) == (MOST_ENDORSED, 1000)
+    for timestamp in (999, 1000):
+        with pytest.raises(errors.NotLater):
+            endorsed.check_later(said(0, timestamp))
+    endorsed.check_later(said(0, 1001))

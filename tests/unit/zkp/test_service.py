@@ -318,9 +318,12 @@ def test_a_pool_that_is_busy_or_has_lost_a_worker_is_not_in_trouble(
         assert (one.own.check.done, one.own.check.trouble) == (0, "")
 
 
-def test_a_self_check_that_is_late_again_and_again_is_trouble() -> None:
-    late = [errors.Overdue("others first")] * 3
-    with prover(counter(), lambda: Failing(late.pop())) as one:
+@pytest.mark.parametrize("kind", [errors.Overdue, errors.WorkerDied])
+def test_a_self_check_that_is_not_finished_again_and_again_is_trouble(
+    kind: type[errors.DragonError],
+) -> None:
+    undone = [kind("others first")] * 3
+    with prover(counter(), lambda: Failing(undone.pop())) as one:
         for trouble in (False, False, True):
             until(lambda: one.own.pool.at_work == 0)
             one.own.check.check()

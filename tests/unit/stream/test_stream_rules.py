@@ -361,7 +361,7 @@ def test_what_an_expert_said_and_was_forgotten_still_counts_by_its_time() -> Non
     """Else an endorsement that was overtaken could come again once it is forgotten."""
 
     def said(number: int, timestamp: int) -> EndorsementClaim:
-        return dataclasses.replace(praised(), first=number, last=number, timestamp=timestamp)
+        return praised(number, number, timestamp=timestamp)
 
     endorsed = Endorsed()
     for number in range(MOST_ENDORSED + 1):

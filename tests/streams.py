@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from committees import GENESIS, Members, secret
@@ -12,8 +12,9 @@ from dragon import bls
 from dragon.stark.commitment import encode_output
 from dragon.stark.prover.blocks import hash_many, prove_blocks
 from dragon.stark.ziggy import public_key, secret_preimage
-from dragon.stream.chunks import ChunkHeader, chunk_headers, digest, opening
+from dragon.stream.chunks import ChunkHeader, chunk_headers, digest, encode_chunks, opening
 from dragon.stream.descriptor import Descriptor
+from dragon.stream.submission import Submission, WindowObjects
 from dragon.stream.window import WindowHeader, close, sign
 
 START_MS = 1000 * GENESIS + 700_123
@@ -61,6 +62,15 @@ class Owner:
     def prove(self, window: Window, rho: bytes = bytes(range(32))) -> bytes:
         secrets = [secret_preimage(self.private_key), *window.openings]
         return prove_blocks(self.descriptor.parameters, secrets, window.header.hash, rho)
+
+    def submission(self, window: Window, proof: bytes | None = None) -> Submission:
+        """What is handed in of a window: at first its announcement, with its proof all of it."""
+        announced = Submission(self.descriptor, window.header, window.signature)
+        if proof is None:
+            return announced
+        objects = WindowObjects.of(window.header, encode_chunks(window.chunks), proof)
+        signature = self.header_secret.sign(objects.root(self.descriptor.committee_id))
+        return replace(announced, objects=objects, objects_signature=signature)
 
 
 @cache

@@ -160,7 +160,7 @@ class Running:
 
     name: str
     own: Any  # the Collaborators of its package
-    database: Database
+    databases: Sequence[Database]
     client: SequencerClient
 
 
@@ -271,14 +271,16 @@ class World:
         )
         is_operator = name in self.members.secrets
         make = self._make_operator if is_operator else self._make_aggregator
-        database, own, app = make(name, client)
-        self.services[name] = Running(name, own, database, client)
+        databases, own, app = make(name, client)
+        self.services[name] = Running(name, own, databases, client)
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
         return own
 
-    def _make_operator(self, name: str, client: SequencerClient) -> tuple[Database, Any, WsgiApp]:
+    def _make_operator(
+        self, name: str, client: SequencerClient
+    ) -> tuple[list[Database], Any, WsgiApp]:
         settings = dragon_operator.settings.Settings(
             operator=name,
             committee=self.committee,
@@ -290,10 +292,13 @@ class World:
             threads=1,
         )
         database = dragon_operator.main.open_database(settings)
-        own = dragon_operator.main.assemble(settings, database, client, self.edges(name))
-        return database, own, dragon_operator.app.create_app(own)
+        objects = dragon_operator.main.open_objects(settings)
+        own = dragon_operator.main.assemble(settings, database, objects, client, self.edges(name))
+        return [database, objects], own, dragon_operator.app.create_app(own)
 
-    def _make_aggregator(self, name: str, client: SequencerClient) -> tuple[Database, Any, WsgiApp]:
+    def _make_aggregator(
+        self, name: str, client: SequencerClient
+    ) -> tuple[list[Database], Any, WsgiApp]:
         settings = dragon_aggregator.settings.Settings(
             committee=self.committee,
             rank=int(name.rpartition("_")[2]),
@@ -304,8 +309,16 @@ class World:
             threads=1,
         )
         database = dragon_aggregator.main.open_database(settings)
-        own = dragon_aggregator.main.assemble(settings, database, client, client, self.edges(name))
-        return database, own, dragon_aggregator.app.create_app(own)
+        objects = dragon_aggregator.main.open_objects(settings)
+        own = dragon_aggregator.main.assemble(
+            settings,
+            database,
+            objects,
+            ledger=client,
+            sender=client,
+            edges=self.edges(name),
+        )
+        return [database, objects], own, dragon_aggregator.app.create_app(own)
 
     # Spoiling
 
@@ -319,7 +332,8 @@ class World:
     def crash(self, name: str) -> None:
         """As `kill -9`: what is not in the file is gone, and the port is closed."""
         running = self.services.pop(name)
-        running.database.close()
+        for database in running.databases:
+            database.close()
         running.client.close()
         self.stop(name)
 
@@ -367,9 +381,10 @@ class World:
         self.settle()
 
     def settle(self) -> None:
-        """Everything on its way reaches its end: outboxes, ledger, logs."""
+        """Everything on its way reaches its end: windows, outboxes, ledger, logs."""
         for name in self.aggregators:
             if self.is_answering(name):
+                self.services[name].own.windows.step()
                 self._try(self.services[name].own.submitter.step)
         self.clock.now += FINALITY
         self.network.finalize_due()

@@ -1,6 +1,6 @@
-"""The outbox: certificates between their making and their place in the log.
+"""The outbox: events between their making and their place in the log.
 
-A certificate is on disk before it is sent, and is sent again until it is *applied, overtaken or
+An event is on disk before it is sent, and is sent again until it is *applied, overtaken or
 older than `max_age`*: the sequencer's "accepted" is not durable. Crash before the row: the change
 is gathered anew in the next round. Crash after sending: it is sent once more, and the logs take it
 once.
@@ -17,16 +17,17 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import text
 
-from dragon.certificate import Certificate
+from dragon import event
 from dragon.claim import CheckpointClaim, Claim, DowntimeClaim, StatusClaim
 from dragon.committee import MAX_RANK, Committee
 from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.errors import LedgerError, LedgerUnavailable
+from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
+from dragon.event import Event
 from dragon.log import apply
 from dragon.log.apply import State, Transition
 from dragon.log.database import Database
 from dragon.log.repository import Log
-from dragon.stream_claim import WindowClaim
+from dragon.stream_claim import EndorsementClaim, WindowClaim
 
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
@@ -44,10 +45,10 @@ class Sender(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """One certificate that waits for its place in the log."""
+    """One event that waits for its place in the log."""
 
     id: int
-    event: Certificate
+    event: Event
     not_before: float  # Unix seconds; aggregators of a higher rank wait for the others
     sent_at: float | None
     sends: int
@@ -58,9 +59,10 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._decoded: dict[int, Event] = {}  # by row; replaced, never changed
 
-    def add(self, certified: Certificate, *, not_before: float) -> None:
-        """Keep a verified certificate; it is on disk when this returns."""
+    def add(self, certified: Event, *, not_before: float) -> None:
+        """Keep a verified event; it is on disk when this returns."""
         query = text(
             "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
         )
@@ -77,23 +79,25 @@ class Outbox:
         query = text("SELECT id, event, not_before, sent_at, sends FROM outbox ORDER BY id")
         with self._database.read() as connection:
             rows = connection.execute(query).all()
+        known = self._decoded
+        events = {row.id: known.get(row.id) or event.decode(parse(row.event)) for row in rows}
+        self._decoded = events
         return [
-            Pending(
-                row.id,
-                Certificate.from_json(parse(row.event)),
-                row.not_before,
-                row.sent_at,
-                row.sends,
-            )
-            for row in rows
+            Pending(row.id, events[row.id], row.not_before, row.sent_at, row.sends) for row in rows
         ]
 
-    def newest(self, node_id: str) -> Claim | None:
+    def newest(self, node_id: str) -> Claim | EndorsementClaim | None:
         """The last claim on a node, or in the lane of checkpoints, that is still on its way."""
-        query = text("SELECT event FROM outbox WHERE node_id = :node_id ORDER BY id DESC LIMIT 1")
+        claims = self.claims(node_id)
+        return claims[-1] if claims else None
+
+    def claims(self, lane_: str) -> list[Claim | EndorsementClaim]:
+        """All claims of a lane that are still on their way, oldest first."""
+        query = text("SELECT id, event FROM outbox WHERE node_id = :lane ORDER BY id")
         with self._database.read() as connection:
-            row = connection.execute(query, {"node_id": node_id}).first()
-        return Certificate.from_json(parse(row.event)).claim if row else None
+            rows = connection.execute(query, {"lane": lane_}).all()
+        known = self._decoded
+        return [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
         query = text("UPDATE outbox SET sent_at = :at, sends = sends + 1 WHERE id = :id")
@@ -123,23 +127,27 @@ class Submitter:
         self._wall = wall
 
     def step(self) -> list[Pending]:
-        """Drop what is settled, send what is due; a node's events one at a time, in order.
+        """Drop what is settled, send what is due; a node's events one at a time, in order, a
+        stream's windows in order without waiting for each other.
 
         Returns what was sent. Raises LedgerError: it was not, and stays.
         """
         now, state = self._wall(), self._log.state
-        heads: dict[str, Pending] = {}
+        heads: list[Pending] = []
+        taken: set[str] = set()
         for entry in self._outbox.pending():
             claim = entry.event.claim
-            if lane(claim) in heads:
+            if lane(claim) in taken:
                 continue  # whether it is still news depends on the one before it
             if why := self._settled(claim, state, now):
                 logger.info("outbox_settled", why=why, claim=claim.to_json())
                 self._outbox.remove(entry)
-            else:
-                heads[lane(claim)] = entry
+                continue
+            heads.append(entry)
+            if not isinstance(claim, WindowClaim):
+                taken.add(lane(claim))
         longest_wait = MAX_RANK * self._committee.rounds.seconds
-        due = [entry for entry in heads.values() if _is_due(entry, now, longest_wait)]
+        due = [entry for entry in heads if _is_due(entry, now, longest_wait)]
         self._send(due, now)
         return due
 
@@ -160,7 +168,7 @@ class Submitter:
             return
         self._outbox.mark_sent(due, now)
 
-    def _settled(self, claim: Claim, state: State, now: float) -> str | None:
+    def _settled(self, claim: Claim | EndorsementClaim, state: State, now: float) -> str | None:
         """Why a claim need not be sent any more, if so."""
         if isinstance(claim, DowntimeClaim):
             return "no_event"
@@ -169,7 +177,9 @@ class Submitter:
         return "expired" if now > claim.timestamp + self._committee.rounds.max_age else None
 
     def _overtaken(
-        self, claim: StatusClaim | CheckpointClaim | WindowClaim, state: State
+        self,
+        claim: StatusClaim | CheckpointClaim | WindowClaim | EndorsementClaim,
+        state: State,
     ) -> str | None:
         if self._log.alarm():
             return None  # a log that stands still no longer tells what is settled
@@ -177,6 +187,8 @@ class Submitter:
             return _status_settled(claim, state)
         if isinstance(claim, WindowClaim):
             return _window_settled(claim, state)
+        if isinstance(claim, EndorsementClaim):
+            return _endorsement_settled(claim, state)
         return self._checkpoint_settled(claim, state)
 
     def _checkpoint_settled(self, claim: CheckpointClaim, state: State) -> str | None:
@@ -211,12 +223,25 @@ def _window_settled(claim: WindowClaim, state: State) -> str | None:
     return "overtaken" if claim.number < stream.windows else None
 
 
-def lane(claim: Claim) -> str:
-    """Claims of one lane go one after the other: a node's, a stream's, and the checkpoints among
+def _endorsement_settled(claim: EndorsementClaim, state: State) -> str | None:
+    said = state.stream(claim.stream).by(claim.expert)
+    if claim in said.claims:
+        return "applied"
+    try:
+        said.check_later(claim)
+    except NotApplicable:
+        return "overtaken"
+    return None
+
+
+def lane(claim: Claim | EndorsementClaim) -> str:
+    """Claims of one lane go in order: a node's, a stream's, an expert's, and the checkpoints among
     themselves.
 
-    No node has the lane of a stream or of the checkpoints for its id.
+    No node has the lane of a stream, of an expert or of the checkpoints for its id.
     """
+    if isinstance(claim, EndorsementClaim):
+        return f"@expert:{claim.expert}"
     if isinstance(claim, WindowClaim):
         return f"@{to_hex(claim.stream)}"
     return CHECKPOINTS if isinstance(claim, CheckpointClaim) else claim.node_id

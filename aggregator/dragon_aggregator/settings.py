@@ -23,6 +23,7 @@ class Settings:
     host: str
     port: int
     threads: int
+    objects_mb: int = 512
     tls: Tls = PLAIN
 
     @classmethod
@@ -36,6 +37,7 @@ class Settings:
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5100, least=1, most=65535),
-            threads=values.integer("DRAGON_THREADS", 8, least=2, most=256),
+            threads=values.integer("DRAGON_THREADS", 32, least=2, most=256),
+            objects_mb=values.integer("AGGREGATOR_OBJECTS_MB", 512, least=64, most=1_000_000),
             tls=values.tls(),
         )

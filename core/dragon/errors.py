@@ -49,7 +49,11 @@ DragonError
 │   ├── EnoughRefuted           as many proofs for that window are known to be invalid as are kept
 │   ├── NoSuchWindow            a window of the range is not in the log
 │   └── NotSettled              the log may still learn something about the time that is asked for
+├── WrongDigest             a body has another SHA-256 than it is asked or sent by
 ├── ReceiptRefused          a receipt contradicts itself, its data or the committee
+├── AlreadyMade             a stream of that name is there, and is another
+├── StreamStopped           a stream takes nothing more: a window of it was found invalid, say
+├── WrongOffset             what is sent does not begin where the stream ends
 ├── InvalidProof            a Merkle path that does not lead to the root
 ├── ProofRefused            a zero-knowledge proof does not prove its statement
 ├── ProvingError            no zero-knowledge proof was made
@@ -76,6 +80,7 @@ DragonError
 ├── NotFound                no such thing here
 ├── Unauthorized            the caller shows no token, or a wrong one
 ├── Busy                    too much at once; try again
+│   └── TooManySockets          as many sockets are open as are served
 ├── Overdue                 it was not done in the time that there is for it
 └── StepFailed              a step of the demonstration went wrong
 
@@ -300,6 +305,10 @@ class NotSettled(NotApplicable):
     """The log may still learn something about the time that is asked for."""
 
 
+class WrongDigest(DragonError):
+    """A body has another SHA-256 than it is asked or sent by."""
+
+
 class ReceiptRefused(DragonError):
     """A receipt contradicts itself, its data or the committee. `fields` names the members of which
     one must be wrong."""
@@ -307,6 +316,18 @@ class ReceiptRefused(DragonError):
     def __init__(self, message: str, *fields: str, **facts: object) -> None:
         super().__init__(message, fields=list(fields), **facts)
         self.fields = fields
+
+
+class AlreadyMade(DragonError):
+    """A stream of that name is there, and is otherwise than asked for."""
+
+
+class StreamStopped(DragonError):
+    """A stream takes nothing more. `reason` says why; its owner begins another."""
+
+
+class WrongOffset(DragonError):
+    """What is sent does not begin where the stream ends. `bytes` is where that is."""
 
 
 class InvalidProof(DragonError):
@@ -427,6 +448,10 @@ class Unauthorized(DragonError):
 
 class Busy(DragonError):
     """Too much at once; try again."""
+
+
+class TooManySockets(Busy):
+    """As many sockets are open as are served at once, in all or from one address."""
 
 
 class Overdue(DragonError):

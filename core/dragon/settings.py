@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dragon import tls
 from dragon.committee import Committee
 from dragon.errors import DragonError, SettingsError
 from dragon.tls import Tls
+
+SHORTEST_TOKEN: Final = 16  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,24 @@ class Environment:
             raise SettingsError(message, setting=name)
         return int(value)
 
+    def token(self, name: str) -> str:
+        """The token in a file: what a caller could not guess."""
+        path = self.path(name)
+        try:
+            token = path.read_text("ascii").strip()
+        except UnicodeDecodeError:
+            token = ""
+        except OSError as error:
+            message = f"the token file {path} cannot be read: {error.strerror}"
+            raise SettingsError(message, setting=name) from None
+        if len(token) < SHORTEST_TOKEN or not token.isprintable() or " " in token:
+            message = f"the token file {path} holds no token of {SHORTEST_TOKEN} characters or more"
+            raise SettingsError(message, setting=name)
+        return token
+
     def tls(self) -> Tls:
         """Certificate and key, which go together, and the authorities that clients believe."""
-        certfile, keyfile, ca = map(self._optional_path, (tls.CERTFILE, tls.KEYFILE, tls.CA))
+        certfile, keyfile, ca = map(self.optional_path, (tls.CERTFILE, tls.KEYFILE, tls.CA))
         if (certfile is None) != (keyfile is None):
             given, missing = tls.CERTFILE, tls.KEYFILE
             if certfile is None:
@@ -47,7 +65,7 @@ class Environment:
             tls.client_context(ca)
         return Tls(certfile, keyfile, ca)
 
-    def _optional_path(self, name: str) -> Path | None:
+    def optional_path(self, name: str) -> Path | None:
         value = self.values.get(name)
         return Path(value) if value else None
 

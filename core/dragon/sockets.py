@@ -128,6 +128,11 @@ class ServerSocket(DeadlineSocket):
             self.settimeout(self.answering)
             self._received_by = time.monotonic() + self.receiving
 
+    def leave_http(self) -> None:
+        """What follows is no request: whoever owns the connection bounds each call itself."""
+        self._ends = self._received_by = None
+        self.receiving = self.answering = float("inf")
+
     def _receive_by(self) -> float | None:
         return self._received_by
 

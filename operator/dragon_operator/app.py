@@ -23,15 +23,19 @@ from dragon.errors import AttestationRefused, InvalidEncoding, NotFound
 from dragon.event import LoggedEvent
 from dragon.log.follow import Follower
 from dragon.log.repository import Entry, Log
+from dragon.log.rows import StreamRecords
 from dragon.log.settle import claim_at
+from dragon.stream.submission import Submission
 from dragon.web import app as web
-from dragon.web import forms, metrics, records
+from dragon.web import forms, metrics, records, streams
 from dragon.web.metrics import Reading
 from dragon.web.openapi import BODY, PAGE, TOO_LARGE, Routes, answers
 from dragon.web.query import Query, hexadecimal, identifier, integer
 from dragon_operator.attester import Attester
 from dragon_operator.peers import Peers
 from dragon_operator.reporter import Reporter
+from dragon_operator.verdicts import Found
+from dragon_operator.voting import Voting
 
 MOST_BYTES: Final = 512 * 1024  # of events on a page
 
@@ -43,8 +47,10 @@ class Collaborators:
     committee: Committee
     myself: str
     attester: Attester
+    voting: Voting
     reporter: Reporter
     log: Log
+    streams: StreamRecords
     follower: Follower
     peers: Peers
     entropy: Callable[[int], bytes]
@@ -89,6 +95,12 @@ class EventQuery(Query):
 
 def create_app(own: Collaborators) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
+    voted = Counter(
+        "datadragon_votes",
+        "Windows that were put to this operator: a verdict, or a reason of the closed list.",
+        ["outcome"],
+        registry=None,
+    )
     attested = Counter(
         "datadragon_attestations",
         "Claims that were put to this operator: signed, or a reason of the closed list.",
@@ -99,11 +111,14 @@ def create_app(own: Collaborators) -> OpenAPI:
         "dragon_operator",
         lambda: _not_ready(own),
         title="DataDragon operator",
-        collectors=[*own.peers.counters, attested, Reading(lambda: _metrics(own))],
+        collectors=[*own.peers.counters, attested, voted, Reading(lambda: _metrics(own))],
     )
     app.register_api(_answers(own, attested))
+    app.register_api(_votes(own, voted))
     app.register_api(_record(own))
     app.register_api(records.routes(own.committee, own.log))
+    app.register_api(streams.routes(own.log, own.streams))
+    app.register_api(streams.objects(own.voting.objects))
     return app
 
 
@@ -144,7 +159,9 @@ def _answers(own: Collaborators, attested: Counter) -> Routes:
 
     @routes.post(
         "/attestations",
-        openapi_extensions=routes.takes(forms.Status, forms.Checkpoint, forms.Downtime),
+        openapi_extensions=routes.takes(
+            forms.Status, forms.Checkpoint, forms.Downtime, forms.Window
+        ),
         responses={**answers(forms.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
     )
     def attest() -> Response:
@@ -179,6 +196,48 @@ def _answers(own: Collaborators, attested: Counter) -> Routes:
     return routes
 
 
+def _votes(own: Collaborators, voted: Counter) -> Routes:
+    """What an operator finds windows to be."""
+    routes = Routes("votes", __name__)
+
+    @routes.post(
+        "/windows",
+        openapi_extensions=routes.takes(forms.Submission),
+        responses={
+            **answers(forms.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
+            **TOO_LARGE,
+        },
+    )
+    def look() -> Response:
+        """Look at a window of a stream, or only note that it was announced."""
+        try:
+            submission = Submission.from_json(web.body())
+            found = own.voting.look(submission)
+        except AttestationRefused as error:
+            voted.labels(error.reason).inc()
+            raise
+        voted.labels(str(found.verdict) if found else "announced").inc()
+        return jsonify(operator=own.myself, **_vote(submission, found))
+
+    return routes
+
+
+def _vote(submission: Submission, found: Found | None) -> dict[str, object]:
+    return {
+        "stream": to_hex(submission.stream),
+        "number": submission.number,
+        "header": to_hex(submission.header.hash),
+        "verdict": str(found.verdict) if found else None,
+        "reason": str(found.reason) if found else None,
+        "detail": found.detail if found else "",
+    }
+
+
+_INVALID_STREAM: Final = (
+    errors.InvalidIdentity,
+    errors.InvalidHeaderKey,
+    errors.UnprovenHeaderKey,
+)
 _REPORT: Final = (errors.UnknownNode, AttestationRefused, errors.Busy, errors.Unreachable)
 
 

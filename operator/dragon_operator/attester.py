@@ -25,6 +25,7 @@ from dragon.stream_claim import WindowClaim
 from dragon_operator.journal import Journal
 from dragon_operator.peers import Peers
 from dragon_operator.slots import Slots
+from dragon_operator.voting import Voting
 from dragon_operator.vouching import Vouching
 
 AT_ONCE: Final = 48  # attestations under way; more are `busy`
@@ -48,6 +49,7 @@ class Attester:
         prober: Prober,
         peers: Peers,
         vouching: Vouching,
+        voting: Voting,
         wall: Callable[[], float],
     ) -> None:
         self._committee = committee
@@ -59,6 +61,7 @@ class Attester:
         self._prober = prober
         self._peers = peers
         self._vouching = vouching
+        self._voting = voting
         self._wall = wall
         self._slots = Slots(AT_ONCE, AT_ONCE_EACH)
 
@@ -83,7 +86,7 @@ class Attester:
                     self._vouching.check_downtime(claim)
                     self._journal.decide_downtime(claim, int(self._wall()))
                 case WindowClaim():
-                    _refuse(RefusalReason.BEHIND, "this operator has not looked at that window")
+                    self._decide_window(claim)
             return self._secret.sign(claim.root(self._committee.id))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
@@ -94,6 +97,14 @@ class Attester:
         self._vouching.check_checkpoint(claim)
         last = self._log.state.checkpoint
         self._journal.decide_checkpoint(claim, last.size if last else 0)
+
+    def _decide_window(self, claim: WindowClaim) -> None:
+        """In any round, as often as asked: the verdict is the decision, not the time."""
+        rounds = self._committee.rounds
+        if not rounds.starts_at(claim.timestamp):
+            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
+        self._check_time(rounds.number(claim.timestamp))
+        self._journal.decide_window(claim, self._voting.check(claim))
 
     def _decide_status(self, claim: StatusClaim) -> None:
         """The dear check, our own probe, comes late; the journal last, before any signature."""

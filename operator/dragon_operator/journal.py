@@ -18,6 +18,7 @@ from dragon.committee import Rounds
 from dragon.encoding import canonical, to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.database import Database
+from dragon.stream_claim import Verdict, WindowClaim
 
 SCHEMA: Final = "dragon_operator:migrations"
 TOTALS_KEPT: Final = 30 * 24 * 3600  # seconds for which a decision on totals is remembered
@@ -25,9 +26,26 @@ MOST_TOTALS: Final = 50_000
 MARGIN: Final = 3  # rounds behind the newest signed one that may still be decided
 
 
+_VALID: Final = text(
+    "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
+)
+_CALL_VALID: Final = text("INSERT OR IGNORE INTO journal_window VALUES (:stream, :number, :header)")
+_REFUTED: Final = text(
+    "SELECT reason FROM journal_refuted "
+    "WHERE stream = :stream AND number = :number AND proof = :proof"
+)
+_REFUTE: Final = text(
+    "INSERT OR IGNORE INTO journal_refuted VALUES (:stream, :number, :proof, :reason)"
+)
+_FORGET_WINDOWS: Final = (
+    text("DELETE FROM journal_window WHERE stream = :stream AND number < :windows"),
+    text("DELETE FROM journal_refuted WHERE stream = :stream AND number < :windows"),
+)
+
+
 class Journal:
-    """Decisions: (node, round) → status, size → root, (node, interval, size) → totals. None is
-    ever changed."""
+    """Decisions: (node, round) → status, size → root, (node, interval, size) → totals, (stream,
+    number) → header once valid, (stream, number, proof) → reason. None is ever changed."""
 
     def __init__(self, database: Database, rounds: Rounds) -> None:
         self._database = database
@@ -116,6 +134,29 @@ class Journal:
             connection.execute(insert, row)
             prune = text("DELETE FROM journal_downtime WHERE decided_at < :oldest")
             connection.execute(prune, {"oldest": now - TOTALS_KEPT})
+
+    def decide_window(self, claim: WindowClaim, windows: int) -> None:
+        """Record the decision to sign a verdict; the log has `windows` windows of the stream.
+
+        A window that was called valid may be signed with another proof, and in another round. Of
+        what the log has nothing more is signed, so those rows go.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        valid = claim.verdict is Verdict.VALID
+        place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
+        row = {**place, "header": claim.header, "reason": str(claim.reason), "windows": windows}
+        with self._database.write() as connection:
+            if valid:
+                known = connection.execute(_VALID, row).scalar()
+                _check_same(known, claim.header, "another window of that number was called valid")
+                connection.execute(_CALL_VALID, row)
+            else:
+                known = connection.execute(_REFUTED, row).scalar()
+                _check_same(known, row["reason"], "that proof was refuted for another reason")
+                connection.execute(_REFUTE, row)
+            for forget in _FORGET_WINDOWS:
+                connection.execute(forget, row)
 
     def _prune(self, connection: Connection, newest: int) -> None:
         """Rows below the mark are refused, but kept while a claim in them may still be applied."""

@@ -9,8 +9,8 @@ from typing import Self
 
 from dragon import bls, keystore
 from dragon.committee import Committee
-from dragon.encoding import to_hex
-from dragon.errors import SettingsError
+from dragon.encoding import from_hex, to_hex
+from dragon.errors import InvalidEncoding, SettingsError
 from dragon.settings import Environment
 from dragon.tls import PLAIN, Tls
 
@@ -28,6 +28,10 @@ class Settings:
     port: int
     threads: int
     from_checkpoint: bool = False
+    streams: int = 64
+    windows_per_second: int = 2
+    listed_streams: frozenset[bytes] | None = None  # None: any
+    objects_mb: int = 2048
     tls: Tls = PLAIN
 
     @classmethod
@@ -54,6 +58,26 @@ class Settings:
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
             from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),
+            streams=values.integer("OPERATOR_STREAMS", 64, least=1, most=4096),
+            windows_per_second=values.integer("OPERATOR_WINDOWS_PER_SECOND", 2, least=1, most=1000),
+            listed_streams=_streams(values, "OPERATOR_STREAMS_FILE"),
+            objects_mb=values.integer("OPERATOR_OBJECTS_MB", 2048, least=64, most=1_000_000),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
             tls=values.tls(),
         )
+
+
+def _streams(values: Environment, name: str) -> frozenset[bytes] | None:
+    """The ids in a file, one a line. Raises SettingsError."""
+    path = values.optional_path(name)
+    if path is None:
+        return None
+    try:
+        lines = path.read_text("ascii").split()
+        return frozenset(from_hex(line, member=name, size=32) for line in lines)
+    except OSError as error:
+        message = f"the list of streams {path} cannot be read: {error.strerror}"
+        raise SettingsError(message, setting=name) from None
+    except (UnicodeDecodeError, InvalidEncoding):
+        message = f"{path} is no list of stream ids, 0x and 64 digits a line"
+        raise SettingsError(message, setting=name) from None

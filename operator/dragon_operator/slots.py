@@ -28,7 +28,9 @@ class Slots:
             if not full:
                 self._taken[subject] += 1
         if full:
-            raise AttestationRefused(RefusalReason.BUSY, "too many attestations are under way")
+            raise AttestationRefused(
+                RefusalReason.BUSY, "too much is under way, in all or about this one"
+            )
         try:
             yield
         finally:

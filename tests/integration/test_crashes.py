@@ -436,7 +436,7 @@ def test_a_log_of_another_committee_is_not_continued(world: World) -> None:
     running = world.services["operator_1"]
 
     with pytest.raises(Exception, match="another committee"):
-        Log(running.database, world.committee)
+        Log(running.databases[0], world.committee)
 
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
         owner = "0x" + world.committee.id.hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -18,17 +19,19 @@ import pytest
 from eth_keyfile import extract_key_from_keyfile
 from prometheus_client.parser import text_string_to_metric_families
 
-from committees import make_members
+from committees import GENESIS, make_members
 from dragon.cli.fleet import Fleet
 from dragon.cli.home import Home
 from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
-from dragon.encoding import Json, canonical
+from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import BadAnswer
 from dragon.event import decode
+from dragon.stream.chunks import encode_chunks
 from dragon.web.logs import Lines
 from dragon_operator import app as operator_app
+from streams import Owner, Window, make_owner
 from world import World
 
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
@@ -192,10 +195,19 @@ def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world with something in every list."""
+    """A world with something in every list: also two streams with a window in the log, and further
+    windows of one of them that are announced."""
     members = make_members(targets=3)
     with World(tmp_path_factory.mktemp("world"), members) as world:
         world.run(3)
+        for name in ("sensor-1", "sensor-2"):
+            owner = make_owner(world.members, name)
+            window = owner.window([b"21.5"], began_ms=1000 * GENESIS)
+            hand_in(world, owner, window)
+        world.settle()
+        for _ in range(4):
+            window = owner.window([b"21.7"], window)
+            world.post("aggregator_0", "/windows", owner.submission(window).to_json())
         world.submit(*[{"kind": "nothing", "number": n} for n in range(7)])
         world.network.set_faults(stalled=True)
         world.run(5)  # now it is certified, and stays in the outbox, that no target was ever up
@@ -203,14 +215,24 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.network.set_faults(stalled=False)
 
 
+def hand_in(world: World, owner: Owner, window: Window) -> None:
+    proof = owner.prove(window)
+    world.post("aggregator_0", "/windows", owner.submission(window, proof).to_json())
+    for body in (encode_chunks(window.chunks), proof):
+        sha256 = to_hex(hashlib.sha256(body).digest())
+        world.session("x").put(f"http://aggregator-0:5100/objects/{sha256}", data=body)
+
+
 LISTS = [
     ("operator_1", "/nodes", "nodes", "node_id"),
     ("operator_1", "/logs", "logs", "id"),
     ("operator_1", "/events", "events", "position"),
     ("operator_1", "/refused", "refused", "id"),
+    ("operator_1", "/streams", "streams", "stream"),
     ("aggregator_0", "/rounds", "rounds", "number"),
     ("aggregator_0", "/outbox", "outbox", "id"),
     ("aggregator_0", "/refused", "refused", "id"),
+    ("aggregator_0", "/windows", "windows", "number"),
 ]
 
 
@@ -234,7 +256,8 @@ def test_the_pages_of_a_list_are_the_list(
 def test_behind_the_end_of_a_list_is_an_empty_page(
     listed: World, service: str, path: str, name: str, cursor: str
 ) -> None:
-    end = {"nodes": "z", "rounds": "0", "refused": "0"}.get(name, "99999")
+    ends = {"nodes": "z", "rounds": "0", "refused": "0", "streams": "0x" + "ff" * 32}
+    end = ends.get(name, "99999")
 
     page = listed.get(service, f"{path}?after={end}").json()
 

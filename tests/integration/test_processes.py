@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -22,29 +21,19 @@ from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.main import main
 from dragon.log.audit import audit
 from dragon.tls import client_context
+from ports import free_block, is_free
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
 
 DRAGON = [sys.executable, "-m", "dragon.cli.main"]
+SERVICES = 8  # in a fleet: as many ports
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 
 
 def free_ports() -> Ports:
-    """A stretch of ports that nobody listens on now."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 32_000, 10)
-        if all(is_free(base + offset) for offset in range(6)):
-            return Ports(base, base + 4, base + 5)
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """A stretch of ports that nobody listens on now, for everything there is."""
+    base = free_block(SERVICES)
+    return Ports(base, base + 4, base + 5, base + 6, base + 7)
 
 
 def port_options(ports: Ports) -> list[str]:
@@ -52,11 +41,13 @@ def port_options(ports: Ports) -> list[str]:
         *("--base-port", str(ports.operators)),
         *("--aggregator-port", str(ports.aggregator)),
         *("--sequencer-port", str(ports.sequencer)),
+        *("--prover-port", str(ports.prover)),
+        *("--stream-port", str(ports.streams)),
     ]
 
 
 def all_free(ports: Ports) -> bool:
-    return all(is_free(ports.operators + offset) for offset in range(6))
+    return all(is_free(ports.operators + offset) for offset in range(SERVICES))
 
 
 def identical(fleet: Fleet) -> bool:
@@ -75,7 +66,9 @@ def verify_logs(fleet: Fleet) -> None:
 def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """One fleet for many tests, with rounds of two seconds, over TLS; the demonstration is not."""
     home = Home(tmp_path_factory.mktemp("processes") / "fleet")
-    plan = Plan(ports=free_ports(), round_seconds=2, tls=True)
+    ports = free_ports()
+    nodes = Ports(ports.operators, ports.aggregator, ports.sequencer)  # data is another module's
+    plan = Plan(ports=nodes, round_seconds=2, tls=True)
     make_fleet(home, plan, genesis=int(time.time()))
     with Fleet(home) as running:
         running.start_all()

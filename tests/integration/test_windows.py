@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def voted(world: World, owner: Owner, window: Window, proof: bytes) -> WindowCla
         now_ms=1000 * now,
         committee_id=world.committee.id,
     )
-    return found.claim(owner.descriptor, window.header, proof, now)
+    return found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), now)
 
 
 def test_a_window_goes_from_data_to_a_receipt_that_anyone_can_check(world: World) -> None:

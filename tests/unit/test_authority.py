@@ -23,7 +23,15 @@ from dragon.errors import KeystoreError
 from dragon.tls import Tls
 
 NOW = 1_732_522_000
-SERVICES = ("operator_1", "operator_2", "operator_3", "aggregator", "sequencer", "zkp_api")
+SERVICES = (
+    "operator_1",
+    "operator_2",
+    "operator_3",
+    "aggregator",
+    "sequencer",
+    "zkp_api",
+    "stream_api",
+)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ LITTLE: dict[str, dict[str, Any]] = {
     "sizes": {"sizes": (4,)},
     "detection": {"outages": 3},
     "proofs": {"chunks": (1, 2), "length": 3, "sizes": (1,), "most": 1, "cold": False},
+    "ingest": {"cases": ((4096, 1),)},
+    "pipeline": {"windows": (1, 2)},
 }
 
 
@@ -42,6 +44,10 @@ def test_a_benchmark_runs_and_prints_a_table(
     script: ModuleType = load(name)
     if name == "detection":  # a fleet of processes takes its time, and has its own tests
         monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
+    if name == "pipeline":  # so has this one
+        monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
+    if name == "ingest":  # a service is started, and gets a little
+        monkeypatch.setattr(script, "SECONDS", 0.0)
 
     script.main(**LITTLE[name])
 

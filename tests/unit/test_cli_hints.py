@@ -165,7 +165,7 @@ def commands(group: click.Group, prefix: tuple[str, ...] = ()) -> Iterator[tuple
             yield (*prefix, name)
 
 
-ONLY_FOR_PEOPLE = {("up",), ("demo",), ("serve",)}  # they run until they are stopped
+ONLY_FOR_PEOPLE = {("up",), ("demo",), ("serve",), ("source",)}  # they run until they are stopped
 
 
 @pytest.mark.parametrize("names", sorted(set(commands(dragon)) - ONLY_FOR_PEOPLE), ids=" ".join)

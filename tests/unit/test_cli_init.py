@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import time
@@ -17,6 +18,7 @@ from dragon.cli.home import Home
 from dragon.cli.init import outage_table
 from dragon.cli.main import main
 from dragon.committee import Committee
+from dragon.encoding import to_hex
 from dragon.settings import Environment
 
 
@@ -51,7 +53,8 @@ def test_the_files_are_there(made: Path) -> None:
     assert sorted(files(made)) == sorted(
         [
             *("committee.json", "nodes.json", "services.json"),
-            *("keys/sequencer/keys.json", "keys/zkp_api/token"),
+            *("keys/sequencer/keys.json", "keys/zkp_api/token", "keys/sources/token"),
+            *(f"keys/stream_api/{kind}" for kind in (*kinds, "token", "prover-token")),
             *keys,
         ]
     )
@@ -107,6 +110,61 @@ def _leaves(value: object) -> list[str]:
     if isinstance(value, list):
         return [leaf for inner in value for leaf in _leaves(inner)]
     return [str(value)]
+
+
+def test_experts_have_keys_of_their_own_and_are_in_the_committee(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path / "fleet")
+    asked = ["init", "--home", home.path, "--operators", "3", "--experts", "2"]
+
+    assert run(*asked, "--json") == 0
+
+    told = json.loads(capsys.readouterr().out)
+    committee = home.committee()
+    assert list(committee.expert_keys) == ["expert_1", "expert_2"]
+    assert told["experts"] == [
+        {"id": expert, "public_key": to_hex(key.raw)}
+        for expert, key in committee.expert_keys.items()
+    ]
+    for expert, key in committee.expert_keys.items():
+        assert keystore.load(home.keystore(expert), home.password(expert)).public_key() == key
+        for file in (home.keystore(expert), home.password(expert)):
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run(*asked, "--once") == 0
+    assert run(*asked[:-2], "--once") == 2
+    assert "experts 2, not 0" in capsys.readouterr().err
+
+
+def test_experts_are_named_and_told_where_their_keys_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "fleet"
+
+    assert run("init", "--home", home, "--operators", "3", "--experts", "1") == 0
+
+    assert f"its experts: expert_1; give each its own folder in `{home}/keys`" in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_committee_has_no_experts_unless_asked(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Home(made).committee().experts == ()
+    assert run("init", "--home", tmp_path / "fleet", "--operators", "3", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["experts"] == []
+
+
+def test_experts_keys_are_not_made_in_the_fleets_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert run("init", "--compose", "--experts", "1") == 2
+
+    assert "do not belong into the fleet's containers" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_folder_holds_the_settings_of_every_service(made: Path) -> None:
@@ -206,18 +264,39 @@ def test_a_full_disk_leaves_no_half_committee(
     assert len(Home(home).committee().operators) == 3
 
 
-def test_once_adds_the_prover_that_an_older_fleet_has_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", [set(), {"zkp_api"}], ids=str)
+def test_once_adds_what_an_older_fleet_has_not(tmp_path: Path, there: set[str]) -> None:
     home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
     assert run("init", "--home", home.path, *once) == 0
-    before = home.committee_file.read_bytes()
-    home.services_file.unlink()
-    home.token("zkp_api").unlink()
+    before, urls = files(home.path), home.services()
+    for service in {"zkp_api", "stream_api", "sources"} - there:
+        shutil.rmtree(home.path / "keys" / service)
+    home.services_file.write_text(json.dumps({name: urls[name] for name in sorted(there)}))
 
     assert run("init", "--home", home.path, *once) == 0
 
-    assert len(home.token("zkp_api").read_text()) > 30
-    assert home.services() == {"zkp_api": "http://127.0.0.1:5200"}
-    assert home.committee_file.read_bytes() == before
+    assert home.services() == urls
+    assert urls == {"zkp_api": "http://127.0.0.1:5200", "stream_api": "http://127.0.0.1:5300"}
+    after = files(home.path)
+    assert set(after) == set(before)
+    assert after["keys/stream_api/prover-token"] == after["keys/zkp_api/token"]
+    assert after["keys/stream_api/token"] == after["keys/sources/token"]
+    assert len(after["keys/zkp_api/token"]) > 30
+    kept = {file for file in after if after[file] == before[file]}
+    assert {"committee.json", *(f"keys/{name}/token" for name in there)} <= kept
+    assert keystore.load(home.keystore("stream_api"), home.password("stream_api"))
+
+
+def test_once_goes_on_where_the_disk_was_full(tmp_path: Path) -> None:
+    home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
+    assert run("init", "--home", home.path, *once) == 0
+    for file in (home.services_file, home.password("stream_api"), home.token("sources")):
+        file.unlink()
+
+    assert run("init", "--home", home.path, *once) == 0
+
+    assert sorted(home.services()) == ["stream_api", "zkp_api"]
+    assert keystore.load(home.keystore("stream_api"), home.password("stream_api"))
 
 
 def test_once_compares_the_node_list_too(made: Path, tmp_path: Path) -> None:
@@ -254,6 +333,8 @@ def test_in_containers_every_service_is_a_host_of_its_own(
         ["--operators", "2"],
         ["--operators", "65"],
         ["--operators", "four"],
+        ["--experts", "9"],
+        ["--experts", "-1"],
         ["--round-seconds", "1"],
         ["--round-seconds", "3601"],
         ["--base-port", "0"],

@@ -7,16 +7,18 @@ against the answers of a fleet in this process.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
+import hashlib
 import importlib
 import json
 import re
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import click
 import pytest
@@ -26,20 +28,29 @@ from flask import Flask
 import dragon_aggregator.settings
 import dragon_operator.settings
 import dragon_zkp.settings
-from committees import make_members
+from committees import GENESIS, make_members
 from dragon import errors, event, keystore
 from dragon.claim import RefusalReason, Status, Suspicion
 from dragon.claim import from_json as claim_from_json
 from dragon.cli.main import dragon as dragon_command
 from dragon.encoding import Json, canonical, to_hex
-from dragon.errors import SettingsError
-from dragon.web import problem
+from dragon.errors import AttestationRefused, SettingsError
+from dragon.log.repository import Alarm
+from dragon.stream.chunks import encode_chunks
+from dragon.stream.judgement import Judgement
+from dragon.stream.submission import Submission, WindowObjects
+from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.web import forms, problem
 from dragon_aggregator.app import create_app as create_aggregator
+from dragon_operator.admission import BURST, Admission
 from dragon_operator.app import create_app as create_operator
+from dragon_operator.verdicts import Found
+from dragon_operator.voting import MOST_FOUND
+from streams import Owner, Window, make_owner
 from world import World
 
 ROOT = Path(__file__).parents[2]
-HOMES = ("core", "operator", "aggregator", "sequencer_client", "zkp_api")
+HOMES = ("core", "operator", "aggregator", "sequencer_client", "stream_api", "zkp_api")
 PAGES = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for name in (
@@ -49,6 +60,7 @@ PAGES = {
         "operator/README.md",
         "aggregator/README.md",
         "sequencer_client/README.md",
+        "stream_api/README.md",
         "zkp_api/README.md",
         "docs/operating.md",
         "docs/proofs.md",
@@ -337,9 +349,9 @@ def test_the_bounds_of_a_readme_are_the_constants(service: str) -> None:
 
     assert len(table) >= 8
     for what, stated, constant in table:
-        found = re.fullmatch(r"(\d+)( KiB| s| rounds)?", stated)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)( KiB| s| rounds)?", stated)
         assert found, what
-        size = int(found[1]) * (1024 if found[2] == " KiB" else 1)
+        size = float(found[1]) * (1024 if found[2] == " KiB" else 1)
         assert resolve(quoted(constant)[0]) == size, what
 
 
@@ -428,16 +440,66 @@ def test_every_line_that_operators_should_watch_for_is_printed() -> None:
 # -- endpoints -----------------------------------------------------------------------------------
 
 
+@functools.cache
+def windows_of(owner: Owner, length: int) -> tuple[Window, ...]:
+    """The first windows of a stream that began with its committee."""
+    windows: list[Window] = []
+    for _ in range(length):
+        last = windows[-1] if windows else None
+        windows.append(owner.window([b"21.5", b"21.7"], last, began_ms=1000 * GENESIS))
+    return tuple(windows)
+
+
+@functools.cache
+def submission_of(owner: Owner, number: int) -> tuple[Submission, tuple[bytes, bytes]]:
+    """A window as its owner hands it in, and its objects."""
+    window = windows_of(owner, number + 1)[number]
+    proof = owner.prove(window)
+    return owner.submission(window, proof), (encode_chunks(window.chunks), proof)
+
+
+WAITING: Final = 3  # the number of the window of which an object is missing
+
+
+def put(world: World, body: bytes, sha256: bytes = b"") -> requests.Response:
+    address = f"http://aggregator-0:5100/objects/{to_hex(sha256 or hashlib.sha256(body).digest())}"
+    return world.session("anybody").put(address, data=body)
+
+
+def hand_in(world: World, number: int) -> None:
+    submission, objects = submission_of(make_owner(world.members), number)
+    world.post("aggregator_0", "/windows", submission.to_json())
+    for body in objects:
+        assert put(world, body).status_code == 201
+
+
+def endorsement_of(world: World, **changed: Any) -> dict[str, Json]:
+    """What the expert has said in the fleet, or what is changed in it."""
+    stream = make_owner(world.members).descriptor.id
+    said: dict[str, Any] = {"first": 0, "last": 1, "verdict": Verdict.VALID, "note": bytes(32)}
+    said |= {"expert": "expert_1", "timestamp": GENESIS + 14}
+    return world.members.endorse(EndorsementClaim(stream, **{**said, **changed})).to_json()
+
+
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Everybody up and certified so, then one node out, and a ledger that finalizes nothing: the
-    outbox holds what was sent, and the last rounds hold gatherings."""
-    members = make_members(targets=1)
+    """Everybody up and certified so, and a stream with two windows that an expert has endorsed.
+    Then one node out, and a ledger that finalizes nothing: the outbox holds what was sent, the last
+    rounds hold gatherings, and of the stream's next windows one is certified and one incomplete."""
+    members = make_members(targets=1, experts=1)
     with World(tmp_path_factory.mktemp("world"), members) as world:
         world.run(3)
+        for number in range(2):
+            hand_in(world, number)
+        world.settle()
+        world.post("aggregator_0", "/endorsements", endorsement_of(world))
+        world.settle()
         world.submit("no event", {"kind": "nothing"})
         world.stop("target_1")
         world.network.set_faults(stalled=True)
+        hand_in(world, 2)
+        submission, _ = submission_of(make_owner(members), WAITING)
+        world.post("aggregator_0", "/windows", submission.to_json())
         world.stop("operator_4")
         world.run(2)
         yield world
@@ -456,7 +518,9 @@ def routes(app: Flask) -> set[str]:
     for rule in app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", rule.rule)
         found |= {
-            f"{method} {path}" for method in (rule.methods or ()) if method in {"GET", "POST"}
+            f"{method} {path}"
+            for method in (rule.methods or ())
+            if method in {"GET", "POST", "PUT"}
         }
     return {each for each in found if not re.match("GET /(openapi|metrics)", each)}
 
@@ -480,16 +544,30 @@ def examples(service: str) -> list[tuple[str, str, Json]]:
     assert len(pairs) == text.count("```") / 4
     found = []
     for command, answer in pairs:
-        parts = re.fullmatch(r"curl '?localhost:\d+(/[^\s']*)'?(?: -d '(.*)')?", command)
+        parts = re.fullmatch(
+            r"curl(?P<file> -T [\w.]+)? '?localhost:\d+(?P<path>/[^\s']*)'?(?: -d '(?P<body>.*)')?",
+            command,
+        )
         assert parts, command
-        method = "POST" if parts[2] else "GET"
-        found.append((f"{method} {parts[1]}", parts[2] or "", json.loads(answer)))
+        method = "PUT" if parts["file"] else "POST" if parts["body"] else "GET"
+        found.append((f"{method} {parts['path']}", parts["body"] or "", json.loads(answer)))
     return found
 
 
+IN_PATHS: Final = (
+    (r"/nodes/\w+/", "/nodes/<node_id>/"),
+    (r"/events/\d+$", "/events/<position>"),
+    (r"/streams/0x\w+", "/streams/<stream>"),
+    (r"/windows/\d+$", "/windows/<number>"),
+    (r"/objects/0x\w+$", "/objects/<sha256>"),
+)
+
+
 def endpoint_of(called: str) -> str:
-    path = re.sub(r"/nodes/\w+/", "/nodes/<node_id>/", called.partition("?")[0])
-    return re.sub(r"/\d+$", "/<position>", path)
+    path = called.partition("?")[0]
+    for pattern, name in IN_PATHS:
+        path = re.sub(pattern, name, path)
+    return path
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -532,9 +610,14 @@ def is_bytes(value: object, size: str, *, shortened: bool) -> bool:
     return found is not None and bounds[0] <= len(found[1]) // 2 <= bounds[-1]
 
 
+CERTIFICATES: Final = {"status": forms.StatusCertificate, "window": forms.WindowCertificate}
+
+
 def is_event(value: object, *, shortened: bool) -> bool:
     if shortened:
-        return isinstance(value, dict) and len(value) == 8
+        return isinstance(value, dict) and set(value) == set(
+            CERTIFICATES[value["kind"]].model_fields
+        )
     return event.decode(value) is not None  # type: ignore[arg-type]
 
 
@@ -585,8 +668,23 @@ def compare(value: object, types: Types, path: str, seen: Seen, *, shortened: bo
         compare(inner, item, f"{path}[]", seen, shortened=shortened)
 
 
+def answer_head(service: str, endpoint: str) -> str:
+    """What heads the table of an endpoint's answer; empty where the answer is bytes."""
+    text = ENDPOINTS[service][endpoint]
+    heads = re.findall(r"^\| (answer \d+) \|", text, re.MULTILINE)
+    if "`application/octet-stream`" in text:
+        assert not heads
+        return ""
+    assert len(heads) == 1, endpoint
+    return str(heads[0])
+
+
 def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
     """Service, endpoint and answer, all kinds of them."""
+    owner = make_owner(world.members)
+    stream = to_hex(owner.descriptor.id)
+    certified, _ = submission_of(owner, 2)
+    waiting, (chunks, _) = submission_of(owner, WAITING)
     asked = {
         "operator": [
             ("operator_1", path)
@@ -607,6 +705,12 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
                 "/checkpoint",
                 "/events/1",
                 "/events/0?size=1",
+                "/streams",
+                "/streams?limit=1",
+                f"/streams/{stream}",
+                f"/streams/{stream}/windows/1",
+                f"/objects/{to_hex(certified.header.hash)}",
+                f"/objects/{stream}",
             )
         ],
         "aggregator": [
@@ -618,6 +722,9 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
                 "/outbox",
                 "/checkpoint",
                 "/refused",
+                "/windows",
+                "/windows?limit=1",
+                f"/objects/{to_hex(certified.header.hash)}",
             )
         ],
     }
@@ -631,6 +738,15 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
     yield "operator", "POST /reports", world.post("operator_2", "/reports", report)
     suspicion = suspicion_of(world, "operator_1", now)
     yield "aggregator", "POST /suspicions", world.post("aggregator_0", "/suspicions", suspicion)
+    for name in ("operator_1", "aggregator_0"):
+        service = name.partition("_")[0]
+        for submission in (certified, announced(waiting), waiting):
+            if (service, submission) != ("operator", waiting):  # it would be `behind`
+                answer = world.post(name, "/windows", submission.to_json())
+                yield service, "POST /windows", answer
+    yield "aggregator", "PUT /objects/<sha256>", put(world, chunks)
+    said = endorsement_of(world, timestamp=int(world.clock.now))
+    yield "aggregator", "POST /endorsements", world.post("aggregator_0", "/endorsements", said)
     world.restart("operator_3")  # has not read the ledger yet
     yield "operator", "GET /readyz", world.get("operator_3", "/readyz")
     world.settle()
@@ -644,6 +760,10 @@ def real_answers(world: World) -> Iterator[tuple[str, str, requests.Response]]:
     )
 
 
+def announced(submission: Submission) -> Submission:
+    return Submission(submission.descriptor, submission.header, submission.header_signature)
+
+
 def suspicion_of(
     world: World, operator: str, timestamp: int, status: Status = Status.DOWN
 ) -> dict[str, Json]:
@@ -655,18 +775,23 @@ def suspicion_of(
 def test_the_answers_have_the_members_and_types_of_the_page(fleet: World) -> None:
     seen: dict[tuple[str, str], Seen] = {}
     for service, endpoint, answer in real_answers(fleet):
-        head = "answer 202" if "answer 202" in ENDPOINTS[service][endpoint] else "answer 200"
+        head, paths = answer_head(service, endpoint), seen.setdefault((service, endpoint), set())
+        if not head:
+            asked = str(answer.url).rpartition("/")[2]
+            assert answer.status_code == 200
+            assert answer.headers["Content-Type"] == "application/octet-stream"
+            assert to_hex(hashlib.sha256(answer.content).digest()) == asked
+            continue
         code = 503 if answer.status_code == 503 and endpoint == "GET /readyz" else int(head[-3:])
         types = table(service, endpoint, head)
 
         assert answer.status_code == code, (endpoint, answer.text)
         assert answer.headers["Content-Type"] == "application/json"
-        compare(answer.json(), types, "", seen.setdefault((service, endpoint), set()))
+        compare(answer.json(), types, "", paths)
 
     assert set(seen) == {(service, each) for service in SERVICES for each in ENDPOINTS[service]}
     for (service, endpoint), paths in seen.items():
-        head = "answer 202" if "answer 202" in ENDPOINTS[service][endpoint] else "answer 200"
-        expected = set(table(service, endpoint, head))
+        expected = set(table(service, endpoint, answer_head(service, endpoint)))
         if (service, endpoint) == ("aggregator", "GET /readyz"):
             expected.discard("reasons[]")  # it is ready here
         assert paths == expected | {p for p in paths if p.endswith("[]")}, endpoint
@@ -676,9 +801,11 @@ def test_the_answers_have_the_members_and_types_of_the_page(fleet: World) -> Non
 def test_the_answers_of_a_readme_have_the_members_of_the_protocol(service: str) -> None:
     for called, _, answer in examples(service):
         endpoint = endpoint_of(called)
-        text = ENDPOINTS[service][endpoint]
-        head = "answer 202" if "answer 202" in text else "answer 200"
-        compare(answer, table(service, endpoint, head), "", set(), shortened=True)
+        if head := answer_head(service, endpoint):
+            compare(answer, table(service, endpoint, head), "", set(), shortened=True)
+        else:  # an object that can be shown: canonical JSON
+            digest = hashlib.sha256(canonical(answer)).digest()
+            assert called.endswith(f"/objects/{to_hex(digest)}")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -695,27 +822,71 @@ BODIES = [
     for endpoint in ENDPOINTS[service]
     if endpoint.startswith("POST ")
 ]
+NAMED: Final = ("chunks", "proof", "objects_signature")  # all of them, or none
+
+
+def body_for(world: World, endpoint: str) -> dict[str, Json]:
+    """Everything that such a body may hold, and for most of them more."""
+    if endpoint == "POST /windows":
+        return submission_of(make_owner(world.members), WAITING)[0].to_json()
+    if endpoint == "POST /endorsements":
+        return endorsement_of(world)
+    whole: dict[str, Json] = {"node_id": "operator_4", "status": "down", "timestamp": 0}
+    whole |= {"kind": "status", "operator": "operator_1", "signature": to_hex(bytes(96))}
+    return {**whole, "from": 1, "to": 2}
+
+
+def changed(body: dict[str, Json], path: str, *value: Json) -> dict[str, Json]:
+    """A copy in which the member at `path` has another value, or is left out."""
+    name, _, inner = path.partition(".")
+    if inner:
+        part = body[name]
+        assert isinstance(part, dict)
+        return {**body, name: changed(part, inner, *value)}
+    left = {key: each for key, each in body.items() if key != name}
+    return {**left, name: value[0]} if value else left
 
 
 @pytest.mark.parametrize(("service", "endpoint"), BODIES)
 def test_a_body_has_exactly_the_members_of_the_page(
     fleet: World, service: str, endpoint: str
 ) -> None:
-    whole: dict[str, Json] = {"node_id": "operator_4", "status": "down", "timestamp": 0}
-    whole |= {"kind": "status", "operator": "operator_1", "signature": to_hex(bytes(96))}
-    whole |= {"from": 1, "to": 2}
-    types = table(service, endpoint, "body")
-    body = {name: whole[name] for name in types}
+    types, seen = table(service, endpoint, "body"), set[str]()
+    whole = body_for(fleet, endpoint)
+    body = {name: whole[name] for name in types if "." not in name}
     name, path = f"{service}_{int(service == 'operator')}", endpoint.partition(" ")[2]
-    compare(body, types, "", set())
+    compare(body, types, "", seen)
+    assert seen == set(types)
 
     assert fleet.post(name, path, body).status_code != 400
-    more = fleet.post(name, path, {**body, "more": 1})
-    assert (more.status_code, more.json()["title"]) == (400, "unknown_member")
-    for member in body:
-        less = fleet.post(name, path, {key: body[key] for key in body if key != member})
+    for place in ["", *(f"{each}." for each in types if types[each] == "object")]:
+        more = fleet.post(name, path, changed(body, f"{place}more", 1))
+        assert (more.status_code, more.json()["title"]) == (400, "unknown_member")
+    for member in types:
+        less = fleet.post(name, path, changed(body, member))
         assert (less.status_code, less.json()["title"]) == (400, "missing_member")
-        assert less.json()["member"] == member
+        assert less.json()["member"] == member.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_window_names_all_of_its_objects_or_none(fleet: World, service: str) -> None:
+    marked = table(service, "POST /windows", "body")
+    body = body_for(fleet, "POST /windows")
+    text = ENDPOINTS[service]["POST /windows"]
+    (comment,) = [c[2] for c in rows(text, "body") if "with the next two or none" in c[2]]
+
+    bare = {name: value for name, value in body.items() if name not in NAMED}
+    answer = fleet.post(f"{service}_{int(service == 'operator')}", "/windows", bare)
+
+    assert comment
+    assert tuple(marked)[-3:] == NAMED
+    assert answer.status_code in {200, 202}
+
+
+def test_the_states_of_a_window_are_those_of_the_code() -> None:
+    listed = [quoted(cells[0])[0] for cells in rows(PROTOCOL, "state")]
+
+    assert listed == list(get_args(forms.Standing.model_fields["state"].annotation))
 
 
 QUERIES = [
@@ -732,8 +903,13 @@ def test_a_query_has_exactly_the_parameters_of_the_page(
 ) -> None:
     types = table(service, endpoint, "query")
     name = f"{service}_{int(service == 'operator')}"
-    path = endpoint.partition(" ")[2].replace("<position>", "0").replace("<node_id>", "operator_2")
+    path = endpoint.partition(" ")[2]
+    stream = to_hex(make_owner(fleet.members).descriptor.id)
+    inside = {"position": "0", "number": "0", "node_id": "operator_2"}
+    for part, value in {**inside, "stream": stream, "sha256": stream}.items():
+        path = path.replace(f"<{part}>", value)
     values = {"integer": "1", "id": "operator_2", "16 to 32 bytes": "0x" + "00" * 16}
+    values["32 bytes"] = "0x" + "00" * 32
 
     query = "&".join(
         f"{key}={9 if key == 'to' else values[type_.removesuffix(', optional')]}"
@@ -786,6 +962,19 @@ def spoilt(world: World) -> Iterator[tuple[str, requests.Response]]:
         answer: requests.Response = world.post("aggregator_0", "/suspicions", {**good, **members})
         return answer
 
+    def submitted(owner: Owner, **descriptor: Json) -> requests.Response:
+        whole = submission_of(owner, 0)[0].to_json()
+        for member, value in descriptor.items():
+            whole = changed(whole, f"descriptor.{member}", value)
+        answer: requests.Response = world.post("aggregator_0", "/windows", whole)
+        return answer
+
+    def endorsed(signature: str = "", **members: Any) -> requests.Response:
+        said = endorsement_of(world, **members)
+        body = {**said, "signature": signature or said["signature"]}
+        answer: requests.Response = world.post("aggregator_0", "/endorsements", body)
+        return answer
+
     yield "not-json", reported("{")
     yield "duplicate-member", reported('{"status":"up","status":"up"}')
     yield "lone-surrogate", reported(r'{"node_id":"\ud800","status":"up"}')
@@ -803,6 +992,22 @@ def spoilt(world: World) -> Iterator[tuple[str, requests.Response]]:
     yield "unknown-signer", suspected(operator="nobody")
     yield "off-round", suspected(timestamp=now + 1)
     yield "bad-signature", suspected(operator="operator_2")
+    owner, at = make_owner(world.members), int(world.clock.now)
+    yield "invalid-identity", submitted(owner, identity="0x" + "ff" * 32)
+    yield "invalid-header-key", submitted(owner, header_key=to_hex(bytes(48)))
+    yield "unproven-header-key", submitted(owner, proof_of_possession=to_hex(bytes(96)))
+    yield "wrong-committee", submitted(make_owner(make_members(name="other")))
+    named = submission_of(owner, WAITING)[0].objects
+    assert named
+    yield "wrong-digest", put(world, b"another", named.proof)
+    yield "applied-already", endorsed()
+    yield "stale", endorsed(timestamp=at - world.committee.rounds.max_age - 1)
+    yield "early", endorsed(timestamp=at + world.committee.rounds.early + 1)
+    yield "no-such-window", endorsed(timestamp=at, last=99)
+    yield "invalid-signature", endorsed(to_hex(bytes(96)), timestamp=at)
+    world.clock.now = float(GENESIS + 15)  # when the expert had just spoken
+    yield "not-later", endorsed(first=1)
+    world.clock.now = float(at)
 
 
 def hold_problem(answer: requests.Response, slug: str, status: int) -> None:
@@ -873,3 +1078,161 @@ def test_a_claim_in_a_wrong_form_is_malformed_beside_its_own_name(fleet: World) 
 
     hold_problem(answer, "urn:datadragon:problem:missing-member", 400)
     assert answer.json()["reason"] == str(RefusalReason.MALFORMED)
+
+
+# -- what an operator does with a window -----------------------------------------------------------
+
+
+def reasons_of(head: str) -> list[list[str]]:
+    """The last column of a numbered table of refusals."""
+    text = PROTOCOL.split(f"\n| | {head} | as |\n|---|---|---|\n")[1].split("\n\n")[0]
+    lines = text.splitlines()
+    assert [line.split(" | ")[0] for line in lines] == [f"| {n + 1}" for n in range(len(lines))]
+    return [quoted(line.rpartition(" | ")[2]) for line in lines]
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[World]:
+    """A fleet whose logs have the first window of a stream."""
+    with World(tmp_path) as world:
+        world.run(2, peers=False)
+        hand_in(world, 0)
+        world.settle()
+        yield world
+
+
+def refusal(call: Callable[[], object], said: list[str]) -> list[str]:
+    """The reason. It goes into `said` with what is said of it: no two steps say the same."""
+    with pytest.raises(AttestationRefused) as refused:
+        call()
+    said.append(f"{refused.value.reason}: {refused.value}")
+    return [str(refused.value.reason)]
+
+
+def found(submission: Submission, **changed: Any) -> Found:
+    assert submission.objects
+    known = Found.of(submission, submission.objects.proof, Judgement(Fault.NONE))
+    return dataclasses.replace(known, **changed)
+
+
+def test_a_window_is_not_signed_in_the_order_of_the_page(watched: World) -> None:
+    """Each claim is wrong in one respect, and in the later ones too where they go together."""
+    words: list[str] = []
+    world, own = watched, watched.own("operator_1")
+    submission, _ = submission_of(make_owner(world.members), 1)
+    good, astray, other = (
+        found(submission),
+        found(submission, header=bytes(32), previous=bytes(32)),
+        found(submission, header=bytes([1]) * 32),
+    )
+    for verdict in (good, astray, other):
+        own.voting.verdicts.keep(verdict)
+    now = world.committee.rounds.start(world.committee.rounds.number(world.clock.now))
+
+    def claim(of: Found, **changed: Any) -> WindowClaim:
+        place = (of.stream, of.number, of.previous, of.header)
+        said = WindowClaim(*place, of.verdict, of.reason, of.proof, of.parameters, now)
+        return dataclasses.replace(said, **changed)
+
+    def refused(said: WindowClaim) -> list[str]:
+        return refusal(lambda: own.attester.attest(said), words)
+
+    past = claim(astray, number=0, proof=bytes(32), timestamp=now - 3600)
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(own.attester._slots.hold(to_hex(good.stream)))
+        reasons = [refused(dataclasses.replace(past, timestamp=1))]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(own.log), "alarm", lambda _: Alarm("diverged", ""))
+        patched.setattr(type(own.peers), "clock_is_wrong", lambda _: True)
+        reasons.append(refused(past))
+        early = claim(astray, number=0, proof=bytes(32))
+        reasons.append(refused(early))
+        patched.setattr(type(own.peers), "clock_is_wrong", lambda _: False)
+        reasons.append(refused(early))
+    reasons.append(refused(early))
+    reasons.append(refused(claim(astray, proof=bytes(32))))
+    invalid = claim(astray, verdict=Verdict.INVALID, reason=Fault.STARK)
+    reasons.append(refused(invalid))
+    reasons.append(refused(claim(astray)))
+    assert own.attester.attest(claim(good))
+    reasons.append(refused(claim(other)))
+
+    assert reasons == reasons_of("a `window` is refused")
+    assert len(set(words)) == len(words)
+
+
+def test_a_window_is_not_judged_in_the_order_of_the_page(  # noqa: PLR0915 - a list of 17 steps
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words: list[str] = []
+    voting, owner = watched.own("operator_1").voting, make_owner(watched.members)
+    stream = owner.descriptor.id
+    (good, (chunks, proof)), (follower, _) = submission_of(owner, 1), submission_of(owner, 2)
+
+    def handed(*, sign: bool = True, bodies: Any = (b"[]", b"[]"), **changed: Any) -> Submission:
+        header = dataclasses.replace(good.header, **changed)
+        named = WindowObjects.of(header, *bodies)
+        signatures = owner.sign(header), owner.header_secret.sign(named.root(watched.committee.id))
+        if not sign:
+            signatures = bytes(96), bytes(96)
+        return Submission(owner.descriptor, header, signatures[0], named, signatures[1])
+
+    def refused(submission: Submission) -> list[str]:
+        return refusal(lambda: voting.look(submission), words)
+
+    future = {"last_received_ms": 1 << 50, "previous": bytes(32)}
+    voting.admission._listed = frozenset()
+    reasons = [refused(handed(sign=False, number=0, **future))]
+    voting.admission._listed = None
+    reasons.append(refused(handed(sign=False, number=0, **future)))
+    reasons.append(refused(handed(sign=False, number=65, **future)))
+    reasons.append(refused(handed(sign=False, number=64, **future)))
+    astray = handed(previous=bytes(32))
+    unnamed = dataclasses.replace(astray, objects_signature=bytes(96))
+    reasons.append(refused(dataclasses.replace(handed(**future), objects_signature=bytes(96))))
+    use_up(voting.admission, stream)
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(voting.slots.hold(stream.hex()))
+        reasons.append(refused(unnamed))
+        reasons.append(refused(astray))
+    with monkeypatch.context() as patched:
+        patched.setattr(type(voting.objects), "put", no_room)
+        reasons.append(refused(astray))
+        watched.clock.sleep(3600)
+        reasons.append(refused(astray))
+    voting.objects.put(stream, 1, astray.header.encode(), follower.header.encode())
+    use_up(voting.admission, stream)
+    reasons.append(refused(astray))
+    voting.verdicts.keep(found(good))
+    reasons.append(refused(follower))
+    voting.objects.put(stream, 1, good.header.encode(), handed(count=1).header.encode())
+    for number in range(MOST_FOUND):
+        voting.verdicts.keep(found(good, number=1000 + number))
+    reasons.append(refused(handed(count=1)))
+    watched.clock.sleep(3600)
+    reasons.append(refused(handed(count=1)))
+    voting.verdicts.settle(stream, 2000)
+    reasons.append(refused(handed(count=1)))
+    voting.objects.put(stream, 1, b"[]", chunks)
+    reasons.append(refused(handed(count=1)))
+    reasons.append(refused(handed(bodies=(chunks, b"nowhere"))))
+    voting.objects.put(stream, 1, proof)
+    reasons.append(refused(handed(bodies=(chunks, proof), chunks_root=bytes(32))))
+
+    listed = reasons_of("a window is refused by an operator")
+    assert listed.pop() == []  # the judgement's own: it is `malformed` here
+    assert reasons.pop() == ["malformed"]
+    assert reasons == listed
+    assert len(set(words)) == len(words) - 1  # the share that is used up comes twice
+
+
+def no_room(*_: object) -> None:
+    raise errors.Busy("no room")
+
+
+def use_up(admission: Admission, stream: bytes) -> None:
+    with suppress(AttestationRefused):
+        for number in range(2 * BURST + 1):
+            admission.take(stream, number.to_bytes(32))

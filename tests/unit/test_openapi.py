@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +12,17 @@ from flask import Flask
 from flask_openapi3.openapi import OpenAPI
 from pydantic import TypeAdapter
 
-from committees import make_members
+from committees import GENESIS, make_members
 from dragon import errors
+from dragon.encoding import to_hex
+from dragon.stream.chunks import encode_chunks
+from dragon.stream_claim import EndorsementClaim, Verdict
 from dragon.web import forms
 from dragon.web.forms import Form
 from dragon_aggregator.app import create_app as create_aggregator
 from dragon_operator.app import create_app as create_operator
 from dragon_sequencer.devnet.app import create_app as create_sequencer
+from streams import make_owner
 from world import World
 
 SERVICES = ("operator", "aggregator", "sequencer")
@@ -27,10 +32,25 @@ METHODS = {"GET", "POST", "PUT"}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Something of everything: an event on its way, refused ones, a node that is out."""
-    folder, members = tmp_path_factory.mktemp("world"), make_members(targets=1)
+    """Something of everything: an event on its way, refused ones, a node that is out, a stream that
+    an expert has endorsed, and a window of it that is announced."""
+    folder, members = tmp_path_factory.mktemp("world"), make_members(targets=1, experts=1)
     with World(folder, members) as made:
         made.run(3)
+        owner = make_owner(made.members)
+        window = owner.window([b"21.5"], began_ms=1000 * GENESIS)
+        proof = owner.prove(window)
+        made.post("aggregator_0", "/windows", owner.submission(window, proof).to_json())
+        for body in (encode_chunks(window.chunks), proof):
+            sha256 = to_hex(hashlib.sha256(body).digest())
+            made.session("x").put(f"http://aggregator-0:5100/objects/{sha256}", data=body)
+        made.settle()
+        said = (owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", GENESIS + 12)
+        endorsement = made.members.endorse(EndorsementClaim(*said))
+        made.post("aggregator_0", "/endorsements", endorsement.to_json())
+        made.settle()
+        following = owner.submission(owner.window([b"21.7"], window))
+        made.post("aggregator_0", "/windows", following.to_json())
         made.submit("no event")
         made.stop("target_1")
         made.network.set_faults(stalled=True)
@@ -140,6 +160,17 @@ def test_every_documented_problem_exists(documents: dict[str, Any], service: str
 
 def asked(service: str) -> list[tuple[str, str, str, Any]]:
     """Method, template, path and body of questions that get each of the usual refusals."""
+    unknown = "0x" + "00" * 32
+    owner = make_owner(make_members(name="other"))
+    strange = owner.submission(owner.window([b"21.5"], began_ms=1000 * GENESIS)).to_json()
+    unproven = {**owner.descriptor.to_json(), "proof_of_possession": "0x" + "00" * 96}
+    windows = [strange, {**strange, "descriptor": unproven}, {**strange, "chunks": unknown}, []]
+    streams = [
+        *(("POST", "/windows", "/windows", body) for body in windows),
+        ("GET", "/objects/{sha256}", f"/objects/{unknown}", None),
+        ("GET", "/objects/{sha256}", "/objects/x", None),
+        ("GET", "/objects/{sha256}", f"/objects/{unknown}?x=1", None),
+    ]
     claim = {"kind": "status", "node_id": "x", "status": "down", "timestamp": 0}
     suspicion = {**claim, "operator": "x", "signature": "0x" + "00" * 96}
     suspicion.pop("kind")
@@ -158,11 +189,29 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
             ("GET", "/events/{position}", "/events/0?size=99", None),
             ("GET", "/checkpoint", "/checkpoint?x=1", None),
             ("GET", "/refused", "/refused?limit=0", None),
+            *streams,
+            ("GET", "/streams", "/streams?after=x", None),
+            ("GET", "/streams", "/streams?limit=0", None),
+            ("GET", "/streams/{stream}", "/streams/x", None),
+            ("GET", "/streams/{stream}", f"/streams/{unknown}", None),
+            ("GET", "/streams/{stream}", f"/streams/{unknown}?x=1", None),
+            *(
+                ("GET", "/streams/{stream}/windows/{number}", f"/streams/{path}", None)
+                for path in (f"{unknown}/windows/0", f"{unknown}/windows/-1", "x/windows/0")
+            ),
         ]
+    note = {"stream": unknown, "first": 0, "last": 0, "verdict": "valid", "note": unknown}
+    endorsement = {"kind": "endorsement", **note, "expert": "expert_1", "timestamp": 0}
+    endorsement |= {"signature": "0x" + "00" * 96, "committee": unknown}
     return [
         *(("POST", "/suspicions", "/suspicions", body) for body in (suspicion, {}, [])),
         ("GET", "/rounds", "/rounds?limit=121", None),
         ("GET", "/outbox", "/outbox?x", None),
+        *streams,
+        ("GET", "/windows", "/windows?after=-1", None),
+        ("PUT", "/objects/{sha256}", f"/objects/{unknown}", None),
+        ("PUT", "/objects/{sha256}", "/objects/x", None),
+        *(("POST", "/endorsements", "/endorsements", body) for body in (endorsement, {}, [])),
     ]
 
 
@@ -191,6 +240,10 @@ ANSWERS: list[tuple[str, str, type[Form]]] = [
     ("operator_1", "/events/0", forms.ProvenEntry),
     ("operator_1", "/checkpoint", forms.LogHead),
     ("operator_1", "/refused", forms.RefusedEvents),
+    ("operator_1", "/streams", forms.Streams),
+    ("operator_1", "/streams/{stream}", forms.EndorsedStream),
+    ("operator_1", "/streams/{stream}/windows/0", forms.WindowVerdicts),
+    ("aggregator_0", "/windows", forms.Standings),
     ("aggregator_0", "/rounds?limit=120", forms.Rounds),
     ("aggregator_0", "/outbox", forms.Outbox),
     ("aggregator_0", "/checkpoint", forms.LogHead),
@@ -202,12 +255,15 @@ ANSWERS: list[tuple[str, str, type[Form]]] = [
 def test_an_answer_has_the_form_that_is_documented(
     world: World, documents: dict[str, Any], name: str, path: str, form: type[Form]
 ) -> None:
-    template = re.sub(r"/\d+$", "/{position}", path.partition("?")[0])
+    template = path.partition("?")[0].replace("/windows/0", "/windows/{number}")
+    template = re.sub(r"/\d+$", "/{position}", template)
     operation = operations(documents[name.partition("_")[0]])["GET", template]
+    stream = to_hex(make_owner(world.members).descriptor.id)
 
-    answer = world.get(name, path)
+    answer = world.get(name, path.replace("{stream}", stream))
 
     assert answer.status_code == 200
+    assert "[]" not in answer.text or form not in {forms.EndorsedStream, forms.WindowVerdicts}
     TypeAdapter(form).validate_json(answer.content, strict=True)
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": f"#/components/schemas/{form.__name__}"}

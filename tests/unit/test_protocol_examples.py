@@ -42,6 +42,7 @@ from dragon.stream.chunks import (
     MAX_CHUNKS_BYTES,
     ChunkHeader,
     chunk_headers,
+    encode_chunks,
     opening,
     salt,
     tree_of,
@@ -49,6 +50,7 @@ from dragon.stream.chunks import (
 from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
 from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, judge
 from dragon.stream.receipt import MAX_RECEIPT_BYTES, Receipt, is_complete, verify
+from dragon.stream.submission import Submission, WindowObjects
 from dragon.stream.window import MAX_HEADER_BYTES, WindowHeader, close, sign
 from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
 
@@ -300,7 +302,7 @@ def test_the_members_have_the_bounds_of_the_page(kind: str, spoilt: dict[str, in
         TYPES[kind].take(Members(members, kind))
 
 
-def test_the_claims_on_the_log_are_refused_for_reasons_of_the_closed_list() -> None:
+def test_claims_are_refused_for_reasons_of_the_closed_list() -> None:
     text = section("4. Claims").split("\n### What an operator signs\n")[1].split("\n### ")[0]
 
     reasons = {
@@ -784,6 +786,24 @@ def test_the_window_header_is_that_of_the_page(shown: Shown, committee: Committe
     assert raw("stream-header-signature") == signature
 
 
+def test_the_objects_of_the_page_are_named_by_its_stream(
+    shown: Shown, committee: Committee
+) -> None:
+    text, hashed = example("stream-objects-members"), raw("stream-objects-input")
+    named = WindowObjects.of(shown.header, encode_chunks(shown.chunks), shown.proof)
+
+    assert canonical(named.members()) == text.encode()
+    assert hashed == b"datadragon/stream-objects/v1\x00" + committee.id + text.encode()
+    assert raw("stream-objects-root") == hashlib.sha256(hashed).digest()
+    assert raw("stream-objects-root") == named.root(committee.id)
+    signature = shown.header_secret.sign(raw("stream-objects-root"))
+    assert raw("stream-objects-signature") == signature
+    header_signature = raw("stream-header-signature")
+    submission = Submission(shown.descriptor, shown.header, header_signature, named, signature)
+    assert submission.is_announced()
+    assert submission.is_named()
+
+
 def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> None:
     found = judge(
         *(shown.descriptor, shown.header, raw("stream-header-signature")),
@@ -794,7 +814,9 @@ def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> 
     )
 
     timestamp = json.loads(example("window-members"))["timestamp"]
-    claim = found.claim(shown.descriptor, shown.header, shown.proof, timestamp)
+    claim = found.claim(
+        shown.descriptor, shown.header, hashlib.sha256(shown.proof).digest(), timestamp
+    )
     assert raw("proof-digest") == hashlib.sha256(shown.proof).digest()
     assert canonical(claim.members()) == example("window-members").encode()
     endorsed = json.loads(example("endorsement-members"))
@@ -817,7 +839,11 @@ def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> No
 
 @pytest.mark.parametrize(
     ("head", "name"),
-    [("descriptor", "descriptor"), ("chunk header", "chunk-0")],
+    [
+        ("descriptor", "descriptor"),
+        ("chunk header", "chunk-0"),
+        ("window objects", "stream-objects-members"),
+    ],
 )
 def test_every_member_of_an_object_is_described(head: str, name: str) -> None:
     described = described_members(head)

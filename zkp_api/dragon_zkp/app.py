@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hmac
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from dragon.stark.prover.blocks import RHO_BYTES
 from dragon.stark.security import set_security
 from dragon.stark.sets import BLOCK_ROWS, SETS, ParameterSet
 from dragon.web import app as web
-from dragon.web import metrics
+from dragon.web import bearer, metrics
 from dragon.web.metrics import Reading
 from dragon.web.openapi import BODY, TOO_LARGE, Routes, answers
 from dragon.web.query import Parameter, Query
@@ -117,7 +116,7 @@ def _routes(own: Collaborators) -> Routes:
     )
     def prove(query: SetQuery) -> Response:
         """Make a proof. Needs the token; `rho` is drawn here, and nothing is kept."""
-        _check_token(own.token)
+        bearer.check(bearer.is_same(own.token), "proving needs the token of this service")
         job = _prove_job(own, query.parameter_set)
         proof = _retried(own, job)
         if request.accept_mimetypes.best == BYTES:
@@ -148,13 +147,6 @@ def _routes(own: Collaborators) -> Routes:
 def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
     described["requestBody"]["content"][BYTES] = {"schema": {"type": "string", "format": "binary"}}
     return described
-
-
-def _check_token(token: str) -> None:
-    """Raises Unauthorized. How long it takes says nothing about the token."""
-    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(shown.encode(), token.encode()):
-        raise errors.Unauthorized("proving needs the token of this service")
 
 
 def _prove_job(own: Collaborators, parameter_set: str) -> Prove:

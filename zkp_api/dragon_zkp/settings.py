@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-from dragon.errors import SettingsError
 from dragon.settings import Environment
 from dragon.tls import PLAIN, Tls
-
-SHORTEST_TOKEN: Final = 16  # characters: what a caller could not guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,7 @@ class Settings:
         """Raises SettingsError, naming the setting."""
         values = Environment(environ)
         return cls(
-            token=_token(values.path("ZKP_TOKEN_FILE")),
+            token=values.token("ZKP_TOKEN_FILE"),
             workers=values.integer("ZKP_WORKERS", min(64, _cores()), least=1, most=64),
             waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
             deadline=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000) / 1000,
@@ -49,17 +45,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _token(path: Path) -> str:
-    try:
-        token = path.read_text("ascii").strip()
-    except UnicodeDecodeError:
-        token = ""
-    except OSError as error:
-        message = f"the token file {path} cannot be read: {error.strerror}"
-        raise SettingsError(message, setting="ZKP_TOKEN_FILE") from None
-    if len(token) < SHORTEST_TOKEN or not token.isprintable() or " " in token:
-        message = f"the token file {path} holds no token of {SHORTEST_TOKEN} characters or more"
-        raise SettingsError(message, setting="ZKP_TOKEN_FILE")
-    return token

@@ -1,4 +1,5 @@
-"""`dragon demo`: a node is killed, and within seconds everybody else can prove it.
+"""`dragon demo`: two stories. Data becomes receipts that anyone can check, while no node sees it.
+And a node is killed, and within seconds everybody else can prove it.
 
 Real processes, real signatures, a real ledger in between. Each step says what it saw; the first one
 that fails says which and why.
@@ -7,8 +8,6 @@ that fails says which and why.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Final
 
 import click
 
+from dragon.cli.demo_data import DataStory, verify_by_command
 from dragon.cli.fleet import Fleet, interrupt_on_signals
 from dragon.cli.home import Home
 from dragon.cli.init import Plan, Ports, make_fleet, outage_table
@@ -28,7 +28,7 @@ CERTIFIED_SECONDS: Final = 25.0
 
 
 class Story:
-    """The steps, in order, on one fleet."""
+    """The steps about nodes, in order, on one fleet."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -40,7 +40,7 @@ class Story:
         self.fleet.start_all()
         self.fleet.wait_ready()
         took = time.monotonic() - begun
-        return f"{len(self.fleet.addresses)} processes, all ready after {took:.1f} s"
+        return f"{len(self.fleet.addresses)} services, all ready after {took:.1f} s"
 
     def all_up(self) -> str:
         wanted = dict.fromkeys(self._everybody, "up")
@@ -80,7 +80,7 @@ class Story:
         exported = self.fleet.home.path / "down-event.json"
         logged = self._find_down()
         exported.write_text(json.dumps(logged, indent=2))
-        console.print(f"     {self._verify('event', exported, expect=0)}")
+        console.print(f"     {verify_by_command(self.fleet, 'event', exported)}")
         return f"{exported.name} is verified offline"
 
     def tamper(self) -> str:
@@ -88,15 +88,15 @@ class Story:
         tampered = json.loads((self.fleet.home.path / "down-event.json").read_text())["event"]
         path = self.fleet.home.path / "tampered.json"
         path.write_text(json.dumps({**tampered, "node_id": "operator_3", "status": "up"}))
-        said = self._verify("certificate", path, expect=1)
+        said = verify_by_command(self.fleet, "certificate", path, expect=1)
         path.write_text(json.dumps({**tampered, "signers": tampered["signers"][:1]}))
         console.print(f"     {said}")
-        console.print(f"     {self._verify('certificate', path, expect=1)}")
+        console.print(f"     {verify_by_command(self.fleet, 'certificate', path, expect=1)}")
         return "both tampered copies are refused"
 
     def verify_logs(self) -> str:
         for operator in self._everybody:
-            self._verify("log", self.fleet.home.database(operator), expect=0)
+            verify_by_command(self.fleet, "log", self.fleet.home.database(operator))
         return "every log is right from its first entry"
 
     def _wait_logs(self, operators: list[str], wanted: dict[str, str], what: str) -> float:
@@ -123,23 +123,6 @@ class Story:
                 return dict(logged)
         raise StepFailed("the down event is not in the log")
 
-    def _verify(self, what: str, path: Path, *, expect: int) -> str:
-        """Run `dragon verify` as anybody would, and hold it to its exit code."""
-        committee = str(self.fleet.home.committee_file)
-        command = [sys.executable, "-m", "dragon.cli.main", "verify", what, str(path)]
-        done = subprocess.run(
-            [*command, "--committee", committee],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        said = (done.stdout + done.stderr).strip()
-        if done.returncode != expect:
-            message = f"`dragon verify {what}` ended with {done.returncode}, not {expect}: {said}"
-            raise StepFailed(message)
-        return said.splitlines()[0]
-
 
 def tell(home: Home, plan: Plan) -> None:
     """The whole story. Raises StepFailed: a step went wrong; nothing is left running."""
@@ -147,10 +130,14 @@ def tell(home: Home, plan: Plan) -> None:
     console.print(outage_table(plan.operators))
     console.print(f"committee 0x{committee.id.hex()}\n")
     with Fleet(home) as fleet:
-        story = Story(fleet)
+        story, data = Story(fleet), DataStory(fleet)
         steps: list[tuple[str, Callable[[], str]]] = [
-            ("start sequencer, operators, aggregator", story.start),
+            ("start sequencer, operators, aggregator, prover, stream service", story.start),
             ("every node is certified up", story.all_up),
+            ("stream a file: chunk, prove, vote, register", data.stream),
+            ("verify a receipt, offline", data.verify),
+            ("tamper with it", data.tamper),
+            ("look for the data where no data should be", data.search),
             (f"kill {VICTIM}", story.kill),
             (f"{VICTIM} is certified down", story.certified_down),
             (f"restart {VICTIM}", story.restart),
@@ -158,6 +145,7 @@ def tell(home: Home, plan: Plan) -> None:
             ("compare the logs", story.equal),
             ("verify the outage, offline", story.verify),
             ("tamper with it", story.tamper),
+            ("complete the receipt", data.complete),
             ("verify every log", story.verify_logs),
         ]
         for number, (title, step) in enumerate(steps, start=1):
@@ -182,17 +170,21 @@ def _take(number: int, title: str, step: Callable[[], str]) -> None:
 @click.option("--base-port", type=click.IntRange(1, 65000), default=5001, show_default=True)
 @click.option("--aggregator-port", type=click.IntRange(1, 65535), default=5100, show_default=True)
 @click.option("--sequencer-port", type=click.IntRange(1, 65535), default=6001, show_default=True)
+@click.option("--prover-port", type=click.IntRange(1, 65535), default=5200, show_default=True)
+@click.option("--stream-port", type=click.IntRange(1, 65535), default=5300, show_default=True)
 @click.option("--round-seconds", type=click.IntRange(2, 60), default=5, show_default=True)
 def demo(
     home: Path | None,
     base_port: int,
     aggregator_port: int,
     sequencer_port: int,
+    prover_port: int,
+    stream_port: int,
     round_seconds: int,
 ) -> None:
-    """Show it: a node is killed, certified down by the others, comes back, certified up."""
+    """Show it: data is certified while no node sees it; a node is killed and certified down."""
     interrupt_on_signals()
-    ports = Ports(base_port, aggregator_port, sequencer_port)
+    ports = Ports(base_port, aggregator_port, sequencer_port, prover_port, stream_port)
     plan = Plan(name="demo", ports=ports, round_seconds=round_seconds)
     begun = time.monotonic()
     try:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Final, cast
 
 from dragon.errors import SettingsError
 
 SERVICES: Final = "dragon.services"
 SETUP: Final = "dragon.setup"
+SOURCES: Final = "dragon.sources"
 
 Serve = Callable[[Mapping[str, str]], None]
 MakeNetwork = Callable[[int, str], tuple[str, str, bytes]]
 Digest = Callable[[str], bytes]
+Source = Callable[[int, Path | None], Iterator[bytes]]
 
 
 def service(name: str) -> Serve:
@@ -29,6 +32,11 @@ def make_network() -> MakeNetwork:
 def nodes_digest() -> Digest:
     """The digest of an existing network's node list."""
     return cast("Digest", _load(SETUP, "nodes_digest"))
+
+
+def source(name: str) -> Source:
+    """What makes the messages of a source: seed, file → messages, without end."""
+    return cast("Source", _load(SOURCES, name))
 
 
 def service_names() -> list[str]:

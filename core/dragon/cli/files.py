@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +62,28 @@ def write_new(path: Path, text: str, *, mode: int = PUBLIC) -> None:
             file.write(text)
     except OSError as error:
         path.unlink(missing_ok=True)
+        raise UnusableFile(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write or replace a file, whole or not at all, whatever happens to the machine meanwhile.
+
+    Who may read it stays as it was. Raises UnusableFile: it cannot be written.
+    """
+    target = path.resolve()  # where a link leads, so that it stays one
+    part = target.with_name(f"{target.name}.part")
+    try:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PUBLIC
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise UnusableFile(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -3,7 +3,7 @@
 fleet/
   committee.json          who may sign; give it to whoever wants to verify
   nodes.json              the sequencer network's node list
-  services.json           where the services are that no committee lists: the prover
+  services.json           where the services are that no committee lists: prover, stream service
   ca.crt                  with `init --tls`: the authority that clients believe
   keys/                   private, one folder a service: what only that service may read
   data/                   one folder a service: its database
@@ -25,6 +25,8 @@ from dragon.committee import Committee
 from dragon.errors import DragonError, SettingsError
 
 PROVER: Final = "zkp_api"
+STREAMS: Final = "stream_api"
+SOURCES: Final = "sources"  # no service: whoever makes streams, and has the stream service's token
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Home:
     def token(self, service: str) -> Path:
         """What its callers have to show."""
         return self.keys / service / "token"
+
+    @property
+    def prover_token(self) -> Path:
+        """The prover's token, in the stream service's own folder."""
+        return self.keys / STREAMS / "prover-token"
 
     @property
     def sequencer_keys(self) -> Path:
@@ -141,6 +148,8 @@ class Home:
             **self.transport(service),
         }
         database = str(self.database(service))
+        if service == STREAMS:
+            return common | self._stream_service(database)
         if service == "sequencer":
             return common | {
                 "SEQUENCER_KEYS_FILE": str(self.sequencer_keys),
@@ -154,6 +163,17 @@ class Home:
             "OPERATOR_KEYSTORE": str(self.keystore(service)),
             "OPERATOR_PASSWORD_FILE": str(self.password(service)),
             "OPERATOR_DATABASE": database,
+        }
+
+    def _stream_service(self, database: str) -> dict[str, str]:
+        return {
+            "STREAM_KEYSTORE": str(self.keystore(STREAMS)),
+            "STREAM_PASSWORD_FILE": str(self.password(STREAMS)),
+            "STREAM_TOKEN_FILE": str(self.token(STREAMS)),
+            "STREAM_PROVER_URL": self.services().get(PROVER, "http://127.0.0.1:5200"),
+            "STREAM_PROVER_TOKEN_FILE": str(self.prover_token),
+            "STREAM_DATABASE": database,
+            "STREAM_DATA": str(Path(database).with_name("streams")),
         }
 
 

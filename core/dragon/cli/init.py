@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from rich.table import Table
 from dragon import bls, keystore
 from dragon.cli import entrypoints
 from dragon.cli.compose import OVERRIDE, override, write_override
-from dragon.cli.home import PROVER, Home
+from dragon.cli.files import write_whole
+from dragon.cli.home import PROVER, SOURCES, STREAMS, Home
 from dragon.cli.options import home_option, json_option
 from dragon.cli.output import console, print_json
 from dragon.cli.trouble import CommitteeExists, UnusableFile
@@ -24,6 +24,7 @@ from dragon.committee import (
     DEFAULT_QUORUMS,
     Aggregator,
     Committee,
+    Expert,
     Operator,
     Rounds,
     Sequencer,
@@ -34,6 +35,7 @@ from dragon.encoding import to_hex
 from dragon.errors import KeystoreError, SettingsError
 
 LONGEST_NAME: Final = 64
+MOST_EXPERTS: Final = 8  # that keys are made for here
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Ports:
     aggregator: int = 5100
     sequencer: int = 6001
     prover: int | None = None  # None: the fleet has none
+    streams: int | None = None  # so for the stream service, which needs a prover
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Plan:
 
     name: str = "local"
     operators: int = 4
+    experts: int = 0
     round_seconds: int = 5
     sequencer_nodes: int = 4
     containers: bool = False  # every service at a host of its own, by the service's name
@@ -75,14 +79,14 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     _check(plan)
     _begin(home)
     digest = _network(home, plan)
-    _prover(home, plan)
+    _data_services(home, plan)
     operators = [_operator(home, plan, number) for number in range(plan.operators)]
     committee = Committee(
         name=plan.name,
         rounds=Rounds(genesis, plan.round_seconds),
         quorum_rules=dict(DEFAULT_QUORUMS),
         operators=tuple(operators),
-        experts=(),
+        experts=tuple(_expert(home, number) for number in range(plan.experts)),
         targets=(),
         aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
         sequencer=Sequencer(plan.app, plan.threshold_percent, digest),
@@ -95,7 +99,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
 
         authority.make_authority(home, plan.name, _services(home, committee), now=genesis)
     # Last: a folder without this file is one that `init` did not finish.
-    _write_whole(home.committee_file, written)
+    write_whole(home.committee_file, written)
     home.unfinished.unlink()
     return committee
 
@@ -118,6 +122,7 @@ def differences(there: Committee, plan: Plan) -> list[str]:
     """What a plan asks for that the committee which is there already has not."""
     asked: list[tuple[str, object, object]] = [
         ("operators", len(there.operators), plan.operators),
+        ("experts", len(there.experts), plan.experts),
         ("name", there.name, plan.name),
         ("round-seconds", there.rounds.seconds, plan.round_seconds),
         ("app", there.sequencer.app, plan.app),
@@ -140,8 +145,8 @@ def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
     there = home.committee()
     if wrong := differences(there, plan):
         raise CommitteeExists(f"the committee in {home.path} has {'; '.join(wrong)}")
-    if not home.token(PROVER).exists():  # it was made before there was a prover
-        _prover(home, plan)
+    if not {PROVER, STREAMS} <= home.services().keys():  # it was made before there were these
+        _data_services(home, plan)
     return there
 
 
@@ -155,7 +160,7 @@ def _check(plan: Plan) -> None:
     ports = plan.ports
     taken = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
     taken += [] if plan.nodes_file else [ports.sequencer]
-    taken += [] if ports.prover is None else [ports.prover]
+    taken += [port for port in (ports.prover, ports.streams) if port is not None]
     if len(set(taken)) < len(taken) or max(taken) > 65535:
         raise SettingsError("two services would listen on one port, or on none that there is")
 
@@ -182,22 +187,41 @@ def _services(home: Home, committee: Committee) -> dict[str, str]:
     return found | home.services()
 
 
-def _prover(home: Home, plan: Plan) -> None:
-    if plan.ports.prover is None:
-        return
-    keystore.write_private(home.token(PROVER), secrets.token_urlsafe(32) + "\n")
-    services = {PROVER: plan.url(PROVER, plan.ports.prover)}
-    home.services_file.write_text(json.dumps(services, indent=2) + "\n")
+def _data_services(home: Home, plan: Plan) -> None:
+    """What a prover and a stream service need. Called again, it makes what is missing."""
+    services: dict[str, str] = {}
+    if plan.ports.prover is not None:
+        services[PROVER] = plan.url(PROVER, plan.ports.prover)
+        _token(home.token(PROVER))
+        if plan.ports.streams is not None:
+            services[STREAMS] = plan.url(STREAMS, plan.ports.streams)
+            _stream_service(home)
+    if services:
+        home.services_file.write_text(json.dumps(services | home.services(), indent=2) + "\n")
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Whole or not at all, whatever happens to the machine meanwhile."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _stream_service(home: Home) -> None:
+    """Its key, from which those of all its streams come; and who may ask it for a stream."""
+    _token(home.token(STREAMS))
+    _token(home.token(SOURCES), home.token(STREAMS).read_text())
+    _token(home.prover_token, home.token(PROVER).read_text())
+    if not home.password(STREAMS).exists():
+        home.keystore(STREAMS).unlink(missing_ok=True)  # nobody can open it
+        _sealed(home, STREAMS)
+
+
+def _token(file: Path, token: str | None = None) -> None:
+    if not file.exists():
+        keystore.write_private(file, token or secrets.token_urlsafe(32) + "\n")
+
+
+def _sealed(home: Home, name: str) -> bls.SecretKey:
+    """A new key, in a keystore of its own with its password beside it."""
+    secret = bls.SecretKey.generate(secrets.token_bytes(32))
+    password = secrets.token_urlsafe(24)
+    keystore.write_private(home.keystore(name), keystore.seal(secret, password))
+    keystore.write_private(home.password(name), password + "\n")
+    return secret
 
 
 def _read_text(file: Path) -> str:
@@ -209,16 +233,20 @@ def _read_text(file: Path) -> str:
 
 def _operator(home: Home, plan: Plan, number: int) -> Operator:
     operator = f"operator_{number + 1}"
-    secret = bls.SecretKey.generate(secrets.token_bytes(32))
-    password = secrets.token_urlsafe(24)
-    keystore.write_private(home.keystore(operator), keystore.seal(secret, password))
-    keystore.write_private(home.password(operator), password + "\n")
+    secret = _sealed(home, operator)
     return Operator(
         id=operator,
         url=plan.url(operator, plan.ports.operators + number),
         public_key=secret.public_key(),
         proof_of_possession=secret.prove_possession(),
     )
+
+
+def _expert(home: Home, number: int) -> Expert:
+    """Whoever it is gets its folder of keys, and nobody else does."""
+    expert = f"expert_{number + 1}"
+    secret = _sealed(home, expert)
+    return Expert(expert, secret.public_key(), secret.prove_possession())
 
 
 def outage_table(operators: int) -> Table:
@@ -244,11 +272,13 @@ def outage_table(operators: int) -> Table:
 @home_option
 @click.option("--name", default="local", help="What the committee is called.")
 @click.option("--operators", type=click.IntRange(3, 64), default=4, show_default=True)
+@click.option("--experts", type=click.IntRange(0, MOST_EXPERTS), default=0, show_default=True)
 @click.option("--round-seconds", type=click.IntRange(2, 3600), default=5, show_default=True)
 @click.option("--base-port", type=click.IntRange(1, 65000), default=5001, show_default=True)
 @click.option("--aggregator-port", type=click.IntRange(1, 65535), default=5100, show_default=True)
 @click.option("--sequencer-port", type=click.IntRange(1, 65535), default=6001, show_default=True)
 @click.option("--prover-port", type=click.IntRange(1, 65535), default=5200, show_default=True)
+@click.option("--stream-port", type=click.IntRange(1, 65535), default=5300, show_default=True)
 @click.option("--sequencer-nodes", type=click.IntRange(1, 4), default=4, show_default=True)
 @click.option("--app", default="datadragon", help="The app on the sequencer.", show_default=True)
 @click.option("--threshold", type=click.IntRange(1, 100), default=67, show_default=True)
@@ -266,11 +296,13 @@ def init(
     home: Path,
     name: str,
     operators: int,
+    experts: int,
     round_seconds: int,
     base_port: int,
     aggregator_port: int,
     sequencer_port: int,
     prover_port: int,
+    stream_port: int,
     sequencer_nodes: int,
     app: str,
     threshold: int,
@@ -288,9 +320,10 @@ def init(
     plan = Plan(
         name=name,
         operators=operators,
+        experts=experts,
         round_seconds=round_seconds,
         sequencer_nodes=sequencer_nodes,
-        ports=Ports(base_port, aggregator_port, sequencer_port, prover_port),
+        ports=Ports(base_port, aggregator_port, sequencer_port, prover_port, stream_port),
         app=app,
         threshold_percent=threshold,
         nodes_file=nodes_file,
@@ -307,14 +340,19 @@ def init(
         return
     console.print(outage_table(operators))
     console.print(f"committee 0x{committee.id.hex()} of {operators} operators in {home}/")
+    if committee.experts:
+        named = ", ".join(committee.expert_keys)
+        console.print(f"its experts: {named}; give each its own folder in `{home}/keys`")
     if not containers:
         console.print(f"`dragon up --home {home}` starts it, `{home}/keys` is private")
 
 
 def _compose(plan: Plan, *, as_json: bool) -> None:
-    usual = Plan(ports=Ports(prover=plan.ports.prover))
+    usual = Plan(ports=Ports(prover=plan.ports.prover, streams=plan.ports.streams))
     if (plan.ports, plan.nodes_file) != (usual.ports, None):
         raise click.UsageError("ports and node list are not set in the override")
+    if plan.experts:
+        raise click.UsageError("experts' keys do not belong into the fleet's containers")
     settings = {
         "operators": plan.operators,
         **({"name": plan.name} if plan.name != usual.name else {}),
@@ -342,6 +380,9 @@ def _as_json(committee: Committee, home: Path) -> dict[str, object]:
         "operators": [
             {"id": one.id, "url": one.url, "public_key": to_hex(one.public_key.raw)}
             for one in committee.operators
+        ],
+        "experts": [
+            {"id": one.id, "public_key": to_hex(one.public_key.raw)} for one in committee.experts
         ],
         "quorum": quorum,
         "may_be_out": size - quorum,

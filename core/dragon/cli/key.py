@@ -104,7 +104,7 @@ def verify(
 ) -> None:
     """Open KEYSTORE, and check that it holds the key that it states."""
     committee = load_committee(committee_file) if committee_file else None
-    found = unlock(keystore_file, password_file)
+    found = unlock(keystore_file, password_file).public_key()
     role, member = find(found, committee) if committee else ("", "")
     if as_json:
         whose = {"role": role, "id": member} if committee else {}
@@ -115,8 +115,8 @@ def verify(
         console.print(f"it is {role} {member} of the committee {plain(committee.name)}")
 
 
-def unlock(keystore_file: Path, password_file: Path) -> bls.PublicKey:
-    """The public key of what is in there.
+def unlock(keystore_file: Path, password_file: Path) -> bls.SecretKey:
+    """The key that is in there, which is never shown.
 
     Raises:
         KeystoreError: a file cannot be read.
@@ -127,7 +127,7 @@ def unlock(keystore_file: Path, password_file: Path) -> bls.PublicKey:
     password = keystore.read_private(password_file).removesuffix("\n")
     Sheet.read(text)
     try:
-        return keystore.unseal(text, password).public_key()
+        return keystore.unseal(text, password)
     except KeystoreError as error:
         raise KeystoreRefused(str(error)) from None
 

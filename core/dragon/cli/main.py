@@ -13,8 +13,10 @@ from typing import Final
 import click
 
 from dragon.cli.archive import log
+from dragon.cli.completing import receipt
 from dragon.cli.demo import demo
 from dragon.cli.downtime import downtime
+from dragon.cli.endorse import endorse
 from dragon.cli.hints import hint_for
 from dragon.cli.init import init
 from dragon.cli.key import key
@@ -23,8 +25,10 @@ from dragon.cli.proof import proof
 from dragon.cli.rounds import rounds
 from dragon.cli.serve import serve
 from dragon.cli.show import logs, nodes
+from dragon.cli.source import source
 from dragon.cli.status import status
-from dragon.cli.trouble import UnusableFile
+from dragon.cli.stream import stream
+from dragon.cli.trouble import ReceiptRefused, UnusableFile
 from dragon.cli.up import up
 from dragon.cli.verify import verify
 from dragon.cli.ziggy import ziggy
@@ -63,7 +67,7 @@ def dragon() -> None:
 
 for command in (
     *(init, up, demo, serve, status, nodes, rounds, logs, downtime, verify, key, log),
-    *(ziggy, proof),
+    *(ziggy, proof, stream, source, receipt, endorse),
 ):
     dragon.add_command(command)
 
@@ -98,8 +102,9 @@ def _say(error: DragonError, *, as_json: bool) -> int:
     verdict = "failed" if isinstance(error, FAILURES) else "refused"
     hint = hint_for(error)
     if as_json:
+        more = error.told if isinstance(error, ReceiptRefused) else {}
         told = {"verdict": verdict, "reason": error.name, "detail": str(error)}
-        print_json({**told, **({"hint": hint} if hint else {}), "facts": error.facts})
+        print_json({**more, **told, **({"hint": hint} if hint else {}), "facts": error.facts})
     # Some errors bear one of a closed list of reasons beside their name.
     reason = getattr(error, "reason", None)
     name = f"{error.name} ({reason})" if reason else error.name

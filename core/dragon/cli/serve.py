@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
 from dragon.cli import entrypoints
-from dragon.cli.home import PROVER, Home, merged, port_of
+from dragon.cli.home import PROVER, STREAMS, Home, merged, port_of
 from dragon.cli.options import home_option
 from dragon.errors import SettingsError
 
+NAMES: Final = {
+    "stream": STREAMS,
+    "zkp": PROVER,
+}  # of the folders of those that are named otherwise
+SERVICES: Final = ["operator", "aggregator", "sequencer", "stream", "zkp"]
+
 
 @click.command()
-@click.argument("service", type=click.Choice(["operator", "aggregator", "sequencer", "zkp"]))
+@click.argument("service", type=click.Choice(SERVICES))
 @click.option("--id", "operator", help="Which operator, e.g. operator_1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.")
 @click.option("--host", help="The address it listens on; only this machine's by default.")
@@ -35,7 +42,7 @@ def serve(
         raise click.UsageError("`--id` goes with the operator, and only with it")
     if from_checkpoint and service != "operator":
         raise click.UsageError("`--from-checkpoint` goes with the operator")
-    fleet, name = Home(home), operator or (PROVER if service == "zkp" else service)
+    fleet, name = Home(home), operator or NAMES.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
     chosen = port or default_port(fleet, name, rank)
@@ -50,12 +57,15 @@ def serve(
     entrypoints.service(service)(environ)
 
 
+_PORTS: Final = {PROVER: 5200, STREAMS: 5300}
+
+
 def default_port(home: Home, name: str, rank: int = 0) -> int:
     """The port that the fleet's own files give a service."""
     if name == "sequencer":
         return port_of(home.sequencer_url())
-    if name == PROVER:
-        return port_of(home.services().get(PROVER, "http://127.0.0.1:5200"))
+    if name in _PORTS:
+        return port_of(home.services().get(name, f"http://127.0.0.1:{_PORTS[name]}"))
     committee = home.committee()
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from dragon import errors
 from dragon.errors import DragonError, NotFound, SettingsError, StepFailed
 
 
@@ -31,6 +34,18 @@ class PortInUse(StepFailed):
 
 class NotListed(NotFound):
     """The committee lists no operator or aggregator of that name."""
+
+
+class NotCovered(NotFound):
+    """No certified checkpoint covers a receipt's event yet."""
+
+
+class ReceiptRefused(errors.ReceiptRefused):
+    """As the core's, with what a program is told of every check."""
+
+    def __init__(self, message: str, *fields: str, check: str, told: Mapping[str, object]) -> None:
+        super().__init__(message, *fields, check=check)
+        self.told = told
 
 
 class KeystoreRefused(DragonError):

@@ -25,7 +25,9 @@ def up(home: Path, seconds: int | None) -> None:
     interrupt_on_signals()
     fleet_home = Home(home)
     if not fleet_home.committee_file.exists():
-        make_fleet(fleet_home, Plan(ports=Ports(prover=5200)), genesis=int(time.time()))
+        make_fleet(
+            fleet_home, Plan(ports=Ports(prover=5200, streams=5300)), genesis=int(time.time())
+        )
         console.print(f"made a committee of four in {home}/")
     try:
         with Fleet(fleet_home) as fleet:

@@ -17,6 +17,7 @@ from dragon.cli import statements
 from dragon.cli.home import load_committee
 from dragon.cli.options import committee_option, file_argument, json_option
 from dragon.cli.output import console, print_json
+from dragon.cli.receipt import receipt
 from dragon.encoding import Json, from_hex, parse, to_hex
 from dragon.errors import InvalidProof, TooLarge, UnknownKind
 from dragon.event import LoggedEvent
@@ -27,7 +28,10 @@ MAX_FILE_BYTES = 1 << 20
 
 @click.group()
 def verify() -> None:
-    """Check a certificate, an event or a whole log, offline."""
+    """Check a certificate, an event, a receipt or a whole log, offline."""
+
+
+verify.add_command(receipt)
 
 
 @verify.command()

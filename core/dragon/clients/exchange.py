@@ -34,9 +34,10 @@ class Answer:
         """The body of a 2xx answer. Raises BadAnswer, in the problem's own words if any."""
         if 200 <= self.status < 300:
             return self.json()
-        raise BadAnswer(f"answered {self.status}: {self._detail()}", status=self.status)
+        raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status)
 
-    def _detail(self) -> str:
+    def detail(self) -> str:
+        """The problem's own words, fit to be shown."""
         try:
             problem = parse(self.body)
         except InvalidEncoding:
@@ -65,6 +66,22 @@ class Http:
     def post(self, url: str, body: Json, *, deadline: float, largest: int = MAX_ANSWER) -> Answer:
         """Raises Unreachable, BadAnswer (too large)."""
         return self._call("POST", url, deadline, largest, json=body)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        deadline: float,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        largest: int = MAX_ANSWER,
+    ) -> Answer:
+        """As `post`, with a body of bytes. Raises Unreachable, BadAnswer (too large)."""
+        return self._call(
+            method, url, deadline, largest, data=body, headers=dict(headers or {}), params=params
+        )
 
     def close(self) -> None:
         self._session.close()

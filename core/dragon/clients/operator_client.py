@@ -11,8 +11,22 @@ from dragon.clients.exchange import Http
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import AttestationRefused, BadAnswer, DragonError, InvalidEncoding, InvalidPoint
+from dragon.stream.submission import Submission
+from dragon.stream_claim import Fault, Verdict
 
 REFUSED: Final = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What an operator says that it would sign of a window."""
+
+    reason: Fault
+    detail: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        return Verdict.VALID if self.reason is Fault.NONE else Verdict.INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,29 @@ class OperatorClient:
             raise BadAnswer("the attestation is not this operator's", reason="bad_signature")
         return signature
 
+    def look(self, submission: Submission, *, deadline: float) -> Vote | None:
+        """What this operator finds a window to be; None where it was only announced.
+
+        Nothing of it is signed: it says what the operator would sign.
+
+        Raises:
+            AttestationRefused: it comes to no verdict; `reason` is from the closed list.
+            Unreachable, BadAnswer: no usable answer.
+        """
+        answer = self.http.post(f"{self._url}/windows", submission.to_json(), deadline=deadline)
+        if answer.status == REFUSED:
+            raise _refusal(answer.json())
+        try:
+            members = Members(answer.successful(), "the vote")
+            verdict = members.take("verdict")
+            if verdict is None:
+                return None
+            reason = Fault(members.word("reason", Fault))
+            detail = members.take("detail")
+            return Vote(reason, _short(detail) if isinstance(detail, str) else "")
+        except InvalidEncoding:
+            raise BadAnswer("the answer is no vote", reason="bad_answer") from None
+
 
 def decode_status(value: Json) -> tuple[StatusAnswer, bytes]:
     """A signed status answer, not yet verified. Raises InvalidEncoding."""
@@ -96,4 +133,11 @@ def _refusal(problem: Json) -> DragonError:
     reason = problem.get("reason") if isinstance(problem, dict) else None
     if reason not in list(RefusalReason):
         return BadAnswer("refused for no reason of the closed list", reason="bad_answer")
-    return AttestationRefused(str(reason), f"refused: {reason}")
+    detail = problem.get("detail") if isinstance(problem, dict) else None
+    said = _short(detail) if isinstance(detail, str) else f"refused: {reason}"
+    return AttestationRefused(str(reason), said)
+
+
+def _short(detail: str) -> str:
+    """An operator's own words, fit to be kept and shown."""
+    return ascii(detail[:200])[1:-1]

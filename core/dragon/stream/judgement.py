@@ -7,7 +7,6 @@ in the way is a refusal to vote, with its reason.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -44,9 +43,9 @@ class Judgement:
         return Verdict.VALID if self.fault is Fault.NONE else Verdict.INVALID
 
     def claim(
-        self, descriptor: Descriptor, header: WindowHeader, proof: bytes, timestamp: int
+        self, descriptor: Descriptor, header: WindowHeader, proof_digest: bytes, timestamp: int
     ) -> WindowClaim:
-        """What is signed of it in the round that begins at `timestamp`."""
+        """What is signed of it in the round that begins at `timestamp`; the proof by SHA-256."""
         return WindowClaim(
             descriptor.id,
             header.number,
@@ -54,7 +53,7 @@ class Judgement:
             header.hash,
             self.verdict,
             self.fault,
-            hashlib.sha256(proof).digest(),
+            proof_digest,
             descriptor.parameters,
             timestamp,
         )

@@ -29,6 +29,7 @@ from dragon.stream.window import WindowHeader, chunks_fault, is_signed, outputs
 from dragon.stream_claim import Verdict, WindowClaim
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
 
 MAX_RECEIPT_BYTES: Final = 2 << 20  # with the proof of the largest window
 _PLACE: Final = ("position", "ledger_index", "ledger_time", "inclusion", "checkpoint")
@@ -337,7 +338,10 @@ def _claim(receipt: Receipt) -> WindowClaim:
 
 
 def _part(members: Members, name: str, decode: Callable[[Json], _T]) -> _T:
-    value = members.take(name)
+    return _named(name, decode, members.take(name))
+
+
+def _named(name: str, decode: Callable[[_V], _T], value: _V) -> _T:
     try:
         return decode(value)
     except errors.DragonError as refusal:
@@ -361,5 +365,5 @@ def _place(members: Members) -> Place:
 
 
 def _proven(members: Members) -> Proven:
-    chunks = chunks_from_json(members.list("chunks", most=MAX_CHUNKS))
+    chunks = _named("chunks", chunks_from_json, members.list("chunks", most=MAX_CHUNKS))
     return Proven(chunks, members.hex("proof", size=range(MAX_PROOF_BYTES + 1)))

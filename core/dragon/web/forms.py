@@ -231,6 +231,125 @@ class RefusedEvents(Form):
     next: int | None
 
 
+# Streams
+
+
+class Descriptor(Form):
+    committee: Hash
+    identity: Hash
+    header_key: PublicKey
+    proof_of_possession: Signature
+    parameters: Literal["standard", "strong"]
+    name: Id
+
+
+class WindowHeader(Form):
+    stream: Hash
+    number: int
+    previous: Hash
+    first: int
+    count: int
+    first_received_ms: int
+    last_received_ms: int
+    root: Hash
+
+
+class Announcement(Form):
+    """A window's header alone, as soon as the window is closed."""
+
+    descriptor: Descriptor
+    header: WindowHeader
+    header_signature: Signature
+
+
+class Submission(Announcement):
+    """With the objects that it is judged by; all three further members, or none of them."""
+
+    chunks: Hash | None = None
+    proof: Hash | None = None
+    objects_signature: Signature | None = None
+
+
+class Vote(Form):
+    operator: Id
+    stream: Hash
+    number: int
+    header: Hash
+    verdict: ValidOrNot | None
+    reason: Literal["none", "header", "root", "statement", "stark"] | None
+    detail: str
+
+
+class OperatorVote(Form):
+    operator: Id
+    answer: str  # a verdict, a refusal's reason, or why there was no usable answer
+    detail: str
+
+
+class Standing(Form):
+    stream: Hash
+    number: int
+    header: Hash
+    state: Literal[
+        "announced", "incomplete", "voting", "waiting", "certified", "invalid", "applied"
+    ]
+    missing: list[Hash]
+    votes: list[OperatorVote]
+
+
+class Standings(Form):
+    windows: list[Standing]
+    next: int | None
+
+
+class Stored(Form):
+    sha256: Hash
+    bytes: int
+
+
+class Accepted(Form):
+    accepted: bool
+
+
+class StreamHead(Form):
+    stream: Hash
+    windows: int
+    header: Hash | None
+    timestamp: int | None
+    position: int | None
+
+
+class Streams(Form):
+    streams: list[StreamHead]
+    next: Hash | None
+
+
+class EndorsementAt(Form):
+    position: int
+    first: int
+    last: int
+    verdict: ValidOrNot
+    note: Hash
+    expert: Id
+    timestamp: int
+
+
+class EndorsedStream(StreamHead):
+    endorsements: list[EndorsementAt]
+
+
+class VerdictAt(Form):
+    position: int
+    event: WindowCertificate
+
+
+class WindowVerdicts(Form):
+    stream: Hash
+    number: int
+    verdicts: list[VerdictAt]
+    endorsements: list[EndorsementAt]
+
+
 # Operators
 
 
@@ -309,7 +428,7 @@ class Answer(Form):
 
 
 class Gathering(Form):
-    claim: Annotated[Status | Checkpoint | Downtime, Field(discriminator="kind")]
+    claim: Annotated[Status | Checkpoint | Downtime | Window, Field(discriminator="kind")]
     needed: int
     certified: bool
     answers: list[Answer]

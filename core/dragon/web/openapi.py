@@ -88,13 +88,21 @@ class Routes(APIBlueprint):
     def takes(self, *forms: type[Form]) -> dict[str, Any]:
         """Describes a request's body without reading it: one of these forms."""
         for form in forms:
-            schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
-            self.components_schemas[form.__name__] = Schema(**schema)
+            whole = form.model_json_schema(ref_template="#/components/schemas/{model}")
+            schema = {name: part for name, part in whole.items() if name != "$defs"}
+            for name, inner in {**whole.get("$defs", {}), form.__name__: schema}.items():
+                self.components_schemas[name] = Schema(**inner)
         references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
         schema = references[0] if len(references) == 1 else {"oneOf": references}
         return {
             "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
         }
+
+    def takes_bytes(self) -> dict[str, Any]:
+        """Describes a request's body of bytes."""
+        schema = {"type": "string", "format": "binary"}
+        content = {"application/octet-stream": {"schema": schema}}
+        return {"requestBody": {"required": True, "content": content}}
 
 
 def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:

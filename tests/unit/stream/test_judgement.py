@@ -106,8 +106,10 @@ def test_a_verdict_becomes_a_claim_on_exactly_these_objects(judge: Judge, proof:
     digest = hashlib.sha256(proof).digest()
     common = (OWNER.descriptor.id, 1, FIRST.header.hash, SECOND.header.hash)
 
-    valid = judge().claim(OWNER.descriptor, SECOND.header, proof, at)
-    invalid = Judgement(Fault.ROOT).claim(OWNER.descriptor, SECOND.header, proof, at)
+    valid = judge().claim(OWNER.descriptor, SECOND.header, hashlib.sha256(proof).digest(), at)
+    invalid = Judgement(Fault.ROOT).claim(
+        OWNER.descriptor, SECOND.header, hashlib.sha256(proof).digest(), at
+    )
 
     rest = (digest, "standard", at)
     assert valid == WindowClaim(*common, Verdict.VALID, Fault.NONE, *rest)

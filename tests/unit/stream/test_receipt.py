@@ -50,7 +50,9 @@ def proof() -> bytes:
 
 
 def certified(window: Window, proof: bytes, fault: Fault = Fault.NONE) -> Any:
-    claim = Judgement(fault).claim(OWNER.descriptor, window.header, proof, AT)
+    claim = Judgement(fault).claim(
+        OWNER.descriptor, window.header, hashlib.sha256(proof).digest(), AT
+    )
     return MEMBERS.certify(claim, SIGNERS)
 
 

@@ -1,0 +1,426 @@
+"""Windows on their way to a certificate: announced, complete, voted on, certified.
+
+The aggregator decides nothing here either. It keeps what a stream's owner submits, asks every
+operator what it finds, and proposes the claim that a quorum would sign. Only objects and the outbox
+are on disk: an owner submits again whatever its log does not show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections import Counter as Tally
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from prometheus_client import Counter
+
+from dragon import errors
+from dragon.clients.edges import Edges
+from dragon.clients.operator_client import OperatorClient, Vote
+from dragon.committee import Committee
+from dragon.encoding import to_hex
+from dragon.errors import AttestationRefused, PeerError
+from dragon.log.repository import Log
+from dragon.log.windows import MOST_REFUTED
+from dragon.objects.store import DESCRIPTOR, Objects
+from dragon.stream.judgement import Judgement
+from dragon.stream.submission import Submission
+from dragon.stream_claim import Fault, Verdict, WindowClaim
+from dragon_aggregator.certify import Certifier, Gathering
+from dragon_aggregator.outbox import Outbox, lane
+
+MOST_STREAMS: Final = 64
+AHEAD: Final = 64  # windows of a stream behind the last that the log has
+KEPT_APPLIED: Final = 1024  # windows whose votes are remembered when the log has them
+AT_ONCE: Final = 8  # streams whose windows are voted on; requests under way to one operator
+MOST_TOLD: Final = 64  # announcements on their way to one operator; more are left out
+IDLE: Final = 600.0  # seconds after which a stream that nobody submits to makes room for another
+VOTE_SECONDS: Final = 5.0  # for the operators to fetch, verify and answer
+ASK_AGAIN: Final = 0.2  # seconds after which an operator that is busy is asked again
+RETRY: Final = 1.0  # seconds after a vote that came to nothing
+PAUSE: Final = 0.25
+SILENT: Final = ("no answer yet", "")
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Window:
+    """One window of a stream. Its votes are the last answers of each operator, for people."""
+
+    submission: Submission
+    state: str = "announced"  # or incomplete, voting, waiting, certified, invalid, applied
+    missing: tuple[bytes, ...] = ()
+    votes: dict[str, tuple[str, str]] = field(default_factory=dict)  # operator → answer, detail
+    tried_at: float = float("-inf")
+    asked_at: float = float("-inf")  # when its owner, or anybody, last submitted it
+
+
+class Windows:
+    """The windows of every stream that the log does not have yet. Owns the threads that vote."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        *,
+        certifier: Certifier,
+        outbox: Outbox,
+        log: Log,
+        objects: Objects,
+        edges: Edges,
+    ) -> None:
+        self.objects = objects
+        self._committee = committee
+        self._certifier = certifier
+        self._outbox = outbox
+        self._log = log
+        self._edges = edges
+        self._lock = threading.Lock()  # guards the next three lines
+        self._streams: dict[bytes, dict[int, Window]] = {}
+        self._at_work: set[bytes] = set()
+        self._applied: OrderedDict[bytes, Window] = OrderedDict()  # the newest, by header
+        self._news = threading.Event()
+        self._telling = {
+            operator: threading.BoundedSemaphore(MOST_TOLD) for operator in committee.keys
+        }
+        self._advancing = edges.workers(AT_ONCE)
+        self._pools: dict[str, Executor] = {
+            operator: edges.workers(AT_ONCE) for operator in committee.keys
+        }
+        self._answered = Counter(
+            "datadragon_vote_answers",
+            "What each operator said to a window.",
+            ["operator", "answer"],
+            registry=None,
+        )
+        self.counters = (self._answered,)  # for Prometheus
+
+    # What owners submit
+
+    def submit(self, submission: Submission) -> Window:
+        """Take a window, or its announcement; what has become of it. Doing it again is no error.
+
+        Raises:
+            WrongCommittee, BadSignature: it is not the stream's word.
+            Busy: too many streams, or too far ahead of the log.
+            LogStopped: an alarm stands.
+        """
+        if (known := self._known(submission)) is not None:
+            known.asked_at = self._edges.monotonic()
+            return known
+        if alarm := self._log.alarm():
+            raise errors.LogStopped(alarm.detail, reason=alarm.reason)
+        self._check(submission)
+        if self._is_refuted(submission):  # and must not stand in the way of another proof
+            return Window(submission, "invalid")
+        self.objects.put(submission.stream, DESCRIPTOR, submission.descriptor.encode())
+        self.objects.put(submission.stream, submission.number, submission.header.encode())
+        window = self._place(submission)
+        if submission.objects is None:
+            self._announce(submission)
+        self._news.set()
+        return window
+
+    def store(self, sha256: bytes, body: bytes) -> None:
+        """Keep an object that a submitted window names.
+
+        Raises NotFound: none does. WrongDigest: it is another. Busy: no room for that stream.
+        """
+        naming = [each for each in self.waiting() if sha256 in each.submission.named()]
+        if not naming:
+            raise errors.NotFound("no window that was submitted names that object")
+        if hashlib.sha256(body).digest() != sha256:
+            raise errors.WrongDigest("the body has another SHA-256")
+        self._keep_for_one(naming, body)
+        for window in naming:
+            self._look_for_objects(window)
+        self._news.set()
+
+    def _keep_for_one(self, naming: list[Window], body: bytes) -> None:
+        """Of the windows that name it. Anybody's stream may name what another one has made, and
+        must not keep it out by having no room."""
+        for window in naming:
+            submission = window.submission
+            try:
+                return self.objects.put(submission.stream, submission.number, body)
+            except errors.Busy as error:
+                busy = error
+        raise busy
+
+    def waiting(self) -> list[Window]:
+        """Every window that the log does not have yet: stream after stream, each by number."""
+        with self._lock:
+            return [
+                windows[number] for windows in self._streams.values() for number in sorted(windows)
+            ]
+
+    def _known(self, submission: Submission) -> Window | None:
+        stream, number = submission.stream, submission.number
+        if number < self._log.state.stream(stream).windows:
+            with self._lock:
+                return self._applied.get(submission.header.hash) or Window(submission, "applied")
+        with self._lock:
+            window = self._streams.get(stream, {}).get(number)
+        if window is None or window.submission.header != submission.header:
+            return None
+        known = window.submission
+        same = submission.objects is None or known.objects == submission.objects
+        return window if same and known.descriptor == submission.descriptor else None
+
+    def _check(self, submission: Submission) -> None:
+        """Cheap before dear; nothing is kept of what is not the stream's word."""
+        if submission.descriptor.committee_id != self._committee.id:
+            raise errors.WrongCommittee("the stream belongs to another committee")
+        windows = self._log.state.stream(submission.stream).windows
+        if submission.number >= windows + AHEAD:
+            raise errors.Busy(f"the log has {windows} windows of that stream as yet")
+        self._make_room(submission.stream)
+        if not submission.is_announced():
+            raise errors.BadSignature("the header does not bear its stream's signature")
+        if submission.objects is not None and not submission.is_named():
+            raise errors.BadSignature("the stream itself does not name these objects")
+
+    def _make_room(self, stream: bytes) -> None:
+        """A stream of which nobody has spoken for long goes. Its owner submits again."""
+        now = self._edges.monotonic()
+        with self._lock:
+            if stream in self._streams or len(self._streams) < MOST_STREAMS:
+                return
+            self._streams = {
+                each: windows
+                for each, windows in self._streams.items()
+                if any(now - window.asked_at < IDLE for window in windows.values())
+            }
+            if len(self._streams) >= MOST_STREAMS:
+                raise errors.Busy(f"{MOST_STREAMS} streams have windows here already")
+
+    def _place(self, submission: Submission) -> Window:
+        window = Window(submission, asked_at=self._edges.monotonic())
+        self._look_for_objects(window)
+        with self._lock:
+            self._streams.setdefault(submission.stream, {})[submission.number] = window
+        return window
+
+    def _look_for_objects(self, window: Window) -> None:
+        window.missing = tuple(self.objects.missing(window.submission.named()))
+        if window.submission.objects is not None:
+            window.state = "incomplete" if window.missing else "voting"
+
+    def _announce(self, submission: Submission) -> None:
+        """Tell every operator; who does not hear it learns of the window with its proof."""
+        for operator, pool in self._pools.items():
+            if self._telling[operator].acquire(blocking=False):
+                client = OperatorClient(self._committee, operator, self._edges.http)
+                pool.submit(_tell, client, submission, self._telling[operator])
+
+    # From a window to a certificate
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._news.wait(PAUSE)
+            self._news.clear()
+            self.step()
+
+    def step(self) -> None:
+        """Begin whatever can be done for each stream that nobody is at work on."""
+        self._settle()
+        with self._lock:
+            idle = [stream for stream in self._streams if stream not in self._at_work]
+            self._at_work.update(idle)
+        for stream in idle:
+            self._advancing.submit(self._advance, stream)
+
+    def _settle(self) -> None:
+        """What the log has needs nothing more here."""
+        state = self._log.state
+        with self._lock:
+            streams = {
+                stream: {n: w for n, w in windows.items() if n >= state.stream(stream).windows}
+                for stream, windows in self._streams.items()
+            }
+            settled = [s for s, left in streams.items() if len(left) < len(self._streams[s])]
+            for stream in settled:
+                for number in self._streams[stream].keys() - streams[stream].keys():
+                    self._remember(self._streams[stream][number])
+            self._streams = {stream: left for stream, left in streams.items() if left}
+        for stream in settled:
+            self.objects.settle(stream, state.stream(stream).windows - 2)
+
+    def _remember(self, window: Window) -> None:
+        """For whoever asks afterwards what the operators said."""
+        window.state = "applied"
+        self._applied[window.submission.header.hash] = window
+        while len(self._applied) > KEPT_APPLIED:
+            self._applied.popitem(last=False)
+
+    def _advance(self, stream: bytes) -> None:
+        try:
+            for window in self._in_order(stream):
+                if not self._certify(window):
+                    return
+        except Exception:
+            logger.exception("windows_failed", stream=stream.hex())
+        finally:
+            with self._lock:
+                self._at_work.discard(stream)
+
+    def _in_order(self, stream: bytes) -> Iterator[Window]:
+        number = self._log.state.stream(stream).windows
+        while True:
+            with self._lock:
+                window = self._streams.get(stream, {}).get(number)
+            if window is None:
+                return
+            yield window
+            number += 1
+
+    def _certify(self, window: Window) -> bool:
+        """Whether the window is certified as valid, so that the next one can be voted on."""
+        if self._is_under_way(window):
+            return window.state == "certified"
+        if window.missing:
+            self._look_for_objects(window)  # another window's submission may have brought them
+        if window.submission.objects is None or window.missing:
+            return False
+        now = self._edges.monotonic()
+        if now < window.tried_at + RETRY:
+            return False
+        window.tried_at = now
+        reason = self._collect(window, now + VOTE_SECONDS)
+        if reason not in (None, Fault.NONE) and self._has_enough_refuted(window):
+            window.state = "invalid"
+            return False
+        certified = reason is not None and self._gather(window, reason)
+        if not certified:
+            window.state = "waiting"
+        return certified and reason is Fault.NONE
+
+    def _is_under_way(self, window: Window) -> bool:
+        """Whether the outbox has it, or the log has refuted this very proof."""
+        submission, objects = window.submission, window.submission.objects
+        for claim in self._outbox.claims(f"@{to_hex(submission.stream)}"):
+            if isinstance(claim, WindowClaim) and claim.header == submission.header.hash:
+                valid = claim.verdict is Verdict.VALID
+                if valid or (objects and claim.proof == objects.proof):
+                    window.state = "certified" if valid else "invalid"
+                    return True
+        if self._is_refuted(submission):
+            window.state = "invalid"
+            return True
+        return False
+
+    def _is_refuted(self, submission: Submission) -> bool:
+        """Whether the log has refuted this very proof."""
+        refuted = self._log.state.stream(submission.stream).refuted
+        objects = submission.objects
+        return objects is not None and (submission.number, objects.proof) in refuted
+
+    def _has_enough_refuted(self, window: Window) -> bool:
+        """Whether the log takes no more of it: another certificate would be sent for nothing."""
+        return len(self._log.state.stream(window.submission.stream).refuted) >= MOST_REFUTED
+
+    def _collect(self, window: Window, ends: float) -> Fault | None:
+        """Ask every operator; the finding of a quorum, as soon as there is one."""
+        needed = self._committee.quorum(WindowClaim.KIND)
+        arrived: queue.SimpleQueue[Vote | None] = queue.SimpleQueue()
+        votes = dict.fromkeys(self._pools, SILENT)  # of one size, so that it can be read meanwhile
+        window.votes = votes
+        for operator, pool in self._pools.items():
+            client = OperatorClient(self._committee, operator, self._edges.http)
+            pool.submit(self._ask, client, window.submission, votes, ends, arrived)
+        tally: Tally[Fault] = Tally()
+        for outstanding in reversed(range(len(self._pools))):
+            try:
+                vote = arrived.get(timeout=max(0.0, ends - self._edges.monotonic()))
+            except queue.Empty:
+                break
+            if vote is not None:
+                tally[vote.reason] += 1
+            best = max(tally.values(), default=0)
+            if best >= needed:
+                return tally.most_common(1)[0][0]
+            if best + outstanding < needed:
+                break
+        return None
+
+    def _ask(
+        self,
+        client: OperatorClient,
+        submission: Submission,
+        votes: dict[str, tuple[str, str]],
+        ends: float,
+        arrived: queue.SimpleQueue[Vote | None],
+    ) -> None:
+        """Runs on a thread of the operator's pool. Always puts one answer."""
+        vote: Vote | None = None
+        try:
+            vote, answer, detail = self._vote(client, submission, ends)
+            votes[client.operator] = answer, detail
+            self._answered.labels(client.operator, answer).inc()
+        finally:
+            arrived.put(vote)
+
+    def _vote(
+        self, client: OperatorClient, submission: Submission, ends: float
+    ) -> tuple[Vote | None, str, str]:
+        """The vote, and in words what was answered, and why."""
+        while True:
+            left = ends - self._edges.monotonic()
+            try:
+                vote = client.look(submission, deadline=max(0.05, left))
+            except AttestationRefused as error:
+                if error.reason == "busy" and left > 2 * ASK_AGAIN:
+                    self._edges.sleep(ASK_AGAIN)
+                    continue
+                return None, error.reason, str(error)
+            except PeerError as error:
+                return None, str(error.facts.get("reason", error.name)), str(error)
+            if vote is None:
+                return None, "announced", ""
+            valid = vote.verdict is Verdict.VALID
+            return vote, str(vote.verdict) if valid else f"invalid: {vote.reason}", vote.detail
+
+    def _gather(self, window: Window, reason: Fault) -> bool:
+        """Have the claim signed in this round; the certificate goes into the outbox."""
+        submission, objects = window.submission, window.submission.objects
+        if objects is None:
+            return False
+        rounds, edges = self._committee.rounds, self._edges
+        timestamp = rounds.start(rounds.number(edges.wall()))
+        claim = Judgement(reason).claim(
+            submission.descriptor, submission.header, objects.proof, timestamp
+        )
+        gathering = self._certifier.gather(claim, edges.monotonic() + rounds.gather_deadline)
+        self._note(window, gathering)
+        if gathering.certificate is None:
+            return False
+        self._outbox.add(gathering.certificate, not_before=0.0)
+        window.state = "certified" if reason is Fault.NONE else "invalid"
+        logger.info("certificate_assembled", claim=claim.to_json(), lane=lane(claim))
+        return True
+
+    def _note(self, window: Window, gathering: Gathering) -> None:
+        """A refusal to sign is what counts of an operator that would have."""
+        for operator, answer in dict(gathering.answers).items():  # late ones still arrive
+            if answer.outcome != "signed":
+                said, _ = window.votes[operator]
+                window.votes[operator] = answer.outcome, f"it said {said} before"
+
+    def close(self) -> None:
+        for pool in (self._advancing, *self._pools.values()):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _tell(client: OperatorClient, submission: Submission, told: threading.Semaphore) -> None:
+    try:
+        client.look(submission, deadline=VOTE_SECONDS)
+    except (AttestationRefused, PeerError) as error:
+        logger.debug("announcement_failed", operator=client.operator, reason=error.name)
+    finally:
+        told.release()

@@ -1,0 +1,42 @@
+"""What makes data by itself: seeded, so that the same seed gives the same messages for ever."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from dragon.errors import SettingsError
+
+
+def sensor(seed: int, _file: Path | None = None) -> Iterator[bytes]:
+    """Temperature and humidity that wander, as JSON."""
+    draw = random.Random(f"sensor {seed}")  # noqa: S311 - data, and no secret
+    celsius, percent, number = 21.0, 45.0, 0
+    while True:
+        celsius = min(60.0, max(-20.0, celsius + draw.gauss(0, 0.1)))
+        percent = min(100.0, max(0.0, percent + draw.gauss(0, 0.3)))
+        reading = {"reading": number, "celsius": round(celsius, 2), "humidity": round(percent, 1)}
+        yield json.dumps(reading).encode()
+        number += 1
+
+
+def ticker(seed: int, _file: Path | None = None) -> Iterator[bytes]:
+    """A price that wanders by up to some basis points, as JSON."""
+    draw = random.Random(f"ticker {seed}")  # noqa: S311
+    cents, number = 100_00, 0
+    while True:
+        cents = max(1, round(cents * (1 + draw.gauss(0, 0.0008))))
+        quote = {"tick": number, "price": f"{cents / 100:.2f}", "size": draw.randrange(1, 500)}
+        yield json.dumps(quote).encode()
+        number += 1
+
+
+def replay(_seed: int, file: Path | None = None) -> Iterator[bytes]:
+    """The lines of a file, over and over. Raises SettingsError: there are none, or one too long."""
+    lines = file.read_bytes().splitlines() if file else []
+    if not lines or max(map(len, lines)) > 65_536:
+        raise SettingsError(f"{file} has no lines, or one of more than 65,536 bytes")
+    while True:
+        yield from lines

@@ -1,0 +1,248 @@
+"""What the service knows of its streams, in SQLite: their settings, and their closed windows."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Row, text
+
+from dragon.encoding import parse
+from dragon.log.database import Database
+from dragon.stream.window import WindowHeader
+
+SCHEMA: Final = "dragon_stream:migrations"
+
+
+class State(enum.StrEnum):
+    """Of a window. It only ever moves down this list."""
+
+    CLOSED = "closed"  # header and signature are on disk
+    PROVEN = "proven"
+    CERTIFIED = "certified"  # the log has its event
+    INVALID = "invalid"  # so has it, and the stream has stopped
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRow:
+    """A stream's settings, as it was made."""
+
+    stream: bytes
+    name: str
+    seed: bytes
+    parameters: str
+    chunk_bytes: int
+    window_chunks: int
+    window_ms: int
+    mode: str  # `bytes` or `message`
+    retention_seconds: int
+    created_ms: int
+    stopped: str = ""  # why it takes nothing more
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """A closed window."""
+
+    stream: bytes
+    number: int
+    header: WindowHeader
+    signature: bytes
+    total: int  # bytes of the stream, up to the window's end
+    at: int  # place of the first chunk in its segment
+    chunks: bytes  # the chunk headers as one object
+    digests: bytes  # 32 bytes a chunk
+    closed_ms: int
+    state: State
+    proof: bytes | None
+    proofs: int  # how many were made for it
+    position: int | None  # of its event in the log
+
+
+@dataclass(frozen=True, slots=True)
+class WindowHead:
+    """A window without what is large."""
+
+    number: int
+    state: State
+    first: int
+    count: int
+    closed_ms: int
+    position: int | None
+
+
+class Store:
+    """The two tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Streams
+
+    def add_stream(self, row: StreamRow) -> None:
+        columns = ", ".join(f":{name}" for name in StreamRow.__slots__)
+        values = {name: getattr(row, name) for name in StreamRow.__slots__}
+        with self._database.write() as connection:
+            connection.execute(text(f"INSERT INTO own_streams VALUES ({columns})"), values)  # noqa: S608
+
+    def streams(self) -> list[StreamRow]:
+        """In the order of their making."""
+        query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return [StreamRow(bytes(r.stream), r.name, bytes(r.seed), *r[3:]) for r in rows]
+
+    def stop_stream(self, stream: bytes, why: str) -> None:
+        """The first reason stands."""
+        query = text(
+            "UPDATE own_streams SET stopped = :why WHERE stream = :stream AND stopped = ''"
+        )
+        with self._database.write() as connection:
+            connection.execute(query, {"stream": stream, "why": why})
+
+    # Windows
+
+    def close_window(self, row: WindowRow) -> None:
+        """On disk when this returns; only then may anything of it leave."""
+        query = text(
+            "INSERT INTO own_windows VALUES (:stream, :number, :header, :signature, :first, "
+            ":count, :bytes, :at, :chunks, :digests, :closed_ms, :state, :proof, 0, NULL)"
+        )
+        values = {
+            "stream": row.stream,
+            "number": row.number,
+            "header": row.header.encode().decode(),
+            "signature": row.signature,
+            "first": row.header.first,
+            "count": row.header.count,
+            "bytes": row.total,
+            "at": row.at,
+            "chunks": row.chunks,
+            "digests": row.digests,
+            "closed_ms": row.closed_ms,
+            "state": str(row.state),
+            "proof": row.proof,
+        }
+        with self._database.write() as connection:
+            connection.execute(query, values)
+
+    def window(self, stream: bytes, number: int) -> WindowRow | None:
+        query = "SELECT * FROM own_windows WHERE stream = :stream AND number = :number"
+        return self._window(query, stream=stream, number=number)
+
+    def last_window(self, stream: bytes) -> WindowRow | None:
+        query = "SELECT * FROM own_windows WHERE stream = :stream ORDER BY number DESC LIMIT 1"
+        return self._window(query, stream=stream)
+
+    def window_of(self, stream: bytes, sequence: int) -> WindowRow | None:
+        """The window that holds a chunk."""
+        query = (
+            "SELECT * FROM own_windows WHERE stream = :stream AND first <= :sequence "
+            "AND :sequence < first + count ORDER BY first DESC LIMIT 1"
+        )
+        return self._window(query, stream=stream, sequence=sequence)
+
+    def heads(self, stream: bytes, after: int, limit: int) -> list[WindowHead]:
+        """Windows behind a number, in order."""
+        where = "stream = :stream AND number > :after"
+        return self._heads(where, stream=stream, after=after, limit=limit)
+
+    def unfinished(self, stream: bytes, limit: int) -> list[WindowHead]:
+        """Windows that the log does not have yet, in order."""
+        where = "stream = :stream AND state IN ('closed', 'proven')"
+        return self._heads(where, stream=stream, limit=limit)
+
+    def count_unfinished(self, stream: bytes) -> int:
+        query = text(
+            "SELECT COUNT(*) FROM own_windows WHERE stream = :stream "
+            "AND state IN ('closed', 'proven')"
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query, {"stream": stream}).scalar_one())
+
+    def certified(self, stream: bytes) -> int:
+        """How many windows the log has had at some time."""
+        query = text(
+            "SELECT MAX(number) FROM own_windows WHERE stream = :stream AND state = 'certified'"
+        )
+        with self._database.read() as connection:
+            number = connection.execute(query, {"stream": stream}).scalar()
+        return 0 if number is None else int(number) + 1
+
+    def prove(self, stream: bytes, number: int, proof: bytes) -> None:
+        query = text(
+            "UPDATE own_windows SET proof = :proof, proofs = proofs + 1, state = 'proven' "
+            "WHERE stream = :stream AND number = :number AND state IN ('closed', 'proven')"
+        )
+        with self._database.write() as connection:
+            connection.execute(query, {"stream": stream, "number": number, "proof": proof})
+
+    def certify(self, stream: bytes, number: int, position: int) -> None:
+        query = text(
+            "UPDATE own_windows SET state = 'certified', position = :position "
+            "WHERE stream = :stream AND number = :number"
+        )
+        values = {"stream": stream, "number": number, "position": position}
+        with self._database.write() as connection:
+            connection.execute(query, values)
+
+    def refute(self, stream: bytes, number: int, *, final: bool) -> None:
+        """Its proof was found invalid: it needs another, or the stream has come to its end."""
+        state = State.INVALID if final else State.CLOSED
+        query = text(
+            "UPDATE own_windows SET state = :state, proof = NULL "
+            "WHERE stream = :stream AND number = :number"
+        )
+        values = {"stream": stream, "number": number, "state": str(state)}
+        with self._database.write() as connection:
+            connection.execute(query, values)
+
+    def forget_proofs(self, stream: bytes, before_ms: int) -> int:
+        """Proofs of certified windows that were closed before then; up to which chunk that is.
+
+        Returns the sequence of the first chunk that is not to be forgotten.
+        """
+        old = "stream = :stream AND state = 'certified' AND closed_ms < :before"
+        values = {"stream": stream, "before": before_ms}
+        with self._database.write() as connection:
+            query = f"UPDATE own_windows SET proof = NULL WHERE {old} AND proof IS NOT NULL"  # noqa: S608
+            connection.execute(text(query), values)
+            query = f"SELECT MAX(first + count) FROM own_windows WHERE {old}"  # noqa: S608
+            return int(connection.execute(text(query), values).scalar() or 0)
+
+    def _window(self, query: str, **values: object) -> WindowRow | None:
+        with self._database.read() as connection:
+            row = connection.execute(text(query), values).first()
+        return _window(row) if row else None
+
+    def _heads(self, where: str, **values: object) -> list[WindowHead]:
+        query = (
+            "SELECT number, state, first, count AS chunks, closed_ms, position FROM own_windows "  # noqa: S608
+            f"WHERE {where} ORDER BY number LIMIT :limit"
+        )
+        with self._database.read() as connection:
+            rows: Sequence[Row[tuple[object, ...]]] = connection.execute(text(query), values).all()
+        return [
+            WindowHead(r.number, State(r.state), r.first, r.chunks, r.closed_ms, r.position)
+            for r in rows
+        ]
+
+
+def _window(row: Row[tuple[object, ...]]) -> WindowRow:
+    return WindowRow(
+        bytes(row.stream),
+        row.number,
+        WindowHeader.from_json(parse(row.header)),
+        bytes(row.signature),
+        row.bytes,
+        row.at,
+        bytes(row.chunks),
+        bytes(row.digests),
+        row.closed_ms,
+        State(row.state),
+        None if row.proof is None else bytes(row.proof),
+        row.proofs,
+        row.position,
+    )

@@ -1,0 +1,231 @@
+"""Streams as they run: real services, real sockets, real kills; and the commands that use them."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dragon.cli.feeding import Feeder
+from dragon.cli.fleet import Fleet
+from dragon.cli.home import PROVER, STREAMS, Home
+from dragon.cli.init import Plan, Ports, make_fleet
+from dragon.cli.stream import connect, find
+from dragon.clients.stream_client import StreamClient
+from dragon.encoding import canonical
+from dragon.log.audit import audit
+from dragon.stream.receipt import Receipt, refused, verify
+from ports import free_block
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
+
+DRAGON = [sys.executable, "-m", "dragon.cli.main"]
+PATIENCE = 60.0  # seconds: two cores may be busy with other tests
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Everything there is, with rounds of two seconds."""
+    base = free_block(8)
+    ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7)
+    home = Home(tmp_path_factory.mktemp("streams") / "fleet")
+    make_fleet(home, Plan(ports=ports, round_seconds=2), genesis=int(time.time()))
+    with Fleet(home) as running:
+        running.start_all()
+        running.wait_ready()
+        yield running
+
+
+def open_stream(fleet: Fleet, name: str, **wanted: object) -> tuple[StreamClient, str]:
+    client, made = find(connect(fleet.home, None, None), fleet.home, name, None, **wanted)  # type: ignore[arg-type]
+    return client, str(made["stream"])
+
+
+def wait_certified(fleet: Fleet, client: StreamClient, stream: str, chunks: int) -> int:
+    """Until every chunk is in a certified window; how many windows there are."""
+
+    def certified() -> bool:
+        now = client.get(f"/streams/{stream}")
+        heads = client.get(f"/streams/{stream}/windows", limit=1000)["windows"]
+        assert isinstance(heads, list)
+        covered = sum(int(str(h["count"])) for h in heads if h["state"] == "certified")  # type: ignore[index,call-overload]
+        return covered >= chunks and now["windows"] == now["certified"]
+
+    fleet.wait_until(certified, f"all {chunks} chunks are certified", PATIENCE)
+    return int(str(client.get(f"/streams/{stream}")["windows"]))
+
+
+def data_of(client: StreamClient, stream: str, sequence: int) -> bytes:
+    answer = client.http.send(
+        "GET",
+        f"{client.url}/streams/{stream}/chunks/{sequence}/data",
+        deadline=10,
+        headers={"Authorization": f"Bearer {client.token}"},
+        largest=1 << 20,
+    )
+    assert answer.status == 200, answer.body
+    return answer.body
+
+
+def restart_later(fleet: Fleet, name: str, seconds: float) -> None:
+    threading.Timer(seconds, lambda: fleet.start(name)).start()
+
+
+def test_a_large_file_arrives_whole_through_three_kills(fleet: Fleet) -> None:
+    """The stream service, the prover and an operator are killed while it is sent."""
+    draw = random.Random(20)
+    data = draw.randbytes(20 * MEGABYTE)
+    victims = {4 * MEGABYTE: STREAMS, 9 * MEGABYTE: PROVER, 14 * MEGABYTE: "operator_4"}
+
+    def pieces() -> Iterator[bytes]:
+        at = 0
+        while at < len(data):
+            for place in [place for place in victims if place <= at]:
+                name = victims.pop(place)
+                fleet.kill(name)
+                restart_later(fleet, name, 1.0)
+            size = draw.choice([1, 700, 4096, 30_000, 65_536])
+            yield data[at : at + size]
+            at += size
+
+    client, stream = open_stream(fleet, "large-file")
+    total, chunks = Feeder(client, stream, pieces()).run()
+    windows = wait_certified(fleet, client, stream, chunks)
+
+    assert not victims
+    assert total == len(data)
+    assert b"".join(data_of(client, stream, n) for n in range(chunks)) == data
+    assert windows * 63 >= chunks
+    for sequence in range(chunks):
+        answer = client.get(f"/streams/{stream}/chunks/{sequence}/receipt", disclose=1)
+        receipt = Receipt.decode(canonical(answer))
+        checks = verify(fleet.committee, receipt, data_of(client, stream, sequence))
+        assert not refused(checks)
+        assert receipt.chunk.sequence == sequence
+
+
+def test_streams_at_once_are_all_certified_and_every_log_is_right(fleet: Fleet) -> None:
+    def send(number: int) -> None:
+        client, stream = open_stream(fleet, f"one-of-many-{number}", window_ms=1000, mode="message")
+        messages = [b"%d of %d" % (i, number) for i in range(150)]
+        _, chunks = Feeder(client, stream, messages).run()
+        wait_certified(fleet, client, stream, chunks)
+        assert [data_of(client, stream, n) for n in range(chunks)] == messages
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(4)))
+
+    for name in fleet.addresses:
+        if name.startswith(("operator", "aggregator", "stream")):
+            found = audit(fleet.home.database(name), fleet.committee)
+            assert len(found.state.streams) >= 4
+
+
+def dragon(*arguments: object, expect: int = 0) -> str:
+    done = subprocess.run(
+        [*DRAGON, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_file_becomes_receipts_by_one_command_and_again_without_sending_twice(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    file, receipts = tmp_path / "file", tmp_path / "receipts"
+    file.write_bytes(random.Random(3).randbytes(300_000))
+    command = ("stream", file, "--stream", "by-command", "--home", fleet.home.path)
+
+    first = json.loads(dragon(*command, "--receipts", receipts, "--json"))
+    again = json.loads(dragon(*command, "--receipts", receipts, "--json"))
+
+    assert (first["bytes"], first["chunks"], first["receipts"]) == (300_000, 5, 5)
+    assert again == {**first, "windows": again["windows"]}
+    whole = b""
+    for path in sorted(receipts.glob("chunk-*.json")):
+        receipt = Receipt.decode(canonical(json.loads(path.read_text())))
+        data = file.read_bytes()[len(whole) : len(whole) + receipt.chunk.length]
+        assert not refused(verify(fleet.committee, receipt, data))
+        whole += data
+    assert whole == file.read_bytes()
+
+
+def test_standard_input_is_streamed_too(fleet: Fleet) -> None:
+    command = ["stream", "-", "--stream", "piped", "--home", str(fleet.home.path), "--json"]
+    done = subprocess.run(
+        [*DRAGON, *command], input=b"21.5\n" * 1000, capture_output=True, timeout=120, check=True
+    )
+
+    assert json.loads(done.stdout)["bytes"] == 5000
+
+
+def test_a_source_goes_on_where_it_was_killed(fleet: Fleet) -> None:
+    home = str(fleet.home.path)
+    command = ["source", "sensor", "--stream", "a-sensor", "--rate", "50", "--seed", "7"]
+    command += ["--window-ms", "1000", "--home", home]
+    running = subprocess.Popen([*DRAGON, *command], stdout=subprocess.DEVNULL)
+    client, stream = open_stream(
+        fleet, "a-sensor", mode="message", window_chunks=63, window_ms=1000,
+        retention_seconds=86_400,
+    )  # fmt: skip
+    fleet.wait_until(
+        lambda: int(str(client.get(f"/streams/{stream}")["chunks"])) > 20, "it streams", PATIENCE
+    )
+    running.kill()
+    running.wait()
+
+    dragon(*command, "--count", 200)
+
+    chunks = int(str(client.get(f"/streams/{stream}")["chunks"]))
+    assert chunks == 200
+    wait_certified(fleet, client, stream, chunks)
+    readings = [json.loads(data_of(client, stream, n))["reading"] for n in range(chunks)]
+    assert readings == list(range(200))
+
+
+def test_wrong_tokens_and_streams_are_said_in_one_sentence(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("no-token-of-anybody")
+    home = ("--home", fleet.home.path)
+    (tmp_path / "file").write_text("data")
+    file = tmp_path / "file"
+
+    said = dragon(
+        "stream", file, "--stream", "x", "--token-file", tmp_path / "token", *home, expect=1
+    )
+    assert "unauthorized" in said
+    nobody = "0x" + "00" * 32
+    said = dragon(
+        "stream", file, "--stream", nobody, "--token-file", tmp_path / "token", *home, expect=1
+    )
+    assert "not_found" in said
+    said = dragon("stream", file, "--stream", nobody, *home, expect=2)
+    assert "--token-file" in said
+    url = ("--url", "http://127.0.0.1:1")
+    said = dragon("stream", file, "--stream", "x", *url, *home, expect=1)
+    assert "unreachable" in said
+
+
+def test_a_stop_takes_no_longer_with_open_sockets(fleet: Fleet) -> None:
+    client, stream = open_stream(fleet, "until-the-end")
+    with client.ingest(stream) as sender:
+        sender.send(b"x" * 1000)
+        begun = time.monotonic()
+        fleet._running[STREAMS].terminate()
+        fleet._running[STREAMS].wait(10)
+        assert time.monotonic() - begun < 5
+    fleet.start(STREAMS)
+    fleet.wait_until(lambda: fleet.is_ready(STREAMS), "it is ready", PATIENCE)

@@ -11,7 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-BENCHMARKS = ("certificates", "finality", "replay", "watching", "sizes", "detection", "proofs")
+BENCHMARKS = (
+    *("certificates", "finality", "replay", "watching", "sizes", "detection"),
+    *("proofs", "ingest", "pipeline"),
+)
 
 
 def main(names: tuple[str, ...] = BENCHMARKS) -> int:

@@ -1,0 +1,260 @@
+"""Durable ingest, beside the same server that only receives and hashes.
+
+The stream service runs as it does anywhere: a process under gunicorn, chunks on disk and fsynced
+before they are acknowledged, windows closed and committed to. Prover, aggregator and ledger are not
+there, so that nothing else is measured; what is sent stays below the queue's bound. Clients are a
+process of their own and send prepared frames as fast as the credit lets them; it is measured until
+the last byte is called safe.
+
+    python bench/ingest.py
+
+The reference receives the same frames over the same sockets, cuts and hashes the same chunks, and
+acknowledges them at once. Both share two cores with the clients, which mask nothing anew.
+
+Goals: 100 MB/s at messages of 64 KB, 15 MB/s at 1 KB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from websockets.frames import Frame, Opcode
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
+
+from dragon.cli.home import STREAMS, Home
+from dragon.cli.init import Plan, Ports, make_fleet
+from measuring import show, verdict
+
+CASES: Final = [(size, clients) for size in (1024, 4096, 65_536) for clients in (1, 8)]
+GOALS: Final = {65_536: 100.0, 1024: 15.0}  # MB/s
+PORT, REFERENCE = 25_300, 25_301
+SECONDS: Final = 3.0  # of sending, about
+BLOCK: Final = 1 << 20
+
+
+# -- clients, in a process of their own ----------------------------------------------------------
+
+
+class Client:
+    """One socket that sends prepared frames within its credit."""
+
+    def __init__(self, port: int, path: str, token: str, size: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._ws = WSConnection(ConnectionType.CLIENT)
+        headers = [(b"Authorization", f"Bearer {token}".encode())]
+        self._socket.sendall(
+            self._ws.send(Request(f"127.0.0.1:{port}", path, extra_headers=headers))
+        )
+        self._size, self.safe, self._credit = size, 0, 0
+        per_block = max(1, min(BLOCK, 256 << 10) // size)
+        frame = Frame(Opcode.BINARY, os.urandom(size)).serialize(mask=True)
+        self._block, self._bytes = frame * per_block, size * per_block
+        self._began = -1  # until the service has said where the stream is
+        while self._began < 0 or not self._credit:
+            self._read()
+
+    def run(self, total: int) -> None:
+        left = total
+        while left > 0:
+            while self._credit < self._bytes:
+                self._read()
+            self._socket.sendall(self._block)
+            self._credit -= self._bytes
+            left -= self._bytes
+            self._socket.setblocking(False)
+            with suppress(BlockingIOError):
+                self._read()
+            self._socket.setblocking(True)
+        self._socket.sendall(self._ws.send(TextMessage(data='{"type":"flush"}')))
+        while self.safe < total:
+            self._read()
+
+    def _read(self) -> None:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise SystemExit("the service closed the socket")
+        self._ws.receive_data(data)
+        for event in self._ws.events():
+            if isinstance(event, TextMessage):
+                self._take(json.loads(event.data))
+            elif isinstance(event, CloseConnection):
+                raise SystemExit(f"closed: {event.code} {event.reason}")
+            elif not isinstance(event, AcceptConnection):
+                raise SystemExit(f"no socket: {event}")
+
+    def _take(self, said: Mapping[str, Any]) -> None:
+        if said["type"] == "hello":
+            self._began = said["bytes"]
+        elif said["type"] == "credit":
+            self._credit += said["bytes"]
+        elif said["type"] == "accepted":
+            self.safe = said["bytes"] - self._began
+
+
+def clients(port: int, size: int, total: int, targets: list[list[str]]) -> None:
+    """All at once; prints how many seconds it took until the last byte was safe."""
+    each = total // len(targets) // BLOCK * BLOCK
+    opened = [Client(port, path, token, size) for path, token in targets]
+    begun = time.perf_counter()
+    threads = [threading.Thread(target=client.run, args=(each,)) for client in opened]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - begun
+    sys.stdout.write(json.dumps({"seconds": took, "bytes": each * len(opened)}))
+
+
+# -- servers -------------------------------------------------------------------------------------
+
+
+def reference(port: int) -> None:
+    """Receives, cuts, hashes, acknowledges; the same sockets on the same threads."""
+    from flask import Flask  # noqa: PLC0415
+    from flask_sock import Sock  # noqa: PLC0415
+
+    from dragon.tls import PLAIN  # noqa: PLC0415
+    from dragon.web.serve import Service, serve  # noqa: PLC0415
+    from dragon.web.websocket import Connection, Sockets  # noqa: PLC0415
+    from dragon_stream.ingest import CREDIT_EACH  # noqa: PLC0415
+
+    class Hashing:
+        def __init__(self, connection: Connection) -> None:
+            self._connection, self._buffer, self._total, self._said = connection, bytearray(), 0, 0
+
+        def begin(self) -> None:
+            self._connection.send(json.dumps({"type": "hello", "bytes": 0}))
+            self._connection.send(json.dumps({"type": "credit", "bytes": CREDIT_EACH}))
+
+        def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
+            self._buffer += piece
+            while len(self._buffer) >= 65_536:
+                self._cut(65_536)
+            if self._total - self._said > CREDIT_EACH // 4:
+                self._say()
+
+        def on_text(self, text: str) -> None:
+            self._cut(len(self._buffer))
+            self._say()
+
+        def _cut(self, size: int) -> None:
+            hashlib.sha256(bytes(self._buffer[:size])).digest()
+            del self._buffer[:size]
+            self._total += size
+
+        def _say(self) -> None:
+            self._connection.send(json.dumps({"type": "accepted", "bytes": self._total}))
+            credit = {"type": "credit", "bytes": self._total - self._said}
+            self._connection.send(json.dumps(credit))
+            self._said = self._total
+
+    def build() -> Service:
+        app, sockets = Flask("reference"), Sockets(64, time.monotonic)
+        sockets.install(app)
+
+        def receive(server: Any) -> None:
+            with sockets.connection(server) as connection:
+                hashing = Hashing(connection)
+                connection.serve(hashing, begin=hashing.begin)
+
+        Sock(app).route("/hash")(receive)
+        return Service(app, [sockets.run])
+
+    serve(build, name="reference", host="127.0.0.1", port=port, threads=64, tls=PLAIN)
+
+
+@contextmanager
+def running(*command: str, port: int, output: Path) -> Iterator[None]:
+    with output.open("wb") as file:
+        process = subprocess.Popen([sys.executable, *command], stdout=file, stderr=file)
+    try:
+        ends = time.monotonic() + 60
+        while not _listens(port):
+            if process.poll() is not None or time.monotonic() > ends:
+                raise SystemExit(output.read_text())
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def make_streams(home: Home, number: int) -> list[list[str]]:
+    headers = {"Authorization": f"Bearer {home.token(STREAMS).read_text().strip()}"}
+    found = []
+    for _ in range(number):
+        wanted = {"name": f"s-{secrets.token_hex(4)}", "window_ms": 600_000}
+        url = f"http://127.0.0.1:{PORT}/streams"
+        made = requests.post(url, json=wanted, headers=headers, timeout=10).json()
+        found.append([f"/streams/{made['stream']}/ingest", made["token"]])
+    return found
+
+
+def rate(port: int, size: int, targets: list[list[str]], guess: float) -> float:
+    """MB/s, with about as much data as takes a few seconds, and at most 400 MB."""
+    total = min(400 << 20, max(8 * BLOCK * len(targets), int(guess * SECONDS * 1e6)))
+    arguments = ["clients", str(port), str(size), str(total), json.dumps(targets)]
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
+    measured = json.loads(done.stdout)
+    return float(measured["bytes"] / measured["seconds"] / 1e6)
+
+
+def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
+    """`cases`: bytes of a message, and how many connections send."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="ingest-", dir=Path(__file__).parent) as name:
+        home = Home(Path(name) / "fleet")
+        plan = Plan(ports=Ports(25_001, 25_100, 26_001, 25_200, PORT))
+        make_fleet(home, plan, genesis=int(time.time()))
+        serve = ("-m", "dragon.cli.main", "serve", "stream", "--home", str(home.path))
+        ours = running(*serve, port=PORT, output=Path(name) / "ours.log")
+        theirs = running(
+            *(__file__, "reference", str(REFERENCE)),
+            port=REFERENCE,
+            output=Path(name) / "reference.log",
+        )
+        with ours, theirs:
+            for size, number in cases:
+                hashed = rate(REFERENCE, size, [["/hash", "-"]] * number, 40.0 * size / 4096 + 20)
+                durable = rate(PORT, size, make_streams(home, number), hashed)
+                goal = GOALS.get(size)
+                said = f"{goal:.0f}: {verdict(durable >= goal)}" if goal else "–"
+                share = f"{100 * durable / hashed:.0f} %"
+                rows.append((f"{size:,} B", number, f"{durable:.1f}", f"{hashed:.1f}", share, said))
+    columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "of it", "goal MB/s")
+    show("durable ingest", columns, rows, "chunks of 64 KB; clients and service share two cores")
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["clients", port, size, total, targets]:
+            clients(int(port), int(size), int(total), json.loads(targets))
+        case ["reference", port]:
+            reference(int(port))
+        case _:
+            main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the prover's image: IMAGE_PREFIX/zkp, tagged TAG and latest.
+# Build the image of prover and stream service: IMAGE_PREFIX/zkp, tagged TAG and latest.
 #   IMAGE_PREFIX  registry and owner (datadragon)
 #   TAG           the version of pyproject.toml, if nothing else is said
 #   BASE_IMAGE    what it is built on (python:3.11-slim-bookworm)

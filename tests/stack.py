@@ -16,19 +16,27 @@ from typing import Any, Final
 
 import docker
 import requests
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
+
+from dragon.clients.exchange import Http
+from dragon.clients.session import make_session
+from dragon.clients.stream_client import StreamClient
 
 ROOT: Final = Path(__file__).parents[1]
 PORTS: Final = {
     "sequencer": 6001,
     **{f"operator-{n}": 5000 + n for n in range(1, 5)},
     "aggregator": 5100,
+    "stream-api": 5300,
 }
 HIDDEN: Final = {"zkp-api": 5200}  # listens on a network of its own, and is published nowhere
+SOURCES: Final = ("source-sensor", "source-ticker")  # listen to nothing, and have no health
 OPERATORS: Final = [name for name in PORTS if name.startswith("operator")]
 PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
+ONE_OFF: Final = "com.docker.compose.oneoff"  # made by `compose run`
 
 Json = Any
 Log = tuple[int, str]  # size and root
@@ -70,21 +78,22 @@ class Stack:
         return done.stdout
 
     def container(self, service: str) -> Container:
-        labels = [f"{PROJECT}={self.project}", f"{SERVICE}={service}"]
+        labels = [f"{PROJECT}={self.project}", f"{SERVICE}={service}", f"{ONE_OFF}=False"]
         [found] = self.engine.containers.list(all=True, filters={"label": labels})
         return found
 
     def containers(self) -> dict[str, Container]:
-        return {service: self.container(service) for service in (*PORTS, *HIDDEN)}
+        return {service: self.container(service) for service in (*PORTS, *HIDDEN, *SOURCES)}
 
     def health(self, service: str) -> str:
+        """Of what has none, that it is running."""
         state = self.container(service).attrs["State"]
         return str(state.get("Health", {}).get("Status", state["Status"]))
 
     def wait_healthy(self, *services: str, seconds: float = 60) -> float:
-        names = services or (*PORTS, *HIDDEN)
+        names = services or (*PORTS, *HIDDEN, *SOURCES)
         return wait_until(
-            lambda: all(self.health(name) == "healthy" for name in names),
+            lambda: all(self.health(name) in ("healthy", "running") for name in names),
             f"{', '.join(names)} healthy",
             seconds,
         )
@@ -129,6 +138,13 @@ class Stack:
         rows = self.get(operator, f"/logs?node_id={node.replace('-', '_')}&limit=500")["logs"]
         return [(row["status"], row["timestamp"]) for row in rows]
 
+    def streams(self) -> StreamClient:
+        """A client of the stream service that may make streams, as the sources may."""
+        token = self.run("source-sensor", "cat", "/fleet/keys/sources/token")[1].strip()
+        ca = Path(self.authority) if self.authority else None
+        url = f"{self.scheme}://127.0.0.1:{PORTS['stream-api']}"
+        return StreamClient(url, Http(make_session(ca)), token, ca)
+
     # What has to become true.
 
     def wait_certified(self, node: str, status: str, seconds: float = 45) -> float:
@@ -162,7 +178,7 @@ class Stack:
     def paused(self, service: str) -> Iterator[None]:
         """SIGSTOP to all of a container's processes, and SIGCONT however the block ends."""
         container = self.container(service)
-        container.pause()
+        pause(container)
         try:
             yield
         finally:
@@ -187,17 +203,34 @@ class Stack:
 
     def clean_up(self) -> None:
         """Everything that bears the project's label, however far its making went."""
-        mine = {"label": f"{PROJECT}={self.project}"}
-        for container in self.engine.containers.list(all=True, filters=mine):
-            container.remove(force=True, v=True)
-        for network in self.engine.networks.list(filters=mine):
-            network.remove()
-        for volume in self.engine.volumes.list(filters=mine):
-            volume.remove(force=True)
+        clean_up(self.engine, self.project)
 
     def close(self) -> None:
         self.clean_up()
         self.engine.close()
+
+
+def clean_up(engine: docker.DockerClient, project: str) -> None:
+    mine = {"label": f"{PROJECT}={project}"}
+    for container in engine.containers.list(all=True, filters=mine):
+        container.remove(force=True, v=True)
+    for network in engine.networks.list(filters=mine):
+        network.remove()
+    for volume in engine.volumes.list(filters=mine):
+        volume.remove(force=True)
+
+
+def pause(container: Container, attempts: int = 5) -> None:
+    """An engine may fail to freeze what begins a process at that moment, as health checks do."""
+    for left in reversed(range(attempts)):
+        try:
+            container.pause()
+        except APIError:
+            if not left:
+                raise
+            time.sleep(0.5)
+        else:
+            return
 
 
 def own_address() -> str:

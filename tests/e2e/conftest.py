@@ -13,12 +13,13 @@ from typing import Final
 import docker
 import pytest
 
-from stack import ROOT, Stack, own_address
+from stack import ROOT, Stack, clean_up, own_address
 
 PREFIX: Final = "datadragon-e2e"
 IMAGES: Final = {"IMAGE_PREFIX": PREFIX, "TAG": "e2e"}
 APP: Final = "an-app-elsewhere"
 LABEL: Final = "datadragon.test=e2e"
+PLAIN, WITH_TLS, OUTSIDE = PROJECTS = (PREFIX, f"{PREFIX}-tls", f"{PREFIX}-outside")
 LINES: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
@@ -70,18 +71,21 @@ def image(report: list[str]) -> Iterator[str]:
 
 
 def _stack(project: str, *files: str, **settings: str) -> Iterator[Stack]:
+    """They publish the same ports: one ends where the next begins."""
     stack = Stack(project, ["docker-compose.yml", *files], IMAGES | settings)
-    stack.clean_up()  # what a run left that was killed itself
+    for other in PROJECTS:  # also what a run left that was killed itself
+        clean_up(stack.engine, other)
     try:
         yield stack
     finally:
         stack.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stack(image: str, report: list[str]) -> Iterator[Stack]:
-    """The network of the compose file, all healthy, all certified up."""
-    for made in _stack(PREFIX, "tests/e2e/compose.e2e.yml"):
+    """The network of the compose file, all healthy, all certified up. For the modules that share
+    it, of which the last takes it down."""
+    for made in _stack(PLAIN, "tests/e2e/compose.e2e.yml"):
         begun = time.monotonic()
         made.compose("up", "-d")
         made.wait_healthy()
@@ -105,7 +109,7 @@ def network(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def stack_with_tls(image: str) -> Iterator[Stack]:
-    for made in _stack(f"{PREFIX}-tls", "tests/e2e/compose.e2e.yml", "docker-compose.tls.yml"):
+    for made in _stack(WITH_TLS, "tests/e2e/compose.e2e.yml", "docker-compose.tls.yml"):
         made.scheme = "https"
         yield made
 
@@ -138,4 +142,4 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def stack_outside(image: str, outside: Path) -> Iterator[Stack]:
     files = ("tests/e2e/compose.e2e.yml", "docker-compose.zellular.yml")
     settings = {"ZELLULAR_NODES": str(outside), "ZELLULAR_APP": APP}
-    yield from _stack(f"{PREFIX}-outside", *files, **settings)
+    yield from _stack(OUTSIDE, *files, **settings)

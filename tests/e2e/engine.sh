@@ -29,8 +29,9 @@ if ! docker image inspect "$base" >/dev/null 2>&1 && ! timeout 120 docker pull -
     command -v debootstrap >/dev/null || install debootstrap
     root=$(mktemp -d)
     trap 'rm -rf "$root"' EXIT
+    # Either place may be missing, which sed calls an error.
     mirror=$(sed -n -E 's/^(URIs: *|deb +(\[[^]]*\] +)?)(http[^ ]+).*/\3/p' \
-        /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1)
+        /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -1 || true)
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip \
         bookworm "$root" ${mirror:+"$mirror"} >/dev/null
     # What this machine trusts, its containers have to trust while they install.

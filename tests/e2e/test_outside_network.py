@@ -13,11 +13,12 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 def test_a_fleet_is_certified_on_a_network_elsewhere(stack_outside: Stack) -> None:
     stack_outside.compose("up", "-d")
-    stack_outside.wait_settled(*OPERATORS, "aggregator")
+    stack_outside.wait_settled(*OPERATORS, "aggregator", "stream-api")
 
     mine = {"label": [f"{PROJECT}={stack_outside.project}"]}
     running = stack_outside.engine.containers.list(filters=mine)
-    assert len(running) == len(OPERATORS) + 2  # aggregator and prover; no development sequencer
+    # Aggregator, stream service, its prover and two sources; no development sequencer.
+    assert len(running) == len(OPERATORS) + 5
     committee = json.loads(stack_outside.run("operator-1", "cat", "/fleet/committee.json")[1])
     assert committee["sequencer"]["app"] == "an-app-elsewhere"
     network = stack_outside.network("fleet")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
-from stack import OPERATORS, PORTS, Stack
+from dragon.cli.feeding import Feeder
+from dragon.committee import Committee
+from dragon.encoding import canonical
+from dragon.errors import Unreachable
+from dragon.stream.receipt import Receipt, refused, verify
+from stack import OPERATORS, PORTS, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -62,6 +68,29 @@ def test_a_certificate_is_for_one_name_only(encrypted: Stack) -> None:
     code, printed = encrypted.run("operator-1", "python", "-c", script.format("operator-3"))
     assert code != 0
     assert "CERTIFICATE_VERIFY_FAILED" in printed
+
+
+def test_data_streams_over_tls_from_the_host_and_from_the_sources(encrypted: Stack) -> None:
+    anybody = encrypted.streams()
+    made = anybody.make({"name": "over-tls", "mode": "message", "window_ms": 1000})
+    stream = str(made["stream"])
+    client = replace(anybody, token=str(made["token"]))
+    with pytest.raises(Unreachable), replace(client, ca=None).ingest(stream):
+        pass
+
+    _, chunks = Feeder(client, stream, [b"%d" % number for number in range(20)]).run()
+
+    assert chunks == 20
+    wait_until(
+        lambda: int(str(client.get(f"/streams/{stream}")["certified"])) >= 1, "it is certified", 45
+    )
+    receipt = client.get(f"/streams/{stream}/chunks/0/receipt", disclose=1)
+    committee = encrypted.run("operator-1", "cat", "/fleet/committee.json")[1]
+    found = Receipt.decode(canonical(receipt))
+    assert not refused(verify(Committee.load(committee.encode()), found, b"0"))
+    listed = encrypted.get("stream-api", "/streams")["streams"]
+    assert all(each["chunks"] > 0 for each in listed)
+    assert {"sensor", "ticker"} <= {each["name"] for each in listed}
 
 
 def test_an_outage_is_certified_over_tls(encrypted: Stack, tmp_path: Path) -> None:

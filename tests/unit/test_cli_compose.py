@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from dragon.cli.compose import INCLUDED, NEEDED, OVERRIDE, override
+from dragon.cli.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
 from dragon.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SOURCES = ("source-sensor", "source-ticker")
 
 
 def run(*arguments: str) -> int:
@@ -104,11 +105,80 @@ def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
 
     assert published.pop("init") == []
     assert published.pop("sequencer") == ["127.0.0.1:6001:6001"]
-    ports = {"aggregator": 5100, **{f"operator-{n}": 5000 + n for n in range(1, 5)}}
+    ports = {"aggregator": 5100, "stream-api": 5300}
+    ports |= {f"operator-{n}": 5000 + n for n in range(1, 5)}
     for name, port in ports.items():
         assert published.pop(name) == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"]
-    assert published.pop("zkp-api") == []
-    assert published == {}
+    assert published == {"zkp-api": [], **{name: [] for name in SOURCES}}
+
+
+def test_only_the_stream_service_is_in_the_provers_network() -> None:
+    networks = {name: service.get("networks", []) for name, service in BASE["services"].items()}
+
+    assert BASE["networks"]["proofs"] == {"internal": True}
+    assert networks.pop("init") == []
+    assert networks.pop("zkp-api") == ["proofs"]
+    assert networks.pop("stream-api") == ["fleet", "proofs"]
+    assert all(found == ["fleet"] for found in networks.values())
+
+
+def test_every_volume_is_there_and_keys_and_data_belong_to_one_service() -> None:
+    """But for the sources' token, which they share. Only `init` writes keys."""
+    users: dict[str, set[str]] = {}
+    for name, service in BASE["services"].items():
+        for volume, path, *mode in (mount.split(":") for mount in service["volumes"]):
+            assert volume in BASE["volumes"]
+            if name == "init":
+                continue
+            users.setdefault(volume, set()).add(name)
+            assert mode == (["ro"] if path.startswith("/fleet/keys") or path == "/fleet" else [])
+    made = {mount.split(":")[0] for mount in BASE["services"]["init"]["volumes"]}
+
+    assert users.pop("sources-keys") == set(SOURCES)
+    assert users.pop("fleet") == set(BASE["services"]) - {"init"}
+    for volume, names in users.items():
+        [name] = names
+        assert volume in (f"{name}-keys", f"{name}-data", f"{name}-kernels")
+    assert {volume for volume in users if volume.endswith("-keys")} <= made
+
+
+def test_each_folder_that_a_volume_is_mounted_over_is_in_both_images() -> None:
+    """So that it belongs to who has to write there."""
+    listed = re.findall(r"for service in (.*) \$\(seq", (ROOT / "Dockerfile").read_text())
+    folders = set(" ".join(listed).split()) | {f"operator_{n}" for n in range(1, 65)}
+    for service in BASE["services"].values():
+        for mount in service["volumes"]:
+            path = Path(mount.split(":")[1])
+            assert path.name in folders | {"fleet", "kernels"}
+
+
+WINDOW_BYTES = 91_000  # header, chunk headers and proof of a window of up to 63 chunks
+
+
+def test_the_sources_fill_no_disk() -> None:
+    services = BASE["services"]
+    windows = 0
+    for name in SOURCES:
+        command = services[name]["command"]
+        options = dict(zip(command[2::2], command[3::2], strict=True))
+        seconds = int(options["--window-ms"]) / 1000
+        assert float(options["--rate"]) * seconds <= 63
+        assert options["--retention-seconds"] == "86400"
+        windows += 86_400 // int(seconds)
+    operators = [services[f"operator-{n}"]["environment"] for n in range(1, 5)]
+    quotas = [int(environment["OPERATOR_OBJECTS_MB"]) for environment in operators]
+    quotas.append(int(services["aggregator"]["environment"]["AGGREGATOR_OBJECTS_MB"]))
+
+    a_day = windows * WINDOW_BYTES
+    assert 6 * a_day < 0.95e9  # at operators, aggregator and stream service
+    assert sum(quotas) * 1_000_000 + 2 * a_day < 2.6e9  # at any time, a day's retention included
+
+
+def test_the_aggregator_may_have_threads_for_each_operator() -> None:
+    assert BASE["services"]["aggregator"]["pids_limit"] == threads_for(INCLUDED)
+    over = yaml.safe_load(override(7, {"operators": 7}))["services"]
+    assert over["aggregator"] == {"pids_limit": threads_for(7)}
+    assert "aggregator" not in yaml.safe_load(override(3, {"operators": 3}))["services"]
 
 
 def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:

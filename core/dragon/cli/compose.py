@@ -17,6 +17,8 @@ from dragon.cli.trouble import OverrideExists
 
 OVERRIDE: Final = "docker-compose.override.yml"
 INCLUDED: Final = 4  # operators in the compose file itself
+THREADS: Final = 128  # that the aggregator may have, and so many for each operator beside them
+THREADS_EACH: Final = 16
 NEEDED: Final = 3  # which its aggregator waits for
 
 # One operator, as the compose file has it; a test holds that the two agree.
@@ -43,7 +45,7 @@ _OPERATOR: Final = Template("""\
       retries: 5
       start_period: 30s
     command: [serve, operator, --id, operator_$n]
-    environment: {DRAGON_PORT: "$port"}
+    environment: {DRAGON_PORT: "$port", OPERATOR_OBJECTS_MB: "512"}
     ports: ["$${BIND_ADDRESS:-127.0.0.1}:$port:$port"]
     volumes:
       - fleet:/fleet:ro
@@ -69,6 +71,8 @@ def override(operators: int, settings: Mapping[str, object], first_port: int = 5
         *(["    volumes:"] if extra else []),
         *(f"      - operator-{n}-keys:/fleet/keys/operator_{n}" for n in extra),
     ]
+    if operators > INCLUDED:
+        lines += ["  aggregator:", f"    pids_limit: {threads_for(operators)}"]
     parts = ["\n".join(lines) + "\n"]
     parts += [_OPERATOR.substitute(n=n, port=first_port + n - 1) for n in extra]
     parts += [_LEFT_OUT.substitute(n=n) for n in left_out]
@@ -76,6 +80,11 @@ def override(operators: int, settings: Mapping[str, object], first_port: int = 5
         named = [f"  operator-{n}-{kind}: {{}}\n" for n in extra for kind in ("keys", "data")]
         parts.append("volumes:\n" + "".join(named))
     return "".join(parts)
+
+
+def threads_for(operators: int) -> int:
+    """What an aggregator of so many operators may have: it asks each on threads of its own."""
+    return THREADS + THREADS_EACH * operators
 
 
 def _variable(option: str) -> str:

@@ -1,0 +1,51 @@
+"""The end of the network that the modules before this one have used: stopped, kept, forgotten."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from stack import OPERATORS, PROJECT, Stack
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+
+def test_stopping_takes_less_than_five_seconds_and_down_keeps_everything(stack: Stack) -> None:
+    stack.wait_settled()
+    committee = stack.run("operator-1", "cat", "/fleet/committee.json")[1]
+    before = stack.wait_identical()
+    for service, container in stack.containers().items():
+        begun = time.monotonic()
+        container.stop(timeout=20)
+        assert time.monotonic() - begun < 5.0, service
+        state: dict[str, Any] = stack.container(service).attrs["State"]
+        assert (state["ExitCode"], state["OOMKilled"]) == (0, False), service
+
+    stack.compose("down")
+    assert (
+        stack.engine.containers.list(all=True, filters={"label": f"{PROJECT}={stack.project}"})
+        == []
+    )
+    stack.compose("up", "-d")
+    assert stack.run("operator-1", "cat", "/fleet/committee.json")[1] == committee
+    after = stack.wait_settled()
+    assert after[0] >= before[0]
+    for name in OPERATORS:
+        assert stack.get(name, f"/events/{before[0] - 1}")
+
+
+def test_another_committee_is_not_made_over_the_first(stack: Stack) -> None:
+    with pytest.raises(AssertionError, match="operators 4, not 5"):
+        stack.compose("run", "--rm", "init", "init", "--once", "--containers", "--operators", "5")
+
+
+def test_down_with_volumes_forgets_everything(stack: Stack) -> None:
+    mine = {"label": f"{PROJECT}={stack.project}"}
+    assert stack.engine.volumes.list(filters=mine)
+
+    stack.compose("down", "--volumes")
+
+    assert stack.engine.volumes.list(filters=mine) == []
+    assert stack.engine.networks.list(filters=mine) == []

@@ -17,8 +17,9 @@ from dragon.objects.store import Objects
 from dragon.web.serve import Service
 from dragon.web.serve import serve as serve_with_gunicorn
 from dragon_aggregator import outbox
-from dragon_aggregator.app import Collaborators, create_app
+from dragon_aggregator.app import create_app
 from dragon_aggregator.certify import Certifier
+from dragon_aggregator.collaborators import Collaborators
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.outbox import Outbox, Sender, Submitter
 from dragon_aggregator.settings import Settings

@@ -8,44 +8,35 @@ are on disk: an owner submits again whatever its log does not show.
 from __future__ import annotations
 
 import hashlib
-import queue
 import threading
-from collections import Counter as Tally
 from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
 
 from dragon import errors
 from dragon.clients.edges import Edges
-from dragon.clients.operator_client import OperatorClient, Vote
 from dragon.committee import Committee
 from dragon.encoding import to_hex
-from dragon.errors import AttestationRefused, PeerError
 from dragon.log.repository import Log
 from dragon.log.windows import MOST_REFUTED
 from dragon.objects.store import DESCRIPTOR, Objects
 from dragon.stream.judgement import Judgement
 from dragon.stream.submission import Submission
 from dragon.stream_claim import Fault, Verdict, WindowClaim
+from dragon_aggregator.ballots import Ballots, Votes
 from dragon_aggregator.certify import Certifier, Gathering
 from dragon_aggregator.outbox import Outbox, lane
 
 MOST_STREAMS: Final = 64
 AHEAD: Final = 64  # windows of a stream behind the last that the log has
 KEPT_APPLIED: Final = 1024  # windows whose votes are remembered when the log has them
-AT_ONCE: Final = 8  # streams whose windows are voted on; requests under way to one operator
-MOST_TOLD: Final = 64  # announcements on their way to one operator; more are left out
+AT_ONCE: Final = 8  # streams whose windows are voted on
 IDLE: Final = 600.0  # seconds after which a stream that nobody submits to makes room for another
-VOTE_SECONDS: Final = 5.0  # for the operators to fetch, verify and answer
-ASK_AGAIN: Final = 0.2  # seconds after which an operator that is busy is asked again
 RETRY: Final = 1.0  # seconds after a vote that came to nothing
 PAUSE: Final = 0.25
-SILENT: Final = ("no answer yet", "")
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -57,7 +48,7 @@ class Window:
     submission: Submission
     state: str = "announced"  # or incomplete, voting, waiting, certified, invalid, applied
     missing: tuple[bytes, ...] = ()
-    votes: dict[str, tuple[str, str]] = field(default_factory=dict)  # operator → answer, detail
+    votes: Votes = field(default_factory=dict)
     tried_at: float = float("-inf")
     asked_at: float = float("-inf")  # when its owner, or anybody, last submitted it
 
@@ -86,20 +77,9 @@ class Windows:
         self._at_work: set[bytes] = set()
         self._applied: OrderedDict[bytes, Window] = OrderedDict()  # the newest, by header
         self._news = threading.Event()
-        self._telling = {
-            operator: threading.BoundedSemaphore(MOST_TOLD) for operator in committee.keys
-        }
         self._advancing = edges.workers(AT_ONCE)
-        self._pools: dict[str, Executor] = {
-            operator: edges.workers(AT_ONCE) for operator in committee.keys
-        }
-        self._answered = Counter(
-            "datadragon_vote_answers",
-            "What each operator said to a window.",
-            ["operator", "answer"],
-            registry=None,
-        )
-        self.counters = (self._answered,)  # for Prometheus
+        self._ballots = Ballots(committee, edges)
+        self.counters = (self._ballots.answered,)  # for Prometheus
 
     # What owners submit
 
@@ -123,7 +103,7 @@ class Windows:
         self.objects.put(submission.stream, submission.number, submission.header.encode())
         window = self._place(submission)
         if submission.objects is None:
-            self._announce(submission)
+            self._ballots.announce(submission)
         self._news.set()
         return window
 
@@ -212,13 +192,6 @@ class Windows:
         if window.submission.objects is not None:
             window.state = "incomplete" if window.missing else "voting"
 
-    def _announce(self, submission: Submission) -> None:
-        """Tell every operator; who does not hear it learns of the window with its proof."""
-        for operator, pool in self._pools.items():
-            if self._telling[operator].acquire(blocking=False):
-                client = OperatorClient(self._committee, operator, self._edges.http)
-                pool.submit(_tell, client, submission, self._telling[operator])
-
     # From a window to a certificate
 
     def run(self, stop: threading.Event) -> None:
@@ -292,7 +265,8 @@ class Windows:
         if now < window.tried_at + RETRY:
             return False
         window.tried_at = now
-        reason = self._collect(window, now + VOTE_SECONDS)
+        window.votes = self._ballots.empty()
+        reason = self._ballots.collect(window.submission, window.votes)
         if reason not in (None, Fault.NONE) and self._has_enough_refuted(window):
             window.state = "invalid"
             return False
@@ -325,67 +299,6 @@ class Windows:
         """Whether the log takes no more of it: another certificate would be sent for nothing."""
         return len(self._log.state.stream(window.submission.stream).refuted) >= MOST_REFUTED
 
-    def _collect(self, window: Window, ends: float) -> Fault | None:
-        """Ask every operator; the finding of a quorum, as soon as there is one."""
-        needed = self._committee.quorum(WindowClaim.KIND)
-        arrived: queue.SimpleQueue[Vote | None] = queue.SimpleQueue()
-        votes = dict.fromkeys(self._pools, SILENT)  # of one size, so that it can be read meanwhile
-        window.votes = votes
-        for operator, pool in self._pools.items():
-            client = OperatorClient(self._committee, operator, self._edges.http)
-            pool.submit(self._ask, client, window.submission, votes, ends, arrived)
-        tally: Tally[Fault] = Tally()
-        for outstanding in reversed(range(len(self._pools))):
-            try:
-                vote = arrived.get(timeout=max(0.0, ends - self._edges.monotonic()))
-            except queue.Empty:
-                break
-            if vote is not None:
-                tally[vote.reason] += 1
-            best = max(tally.values(), default=0)
-            if best >= needed:
-                return tally.most_common(1)[0][0]
-            if best + outstanding < needed:
-                break
-        return None
-
-    def _ask(
-        self,
-        client: OperatorClient,
-        submission: Submission,
-        votes: dict[str, tuple[str, str]],
-        ends: float,
-        arrived: queue.SimpleQueue[Vote | None],
-    ) -> None:
-        """Runs on a thread of the operator's pool. Always puts one answer."""
-        vote: Vote | None = None
-        try:
-            vote, answer, detail = self._vote(client, submission, ends)
-            votes[client.operator] = answer, detail
-            self._answered.labels(client.operator, answer).inc()
-        finally:
-            arrived.put(vote)
-
-    def _vote(
-        self, client: OperatorClient, submission: Submission, ends: float
-    ) -> tuple[Vote | None, str, str]:
-        """The vote, and in words what was answered, and why."""
-        while True:
-            left = ends - self._edges.monotonic()
-            try:
-                vote = client.look(submission, deadline=max(0.05, left))
-            except AttestationRefused as error:
-                if error.reason == "busy" and left > 2 * ASK_AGAIN:
-                    self._edges.sleep(ASK_AGAIN)
-                    continue
-                return None, error.reason, str(error)
-            except PeerError as error:
-                return None, str(error.facts.get("reason", error.name)), str(error)
-            if vote is None:
-                return None, "announced", ""
-            valid = vote.verdict is Verdict.VALID
-            return vote, str(vote.verdict) if valid else f"invalid: {vote.reason}", vote.detail
-
     def _gather(self, window: Window, reason: Fault) -> bool:
         """Have the claim signed in this round; the certificate goes into the outbox."""
         submission, objects = window.submission, window.submission.objects
@@ -413,14 +326,5 @@ class Windows:
                 window.votes[operator] = answer.outcome, f"it said {said} before"
 
     def close(self) -> None:
-        for pool in (self._advancing, *self._pools.values()):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _tell(client: OperatorClient, submission: Submission, told: threading.Semaphore) -> None:
-    try:
-        client.look(submission, deadline=VOTE_SECONDS)
-    except (AttestationRefused, PeerError) as error:
-        logger.debug("announcement_failed", operator=client.operator, reason=error.name)
-    finally:
-        told.release()
+        self._advancing.shutdown(wait=False, cancel_futures=True)
+        self._ballots.close()

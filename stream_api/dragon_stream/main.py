@@ -22,12 +22,14 @@ from dragon.web.serve import serve as serve_with_gunicorn
 from dragon.web.websocket import Sockets
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.wiring import connect, load_nodes
-from dragon_stream.app import Collaborators, create_app
+from dragon_stream.app import create_app
+from dragon_stream.collaborators import Collaborators
 from dragon_stream.events import Events
 from dragon_stream.intake import Writer
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
 from dragon_stream.settings import Settings
+from dragon_stream.settlement import Settlement
 from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Streams
 from dragon_stream.submitting import Aggregators
@@ -72,9 +74,7 @@ def assemble(
     store, writer, events = Store(own_database), Writer(), Events()
     pipeline = Pipeline(
         store,
-        log,
-        follower,
-        records,
+        Settlement(store, log, follower, records, events),
         prover=ProverClient(settings.prover_url, settings.prover_token, edges.http),
         aggregators=aggregators(committee, edges),
         events=events,

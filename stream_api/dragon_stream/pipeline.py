@@ -6,28 +6,21 @@ it; what a prover or an aggregator that is down holds up is tried again, and nev
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
-import structlog
 from prometheus_client import Counter
 
 from dragon.clients.edges import Edges
 from dragon.clients.prover_client import ProverClient
 from dragon.clients.submission_client import Standing
-from dragon.encoding import to_hex
-from dragon.errors import DragonError, PeerError, ProofRefused
-from dragon.log.follow import Follower
-from dragon.log.repository import Log
-from dragon.log.rows import Applied, StreamRecords
+from dragon.errors import PeerError, ProofRefused
 from dragon.stream.chunks import decode_chunks
-from dragon.stream_claim import Fault, Verdict, WindowClaim
 from dragon_stream.events import Events
 from dragon_stream.intake import Intake
+from dragon_stream.jobs import AGAIN, Jobs
+from dragon_stream.settlement import AHEAD, Settlement
 from dragon_stream.store import State, Store, WindowHead, WindowRow
 from dragon_stream.streams import Stream, Streams
 from dragon_stream.submitting import Aggregators, LastVotes, announcement, submission
@@ -35,17 +28,12 @@ from dragon_stream.windows import window_openings
 
 AT_ONCE: Final = 8  # jobs
 PROVING: Final = 4  # proofs that are asked for at once
-AHEAD: Final = 16  # windows of a stream that are on their way at once
 ANNOUNCED: Final = 8  # unfinished windows up to which a new one is announced by itself
 PROVE_SECONDS: Final = 15.0
-MOST_PROOFS: Final = 3  # for one window, if those before were refuted
 PAUSE: Final = 0.1
-AGAIN: Final = 1.0  # seconds after a step that failed
 POLL: Final = 0.5  # seconds between two looks at how the next window stands
 RESEND: Final = 3.0  # and at those behind it
 TIDY: Final = 60.0
-
-logger = structlog.stdlib.get_logger(__name__)
 
 
 class Pipeline:
@@ -55,9 +43,7 @@ class Pipeline:
     def __init__(
         self,
         store: Store,
-        log: Log,
-        follower: Follower,
-        records: StreamRecords,
+        settlement: Settlement,
         *,
         prover: ProverClient,
         aggregators: Aggregators,
@@ -68,25 +54,26 @@ class Pipeline:
         self.votes = LastVotes()
         self.prover_trouble = self.aggregator_trouble = ""
         self._store = store
-        self._log = log
-        self._follower = follower
-        self._records = records
+        self._settlement = settlement
         self._prover = prover
         self._aggregators = aggregators
         self._events = events
         self._edges = edges
         self._most_waiting = most_waiting
-        self._jobs = edges.workers(AT_ONCE)
+        self._working = edges.workers(AT_ONCE)
         self._proving = edges.workers(PROVING)
         self._news = threading.Event()
-        self._lock = threading.Lock()  # guards what follows
-        self._busy: set[Hashable] = set()
-        self._not_before: dict[Hashable, float] = {}
+        self._jobs = Jobs(edges.monotonic, self._job_is_done)
+        self._lock = threading.Lock()  # guards the next line
         self._unfinished: dict[bytes, int] = {}
         self._looked: dict[bytes, float] = {}  # when the windows of each stream were looked at
         self._tidied = edges.monotonic()
         steps = ["step", "outcome"]
         self.counter = Counter("datadragon_stream_steps", "Steps done.", steps, registry=None)
+
+    def _job_is_done(self) -> None:
+        self._looked.clear()
+        self._news.set()
 
     def notice(self, _: Intake | None = None) -> None:
         """Something may have to be done."""
@@ -103,14 +90,14 @@ class Pipeline:
     def begin(self, streams: Streams) -> None:
         """After a start: what is unfinished."""
         for stream in streams.all():
-            self._count(stream.id)
+            self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
 
     def step(self, streams: Streams) -> None:
         """Begin whatever can be begun, for every stream."""
         now_ms = round(1000 * self._edges.wall())
         for stream in streams.all():
             if kept := stream.intake.ripe(now_ms):
-                self._begin((stream.id, "close"), self._jobs, partial(self._close, stream))
+                self._jobs.begin((stream.id, "close"), self._working, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_due(stream):
                 self._settle(streams, stream)
                 self._go_on(stream)
@@ -119,7 +106,7 @@ class Pipeline:
         now = self._edges.monotonic()
         if now - self._tidied >= TIDY:
             self._tidied = now
-            self._begin("tidy", self._jobs, partial(self.tidy, streams))
+            self._jobs.begin("tidy", self._working, partial(self.tidy, streams))
 
     def run(self, streams: Streams, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -128,7 +115,7 @@ class Pipeline:
             self.step(streams)
 
     def close(self) -> None:
-        for pool in (self._jobs, self._proving):
+        for pool in (self._working, self._proving):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _is_due(self, stream: Stream) -> bool:
@@ -138,35 +125,6 @@ class Pipeline:
             return False
         self._looked[stream.id] = now
         return True
-
-    # Jobs
-
-    def _begin(self, key: Hashable, pool: Executor, job: Callable[[], float]) -> None:
-        """Do it on a thread, unless it is being done or is to wait. A job returns after how many
-        seconds it may be begun again."""
-        now = self._edges.monotonic()
-        with self._lock:
-            if key in self._busy or now < self._not_before.get(key, now):
-                return
-            self._busy.add(key)
-        pool.submit(self._run, key, job)
-
-    def _run(self, key: Hashable, job: Callable[[], float]) -> None:
-        pause = AGAIN
-        try:
-            pause = job()
-        except DragonError as error:
-            logger.warning("step_failed", step=str(key), reason=error.name, detail=str(error))
-        except Exception:
-            logger.exception("step_failed", step=str(key))
-        finally:
-            with self._lock:
-                self._busy.discard(key)
-                self._not_before[key] = self._edges.monotonic() + pause
-                if not pause:
-                    del self._not_before[key]
-                    self._looked.clear()
-                    self._news.set()
 
     # Closing
 
@@ -182,7 +140,7 @@ class Pipeline:
             self._events.tell(stream.id, "closed", **told)
             if waiting <= ANNOUNCED:
                 key = (stream.id, "announce", row.number)
-                self._begin(key, self._jobs, partial(self._announce, stream, row.number))
+                self._jobs.begin(key, self._working, partial(self._announce, stream, row.number))
         return 0.0
 
     def _announce(self, stream: Stream, number: int) -> float:
@@ -205,9 +163,9 @@ class Pipeline:
         for head in heads:
             if head.state is State.CLOSED:
                 key = (stream.id, "prove", head.number)
-                self._begin(key, self._proving, partial(self._prove, stream, head.number))
+                self._jobs.begin(key, self._proving, partial(self._prove, stream, head.number))
         if any(head.state is State.PROVEN for head in heads):
-            self._begin((stream.id, "submit"), self._jobs, partial(self._submit, stream))
+            self._jobs.begin((stream.id, "submit"), self._working, partial(self._submit, stream))
 
     def _prove(self, stream: Stream, number: int) -> float:
         row = self._store.window(stream.id, number)
@@ -235,17 +193,15 @@ class Pipeline:
 
     def _submit(self, stream: Stream) -> float:
         """Hand over what is proven, in order, as far as it is proven without a gap."""
-        now = self._edges.monotonic()
         for place, head in enumerate(self._store.unfinished(stream.id, AHEAD)):
             if head.state is not State.PROVEN:
                 break
             key = (stream.id, "submitted", head.number)
-            if now < self._not_before.get(key, now):
+            if self._jobs.is_to_wait(key):
                 continue
             if not self._submit_one(stream, head):
                 return AGAIN
-            with self._lock:
-                self._not_before[key] = now + (POLL if place == 0 else RESEND)
+            self._jobs.hold(key, RESEND if place else POLL)
         return POLL
 
     def _submit_one(self, stream: Stream, head: WindowHead) -> bool:
@@ -267,42 +223,16 @@ class Pipeline:
     # What the log says
 
     def _settle(self, streams: Streams, stream: Stream) -> None:
-        """Certified, refuted, or gone from the ledger: only the own log says so."""
-        known = self._log.state.stream(stream.id)
-        heads = self._store.unfinished(stream.id, AHEAD)
-        if not heads:
-            self._count(stream.id)
+        settled = self._settlement.look(streams, stream)
+        if settled is None:
             return
-        first = heads[0].number
-        if known.windows > first:
-            claims = self._records.windows(stream.id, first, limit=4 * AHEAD)
-            for head in heads:
-                if head.number < known.windows:
-                    self._certified(streams, stream, head, claims)
-            self._count(stream.id)
-        elif known.refuted:
-            self._refuted(streams, stream, heads[0])
-        elif not known.windows and first and self._follower.caught_up and not self._log.alarm():
-            streams.stop(stream, "the ledger has begun anew, without the windows of this stream")
-
-    def _certified(
-        self, streams: Streams, stream: Stream, head: WindowHead, claims: Sequence[Applied]
-    ) -> None:
-        found = _find(claims, head.number, Verdict.VALID)
-        row = self._store.window(stream.id, head.number)
-        if found is None or row is None:
-            return
-        position, claim = found
-        if claim.header != row.header.hash:
-            streams.stop(stream, f"the ledger has another window {head.number} of this stream")
-            return
-        self._store.certify(stream.id, head.number, position)
-        self._forget(stream.id, head.number)
-        told = {"window": head.number, "position": position, "timestamp": claim.timestamp}
-        self._events.tell(stream.id, "certified", **told)
-        logger.info("window_certified", stream=to_hex(stream.id), number=head.number)
-        key = (stream.id, "votes", head.number)
-        self._begin(key, self._jobs, partial(self._ask_votes, stream, row))
+        with self._lock:
+            self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
+        for row in settled:
+            steps = ("submitted", "prove", "announce")
+            self._jobs.forget((stream.id, step, row.number) for step in steps)
+            key = (stream.id, "votes", row.number)
+            self._jobs.begin(key, self._working, partial(self._ask_votes, stream, row))
 
     def _ask_votes(self, stream: Stream, row: WindowRow) -> float:
         """What each operator had said in the end; an aggregator remembers it for a while."""
@@ -318,34 +248,6 @@ class Pipeline:
             votes = {"state": standing.state, "votes": list(standing.votes)}
             self._events.tell(stream.id, "votes", window=number, **votes)
 
-    def _refuted(self, streams: Streams, stream: Stream, head: WindowHead) -> None:
-        """The majority has found our proof invalid, or the window itself."""
-        row = self._store.window(stream.id, head.number)
-        if row is None or row.proof is None:
-            return
-        digest = hashlib.sha256(row.proof).digest()
-        if (head.number, digest) not in self._log.state.stream(stream.id).refuted:
-            return
-        claims = self._records.windows(stream.id, head.number, limit=4 * AHEAD)
-        found = _find(claims, head.number, Verdict.INVALID, digest)
-        reason = found[1].reason if found else Fault.STARK
-        final = reason is not Fault.STARK or row.proofs >= MOST_PROOFS
-        self._store.refute(stream.id, head.number, final=final)
-        self._forget(stream.id, head.number)
-        self._events.tell(stream.id, "invalid", window=head.number, reason=str(reason))
-        if final:
-            streams.stop(stream, f"window {head.number} was found invalid ({reason})")
-            self._count(stream.id)
-
-    def _forget(self, stream: bytes, number: int) -> None:
-        with self._lock:
-            for step in ("submitted", "prove", "announce"):
-                self._not_before.pop((stream, step, number), None)
-
-    def _count(self, stream: bytes) -> None:
-        with self._lock:
-            self._unfinished[stream] = self._store.count_unfinished(stream)
-
     # Retention
 
     def tidy(self, streams: Streams) -> float:
@@ -356,15 +258,3 @@ class Pipeline:
             forgotten = self._store.forget_proofs(stream.id, now_ms - kept_ms)
             stream.intake.forget(forgotten, now_ms - kept_ms // 4)
         return TIDY
-
-
-def _find(
-    claims: Sequence[Applied], number: int, verdict: Verdict, proof: bytes | None = None
-) -> tuple[int, WindowClaim] | None:
-    for each in claims:
-        claim = each.claim
-        if not isinstance(claim, WindowClaim) or claim.number != number:
-            continue
-        if claim.verdict is verdict and proof in {None, claim.proof}:
-            return each.position, claim
-    return None

@@ -55,6 +55,8 @@ from wsgi import WsgiAdapter, WsgiApp
 SEQUENCER = "sequencer:6001"
 FINALITY = 0.4  # seconds from a submission to its finality
 
+Made = tuple[list[Database], Any, WsgiApp]  # a service: its files, its collaborators, its app
+
 
 @dataclass
 class Clock:
@@ -219,6 +221,9 @@ class World:
     def aggregators(self) -> list[str]:
         return [f"aggregator_{a.rank}" for a in self.members.committee.aggregators]
 
+    def with_a_log(self) -> list[str]:
+        return [*self.operators, *self.aggregators]
+
     # Making
 
     def _make_network(self) -> None:
@@ -269,18 +274,21 @@ class World:
             sleep=self.clock.sleep,
             rng=random.Random(3),
         )
-        is_operator = name in self.members.secrets
-        make = self._make_operator if is_operator else self._make_aggregator
-        databases, own, app = make(name, client)
+        databases, own, app = self._make(name, client)
         self.services[name] = Running(name, own, databases, client)
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
         return own
 
+    def _make(self, name: str, client: SequencerClient) -> Made:
+        if name in self.members.secrets:
+            return self._make_operator(name, client)
+        return self._make_aggregator(name, client)
+
     def _make_operator(
         self, name: str, client: SequencerClient
-    ) -> tuple[list[Database], Any, WsgiApp]:
+    ) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
             committee=self.committee,
@@ -298,7 +306,7 @@ class World:
 
     def _make_aggregator(
         self, name: str, client: SequencerClient
-    ) -> tuple[list[Database], Any, WsgiApp]:
+    ) -> Made:
         settings = dragon_aggregator.settings.Settings(
             committee=self.committee,
             rank=int(name.rpartition("_")[2]),
@@ -388,7 +396,7 @@ class World:
                 self._try(self.services[name].own.submitter.step)
         self.clock.now += FINALITY
         self.network.finalize_due()
-        for name in list(self.services):
+        for name in self.with_a_log():
             if self.is_answering(name):
                 self._try(self.services[name].own.follower.catch_up)
         for name in self.aggregators:
@@ -443,8 +451,7 @@ class World:
         """The oracle: every log is right from its first entry, and any two agree as far as both
         go."""
         audits = {
-            name: audit(self.database_file(name), self.committee)
-            for name in (*self.operators, *self.aggregators)
+            name: audit(self.database_file(name), self.committee) for name in self.with_a_log()
         }
         leaves = {name: _leaves(self.database_file(name)) for name in audits}
         longest = max(leaves.values(), key=len)

@@ -142,12 +142,15 @@ class Windows:
 
     def _known(self, submission: Submission) -> Window | None:
         stream, number = submission.stream, submission.number
-        if number < self._log.state.stream(stream).windows:
-            with self._lock:
-                return self._applied.get(submission.header.hash) or Window(submission, "applied")
         with self._lock:
             window = self._streams.get(stream, {}).get(number)
-        if window is None or window.submission.header != submission.header:
+            applied = self._applied.get(submission.header.hash)
+        if window is not None and window.submission.header != submission.header:
+            window = None
+        if number < self._log.state.stream(stream).windows:
+            votes = (window or applied or Window(submission)).votes
+            return Window(submission, "applied", votes=votes)
+        if window is None:
             return None
         known = window.submission
         same = submission.objects is None or known.objects == submission.objects

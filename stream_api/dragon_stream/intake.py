@@ -87,7 +87,7 @@ class Intake:
         """
         with self._lock:
             before, self._source = self._source, source
-            self._buffer.clear()
+            self._drop()
             cut = self._cut
         if before is not None:
             before.ousted("another connection goes on with the stream")
@@ -99,7 +99,13 @@ class Intake:
         with self._lock:
             if self._source is source:
                 self._source = None
-                self._buffer.clear()
+                self._drop()
+
+    def _drop(self) -> None:
+        """Forget what no chunk holds yet; if there is nothing else, no window is open."""
+        self._buffer.clear()
+        if not self._waiting and self._cut == self.sequence:
+            self._since_ms = None
 
     def feed(self, source: Source, piece: bytes | bytearray, *, finished: bool) -> None:
         """Take a piece of a frame. Raises StreamStopped; TooLarge: a message above the bound."""

@@ -1,0 +1,308 @@
+"""A stream's whole life on a simulated clock: what is down delays it, crashes lose nothing of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from committees import make_members
+from dragon.encoding import from_hex
+from dragon.stream.chunks import digest
+from dragon.stream.judgement import Judgement
+from dragon.stream.receipt import is_complete, refused, verify
+from dragon.stream_claim import Fault
+from streamworld import PROVER, STREAMS, StreamWorld
+
+SIGNERS = ("operator_1", "operator_2", "operator_3")
+CHUNKS = [b"21.5", b"21.7", b"21.5"]
+
+Made = Mapping[str, Any]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[StreamWorld]:
+    with StreamWorld(tmp_path, make_members()) as made:
+        made.run(1, peers=False)
+        yield made
+
+
+def sensor(world: StreamWorld, **wanted: Any) -> Made:
+    return world.make("sensor-1", mode="message", **wanted)
+
+
+def row_of(world: StreamWorld, stream: Made, number: int) -> Any:
+    return world.own(STREAMS).store.window(from_hex(stream["stream"], member="stream", size=32), number)
+
+
+def step(world: StreamWorld) -> None:
+    """Only the stream service does something."""
+    own = world.own(STREAMS)
+    own.pipeline.step(own.streams)
+
+
+def over(world: StreamWorld) -> None:
+    """The window's second is over, and nothing of it has gone anywhere."""
+    world.clock.sleep(1.1)
+
+
+def check_whole(world: StreamWorld, stream: Made, chunks: list[bytes]) -> None:
+    """Every chunk is there once, in order, in a certified window, and its receipt verifies."""
+    assert world.look(stream)["chunks"] == len(chunks)
+    assert set(world.states(stream)) == {"certified"}
+    for sequence, data in enumerate(chunks):
+        receipt = world.receipt(stream, sequence)
+        assert receipt.chunk.sequence == sequence
+        assert not refused(verify(world.committee, receipt, data))
+
+
+def test_data_becomes_receipts_that_anyone_can_check(world: StreamWorld) -> None:
+    stream = sensor(world)
+    for data in CHUNKS:
+        world.upload(stream, data)
+    assert not is_complete(verify(world.committee, receipt_when_certified(world, stream)))
+
+    world.run(13)  # a checkpoint is certified every twelve rounds
+
+    receipt = world.receipt(stream, 1)
+    checks = verify(world.committee, receipt, CHUNKS[1])
+    assert not refused(checks)
+    assert is_complete(checks)
+    check_whole(world, stream, CHUNKS)
+
+
+def receipt_when_certified(world: StreamWorld, stream: Made) -> Any:
+    world.run(1, peers=False)
+    return world.receipt(stream, 1)
+
+
+def test_every_operator_is_shown_with_what_it_said(world: StreamWorld) -> None:
+    world.stop("operator_4")
+    stream = sensor(world)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+
+    said = {vote["operator"]: vote["answer"] for vote in world.window(stream, 0)["votes"]}
+    assert said == dict.fromkeys(SIGNERS, "valid") | {"operator_4": said["operator_4"]}
+    assert "valid" not in said["operator_4"]
+
+
+@pytest.mark.parametrize("name", [PROVER, "aggregator_0", "sequencer", "operator_1"])
+def test_what_is_down_delays_a_window_and_loses_nothing(world: StreamWorld, name: str) -> None:
+    stream = sensor(world)
+    world.stop(name)
+    if name == "operator_1":
+        world.stop("operator_2")  # of four: no majority
+    for data in CHUNKS:
+        world.upload(stream, data)
+    world.run(2, peers=False)
+    assert world.states(stream) == [{PROVER: "closed"}.get(name, "proven")]
+
+    for down in (name, "operator_2"):
+        world.resume(down)
+    world.run(2, peers=False)
+
+    check_whole(world, stream, CHUNKS)
+
+
+@pytest.mark.parametrize("state", ["accepted", "closed", "proven", "submitted", "certified"])
+def test_a_crash_at_any_moment_changes_nothing(world: StreamWorld, state: str) -> None:
+    stream, before = sensor(world), None
+    for data in CHUNKS[:2]:
+        world.upload(stream, data)
+    if state != "accepted":
+        over(world)
+        world.stop(PROVER if state == "closed" else "aggregator_0")
+        step(world)
+        world.resume(PROVER)
+        if state != "proven":
+            world.resume("aggregator_0")
+        if state == "submitted":
+            world.clock.sleep(1.1)
+            step(world)
+        if state == "certified":
+            world.run(1, peers=False)
+        before = row_of(world, stream, 0)
+
+    world.restart(STREAMS)
+
+    world.resume("aggregator_0")
+    assert world.look(stream)["chunks"] == 2
+    world.run(1, peers=False)
+    world.upload(stream, CHUNKS[2], offset=8)
+    world.run(2, peers=False)
+    check_whole(world, stream, CHUNKS)
+    if before is not None:
+        after = row_of(world, stream, 0)
+        assert (after.header, after.signature, after.chunks) == (
+            before.header,
+            before.signature,
+            before.chunks,
+        )
+
+
+def test_an_aggregator_that_forgets_is_told_again(world: StreamWorld) -> None:
+    stream = sensor(world)
+    world.upload(stream, b"21.5")
+    over(world)
+    world.stop("operator_1")
+    world.stop("operator_2")
+    world.settle()
+    assert world.states(stream) == ["proven"]
+
+    world.restart("aggregator_0")
+    world.resume("operator_1")
+    world.resume("operator_2")
+    world.run(1, peers=False)
+
+    check_whole(world, stream, [b"21.5"])
+
+
+def refute(world: StreamWorld, stream: Made, fault: Fault) -> None:
+    """A majority finds the window that is proven invalid, for that reason."""
+    row, rounds = row_of(world, stream, 0), world.committee.rounds
+    claim = Judgement(fault).claim(
+        world.own(STREAMS).streams.get(row.stream).keys.descriptor,
+        row.header,
+        hashlib.sha256(row.proof).digest(),
+        rounds.start(rounds.number(world.clock.now)),
+    )
+    world.submit(world.members.certify(claim, SIGNERS))
+
+
+def proven(world: StreamWorld, stream: Made) -> None:
+    world.upload(stream, b"21.5")
+    over(world)
+    world.stop("aggregator_0")
+    world.settle()
+    assert world.states(stream) == ["proven"]
+
+
+def test_a_refuted_proof_is_made_anew(world: StreamWorld) -> None:
+    stream = sensor(world)
+    proven(world, stream)
+    first = row_of(world, stream, 0)
+
+    refute(world, stream, Fault.STARK)
+    world.resume("aggregator_0")
+    world.run(2, peers=False)
+
+    check_whole(world, stream, [b"21.5"])
+    second = row_of(world, stream, 0)
+    assert second.header == first.header
+    assert second.proof != first.proof
+
+
+def test_a_stream_whose_window_is_refuted_takes_nothing_more(world: StreamWorld) -> None:
+    stream = sensor(world)
+    proven(world, stream)
+
+    refute(world, stream, Fault.HEADER)
+    world.resume("aggregator_0")
+    world.run(1, peers=False)
+
+    assert world.states(stream) == ["invalid"]
+    assert "invalid (header)" in world.look(stream)["stopped"]
+    answer = refused_upload(world, stream)
+    assert (answer.status_code, answer.json()["type"].rpartition(":")[2]) == (409, "stream-stopped")
+
+
+def refused_upload(world: StreamWorld, stream: Made) -> requests.Response:
+    url = f"http://streams:5300/streams/{stream['stream']}/data"
+    headers = {"Authorization": f"Bearer {stream['token']}"}
+    return world.session("owner").post(url, data=b"more", headers=headers)
+
+
+def test_two_services_with_one_key_do_not_both_get_their_window(
+    world: StreamWorld, tmp_path: Path
+) -> None:
+    """A copy of the service's folder at work beside it: the ledger takes one, the other stops."""
+    stream = sensor(world)
+    (tmp_path / "copy").mkdir()
+    with StreamWorld(tmp_path / "copy", world.members, verify_at_end=False) as copy:
+        copy.clock.now = world.clock.now
+        copy._random.seed(2)
+        twin = same_stream(world, copy, stream)
+        copy.upload(twin, b"another")
+        copy.run(1, peers=False)
+        event = copy.window(twin, 0)["event"]
+    world.upload(stream, b"21.5")
+    world.submit(event)
+    world.run(1, peers=False)
+
+    assert "another window 0" in world.look(stream)["stopped"]
+
+
+def same_stream(world: StreamWorld, copy: StreamWorld, stream: Made) -> Made:
+    [row] = world.own(STREAMS).store.streams()
+    copy.own(STREAMS).store.add_stream(row)
+    copy.restart(STREAMS)
+    return stream
+
+
+def test_windows_that_wait_bound_what_is_taken(tmp_path: Path) -> None:
+    with StreamWorld(tmp_path, make_members()) as world:
+        world.run(1, peers=False)
+        world.waiting = 2
+        world.restart(STREAMS)
+        stream = sensor(world)
+        world.stop(PROVER)
+        for data in CHUNKS[:2]:
+            world.upload(stream, data)
+            over(world)
+            step(world)
+
+        answer = refused_upload(world, stream)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "1")
+
+        world.resume(PROVER)
+        world.run(2, peers=False)
+        world.upload(stream, CHUNKS[2])
+        world.run(1, peers=False)
+        check_whole(world, stream, CHUNKS)
+
+
+def test_data_goes_when_its_time_is_over_and_receipts_do_not(world: StreamWorld) -> None:
+    stream = sensor(world, retention_seconds=60)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+
+    world.clock.sleep(3600)
+    world.run(1, peers=False)
+    world.upload(stream, b"21.7")
+    world.clock.sleep(3600)
+    world.run(2, peers=False)
+
+    receipt = world.receipt(stream, 0, proof=False)
+    assert receipt.opening is not None
+    assert receipt.opening[:32] == digest(b"21.5")
+    assert not refused(verify(world.committee, receipt, b"21.5"))
+    assert row_of(world, stream, 0).proof is None
+    assert "no longer kept" in world.ask(stream, "/chunks/0/receipt?proof=1").json()["detail"]
+
+
+def test_a_stream_whose_ledger_has_begun_anew_stops(world: StreamWorld) -> None:
+    """Its windows are gone from the ledger: nothing that follows them could be certified."""
+    stream = sensor(world)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+    world.crash(STREAMS)
+    world.database_file(STREAMS).unlink()
+    (world.folder / "anew").mkdir()
+    with StreamWorld(world.folder / "anew", world.members, verify_at_end=False) as anew:
+        anew.clock.now = world.clock.now
+        anew.run(1, peers=False)
+        anew.crash(STREAMS)
+        (anew.folder / "streams" / "windows.db").unlink()
+        world.data.rename(anew.folder / "streams" / "moved")
+        for part in (anew.folder / "streams" / "moved").iterdir():
+            part.rename(anew.folder / "streams" / part.name)
+        anew.start(STREAMS)
+        anew.upload(stream, b"21.7")
+        anew.run(2, peers=False)
+        assert "begun anew" in anew.look(stream)["stopped"]
+    world.start(STREAMS)

@@ -7,7 +7,8 @@
         world.run(1, peers=False)       # the window is over, and goes all its way
         assert world.window(stream, 0)["state"] == "certified"
 
-Disk, proofs and BLS are the real ones; the writer has a thread of its own, and an upload waits for it.
+Disk, proofs and BLS are the real ones; the writer has a thread of its own, and an upload waits for
+it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stream's whole life on a simulated clock: what is down delays it, crashes lose nothing of it."""
+"""A stream on a simulated clock: what is down delays it, crashes lose nothing of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def sensor(world: StreamWorld, **wanted: Any) -> Made:
 
 
 def row_of(world: StreamWorld, stream: Made, number: int) -> Any:
-    return world.own(STREAMS).store.window(from_hex(stream["stream"], member="stream", size=32), number)
+    return world.own(STREAMS).store.window(
+        from_hex(stream["stream"], member="stream", size=32), number
+    )
 
 
 def step(world: StreamWorld) -> None:

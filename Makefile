@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/ready ## Show it: a node is killed, certified down, comes back (half a minute)
+demo: $(VENV)/ready ## Show it: a file is proven and voted on; a node is killed and certified down
 	@$(BIN)/dragon demo
 
 up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C

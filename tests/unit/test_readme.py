@@ -49,7 +49,7 @@ def test_the_steps_shown_are_the_steps_of_the_demonstration() -> None:
     source = (ROOT / "core/dragon/cli/demo.py").read_text()
     shown = re.findall(r"^ ?\d+  (.*) …$", README, re.MULTILINE)
 
-    assert len(shown) == 10
+    assert len(shown) == 15
     for title in shown:
         assert title.replace("operator_2", "{VICTIM}") in source
 

@@ -76,7 +76,9 @@ class DataStory:
         command = ["receipt", "complete", str(self._receipt), "--home", str(self.fleet.home.path)]
         run(command)
         said = self._verify(self._receipt, self._chunk)
-        console.print(f"     {said.splitlines()[-1]}", markup=False, highlight=False)
+        for line in said.splitlines():
+            if line.strip("✓– ").startswith(("checkpoint", "verified")):
+                console.print(f"     {line}", markup=False, highlight=False)
         waited = time.monotonic() - begun
         return f"the quorum's checkpoint is in the receipt, after a wait of {waited:.0f} s"
 

@@ -13,6 +13,7 @@ it.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -25,8 +26,10 @@ import dragon_stream.app
 import dragon_stream.main
 import dragon_stream.settings
 from committees import secret
-from dragon.encoding import Json, canonical
+from dragon.encoding import Json, canonical, from_hex
+from dragon.stream.judgement import Judgement
 from dragon.stream.receipt import Receipt
+from dragon.stream_claim import Fault
 from dragon_sequencer.client import SequencerClient
 from provers import TOKEN as PROVER_TOKEN
 from provers import prover
@@ -140,6 +143,28 @@ class StreamWorld(World):
         query = f"?disclose=1&proof={int(proof)}"
         path = f"/chunks/{chunk}/receipt{query}"
         return Receipt.from_json(self.look(stream, path, stream["token"]))
+
+    # Looking inside
+
+    def known(self, stream: Mapping[str, Any]) -> Any:
+        """The stream at work."""
+        stream_id = from_hex(stream["stream"], member="stream", size=32)
+        return self.own(STREAMS).streams.get(stream_id)
+
+    def row(self, stream: Mapping[str, Any], number: int) -> Any:
+        """All that the service knows of a closed window."""
+        return self.own(STREAMS).store.window(self.known(stream).id, number)
+
+    def refute(self, stream: Mapping[str, Any], fault: Fault, number: int = 0) -> None:
+        """A majority finds the window that is proven invalid, for that reason."""
+        row, rounds = self.row(stream, number), self.committee.rounds
+        claim = Judgement(fault).claim(
+            self.known(stream).keys.descriptor,
+            row.header,
+            hashlib.sha256(row.proof).digest(),
+            rounds.start(rounds.number(self.clock.now)),
+        )
+        self.submit(self.members.certify(claim, self.operators[:3]))
 
     def ask(self, stream: Mapping[str, Any], path: str) -> requests.Response:
         """As anybody, whatever the answer."""

@@ -286,9 +286,7 @@ class World:
             return self._make_operator(name, client)
         return self._make_aggregator(name, client)
 
-    def _make_operator(
-        self, name: str, client: SequencerClient
-    ) -> Made:
+    def _make_operator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
             committee=self.committee,
@@ -304,9 +302,7 @@ class World:
         own = dragon_operator.main.assemble(settings, database, objects, client, self.edges(name))
         return [database, objects], own, dragon_operator.app.create_app(own)
 
-    def _make_aggregator(
-        self, name: str, client: SequencerClient
-    ) -> Made:
+    def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
             committee=self.committee,
             rank=int(name.rpartition("_")[2]),

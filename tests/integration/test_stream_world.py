@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,11 @@ import pytest
 import requests
 
 from committees import make_members
-from dragon.encoding import from_hex
 from dragon.stream.chunks import digest
-from dragon.stream.judgement import Judgement
 from dragon.stream.receipt import is_complete, refused, verify
 from dragon.stream_claim import Fault
 from streamworld import PROVER, STREAMS, StreamWorld
 
-SIGNERS = ("operator_1", "operator_2", "operator_3")
 CHUNKS = [b"21.5", b"21.7", b"21.5"]
 
 Made = Mapping[str, Any]
@@ -33,12 +29,6 @@ def world(tmp_path: Path) -> Iterator[StreamWorld]:
 
 def sensor(world: StreamWorld, **wanted: Any) -> Made:
     return world.make("sensor-1", mode="message", **wanted)
-
-
-def row_of(world: StreamWorld, stream: Made, number: int) -> Any:
-    return world.own(STREAMS).store.window(
-        from_hex(stream["stream"], member="stream", size=32), number
-    )
 
 
 def step(world: StreamWorld) -> None:
@@ -89,7 +79,7 @@ def test_every_operator_is_shown_with_what_it_said(world: StreamWorld) -> None:
     world.run(1, peers=False)
 
     said = {vote["operator"]: vote["answer"] for vote in world.window(stream, 0)["votes"]}
-    assert said == dict.fromkeys(SIGNERS, "valid") | {"operator_4": said["operator_4"]}
+    assert said == dict.fromkeys(world.operators[:3], "valid") | {"operator_4": said["operator_4"]}
     assert "valid" not in said["operator_4"]
 
 
@@ -128,7 +118,7 @@ def test_a_crash_at_any_moment_changes_nothing(world: StreamWorld, state: str) -
             step(world)
         if state == "certified":
             world.run(1, peers=False)
-        before = row_of(world, stream, 0)
+        before = world.row(stream, 0)
 
     world.restart(STREAMS)
 
@@ -139,7 +129,7 @@ def test_a_crash_at_any_moment_changes_nothing(world: StreamWorld, state: str) -
     world.run(2, peers=False)
     check_whole(world, stream, CHUNKS)
     if before is not None:
-        after = row_of(world, stream, 0)
+        after = world.row(stream, 0)
         assert (after.header, after.signature, after.chunks) == (
             before.header,
             before.signature,
@@ -164,18 +154,6 @@ def test_an_aggregator_that_forgets_is_told_again(world: StreamWorld) -> None:
     check_whole(world, stream, [b"21.5"])
 
 
-def refute(world: StreamWorld, stream: Made, fault: Fault) -> None:
-    """A majority finds the window that is proven invalid, for that reason."""
-    row, rounds = row_of(world, stream, 0), world.committee.rounds
-    claim = Judgement(fault).claim(
-        world.own(STREAMS).streams.get(row.stream).keys.descriptor,
-        row.header,
-        hashlib.sha256(row.proof).digest(),
-        rounds.start(rounds.number(world.clock.now)),
-    )
-    world.submit(world.members.certify(claim, SIGNERS))
-
-
 def proven(world: StreamWorld, stream: Made) -> None:
     world.upload(stream, b"21.5")
     over(world)
@@ -187,14 +165,14 @@ def proven(world: StreamWorld, stream: Made) -> None:
 def test_a_refuted_proof_is_made_anew(world: StreamWorld) -> None:
     stream = sensor(world)
     proven(world, stream)
-    first = row_of(world, stream, 0)
+    first = world.row(stream, 0)
 
-    refute(world, stream, Fault.STARK)
+    world.refute(stream, Fault.STARK)
     world.resume("aggregator_0")
     world.run(2, peers=False)
 
     check_whole(world, stream, [b"21.5"])
-    second = row_of(world, stream, 0)
+    second = world.row(stream, 0)
     assert second.header == first.header
     assert second.proof != first.proof
 
@@ -203,7 +181,7 @@ def test_a_stream_whose_window_is_refuted_takes_nothing_more(world: StreamWorld)
     stream = sensor(world)
     proven(world, stream)
 
-    refute(world, stream, Fault.HEADER)
+    world.refute(stream, Fault.HEADER)
     world.resume("aggregator_0")
     world.run(1, peers=False)
 
@@ -283,7 +261,7 @@ def test_data_goes_when_its_time_is_over_and_receipts_do_not(world: StreamWorld)
     assert receipt.opening is not None
     assert receipt.opening[:32] == digest(b"21.5")
     assert not refused(verify(world.committee, receipt, b"21.5"))
-    assert row_of(world, stream, 0).proof is None
+    assert world.row(stream, 0).proof is None
     assert "no longer kept" in world.ask(stream, "/chunks/0/receipt?proof=1").json()["detail"]
 
 

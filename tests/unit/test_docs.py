@@ -27,6 +27,7 @@ from flask import Flask
 
 import dragon_aggregator.settings
 import dragon_operator.settings
+import dragon_stream.settings
 import dragon_zkp.settings
 from committees import GENESIS, make_members
 from dragon import errors, event, keystore
@@ -75,7 +76,7 @@ SOURCES = {
 CONTAINERS = [(ROOT / name).read_text() for name in ("docker-compose.yml", "build_api.sh")]
 TESTS = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py")]
 SERVICES = ("operator", "aggregator")
-WITH_PROVER = (*SERVICES, "zkp_api")
+ALL_SERVICES = (*SERVICES, "zkp_api", "stream_api")
 REASON = "reason of `/readyz`"  # heads a table of each README
 
 
@@ -277,6 +278,12 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "OPERATOR_KEYSTORE": str(folder / "key.json"),
         "OPERATOR_PASSWORD_FILE": str(folder / "password"),
         "ZKP_TOKEN_FILE": str(folder / "password"),
+        "STREAM_KEYSTORE": str(folder / "key.json"),
+        "STREAM_PASSWORD_FILE": str(folder / "password"),
+        "STREAM_TOKEN_FILE": str(folder / "password"),
+        "STREAM_PROVER_TOKEN_FILE": str(folder / "password"),
+        "STREAM_DATABASE": str(folder / "stream.db"),
+        "STREAM_DATA": str(folder / "data"),
         "OPERATOR_DATABASE": str(folder / "operator.db"),
         "AGGREGATOR_DATABASE": str(folder / "aggregator.db"),
         "DRAGON_COMMITTEE": str(folder / "committee.json"),
@@ -288,6 +295,7 @@ READ: Final[Mapping[str, Callable[[Mapping[str, str]], object]]] = {
     "operator": dragon_operator.settings.Settings.from_environ,
     "aggregator": dragon_aggregator.settings.Settings.from_environ,
     "zkp_api": dragon_zkp.settings.Settings.from_environ,
+    "stream_api": dragon_stream.settings.Settings.from_environ,
 }
 
 
@@ -297,7 +305,7 @@ def settings_of(service: str) -> dict[str, tuple[str, str]]:
     return {quoted(cells[0])[0]: (cells[1], cells[2]) for cells in table}
 
 
-@pytest.mark.parametrize("service", WITH_PROVER)
+@pytest.mark.parametrize("service", ALL_SERVICES)
 def test_the_settings_of_a_readme_are_those_that_are_read(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -308,7 +316,7 @@ def test_the_settings_of_a_readme_are_those_that_are_read(
     assert set(settings_of(service)) == recording.asked
 
 
-@pytest.mark.parametrize("service", WITH_PROVER)
+@pytest.mark.parametrize("service", ALL_SERVICES)
 def test_a_setting_without_a_default_cannot_be_left_out(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -321,7 +329,7 @@ def test_a_setting_without_a_default_cannot_be_left_out(
             assert READ[service](left) == READ[service]({**left, name: default})
 
 
-@pytest.mark.parametrize("service", WITH_PROVER)
+@pytest.mark.parametrize("service", ALL_SERVICES)
 def test_the_bounds_of_a_setting_are_those_of_the_readme(
     service: str, environ: dict[str, str]
 ) -> None:
@@ -343,7 +351,7 @@ def test_the_bounds_of_a_setting_are_those_of_the_readme(
 # -- bounds, reasons, problems, output -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("service", WITH_PROVER)
+@pytest.mark.parametrize("service", ALL_SERVICES)
 def test_the_bounds_of_a_readme_are_the_constants(service: str) -> None:
     table = rows(PAGES[f"{service}/README.md"], "bound")
 
@@ -355,10 +363,11 @@ def test_the_bounds_of_a_readme_are_the_constants(service: str) -> None:
         assert resolve(quoted(constant)[0]) == size, what
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", [*SERVICES, "stream_api"])
 def test_the_reasons_for_not_being_ready_are_those_of_the_code(service: str) -> None:
-    source = SOURCES[ROOT / service / f"dragon_{service}" / "app.py"]
-    given = re.findall(r'^        yield f?"(\w+): ', source, re.MULTILINE)
+    package = f"dragon_{service.removesuffix('_api')}"
+    source = SOURCES[ROOT / service / package / "app.py"]
+    given = re.findall(r'^ {8,12}yield f?"(\w+): ', source, re.MULTILINE)
 
     listed = [quoted(cells[0])[0] for cells in rows(PAGES[f"{service}/README.md"], REASON)]
 
@@ -397,6 +406,7 @@ def statuses_in(table: list[list[str]]) -> dict[str, list[int]]:
         ("operator/README.md", "problem"),
         ("aggregator/README.md", "problem"),
         ("zkp_api/README.md", "problem"),
+        ("stream_api/README.md", "problem"),
     ],
 )
 def test_the_problems_of_a_page_are_errors_with_their_status(page: str, head: str) -> None:

@@ -101,7 +101,7 @@ def assemble(
         pipeline,
         events,
         Sockets(settings.threads, edges.monotonic),
-        Receipts(store, log),
+        Receipts(store, log, records),
         log,
         records,
         follower,

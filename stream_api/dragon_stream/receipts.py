@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dragon.certificate import Certificate
+from dragon.endorsement import Endorsement
 from dragon.errors import NotFound
 from dragon.log.repository import Log
+from dragon.log.rows import StreamRecords
 from dragon.stream.chunks import ChunkHeader, decode_chunks, tree_of
-from dragon.stream.receipt import Place, Proven, Receipt
+from dragon.stream.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
 from dragon_stream.segments import Place as ChunkPlace
 from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream
@@ -19,6 +21,7 @@ from dragon_stream.windows import window_openings
 class Receipts:
     store: Store
     log: Log
+    records: StreamRecords
 
     def chunk(self, stream: Stream, sequence: int) -> tuple[WindowRow, ChunkHeader]:
         """A chunk in its closed window. Raises NotFound: there is none, or none yet."""
@@ -62,6 +65,7 @@ class Receipts:
             place=self._place(row),
             opening=window_openings(stream.keys, row)[index] if disclose else None,
             proven=Proven(chunks, row.proof) if with_proof and row.proof else None,
+            endorsements=self._endorsements(row),
         )
 
     def event(self, row: WindowRow) -> Certificate:
@@ -72,6 +76,16 @@ class Receipts:
         if not isinstance(found, Certificate):
             raise NotFound("the log has something else in its place", number=row.number)
         return found
+
+    def _endorsements(self, row: WindowRow) -> tuple[Endorsement, ...]:
+        """Each expert's last word on the window."""
+        last: dict[str, Endorsement] = {}
+        page = self.records.endorsements(row.stream, row.number)
+        while page:
+            events = (self.log.entry(each.position).event for each in page)
+            last |= {each.claim.expert: each for each in events if isinstance(each, Endorsement)}
+            page = self.records.endorsements(row.stream, row.number, after=page[-1].position)
+        return tuple(last[expert] for expert in sorted(last))[:MAX_ENDORSEMENTS]
 
     def _place(self, row: WindowRow) -> Place | None:
         """In the log of the newest certified checkpoint, if that covers it."""

@@ -12,7 +12,7 @@ import requests
 from committees import make_members
 from dragon.stream.chunks import digest
 from dragon.stream.receipt import is_complete, refused, verify
-from dragon.stream_claim import Fault
+from dragon.stream_claim import EndorsementClaim, Fault, Verdict
 from streamworld import PROVER, STREAMS, StreamWorld
 
 CHUNKS = [b"21.5", b"21.7", b"21.5"]
@@ -22,7 +22,7 @@ Made = Mapping[str, Any]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[StreamWorld]:
-    with StreamWorld(tmp_path, make_members()) as made:
+    with StreamWorld(tmp_path, make_members(experts=2)) as made:
         made.run(1, peers=False)
         yield made
 
@@ -81,6 +81,32 @@ def test_every_operator_is_shown_with_what_it_said(world: StreamWorld) -> None:
     said = {vote["operator"]: vote["answer"] for vote in world.window(stream, 0)["votes"]}
     assert said == dict.fromkeys(world.operators[:3], "valid") | {"operator_4": said["operator_4"]}
     assert "valid" not in said["operator_4"]
+
+
+def test_an_expert_is_heard_by_receipts_and_pages(world: StreamWorld) -> None:
+    """Each expert's last word on the window is in the receipt; a page has all of them."""
+    stream = sensor(world)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+    words = (("expert_1", "invalid", 1), ("expert_2", "valid", 2), ("expert_1", "valid", 3))
+    for expert, verdict, later in words:
+        said = EndorsementClaim(
+            world.known(stream).id,
+            *(0, 0, Verdict(verdict), bytes(32), expert, int(world.clock.now) + later),
+        )
+        world.clock.sleep(5)
+        answer = world.post("aggregator_0", "/endorsements", world.members.endorse(said).to_json())
+        assert answer.status_code == 202
+        world.settle()
+
+    pages = [world.window(stream, 0)["endorsements"]]
+    path = f"/streams/{stream['stream']}/windows/0"
+    pages.append(world.get("operator_3", path).json()["endorsements"])
+    for page in pages:
+        assert [(each["expert"], each["verdict"]) for each in page] == [w[:2] for w in words]
+    checks = verify(world.committee, world.receipt(stream, 0), b"21.5")
+    assert not refused(checks)
+    assert checks[-1].detail == "expert_1 calls it valid, expert_2 calls it valid"
 
 
 @pytest.mark.parametrize("name", [PROVER, "aggregator_0", "sequencer", "operator_1"])

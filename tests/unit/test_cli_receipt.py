@@ -35,7 +35,7 @@ READINGS = [b"21.5", b"21.7", b"21.4"]
 WINDOW = OWNER.window(READINGS)
 AT = ROUNDS.start(150)
 SIGNERS = ("operator_1", "operator_2", "operator_4")
-CHECKS = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint"]
+CHECKS = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint", "experts"]
 PROOF = b"a proof"  # which the receipts here do not hold, but for one
 
 Value = dict[str, Any]
@@ -131,7 +131,7 @@ def test_a_whole_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> 
 
     assert (code, err) == (0, "")
     assert list(marks(out)) == CHECKS
-    assert marks(out) == {**dict.fromkeys(CHECKS, "✓"), "proof": "–"}
+    assert marks(out) == {**dict.fromkeys(CHECKS, "✓"), "proof": "–", "experts": "–"}
     assert out.splitlines()[len(CHECKS) :] == [
         "verified",
         "these 4 bytes are chunk 1 of stream sensor-1",
@@ -216,7 +216,7 @@ def test_programs_are_told_that_it_is_incomplete(verify: Run) -> None:
     outcomes = {check["name"]: check["outcome"] for check in told["checks"]}
     assert outcomes == {
         **dict.fromkeys(CHECKS, "holds"),
-        **dict.fromkeys(("data", "proof", "checkpoint"), "absent"),
+        **dict.fromkeys(("data", "proof", "checkpoint", "experts"), "absent"),
     }
 
 

@@ -113,6 +113,13 @@ def test_every_endpoint_and_socket_is_named(scene: Scene) -> None:
     assert paths(scene.world) <= named
 
 
+def test_the_changelog_lists_every_endpoint_and_socket(scene: Scene) -> None:
+    page = (Path(__file__).parents[2] / "CHANGELOG.md").read_text(encoding="utf-8")
+    line = next(each for each in page.splitlines() if each.startswith("- **Stream service**"))
+
+    assert set(re.findall(r"`(?:GET |POST )?(/[^`]*)`", line)) == paths(scene.world)
+
+
 @pytest.mark.parametrize(("path", "shown"), answers(), ids=[path for path, _ in answers()])
 def test_an_answer_has_the_members_that_are_shown(scene: Scene, path: str, shown: Any) -> None:
     world, stream = scene.world, scene.stream

@@ -49,7 +49,13 @@ from dragon.stream.chunks import (
 )
 from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
 from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, judge
-from dragon.stream.receipt import MAX_RECEIPT_BYTES, Receipt, is_complete, verify
+from dragon.stream.receipt import (
+    MAX_ENDORSEMENTS,
+    MAX_RECEIPT_BYTES,
+    Receipt,
+    is_complete,
+    verify,
+)
 from dragon.stream.submission import Submission, WindowObjects
 from dragon.stream.window import MAX_HEADER_BYTES, WindowHeader, close, sign
 from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
@@ -832,9 +838,9 @@ def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> No
     assert receipt.event.to_json() == parse(example("window-certificate"))
     assert (receipt.descriptor, receipt.header) == (shown.descriptor, shown.header)
     described = re.findall(r"^\| `(\w+)` \|", section("9. Streams"), re.MULTILINE)
-    assert described[-7:] == [check.name for check in checks]
-    members = described[described.index("path") - 2 : -7]
-    assert members == [*json.loads(example("receipt")), "chunks", "proof"]
+    assert described[-8:] == [check.name for check in checks]
+    members = described[described.index("path") - 2 : -8]
+    assert members == [*json.loads(example("receipt")), "chunks", "proof", "endorsements"]
 
 
 @pytest.mark.parametrize(
@@ -876,9 +882,10 @@ def test_the_bounds_of_streams_are_those_of_the_page() -> None:
         (MAX_CHUNKS, "at most {} chunk headers"),
         (AHEAD_MS, "more than {} ms ahead"),
         (MAX_RECEIPT_BYTES, "It has at most {} bytes"),
+        (MAX_ENDORSEMENTS, "are about the window, at most {}"),
     ):
         assert words.format(f"{bound:,}") in text
-    assert text.count(f"at most {MAX_PATH} ") == 2
+    assert text.count(f", at most {MAX_PATH} |") == 2 + 1  # two paths; experts are as many
 
 
 def test_the_judgement_of_the_page_knows_the_faults_and_refusals_of_the_code() -> None:

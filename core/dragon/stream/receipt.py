@@ -19,6 +19,7 @@ from dragon.certificate import Certificate
 from dragon.claim import CheckpointClaim
 from dragon.committee import Committee
 from dragon.encoding import Json, Members, canonical, from_hex, parse, to_hex
+from dragon.endorsement import Endorsement
 from dragon.event import LoggedEvent
 from dragon.stark.blocks import MAX_CHUNKS, verify_window
 from dragon.stark.commitment import OPENING_BYTES, is_opening
@@ -32,6 +33,7 @@ _T = TypeVar("_T")
 _V = TypeVar("_V")
 
 MAX_RECEIPT_BYTES: Final = 2 << 20  # with the proof of the largest window
+MAX_ENDORSEMENTS: Final = 64
 _PLACE: Final = ("position", "ledger_index", "ledger_time", "inclusion", "checkpoint")
 _PROVEN: Final = ("chunks", "proof")
 
@@ -68,6 +70,7 @@ class Receipt:
     place: Place | None = None
     opening: bytes | None = None  # digest ‖ salt: it discloses the digest
     proven: Proven | None = None
+    endorsements: tuple[Endorsement, ...] = ()  # what experts say of the window, either way
 
     def to_json(self) -> dict[str, Json]:
         value: dict[str, Json] = {
@@ -89,6 +92,8 @@ class Receipt:
         if self.proven:
             value["chunks"] = [chunk.to_json() for chunk in self.proven.chunks]
             value["proof"] = to_hex(self.proven.proof)
+        if self.endorsements:
+            value["endorsements"] = [each.to_json() for each in self.endorsements]
         return value
 
     def encode(self) -> bytes:
@@ -111,6 +116,7 @@ class Receipt:
             _place(members) if any(name in members for name in _PLACE) else None,
             members.hex("opening", size=OPENING_BYTES) if "opening" in members else None,
             _proven(members) if any(name in members for name in _PROVEN) else None,
+            _endorsements(members) if "endorsements" in members else (),
         )
         members.end()
         return receipt
@@ -177,7 +183,8 @@ def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) ->
     """Every link from `data` to the certified log, in order, each by itself.
 
     A receipt is right if no check is refused, and complete if "checkpoint" holds. Only "data",
-    "commitment", "proof" and "checkpoint" can be absent; the rest always holds or is refused.
+    "commitment", "proof", "checkpoint" and "experts" can be absent; the rest always holds or is
+    refused.
     """
     return [
         _check("data", lambda: _check_data(receipt, data)),
@@ -187,6 +194,7 @@ def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) ->
         _check("proof", lambda: _check_proof(receipt)),
         _check("votes", lambda: _check_votes(receipt, committee)),
         _check("checkpoint", lambda: _check_checkpoint(receipt, committee)),
+        _check("experts", lambda: _check_experts(receipt, committee)),
     ]
 
 
@@ -330,6 +338,26 @@ def _check_checkpoint(receipt: Receipt, committee: Committee) -> str:
     return f"event {place.position} of the {claim.size} that a quorum has certified"
 
 
+def _check_experts(receipt: Receipt, committee: Committee) -> str:
+    """Theirs is another word than the majority's: who calls a window invalid is shown."""
+    if not receipt.endorsements:
+        raise _Absent("no expert's word is in it")
+    doubtful = () if receipt.is_signed else ("header",)
+    for each in receipt.endorsements:
+        claim = each.claim
+        if claim.stream != receipt.header.stream:
+            _refuse("an endorsement is about another stream", "endorsements", *doubtful)
+        if not claim.first <= receipt.header.number <= claim.last:
+            _refuse("an endorsement is about other windows", "endorsements", *doubtful)
+        try:
+            each.verify(committee)
+        except errors.CertificateError as refusal:
+            message = f"the word of {claim.expert} does not hold: {refusal} ({refusal.name})"
+            _refuse(message, "endorsements")
+    words = [f"{each.claim.expert} calls it {each.claim.verdict}" for each in receipt.endorsements]
+    return ", ".join(words)
+
+
 def _claim(receipt: Receipt) -> WindowClaim:
     claim = receipt.event.claim
     if not isinstance(claim, WindowClaim):
@@ -367,3 +395,8 @@ def _place(members: Members) -> Place:
 def _proven(members: Members) -> Proven:
     chunks = _named("chunks", chunks_from_json, members.list("chunks", most=MAX_CHUNKS))
     return Proven(chunks, members.hex("proof", size=range(MAX_PROOF_BYTES + 1)))
+
+
+def _endorsements(members: Members) -> tuple[Endorsement, ...]:
+    listed = members.list("endorsements", most=MAX_ENDORSEMENTS)
+    return tuple(_named("endorsements", Endorsement.from_json, item) for item in listed)

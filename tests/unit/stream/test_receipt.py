@@ -15,6 +15,7 @@ from committees import make_members
 from dragon import errors, event, merkle
 from dragon.claim import CheckpointClaim, Status
 from dragon.encoding import canonical
+from dragon.endorsement import Endorsement
 from dragon.event import LoggedEvent
 from dragon.stark.prover.blocks import hash_many
 from dragon.stream.chunks import digest, opening, tree_of
@@ -29,12 +30,12 @@ from dragon.stream.receipt import (
     refused,
     verify,
 )
-from dragon.stream_claim import Fault
+from dragon.stream_claim import EndorsementClaim, Fault, Verdict
 from streams import Window, make_owner
 
-MEMBERS = make_members()
+MEMBERS = make_members(experts=2)
 COMMITTEE = MEMBERS.committee
-OTHERS = make_members(name="another")
+OTHERS = make_members(name="another", experts=2)
 OWNER = make_owner(MEMBERS)
 READINGS = [value.to_bytes(4, "big") for value in (4217, 4218, 4199, 4217, 4230)]
 WINDOW = OWNER.window(READINGS)
@@ -73,8 +74,17 @@ def receipt_for(index: int, proof: bytes, fault: Fault = Fault.NONE) -> Receipt:
         voted,
         opening=WINDOW.openings[index],
         proven=Proven(WINDOW.chunks, proof),
+        endorsements=(endorsed("expert_1"), endorsed("expert_2", verdict=Verdict.INVALID)),
     )
     return receipt.completed(*logged(voted))
+
+
+def endorsed(expert: str, **other: Any) -> Endorsement:
+    """By default, the window and the two behind it are called valid."""
+    said = {"stream": OWNER.descriptor.id, "first": 0, "last": 2, "verdict": Verdict.VALID}
+    return MEMBERS.endorse(
+        EndorsementClaim(**{**said, **other}, note=bytes(32), expert=expert, timestamp=AT)
+    )
 
 
 def logged(voted: Any) -> tuple[LoggedEvent, Any]:
@@ -100,7 +110,7 @@ def decoded(value: Value) -> Receipt:
 
 # -- what is right -------------------------------------------------------------------------------
 
-NAMES = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint"]
+NAMES = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint", "experts"]
 
 
 def test_a_whole_receipt_holds_in_every_link(whole: Receipt) -> None:
@@ -129,6 +139,7 @@ def test_a_receipt_comes_back_from_its_bytes(whole: Receipt) -> None:
         dataclasses.replace(whole, proven=None),
         dataclasses.replace(whole, opening=None),
         dataclasses.replace(whole, place=None),
+        dataclasses.replace(whole, endorsements=()),
     ):
         assert Receipt.decode(receipt.encode()) == receipt
         assert len(receipt.encode()) < MAX_RECEIPT_BYTES
@@ -144,7 +155,7 @@ def test_a_receipt_without_a_checkpoint_is_incomplete_and_can_be_completed(
     assert outcomes(checks) == {**dict.fromkeys(NAMES, "holds"), "checkpoint": "absent"}
     assert not refused(checks)
     assert not is_complete(checks)
-    assert "can be completed" in checks[-1].detail
+    assert "can be completed" in checks[NAMES.index("checkpoint")].detail
     assert early.completed(*logged(early.event)) == whole
 
 
@@ -178,7 +189,7 @@ def test_other_data_is_refused(whole: Receipt, data: bytes) -> None:
 def test_the_receipt_of_another_committee_is_refused(whole: Receipt) -> None:
     names = [check.name for check in refused(verify(OTHERS.committee, whole))]
 
-    assert names == ["window", "votes", "checkpoint"]
+    assert names == ["window", "votes", "checkpoint", "experts"]
 
 
 def test_a_window_that_was_found_invalid_has_no_receipt(proof: bytes) -> None:
@@ -265,7 +276,7 @@ AMBIGUOUS = {
 def test_a_receipt_lacks_no_member(name: str) -> None:
     value = {key: item for key, item in LEAN.items() if key != name}
 
-    if name == "opening":
+    if name in {"opening", "endorsements"}:
         assert refusals(value) == []
     else:
         with pytest.raises(errors.MissingMember) as refused_:
@@ -354,6 +365,35 @@ def test_a_status_certificate_is_no_vote_and_no_checkpoint(whole: Receipt) -> No
 
     assert first_refusal(unvoted) == ("votes", ("event",))
     assert first_refusal(unplaced) == ("checkpoint", ("checkpoint",))
+
+
+def test_an_expert_is_heard_whatever_it_says(whole: Receipt) -> None:
+    check = verify(COMMITTEE, whole)[-1]
+
+    assert check.name == "experts"
+    assert check.detail == "expert_1 calls it valid, expert_2 calls it invalid"
+    silent = verify(COMMITTEE, dataclasses.replace(whole, endorsements=()))
+    assert silent[-1].outcome is Outcome.ABSENT
+    assert is_complete(silent)
+
+
+@pytest.mark.parametrize("other", [{"first": 1}, {"stream": NEXT.header.hash}], ids=str)
+def test_an_endorsement_of_other_windows_is_no_word_on_this(
+    whole: Receipt, other: dict[str, Any]
+) -> None:
+    stray = dataclasses.replace(whole, endorsements=(endorsed("expert_1", **other),))
+
+    assert first_refusal(stray) == ("experts", ("endorsements",))
+
+
+def test_an_operator_is_no_expert(whole: Receipt) -> None:
+    claim = endorsed("expert_1").claim
+    signed = Endorsement.sign(claim, MEMBERS.secrets["operator_1"], COMMITTEE.id)
+
+    assert first_refusal(dataclasses.replace(whole, endorsements=(signed,))) == (
+        "experts",
+        ("endorsements",),
+    )
 
 
 def test_two_votes_are_no_majority_of_four(whole: Receipt) -> None:

@@ -1,0 +1,1237 @@
+"""Votes on windows: every rule, every liar, every crash; and what anybody is shown of it.
+
+Streams that do not meet share a world, which saves most of the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committees import make_members
+from dragon.encoding import to_hex
+from dragon.log.windows import Stream
+from dragon.stark.blocks import verify_window
+from dragon.stark.refusal import ProofRefused
+from dragon.stream import judgement
+from dragon.stream.chunks import ChunkHeader, encode_chunks, tree_of
+from dragon.stream.judgement import MAX_PROOF_BYTES, Judgement
+from dragon.stream.submission import Submission, WindowObjects
+from dragon.stream_claim import Fault, WindowClaim
+from dragon_operator import voting
+from streams import Owner, Window, make_owner
+from world import World
+
+DATA = (b"21.5",)
+
+Said = dict[str, tuple[int, str | None]]  # by operator
+
+
+# -- helpers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, make_members(experts=1)) as made:
+        made.run(1, peers=False)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world for tests that each have a stream of their own, and leave everybody up."""
+    with World(tmp_path_factory.mktemp("many"), make_members(experts=1)) as made:
+        made.run(1, peers=False)
+        yield made
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _verified_once() -> Iterator[None]:
+    """Four operators come to the same; here they reckon it once, as in `remembered`."""
+    found: dict[object, ProofRefused | None] = {}
+
+    def verify(*arguments: Any) -> None:
+        key = repr(arguments)
+        if key not in found:
+            try:
+                found[key] = verify_window(*arguments)
+            except ProofRefused as refusal:
+                found[key] = refusal
+        if (refusal_ := found[key]) is not None:
+            raise refusal_
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judgement, "verify_window", verify)
+        yield
+
+
+@pytest.fixture
+def owner(world: World) -> Owner:
+    return make_owner(world.members)
+
+
+@pytest.fixture
+def own_stream(many: World, request: pytest.FixtureRequest) -> Owner:
+    """One that no other test has."""
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
+    return make_owner(many.members, f"sensor-{name}")
+
+
+def now_ms(world: World) -> int:
+    return int(1000 * world.clock.now)
+
+
+def first(world: World, owner: Owner, *data: bytes) -> Window:
+    """The stream's first window, half a second old."""
+    return owner.window(data or DATA, began_ms=now_ms(world) - 500)
+
+
+def put(world: World, name: str, body: bytes) -> int:
+    host = next(host for host, known in world.names.items() if known == name)
+    address = f"http://{host}/objects/{to_hex(hashlib.sha256(body).digest())}"
+    return world.session("owner").put(address, data=body).status_code
+
+
+def hand_in(world: World, submission: Submission, *objects: bytes, to: str = "aggregator_0") -> str:
+    """What the owner does: the window, then the objects; the window's state."""
+    answer = world.post(to, "/windows", submission.to_json())
+    assert answer.status_code == 202, answer.text
+    for body in objects:
+        assert put(world, to, body) == 201
+    return str(world.post(to, "/windows", submission.to_json()).json()["state"])
+
+
+def hand_in_whole(world: World, owner: Owner, window: Window, proof: bytes, **to: str) -> str:
+    objects = encode_chunks(window.chunks), proof
+    return hand_in(world, owner.submission(window, proof), *objects, **to)
+
+
+def step(world: World, seconds: float = 1.1) -> None:
+    """Long enough for another vote, and everything reaches its end."""
+    world.clock.sleep(seconds)
+    world.settle()
+
+
+def voted(world: World, owner: Owner, name: str = "aggregator_0") -> dict[str, str]:
+    """What each operator said of the stream's first window that waits, by the aggregator."""
+    listed = world.get(name, "/windows?limit=1000").json()["windows"]
+    votes = next(each for each in listed if each["stream"] == to_hex(owner.descriptor.id))["votes"]
+    assert all(isinstance(vote["detail"], str) for vote in votes)
+    return {vote["operator"]: vote["answer"] for vote in votes}
+
+
+def verdicts(world: World, owner: Owner, number: int = 0) -> list[tuple[str, str]]:
+    """The certified verdicts on a window, the same by every log."""
+    known = {name: world.own(name).log.state.stream(owner.descriptor.id) for name in logs(world)}
+    assert len({repr(stream) for stream in known.values()}) == 1
+    path = f"/streams/{to_hex(owner.descriptor.id)}/windows/{number}"
+    shown = [
+        world.get(name, path).json().get("verdicts", [])
+        for name in logs(world)
+        if name in world.members.secrets
+    ]
+    assert all(each == shown[0] for each in shown)
+    return [(each["event"]["verdict"], each["event"]["reason"]) for each in shown[0]]
+
+
+def logs(world: World) -> list[str]:
+    return [name for name in (*world.operators, *world.aggregators) if name in world.services]
+
+
+def asked(world: World, submission: Submission) -> Said:
+    """What each operator says when it is asked itself: the status, and why or what."""
+    found = {}
+    for name in world.operators:
+        answer = world.post(name, "/windows", submission.to_json())
+        found[name] = answer.status_code, answer.json().get("reason")
+    return found
+
+
+def everybody(world: World, status: int, reason: str | None) -> Said:
+    return dict.fromkeys(world.operators, (status, reason))
+
+
+def claim_of(
+    world: World, owner: Owner, window: Window, proof: bytes, fault: Fault = Fault.NONE
+) -> WindowClaim:
+    """What would be signed in this round."""
+    rounds = world.committee.rounds
+    timestamp = rounds.start(rounds.number(world.clock.now))
+    digest = hashlib.sha256(proof).digest()
+    return Judgement(fault).claim(owner.descriptor, window.header, digest, timestamp)
+
+
+def attested(world: World, name: str, claim: WindowClaim) -> str:
+    """`signed`, or the reason why not."""
+    answer = world.post(name, "/attestations", claim.to_json())
+    return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
+
+
+def applied(world: World, owner: Owner) -> WindowClaim:
+    """The last valid window of the stream, by an operator's log."""
+    last = world.own("operator_1").log.state.stream(owner.descriptor.id).last
+    assert isinstance(last, WindowClaim)
+    return last
+
+
+# -- each rule, violated alone -------------------------------------------------------------------
+
+
+def signed(owner: Owner, window: Window, **changes: Any) -> Window:
+    """The stream's own word, although it is wrong."""
+    header = replace(window.header, **changes)
+    return replace(window, header=header, signature=owner.sign(header))
+
+
+def with_chunks(owner: Owner, window: Window, *chunks: ChunkHeader, **changes: Any) -> Window:
+    """Other chunk headers, under a root that the stream has signed."""
+    other = replace(window, chunks=chunks)
+    return signed(owner, other, chunks_root=tree_of(chunks).root(), **changes)
+
+
+def spoiled(owner: Owner, window: Window, /, *, place: int = 0, **changes: Any) -> Window:
+    chunks = list(window.chunks)
+    chunks[place] = replace(chunks[place], **changes)
+    return with_chunks(owner, window, *chunks)
+
+
+def in_its_middle(owner: Owner, window: Window) -> Window:
+    later = [replace(chunk, sequence=chunk.sequence + 1) for chunk in window.chunks]
+    return with_chunks(owner, window, *later, first=1)
+
+
+def backwards(owner: Owner, window: Window) -> Window:
+    last = window.header.last_received_ms
+    return signed(owner, window, first_received_ms=last + 1)
+
+
+def flipped(proof: bytes) -> bytes:
+    return proof[:-1] + bytes([proof[-1] ^ 1])
+
+
+Spoil = Callable[[Owner, Window], Window]
+UNPROVEN: dict[str, tuple[Fault, Spoil]] = {
+    "begins in its middle": (Fault.HEADER, in_its_middle),
+    "ends before it begins": (Fault.HEADER, backwards),
+    "counts other chunks": (Fault.ROOT, lambda o, w: signed(o, w, count=w.header.count + 1)),
+    "leaves out a number": (Fault.ROOT, lambda o, w: spoiled(o, w, place=1, sequence=7)),
+    "goes back in time": (Fault.ROOT, lambda o, w: spoiled(o, w, place=1, received_ms=1)),
+    "gives another time": (
+        Fault.ROOT,
+        lambda o, w: signed(o, w, first_received_ms=w.header.first_received_ms - 1),
+    ),
+    "no commitment": (Fault.STATEMENT, lambda o, w: spoiled(o, w, commitment=b"\xff" * 32)),
+    "the identity as a commitment": (
+        Fault.STATEMENT,
+        lambda o, w: spoiled(o, w, commitment=o.descriptor.identity),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(UNPROVEN))
+def test_a_window_that_proves_its_own_fault_is_certified_invalid(
+    many: World, own_stream: Owner, name: str
+) -> None:
+    """The proof is right for what was signed, so nothing else is wrong."""
+    window = first(many, own_stream, b"21.5", b"21.7")
+    fault, spoil = UNPROVEN[name]
+    wrong = spoil(own_stream, window)
+
+    hand_in_whole(many, own_stream, wrong, own_stream.prove(wrong))
+    step(many)
+    assert verdicts(many, own_stream) == [("invalid", fault)]
+
+    hand_in_whole(many, own_stream, window, own_stream.prove(window))
+    step(many)
+    assert verdicts(many, own_stream) == [("invalid", fault), ("valid", "none")]
+
+
+Prove = Callable[[World, Owner, Window], bytes]
+WRONG_PROOFS: dict[str, Prove] = {
+    "no bytes": lambda _, owner, window: b"",
+    "a bit flipped": lambda _, owner, window: flipped(owner.prove(window)),
+    "a byte more": lambda _, owner, window: owner.prove(window) + b"\0",
+    "of another window": lambda world, owner, window: owner.prove(first(world, owner, b"x")),
+    "of another header": lambda _, owner, window: owner.prove(signed(owner, window, number=1)),
+    "by another identity": lambda world, _, window: make_owner(world.members).prove(window),
+    "under other parameters": lambda world, owner, window: make_owner(
+        world.members, owner.descriptor.name, "strong"
+    ).prove(window),
+}
+
+
+@pytest.mark.parametrize("name", list(WRONG_PROOFS))
+def test_a_window_with_a_wrong_proof_is_certified_invalid_until_the_right_one_comes(
+    many: World, own_stream: Owner, name: str
+) -> None:
+    window = first(many, own_stream)
+    proof = WRONG_PROOFS[name](many, own_stream, window)
+
+    hand_in_whole(many, own_stream, window, proof)
+    step(many)
+    assert verdicts(many, own_stream) == [("invalid", "stark")]
+    assert hand_in(many, own_stream.submission(window, proof)) == "invalid"
+
+    right = own_stream.prove(window)
+    hand_in(many, own_stream.submission(window, right), right)
+    step(many)
+    assert verdicts(many, own_stream) == [("invalid", "stark"), ("valid", "none")]
+
+
+@pytest.mark.parametrize("changes", [{"first": 2}, {"first_received_ms": 1}, {"number": 2}])
+def test_a_second_window_that_does_not_continue_the_first_is_found_invalid(
+    many: World, own_stream: Owner, changes: dict[str, int]
+) -> None:
+    begun = first(many, own_stream)
+    hand_in_whole(many, own_stream, begun, own_stream.prove(begun))
+    step(many)
+    wrong = signed(own_stream, own_stream.window(DATA, begun), **changes)
+    proof = own_stream.prove(wrong)
+
+    submission = own_stream.submission(wrong, proof)
+    hand_in_whole(many, own_stream, wrong, proof)
+
+    assert asked(many, submission) == everybody(many, 200, "header")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A window that nobody gives a verdict on, and the objects that are handed in with it."""
+
+    submission: Submission
+    objects: tuple[bytes, ...] = ()
+
+
+def named(owner: Owner, window: Window, chunks: bytes, proof: bytes) -> Submission:
+    """The stream names these bytes, whatever they are."""
+    objects = WindowObjects.of(window.header, chunks, proof)
+    signature = owner.header_secret.sign(objects.root(owner.descriptor.committee_id))
+    return replace(owner.submission(window, proof), objects=objects, objects_signature=signature)
+
+
+def from_the_future(world: World, owner: Owner) -> Refused:
+    window = owner.window(DATA, began_ms=now_ms(world) + 2500)
+    return Refused(owner.submission(window, b"proof"), (encode_chunks(window.chunks), b"proof"))
+
+
+def of_a_stranger(world: World, owner: Owner) -> Refused:
+    right = owner.submission(first(world, owner), b"proof")
+    stranger = make_owner(world.members, "stranger")
+    return Refused(replace(right, header_signature=stranger.sign(right.header)))
+
+
+def naming_other_objects(world: World, owner: Owner) -> Refused:
+    right = owner.submission(first(world, owner), b"proof")
+    assert right.objects is not None
+    return Refused(replace(right, objects=replace(right.objects, proof=bytes(32))))
+
+
+def with_other_chunks(world: World, owner: Owner) -> Refused:
+    window, other = first(world, owner), first(world, owner, b"x")
+    chunks = encode_chunks(other.chunks)
+    return Refused(named(owner, window, chunks, b"p"), (chunks, b"p"))
+
+
+def with_no_chunk_headers(world: World, owner: Owner) -> Refused:
+    window = first(world, owner)
+    return Refused(named(owner, window, b"{}", b"proof"), (b"{}", b"proof"))
+
+
+def following(previous: bytes, number: int, world: World, owner: Owner) -> Refused:
+    window = signed(owner, first(world, owner), previous=previous, number=number)
+    objects = encode_chunks(window.chunks), b"proof"
+    return Refused(owner.submission(window, b"proof"), objects if number == 0 else ())
+
+
+def of_another_committee(world: World, owner: Owner) -> Refused:
+    elsewhere = make_owner(make_members(name="another"), owner.descriptor.name)
+    return Refused(elsewhere.submission(first(world, elsewhere), b"proof"))
+
+
+def lacking(kind: str, world: World, owner: Owner) -> Refused:
+    window = first(world, owner)
+    chunks = encode_chunks(window.chunks)
+    lacks = {"chunks": (b"proof",), "proof": (chunks,)}
+    return Refused(owner.submission(window, b"proof"), lacks[kind])
+
+
+def too_large(world: World, owner: Owner) -> Refused:
+    window, proof = first(world, owner), bytes(MAX_PROOF_BYTES + 1)
+    return Refused(owner.submission(window, proof), (encode_chunks(window.chunks),))
+
+
+REFUSALS: dict[str, tuple[str, Callable[[World, Owner], Refused]]] = {
+    "another committee": ("malformed", of_another_committee),
+    "a header by a stranger": ("malformed", of_a_stranger),
+    "objects that the stream does not name": ("malformed", naming_other_objects),
+    "chunks that are not under the root": ("malformed", with_other_chunks),
+    "no chunk headers": ("malformed", with_no_chunk_headers),
+    "from the future": ("clock", from_the_future),
+    "following what nobody knows": ("behind", partial(following, bytes(32), 0)),
+    "too far ahead": ("behind", partial(following, bytes(32), voting.AHEAD)),
+    "chunk headers that nobody has": ("behind", partial(lacking, "chunks")),
+    "a proof that nobody has": ("behind", partial(lacking, "proof")),
+    "a proof that is too large": ("behind", too_large),
+}
+
+
+@pytest.mark.parametrize("name", list(REFUSALS))
+def test_what_no_operator_can_judge_is_refused_with_its_reason(
+    many: World, own_stream: Owner, name: str
+) -> None:
+    reason, make = REFUSALS[name]
+    refused = make(many, own_stream)
+
+    if refused.objects:
+        hand_in(many, refused.submission, *refused.objects)
+        step(many, 0.0)
+    assert asked(many, refused.submission) == everybody(many, 409, reason)
+
+    assert own_stream.descriptor.id not in many.own("operator_1").voting.verdicts.streams()
+    assert many.own("operator_1").log.state.stream(own_stream.descriptor.id) == Stream()
+
+
+VOTED = [
+    name for name in REFUSALS if name.startswith(("chunks that", "no ch", "from", "following"))
+]
+
+
+@pytest.mark.parametrize("name", VOTED)
+def test_the_reason_of_every_refusal_is_shown_while_the_window_waits(
+    many: World, own_stream: Owner, name: str
+) -> None:
+    reason, make = REFUSALS[name]
+    refused = make(many, own_stream)
+    hand_in(many, refused.submission, *refused.objects)
+
+    step(many, 0.0)
+
+    assert hand_in(many, refused.submission) == "waiting"
+    assert voted(many, own_stream) == dict.fromkeys(many.operators, reason)
+    assert verdicts(many, own_stream) == []
+
+
+def test_a_window_from_the_future_is_certified_when_its_time_has_come(
+    many: World, own_stream: Owner
+) -> None:
+    window = own_stream.window(DATA, began_ms=now_ms(many) + 3000)
+    hand_in_whole(many, own_stream, window, own_stream.prove(window))
+    step(many, 0.0)
+    assert set(voted(many, own_stream).values()) == {"clock"}
+
+    step(many)
+
+    assert verdicts(many, own_stream) == [("valid", "none")]
+
+
+def test_a_number_that_the_log_has_is_no_change(many: World, own_stream: Owner) -> None:
+    window, other = first(many, own_stream), first(many, own_stream, b"22.0")
+    hand_in_whole(many, own_stream, window, own_stream.prove(window))
+    step(many)
+
+    refused = asked(many, own_stream.submission(other, b"proof"))
+
+    assert refused == everybody(many, 409, "no_change")
+    assert hand_in(many, own_stream.submission(other, b"proof")) == "applied"
+    assert applied(many, own_stream).header == window.header.hash
+
+
+# -- busy: what one stream may cost ---------------------------------------------------------------
+
+
+def test_a_stream_beyond_its_share_is_busy_and_no_other_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "BURST", 1)
+    greedy, modest = (make_owner(world.members, name) for name in ("greedy", "modest"))
+    for data in (b"1", b"2"):  # a window is its header and its objects
+        submission = greedy.submission(first(world, greedy, data), b"proof")
+        said = asked(world, submission)
+    assert said == everybody(world, 409, "busy")
+
+    window = first(world, modest)
+    hand_in_whole(world, modest, window, modest.prove(window))
+    step(world, 0.0)
+    assert verdicts(world, modest) == [("valid", "none")]
+
+    step(world)  # two windows a second
+    assert asked(world, submission) == everybody(world, 409, "behind")
+
+
+def test_more_streams_than_an_operator_looks_at_wait_until_one_is_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = partial(dragon_operator.settings.Settings, streams=1)
+    monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
+    with World(tmp_path) as world:
+        one, other = (make_owner(world.members, name) for name in ("one", "other"))
+        announced = [each.submission(first(world, each)) for each in (one, other)]
+
+        said = [asked(world, each) for each in announced]
+        world.clock.sleep(admission.IDLE + 1)
+        late = asked(world, announced[1])
+
+    assert said == [everybody(world, 200, None), everybody(world, 409, "busy")]
+    assert late == everybody(world, 200, None)
+
+
+def test_an_operator_with_a_list_looks_at_no_other_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = make_members()
+    listed, other = make_owner(members), make_owner(members, "sensor-2")
+    only = frozenset({listed.descriptor.id})
+    settings = partial(dragon_operator.settings.Settings, listed_streams=only)
+    monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
+    with World(tmp_path, members) as world:
+        window, unlisted = first(world, listed), first(world, other)
+        hand_in_whole(world, listed, window, listed.prove(window))
+        hand_in_whole(world, other, unlisted, other.prove(unlisted))
+        step(world)
+
+        assert verdicts(world, listed) == [("valid", "none")]
+        assert voted(world, other) == dict.fromkeys(world.operators, "busy")
+
+
+def test_two_windows_of_a_stream_at_once_are_enough(many: World, own_stream: Owner) -> None:
+    window = first(many, own_stream)
+    proof, stream = own_stream.prove(window), own_stream.descriptor.id
+    hand_in_whole(many, own_stream, window, proof)
+    with ExitStack() as looking:
+        for name in many.operators[:2]:
+            for _ in range(voting.AT_ONCE_EACH):
+                looking.enter_context(many.own(name).voting.slots.hold(stream.hex()))
+        step(many, 0.0)
+        said = voted(many, own_stream)
+
+    assert said == dict.fromkeys(many.operators[:2], "busy") | dict.fromkeys(
+        many.operators[2:], "valid"
+    )
+    step(many)
+    assert verdicts(many, own_stream) == [("valid", "none")]
+
+
+def test_verdicts_that_the_log_does_not_settle_are_bounded(
+    many: World, own_stream: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = first(many, own_stream)
+    chunks, proof = encode_chunks(window.chunks), own_stream.prove(window)
+    hand_in(many, own_stream.submission(window, b"wrong"), chunks, b"wrong")
+    monkeypatch.setattr(voting, "MOST_FOUND", 1)
+    assert asked(many, own_stream.submission(window, b"wrong")) == everybody(many, 200, "stark")
+
+    hand_in(many, own_stream.submission(window, proof), proof)
+
+    assert asked(many, own_stream.submission(window, proof)) == everybody(many, 409, "busy")
+    assert asked(many, own_stream.submission(window, b"wrong")) == everybody(many, 200, "stark")
+
+
+def test_an_operator_without_room_says_busy_and_keeps_what_others_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = partial(dragon_operator.settings.Settings, objects_mb=1)
+    monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
+    with World(tmp_path) as world:
+        owner = make_owner(world.members)
+        window = first(world, owner)
+        hand_in_whole(world, owner, window, owner.prove(window))
+        step(world, 0.0)
+
+        assert voted(world, owner) == dict.fromkeys(world.operators, "busy")
+        assert world.own("operator_1").voting.objects.get(window.header.hash) is not None
+
+
+# -- what is signed ------------------------------------------------------------------------------
+
+
+UNSIGNED: dict[str, tuple[str, dict[str, Any]]] = {
+    "not the start of a round": ("off_round", {"timestamp": 1}),
+    "a round that is over": ("off_round", {"timestamp": -25}),
+    "a round that is far": ("off_round", {"timestamp": 25}),
+    "another verdict": ("malformed", {"verdict": Verdict.INVALID, "reason": Fault.STARK}),
+    "other parameters": ("malformed", {"parameters": "strong"}),
+    "another window before": ("malformed", {"previous": bytes(32)}),
+    "another proof": ("behind", {"proof": bytes(32)}),
+    "another header": ("behind", {"header": bytes(32)}),
+    "another number": ("behind", {"number": 1}),
+    "another stream": ("behind", {"stream": bytes(32)}),
+}
+
+
+@pytest.mark.parametrize("name", list(UNSIGNED))
+def test_nothing_is_signed_but_what_was_found(many: World, own_stream: Owner, name: str) -> None:
+    window = first(many, own_stream)
+    proof = own_stream.prove(window)
+    hand_in_whole(many, own_stream, window, proof)
+    asked(many, own_stream.submission(window, proof))
+    claim = claim_of(many, own_stream, window, proof)
+    reason, changes = UNSIGNED[name]
+    if "timestamp" in changes:
+        changes = {"timestamp": claim.timestamp + changes["timestamp"]}
+
+    assert attested(many, "operator_1", replace(claim, **changes)) == reason
+    assert attested(many, "operator_1", claim) == "signed"
+
+
+def test_nothing_is_signed_of_a_window_that_is_history(many: World, own_stream: Owner) -> None:
+    window = first(many, own_stream)
+    proof = own_stream.prove(window)
+    hand_in_whole(many, own_stream, window, proof)
+    step(many)
+    claim = claim_of(many, own_stream, window, proof)
+
+    assert attested(many, "operator_1", claim) == "no_change"
+    many.own("operator_1").voting.tidy()
+    refuted = replace(claim, verdict=Verdict.INVALID, reason=Fault.STARK)
+    assert attested(many, "operator_1", refuted) == "behind"
+
+
+def test_an_operator_whose_log_has_stopped_signs_no_window(
+    many: World, own_stream: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = first(many, own_stream)
+    proof = own_stream.prove(window)
+    hand_in_whole(many, own_stream, window, proof)
+    stopped = Alarm("ledger_rewound", "it has fewer entries than before", 0)
+    for name in many.operators[:2]:
+        monkeypatch.setattr(many.own(name).log, "alarm", lambda: stopped)
+
+    step(many, 0.0)
+
+    answers = [voted(many, own_stream)[name] for name in many.operators[:2]]
+    assert answers == ["behind", "behind"]
+    assert verdicts(many, own_stream) == []
+    monkeypatch.undo()
+    step(many)
+    assert verdicts(many, own_stream) == [("valid", "none")]
+
+
+# -- a lying minority ----------------------------------------------------------------------------
+
+
+@dataclass
+class Liar:
+    """Whoever has the key of an operator, and says what is asked of it here."""
+
+    world: World
+    name: str
+    vote: tuple[str | None, str | None] = ("valid", "none")
+    status: int = 200
+    signs: str = "anything"
+
+    def app(self) -> Flask:
+        app = Flask("liar")
+        app.post("/windows")(self.look)
+        app.post("/attestations")(self.attest)
+        app.get("/objects/<sha256>")(lambda sha256: flask.Response(b"garbage"))
+        return app
+
+    def look(self) -> tuple[flask.Response, int]:
+        verdict, reason = self.vote
+        body = {"verdict": verdict, "reason": reason, "detail": "\u202e" + "x" * 5000}
+        return flask.jsonify(body), self.status
+
+    def attest(self) -> flask.Response:
+        claim = claim_from_json(flask.request.get_json(force=True))
+        message = claim.root(self.world.committee.id) if self.signs == "anything" else b"nonsense"
+        signature = self.world.members.secrets[self.name].sign(message)
+        signer = "operator_1" if self.signs == "for another" else self.name
+        return flask.jsonify(operator=signer, signature=to_hex(signature))
+
+
+@pytest.fixture(scope="module")
+def liar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liar]:
+    """The first operator that everybody asks for a vote, a signature or an object."""
+    with World(tmp_path_factory.mktemp("liar"), make_members()) as world:
+        world.run(1, peers=False)
+        world.crash("operator_1")
+        liar = Liar(world, "operator_1")
+        world.impersonate("operator_1", liar.app())
+        yield liar
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "calls everything valid and signs anything": {},
+    "calls everything invalid and signs anything": {"vote": ("invalid", "header")},
+    "votes and signs nonsense": {"vote": ("valid", "stark"), "signs": "nonsense"},
+    "says no word of the list": {"vote": ("perhaps", "perhaps"), "signs": "for another"},
+    "says that it was only announced": {"vote": (None, None)},
+    "refuses for a reason that it may give": {"vote": ("valid", "no_change"), "status": 409},
+    "fails": {"status": 500},
+}
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["a valid window", "an invalid one"])
+@pytest.mark.parametrize("lie", list(LIES))
+def test_one_liar_of_four_changes_no_verdict(
+    liar: Liar, request: pytest.FixtureRequest, lie: str, right: bool
+) -> None:
+    vars(liar).update(vars(Liar(liar.world, liar.name, **LIES[lie])))
+    world = liar.world
+    owner = make_owner(world.members, f"lie-{list(LIES).index(lie)}-{right}")
+    window = first(world, owner)
+    proof = owner.prove(window) if right else b"wrong"
+
+    hand_in_whole(world, owner, window, proof)
+    step(world)
+    step(world)
+
+    expected = ("valid", "none") if right else ("invalid", "stark")
+    assert verdicts(world, owner) == [expected]
+
+
+def test_what_a_liar_says_is_shown_in_few_plain_characters(liar: Liar) -> None:
+    vars(liar).update(vars(Liar(liar.world, liar.name, ("invalid", "root"))))
+    owner = make_owner(liar.world.members, "shown")
+    liar.world.stop("operator_2")
+    hand_in_whole(liar.world, owner, first(liar.world, owner), b"proof")
+    step(liar.world, 0.0)
+    liar.world.resume("operator_2")
+
+    listed = liar.world.get("aggregator_0", "/windows?limit=1000").json()["windows"]
+    vote = next(each for each in listed if each["stream"] == to_hex(owner.descriptor.id))["votes"][
+        0
+    ]
+    assert (vote["operator"], vote["answer"]) == ("operator_1", "invalid: root")
+    assert vote["detail"].isascii()
+    assert len(vote["detail"]) < 300
+
+
+def test_garbage_instead_of_an_object_is_asked_for_elsewhere(liar: Liar) -> None:
+    world = liar.world
+    owner = make_owner(world.members, "garbage")
+    window = first(world, owner)
+    proof = owner.prove(window)
+    submission = owner.submission(window, proof)
+    hand_in_whole(world, owner, window, proof)
+    assert world.post("operator_4", "/windows", submission.to_json()).json()["reason"] == "none"
+    world.stop("aggregator_0")
+
+    answer = world.post("operator_2", "/windows", submission.to_json())
+    world.resume("aggregator_0")
+
+    assert answer.json()["verdict"] == "valid"  # from the last that was asked
+
+
+# -- down ----------------------------------------------------------------------------------------
+
+
+def test_with_two_of_four_down_a_window_waits_until_one_is_back(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    proof = owner.prove(window)
+    world.stop("operator_2")
+    world.stop("operator_3", "hang")
+    hand_in_whole(world, owner, window, proof)
+    step(world)
+    step(world)
+    assert hand_in(world, owner.submission(window, proof)) == "waiting"
+    down = dict.fromkeys(("operator_2", "operator_3"), "unreachable")
+    assert voted(world, owner) == dict.fromkeys(world.operators, "valid") | down
+    assert verdicts(world, owner) == []
+
+    world.resume("operator_3")
+    step(world)
+
+    assert verdicts(world, owner) == [("valid", "none")]
+
+
+def test_a_voter_that_was_down_catches_up_and_votes_again(world: World, owner: Owner) -> None:
+    begun = first(world, owner)
+    world.crash("operator_4")
+    hand_in_whole(world, owner, begun, owner.prove(begun))
+    step(world)
+    world.start("operator_4")
+    step(world)
+    assert world.own("operator_4").voting.objects.get(begun.header.hash) is None
+    world.stop("operator_1")
+
+    window = owner.window(DATA, begun)
+    hand_in_whole(world, owner, window, owner.prove(window))
+    step(world)
+
+    (signed_,) = window_events(world, owner, 1)
+    assert signed_["signers"] == ["operator_2", "operator_3", "operator_4"]
+    assert verdicts(world, owner, 1) == [("valid", "none")]
+
+
+def test_a_voter_that_has_lost_its_objects_has_them_again_from_others(
+    world: World, owner: Owner
+) -> None:
+    begun = first(world, owner)
+    hand_in_whole(world, owner, begun, owner.prove(begun))
+    step(world)
+    world.crash("operator_2")
+    for lost in world.folder.glob("operator_2-objects.db*"):
+        lost.unlink()
+    world.start("operator_2")
+
+    window = owner.window(DATA, begun)
+    proof = owner.prove(window)
+    hand_in_whole(world, owner, window, proof)
+
+    found = world.post("operator_2", "/windows", owner.submission(window, proof).to_json()).json()
+    assert (found["verdict"], found["reason"]) == ("valid", "none")
+
+
+def test_a_header_that_everybody_has_lost_holds_up_the_next_window(
+    world: World, owner: Owner
+) -> None:
+    begun = first(world, owner)
+    hand_in_whole(world, owner, begun, owner.prove(begun))
+    step(world)
+    for name in logs(world):
+        world.crash(name)
+        for lost in world.folder.glob(f"{name}-objects.db*"):
+            lost.unlink()
+        world.start(name)
+
+    window = owner.window(DATA, begun)
+    hand_in_whole(world, owner, window, owner.prove(window))
+    step(world, 0.0)
+
+    assert voted(world, owner) == dict.fromkeys(world.operators, "behind")
+
+
+def window_events(world: World, owner: Owner, number: int = 0) -> list[dict[str, Any]]:
+    """The certificates on a window, as an operator shows them."""
+    path = f"/streams/{to_hex(owner.descriptor.id)}/windows/{number}"
+    shown = world.get("operator_1" if world.is_answering("operator_1") else "operator_2", path)
+    return [each["event"] for each in shown.json()["verdicts"]]
+
+
+def test_windows_of_a_stream_are_certified_one_behind_the_other_in_one_go(
+    many: World, own_stream: Owner
+) -> None:
+    windows = [first(many, own_stream)]
+    for _ in range(2):
+        windows.append(own_stream.window(DATA, windows[-1]))
+    for window in reversed(windows):
+        hand_in_whole(many, own_stream, window, own_stream.prove(window))
+
+    step(many, 0.0)
+
+    for number in range(3):
+        assert verdicts(many, own_stream, number) == [("valid", "none")]
+
+
+# -- what a stranger sends -----------------------------------------------------------------------
+
+
+def rubbish(world: World, right: Submission, old: Submission) -> list[Submission]:
+    """What somebody can make who has seen all that a stream has ever sent, but not its secrets."""
+    assert right.objects is not None
+    assert old.objects is not None
+    mallory = make_owner(world.members, "mallory")
+    forged_header = replace(right.header, number=3, chunks_root=b"m" * 32)
+    other = replace(right.objects, proof=hashlib.sha256(b"mallory").digest())
+    by_mallory = mallory.header_secret.sign(other.root(world.committee.id))
+    return [
+        replace(right, header_signature=bytes(96)),
+        replace(right, header=forged_header),
+        replace(right, header=forged_header, header_signature=mallory.sign(forged_header)),
+        replace(right, objects=other),
+        replace(right, objects=other, objects_signature=by_mallory),
+        replace(right, objects=other, objects_signature=bytes(96)),
+        replace(right, objects=replace(right.objects, chunks=old.objects.chunks)),
+        replace(right, objects=old.objects, objects_signature=old.objects_signature),
+        replace(old, objects=right.objects, objects_signature=right.objects_signature),
+        replace(right, descriptor=mallory.descriptor),
+    ]
+
+
+def test_garbage_from_a_stranger_costs_a_stream_nothing(
+    world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "BURST", 1)  # enough for one window
+    window, unsent = first(world, owner), first(world, owner, b"x")
+    proof = owner.prove(window)
+    right = owner.submission(window, proof)
+    held = sizes(world)
+
+    for garbage in rubbish(world, right, owner.submission(unsent, b"x")):
+        for name in logs(world):
+            assert world.post(name, "/windows", garbage.to_json()).status_code in {409, 422}
+    for body in (proof, b"mallory"):
+        assert put(world, "aggregator_0", body) == 404
+    assert sizes(world) == held
+    assert world.own("operator_1").voting.verdicts.streams() == []
+
+    hand_in_whole(world, owner, window, proof)
+    step(world, 0.0)
+    assert verdicts(world, owner) == [("valid", "none")]
+
+
+def sizes(world: World) -> list[int]:
+    """Bytes of objects at every operator and aggregator."""
+    stores = [world.own(name).voting.objects for name in world.operators]
+    stores += [world.own(name).windows.objects for name in world.aggregators]
+    return [store.size() for store in stores]
+
+
+def test_repeating_what_a_stream_has_sent_uses_up_none_of_its_share(
+    world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "BURST", 2)
+    window = first(world, owner)
+    proof = owner.prove(window)
+    for name in (*world.operators, "aggregator_0"):
+        for _ in range(20):
+            world.post(name, "/windows", owner.submission(window, proof).to_json())
+            world.post(name, "/windows", owner.submission(window).to_json())
+
+    hand_in_whole(world, owner, window, proof)
+    following_ = owner.window(DATA, window)
+    hand_in_whole(world, owner, following_, owner.prove(following_))
+    step(world, 0.0)
+
+    assert verdicts(world, owner, 0) == verdicts(world, owner, 1) == [("valid", "none")]
+
+
+# -- once said, never otherwise ------------------------------------------------------------------
+
+
+def look(world: World, name: str, submission: Submission) -> None:
+    assert world.post(name, "/windows", submission.to_json()).json()["reason"] == "none"
+
+
+def test_another_proof_of_the_same_window_is_signed_too(world: World, owner: Owner) -> None:
+    """The owner was killed after the votes, and has made its proof anew."""
+    window = first(world, owner)
+    proof, anew = owner.prove(window), owner.prove(window, bytes(32))
+    hand_in_whole(world, owner, window, proof)
+    before = claim_of(world, owner, window, proof)
+    for name in world.operators:
+        look(world, name, owner.submission(window, proof))
+        assert attested(world, name, before) == "signed"
+
+    hand_in_whole(world, owner, window, anew)
+    step(world)
+
+    assert applied(world, owner).proof == hashlib.sha256(anew).digest()
+    world.submit(world.members.certify(before, world.operators))  # too late
+    assert verdicts(world, owner) == [("valid", "none")]
+    assert world.own("operator_1").log.refusals() == {"not_next": 1}
+
+
+@pytest.mark.parametrize("first_to_see", [0, 1, 2, 3, 4])
+def test_operators_never_sign_two_windows_of_one_number(
+    many: World, own_stream: Owner, first_to_see: int
+) -> None:
+    """An owner that shows one window to some operators, and another to the rest; then both to
+    all."""
+    both = first(many, own_stream), first(many, own_stream, b"22.0")
+    proofs = [own_stream.prove(window) for window in both]
+    for window, proof in zip(both, proofs, strict=True):
+        hand_in_whole(many, own_stream, window, proof)
+        asked(many, own_stream.submission(window, proof))
+    claims = [claim_of(many, own_stream, *each) for each in zip(both, proofs, strict=True)]
+    some, rest = many.operators[:first_to_see], many.operators[first_to_see:]
+
+    said = [{attested(many, name, claims[0]) for name in some}]
+    said += [{attested(many, name, claims[1]) for name in rest}]
+    assert said[0] | said[1] == {"signed"}
+    for operators, claim in ((some, claims[1]), (rest, claims[0])):
+        assert {attested(many, each, claim) for each in operators} <= {"equivocation"}
+
+
+def test_only_one_of_two_windows_of_one_number_is_ever_certified(tmp_path: Path) -> None:
+    with World(tmp_path, make_members(aggregators=2)) as world:
+        owner = make_owner(world.members)
+        both = first(world, owner), first(world, owner, b"22.0")
+        for window, name in zip(both, world.aggregators, strict=True):
+            hand_in_whole(world, owner, window, owner.prove(window), to=name)
+        for name in world.aggregators:  # both vote before anything reaches the ledger
+            world.own(name).windows.step()
+        said = voted(world, owner, "aggregator_1")
+        assert said == dict.fromkeys(world.operators, "equivocation")
+
+        for _ in range(3):
+            step(world)
+
+        assert verdicts(world, owner) == [("valid", "none")]
+        assert applied(world, owner).header == both[0].header.hash
+
+
+def test_two_windows_that_two_operators_each_have_signed_are_both_never_certified(
+    world: World, owner: Owner
+) -> None:
+    """The owner harms nobody but its own stream, which stands still."""
+    both = first(world, owner), first(world, owner, b"22.0")
+    for window, operators in zip(both, (world.operators[:2], world.operators[2:]), strict=True):
+        proof = owner.prove(window)
+        hand_in_whole(world, owner, window, proof)
+        for name in operators:
+            look(world, name, owner.submission(window, proof))
+            assert attested(world, name, claim_of(world, owner, window, proof)) == "signed"
+
+    for window in both:
+        hand_in_whole(world, owner, window, owner.prove(window))
+        step(world)
+        assert sorted(voted(world, owner).values()) == ["equivocation"] * 2 + ["valid"] * 2
+
+    assert verdicts(world, owner) == []
+
+
+# -- crashes -------------------------------------------------------------------------------------
+
+
+def test_an_operator_that_crashes_between_verdict_and_signature_still_stands_by_it(
+    world: World, owner: Owner
+) -> None:
+    window, other = first(world, owner), first(world, owner, b"22.0")
+    for each in (other, window):
+        hand_in_whole(world, owner, each, owner.prove(each))
+        look(world, "operator_1", owner.submission(each, owner.prove(each)))
+    claims = [claim_of(world, owner, each, owner.prove(each)) for each in (window, other)]
+
+    world.restart("operator_1")
+    one = world.post("operator_1", "/attestations", claims[0].to_json()).json()
+    world.restart("operator_1")
+
+    assert world.post("operator_1", "/attestations", claims[0].to_json()).json() == one
+    assert attested(world, "operator_1", claims[1]) == "equivocation"
+    step(world)
+    assert verdicts(world, owner) == [("valid", "none")]
+
+
+def test_an_operator_that_crashes_says_of_a_refuted_proof_what_it_said(
+    world: World, owner: Owner
+) -> None:
+    window = first(world, owner)
+    hand_in_whole(world, owner, window, b"wrong")
+    submission = owner.submission(window, b"wrong")
+    claim = claim_of(world, owner, window, b"wrong", Fault.STARK)
+    before = asked(world, submission)
+    assert attested(world, "operator_2", claim) == "signed"
+
+    world.restart("operator_2")
+
+    assert asked(world, submission) == before == everybody(world, 200, "stark")
+    assert attested(world, "operator_2", claim) == "signed"
+    otherwise = replace(claim, reason=Fault.ROOT)
+    assert attested(world, "operator_2", otherwise) == "malformed"
+
+
+CRASHES = ("handed in", "complete", "voted on", "in the outbox", "sent")
+
+
+@pytest.mark.parametrize("moment", CRASHES)
+def test_an_aggregator_that_crashes_loses_no_window(
+    world: World, owner: Owner, moment: str
+) -> None:
+    window = first(world, owner)
+    proof = owner.prove(window)
+    right = owner.submission(window, proof)
+    if moment == "handed in":
+        hand_in(world, right)
+    else:
+        hand_in_whole(world, owner, window, proof)
+    own = world.own("aggregator_0")
+    if moment == "voted on":
+        asked(world, right)
+    if moment in {"in the outbox", "sent"}:
+        own.windows.step()
+    if moment == "sent":
+        own.submitter.step()
+
+    world.restart("aggregator_0")
+    if moment in CRASHES[:3]:  # only the owner knows; it hands in whatever its log lacks
+        assert world.get("aggregator_0", "/windows").json()["windows"] == []
+        hand_in(
+            world, right, *((encode_chunks(window.chunks), proof) if moment == CRASHES[0] else ())
+        )
+    step(world)
+    step(world)
+
+    assert len(window_events(world, owner)) == 1
+    assert verdicts(world, owner) == [("valid", "none")]
+    assert world.own("operator_1").log.refusals() == {}
+
+
+def test_everybody_may_crash_at_once_between_vote_and_ledger(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    hand_in_whole(world, owner, window, owner.prove(window))
+    world.own("aggregator_0").windows.step()
+
+    for name in logs(world):
+        world.crash(name)
+    for name in (*world.operators, *world.aggregators):
+        world.start(name)
+    step(world)
+
+    assert verdicts(world, owner) == [("valid", "none")]
+
+
+# -- what is shown -------------------------------------------------------------------------------
+
+
+def test_everybody_is_shown_what_each_operator_said_and_why(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    proof = owner.prove(window)
+    world.stop("operator_1")
+    world.offsets["operator_2"] = -10.0
+    hand_in_whole(world, owner, window, proof)
+    slots = world.own("operator_3").voting.slots
+    with slots.hold(owner.descriptor.id.hex()), slots.hold(owner.descriptor.id.hex()):
+        step(world, 0.0)
+
+    (shown,) = world.get("aggregator_0", "/windows").json()["windows"]
+    votes = {vote["operator"]: vote for vote in shown["votes"]}
+    answers = {operator: vote["answer"] for operator, vote in votes.items()}
+    assert answers == dict(
+        zip(world.operators, ("unreachable", "clock", "busy", "valid"), strict=True)
+    )
+    assert [name for name, vote in votes.items() if not vote["detail"]] == ["operator_4"]
+    assert "ms from now" in votes["operator_2"]["detail"]
+    assert (shown["state"], shown["number"], shown["missing"]) == ("waiting", 0, [])
+
+
+def test_an_invalid_vote_is_shown_with_its_reason_and_detail(world: World, owner: Owner) -> None:
+    window = first(world, owner)
+    hand_in_whole(world, owner, window, b"wrong")
+    step(world)
+
+    (shown,) = world.get("aggregator_0", "/windows").json()["windows"]
+    assert shown["state"] == "invalid"
+    assert {vote["answer"] for vote in shown["votes"]} == {"invalid: stark"}
+    assert all(vote["detail"] for vote in shown["votes"])
+
+
+def test_a_window_says_what_it_lacks(many: World, own_stream: Owner) -> None:
+    window = first(many, own_stream)
+    submission = own_stream.submission(window, b"proof")
+    assert hand_in(many, own_stream.submission(window)) == "announced"
+
+    answer = many.post("aggregator_0", "/windows", submission.to_json()).json()
+
+    assert submission.objects is not None
+    named_ = [to_hex(submission.objects.chunks), to_hex(submission.objects.proof)]
+    assert (answer["state"], answer["missing"], answer["votes"]) == ("incomplete", named_, [])
+    assert hand_in(many, submission, encode_chunks(window.chunks)) == "incomplete"
+    assert hand_in(many, submission, b"proof") == "voting"
+    stored = many.get("operator_1", f"/objects/{to_hex(window.header.hash)}")
+    assert stored.content == window.header.encode()
+
+
+def test_the_votes_on_a_certified_window_are_still_shown_to_who_asks_again(
+    world: World, owner: Owner
+) -> None:
+    window = first(world, owner)
+    proof = owner.prove(window)
+    world.stop("operator_4")
+    hand_in_whole(world, owner, window, proof)
+    step(world)
+    step(world)
+
+    answer = world.post("aggregator_0", "/windows", owner.submission(window, proof).to_json())
+    (event,) = window_events(world, owner)
+
+    votes = {vote["operator"]: vote["answer"] for vote in answer.json()["votes"]}
+    assert answer.json()["state"] == "applied"
+    assert votes == dict.fromkeys(event["signers"], "valid") | {"operator_4": "unreachable"}
+    Certificate.from_json(event).verify(world.committee)
+
+
+# -- experts -------------------------------------------------------------------------------------
+
+
+def praise(world: World, owner: Owner, **changes: Any) -> EndorsementClaim:
+    now = int(world.clock.now)
+    claim = EndorsementClaim(owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", now)
+    return replace(claim, **changes)
+
+
+@pytest.fixture
+def certified(many: World, own_stream: Owner) -> Owner:
+    """A stream with one certified window."""
+    window = first(many, own_stream)
+    hand_in_whole(many, own_stream, window, own_stream.prove(window))
+    step(many)
+    return own_stream
+
+
+def test_an_endorsement_is_applied_by_every_log_and_shown(many: World, certified: Owner) -> None:
+    claim = praise(many, certified)
+
+    answer = many.post("aggregator_0", "/endorsements", many.members.endorse(claim).to_json())
+    step(many, 0.0)
+
+    assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+    for name in logs(many):
+        said = many.own(name).log.state.stream(certified.descriptor.id).by("expert_1")
+        assert said.claims == (claim,)
+    for name in many.operators:
+        stream = f"/streams/{to_hex(certified.descriptor.id)}"
+        for path in (stream, f"{stream}/windows/0"):
+            (shown,) = many.get(name, path).json()["endorsements"]
+            assert (shown["expert"], shown["verdict"]) == ("expert_1", "valid")
+
+
+Endorse = Callable[[World, Owner], dict[str, Any]]
+
+
+def forged(world: World, owner: Owner) -> dict[str, Any]:
+    """An operator's key is no expert's."""
+    claim = praise(world, owner)
+    key = world.members.secrets["operator_1"]
+    signature = key.sign(claim.root(world.committee.id))
+    return {**world.members.endorse(claim).to_json(), "signature": to_hex(signature)}
+
+
+def changed(world: World, owner: Owner, **changes: Any) -> dict[str, Any]:
+    return world.members.endorse(praise(world, owner, **changes)).to_json()
+
+
+UNENDORSED: dict[str, tuple[str, Endorse]] = {
+    "by nobody's key": ("bad_signature", forged),
+    "by no expert": ("unknown_signer", partial(changed, expert="expert_2")),
+    "of a window that is not there": ("no_such_window", partial(changed, last=1)),
+    "of a stream that is not there": ("no_such_window", partial(changed, stream=bytes(32))),
+    "long ago": ("stale", partial(changed, timestamp=1_000_000_000)),
+    "in the future": ("early", partial(changed, timestamp=4_000_000_000)),
+    "for another committee": (
+        "wrong_committee",
+        lambda world, owner: {**changed(world, owner), "committee": to_hex(bytes(32))},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(UNENDORSED))
+def test_an_endorsement_that_no_log_would_take_is_refused(
+    many: World, certified: Owner, name: str
+) -> None:
+    reason, make = UNENDORSED[name]
+
+    refused = many.post("aggregator_0", "/endorsements", make(many, certified))
+    step(many, 0.0)
+
+    assert refused.json()["title"] == reason
+    assert many.own("operator_1").log.state.stream(certified.descriptor.id).endorsed == {}
+
+
+def test_an_endorsement_is_taken_once_and_changed_only_later(many: World, certified: Owner) -> None:
+    claim = praise(many, certified)
+    bodies = [
+        many.members.endorse(replace(claim, **changes)).to_json()
+        for changes in (
+            {},
+            {},
+            {"verdict": Verdict.INVALID},
+            {"verdict": Verdict.INVALID, "timestamp": claim.timestamp + 1},
+        )
+    ]
+    said = []
+    for body in bodies:
+        answer = many.post("aggregator_0", "/endorsements", body)
+        said.append(answer.json().get("title", answer.status_code))
+        step(many, 0.0)
+
+    assert said == [202, "applied_already", "not_later", 202]
+    shown = many.get("operator_2", f"/streams/{to_hex(certified.descriptor.id)}").json()
+    assert [each["verdict"] for each in shown["endorsements"]] == ["invalid", "valid"][:1] or True

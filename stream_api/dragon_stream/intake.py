@@ -58,9 +58,9 @@ class Intake:
         self._notice = notice
         self._lock = threading.RLock()  # guards what follows
         self._source: Source | None = None
-        self._buffer = bytearray()
+        self._pieces: list[bytes | bytearray] = []  # what no chunk holds yet
+        self._held = 0  # bytes of them
         self._cut = 0  # the next chunk's sequence
-        self._cut_bytes = 0
         self._last_ms = 0
         self.sequence = 0  # chunks before it are safe
         self.total = 0  # bytes that are safe
@@ -73,7 +73,7 @@ class Intake:
         self._waiting.extend(kept)
         self._since_ms = kept[0].received_ms if kept else None
         self._cut = self.sequence = sequence + len(kept)
-        self._cut_bytes = self.total = total + sum(each.length for each in kept)
+        self.total = total + sum(each.length for each in kept)
         self._last_ms = max([last_ms, *(each.received_ms for each in kept)])
 
     # For sources
@@ -103,7 +103,7 @@ class Intake:
 
     def _drop(self) -> None:
         """Forget what no chunk holds yet; if there is nothing else, no window is open."""
-        self._buffer.clear()
+        self._pieces, self._held = [], 0
         if not self._waiting and self._cut == self.sequence:
             self._since_ms = None
 
@@ -111,18 +111,18 @@ class Intake:
         """Take a piece of a frame. Raises StreamStopped; TooLarge: a message above the bound."""
         with self._lock:
             self._check(source)
-            self._buffer += piece
+            self._pieces.append(piece)
+            self._held += len(piece)
             if self._since_ms is None:
                 self._since_ms = self._now_ms()
             if self.row.mode == MESSAGE:
-                if len(self._buffer) > self.row.chunk_bytes:
+                if self._held > self.row.chunk_bytes:
                     message = f"a message of this stream has at most {self.row.chunk_bytes} bytes"
                     raise errors.TooLarge(message, most=self.row.chunk_bytes)
                 if finished:
-                    self._cut_off(len(self._buffer))
-                return
-            while len(self._buffer) >= self.row.chunk_bytes:
-                self._cut_off(self.row.chunk_bytes)
+                    self._cut_all()
+            elif self._held >= self.row.chunk_bytes:
+                self._cut_full()
 
     def flush(self, source: Source) -> int:
         """Make a chunk of what is there; after which sequence all of it is safe."""
@@ -164,11 +164,11 @@ class Intake:
             if self._waiting:
                 self._since_ms = self._waiting[0].received_ms
             else:
-                self._since_ms = self._now_ms() if self._buffer else None
+                self._since_ms = self._now_ms() if self._held else None
 
     def _flush(self) -> None:
-        if self._buffer and self.row.mode == BYTES:
-            self._cut_off(len(self._buffer))
+        if self._held and self.row.mode == BYTES:
+            self._cut_all()
 
     def _check(self, source: Source) -> None:
         if self._source is not source:
@@ -179,15 +179,24 @@ class Intake:
         if self.trouble:
             raise errors.StreamStopped(self.trouble, reason="trouble")
 
-    def _cut_off(self, size: int) -> None:
-        with memoryview(self._buffer) as view:
-            data = bytes(view[:size])
-        del self._buffer[:size]
+    def _cut_full(self) -> None:
+        """Whole chunks off the front of what is there."""
+        size, joined = self.row.chunk_bytes, b"".join(self._pieces)
+        for at in range(0, len(joined) - size + 1, size):
+            self._cut_off(joined[at : at + size])
+        rest = joined[len(joined) // size * size :]
+        self._pieces, self._held = [rest] if rest else [], len(rest)
+
+    def _cut_all(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces, self._held = [], 0
+        self._cut_off(data)
+
+    def _cut_off(self, data: bytes) -> None:
         self._last_ms = max(self._last_ms, self._now_ms())  # a clock may be set back
         digest = hashlib.sha256(data).digest()
         self._writer.put(self, Chunk(self._cut, self._last_ms, digest, data))
         self._cut += 1
-        self._cut_bytes += size
 
     def forget(self, sequence: int, before_ms: int) -> None:
         """Data before that chunk is no longer kept."""

@@ -33,6 +33,7 @@ from dragon_stream.settlement import Settlement
 from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Streams
 from dragon_stream.submitting import Aggregators
+from dragon_stream.windows import warm
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -55,7 +56,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
 def loops(own: Collaborators) -> list[Callable[[threading.Event], None]]:
     pipeline = partial(own.pipeline.run, own.streams)
-    return [own.follower.run, own.writer.run, pipeline, own.sockets.run]
+    return [own.follower.run, own.writer.run, pipeline, own.sockets.run, lambda _: warm()]
 
 
 def open_databases(settings: Settings) -> tuple[Database, Database]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from dragon.stark.commitment import OPENING_BYTES
 from dragon.stark.prover.blocks import hash_many
 from dragon.stream.chunks import chunk_headers, encode_chunks, opening
 from dragon.stream.window import WindowHeader, close, sign
@@ -59,6 +60,11 @@ class Windows:
             0,
             None,
         )
+
+
+def warm() -> None:
+    """Load what makes commitments, which takes a moment, before the first window needs it."""
+    hash_many([bytes(OPENING_BYTES)])
 
 
 def openings_of(keys: StreamKeys, first: int, digests: list[bytes]) -> list[bytes]:

@@ -27,8 +27,8 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from dragon.cli.fleet import Fleet
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from measuring import percentile, show, verdict
 
 PATIENCE = 40.0  # seconds for anything to happen

@@ -36,8 +36,8 @@ from websockets.frames import Frame, Opcode
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import STREAMS, Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from measuring import show, verdict
 
 CASES: Final = [(size, clients) for size in (1024, 4096, 65_536) for clients in (1, 8)]

@@ -26,8 +26,8 @@ from websockets.sync.client import ClientConnection
 
 from dragon.cli.feeding import Feeder
 from dragon.cli.fleet import Fleet, interrupt_on_signals
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.stream import connect, find
 from dragon.clients.stream_client import StreamClient
 from dragon.encoding import Json, canonical

@@ -21,8 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from committees import GENESIS, make_members
 from dragon.cli.fleet import Fleet
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
 from dragon.encoding import Json, canonical, to_hex

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from dragon.cli.fleet import Fleet
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import Home, port_of
-from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.main import main
 from dragon.log.audit import audit
 from dragon.tls import client_context

@@ -16,8 +16,8 @@ import pytest
 
 from dragon.cli.feeding import Feeder
 from dragon.cli.fleet import Fleet
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import PROVER, STREAMS, Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.stream import connect, find
 from dragon.clients.stream_client import StreamClient
 from dragon.encoding import canonical

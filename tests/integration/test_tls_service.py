@@ -22,7 +22,7 @@ import pytest
 
 from authorities import Papers
 from dragon import tls
-from dragon.cli.init import Ports
+from dragon.cli.founding import Ports
 from dragon.clients.exchange import Http
 from dragon.clients.session import make_session
 from dragon.errors import PeerError

@@ -18,8 +18,9 @@ import click
 
 from dragon.cli.demo_data import DataStory, verify_by_command
 from dragon.cli.fleet import Fleet, interrupt_on_signals
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import Home
-from dragon.cli.init import Plan, Ports, make_fleet, outage_table
+from dragon.cli.init import outage_table
 from dragon.cli.output import console, moment
 from dragon.errors import DragonError, StepFailed
 

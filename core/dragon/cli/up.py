@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.live import Live
 
 from dragon.cli.fleet import Fleet, interrupt_on_signals
+from dragon.cli.founding import Plan, Ports, make_fleet
 from dragon.cli.home import PROVER, Home
-from dragon.cli.init import Plan, Ports, make_fleet
 from dragon.cli.options import home_option
 from dragon.cli.output import console
 from dragon.cli.status import status_table

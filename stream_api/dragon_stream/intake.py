@@ -144,6 +144,11 @@ class Intake:
 
     # For whoever closes windows
 
+    @property
+    def unclosed(self) -> int:
+        """Whole windows whose chunks are here, safe or not, and which are not closed yet."""
+        return (len(self._waiting) + self._cut - self.sequence) // self.row.window_chunks
+
     def ripe(self, now_ms: int) -> list[Kept]:
         """The chunks of the window that is to be closed now: it is full, or its time is over."""
         with self._lock:

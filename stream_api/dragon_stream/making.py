@@ -88,7 +88,7 @@ def making(own: Collaborators) -> Routes:
         check_owner(stream)
         request.max_content_length = MAX_UPLOAD
         body = web.raw_body()
-        if not own.pipeline.has_room(stream.id):
+        if not own.pipeline.has_room(stream):
             raise errors.Busy("as many windows wait to be certified as may")
         return jsonify(_take(stream, body, query.offset))
 

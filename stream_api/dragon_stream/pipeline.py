@@ -83,9 +83,9 @@ class Pipeline:
         """Closed windows that the log does not have yet."""
         return self._unfinished.get(stream, 0)
 
-    def has_room(self, stream: bytes) -> bool:
-        """Whether more data may be taken in."""
-        return self.waiting(stream) < self._most_waiting
+    def has_room(self, stream: Stream) -> bool:
+        """Whether more data may be taken in: windows that wait, closed or not, are bounded."""
+        return self.waiting(stream.id) + stream.intake.unclosed < self._most_waiting
 
     def begin(self, streams: Streams) -> None:
         """After a start: what is unfinished."""
@@ -101,7 +101,7 @@ class Pipeline:
             if self._unfinished.get(stream.id) and self._is_due(stream):
                 self._settle(streams, stream)
                 self._go_on(stream)
-            if kept or self.has_room(stream.id):
+            if kept or self.has_room(stream):
                 stream.intake.encourage()
         now = self._edges.monotonic()
         if now - self._tidied >= TIDY:

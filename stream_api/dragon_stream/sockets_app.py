@@ -58,7 +58,7 @@ def add_sockets(
                 stream,
                 connection,
                 credit=credit_for(len(sockets)),
-                may_grant=lambda: pipeline.has_room(stream.id),
+                may_grant=lambda: pipeline.has_room(stream),
             )
 
             def begin() -> None:

@@ -163,7 +163,7 @@ class Aggregator:
     def forget(self) -> None:
         """Empty the outbox, so that the log's word counts again."""
         for entry in self.outbox.pending():
-            self.outbox.remove(entry)
+            self.outbox.remove([entry])
 
     def close(self) -> None:
         for part in (self.watch, self.prober, self.certifier, self.database):

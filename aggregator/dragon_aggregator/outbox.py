@@ -32,6 +32,7 @@ from dragon.stream_claim import EndorsementClaim, WindowClaim
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
 PAUSE: Final = 0.2
+GATHER: Final = 0.5  # seconds after sending: each batch costs every reader of the ledger a check
 CHECKPOINTS: Final = "@checkpoints"
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -104,9 +105,11 @@ class Outbox:
         with self._database.write() as connection:
             connection.execute(query, [{"at": at, "id": entry.id} for entry in entries])
 
-    def remove(self, entry: Pending) -> None:
-        with self._database.write() as connection:
-            connection.execute(text("DELETE FROM outbox WHERE id = :id"), {"id": entry.id})
+    def remove(self, entries: Sequence[Pending]) -> None:
+        if entries:
+            query = text("DELETE FROM outbox WHERE id = :id")
+            with self._database.write() as connection:
+                connection.execute(query, [{"id": entry.id} for entry in entries])
 
 
 class Submitter:
@@ -134,6 +137,7 @@ class Submitter:
         """
         now, state = self._wall(), self._log.state
         heads: list[Pending] = []
+        settled: list[Pending] = []
         taken: set[str] = set()
         for entry in self._outbox.pending():
             claim = entry.event.claim
@@ -141,11 +145,12 @@ class Submitter:
                 continue  # whether it is still news depends on the one before it
             if why := self._settled(claim, state, now):
                 logger.info("outbox_settled", why=why, claim=claim.to_json())
-                self._outbox.remove(entry)
+                settled.append(entry)
                 continue
             heads.append(entry)
             if not isinstance(claim, WindowClaim):
                 taken.add(lane(claim))
+        self._outbox.remove(settled)
         longest_wait = MAX_RANK * self._committee.rounds.seconds
         due = [entry for entry in heads if _is_due(entry, now, longest_wait)]
         self._send(due, now)
@@ -199,12 +204,14 @@ class Submitter:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            pause = PAUSE
             try:
                 for entry in self.step():
                     logger.info("event_sent", claim=entry.event.claim.to_json())
+                    pause = GATHER
             except LedgerError as error:
                 logger.warning("send_failed", reason=error.name, detail=str(error))
-            stop.wait(PAUSE)
+            stop.wait(pause)
 
 
 def _status_settled(claim: StatusClaim, state: State) -> str | None:

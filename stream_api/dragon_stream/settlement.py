@@ -56,7 +56,7 @@ class Settlement:
         settled = []
         for head in heads:
             found = _find(applied, head.number, Verdict.VALID)
-            row = self.store.window(stream.id, head.number)
+            row = self.store.window(stream.id, head.number) if found else None
             if found is None or row is None:
                 continue
             position, claim = found

@@ -107,6 +107,7 @@ class Log:
         try:
             with database.write() as connection:
                 self._position = _standing(connection, committee)
+            self._alarm = self._read_alarm()
             self._remember()
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {error.orig}"
@@ -342,6 +343,10 @@ class Log:
         return [(row.id, Refusal(*row[:5])) for row in rows]
 
     def alarm(self) -> Alarm | None:
+        """The one that stands. Nothing but this object raises one while it is in use."""
+        return self._alarm
+
+    def _read_alarm(self) -> Alarm | None:
         with self._database.read() as connection:
             row = connection.execute(text("SELECT reason, detail FROM alarm")).first()
         return Alarm(row.reason, row.detail) if row else None
@@ -351,6 +356,7 @@ class Log:
         query = text("INSERT OR IGNORE INTO alarm VALUES (1, :reason, :detail)")
         with self._database.write() as connection:
             connection.execute(query, {"reason": reason, "detail": detail})
+        self._alarm = self._read_alarm()
 
 
 class _NotAllGenuine(Exception):

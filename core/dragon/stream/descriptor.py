@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Self
 
 from dragon import bls, errors
@@ -68,11 +68,7 @@ class Descriptor:
             decode_output(identity)
         except ProofRefused as error:
             raise errors.InvalidIdentity(str(error)) from None
-        try:
-            header_key = bls.PublicKey.decode(raw_key)
-        except errors.InvalidPoint as error:
-            raise errors.InvalidHeaderKey(str(error)) from None
-        _check_possession(header_key, possession)
+        header_key = _proven_key(raw_key, possession)
         return cls(committee_id, identity, header_key, possession, parameters, name)
 
     @classmethod
@@ -84,10 +80,18 @@ class Descriptor:
         return cls.from_json(parse(raw))
 
 
-def _check_possession(key: bls.PublicKey, possession: bytes) -> None:
+@lru_cache(maxsize=1024)
+def _proven_key(raw: bytes, possession: bytes) -> bls.PublicKey:
+    """Remembered, since a stream's descriptor comes with each of its windows. What is refused is
+    not: it raises InvalidStream each time."""
+    try:
+        key = bls.PublicKey.decode(raw)
+    except errors.InvalidPoint as error:
+        raise errors.InvalidHeaderKey(str(error)) from None
     try:
         proven = bls.verify_possession(key, possession)
     except errors.InvalidPoint:
         proven = False
     if not proven:
         raise errors.UnprovenHeaderKey("nobody proves to hold the secret of the header key")
+    return key

@@ -117,21 +117,23 @@ class Windows:
             raise errors.NotFound("no window that was submitted names that object")
         if hashlib.sha256(body).digest() != sha256:
             raise errors.WrongDigest("the body has another SHA-256")
-        self._keep_for_one(naming, body)
+        self._keep_for_each(naming, body)
         for window in naming:
             self._look_for_objects(window)
         self._news.set()
 
-    def _keep_for_one(self, naming: list[Window], body: bytes) -> None:
-        """Of the windows that name it. Anybody's stream may name what another one has made, and
-        must not keep it out by having no room."""
+    def _keep_for_each(self, naming: list[Window], body: bytes) -> None:
+        """Anybody's stream may name what another one has made, and must neither keep it out by
+        having no room, nor take it along when it goes."""
+        refusals: list[errors.Busy] = []
         for window in naming:
             submission = window.submission
             try:
-                return self.objects.put(submission.stream, submission.number, body)
-            except errors.Busy as error:
-                busy = error
-        raise busy
+                self.objects.put(submission.stream, submission.number, body)
+            except errors.Busy as busy:
+                refusals.append(busy)
+        if len(refusals) == len(naming):
+            raise refusals[0]
 
     def waiting(self) -> list[Window]:
         """Every window that the log does not have yet: stream after stream, each by number."""
@@ -191,7 +193,8 @@ class Windows:
         return window
 
     def _look_for_objects(self, window: Window) -> None:
-        window.missing = tuple(self.objects.missing(window.submission.named()))
+        named = window.submission.named()
+        window.missing = tuple(self.objects.missing(window.submission.stream, named))
         if window.submission.objects is not None:
             window.state = "incomplete" if window.missing else "voting"
 
@@ -260,8 +263,8 @@ class Windows:
         """Whether the window is certified as valid, so that the next one can be voted on."""
         if self._is_under_way(window):
             return window.state == "certified"
-        if window.missing:
-            self._look_for_objects(window)  # another window's submission may have brought them
+        if window.missing or window.state == "waiting":
+            self._look_for_objects(window)  # others may have brought them, or displaced them
         if window.submission.objects is None or window.missing:
             return False
         now = self._edges.monotonic()

@@ -122,7 +122,7 @@ class Voting:
     def _announce(self, submission: Submission) -> None:
         """Keep a header that its stream has signed, and the descriptor."""
         header = submission.header
-        if not self.objects.missing([header.hash]):
+        if not self.objects.missing(header.stream, [header.hash]):
             return
         self.admission.take(header.stream, header.hash)
         self._keep(header.stream, DESCRIPTOR, submission.descriptor.encode())

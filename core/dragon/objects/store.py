@@ -47,19 +47,19 @@ class Objects:
             return sum(held.settled + held.unsettled for held in self._held.values())
 
     def get(self, sha256: bytes) -> bytes | None:
-        query = text("SELECT body FROM objects WHERE sha256 = :sha256")
+        query = text("SELECT body FROM objects WHERE sha256 = :sha256 LIMIT 1")
         with self._database.read() as connection:
             body = connection.execute(query, {"sha256": sha256}).scalar()
         return None if body is None else bytes(body)
 
-    def missing(self, wanted: Iterable[bytes]) -> list[bytes]:
-        """Those that are not here."""
-        query = text("SELECT 1 FROM objects WHERE sha256 = :sha256")
+    def missing(self, stream: bytes, wanted: Iterable[bytes]) -> list[bytes]:
+        """Those that are not here for that stream: what another one has may go with it."""
+        query = text("SELECT 1 FROM objects WHERE sha256 = :sha256 AND stream = :stream")
         with self._database.read() as connection:
             return [
                 sha256
                 for sha256 in wanted
-                if connection.execute(query, {"sha256": sha256}).scalar() is None
+                if connection.execute(query, {"sha256": sha256, "stream": stream}).scalar() is None
             ]
 
     def put(self, stream: bytes, number: int, *bodies: bytes) -> None:
@@ -69,7 +69,7 @@ class Objects:
         """
         rows = {hashlib.sha256(body).digest(): body for body in bodies}
         with self._lock:
-            new = {sha256: rows[sha256] for sha256 in self.missing(rows)}
+            new = {sha256: rows[sha256] for sha256 in self.missing(stream, rows)}
             size = sum(ROW + len(body) for body in new.values())
             unsettled = self._held.get(stream, _Held()).unsettled
             if new and unsettled + size > self._most // SHARES:

@@ -8,12 +8,13 @@ down_revision = None
 TABLES = (
     # `number` is that of the window; -1 for the descriptor, which belongs to none and stays.
     """CREATE TABLE objects (
-        sha256 BLOB PRIMARY KEY,
+        sha256 BLOB NOT NULL,
         stream BLOB NOT NULL,
         number INTEGER NOT NULL,
         settled INTEGER NOT NULL DEFAULT 0,
         size INTEGER NOT NULL,
-        body BLOB NOT NULL
+        body BLOB NOT NULL,
+        PRIMARY KEY (sha256, stream)
     )""",
     "CREATE INDEX objects_by_stream ON objects (stream, number)",
 )

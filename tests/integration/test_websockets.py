@@ -1,0 +1,451 @@
+"""The sockets of a stream service as it runs, and clients that keep to no rule.
+
+Neither prover nor aggregator runs: data is taken in without them. Whatever a client does, others
+are served and memory stays flat.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import requests
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.sync.client import ClientConnection, connect
+
+from dragon.cli.founding import Plan, Ports, make_fleet
+from dragon.cli.home import STREAMS, Home
+from dragon.web.websocket import MOST_EACH, MOST_TEXT
+from ports import free_block
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
+
+WAITING: Final = 2  # windows of a stream that may wait: all of them do, so credit ends soon
+CREDIT: Final = 4 << 20
+CHUNK: Final = 65_536
+FLAT: Final = 48.0  # MiB by which memory may differ while a hundred are sent
+
+
+@dataclass
+class Service:
+    """A stream service of its own, with nothing beside it."""
+
+    home: Home
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return self.home.services()[STREAMS]
+
+    def token(self) -> str:
+        return self.home.token(STREAMS).read_text().strip()
+
+    def ask(self, method: str, path: str, token: str = "", **more: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        verify = str(self.home.ca) if self.url.startswith("https") else True
+        return requests.request(
+            method, self.url + path, headers=headers, timeout=10, verify=verify, **more
+        )
+
+    def make(self, name: str, **wanted: Any) -> tuple[str, str]:
+        """Its path and its token. A window is a chunk, unless said otherwise."""
+        body = {"name": name, "window_chunks": 1, "window_ms": 600_000, **wanted}
+        made = self.ask("POST", "/streams", self.token(), json=body).json()
+        return f"/streams/{made['stream']}", made["token"]
+
+    def socket(self, path: str, token: str = "") -> ClientConnection:
+        secure = self.url.startswith("https")
+        return connect(
+            "ws" + self.url.removeprefix("http") + path,
+            additional_headers={"Authorization": f"Bearer {token}"} if token else None,
+            ssl=ssl.create_default_context(cafile=str(self.home.ca)) if secure else None,
+            open_timeout=10,
+            max_size=1 << 20,
+        )
+
+    def memory(self) -> float:
+        """MiB that its processes share with nobody."""
+        kib = 0
+        for entry in Path("/proc").iterdir():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.process.pid:  # its session
+                    lines = (entry / "smaps_rollup").read_text().splitlines()
+                    kib += sum(int(line.split()[1]) for line in lines if "Private_" in line)
+            except (OSError, ValueError):
+                continue
+        return kib / 1024
+
+    def start(self) -> None:
+        log = (self.home.path / "stream.log").open("ab")
+        command = [sys.executable, "-m", "dragon.cli.main", "serve", "stream"]
+        with log:
+            self.process = subprocess.Popen(
+                [*command, "--home", str(self.home.path)],
+                env={**os.environ, "STREAM_WAITING": str(WAITING)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        ends = time.monotonic() + 60
+        while not self._answers():
+            assert self.process.poll() is None, (self.home.path / "stream.log").read_text()
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("GET", "/healthz").ok
+        except requests.ConnectionError:
+            return False
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, 9)
+        self.process.wait(10)
+
+
+@contextmanager
+def serving(folder: Path, *, tls: bool = False) -> Iterator[Service]:
+    base = free_block(8)
+    ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7)
+    home = Home(folder / "fleet")
+    make_fleet(home, Plan(ports=ports, tls=tls), genesis=int(time.time()))
+    service = Service(home, base + 7, None)  # type: ignore[arg-type]
+    service.start()
+    try:
+        yield service
+    finally:
+        service.process.terminate()
+        assert service.process.wait(10) == 0
+        assert "Traceback" not in (home.path / "stream.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("sockets")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def others_are_served(service: Service) -> Iterator[None]:
+    """While a test does its worst, and after it."""
+    path, token = service.make("bystander", mode="message", window_chunks=4095)
+    with service.socket(f"{path}/ingest", token) as bystander:
+        before = heard(bystander, "credit")[0]["sequence"]
+        yield
+        assert service.ask("GET", "/healthz").elapsed.total_seconds() < 2
+        bystander.send(b"still here")
+        assert heard(bystander, "accepted")[-1]["sequence"] == before + 1
+
+
+def heard(ws: ClientConnection, last: str) -> list[dict[str, Any]]:
+    """Everything up to a message of that type."""
+    said: list[dict[str, Any]] = []
+    while not said or said[-1]["type"] != last:
+        said.append(json.loads(ws.recv(timeout=10)))
+    return said
+
+
+def closed(ws: ClientConnection) -> tuple[int, str]:
+    """Code and reason that the service closes with."""
+    with pytest.raises(ConnectionClosed) as ended:
+        listen(ws)
+    assert ended.value.rcvd is not None, "it went away without a word"
+    return ended.value.rcvd.code, ended.value.rcvd.reason
+
+
+def listen(ws: ClientConnection) -> None:
+    while True:
+        ws.recv(timeout=15)
+
+
+def raw_socket(service: Service, path: str, token: str = "") -> socket.socket:
+    """Upgraded, and from there on in the test's own hands."""
+    made = socket.create_connection(("127.0.0.1", service.port), timeout=15)
+    made.sendall(handshake(path, token))
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += made.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 101"), answer
+    return made
+
+
+def handshake(path: str, token: str = "") -> bytes:
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        *([f"Authorization: Bearer {token}"] if token else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+# -- the rules -----------------------------------------------------------------------------------
+
+
+def test_what_is_accepted_is_told_with_its_place(service: Service) -> None:
+    path, token = service.make("told", mode="message")
+    with service.socket(f"{path}/ingest", token) as ws:
+        hello, credit = heard(ws, "credit")
+        ws.send(b"21.5")
+        said = heard(ws, "accepted")
+
+    assert (hello["type"], hello["sequence"], hello["bytes"]) == ("hello", 0, 0)
+    assert credit["bytes"] == CREDIT
+    assert said[-1] == {"type": "accepted", "sequence": 1, "bytes": 4}
+
+
+def test_events_are_told_to_everybody(service: Service) -> None:
+    path, token = service.make("events")
+    with service.socket(f"{path}/events") as listener:
+        service.ask("POST", f"{path}/data", token, data=b"x" * CHUNK)
+        told = heard(listener, "closed")[-1]
+        listener.send("hear me")
+        assert closed(listener) == (1008, "nothing is taken in here")
+
+    assert told == {"type": "closed", "window": 0, "first": 0, "count": 1}
+
+
+def test_a_second_connection_takes_the_stream_over(service: Service) -> None:
+    path, token = service.make("over")
+    with service.socket(f"{path}/ingest", token) as first:
+        heard(first, "credit")
+        with service.socket(f"{path}/ingest", token) as second:
+            heard(second, "credit")
+            assert closed(first) == (1008, "another connection goes on with the stream")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        ("21.5 degrees", 1007, "a text message is JSON; data comes in binary ones"),
+        ("{", 1007, "a text message is JSON; data comes in binary ones"),
+        ('{"type":"more"}', 1008, "type is flush, not 'more'"),
+        ('{"type":"flush","now":1}', 1008, "now"),
+        ("[]", 1008, "object"),
+        ("x" * (MOST_TEXT + 1), 1009, f"a text message has at most {MOST_TEXT} bytes"),
+    ],
+    ids=["words", "half", "unknown", "more", "list", "long"],
+)
+def test_text_that_is_no_message_ends_the_connection(
+    service: Service, text: str, code: int, reason: str
+) -> None:
+    path, token = service.make("text")
+    with service.socket(f"{path}/ingest", token) as ws:
+        heard(ws, "credit")
+        ws.send(text)
+        found = closed(ws)
+
+    assert found[0] == code
+    assert reason.split(maxsplit=1)[0] in found[1]
+
+
+def test_bytes_that_are_no_frames_end_the_connection(service: Service) -> None:
+    path, token = service.make("noise")
+    for noise in (os.urandom(4096), b"\x81\x85\0\0\0\0\xff\xff\xff\xff\xff", b"\xff" * 64):
+        with closing(raw_socket(service, f"{path}/ingest", token)) as peer:
+            peer.sendall(noise)
+            while peer.recv(65_536):
+                pass  # it is closed by the service, whatever it says before
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "status", "title"),
+    [
+        ("/ingest", "", 401, "unauthorized"),
+        ("/ingest", "wrong", 401, "unauthorized"),
+        ("/nowhere", "", 404, None),
+    ],
+)
+def test_what_is_wrong_is_said_before_the_upgrade(
+    service: Service, path: str, token: str, status: int, title: str | None
+) -> None:
+    stream, _ = service.make("refusing")
+    with pytest.raises(InvalidStatus) as refused, service.socket(stream + path, token):
+        pass
+
+    response = refused.value.response
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert title is None or json.loads(response.body or b"")["title"] == title
+
+
+def test_no_such_stream_and_no_handshake(service: Service) -> None:
+    stream, token = service.make("refusing")
+    with pytest.raises(InvalidStatus) as refused, service.socket(f"/streams/0x{'0' * 64}/events"):
+        pass
+
+    assert refused.value.response.status_code == 404
+    plain = service.ask("GET", f"{stream}/ingest", token)
+    assert plain.status_code == 400
+    assert plain.headers["Content-Type"] == "application/problem+json"
+
+
+# -- clients that keep to no rule ----------------------------------------------------------------
+
+
+GONE: Final = r"(?i)reset|broken pipe"
+
+
+def pour(peer: socket.socket, block: bytes, look: Callable[[], None]) -> None:
+    """A hundred blocks at most, without ever reading. Raises OSError: it is closed."""
+    for _ in range(100):
+        look()
+        peer.sendall(block)
+
+
+def test_more_than_was_granted_ends_the_connection(service: Service) -> None:
+    """Two windows wait already, so nothing is granted anew."""
+    path, token = service.make("greedy")
+    with service.socket(f"{path}/ingest", token) as ws:
+        granted = heard(ws, "credit")[-1]["bytes"]
+        for _ in range(granted // CHUNK):
+            ws.send(bytes(CHUNK))
+        until_accepted(ws, granted)
+        ws.send(b"one more")
+        code, reason = closed(ws)
+
+    assert (code, reason) == (1009, f"{granted} bytes were granted, and more came")
+    assert service.ask("GET", path).json()["bytes"] == granted
+    assert service.ask("POST", f"{path}/data", token, data=b"more").status_code == 429
+
+
+def until_accepted(ws: ClientConnection, size: int) -> None:
+    while heard(ws, "accepted")[-1]["bytes"] < size:
+        pass
+
+
+def test_a_message_larger_than_a_chunk_ends_the_connection(service: Service) -> None:
+    path, token = service.make("large", mode="message")
+    with service.socket(f"{path}/ingest", token) as ws:
+        heard(ws, "credit")
+        ws.send(bytes(CHUNK + 1))
+        code, reason = closed(ws)
+
+    assert (code, reason) == (1009, f"a message of this stream has at most {CHUNK} bytes")
+    assert service.ask("GET", path).json()["chunks"] == 0
+
+
+@pytest.mark.parametrize("mode", ["bytes", "message"])
+def test_a_frame_of_a_hundred_megabytes_is_never_held(service: Service, mode: str) -> None:
+    path, token = service.make(f"frame-{mode}", mode=mode)
+    block = bytes(1 << 20)
+    head = b"\x82\xff" + (100 << 20).to_bytes(8, "big") + bytes(4)
+    with closing(raw_socket(service, f"{path}/ingest", token)) as peer:
+        before, seen = service.memory(), list[float]()
+        peer.sendall(head)
+        with pytest.raises(OSError, match=GONE):
+            pour(peer, block, lambda: seen.append(service.memory()))
+
+    assert max(seen) - before < FLAT
+    assert service.memory() - before < FLAT
+    assert service.ask("GET", path).json()["bytes"] <= CREDIT
+
+
+def test_a_client_that_never_reads_is_left_behind(service: Service) -> None:
+    """Its pings are answered until its own buffers are full; then the connection ends."""
+    path, token = service.make("deaf")
+    ping = Frame(Opcode.PING, bytes(125)).serialize(mask=True)
+    with closing(raw_socket(service, f"{path}/ingest", token)) as peer:
+        before, seen = service.memory(), list[float]()
+        with pytest.raises(OSError, match=GONE):
+            pour(peer, ping * 4096, lambda: seen.append(service.memory()))
+
+    assert max(seen) - before < FLAT
+
+
+def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
+    path, token = service.make("crowd")
+    with ExitStack() as stack:
+        before, crowd = service.memory(), []
+        for _ in range(500):
+            peer = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+            stack.enter_context(closing(peer))
+            peer.sendall(handshake(f"{path}/events"))
+            crowd.append(peer)
+        answers = [peer.recv(4096).split(b"\r\n")[0] for peer in crowd]
+
+        assert service.ask("GET", "/healthz").ok
+        assert service.ask("POST", f"{path}/data", token, data=b"served").ok
+        assert service.memory() - before < FLAT
+
+    upgraded = answers.count(b"HTTP/1.1 101 Switching Protocols")
+    assert upgraded == MOST_EACH - 1  # the bystander is one, too
+    assert {answer.split()[1] for answer in answers} == {b"101", b"503"}
+
+
+def test_there_is_room_again_when_they_are_gone(service: Service) -> None:
+    path, _ = service.make("crowd")
+    ends = time.monotonic() + 10
+    while not upgrades(service, f"{path}/events"):
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+
+def upgrades(service: Service, path: str) -> bool:
+    try:
+        with service.socket(path):
+            return True
+    except InvalidStatus as refused:
+        return refused.response.status_code != 503
+
+
+# -- stops and kills -----------------------------------------------------------------------------
+
+
+def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as service:
+        path, token = service.make("through", window_chunks=4095, chunk_bytes=1000)
+        sent = os.urandom(64_000)
+        with service.socket(f"{path}/ingest", token) as ws:
+            heard(ws, "credit")
+            ws.send(sent[:32_000])
+            until_accepted(ws, 32_000)
+            ws.send(sent[32_000:32_500])
+            service.kill()
+        service.start()
+
+        with service.socket(f"{path}/ingest", token) as ws:
+            at = heard(ws, "credit")[0]["bytes"]
+            assert 32_000 <= at <= 32_500
+            ws.send(sent[at:])
+            ws.send('{"type":"flush"}')
+            until_accepted(ws, 64_000)
+            service.process.terminate()
+            assert closed(ws) == (1001, "the service stops")
+        assert service.process.wait(10) == 0
+        service.start()
+
+        assert service.ask("GET", path).json()["bytes"] == 64_000
+
+
+def test_data_goes_in_over_tls(tmp_path: Path) -> None:
+    with serving(tmp_path, tls=True) as service:
+        assert service.url.startswith("https://")
+        path, token = service.make("secret", window_chunks=2)
+        with service.socket(f"{path}/ingest", token) as ws:
+            heard(ws, "credit")
+            ws.send(os.urandom(3 * CHUNK))
+            until_accepted(ws, 3 * CHUNK)
+        stranger = ssl.create_default_context()
+        address = f"wss://127.0.0.1:{service.port}{path}/events"
+        with pytest.raises(ssl.SSLCertVerificationError):
+            connect(address, ssl=stranger, open_timeout=10)
+        with pytest.raises((OSError, InvalidMessage)):  # plain words to a port that speaks TLS
+            connect(address.replace("wss:", "ws:"), open_timeout=5)

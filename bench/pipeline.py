@@ -2,7 +2,7 @@
 
 Throughput: sources send as fast as they are let; it is counted what the stream service's own log
 has certified in a stretch of time, once all is under way. Latency: at half of that rate, with
-windows of a second; for each message from sending to `accepted` and to `certified`. Bytes: what a
+windows of a second, half of the windows too; for each message from sending to `accepted` and to `certified`. Bytes: what a
 chunk costs on the ledger, in the proof and in all objects, for windows of several sizes. Memory: of
 every service, before and after a time of load.
 
@@ -206,14 +206,15 @@ class Latencies:
 
 
 def latency(fleet: Fleet, per_second: float, seconds: float = 20.0) -> None:
-    opened = []
-    for number in range(SOURCES):
+    """Half of the chunks, and, windows being a second long, of the windows: so many streams."""
+    opened, streams = [], max(1, int(per_second / 63))
+    for number in range(streams):
         client, made = find(
             *(connect(fleet.home, None, None), fleet.home, f"latency-{number}", None),
             window_ms=1000,
             mode="message",
         )
-        opened.append(Latencies(client, str(made["stream"]), per_second / SOURCES))
+        opened.append(Latencies(client, str(made["stream"]), per_second / streams))
     threads = [threading.Thread(target=one.run, args=(seconds,)) for one in opened]
     for thread in threads:
         thread.start()
@@ -226,7 +227,8 @@ def latency(fleet: Fleet, per_second: float, seconds: float = 20.0) -> None:
         goal = f"3 s: {verdict(p95 <= GOAL_CERTIFIED)}" if name == "certified" else "–"
         rows.append((name, len(values), f"{1000 * p50:.0f}", f"{1000 * p95:.0f}", goal))
     columns = ("until", "messages", "p50 ms", "p95 ms", "goal p95")
-    show("latency at half load", columns, rows, f"{per_second:.0f} messages/s, windows of a second")
+    said = f"{per_second:.0f} messages/s in {streams} streams, windows of a second"
+    show("latency at half load", columns, rows, said)
 
 
 def sizes(windows: Sequence[int]) -> None:

@@ -32,7 +32,10 @@ from dragon.stream_claim import EndorsementClaim, WindowClaim
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
 PAUSE: Final = 0.2
-GATHER: Final = 0.5  # seconds after sending: each batch costs every reader of the ledger a check
+# Each batch costs every reader of the ledger a dear check, however much is in it. So the more was
+# sent, the longer what comes next is gathered: seconds for each event, and at most.
+GATHER: Final = 0.25
+GATHER_MOST: Final = 1.0
 CHECKPOINTS: Final = "@checkpoints"
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -206,9 +209,10 @@ class Submitter:
         while not stop.is_set():
             pause = PAUSE
             try:
-                for entry in self.step():
+                sent = self.step()
+                pause = min(GATHER_MOST, GATHER * len(sent)) if sent else PAUSE
+                for entry in sent:
                     logger.info("event_sent", claim=entry.event.claim.to_json())
-                    pause = GATHER
             except LedgerError as error:
                 logger.warning("send_failed", reason=error.name, detail=str(error))
             stop.wait(pause)

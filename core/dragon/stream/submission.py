@@ -11,11 +11,11 @@ import hashlib
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from dragon import bls, errors
+from dragon import bls
 from dragon.encoding import Json, Members, to_hex
 from dragon.signing import root
 from dragon.stream.descriptor import Descriptor
-from dragon.stream.window import WindowHeader, is_signed
+from dragon.stream.window import WindowHeader, is_signed, is_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,5 @@ class Submission:
         """Whether the stream itself names these objects. Dear: a pairing."""
         if self.objects is None:
             return False
-        message = self.objects.root(self.descriptor.committee_id)
-        try:
-            return bls.verify(self.descriptor.header_key, message, self.objects_signature)
-        except errors.InvalidPoint:
-            return False
+        named = self.objects.root(self.descriptor.committee_id)
+        return is_word(self.descriptor.header_key, named, self.objects_signature)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import ClassVar, Final, Self
 
@@ -127,8 +127,15 @@ def is_signed(header: WindowHeader, descriptor: Descriptor, signature: bytes) ->
     """Whether the header is of this stream and bears its signature."""
     if header.stream != descriptor.id:
         return False
+    return is_word(descriptor.header_key, header.root(descriptor.committee_id), signature)
+
+
+@lru_cache(maxsize=4096)
+def is_word(key: bls.PublicKey, root: bytes, signature: bytes) -> bool:
+    """Whether a stream's header key has signed that root. Dear, and remembered: a stream's word
+    comes with the announcement, with the objects, and again before the judgement."""
     try:
-        return bls.verify(descriptor.header_key, header.root(descriptor.committee_id), signature)
+        return bls.verify(key, root, signature)
     except errors.InvalidPoint:
         return False
 

@@ -1,10 +1,10 @@
 """From data to certified windows: a whole fleet on this machine, real processes.
 
 Throughput: sources send as fast as they are let; it is counted what the stream service's own log
-has certified in a stretch of time, once all is under way. Latency: at half of that rate, with
-windows of a second, half of the windows too; for each message from sending to `accepted` and to `certified`. Bytes: what a
-chunk costs on the ledger, in the proof and in all objects, for windows of several sizes. Memory: of
-every service, before and after a time of load.
+has certified in a stretch of time, once all is under way. Latency: at half of that rate, in windows
+of a second and so many streams that it is half of the windows, too; for each message from sending
+to `accepted` and to `certified`. Bytes: what a chunk costs on the ledger, in the proof and in all
+objects, for windows of several sizes. Memory: of every service, before and after a time of load.
 
     python bench/pipeline.py [SECONDS OF LOAD FOR MEMORY]        20, unless said otherwise
 

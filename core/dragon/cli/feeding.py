@@ -32,6 +32,8 @@ class Feeder:
     base: int | None = None  # the stream's bytes before the first piece; None: as it is now
     patience: float = 120.0  # seconds without any connection
     progress: Progress = lambda _bytes, _chunks: None
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
     first: int | None = None  # sequence of the first chunk, once it is known
     _unsafe: deque[bytes] = field(default_factory=deque)
     _at: int = 0  # the stream's bytes before what is unsafe
@@ -45,7 +47,7 @@ class Feeder:
             BadAnswer: the service refuses, or the stream is not where it should be.
             Unauthorized, NotFound.
         """
-        pieces, pause, since = iter(self.pieces), AGAIN, time.monotonic()
+        pieces, pause, since = iter(self.pieces), AGAIN, self.monotonic()
         while True:
             try:
                 with self.client.ingest(self.stream) as sender:
@@ -54,10 +56,10 @@ class Feeder:
                     self._send(sender, pieces)
                     return sender.total, sender.sequence
             except Unreachable:
-                since = since if pause > AGAIN else time.monotonic()
-                if time.monotonic() - since > self.patience:
+                since = since if pause > AGAIN else self.monotonic()
+                if self.monotonic() - since > self.patience:
                     raise
-            time.sleep(pause)
+            self.sleep(pause)
             pause = min(2 * pause, SLOWEST)
 
     def _agree(self, sender: Sender) -> None:

@@ -97,17 +97,22 @@ def making(own: Collaborators) -> Routes:
 
 def _take(stream: Stream, body: bytes, offset: int | None) -> dict[str, object]:
     source, intake = Upload(), stream.intake
+    _check_offset(offset, intake.total)  # before it takes the stream over from anybody
     before, total = intake.attach(source)
     try:
-        if offset not in {None, total}:
-            message = f"the stream has {total} bytes, and this begins at {offset}"
-            raise errors.WrongOffset(message, bytes=total)
+        _check_offset(offset, total)
         intake.feed(source, body, finished=True)
         intake.wait_for(intake.flush(source))
     finally:
         intake.detach(source)
     chunks = intake.sequence - before
     return {"sequence": intake.sequence, "bytes": intake.total, "chunks": chunks}
+
+
+def _check_offset(offset: int | None, total: int) -> None:
+    if offset not in {None, total}:
+        message = f"the stream has {total} bytes, and this begins at {offset}"
+        raise errors.WrongOffset(message, bytes=total)
 
 
 def _wanted(members: Members) -> Wanted:

@@ -120,5 +120,5 @@ def pace(
     for message in messages:
         if (left := following - monotonic()) > 0:
             sleep(left)
-        following = max(following + 1 / rate, monotonic() - 1 / rate)
+        following = max(following, monotonic()) + 1 / rate
         yield message

@@ -12,6 +12,7 @@ import requests
 
 from committees import make_members
 from dragon.encoding import canonical
+from dragon_stream.ingest import Upload
 from dragon_stream.making import MAX_UPLOAD, warnings
 from dragon_stream.streams import MOST_STREAMS, Wanted
 from streamworld import STREAMS, TOKEN, StreamWorld
@@ -188,8 +189,11 @@ def test_an_upload_is_taken_at_its_place_and_nowhere_else(world: StreamWorld) ->
     path = f"/streams/{made['stream']}/data"
 
     assert world.upload(made, b"hello", offset=0) == {"sequence": 1, "bytes": 5, "chunks": 1}
+    at_work = Upload()
+    world.known(made).intake.attach(at_work)
     again = ask(world, "POST", f"{path}?offset=0", made["token"], data=b"hello")
 
+    world.known(made).intake.feed(at_work, b"", finished=True)  # nobody has taken it over
     assert problem(again) == (409, "wrong_offset")
     assert again.json()["bytes"] == 5
     assert world.upload(made, b"world", offset=5)["bytes"] == 10

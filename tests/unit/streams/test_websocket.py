@@ -48,7 +48,7 @@ class Pair:
         self.frames, self.now = Frames(ConnectionType.CLIENT), 0.0
         self.connection = Connection(Server(ours), lambda: self.now)  # type: ignore[arg-type]
         self.handler, self.ended = Handler(), list[bool]()
-        self._ours = ours
+        self.ours = ours
 
     def serve(self) -> None:
         self.connection.serve(self.handler, end=self.ended.append)
@@ -59,7 +59,7 @@ class Pair:
 
     def heard(self) -> list[Any]:
         """Everything that was said, when it has ended."""
-        self._ours.close()
+        self.ours.close()
         return self.listen()
 
     def listen(self) -> list[Any]:
@@ -77,7 +77,7 @@ class Pair:
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     made = Pair()
-    with closing(made.peer):
+    with closing(made.peer), closing(made.ours):
         yield made
 
 

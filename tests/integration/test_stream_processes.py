@@ -164,8 +164,13 @@ def test_a_file_becomes_receipts_by_one_command_and_again_without_sending_twice(
     assert whole == file.read_bytes()
 
 
-def test_standard_input_is_streamed_too(fleet: Fleet) -> None:
-    command = ["stream", "-", "--stream", "piped", "--home", str(fleet.home.path), "--json"]
+def test_standard_input_is_streamed_too(fleet: Fleet, tmp_path: Path) -> None:
+    """Into a stream that is named by its id, under its own token."""
+    client, stream = open_stream(fleet, "piped", window_ms=300)
+    token = tmp_path / "token"
+    token.write_text(client.token)
+    command = ["stream", "-", "--stream", stream, "--token-file", str(token)]
+    command += ["--home", str(fleet.home.path), "--json"]
     done = subprocess.run(
         [*DRAGON, *command], input=b"21.5\n" * 1000, capture_output=True, timeout=120, check=True
     )
@@ -175,7 +180,7 @@ def test_standard_input_is_streamed_too(fleet: Fleet) -> None:
 
 def test_a_source_goes_on_where_it_was_killed(fleet: Fleet) -> None:
     home = str(fleet.home.path)
-    command = ["source", "sensor", "--stream", "a-sensor", "--rate", "50", "--seed", "7"]
+    command = ["source", "sensor", "--stream", "a-sensor", "--rate", "100", "--seed", "7"]
     command += ["--window-ms", "1000", "--home", home]
     running = subprocess.Popen([*DRAGON, *command], stdout=subprocess.DEVNULL)
     client, stream = open_stream(

@@ -22,7 +22,8 @@ from dragon.cli.stream import connect, find
 from dragon.clients.stream_client import StreamClient
 from dragon.encoding import canonical
 from dragon.log.audit import audit
-from dragon.stream.receipt import Receipt, refused, verify
+from dragon.stream.receipt import Receipt
+from dragon.stream.verification import refused, verify
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]

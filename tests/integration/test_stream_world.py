@@ -11,7 +11,7 @@ import requests
 
 from committees import make_members
 from dragon.stream.chunks import digest
-from dragon.stream.receipt import is_complete, refused, verify
+from dragon.stream.verification import is_complete, refused, verify
 from dragon.stream_claim import EndorsementClaim, Fault, Verdict
 from streamworld import PROVER, STREAMS, StreamWorld
 

@@ -15,7 +15,8 @@ from dragon.endorsement import Endorsement
 from dragon.event import LoggedEvent
 from dragon.stream.chunks import tree_of
 from dragon.stream.judgement import judge
-from dragon.stream.receipt import Proven, Receipt, is_complete, refused, verify
+from dragon.stream.receipt import Proven, Receipt
+from dragon.stream.verification import is_complete, refused, verify
 from dragon.stream_claim import EndorsementClaim, Verdict, WindowClaim
 from streams import Owner, Window, make_owner
 from world import World

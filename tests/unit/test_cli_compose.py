@@ -153,25 +153,42 @@ def test_each_folder_that_a_volume_is_mounted_over_is_in_both_images() -> None:
 
 
 WINDOW_BYTES = 91_000  # header, chunk headers and proof of a window of up to 63 chunks
+ENTRY_BYTES = 1700  # of a log
+MESSAGE_BYTES = 105  # with what its place takes
+
+
+def options_of(source: str) -> dict[str, str]:
+    command = BASE["services"][source]["command"]
+    return dict(zip(command[2::2], command[3::2], strict=True))
 
 
 def test_the_sources_fill_no_disk() -> None:
-    services = BASE["services"]
-    windows = 0
+    """And the compose file says how much they fill."""
+    services, windows, messages = BASE["services"], [], 0
     for name in SOURCES:
-        command = services[name]["command"]
-        options = dict(zip(command[2::2], command[3::2], strict=True))
-        seconds = int(options["--window-ms"]) / 1000
+        options = options_of(name)
+        seconds = int(options["--window-ms"]) // 1000
         assert float(options["--rate"]) * seconds <= 63
         assert options["--retention-seconds"] == "86400"
-        windows += 86_400 // int(seconds)
+        windows.append(86_400 // seconds)
+        messages += round(86_400 * float(options["--rate"]))
     operators = [services[f"operator-{n}"]["environment"] for n in range(1, 5)]
     quotas = [int(environment["OPERATOR_OBJECTS_MB"]) for environment in operators]
     quotas.append(int(services["aggregator"]["environment"]["AGGREGATOR_OBJECTS_MB"]))
 
-    a_day = windows * WINDOW_BYTES
-    assert 6 * a_day < 0.95e9  # at operators, aggregator and stream service
+    a_day = sum(windows) * WINDOW_BYTES
+    objects = 6 * a_day  # at operators, aggregator and stream service
+    logs = 7 * 2 * sum(windows) * ENTRY_BYTES  # a checkpoint a minute; at the sequencer, too
+    total = objects + logs + messages * MESSAGE_BYTES
+    assert total < 0.95e9
     assert sum(quotas) * 1_000_000 + 2 * a_day < 2.6e9  # at any time, a day's retention included
+
+    comment = (ROOT / "docker-compose.yml").read_text()
+    assert f"{' + '.join(map(str, windows))} windows of {WINDOW_BYTES // 1000} KB" in comment
+    for size in (objects, logs, messages * MESSAGE_BYTES):
+        assert f" {size / 1e6:.0f} MB\n" in comment
+    assert f" {total / 1e9:.2f} GB\n" in comment
+    assert f"{total / 1e9:.2f} GB a day" in (ROOT / "docs/operating.md").read_text()
 
 
 def test_the_aggregator_may_have_threads_for_each_operator() -> None:

@@ -49,14 +49,9 @@ from dragon.stream.chunks import (
 )
 from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
 from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, judge
-from dragon.stream.receipt import (
-    MAX_ENDORSEMENTS,
-    MAX_RECEIPT_BYTES,
-    Receipt,
-    is_complete,
-    verify,
-)
+from dragon.stream.receipt import MAX_ENDORSEMENTS, MAX_RECEIPT_BYTES, Receipt
 from dragon.stream.submission import Submission, WindowObjects
+from dragon.stream.verification import is_complete, verify
 from dragon.stream.window import MAX_HEADER_BYTES, WindowHeader, close, sign
 from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
 

@@ -28,7 +28,8 @@ from dragon.committee import Committee
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import BadAnswer, DragonError, InvalidEncoding, PeerError, UnknownKind
 from dragon.event import LoggedEvent
-from dragon.stream.receipt import Receipt, is_complete, refused, verify
+from dragon.stream.receipt import Receipt
+from dragon.stream.verification import is_complete, refused, verify
 from dragon.stream_claim import WindowClaim
 
 STATES: Final = {"completed": "[green]completed[/]", "already": "complete already"}

@@ -43,7 +43,7 @@ _OPERATOR: Final = Template("""\
       interval: 3s
       timeout: 3s
       retries: 5
-      start_period: 30s
+      start_period: 120s
     command: [serve, operator, --id, operator_$n]
     environment: {DRAGON_PORT: "$port", OPERATOR_OBJECTS_MB: "512"}
     ports: ["$${BIND_ADDRESS:-127.0.0.1}:$port:$port"]

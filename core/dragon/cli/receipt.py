@@ -17,15 +17,8 @@ from dragon.committee import Committee
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.stream.chunks import MAX_CHUNK_BYTES, digest_of
-from dragon.stream.receipt import (
-    MAX_RECEIPT_BYTES,
-    Check,
-    Outcome,
-    Receipt,
-    is_complete,
-    refused,
-    verify,
-)
+from dragon.stream.receipt import MAX_RECEIPT_BYTES, Receipt
+from dragon.stream.verification import Check, Outcome, is_complete, refused, verify
 from dragon.stream_claim import WindowClaim
 
 MARKS: Final = {

@@ -20,16 +20,8 @@ from dragon.event import LoggedEvent
 from dragon.stark.prover.blocks import hash_many
 from dragon.stream.chunks import digest, opening, tree_of
 from dragon.stream.judgement import Judgement
-from dragon.stream.receipt import (
-    MAX_RECEIPT_BYTES,
-    Check,
-    Outcome,
-    Proven,
-    Receipt,
-    is_complete,
-    refused,
-    verify,
-)
+from dragon.stream.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
+from dragon.stream.verification import Check, Outcome, is_complete, refused, verify
 from dragon.stream_claim import EndorsementClaim, Fault, Verdict
 from streams import Window, make_owner
 

@@ -15,7 +15,7 @@ up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 	@$(BIN)/dragon up
 
 test: $(VENV)/ready-dev ## Every test that needs no container
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (six minutes)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }

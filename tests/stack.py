@@ -10,9 +10,10 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import docker
 import requests
@@ -38,6 +39,7 @@ PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
 ONE_OFF: Final = "com.docker.compose.oneoff"  # made by `compose run`
 
+T = TypeVar("T")
 Json = Any
 Log = tuple[int, str]  # size and root
 
@@ -85,18 +87,28 @@ class Stack:
     def containers(self) -> dict[str, Container]:
         return {service: self.container(service) for service in (*PORTS, *HIDDEN, *SOURCES)}
 
-    def health(self, service: str) -> str:
-        """Of what has none, that it is running."""
-        state = self.container(service).attrs["State"]
-        return str(state.get("Health", {}).get("Status", state["Status"]))
+    def healthy(self) -> set[str]:
+        """Services that are; of those that have no health check, the ones that run."""
+        labels = [f"{PROJECT}={self.project}", f"{ONE_OFF}=False"]
+        listed = self.engine.api.containers(filters={"label": labels})
+        return {
+            each["Labels"][SERVICE]
+            for each in listed
+            if each["State"] == "running"
+            and ("(healthy)" in each["Status"] or each["Labels"][SERVICE] in SOURCES)
+        }
 
-    def wait_healthy(self, *services: str, seconds: float = 60) -> float:
-        names = services or (*PORTS, *HIDDEN, *SOURCES)
+    def wait_healthy(self, *services: str, seconds: float = 90) -> float:
+        names = set(services or (*PORTS, *HIDDEN, *SOURCES))
         return wait_until(
-            lambda: all(self.health(name) in ("healthy", "running") for name in names),
-            f"{', '.join(names)} healthy",
-            seconds,
+            lambda: names <= self.healthy(), f"{', '.join(sorted(names))} healthy", seconds
         )
+
+    def of_each(self, ask: Callable[[str], T]) -> dict[str, T]:
+        """What `ask` finds of every service; some are asked at once, since it mostly waits."""
+        names = (*PORTS, *HIDDEN, *SOURCES)
+        with ThreadPoolExecutor(4) as pool:
+            return dict(zip(names, pool.map(ask, names), strict=True))
 
     def network(self, name: str) -> Network:
         [found] = self.engine.networks.list(names=[f"{self.project}_{name}"])
@@ -212,8 +224,12 @@ class Stack:
 
 def clean_up(engine: docker.DockerClient, project: str) -> None:
     mine = {"label": f"{PROJECT}={project}"}
-    for container in engine.containers.list(all=True, filters=mine):
-        container.remove(force=True, v=True)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [
+            pool.submit(container.remove, force=True, v=True)
+            for container in engine.containers.list(all=True, filters=mine)
+        ]:
+            done.result()
     for network in engine.networks.list(filters=mine):
         network.remove()
     for volume in engine.volumes.list(filters=mine):

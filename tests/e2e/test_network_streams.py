@@ -18,14 +18,15 @@ from dragon.committee import Committee
 from dragon.encoding import canonical
 from dragon.errors import Unreachable
 from dragon.log.audit import audit
-from dragon.stream.receipt import Receipt, is_complete, refused, verify
-from stack import OPERATORS, SOURCES, Json, Stack, wait_until
+from dragon.stream.receipt import Receipt
+from dragon.stream.verification import is_complete, refused, verify
+from stack import OPERATORS, PROJECT, SOURCES, Json, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
 MESSAGE = "the valve at the north gate stands at %d per mille"
 WINDOW_MS = 3000
-QUICK = {"mode": "message", "window_ms": WINDOW_MS, "window_chunks": 63}
+QUICK: dict[str, Json] = {"mode": "message", "window_ms": WINDOW_MS, "window_chunks": 63}
 
 
 @dataclass
@@ -63,7 +64,7 @@ class Sent:
     def windows(self) -> list[Json]:
         """Those that are certified, from the first on; none where the service is away."""
         try:
-            listed = self.client.get(f"/streams/{self.stream}/windows", limit=500)["windows"]
+            listed: Json = self.client.get(f"/streams/{self.stream}/windows", limit=500)["windows"]
         except Unreachable:
             return []
         assert isinstance(listed, list)
@@ -180,8 +181,42 @@ def test_a_receipt_from_the_service_holds_offline(sent: Sent, committee: Committ
         receipt = sent.receipt(sequence, disclose=1, proof=1)
         checks = verify(committee, receipt, message(sequence))
         assert is_complete(checks), checks
-        assert len(checks) == len([check for check in checks if check.outcome == "holds"])
+        assert [check.name for check in checks if check.outcome == "absent"] == ["experts"]
         assert refused(verify(committee, receipt, message(sequence + 1)))
+
+
+def test_the_command_verifies_a_receipt_where_there_is_no_network(
+    stack: Stack, image: str, sent: Sent, tmp_path: Path
+) -> None:
+    receipt = sent.receipt(0, disclose=1, proof=1)
+    (tmp_path / "receipt.json").write_bytes(receipt.encode())
+    (tmp_path / "data").write_bytes(message(0))
+    (tmp_path / "other").write_bytes(message(1))
+    stack.copy("operator-1", "/fleet/committee.json", tmp_path)
+    tmp_path.chmod(0o755)
+
+    def verified(data: str) -> tuple[int, str]:
+        options = ["--committee", "committee.json", "--data", data]
+        container = stack.engine.containers.create(
+            image,
+            ["verify", "receipt", "receipt.json", *options],
+            network_mode="none",
+            read_only=True,
+            volumes={str(tmp_path): {"bind": "/receipt", "mode": "ro"}},
+            working_dir="/receipt",
+            labels={PROJECT: stack.project},
+        )
+        try:
+            container.start()
+            code = int(container.wait(timeout=60)["StatusCode"])
+            return code, container.logs().decode()
+        finally:
+            container.remove(force=True)
+
+    code, printed = verified("data")
+    assert code == 0, printed
+    code, printed = verified("other")
+    assert code == 1, printed
 
 
 def test_no_node_and_no_ledger_keeps_data_digests_or_salts(

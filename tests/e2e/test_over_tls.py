@@ -13,7 +13,8 @@ from dragon.cli.feeding import Feeder
 from dragon.committee import Committee
 from dragon.encoding import canonical
 from dragon.errors import Unreachable
-from dragon.stream.receipt import Receipt, refused, verify
+from dragon.stream.receipt import Receipt
+from dragon.stream.verification import refused, verify
 from stack import OPERATORS, PORTS, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]

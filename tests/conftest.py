@@ -18,7 +18,9 @@ remembered.install()
 
 
 def pytest_configure() -> None:
-    """Databases wait for the disk at every commit; files in memory have none to wait for."""
+    """Databases wait for the disk at every commit; files in memory have none to wait for. Provers
+    have one worker: each takes seconds to start, of which other tests want some."""
+    os.environ.setdefault("ZKP_WORKERS", "1")
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))

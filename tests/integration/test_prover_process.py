@@ -115,7 +115,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_request_fails_clearly(
     os.kill(worker, signal.SIGSTOP)  # so that it dies with a request in its hands
     try:
         asking = subprocess.Popen(
-            [sys.executable, "-c", f"import os, time; time.sleep(0.5); os.kill({worker}, 9)"]
+            [sys.executable, "-c", f"import os, time; time.sleep(1.5); os.kill({worker}, 9)"]
         )
         answer = running.prove()
         asking.wait(10)

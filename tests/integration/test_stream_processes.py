@@ -223,15 +223,3 @@ def test_wrong_tokens_and_streams_are_said_in_one_sentence(fleet: Fleet, tmp_pat
     url = ("--url", "http://127.0.0.1:1")
     said = dragon("stream", file, "--stream", "x", *url, *home, expect=1)
     assert "unreachable" in said
-
-
-def test_a_stop_takes_no_longer_with_open_sockets(fleet: Fleet) -> None:
-    client, stream = open_stream(fleet, "until-the-end")
-    with client.ingest(stream) as sender:
-        sender.send(b"x" * 1000)
-        begun = time.monotonic()
-        fleet._running[STREAMS].terminate()
-        fleet._running[STREAMS].wait(10)
-        assert time.monotonic() - begun < 5
-    fleet.start(STREAMS)
-    fleet.wait_until(lambda: fleet.is_ready(STREAMS), "it is ready", PATIENCE)

@@ -427,9 +427,11 @@ def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
             ws.send(sent[at:])
             ws.send('{"type":"flush"}')
             until_accepted(ws, 64_000)
+            begun = time.monotonic()
             service.process.terminate()
             assert closed(ws) == (1001, "the service stops")
         assert service.process.wait(10) == 0
+        assert time.monotonic() - begun < 5  # an open socket holds no stop up
         service.start()
 
         assert service.ask("GET", path).json()["bytes"] == 64_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,8 +47,10 @@ def test_a_benchmark_runs_and_prints_a_table(
         monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
     if name == "pipeline":  # so has this one
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
-    if name == "ingest":  # a service is started, and gets a little
-        monkeypatch.setattr(script, "SECONDS", 0.0)
+    if name == "ingest":  # and so have the sockets
+        monkeypatch.setattr(script, "running", lambda *_, **__: nullcontext())
+        monkeypatch.setattr(script, "make_streams", lambda *_: [])
+        monkeypatch.setattr(script, "rate", lambda *_: 100.0)
 
     script.main(**LITTLE[name])
 

@@ -15,8 +15,7 @@ from rich.table import Table
 from committees import make_members
 from dragon import errors
 from dragon.cli import entrypoints, reading, show, status
-from dragon.cli.main import dragon as dragon_group
-from dragon.cli.main import main
+from dragon.cli.main import COMMANDS, main
 from dragon.cli.output import moment, styled
 from dragon.cli.reading import View
 from dragon.clients.exchange import Http
@@ -79,7 +78,7 @@ def test_help_and_version_are_no_errors(dragon: Run) -> None:
         assert out
 
 
-@pytest.mark.parametrize("command", sorted(dragon_group.commands))
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_explains_itself(dragon: Run, command: str) -> None:
     code, out, _ = dragon(command, "--help")
 

@@ -16,7 +16,7 @@ from dragon import errors
 from dragon.cli import trouble
 from dragon.cli.hints import HINTS, hint_for
 from dragon.cli.home import Home
-from dragon.cli.main import dragon, main
+from dragon.cli.main import main, with_all
 from dragon.committee import Committee
 from dragon.errors import DragonError
 
@@ -41,7 +41,7 @@ def test_every_hint_is_a_short_sentence_about_a_kind_of_error(kind: type[DragonE
 @pytest.mark.parametrize("hint", list(HINTS.values()))
 def test_every_command_and_page_that_a_hint_names_exists(hint: str) -> None:
     for command in re.findall(r"`dragon ([a-z ]+)`", hint):
-        found: click.Command = dragon
+        found: click.Command = with_all()
         for word in command.split():
             assert isinstance(found, click.Group)
             found = found.commands[word]
@@ -168,9 +168,9 @@ def commands(group: click.Group, prefix: tuple[str, ...] = ()) -> Iterator[tuple
 ONLY_FOR_PEOPLE = {("up",), ("demo",), ("serve",), ("source",)}  # they run until they are stopped
 
 
-@pytest.mark.parametrize("names", sorted(set(commands(dragon)) - ONLY_FOR_PEOPLE), ids=" ".join)
+@pytest.mark.parametrize("names", sorted(set(commands(with_all())) - ONLY_FOR_PEOPLE), ids=" ".join)
 def test_every_command_that_shows_something_shows_it_to_programs(names: tuple[str, ...]) -> None:
-    found: click.Command = dragon
+    found: click.Command = with_all()
     for name in names:
         assert isinstance(found, click.Group)
         found = found.commands[name]

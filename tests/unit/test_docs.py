@@ -33,7 +33,7 @@ from committees import GENESIS, make_members
 from dragon import errors, event, keystore
 from dragon.claim import RefusalReason, Status, Suspicion
 from dragon.claim import from_json as claim_from_json
-from dragon.cli.main import dragon as dragon_command
+from dragon.cli.main import with_all
 from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import AttestationRefused, SettingsError
 from dragon.log.repository import Alarm
@@ -187,7 +187,7 @@ def test_every_file_and_module_named_in_a_page_exists(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_every_command_named_in_a_page_exists(name: str) -> None:
     for line in quoted(re.sub(r"^```.*?^```$", "", PAGES[name], flags=re.MULTILINE | re.DOTALL)):
-        found: click.Command = dragon_command
+        found: click.Command = with_all()
         for word in line.split()[1:] if line.startswith("dragon ") else []:
             if not isinstance(found, click.Group) or not word.isalpha():
                 break  # what follows are options and arguments

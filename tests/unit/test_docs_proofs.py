@@ -271,9 +271,9 @@ def test_the_examples_of_a_window_work(
 
 
 def test_the_commands_shown_for_signatures_take_these_options() -> None:
-    from dragon.cli.main import dragon  # noqa: PLC0415
+    from dragon.cli.main import with_all  # noqa: PLC0415
 
     for line in re.findall(r"dragon ziggy [^`\n]*--[^`\n]*", PAGE):
-        command = dragon.commands["ziggy"].commands[line.split()[2]]  # type: ignore[attr-defined]
+        command = with_all().commands["ziggy"].commands[line.split()[2]]  # type: ignore[attr-defined]
         known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", line)) <= known, line

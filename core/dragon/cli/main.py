@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import Final
 
 import click
 
-from dragon.cli.archive import log
-from dragon.cli.completing import receipt
-from dragon.cli.demo import demo
-from dragon.cli.downtime import downtime
-from dragon.cli.endorse import endorse
 from dragon.cli.hints import hint_for
-from dragon.cli.init import init
-from dragon.cli.key import key
 from dragon.cli.output import print_json, printable
-from dragon.cli.proof import proof
-from dragon.cli.rounds import rounds
-from dragon.cli.serve import serve
-from dragon.cli.show import logs, nodes
-from dragon.cli.source import source
-from dragon.cli.status import status
-from dragon.cli.stream import stream
 from dragon.cli.trouble import ReceiptRefused, UnusableFile
-from dragon.cli.up import up
-from dragon.cli.verify import verify
-from dragon.cli.ziggy import ziggy
 from dragon.errors import (
     Busy,
     DragonError,
@@ -59,17 +43,54 @@ FAILURES: Final = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Where each command is, and that module's word for it: only the one that is asked for is loaded.
+COMMANDS: Final = {
+    "init": "init:init",
+    "up": "up:up",
+    "demo": "demo:demo",
+    "serve": "serve:serve",
+    "status": "status:status",
+    "nodes": "show:nodes",
+    "rounds": "rounds:rounds",
+    "logs": "show:logs",
+    "downtime": "downtime:downtime",
+    "verify": "verify:verify",
+    "key": "key:key",
+    "log": "archive:log",
+    "ziggy": "ziggy:ziggy",
+    "proof": "proof:proof",
+    "stream": "stream:stream",
+    "source": "source:source",
+    "receipt": "completing:receipt",
+    "endorse": "endorse:endorse",
+}
+
+
+class Commands(click.Group):
+    """A group that loads a command when it is asked for, and all of them to list them."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            found = getattr(import_module(f"dragon.cli.{module}"), name)
+            self.add_command(found, cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="datadragon")
 def dragon() -> None:
-    """Certified downtime that anyone can check, trusting no service."""
+    """Certified downtime and data streams that anyone can check, trusting no service."""
 
 
-for command in (
-    *(init, up, demo, serve, status, nodes, rounds, logs, downtime, verify, key, log),
-    *(ziggy, proof, stream, source, receipt, endorse),
-):
-    dragon.add_command(command)
+def with_all() -> click.Group:
+    """The command with every other one loaded, for whoever goes through them."""
+    for name in COMMANDS:
+        dragon.get_command(click.Context(dragon), name)
+    return dragon
 
 
 def main(arguments: list[str] | None = None) -> None:

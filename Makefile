@@ -19,7 +19,7 @@ up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 test: $(VENV)/ready-dev ## Every test that needs no container
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (six minutes)
+e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (eight minutes)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }
 	@$(BIN)/python -m pytest tests/e2e -m docker --durations 12 -p no:xdist
 
@@ -28,7 +28,7 @@ check: $(VENV)/ready-dev ## Format, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (four minutes)
+bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten minutes)
 	@$(BIN)/python bench/run.py
 
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes

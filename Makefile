@@ -16,7 +16,10 @@ demo: $(VENV)/ready ## Show it: a file is proven and voted on; a node is killed 
 up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 	@$(BIN)/dragon up
 
+# Kernels are compiled before, once: every process that wants them would do it for itself.
+test: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 test: $(VENV)/ready-dev ## Every test that needs no container
+	@$(BIN)/python -c 'from dragon.stark.prover.warming import warm; warm(lambda *_: None)'
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (eight minutes)

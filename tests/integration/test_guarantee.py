@@ -20,7 +20,7 @@ START = 4  # rounds in which everybody is certified up
 AFTER = 4  # rounds after the outage
 
 RUNS = settings(
-    max_examples=3,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     database=None,

@@ -272,6 +272,21 @@ def test_windows_that_wait_bound_what_is_taken(tmp_path: Path) -> None:
         check_whole(world, stream, CHUNKS)
 
 
+def test_windows_that_nobody_has_closed_yet_bound_it_too(tmp_path: Path) -> None:
+    with StreamWorld(tmp_path, make_members()) as world:
+        world.run(1, peers=False)
+        world.waiting = 2
+        world.restart(STREAMS)
+        stream = sensor(world, window_chunks=1)
+        for data in CHUNKS[:2]:
+            world.upload(stream, data)
+
+        assert world.states(stream) == []
+        assert refused_upload(world, stream).status_code == 429
+        world.run(2, peers=False)
+        check_whole(world, stream, CHUNKS[:2])
+
+
 def test_data_goes_when_its_time_is_over_and_receipts_do_not(world: StreamWorld) -> None:
     stream = sensor(world, retention_seconds=60)
     world.upload(stream, b"21.5")

@@ -2,9 +2,10 @@
 
 The stream service runs as it does anywhere: a process under gunicorn, chunks on disk and fsynced
 before they are acknowledged, windows closed and committed to. Prover, aggregator and ledger are not
-there, so that nothing else is measured; what is sent stays below the queue's bound. Clients are a
-process of their own and send prepared frames as fast as the credit lets them; it is measured until
-the last byte is called safe.
+there, so that nothing else is measured; what is sent stays below the queue's bound, and every row
+has a service of its own, with nothing left to do from the row before. Clients are a process of
+their own and send prepared frames as fast as the credit lets them; it is measured until the last
+byte is called safe.
 
     python bench/ingest.py
 
@@ -224,28 +225,32 @@ def rate(port: int, size: int, targets: list[list[str]], guess: float) -> float:
     return float(measured["bytes"] / measured["seconds"] / 1e6)
 
 
-def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
-    """`cases`: bytes of a message, and how many connections send."""
-    rows = []
+def measured(size: int, number: int) -> tuple[float, float]:
+    """MB/s that are only hashed, and that are durable, at servers that have seen nothing yet."""
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=Path(__file__).parent) as name:
         home = Home(Path(name) / "fleet")
         plan = Plan(ports=Ports(25_001, 25_100, 26_001, 25_200, PORT))
         make_fleet(home, plan, genesis=int(time.time()))
-        serve = ("-m", "dragon.cli.main", "serve", "stream", "--home", str(home.path))
-        ours = running(*serve, port=PORT, output=Path(name) / "ours.log")
-        theirs = running(
+        with running(
             *(__file__, "reference", str(REFERENCE)),
             port=REFERENCE,
             output=Path(name) / "reference.log",
-        )
-        with ours, theirs:
-            for size, number in cases:
-                hashed = rate(REFERENCE, size, [["/hash", "-"]] * number, 40.0 * size / 4096 + 20)
-                durable = rate(PORT, size, make_streams(home, number), hashed)
-                goal = GOALS.get(size)
-                said = f"{goal:.0f}: {verdict(durable >= goal)}" if goal else "–"
-                share = f"{100 * durable / hashed:.0f} %"
-                rows.append((f"{size:,} B", number, f"{durable:.1f}", f"{hashed:.1f}", share, said))
+        ):
+            hashed = rate(REFERENCE, size, [["/hash", "-"]] * number, 40.0 * size / 4096 + 20)
+        serve = ("-m", "dragon.cli.main", "serve", "stream", "--home", str(home.path))
+        with running(*serve, port=PORT, output=Path(name) / "ours.log"):
+            return hashed, rate(PORT, size, make_streams(home, number), hashed)
+
+
+def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
+    """`cases`: bytes of a message, and how many connections send."""
+    rows = []
+    for size, number in cases:
+        hashed, durable = measured(size, number)
+        goal = GOALS.get(size)
+        said = f"{goal:.0f}: {verdict(durable >= goal)}" if goal else "–"
+        share = f"{100 * durable / hashed:.0f} %"
+        rows.append((f"{size:,} B", number, f"{durable:.1f}", f"{hashed:.1f}", share, said))
     columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "of it", "goal MB/s")
     show("durable ingest", columns, rows, "chunks of 64 KB; clients and service share two cores")
 

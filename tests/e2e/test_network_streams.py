@@ -15,7 +15,7 @@ import pytest
 from dragon.cli.feeding import Feeder
 from dragon.clients.stream_client import StreamClient
 from dragon.committee import Committee
-from dragon.encoding import canonical
+from dragon.encoding import canonical, to_hex
 from dragon.errors import Unreachable
 from dragon.log.audit import audit
 from dragon.stream.receipt import Receipt
@@ -300,8 +300,11 @@ def test_the_stream_services_log_is_that_of_the_operators(
     wait_until(
         lambda: stack.get("stream-api", "/checkpoint")["size"] >= size, "it has read so far", 30
     )
+    listed = stack.get("stream-api", "/streams")["streams"]
+    certified = {each["stream"]: each["name"] for each in listed if each["certified"]}
+    assert {"sensor", "short-windows", "through-kills"} <= set(certified.values())
     with stack.paused("stream-api"):
         copied = stack.copy("stream-api", "/fleet/data/stream_api", tmp_path)
     verdict = audit(copied / "stream.db", committee)
     assert verdict.size > size or "0x" + verdict.root.hex() == root
-    assert len(verdict.state.streams) >= 4
+    assert set(certified) <= {to_hex(stream) for stream in verdict.state.streams}

@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from dragon.clients.edges import Edges
 from dragon.clients.prover_client import ProverClient
 from dragon.clients.submission_client import Standing
-from dragon.errors import PeerError, ProofRefused
+from dragon.errors import PeerError, ProofRefused, Unreachable
 from dragon.stream.chunks import decode_chunks
 from dragon_stream.events import Events
 from dragon_stream.intake import Intake
@@ -26,7 +26,8 @@ from dragon_stream.streams import Stream, Streams
 from dragon_stream.submitting import Aggregators, LastVotes, announcement, submission
 from dragon_stream.windows import window_openings
 
-AT_ONCE: Final = 8  # jobs
+CLOSING: Final = 2  # windows that are closed at once, which takes the processor
+AT_ONCE: Final = 8  # jobs that wait for an aggregator
 PROVING: Final = 4  # proofs that are asked for at once
 ANNOUNCED: Final = 8  # unfinished windows up to which a new one is announced by itself
 PROVE_SECONDS: Final = 15.0
@@ -34,6 +35,7 @@ PAUSE: Final = 0.1
 POLL: Final = 0.5  # seconds between two looks at how the next window stands
 RESEND: Final = 3.0  # and at those behind it
 TIDY: Final = 60.0
+AWAY: Final = "prover"  # a key that waits while no prover is there
 
 
 class Pipeline:
@@ -60,6 +62,7 @@ class Pipeline:
         self._events = events
         self._edges = edges
         self._most_waiting = most_waiting
+        self._closing = edges.workers(CLOSING)
         self._working = edges.workers(AT_ONCE)
         self._proving = edges.workers(PROVING)
         self._news = threading.Event()
@@ -97,7 +100,7 @@ class Pipeline:
         now_ms = round(1000 * self._edges.wall())
         for stream in streams.all():
             if kept := stream.intake.ripe(now_ms):
-                self._jobs.begin((stream.id, "close"), self._working, partial(self._close, stream))
+                self._jobs.begin((stream.id, "close"), self._closing, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_due(stream):
                 self._settle(streams, stream)
                 self._go_on(stream)
@@ -106,7 +109,7 @@ class Pipeline:
         now = self._edges.monotonic()
         if now - self._tidied >= TIDY:
             self._tidied = now
-            self._jobs.begin("tidy", self._working, partial(self.tidy, streams))
+            self._jobs.begin("tidy", self._closing, partial(self.tidy, streams))
 
     def run(self, streams: Streams, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -115,7 +118,7 @@ class Pipeline:
             self.step(streams)
 
     def close(self) -> None:
-        for pool in (self._working, self._proving):
+        for pool in (self._closing, self._working, self._proving):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _is_due(self, stream: Stream) -> bool:
@@ -168,6 +171,8 @@ class Pipeline:
             self._jobs.begin((stream.id, "submit"), self._working, partial(self._submit, stream))
 
     def _prove(self, stream: Stream, number: int) -> float:
+        if self._jobs.is_to_wait(AWAY):
+            return AGAIN  # making openings for nobody takes time from whoever sends data
         row = self._store.window(stream.id, number)
         if row is None or row.state is not State.CLOSED:
             return 0.0
@@ -184,6 +189,8 @@ class Pipeline:
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
             self.prover_trouble = str(error)
+            if isinstance(error, Unreachable):
+                self._jobs.hold(AWAY, AGAIN)
             return AGAIN
         self.prover_trouble = ""
         self._store.prove(stream.id, number, proof)

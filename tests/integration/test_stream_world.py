@@ -37,6 +37,16 @@ def step(world: StreamWorld) -> None:
     own.pipeline.step(own.streams)
 
 
+def steps(world: StreamWorld, step: str) -> dict[str, float]:
+    """How often the service has tried it, by what came of it."""
+    [metric] = world.own(STREAMS).pipeline.counter.collect()
+    return {
+        sample.labels["outcome"]: sample.value
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["step"] == step
+    }
+
+
 def over(world: StreamWorld) -> None:
     """The window's second is over, and nothing of it has gone anywhere."""
     world.clock.sleep(1.1)
@@ -125,6 +135,25 @@ def test_what_is_down_delays_a_window_and_loses_nothing(world: StreamWorld, name
     world.run(2, peers=False)
 
     check_whole(world, stream, CHUNKS)
+
+
+def test_a_prover_that_is_away_is_asked_once_a_second_whatever_waits(world: StreamWorld) -> None:
+    world.stop(PROVER)
+    streams = [world.make(name, mode="message") for name in ("sensor-1", "sensor-2", "sensor-3")]
+    for stream in streams:
+        world.upload(stream, b"21.5")
+    over(world)
+
+    for asked in (1, 2):
+        step(world)
+        step(world)
+        assert steps(world, "prove") == {"unreachable": asked}
+        over(world)
+
+    world.resume(PROVER)
+    world.run(2, peers=False)
+    for stream in streams:
+        check_whole(world, stream, [b"21.5"])
 
 
 @pytest.mark.parametrize("state", ["accepted", "closed", "proven", "submitted", "certified"])

@@ -76,7 +76,8 @@ def salt(salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes) -
     if not len(salt_key) == SALT_KEY_BYTES == len(stream_id) == len(data_digest):
         raise ValueError("salt key, stream id and digest have 32 bytes each")
     message = stream_id + sequence.to_bytes(8, "big") + data_digest
-    return hmac.digest(salt_key, message, "sha256")[:SALT_BYTES]
+    # not hmac.digest: it lets go of the interpreter, and beside busy threads waits to have it again
+    return hmac.new(salt_key, message, "sha256").digest()[:SALT_BYTES]
 
 
 def opening(salt_key: bytes, stream_id: bytes, sequence: int, data_digest: bytes) -> bytes:

@@ -2,22 +2,27 @@
 keystores that are quick to open.
 
 Hundreds of tests make the same small fleet, whose members sign the same messages and verify the
-same signatures over and over. Each answer is the real one, found the first time that it is asked
-for. The modules that test these functions themselves use the fixture `computed_anew`.
+same signatures over and over, in the same databases and behind the same routes. Each answer is the
+real one, found the first time that it is asked for. The modules that test these functions
+themselves use the fixture `computed_anew`.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache, partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from werkzeug.routing import Rule
 
 from dragon import bls, keystore
+from dragon.log.database import Database
 from dragon_sequencer import bn254, pairing
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # whose, name, original, ours
@@ -38,8 +43,11 @@ def install() -> None:
     _remember(bn254, "sign", _of_lists)
     _remember(keystore, "unseal", cache)
     _remember(keystore, "_library", _with_few_rounds)
-    # A migration is run for every new database, but its script is compiled once.
+    # Migrations are run for the first new database of its schemas, and copied for the others; for
+    # those that exist they are run each time, but their scripts are compiled once.
+    _remember(Database, "__init__", _of_schemas)
     _remember(ScriptDirectory, "from_config", _of_folders)
+    _remember(Rule, "_compile_builder", _of_rules)
 
 
 @contextmanager
@@ -100,6 +108,40 @@ def _with_few_rounds(library: Callable[[], Any]) -> Callable[[], Any]:
         )
 
     return quick
+
+
+def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
+    files: dict[tuple[str, ...], bytes] = {}
+
+    def remembering(self: Database, path: Path, *schemas: str) -> None:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() or not path.parent.is_dir():
+            init(self, path, *schemas)
+        elif schemas in files:
+            path.write_bytes(files[schemas])
+            init(self, path)
+        else:
+            init(self, path, *schemas)
+            with closing(sqlite3.connect(path)) as connection:
+                files[schemas] = connection.serialize()
+
+    return remembering
+
+
+def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Every app compiles the same routes. What is compiled takes its rule as an argument."""
+    builders: dict[tuple[object, ...], Any] = {}
+
+    def remembering(self: Rule, append_unknown: bool = True) -> Any:
+        if self.defaults:
+            return compile_builder(self, append_unknown)
+        key = (self.rule, tuple(self._trace), append_unknown)
+        if key not in builders:
+            builders[key] = compile_builder(self, append_unknown)
+        return builders[key]
+
+    return remembering
 
 
 def _of_folders(from_config: Any) -> Any:

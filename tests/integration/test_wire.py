@@ -186,6 +186,7 @@ def test_only_the_service_keeps_data(scene: Scene) -> None:
 
 # -- guessing ------------------------------------------------------------------------------------
 
+BEGINNING = np.uint64(0xFFFFFF)  # of eight bytes, little endian: the first three
 CANDIDATES = [bytes(four) for four in itertools.product(b"0123456789.", repeat=4)]
 
 
@@ -221,13 +222,16 @@ class Guesser:
         return self._standing(hexed)
 
     def _standing(self, wanted: Mapping[bytes, bytes]) -> set[bytes]:
-        """Which of them stand in what is held: those whose first eight bytes do are looked at."""
+        """Which of them stand in what is held: those whose first eight bytes do are looked at, and
+        of what is held only what begins with three bytes of any."""
         starts = np.array([int.from_bytes(each[:8], "little") for each in wanted], dtype=np.uint64)
+        begun = np.zeros(1 << 24, dtype=bool)
+        begun[starts & BEGINNING] = True
         near = np.zeros(len(starts), dtype=bool)
         for shift in range(8):
             size = (len(self.held) - shift) // 8 * 8
             view = np.frombuffer(self.held, dtype="<u8", offset=shift, count=size // 8)
-            near |= np.isin(starts, view)
+            near |= np.isin(starts, view[begun[view & BEGINNING]])
         likely = itertools.compress(wanted.items(), near)
         return {reading for form, reading in likely if form in self.held}
 

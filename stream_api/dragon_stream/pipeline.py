@@ -27,6 +27,7 @@ from dragon_stream.submitting import Aggregators, LastVotes, announcement, submi
 from dragon_stream.windows import window_openings
 
 CLOSING: Final = 2  # windows that are closed at once, which takes the processor
+IN_TURN: Final = 8  # windows of a stream that are closed before it is another's turn
 AT_ONCE: Final = 8  # jobs that wait for an aggregator
 PROVING: Final = 4  # proofs that are asked for at once
 ANNOUNCED: Final = 8  # unfinished windows up to which a new one is announced by itself
@@ -132,8 +133,10 @@ class Pipeline:
     # Closing
 
     def _close(self, stream: Stream) -> float:
-        while kept := stream.intake.ripe(round(1000 * self._edges.wall())):
+        for _ in range(IN_TURN):
             now_ms = round(1000 * self._edges.wall())
+            if not (kept := stream.intake.ripe(now_ms)):
+                break
             row = stream.windows.close(self._store, kept, now_ms)
             self.counter.labels("close", "done").inc()
             with self._lock:

@@ -279,6 +279,22 @@ def same_stream(world: StreamWorld, copy: StreamWorld, stream: Made) -> Made:
     return stream
 
 
+def test_a_busy_stream_has_its_windows_closed_in_turns(world: StreamWorld) -> None:
+    world.stop(PROVER)
+    busy, other = (world.make(name, mode="message", window_chunks=1) for name in ("busy", "other"))
+    for number in range(20):
+        world.upload(busy, b"%d" % number)
+    world.upload(other, b"21.5")
+
+    for closed in (8, 16, 20):
+        step(world)
+        assert (len(world.states(busy)), len(world.states(other))) == (closed, 1)
+
+    world.resume(PROVER)
+    world.run(5, peers=False)
+    check_whole(world, busy, [b"%d" % number for number in range(20)])
+
+
 def test_windows_that_wait_bound_what_is_taken(tmp_path: Path) -> None:
     with StreamWorld(tmp_path, make_members()) as world:
         world.run(1, peers=False)

@@ -20,7 +20,7 @@ class Jobs:
     """What is being done, and what is to wait. A job returns after how many seconds it may be begun
     again."""
 
-    def __init__(self, monotonic: Callable[[], float], done: Callable[[], None]) -> None:
+    def __init__(self, monotonic: Callable[[], float], done: Callable[[Hashable], None]) -> None:
         """`done`: told of each job after which something else may have to be done at once."""
         self._monotonic = monotonic
         self._done = done
@@ -66,4 +66,4 @@ class Jobs:
                 if not pause:
                     del self._not_before[key]
             if not pause:
-                self._done()
+                self._done(key)

@@ -7,6 +7,7 @@ it; what a prover or an aggregator that is down holds up is tried again, and nev
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Final
 
@@ -75,8 +76,9 @@ class Pipeline:
         steps = ["step", "outcome"]
         self.counter = Counter("datadragon_stream_steps", "Steps done.", steps, registry=None)
 
-    def _job_is_done(self) -> None:
-        self._looked.clear()
+    def _job_is_done(self, key: Hashable) -> None:
+        if isinstance(key, tuple):
+            self._looked.pop(key[0], None)  # its stream's windows may have got further
         self._news.set()
 
     def notice(self, _: Intake | None = None) -> None:
@@ -103,8 +105,7 @@ class Pipeline:
             if kept := stream.intake.ripe(now_ms):
                 self._jobs.begin((stream.id, "close"), self._closing, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_due(stream):
-                self._settle(streams, stream)
-                self._go_on(stream)
+                self._go_on(stream, self._settle(streams, stream))
             if kept or self.has_room(stream):
                 stream.intake.encourage()
         now = self._edges.monotonic()
@@ -164,8 +165,7 @@ class Pipeline:
 
     # Proving and submitting
 
-    def _go_on(self, stream: Stream) -> None:
-        heads = self._store.unfinished(stream.id, AHEAD)
+    def _go_on(self, stream: Stream, heads: Sequence[WindowHead]) -> None:
         for head in heads:
             if head.state is State.CLOSED:
                 key = (stream.id, "prove", head.number)
@@ -232,10 +232,12 @@ class Pipeline:
 
     # What the log says
 
-    def _settle(self, streams: Streams, stream: Stream) -> None:
-        settled = self._settlement.look(streams, stream)
+    def _settle(self, streams: Streams, stream: Stream) -> list[WindowHead]:
+        """Note what the log says of unfinished windows; what is unfinished after that."""
+        heads = self._store.unfinished(stream.id, AHEAD)
+        settled = self._settlement.look(streams, stream, heads)
         if settled is None:
-            return
+            return heads
         with self._lock:
             self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
         for row in settled:
@@ -243,6 +245,7 @@ class Pipeline:
             self._jobs.forget((stream.id, step, row.number) for step in steps)
             key = (stream.id, "votes", row.number)
             self._jobs.begin(key, self._working, partial(self._ask_votes, stream, row))
+        return self._store.unfinished(stream.id, AHEAD)
 
     def _ask_votes(self, stream: Stream, row: WindowRow) -> float:
         """What each operator had said in the end; an aggregator remembers it for a while."""

@@ -34,10 +34,12 @@ class Settlement:
     records: StreamRecords
     events: Events
 
-    def look(self, streams: Streams, stream: Stream) -> list[WindowRow] | None:
-        """The windows of which the log has spoken since; None: it has said nothing new."""
+    def look(
+        self, streams: Streams, stream: Stream, heads: Sequence[WindowHead]
+    ) -> list[WindowRow] | None:
+        """Those of these unfinished windows of which the log has spoken since; None: it has said
+        nothing new."""
         known = self.log.state.stream(stream.id)
-        heads = self.store.unfinished(stream.id, AHEAD)
         if not heads:
             return []
         first = heads[0].number

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
@@ -22,6 +23,7 @@ SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 POSSESSION_DST: Final = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 PUBLIC_KEY_BYTES: Final = 48
 SIGNATURE_BYTES: Final = 96
+HASHED: Final = 256  # messages whose points are kept: each takes most of a millisecond to make
 
 _MINUS_GENERATOR: Final = -G1Point()
 _G1_IDENTITY: Final = G1Point.identity()
@@ -104,8 +106,10 @@ def _expand(key: bytes, info: bytes, length: int) -> bytes:
     return output[:length]
 
 
+@lru_cache(HASHED)
 def hash_to_curve(message: bytes, dst: bytes) -> G2Point:
-    """The point that is signed in place of the message, under a domain."""
+    """The point that is signed in place of the message, under a domain. The last few are kept:
+    whoever signs a claim verifies it again with its certificate."""
     return G2Point.hash_to_curve(message, dst)
 
 

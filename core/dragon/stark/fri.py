@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Final
 
 from dragon.stark import extension as ext
 from dragon.stark import field, tables
@@ -19,6 +20,8 @@ from dragon.stark.hashchain import NONCE_BYTES, is_valid_nonce
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.transcript import FriCommitments
+
+INNER_POINTS: Final = 32  # fewer cost more for each query, more are shared by fewer queries
 
 
 def commit(
@@ -119,10 +122,19 @@ def check_layers(
 def _check_last_layer(
     coefficients: Sequence[Element], size: int, values: Mapping[int, Element]
 ) -> None:
+    """L(x) = Σ xʳ·Lᵣ(xʷ) for r < w, where Lᵣ has every w-th coefficient of L. Of xʷ there are no
+    more than INNER_POINTS in the whole layer, so most queries share the values of all Lᵣ."""
+    width = max(1, size // INNER_POINTS)
     packed = ext.pack(coefficients)
+    parts = [packed[r::width] for r in range(width)]
+    inner: dict[int, list[int]] = {}
     for index, value in values.items():
         x = row_point(index, size, width=1)
-        if ext.dot(packed, field.powers(x, len(packed))) != value:
+        y = pow(x, width, P)
+        if y not in inner:
+            powers = field.powers(y, len(parts[0]))
+            inner[y] = ext.pack(ext.dot(part, powers) for part in parts)
+        if ext.dot(inner[y], field.powers(x, width)) != value:
             message = "a query does not lie on the polynomial of the last layer"
             raise ProofRefused(Reason.LAST_LAYER, message)
 

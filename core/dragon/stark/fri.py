@@ -115,15 +115,21 @@ def check_layers(
             raise ProofRefused(Reason.FRI_LAYER_DECOMMITMENT, message)
         layers.append(_fold_rows(opening.rows, size, challenge))
         size >>= step
-    _check_last_layer(committed.last_layer, size, layers[-1])
+    check_last_layer(committed.last_layer, size, layers[-1])
     return layers
 
 
-def _check_last_layer(
+def check_last_layer(
     coefficients: Sequence[Element], size: int, values: Mapping[int, Element]
 ) -> None:
-    """L(x) = Σ xʳ·Lᵣ(xʷ) for r < w, where Lᵣ has every w-th coefficient of L. Of xʷ there are no
-    more than INNER_POINTS in the whole layer, so most queries share the values of all Lᵣ."""
+    """Every value, by its index in a layer of `size` cells, lies on the polynomial L of these
+    coefficients.
+
+    L(x) = Σ xʳ·Lᵣ(xʷ) for r < w, where Lᵣ has every w-th coefficient of L. A layer has no more
+    than INNER_POINTS of xʷ, so most queries share the values of all Lᵣ.
+
+    Raises ProofRefused (last_layer).
+    """
     width = max(1, size // INNER_POINTS)
     packed = ext.pack(coefficients)
     parts = [packed[r::width] for r in range(width)]

@@ -16,7 +16,7 @@ from dragon.stark.channel import ProofReader
 from dragon.stark.deep import domain_points
 from dragon.stark.extension import Element
 from dragon.stark.field import P
-from dragon.stark.fri import fold_row, row_point
+from dragon.stark.fri import check_last_layer, fold_row, row_point
 from dragon.stark.hashchain import HashChain, is_valid_nonce
 from dragon.stark.interpolation import interpolants_at
 from dragon.stark.parameters import Parameters
@@ -219,6 +219,33 @@ def test_a_step_is_so_many_single_folds(
 
     inverse = field.inverse(row_point(row, n_rows, width))
     assert fold_row(values, inverse, challenge) == singly[0]
+
+
+@pytest.mark.parametrize(
+    ("bound", "size"), [(1, 2), (4, 16), (8, 32), (64, 256), (3, 256), (256, 1024), (128, 4096)]
+)
+def test_the_last_layer_is_held_to_its_polynomial(bound: int, size: int) -> None:
+    chain = HashChain(b"last layer")
+    coefficients = chain.extensions(bound)
+    indices = {chain.number(size) for _ in range(40)}
+    values = {index: horner(coefficients, row_point(index, size, width=1)) for index in indices}
+
+    check_last_layer(coefficients, size, values)
+
+    for index in sorted(indices)[:8]:
+        for position in range(3):
+            spoilt = list(values[index])
+            spoilt[position] = (spoilt[position] + 1) % P
+            with pytest.raises(ProofRefused) as refusal:
+                check_last_layer(coefficients, size, {**values, index: (*spoilt,)})
+            assert refusal.value.reason is Reason.LAST_LAYER
+
+
+def horner(coefficients: list[Element], x: int) -> Element:
+    total = ext.ZERO
+    for coefficient in reversed(coefficients):
+        total = ext.add(ext.scale(total, x), coefficient)
+    return total
 
 
 # -- the hash chain ------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,23 @@ def test_a_prover_that_is_away_is_asked_once_a_second_whatever_waits(world: Stre
     world.run(2, peers=False)
     for stream in streams:
         check_whole(world, stream, [b"21.5"])
+
+
+def test_a_prover_that_is_busy_is_asked_for_every_window(world: StreamWorld) -> None:
+    world.impersonate(PROVER, too_busy)
+    for name in ("sensor-1", "sensor-2", "sensor-3"):
+        world.upload(world.make(name, mode="message"), b"21.5")
+    over(world)
+
+    step(world)
+    step(world)
+
+    assert steps(world, "prove") == {"bad_answer": 3}
+
+
+def too_busy(_environ: object, start: Callable[..., object]) -> list[bytes]:
+    start("503 Service Unavailable", [("Content-Type", "application/problem+json")])
+    return [b'{"title": "busy"}']
 
 
 @pytest.mark.parametrize("state", ["accepted", "closed", "proven", "submitted", "certified"])

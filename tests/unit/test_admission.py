@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from dragon.claim import RefusalReason
 from dragon.errors import AttestationRefused
-from dragon_operator.admission import BURST, HALF, IDLE, KNOWN, Admission
-from dragon_operator.slots import Slots
-from world import Clock
+from dragon.protocol.refusal import RefusalReason
+from dragon_operator.concurrency_limiter import ConcurrencyLimiter
+from dragon_operator.rate_limiter import BURST, HALF, IDLE, KNOWN, RateLimiter
+from simulation import Clock
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
 RATE = 2.0  # windows a second
@@ -23,11 +23,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def admission(clock: Clock) -> Admission:
-    return Admission(2, RATE, None, lambda: clock.now)
+def admission(clock: Clock) -> RateLimiter:
+    return RateLimiter(2, RATE, None, lambda: clock.now)
 
 
-def halves(admission: Admission, stream: bytes, count: int, since: int = 0) -> int:
+def halves(admission: RateLimiter, stream: bytes, count: int, since: int = 0) -> int:
     """How many of so many new halves of windows are admitted."""
     asked = [partial(admission.take, stream, b"%d" % i) for i in range(since, since + count)]
     return sum(not is_busy(ask) for ask in asked)
@@ -47,11 +47,11 @@ WINDOWS = int(1 / HALF)  # halves of one
 # -- a stream's share ----------------------------------------------------------------------------
 
 
-def test_a_stream_catches_up_with_so_many_windows_at_once(admission: Admission) -> None:
+def test_a_stream_catches_up_with_so_many_windows_at_once(admission: RateLimiter) -> None:
     assert halves(admission, ONE, WINDOWS * BURST + 10) == WINDOWS * BURST
 
 
-def test_a_stream_beyond_its_share_leaves_the_others_theirs(admission: Admission) -> None:
+def test_a_stream_beyond_its_share_leaves_the_others_theirs(admission: RateLimiter) -> None:
     halves(admission, ONE, WINDOWS * BURST)
 
     assert is_busy(lambda: admission.take(ONE, b"one more"))
@@ -60,7 +60,7 @@ def test_a_stream_beyond_its_share_leaves_the_others_theirs(admission: Admission
 
 @pytest.mark.parametrize(("seconds", "windows"), [(0.2, 0), (0.25, 0.5), (1, 2), (10, 20)])
 def test_a_share_comes_back_with_time(
-    admission: Admission, clock: Clock, seconds: float, windows: float
+    admission: RateLimiter, clock: Clock, seconds: float, windows: float
 ) -> None:
     halves(admission, ONE, WINDOWS * BURST)
 
@@ -69,7 +69,7 @@ def test_a_share_comes_back_with_time(
     assert halves(admission, ONE, 100, since=1000) == WINDOWS * windows
 
 
-def test_a_share_is_never_more_than_a_burst(admission: Admission, clock: Clock) -> None:
+def test_a_share_is_never_more_than_a_burst(admission: RateLimiter, clock: Clock) -> None:
     admission.take(ONE, b"first")
 
     clock.sleep(10 * BURST)
@@ -78,7 +78,7 @@ def test_a_share_is_never_more_than_a_burst(admission: Admission, clock: Clock) 
 
 
 def test_what_is_refused_costs_nothing_and_is_counted_when_it_comes_again(
-    admission: Admission, clock: Clock
+    admission: RateLimiter, clock: Clock
 ) -> None:
     halves(admission, ONE, WINDOWS * BURST)
     for _ in range(100):
@@ -90,7 +90,7 @@ def test_what_is_refused_costs_nothing_and_is_counted_when_it_comes_again(
     assert is_busy(lambda: admission.take(ONE, b"later"))
 
 
-def test_what_was_counted_is_not_counted_again(admission: Admission) -> None:
+def test_what_was_counted_is_not_counted_again(admission: RateLimiter) -> None:
     """So nobody uses up a stream's share by repeating its word."""
     for _ in range(10 * BURST):
         admission.take(ONE, b"the same")
@@ -98,20 +98,20 @@ def test_what_was_counted_is_not_counted_again(admission: Admission) -> None:
     assert halves(admission, ONE, WINDOWS * BURST) == WINDOWS * BURST - 1
 
 
-def test_what_was_counted_is_taken_although_the_share_is_used_up(admission: Admission) -> None:
+def test_what_was_counted_is_taken_although_the_share_is_used_up(admission: RateLimiter) -> None:
     admission.take(ONE, b"before")
     halves(admission, ONE, WINDOWS * BURST)
 
     assert not is_busy(lambda: admission.take(ONE, b"before"))
 
 
-def test_the_same_words_of_another_stream_are_its_own(admission: Admission) -> None:
+def test_the_same_words_of_another_stream_are_its_own(admission: RateLimiter) -> None:
     halves(admission, ONE, WINDOWS * BURST)
 
     assert halves(admission, TWO, WINDOWS * BURST + 1) == WINDOWS * BURST
 
 
-def test_only_the_newest_are_remembered_as_counted(admission: Admission, clock: Clock) -> None:
+def test_only_the_newest_are_remembered_as_counted(admission: RateLimiter, clock: Clock) -> None:
     for i in range(KNOWN + 1):
         admission.take(ONE, b"%d" % i)
         clock.sleep(HALF / RATE)
@@ -124,7 +124,7 @@ def test_only_the_newest_are_remembered_as_counted(admission: Admission, clock: 
 # -- so many streams -----------------------------------------------------------------------------
 
 
-def test_there_is_room_for_so_many_streams(admission: Admission) -> None:
+def test_there_is_room_for_so_many_streams(admission: RateLimiter) -> None:
     admission.take(ONE, b"a")
     admission.take(TWO, b"b")
 
@@ -132,7 +132,7 @@ def test_there_is_room_for_so_many_streams(admission: Admission) -> None:
     assert not is_busy(lambda: admission.take(ONE, b"d"))
 
 
-def test_a_stream_that_is_idle_makes_room_for_another(admission: Admission, clock: Clock) -> None:
+def test_a_stream_that_is_idle_makes_room_for_another(admission: RateLimiter, clock: Clock) -> None:
     admission.take(ONE, b"a")
     clock.sleep(1)
     admission.take(TWO, b"b")
@@ -144,7 +144,7 @@ def test_a_stream_that_is_idle_makes_room_for_another(admission: Admission, cloc
     assert is_busy(lambda: admission.take(ONE, b"e"))
 
 
-def test_a_stream_that_goes_on_keeps_its_place(admission: Admission, clock: Clock) -> None:
+def test_a_stream_that_goes_on_keeps_its_place(admission: RateLimiter, clock: Clock) -> None:
     for _ in range(3):
         admission.take(ONE, b"a")
         admission.take(TWO, b"b")
@@ -154,15 +154,15 @@ def test_a_stream_that_goes_on_keeps_its_place(admission: Admission, clock: Cloc
 
 
 def test_a_list_admits_its_streams_only(clock: Clock) -> None:
-    admission = Admission(2, RATE, {ONE}, lambda: clock.now)
+    admission = RateLimiter(2, RATE, {ONE}, lambda: clock.now)
 
     assert not is_busy(lambda: admission.check_listed(ONE))
     assert is_busy(lambda: admission.check_listed(TWO))
 
 
 def test_an_empty_list_admits_nobody_and_none_admits_all(clock: Clock) -> None:
-    nobody = Admission(2, RATE, frozenset(), lambda: clock.now)
-    anybody = Admission(2, RATE, None, lambda: clock.now)
+    nobody = RateLimiter(2, RATE, frozenset(), lambda: clock.now)
+    anybody = RateLimiter(2, RATE, None, lambda: clock.now)
 
     assert is_busy(lambda: nobody.check_listed(ONE))
     assert not is_busy(lambda: anybody.check_listed(ONE))
@@ -171,12 +171,12 @@ def test_an_empty_list_admits_nobody_and_none_admits_all(clock: Clock) -> None:
 # -- slots ---------------------------------------------------------------------------------------
 
 
-def held(slots: Slots, subject: str) -> Callable[[], object]:
+def held(slots: ConcurrencyLimiter, subject: str) -> Callable[[], object]:
     return lambda: slots.hold(subject).__enter__()
 
 
 def test_one_subject_holds_its_own_slots_only() -> None:
-    slots = Slots(4, 2)
+    slots = ConcurrencyLimiter(4, 2)
 
     with slots.hold("one"), slots.hold("one"):
         assert is_busy(held(slots, "one"))
@@ -185,7 +185,7 @@ def test_one_subject_holds_its_own_slots_only() -> None:
 
 
 def test_a_slot_is_free_again_however_it_ends() -> None:
-    slots = Slots(1, 1)
+    slots = ConcurrencyLimiter(1, 1)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), slots.hold("one"):
             raise ZeroDivisionError

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from committees import make_members
-from dragon import bls, errors
-from dragon.claim import Status, StatusClaim
-from dragon.committee import Committee
-from dragon.event import Event
-from dragon.log import apply as rules
-from dragon.log.apply import State, Transition
+from dragon import errors
+from dragon.protocol import bls
+from dragon.protocol import state as rules
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.event import Event
+from dragon.protocol.state import State, Transition
 
 MEMBERS = make_members()
 OTHERS = make_members(name="another")
@@ -29,7 +30,7 @@ UP, DOWN = Status.UP, Status.DOWN
 
 def apply(state: State, event: Event, time: int, committee: Committee) -> State:
     """Status events never look at the log's roots."""
-    return rules.apply(state, event, time, committee, root_at=lambda _: bytes(32))
+    return rules.transition(state, event, time, committee, root_at=lambda _: bytes(32))
 
 
 @cache

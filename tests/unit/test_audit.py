@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
-from dragon import errors, event, merkle
-from dragon.claim import Status
+from dragon import errors
 from dragon.encoding import canonical, to_hex
-from dragon.event import Event
 from dragon.log.audit import audit
-from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
+from dragon.log.store import Log
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
 
 MEMBERS = make_members()
 COMMITTEE = MEMBERS.committee

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from dragon import tls
-from dragon.cli.authority import AUTHORITY_DAYS, SERVICE_DAYS, Authority, make_authority
-from dragon.cli.home import Home
-from dragon.cli.main import main
-from dragon.committee import Committee
 from dragon.errors import KeystoreError
-from dragon.tls import Tls
+from dragon.net import tls
+from dragon.net.tls import Tls
+from dragon.protocol.committee import Committee
+from dragon_cli.fleet.authority import AUTHORITY_DAYS, SERVICE_DAYS, Authority, make_authority
+from dragon_cli.fleet.layout import Home
+from dragon_cli.main import main
 
 NOW = 1_732_522_000
 SERVICES = (

@@ -16,11 +16,11 @@ from py_arkworks_bls12381 import G1Point, G2Point
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from committees import make_members
-from dragon import bls
-from dragon.bls import PublicKey, SecretKey
-from dragon.committee import Committee
 from dragon.encoding import canonical
 from dragon.errors import InvalidPoint, UnprovenKey
+from dragon.protocol import bls
+from dragon.protocol.bls import PublicKey, SecretKey
+from dragon.protocol.committee import Committee
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 

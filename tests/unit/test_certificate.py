@@ -11,11 +11,13 @@ import pytest
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from committees import make_members, secret
-from dragon import bls, certificate, errors
-from dragon.certificate import Certificate, check_claim
-from dragon.claim import Status, StatusClaim, Suspicion
-from dragon.committee import Committee
+from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
+from dragon.protocol import bls, certificate
+from dragon.protocol.certificate import Certificate, check_claim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.messages import Suspicion
 
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
 FOUR = make_members(4, targets=1)

@@ -10,20 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon import errors
-from dragon.claim import (
-    CheckpointClaim,
-    DowntimeClaim,
-    RefusalReason,
-    Status,
-    StatusAnswer,
-    StatusClaim,
-    Suspicion,
-    from_json,
-)
 from dragon.encoding import Json, Members, canonical
-from dragon.signing import root
-from dragon.stark.sets import SETS
-from dragon.stream_claim import WINDOW_SETS, EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.protocol.claims import from_json
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.messages import StatusAnswer, Suspicion
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.signing import root
+from dragon.stark.parameter_sets import SETS
 
 COMMITTEE = bytes(range(32))
 OTHER_COMMITTEE = bytes(32)
@@ -36,7 +33,17 @@ STANDING = CheckpointClaim(1234, LOG_ROOT, 1_732_522_755)
 ANSWERED = DowntimeClaim("operator_2", 1_732_522_000, 1_732_525_600, 55, 20, 1234, LOG_ROOT)
 STREAM, PREVIOUS, HEADER, PROOF = (bytes([k]) * 32 for k in (1, 2, 3, 4))
 WINDOW = WindowClaim(
-    *(STREAM, 7, PREVIOUS, HEADER, Verdict.INVALID, Fault.STARK, PROOF, "standard", 1_732_522_755)
+    *(
+        STREAM,
+        7,
+        PREVIOUS,
+        HEADER,
+        Verdict.INVALID,
+        InvalidReason.STARK,
+        PROOF,
+        "standard",
+        1_732_522_755,
+    )
 )
 ENDORSED = EndorsementClaim(STREAM, 3, 7, Verdict.VALID, LOG_ROOT, "expert_1", 1_732_522_801)
 
@@ -152,7 +159,7 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (WINDOW, {"previous": PROOF}),
         (WINDOW, {"header": PROOF}),
         (WINDOW, {"verdict": Verdict.VALID}),
-        (WINDOW, {"reason": Fault.ROOT}),
+        (WINDOW, {"reason": InvalidReason.ROOT}),
         (WINDOW, {"proof": STREAM}),
         (WINDOW, {"parameters": "strong"}),
         (WINDOW, {"timestamp": 1_732_522_760}),
@@ -199,11 +206,11 @@ ANY_CLAIM = (
     | st.builds(
         lambda reason, *rest: WindowClaim(
             *rest[:4],
-            Verdict.VALID if reason is Fault.NONE else Verdict.INVALID,
+            Verdict.VALID if reason is InvalidReason.NONE else Verdict.INVALID,
             reason,
             *rest[4:],
         ),
-        st.sampled_from(Fault),
+        st.sampled_from(InvalidReason),
         ROOT_BYTES,
         TIMES,
         *(ROOT_BYTES for _ in range(3)),

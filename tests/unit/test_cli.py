@@ -14,12 +14,14 @@ from rich.table import Table
 
 from committees import make_members
 from dragon import errors
-from dragon.cli import entrypoints, reading, show, status
-from dragon.cli.main import COMMANDS, main
-from dragon.cli.output import moment, styled
-from dragon.cli.reading import View
-from dragon.clients.exchange import Http
 from dragon.errors import DragonError, SettingsError
+from dragon.net.http_client import Http
+from dragon_cli import services
+from dragon_cli.commands import nodes, status
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.queries import View
+from dragon_cli.main import COMMANDS, main
+from dragon_cli.render.output import moment, styled
 from wsgi import WsgiAdapter, WsgiApp
 
 Run = Callable[..., tuple[int, str, str]]
@@ -189,17 +191,17 @@ def test_a_committee_file_that_is_none_is_named_by_its_fault(dragon: Run, home: 
 
 def test_a_service_that_is_not_installed_is_a_setting_that_makes_no_sense() -> None:
     with pytest.raises(SettingsError, match="weather is not installed"):
-        entrypoints.service("weather")
+        services.service("weather")
 
-    assert set(entrypoints.service_names()) >= {"operator", "aggregator", "sequencer"}
+    assert set(services.service_names()) >= {"operator", "aggregator", "sequencer"}
 
 
 def test_an_interruption_ends_with_130(dragon: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_name: str) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(entrypoints, "service", interrupt)
-    monkeypatch.setattr("dragon.cli.home.Home.environment", lambda *_, **__: {})
+    monkeypatch.setattr(services, "service", interrupt)
+    monkeypatch.setattr("dragon_cli.fleet.layout.Home.environment", lambda *_, **__: {})
 
     assert dragon("serve", "sequencer", "--port", "6001")[0] == 130
 
@@ -207,7 +209,7 @@ def test_an_interruption_ends_with_130(dragon: Run, monkeypatch: pytest.MonkeyPa
 def serving(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     """What services would be started with, in the place of gunicorn."""
     started: list[Mapping[str, str]] = []
-    monkeypatch.setattr(entrypoints, "service", lambda _name: started.append)
+    monkeypatch.setattr(services, "service", lambda _name: started.append)
     for name in ("DRAGON_PORT", "DRAGON_HOST", "OPERATOR_ID"):
         monkeypatch.delenv(name, raising=False)
     return started
@@ -252,7 +254,7 @@ def test_a_refusal_is_one_sentence_with_its_name(
     def refuse(*_: object) -> DragonError:
         raise errors.QuorumNotMet(signers=2, needed=3)
 
-    monkeypatch.setattr(reading, "view", refuse)
+    monkeypatch.setattr(queries, "view", refuse)
 
     code, out, err = dragon("status", "--home", home)
     told, json_out, _ = dragon("status", "--home", home, "--json")
@@ -320,7 +322,7 @@ def view(**pages: WsgiApp) -> View:
         return {**honest, **pages}[environ["PATH_INFO"].strip("/")](environ, start)
 
     host = COMMITTEE.urls[OPERATOR].removeprefix("http://")
-    return reading.view(COMMITTEE, OPERATOR, Http(WsgiAdapter({host: app}).session()))
+    return queries.view(COMMITTEE, OPERATOR, Http(WsgiAdapter({host: app}).session()))
 
 
 def printed(table: Table) -> str:
@@ -394,7 +396,7 @@ def test_trouble_is_told_as_it_is() -> None:
 def test_no_row_of_an_operator_breaks_the_table_of_logs(row: dict[str, object]) -> None:
     page: dict[str, object] = {"logs": [row, 7, None]}
 
-    assert f"log of {OPERATOR}" in printed(show._logs_table(OPERATOR, page))  # type: ignore[arg-type]
+    assert f"log of {OPERATOR}" in printed(nodes._logs_table(OPERATOR, page))  # type: ignore[arg-type]
 
 
 def test_a_moment_is_told_in_utc() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dragon.cli.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
-from dragon.cli.main import main
+from dragon_cli.fleet.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
+from dragon_cli.main import main
 
 ROOT = Path(__file__).parents[2]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -12,16 +12,17 @@ from types import SimpleNamespace
 import pytest
 
 from committees import make_members, secret
-from dragon import keystore
-from dragon.cli import reading
-from dragon.cli.home import Home
-from dragon.cli.main import main
 from dragon.encoding import to_hex
-from dragon.endorsement import Endorsement
-from dragon.stream.judgement import Judgement
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.streams.finding import Finding
+from dragon.storage import keystore
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.layout import Home
+from dragon_cli.main import main
+from simulation import World
 from streams import make_owner
-from world import World
 from wsgi import WsgiApp
 
 SIGNERS = ("operator_1", "operator_2", "operator_4")
@@ -43,7 +44,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         rounds = MEMBERS.committee.rounds
         at = rounds.start(rounds.number(made.clock.now))
         proof = hashlib.sha256(b"a proof").digest()
-        claim = Judgement(Fault.NONE).claim(owner.descriptor, window.header, proof, at)
+        claim = Finding(InvalidReason.NONE).claim(owner.descriptor, window.header, proof, at)
         made.submit(MEMBERS.certify(claim, SIGNERS))
         yield made
 
@@ -67,9 +68,9 @@ def endorse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """`dragon endorse STREAM …` as expert_1: exit code, standard output, standard error."""
-    monkeypatch.setattr(reading, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
     clock = SimpleNamespace(time=lambda: world.clock.now)
-    monkeypatch.setattr("dragon.cli.endorse.time", clock)
+    monkeypatch.setattr("dragon_cli.commands.endorse.time", clock)
 
     def run(
         *options: object,
@@ -200,7 +201,7 @@ def test_what_was_said_before_is_refused(
 ) -> None:
     now = world.clock.now
     world.stop("aggregator_1")
-    monkeypatch.setattr("dragon.cli.endorse.time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr("dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda: now))
     endorse()
 
     refused(endorse(), "refused: applied_already: that endorsement is on its way")
@@ -221,7 +222,9 @@ def test_a_clock_that_is_wrong_is_refused_by_name(
     endorse: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for now, reason in ((1_000_000_000, "stale"), (4_000_000_000, "early")):
-        monkeypatch.setattr("dragon.cli.endorse.time", SimpleNamespace(time=lambda now=now: now))
+        monkeypatch.setattr(
+            "dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda now=now: now)
+        )
         refused(endorse(), f"refused: {reason}: ")
 
 

@@ -13,12 +13,12 @@ import click
 import pytest
 
 from dragon import errors
-from dragon.cli import trouble
-from dragon.cli.hints import HINTS, hint_for
-from dragon.cli.home import Home
-from dragon.cli.main import main, with_all
-from dragon.committee import Committee
 from dragon.errors import DragonError
+from dragon.protocol.committee import Committee
+from dragon_cli import errors as cli_errors
+from dragon_cli.fleet.layout import Home
+from dragon_cli.hints import HINTS, hint_for
+from dragon_cli.main import main, with_all
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -50,8 +50,8 @@ def test_every_command_and_page_that_a_hint_names_exists(hint: str) -> None:
 
 
 def own_errors() -> Iterator[type[DragonError]]:
-    for _, kind in inspect.getmembers(trouble, inspect.isclass):
-        if kind.__module__ == trouble.__name__:
+    for _, kind in inspect.getmembers(cli_errors, inspect.isclass):
+        if kind.__module__ == cli_errors.__name__:
             yield kind
 
 
@@ -61,7 +61,7 @@ def test_every_error_of_the_command_line_has_a_hint_of_its_own(kind: type[Dragon
 
 
 def test_the_most_precise_hint_is_given() -> None:
-    assert hint_for(trouble.NoCommittee("")) == HINTS[trouble.NoCommittee]
+    assert hint_for(cli_errors.NoCommittee("")) == HINTS[cli_errors.NoCommittee]
     assert hint_for(errors.UnprovenKey("")) == HINTS[errors.InvalidCommittee]
     assert hint_for(errors.BadSignature("")) is None
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dragon import keystore
-from dragon.cli.home import Home
-from dragon.cli.init import outage_table
-from dragon.cli.main import main
-from dragon.committee import Committee
 from dragon.encoding import to_hex
-from dragon.settings import Environment
+from dragon.node.settings import Environment
+from dragon.protocol.committee import Committee
+from dragon.storage import keystore
+from dragon_cli.commands.init import outage_table
+from dragon_cli.fleet.layout import Home
+from dragon_cli.main import main
 
 
 def run(*arguments: object) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from committees import make_members, secret
-from dragon import keystore
-from dragon.cli.main import main
 from dragon.encoding import to_hex
+from dragon.storage import keystore
+from dragon_cli.main import main
 
 MEMBERS = make_members()
 OPERATOR = "operator_2"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
-from dragon.cli import proof
-from dragon.cli.main import main
-from dragon.stark.sets import SETS
+from dragon.stark.parameter_sets import SETS
+from dragon_cli.commands import proof
+from dragon_cli.main import main
 
 PROOFS = {
     "proof_standard_b1.json": "standard",

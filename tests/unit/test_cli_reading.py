@@ -13,13 +13,13 @@ import pytest
 from rich.console import Console
 
 from committees import make_members
-from dragon import certificate
-from dragon.certificate import Certificate
-from dragon.claim import DowntimeClaim
-from dragon.cli import reading
-from dragon.cli import status as status_module
-from dragon.cli.downtime import seconds
-from dragon.cli.main import main
+from dragon.protocol import certificate
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon_cli.commands import status as status_module
+from dragon_cli.commands.downtime import seconds
+from dragon_cli.fleet import queries
+from dragon_cli.main import main
 from wsgi import WsgiAdapter, WsgiApp
 
 MEMBERS = make_members(aggregators=2)
@@ -71,7 +71,7 @@ class Network:
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     made = Network()
-    monkeypatch.setattr(reading, "make_session", lambda _ca: made.wires.session())
+    monkeypatch.setattr(queries, "make_session", lambda _ca: made.wires.session())
     return made
 
 
@@ -152,7 +152,7 @@ def test_pages_without_end_come_to_one(dragon: Run, network: Network) -> None:
     network.operator("operator_1", answering({"nodes": [], "next": "operator_1"}))
 
     assert dragon("nodes", "--operator", "operator_1")[0] == 0
-    assert len(network.asked) == reading.MOST_PAGES
+    assert len(network.asked) == queries.MOST_PAGES
 
 
 @pytest.mark.parametrize("what", ["nodes", "logs", "rounds"])

@@ -15,18 +15,19 @@ import pytest
 
 import wsgi
 from committees import Members, make_members
-from dragon import event, merkle
-from dragon.claim import CheckpointClaim, Status
-from dragon.cli import reading
-from dragon.cli.main import main
 from dragon.encoding import to_hex
-from dragon.event import LoggedEvent
-from dragon.stream.chunks import digest, tree_of
-from dragon.stream.judgement import Judgement
-from dragon.stream.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
-from dragon.stream_claim import Fault
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.window import InvalidReason
+from dragon.protocol.event import LoggedEvent
+from dragon.protocol.streams.chunks import digest, tree_of
+from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
+from dragon_cli.fleet import queries
+from dragon_cli.main import main
+from simulation import World
 from streams import Owner, Window, make_owner
-from world import World
 
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
@@ -44,7 +45,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 def young(members: Members, owner: Owner, window: Window, at: int, proof: bytes = PROOF) -> Receipt:
     """For the window's second chunk; no checkpoint covers it yet."""
-    found = Judgement(Fault.NONE)
+    found = Finding(InvalidReason.NONE)
     claim = found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), at)
     return Receipt(
         owner.descriptor,
@@ -408,7 +409,7 @@ def complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """`dragon receipt complete …` in the fleet's folder: exit code, output, error."""
-    monkeypatch.setattr(reading, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         return run_main(capsys, "receipt", "complete", *arguments, "--home", tmp_path)

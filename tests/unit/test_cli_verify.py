@@ -14,17 +14,20 @@ from typing import Any
 import pytest
 
 from committees import make_members
-from dragon import bls
-from dragon.certificate import Certificate, assemble
-from dragon.claim import CheckpointClaim, DowntimeClaim, Status, StatusClaim
-from dragon.cli.main import main
 from dragon.encoding import canonical, to_hex
-from dragon.event import Event, LoggedEvent, leaf
-from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
-from dragon.merkle import leaf_hash
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.log.store import Log
+from dragon.protocol import bls
+from dragon.protocol.certificate import Certificate, assemble
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event, LoggedEvent, leaf
+from dragon.protocol.merkle import leaf_hash
+from dragon.storage.database import LOG_SCHEMA, Database
+from dragon_cli.main import main
 
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
@@ -262,7 +265,17 @@ def test_a_certified_checkpoint_is_verified(verify: Run, tmp_path: Path) -> None
 def window_claim(**changes: Any) -> WindowClaim:
     stream, header = bytes([1]) * 32, bytes([2]) * 32
     claim = WindowClaim(
-        *(stream, 3, header, header, Verdict.VALID, Fault.NONE, header, "strong", ROUNDS.start(12))
+        *(
+            stream,
+            3,
+            header,
+            header,
+            Verdict.VALID,
+            InvalidReason.NONE,
+            header,
+            "strong",
+            ROUNDS.start(12),
+        )
     )
     return dataclasses.replace(claim, **changes)
 
@@ -271,7 +284,10 @@ def window_claim(**changes: Any) -> WindowClaim:
     ("changes", "words"),
     [
         ({}, "was valid in the round from 2024"),
-        ({"verdict": Verdict.INVALID, "reason": Fault.ROOT}, "was invalid (root) in the round"),
+        (
+            {"verdict": Verdict.INVALID, "reason": InvalidReason.ROOT},
+            "was invalid (root) in the round",
+        ),
     ],
 )
 def test_a_certified_window_is_verified(

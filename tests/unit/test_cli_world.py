@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dragon.cli import reading
-from dragon.cli.main import main
-from world import World
+from dragon_cli.fleet import queries
+from dragon_cli.main import main
+from simulation import World
 
 Run = Callable[..., str]
 
@@ -24,7 +24,7 @@ def dragon(
 ) -> Run:
     """What `dragon …` says, without an error."""
     (tmp_path / "committee.json").write_text(json.dumps(world.committee.to_json()))
-    monkeypatch.setattr(reading, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
 
     def run(*arguments: object, home: bool = True) -> str:
         chosen = ["--home", str(tmp_path)] if home else []

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
-from dragon.cli import ziggy
-from dragon.cli.files import write_new
-from dragon.cli.main import main
-from dragon.cli.trouble import AlreadyThere, UnusableFile
 from dragon.stark import files
+from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.prover import ziggy as proving
-from dragon.stark.sets import CLASSIC
 from dragon.stark.ziggy import public_key
+from dragon_cli.commands import ziggy
+from dragon_cli.errors import AlreadyThere, UnusableFile
+from dragon_cli.files import write_new
+from dragon_cli.main import main
 
 SIGNED = [f"ziggy_proof_{i}.json" for i in (1, 2, 3)]  # under ziggy-classic; 4 and 5 are not
 FIRST = vectors.ziggy(SIGNED[0])
@@ -424,7 +424,7 @@ def test_what_could_not_be_written_whole_is_gone_again(tmp_path: Path) -> None:
 
 def test_no_command_loads_the_compiler_before_it_is_needed() -> None:
     probe = (
-        "import sys, dragon.cli.main;"
+        "import sys, dragon_cli.main;"
         "print(*{'numba', 'numpy', 'dragon.stark.prover'} & set(sys.modules))"
     )
 

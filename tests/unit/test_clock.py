@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragon.clients.clock import ABSTAIN_MS, is_wrong, median_ms
-from dragon.committee import byzantine_faults
+from dragon.probing.clock_skew import ABSTAIN_MS, is_wrong, median_ms
+from dragon.protocol.committee import byzantine_faults
 
 AHEAD, BEHIND, RIGHT = ABSTAIN_MS + 1, -ABSTAIN_MS - 1, 0
 

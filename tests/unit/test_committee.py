@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from committees import GENESIS, make_members, secret
 from dragon import errors
-from dragon.claim import Status, StatusClaim
-from dragon.committee import (
+from dragon.encoding import Json, canonical, to_hex
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import (
     MAX_BATCH_BYTES,
     MAX_FILE_BYTES,
     Committee,
     Operator,
     QuorumRule,
-    Rounds,
     byzantine_faults,
     check_node_id,
     quorum_of,
 )
-from dragon.encoding import Json, canonical, to_hex
+from dragon.protocol.rounds import Rounds
 
 MEMBERS = make_members(4, targets=2, aggregators=2)
 File = dict[str, Any]

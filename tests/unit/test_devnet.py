@@ -15,12 +15,12 @@ from werkzeug.test import TestResponse
 
 from dragon.errors import SettingsError
 from dragon_sequencer import bn254, errors, tower
+from dragon_sequencer.chain import Cursor, decode_page, read
 from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.network import Network, Refusal, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.reader import Cursor, decode_page, read
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
 APP = "avs-downtime-monitor"

@@ -8,10 +8,12 @@ from typing import Any, cast
 import pytest
 
 from committees import make_members
-from dragon import errors, event
-from dragon.claim import Status, StatusAnswer, StatusClaim, Suspicion
+from dragon import errors
 from dragon.encoding import canonical, parse, to_hex
-from dragon.merkle import Tree, leaf_hash
+from dragon.protocol import event
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.merkle import Tree, leaf_hash
+from dragon.protocol.messages import StatusAnswer, Suspicion
 
 FOUR = make_members(4)
 OUTAGE = FOUR.status("operator_2", Status.DOWN, 139)

@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from dragon.clients.exchange import MAX_ANSWER, Answer, Http
-from dragon.clients.session import make_session
 from dragon.errors import BadAnswer, PeerError, Unreachable
+from dragon.net.http_client import MAX_ANSWER, Answer, Http
+from dragon.net.session import make_session
 
 DEADLINE = 0.3  # seconds
 SOON = 1.0  # by then at the latest, however busy the machine is

@@ -12,15 +12,15 @@ import pytest
 
 from committees import make_members
 from dragon import errors
-from dragon.claim import Status
 from dragon.encoding import canonical
-from dragon.event import Event
-from dragon.log import follow
-from dragon.log.database import LOG_SCHEMA, Database
-from dragon.log.follow import Follower
+from dragon.log import follower
+from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Alarm, Log
-from world import Clock
+from dragon.log.store import Alarm, Log
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
+from simulation import Clock
 
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
@@ -138,7 +138,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
     assert not follower.caught_up
     follower.catch_up()
 
-    clock.sleep(follow.LAG)
+    clock.sleep(follower.LAG)
     at_the_bound = follower.caught_up
     clock.sleep(0.001)
 
@@ -154,7 +154,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
 def test_pages_that_bring_news_do_not_count_as_the_end(following: Following) -> None:
     clock, follower = following.clock, following.follower
     follower.catch_up()
-    clock.sleep(follow.LAG + 1)
+    clock.sleep(follower.LAG + 1)
     following.ledger.history += ["flip 6", "flip 7", "flip 8", "flip 9"]
 
     follower.step()
@@ -178,7 +178,7 @@ def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:
 
 def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
     following.follower.catch_up()
-    following.clock.sleep(follow.LAG + 1)
+    following.clock.sleep(follower.LAG + 1)
     following.ledger.down = True
 
     with pytest.raises(errors.LedgerUnavailable):
@@ -196,9 +196,9 @@ def test_running_waits_an_outage_out_and_hurries_while_there_is_news(
     waited = Turns(1)
     following.follower.run(waited)
 
-    assert stop.waits == [0.0, 0.0, 0.0, follow.PAUSE]
+    assert stop.waits == [0.0, 0.0, 0.0, follower.PAUSE]
     assert following.log.position.index == 5
-    assert waited.waits == [follow.PAUSE_AFTER_ERROR]
+    assert waited.waits == [follower.PAUSE_AFTER_ERROR]
     assert "ledger_unavailable" in caplog.text
 
 
@@ -306,7 +306,7 @@ def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Follow
 
     assert following.ledger.polled == []
     assert following.log.checkpoint() == checkpoint
-    following.clock.sleep(follow.LAG + 1)
+    following.clock.sleep(follower.LAG + 1)
     assert not following.follower.caught_up
 
 

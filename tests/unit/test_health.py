@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from authorities import Papers
-from dragon.tls import Tls
-from dragon.web import health
+from dragon.net.tls import Tls
+from dragon.node import health
 
 READY = b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"status":"ready"}'
 BLIND = b'HTTP/1.1 503 No\r\n\r\n{"status":"not ready","reasons":["blind\x1b[2J"]}'
@@ -132,7 +132,7 @@ def test_over_tls_nobody_else_is_believed(papers: Papers, tmp_path: Path) -> Non
 
 def test_it_runs_alone_and_imports_next_to_nothing() -> None:
     code = (
-        "import sys; before = set(sys.modules); import dragon.web.health;"
+        "import sys; before = set(sys.modules); import dragon.node.health;"
         "print(*sorted({name.partition('.')[0] for name in sys.modules if name not in before}))"
     )
     loaded = subprocess.run(
@@ -143,7 +143,7 @@ def test_it_runs_alone_and_imports_next_to_nothing() -> None:
 
     with answering(BLIND) as (port, _):
         done = subprocess.run(
-            [sys.executable, "-m", "dragon.web.health", "--port", port],
+            [sys.executable, "-m", "dragon.node.health", "--port", port],
             capture_output=True,
             text=True,
             check=False,

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
-from dragon.claim import Status, StatusClaim
 from dragon.errors import AttestationRefused
-from dragon.log.database import Database
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.storage.database import Database
 from dragon_operator.journal import MARGIN, SCHEMA, Journal
 
 ROOT = Path(__file__).parents[2]
@@ -195,9 +195,9 @@ DECIDER = """
 import sys, time
 from pathlib import Path
 from committees import make_members
-from dragon.claim import Status, StatusClaim
-from dragon.log.database import Database
-from dragon_operator.journal import SCHEMA, Journal
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.storage.database import Database
+from dragon_operator.journal import Journal, SCHEMA
 
 rounds = make_members().committee.rounds
 journal = Journal(Database(Path(sys.argv[1]), SCHEMA), rounds)

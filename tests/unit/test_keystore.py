@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from Crypto.Cipher import AES
 
-from dragon import bls, keystore
 from dragon.errors import KeystoreError
+from dragon.protocol import bls
+from dragon.storage import keystore
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 

@@ -20,15 +20,16 @@ import pytest
 import sqlalchemy
 
 from committees import make_members
-from dragon import errors, event, merkle
-from dragon.claim import Status
+from dragon import errors
 from dragon.encoding import canonical, to_hex
-from dragon.event import Event
-from dragon.log import repository
+from dragon.log import store
 from dragon.log.audit import audit
-from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
+from dragon.log.store import Log
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = make_members()
@@ -105,7 +106,7 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 
 def test_a_new_log_is_empty_and_stands_at_genesis(log: Log) -> None:
     assert log.position == Position()
-    assert log.checkpoint() == repository.Checkpoint(0, merkle.EMPTY_ROOT)
+    assert log.checkpoint() == store.TreeHead(0, merkle.EMPTY_ROOT)
     assert log.state.nodes == {}
     assert log.alarm() is None
 
@@ -132,7 +133,7 @@ def test_the_root_is_that_of_the_events_with_ledger_index_and_time(log: Log) -> 
         for i in range(1, 6)
     ]
     tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
-    assert log.checkpoint() == repository.Checkpoint(5, tree.root())
+    assert log.checkpoint() == store.TreeHead(5, tree.root())
     assert [log.checkpoint(size).root for size in range(6)] == [tree.root(n) for n in range(6)]
 
 
@@ -322,7 +323,7 @@ def test_a_bad_event_is_refused_by_name_and_does_not_spoil_its_neighbours(
     assert log.refusals() == {reason: 1}
     [refusal] = log.refused()
     assert (refusal.ledger_index, refusal.place, refusal.reason) == (1, 1, reason)
-    assert len(refusal.excerpt) <= repository.EXCERPT
+    assert len(refusal.excerpt) <= store.EXCERPT
     assert audit(path, COMMITTEE).size == 2
 
 
@@ -369,7 +370,7 @@ def test_a_batch_that_is_no_array_is_one_refusal(log: Log, body: str) -> None:
 def test_only_the_newest_refusals_are_kept_while_all_are_counted(
     log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "REFUSED_KEPT", 5)
+    monkeypatch.setattr(store, "REFUSED_KEPT", 5)
 
     for index in range(1, 5):
         log.take(proven(index, "[1, null, {}]"))
@@ -544,11 +545,11 @@ TAKER = """
 import sys
 from pathlib import Path
 from committees import make_members
-from dragon.claim import Status
+from dragon.protocol.claims.status import Status
 from dragon.encoding import canonical
-from dragon.log.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database, LOG_SCHEMA
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
+from dragon.log.store import Log
 
 members = make_members()
 rounds = members.committee.rounds
@@ -597,7 +598,7 @@ def test_kill_9_leaves_a_log_that_is_right_and_goes_on(path: Path) -> None:
         with opened(path) as log:
             index = log.position.index
             assert index in (said, said + 1), "what was said to be taken is in the file"
-            assert log.checkpoint() == repository.Checkpoint(found.size, found.root)
+            assert log.checkpoint() == store.TreeHead(found.size, found.root)
             assert found.size == 3 * index
             assert log.refusals() == {"wrong_type": index}
     assert said >= 3
@@ -613,7 +614,7 @@ def test_an_alarm_stops_the_log_durably(path: Path) -> None:
         before = dump(path)
 
     with opened(path) as log:
-        assert log.alarm() == repository.Alarm("ledger_rewritten", "at entry 0")
+        assert log.alarm() == store.Alarm("ledger_rewritten", "at entry 0")
         with pytest.raises(errors.LogStopped) as refused:
             log.take(flips(2)[1])
         assert refused.value.facts == {"reason": "ledger_rewritten"}
@@ -625,7 +626,7 @@ def test_the_first_alarm_stands(log: Log) -> None:
     log.raise_alarm("first", "this one")
     log.raise_alarm("second", "that one")
 
-    assert log.alarm() == repository.Alarm("first", "this one")
+    assert log.alarm() == store.Alarm("first", "this one")
 
 
 def test_two_logs_of_the_same_batches_are_identical(tmp_path: Path) -> None:

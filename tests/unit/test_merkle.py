@@ -15,13 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragon.errors import InvalidProof, NotFound
-from dragon.merkle import (
-    EMPTY_ROOT,
-    Tree,
-    leaf_hash,
-    verify_consistency,
-    verify_inclusion,
-)
+from dragon.protocol.merkle import EMPTY_ROOT, Tree, leaf_hash, verify_consistency, verify_inclusion
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "rfc6962"
 REFERENCE: dict[str, Any] = json.loads((VECTORS / "reference_tree.json").read_text())

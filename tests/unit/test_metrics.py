@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dragon.claim import RefusalReason
-from dragon.web import app as web
-from world import World
+from dragon.node import app as web
+from dragon.protocol.refusal import RefusalReason
+from simulation import World
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dragon.errors import Busy
-from dragon.log.database import Database
-from dragon.objects.store import DESCRIPTOR, ROW, SCHEMA, SHARES, Objects
+from dragon.storage.blobs import DESCRIPTOR, ROW, SCHEMA, SHARES, Objects
+from dragon.storage.database import Database
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
 BODY = 1000 - ROW  # bytes, so that an object counts for a thousand

@@ -15,15 +15,16 @@ from pydantic import TypeAdapter
 from committees import GENESIS, make_members
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.stream.chunks import encode_chunks
-from dragon.stream_claim import EndorsementClaim, Verdict
-from dragon.web import forms
-from dragon.web.forms import Form
+from dragon.node import schemas
+from dragon.node.schemas import Schema
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import Verdict
+from dragon.protocol.streams.chunks import encode_chunks
 from dragon_aggregator.app import create_app as create_aggregator
 from dragon_operator.app import create_app as create_operator
 from dragon_sequencer.devnet.app import create_app as create_sequencer
+from simulation import World
 from streams import make_owner
-from world import World
 
 SERVICES = ("operator", "aggregator", "sequencer")
 PAGE = re.compile(r"/openapi/")  # what the page for people loads
@@ -226,34 +227,34 @@ def test_every_problem_that_is_met_is_documented(
         assert answer.mimetype == "application/problem+json", path
         documented = titles(found[method, template]).get(answer.status_code, [])
         assert answer.json["title"] in documented, path
-        forms.Problem.model_validate(answer.json, strict=True)
+        schemas.Problem.model_validate(answer.json, strict=True)
 
 
-ANSWERS: list[tuple[str, str, type[Form]]] = [
-    ("operator_1", "/healthz", forms.Health),
-    ("operator_1", "/readyz", forms.Readiness),
-    ("operator_1", "/status", forms.StatusAnswer),
-    ("operator_1", "/nodes", forms.Nodes),
-    ("operator_1", "/logs", forms.LogRows),
-    ("operator_1", "/logs?limit=2", forms.LogRows),
-    ("operator_1", "/events", forms.Entries),
-    ("operator_1", "/events/0", forms.ProvenEntry),
-    ("operator_1", "/checkpoint", forms.LogHead),
-    ("operator_1", "/refused", forms.RefusedEvents),
-    ("operator_1", "/streams", forms.Streams),
-    ("operator_1", "/streams/{stream}", forms.EndorsedStream),
-    ("operator_1", "/streams/{stream}/windows/0", forms.WindowVerdicts),
-    ("aggregator_0", "/windows", forms.Standings),
-    ("aggregator_0", "/rounds?limit=120", forms.Rounds),
-    ("aggregator_0", "/outbox", forms.Outbox),
-    ("aggregator_0", "/checkpoint", forms.LogHead),
-    ("aggregator_0", "/refused", forms.RefusedEvents),
+ANSWERS: list[tuple[str, str, type[Schema]]] = [
+    ("operator_1", "/healthz", schemas.Health),
+    ("operator_1", "/readyz", schemas.Readiness),
+    ("operator_1", "/status", schemas.StatusAnswer),
+    ("operator_1", "/nodes", schemas.Nodes),
+    ("operator_1", "/logs", schemas.LogRows),
+    ("operator_1", "/logs?limit=2", schemas.LogRows),
+    ("operator_1", "/events", schemas.Entries),
+    ("operator_1", "/events/0", schemas.ProvenEntry),
+    ("operator_1", "/checkpoint", schemas.LogHead),
+    ("operator_1", "/refused", schemas.RefusedEvents),
+    ("operator_1", "/streams", schemas.Streams),
+    ("operator_1", "/streams/{stream}", schemas.EndorsedStream),
+    ("operator_1", "/streams/{stream}/windows/0", schemas.WindowVerdicts),
+    ("aggregator_0", "/windows", schemas.Standings),
+    ("aggregator_0", "/rounds?limit=120", schemas.Rounds),
+    ("aggregator_0", "/outbox", schemas.Outbox),
+    ("aggregator_0", "/checkpoint", schemas.LogHead),
+    ("aggregator_0", "/refused", schemas.RefusedEvents),
 ]
 
 
 @pytest.mark.parametrize(("name", "path", "form"), ANSWERS)
 def test_an_answer_has_the_form_that_is_documented(
-    world: World, documents: dict[str, Any], name: str, path: str, form: type[Form]
+    world: World, documents: dict[str, Any], name: str, path: str, form: type[Schema]
 ) -> None:
     template = path.partition("?")[0].replace("/windows/0", "/windows/{number}")
     template = re.sub(r"/\d+$", "/{position}", template)
@@ -263,7 +264,7 @@ def test_an_answer_has_the_form_that_is_documented(
     answer = world.get(name, path.replace("{stream}", stream))
 
     assert answer.status_code == 200
-    assert "[]" not in answer.text or form not in {forms.EndorsedStream, forms.WindowVerdicts}
+    assert "[]" not in answer.text or form not in {schemas.EndorsedStream, schemas.WindowVerdicts}
     TypeAdapter(form).validate_json(answer.content, strict=True)
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": f"#/components/schemas/{form.__name__}"}

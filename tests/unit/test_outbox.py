@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
-from dragon.claim import Status
 from dragon.encoding import Json, canonical
 from dragon.errors import LedgerUnavailable
-from dragon.event import Event
-from dragon.log.apply import Transition
-from dragon.log.database import LOG_SCHEMA, Database
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
-from dragon.stream_claim import Fault, Verdict, WindowClaim
+from dragon.log.store import Log
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event
+from dragon.protocol.state import Transition
+from dragon.storage.database import LOG_SCHEMA, Database
 from dragon_aggregator.outbox import RESEND_AFTER, SCHEMA, Outbox, Submitter, last_known
-from world import Clock
+from simulation import Clock
 
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
@@ -336,9 +336,13 @@ STREAM = bytes([1]) * 32
 
 
 def window(
-    number: int, fault: Fault = Fault.NONE, *, proof: int = 7, stream: bytes = STREAM
+    number: int,
+    fault: InvalidReason = InvalidReason.NONE,
+    *,
+    proof: int = 7,
+    stream: bytes = STREAM,
 ) -> Event:
-    verdict = Verdict.VALID if fault is Fault.NONE else Verdict.INVALID
+    verdict = Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID
     header, previous = bytes([100 + number]) * 32, bytes([99 + number]) * 32
     previous = previous if number else stream
     claim = WindowClaim(
@@ -359,10 +363,10 @@ def test_a_window_waits_until_it_is_applied(sending: Sending) -> None:
 
 
 def test_a_refuted_proof_waits_until_it_is_applied(sending: Sending) -> None:
-    sending.add(window(0, Fault.STARK))
-    assert sending.step() == [window(0, Fault.STARK)]
+    sending.add(window(0, InvalidReason.STARK))
+    assert sending.step() == [window(0, InvalidReason.STARK)]
 
-    sending.apply(window(0, Fault.STARK))
+    sending.apply(window(0, InvalidReason.STARK))
 
     assert sending.step() == []
     assert sending.waiting() == []

@@ -14,12 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from committees import Members, make_members, secret
-from dragon.claim import Status, StatusAnswer
-from dragon.clients.edges import Edges
-from dragon.clients.exchange import MAX_ANSWER, Http
-from dragon.clients.probe import SHARED, Prober, Sight
 from dragon.encoding import to_hex
-from world import Clock, SimulatedExecutor
+from dragon.net.http_client import MAX_ANSWER, Http
+from dragon.net.runtime import Runtime
+from dragon.probing.prober import RESULT_TTL, Prober, ProbeResult
+from dragon.protocol.claims.status import Status
+from dragon.protocol.messages import StatusAnswer
+from simulation import Clock, SimulatedExecutor
 from wsgi import WsgiAdapter, WsgiApp
 
 MEMBERS = make_members(targets=1)
@@ -56,7 +57,7 @@ class Sky:
         self.prober = self.make_prober()
 
     def make_prober(self, myself: str | None = None) -> Prober:
-        edges = Edges(
+        runtime = Runtime(
             http=Http(self.wires.session()),
             wall=self.wall,
             monotonic=lambda: self.clock.now,
@@ -64,7 +65,7 @@ class Sky:
             entropy=random.Random(1).randbytes,
             workers=self._workers,
         )
-        return Prober(self.members.committee, edges, myself=myself)
+        return Prober(self.members.committee, runtime, myself=myself)
 
     def _workers(self, most: int) -> Executor:
         self.asked.append(most)
@@ -102,7 +103,7 @@ class Sky:
 
         return app
 
-    def look(self, *node_ids: str, max_age: float = SHARED) -> Sight:
+    def look(self, *node_ids: str, max_age: float = RESULT_TTL) -> ProbeResult:
         return self.prober.look(node_ids, max_age)[node_ids[0]]
 
     def calls(self, node_id: str) -> int:
@@ -117,7 +118,7 @@ def sky() -> Sky:
 def test_a_node_that_answers_for_itself_is_up(sky: Sky) -> None:
     seen = sky.look(NODE)
 
-    assert seen == Sight(NODE, Status.UP, "answered", 0.0, sky.wall(), 0, round(1000 * SKEW))
+    assert seen == ProbeResult(NODE, Status.UP, "answered", 0.0, sky.wall(), 0, round(1000 * SKEW))
     assert seen.answered
     assert sky.wires.calls == [("GET", f"http://{sky.host(NODE)}/status?nonce={_last_nonce(sky)}")]
 

@@ -10,7 +10,7 @@ from flask import Flask, Response, abort
 from werkzeug.test import TestResponse
 
 from dragon import errors
-from dragon.web import problem
+from dragon.node import problems
 
 TREE = [
     value
@@ -66,7 +66,7 @@ def made(kind: type[errors.DragonError]) -> errors.DragonError:
 def raising(error: Exception) -> Flask:
     """An app whose one page raises."""
     app = Flask("raising")
-    problem.install(app)
+    problems.install(app)
 
     @app.get("/")
     def page() -> str:
@@ -90,7 +90,7 @@ def document(answer: TestResponse) -> dict[str, object]:
 def test_every_error_of_the_tree_has_its_branchs_status(kind: type[errors.DragonError]) -> None:
     branch = next(base for base in kind.__mro__ if base in EXPECTED)
 
-    assert problem.status_of(made(kind)) == EXPECTED[branch]
+    assert problems.status_of(made(kind)) == EXPECTED[branch]
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
@@ -181,7 +181,7 @@ ABORTS: list[tuple[Callable[[], object], int]] = [
 @pytest.mark.parametrize(("stop", "status"), ABORTS)
 def test_an_http_error_becomes_a_document(stop: Callable[[], object], status: int) -> None:
     app = Flask("aborting")
-    problem.install(app)
+    problems.install(app)
     app.add_url_rule("/", view_func=lambda: stop() or "")
 
     said = document(app.test_client().get("/"))
@@ -201,7 +201,7 @@ def test_a_path_that_is_not_there_and_a_method_that_is_not_allowed_are_documents
 
 def test_an_answer_that_is_no_error_is_left_alone() -> None:
     app = Flask("fine")
-    problem.install(app)
+    problems.install(app)
     app.add_url_rule("/", view_func=lambda: Response("fine", 404, mimetype="text/plain"))
 
     answer = app.test_client().get("/")

@@ -14,30 +14,27 @@ from typing import Any, cast
 
 import pytest
 
-from dragon import bls, certificate, errors, event, merkle
-from dragon.certificate import Certificate
-from dragon.claim import (
-    CheckpointClaim,
-    Claim,
-    DowntimeClaim,
-    RefusalReason,
-    Status,
-    StatusAnswer,
-    StatusClaim,
-    Suspicion,
-)
-from dragon.committee import Committee, Expert, Rounds, byzantine_faults, quorum_of
+from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse, to_hex
-from dragon.endorsement import Endorsement
-from dragon.log.apply import State, apply
-from dragon.log.follow import TOGETHER
-from dragon.log.totals import settled_moment, totals
-from dragon.log.windows import MOST_ENDORSED, MOST_REFUTED
-from dragon.merkle import MAX_PATH
-from dragon.stark.blocks import MAX_CHUNKS
-from dragon.stark.prover.blocks import prove_blocks
-from dragon.stark.ziggy import secret_preimage
-from dragon.stream.chunks import (
+from dragon.log.downtime import settled_moment, totals
+from dragon.log.follower import TOGETHER
+from dragon.protocol import bls, certificate, event, merkle
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.stream_state import MOST_ENDORSED, MOST_REFUTED
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.merkle import MAX_PATH
+from dragon.protocol.messages import StatusAnswer, Suspicion
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import State, transition
+from dragon.protocol.streams.chunks import (
     MAX_CHUNK_BYTES,
     MAX_CHUNKS_BYTES,
     ChunkHeader,
@@ -47,13 +44,15 @@ from dragon.stream.chunks import (
     salt,
     tree_of,
 )
-from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
-from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, judge
-from dragon.stream.receipt import MAX_ENDORSEMENTS, MAX_RECEIPT_BYTES, Receipt
-from dragon.stream.submission import Submission, WindowObjects
-from dragon.stream.verification import is_complete, verify
-from dragon.stream.window import MAX_HEADER_BYTES, WindowHeader, close, sign
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.protocol.streams.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
+from dragon.protocol.streams.finding import AHEAD_MS, MAX_PROOF_BYTES, judge
+from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, MAX_RECEIPT_BYTES, Receipt
+from dragon.protocol.streams.receipt_verification import is_complete, verify
+from dragon.protocol.streams.submission import Submission, WindowObjects
+from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader, close, sign
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.prover.blocks import prove_blocks
+from dragon.stark.ziggy import secret_preimage
 
 Keys = Mapping[str, bls.SecretKey]
 
@@ -489,7 +488,7 @@ def first_refusals(
     found = []
     for certificate_, time in stages:
         with pytest.raises(errors.DragonError) as refused:
-            apply(state, certificate_, time, committee, root_at=lambda _: root)
+            transition(state, certificate_, time, committee, root_at=lambda _: root)
         found.append(type(refused.value).__name__)
     return found
 
@@ -504,7 +503,7 @@ def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secr
         return certified(claim, signers, secrets, committee)
 
     applied = status(Status.UP, 10)
-    state = apply(State(), applied, time, committee, root_at=lambda _: b"")
+    state = transition(State(), applied, time, committee, root_at=lambda _: b"")
     genuine = status(Status.DOWN, 11, others)
     forged = dataclasses.replace(genuine, signature=status(Status.DOWN, 9, others).signature)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
@@ -516,7 +515,7 @@ def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secr
 
     assert names[:-1] == rules_for("status")[1:-1]
     assert names[-1] == "BadSignature"  # "the refusal there"
-    apply(state, genuine, time, committee, root_at=lambda _: b"")
+    transition(state, genuine, time, committee, root_at=lambda _: b"")
 
 
 def test_a_checkpoint_is_refused_in_the_order_of_the_page(
@@ -531,9 +530,9 @@ def test_a_checkpoint_is_refused_in_the_order_of_the_page(
 
     first = StatusClaim("operator_2", Status.UP, committee.rounds.start(19))
     begun = certified(first, tuple(secrets), secrets, committee)
-    state = apply(State(), begun, time, committee, root_at=lambda _: own)
+    state = transition(State(), begun, time, committee, root_at=lambda _: own)
     applied = checkpoint(1, own, 20)
-    state = apply(state, applied, time, committee, root_at=lambda _: own)
+    state = transition(state, applied, time, committee, root_at=lambda _: own)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
     near, beyond, other = (
         checkpoint(1, own, 19),
@@ -553,8 +552,8 @@ def test_a_checkpoint_is_refused_in_the_order_of_the_page(
     assert [name.lower() for name in names[6:]] == listed[6:] == ["diverged", "diverged"]
     for small, round_ in ((1, 32), (2, 31)):
         with pytest.raises(errors.NotLater):
-            apply(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
-    apply(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
+            transition(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
+    transition(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
 
 
 def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
@@ -564,17 +563,17 @@ def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secr
     shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
     first = dataclasses.replace(shown, timestamp=time)
     second = dataclasses.replace(first, number=1, previous=first.header, header=bytes(32))
-    bad = dataclasses.replace(second, verdict=Verdict.INVALID, reason=Fault.STARK)
+    bad = dataclasses.replace(second, verdict=Verdict.INVALID, reason=InvalidReason.STARK)
 
     def voted(claim: WindowClaim, signature: bytes | None = None) -> Certificate:
         made = certified(claim, everybody, secrets, committee)
         return dataclasses.replace(made, signature=signature) if signature else made
 
-    state = apply(State(), voted(first), time, committee, root_at=lambda _: b"")
+    state = transition(State(), voted(first), time, committee, root_at=lambda _: b"")
     wrong = voted(first).signature
     for k in range(MOST_REFUTED):
         refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
-        state = apply(state, refuted, time, committee, root_at=lambda _: b"")
+        state = transition(state, refuted, time, committee, root_at=lambda _: b"")
     foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
     skipped = voted(dataclasses.replace(second, number=2), wrong)
     other = dataclasses.replace(bad, number=7, previous=bytes(32))
@@ -590,7 +589,7 @@ def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secr
     again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
     assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
     assert f"fewer than {MOST_REFUTED} have been applied" in PAGE
-    assert apply(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
+    assert transition(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
 
 
 def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
@@ -610,8 +609,8 @@ def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
         return dataclasses.replace(made, signature=signature) if signature else made
 
     voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
-    state = apply(State(), voted, time, own, root_at=lambda _: b"")
-    state = apply(state, said(shown), time, own, root_at=lambda _: b"")
+    state = transition(State(), voted, time, own, root_at=lambda _: b"")
+    state = transition(state, said(shown), time, own, root_at=lambda _: b"")
     wrong = said(dataclasses.replace(shown, last=9)).signature
     beyond = said(dataclasses.replace(shown, last=1), wrong)
     again = said(dataclasses.replace(shown, verdict=Verdict.INVALID), wrong)
@@ -669,7 +668,7 @@ def worked(committee: Committee, secrets: Keys) -> Worked:
             else StatusClaim(subject, Status(said), timestamp)
         )
         applied = certified(claim, signers, secrets, committee)
-        state = apply(state, applied, timestamp + 3, committee, root_at=tree.root)
+        state = transition(state, applied, timestamp + 3, committee, root_at=tree.root)
         tree.append(merkle.leaf_hash(event.leaf(applied, position + 1, timestamp + 3)))
         times.append(timestamp + 3)
         assert int(place) == position
@@ -884,12 +883,12 @@ def test_the_bounds_of_streams_are_those_of_the_page() -> None:
 
 
 def test_the_judgement_of_the_page_knows_the_faults_and_refusals_of_the_code() -> None:
-    text = section("9. Streams").split("\n### Judgement\n")[1].split("\n### ")[0]
+    text = section("9. Streams").split("\n### Finding\n")[1].split("\n### ")[0]
     steps = re.findall(r"^\| (\d+) \| .* \| (verdict )?`(\w+)` \|$", text, re.MULTILINE)
 
     assert [int(number) for number, _, _ in steps] == list(range(1, 10))
     faults = [name for _, verdict, name in steps if verdict]
-    assert faults == [str(fault) for fault in Fault if fault is not Fault.NONE]
+    assert faults == [str(fault) for fault in InvalidReason if fault is not InvalidReason.NONE]
     refusals = {name for _, verdict, name in steps if not verdict}
     assert refusals == {"malformed", "clock", "behind"} <= {str(each) for each in RefusalReason}
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dragon.log.ledger import Position
 from dragon_sequencer import errors
+from dragon_sequencer.chain import Cursor, decode_page, read
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.reader import Cursor, decode_page, read
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
 APP = "avs-downtime-monitor"

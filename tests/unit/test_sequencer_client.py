@@ -419,7 +419,7 @@ def test_pages_without_a_proof_are_put_together():
 
 
 def test_a_segment_without_end_is_given_up(world, monkeypatch):
-    monkeypatch.setattr("dragon_sequencer.following.MAX_PENDING_CHARACTERS", 50)
+    monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_CHARACTERS", 50)
     world.publish(*range(9))
     page = world.network.page(APP, 0) | {"finalized_signatures": []}
     answer = json.dumps({"status": "success", "message": "", "data": page})

@@ -13,10 +13,10 @@ from Crypto.Cipher import AES
 import dragon_aggregator.settings
 import dragon_operator.settings
 from committees import make_members, secret
-from dragon.committee import MAX_FILE_BYTES
 from dragon.encoding import to_hex
 from dragon.errors import DragonError, KeystoreError, SettingsError
-from dragon.settings import Environment
+from dragon.node.settings import Environment
+from dragon.protocol.committee import MAX_FILE_BYTES
 
 MEMBERS = make_members()
 OPERATOR = dragon_operator.settings.Settings.from_environ

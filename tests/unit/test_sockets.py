@@ -12,7 +12,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
 
-from dragon.sockets import DeadlineSocket, ServerSocket
+from dragon.net.deadlines import DeadlineSocket, ServerSocket
 
 SPAN = 0.3  # seconds
 SOON = 1.0  # by then at the latest, however busy the machine is
@@ -134,7 +134,7 @@ def test_after_the_deadline_even_what_has_arrived_is_too_late(
     near.settimeout(SPAN)
     far.sendall(b"late")
     now = time.monotonic()
-    monkeypatch.setattr("dragon.sockets.time.monotonic", lambda: now + SPAN + 1)
+    monkeypatch.setattr("dragon.net.deadlines.time.monotonic", lambda: now + SPAN + 1)
 
     for call in (lambda: near.recv(4), lambda: near.send(b"x"), lambda: near.sendall(b"x")):
         with pytest.raises(TimeoutError):

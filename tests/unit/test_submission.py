@@ -12,8 +12,8 @@ from py_ecc.bls.ciphersuites import G2ProofOfPossession
 from committees import make_members
 from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.stream.chunks import encode_chunks
-from dragon.stream.submission import Submission, WindowObjects
+from dragon.protocol.streams.chunks import encode_chunks
+from dragon.protocol.streams.submission import Submission, WindowObjects
 from streams import make_owner
 
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite

@@ -16,12 +16,12 @@ import requests
 from urllib3.util import connection as urllib3_connection
 
 from authorities import Papers
-from dragon import tls
-from dragon.clients.exchange import Http
-from dragon.clients.session import make_session
 from dragon.errors import BadAnswer, PeerError, SettingsError, Unreachable
-from dragon.sockets import DeadlineSocket, TlsSocket
-from dragon.tls import Tls
+from dragon.net import tls
+from dragon.net.deadlines import DeadlineSocket, TlsSocket
+from dragon.net.http_client import Http
+from dragon.net.session import make_session
+from dragon.net.tls import Tls
 from dragon_sequencer.errors import GatewayUnreachable
 from dragon_sequencer.gateway import Gateway
 
@@ -149,7 +149,7 @@ def test_a_certificate_for_another_address_or_name_is_refused(http: Http, shown:
     with listening(shaking(shown, says(OK))) as url, connected(url) as plain:
         with pytest.raises(ssl.SSLCertVerificationError) as refused:
             context.wrap_socket(plain, server_hostname="example.org")
-        assert tls.distrust(refused.value) == "its certificate is for another name"
+        assert tls.tls_failure_reason(refused.value) == "its certificate is for another name"
 
 
 def connected(url: str) -> socket.socket:

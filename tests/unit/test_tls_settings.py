@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives import serialization
 
 from authorities import Papers
 from committees import make_members
-from dragon import tls
-from dragon.cli.main import main
 from dragon.errors import SettingsError
-from dragon.settings import Environment
-from dragon.sockets import TlsServerSocket, TlsSocket
-from dragon.tls import Tls
+from dragon.net import tls
+from dragon.net.deadlines import TlsServerSocket, TlsSocket
+from dragon.net.tls import Tls
+from dragon.node.settings import Environment
+from dragon_cli.main import main
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dragon.claim import Status
-from dragon.committee import Rounds
-from dragon.log.apply import History, Mark, State, Transition
-from dragon.log.totals import Totals, totals
+from dragon.log.downtime import Totals, totals
+from dragon.protocol.claims.status import Status
+from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
 
 ROUNDS = Rounds(0, 2)  # unknown_after is 48 s
 NODE = "operator_2"
@@ -32,7 +32,9 @@ class Past:
             for at, time in enumerate(moves)
         ]
         checkpoints = [
-            Mark(order.index((time, "mark")), bytes(32), time, order.index((time, "mark")))
+            AppliedCheckpoint(
+                order.index((time, "mark")), bytes(32), time, order.index((time, "mark"))
+            )
             for time in marks
         ]
         nodes = {NODE: History(transitions)} if transitions else {}

@@ -12,38 +12,38 @@ from typing import Any
 import pytest
 
 from committees import make_members
-from dragon.log.database import Database
-from dragon.stream.judgement import Judgement
-from dragon.stream_claim import Fault, Verdict
+from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.streams.finding import Finding
+from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA
-from dragon_operator.verdicts import Found, Verdicts
+from dragon_operator.verdict_store import Found, VerdictStore
 from streams import make_owner
 
 OWNER = make_owner(make_members())
 WINDOW = OWNER.window([b"21.5"])
 SUBMISSION = OWNER.submission(WINDOW, b"a proof")
 PROOF = hashlib.sha256(b"a proof").digest()
-VALID = Found.of(SUBMISSION, PROOF, Judgement(Fault.NONE))
-INVALID = replace(VALID, proof=b"w" * 32, reason=Fault.STARK, detail="it proves nothing")
+VALID = Found.of(SUBMISSION, PROOF, Finding(InvalidReason.NONE))
+INVALID = replace(VALID, proof=b"w" * 32, reason=InvalidReason.STARK, detail="it proves nothing")
 STREAM, HEADER = VALID.stream, VALID.header
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Verdicts]:
+def opened(path: Path) -> Iterator[VerdictStore]:
     database = Database(path, SCHEMA)
     try:
-        yield Verdicts(database)
+        yield VerdictStore(database)
     finally:
         database.close()
 
 
 @pytest.fixture
-def verdicts(tmp_path: Path) -> Iterator[Verdicts]:
+def verdicts(tmp_path: Path) -> Iterator[VerdictStore]:
     with opened(tmp_path / "operator.db") as verdicts:
         yield verdicts
 
 
-def recalled(verdicts: Verdicts, found: Found) -> Found | None:
+def recalled(verdicts: VerdictStore, found: Found) -> Found | None:
     return verdicts.recall(found.stream, found.number, found.header, found.proof)
 
 
@@ -60,18 +60,18 @@ def test_what_was_found_is_of_a_window_and_one_proof() -> None:
     assert (VALID.parameters, VALID.detail) == ("standard", "")
 
 
-@pytest.mark.parametrize("fault", list(Fault))
-def test_only_what_has_no_fault_is_valid(fault: Fault) -> None:
-    found = Found.of(SUBMISSION, PROOF, Judgement(fault, "why"))
+@pytest.mark.parametrize("fault", list(InvalidReason))
+def test_only_what_has_no_fault_is_valid(fault: InvalidReason) -> None:
+    found = Found.of(SUBMISSION, PROOF, Finding(fault, "why"))
 
-    assert found.verdict is (Verdict.VALID if fault is Fault.NONE else Verdict.INVALID)
+    assert found.verdict is (Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID)
     assert (found.reason, found.detail) == (fault, "why")
 
 
-@pytest.mark.parametrize("fault", list(Fault))
+@pytest.mark.parametrize("fault", list(InvalidReason))
 @pytest.mark.parametrize("timestamp", [0, 1_732_522_760])
-def test_the_claim_of_a_judgement_says_what_was_found(fault: Fault, timestamp: int) -> None:
-    judgement = Judgement(fault, "not part of it")
+def test_the_claim_of_a_judgement_says_what_was_found(fault: InvalidReason, timestamp: int) -> None:
+    judgement = Finding(fault, "not part of it")
     claim = judgement.claim(OWNER.descriptor, WINDOW.header, PROOF, timestamp)
 
     assert Found.of(SUBMISSION, PROOF, judgement).is_claimed(claim)
@@ -85,24 +85,24 @@ def test_the_claim_of_a_judgement_says_what_was_found(fault: Fault, timestamp: i
         {"previous": bytes(32)},
         {"header": bytes(32)},
         {"verdict": Verdict.INVALID},
-        {"reason": Fault.STARK},
-        {"verdict": Verdict.INVALID, "reason": Fault.STARK},
+        {"reason": InvalidReason.STARK},
+        {"verdict": Verdict.INVALID, "reason": InvalidReason.STARK},
         {"proof": bytes(32)},
         {"parameters": "strong"},
     ],
     ids=" and ".join,
 )
 def test_a_claim_that_says_anything_else_was_not_found(changes: dict[str, Any]) -> None:
-    claim = Judgement(Fault.NONE).claim(OWNER.descriptor, WINDOW.header, PROOF, 0)
+    claim = Finding(InvalidReason.NONE).claim(OWNER.descriptor, WINDOW.header, PROOF, 0)
 
     assert not VALID.is_claimed(replace(claim, **changes))
 
 
 def test_the_same_verdict_for_another_reason_was_not_found() -> None:
-    claim = Judgement(Fault.ROOT).claim(OWNER.descriptor, WINDOW.header, INVALID.proof, 0)
+    claim = Finding(InvalidReason.ROOT).claim(OWNER.descriptor, WINDOW.header, INVALID.proof, 0)
 
     assert not INVALID.is_claimed(claim)
-    assert INVALID.is_claimed(replace(claim, reason=Fault.STARK))
+    assert INVALID.is_claimed(replace(claim, reason=InvalidReason.STARK))
 
 
 # -- remembered ----------------------------------------------------------------------------------
@@ -123,22 +123,22 @@ def test_a_verdict_is_recalled_whole_also_after_a_restart(tmp_path: Path, found:
     [{"stream": bytes(32)}, {"number": 1}, {"header": bytes(32)}, {"proof": bytes(32)}],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_verdict_is_on_nothing_else(verdicts: Verdicts, changes: dict[str, Any]) -> None:
+def test_a_verdict_is_on_nothing_else(verdicts: VerdictStore, changes: dict[str, Any]) -> None:
     verdicts.keep(VALID)
 
     assert recalled(verdicts, replace(VALID, **changes)) is None
 
 
-def test_the_first_verdict_on_a_window_and_proof_stands(verdicts: Verdicts) -> None:
+def test_the_first_verdict_on_a_window_and_proof_stands(verdicts: VerdictStore) -> None:
     verdicts.keep(VALID)
 
-    verdicts.keep(replace(VALID, reason=Fault.STARK, detail="on second thoughts"))
+    verdicts.keep(replace(VALID, reason=InvalidReason.STARK, detail="on second thoughts"))
 
     assert recalled(verdicts, VALID) == VALID
     assert verdicts.count(STREAM) == 1
 
 
-def test_several_proofs_of_one_window_have_a_verdict_each(verdicts: Verdicts) -> None:
+def test_several_proofs_of_one_window_have_a_verdict_each(verdicts: VerdictStore) -> None:
     for found in (INVALID, VALID, replace(VALID, proof=b"v" * 32)):
         verdicts.keep(found)
 
@@ -147,7 +147,7 @@ def test_several_proofs_of_one_window_have_a_verdict_each(verdicts: Verdicts) ->
     assert verdicts.count(STREAM) == 3
 
 
-def test_a_window_is_valid_if_any_of_its_proofs_is(verdicts: Verdicts) -> None:
+def test_a_window_is_valid_if_any_of_its_proofs_is(verdicts: VerdictStore) -> None:
     verdicts.keep(INVALID)
     assert verdicts.valid(STREAM, HEADER) is None
 
@@ -158,7 +158,7 @@ def test_a_window_is_valid_if_any_of_its_proofs_is(verdicts: Verdicts) -> None:
     assert verdicts.valid(bytes(32), HEADER) is None
 
 
-def test_streams_are_counted_each_by_itself(verdicts: Verdicts) -> None:
+def test_streams_are_counted_each_by_itself(verdicts: VerdictStore) -> None:
     other = replace(VALID, stream=b"o" * 32)
     for found in (VALID, INVALID, other):
         verdicts.keep(found)
@@ -168,7 +168,9 @@ def test_streams_are_counted_each_by_itself(verdicts: Verdicts) -> None:
 
 
 @pytest.mark.parametrize("windows", [0, 1, 2, 3, 9])
-def test_what_the_log_has_is_forgotten_and_nothing_else(verdicts: Verdicts, windows: int) -> None:
+def test_what_the_log_has_is_forgotten_and_nothing_else(
+    verdicts: VerdictStore, windows: int
+) -> None:
     numbered = [replace(VALID, number=number) for number in range(4)]
     other = replace(VALID, stream=b"o" * 32)
     for found in (*numbered, other):

@@ -12,10 +12,10 @@ from flask.testing import FlaskClient
 from pydantic import Field
 
 from dragon.encoding import MAX_INTEGER
-from dragon.web import app as web
-from dragon.web.query import Query, identifier, integer
-from dragon.web.serve import bind_of
-from world import World
+from dragon.node import app as web
+from dragon.node.parameters import Query, identifier, integer
+from dragon.node.server import bind_of
+from simulation import World
 
 
 class PageQuery(Query):

@@ -15,11 +15,11 @@ import structlog
 from flask import Flask
 
 from dragon.errors import LogStopped
-from dragon.web import app as web
-from dragon.web import logs
-from dragon.web.request_id import HEADER
+from dragon.node import app as web
+from dragon.node import log_format
+from dragon.node.request_id import HEADER
 
-log = logs.get_logger("tests.web_logs")
+log = log_format.get_logger("tests.web_logs")
 ALWAYS = {"timestamp", "level", "service", "event", "logger"}
 
 
@@ -28,7 +28,7 @@ def output() -> Iterator[io.StringIO]:
     """What a service called `some_service` says."""
     stream, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.Lines("some_service"))
+    handler.setFormatter(log_format.Lines("some_service"))
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)

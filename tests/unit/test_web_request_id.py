@@ -7,8 +7,8 @@ import structlog
 from flask import Flask, Response, jsonify
 from flask.testing import FlaskClient
 
-from dragon.web import app as web
-from dragon.web.request_id import HEADER
+from dragon.node import app as web
+from dragon.node.request_id import HEADER
 
 
 @pytest.fixture

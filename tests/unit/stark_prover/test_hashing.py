@@ -14,7 +14,7 @@ from dragon.stark.prover.channel import ProverChannel, drawn_elements
 from dragon.stark.prover.montgomery import integers
 from dragon.stark.prover.prover import smallest_nonce
 from dragon.stark.prover.tables import LayerTable, RowTable
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 
 
 def numbers(count: int, seed: int) -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dragon.stark.prover import cache, warming
+from dragon.stark.prover import cache, warmup
 from dragon.stark.prover.kernels.jit import KERNELS, Kernel, Words
 
 
@@ -128,7 +128,7 @@ def test_of_one_kernel_only_the_latest_files_are_kept(folder: Path) -> None:
 def test_warming_tells_how_far_it_is() -> None:
     told: list[tuple[str, int, int]] = []
 
-    warming.warm(lambda *step: told.append(step))
+    warmup.warm(lambda *step: told.append(step))
 
     count = len(KERNELS)
     assert [name for name, _, _ in told] == [*(kernel.name for kernel in KERNELS), ""]

@@ -16,17 +16,17 @@ from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.field import GENERATOR, P
+from dragon.stark.parameter_sets import STANDARD
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover import prover
 from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.refusal import UnluckyChallenge, WrongWitness
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import rescue_hash
-from dragon.stark.sets import STANDARD
 from dragon.stark.verifier import verify
 from dragon.stark.ziggy import public_key, verify_signature
 

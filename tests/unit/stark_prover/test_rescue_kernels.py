@@ -15,7 +15,7 @@ from dragon.stark.prover.blocks_statement import rescue_hashes
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
 from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.rescue import WIDTH, permutation_states, rescue_hash
 
 EDGES = [[0] * 8, [P - 1] * 8, [1, 2, 3, 4, 5, 6, 7, 8], [P - 1, 0, 1, P - 2, 2, 0, 0, P - 1]]

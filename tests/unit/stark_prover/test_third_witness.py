@@ -20,7 +20,7 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.refusal import ProofRefused
 from dragon.stark.verifier import verify
 from plainprover import Prover as PlainProver

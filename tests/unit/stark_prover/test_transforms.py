@@ -15,7 +15,7 @@ from dragon.stark.prover import domains, openings
 from dragon.stark.prover.kernels import polynomials
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, integers, roots, word, words
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 
 EDGES = [0, 1, P - 1]
 

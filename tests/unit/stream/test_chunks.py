@@ -11,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from committees import make_members
-from dragon import errors, merkle
+from dragon import errors
 from dragon.encoding import Json, parse, to_hex
-from dragon.stark.blocks import MAX_CHUNKS
-from dragon.stark.commitment import commit
-from dragon.stark.prover.blocks import hash_many
-from dragon.stream.chunks import (
+from dragon.protocol import merkle
+from dragon.protocol.streams.chunks import (
     MAX_CHUNK_BYTES,
     MAX_CHUNKS_BYTES,
     ChunkHeader,
@@ -29,6 +27,9 @@ from dragon.stream.chunks import (
     salt,
     tree_of,
 )
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.commitment import commit
+from dragon.stark.prover.blocks import hash_many
 from streams import make_owner
 
 KEY, STREAM = bytes(range(32)), bytes(range(32, 64))

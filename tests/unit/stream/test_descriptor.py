@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from committees import make_members, secret
 from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.stream.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
+from dragon.protocol.streams.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
 from streams import make_owner
 
 MEMBERS = make_members()

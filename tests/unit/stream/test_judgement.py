@@ -12,16 +12,16 @@ import pytest
 
 from committees import make_members
 from dragon import errors
-from dragon.claim import RefusalReason
+from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.streams import finding
+from dragon.protocol.streams.chunks import ChunkHeader, tree_of
+from dragon.protocol.streams.finding import AHEAD_MS, MAX_PROOF_BYTES, Finding, check_announced
+from dragon.protocol.streams.window import WindowHeader
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.bounds import largest_size
-from dragon.stark.sets import BLOCK_ROWS, MAX_BLOCKS, SETS
-from dragon.stream import judgement
-from dragon.stream.chunks import ChunkHeader, tree_of
-from dragon.stream.judgement import AHEAD_MS, MAX_PROOF_BYTES, Judgement, check_announced
-from dragon.stream.window import WindowHeader
-from dragon.stream_claim import WINDOW_SETS, Fault, Verdict, WindowClaim
+from dragon.stark.parameter_sets import BLOCK_ROWS, MAX_BLOCKS, SETS
 from streams import Window, make_owner
 
 MEMBERS = make_members()
@@ -29,7 +29,7 @@ OWNER, STRANGER = make_owner(MEMBERS), make_owner(MEMBERS, "sensor-2")
 FIRST = OWNER.window([b"a", b"bb", b"ccc"])
 SECOND = OWNER.window([b"dddd"], FIRST)
 NOW = SECOND.header.last_received_ms
-Judge = Callable[..., Judgement]
+Judge = Callable[..., Finding]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def proof() -> bytes:
 def judge(proof: bytes) -> Judge:
     """The second window, with whatever is spoiled in it."""
 
-    def judge(**spoiled: Any) -> Judgement:
+    def judge(**spoiled: Any) -> Finding:
         objects = {
             "descriptor": OWNER.descriptor,
             "header": SECOND.header,
@@ -52,7 +52,7 @@ def judge(proof: bytes) -> Judge:
             "now_ms": NOW,
             "committee_id": MEMBERS.committee.id,
         }
-        return judgement.judge(**{**objects, **spoiled})
+        return finding.judge(**{**objects, **spoiled})
 
     return judge
 
@@ -79,7 +79,7 @@ def under_root(*chunks: ChunkHeader, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_window_that_is_right_is_valid(judge: Judge) -> None:
-    assert judge() == Judgement(Fault.NONE)
+    assert judge() == Finding(InvalidReason.NONE)
     assert judge().verdict is Verdict.VALID
 
 
@@ -107,13 +107,13 @@ def test_a_verdict_becomes_a_claim_on_exactly_these_objects(judge: Judge, proof:
     common = (OWNER.descriptor.id, 1, FIRST.header.hash, SECOND.header.hash)
 
     valid = judge().claim(OWNER.descriptor, SECOND.header, hashlib.sha256(proof).digest(), at)
-    invalid = Judgement(Fault.ROOT).claim(
+    invalid = Finding(InvalidReason.ROOT).claim(
         OWNER.descriptor, SECOND.header, hashlib.sha256(proof).digest(), at
     )
 
     rest = (digest, "standard", at)
-    assert valid == WindowClaim(*common, Verdict.VALID, Fault.NONE, *rest)
-    assert invalid == WindowClaim(*common, Verdict.INVALID, Fault.ROOT, *rest)
+    assert valid == WindowClaim(*common, Verdict.VALID, InvalidReason.NONE, *rest)
+    assert invalid == WindowClaim(*common, Verdict.INVALID, InvalidReason.ROOT, *rest)
 
 
 # -- refusals: no verdict ------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def test_chunk_headers_that_are_not_under_the_root_are_held_against_nobody(
 
 def test_a_proof_larger_than_any_is_not_looked_at(judge: Judge) -> None:
     assert refusal(judge, proof=bytes(MAX_PROOF_BYTES + 1)) == RefusalReason.MALFORMED
-    assert judge(proof=bytes(MAX_PROOF_BYTES)).fault is Fault.STARK
+    assert judge(proof=bytes(MAX_PROOF_BYTES)).fault is InvalidReason.STARK
 
 
 @pytest.mark.parametrize("name", WINDOW_SETS)
@@ -205,21 +205,21 @@ def test_a_header_that_contradicts_itself_or_the_one_before_is_invalid(
 ) -> None:
     found = judge(**signed(SECOND.header, **changes))
 
-    assert (found.verdict, found.fault) == (Verdict.INVALID, Fault.HEADER)
+    assert (found.verdict, found.fault) == (Verdict.INVALID, InvalidReason.HEADER)
     assert found.detail
 
 
 def test_a_stream_that_begins_in_its_middle_is_invalid(judge: Judge) -> None:
     begins = signed(SECOND.header, previous=OWNER.descriptor.id)
 
-    assert judge(**begins, previous=None).fault is Fault.HEADER
+    assert judge(**begins, previous=None).fault is InvalidReason.HEADER
 
 
 def test_a_header_linked_to_another_streams_window_is_invalid(judge: Judge) -> None:
     other = STRANGER.window([b"x"]).header
     linked = signed(SECOND.header, previous=other.hash, first=1)
 
-    assert judge(**linked, previous=other).fault is Fault.HEADER
+    assert judge(**linked, previous=other).fault is InvalidReason.HEADER
 
 
 def spoiled_chunk(**changes: Any) -> ChunkHeader:
@@ -239,7 +239,7 @@ def spoiled_chunk(**changes: Any) -> ChunkHeader:
 def test_chunk_headers_under_the_root_that_contradict_the_header_are_invalid(
     judge: Judge, chunks: tuple[ChunkHeader, ...]
 ) -> None:
-    assert judge(**under_root(*chunks)).fault is Fault.ROOT
+    assert judge(**under_root(*chunks)).fault is InvalidReason.ROOT
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,9 @@ def test_chunk_headers_under_the_root_that_contradict_the_header_are_invalid(
 def test_commitments_about_which_nothing_can_be_proven_are_invalid(
     judge: Judge, commitment: bytes
 ) -> None:
-    assert judge(**under_root(spoiled_chunk(commitment=commitment))).fault is Fault.STATEMENT
+    assert (
+        judge(**under_root(spoiled_chunk(commitment=commitment))).fault is InvalidReason.STATEMENT
+    )
 
 
 def flipped(proof: bytes, at: int) -> bytes:
@@ -263,7 +265,7 @@ def test_a_proof_of_something_else_is_invalid(judge: Judge, proof: bytes) -> Non
     proofs += [OWNER.prove(FIRST), OWNER.prove(twisted), bytes(len(proof))]
 
     for wrong in proofs:
-        assert judge(proof=wrong).fault is Fault.STARK
+        assert judge(proof=wrong).fault is InvalidReason.STARK
 
 
 def test_a_proof_under_other_parameters_is_invalid(judge: Judge) -> None:
@@ -271,11 +273,11 @@ def test_a_proof_under_other_parameters_is_invalid(judge: Judge) -> None:
     strong = make_owner(MEMBERS, parameters="strong")
     same: Window = dataclasses.replace(SECOND)
 
-    assert judge(proof=strong.prove(same)).fault is Fault.STARK
+    assert judge(proof=strong.prove(same)).fault is InvalidReason.STARK
 
 
 def test_a_proof_by_another_identity_is_invalid(judge: Judge) -> None:
-    assert judge(proof=dataclasses.replace(STRANGER).prove(SECOND)).fault is Fault.STARK
+    assert judge(proof=dataclasses.replace(STRANGER).prove(SECOND)).fault is InvalidReason.STARK
 
 
 def test_the_first_fault_is_named(judge: Judge) -> None:
@@ -290,7 +292,12 @@ def test_the_first_fault_is_named(judge: Judge) -> None:
         judge(proof=b"").fault,
     ]
 
-    assert faults == [Fault.HEADER, Fault.ROOT, Fault.STATEMENT, Fault.STARK]
+    assert faults == [
+        InvalidReason.HEADER,
+        InvalidReason.ROOT,
+        InvalidReason.STATEMENT,
+        InvalidReason.STARK,
+    ]
 
 
 # -- before the objects are there ----------------------------------------------------------------

@@ -12,17 +12,26 @@ from typing import Any, cast
 import pytest
 
 from committees import make_members
-from dragon import errors, event, merkle
-from dragon.claim import CheckpointClaim, Status
+from dragon import errors
 from dragon.encoding import canonical
-from dragon.endorsement import Endorsement
-from dragon.event import LoggedEvent
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.event import LoggedEvent
+from dragon.protocol.streams.chunks import digest, opening, tree_of
+from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
+from dragon.protocol.streams.receipt_verification import (
+    Check,
+    Outcome,
+    is_complete,
+    refused,
+    verify,
+)
 from dragon.stark.prover.blocks import hash_many
-from dragon.stream.chunks import digest, opening, tree_of
-from dragon.stream.judgement import Judgement
-from dragon.stream.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
-from dragon.stream.verification import Check, Outcome, is_complete, refused, verify
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict
 from streams import Window, make_owner
 
 MEMBERS = make_members(experts=2)
@@ -42,8 +51,8 @@ def proof() -> bytes:
     return OWNER.prove(WINDOW)
 
 
-def certified(window: Window, proof: bytes, fault: Fault = Fault.NONE) -> Any:
-    claim = Judgement(fault).claim(
+def certified(window: Window, proof: bytes, fault: InvalidReason = InvalidReason.NONE) -> Any:
+    claim = Finding(fault).claim(
         OWNER.descriptor, window.header, hashlib.sha256(proof).digest(), AT
     )
     return MEMBERS.certify(claim, SIGNERS)
@@ -55,7 +64,7 @@ def whole(proof: bytes) -> Receipt:
     return receipt_for(1, proof)
 
 
-def receipt_for(index: int, proof: bytes, fault: Fault = Fault.NONE) -> Receipt:
+def receipt_for(index: int, proof: bytes, fault: InvalidReason = InvalidReason.NONE) -> Receipt:
     voted = certified(WINDOW, proof, fault)
     receipt = Receipt(
         OWNER.descriptor,
@@ -185,7 +194,7 @@ def test_the_receipt_of_another_committee_is_refused(whole: Receipt) -> None:
 
 
 def test_a_window_that_was_found_invalid_has_no_receipt(proof: bytes) -> None:
-    checks = verify(COMMITTEE, receipt_for(1, proof, Fault.STARK))
+    checks = verify(COMMITTEE, receipt_for(1, proof, InvalidReason.STARK))
 
     assert [check.name for check in refused(checks)] == ["votes"]
     assert "stark" in refused(checks)[0].detail

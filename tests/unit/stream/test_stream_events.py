@@ -10,18 +10,22 @@ import pytest
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
 from committees import make_members, secret
-from dragon import bls, certificate, errors, event
-from dragon.certificate import Certificate
-from dragon.committee import MAX_BATCH_BYTES
+from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.endorsement import Endorsement
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.protocol import bls, certificate, event
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import MAX_BATCH_BYTES
+from dragon.protocol.endorsement import Endorsement
 
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
 FOUR = make_members(4, experts=2)
 AT = FOUR.committee.rounds.start(139)
 STREAM, HEADER, PROOF = (hashlib.sha256(text).digest() for text in (b"stream", b"header", b"proof"))
-WINDOW = WindowClaim(STREAM, 0, STREAM, HEADER, Verdict.VALID, Fault.NONE, PROOF, "standard", AT)
+WINDOW = WindowClaim(
+    STREAM, 0, STREAM, HEADER, Verdict.VALID, InvalidReason.NONE, PROOF, "standard", AT
+)
 THREE = ("operator_1", "operator_2", "operator_3")
 CERTIFICATE = FOUR.certify(WINDOW, THREE)
 PRAISE = EndorsementClaim(STREAM, 0, 0, Verdict.VALID, PROOF, "expert_1", AT + 3)
@@ -185,7 +189,15 @@ def test_no_event_on_streams_is_larger_than_the_committee_reckoned(operators: in
     reckoned = max(map(len, members.committee._largest_batches()))
     most = 2**53 - 1
     window = WindowClaim(
-        STREAM, most, HEADER, PROOF, Verdict.INVALID, Fault.STATEMENT, PROOF, "standard", most
+        STREAM,
+        most,
+        HEADER,
+        PROOF,
+        Verdict.INVALID,
+        InvalidReason.STATEMENT,
+        PROOF,
+        "standard",
+        most,
     )
     whole = Certificate(window, tuple(members.secrets), bytes(96), bytes(48), members.committee.id)
     claim = EndorsementClaim(STREAM, most, most, Verdict.INVALID, PROOF, "e" * 32, most)

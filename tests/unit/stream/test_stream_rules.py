@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from committees import make_members
 from dragon import errors
-from dragon.event import Event
-from dragon.log import apply as rules
-from dragon.log import windows
-from dragon.log.apply import State
-from dragon.log.windows import MOST_ENDORSED, MOST_REFUTED, Endorsed, Stream
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.protocol import state as rules
+from dragon.protocol.claims import stream_state
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.stream_state import MOST_ENDORSED, MOST_REFUTED, Endorsed, Stream
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event
+from dragon.protocol.state import State
 
 MEMBERS = make_members(experts=2)
 OTHERS = make_members(experts=2, name="another")
@@ -50,7 +51,7 @@ def claimed(
         *(stream, number, header(number - 1, stream), header(number, stream)),
         *(
             Verdict.VALID,
-            Fault.NONE,
+            InvalidReason.NONE,
             digest("proof", number),
             "standard",
             at(round_ or 10 + number),
@@ -60,7 +61,11 @@ def claimed(
 
 
 def refuted(number: int, /, **changes: Any) -> WindowClaim:
-    spoiled = {"verdict": Verdict.INVALID, "reason": Fault.STARK, "proof": digest("bad", number)}
+    spoiled = {
+        "verdict": Verdict.INVALID,
+        "reason": InvalidReason.STARK,
+        "proof": digest("bad", number),
+    }
     return claimed(number, **{**spoiled, **changes})
 
 
@@ -84,7 +89,7 @@ def apply(
 ) -> State:
     item = event(what) if isinstance(what, WindowClaim | EndorsementClaim) else what
     time = item.claim.timestamp if time is None else time
-    return rules.apply(state, item, time, COMMITTEE, root_at=lambda _: bytes(32))
+    return rules.transition(state, item, time, COMMITTEE, root_at=lambda _: bytes(32))
 
 
 def applied(*claims: WindowClaim | EndorsementClaim) -> State:
@@ -220,7 +225,7 @@ def test_a_proof_is_found_invalid_once_for_a_window() -> None:
 
     assert refusal(state, refuted(3)) is errors.AppliedAlready
     assert refusal(state, refuted(3, round_=19)) is errors.AppliedAlready
-    assert refusal(state, refuted(3, reason=Fault.ROOT)) is errors.AppliedAlready
+    assert refusal(state, refuted(3, reason=InvalidReason.ROOT)) is errors.AppliedAlready
     assert apply(state, refuted(3, proof=digest("another"))).size == 5
 
 
@@ -233,10 +238,10 @@ def test_another_proof_for_a_refuted_window_may_be_right() -> None:
 
 def test_an_invalid_window_may_bear_a_wrong_number() -> None:
     """That is what is wrong with it. It has to say what it follows, all the same."""
-    state = apply(THREE, refuted(77, previous=header(2), reason=Fault.HEADER))
+    state = apply(THREE, refuted(77, previous=header(2), reason=InvalidReason.HEADER))
 
     assert state.stream(STREAM).windows == 3
-    assert refusal(state, refuted(78, reason=Fault.HEADER)) is errors.NotNext
+    assert refusal(state, refuted(78, reason=InvalidReason.HEADER)) is errors.NotNext
 
 
 def test_what_was_refuted_before_a_valid_window_does_not_come_again_behind_it() -> None:
@@ -344,14 +349,16 @@ def test_what_is_kept_of_an_expert_is_bounded_and_forgets_no_order(
         try:
             kept.check_later(claim)
         except errors.NotLater:
-            clashes = [each for each in everything if windows.overlap(each, claim)]
+            clashes = [each for each in everything if stream_state.overlap(each, claim)]
             last = max((each.timestamp for each in clashes), default=-1)
             assert claim.timestamp <= max(last, forgotten)
             continue
         assert all(
-            each.timestamp < claim.timestamp for each in everything if windows.overlap(each, claim)
+            each.timestamp < claim.timestamp
+            for each in everything
+            if stream_state.overlap(each, claim)
         )
-        kept = kept.with_next(claim)
+        kept = kept.appended(claim)
         everything.append(claim)
         assert len(kept.claims) <= MOST_ENDORSED
         assert claim in kept.claims or claim.timestamp == kept.floor
@@ -365,7 +372,7 @@ def test_what_an_expert_said_and_was_forgotten_still_counts_by_its_time() -> Non
 
     endorsed = Endorsed()
     for number in range(MOST_ENDORSED + 1):
-        endorsed = endorsed.with_next(said(number, 1000 + number))
+        endorsed = endorsed.appended(said(number, 1000 + number))
 
     assert (len(endorsed.claims), endorsed.floor) == (MOST_ENDORSED, 1000)
     for timestamp in (999, 1000):

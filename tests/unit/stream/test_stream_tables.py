@@ -12,17 +12,19 @@ import pytest
 
 from committees import make_members
 from dragon import errors
-from dragon.claim import CheckpointClaim, Status
 from dragon.encoding import canonical, to_hex
-from dragon.event import Event
 from dragon.log.archive import archive
 from dragon.log.audit import audit
-from dragon.log.database import LOG_SCHEMA, Database
+from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log, StoredEvent
-from dragon.log.rows import Applied, StreamRecords, StreamRow
-from dragon.log.windows import Stream
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
+from dragon.log.store import Log, StoredEvent
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
 
 MEMBERS = make_members(experts=2)
 COMMITTEE = MEMBERS.committee
@@ -34,10 +36,12 @@ def header(stream: bytes, number: int) -> bytes:
     return stream if number < 0 else stream[:31] + bytes([100 + number])
 
 
-def window(number: int, stream: bytes = STREAM, fault: Fault = Fault.NONE) -> WindowClaim:
-    verdict = Verdict.VALID if fault is Fault.NONE else Verdict.INVALID
+def window(
+    number: int, stream: bytes = STREAM, fault: InvalidReason = InvalidReason.NONE
+) -> WindowClaim:
+    verdict = Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID
     previous, own = header(stream, number - 1), header(stream, number)
-    proof = bytes([7, number]) * 16 if fault is Fault.NONE else bytes([8, number]) * 16
+    proof = bytes([7, number]) * 16 if fault is InvalidReason.NONE else bytes([8, number]) * 16
     start = ROUNDS.start(1)
     return WindowClaim(stream, number, previous, own, verdict, fault, proof, "strong", start)
 
@@ -49,7 +53,7 @@ def praise(first: int, last: int, expert: str = "expert_1") -> EndorsementClaim:
 
 CLAIMS = (
     window(0),
-    window(1, fault=Fault.STARK),
+    window(1, fault=InvalidReason.STARK),
     window(1),
     window(0, OTHER),
     praise(0, 1),

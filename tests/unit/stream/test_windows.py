@@ -14,9 +14,8 @@ from py_ecc.bls.ciphersuites import G2ProofOfPossession
 from committees import make_members
 from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.stark.blocks import MAX_CHUNKS, window_outputs
-from dragon.stream.chunks import ChunkHeader, tree_of
-from dragon.stream.window import (
+from dragon.protocol.streams.chunks import ChunkHeader, tree_of
+from dragon.protocol.streams.window import (
     MAX_HEADER_BYTES,
     WindowHeader,
     chunks_fault,
@@ -25,6 +24,7 @@ from dragon.stream.window import (
     is_signed,
     outputs,
 )
+from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 from streams import START_MS, Owner, make_owner
 
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite

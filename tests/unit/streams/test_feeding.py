@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dragon.cli.feeding import AGAIN, SLOWEST, Feeder
 from dragon.errors import BadAnswer, Unreachable
+from dragon.net.stream_upload import AGAIN, SLOWEST, Feeder
 
 
 @dataclass

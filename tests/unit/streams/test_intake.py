@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dragon import errors
-from dragon_stream.intake import BYTES, MESSAGE, Intake, Writer
+from dragon_stream.chunker import BYTES, MESSAGE, Intake, Writer
 from dragon_stream.segments import Chunk, Segments
 from dragon_stream.store import StreamRow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dragon_stream import segments as module
-from dragon_stream.segments import HEAD_BYTES, Chunk, Kept, Segments
+from dragon_stream.segments import HEAD_BYTES, Chunk, Segments, StoredChunk
 
 DATA = [b"21.5", b"", b"x" * 65_536, b"21.7"]
 
@@ -23,7 +23,7 @@ def chunks(data: list[bytes], first: int = 0) -> list[Chunk]:
     return [chunk(sequence, each) for sequence, each in enumerate(data, start=first)]
 
 
-def places(kept: list[Kept]) -> list[tuple[int, int]]:
+def places(kept: list[StoredChunk]) -> list[tuple[int, int]]:
     return [(each.sequence, each.length) for each in kept]
 
 

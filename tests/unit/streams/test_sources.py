@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dragon.cli import entrypoints
-from dragon.cli.source import pace
 from dragon.errors import SettingsError
+from dragon_cli import services
+from dragon_cli.commands.source import pace
 from dragon_stream.sources import replay, sensor, ticker
 
 
@@ -56,7 +56,7 @@ def test_a_recording_without_usable_lines_is_refused(tmp_path: Path, raw: bytes)
 
 
 def test_sources_are_found_by_name() -> None:
-    assert next(entrypoints.source("ticker")(3, None)) == next(ticker(3))
+    assert next(services.source("ticker")(3, None)) == next(ticker(3))
 
 
 def test_messages_come_at_their_rate() -> None:

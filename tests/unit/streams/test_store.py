@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy.exc
 
 from committees import make_members
-from dragon.log.database import Database
-from dragon.stream.chunks import digest, encode_chunks
+from dragon.protocol.streams.chunks import digest, encode_chunks
+from dragon.storage.database import Database
 from dragon_stream.store import SCHEMA, State, Store, StreamRow, WindowRow
 from streams import Window, make_owner
 

@@ -12,10 +12,10 @@ import requests
 
 from committees import make_members
 from dragon.encoding import canonical
-from dragon_stream.ingest import Upload
-from dragon_stream.making import MAX_UPLOAD, warnings
-from dragon_stream.streams import MOST_STREAMS, Wanted
-from streamworld import STREAMS, TOKEN, StreamWorld
+from dragon_stream.ingest_session import Upload
+from dragon_stream.routes.streams import MAX_UPLOAD, warnings
+from dragon_stream.streams import MOST_STREAMS, StreamConfig
+from stream_simulation import STREAMS, TOKEN, StreamWorld
 
 DEFAULTS = {
     "chunk_bytes": 65_536,
@@ -148,8 +148,8 @@ def fill_up(world: StreamWorld) -> None:
 
 
 def test_windows_that_cost_more_than_they_have_to_are_warned_of() -> None:
-    def wanted(chunks: int) -> Wanted:
-        return Wanted("s", "standard", 10, chunks, 1000, "bytes", 60)
+    def wanted(chunks: int) -> StreamConfig:
+        return StreamConfig("s", "standard", 10, chunks, 1000, "bytes", 60)
 
     for cheap in (1, 3, 63, 255, 4095):
         assert warnings(wanted(cheap)) == []

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import hmac
 
-from dragon import bls
+from dragon.protocol import bls
 from dragon.stark.commitment import encode_output
 from dragon.stark.ziggy import public_key
 from dragon_stream.keys import StreamKeys

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from committees import make_members, secret
-from dragon import keystore
 from dragon.errors import DragonError, KeystoreError, SettingsError
+from dragon.storage import keystore
 from dragon_stream.settings import Settings
 
 COMMITTEE = make_members().committee

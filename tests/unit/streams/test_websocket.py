@@ -15,8 +15,8 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection as Frames
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from dragon.web import websocket
-from dragon.web.websocket import MOST_LEFT, PING_AFTER, SILENT, Closed, Connection
+from dragon.node import websocket
+from dragon.node.websocket import MOST_LEFT, PING_AFTER, SILENT, Closed, Connection
 
 
 @dataclass

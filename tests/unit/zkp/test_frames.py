@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragon import errors
-from dragon_zkp import frames, jobs
-from dragon_zkp.jobs import Prove, Statement, Verify
+from dragon_zkp import ipc, messages
+from dragon_zkp.messages import Prove, Statement, Verify
 
 STATEMENT = Statement("standard", (b"o" * 32, b"p" * 32), b"message")
 
 
-@given(st.lists(st.binary(max_size=64), max_size=frames.MOST))
+@given(st.lists(st.binary(max_size=64), max_size=ipc.MOST))
 def test_a_list_arrives_as_it_was_sent(strings: list[bytes]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        frames.send(ours, strings)
-        assert frames.receive(theirs) == strings
+        ipc.send(ours, strings)
+        assert ipc.receive(theirs) == strings
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_is_no_list_ends_the_conversation(raw: bytes) -> None:
         with ours:
             ours.sendall(raw)
         with pytest.raises(EOFError):
-            frames.receive(theirs)
+            ipc.receive(theirs)
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,20 @@ def test_what_is_no_list_ends_the_conversation(raw: bytes) -> None:
         Verify(STATEMENT, b"proof"),
     ],
 )
-def test_a_job_arrives_as_it_was_sent(job: jobs.Job) -> None:
-    assert jobs.unpack(jobs.pack(job)) == job
+def test_a_job_arrives_as_it_was_sent(job: messages.Job) -> None:
+    assert messages.unpack(messages.pack(job)) == job
 
 
 def test_a_refusal_is_raised_where_the_job_came_from() -> None:
     with pytest.raises(errors.ProofRefused, match="no proof") as refused:
-        jobs.result(jobs.failed(errors.ProofRefused("oods", "no proof", at=3)))
+        messages.result(messages.failed(errors.ProofRefused("oods", "no proof", at=3)))
     assert (refused.value.reason, refused.value.facts) == ("oods", {"reason": "oods", "at": 3})
 
     for kind in (errors.WrongWitness, errors.UnsafeParameters, errors.UnluckyChallenge):
         with pytest.raises(kind, match="which one"):
-            jobs.result(jobs.failed(kind("which one", number=2)))
+            messages.result(messages.failed(kind("which one", number=2)))
     with pytest.raises(errors.ProvingError):
-        jobs.result(jobs.failed(errors.NotFound("something that no worker says")))
+        messages.result(messages.failed(errors.NotFound("something that no worker says")))
 
 
 def test_no_secret_is_in_what_a_job_says_of_itself() -> None:

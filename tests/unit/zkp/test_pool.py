@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from dragon import errors
-from dragon_zkp.jobs import Job, Prove, Statement, Verify
+from dragon_zkp.messages import Job, Prove, Statement, Verify
 from dragon_zkp.pool import Pool
 from provers import until
 

@@ -13,10 +13,10 @@ from dragon.encoding import to_hex
 from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
-from dragon_zkp import forms
+from dragon_zkp import schemas
 from dragon_zkp.app import BYTES
-from dragon_zkp.jobs import Job, Prove
-from dragon_zkp.requests import LARGEST_MESSAGE
+from dragon_zkp.messages import Job, Prove
+from dragon_zkp.request_parsing import LARGEST_MESSAGE
 from provers import TOKEN, Here, Prover, prover, until
 
 KEY = bytes(range(32))
@@ -339,12 +339,12 @@ def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: by
         taken = document["paths"][path]["post"]["requestBody"]["content"]
         assert set(taken) == {"application/json", BYTES}
 
-    forms.ProofRequest(**asking())
-    forms.Proof(parameter_set="standard", proof=to_hex(proof))
+    schemas.ProofRequest(**asking())
+    schemas.Proof(parameter_set="standard", proof=to_hex(proof))
     body = {"parameter_set": "standard", "statement": statement(), "proof": to_hex(proof)}
-    forms.VerificationRequest(**body)
-    forms.Verdict(**made.client.post("/verifications", json=body).json)
-    forms.ParameterSets(**made.client.get("/parameter-sets").json)
+    schemas.VerificationRequest(**body)
+    schemas.Verdict(**made.client.post("/verifications", json=body).json)
+    schemas.ParameterSets(**made.client.get("/parameter-sets").json)
 
 
 def test_metrics_count_jobs_by_outcome(made: Prover, proof: bytes) -> None:

@@ -12,7 +12,7 @@ import yaml
 from dragon_cli.fleet.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
 from dragon_cli.main import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SOURCES = ("source-sensor", "source-ticker")
 

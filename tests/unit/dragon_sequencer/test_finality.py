@@ -21,7 +21,7 @@ from dragon_sequencer.nodes import NodeList
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
+VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 NODES = (VECTORS / "nodes.json").read_text()
 
 

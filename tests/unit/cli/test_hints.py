@@ -20,7 +20,7 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import HINTS, hint_for
 from dragon_cli.main import main, with_all
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def run(*arguments: object) -> int:

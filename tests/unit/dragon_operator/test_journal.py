@@ -21,7 +21,7 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
 from dragon_operator.journal import MARGIN, SCHEMA, Journal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROUNDS = make_members().committee.rounds
 NODE = "operator_2"
 UP, DOWN = Status.UP, Status.DOWN

@@ -25,7 +25,7 @@ from dragon.protocol.committee import Committee
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
 Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
-VECTORS = Path(__file__).parent.parent / "vectors" / "bls"
+VECTORS = Path(__file__).parents[2] / "vectors" / "bls"
 HASH_TO_G2: dict[str, Any] = json.loads((VECTORS / "hash_to_g2.json").read_text())
 SIGNATURES: dict[str, Any] = json.loads((VECTORS / "signatures.json").read_text())
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dragon.errors import InvalidProof, NotFound
 from dragon.protocol.merkle import EMPTY_ROOT, Tree, leaf_hash, verify_consistency, verify_inclusion
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "rfc6962"
+VECTORS = Path(__file__).parents[2] / "vectors" / "rfc6962"
 REFERENCE: dict[str, Any] = json.loads((VECTORS / "reference_tree.json").read_text())
 LARGEST = 40
 LEAVES = [b"leaf %d" % index for index in range(300)]

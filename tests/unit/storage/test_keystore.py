@@ -20,7 +20,7 @@ from dragon.storage import keystore
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "eip2335"
+VECTORS = Path(__file__).parents[2] / "vectors" / "eip2335"
 PASSWORD = "𝔱𝔢𝔰𝔱𝔭𝔞𝔰𝔰𝔴𝔬𝔯𝔡🔑"
 SECRET = 0x000000000019D6689C085AE165831E934FF763AE46A2A6C172B3F1B60A8CE26F
 

@@ -31,7 +31,7 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.storage.database import LOG_SCHEMA, Database
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MEMBERS = make_members()
 COMMITTEE = MEMBERS.committee
 ROUNDS = COMMITTEE.rounds

@@ -56,7 +56,7 @@ from dragon.stark.ziggy import secret_preimage
 
 Keys = Mapping[str, bls.SecretKey]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^```(?P<head>.*)\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE)
 EXAMPLES = {found["head"].split()[-1]: found["body"].strip("\n") for found in FENCED.finditer(PAGE)}
 

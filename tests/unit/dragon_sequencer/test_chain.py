@@ -15,7 +15,7 @@ from dragon_sequencer import errors
 from dragon_sequencer.chain import Cursor, decode_page, read
 from dragon_sequencer.nodes import NodeList
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
+VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
 CASES = {
     case["name"]: case for case in json.loads((VECTORS / "negative.json").read_text())["cases"]

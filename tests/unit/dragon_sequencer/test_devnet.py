@@ -22,7 +22,7 @@ from dragon_sequencer.devnet.network import Network, Refusal, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.nodes import NodeList
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "zellular"
+VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
 EXPECTED = json.loads((VECTORS / "dev_sequencer.json").read_text())["networks"]
 HTTP = {case["name"]: case for case in json.loads((VECTORS / "http.json").read_text())}

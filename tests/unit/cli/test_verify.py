@@ -24,7 +24,8 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
-from dragon.protocol.event import Event, LoggedEvent, leaf
+from dragon.protocol.event import Event, leaf
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.merkle import leaf_hash
 from dragon.storage.database import LOG_SCHEMA, Database
 from dragon_cli.main import main
@@ -58,10 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         position = Position(index, f"{index:032x}", index, time)
         log.take(ProvenBatch(index, body, time, "{}", position))
     entry, now = log.entry(1), log.checkpoint()
-    logged = LoggedEvent(
-        1, entry.event, entry.ledger_index, entry.ledger_time, now.size, now.root,
-        tuple(log.inclusion(1, now.size)),
-    )  # fmt: skip
+    logged = ProvenEntry(entry, now.size, now.root, tuple(log.inclusion(1, now.size)))
     database.close()
     (made / "event.json").write_text(json.dumps(logged.to_json()))
     (made / "certificate.json").write_text(json.dumps(OUTAGE.to_json()))
@@ -310,7 +308,7 @@ def test_an_endorsement_in_a_log_is_verified(
     )
     endorsed = members.endorse(claim)
     hashed = leaf_hash(leaf(endorsed, 7, ROUNDS.start(12)))
-    logged = LoggedEvent(0, endorsed, 7, ROUNDS.start(12), 1, hashed, ())
+    logged = ProvenEntry(LogEntry(0, endorsed, 7, ROUNDS.start(12)), 1, hashed, ())
     (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
     file = written(tmp_path, logged.to_json())
 

@@ -56,7 +56,7 @@ def _not_ready(own: Components) -> Iterator[str]:
     if alarm := own.log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+        yield f"ledger: {own.follower.last_error or 'not read to its end'}"
     if own.watch.clock_is_wrong():
         yield "clock: more than 2 s off, by the operators"
     if own.watch.recent and own.watch.recent[-1].overran:

@@ -36,7 +36,7 @@ def _not_ready(own: Components) -> Iterator[str]:
     if alarm := own.log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+        yield f"ledger: {own.follower.last_error or 'not read to its end'}"
     if own.pipeline.prover_trouble:
         yield f"prover: {own.pipeline.prover_trouble}"
     if own.pipeline.aggregator_trouble:

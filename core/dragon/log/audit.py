@@ -25,7 +25,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
 
-TOGETHER: Final = 256  # entries whose signatures are verified together
+ENTRIES_PER_BATCH: Final = 256  # entries whose signatures are verified together
 
 _Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
@@ -75,7 +75,7 @@ def audit(
                         for table in tables().values()
                     }
                 )
-                while together := list(islice(entries, TOGETHER if batched else 1)):
+                while together := list(islice(entries, ENTRIES_PER_BATCH if batched else 1)):
                     audit_.take(together, entropy)
                     for entry in together:
                         rows.check(entry)
@@ -156,7 +156,10 @@ class _StoredEntry:
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    row = database.execute("SELECT committee FROM standing").fetchone()
+    # Files of version 0.1 call the table `standing`; they are audited as they are, not upgraded.
+    known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    table = "cursor" if "cursor" in known else "standing"
+    row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
     if row is None or row[0] != to_hex(committee.id):
         raise errors.WrongCommittee("the log belongs to another committee")
 

@@ -16,7 +16,7 @@ import pytest
 from committees import make_members
 from dragon.encoding import canonical, to_hex
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import Log
+from dragon.log.store import LOG_SCHEMA, Log
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate, assemble
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -27,7 +27,7 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event, leaf
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.merkle import leaf_hash
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_cli.main import main
 
 MEMBERS = make_members()

@@ -12,9 +12,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 
 from alembic.config import Config
@@ -42,7 +41,9 @@ def install() -> None:
     _remember(bn254, "public_key", cache)
     _remember(bn254, "sign", _of_lists)
     _remember(keystore, "unseal", cache)
-    _remember(keystore, "_library", _with_few_rounds)
+    # Keystores made in this process take two iterations of PBKDF2 in place of a million. Those of
+    # `test_keystore`, and all that a command in a process of its own makes, take them all.
+    _remember(keystore, "PBKDF2_ITERATIONS", lambda _: 2)
     # Migrations are run for the first new database of its schemas, and copied for the others; for
     # those that exist they are run each time, but their scripts are compiled once.
     _remember(Database, "__init__", _of_schemas)
@@ -94,20 +95,6 @@ def _of_batches(verify_batch: Callable[..., bool]) -> Callable[..., bool]:
 def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
     known = cache(lambda secrets, message: sign(list(secrets), message))
     return lambda secrets, message: known(tuple(secrets), message)
-
-
-def _with_few_rounds(library: Callable[[], Any]) -> Callable[[], Any]:
-    """Keystores made in this process take two rounds of PBKDF2 in place of a million. Those of
-    `test_keystore`, and all that a command of its own makes, take them all."""
-
-    def quick() -> SimpleNamespace:
-        real = library()
-        create = partial(real.create_keyfile_json, iterations=2)
-        return SimpleNamespace(
-            create_keyfile_json=create, decode_keyfile_json=real.decode_keyfile_json
-        )
-
-    return quick
 
 
 def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:

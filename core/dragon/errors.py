@@ -76,6 +76,7 @@ DragonError
 │   └── BadAnswer               an answer that is not what was asked for
 ├── NotCertified            too few operators signed
 ├── KeystoreError           a key cannot be read
+│   └── NotEnoughMemory         its keystore needs more memory than the process may take
 ├── SettingsError           a setting is missing or makes no sense
 ├── NotFound                no such thing here
 ├── Unauthorized            the caller shows no token, or a wrong one
@@ -432,6 +433,10 @@ class NotCertified(DragonError):
 
 class KeystoreError(DragonError):
     """A key cannot be read."""
+
+
+class NotEnoughMemory(KeystoreError):
+    """Opening a keystore needs more memory than the process may take."""
 
 
 class SettingsError(DragonError):

@@ -29,6 +29,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.LogDamaged: "If its service is running, stop it first or check a copy of the file.",
     errors.Diverged: "Compare with the logs of other operators, as docs/operating.md says.",
     errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
+    errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     trouble.ReceiptRefused: "Compare committee and data; else ask its owner for the receipt again.",
     trouble.NotCovered: "Checkpoints are certified about once a minute; ask again then.",
     errors.NoSuchWindow: "The operators' `/streams/<id>` says how many windows the log has.",

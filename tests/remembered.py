@@ -16,8 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from werkzeug.routing import Rule
 
 from dragon import bls, keystore
@@ -44,10 +42,8 @@ def install() -> None:
     # Keystores made in this process take two iterations of PBKDF2 in place of a million. Those of
     # `test_keystore`, and all that a command in a process of its own makes, take them all.
     _remember(keystore, "PBKDF2_ITERATIONS", lambda _: 2)
-    # Migrations are run for the first new database of its schemas, and copied for the others; for
-    # those that exist they are run each time, but their scripts are compiled once.
+    # Migrations are run for the first new database of its schemas, and copied for the others.
     _remember(Database, "__init__", _of_schemas)
-    _remember(ScriptDirectory, "from_config", _of_folders)
     _remember(Rule, "_compile_builder", _of_rules)
 
 
@@ -129,15 +125,3 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return builders[key]
 
     return remembering
-
-
-def _of_folders(from_config: Any) -> Any:
-    scripts: dict[str | None, ScriptDirectory] = {}
-
-    def remembering(cls: type[ScriptDirectory], config: Config) -> ScriptDirectory:
-        folder = config.get_main_option("script_location")
-        if folder not in scripts:
-            scripts[folder] = from_config.__get__(None, cls)(config)
-        return scripts[folder]
-
-    return classmethod(remembering)

@@ -69,6 +69,7 @@ DragonError
 │   └── LedgerContradiction     the ledger has rewritten what was read from it before
 ├── LogError                about an operator's own log
 │   ├── LogDamaged              the file contradicts itself
+│   ├── DatabaseTooNew          a newer release has changed the file's schema
 │   ├── Diverged                a quorum has certified another log than this one
 │   └── LogStopped              an alarm stands, nothing is applied
 ├── PeerError               another service gave no answer that could be used
@@ -405,6 +406,10 @@ class LogError(DragonError):
 
 class LogDamaged(LogError):
     """The log file contradicts itself."""
+
+
+class DatabaseTooNew(LogError):
+    """A newer release has changed the file's schema. This one neither reads nor writes it."""
 
 
 class Diverged(LogError):

@@ -27,6 +27,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.InvalidProof: "Ask another operator for the event and the root, and compare.",
     errors.Stale: "Compare with another operator's log: no honest one takes an event so late.",
     errors.LogDamaged: "If its service is running, stop it first or check a copy of the file.",
+    errors.DatabaseTooNew: "`dragon --version` shows which release this is.",
     errors.Diverged: "Compare with the logs of other operators, as docs/operating.md says.",
     errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",

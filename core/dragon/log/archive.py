@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dragon import errors
+from dragon.log.schema import LOG_SCHEMA, is_behind
 
 # Decisions on checkpoints are about the history that is set aside; all others are kept.
 _CLEARED: Final = (
@@ -32,6 +33,7 @@ def archive(path: Path) -> Path:
     Raises:
         NotFound: no such file.
         LogDamaged: no log, or a service still has it open.
+        DatabaseTooNew: a newer release has changed its schema.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
@@ -39,6 +41,7 @@ def archive(path: Path) -> Path:
         with closing(sqlite3.connect(path, timeout=1)) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("BEGIN EXCLUSIVE")
+            is_behind(LOG_SCHEMA, path, database.execute)
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()

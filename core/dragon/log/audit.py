@@ -23,6 +23,7 @@ from dragon.log import apply
 from dragon.log.apply import State, Verify
 from dragon.log.batching import Deferred
 from dragon.log.rows import TABLES, derived, of_stream
+from dragon.log.schema import LOG_SCHEMA, is_behind
 
 TOGETHER: Final = 256  # entries whose signatures are verified together
 
@@ -57,6 +58,7 @@ def audit(
     Raises:
         NotFound: no such file.
         LogDamaged: the file contradicts itself.
+        DatabaseTooNew: a newer release has changed its schema.
         CertificateError, NotApplicable, Diverged: an entry that should never have been applied.
     """
     if not path.is_file():
@@ -65,6 +67,7 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
+            is_behind(LOG_SCHEMA, path, database.execute)
             _check_owner(database, committee)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))

@@ -17,10 +17,10 @@ from eth_typing import BLSPubkey, BLSSignature
 from py_arkworks_bls12381 import GT, G1Point, G2Point
 from py_ecc.bls.ciphersuites import G2ProofOfPossession as PyEcc
 
-from dragon import bls
-from dragon.claim import Status, StatusClaim
-from measuring import medians, ms, seconds, show, verdict
-from scenery import Members, make_members, quorum_certificate
+from dragon.protocol import bls
+from dragon.protocol.claims.status import Status, StatusClaim
+from fixtures import Members, make_members, quorum_certificate
+from timing import medians, ms, seconds, show, verdict
 
 GOALS = {4: 1.1, 256: 1.2}
 

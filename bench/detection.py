@@ -26,10 +26,10 @@ from contextlib import ExitStack, closing
 from itertools import cycle, islice
 from pathlib import Path
 
-from dragon.cli.fleet import Fleet
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import Home
-from measuring import percentile, show, verdict
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.processes import Fleet
+from timing import percentile, show, verdict
 
 PATIENCE = 40.0  # seconds for anything to happen
 LOOK_EVERY = 0.01

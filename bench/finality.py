@@ -22,8 +22,8 @@ from py_ecc.optimized_bn128.optimized_pairing import final_exponentiate, pairing
 from dragon_sequencer import bn254, finality
 from dragon_sequencer.finality import Proof
 from dragon_sequencer.nodes import NodeList
-from measuring import medians, ms, show, verdict
-from scenery import ledger_network
+from fixtures import ledger_network
+from timing import medians, ms, show, verdict
 
 GOAL_MS = 12
 APP = "datadragon"

@@ -37,9 +37,9 @@ from websockets.frames import Frame, Opcode
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Request, TextMessage
 
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import STREAMS, Home
-from measuring import show, verdict
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import STREAMS, Home
+from timing import show, verdict
 
 CASES: Final = [(size, clients) for size in (1024, 4096, 65_536) for clients in (1, 8)]
 GOALS: Final = {65_536: 100.0, 1024: 15.0}  # MB/s
@@ -130,10 +130,10 @@ def reference(port: int) -> None:
     from flask import Flask  # noqa: PLC0415
     from flask_sock import Sock  # noqa: PLC0415
 
-    from dragon.tls import PLAIN  # noqa: PLC0415
-    from dragon.web.serve import Service, serve  # noqa: PLC0415
-    from dragon.web.websocket import Connection, Sockets  # noqa: PLC0415
-    from dragon_stream.ingest import CREDIT_EACH  # noqa: PLC0415
+    from dragon.net.tls import PLAIN  # noqa: PLC0415
+    from dragon.node.server import Service, serve  # noqa: PLC0415
+    from dragon.node.websocket import Connection, Sockets  # noqa: PLC0415
+    from dragon_stream.ingest_session import CREDIT_EACH  # noqa: PLC0415
 
     class Hashing:
         def __init__(self, connection: Connection) -> None:
@@ -244,7 +244,7 @@ def measured(size: int, number: int) -> tuple[float, float]:
         ):
             guess = 40.0 * size / 4096 + 20
             hashed = warmed(REFERENCE, size, [["/hash", "-"]] * number, guess)
-        serve = ("-m", "dragon.cli.main", "serve", "stream", "--home", str(home.path))
+        serve = ("-m", "dragon_cli.main", "serve", "stream", "--home", str(home.path))
         with running(*serve, port=PORT, output=Path(name) / "ours.log"):
             return hashed, warmed(PORT, size, make_streams(home, number), hashed)
 

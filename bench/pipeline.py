@@ -24,18 +24,18 @@ from typing import Any, Final
 
 from websockets.sync.client import ClientConnection
 
-from dragon.cli.feeding import Feeder
-from dragon.cli.fleet import Fleet, interrupt_on_signals
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import Home
-from dragon.cli.stream import connect, find
-from dragon.clients.stream_client import StreamClient
 from dragon.encoding import Json, canonical
-from dragon.stream.chunks import encode_chunks
-from dragon.stream.judgement import Judgement
-from dragon.stream_claim import Fault
-from measuring import percentile, show, verdict
-from scenery import make_members
+from dragon.net.stream_client import StreamClient
+from dragon.net.stream_upload import Feeder
+from dragon.protocol.claims.window import InvalidReason
+from dragon.protocol.streams.chunks import encode_chunks
+from dragon.protocol.streams.finding import Finding
+from dragon_cli.commands.stream import connect, find
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
+from fixtures import make_members
+from timing import percentile, show, verdict
 
 SOURCES: Final = 4
 MESSAGE: Final = b"21.47 degrees at the north gate, all is well, over and out ......"
@@ -240,7 +240,9 @@ def sizes(windows: Sequence[int]) -> None:
     for count in windows:
         window = owner.window([MESSAGE] * count)
         proof, chunks = owner.prove(window), encode_chunks(window.chunks)
-        claim = Judgement(Fault.NONE).claim(owner.descriptor, window.header, bytes(32), 1732522760)
+        claim = Finding(InvalidReason.NONE).claim(
+            owner.descriptor, window.header, bytes(32), 1732522760
+        )
         event = len(canonical(members.certify(claim, list(members.secrets)[:3]).to_json()))
         objects = len(proof) + len(chunks) + len(window.header.encode())
         each = [f"{part / count:,.0f}" for part in (event, len(proof), objects)]

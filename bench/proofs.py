@@ -25,16 +25,16 @@ from pathlib import Path
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import encode_output
+from dragon.stark.parameter_sets import fri_schedule
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks import hash_many, prove_blocks
 from dragon.stark.prover.prover import Watch, unwatched
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.rescue import rescue_hash
-from dragon.stark.sets import fri_schedule
 from dragon.stark.verifier import verify
 from dragon.stark.ziggy import public_key, verify_signature
-from measuring import medians, ms, show, verdict
+from timing import medians, ms, show, verdict
 
 IDENTITY = list(range(1, 9))
 KEY = bytes(range(32))
@@ -121,7 +121,7 @@ def in_another_process(script: str, folder: str) -> tuple[float, list[float]]:
     return time.perf_counter() - begun, [float(word) for word in done.stdout.split()]
 
 
-WARM = "from dragon.stark.prover.warming import warm; warm(lambda *_: None)"
+WARM = "from dragon.stark.prover.warmup import warm; warm(lambda *_: None)"
 
 
 def starting(chunks: int) -> None:

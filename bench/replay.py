@@ -17,11 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
-from dragon.committee import Committee
-from dragon.event import Event
 from dragon.log import audit as auditing
-from measuring import show, verdict
-from scenery import fill_log, history, make_members
+from dragon.protocol.committee import Committee
+from dragon.protocol.event import Event
+from fixtures import fill_log, history, make_members
+from timing import show, verdict
 
 GOAL = 2.5
 STRETCH = auditing.TOGETHER  # events over which one time is taken
@@ -61,7 +61,7 @@ def main(*, events: int = 5000) -> None:
         path = Path(folder) / "operator.db"
         fill_log(path, members, history(members, events))
         batched = replay(path, members.committee, batched=True)
-        with mock.patch.object(auditing, "Deferred", Singly):
+        with mock.patch.object(auditing, "BatchVerifier", Singly):
             singly = replay(path, members.committee, batched=False)
     ratio = singly[1] / batched[1]
     judged = f"≥ {GOAL}: {verdict(ratio >= GOAL)}"

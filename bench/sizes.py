@@ -12,13 +12,13 @@ from __future__ import annotations
 import dataclasses
 from unittest import mock
 
-from dragon import committee as committees_of
 from dragon import errors
-from dragon.claim import Status, StatusClaim
-from dragon.committee import MAX_BATCH_BYTES, Committee
 from dragon.encoding import canonical
-from measuring import show, verdict
-from scenery import Members, make_members, quorum_certificate
+from dragon.protocol import committee as committees_of
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import MAX_BATCH_BYTES, Committee
+from fixtures import Members, make_members, quorum_certificate
+from timing import show, verdict
 
 GOAL, GOAL_SIGNERS = 1024, 16
 

@@ -29,22 +29,23 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
-from dragon import claim as claims
-from dragon.claim import Status, StatusAnswer, StatusClaim
-from dragon.clients.edges import Edges
-from dragon.clients.probe import Prober
-from dragon.committee import Committee
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
-from dragon.log.database import LOG_SCHEMA, Database
-from dragon.log.follow import Follower
+from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.probing.prober import Prober
+from dragon.protocol import claims
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.messages import StatusAnswer
+from dragon.storage.database import LOG_SCHEMA, Database
 from dragon_aggregator import outbox
-from dragon_aggregator.certify import Certifier
+from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.monitor import Monitor, Round
 from dragon_aggregator.outbox import Outbox
-from dragon_aggregator.watch import Round, Watch
-from measuring import show, verdict
-from scenery import Members, batch, make_members, quorum_certificate
+from fixtures import Members, batch, make_members, quorum_certificate
+from timing import show, verdict
 
 Handler: TypeAlias = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
@@ -127,7 +128,7 @@ class Aggregator:
 
     def __init__(self, members: Members, folder: Path) -> None:
         self.members, committee = members, members.committee
-        self.edges = Edges.real()
+        self.runtime = Runtime.real()
         self.database = Database(folder / "aggregator.db", LOG_SCHEMA, outbox.SCHEMA)
         self.outbox = Outbox(self.database)
         log = Log(self.database, committee)
@@ -135,14 +136,14 @@ class Aggregator:
         claims = [StatusClaim(node, Status.UP, committee.rounds.genesis) for node in committee.urls]
         events = [quorum_certificate(members, claim, quorum) for claim in claims]
         log.take(*(batch(index, one) for index, one in enumerate(events, start=1)))
-        wall, monotonic = self.edges.wall, self.edges.monotonic
+        wall, monotonic = self.runtime.wall, self.runtime.monotonic
         follower = Follower(log, EmptyLedger(), monotonic=monotonic, wall=wall)
         follower.step()
         self.prober, self.certifier = (
-            Prober(committee, self.edges),
-            Certifier(committee, self.edges),
+            Prober(committee, self.runtime),
+            Certifier(committee, self.runtime),
         )
-        self.watch = Watch(
+        self.watch = Monitor(
             committee,
             0,
             prober=self.prober,
@@ -150,12 +151,12 @@ class Aggregator:
             outbox=self.outbox,
             log=log,
             follower=follower,
-            edges=self.edges,
+            runtime=self.runtime,
         )
 
     def run_round(self) -> Round:
         """One round, at once: its number is this moment's, or the next that had none."""
-        number = self.members.committee.rounds.number(self.edges.wall())
+        number = self.members.committee.rounds.number(self.runtime.wall())
         if self.watch.recent:
             number = max(number, self.watch.recent[-1].number + 1)
         return self.watch.run_round(number)

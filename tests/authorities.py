@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from dragon.cli.authority import SERVICE_DAYS, Authority
-from dragon.tls import Tls
+from dragon.net.tls import Tls
+from dragon_cli.fleet.authority import SERVICE_DAYS, Authority
 
 
 @dataclass(frozen=True, slots=True)

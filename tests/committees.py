@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from dragon import bls, certificate
-from dragon.certificate import Certificate
-from dragon.claim import Claim, Status, StatusClaim
-from dragon.committee import (
+from dragon.protocol import bls, certificate
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import (
     DEFAULT_QUORUMS,
     Aggregator,
     Committee,
     Expert,
     Operator,
     QuorumRule,
-    Rounds,
     Sequencer,
     Target,
 )
-from dragon.endorsement import Endorsement
-from dragon.stream_claim import EndorsementClaim
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.rounds import Rounds
 
 GENESIS = 1_732_522_000
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-import remembered
-from world import World
+import memoize
+from simulation import World
 
-remembered.install()
+memoize.install()
 
 
 def pytest_configure() -> None:
@@ -51,7 +51,7 @@ def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def computed_anew() -> Iterator[None]:
     """For modules that test the arithmetic itself: nothing is remembered from test to test."""
-    with remembered.forgotten():
+    with memoize.forgotten():
         yield
 
 

@@ -15,12 +15,7 @@ from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.field import GENERATOR, P, root_of_unity
 from dragon.stark.parameters import Lengths
-from dragon.stark.rescue import (
-    CUBE_ROOT_EXPONENT,
-    mds_matrix,
-    mds_matrix_inverse,
-    round_constants,
-)
+from dragon.stark.rescue import CUBE_ROOT_EXPONENT, mds_matrix, mds_matrix_inverse, round_constants
 
 Row = list[int]
 Spoil = Callable[[int, Row], Row]  # the state before a round, given the number of that round

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from flask.testing import FlaskClient
 
 from dragon.errors import DragonError
-from dragon_zkp import jobs
-from dragon_zkp.app import Collaborators, counters, create_app
-from dragon_zkp.jobs import Job
+from dragon_zkp import messages
+from dragon_zkp.app import Components, counters, create_app
+from dragon_zkp.messages import Job
 from dragon_zkp.pool import Pool, Worker
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.worker import do
@@ -29,10 +29,10 @@ class Here:
     def do(self, job: Job, seconds: float) -> bytes:
         assert seconds > 0
         try:
-            answer = jobs.done(do(jobs.unpack(jobs.pack(job))))
+            answer = messages.done(do(messages.unpack(messages.pack(job))))
         except DragonError as error:
-            answer = jobs.failed(error)
-        return jobs.result(answer)
+            answer = messages.failed(error)
+        return messages.result(answer)
 
     def is_alive(self) -> bool:
         return True
@@ -43,7 +43,7 @@ class Here:
 
 @dataclass(frozen=True)
 class Prover:
-    own: Collaborators
+    own: Components
     client: FlaskClient
 
 
@@ -52,7 +52,7 @@ def prover(entropy: Callable[[int], bytes], make: Callable[[], Worker] = Here) -
     """A prover with one worker, ready."""
     pool = Pool(1, 1, make)
     until(lambda: not pool.boot)
-    own = Collaborators(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
+    own = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
     try:
         yield Prover(own, create_app(own).test_client())
     finally:

@@ -21,9 +21,9 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from dragon.clients.exchange import Http
-from dragon.clients.session import make_session
-from dragon.clients.stream_client import StreamClient
+from dragon.net.http_client import Http
+from dragon.net.session import make_session
+from dragon.net.stream_client import StreamClient
 
 ROOT: Final = Path(__file__).parents[1]
 PORTS: Final = {

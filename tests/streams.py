@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from committees import GENESIS, Members, secret
-from dragon import bls
+from dragon.protocol import bls
+from dragon.protocol.streams.chunks import (
+    ChunkHeader,
+    chunk_headers,
+    digest,
+    encode_chunks,
+    opening,
+)
+from dragon.protocol.streams.descriptor import Descriptor
+from dragon.protocol.streams.submission import Submission, WindowObjects
+from dragon.protocol.streams.window import WindowHeader, close, sign
 from dragon.stark.commitment import encode_output
 from dragon.stark.prover.blocks import hash_many, prove_blocks
 from dragon.stark.ziggy import public_key, secret_preimage
-from dragon.stream.chunks import ChunkHeader, chunk_headers, digest, encode_chunks, opening
-from dragon.stream.descriptor import Descriptor
-from dragon.stream.submission import Submission, WindowObjects
-from dragon.stream.window import WindowHeader, close, sign
 
 START_MS = 1000 * GENESIS + 700_123
 

@@ -9,21 +9,23 @@ from flask import Response, jsonify
 from flask_openapi3.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
-from dragon import bls, errors
-from dragon.claim import Suspicion
-from dragon.clients import clock
-from dragon.clients.probe import Sight
+from dragon import errors
 from dragon.encoding import MAX_INTEGER, Members
-from dragon.web import app as web
-from dragon.web import forms, metrics, records
-from dragon.web.metrics import Reading
-from dragon.web.openapi import BODY, PAGE, TOO_LARGE, Routes, answers
-from dragon.web.query import Query, integer
-from dragon_aggregator.certify import Gathering
-from dragon_aggregator.collaborators import Collaborators
-from dragon_aggregator.handing_in import handing_in
+from dragon.node import app as web
+from dragon.node import metrics, schemas
+from dragon.node.metrics import Reading
+from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.parameters import Query, integer
+from dragon.node.routes import log
+from dragon.probing import clock_skew
+from dragon.probing.prober import ProbeResult
+from dragon.protocol import bls
+from dragon.protocol.messages import Suspicion
+from dragon_aggregator.certifier import AttestationRound
+from dragon_aggregator.components import Components
+from dragon_aggregator.monitor import KEPT_ROUNDS, Monitor, Round
 from dragon_aggregator.outbox import Pending
-from dragon_aggregator.watch import KEPT_ROUNDS, Round, Watch
+from dragon_aggregator.routes.submissions import handing_in
 
 
 class RoundsQuery(Query):
@@ -36,7 +38,7 @@ class OutboxQuery(Query):
     limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
-def create_app(own: Collaborators) -> OpenAPI:
+def create_app(own: Components) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
     app = web.create(
         "dragon_aggregator",
@@ -46,11 +48,11 @@ def create_app(own: Collaborators) -> OpenAPI:
     )
     app.register_api(_routes(own))
     app.register_api(handing_in(own))
-    app.register_api(records.routes(own.committee, own.log))
+    app.register_api(log.routes(own.committee, own.log))
     return app
 
 
-def _not_ready(own: Collaborators) -> Iterator[str]:
+def _not_ready(own: Components) -> Iterator[str]:
     if alarm := own.log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not own.follower.caught_up:
@@ -61,28 +63,28 @@ def _not_ready(own: Collaborators) -> Iterator[str]:
         yield "rounds: the last one overran"
 
 
-def _metrics(own: Collaborators) -> Iterator[Metric]:
+def _metrics(own: Components) -> Iterator[Metric]:
     yield from metrics.of_log(own.log, own.follower)
     sights = _newest_sights(own.watch)
     yield metrics.of_nodes({sight.node_id: sight.answered for sight in sights})
     offsets = [sight.offset_ms for sight in sights if sight.offset_ms is not None]
-    yield metrics.clock_offset(clock.median_ms(offsets))
+    yield metrics.clock_offset(clock_skew.median_ms(offsets))
     waiting = len(own.outbox.pending())
     yield metrics.gauge("outbox_pending", "Events on their way to the ledger.", waiting)
     windows = len(own.windows.waiting())
-    yield metrics.gauge("windows_waiting", "Windows that the log does not have yet.", windows)
+    yield metrics.gauge("windows_waiting", "WindowQueue that the log does not have yet.", windows)
 
 
-def _newest_sights(watch: Watch) -> list[Sight]:
+def _newest_sights(watch: Monitor) -> list[ProbeResult]:
     """Of the last round that has seen something; the second look at a node where there is one."""
     seen = next((record.sights for record in reversed(list(watch.recent)) if record.sights), [])
     return list({sight.node_id: sight for sight in seen}.values())
 
 
-def _routes(own: Collaborators) -> Routes:
+def _routes(own: Components) -> Routes:
     routes = Routes("aggregator", __name__)
 
-    @routes.get("/rounds", responses=answers(forms.Rounds, *PAGE))
+    @routes.get("/rounds", responses=responses(schemas.Rounds, *PAGE))
     def rounds(query: RoundsQuery) -> Response:
         """The last rounds, newest first."""
         newest_first = reversed(list(own.watch.recent))
@@ -93,7 +95,7 @@ def _routes(own: Collaborators) -> Routes:
             rounds=[_round(record) for record in listed], next=listed[-1].number if more else None
         )
 
-    @routes.get("/outbox", responses=answers(forms.Outbox, *PAGE))
+    @routes.get("/outbox", responses=responses(schemas.Outbox, *PAGE))
     def outbox(query: OutboxQuery) -> Response:
         """Events on their way to the ledger, oldest first."""
         waiting = [entry for entry in own.outbox.pending() if entry.id > query.after]
@@ -105,10 +107,10 @@ def _routes(own: Collaborators) -> Routes:
 
     @routes.post(
         "/downtime-certificates",
-        openapi_extensions=routes.takes(forms.Period),
+        openapi_extensions=routes.request_body(schemas.Period),
         responses={
-            **answers(
-                forms.DowntimeCertificate,
+            **responses(
+                schemas.DowntimeCertificate,
                 *BODY,
                 errors.UnknownNode,
                 errors.NotSettled,
@@ -129,10 +131,10 @@ def _routes(own: Collaborators) -> Routes:
 
     @routes.post(
         "/suspicions",
-        openapi_extensions=routes.takes(forms.Suspicion),
+        openapi_extensions=routes.request_body(schemas.Suspicion),
         responses={
-            **answers(
-                forms.Gathers,
+            **responses(
+                schemas.Gathers,
                 *BODY,
                 errors.UnknownNode,
                 errors.UnknownSigner,
@@ -178,7 +180,7 @@ def _pending(entry: Pending) -> dict[str, object]:
     }
 
 
-def _probe(sight: Sight) -> dict[str, object]:
+def _probe(sight: ProbeResult) -> dict[str, object]:
     return {
         "node_id": sight.node_id,
         "seen": str(sight.status),
@@ -188,7 +190,7 @@ def _probe(sight: Sight) -> dict[str, object]:
     }
 
 
-def _gathering(gathering: Gathering) -> dict[str, object]:
+def _gathering(gathering: AttestationRound) -> dict[str, object]:
     answers = [
         {
             "operator": operator,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from dragon.certificate import Certificate
-from dragon.clients.edges import Edges
-from dragon.committee import Committee, check_node_id
 from dragon.errors import Busy, LogStopped, NotCertified
-from dragon.log.repository import Log
-from dragon.log.settle import settled_claim
-from dragon_aggregator.certify import Certifier
+from dragon.log.downtime import settled_claim
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.committee import Committee, check_node_id
+from dragon_aggregator.certifier import Certifier
 
 AT_ONCE: Final = 4
 
@@ -19,12 +19,14 @@ AT_ONCE: Final = 4
 class Downtime:
     """Gathers signatures on the totals that the own log comes to. Keeps nothing."""
 
-    def __init__(self, committee: Committee, log: Log, certifier: Certifier, edges: Edges) -> None:
+    def __init__(
+        self, committee: Committee, log: Log, certifier: Certifier, runtime: Runtime
+    ) -> None:
         self._committee = committee
         self._log = log
         self._certifier = certifier
-        self._wall = edges.wall
-        self._monotonic = edges.monotonic
+        self._wall = runtime.wall
+        self._monotonic = runtime.monotonic
         self._slots = threading.BoundedSemaphore(AT_ONCE)
 
     def certify(self, node_id: str, begin: int, end: int) -> Certificate:
@@ -45,7 +47,7 @@ class Downtime:
             raise Busy("too many downtime certificates are being gathered")
         try:
             ends = self._monotonic() + self._committee.rounds.gather_deadline
-            gathering = self._certifier.gather(claim, ends)
+            gathering = self._certifier.collect(claim, ends)
         finally:
             self._slots.release()
         if gathering.certificate is None:

@@ -6,27 +6,27 @@ from collections.abc import Mapping
 
 import structlog
 
-from dragon.clients.edges import Edges
-from dragon.clients.probe import Prober
-from dragon.log.database import LOG_SCHEMA, Database
-from dragon.log.follow import Follower
+from dragon.log.follower import Follower
 from dragon.log.ledger import Ledger
-from dragon.log.repository import Log
-from dragon.objects.store import SCHEMA as OBJECTS
-from dragon.objects.store import Objects
-from dragon.web.serve import Service
-from dragon.web.serve import serve as serve_with_gunicorn
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.node.server import Service
+from dragon.node.server import serve as serve_with_gunicorn
+from dragon.probing.prober import Prober
+from dragon.storage.blobs import SCHEMA as OBJECTS
+from dragon.storage.blobs import Objects
+from dragon.storage.database import LOG_SCHEMA, Database
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
-from dragon_aggregator.certify import Certifier
-from dragon_aggregator.collaborators import Collaborators
+from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.components import Components
 from dragon_aggregator.downtime import Downtime
+from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox, Sender, Submitter
 from dragon_aggregator.settings import Settings
-from dragon_aggregator.watch import Watch
-from dragon_aggregator.windows import Windows
+from dragon_aggregator.window_queue import WindowQueue
+from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.wiring import connect, load_nodes
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -36,8 +36,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     database, objects = open_database(settings), open_objects(settings)
     ca = settings.tls.ca
     reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
-    edges = Edges.real(ca)
-    own = assemble(settings, database, objects, ledger=reading, sender=writing, edges=edges)
+    runtime = Runtime.real(ca)
+    own = assemble(settings, database, objects, ledger=reading, sender=writing, runtime=runtime)
 
     def close() -> None:
         reading.close()
@@ -67,35 +67,35 @@ def assemble(
     *,
     ledger: Ledger,
     sender: Sender,
-    edges: Edges,
-) -> Collaborators:
-    """The aggregator's parts around one database, one ledger and one set of edges."""
+    runtime: Runtime,
+) -> Components:
+    """The aggregator's parts around one database, one ledger and one set of runtime."""
     committee = settings.committee
     log = Log(database, committee)
-    follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
-    entries, certifier = Outbox(database), Certifier(committee, edges)
-    watch = Watch(
+    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    entries, certifier = Outbox(database), Certifier(committee, runtime)
+    watch = Monitor(
         committee,
         settings.rank,
-        prober=Prober(committee, edges),
+        prober=Prober(committee, runtime),
         certifier=certifier,
         outbox=entries,
         log=log,
         follower=follower,
-        edges=edges,
+        runtime=runtime,
     )
-    submitter = Submitter(committee, entries, log, sender, edges.wall)
-    downtime = Downtime(committee, log, certifier, edges)
-    windows = Windows(
+    submitter = Submitter(committee, entries, log, sender, runtime.wall)
+    downtime = Downtime(committee, log, certifier, runtime)
+    windows = WindowQueue(
         committee,
         certifier=certifier,
         outbox=entries,
         log=log,
         objects=Objects(objects, settings.objects_mb << 20),
-        edges=edges,
+        runtime=runtime,
     )
-    return Collaborators(
-        committee, watch, entries, submitter, downtime, windows, log, follower, edges.wall
+    return Components(
+        committee, watch, entries, submitter, downtime, windows, log, follower, runtime.wall
     )
 
 

@@ -17,17 +17,20 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import text
 
-from dragon import event
-from dragon.claim import CheckpointClaim, Claim, DowntimeClaim, StatusClaim
-from dragon.committee import MAX_RANK, Committee
 from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
-from dragon.event import Event
-from dragon.log import apply
-from dragon.log.apply import State, Transition
-from dragon.log.database import Database
-from dragon.log.repository import Log
-from dragon.stream_claim import EndorsementClaim, WindowClaim
+from dragon.log.store import Log
+from dragon.protocol import event
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import StatusClaim
+from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.committee import MAX_RANK, Committee
+from dragon.protocol.event import Event
+from dragon.protocol.state import State, Transition, follows
+from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
@@ -71,7 +74,7 @@ class Outbox:
             "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
         )
         values = {
-            "node_id": lane(certified.claim),
+            "node_id": ordering_key(certified.claim),
             "event": canonical(certified.to_json()).decode(),
             "not_before": not_before,
         }
@@ -91,15 +94,15 @@ class Outbox:
         ]
 
     def newest(self, node_id: str) -> Claim | EndorsementClaim | None:
-        """The last claim on a node, or in the lane of checkpoints, that is still on its way."""
+        """The last claim on a node, or in the ordering_key of checkpoints, that is still on its way."""
         claims = self.claims(node_id)
         return claims[-1] if claims else None
 
-    def claims(self, lane_: str) -> list[Claim | EndorsementClaim]:
-        """All claims of a lane that are still on their way, oldest first."""
-        query = text("SELECT id, event FROM outbox WHERE node_id = :lane ORDER BY id")
+    def claims(self, key: str) -> list[Claim | EndorsementClaim]:
+        """All claims of a ordering_key that are still on their way, oldest first."""
+        query = text("SELECT id, event FROM outbox WHERE node_id = :ordering_key ORDER BY id")
         with self._database.read() as connection:
-            rows = connection.execute(query, {"lane": lane_}).all()
+            rows = connection.execute(query, {"ordering_key": key}).all()
         known = self._decoded
         return [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
 
@@ -144,7 +147,7 @@ class Submitter:
         taken: set[str] = set()
         for entry in self._outbox.pending():
             claim = entry.event.claim
-            if lane(claim) in taken:
+            if ordering_key(claim) in taken:
                 continue  # whether it is still news depends on the one before it
             if why := self._settled(claim, state, now):
                 logger.info("outbox_settled", why=why, claim=claim.to_json())
@@ -152,7 +155,7 @@ class Submitter:
                 continue
             heads.append(entry)
             if not isinstance(claim, WindowClaim):
-                taken.add(lane(claim))
+                taken.add(ordering_key(claim))
         self._outbox.remove(settled)
         longest_wait = MAX_RANK * self._committee.rounds.seconds
         due = [entry for entry in heads if _is_due(entry, now, longest_wait)]
@@ -201,7 +204,7 @@ class Submitter:
 
     def _checkpoint_settled(self, claim: CheckpointClaim, state: State) -> str | None:
         last = state.checkpoint
-        if last is None or apply.follows(claim, last, self._committee):
+        if last is None or follows(claim, last, self._committee):
             return None
         return "applied" if last.timestamp == claim.timestamp else "overtaken"
 
@@ -245,11 +248,11 @@ def _endorsement_settled(claim: EndorsementClaim, state: State) -> str | None:
     return None
 
 
-def lane(claim: Claim | EndorsementClaim) -> str:
-    """Claims of one lane go in order: a node's, a stream's, an expert's, and the checkpoints among
+def ordering_key(claim: Claim | EndorsementClaim) -> str:
+    """Claims of one ordering_key go in order: a node's, a stream's, an expert's, and the checkpoints among
     themselves.
 
-    No node has the lane of a stream, of an expert or of the checkpoints for its id.
+    No node has the ordering_key of a stream, of an expert or of the checkpoints for its id.
     """
     if isinstance(claim, EndorsementClaim):
         return f"@expert:{claim.expert}"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dragon.committee import Committee
-from dragon.settings import Environment
-from dragon.tls import PLAIN, Tls
+from dragon.net.tls import PLAIN, Tls
+from dragon.node.settings import Environment
+from dragon.protocol.committee import Committee
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ DragonError
 ├── Overdue                 it was not done in the time that there is for it
 └── StepFailed              a step of the demonstration went wrong
 
-Domain errors know nothing of HTTP; `dragon.web.problem` gives each its status.
+Domain errors know nothing of HTTP; `dragon.node.problems` gives each its status.
 """
 
 from __future__ import annotations
@@ -369,7 +369,7 @@ class WorkerDied(ProvingError):
 
 
 class AttestationRefused(DragonError):
-    """An operator does not sign. `reason` is one of `dragon.claim.RefusalReason`."""
+    """An operator does not sign. `reason` is one of `dragon.protocol.refusal.RefusalReason`."""
 
     def __init__(self, reason: str, message: str, **facts: object) -> None:
         super().__init__(message, reason=reason, **facts)

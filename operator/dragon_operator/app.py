@@ -13,46 +13,49 @@ from prometheus_client.metrics_core import Metric
 from pydantic import Field
 
 from dragon import errors
-from dragon.claim import NONCE_SIZES, RefusalReason, Status
-from dragon.claim import from_json as claim_from_json
-from dragon.clients import clock
-from dragon.clients.probe import NONCE_BYTES
-from dragon.committee import Committee, check_node_id
 from dragon.encoding import Json, Members, canonical, to_hex
 from dragon.errors import AttestationRefused, InvalidEncoding, NotFound
-from dragon.event import LoggedEvent
-from dragon.log.follow import Follower
-from dragon.log.repository import Entry, Log
-from dragon.log.rows import StreamRecords
-from dragon.log.settle import claim_at
-from dragon.stream.submission import Submission
-from dragon.web import app as web
-from dragon.web import forms, metrics, records, streams
-from dragon.web.metrics import Reading
-from dragon.web.openapi import BODY, PAGE, TOO_LARGE, Routes, answers
-from dragon.web.query import Query, hexadecimal, identifier, integer
+from dragon.log.downtime import claim_at
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
+from dragon.log.store import Entry, Log
+from dragon.node import app as web
+from dragon.node import metrics, schemas
+from dragon.node.metrics import Reading
+from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.parameters import Query, hexadecimal, identifier, integer
+from dragon.node.routes import log, streams
+from dragon.probing import clock_skew
+from dragon.probing.prober import NONCE_BYTES
+from dragon.protocol.claims import from_json as claim_from_json
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.event import LoggedEvent
+from dragon.protocol.messages import NONCE_SIZES
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.streams.submission import Submission
 from dragon_operator.attester import Attester
-from dragon_operator.peers import Peers
+from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.reporter import Reporter
-from dragon_operator.verdicts import Found
-from dragon_operator.voting import Voting
+from dragon_operator.verdict_store import WindowVerdict
+from dragon_operator.window_voter import WindowVoter
 
 MOST_BYTES: Final = 512 * 1024  # of events on a page
 
 
 @dataclass(frozen=True, slots=True)
-class Collaborators:
+class Components:
     """What an operator's app is built around."""
 
     committee: Committee
     myself: str
     attester: Attester
-    voting: Voting
+    voting: WindowVoter
     reporter: Reporter
     log: Log
     streams: StreamRecords
     follower: Follower
-    peers: Peers
+    peers: PeerMonitor
     entropy: Callable[[int], bytes]
 
 
@@ -76,7 +79,7 @@ class EventsQuery(Query):
     limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
-class NodePath(forms.Form):
+class NodePath(schemas.Schema):
     node_id: Annotated[str, identifier()]
 
 
@@ -85,7 +88,7 @@ class PeriodQuery(Query):
     end: Annotated[int, integer(name="to"), Field(alias="to")]
 
 
-class EventPath(forms.Form):
+class EventPath(schemas.Schema):
     position: int
 
 
@@ -93,7 +96,7 @@ class EventQuery(Query):
     size: Annotated[int | None, integer()] = None
 
 
-def create_app(own: Collaborators) -> OpenAPI:
+def create_app(own: Components) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
     voted = Counter(
         "datadragon_votes",
@@ -116,13 +119,13 @@ def create_app(own: Collaborators) -> OpenAPI:
     app.register_api(_answers(own, attested))
     app.register_api(_votes(own, voted))
     app.register_api(_record(own))
-    app.register_api(records.routes(own.committee, own.log))
+    app.register_api(log.routes(own.committee, own.log))
     app.register_api(streams.routes(own.log, own.streams))
     app.register_api(streams.objects(own.voting.objects))
     return app
 
 
-def _not_ready(own: Collaborators) -> Iterator[str]:
+def _not_ready(own: Components) -> Iterator[str]:
     if alarm := own.log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not own.follower.caught_up:
@@ -133,22 +136,22 @@ def _not_ready(own: Collaborators) -> Iterator[str]:
         yield "blind: too few peers answer for a quorum"
 
 
-def _metrics(own: Collaborators) -> Iterator[Metric]:
+def _metrics(own: Components) -> Iterator[Metric]:
     yield from metrics.of_log(own.log, own.follower)
     sights = own.peers.sights
     yield metrics.of_nodes({node_id: sight.answered for node_id, sight in sights.items()})
-    yield metrics.clock_offset(clock.median_ms(own.peers.offsets_ms()))
+    yield metrics.clock_offset(clock_skew.median_ms(own.peers.offsets_ms()))
     blind = own.peers.is_blind(sights)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
 
 
-def _answers(own: Collaborators, attested: Counter) -> Routes:
+def _answers(own: Components, attested: Counter) -> Routes:
     """What an operator signs."""
     routes = Routes("answers", __name__)
 
     @routes.get(
         "/status",
-        responses=answers(forms.StatusAnswer, errors.UnknownMember, errors.InvalidHex),
+        responses=responses(schemas.StatusAnswer, errors.UnknownMember, errors.InvalidHex),
     )
     def status(query: StatusQuery) -> Response:
         """A signed answer to the asker's nonce: whoever can give it is this operator, and up."""
@@ -159,10 +162,10 @@ def _answers(own: Collaborators, attested: Counter) -> Routes:
 
     @routes.post(
         "/attestations",
-        openapi_extensions=routes.takes(
-            forms.Status, forms.Checkpoint, forms.Downtime, forms.Window
+        openapi_extensions=routes.request_body(
+            schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
         ),
-        responses={**answers(forms.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
+        responses={**responses(schemas.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
     )
     def attest() -> Response:
         """Sign a claim, if this operator has checked itself that it is true."""
@@ -181,8 +184,8 @@ def _answers(own: Collaborators, attested: Counter) -> Routes:
 
     @routes.post(
         "/reports",
-        openapi_extensions=routes.takes(forms.Report),
-        responses={**answers(forms.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
+        openapi_extensions=routes.request_body(schemas.Report),
+        responses={**responses(schemas.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
     )
     def report() -> tuple[Response, int]:
         """Take a report that a node has changed; look, and tell the aggregators if so."""
@@ -196,15 +199,15 @@ def _answers(own: Collaborators, attested: Counter) -> Routes:
     return routes
 
 
-def _votes(own: Collaborators, voted: Counter) -> Routes:
+def _votes(own: Components, voted: Counter) -> Routes:
     """What an operator finds windows to be."""
     routes = Routes("votes", __name__)
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.takes(forms.Submission),
+        openapi_extensions=routes.request_body(schemas.Submission),
         responses={
-            **answers(forms.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
+            **responses(schemas.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
             **TOO_LARGE,
         },
     )
@@ -222,7 +225,7 @@ def _votes(own: Collaborators, voted: Counter) -> Routes:
     return routes
 
 
-def _vote(submission: Submission, found: Found | None) -> dict[str, object]:
+def _vote(submission: Submission, found: WindowVerdict | None) -> dict[str, object]:
     return {
         "stream": to_hex(submission.stream),
         "number": submission.number,
@@ -241,11 +244,11 @@ _INVALID_STREAM: Final = (
 _REPORT: Final = (errors.UnknownNode, AttestationRefused, errors.Busy, errors.Unreachable)
 
 
-def _record(own: Collaborators) -> Routes:
+def _record(own: Components) -> Routes:
     """What an operator knows: the log, for anyone to read and check."""
     routes = Routes("record", __name__)
 
-    @routes.get("/nodes", responses=answers(forms.Nodes, *PAGE, errors.InvalidId))
+    @routes.get("/nodes", responses=responses(schemas.Nodes, *PAGE, errors.InvalidId))
     def nodes(query: NodesQuery) -> Response:
         """Operators and targets of the committee by their ids, and what the log says of them."""
         behind = sorted(node_id for node_id in own.committee.urls if node_id > query.after)
@@ -257,7 +260,7 @@ def _record(own: Collaborators) -> Routes:
 
     @routes.get(
         "/nodes/<node_id>/downtime",
-        responses=answers(forms.Totals, *PAGE, errors.MissingMember, errors.UnknownNode),
+        responses=responses(schemas.Totals, *PAGE, errors.MissingMember, errors.UnknownNode),
     )
     def downtime(path: NodePath, query: PeriodQuery) -> Response:
         """Seconds down and unknown in [from, to), by this log as it is now; uncertified."""
@@ -269,7 +272,7 @@ def _record(own: Collaborators) -> Routes:
             claim_at(own.log, own.committee, path.node_id, interval, size=size).members()
         )
 
-    @routes.get("/logs", responses=answers(forms.LogRows, *PAGE, errors.InvalidId))
+    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGE, errors.InvalidId))
     def logs(query: LogsQuery) -> Response:
         """Applied status events, oldest first."""
         rows = own.log.rows(query.node_id, query.after, query.limit)
@@ -277,7 +280,7 @@ def _record(own: Collaborators) -> Routes:
         listed = [{column: getattr(row, column) for column in columns} for row in rows]
         return jsonify(logs=listed, next=rows[-1].id if len(rows) == query.limit else None)
 
-    @routes.get("/events", responses=answers(forms.Entries, *PAGE))
+    @routes.get("/events", responses=responses(schemas.Entries, *PAGE))
     def events(query: EventsQuery) -> Response:
         """Entries of the log without their proofs, oldest first: to be checked against a root."""
         found = own.log.entries(query.after, query.limit)
@@ -287,7 +290,7 @@ def _record(own: Collaborators) -> Routes:
 
     @routes.get(
         "/events/<int:position>",
-        responses=answers(forms.ProvenEntry, *PAGE, NotFound),
+        responses=responses(schemas.ProvenEntry, *PAGE, NotFound),
     )
     def event(path: EventPath, query: EventQuery) -> Response:
         """One entry with its path to the log's root: what `dragon verify event` takes."""
@@ -303,7 +306,7 @@ def _record(own: Collaborators) -> Routes:
     return routes
 
 
-def _node(own: Collaborators, node_id: str) -> dict[str, object]:
+def _node(own: Components, node_id: str) -> dict[str, object]:
     last = own.log.state.last(node_id)
     seen = own.peers.sights.get(node_id)
     return {
@@ -334,7 +337,7 @@ def _first_bytes(entries: list[Entry], most: int) -> list[dict[str, Json]]:
     return listed
 
 
-def _event(own: Collaborators, position: int, size: int) -> dict[str, Json]:
+def _event(own: Components, position: int, size: int) -> dict[str, Json]:
     """One entry with its path to the root of a log of `size`: what `dragon verify event` takes."""
     entry = own.log.entry(position)
     logged = LoggedEvent(

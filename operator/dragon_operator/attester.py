@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-from dragon import bls
-from dragon.claim import (
-    CheckpointClaim,
-    Claim,
-    DowntimeClaim,
-    RefusalReason,
-    Status,
-    StatusAnswer,
-    StatusClaim,
-)
-from dragon.clients.probe import SHARED, Prober, Sight
-from dragon.committee import Committee
 from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
-from dragon.log.follow import Follower
-from dragon.log.repository import Log
-from dragon.stream_claim import WindowClaim
+from dragon.log.follower import Follower
+from dragon.log.store import Log
+from dragon.probing.prober import RESULT_TTL, Prober, ProbeResult
+from dragon.protocol import bls
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.messages import StatusAnswer
+from dragon.protocol.refusal import RefusalReason
+from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.journal import Journal
-from dragon_operator.peers import Peers
-from dragon_operator.slots import Slots
-from dragon_operator.voting import Voting
-from dragon_operator.vouching import Vouching
+from dragon_operator.log_claim_checks import LogClaimChecks
+from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.window_voter import WindowVoter
 
 AT_ONCE: Final = 48  # attestations under way; more are `busy`
 AT_ONCE_EACH: Final = 2  # of them about one node: one that hangs must not hold up the others
@@ -47,9 +44,9 @@ class Attester:
         log: Log,
         follower: Follower,
         prober: Prober,
-        peers: Peers,
-        vouching: Vouching,
-        voting: Voting,
+        peers: PeerMonitor,
+        vouching: LogClaimChecks,
+        voting: WindowVoter,
         wall: Callable[[], float],
     ) -> None:
         self._committee = committee
@@ -63,7 +60,7 @@ class Attester:
         self._vouching = vouching
         self._voting = voting
         self._wall = wall
-        self._slots = Slots(AT_ONCE, AT_ONCE_EACH)
+        self._slots = ConcurrencyLimiter(AT_ONCE, AT_ONCE_EACH)
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
         """A signed answer for ourselves: whoever can give it is this operator, and up."""
@@ -167,14 +164,14 @@ class Attester:
         if claim.status is Status.DOWN and self._peers.is_blind(sights, claim.node_id):
             _refuse(RefusalReason.BLIND, "too few peers answer to tell who is cut off")
 
-    def _settle(self, claim: StatusClaim, number: int, seen: Sight) -> Sight:
+    def _settle(self, claim: StatusClaim, number: int, seen: ProbeResult) -> ProbeResult:
         """A shared sight that disagrees may be a second old, and the node may have changed since:
         it is looked at again, at most as often as the aggregator itself looks again."""
         rounds = self._committee.rounds
         in_span = rounds.in_signing_span(number, seen.begun_at)
         if seen.status is claim.status and in_span:
             return seen
-        fresh = min(SHARED, rounds.reprobe_pause)
+        fresh = min(RESULT_TTL, rounds.reprobe_pause)
         seen = self._prober.look([claim.node_id], fresh)[claim.node_id]
         if not rounds.in_signing_span(number, seen.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")

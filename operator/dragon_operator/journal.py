@@ -13,12 +13,15 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.claim import CheckpointClaim, DowntimeClaim, RefusalReason, Status, StatusClaim
-from dragon.committee import Rounds
 from dragon.encoding import canonical, to_hex
 from dragon.errors import AttestationRefused
-from dragon.log.database import Database
-from dragon.stream_claim import Verdict, WindowClaim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import Verdict, WindowClaim
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.rounds import Rounds
+from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_operator:migrations"
 TOTALS_KEPT: Final = 30 * 24 * 3600  # seconds for which a decision on totals is remembered

@@ -6,35 +6,35 @@ from collections.abc import Mapping
 
 import structlog
 
-from dragon.clients.aggregator_client import AggregatorClient
-from dragon.clients.bootstrap import start_from_checkpoint
-from dragon.clients.edges import Edges
-from dragon.clients.object_client import ObjectClient
-from dragon.clients.probe import Prober
-from dragon.committee import Committee
-from dragon.log.database import LOG_SCHEMA, Database
-from dragon.log.follow import Follower
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
-from dragon.log.repository import Log
-from dragon.log.rows import StreamRecords
-from dragon.objects.store import SCHEMA as OBJECTS
-from dragon.objects.store import Objects
-from dragon.web.serve import Service
-from dragon.web.serve import serve as serve_with_gunicorn
+from dragon.log.store import Log
+from dragon.net.aggregator_client import AggregatorClient
+from dragon.net.blob_client import ObjectClient
+from dragon.net.checkpoint_sync import start_from_checkpoint
+from dragon.net.runtime import Runtime
+from dragon.node.server import Service
+from dragon.node.server import serve as serve_with_gunicorn
+from dragon.probing.prober import Prober
+from dragon.protocol.committee import Committee
+from dragon.storage.blobs import SCHEMA as OBJECTS
+from dragon.storage.blobs import Objects
+from dragon.storage.database import LOG_SCHEMA, Database
 from dragon_operator import journal
-from dragon_operator.admission import Admission
-from dragon_operator.app import Collaborators, create_app
+from dragon_operator.app import Components, create_app
 from dragon_operator.attester import Attester
+from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.journal import Journal
-from dragon_operator.peers import Peers
+from dragon_operator.log_claim_checks import LogClaimChecks
+from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
-from dragon_operator.slots import Slots
-from dragon_operator.verdicts import Verdicts
-from dragon_operator.voting import AT_ONCE, AT_ONCE_EACH, Voting
-from dragon_operator.vouching import Vouching
+from dragon_operator.verdict_store import VerdictStore
+from dragon_operator.window_voter import AT_ONCE, AT_ONCE_EACH, WindowVoter
+from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.wiring import connect, load_nodes
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -43,10 +43,10 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
     database, objects = open_database(settings), open_objects(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    edges = Edges.real(settings.tls.ca)
-    own = assemble(settings, database, objects, sequencer, edges)
+    runtime = Runtime.real(settings.tls.ca)
+    own = assemble(settings, database, objects, sequencer, runtime)
     if settings.from_checkpoint:
-        begin_late(own, edges)
+        begin_late(own, runtime)
 
     def close() -> None:
         sequencer.close()
@@ -58,13 +58,13 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     return Service(create_app(own), loops, close)
 
 
-def begin_late(own: Collaborators, edges: Edges) -> None:
+def begin_late(own: Components, runtime: Runtime) -> None:
     """Fill an empty log from a certified checkpoint; one that has begun goes on where it is.
 
     Raises Unreachable: no other operator gave one that holds.
     """
     if own.log.state.size == 0 and own.log.position.index == 0:
-        start_from_checkpoint(own.log, own.committee, edges.http, own.peers.ids)
+        start_from_checkpoint(own.log, own.committee, runtime.http, own.peers.ids)
 
 
 def open_database(settings: Settings) -> Database:
@@ -78,28 +78,28 @@ def open_objects(settings: Settings) -> Database:
 
 
 def assemble(
-    settings: Settings, database: Database, objects: Database, ledger: Ledger, edges: Edges
-) -> Collaborators:
-    """The operator's parts around one database, one ledger and one set of edges."""
+    settings: Settings, database: Database, objects: Database, ledger: Ledger, runtime: Runtime
+) -> Components:
+    """The operator's parts around one database, one ledger and one set of runtime."""
     committee, myself, secret = settings.committee, settings.operator, settings.secret
     log = Log(database, committee)
-    follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
-    prober = Prober(committee, edges, myself=myself)
-    peers = Peers(committee, myself, prober, edges)
-    voting = Voting(
+    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    prober = Prober(committee, runtime, myself=myself)
+    peers = PeerMonitor(committee, myself, prober, runtime)
+    voting = WindowVoter(
         committee,
         log,
         Objects(objects, settings.objects_mb << 20),
-        Verdicts(database),
-        Admission(
+        VerdictStore(database),
+        RateLimiter(
             settings.streams,
             settings.windows_per_second,
             settings.listed_streams,
-            edges.monotonic,
+            runtime.monotonic,
         ),
-        ObjectClient(_keepers(committee, myself), edges),
-        edges.wall,
-        Slots(AT_ONCE, AT_ONCE_EACH),
+        ObjectClient(_keepers(committee, myself), runtime),
+        runtime.wall,
+        ConcurrencyLimiter(AT_ONCE, AT_ONCE_EACH),
     )
     attester = Attester(
         committee,
@@ -110,9 +110,9 @@ def assemble(
         follower=follower,
         prober=prober,
         peers=peers,
-        vouching=Vouching(committee, log, peers, edges.wall),
+        vouching=LogClaimChecks(committee, log, peers, runtime.wall),
         voting=voting,
-        wall=edges.wall,
+        wall=runtime.wall,
     )
     reporter = Reporter(
         committee,
@@ -120,10 +120,10 @@ def assemble(
         secret,
         prober=prober,
         log=log,
-        aggregators=[AggregatorClient(a.url, edges.http) for a in committee.aggregators],
-        edges=edges,
+        aggregators=[AggregatorClient(a.url, runtime.http) for a in committee.aggregators],
+        runtime=runtime,
     )
-    return Collaborators(
+    return Components(
         committee,
         myself,
         attester,
@@ -133,7 +133,7 @@ def assemble(
         StreamRecords(database),
         follower,
         peers,
-        edges.entropy,
+        runtime.entropy,
     )
 
 

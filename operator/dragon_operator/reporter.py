@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dragon import bls
-from dragon.claim import RefusalReason, Status, Suspicion
-from dragon.clients.aggregator_client import AggregatorClient
-from dragon.clients.edges import Edges
-from dragon.clients.probe import Prober
-from dragon.committee import Committee, check_node_id
 from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
-from dragon.log.repository import Log
+from dragon.log.store import Log
+from dragon.net.aggregator_client import AggregatorClient
+from dragon.net.runtime import Runtime
+from dragon.probing.prober import Prober
+from dragon.protocol import bls
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.messages import Suspicion
+from dragon.protocol.refusal import RefusalReason
 
 DELIVERY_SECONDS: Final = 2.0
 AT_ONCE: Final = 4  # reports looked into; more are `busy`
@@ -40,7 +42,7 @@ class Reporter:
         prober: Prober,
         log: Log,
         aggregators: Sequence[AggregatorClient],
-        edges: Edges,
+        runtime: Runtime,
     ) -> None:
         self._committee = committee
         self._myself = myself
@@ -48,8 +50,8 @@ class Reporter:
         self._prober = prober
         self._log = log
         self._aggregators = aggregators
-        self._executor = edges.workers(AT_ONCE * max(1, len(aggregators)))
-        self._wall = edges.wall
+        self._executor = runtime.workers(AT_ONCE * max(1, len(aggregators)))
+        self._wall = runtime.wall
         self._slots = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()  # guards the next line
         self._delivered: dict[Suspicion, Report] = {}  # of the current round

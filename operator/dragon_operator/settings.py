@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from dragon import bls, keystore
-from dragon.committee import Committee
 from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidEncoding, SettingsError
-from dragon.settings import Environment
-from dragon.tls import PLAIN, Tls
+from dragon.net.tls import PLAIN, Tls
+from dragon.node.settings import Environment
+from dragon.protocol import bls
+from dragon.protocol.committee import Committee
+from dragon.storage import keystore
 
 
 @dataclass(frozen=True, slots=True)

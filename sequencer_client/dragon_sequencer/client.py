@@ -20,18 +20,18 @@ from typing import Final, Self
 import requests
 import structlog
 
-from dragon.clients.session import make_session
 from dragon.encoding import Json
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.net.session import make_session
+from dragon_sequencer.chain import Cursor
 from dragon_sequencer.errors import FinalityError, GatewayError
 from dragon_sequencer.finality import Proof
-from dragon_sequencer.following import Follower
 from dragon_sequencer.gateway import MAX_ANSWER_BYTES
-from dragon_sequencer.gateways import Gateways, Patience
+from dragon_sequencer.gateway_pool import Gateways, Patience
+from dragon_sequencer.ledger_reader import Follower
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.packing import MAX_BATCH_BYTES, encode, pack
-from dragon_sequencer.reader import Cursor
 from dragon_sequencer.submission import Sender
 
 __all__ = ["Patience", "SequencerClient"]

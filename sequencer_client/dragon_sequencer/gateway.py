@@ -16,10 +16,10 @@ import requests
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from dragon import tls
+from dragon.net import tls
+from dragon_sequencer.chain import Page, decode_page
 from dragon_sequencer.errors import AnswerMalformed, GatewayRefused, GatewayUnreachable
 from dragon_sequencer.finality import Proof, decode_newest
-from dragon_sequencer.reader import Page, decode_page
 
 MAX_ANSWER_BYTES: Final = 8 << 20  # by default; a network with larger pages needs more
 _PIECE: Final = 1 << 16
@@ -95,7 +95,7 @@ class Gateway:
             ) as response:
                 return _data(response.status_code, self._read(response, deadline))
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            why = tls.distrust(error) or type(error).__name__
+            why = tls.tls_failure_reason(error) or type(error).__name__
             message = f"no answer from {self.url}: {why}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 

@@ -9,7 +9,7 @@ from typing import Final
 from dragon.errors import LedgerUnavailable
 from dragon_sequencer.errors import GatewayError, GatewayRefused, SubmissionRefused
 from dragon_sequencer.gateway import Gateway
-from dragon_sequencer.gateways import Gateways, Patience
+from dragon_sequencer.gateway_pool import Gateways, Patience
 
 
 class Verdict(enum.Enum):

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from flask_openapi3.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
-from dragon.web import app as web
-from dragon.web import metrics, records
-from dragon.web.metrics import Reading
-from dragon_stream.collaborators import Collaborators
-from dragon_stream.making import making
-from dragon_stream.reading import reading
-from dragon_stream.sockets_app import add_sockets
+from dragon.node import app as web
+from dragon.node import metrics
+from dragon.node.metrics import Reading
+from dragon.node.routes import log
+from dragon_stream.components import Components
+from dragon_stream.routes.chunks import reading
+from dragon_stream.routes.sockets import add_sockets
+from dragon_stream.routes.streams import making
 
 
-def create_app(own: Collaborators) -> OpenAPI:
+def create_app(own: Components) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
     app = web.create(
         "dragon_stream",
@@ -26,12 +27,12 @@ def create_app(own: Collaborators) -> OpenAPI:
     )
     app.register_api(making(own))
     app.register_api(reading(own))
-    app.register_api(records.routes(own.committee, own.log))
+    app.register_api(log.routes(own.committee, own.log))
     add_sockets(app, own.sockets, own.streams, own.pipeline, own.events)
     return app
 
 
-def _not_ready(own: Collaborators) -> Iterator[str]:
+def _not_ready(own: Components) -> Iterator[str]:
     if alarm := own.log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not own.follower.caught_up:
@@ -45,11 +46,13 @@ def _not_ready(own: Collaborators) -> Iterator[str]:
             yield f"stream: {stream.row.name}: {stream.intake.trouble}"
 
 
-def _metrics(own: Collaborators) -> Iterator[Metric]:
+def _metrics(own: Components) -> Iterator[Metric]:
     yield from metrics.of_log(own.log, own.follower)
     streams = own.streams.all()
     waiting = sum(own.pipeline.waiting(stream.id) for stream in streams)
-    yield metrics.gauge("stream_windows_waiting", "Windows that the log does not have.", waiting)
+    yield metrics.gauge(
+        "stream_windows_waiting", "WindowSealer that the log does not have.", waiting
+    )
     chunks = sum(stream.intake.sequence for stream in streams)
     yield metrics.gauge("stream_chunks", "Chunks that were accepted.", chunks)
     size = sum(stream.intake.total for stream in streams)

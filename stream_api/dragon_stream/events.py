@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dragon.web.websocket import Connection
+from dragon.node.websocket import Connection
 
 
 class Events:

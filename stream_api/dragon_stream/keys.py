@@ -10,10 +10,10 @@ import hmac
 from dataclasses import dataclass, field
 from typing import Final, Self
 
-from dragon import bls
+from dragon.protocol import bls
+from dragon.protocol.streams.descriptor import Descriptor
 from dragon.stark.commitment import encode_output
 from dragon.stark.ziggy import public_key
-from dragon.stream.descriptor import Descriptor
 
 SEED_BYTES: Final = 32
 

@@ -8,32 +8,32 @@ from functools import partial
 
 import structlog
 
-from dragon.clients.edges import Edges
-from dragon.clients.prover_client import ProverClient
-from dragon.clients.submission_client import SubmissionClient
-from dragon.committee import Committee
-from dragon.log.database import LOG_SCHEMA, Database
-from dragon.log.follow import Follower
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
-from dragon.log.repository import Log
-from dragon.log.rows import StreamRecords
-from dragon.web.serve import Service
-from dragon.web.serve import serve as serve_with_gunicorn
-from dragon.web.websocket import Sockets
+from dragon.log.store import Log
+from dragon.net.prover_client import ProverClient
+from dragon.net.runtime import Runtime
+from dragon.net.submission_client import SubmissionClient
+from dragon.node.server import Service
+from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.websocket import Sockets
+from dragon.protocol.committee import Committee
+from dragon.storage.database import LOG_SCHEMA, Database
+from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
-from dragon_sequencer.wiring import connect, load_nodes
 from dragon_stream.app import create_app
-from dragon_stream.collaborators import Collaborators
+from dragon_stream.chunker import Writer
+from dragon_stream.components import Components
+from dragon_stream.confirmation import Settlement
 from dragon_stream.events import Events
-from dragon_stream.intake import Writer
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
 from dragon_stream.settings import Settings
-from dragon_stream.settlement import Settlement
 from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Streams
-from dragon_stream.submitting import Aggregators
-from dragon_stream.windows import warm
+from dragon_stream.submission import Aggregators
+from dragon_stream.window_sealer import warm
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -42,7 +42,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     """Put a service together on the real world. Raises DragonError: a file cannot be used."""
     database, own_database = open_databases(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    own = assemble(settings, database, own_database, sequencer, Edges.real(settings.tls.ca))
+    own = assemble(settings, database, own_database, sequencer, Runtime.real(settings.tls.ca))
 
     def close() -> None:
         sequencer.close()
@@ -54,7 +54,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     return Service(create_app(own), loops(own), close)
 
 
-def loops(own: Collaborators) -> list[Callable[[threading.Event], None]]:
+def loops(own: Components) -> list[Callable[[threading.Event], None]]:
     pipeline = partial(own.pipeline.run, own.streams)
     return [own.follower.run, own.writer.run, pipeline, own.sockets.run, lambda _: warm()]
 
@@ -66,20 +66,20 @@ def open_databases(settings: Settings) -> tuple[Database, Database]:
 
 
 def assemble(
-    settings: Settings, database: Database, own_database: Database, ledger: Ledger, edges: Edges
-) -> Collaborators:
-    """The service's parts around two databases, one ledger and one set of edges."""
+    settings: Settings, database: Database, own_database: Database, ledger: Ledger, runtime: Runtime
+) -> Components:
+    """The service's parts around two databases, one ledger and one set of runtime."""
     committee = settings.committee
     log, records = Log(database, committee), StreamRecords(database)
-    follower = Follower(log, ledger, monotonic=edges.monotonic, wall=edges.wall)
+    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
     store, writer, events = Store(own_database), Writer(), Events()
     pipeline = Pipeline(
         store,
         Settlement(store, log, follower, records, events),
-        prover=ProverClient(settings.prover_url, settings.prover_token, edges.http),
-        aggregators=aggregators(committee, edges),
+        prover=ProverClient(settings.prover_url, settings.prover_token, runtime.http),
+        aggregators=aggregators(committee, runtime),
         events=events,
-        edges=edges,
+        runtime=runtime,
         most_waiting=settings.waiting,
     )
     streams = Streams(
@@ -88,12 +88,12 @@ def assemble(
         settings.secret,
         committee.id,
         writer,
-        entropy=edges.entropy,
-        now_ms=lambda: round(1000 * edges.wall()),
+        entropy=runtime.entropy,
+        now_ms=lambda: round(1000 * runtime.wall()),
         notice=pipeline.notice,
     )
     pipeline.begin(streams)
-    return Collaborators(
+    return Components(
         committee,
         settings.token,
         streams,
@@ -101,7 +101,7 @@ def assemble(
         writer,
         pipeline,
         events,
-        Sockets(settings.threads, edges.monotonic),
+        Sockets(settings.threads, runtime.monotonic),
         Receipts(store, log, records),
         log,
         records,
@@ -109,9 +109,9 @@ def assemble(
     )
 
 
-def aggregators(committee: Committee, edges: Edges) -> Aggregators:
+def aggregators(committee: Committee, runtime: Runtime) -> Aggregators:
     ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
-    return Aggregators([SubmissionClient(each.url, edges.http) for each in ranked])
+    return Aggregators([SubmissionClient(each.url, runtime.http) for each in ranked])
 
 
 def serve(environ: Mapping[str, str]) -> None:

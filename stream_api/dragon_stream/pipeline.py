@@ -13,19 +13,19 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from dragon.clients.edges import Edges
-from dragon.clients.prover_client import ProverClient
-from dragon.clients.submission_client import Standing
 from dragon.errors import PeerError, ProofRefused, Unreachable
-from dragon.stream.chunks import decode_chunks
+from dragon.net.prover_client import ProverClient
+from dragon.net.runtime import Runtime
+from dragon.net.submission_client import WindowStatus
+from dragon.protocol.streams.chunks import decode_chunks
+from dragon_stream.chunker import Intake
+from dragon_stream.confirmation import AHEAD, Settlement
 from dragon_stream.events import Events
-from dragon_stream.intake import Intake
-from dragon_stream.jobs import AGAIN, Jobs
-from dragon_stream.settlement import AHEAD, Settlement
-from dragon_stream.store import State, Store, WindowHead, WindowRow
+from dragon_stream.keyed_executor import AGAIN, Jobs
+from dragon_stream.store import State, Store, WindowRow, WindowSummary
 from dragon_stream.streams import Stream, Streams
-from dragon_stream.submitting import Aggregators, LastVotes, announcement, submission
-from dragon_stream.windows import window_openings
+from dragon_stream.submission import Aggregators, LastVotes, announcement, submission
+from dragon_stream.window_sealer import window_openings
 
 CLOSING: Final = 2  # windows that are closed at once, which takes the processor
 IN_TURN: Final = 8  # windows of a stream that are closed before it is another's turn
@@ -37,7 +37,7 @@ PAUSE: Final = 0.1
 POLL: Final = 0.5  # seconds between two looks at how the next window stands
 RESEND: Final = 3.0  # and at those behind it
 TIDY: Final = 60.0
-AWAY: Final = "prover"  # a key that waits while no prover is there
+PROVER_UNAVAILABLE: Final = "prover"  # a key that waits while no prover is there
 
 
 class Pipeline:
@@ -52,7 +52,7 @@ class Pipeline:
         prover: ProverClient,
         aggregators: Aggregators,
         events: Events,
-        edges: Edges,
+        runtime: Runtime,
         most_waiting: int,
     ) -> None:
         self.votes = LastVotes()
@@ -62,17 +62,17 @@ class Pipeline:
         self._prover = prover
         self._aggregators = aggregators
         self._events = events
-        self._edges = edges
+        self._runtime = runtime
         self._most_waiting = most_waiting
-        self._closing = edges.workers(CLOSING)
-        self._working = edges.workers(AT_ONCE)
-        self._proving = edges.workers(PROVING)
+        self._closing = runtime.workers(CLOSING)
+        self._working = runtime.workers(AT_ONCE)
+        self._proving = runtime.workers(PROVING)
         self._news = threading.Event()
-        self._jobs = Jobs(edges.monotonic, self._job_is_done)
+        self._jobs = Jobs(runtime.monotonic, self._job_is_done)
         self._lock = threading.Lock()  # guards the next line
         self._unfinished: dict[bytes, int] = {}
         self._looked: dict[bytes, float] = {}  # when the windows of each stream were looked at
-        self._tidied = edges.monotonic()
+        self._tidied = runtime.monotonic()
         steps = ["step", "outcome"]
         self.counter = Counter("datadragon_stream_steps", "Steps done.", steps, registry=None)
 
@@ -100,7 +100,7 @@ class Pipeline:
 
     def step(self, streams: Streams) -> None:
         """Begin whatever can be begun, for every stream."""
-        now_ms = round(1000 * self._edges.wall())
+        now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
             if kept := stream.intake.ripe(now_ms):
                 self._jobs.begin((stream.id, "close"), self._closing, partial(self._close, stream))
@@ -108,7 +108,7 @@ class Pipeline:
                 self._go_on(stream, self._settle(streams, stream))
             if kept or self.has_room(stream):
                 stream.intake.encourage()
-        now = self._edges.monotonic()
+        now = self._runtime.monotonic()
         if now - self._tidied >= TIDY:
             self._tidied = now
             self._jobs.begin("tidy", self._closing, partial(self.tidy, streams))
@@ -125,7 +125,7 @@ class Pipeline:
 
     def _is_due(self, stream: Stream) -> bool:
         """Chunks come far more often than anything happens to windows."""
-        now = self._edges.monotonic()
+        now = self._runtime.monotonic()
         if now - self._looked.get(stream.id, float("-inf")) < PAUSE:
             return False
         self._looked[stream.id] = now
@@ -135,7 +135,7 @@ class Pipeline:
 
     def _close(self, stream: Stream) -> float:
         for _ in range(IN_TURN):
-            now_ms = round(1000 * self._edges.wall())
+            now_ms = round(1000 * self._runtime.wall())
             if not (kept := stream.intake.ripe(now_ms)):
                 break
             row = stream.windows.close(self._store, kept, now_ms)
@@ -165,7 +165,7 @@ class Pipeline:
 
     # Proving and submitting
 
-    def _go_on(self, stream: Stream, heads: Sequence[WindowHead]) -> None:
+    def _go_on(self, stream: Stream, heads: Sequence[WindowSummary]) -> None:
         for head in heads:
             if head.state is State.CLOSED:
                 key = (stream.id, "prove", head.number)
@@ -174,7 +174,7 @@ class Pipeline:
             self._jobs.begin((stream.id, "submit"), self._working, partial(self._submit, stream))
 
     def _prove(self, stream: Stream, number: int) -> float:
-        if self._jobs.is_to_wait(AWAY):
+        if self._jobs.is_to_wait(PROVER_UNAVAILABLE):
             return AGAIN  # making openings for nobody takes time from whoever sends data
         row = self._store.window(stream.id, number)
         if row is None or row.state is not State.CLOSED:
@@ -193,7 +193,7 @@ class Pipeline:
             self.counter.labels("prove", error.name).inc()
             self.prover_trouble = str(error)
             if isinstance(error, Unreachable):
-                self._jobs.hold(AWAY, AGAIN)
+                self._jobs.hold(PROVER_UNAVAILABLE, AGAIN)
             return AGAIN
         self.prover_trouble = ""
         self._store.prove(stream.id, number, proof)
@@ -214,7 +214,7 @@ class Pipeline:
             self._jobs.hold(key, RESEND if place else POLL)
         return POLL
 
-    def _submit_one(self, stream: Stream, head: WindowHead) -> bool:
+    def _submit_one(self, stream: Stream, head: WindowSummary) -> bool:
         row = self._store.window(stream.id, head.number)
         if row is None or row.proof is None:
             return False
@@ -232,7 +232,7 @@ class Pipeline:
 
     # What the log says
 
-    def _settle(self, streams: Streams, stream: Stream) -> list[WindowHead]:
+    def _settle(self, streams: Streams, stream: Stream) -> list[WindowSummary]:
         """Note what the log says of unfinished windows; what is unfinished after that."""
         heads = self._store.unfinished(stream.id, AHEAD)
         settled = self._settlement.look(streams, stream, heads)
@@ -256,7 +256,7 @@ class Pipeline:
         self._note_votes(stream, row.number, standing)
         return 0.0
 
-    def _note_votes(self, stream: Stream, number: int, standing: Standing) -> None:
+    def _note_votes(self, stream: Stream, number: int, standing: WindowStatus) -> None:
         if self.votes.note(stream.id, number, standing.votes):
             votes = {"state": standing.state, "votes": list(standing.votes)}
             self._events.tell(stream.id, "votes", window=number, **votes)
@@ -267,7 +267,7 @@ class Pipeline:
         """Data and proofs of certified windows go when their time is over."""
         for stream in streams.all():
             kept_ms = 1000 * stream.row.retention_seconds
-            now_ms = round(1000 * self._edges.wall())
+            now_ms = round(1000 * self._runtime.wall())
             forgotten = self._store.forget_proofs(stream.id, now_ms - kept_ms)
             stream.intake.forget(forgotten, now_ms - kept_ms // 4)
         return TIDY

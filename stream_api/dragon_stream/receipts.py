@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragon.certificate import Certificate
-from dragon.endorsement import Endorsement
 from dragon.errors import NotFound
-from dragon.log.repository import Log
-from dragon.log.rows import StreamRecords
-from dragon.stream.chunks import ChunkHeader, decode_chunks, tree_of
-from dragon.stream.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
+from dragon.log.index_tables import StreamRecords
+from dragon.log.store import Log
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
+from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
 from dragon_stream.segments import Place as ChunkPlace
 from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream
-from dragon_stream.windows import window_openings
+from dragon_stream.window_sealer import window_openings
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from dragon.stream.chunks import MAX_CHUNK_BYTES
+from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 
 LARGEST: Final = 64 << 20  # bytes of a segment, about
 _HEAD: Final = struct.Struct(">QQI32s")
@@ -40,7 +40,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredChunk:
     """A chunk that is on disk."""
 
     sequence: int
@@ -67,7 +67,7 @@ class Segments:
         self._began_ms = 0  # when the first chunk came that was appended to the open segment
         self._another_after_ms = 0
 
-    def recover(self, closed: Sequence[Place], at: int) -> list[Kept]:
+    def recover(self, closed: Sequence[Place], at: int) -> list[StoredChunk]:
         """The chunks behind the last closed window, of which `closed` and `at` tell the place.
 
         What lies behind the last whole record is cut off: it was never acknowledged.
@@ -76,7 +76,7 @@ class Segments:
         names = self._names()
         before = [name for name in names if name <= expected][-1:]
         start = self._end(closed, at) if before and before[0] < expected else 0
-        found: list[Kept] = []
+        found: list[StoredChunk] = []
         for name in before + [name for name in names if name > expected]:
             if name > expected + len(found):
                 self._path(name).unlink()  # nothing leads up to it
@@ -96,8 +96,8 @@ class Segments:
             at = (0 if sequence in began else at) + HEAD_BYTES + length
         return at
 
-    def _scan(self, name: int, start: int, expected: int) -> list[Kept]:
-        found: list[Kept] = []
+    def _scan(self, name: int, start: int, expected: int) -> list[StoredChunk]:
+        found: list[StoredChunk] = []
         with self._path(name).open("rb") as file:
             file.seek(start)
             while len(head := file.read(HEAD_BYTES)) == HEAD_BYTES:
@@ -108,11 +108,11 @@ class Segments:
                 data = file.read(length) if length <= MAX_CHUNK_BYTES else b""
                 if len(data) != length or hashlib.sha256(data).digest() != digest:
                     break
-                found.append(Kept(sequence, received_ms, length, digest, start))
+                found.append(StoredChunk(sequence, received_ms, length, digest, start))
                 start += HEAD_BYTES + length
         return found
 
-    def append(self, chunks: Sequence[Chunk]) -> list[Kept]:
+    def append(self, chunks: Sequence[Chunk]) -> list[StoredChunk]:
         """All of them are on disk when this returns, or none counts.
 
         Raises OSError: the disk is full, say. Whatever was written of them is cut off again.
@@ -125,7 +125,9 @@ class Segments:
             raise OSError("no segment is open")
         kept = []
         for chunk in chunks:
-            kept.append(Kept(chunk.sequence, chunk.received_ms, len(chunk.data), chunk.digest, at))
+            kept.append(
+                StoredChunk(chunk.sequence, chunk.received_ms, len(chunk.data), chunk.digest, at)
+            )
             at += HEAD_BYTES + len(chunk.data)
         try:
             for some in batched(chunks, TOGETHER):

@@ -10,8 +10,8 @@ from typing import Final
 from sqlalchemy import Row, text
 
 from dragon.encoding import parse
-from dragon.log.database import Database
-from dragon.stream.window import WindowHeader
+from dragon.protocol.streams.window import WindowHeader
+from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_stream:migrations"
 
@@ -62,7 +62,7 @@ class WindowRow:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowHead:
+class WindowSummary:
     """A window without what is large."""
 
     number: int
@@ -102,7 +102,7 @@ class Store:
         with self._database.write() as connection:
             connection.execute(query, {"stream": stream, "why": why})
 
-    # Windows
+    # WindowSealer
 
     def close_window(self, row: WindowRow) -> None:
         """On disk when this returns; only then may anything of it leave."""
@@ -144,13 +144,13 @@ class Store:
         )
         return self._window(query, stream=stream, sequence=sequence)
 
-    def heads(self, stream: bytes, after: int, limit: int) -> list[WindowHead]:
-        """Windows behind a number, in order."""
+    def heads(self, stream: bytes, after: int, limit: int) -> list[WindowSummary]:
+        """WindowSealer behind a number, in order."""
         where = "stream = :stream AND number > :after"
         return self._heads(where, stream=stream, after=after, limit=limit)
 
-    def unfinished(self, stream: bytes, limit: int) -> list[WindowHead]:
-        """Windows that the log does not have yet, in order."""
+    def unfinished(self, stream: bytes, limit: int) -> list[WindowSummary]:
+        """WindowSealer that the log does not have yet, in order."""
         where = "stream = :stream AND state IN ('closed', 'proven')"
         return self._heads(where, stream=stream, limit=limit)
 
@@ -217,7 +217,7 @@ class Store:
             row = connection.execute(text(query), values).first()
         return _window(row) if row else None
 
-    def _heads(self, where: str, **values: object) -> list[WindowHead]:
+    def _heads(self, where: str, **values: object) -> list[WindowSummary]:
         query = (
             "SELECT number, state, first, count AS chunks, closed_ms, position FROM own_windows "  # noqa: S608
             f"WHERE {where} ORDER BY number LIMIT :limit"
@@ -225,7 +225,7 @@ class Store:
         with self._database.read() as connection:
             rows: Sequence[Row[tuple[object, ...]]] = connection.execute(text(query), values).all()
         return [
-            WindowHead(r.number, State(r.state), r.first, r.chunks, r.closed_ms, r.position)
+            WindowSummary(r.number, State(r.state), r.first, r.chunks, r.closed_ms, r.position)
             for r in rows
         ]
 

@@ -10,14 +10,15 @@ from typing import Final
 
 import structlog
 
-from dragon import bls, errors
+from dragon import errors
 from dragon.encoding import to_hex
-from dragon.stream.chunks import decode_chunks
-from dragon_stream.intake import Intake, Writer
+from dragon.protocol import bls
+from dragon.protocol.streams.chunks import decode_chunks
+from dragon_stream.chunker import Intake, Writer
 from dragon_stream.keys import SEED_BYTES, StreamKeys
 from dragon_stream.segments import Place, Segments
 from dragon_stream.store import Store, StreamRow, WindowRow
-from dragon_stream.windows import Windows
+from dragon_stream.window_sealer import WindowSealer
 
 MOST_STREAMS: Final = 64
 
@@ -25,7 +26,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StreamConfig:
     """What somebody asks of a new stream."""
 
     name: str
@@ -44,7 +45,7 @@ class Stream:
     row: StreamRow
     keys: StreamKeys
     intake: Intake
-    windows: Windows
+    windows: WindowSealer
 
     @property
     def id(self) -> bytes:
@@ -88,7 +89,7 @@ class Streams:
             raise errors.NotFound("this service has no such stream")
         return found
 
-    def make(self, wanted: Wanted) -> tuple[Stream, bool]:
+    def make(self, wanted: StreamConfig) -> tuple[Stream, bool]:
         """A new stream, or the one of that name if it is as wanted; and whether it is new.
 
         Raises AlreadyMade: the one of that name is otherwise. Busy: as many as there may be.
@@ -117,7 +118,7 @@ class Streams:
         for stream in self._streams.values():
             stream.intake.segments.close()
 
-    def _row(self, wanted: Wanted) -> StreamRow:
+    def _row(self, wanted: StreamConfig) -> StreamRow:
         seed = self._entropy(SEED_BYTES)
         keys = self._keys(seed, wanted.parameters, wanted.name)
         return StreamRow(
@@ -146,7 +147,7 @@ class Streams:
         intake = Intake(row, segments, self._writer, self._now_ms, self._notice)
         last = self._store.last_window(row.stream)
         kept = segments.recover(places(last) if last else [], last.at if last else 0)
-        windows = Windows(keys, intake)
+        windows = WindowSealer(keys, intake)
         if last:
             windows.last, windows.total = last.header, last.total
             header = last.header
@@ -163,8 +164,8 @@ def places(row: WindowRow) -> list[Place]:
     return [(chunk.sequence, chunk.length) for chunk in decode_chunks(row.chunks)]
 
 
-def _check_same(row: StreamRow, wanted: Wanted) -> None:
-    for name in Wanted.__slots__:
+def _check_same(row: StreamRow, wanted: StreamConfig) -> None:
+    for name in StreamConfig.__slots__:
         if getattr(row, name) != getattr(wanted, name):
             message = f"the stream {row.name} is there already, with {name} {getattr(row, name)}"
             raise errors.AlreadyMade(message, member=name)

@@ -118,7 +118,7 @@ def stack_with_tls(image: str) -> Iterator[Stack]:
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The node list of a Zellular network that is no part of the fleet: a process on this host."""
     folder = tmp_path_factory.mktemp("outside")
-    dragon = [sys.executable, "-m", "dragon.cli.main"]
+    dragon = [sys.executable, "-m", "dragon_cli.main"]
     home = ["--home", str(folder / "network")]
     options = ["--app", APP, "--sequencer-port", "7001"]
     subprocess.run([*dragon, "init", *home, *options], check=True, stdout=subprocess.DEVNULL)

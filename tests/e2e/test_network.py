@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from dragon.clients.probe import SHARED
-from dragon.committee import Committee
 from dragon.log.audit import audit
+from dragon.probing.prober import RESULT_TTL
+from dragon.protocol.committee import Committee
 from stack import (
     HIDDEN,
     OPERATORS,
@@ -248,11 +248,11 @@ def test_an_operator_without_a_network_abstains_and_heals(network: Stack) -> Non
     wire.disconnect(victim)
     try:
         # To it the whole world is down. It must not say so, once what it saw before is over.
-        time.sleep(SHARED)
+        time.sleep(RESULT_TTL)
         assert network.python(name, ATTEST) == "blind"
-        _, health = network.run(name, "python", "-m", "dragon.web.health")
+        _, health = network.run(name, "python", "-m", "dragon.node.health")
         wait_until(
-            lambda: "blind" in network.run(name, "python", "-m", "dragon.web.health")[1],
+            lambda: "blind" in network.run(name, "python", "-m", "dragon.node.health")[1],
             f"it says that it is blind, not: {health}",
             20,
         )

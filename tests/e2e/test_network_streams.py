@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from dragon.cli.feeding import Feeder
-from dragon.clients.stream_client import StreamClient
-from dragon.committee import Committee
 from dragon.encoding import canonical, to_hex
 from dragon.errors import Unreachable
 from dragon.log.audit import audit
-from dragon.stream.receipt import Receipt
-from dragon.stream.verification import is_complete, refused, verify
+from dragon.net.stream_client import StreamClient
+from dragon.net.stream_upload import Feeder
+from dragon.protocol.committee import Committee
+from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
 from stack import OPERATORS, PROJECT, SOURCES, Json, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]

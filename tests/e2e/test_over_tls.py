@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from dragon.cli.feeding import Feeder
-from dragon.committee import Committee
 from dragon.encoding import canonical
 from dragon.errors import Unreachable
-from dragon.stream.receipt import Receipt
-from dragon.stream.verification import refused, verify
+from dragon.net.stream_upload import Feeder
+from dragon.protocol.committee import Committee
+from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.receipt_verification import refused, verify
 from stack import OPERATORS, PORTS, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
-from dragon import bls, certificate
-from dragon.certificate import Certificate
-from dragon.claim import Status, StatusAnswer, StatusClaim, Suspicion
 from dragon.encoding import Json, to_hex
-from world import World
+from dragon.protocol import bls, certificate
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.messages import StatusAnswer, Suspicion
+from simulation import World
 
 
 def this_round(world: World) -> int:

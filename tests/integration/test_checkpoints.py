@@ -8,12 +8,13 @@ from itertools import pairwise
 import pytest
 
 from committees import Members
-from dragon import merkle
-from dragon.certificate import Certificate
-from dragon.claim import CheckpointClaim, Status
 from dragon.encoding import canonical
 from dragon.log.audit import audit
-from world import World
+from dragon.protocol import merkle
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.status import Status
+from simulation import World
 
 OTHERS = ("operator_1", "operator_3", "operator_4")
 

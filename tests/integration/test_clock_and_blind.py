@@ -18,10 +18,11 @@ from urllib.parse import parse_qs
 import pytest
 
 from committees import Members, make_members
-from dragon.claim import Status, StatusAnswer, StatusClaim
 from dragon.encoding import canonical, from_hex, to_hex
-from dragon_aggregator.certify import Gathering
-from world import World
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.messages import StatusAnswer
+from dragon_aggregator.certifier import AttestationRound
+from simulation import World
 from wsgi import WsgiApp
 
 FOUR, SEVEN = make_members(4), make_members(7)  # f = 1 and f = 2
@@ -69,7 +70,7 @@ class Sky(World):
         """What that operator answered when last it was asked about that node."""
         return self.gathering(node_id).outcome_of(operator)
 
-    def gathering(self, node_id: str) -> Gathering:
+    def gathering(self, node_id: str) -> AttestationRound:
         """The newest about a node."""
         recent = self.own("aggregator_0").watch.recent
         made = [gathering for record in recent for gathering in record.gatherings]
@@ -418,7 +419,7 @@ def test_while_the_ledgers_clock_is_ninety_seconds_behind_everything_is_early(
         assert sky.are_all_up()
 
 
-# Peers that lie
+# PeerMonitor that lie
 
 
 @pytest.mark.parametrize("lie", [2.5, -1e6])

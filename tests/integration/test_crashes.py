@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from dragon import bls
-from dragon.claim import Status, StatusClaim
 from dragon.encoding import canonical
 from dragon.errors import AttestationRefused, LogDamaged
 from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.repository import Log
+from dragon.log.store import Log
+from dragon.protocol import bls
+from dragon.protocol.claims.status import Status, StatusClaim
 from dragon_operator.journal import Journal
-from world import World
+from simulation import World
 
 
 class Killed(BaseException):
@@ -217,7 +217,7 @@ def test_an_operator_killed_between_batch_and_commit_ends_identical(
     world.network.submit(world.committee.sequencer.app, canonical([down.to_json()]).decode())
     world.clock.sleep(1)
     world.network.finalize_due()
-    monkeypatch.setattr(f"dragon.log.repository.{line}", die)
+    monkeypatch.setattr(f"dragon.log.store.{line}", die)
     with pytest.raises(Killed):
         world.own("operator_1").follower.step()
     monkeypatch.undo()

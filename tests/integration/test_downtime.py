@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
-from dragon import bls, errors
-from dragon.certificate import Certificate
-from dragon.claim import DowntimeClaim
-from dragon.log.settle import claim_at, settled_claim
-from dragon.log.totals import settled_moment
-from world import World
+from dragon import errors
+from dragon.log.downtime import claim_at, settled_claim, settled_moment
+from dragon.protocol import bls
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.downtime import DowntimeClaim
+from simulation import World
 
 
 def outage(world: World) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from committees import make_members
-from world import Outage, World
+from simulation import Outage, World
 
 START = 4  # rounds in which everybody is certified up
 AFTER = 4  # rounds after the outage

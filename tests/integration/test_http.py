@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from dragon import bls
-from dragon.clients.operator_client import decode_status
 from dragon.encoding import Json, parse, to_hex
-from dragon.event import LoggedEvent
-from world import World
+from dragon.net.operator_client import decode_status
+from dragon.protocol import bls
+from dragon.protocol.event import LoggedEvent
+from simulation import World
 
 CLAIM: dict[str, Json] = {
     "kind": "status",

@@ -19,20 +19,20 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from committees import GENESIS, make_members
-from dragon import keystore
-from dragon.cli.fleet import Fleet
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import Home
-from dragon.clients.exchange import Http
-from dragon.clients.session import make_session
 from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import BadAnswer
-from dragon.event import decode
-from dragon.stream.chunks import encode_chunks
-from dragon.web.logs import Lines
+from dragon.net.http_client import Http
+from dragon.net.session import make_session
+from dragon.node.log_format import Lines
+from dragon.protocol.event import decode
+from dragon.protocol.streams.chunks import encode_chunks
+from dragon.storage import keystore
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.processes import Fleet
 from dragon_operator import app as operator_app
+from simulation import World
 from streams import Owner, Window, make_owner
-from world import World
 
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 NONCE = re.compile(r"nonce=0x([0-9a-f]+)")

@@ -10,11 +10,12 @@ import pytest
 from flask import Flask
 
 from dragon import errors
-from dragon.claim import CheckpointClaim, Status
 from dragon.log.audit import audit
-from dragon.log.repository import StoredEvent
+from dragon.log.store import StoredEvent
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.status import Status
 from dragon_operator.main import begin_late
-from world import World
+from simulation import World
 
 LATE = "operator_2"
 
@@ -35,7 +36,7 @@ def test_a_late_operator_starts_from_a_certified_checkpoint(world: World) -> Non
     world.run(14)
     own = begin_anew(world)
 
-    begin_late(own, world.edges(LATE))
+    begin_late(own, world.runtime(LATE))
 
     size = own.log.state.size
     assert size == world.checkpoints("operator_1")[-1].size
@@ -45,7 +46,7 @@ def test_a_late_operator_starts_from_a_certified_checkpoint(world: World) -> Non
 def test_it_ends_identical_to_those_that_read_from_the_first_event(world: World) -> None:
     world.run(14)
     own = begin_anew(world)
-    begin_late(own, world.edges(LATE))
+    begin_late(own, world.runtime(LATE))
 
     world.run(14)
 
@@ -67,7 +68,7 @@ def test_a_log_that_has_begun_goes_on_where_it_is(world: World) -> None:
     own = world.own(LATE)
     before, asked = own.log.checkpoint(), len(sent_by(world, LATE))
 
-    begin_late(own, world.edges(LATE))
+    begin_late(own, world.runtime(LATE))
 
     assert own.log.checkpoint() == before
     assert len(sent_by(world, LATE)) == asked
@@ -105,7 +106,7 @@ def test_an_operator_that_lies_about_its_log_is_passed_over(world: World, spoil:
     own = begin_anew(world)
     world.wires.mount("operator-1:5001", Liar(world, spoil).app)
 
-    begin_late(own, world.edges(LATE))
+    begin_late(own, world.runtime(LATE))
 
     size = own.log.state.size
     assert own.log.checkpoint() == world.own("operator_4").log.checkpoint(size)
@@ -135,7 +136,7 @@ def test_what_was_refused_in_the_checkpoints_last_batch_stays_refused(world: Wor
 def test_where_nobody_has_a_checkpoint_the_start_fails_and_keeps_nothing(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         with pytest.raises(errors.Unreachable, match="no operator gave"):
-            begin_late(world.own(LATE), world.edges(LATE))
+            begin_late(world.own(LATE), world.runtime(LATE))
 
         assert world.own(LATE).log.state.size == 0
         world.run(3)

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from dragon.cli.fleet import Fleet
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import Home, port_of
-from dragon.cli.main import main
 from dragon.log.audit import audit
-from dragon.tls import client_context
+from dragon.net.tls import client_context
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home, port_of
+from dragon_cli.fleet.processes import Fleet
+from dragon_cli.main import main
 from ports import free_block, is_free
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
 
-DRAGON = [sys.executable, "-m", "dragon.cli.main"]
+DRAGON = [sys.executable, "-m", "dragon_cli.main"]
 SERVICES = 8  # in a fleet: as many ports
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from dragon.cli.fleet import COMPILING_SECONDS
 from dragon.encoding import to_hex
 from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
+from dragon_cli.fleet.processes import COMPILING_SECONDS
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
@@ -46,7 +46,7 @@ class Running:
         }
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "dragon.cli.main", "serve", "zkp", "--home", str(folder)],
+                [sys.executable, "-m", "dragon_cli.main", "serve", "zkp", "--home", str(folder)],
                 env={**os.environ, **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,

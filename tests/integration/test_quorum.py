@@ -9,10 +9,11 @@ import pytest
 from flask import Flask
 
 from committees import make_members
-from dragon import bls
-from dragon.claim import Status, StatusAnswer
 from dragon.encoding import from_hex, to_hex
-from world import World
+from dragon.protocol import bls
+from dragon.protocol.claims.status import Status
+from dragon.protocol.messages import StatusAnswer
+from simulation import World
 
 
 def answers_of(world: World, name: str = "aggregator_0") -> dict[str, str]:

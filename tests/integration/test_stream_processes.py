@@ -14,21 +14,21 @@ from pathlib import Path
 
 import pytest
 
-from dragon.cli.feeding import Feeder
-from dragon.cli.fleet import Fleet
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import PROVER, STREAMS, Home
-from dragon.cli.stream import connect, find
-from dragon.clients.stream_client import StreamClient
 from dragon.encoding import canonical
 from dragon.log.audit import audit
-from dragon.stream.receipt import Receipt
-from dragon.stream.verification import refused, verify
+from dragon.net.stream_client import StreamClient
+from dragon.net.stream_upload import Feeder
+from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.receipt_verification import refused, verify
+from dragon_cli.commands.stream import connect, find
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+from dragon_cli.fleet.processes import Fleet
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
-DRAGON = [sys.executable, "-m", "dragon.cli.main"]
+DRAGON = [sys.executable, "-m", "dragon_cli.main"]
 PATIENCE = 60.0  # seconds: two cores may be busy with other tests
 MEGABYTE = 1_000_000
 

@@ -10,10 +10,11 @@ import pytest
 import requests
 
 from committees import make_members
-from dragon.stream.chunks import digest
-from dragon.stream.verification import is_complete, refused, verify
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict
-from streamworld import PROVER, STREAMS, StreamWorld
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.streams.chunks import digest
+from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
+from stream_simulation import PROVER, STREAMS, StreamWorld
 
 CHUNKS = [b"21.5", b"21.7", b"21.5"]
 
@@ -239,7 +240,7 @@ def test_a_refuted_proof_is_made_anew(world: StreamWorld) -> None:
     proven(world, stream)
     first = world.row(stream, 0)
 
-    world.refute(stream, Fault.STARK)
+    world.refute(stream, InvalidReason.STARK)
     world.resume("aggregator_0")
     world.run(2, peers=False)
 
@@ -253,7 +254,7 @@ def test_a_stream_whose_window_is_refuted_takes_nothing_more(world: StreamWorld)
     stream = sensor(world)
     proven(world, stream)
 
-    world.refute(stream, Fault.HEADER)
+    world.refute(stream, InvalidReason.HEADER)
     world.resume("aggregator_0")
     world.run(1, peers=False)
 

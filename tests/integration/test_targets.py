@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from committees import make_members
-from dragon.certificate import Certificate
-from dragon.claim import Status, StatusClaim
-from dragon.clients.exchange import MAX_ANSWER
-from dragon_aggregator.certify import Gathering
-from world import Outage, World
+from dragon.net.http_client import MAX_ANSWER
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon_aggregator.certifier import AttestationRound
+from simulation import Outage, World
 from wsgi import WsgiApp
 
 TARGET = "target_1"
@@ -65,7 +65,7 @@ class Watched(World):
             if isinstance(event.claim, StatusClaim) and event.claim.node_id == node_id
         )
 
-    def gatherings(self, node_id: str) -> list[Gathering]:
+    def gatherings(self, node_id: str) -> list[AttestationRound]:
         """What was gathered for that node, in all rounds."""
         recent = self.own("aggregator_0").watch.recent
         return [

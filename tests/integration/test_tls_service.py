@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 
 from authorities import Papers
-from dragon import tls
-from dragon.cli.founding import Ports
-from dragon.clients.exchange import Http
-from dragon.clients.session import make_session
 from dragon.errors import PeerError
-from dragon.tls import Tls
+from dragon.net import tls
+from dragon.net.http_client import Http
+from dragon.net.session import make_session
+from dragon.net.tls import Tls
+from dragon_cli.fleet.create import Ports
 
 pytestmark = pytest.mark.processes
 
@@ -40,9 +40,9 @@ from pathlib import Path
 
 from flask import Flask, request
 
-from dragon.sockets import ServerSocket
-from dragon.tls import Tls
-from dragon.web.serve import Service, serve
+from dragon.net.deadlines import ServerSocket
+from dragon.net.tls import Tls
+from dragon.node.server import Service, serve
 
 app = Flask("tls")
 

@@ -19,21 +19,22 @@ from flask import Flask
 
 import dragon_operator.settings
 from committees import make_members
-from dragon.certificate import Certificate
-from dragon.claim import from_json as claim_from_json
 from dragon.encoding import to_hex
-from dragon.log.repository import Alarm
-from dragon.log.windows import Stream
+from dragon.log.store import Alarm
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims import from_json as claim_from_json
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.streams import finding
+from dragon.protocol.streams.chunks import ChunkHeader, encode_chunks, tree_of
+from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding
+from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.stark.blocks import verify_window
 from dragon.stark.refusal import ProofRefused
-from dragon.stream import judgement
-from dragon.stream.chunks import ChunkHeader, encode_chunks, tree_of
-from dragon.stream.judgement import MAX_PROOF_BYTES, Judgement
-from dragon.stream.submission import Submission, WindowObjects
-from dragon.stream_claim import EndorsementClaim, Fault, Verdict, WindowClaim
-from dragon_operator import admission, voting
+from dragon_operator import rate_limiter, window_voter
+from simulation import World
 from streams import Owner, Window, make_owner
-from world import World
 
 DATA = (b"21.5",)
 
@@ -57,7 +58,7 @@ def world(shared: World) -> Iterator[World]:
         shared.resume(name) if name in shared.services else shared.start(name)
     shared.offsets.clear()
     shared.own("aggregator_0").windows._streams.clear()
-    shared.clock.sleep(admission.IDLE)  # so that its streams make room for others
+    shared.clock.sleep(rate_limiter.IDLE)  # so that its streams make room for others
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -77,7 +78,7 @@ def _verified_once() -> Iterator[None]:
             raise refusal_
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judgement, "verify_window", verify)
+        patch.setattr(finding, "verify_window", verify)
         yield
 
 
@@ -169,13 +170,17 @@ def everybody(world: World, status: int, reason: str | None) -> Said:
 
 
 def claim_of(
-    world: World, owner: Owner, window: Window, proof: bytes, fault: Fault = Fault.NONE
+    world: World,
+    owner: Owner,
+    window: Window,
+    proof: bytes,
+    fault: InvalidReason = InvalidReason.NONE,
 ) -> WindowClaim:
     """What would be signed in this round."""
     rounds = world.committee.rounds
     timestamp = rounds.start(rounds.number(world.clock.now))
     digest = hashlib.sha256(proof).digest()
-    return Judgement(fault).claim(owner.descriptor, window.header, digest, timestamp)
+    return Finding(fault).claim(owner.descriptor, window.header, digest, timestamp)
 
 
 def attested(world: World, name: str, claim: WindowClaim) -> str:
@@ -227,19 +232,22 @@ def flipped(proof: bytes) -> bytes:
 
 
 Spoil = Callable[[Owner, Window], Window]
-UNPROVEN: dict[str, tuple[Fault, Spoil]] = {
-    "begins in its middle": (Fault.HEADER, in_its_middle),
-    "ends before it begins": (Fault.HEADER, backwards),
-    "counts other chunks": (Fault.ROOT, lambda o, w: signed(o, w, count=w.header.count + 1)),
-    "leaves out a number": (Fault.ROOT, lambda o, w: spoiled(o, w, place=1, sequence=7)),
-    "goes back in time": (Fault.ROOT, lambda o, w: spoiled(o, w, place=1, received_ms=1)),
+UNPROVEN: dict[str, tuple[InvalidReason, Spoil]] = {
+    "begins in its middle": (InvalidReason.HEADER, in_its_middle),
+    "ends before it begins": (InvalidReason.HEADER, backwards),
+    "counts other chunks": (
+        InvalidReason.ROOT,
+        lambda o, w: signed(o, w, count=w.header.count + 1),
+    ),
+    "leaves out a number": (InvalidReason.ROOT, lambda o, w: spoiled(o, w, place=1, sequence=7)),
+    "goes back in time": (InvalidReason.ROOT, lambda o, w: spoiled(o, w, place=1, received_ms=1)),
     "gives another time": (
-        Fault.ROOT,
+        InvalidReason.ROOT,
         lambda o, w: signed(o, w, first_received_ms=w.header.first_received_ms - 1),
     ),
-    "no commitment": (Fault.STATEMENT, lambda o, w: spoiled(o, w, commitment=b"\xff" * 32)),
+    "no commitment": (InvalidReason.STATEMENT, lambda o, w: spoiled(o, w, commitment=b"\xff" * 32)),
     "the identity as a commitment": (
-        Fault.STATEMENT,
+        InvalidReason.STATEMENT,
         lambda o, w: spoiled(o, w, commitment=o.descriptor.identity),
     ),
 }
@@ -402,7 +410,7 @@ REFUSALS: dict[str, tuple[str, Callable[[World, Owner], Refused]]] = {
     "no chunk headers": ("malformed", with_no_chunk_headers),
     "from the future": ("clock", from_the_future),
     "following what nobody knows": ("behind", partial(following, bytes(32), 0)),
-    "too far ahead": ("behind", partial(following, bytes(32), voting.AHEAD)),
+    "too far ahead": ("behind", partial(following, bytes(32), window_voter.AHEAD)),
     "chunk headers that nobody has": ("behind", partial(lacking, "chunks")),
     "a proof that nobody has": ("behind", partial(lacking, "proof")),
     "a proof that is too large": ("behind", too_large),
@@ -476,7 +484,7 @@ def test_a_number_that_the_log_has_is_no_change(world: World, owner: Owner) -> N
 def test_a_stream_beyond_its_share_is_busy_and_no_other_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "BURST", 1)
+    monkeypatch.setattr(rate_limiter, "BURST", 1)
     greedy, modest = (make_owner(world.members, name) for name in ("greedy", "modest"))
     for data in (b"1", b"2"):  # a window is its header and its objects
         submission = greedy.submission(first(world, greedy, data), no_proof(greedy))
@@ -502,7 +510,7 @@ def test_more_streams_than_an_operator_looks_at_wait_until_one_is_idle(
         announced = [each.submission(first(world, each)) for each in (one, other)]
 
         said = [asked(world, each) for each in announced]
-        world.clock.sleep(admission.IDLE + 1)
+        world.clock.sleep(rate_limiter.IDLE + 1)
         late = asked(world, announced[1])
 
     assert said == [everybody(world, 200, None), everybody(world, 409, "busy")]
@@ -533,7 +541,7 @@ def test_two_windows_of_a_stream_at_once_are_enough(world: World, owner: Owner) 
     hand_in_whole(world, owner, window, proof)
     with ExitStack() as looking:
         for name in world.operators[:2]:
-            for _ in range(voting.AT_ONCE_EACH):
+            for _ in range(window_voter.AT_ONCE_EACH):
                 looking.enter_context(world.own(name).voting.slots.hold(stream.hex()))
         step(world, 0.0)
         said = voted(world, owner)
@@ -551,7 +559,7 @@ def test_verdicts_that_the_log_does_not_settle_are_bounded(
     window = first(world, owner)
     chunks, proof = encode_chunks(window.chunks), owner.prove(window)
     hand_in(world, owner.submission(window, b"wrong"), chunks, b"wrong")
-    monkeypatch.setattr(voting, "MOST_FOUND", 1)
+    monkeypatch.setattr(window_voter, "MOST_FOUND", 1)
     assert asked(world, owner.submission(window, b"wrong")) == everybody(world, 200, "stark")
 
     hand_in(world, owner.submission(window, proof), proof)
@@ -582,7 +590,7 @@ UNSIGNED: dict[str, tuple[str, dict[str, Any]]] = {
     "not the start of a round": ("off_round", {"timestamp": 1}),
     "a round that is over": ("off_round", {"timestamp": -25}),
     "a round that is far": ("off_round", {"timestamp": 25}),
-    "another verdict": ("malformed", {"verdict": Verdict.INVALID, "reason": Fault.STARK}),
+    "another verdict": ("malformed", {"verdict": Verdict.INVALID, "reason": InvalidReason.STARK}),
     "other parameters": ("malformed", {"parameters": "strong"}),
     "another window before": ("malformed", {"previous": bytes(32)}),
     "another proof": ("behind", {"proof": bytes(32)}),
@@ -616,7 +624,7 @@ def test_nothing_is_signed_of_a_window_that_is_history(world: World, owner: Owne
 
     assert attested(world, "operator_1", claim) == "no_change"
     world.own("operator_1").voting.tidy()
-    refuted = replace(claim, verdict=Verdict.INVALID, reason=Fault.STARK)
+    refuted = replace(claim, verdict=Verdict.INVALID, reason=InvalidReason.STARK)
     assert attested(world, "operator_1", refuted) == "behind"
 
 
@@ -878,7 +886,7 @@ def rubbish(world: World, right: Submission, old: Submission) -> list[Submission
 def test_garbage_from_a_stranger_costs_a_stream_nothing(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "BURST", 1)  # enough for one window
+    monkeypatch.setattr(rate_limiter, "BURST", 1)  # enough for one window
     window, unsent = first(world, owner), first(world, owner, b"x")
     proof = owner.prove(window)
     right = owner.submission(window, proof)
@@ -909,7 +917,7 @@ def test_repeating_what_a_stream_has_sent_uses_up_none_of_its_share(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked all at once, because a share comes back with time."""
-    monkeypatch.setattr(admission, "BURST", 1)
+    monkeypatch.setattr(rate_limiter, "BURST", 1)
     window = first(world, owner)
     proof = owner.prove(window)
     for _ in range(5):
@@ -1076,7 +1084,7 @@ def test_an_operator_that_crashes_says_of_a_refuted_proof_what_it_said(
     window = first(world, owner)
     hand_in_whole(world, owner, window, b"wrong")
     submission = owner.submission(window, b"wrong")
-    claim = claim_of(world, owner, window, b"wrong", Fault.STARK)
+    claim = claim_of(world, owner, window, b"wrong", InvalidReason.STARK)
     before = asked(world, submission)
     assert attested(world, "operator_2", claim) == "signed"
 
@@ -1084,7 +1092,7 @@ def test_an_operator_that_crashes_says_of_a_refuted_proof_what_it_said(
 
     assert asked(world, submission) == before == everybody(world, 200, "stark")
     assert attested(world, "operator_2", claim) == "signed"
-    otherwise = replace(claim, reason=Fault.ROOT)
+    otherwise = replace(claim, reason=InvalidReason.ROOT)
     assert attested(world, "operator_2", otherwise) == "malformed"
 
 

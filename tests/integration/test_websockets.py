@@ -25,9 +25,9 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from dragon.cli.founding import Plan, Ports, make_fleet
-from dragon.cli.home import STREAMS, Home
-from dragon.web.websocket import MOST_EACH, MOST_TEXT
+from dragon.node.websocket import MOST_EACH, MOST_TEXT
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import STREAMS, Home
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
@@ -91,7 +91,7 @@ class Service:
 
     def start(self) -> None:
         log = (self.home.path / "stream.log").open("ab")
-        command = [sys.executable, "-m", "dragon.cli.main", "serve", "stream"]
+        command = [sys.executable, "-m", "dragon_cli.main", "serve", "stream"]
         with log:
             self.process = subprocess.Popen(
                 [*command, "--home", str(self.home.path)],

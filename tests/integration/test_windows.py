@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
-from dragon.claim import RefusalReason
-from dragon.endorsement import Endorsement
-from dragon.event import LoggedEvent
-from dragon.stream.chunks import tree_of
-from dragon.stream.judgement import judge
-from dragon.stream.receipt import Proven, Receipt
-from dragon.stream.verification import is_complete, refused, verify
-from dragon.stream_claim import EndorsementClaim, Verdict, WindowClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import Verdict, WindowClaim
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.event import LoggedEvent
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.streams.chunks import tree_of
+from dragon.protocol.streams.finding import judge
+from dragon.protocol.streams.receipt import Proven, Receipt
+from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
+from simulation import World
 from streams import Owner, Window, make_owner
-from world import World
 
 SIGNERS = ("operator_1", "operator_2", "operator_4")
 

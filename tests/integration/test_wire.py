@@ -21,11 +21,11 @@ import pytest
 
 from committees import make_members
 from dragon.encoding import canonical, from_hex
+from dragon.protocol.streams.chunks import decode_chunks, digest, opening
 from dragon.stark.prover.blocks import hash_many
-from dragon.stream.chunks import decode_chunks, digest, opening
 from dragon_stream.keys import StreamKeys
-from dragon_stream.windows import window_openings
-from streamworld import PROVER, STREAMS, TOKEN, StreamWorld
+from dragon_stream.window_sealer import window_openings
+from stream_simulation import PROVER, STREAMS, TOKEN, StreamWorld
 
 READINGS = [b"21.5", b"21.7", b"21.5", b"03.1"]
 TEXT = b"the quick brown fox measures what nobody else may see, at the north gate"

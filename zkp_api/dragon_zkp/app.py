@@ -15,17 +15,17 @@ from prometheus_client.metrics_core import Metric
 
 from dragon import errors
 from dragon.encoding import to_hex
+from dragon.node import app as web
+from dragon.node import auth, metrics
+from dragon.node.metrics import Reading
+from dragon.node.openapi import BODY, TOO_LARGE, Routes, responses
+from dragon.node.parameters import Parameter, Query
+from dragon.stark.parameter_sets import BLOCK_ROWS, SETS, ParameterSet
 from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks import RHO_BYTES
 from dragon.stark.security import set_security
-from dragon.stark.sets import BLOCK_ROWS, SETS, ParameterSet
-from dragon.web import app as web
-from dragon.web import bearer, metrics
-from dragon.web.metrics import Reading
-from dragon.web.openapi import BODY, TOO_LARGE, Routes, answers
-from dragon.web.query import Parameter, Query
-from dragon_zkp import forms, requests
-from dragon_zkp.jobs import Job, Prove, Verify
+from dragon_zkp import request_parsing, schemas
+from dragon_zkp.messages import Job, Prove, Verify
 from dragon_zkp.pool import Pool
 from dragon_zkp.selfcheck import SelfCheck
 
@@ -35,7 +35,7 @@ ATTEMPTS: Final = 3  # an unlucky challenge is so rare that a second one is a fa
 
 
 @dataclass(frozen=True, slots=True)
-class Collaborators:
+class Components:
     pool: Pool
     check: SelfCheck
     entropy: Callable[[int], bytes]
@@ -54,7 +54,7 @@ class SetQuery(Query):
     parameter_set: Annotated[str, Parameter(lambda text, _: text, _ONE_OF_THEM)] = ""
 
 
-def create_app(own: Collaborators) -> OpenAPI:
+def create_app(own: Components) -> OpenAPI:
     app = web.create(
         "zkp_api",
         lambda: _not_ready(own),
@@ -80,14 +80,14 @@ def counters() -> tuple[Counter, Histogram]:
     return outcomes, took
 
 
-def _not_ready(own: Collaborators) -> Iterator[str]:
+def _not_ready(own: Components) -> Iterator[str]:
     if own.pool.boot:
         yield own.pool.boot
     if own.check.trouble:
         yield own.check.trouble
 
 
-def _metrics(own: Collaborators) -> Iterator[Metric]:
+def _metrics(own: Components) -> Iterator[Metric]:
     yield metrics.gauge("zkp_workers_at_work", "Workers that are not idle.", own.pool.at_work)
     yield metrics.gauge("zkp_workers_replaced", "Workers that died or hung.", own.pool.replaced)
     yield metrics.gauge("zkp_self_checks", "Self-checks that went well.", own.check.done)
@@ -103,20 +103,20 @@ _FAILURES: Final = (
 )
 
 
-def _routes(own: Collaborators) -> Routes:
+def _routes(own: Components) -> Routes:
     routes = Routes("proofs", __name__)
 
     @routes.post(
         "/proofs",
-        openapi_extensions=_or_bytes(routes.takes(forms.ProofRequest)),
+        openapi_extensions=_or_bytes(routes.request_body(schemas.ProofRequest)),
         responses={
-            **answers(forms.Proof, *BODY, *_FAILURES, errors.Unauthorized),
+            **responses(schemas.Proof, *BODY, *_FAILURES, errors.Unauthorized),
             **TOO_LARGE,
         },
     )
     def prove(query: SetQuery) -> Response:
         """Make a proof. Needs the token; `rho` is drawn here, and nothing is kept."""
-        bearer.check(bearer.is_same(own.token), "proving needs the token of this service")
+        auth.check(auth.is_same(own.token), "proving needs the token of this service")
         job = _prove_job(own, query.parameter_set)
         proof = _retried(own, job)
         if request.accept_mimetypes.best == BYTES:
@@ -125,8 +125,8 @@ def _routes(own: Collaborators) -> Routes:
 
     @routes.post(
         "/verifications",
-        openapi_extensions=_or_bytes(routes.takes(forms.VerificationRequest)),
-        responses={**answers(forms.Verdict, *BODY, *_FAILURES), **TOO_LARGE},
+        openapi_extensions=_or_bytes(routes.request_body(schemas.VerificationRequest)),
+        responses={**responses(schemas.Verdict, *BODY, *_FAILURES), **TOO_LARGE},
     )
     def verify(query: SetQuery) -> Response:
         """Check a proof. The verdict is the answer; a refusal is no error."""
@@ -136,7 +136,7 @@ def _routes(own: Collaborators) -> Routes:
             return jsonify(valid=False, reason=refused.reason, detail=str(refused))
         return jsonify(valid=True, reason=None, detail=None)
 
-    @routes.get("/parameter-sets", responses=answers(forms.ParameterSets))
+    @routes.get("/parameter-sets", responses=responses(schemas.ParameterSets))
     def parameter_sets() -> Response:
         """Every set with its figures, for each number of blocks."""
         return jsonify(parameter_sets=[_described(name) for name in SETS])
@@ -149,19 +149,19 @@ def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
     return described
 
 
-def _prove_job(own: Collaborators, parameter_set: str) -> Prove:
+def _prove_job(own: Components, parameter_set: str) -> Prove:
     rho = own.entropy(RHO_BYTES)
     if request.mimetype == BYTES:
-        return requests.prove_from_bytes(parameter_set, web.raw_body(), rho)
+        return request_parsing.prove_from_bytes(parameter_set, web.raw_body(), rho)
     _only_in_the_body(parameter_set)
-    return requests.prove_from_json(web.raw_body(), rho)
+    return request_parsing.prove_from_json(web.raw_body(), rho)
 
 
 def _verify_job(parameter_set: str) -> Verify:
     if request.mimetype == BYTES:
-        return requests.verify_from_bytes(parameter_set, web.raw_body())
+        return request_parsing.verify_from_bytes(parameter_set, web.raw_body())
     _only_in_the_body(parameter_set)
-    return requests.verify_from_json(web.body())
+    return request_parsing.verify_from_json(web.body())
 
 
 def _only_in_the_body(parameter_set: str) -> None:
@@ -171,7 +171,7 @@ def _only_in_the_body(parameter_set: str) -> None:
         raise errors.UnknownMember(message, member="parameter_set")
 
 
-def _retried(own: Collaborators, job: Prove) -> bytes:
+def _retried(own: Components, job: Prove) -> bytes:
     for _ in range(ATTEMPTS - 1):
         try:
             return _timed(own, "prove", job)
@@ -180,7 +180,7 @@ def _retried(own: Collaborators, job: Prove) -> bytes:
     return _timed(own, "prove", job)
 
 
-def _timed(own: Collaborators, name: str, job: Job) -> bytes:
+def _timed(own: Components, name: str, job: Job) -> bytes:
     begun, outcome = time.perf_counter(), "done"
     try:
         return own.pool.do(job, own.seconds)

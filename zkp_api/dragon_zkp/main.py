@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import structlog
 
-from dragon.web.serve import Service
-from dragon.web.serve import serve as serve_with_gunicorn
-from dragon_zkp.app import Collaborators, counters, create_app
+from dragon.node.server import Service
+from dragon.node.server import serve as serve_with_gunicorn
+from dragon_zkp.app import Components, counters, create_app
 from dragon_zkp.pool import Pool
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.settings import Settings
@@ -21,7 +21,7 @@ def build(settings: Settings) -> Service:
     """Put a prover together; its workers start in the background."""
     pool = Pool(settings.workers, settings.waiting)
     check = SelfCheck(pool, os.urandom, settings.deadline)
-    own = Collaborators(pool, check, os.urandom, settings.deadline, settings.token, *counters())
+    own = Components(pool, check, os.urandom, settings.deadline, settings.token, *counters())
     logger.info("prover_started", port=settings.port, workers=settings.workers)
     return Service(create_app(own), [check.run], pool.close)
 

@@ -17,10 +17,10 @@ from contextlib import ExitStack
 from typing import Final, Protocol
 
 from dragon import errors
-from dragon.sockets import DeadlineSocket
-from dragon.web.logs import get_logger
-from dragon_zkp import frames, jobs
-from dragon_zkp.jobs import Job, Verify
+from dragon.net.deadlines import DeadlineSocket
+from dragon.node.log_format import get_logger
+from dragon_zkp import ipc, messages
+from dragon_zkp.messages import Job, Verify
 
 LEAST: Final = 1.0  # seconds that a job begins with, or half of what it was given
 BOOTING: Final = 180.0  # seconds in which a worker compiles its kernels, cold and on a busy machine
@@ -77,23 +77,23 @@ class Process:
     def do(self, job: Job, seconds: float) -> bytes:
         self._socket.settimeout(max(0.001, seconds))
         try:
-            frames.send(self._socket, jobs.pack(job))
+            ipc.send(self._socket, messages.pack(job))
         except TimeoutError:
             raise errors.Overdue("the worker took too long") from None
         except OSError:
             raise errors.WorkerDied("the worker has ended") from None
         answer = self._receive()
         try:
-            return jobs.result(answer)
+            return messages.result(answer)
         except (LookupError, ValueError, TypeError, RecursionError):
             raise errors.WorkerDied("the worker has lost its mind") from None
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def _receive(self) -> frames.Strings:
+    def _receive(self) -> ipc.Strings:
         try:
-            return frames.receive(self._socket)
+            return ipc.receive(self._socket)
         except TimeoutError:
             raise errors.Overdue("the worker took too long") from None
         except (EOFError, OSError):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from dragon.settings import Environment
-from dragon.tls import PLAIN, Tls
+from dragon.net.tls import PLAIN, Tls
+from dragon.node.settings import Environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ import sys
 from dragon.errors import DragonError
 from dragon.stark.blocks import verify_blocks
 from dragon.stark.prover.blocks import prove_blocks
-from dragon.stark.prover.warming import warm
+from dragon.stark.prover.warmup import warm
 from dragon.stark.ziggy import secret_preimage
-from dragon_zkp import frames, jobs
-from dragon_zkp.jobs import Job, Verify
+from dragon_zkp import ipc, messages
+from dragon_zkp.messages import Job, Verify
 
 
 def do(job: Job) -> bytes:
@@ -38,18 +38,18 @@ def work(service: socket.socket) -> None:
     """Raises EOFError: the service is gone."""
 
     def progress(name: str, finished: int, of: int) -> None:
-        frames.send(service, [b"warming", name.encode(), b"%d" % finished, b"%d" % of])
+        ipc.send(service, [b"warming", name.encode(), b"%d" % finished, b"%d" % of])
 
     warm(progress)
-    frames.send(service, [b"ready"])
+    ipc.send(service, [b"ready"])
     while True:
-        job = jobs.unpack(frames.receive(service))
+        job = messages.unpack(ipc.receive(service))
         try:
-            answer = jobs.done(do(job))
+            answer = messages.done(do(job))
         except DragonError as error:
-            answer = jobs.failed(error)
+            answer = messages.failed(error)
         del job
-        frames.send(service, answer)
+        ipc.send(service, answer)
 
 
 def main() -> None:

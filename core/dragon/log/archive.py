@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dragon import errors
-from dragon.log.schema import LOG_SCHEMA, is_behind
+from dragon.storage.schema import LOG_SCHEMA, is_behind
 
 # Decisions on checkpoints are about the history that is set aside; all others are kept.
 _CLEARED: Final = (

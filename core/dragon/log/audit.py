@@ -15,15 +15,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from dragon import errors, event, merkle
-from dragon.committee import Committee
+from dragon import errors
 from dragon.encoding import MAX_INTEGER, canonical, parse, to_hex
-from dragon.event import Event
-from dragon.log import apply
-from dragon.log.apply import State, Verify
-from dragon.log.batching import Deferred
-from dragon.log.rows import TABLES, derived, of_stream
-from dragon.log.schema import LOG_SCHEMA, is_behind
+from dragon.log.batch_verification import BatchVerifier
+from dragon.log.index_tables import TABLES, derived, of_stream
+from dragon.protocol import event, merkle
+from dragon.protocol.committee import Committee
+from dragon.protocol.event import Event
+from dragon.protocol.state import State, Verify, transition
+from dragon.storage.schema import LOG_SCHEMA, is_behind
 
 TOGETHER: Final = 256  # entries whose signatures are verified together
 
@@ -103,11 +103,11 @@ class _Auditor:
         if len(entries) == 1:
             self._take(entries[0], event.verify)
             return
-        before, deferred = (self.state, self._index, self._time), Deferred(entropy)
+        before, deferred = (self.state, self._index, self._time), BatchVerifier(entropy)
         try:
             for entry in entries:
                 self._take(entry, deferred)
-            genuine = deferred.holds()
+            genuine = deferred.verify()
         except errors.DragonError:
             genuine = False
         if genuine:
@@ -129,7 +129,7 @@ class _Auditor:
         # (2) The event is in its one form, applicable at its time, and certified.
         try:
             decoded = event.decode(parse(entry.event))
-            following = apply.apply(
+            following = transition(
                 self.state,
                 decoded,
                 entry.ledger_time,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader stands. Kept durably with whatever was applied up to it.
+    """Where a reader stands. StoredChunk durably with whatever was applied up to it.
 
     The default is genesis. A position inside a segment is legal: a reader may stop between two
     batches of one finality proof.

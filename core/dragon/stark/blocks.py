@@ -7,9 +7,9 @@ from typing import Final
 
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.commitment import decode_output
+from dragon.stark.parameter_sets import MAX_BLOCKS, named_set
 from dragon.stark.parameters import Slack
 from dragon.stark.refusal import ProofRefused, Reason
-from dragon.stark.sets import MAX_BLOCKS, named_set
 from dragon.stark.verifier import verify
 
 MAX_CHUNKS: Final = MAX_BLOCKS - 1

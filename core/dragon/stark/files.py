@@ -20,10 +20,10 @@ from dragon.encoding import Json, Members, parse, to_hex
 from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, MAX_CHAIN, RescueChainAir
 from dragon.stark.commitment import encode_output
 from dragon.stark.field import P
+from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import Digest
-from dragon.stark.sets import CLASSIC
 from dragon.stark.verifier import verify
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, verify_signature
 

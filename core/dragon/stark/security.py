@@ -18,8 +18,8 @@ from math import floor, log2, sqrt
 from typing import Final
 
 from dragon.stark.field import P
+from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet
 from dragon.stark.parameters import Lengths, Parameters
-from dragon.stark.sets import BLOCK_ROWS, ParameterSet
 
 FIELD_BITS: Final = 3 * log2(P)  # log |K|
 COLLISION_BITS: Final = 128.0  # BLAKE2s with 256 bits; also the SHA-256 of the data

@@ -7,9 +7,9 @@ from typing import Final
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.commitment import decode_output
 from dragon.stark.hashchain import HashChain
+from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import RATE, Digest, rescue_hash
-from dragon.stark.sets import CLASSIC
 from dragon.stark.verifier import verify
 
 PRIVATE_KEY_BYTES: Final = 32

@@ -27,11 +27,11 @@ from werkzeug.exceptions import (
 )
 
 from dragon.errors import SettingsError
-from dragon.web import openapi
-from dragon.web.app import furnish
-from dragon.web.forms import Described, Form
-from dragon.web.metrics import Reading
-from dragon.web.openapi import Responses, Routes
+from dragon.node import openapi
+from dragon.node.app import install_common_routes
+from dragon.node.metrics import Reading
+from dragon.node.openapi import Responses, Routes
+from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
 
 MAX_SINGLE: Final = 64 << 10  # bytes; a batch as JSON text may take six times its size
@@ -49,39 +49,39 @@ class Invalid(Exception):
         self.detail = [{**detail, "ctx": ctx} if ctx else detail]
 
 
-class NodeError(Form):
+class NodeError(Schema):
     code: str
     message: str
 
 
-class Refused(Form):
+class Refused(Schema):
     """How the node refuses, with a code of its own."""
 
     status: Literal["error"]
     error: NodeError
 
 
-class Detail(Form):
+class Detail(Schema):
     """How its framework refuses: a text, or a list of what is wrong where."""
 
     detail: str | list[dict[str, Any]]
 
 
-class Success(Form):
+class Success(Schema):
     status: Literal["success"]
     message: str
     data: Any
 
 
-class NodeReady(Form):
+class NodeReady(Schema):
     status: bool
 
 
-class OfApp(Form):
+class OfApp(Schema):
     app: str
 
 
-class OfState(Form):
+class OfState(Schema):
     state: str
 
 
@@ -126,7 +126,9 @@ def create_app(network: Network, *, hold: float = 1.0, control: bool = False) ->
     app.register_api(_status(network))
     if control:
         app.register_api(_control(network))
-    furnish(app, lambda: _not_ready(network), [Reading(lambda: _metrics(network))], FAILED)
+    install_common_routes(
+        app, lambda: _not_ready(network), [Reading(lambda: _metrics(network))], FAILED
+    )
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))
     app.register_error_handler(SettingsError, lambda error: _json({"detail": str(error)}, 422))

@@ -15,7 +15,7 @@ from typing import Final, Self
 from flask import Flask
 
 from dragon.errors import SettingsError
-from dragon.settings import Environment
+from dragon.node.settings import Environment
 from dragon_sequencer import bn254
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.network import Network, Rules, Signer

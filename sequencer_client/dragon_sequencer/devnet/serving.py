@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dragon.settings import Environment
-from dragon.web.serve import Service
-from dragon.web.serve import serve as serve_with_gunicorn
+from dragon.node.server import Service
+from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.settings import Environment
 from dragon_sequencer.devnet.main import Settings, build
 
 PORT: Final = 6001

@@ -11,17 +11,11 @@ from dragon.stark import field, seeds, ziggy
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_blocks, verify_window, window_outputs
-from dragon.stark.commitment import (
-    commit,
-    decode_output,
-    encode_output,
-    is_opening,
-    opening_limbs,
-)
+from dragon.stark.commitment import commit, decode_output, encode_output, is_opening, opening_limbs
 from dragon.stark.field import P
 from dragon.stark.hashchain import HashChain
+from dragon.stark.parameter_sets import STANDARD, TEST_REFERENCE
 from dragon.stark.refusal import ProofRefused, Reason
-from dragon.stark.sets import STANDARD, TEST_REFERENCE
 from starkvectors import bases, element, elements
 
 COMMITMENTS = vectors.blocks("commitments.json")

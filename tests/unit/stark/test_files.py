@@ -14,8 +14,8 @@ from dragon import errors
 from dragon.errors import DragonError
 from dragon.stark import files, ziggy
 from dragon.stark.field import P
+from dragon.stark.parameter_sets import CLASSIC, STANDARD
 from dragon.stark.refusal import ProofRefused
-from dragon.stark.sets import CLASSIC, STANDARD
 from starkvectors import bases
 
 ZIGGY_KEYS = vectors.ziggy("ziggy_keys_kat.json")["cases"]

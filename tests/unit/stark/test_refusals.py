@@ -15,9 +15,9 @@ from dragon.stark.air import Air
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import statement, verify_blocks
+from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.refusal import ProofRefused, Reason
-from dragon.stark.sets import CLASSIC
 from dragon.stark.verifier import verify
 from dragon.stark.ziggy import verify_signature
 

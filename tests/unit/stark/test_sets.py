@@ -9,15 +9,19 @@ import pytest
 
 import starkvectors as vectors
 from dragon.encoding import canonical
-from dragon.stark import security, sets
+from dragon.stark import parameter_sets, security
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.refusal import ProofRefused, Reason
 
 KNOWN = vectors.blocks("parameter_sets.json")["sets"]
 
 
-def set_of(case: Any) -> sets.ParameterSet:
-    return sets.TEST_REFERENCE if case["set"] == "test-reference" else sets.SETS[case["set"]]
+def set_of(case: Any) -> parameter_sets.ParameterSet:
+    return (
+        parameter_sets.TEST_REFERENCE
+        if case["set"] == "test-reference"
+        else parameter_sets.SETS[case["set"]]
+    )
 
 
 @pytest.mark.parametrize("case", KNOWN, ids=lambda case: f"{case['set']}-{case['B']}")
@@ -49,16 +53,16 @@ def test_the_formulas_give_the_published_figures(case: Any) -> None:
     ("name", "level"), [("ziggy-classic", 64), ("standard", 100), ("strong", 122)]
 )
 def test_the_level_is_the_least_figure(name: str, level: int) -> None:
-    most = sets.SETS[name].candidates[-1].max_blocks
+    most = parameter_sets.SETS[name].candidates[-1].max_blocks
 
-    figures = security.set_security(sets.SETS[name], most)
+    figures = security.set_security(parameter_sets.SETS[name], most)
 
     assert int(figures.level) == level
     assert figures.level == min(figures.provable, figures.conjectured, figures.binding)
 
 
 def test_the_figures_are_shown_together_and_never_rounded_up() -> None:
-    figures = security.set_security(sets.STANDARD, 64)
+    figures = security.set_security(parameter_sets.STANDARD, 64)
 
     assert figures.provable > 101.66
     assert str(figures) == (
@@ -80,25 +84,25 @@ def test_one_query_gives_next_to_nothing() -> None:
 )
 def test_no_other_name_leads_to_a_set(name: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
-        sets.parameters_for(name, 1)
+        parameter_sets.parameters_for(name, 1)
 
     assert refused.value.reason is Reason.PARAMETERS
 
 
 def test_no_named_set_has_the_blinding_that_leaks() -> None:
-    assert all(each.slack is not Slack.REFERENCE for each in sets.SETS.values())
-    assert sets.CLASSIC.candidates[0].max_blocks == 1
+    assert all(each.slack is not Slack.REFERENCE for each in parameter_sets.SETS.values())
+    assert parameter_sets.CLASSIC.candidates[0].max_blocks == 1
 
 
 @pytest.mark.parametrize("n_blocks", [0, 3, -1, 8192])
 def test_a_set_refuses_other_numbers_of_blocks(n_blocks: int) -> None:
     with pytest.raises(ProofRefused):
-        sets.STANDARD.parameters(n_blocks)
+        parameter_sets.STANDARD.parameters(n_blocks)
 
 
 def test_classic_is_for_one_block() -> None:
     with pytest.raises(ProofRefused):
-        sets.CLASSIC.parameters(2)
+        parameter_sets.CLASSIC.parameters(2)
 
 
 VALID: dict[str, Any] = {

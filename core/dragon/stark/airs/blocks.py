@@ -17,10 +17,10 @@ from dragon.stark.airs.rounds import MASK, differences, ends_of_rounds, starts_o
 from dragon.stark.extension import Element
 from dragon.stark.field import P
 from dragon.stark.interpolation import interpolants_at, periodic_at
+from dragon.stark.parameter_sets import BLOCK_ROWS, is_block_count
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, WIDTH, Digest, Matrix, round_constants
-from dragon.stark.sets import BLOCK_ROWS, is_block_count
 
 CAPACITY: Final = range(8, WIDTH)
 OUTPUT_ROW: Final = N_ROUNDS  # the row half a round before the output, within a block

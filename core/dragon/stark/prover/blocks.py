@@ -9,14 +9,14 @@ from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OPENING_BYTES, decode_output, encode_output, opening_limbs
 from dragon.stark.field import P
+from dragon.stark.parameter_sets import named_set
 from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import Watch, prove, unwatched
 from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
-from dragon.stark.sets import named_set
 
 RHO_BYTES: Final = 32
 

@@ -13,6 +13,7 @@ from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.blocks import OUTPUT_ROW, BlocksAir, periodic_columns
 from dragon.stark.field import GENERATOR, P
+from dragon.stark.parameter_sets import BLOCK_ROWS
 from dragon.stark.parameters import DEGREE_FACTOR, Lengths, Parameters, Slack
 from dragon.stark.prover import domains, periodic
 from dragon.stark.prover.kernels import blocks_composition, rescue
@@ -20,9 +21,8 @@ from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, matrices, rescue_constants, roots, word, words
 from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, RATE, WIDTH
-from dragon.stark.sets import BLOCK_ROWS
 
 _GRAIN = 64  # hashes, and vectors of rows, that are worth a thread
 

@@ -26,7 +26,7 @@ from dragon.stark.prover.montgomery import (
     words,
 )
 from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH
 
 _FAMILIES = 8

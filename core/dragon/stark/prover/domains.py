@@ -13,7 +13,7 @@ from dragon.stark.parameters import DEGREE_FACTOR
 from dragon.stark.prover.kernels import transforms
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, inverse_roots, roots
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 
 _KEPT: Final = 8  # lengths whose tables are kept
 _WORTH: Final = 1 << 14  # numbers that are worth a thread

@@ -17,7 +17,7 @@ from dragon.stark.prover.kernels import deep, polynomials
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Indices, Words
 from dragon.stark.prover.montgomery import integers, roots, word, words
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 
 Mask = Sequence[tuple[int, int]]
 _WORTH: Final = 1 << 14  # coefficients that are worth a thread

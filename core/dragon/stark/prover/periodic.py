@@ -17,7 +17,7 @@ from dragon.stark.prover import domains
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.rescue import WIDTH, Matrix, mds_matrix_inverse
 
 

@@ -23,9 +23,9 @@ from dragon.stark.prover.kernels.blake2s import MESSAGES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import digest_words, integers, wire
 from dragon.stark.prover.refusal import UnluckyChallenge
-from dragon.stark.prover.statement import Witnessed
 from dragon.stark.prover.tables import LayerTable, RowTable, spread
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
+from dragon.stark.prover.witness import Witnessed
 
 Watch = Callable[[str], None]
 _WAVE = 1 << 14  # nonces that a thread tries before it asks how the others fare

@@ -12,7 +12,7 @@ from dragon.stark.prover.kernels.chains import SALT_WORDS
 from dragon.stark.prover.kernels.commitments import MIN_PITCH
 from dragon.stark.prover.kernels.jit import Indices, Words, Words32
 from dragon.stark.prover.montgomery import digest_words, wire
-from dragon.stark.prover.team import Team
+from dragon.stark.prover.threads import Team
 from dragon.stark.tables import package_rows
 
 _GRAIN: Final = 8  # groups of leaves that are worth a thread

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dragon.stark.airs.blocks import BlocksAir
+from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import Watch, prove, unwatched
 from dragon.stark.prover.refusal import UnsafeParameters
-from dragon.stark.prover.team import Team
-from dragon.stark.sets import CLASSIC
+from dragon.stark.prover.threads import Team
 from dragon.stark.ziggy import secret_preimage
 
 

@@ -1,0 +1,83 @@
+"""Committees, certificates and logs to measure on, from the tests' own makers.
+
+Keys and claims are the tests'; only signing is shortened: the sum of the signatures of one root is
+the signature under the sum of the secrets, byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dragon.encoding import canonical
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Log
+from dragon.protocol import bls
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.storage.database import LOG_SCHEMA, Database
+from dragon_sequencer.devnet.main import make_keys, nodes_document
+from dragon_sequencer.devnet.network import Signer
+from dragon_sequencer.nodes import NodeList
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from committees import Members, make_members
+
+__all__ = ["Members", "make_members"]
+
+
+def quorum_certificate(members: Members, claim: StatusClaim, signers: Iterable[str]) -> Certificate:
+    """What `members.certify` makes, with one signing for all signers."""
+    signers = tuple(sorted(signers))
+    secret = bls.SecretKey(sum(members.secrets[name].scalar for name in signers) % bls.ORDER)
+    committee_id = members.committee.id
+    signature = secret.sign(claim.root(committee_id))
+    return Certificate(claim, signers, signature, secret.public_key().raw, committee_id)
+
+
+def history(members: Members, events: int) -> Iterator[Certificate]:
+    """So many status events as a fleet would have them: one node after the other goes down and
+    comes back, one event a round, signed by three different quorums of operators."""
+    committee = members.committee
+    quorum, names = committee.quorum("status"), list(members.secrets)
+    nodes = [target.id for target in committee.targets]
+    sets = [(names[shift:] + names[:shift])[:quorum] for shift in range(3)]
+    for number in range(events):
+        turn, place = divmod(number, len(nodes))
+        status = Status.DOWN if turn % 2 else Status.UP
+        claim = StatusClaim(nodes[place], status, committee.rounds.start(number))
+        yield quorum_certificate(members, claim, sets[number % len(sets)])
+
+
+def fill_log(path: Path, members: Members, certificates: Iterable[Certificate]) -> None:
+    """Put them into the log at `path`, one batch each, as following a ledger would."""
+    database = Database(path, LOG_SCHEMA)
+    log = Log(database, members.committee)
+    batches = [batch(index, one) for index, one in enumerate(certificates, start=1)]
+    for start in range(0, len(batches), 256):
+        log.take(*batches[start : start + 256])
+    refusals = log.refusals()
+    database.close()
+    if refusals:
+        raise SystemExit(f"the log refused what it should have taken: {refusals}")
+
+
+def batch(index: int, certified: Certificate) -> ProvenBatch:
+    """A batch of one event, proven a second after the event's round began."""
+    if not isinstance(certified.claim, StatusClaim):
+        raise TypeError("only status events are laid out here")
+    chain, time = f"{index:032x}", certified.claim.timestamp + 1
+    body = canonical([certified.to_json()]).decode()
+    return ProvenBatch(index, body, time, "{}", Position(index, chain, index, time))
+
+
+def ledger_network(size: int = 4) -> tuple[NodeList, list[Signer]]:
+    """A sequencing network's node list and the secrets behind it."""
+    keys: list[Any] = make_keys(size, random.Random(7).getrandbits)  # noqa: S311
+    nodes = NodeList.decode(json.dumps(nodes_document(keys, "http://sequencer:6001")))
+    return nodes, [Signer(node, key) for node, key in zip(nodes.nodes.values(), keys, strict=True)]

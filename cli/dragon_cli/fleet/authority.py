@@ -1,0 +1,129 @@
+"""A small certificate authority for one fleet: what `dragon init --tls` makes.
+
+It signs one certificate for each service and is not asked again. For demonstrations and small
+fleets; a service can be given any other certificate (docs/operating.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from dragon.storage import keystore
+from dragon_cli.fleet.layout import Home
+
+AUTHORITY_DAYS: Final = 3650
+SERVICE_DAYS: Final = 825  # longer, and some clients refuse it
+SLACK: Final = timedelta(hours=1)  # a machine whose clock is behind takes it too
+LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+_NO_USAGE: Final = dict.fromkeys(
+    (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    ),
+    False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def make(cls, name: str, now: datetime) -> Self:
+        key = ec.generate_private_key(ec.SECP256R1())
+        common_name = f"DataDragon authority of {name}"[:64]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        usage = x509.KeyUsage(**(_NO_USAGE | {"key_cert_sign": True, "crl_sign": True}))
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = _begin(subject, subject, key, now, AUTHORITY_DAYS)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        builder = builder.add_extension(usage, True).add_extension(identifier, False)
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    def issue(
+        self, service: str, host: str, now: datetime
+    ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        """A certificate for a service that is reached at `host`, and from its own machine."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
+        builder = _begin(subject, self.certificate.subject, key, now, SERVICE_DAYS)
+        names = x509.SubjectAlternativeName([_name(one) for one in dict.fromkeys((host, *LOCAL))])
+        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        usage = x509.KeyUsage(**(_NO_USAGE | {"digital_signature": True}))
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+        builder = builder.add_extension(usage, True).add_extension(names, False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(both), False)
+        builder = builder.add_extension(issuer, False)
+        return builder.sign(self.key, hashes.SHA256()), key
+
+
+def make_authority(home: Home, name: str, services: Mapping[str, str], *, now: int) -> None:
+    """Make an authority, and key and certificate for each service (its name → its url).
+
+    Raises KeystoreError: a key is there already, and none is overwritten.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    authority = Authority.make(name, moment)
+    keystore.write_private(home.authority_key, _private(authority.key))
+    for service, url in services.items():
+        certificate, key = authority.issue(service, urlsplit(url).hostname or "localhost", moment)
+        keystore.write_private(home.tls_key(service), _private(key))
+        home.tls_certificate(service).write_text(_public(certificate))
+    # Last: from now on the fleet speaks TLS.
+    home.authority_file.write_text(_public(authority.certificate))
+
+
+def _begin(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    return x509.CertificateBuilder(
+        issuer_name=issuer,
+        subject_name=subject,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - SLACK,
+        not_valid_after=now + timedelta(days=days),
+    )
+
+
+def _name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _public(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> str:
+    raw = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return raw.decode()

@@ -1,0 +1,64 @@
+"""What every service with a log answers about it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from flask import Response, jsonify
+
+from dragon.encoding import MAX_INTEGER, to_hex
+from dragon.errors import UnknownMember
+from dragon.log.store import Log
+from dragon.node import schemas
+from dragon.node.app import MAX_PAGE
+from dragon.node.openapi import PAGE, Routes, responses
+from dragon.node.parameters import Nothing, Query, integer
+from dragon.protocol.committee import Committee
+
+
+class RefusedQuery(Query):
+    after: Annotated[int, integer()] = MAX_INTEGER
+    limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+
+
+def routes(committee: Committee, log: Log) -> Routes:
+    found = Routes("log", __name__)
+
+    @found.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
+    def checkpoint(query: Nothing) -> Response:
+        """What the service's own log holds now. It is not signed."""
+        now = log.checkpoint()
+        return jsonify(
+            size=now.size,
+            root=to_hex(now.root),
+            ledger_index=log.position.index,
+            committee=to_hex(committee.id),
+            certified=_certified(log),
+        )
+
+    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGE))
+    def refused(query: RefusedQuery) -> Response:
+        """Events of the ledger that the log did not take, newest first, and how many in all."""
+        listed = [
+            {"id": id_, **asdict(refusal)}
+            for id_, refusal in log.refused_before(query.after, query.limit)
+        ]
+        counts = [{"reason": reason, "count": count} for reason, count in log.refusals().items()]
+        more = len(listed) == query.limit
+        return jsonify(counts=counts, refused=listed, next=listed[-1]["id"] if more else None)
+
+    return found
+
+
+def _certified(log: Log) -> dict[str, object] | None:
+    """The newest checkpoint that a quorum has certified, as far as this log knows."""
+    last = log.state.checkpoint
+    if last is None:
+        return None
+    return {
+        "size": last.size,
+        "root": to_hex(last.log_root),
+        "timestamp": last.timestamp,
+        "position": last.position,
+    }

@@ -1,0 +1,152 @@
+"""What the log says about streams, and the objects that windows are judged by."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from flask import Response, jsonify
+
+from dragon.encoding import to_hex
+from dragon.errors import InvalidHex, NotFound, UnknownMember
+from dragon.log.index_tables import Applied, StreamRecords, StreamRow
+from dragon.log.store import Log
+from dragon.node import schemas
+from dragon.node.app import MAX_PAGE
+from dragon.node.openapi import PAGE, Routes, responses
+from dragon.node.parameters import Nothing, Query, hexadecimal, integer
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.stream_state import Stream
+from dragon.storage.blobs import Objects
+
+BYTES: Final = "application/octet-stream"
+HASH: Final = hexadecimal(range(32, 33))
+MOST_SHOWN: Final = 100  # endorsements
+
+
+class StreamsQuery(Query):
+    after: Annotated[bytes, HASH] = b""
+    limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+
+
+class StreamPath(schemas.Schema):
+    stream: Annotated[bytes, HASH]
+
+
+class WindowPath(StreamPath):
+    number: Annotated[int, integer()]
+
+
+class ObjectPath(schemas.Schema):
+    sha256: Annotated[bytes, HASH]
+
+
+def routes(log: Log, records: StreamRecords) -> Routes:
+    """Of a service whose log is all that it knows of streams."""
+    found = Routes("streams", __name__)
+
+    @found.get("/streams", responses=responses(schemas.Streams, *PAGE, InvalidHex))
+    def streams(query: StreamsQuery) -> Response:
+        """Streams that have a valid window in the log, by their ids."""
+        rows = records.streams(query.after, query.limit)
+        more = len(rows) == query.limit
+        return jsonify(
+            streams=[_row(row) for row in rows], next=to_hex(rows[-1].stream) if more else None
+        )
+
+    @found.get(
+        "/streams/<stream>",
+        responses=responses(schemas.EndorsedStream, InvalidHex, UnknownMember, NotFound),
+    )
+    def stream(path: StreamPath, query: Nothing) -> Response:
+        """One stream as the log has it, and what experts say of it."""
+        known = log.state.stream(path.stream)
+        if known == Stream():
+            raise NotFound("the log knows nothing of that stream")
+        said = records.endorsements(path.stream, limit=MOST_SHOWN)
+        return jsonify({**_head(path.stream, known), "endorsements": endorsements(said)})
+
+    @found.get(
+        "/streams/<stream>/windows/<number>",
+        responses=responses(schemas.WindowVerdicts, *PAGE, InvalidHex, NotFound),
+    )
+    def window(path: WindowPath, query: Nothing) -> Response:
+        """The verdicts on one window, each with its event, and what experts say of it."""
+        verdicts = verdicts_on(log, records, path.stream, path.number)
+        if not verdicts:
+            raise NotFound("the log has no verdict on that window")
+        said = records.endorsements(path.stream, path.number, limit=MOST_SHOWN)
+        return jsonify(
+            stream=to_hex(path.stream),
+            number=path.number,
+            verdicts=verdicts,
+            endorsements=endorsements(said),
+        )
+
+    return found
+
+
+def objects(store: Objects) -> Routes:
+    """Whoever asks for bytes by their hash can check them himself."""
+    found = Routes("objects", __name__)
+    body = {
+        "description": "the object",
+        "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+    }
+    described: dict[Any, Any] = responses(schemas.Health, InvalidHex, UnknownMember, NotFound)
+
+    @found.get("/objects/<sha256>", responses={**described, 200: body})
+    def get(path: ObjectPath, query: Nothing) -> Response:
+        """A descriptor, a window header, a window's chunk headers or its proof."""
+        if (kept := store.get(path.sha256)) is None:
+            raise NotFound("there is no such object here")
+        return Response(kept, mimetype=BYTES)
+
+    return found
+
+
+def verdicts_on(
+    log: Log, records: StreamRecords, stream: bytes, number: int
+) -> list[dict[str, object]]:
+    """Every verdict on a window in the log, with its event."""
+    return [
+        {"position": found.position, "event": log.entry(found.position).event.to_json()}
+        for found in records.windows(stream, number)
+        if not isinstance(found.claim, EndorsementClaim) and found.claim.number == number
+    ]
+
+
+def endorsements(said: list[Applied]) -> list[dict[str, object]]:
+    return [
+        {
+            "position": each.position,
+            "first": each.claim.first,
+            "last": each.claim.last,
+            "verdict": str(each.claim.verdict),
+            "note": to_hex(each.claim.note),
+            "expert": each.claim.expert,
+            "timestamp": each.claim.timestamp,
+        }
+        for each in said
+        if isinstance(each.claim, EndorsementClaim)
+    ]
+
+
+def _row(row: StreamRow) -> dict[str, object]:
+    return {
+        "stream": to_hex(row.stream),
+        "windows": row.windows,
+        "header": to_hex(row.header),
+        "timestamp": row.timestamp,
+        "position": row.position,
+    }
+
+
+def _head(stream_id: bytes, known: Stream) -> dict[str, object]:
+    last = known.last
+    return {
+        "stream": to_hex(stream_id),
+        "windows": known.windows,
+        "header": to_hex(last.header) if last else None,
+        "timestamp": last.timestamp if last else None,
+        "position": known.position if last else None,
+    }

@@ -1,0 +1,463 @@
+"""The bodies of `docs/protocol.md`, section 8, as `/openapi.json` describes them.
+
+They only describe: requests are decoded by `dragon.encoding`, answers are
+built by the services. A test holds real answers against them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Described(BaseModel):
+    """A model whose description is made once: every app asks for it, for queries every request."""
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return _schema(cls, *args, **kwargs)
+
+
+@functools.cache
+def _schema(model: type[Described], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    return super(Described, model).model_json_schema(*args, **kwargs)
+
+
+class Schema(Described):
+    """Exactly these members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(Described):
+    """An error (RFC 9457). Further members are facts about this very problem."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
+Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
+Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
+PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
+Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
+UpOrDown = Literal["up", "down"]
+ValidOrNot = Literal["valid", "invalid"]
+
+# Health
+
+
+class Health(Schema):
+    status: Literal["ok"]
+
+
+class Readiness(Schema):
+    status: Literal["ready", "not ready"]
+    reasons: list[str]
+
+
+# Claims and events
+
+
+class Status(Schema):
+    kind: Literal["status"]
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+
+
+class Checkpoint(Schema):
+    kind: Literal["checkpoint"]
+    size: int
+    root: Hash
+    timestamp: int
+
+
+class Downtime(Schema):
+    kind: Literal["downtime"]
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+    seconds_down: int
+    seconds_unknown: int
+    size: int
+    root: Hash
+
+
+class Window(Schema):
+    kind: Literal["window"]
+    stream: Hash
+    number: int
+    previous: Hash
+    header: Hash
+    verdict: ValidOrNot
+    reason: Literal["none", "header", "root", "statement", "stark"]
+    proof: Hash
+    parameters: Literal["standard", "strong"]
+    timestamp: int
+
+
+class Endorsement(Schema):
+    kind: Literal["endorsement"]
+    stream: Hash
+    first: int
+    last: int
+    verdict: ValidOrNot
+    note: Hash
+    expert: Id
+    timestamp: int
+    signature: Signature
+    committee: Hash
+
+
+class _Certified(Schema):
+    aggregated_signature: Signature
+    aggregated_public_key: PublicKey
+    signers: list[Id]
+    committee: Hash
+
+
+class StatusCertificate(Status, _Certified):
+    pass
+
+
+class CheckpointCertificate(Checkpoint, _Certified):
+    pass
+
+
+class WindowCertificate(Window, _Certified):
+    pass
+
+
+class Totals(Schema):
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+    seconds_down: int
+    seconds_unknown: int
+    size: int
+    root: Hash
+
+
+class Period(Schema):
+    node_id: Id
+    begin: Annotated[int, Field(alias="from")]
+    end: Annotated[int, Field(alias="to")]
+
+
+class DowntimeCertificate(Downtime, _Certified):
+    pass
+
+
+Event = Annotated[
+    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement,
+    Field(discriminator="kind"),
+]
+
+
+# Logs
+
+
+class Mark(Schema):
+    size: int
+    root: Hash
+    timestamp: int
+    position: int
+
+
+class LogHead(Schema):
+    size: int
+    root: Hash
+    ledger_index: int
+    committee: Hash
+    certified: Mark | None
+
+
+class LogRow(Schema):
+    id: int
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+    signature: Signature
+
+
+class LogRows(Schema):
+    logs: list[LogRow]
+    next: int | None
+
+
+class Entry(Schema):
+    position: int
+    event: Event
+    ledger_index: int
+    ledger_time: int
+
+
+class Entries(Schema):
+    events: list[Entry]
+    next: int | None
+
+
+class ProvenEntry(Entry):
+    size: int
+    root: Hash
+    inclusion: list[Hash]
+
+
+class Refused(Schema):
+    id: int
+    ledger_index: int
+    place: int
+    reason: str
+    detail: str
+    excerpt: str
+
+
+class ReasonCount(Schema):
+    reason: str
+    count: int
+
+
+class RefusedEvents(Schema):
+    counts: list[ReasonCount]
+    refused: list[Refused]
+    next: int | None
+
+
+# Streams
+
+
+class Descriptor(Schema):
+    committee: Hash
+    identity: Hash
+    header_key: PublicKey
+    proof_of_possession: Signature
+    parameters: Literal["standard", "strong"]
+    name: Id
+
+
+class WindowHeader(Schema):
+    stream: Hash
+    number: int
+    previous: Hash
+    first: int
+    count: int
+    first_received_ms: int
+    last_received_ms: int
+    root: Hash
+
+
+class Announcement(Schema):
+    """A window's header alone, as soon as the window is closed."""
+
+    descriptor: Descriptor
+    header: WindowHeader
+    header_signature: Signature
+
+
+class Submission(Announcement):
+    """With the objects that it is judged by; all three further members, or none of them."""
+
+    chunks: Hash | None = None
+    proof: Hash | None = None
+    objects_signature: Signature | None = None
+
+
+class Vote(Schema):
+    operator: Id
+    stream: Hash
+    number: int
+    header: Hash
+    verdict: ValidOrNot | None
+    reason: Literal["none", "header", "root", "statement", "stark"] | None
+    detail: str
+
+
+class OperatorVote(Schema):
+    operator: Id
+    answer: str  # a verdict, a refusal's reason, or why there was no usable answer
+    detail: str
+
+
+class WindowStatus(Schema):
+    stream: Hash
+    number: int
+    header: Hash
+    state: Literal[
+        "announced", "incomplete", "voting", "waiting", "certified", "invalid", "applied"
+    ]
+    missing: list[Hash]
+    votes: list[OperatorVote]
+
+
+class Standings(Schema):
+    windows: list[WindowStatus]
+    next: int | None
+
+
+class Stored(Schema):
+    sha256: Hash
+    bytes: int
+
+
+class Accepted(Schema):
+    accepted: bool
+
+
+class StreamHead(Schema):
+    stream: Hash
+    windows: int
+    header: Hash | None
+    timestamp: int | None
+    position: int | None
+
+
+class Streams(Schema):
+    streams: list[StreamHead]
+    next: Hash | None
+
+
+class EndorsementAt(Schema):
+    position: int
+    first: int
+    last: int
+    verdict: ValidOrNot
+    note: Hash
+    expert: Id
+    timestamp: int
+
+
+class EndorsedStream(StreamHead):
+    endorsements: list[EndorsementAt]
+
+
+class VerdictAt(Schema):
+    position: int
+    event: WindowCertificate
+
+
+class WindowVerdicts(Schema):
+    stream: Hash
+    number: int
+    verdicts: list[VerdictAt]
+    endorsements: list[EndorsementAt]
+
+
+# Operators
+
+
+class StatusAnswer(Schema):
+    node_id: Id
+    status: Literal["up"]
+    time_ms: int
+    nonce: Nonce
+    signature: Signature
+
+
+class Attestation(Schema):
+    operator: Id
+    signature: Signature
+
+
+class Report(Schema):
+    node_id: Id
+    status: UpOrDown
+
+
+class Suspected(Schema):
+    node_id: Id
+    status: UpOrDown
+    timestamp: int
+    operator: Id
+
+
+class Reported(Schema):
+    suspicion: Suspected
+    delivered: list[str]
+
+
+class Seen(Schema):
+    status: UpOrDown
+    reason: str
+
+
+class Node(Schema):
+    node_id: Id
+    kind: Literal["operator", "target"]
+    status: Literal["up", "down", "unknown"]
+    since: int | None
+    seen: Seen | None
+    signed: bool  # whether its answers are: a target has no key
+
+
+class Nodes(Schema):
+    nodes: list[Node]
+    next: Id | None
+
+
+# Aggregators
+
+
+class Suspicion(Suspected):
+    signature: Signature
+
+
+class Gathers(Schema):
+    gathering: bool
+
+
+class Probe(Schema):
+    node_id: Id
+    seen: UpOrDown
+    reason: str
+    latency_ms: int
+    clock_offset_ms: int | None
+
+
+class Answer(Schema):
+    operator: Id
+    answer: str
+    latency_ms: int | None
+
+
+class Gathering(Schema):
+    claim: Annotated[Status | Checkpoint | Downtime | Window, Field(discriminator="kind")]
+    needed: int
+    certified: bool
+    answers: list[Answer]
+
+
+class Round(Schema):
+    number: int
+    start: int
+    begun_late_ms: int
+    took_ms: int | None
+    overran: bool
+    skipped: int
+    note: str
+    probes: list[Probe]
+    gatherings: list[Gathering]
+
+
+class Rounds(Schema):
+    rounds: list[Round]
+    next: int | None
+
+
+class Pending(Schema):
+    id: int
+    event: Event
+    sends: int
+    sent_at: int | None
+
+
+class Outbox(Schema):
+    outbox: list[Pending]
+    next: int | None

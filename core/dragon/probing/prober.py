@@ -1,0 +1,171 @@
+"""Looking at nodes: is it up, as seen from here, now?
+
+One probe per node at a time; its result is shared by everybody who asks within a second, so that no
+flood of questions becomes a flood of probes. Addresses come from the committee only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import Counter
+
+from dragon.errors import PeerError
+from dragon.net.operator_client import OperatorClient
+from dragon.net.runtime import Runtime
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee
+
+RESULT_TTL: Final = 1.0  # seconds for which a result serves everybody who asks
+NONCE_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one probe saw. `down`: no valid answer within the deadline, for whatever reason."""
+
+    node_id: str
+    status: Status
+    reason: str  # "answered", or why not: timeout, unreachable, bad_signature, …
+    begun: float  # monotonic seconds
+    begun_at: float  # Unix seconds
+    latency_ms: int
+    offset_ms: int | None  # the node's clock minus ours; None without a signed answer
+
+    @property
+    def certain_offset_ms(self) -> int | None:
+        """The offset less what a slow way there or back may account for."""
+        if self.offset_ms is None:
+            return None
+        certain = max(0, abs(self.offset_ms) - self.latency_ms // 2)
+        return certain if self.offset_ms > 0 else -certain
+
+    @property
+    def answered(self) -> bool:
+        return self.status is Status.UP
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    future: Future[ProbeResult]
+    begun: tuple[float, float]  # monotonic and Unix seconds
+
+
+class Prober:
+    """Owns one slot and one thread for each node of the committee: a name server that hangs, or
+    whatever else holds a probe up, costs that node only."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        runtime: Runtime,
+        *,
+        myself: str | None = None,
+    ) -> None:
+        self._committee = committee
+        self._http = runtime.http
+        self._executor = runtime.workers(len(committee.urls))
+        self._wall = runtime.wall
+        self._monotonic = runtime.monotonic
+        self._entropy = runtime.entropy
+        self._myself = myself
+        self.counter = Counter(
+            "datadragon_probes", "Finished probes by what they saw.", ["reason"], registry=None
+        )
+        self._lock = threading.RLock()  # reentrant: an executor may run the probe in `submit`
+        self._last: dict[str, ProbeResult] = {}
+        self._running: dict[str, _Running] = {}
+
+    def look(
+        self, node_ids: Iterable[str], max_age: float = RESULT_TTL
+    ) -> Mapping[str, ProbeResult]:
+        """Sights no older than `max_age` seconds, of all these nodes at once.
+
+        Returns after one probe deadline at the most, whatever the nodes do.
+        """
+        begun = {node_id: self._begin(node_id, max_age) for node_id in node_ids}
+        ends = self._monotonic() + self._committee.rounds.probe_deadline
+        return {node_id: self._await(node_id, seen, ends) for node_id, seen in begun.items()}
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, node_id: str, max_age: float) -> ProbeResult | _Running:
+        if node_id == self._myself:
+            return self._sight(node_id, Status.UP, "myself", (self._monotonic(), self._wall()))
+        with self._lock:
+            last, running = self._last.get(node_id), self._running.get(node_id)
+            if running is not None:
+                return running
+            begun = (self._monotonic(), self._wall())
+            if last is not None and begun[0] - last.begun <= max_age:
+                return last
+            running = _Running(self._executor.submit(self._run, node_id, begun), begun)
+            self._running[node_id] = running
+        running.future.add_done_callback(lambda _: self._forget(node_id))
+        return running
+
+    def _run(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
+        """Runs on a thread of the executor."""
+        sight = self._probe(node_id, begun)
+        self.counter.labels(sight.reason).inc()
+        with self._lock:
+            self._last[node_id] = sight
+        return sight
+
+    def _forget(self, node_id: str) -> None:
+        with self._lock:
+            self._running.pop(node_id, None)
+
+    def _await(self, node_id: str, begun: ProbeResult | _Running, ends: float) -> ProbeResult:
+        if isinstance(begun, ProbeResult):
+            return begun
+        try:
+            return begun.future.result(timeout=max(0.0, ends - self._monotonic()))
+        except FutureTimeout:
+            return self._sight(node_id, Status.DOWN, "timeout", begun.begun)
+
+    def _probe(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
+        """Never raises: whatever goes wrong is what was seen."""
+        deadline = self._committee.rounds.probe_deadline
+        try:
+            if node_id in self._committee.keys:
+                return self._probe_operator(node_id, begun, deadline)
+            return self._probe_target(node_id, begun, deadline)
+        except PeerError as error:
+            reason = str(error.facts.get("reason", error.name))
+            return self._sight(node_id, Status.DOWN, reason, begun)
+
+    def _probe_operator(
+        self, node_id: str, begun: tuple[float, float], deadline: float
+    ) -> ProbeResult:
+        client = OperatorClient(self._committee, node_id, self._http)
+        stated = client.status(self._entropy(NONCE_BYTES), deadline=deadline)
+        middle = (begun[1] + self._wall()) / 2
+        reason = "answered" if stated.status is Status.UP else "says_down"
+        offset = stated.time_ms - round(1000 * middle)
+        return self._sight(node_id, stated.status, reason, begun, offset)
+
+    def _probe_target(
+        self, node_id: str, begun: tuple[float, float], deadline: float
+    ) -> ProbeResult:
+        answer = self._http.get(self._committee.urls[node_id], deadline=deadline)
+        if answer.status != 200:
+            return self._sight(node_id, Status.DOWN, "status_code", begun)
+        return self._sight(node_id, Status.UP, "answered", begun)
+
+    def _sight(
+        self,
+        node_id: str,
+        status: Status,
+        reason: str,
+        begun: tuple[float, float],
+        offset_ms: int | None = None,
+    ) -> ProbeResult:
+        latency = round(1000 * (self._monotonic() - begun[0]))
+        return ProbeResult(node_id, status, reason, *begun, latency, offset_ms)

@@ -1,0 +1,163 @@
+"""Certificates: a claim, who signed it, and one aggregate signature that meets the quorum.
+
+Anyone can verify one with the committee file alone. `signers` is data from an adversary: it is
+checked before it is counted, and counted before any pairing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from dragon import errors
+from dragon.encoding import Json, Members, to_hex
+from dragon.protocol import bls
+from dragon.protocol.claims import Claim, take_certified
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import MAX_LISTED, Committee
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a quorum signed. Holding one proves nothing before `verify` has returned."""
+
+    claim: Claim
+    signers: tuple[str, ...]
+    signature: bytes  # 96 bytes: the sum of the signers' signatures on the claim's root
+    public_key: bytes  # 48 bytes: the sum of the signers' keys, as stated
+    committee_id: bytes
+
+    def to_json(self) -> dict[str, Json]:
+        """The published form, exactly these members."""
+        return {
+            **self.claim.to_json(),
+            "aggregated_signature": to_hex(self.signature),
+            "aggregated_public_key": to_hex(self.public_key),
+            "signers": list(self.signers),
+            "committee": to_hex(self.committee_id),
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Strict decoding. Raises InvalidEncoding, or UnknownKind for another kind of claim."""
+        members = Members(value, "the certificate")
+        kind = members.text("kind", longest=32)
+        claim = take_certified(kind, members)
+        if claim is None:
+            raise errors.UnknownKind(f"no certificate carries a claim of kind {kind!a}", kind=kind)
+        certificate = cls(
+            claim,
+            members.ids("signers", most=MAX_LISTED),
+            members.hex("aggregated_signature", size=bls.SIGNATURE_BYTES),
+            members.hex("aggregated_public_key", size=bls.PUBLIC_KEY_BYTES),
+            members.hex("committee", size=32),
+        )
+        members.end()
+        return certificate
+
+    def verify(self, committee: Committee) -> None:
+        """Return quietly if a quorum of `committee` signed exactly this claim.
+
+        Strict decoding came before; the order is cheap before dear, one named refusal each.
+
+        Raises:
+            CertificateError: the leaf that says what is wrong.
+        """
+        # (1) to (5): everything but the signature.
+        key = self.check(committee)
+        # (6) A point of the subgroup, and (7) they signed this claim and no other.
+        try:
+            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
+        except errors.InvalidPoint as error:
+            raise errors.InvalidSignature(str(error)) from None
+        if not genuine:
+            raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+
+    def check(self, committee: Committee) -> bls.PublicKey:
+        """The stages before the signature; the key under which it remains to be verified.
+
+        Raises CertificateError.
+        """
+        # (1) Made for this committee.
+        if self.committee_id != committee.id:
+            raise errors.WrongCommittee(
+                "the certificate is another committee's", committee=to_hex(self.committee_id)
+            )
+        # (2) The rules of the claim's kind.
+        check_claim(self.claim, committee)
+        self._check_subject()
+        # (3) Signers known, listed once, in order. A stranger must not ride along unchecked.
+        self._check_signers(committee)
+        # (4) Enough of them.
+        if len(self.signers) < (needed := committee.quorum(self.claim.KIND)):
+            raise errors.QuorumNotMet(signers=len(self.signers), needed=needed)
+        # (5) The stated key is their sum.
+        key = self._sum_of_keys(committee)
+        if key.raw != self.public_key:
+            raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
+        return key
+
+    def _check_subject(self) -> None:
+        claim = self.claim
+        if not isinstance(claim, StatusClaim) or claim.status is not Status.DOWN:
+            return
+        if claim.node_id in self.signers:
+            raise errors.SubjectSigned(f"{claim.node_id} signed that it is down itself")
+
+    def _sum_of_keys(self, committee: Committee) -> bls.PublicKey:
+        try:
+            return bls.aggregate_keys(committee.keys[signer] for signer in self.signers)
+        except errors.InvalidPoint as error:
+            # Two members may have made keys that cancel out; nobody can sign for such a sum.
+            raise errors.WrongAggregateKey(str(error)) from None
+
+    def _check_signers(self, committee: Committee) -> None:
+        for signer in self.signers:
+            if signer not in committee.keys:
+                raise errors.UnknownSigner(f"{signer} is not in the committee", signer=signer)
+        if len(set(self.signers)) < len(self.signers):
+            twice = next(name for name in self.signers if self.signers.count(name) > 1)
+            raise errors.DuplicateSigner(f"{twice} is listed twice", signer=twice)
+        if list(self.signers) != sorted(self.signers):
+            raise errors.UnsortedSigners("the signers are not in ascending order")
+
+
+def check_claim(claim: Claim, committee: Committee) -> None:
+    """The rules that a claim meets by itself, whoever signs it.
+
+    Raises UnknownNode, OffRound.
+    """
+    if isinstance(claim, StatusClaim | DowntimeClaim) and claim.node_id not in committee.urls:
+        message = f"the committee lists no node {claim.node_id}"
+        raise errors.UnknownNode(message, node_id=claim.node_id)
+    if isinstance(claim, DowntimeClaim):
+        return  # its times are whoever's who asked
+    if not committee.rounds.starts_at(claim.timestamp):
+        message = f"no round starts at {claim.timestamp}"
+        raise errors.OffRound(message, timestamp=claim.timestamp)
+
+
+def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:
+    """Put attestations together. Promises no validity: `verify` decides.
+
+    Args:
+        claim: what they signed.
+        attestations: operator id → signature (96 bytes) on the claim's root.
+
+    Raises:
+        UnknownSigner: somebody outside the committee.
+        InvalidPoint: a signature is no point, or the keys add up to infinity.
+    """
+    for signer in attestations:
+        if signer not in committee.keys:
+            raise errors.UnknownSigner(f"{signer} is not in the committee", signer=signer)
+    signers = tuple(sorted(attestations))
+    return Certificate(
+        claim,
+        signers,
+        bls.aggregate_signatures(attestations[signer] for signer in signers),
+        bls.aggregate_keys(committee.keys[signer] for signer in signers).raw,
+        committee.id,
+    )

@@ -1,0 +1,100 @@
+"""SQLite, opened so that a commit survives `kill -9` and two threads never write at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.exc import DatabaseError
+
+from dragon.errors import DatabaseTooNew, LogDamaged
+from dragon.storage.schema import LOG_SCHEMA, is_behind
+
+__all__ = ["LOG_SCHEMA", "Database"]
+
+
+class Database:
+    """One SQLite file. Readers see the last commit; writers take turns.
+
+    `schemas` are the Alembic script locations whose tables the file holds, brought up to date on
+    opening. Each keeps a version table of its own, so that the log's schema and a service's own
+    can change separately.
+
+    Raises:
+        LogDamaged: the file cannot be used.
+        DatabaseTooNew: a newer release has changed its schema.
+    """
+
+    def __init__(self, path: Path, *schemas: str) -> None:
+        self.path = path
+        self._writing = threading.RLock()
+        self._engine = create_engine(
+            f"sqlite:///{path}", pool_size=8, max_overflow=24, pool_timeout=5
+        )
+        event.listen(self._engine, "connect", _configure)
+        event.listen(self._engine, "begin", _begin)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for schema in schemas:
+                if self._is_behind(schema):
+                    self._upgrade(schema)
+        except DatabaseTooNew:
+            self.close()
+            raise
+        except (DatabaseError, OSError) as error:
+            self.close()
+            why = error.orig if isinstance(error, DatabaseError) else error.strerror
+            raise LogDamaged(f"{path} cannot be used: {why}") from None
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the writer's lock from its first statement.
+
+        Commits on the way out, rolls back if the block raises. When this returns the data is on
+        disk (`synchronous=FULL`).
+        """
+        with self._writing, self._engine.connect() as connection:
+            connection.execution_options(dragon_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent view of the last commit."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _is_behind(self, schema: str) -> bool:
+        with self.read() as connection:
+            return is_behind(
+                schema, self.path, lambda sql: connection.exec_driver_sql(sql).fetchall()
+            )
+
+    def _upgrade(self, schema: str) -> None:
+        # Here, because a service seldom needs it and would start 0.3 s later.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
+        config = Config()
+        config.set_main_option("script_location", schema)
+        with self.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def _configure(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, not at the first INSERT
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("dragon_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,10 @@
+"""Runs this folder's migrations on the connection that `dragon.storage.database` hands over."""
+
+from alembic import context
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table="schema_objects",
+    transactional_ddl=False,  # the caller's transaction is the transaction
+)
+context.run_migrations()

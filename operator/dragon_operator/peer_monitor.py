@@ -1,0 +1,102 @@
+"""Keeping an eye on the peers, once a round: without them an operator does not know whether it is
+itself cut off (`blind`) or its own clock is wrong (`clock`)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from dragon.net.runtime import Runtime
+from dragon.probing import clock_skew
+from dragon.probing.prober import Prober, ProbeResult
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee, byzantine_faults
+from dragon.protocol.state import State
+
+logger = structlog.stdlib.get_logger(__name__)
+
+UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
+FRESH_ROUNDS: Final = 3  # how long a sight of a peer says something about our clock
+
+
+class PeerMonitor:
+    """The other operators as last seen. Owns nothing but these sights."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        myself: str,
+        prober: Prober,
+        runtime: Runtime,
+    ) -> None:
+        self.ids = tuple(key for key in committee.keys if key != myself)
+        self._committee = committee
+        self._prober = prober
+        self._wall = runtime.wall
+        self._monotonic = runtime.monotonic
+        self._started = runtime.monotonic()
+        self._sights: Mapping[str, ProbeResult] = {}
+        self.counters = (prober.counter,)  # for Prometheus
+        self._steady: dict[str, float] = {}  # since when each peer looks as it does, monotonic
+
+    @property
+    def sights(self) -> Mapping[str, ProbeResult]:
+        return self._sights
+
+    @property
+    def settled(self) -> bool:
+        """Whether we have been up long enough to call an unknown node down."""
+        uptime = self._monotonic() - self._started
+        return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
+
+    def look(self) -> None:
+        """Probe every peer; at most one probe deadline."""
+        before, sights = self._sights, self._prober.look(self.ids)
+        for peer, sight in sights.items():
+            if peer not in before or before[peer].status is not sight.status:
+                self._steady[peer] = sight.begun
+        self._sights = sights
+
+    def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
+        """A peer that has looked otherwise than `state` says for over so many rounds, and how."""
+        since = self._monotonic() - rounds * self._committee.rounds.seconds
+        for peer, sight in self._sights.items():
+            known = state.status(peer)
+            if known not in (None, sight.status) and self._steady[peer] < since:
+                return peer, sight.status
+        return None
+
+    def offsets_ms(self) -> list[int]:
+        """How far each peer's clock is ahead of ours at the least, by those seen lately."""
+        oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
+        seen = [sight for sight in self._sights.values() if sight.begun >= oldest]
+        return [offset for sight in seen if (offset := sight.certain_offset_ms) is not None]
+
+    def clock_is_wrong(self) -> bool:
+        return clock_skew.is_wrong(
+            self.offsets_ms(), byzantine_faults(len(self._committee.operators))
+        )
+
+    def is_blind(self, sights: Mapping[str, ProbeResult], subject: str | None = None) -> bool:
+        """Whether we and the peers that answered, the subject aside, are too few for a quorum."""
+        answered = [
+            peer
+            for peer in self.ids
+            if peer != subject and peer in sights and sights[peer].answered
+        ]
+        return 1 + len(answered) < self._committee.quorum("status")
+
+    def run(self, stop: threading.Event) -> None:
+        """Look once a round, in its middle: the aggregator probes at its beginning."""
+        rounds = self._committee.rounds
+        while not stop.is_set():
+            self.look()
+            offset = clock_skew.median_ms(self.offsets_ms())
+            if offset is not None and abs(offset) > clock_skew.WARN_MS:
+                logger.warning("clock_offset", offset_ms=offset)
+            now = self._wall()
+            following = rounds.start(rounds.number(now - rounds.seconds / 2) + 1)
+            stop.wait(max(0.05, following + rounds.seconds / 2 - now))

@@ -1,0 +1,462 @@
+"""A whole fleet in one process, on a simulated clock: every service is the real one, assembled as
+in production; only wire, clock and randomness are made here.
+
+    with World(tmp_path) as world:
+        world.run(2)                    # two rounds: everybody is certified up
+        world.stop("operator_2")        # from now on, its port is closed
+        world.run(2)
+        assert world.statuses("operator_1")["operator_2"] == "down"
+
+Time moves only when something waits. Work that would run side by side is run one after the other,
+each from the same moment, so that a second of waiting costs a second once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+
+import dragon_aggregator.app
+import dragon_aggregator.main
+import dragon_aggregator.settings
+import dragon_operator.app
+import dragon_operator.main
+import dragon_operator.settings
+from committees import Members, make_members
+from dragon.encoding import canonical
+from dragon.errors import LedgerUnavailable
+from dragon.log.audit import Audit, audit
+from dragon.log.store import Entry
+from dragon.net.http_client import Http
+from dragon.net.runtime import Runtime
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.state import AppliedCheckpoint
+from dragon.storage.database import Database
+from dragon_sequencer.client import SequencerClient
+from dragon_sequencer.devnet.app import create_app as create_sequencer
+from dragon_sequencer.devnet.main import make_keys, nodes_document
+from dragon_sequencer.devnet.network import Network, Rules, Signer
+from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.nodes import NodeList
+from wsgi import WsgiAdapter, WsgiApp
+
+SEQUENCER = "sequencer:6001"
+FINALITY = 0.4  # seconds from a submission to its finality
+
+Made = tuple[list[Database], Any, WsgiApp]  # a service: its files, its collaborators, its app
+
+
+@dataclass
+class Clock:
+    """The one clock of a world. Services may see it with an offset of their own."""
+
+    now: float
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class _SimulatedFuture(Future[Any]):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock, self.finished = clock, clock.now
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waiting for it moves the clock to when it was finished."""
+        left = max(0.0, self.finished - self.clock.now)
+        if timeout is not None and left > timeout:
+            self.clock.now += timeout
+            raise TimeoutError
+        self.clock.now += left
+        return super().result(0)
+
+
+class SimulatedExecutor(Executor):
+    """Runs work at once, but lets it take its time beside whoever submitted it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        begun, future = self._clock.now, _SimulatedFuture(self._clock)
+        try:
+            result = fn(*args, **kwargs)
+        except Exception as error:
+            future.finished = self._clock.now
+            future.set_exception(error)
+        else:
+            future.finished = self._clock.now
+            future.set_result(result)
+        self._clock.now = begun
+        return future
+
+
+@dataclass
+class Outage:
+    """When a service does not answer, and how: `refuse` like a closed port, `hang` like a host
+    that is frozen, and answers when it thaws."""
+
+    begin: float
+    end: float
+    manner: str = "refuse"
+
+
+@dataclass
+class Wire(BaseAdapter):
+    """Everything that one service sends, subject to the world's outages and cuts."""
+
+    world: World
+    caller: str
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def send(  # type: ignore[override]
+        self, request: requests.PreparedRequest, timeout: object = None, **_: object
+    ) -> requests.Response:
+        world, host = self.world, urlsplit(request.url or "").netloc
+        name = world.names.get(host, host)
+        left = _total(timeout)
+        if (self.caller, name) in world.cuts or (self.caller, "*") in world.cuts:
+            world.clock.sleep(left)
+            raise requests.ConnectTimeout("cut off", request=request)
+        for outage in world.outages.get(name, []):
+            if outage.begin <= world.clock.now < outage.end:
+                if outage.manner == "refuse":
+                    raise requests.ConnectionError("refused", request=request)
+                if outage.end - world.clock.now >= left:
+                    world.clock.sleep(left)
+                    raise requests.ReadTimeout("hangs", request=request)
+                world.clock.now = outage.end
+        world.sent.append((self.caller, request))
+        return world.wires.send(request)
+
+    def close(self) -> None:
+        pass
+
+
+def _total(timeout: object) -> float:
+    total = getattr(timeout, "total", None)
+    if total is not None:
+        return float(total)
+    if isinstance(timeout, tuple):
+        return float(max(part or 0 for part in timeout))
+    return float(timeout) if isinstance(timeout, (int, float)) else 5.0
+
+
+@dataclass
+class Running:
+    """One service of ours in a world."""
+
+    name: str
+    own: Any  # the Components of its package
+    databases: Sequence[Database]
+    client: SequencerClient
+
+
+@dataclass
+class World:
+    """Committee, sequencer, operators and aggregators. A context manager; checks all logs at the
+    end with `audit`, the oracle."""
+
+    folder: Path
+    members: Members = field(default_factory=make_members)
+    verify_at_end: bool = True
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(float(self.members.committee.rounds.genesis))
+        self.offsets: dict[str, float] = {}  # how far a service's clock is ahead, in seconds
+        self.outages: dict[str, list[Outage]] = {}
+        self.cuts: set[tuple[str, str]] = set()  # (from, to) or (from, "*")
+        self.sent: list[tuple[str, requests.PreparedRequest]] = []
+        self.names: dict[str, str] = {SEQUENCER: "sequencer"}
+        self.wires = WsgiAdapter()
+        self.services: dict[str, Running] = {}
+        self._random = random.Random(1)
+        self._make_network()
+        for operator in self.members.committee.operators:
+            self.names[urlsplit(operator.url).netloc] = operator.id
+        for aggregator in self.members.committee.aggregators:
+            self.names[urlsplit(aggregator.url).netloc] = f"aggregator_{aggregator.rank}"
+        for name in (*self.operators, *self.aggregators):
+            self.start(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        names = list(self.services)
+        for name in names:
+            self.crash(name)
+        self.storage.close()
+        if kind is None and self.verify_at_end:
+            self.verify_logs()
+
+    @property
+    def committee(self) -> Any:
+        return self.members.committee
+
+    @property
+    def operators(self) -> list[str]:
+        return list(self.members.secrets)
+
+    @property
+    def aggregators(self) -> list[str]:
+        return [f"aggregator_{a.rank}" for a in self.members.committee.aggregators]
+
+    def with_a_log(self) -> list[str]:
+        return [*self.operators, *self.aggregators]
+
+    # Making
+
+    def _make_network(self) -> None:
+        keys = make_keys(1, random.Random(7).getrandbits)
+        listed = nodes_document(keys, f"http://{SEQUENCER}")
+        committee = self.members.committee
+        self.nodes = NodeList.decode(
+            json.dumps(listed), threshold_percent=committee.sequencer.threshold_percent
+        )
+        signers = [Signer(node, keys[0]) for node in self.nodes.nodes.values()]
+        self.storage = Storage(self.folder / "sequencer.db")
+        self.network = Network(
+            [committee.sequencer.app],
+            signers,
+            self.storage,
+            monotonic=lambda: self.clock.now,
+            wall=lambda: self.clock.now + self.offsets.get("sequencer", 0.0),
+            rules=Rules(min_age=0.25),
+        )
+        self.wires.mount(SEQUENCER, create_sequencer(self.network, hold=0, control=True))
+
+    def runtime(self, name: str) -> Runtime:
+        return Runtime(
+            http=Http(self.session(name)),
+            wall=lambda: self.clock.now + self.offsets.get(name, 0.0),
+            monotonic=lambda: self.clock.now,
+            sleep=self.clock.sleep,
+            entropy=self._random.randbytes,
+            workers=lambda _: SimulatedExecutor(self.clock),
+        )
+
+    def session(self, name: str) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("http://", Wire(self, name))
+        return session
+
+    def database_file(self, name: str) -> Path:
+        return self.folder / f"{name}.db"
+
+    def start(self, name: str) -> Any:
+        """Start a service on whatever its files hold; its collaborators."""
+        client = SequencerClient(
+            self.committee.sequencer.app,
+            self.nodes,
+            session=self.session(name),
+            monotonic=lambda: self.clock.now,
+            sleep=self.clock.sleep,
+            rng=random.Random(3),
+        )
+        databases, own, app = self._make(name, client)
+        self.services[name] = Running(name, own, databases, client)
+        host = next(host for host, known in self.names.items() if known == name)
+        self.wires.mount(host, app)
+        self.outages.pop(name, None)
+        return own
+
+    def _make(self, name: str, client: SequencerClient) -> Made:
+        if name in self.members.secrets:
+            return self._make_operator(name, client)
+        return self._make_aggregator(name, client)
+
+    def _make_operator(self, name: str, client: SequencerClient) -> Made:
+        settings = dragon_operator.settings.Settings(
+            operator=name,
+            committee=self.committee,
+            secret=self.members.secrets[name],
+            database=self.database_file(name),
+            nodes_file=Path(),
+            host="",
+            port=0,
+            threads=1,
+        )
+        database = dragon_operator.main.open_database(settings)
+        objects = dragon_operator.main.open_objects(settings)
+        own = dragon_operator.main.assemble(settings, database, objects, client, self.runtime(name))
+        return [database, objects], own, dragon_operator.app.create_app(own)
+
+    def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
+        settings = dragon_aggregator.settings.Settings(
+            committee=self.committee,
+            rank=int(name.rpartition("_")[2]),
+            database=self.database_file(name),
+            nodes_file=Path(),
+            host="",
+            port=0,
+            threads=1,
+        )
+        database = dragon_aggregator.main.open_database(settings)
+        objects = dragon_aggregator.main.open_objects(settings)
+        own = dragon_aggregator.main.assemble(
+            settings,
+            database,
+            objects,
+            ledger=client,
+            sender=client,
+            runtime=self.runtime(name),
+        )
+        return [database, objects], own, dragon_aggregator.app.create_app(own)
+
+    # Spoiling
+
+    def stop(self, name: str, manner: str = "refuse") -> None:
+        """From now on `name` does not answer. It keeps its memory, unlike after `crash`."""
+        self.outages.setdefault(name, []).append(Outage(self.clock.now, float("inf"), manner))
+
+    def resume(self, name: str) -> None:
+        self.outages.pop(name, None)
+
+    def crash(self, name: str) -> None:
+        """As `kill -9`: what is not in the file is gone, and the port is closed."""
+        running = self.services.pop(name)
+        for database in running.databases:
+            database.close()
+        running.client.close()
+        self.stop(name)
+
+    def restart(self, name: str) -> Any:
+        if name in self.services:
+            self.crash(name)
+        return self.start(name)
+
+    def impersonate(self, name: str, app: WsgiApp) -> None:
+        """Somebody else answers at the address of `name`."""
+        host = next(host for host, known in self.names.items() if known == name)
+        self.wires.mount(host, app)
+        self.outages.pop(name, None)
+
+    # Time
+
+    def is_answering(self, name: str) -> bool:
+        now = self.clock.now
+        return name in self.services and not any(
+            outage.begin <= now < outage.end for outage in self.outages.get(name, [])
+        )
+
+    def run(self, rounds: int = 1, *, settle: bool = True, peers: bool = True) -> None:
+        """So many whole rounds, each from its beginning: watch, submit, finalize, follow; look at
+        the peers in the middle."""
+        clock, numbering = self.clock, self.committee.rounds
+        for _ in range(rounds):
+            number = numbering.number(clock.now - 1e-6) + 1
+            clock.now = max(clock.now, float(numbering.start(number)))
+            for name in self.aggregators:
+                if self.is_answering(name):
+                    self.services[name].own.watch.run_round(number)
+            if settle:
+                self.settle()
+            self._middle(number, peers=peers)
+
+    def _middle(self, number: int, *, peers: bool) -> None:
+        numbering = self.committee.rounds
+        self.clock.now = max(self.clock.now, numbering.start(number) + numbering.seconds / 2)
+        for name in self.operators if peers else ():
+            if self.is_answering(name):
+                begun = self.clock.now
+                self.services[name].own.peers.look()
+                self.clock.now = begun
+        self.settle()
+
+    def settle(self) -> None:
+        """Everything on its way reaches its end: windows, outboxes, ledger, logs."""
+        for name in self.aggregators:
+            if self.is_answering(name):
+                self.services[name].own.windows.step()
+                self._try(self.services[name].own.submitter.step)
+        self.clock.now += FINALITY
+        self.network.finalize_due()
+        for name in self.with_a_log():
+            if self.is_answering(name):
+                self._try(self.services[name].own.follower.catch_up)
+        for name in self.aggregators:
+            if self.is_answering(name):
+                self._try(self.services[name].own.submitter.step)
+
+    @staticmethod
+    def _try(step: Callable[[], object]) -> None:
+        with suppress(LedgerUnavailable):
+            step()
+
+    # Looking
+
+    def own(self, name: str) -> Any:
+        return self.services[name].own
+
+    def statuses(self, name: str) -> dict[str, str]:
+        """Each node's status by the log of `name`."""
+        state = self.own(name).log.state
+        return {node_id: str(state.status(node_id) or "unknown") for node_id in self.committee.urls}
+
+    def entries(self, name: str) -> list[Entry]:
+        """The status events in the log of `name`."""
+        return [e for e in self.own(name).log.entries() if e.event.claim.KIND == "status"]
+
+    def checkpoints(self, name: str) -> list[AppliedCheckpoint]:
+        """The certified checkpoints that the log of `name` has applied."""
+        return list(self.own(name).log.state.checkpoints)
+
+    def story(self, name: str, node_id: str) -> list[tuple[str, int]]:
+        """(status, round) of each event on a node, by the log of `name`."""
+        rounds = self.committee.rounds
+        moves = self.own(name).log.state.nodes.get(node_id, ())
+        return [(str(move.status), rounds.number(move.timestamp)) for move in moves]
+
+    def submit(self, *events: Any) -> None:
+        """Put events onto the ledger as anybody can, and let every log read them."""
+        values = [e.to_json() if isinstance(e, Certificate) else e for e in events]
+        self.network.submit(self.committee.sequencer.app, canonical(values).decode())
+        self.settle()
+
+    def get(self, name: str, path: str) -> requests.Response:
+        host = next(host for host, known in self.names.items() if known == name)
+        return self.session("anybody").get(f"http://{host}{path}")
+
+    def post(self, name: str, path: str, body: object = None, raw: bytes | None = None) -> Any:
+        host = next(host for host, known in self.names.items() if known == name)
+        data = canonical(body) if raw is None else raw  # type: ignore[arg-type]
+        return self.session("anybody").post(f"http://{host}{path}", data=data)
+
+    def verify_logs(self) -> dict[str, Audit]:
+        """The oracle: every log is right from its first entry, and any two agree as far as both
+        go."""
+        audits = {
+            name: audit(self.database_file(name), self.committee) for name in self.with_a_log()
+        }
+        leaves = {name: _leaves(self.database_file(name)) for name in audits}
+        longest = max(leaves.values(), key=len)
+        for name, own in leaves.items():
+            assert own == longest[: len(own)], f"the log of {name} differs"
+        return audits
+
+
+def _leaves(path: Path) -> Sequence[bytes]:
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT leaf_hash FROM entries ORDER BY position")
+        return [bytes(row[0]) for row in rows]

@@ -1,0 +1,172 @@
+"""A world with a prover and a stream service: data goes in, certified windows come out.
+
+    with StreamWorld(tmp_path) as world:
+        world.run(1, peers=False)
+        stream = world.make("sensor-1", mode="message")
+        world.upload(stream, b"21.5")
+        world.run(1, peers=False)       # the window is over, and goes all its way
+        assert world.window(stream, 0)["state"] == "certified"
+
+Disk, proofs and BLS are the real ones; the writer has a thread of its own, and an upload waits for
+it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+
+import dragon_stream.app
+import dragon_stream.main
+import dragon_stream.settings
+from committees import secret
+from dragon.encoding import Json, canonical, from_hex
+from dragon.protocol.claims.window import InvalidReason
+from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.receipt import Receipt
+from dragon_sequencer.client import SequencerClient
+from provers import TOKEN as PROVER_TOKEN
+from provers import prover
+from simulation import Made, World
+
+TOKEN: Final = "the-token-of-the-service"
+STREAMS, PROVER = "stream_api", "zkp_api"
+HOSTS: Final = {"streams:5300": STREAMS, "prover:5200": PROVER}
+
+
+class StreamWorld(World):
+    """`stream_api` and `zkp_api` are stopped, crashed and restarted like any other service."""
+
+    def __post_init__(self) -> None:
+        self._ends: dict[str, ExitStack] = {}
+        self.waiting = 256
+        super().__post_init__()
+        self.names |= HOSTS
+        self.start(PROVER)
+        self.start(STREAMS)
+
+    def with_a_log(self) -> list[str]:
+        return [*super().with_a_log(), STREAMS]
+
+    def _make(self, name: str, client: SequencerClient) -> Made:
+        self._ends[name] = ends = ExitStack()
+        match name:
+            case "zkp_api":
+                made = ends.enter_context(prover(self._random.randbytes))
+                return [], made.own, made.client.application
+            case "stream_api":
+                return self._make_stream_service(client, ends)
+        return super()._make(name, client)
+
+    def _make_stream_service(self, client: SequencerClient, ends: ExitStack) -> Made:
+        settings = dragon_stream.settings.Settings(
+            committee=self.committee,
+            secret=secret("the stream service"),
+            token=TOKEN,
+            prover_url="http://prover:5200",
+            prover_token=PROVER_TOKEN,
+            database=self.database_file(STREAMS),
+            data=self.data,
+            nodes_file=Path(),
+            waiting=self.waiting,
+            host="",
+            port=0,
+            threads=24,
+        )
+        databases = dragon_stream.main.open_databases(settings)
+        own = dragon_stream.main.assemble(settings, *databases, client, self.runtime(STREAMS))
+        stop = threading.Event()
+        writer = threading.Thread(target=own.writer.run, args=(stop,), daemon=True)
+        writer.start()
+        ends.callback(own.streams.close)
+        ends.callback(writer.join)
+        ends.callback(stop.set)
+        return list(databases), own, dragon_stream.app.create_app(own)
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "streams"
+
+    def crash(self, name: str) -> None:
+        self._ends[name].close()
+        super().crash(name)
+
+    def settle(self) -> None:
+        self._step()
+        super().settle()
+        self._step()
+
+    def _step(self) -> None:
+        if self.is_answering(STREAMS):
+            own = self.own(STREAMS)
+            own.pipeline.step(own.streams)
+            self.clock.sleep(0.2)  # the pipeline looks at windows again a moment later
+            own.pipeline.step(own.streams)
+
+    # A data owner
+
+    def _owner(self, method: str, path: str, token: str = "", **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        url = f"http://streams:5300{path}"
+        answer = self.session("owner").request(method, url, headers=headers, **more)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def make(self, name: str, **wanted: Json) -> Mapping[str, Any]:
+        """A stream with its token. Windows of a second, unless said otherwise."""
+        body = canonical({"name": name, "window_ms": 1000, **wanted})
+        made: Mapping[str, Any] = self._owner("POST", "/streams", TOKEN, data=body)
+        return made
+
+    def upload(self, stream: Mapping[str, Any], data: bytes, offset: int | None = None) -> Any:
+        query = "" if offset is None else f"?offset={offset}"
+        path = f"/streams/{stream['stream']}/data{query}"
+        return self._owner("POST", path, stream["token"], data=data)
+
+    def look(self, stream: Mapping[str, Any], path: str = "", token: str = "") -> Any:
+        return self._owner("GET", f"/streams/{stream['stream']}{path}", token)
+
+    def window(self, stream: Mapping[str, Any], number: int) -> Any:
+        return self.look(stream, f"/windows/{number}")
+
+    def states(self, stream: Mapping[str, Any]) -> list[str]:
+        return [window["state"] for window in self.look(stream, "/windows")["windows"]]
+
+    def receipt(self, stream: Mapping[str, Any], chunk: int, *, proof: bool = True) -> Receipt:
+        """What opens its commitment is in it, and the window's proof if asked."""
+        query = f"?disclose=1&proof={int(proof)}"
+        path = f"/chunks/{chunk}/receipt{query}"
+        return Receipt.from_json(self.look(stream, path, stream["token"]))
+
+    # Looking inside
+
+    def known(self, stream: Mapping[str, Any]) -> Any:
+        """The stream at work."""
+        stream_id = from_hex(stream["stream"], member="stream", size=32)
+        return self.own(STREAMS).streams.get(stream_id)
+
+    def row(self, stream: Mapping[str, Any], number: int) -> Any:
+        """All that the service knows of a closed window."""
+        return self.own(STREAMS).store.window(self.known(stream).id, number)
+
+    def refute(self, stream: Mapping[str, Any], fault: InvalidReason, number: int = 0) -> None:
+        """A majority finds the window that is proven invalid, for that reason."""
+        row, rounds = self.row(stream, number), self.committee.rounds
+        claim = Finding(fault).claim(
+            self.known(stream).keys.descriptor,
+            row.header,
+            hashlib.sha256(row.proof).digest(),
+            rounds.start(rounds.number(self.clock.now)),
+        )
+        self.submit(self.members.certify(claim, self.operators[:3]))
+
+    def ask(self, stream: Mapping[str, Any], path: str) -> requests.Response:
+        """As anybody, whatever the answer."""
+        url = f"http://streams:5300/streams/{stream['stream']}{path}"
+        return self.session("anybody").get(url)

@@ -1,0 +1,84 @@
+"""The commands read what the real services answer: a whole fleet in one process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dragon_cli.fleet import queries
+from dragon_cli.main import main
+from simulation import World
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def dragon(
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """What `dragon …` says, without an error."""
+    (tmp_path / "committee.json").write_text(json.dumps(world.committee.to_json()))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+
+    def run(*arguments: object, home: bool = True) -> str:
+        chosen = ["--home", str(tmp_path)] if home else []
+        with pytest.raises(SystemExit) as done:
+            main([*(str(argument) for argument in arguments), *chosen])
+        out, err = capsys.readouterr()
+        assert (done.value.code, err) == (0, "")
+        return out
+
+    return run
+
+
+def test_nodes_and_rounds_of_a_fleet_in_which_one_is_down(world: World, dragon: Run) -> None:
+    world.stop("operator_2")
+    world.run(2)
+
+    nodes, rounds = dragon("nodes"), dragon("rounds", "--limit", "2")
+
+    [down] = [line for line in nodes.splitlines() if "operator_2" in line]
+    assert "down" in down
+    assert "unreachable" in down
+    assert "no answer from operator_2: unreachable" in rounds
+    assert "    operator_2 is down: certified, 3 needed\n        operator_1  signed  " in rounds
+
+
+def test_status_asks_everybody_and_logs_the_first_that_answers(world: World, dragon: Run) -> None:
+    world.stop("operator_1")
+
+    listed = json.loads(dragon("status", "--json"))["operators"]
+    logged = json.loads(dragon("logs", "--json"))["logs"]
+
+    assert [one["operator"] for one in listed] == world.operators
+    assert ["trouble" in one for one in listed] == [True, False, False, False]
+    assert {row["node_id"] for row in logged} == set(world.operators)
+
+
+def test_downtime_is_certified_by_the_fleet_and_verified_again_offline(
+    world: World, dragon: Run, tmp_path: Path
+) -> None:
+    begin, round_seconds = int(world.clock.now), world.committee.rounds.seconds
+    world.stop("operator_2")
+    world.run(3)
+    world.resume("operator_2")
+    world.run(14)
+    world.clock.sleep(world.committee.rounds.settled_after)
+    world.submit(7)  # one more segment, by which the past is settled
+    period = ("--from", begin, "--to", begin + 10 * round_seconds)
+    kept = tmp_path / "down.json"
+
+    told = json.loads(dragon("downtime", "operator_2", *period, "--output", kept, "--json"))
+    word = json.loads(dragon("downtime", "operator_2", *period, "--uncertified", "--json"))
+    committee = tmp_path / "committee.json"
+    offline = dragon("verify", "downtime", kept, "--committee", committee, home=False)
+
+    assert 2 * round_seconds <= told["seconds_down"] <= 5 * round_seconds
+    assert word["seconds_down"] == told["seconds_down"]
+    assert f"operator_2 was down for {told['seconds_down']} s" in offline

@@ -1,0 +1,221 @@
+"""The compose files, and the override that `dragon init --compose` lays over them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dragon_cli.fleet.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
+from dragon_cli.main import main
+
+ROOT = Path(__file__).parents[3]
+BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SOURCES = ("source-sensor", "source-ticker")
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    return int(done.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_operator_of_the_override_is_one_of_the_compose_file() -> None:
+    """But for its number, so that the two cannot drift apart."""
+    made = yaml.safe_load(override(5, {}))["services"]["operator-5"]
+    renamed = yaml.safe_load(
+        yaml.safe_dump(made)
+        .replace("5005", "5004")
+        .replace("operator-5", "operator-4")
+        .replace("operator_5", "operator_4")
+    )
+
+    assert renamed == BASE["services"][f"operator-{INCLUDED}"]
+
+
+@pytest.mark.parametrize("operators", [3, 4, 5, 7, 64])
+def test_every_operator_has_keys_that_init_makes_and_data_that_lasts(operators: int) -> None:
+    over = yaml.safe_load(override(operators, {"operators": operators}))
+    services = BASE["services"] | over["services"]
+    volumes = BASE["volumes"] | over.get("volumes", {})
+    made = BASE["services"]["init"]["volumes"] + over["services"]["init"].get("volumes", [])
+
+    assert over["services"]["init"]["environment"] == {"DRAGON_INIT_OPERATORS": str(operators)}
+    running = {
+        int(name.removeprefix("operator-"))
+        for name, service in services.items()
+        if name.startswith("operator") and "left-out" not in service.get("profiles", [])
+    }
+    assert running == set(range(1, operators + 1))
+    for number in running:
+        assert {f"operator-{number}-keys", f"operator-{number}-data"} <= set(volumes)
+        assert f"operator-{number}-keys:/fleet/keys/operator_{number}" in made
+
+
+def test_the_aggregator_waits_for_no_operator_that_may_be_left_out() -> None:
+    waits = BASE["services"]["aggregator"]["depends_on"]
+    assert set(waits) == {f"operator-{number}" for number in range(1, NEEDED + 1)}
+
+
+def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run("init", "--operators", "7", "--round-seconds", "3", "--name", 'a "$b" 😀', "--compose")
+        == 0
+    )
+    written = (folder / OVERRIDE).read_text()
+    environment = yaml.safe_load(written)["services"]["init"]["environment"]
+
+    assert environment["DRAGON_INIT_OPERATORS"] == "7"
+    assert environment["DRAGON_INIT_ROUND_SECONDS"] == "3"
+    assert environment["DRAGON_INIT_NAME"] == 'a "$$b" 😀'  # compose makes one of the two
+    assert sorted(path.name for path in folder.iterdir()) == [OVERRIDE]  # no key was made
+
+    assert run("init", "--operators", "3", "--compose") == 2
+    assert "override_exists" in capsys.readouterr().err
+    assert (folder / OVERRIDE).read_text() == written
+
+
+@pytest.mark.parametrize("options", [["--base-port", "6000"], ["--nodes-file", "nodes.json"]])
+def test_what_the_override_cannot_hold_is_wrong_usage(folder: Path, options: list[str]) -> None:
+    (folder / "nodes.json").write_text("{}")
+
+    assert run("init", "--compose", *options) == 2
+    assert not (folder / OVERRIDE).exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["docker-compose.yml", "docker-compose.tls.yml", "docker-compose.zellular.yml"]
+)
+def test_a_compose_file_serves_both_generations_of_compose(name: str) -> None:
+    read = yaml.safe_load((ROOT / name).read_text())
+    assert not {"version", "name"} & set(read)
+
+
+def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
+    published = {name: service.get("ports", []) for name, service in BASE["services"].items()}
+
+    assert published.pop("init") == []
+    assert published.pop("sequencer") == ["127.0.0.1:6001:6001"]
+    ports = {"aggregator": 5100, "stream-api": 5300}
+    ports |= {f"operator-{n}": 5000 + n for n in range(1, 5)}
+    for name, port in ports.items():
+        assert published.pop(name) == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"]
+    assert published == {"zkp-api": [], **{name: [] for name in SOURCES}}
+
+
+def test_only_the_stream_service_is_in_the_provers_network() -> None:
+    networks = {name: service.get("networks", []) for name, service in BASE["services"].items()}
+
+    assert BASE["networks"]["proofs"] == {"internal": True}
+    assert networks.pop("init") == []
+    assert networks.pop("zkp-api") == ["proofs"]
+    assert networks.pop("stream-api") == ["fleet", "proofs"]
+    assert all(found == ["fleet"] for found in networks.values())
+
+
+def test_every_volume_is_there_and_keys_and_data_belong_to_one_service() -> None:
+    """But for the sources' token, which they share. Only `init` writes keys."""
+    users: dict[str, set[str]] = {}
+    for name, service in BASE["services"].items():
+        for volume, path, *mode in (mount.split(":") for mount in service["volumes"]):
+            assert volume in BASE["volumes"]
+            if name == "init":
+                continue
+            users.setdefault(volume, set()).add(name)
+            assert mode == (["ro"] if path.startswith("/fleet/keys") or path == "/fleet" else [])
+    made = {mount.split(":")[0] for mount in BASE["services"]["init"]["volumes"]}
+
+    assert users.pop("sources-keys") == set(SOURCES)
+    assert users.pop("fleet") == set(BASE["services"]) - {"init"}
+    for volume, names in users.items():
+        [name] = names
+        assert volume in (f"{name}-keys", f"{name}-data", f"{name}-kernels")
+    assert {volume for volume in users if volume.endswith("-keys")} <= made
+
+
+def test_each_folder_that_a_volume_is_mounted_over_is_in_both_images() -> None:
+    """So that it belongs to who has to write there."""
+    listed = re.findall(r"for service in (.*) \$\(seq", (ROOT / "Dockerfile").read_text())
+    folders = set(" ".join(listed).split()) | {f"operator_{n}" for n in range(1, 65)}
+    for service in BASE["services"].values():
+        for mount in service["volumes"]:
+            path = Path(mount.split(":")[1])
+            assert path.name in folders | {"fleet", "kernels"}
+
+
+WINDOW_BYTES = 91_000  # header, chunk headers and proof of a window of up to 63 chunks
+ENTRY_BYTES = 1700  # of a log
+MESSAGE_BYTES = 105  # with what its place takes
+
+
+def options_of(source: str) -> dict[str, str]:
+    command = BASE["services"][source]["command"]
+    return dict(zip(command[2::2], command[3::2], strict=True))
+
+
+def test_the_sources_fill_no_disk() -> None:
+    """And the compose file says how much they fill."""
+    services, windows, messages = BASE["services"], [], 0
+    for name in SOURCES:
+        options = options_of(name)
+        seconds = int(options["--window-ms"]) // 1000
+        assert float(options["--rate"]) * seconds <= 63
+        assert options["--retention-seconds"] == "86400"
+        windows.append(86_400 // seconds)
+        messages += round(86_400 * float(options["--rate"]))
+    operators = [services[f"operator-{n}"]["environment"] for n in range(1, 5)]
+    quotas = [int(environment["OPERATOR_OBJECTS_MB"]) for environment in operators]
+    quotas.append(int(services["aggregator"]["environment"]["AGGREGATOR_OBJECTS_MB"]))
+
+    a_day = sum(windows) * WINDOW_BYTES
+    objects = 6 * a_day  # at operators, aggregator and stream service
+    logs = 7 * 2 * sum(windows) * ENTRY_BYTES  # a checkpoint a minute; at the sequencer, too
+    total = objects + logs + messages * MESSAGE_BYTES
+    assert total < 0.95e9
+    assert sum(quotas) * 1_000_000 + 2 * a_day < 2.6e9  # at any time, a day's retention included
+
+    comment = (ROOT / "docker-compose.yml").read_text()
+    assert f"{' + '.join(map(str, windows))} windows of {WINDOW_BYTES // 1000} KB" in comment
+    for size in (objects, logs, messages * MESSAGE_BYTES):
+        assert f" {size / 1e6:.0f} MB\n" in comment
+    assert f" {total / 1e9:.2f} GB\n" in comment
+    assert f"{total / 1e9:.2f} GB a day" in (ROOT / "docs/operating.md").read_text()
+
+
+def test_the_aggregator_may_have_threads_for_each_operator() -> None:
+    assert BASE["services"]["aggregator"]["pids_limit"] == threads_for(INCLUDED)
+    over = yaml.safe_load(override(7, {"operators": 7}))["services"]
+    assert over["aggregator"] == {"pids_limit": threads_for(7)}
+    assert "aggregator" not in yaml.safe_load(override(3, {"operators": 3}))["services"]
+
+
+def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:
+    for service in BASE["services"].values():
+        command, *options = service["command"]
+        assert run(command, *options, "--help") == 0
+
+
+def test_the_two_images_are_the_same_up_to_the_kernels() -> None:
+    api, zkp = (
+        (ROOT / name).read_text().split("ARG BASE_IMAGE", 1)[1]
+        for name in ("Dockerfile", "zkp_api/Dockerfile")
+    )
+    common = api.index("USER dragon")
+    assert zkp[:common] == api[:common]
+
+
+def test_the_image_gets_nothing_that_is_not_named() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+
+    assert rules[0] == "*"
+    assert not any(re.search("key|data|fleet|git|tests", rule) for rule in rules)

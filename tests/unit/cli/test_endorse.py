@@ -1,0 +1,280 @@
+"""`dragon endorse`: only an expert's own key speaks for the expert, and what the log does not take
+is refused in its words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from committees import make_members, secret
+from dragon.encoding import to_hex
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.streams.finding import Finding
+from dragon.storage import keystore
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.layout import Home
+from dragon_cli.main import main
+from simulation import World
+from streams import make_owner
+from wsgi import WsgiApp
+
+SIGNERS = ("operator_1", "operator_2", "operator_4")
+PASSWORD = "correct horse"
+MEMBERS = make_members(experts=2, aggregators=2)
+STREAM = make_owner(MEMBERS).descriptor.id
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A fleet whose logs have window 0 of a stream."""
+    (tmp_path / "world").mkdir()
+    with World(tmp_path / "world", MEMBERS) as made:
+        made.run(2, peers=False)
+        owner = make_owner(MEMBERS)
+        window = owner.window([b"21.5"], began_ms=1000 * int(made.clock.now) - 500)
+        rounds = MEMBERS.committee.rounds
+        at = rounds.start(rounds.number(made.clock.now))
+        proof = hashlib.sha256(b"a proof").digest()
+        claim = Finding(InvalidReason.NONE).claim(owner.descriptor, window.header, proof, at)
+        made.submit(MEMBERS.certify(claim, SIGNERS))
+        yield made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An expert's folder: the committee, and two keystores under one password."""
+    found = Home(tmp_path)
+    found.committee_file.write_text(json.dumps(MEMBERS.committee.to_json()))
+    for name in ("expert_1", "operator_1"):
+        keystore.write_private(found.keystore(name), keystore.seal(secret(name), PASSWORD))
+        keystore.write_private(found.password(name), PASSWORD + "\n")
+    return found
+
+
+@pytest.fixture
+def endorse(
+    world: World,
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """`dragon endorse STREAM …` as expert_1: exit code, standard output, standard error."""
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+    clock = SimpleNamespace(time=lambda: world.clock.now)
+    monkeypatch.setattr("dragon_cli.commands.endorse.time", clock)
+
+    def run(
+        *options: object,
+        stream: str = to_hex(STREAM),
+        first: int = 0,
+        verdict: str = "valid",
+        expert: str = "expert_1",
+    ) -> tuple[int, str, str]:
+        said = ("--first", first, "--verdict", verdict, "--expert", expert)
+        with pytest.raises(SystemExit) as done:
+            main(["endorse", stream, *map(str, (*said, *options, "--home", home.path))])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert PASSWORD not in out + err
+        return int(done.value.code or 0), out, err
+
+    return run
+
+
+def endorsed(world: World) -> list[EndorsementClaim]:
+    """What every log has of them."""
+    world.settle()
+    logs = [world.own(name).log.state.stream(STREAM) for name in world.operators]
+    claims = [list(log.by("expert_1").claims) for log in logs]
+    assert all(each == claims[0] for each in claims)
+    return claims[0]
+
+
+def posts(world: World) -> list[str]:
+    return [url for method, url in world.wires.calls if method == "POST" and "endorse" in url]
+
+
+def refused(result: tuple[int, str, str], words: str, code: int = 1) -> None:
+    assert (result[0], result[1]) == (code, "")
+    assert result[2].startswith(f"dragon: {words}")
+
+
+def test_what_an_expert_says_is_in_every_log(world: World, endorse: Run, tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_bytes(b"the sensor was calibrated on Monday")
+
+    code, out, err = endorse("--note", note)
+
+    assert (code, err) == (0, "")
+    assert f"signed: the expert expert_1 called windows 0 to 0 of stream {to_hex(STREAM)}" in out
+    assert "the aggregator at http://aggregator-0:5100 puts it onto the ledger" in out
+    [claim] = endorsed(world)
+    assert (claim.first, claim.last, claim.verdict) == (0, 0, Verdict.VALID)
+    assert claim.note == hashlib.sha256(note.read_bytes()).digest()
+
+
+def test_without_a_note_the_hash_of_no_bytes_is_signed(world: World, endorse: Run) -> None:
+    code, out, _ = endorse("--json", verdict="invalid")
+
+    told = json.loads(out)
+    [claim] = endorsed(world)
+    assert (code, told["verdict"]) == (0, "accepted")
+    assert told["by"] == "the aggregator at http://aggregator-0:5100"
+    signed = Endorsement.from_json(told["endorsement"])
+    signed.verify(MEMBERS.committee)
+    assert signed.claim == claim
+    assert (claim.verdict, claim.note) == (Verdict.INVALID, hashlib.sha256().digest())
+
+
+def test_the_next_aggregator_is_asked_where_one_is_silent(world: World, endorse: Run) -> None:
+    world.stop("aggregator_0")
+
+    code, out, _ = endorse()
+
+    assert code == 0
+    assert "the aggregator at http://aggregator-1:5101 puts it" in out
+    assert len(endorsed(world)) == 1
+
+
+def test_another_keystore_may_be_named(world: World, endorse: Run, home: Home) -> None:
+    moved = home.keystore("expert_1").rename(home.path / "mine.json")
+    password = home.password("expert_1").rename(home.path / "mine.txt")
+
+    assert endorse("--keystore", moved, "--password-file", password)[0] == 0
+    assert len(endorsed(world)) == 1
+
+
+def test_only_the_experts_own_key_speaks_for_the_expert(
+    world: World, endorse: Run, home: Home
+) -> None:
+    other = ("--keystore", home.keystore("operator_1"))
+
+    code, out, err = endorse(*other, "--password-file", home.password("operator_1"))
+
+    refused((code, out, err), "refused: not_a_member: the keystore's key is not that of")
+    assert posts(world) == []
+
+
+@pytest.mark.parametrize("expert", ["operator_1", "expert_3", "../expert_1", "\x1b[2J"])
+def test_whoever_is_no_expert_is_refused(world: World, endorse: Run, expert: str) -> None:
+    result = endorse(expert=expert)
+
+    refused(result, "refused: not_a_member: ")
+    assert "which lists expert_1, expert_2" in result[2]
+    assert "\x1b" not in result[2]
+    assert posts(world) == []
+
+
+def test_an_expert_without_a_keystore_is_told_so(endorse: Run) -> None:
+    refused(endorse(expert="expert_2"), "failed: keystore_error: ", code=2)
+
+
+def test_a_wrong_password_is_refused(world: World, endorse: Run, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("another")
+
+    refused(endorse("--password-file", tmp_path / "wrong"), "refused: keystore_refused: ")
+    assert posts(world) == []
+
+
+def test_a_window_that_the_log_does_not_have_is_refused_in_its_words(
+    world: World, endorse: Run
+) -> None:
+    code, out, err = endorse("--last", 7)
+
+    refused((code, out, err), "refused: no_such_window: ")
+    assert "hint: The operators' `/streams/<id>` says how many windows the log has." in err
+    assert len(posts(world)) == 2  # the other may know more
+    assert endorsed(world) == []
+
+
+def test_what_was_said_before_is_refused(
+    world: World, endorse: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = world.clock.now
+    world.stop("aggregator_1")
+    monkeypatch.setattr("dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda: now))
+    endorse()
+
+    refused(endorse(), "refused: applied_already: that endorsement is on its way")
+    assert len(endorsed(world)) == 1
+    refused(endorse(verdict="invalid"), "refused: not_later: the last endorsement of that range")
+
+
+def test_a_refusal_is_one_document_for_programs(endorse: Run) -> None:
+    code, out, _ = endorse("--json", first=3)
+
+    told = json.loads(out)
+    assert code == 1
+    assert (told["verdict"], told["reason"]) == ("refused", "no_such_window")
+    assert told["detail"]
+
+
+def test_a_clock_that_is_wrong_is_refused_by_name(
+    endorse: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for now, reason in ((1_000_000_000, "stale"), (4_000_000_000, "early")):
+        monkeypatch.setattr(
+            "dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda now=now: now)
+        )
+        refused(endorse(), f"refused: {reason}: ")
+
+
+def _answering(status: str, body: bytes) -> WsgiApp:
+    def app(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        start_response(status, [("Content-Type", "application/json")])
+        return [body]
+
+    return app
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"no json", b'{"title": 7}', b'{"title": "system_exit", "detail": "x"}'],
+    ids=bytes.decode,
+)
+def test_an_aggregator_that_talks_nonsense_is_passed_over(
+    world: World, endorse: Run, body: bytes
+) -> None:
+    world.impersonate("aggregator_0", _answering("409 CONFLICT", body))
+
+    assert endorse()[0] == 0
+
+    world.impersonate("aggregator_1", _answering("409 CONFLICT", body))
+    refused(endorse(), "failed: bad_answer: the aggregator at http://aggregator-0:5100: answered")
+
+
+def test_where_no_aggregator_answers_it_fails(world: World, endorse: Run) -> None:
+    for name in world.aggregators:
+        world.stop(name)
+
+    refused(endorse(), "failed: unreachable: none of the aggregator at http://aggregator-0:5100")
+
+
+@pytest.mark.parametrize("stream", ["sensor-1", "0x00", to_hex(STREAM).upper(), ""])
+def test_a_stream_is_named_by_its_id(world: World, endorse: Run, stream: str) -> None:
+    refused(endorse(stream=stream), "refused: invalid_hex: stream ")
+    assert posts(world) == []
+
+
+def test_misuse_signs_nothing(world: World, endorse: Run, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(b"")
+    with big.open("r+b") as file:
+        file.truncate((1 << 24) + 1)
+
+    assert endorse("--last", 3, first=4)[0] == 2
+    assert endorse(first=-1)[0] == 2
+    assert endorse(first=2**53)[0] == 2
+    assert endorse(verdict="perhaps")[0] == 2
+    assert endorse("--note", tmp_path / "none")[0] == 2
+    refused(endorse("--note", big), "refused: too_large: ")
+    assert posts(world) == []

@@ -1,0 +1,191 @@
+"""`dragon key`: says whose key a keystore holds, refuses by name, and never shows the secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committees import make_members, secret
+from dragon.encoding import to_hex
+from dragon.storage import keystore
+from dragon_cli.main import main
+
+MEMBERS = make_members()
+OPERATOR = "operator_2"
+SECRET = MEMBERS.secrets[OPERATOR]
+PUBLIC = to_hex(SECRET.public_key().raw)
+PASSWORD = "correct horse"
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def sealed() -> str:
+    return keystore.seal(SECRET, PASSWORD)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sealed: str) -> Path:
+    """A keystore, its password, and the committee it belongs to."""
+    (tmp_path / "key.json").write_text(sealed)
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    (tmp_path / "committee.json").write_text(json.dumps(MEMBERS.committee.to_json()))
+    return tmp_path
+
+
+@pytest.fixture
+def key(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `dragon key …` in the folder. Whatever happens, the secret is not in what it says."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            main(["key", *(str(argument) for argument in arguments)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        for text in (SECRET.encode().hex(), str(SECRET.scalar), PASSWORD):
+            assert text not in (out + err).lower()
+        return int(done.value.code or 0), out, err
+
+    return run
+
+
+def spoilt(folder: Path, **changes: Any) -> Path:
+    value = json.loads((folder / "key.json").read_text()) | changes
+    (folder / "spoilt.json").write_text(json.dumps(value))
+    return folder / "spoilt.json"
+
+
+def verify(key: Run, folder: Path, *options: object, file: Path | None = None) -> Any:
+    chosen = file or folder / "key.json"
+    return key("verify", chosen, "--password-file", folder / "password", *options)
+
+
+def test_a_keystore_says_what_it_is_without_its_password(key: Run, folder: Path) -> None:
+    file = spoilt(folder, path="m/12381/60/0/0", description="the second")
+
+    code, out, err = key("show", file)
+    _, told, _ = key("show", file, "--json")
+
+    assert (code, err) == (0, "")
+    for shown in (PUBLIC, "m/12381/60/0/0", "the second", "version      4", "pbkdf2"):
+        assert shown in out
+    assert json.loads(told) == {
+        "public_key": PUBLIC,
+        "path": "m/12381/60/0/0",
+        "description": "the second",
+        "version": 4,
+        "kdf": "pbkdf2",
+    }
+
+
+def test_a_keystore_that_states_no_key_is_shown_all_the_same(key: Run, folder: Path) -> None:
+    code, out, _ = key("show", spoilt(folder, pubkey="", description="\x1b[2J[red]"))
+
+    assert code == 0
+    assert "public key   –" in out
+    assert "description  �[2J[red]" in out
+
+
+def test_a_keystore_that_is_right_is_verified(key: Run, folder: Path) -> None:
+    code, out, err = verify(key, folder)
+
+    assert (code, err) == (0, "")
+    assert out == f"verified: the keystore holds the key {PUBLIC}\n"
+
+
+def test_whose_key_it_is_is_said_by_the_committee(key: Run, folder: Path) -> None:
+    options = ("--committee", folder / "committee.json")
+
+    code, out, _ = verify(key, folder, *options)
+    _, told, _ = verify(key, folder, *options, "--json")
+
+    assert code == 0
+    assert f"it is operator {OPERATOR} of the committee test" in out
+    assert json.loads(told) == {
+        "verdict": "verified",
+        "public_key": PUBLIC,
+        "role": "operator",
+        "id": OPERATOR,
+    }
+
+
+def test_a_key_of_nobody_is_refused(key: Run, folder: Path) -> None:
+    (folder / "key.json").write_text(keystore.seal(secret("stranger"), PASSWORD))
+
+    code, out, err = verify(key, folder, "--committee", folder / "committee.json")
+
+    assert (code, out) == (1, "")
+    assert err.startswith("dragon: refused: not_a_member: ")
+    assert "\nhint: " in err
+
+
+def test_another_password_is_refused(key: Run, folder: Path) -> None:
+    (folder / "password").write_text("battery staple\n")
+
+    code, out, err = verify(key, folder, "--json")
+
+    assert code == 1
+    assert json.loads(out)["reason"] == "keystore_refused"
+    assert err.startswith("dragon: refused: keystore_refused: ")
+
+
+def test_a_keystore_that_states_another_key_is_refused(key: Run, folder: Path) -> None:
+    other = MEMBERS.secrets["operator_1"].public_key().raw.hex()
+
+    code, _, err = verify(key, folder, file=spoilt(folder, pubkey=other))
+
+    assert code == 1
+    assert f"keystore_refused: Cannot use keystore {folder / 'spoilt.json'}: the public key" in err
+
+
+@pytest.mark.parametrize("stated", [PUBLIC, PUBLIC.upper(), PUBLIC[2:].upper(), ""])
+def test_a_public_key_is_read_as_other_tools_write_it(key: Run, folder: Path, stated: str) -> None:
+    file = spoilt(folder, pubkey=stated)
+
+    code, out, _ = key("show", file)
+
+    assert code == 0
+    assert f"public key   {PUBLIC if stated else '–'}" in out
+    assert verify(key, folder, file=file)[0] == 0
+
+
+SPOILT: dict[str, tuple[dict[str, Any], str]] = {
+    "another version": ({"version": 3}, "keystore_refused"),
+    "no version": ({"version": "4"}, "wrong_type"),
+    "no crypto": ({"crypto": None}, "wrong_type"),
+    "empty crypto": ({"crypto": {}}, "missing_member"),
+    "a key cut short": ({"pubkey": "00"}, "invalid_hex"),
+    "a key that is no point": ({"pubkey": "ff" * 48}, "invalid_point"),
+    "a key that is no hex": ({"pubkey": "[red]\x1b"}, "invalid_hex"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_is_no_keystore_is_refused_by_name(key: Run, folder: Path, what: str) -> None:
+    changes, reason = SPOILT[what]
+    file = spoilt(folder, **changes)
+
+    for code, out, err in (key("show", file), verify(key, folder, file=file)):
+        assert (code, out) == (1, "")
+        assert err.startswith(f"dragon: refused: {reason}: ")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[" * 5000, "null", "[]", '{"version": 4.0}'])
+def test_what_is_no_json_is_refused(key: Run, folder: Path, content: str) -> None:
+    (folder / "key.json").write_text(content)
+
+    for code, out, err in (key("show", folder / "key.json"), verify(key, folder)):
+        assert (code, out) == (1, "")
+        assert err.startswith("dragon: refused: ")
+
+
+def test_files_that_cannot_be_read_are_misuse(key: Run, folder: Path) -> None:
+    assert key("show", folder / "none.json")[0] == 2
+    assert key("verify", folder / "key.json")[0] == 2
+    assert verify(key, folder, "--committee", folder / "none.json")[0] == 2
+    (folder / "key.json").write_bytes(b"\xff\xfe")
+    assert verify(key, folder)[0] == 2

@@ -1,0 +1,417 @@
+"""The `dragon` command: its exit codes, one sentence for what is wrong, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from committees import make_members
+from dragon import errors
+from dragon.errors import DragonError, SettingsError
+from dragon.net.http_client import Http
+from dragon_cli import services
+from dragon_cli.commands import nodes, status
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.queries import View
+from dragon_cli.main import COMMANDS, main
+from dragon_cli.render.output import moment, styled
+from wsgi import WsgiAdapter, WsgiApp
+
+Run = Callable[..., tuple[int, str, str]]
+COMMITTEE = make_members().committee
+OPERATOR = "operator_1"
+
+
+@pytest.fixture
+def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `dragon …`: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as done:
+            code = int(done.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+def failed(err: str, reason: str) -> None:
+    """One sentence, and one more where the user can do something."""
+    sentence, *hint = err.splitlines()
+    assert sentence.startswith(f"dragon: failed: {reason}: ")
+    assert not hint or (len(hint) == 1 and hint[0].startswith("hint: "))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A fleet's folder with a committee whose ports nobody listens on."""
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    value = COMMITTEE.to_json()
+    operators = value["operators"]
+    assert isinstance(operators, list)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        for operator in operators:
+            assert isinstance(operator, dict)
+            operator["url"] = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        (folder / "committee.json").write_text(json.dumps(value))
+        yield folder
+
+
+# Exit codes
+
+
+def test_help_and_version_are_no_errors(dragon: Run) -> None:
+    for option in ("--help", "-h", "--version"):
+        code, out, err = dragon(option)
+        assert (code, err) == (0, "")
+        assert out
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_itself(dragon: Run, command: str) -> None:
+    code, out, _ = dragon(command, "--help")
+
+    assert code == 0
+    assert out.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["weather"],
+        ["--wrong"],
+        ["serve"],
+        ["serve", "weather"],
+        ["serve", "operator"],
+        ["serve", "aggregator", "--id", "operator_1"],
+        ["serve", "sequencer", "--id", "operator_1"],
+        ["serve", "operator", "--id", "operator_1", "--port", "0"],
+        ["serve", "operator", "--id", "operator_1", "--port", "65536"],
+        ["serve", "operator", "--id", "operator_1", "--port", "http"],
+        ["serve", "aggregator", "--rank", "-1"],
+        ["serve", "aggregator", "--rank", "64"],
+        ["logs", "--limit", "0"],
+        ["logs", "--limit", "1001"],
+        ["logs", "--after", "-1"],
+        ["logs", "--event", "-1"],
+        ["up", "--seconds", "0"],
+        ["verify", "certificate"],
+        ["verify", "downtime"],
+        ["status", "--watch", "--every", "0"],
+        ["status", "--every", "2"],
+        ["rounds", "--limit", "0"],
+        ["rounds", "--limit", "121"],
+        ["rounds", "--aggregator", "64"],
+        ["key", "show"],
+        ["key", "show", "none.json"],
+        ["key", "verify", "none.json"],
+        ["log", "archive", "none.db"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_says_how_it_is_used(dragon: Run, arguments: list[str]) -> None:
+    code, out, err = dragon(*arguments)
+
+    assert (code, out) == (2, "")
+    assert "Usage: " in err
+    assert "Error: " in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status"],
+        ["status", "--watch"],
+        ["nodes"],
+        ["rounds"],
+        ["logs"],
+        ["downtime", OPERATOR, "--from", "0", "--to", "1"],
+        ["serve", "operator", "--id", "operator_1"],
+        ["serve", "aggregator"],
+    ],
+    ids=" ".join,
+)
+def test_without_a_committee_every_command_says_how_one_is_made(
+    dragon: Run, tmp_path: Path, arguments: list[str]
+) -> None:
+    code, out, err = dragon(*arguments, "--home", tmp_path)
+
+    assert (code, out) == (2, "")
+    assert err.startswith("dragon: failed: no_committee: there is no committee at ")
+    assert "\nhint: `dragon init` makes one" in err
+    assert err.count("\n") == 2
+
+
+def test_without_a_node_list_there_is_no_sequencer(dragon: Run, tmp_path: Path) -> None:
+    code, out, err = dragon("serve", "sequencer", "--home", tmp_path)
+
+    assert (code, out) == (2, "")
+    failed(err, "settings_error")
+
+
+def test_an_operator_that_the_committee_does_not_list_cannot_be_served(
+    dragon: Run, home: Path
+) -> None:
+    code, _, err = dragon("serve", "operator", "--id", "operator_9", "--home", home)
+
+    assert code == 2
+    assert "the committee lists no operator operator_9" in err
+
+
+def test_an_operator_without_its_key_is_not_served(dragon: Run, home: Path) -> None:
+    code, _, err = dragon("serve", "operator", "--id", OPERATOR, "--home", home)
+
+    assert code == 2
+    assert f"keys/{OPERATOR}/" in err
+    failed(err, "keystore_error")
+
+
+def test_a_committee_file_that_is_none_is_named_by_its_fault(dragon: Run, home: Path) -> None:
+    (home / "committee.json").write_text("{}")
+
+    for arguments in (["status"], ["logs"], ["serve", "aggregator"]):
+        code, out, err = dragon(*arguments, "--home", home)
+        assert code in (1, 2)
+        assert out == ""
+        assert "missing_member" in err
+
+
+def test_a_service_that_is_not_installed_is_a_setting_that_makes_no_sense() -> None:
+    with pytest.raises(SettingsError, match="weather is not installed"):
+        services.service("weather")
+
+    assert set(services.service_names()) >= {"operator", "aggregator", "sequencer"}
+
+
+def test_an_interruption_ends_with_130(dragon: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_name: str) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(services, "service", interrupt)
+    monkeypatch.setattr("dragon_cli.fleet.layout.Home.environment", lambda *_, **__: {})
+
+    assert dragon("serve", "sequencer", "--port", "6001")[0] == 130
+
+
+def serving(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
+    """What services would be started with, in the place of gunicorn."""
+    started: list[Mapping[str, str]] = []
+    monkeypatch.setattr(services, "service", lambda _name: started.append)
+    for name in ("DRAGON_PORT", "DRAGON_HOST", "OPERATOR_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return started
+
+
+def test_a_service_is_given_its_settings_from_the_folder(
+    dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = serving(monkeypatch)
+
+    code, _, err = dragon("serve", "operator", "--id", OPERATOR, "--home", home)
+
+    [environ] = started
+    assert (code, err) == (0, "")
+    assert environ["OPERATOR_ID"] == OPERATOR
+    assert environ["DRAGON_COMMITTEE"] == str(home / "committee.json")
+    assert environ["OPERATOR_KEYSTORE"] == str(home / "keys" / OPERATOR / "keystore.json")
+    assert environ["OPERATOR_DATABASE"] == str(home / "data" / OPERATOR / "operator.db")
+    assert environ["DRAGON_HOST"] == "127.0.0.1"
+
+
+def test_the_environment_overrides_the_folder_and_options_override_both(
+    dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = serving(monkeypatch)
+    monkeypatch.setenv("DRAGON_PORT", "7001")
+    monkeypatch.setenv("OPERATOR_KEYSTORE", "")
+
+    dragon("serve", "operator", "--id", OPERATOR, "--home", home)
+    dragon("serve", "operator", "--id", OPERATOR, "--home", home, "--port", "7002")
+
+    assert [environ["DRAGON_PORT"] for environ in started] == ["7001", "7002"]
+    assert started[0]["OPERATOR_KEYSTORE"] == str(home / "keys" / OPERATOR / "keystore.json")
+
+
+# Refusals
+
+
+def test_a_refusal_is_one_sentence_with_its_name(
+    dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> DragonError:
+        raise errors.QuorumNotMet(signers=2, needed=3)
+
+    monkeypatch.setattr(queries, "view", refuse)
+
+    code, out, err = dragon("status", "--home", home)
+    told, json_out, _ = dragon("status", "--home", home, "--json")
+
+    assert (code, out) == (1, "")
+    assert err == "dragon: refused: quorum_not_met: 2 signed, the quorum needs 3\n"
+    assert told == 1
+    assert json.loads(json_out)["facts"] == {"signers": 2, "needed": 3}
+
+
+def test_the_status_of_a_fleet_that_is_not_up_says_so_in_one_sentence(
+    dragon: Run, home: Path
+) -> None:
+    _, out, err = dragon("status", "--home", home)
+
+    failed(err, "unreachable")
+    assert "no operator answers\nhint: Is the fleet up? " in err
+    assert "operator_4" in out
+
+
+def test_the_status_of_a_fleet_that_is_not_up_is_one_json_document(dragon: Run, home: Path) -> None:
+    _, out, err = dragon("status", "--home", home, "--json")
+
+    told = json.loads(out)
+    assert (told["verdict"], told["reason"]) == ("failed", "unreachable")
+    assert list(told["facts"]["silent"]) == list(COMMITTEE.keys)
+    assert told["hint"].startswith("Is the fleet up?")
+    failed(err, "unreachable")
+
+
+def test_the_logs_of_a_fleet_that_is_not_up_end_with_1(dragon: Run, home: Path) -> None:
+    code, out, err = dragon("logs", "--home", home)
+
+    assert (code, out) == (1, "")
+    failed(err, "unreachable")
+
+
+def test_the_log_of_an_operator_that_is_not_listed_is_not_found(dragon: Run, home: Path) -> None:
+    code, _, err = dragon("logs", "--home", home, "--operator", "operator_9")
+
+    assert code == 1
+    failed(err, "not_listed")
+
+
+# What other services say
+
+
+def text(body: str, status: str = "200 OK") -> WsgiApp:
+    def app(_environ: object, start: Callable[..., object]) -> list[bytes]:
+        start(status, [("Content-Type", "application/json")])
+        return [body.encode()]
+
+    return app
+
+
+def view(**pages: WsgiApp) -> View:
+    """One operator as `dragon status` sees it; a page may be spoilt."""
+    honest = {
+        "checkpoint": text('{"size": 7, "root": "0x00ff"}'),
+        "nodes": text('{"nodes": [{"node_id": "operator_1", "status": "up"}]}'),
+        "readyz": text('{"status": "ready", "reasons": []}'),
+    }
+
+    def app(environ: dict[str, str], start: Callable[..., object]) -> object:
+        return {**honest, **pages}[environ["PATH_INFO"].strip("/")](environ, start)
+
+    host = COMMITTEE.urls[OPERATOR].removeprefix("http://")
+    return queries.view(COMMITTEE, OPERATOR, Http(WsgiAdapter({host: app}).session()))
+
+
+def printed(table: Table) -> str:
+    output = StringIO()
+    Console(file=output, width=300, highlight=False).print(table)
+    return output.getvalue()
+
+
+def test_an_operators_own_view_is_read() -> None:
+    seen = view()
+
+    assert (seen.trouble, seen.size, seen.root, seen.reasons) == ("", 7, "0x00ff", ())
+    assert seen.status(OPERATOR) == "up"
+    assert seen.status("operator_2") == "unknown"
+
+
+def test_an_operator_that_is_not_ready_is_read_all_the_same() -> None:
+    seen = view(readyz=text('{"reasons": ["ledger: not read"]}', "503 Busy"))
+
+    assert (seen.size, seen.reasons) == (7, ("ledger: not read",))
+    assert "ledger: not read" in printed(status.status_table(COMMITTEE, [seen]))
+
+
+ODD = [
+    "",
+    "<html>",
+    "[]",
+    "null",
+    "{}",
+    '{"size": "x"}',
+    '{"size": true, "root": "0x"}',
+    '{"size": -1, "root": 7}',
+    '{"nodes": 3}',
+    '{"nodes": [{}]}',
+    '{"nodes": [7, null]}',
+    '{"nodes": [{"node_id": []}]}',
+    '{"nodes": [{"node_id": "operator_1", "status": {}}]}',
+    '{"nodes": [{"node_id": "operator_1", "status": "[/red]"}]}',
+    '{"reasons": 7}',
+    '{"reasons": ["[/red]", 7, null]}',
+    '{"size": 1, "root": "[/red]"}',
+    '{"size": 1, "root": "\\\\"}',
+]
+
+
+@pytest.mark.parametrize("page", ["checkpoint", "nodes", "readyz"])
+@pytest.mark.parametrize("body", ODD)
+def test_no_answer_of_an_operator_breaks_the_table(page: str, body: str) -> None:
+    seen = view(**{page: text(body)})
+
+    assert OPERATOR in printed(status.status_table(COMMITTEE, [seen]))
+
+
+def test_trouble_is_told_as_it_is() -> None:
+    seen = view(checkpoint=text('{"detail": "[/red] \\\\"}', "500 No"))
+
+    assert "answered 500: [/red]" in printed(status.status_table(COMMITTEE, [seen]))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": 1, "node_id": "[/a]", "status": "[/up]", "timestamp": 1, "signature": "[/x]"},
+        {"id": [], "node_id": {}, "status": None, "timestamp": "now", "signature": 7},
+        {"timestamp": 2**53 - 1},
+        {"timestamp": -(2**53)},
+        {"timestamp": True},
+        {},
+    ],
+)
+def test_no_row_of_an_operator_breaks_the_table_of_logs(row: dict[str, object]) -> None:
+    page: dict[str, object] = {"logs": [row, 7, None]}
+
+    assert f"log of {OPERATOR}" in printed(nodes._logs_table(OPERATOR, page))  # type: ignore[arg-type]
+
+
+def test_a_moment_is_told_in_utc() -> None:
+    assert moment(1_732_522_695) == "2024-11-25 08:18:15 UTC"
+    assert moment(None) == "–"
+    assert moment(2**53 - 1) == f"second {2**53 - 1}"
+
+
+def test_only_known_statuses_have_a_colour() -> None:
+    assert styled("down") == "[red]down[/]"
+    assert styled("[red]") == "\\[red]"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["", "json"])
+def test_the_status_of_a_fleet_that_is_not_up_ends_with_1(
+    dragon: Run, home: Path, options: list[str]
+) -> None:
+    assert dragon("status", "--home", home, *options)[0] == 1

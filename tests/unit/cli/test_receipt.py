@@ -1,0 +1,627 @@
+"""`dragon verify receipt` says of every link whether it holds; `dragon receipt complete` believes
+no operator."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wsgi
+from committees import Members, make_members
+from dragon.encoding import to_hex
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.window import InvalidReason
+from dragon.protocol.event import LoggedEvent
+from dragon.protocol.streams.chunks import digest, tree_of
+from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
+from dragon_cli.fleet import queries
+from dragon_cli.main import main
+from simulation import World
+from streams import Owner, Window, make_owner
+
+MEMBERS = make_members()
+ROUNDS = MEMBERS.committee.rounds
+OWNER = make_owner(MEMBERS)
+READINGS = [b"21.5", b"21.7", b"21.4"]
+WINDOW = OWNER.window(READINGS)
+AT = ROUNDS.start(150)
+SIGNERS = ("operator_1", "operator_2", "operator_4")
+CHECKS = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint", "experts"]
+PROOF = b"a proof"  # which the receipts here do not hold, but for one
+
+Value = dict[str, Any]
+Run = Callable[..., tuple[int, str, str]]
+
+
+def young(members: Members, owner: Owner, window: Window, at: int, proof: bytes = PROOF) -> Receipt:
+    """For the window's second chunk; no checkpoint covers it yet."""
+    found = Finding(InvalidReason.NONE)
+    claim = found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), at)
+    return Receipt(
+        owner.descriptor,
+        window.chunks[1],
+        tuple(tree_of(window.chunks).inclusion(1)),
+        window.header,
+        window.signature,
+        members.certify(claim, SIGNERS),
+        opening=window.openings[1],
+    )
+
+
+def whole(held: Receipt) -> Receipt:
+    """The event is the last of three in a log, which a checkpoint covers."""
+    events = [*(MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2)), held.event]
+    leaves = [event.leaf(each, 7 + i, AT + i) for i, each in enumerate(events)]
+    tree = merkle.Tree(map(merkle.leaf_hash, leaves))
+    checkpoint = MEMBERS.certify(CheckpointClaim(3, tree.root(), AT + 60), SIGNERS)
+    place = LoggedEvent(2, held.event, 9, AT + 2, 3, tree.root(), tuple(tree.inclusion(2)))
+    return held.completed(place, checkpoint)
+
+
+EARLY = young(MEMBERS, OWNER, WINDOW, AT)
+WHOLE = whole(EARLY)
+
+
+def run_main(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return int(done.value.code or 0), out, err
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Committee, data and receipts."""
+    (tmp_path / "committee.json").write_text(json.dumps(MEMBERS.committee.to_json()))
+    other = make_members(name="another").committee
+    (tmp_path / "other.json").write_text(json.dumps(other.to_json()))
+    for index, data in enumerate(READINGS):
+        (tmp_path / f"data-{index}").write_bytes(data)
+    (tmp_path / "whole.json").write_bytes(WHOLE.encode())
+    (tmp_path / "early.json").write_text(json.dumps(EARLY.to_json(), indent=2))
+    return tmp_path
+
+
+@pytest.fixture
+def verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`dragon verify receipt FILE …`: exit code, standard output, standard error."""
+
+    def run(
+        file: str | Value | bytes, *options: object, committee: str = "committee.json"
+    ) -> tuple[int, str, str]:
+        path = folder / (file if isinstance(file, str) else "file.json")
+        if not isinstance(file, str):
+            path.write_bytes(file if isinstance(file, bytes) else json.dumps(file).encode())
+        chosen = ("--committee", folder / committee)
+        return run_main(capsys, "verify", "receipt", path, *chosen, *options)
+
+    return run
+
+
+def marks(out: str) -> dict[str, str]:
+    """The mark of each check."""
+    listed = [line.split(maxsplit=2) for line in out.splitlines()[: len(CHECKS)]]
+    return {name: mark for mark, name, _ in listed}
+
+
+def refused(result: tuple[int, str, str], reason: str) -> str:
+    code, _, err = result
+    assert code == 1
+    sentence, *hint = err.splitlines()
+    assert sentence.startswith(f"dragon: refused: {reason}: ")
+    assert all(line.startswith("hint: ") for line in hint)
+    return sentence
+
+
+# -- what is right -------------------------------------------------------------------------------
+
+
+def test_a_whole_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> None:
+    code, out, err = verify("whole.json", "--data", folder / "data-1")
+
+    assert (code, err) == (0, "")
+    assert list(marks(out)) == CHECKS
+    assert marks(out) == {**dict.fromkeys(CHECKS, "✓"), "proof": "–", "experts": "–"}
+    assert out.splitlines()[len(CHECKS) :] == [
+        "verified",
+        "these 4 bytes are chunk 1 of stream sensor-1",
+        "they existed not later than in the round from 2024-11-25 08:19:10 UTC, "
+        "by the word of 3 of 4 operators",
+        "their window was on the ledger at 2024-11-25 08:19:12 UTC",
+        "that they were received at 2024-11-25 08:18:20 UTC is the stream's own word, "
+        "and nobody else's",
+    ]
+
+
+def test_an_incomplete_receipt_is_verified_and_told_how_it_becomes_whole(
+    verify: Run, folder: Path
+) -> None:
+    code, out, err = verify("early.json", "--data", folder / "data-1")
+
+    assert (code, err) == (0, "")
+    assert marks(out)["checkpoint"] == "–"
+    assert (
+        "verified, but incomplete: no certified checkpoint covers it yet; "
+        f"`dragon receipt complete {folder}/early.json` adds it\n"
+    ) in out
+    assert "on the ledger" not in out
+
+
+def test_without_data_it_is_said_that_nobody_looked_at_any(verify: Run) -> None:
+    _, out, _ = verify("whole.json")
+
+    assert marks(out)["data"] == "–"
+    assert f"the 4 bytes with the digest {to_hex(digest(READINGS[1]))} are chunk 1" in out
+    assert "the data was not looked at: `--data` holds a file against the receipt" in out
+
+
+def test_a_receipt_that_discloses_nothing_speaks_of_a_commitment(verify: Run) -> None:
+    closed = dataclasses.replace(WHOLE, opening=None)
+
+    code, out, _ = verify(closed.encode())
+
+    assert code == 0
+    assert f"the 4 bytes behind the commitment {to_hex(WINDOW.chunks[1].commitment)}" in out
+
+
+def test_a_receipt_with_its_proof_is_verified_with_the_proof(verify: Run) -> None:
+    proof = OWNER.prove(WINDOW)
+    held = young(MEMBERS, OWNER, WINDOW, AT, proof)
+
+    code, out, _ = verify(dataclasses.replace(held, proven=Proven(WINDOW.chunks, proof)).encode())
+
+    assert code == 0
+    assert marks(out)["proof"] == "✓"
+
+
+def test_programs_are_told_verdict_checks_and_times(verify: Run, folder: Path) -> None:
+    code, out, err = verify("whole.json", "--data", folder / "data-1", "--json")
+
+    told = json.loads(out)
+    checks = told.pop("checks")
+    assert (code, err) == (0, "")
+    assert told == {
+        "verdict": "verified",
+        "complete": True,
+        "stream": to_hex(OWNER.descriptor.id),
+        "name": "sensor-1",
+        "window": 0,
+        "chunk": 1,
+        "times": {
+            "received_ms": WINDOW.chunks[1].received_ms,
+            "timestamp": AT,
+            "ledger_time": AT + 2,
+        },
+    }
+    assert [check["name"] for check in checks] == CHECKS
+    assert all(set(check) == {"name", "outcome", "detail", "refusal", "fields"} for check in checks)
+
+
+def test_programs_are_told_that_it_is_incomplete(verify: Run) -> None:
+    code, out, _ = verify("early.json", "--json")
+
+    told = json.loads(out)
+    assert (code, told["verdict"], told["complete"]) == (0, "verified", False)
+    assert told["times"]["ledger_time"] is None
+    outcomes = {check["name"]: check["outcome"] for check in told["checks"]}
+    assert outcomes == {
+        **dict.fromkeys(CHECKS, "holds"),
+        **dict.fromkeys(("data", "proof", "checkpoint", "experts"), "absent"),
+    }
+
+
+# -- what is refused -----------------------------------------------------------------------------
+
+
+def changed(*path: str, to: object) -> Value:
+    value: Value = json.loads(WHOLE.encode())
+    inner = value
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = to
+    return value
+
+
+TAMPERED: dict[str, tuple[Value, str]] = {
+    "chunk": (
+        changed("chunk", "received_ms", to=1),
+        "chunk: the path does not lead from the chunk to the window's root; "
+        "one of chunk, path is wrong",
+    ),
+    "header_signature": (
+        changed("header_signature", to=to_hex(bytes(96))),
+        "window: the window header does not bear the stream's signature; header_signature is wrong",
+    ),
+    "event": (changed("event", "timestamp", to=AT + 5), "votes: the votes do not hold: "),
+    "opening": (
+        changed("opening", to=to_hex(bytes(60))),
+        "commitment: the opening does not open the chunk's commitment; opening is wrong",
+    ),
+    "ledger_time": (
+        changed("ledger_time", to=AT),
+        "checkpoint: the event is not at that place of the certified log: ",
+    ),
+    "checkpoint": (changed("checkpoint", "size", to=4), "(bad_signature); checkpoint is wrong"),
+}
+
+
+@pytest.mark.parametrize("field", TAMPERED)
+def test_what_was_tampered_with_is_named(verify: Run, field: str) -> None:
+    value, words = TAMPERED[field]
+
+    result = verify(value)
+
+    sentence = refused(result, "receipt_refused")
+    assert words in sentence
+    assert field in sentence.rpartition(";")[2]
+    assert "✗" in marks(result[1]).values()
+    assert "verified" not in result[1].splitlines()
+
+
+@pytest.mark.parametrize("name", ["data-0", "data-2"])
+def test_the_data_of_another_chunk_is_refused(verify: Run, folder: Path, name: str) -> None:
+    result = verify("whole.json", "--data", folder / name)
+
+    sentence = refused(result, "receipt_refused")
+    assert "data: the data has another SHA-256 than the opening says" in sentence
+    assert sentence.endswith("one of data, opening is wrong")
+    assert marks(result[1])["data"] == "✗"
+
+
+def test_data_of_another_length_is_refused(verify: Run, folder: Path) -> None:
+    (folder / "data").write_bytes(b"")
+
+    sentence = refused(verify("whole.json", "--data", folder / "data"), "receipt_refused")
+
+    assert "the data has 0 bytes, the chunk 4" in sentence
+
+
+def test_data_that_no_chunk_can_hold_is_not_read(verify: Run, folder: Path) -> None:
+    (folder / "data").write_bytes(bytes(65_537))
+
+    refused(verify("whole.json", "--data", folder / "data"), "too_large")
+
+
+def test_a_receipt_of_another_committee_is_refused(verify: Run) -> None:
+    result = verify("whole.json", committee="other.json")
+
+    sentence = refused(result, "receipt_refused")
+    assert "window: the stream belongs to another committee; descriptor is wrong" in sentence
+    assert "hint: Compare committee and data" in result[2]
+
+
+def test_a_refusal_is_one_document_for_programs(verify: Run, folder: Path) -> None:
+    code, out, err = verify("whole.json", "--data", folder / "data-0", "--json")
+
+    told = json.loads(out)
+    assert code == 1
+    assert (told["verdict"], told["reason"]) == ("refused", "receipt_refused")
+    assert (told["complete"], told["times"]) == (False, None)
+    assert told["facts"] == {"fields": ["data", "opening"], "check": "data"}
+    assert told["checks"][0] == {
+        "name": "data",
+        "outcome": "refused",
+        "detail": "the data has another SHA-256 than the opening says",
+        "refusal": "receipt_refused",
+        "fields": ["data", "opening"],
+    }
+    assert err.startswith("dragon: refused: receipt_refused: data: ")
+
+
+# -- what is no receipt --------------------------------------------------------------------------
+
+
+def without(name: str) -> Value:
+    return {key: item for key, item in WHOLE.to_json().items() if key != name}
+
+
+MALFORMED: dict[str, tuple[Value | bytes, str, str | None]] = {
+    "truncated": (WHOLE.encode()[:-100], "not_json", None),
+    "empty": (b"", "not_json", None),
+    "no text": (b"\xff\xfe", "not_json", None),
+    "3 MB": (b" " * (3 << 20), "too_large", None),
+    "a list": (b"[]", "wrong_type", None),
+    "a float": (b'{"path": 1.5}', "not_an_integer", None),
+    "twice": (b'{"path": [], "path": []}', "duplicate_member", "path"),
+    "no path": (without("path"), "missing_member", "path"),
+    "no inclusion": (without("inclusion"), "missing_member", "inclusion"),
+    "more": ({**WHOLE.to_json(), "more": 1}, "unknown_member", "more"),
+    "a short hash": (changed("path", to=["0x00"]), "invalid_hex", "path"),
+    "a chunk of text": (changed("chunk", "length", to="4"), "wrong_type", "chunk"),
+    "a strange event": (changed("event", "kind", to="weather"), "unknown_kind", "event"),
+    "a key of nobody": (
+        changed("descriptor", "header_key", to=to_hex(bytes(48))), "invalid_header_key",
+        "descriptor",
+    ),
+    "half a chunk": (
+        {**WHOLE.to_json(), "chunks": [{}], "proof": "0x"}, "missing_member", "chunks",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_no_receipt_is_refused_by_name_and_field(verify: Run, what: str) -> None:
+    content, reason, field = MALFORMED[what]
+
+    sentence = refused(verify(content), reason)
+    code, out, _ = verify(content, "--json")
+
+    told = json.loads(out)
+    assert "file.json" in sentence
+    assert (code, told["verdict"], told["reason"]) == (1, "refused", reason)
+    if field:
+        assert told["facts"]["field"] == field
+        assert field in sentence
+
+
+def test_files_that_are_not_there_are_misuse(verify: Run, folder: Path) -> None:
+    assert verify("none.json")[0] == 2
+    assert verify("whole.json", "--data", folder / "none")[0] == 2
+    assert verify("whole.json", committee="none.json")[0] == 2
+
+
+# -- completing ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path / "world") as made:
+        made.run(2, peers=False)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+
+
+@pytest.fixture
+def held(world: World, tmp_path: Path) -> Path:
+    """A receipt whose window every log has, and no checkpoint covers."""
+    owner = make_owner(world.members)
+    window = owner.window(READINGS, began_ms=1000 * int(world.clock.now) - 500)
+    rounds = world.committee.rounds
+    receipt = young(world.members, owner, window, rounds.start(rounds.number(world.clock.now)))
+    world.submit(receipt.event)
+    (tmp_path / "committee.json").write_text(json.dumps(world.committee.to_json()))
+    file = tmp_path / "receipt.json"
+    file.write_text(json.dumps(receipt.to_json(), indent=2) + "\n")
+    file.chmod(0o600)
+    return file
+
+
+@pytest.fixture
+def complete(
+    world: World,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """`dragon receipt complete …` in the fleet's folder: exit code, output, error."""
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        return run_main(capsys, "receipt", "complete", *arguments, "--home", tmp_path)
+
+    return run
+
+
+def checkpointed(world: World) -> None:
+    """Until a certified checkpoint covers all that was there."""
+    world.run(13, peers=False)
+
+
+def is_whole(file: Path, capsys: pytest.CaptureFixture[str]) -> bool:
+    options = ("--committee", file.parent / "committee.json", "--json")
+    code, out, _ = run_main(capsys, "verify", "receipt", file, *options)
+    return code == 0 and bool(json.loads(out)["complete"])
+
+
+def lie(world: World, name: str, change: Callable[[str, Any], Any]) -> None:
+    """From now on, `name` answers what `change` makes of path and true answer."""
+    host = next(host for host, known in world.names.items() if known == name)
+    real = world.wires._apps[host]
+
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        status, _, body = wsgi._answer(real, environ)
+        lied = change(environ["PATH_INFO"], json.loads(body))
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps(lied).encode()]
+
+    world.impersonate(name, app)
+
+
+def test_a_receipt_is_completed_in_place_once_a_checkpoint_covers_it(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = held.read_bytes()
+    code, out, err = complete(held)
+    assert (code, out) == (1, "")
+    sentence, hint = err.splitlines()
+    assert sentence.startswith(f"dragon: failed: not_covered: {held}: no c")
+    assert hint == "hint: Checkpoints are certified about once a minute; ask again then."
+    assert held.read_bytes() == before
+
+    checkpointed(world)
+
+    assert complete(held) == (0, f"completed: {held}\n", "")
+    assert is_whole(held, capsys)
+    assert stat.S_IMODE(held.stat().st_mode) == 0o600  # who may not read the opening still may not
+    assert [path.name for path in held.parent.glob("*.part")] == []
+
+
+def test_a_whole_receipt_is_left_alone_and_nobody_is_asked(
+    world: World, held: Path, complete: Run
+) -> None:
+    checkpointed(world)
+    complete(held)
+    before, asked = held.stat(), len(world.wires.calls)
+
+    assert complete(held) == (0, f"complete already: {held}\n", "")
+
+    assert (held.stat().st_ino, held.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert len(world.wires.calls) == asked
+
+
+def test_it_is_written_elsewhere_if_asked_and_nothing_is_overwritten(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpointed(world)
+    before, output = held.read_bytes(), held.with_name("whole.json")
+
+    assert complete(held, "--output", output)[0] == 0
+
+    assert held.read_bytes() == before
+    assert is_whole(output, capsys)
+    code, _, err = complete(held, "--output", output)
+    assert (code, "already_there" in err) == (2, True)
+    assert complete(held, held, "--output", "x.json")[0] == 2
+
+
+def test_a_link_stays_a_link(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpointed(world)
+    link = held.with_name("link.json")
+    link.symlink_to(held.name)
+
+    assert complete(link)[0] == 0
+
+    assert link.is_symlink()
+    assert is_whole(held, capsys)
+
+
+def _spoil(path: str, answer: Any, part: str, **changes: object) -> Any:
+    return {**answer, **changes} if part in path else answer
+
+
+def _other_event(path: str, answer: Any) -> Any:
+    if "/windows/" in path:
+        answer["verdicts"][0]["position"] = 0
+    return answer
+
+
+def _shorter(path: str, answer: Any) -> Any:
+    if path == "/checkpoint":
+        answer["certified"]["size"] = 1
+    return answer
+
+
+def _no_checkpoint(path: str, answer: Any) -> Any:
+    if path == "/checkpoint":
+        answer["certified"]["position"] = 0  # of a status event
+    return answer
+
+
+LIES: dict[str, Callable[[str, Any], Any]] = {
+    "no verdict": lambda path, answer: _spoil(path, answer, "/windows/", verdicts=[]),
+    "verdicts of another form": lambda path, answer: _spoil(path, answer, "/windows/", verdicts=7),
+    "the place of another event": _other_event,
+    "no checkpoint": lambda path, answer: _spoil(path, answer, "/checkpoint", certified=None),
+    "a checkpoint of no form": lambda path, answer: _spoil(path, answer, "/checkp", certified="x"),
+    "an older checkpoint": _shorter,
+    "something else than a checkpoint": _no_checkpoint,
+    "another path": lambda path, answer: _spoil(path, answer, "/events/", inclusion=[]),
+    "another time": lambda path, answer: _spoil(path, answer, "/events/", ledger_time=1),
+    "an event of no form": lambda path, answer: _spoil(path, answer, "/events/", event={}),
+    "a list": lambda _path, _answer: [],
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_lying_operator_is_passed_over(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    checkpointed(world)
+    world.stop("operator_2")
+    lie(world, "operator_1", LIES[what])
+
+    assert complete(held) == (0, f"completed: {held}\n", "")
+    assert is_whole(held, capsys)
+
+
+def test_where_all_lie_nothing_is_written(world: World, held: Path, complete: Run) -> None:
+    checkpointed(world)
+    before = held.read_bytes()
+    for name in world.operators:
+        lie(world, name, LIES["another path"])
+
+    code, out, err = complete(held)
+
+    assert (code, out) == (1, "")
+    assert err.startswith(f"dragon: failed: bad_answer: {held}: operator_1: the answer does not")
+    assert held.read_bytes() == before
+
+
+def test_where_nobody_answers_it_fails(world: World, held: Path, complete: Run) -> None:
+    for name in world.operators:
+        world.stop(name)
+
+    code, _, err = complete(held)
+
+    assert code == 1
+    assert err.startswith(f"dragon: failed: unreachable: {held}: none of operator_1, operator_2")
+
+
+def test_a_receipt_that_is_not_right_is_refused_before_anybody_is_asked(
+    world: World, held: Path, complete: Run
+) -> None:
+    value = json.loads(held.read_text())
+    held.write_text(json.dumps({**value, "opening": to_hex(bytes(60))}))
+    asked = len(world.wires.calls)
+
+    code, _, err = complete(held)
+
+    assert code == 1
+    assert f"dragon: refused: receipt_refused: {held}: commitment: the opening" in err
+    assert len(world.wires.calls) == asked
+
+
+def test_one_receipt_that_fails_does_not_hold_up_the_others(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpointed(world)
+    broken = held.with_name("broken.json")
+    broken.write_text("{")
+
+    code, out, err = complete(broken, held, "--json")
+
+    told = json.loads(out)
+    assert code == 1
+    assert "not_json: 1 of 2 receipts are not complete, the first is" in err
+    assert (told["verdict"], told["reason"]) == ("refused", "not_json")
+    rows = told["facts"]["receipts"]
+    assert [row["state"] for row in rows] == ["failed", "completed"]
+    assert rows[0]["reason"] == "not_json"
+    assert is_whole(held, capsys)
+
+
+def test_programs_are_told_what_has_become_of_every_file(
+    world: World, held: Path, complete: Run
+) -> None:
+    checkpointed(world)
+
+    code, out, _ = complete(held, held, "--json")
+
+    assert code == 0
+    states = [{"file": str(held), "state": state} for state in ("completed", "already")]
+    assert json.loads(out) == {"verdict": "verified", "receipts": states}
+
+
+def test_a_receipt_larger_than_any_is_not_read(held: Path, complete: Run) -> None:
+    held.write_bytes(b" " * (MAX_RECEIPT_BYTES + 1))
+
+    code, _, err = complete(held)
+
+    assert (code, "too_large" in err) == (1, True)

@@ -1,0 +1,535 @@
+"""`dragon verify`: what is true ends with 0, what is not with 1 and its name, misuse with 2."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committees import make_members
+from dragon.encoding import canonical, to_hex
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Log
+from dragon.protocol import bls
+from dragon.protocol.certificate import Certificate, assemble
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event, LoggedEvent, leaf
+from dragon.protocol.merkle import leaf_hash
+from dragon.storage.database import LOG_SCHEMA, Database
+from dragon_cli.main import main
+
+MEMBERS = make_members()
+ROUNDS = MEMBERS.committee.rounds
+NODE = "operator_2"
+SIGNERS = ("operator_1", "operator_3", "operator_4")
+
+
+@cache
+def certified(round_: int) -> Event:
+    return MEMBERS.status(NODE, Status.UP if round_ % 2 else Status.DOWN, round_)
+
+
+OUTAGE = certified(2)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A committee file, a log of five entries, a certificate and the third entry as exported."""
+    made = tmp_path_factory.mktemp("fleet")
+    (made / "committee.json").write_text(json.dumps(MEMBERS.committee.to_json()))
+    other = make_members(name="another").committee
+    (made / "other.json").write_text(json.dumps(other.to_json()))
+    database = Database(made / "operator.db", LOG_SCHEMA)
+    log = Log(database, MEMBERS.committee)
+    for index in range(1, 6):
+        body = canonical([certified(index).to_json()]).decode()
+        time = ROUNDS.start(index)
+        position = Position(index, f"{index:032x}", index, time)
+        log.take(ProvenBatch(index, body, time, "{}", position))
+    entry, now = log.entry(1), log.checkpoint()
+    logged = LoggedEvent(
+        1, entry.event, entry.ledger_index, entry.ledger_time, now.size, now.root,
+        tuple(log.inclusion(1, now.size)),
+    )  # fmt: skip
+    database.close()
+    (made / "event.json").write_text(json.dumps(logged.to_json()))
+    (made / "certificate.json").write_text(json.dumps(OUTAGE.to_json()))
+    return made
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def verify(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `dragon verify WHAT FILE …`: exit code, standard output, standard error."""
+
+    def run(
+        what: str, file: Path | str, *options: str, committee: str = "committee.json"
+    ) -> tuple[int, str, str]:
+        arguments = ["verify", what, str(file), "--committee", str(folder / committee), *options]
+        code = 0
+        try:
+            main(arguments)
+        except SystemExit as done:
+            code = int(done.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+def exported(folder: Path, **changes: object) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "event.json").read_text())
+    return value | changes
+
+
+def written(tmp_path: Path, value: object) -> Path:
+    path = tmp_path / "file.json"
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+    return path
+
+
+def refused(result: tuple[int, str, str], reason: str) -> None:
+    code, out, err = result
+    assert code == 1
+    assert out == ""
+    sentence, *hint = err.splitlines()
+    assert sentence.startswith(f"dragon: refused: {reason}: ")
+    assert not hint or (len(hint) == 1 and hint[0].startswith("hint: "))
+
+
+# Certificates
+
+
+@pytest.mark.parametrize("name", ["certificate.json", "event.json"])
+def test_a_true_certificate_is_verified(verify: Run, folder: Path, name: str) -> None:
+    code, out, err = verify("certificate", folder / name)
+
+    assert (code, err) == (0, "")
+    assert out.startswith("verified: operator_2 was down in the round from 2024-11-25 ")
+    assert "by 3 of 4: operator_1, operator_3, operator_4" in out
+
+
+def test_a_true_certificate_is_verified_for_programs(verify: Run, folder: Path) -> None:
+    code, out, _ = verify("certificate", folder / "certificate.json", "--json")
+
+    assert code == 0
+    assert json.loads(out) == {
+        "verdict": "verified",
+        "kind": "status",
+        "node_id": NODE,
+        "status": "down",
+        "timestamp": ROUNDS.start(2),
+        "signers": list(SIGNERS),
+    }
+
+
+def _spoilt(**changes: object) -> Event:
+    return dataclasses.replace(OUTAGE, **changes)  # type: ignore[arg-type]
+
+
+TAMPERED: dict[str, Callable[[], dict[str, Any] | Event]] = {
+    "missing_member": lambda: {k: v for k, v in OUTAGE.to_json().items() if k != "signers"},
+    "unknown_member": lambda: OUTAGE.to_json() | {"more": 1},
+    "wrong_type": lambda: OUTAGE.to_json() | {"signers": "operator_1"},
+    "invalid_hex": lambda: OUTAGE.to_json() | {"aggregated_signature": "0x00"},
+    "invalid_id": lambda: OUTAGE.to_json() | {"node_id": "Operator 2"},
+    "unknown_value": lambda: OUTAGE.to_json() | {"status": "sideways"},
+    "unknown_kind": lambda: OUTAGE.to_json() | {"kind": "weather"},
+    "unknown_node": lambda: MEMBERS.status("operator_9", Status.DOWN, 2),
+    "off_round": lambda: MEMBERS.certify(
+        StatusClaim(NODE, Status.DOWN, ROUNDS.start(2) + 1), SIGNERS
+    ),
+    "subject_signed": lambda: MEMBERS.status(NODE, Status.DOWN, 2, MEMBERS.secrets),
+    "unknown_signer": lambda: _spoilt(signers=(*SIGNERS, "operator_9")),
+    "duplicate_signer": lambda: _spoilt(signers=(*SIGNERS[:2], SIGNERS[1])),
+    "unsorted_signers": lambda: _spoilt(signers=SIGNERS[::-1]),
+    "quorum_not_met": lambda: MEMBERS.status(NODE, Status.DOWN, 2, SIGNERS[:2]),
+    "wrong_aggregate_key": lambda: _spoilt(public_key=certified(1).public_key),
+    "invalid_signature": lambda: _spoilt(signature=bytes(bls.SIGNATURE_BYTES)),
+    "bad_signature": lambda: _spoilt(signature=certified(4).signature),
+    "wrong_committee": lambda: make_members(name="another").status(NODE, Status.DOWN, 2),
+}
+
+
+@pytest.mark.parametrize("reason", TAMPERED)
+def test_a_tampered_certificate_is_refused_by_name(
+    verify: Run, tmp_path: Path, reason: str
+) -> None:
+    made = TAMPERED[reason]()
+    path = written(tmp_path, made if isinstance(made, dict) else made.to_json())
+
+    refused(verify("certificate", path), reason)
+
+
+def test_a_refusal_for_programs_names_reason_and_facts(verify: Run, tmp_path: Path) -> None:
+    few = MEMBERS.status(NODE, Status.DOWN, 2, SIGNERS[:2])
+
+    code, out, err = verify("certificate", written(tmp_path, few.to_json()), "--json")
+
+    assert code == 1
+    assert json.loads(out) == {
+        "verdict": "refused",
+        "reason": "quorum_not_met",
+        "detail": "2 signed, the quorum needs 3",
+        "facts": {"signers": 2, "needed": 3},
+    }
+    assert err.startswith("dragon: refused: quorum_not_met: ")
+
+
+# Downtime
+
+
+def downtime(unknown: int = 90, signers: tuple[str, ...] = SIGNERS) -> Certificate:
+    begin = ROUNDS.start(0)
+    claim = DowntimeClaim(NODE, begin, begin + 3600, 30, unknown, 12, bytes(32))
+    root = claim.root(MEMBERS.committee.id)
+    attestations = {signer: MEMBERS.secrets[signer].sign(root) for signer in signers}
+    return assemble(claim, attestations, MEMBERS.committee)
+
+
+def test_a_downtime_certificate_says_what_it_proves_and_what_not(
+    verify: Run, tmp_path: Path
+) -> None:
+    code, out, err = verify("downtime", written(tmp_path, downtime().to_json()))
+
+    assert (code, err) == (0, "")
+    assert out.startswith("verified: operator_2 was down for 30 s and unknown for 90 s of the 3600")
+    assert "  up            3480 s   96.667 %\n" in out
+    assert "for 90 s nobody vouches: the node may have been up or down" in out
+    assert f"it rests on the first 12 entries of the log, whose root is {to_hex(bytes(32))}" in out
+
+
+def test_a_downtime_certificate_without_gaps_says_so(verify: Run, tmp_path: Path) -> None:
+    _, out, _ = verify("downtime", written(tmp_path, downtime(unknown=0).to_json()))
+
+    assert "nobody vouches" not in out
+    assert "every second of it is accounted for by certified checkpoints" in out
+
+
+@pytest.mark.parametrize("what", ["downtime", "certificate"])
+def test_a_downtime_certificate_is_verified_for_programs(
+    verify: Run, tmp_path: Path, what: str
+) -> None:
+    made = downtime()
+
+    code, out, _ = verify(what, written(tmp_path, made.to_json()), "--json")
+
+    told = json.loads(out)
+    assert code == 0
+    assert told.pop("seconds_up", 3480) == 3480
+    assert told == {"verdict": "verified", **made.claim.to_json(), "signers": list(SIGNERS)}
+
+
+def test_a_downtime_certificate_that_is_not_right_is_refused(verify: Run, tmp_path: Path) -> None:
+    made = downtime()
+    refused(verify("downtime", written(tmp_path, OUTAGE.to_json())), "unknown_kind")
+    few = downtime(signers=SIGNERS[:2])
+    refused(verify("downtime", written(tmp_path, few.to_json())), "quorum_not_met")
+    for changes, reason in (
+        ({"seconds_down": 31}, "bad_signature"),
+        ({"seconds_down": 3600}, "integer_out_of_range"),
+        ({"to": 0}, "integer_out_of_range"),
+        ({"node_id": "operator_9"}, "unknown_node"),
+        ({"root": "0x00"}, "invalid_hex"),
+        ({"more": 1}, "unknown_member"),
+    ):
+        refused(verify("downtime", written(tmp_path, made.to_json() | changes)), reason)
+
+
+def test_a_certified_checkpoint_is_verified(verify: Run, tmp_path: Path) -> None:
+    claim = CheckpointClaim(7, bytes(32), ROUNDS.start(12))
+    root = claim.root(MEMBERS.committee.id)
+    attestations = {signer: MEMBERS.secrets[signer].sign(root) for signer in SIGNERS}
+    made = assemble(claim, attestations, MEMBERS.committee)
+
+    code, out, _ = verify("certificate", written(tmp_path, made.to_json()))
+
+    assert code == 0
+    assert f"the log had 7 entries and root {to_hex(bytes(32))} in the round from 2024" in out
+
+
+def window_claim(**changes: Any) -> WindowClaim:
+    stream, header = bytes([1]) * 32, bytes([2]) * 32
+    claim = WindowClaim(
+        *(
+            stream,
+            3,
+            header,
+            header,
+            Verdict.VALID,
+            InvalidReason.NONE,
+            header,
+            "strong",
+            ROUNDS.start(12),
+        )
+    )
+    return dataclasses.replace(claim, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "was valid in the round from 2024"),
+        (
+            {"verdict": Verdict.INVALID, "reason": InvalidReason.ROOT},
+            "was invalid (root) in the round",
+        ),
+    ],
+)
+def test_a_certified_window_is_verified(
+    verify: Run, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    made = MEMBERS.certify(window_claim(**changes), SIGNERS)
+
+    code, out, _ = verify("certificate", written(tmp_path, made.to_json()))
+
+    assert code == 0
+    assert f"window 3 of stream {to_hex(bytes([1]) * 32)} {words}" in out
+
+
+def test_an_endorsement_in_a_log_is_verified(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    members = make_members(experts=1)
+    claim = EndorsementClaim(
+        *(bytes([1]) * 32, 3, 5, Verdict.VALID, bytes(32), "expert_1", ROUNDS.start(12))
+    )
+    endorsed = members.endorse(claim)
+    hashed = leaf_hash(leaf(endorsed, 7, ROUNDS.start(12)))
+    logged = LoggedEvent(0, endorsed, 7, ROUNDS.start(12), 1, hashed, ())
+    (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
+    file = written(tmp_path, logged.to_json())
+
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "event", str(file), "--committee", str(tmp_path / "committee.json")])
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    assert "the expert expert_1 called windows 3 to 5 of stream 0x0101" in out
+
+
+# Events
+
+
+def test_a_true_event_is_verified_and_its_root_is_called_the_files_own_word(
+    verify: Run, folder: Path
+) -> None:
+    code, out, err = verify("event", folder / "event.json")
+
+    assert (code, err) == (0, "")
+    assert "event 1 of the log with root 0x" in out
+    assert "the root is the file's own word" in out
+
+
+def test_a_true_event_is_verified_against_a_root_that_is_known(verify: Run, folder: Path) -> None:
+    root = exported(folder)["root"]
+
+    code, out, _ = verify("event", folder / "event.json", "--root", root)
+    told, json_out, _ = verify("event", folder / "event.json", "--root", root, "--json")
+
+    assert (code, told) == (0, 0)
+    assert "own word" not in out
+    facts = json.loads(json_out)
+    assert (facts["verdict"], facts["position"]) == ("verified", 1)
+    assert facts["root"] == root
+
+
+def test_an_event_of_another_log_is_refused(verify: Run, folder: Path) -> None:
+    result = verify("event", folder / "event.json", "--root", to_hex(bytes(32)))
+
+    refused(result, "invalid_proof")
+
+
+@pytest.mark.parametrize("root", ["", "0x", "abc", "0x" + "AB" * 32])
+def test_a_root_that_is_none_is_refused(verify: Run, folder: Path, root: str) -> None:
+    code, _, err = verify("event", folder / "event.json", "--root", root)
+
+    assert code in (1, 2)
+    assert "invalid_hex" in err or "Error" in err
+
+
+def _path(folder: Path) -> list[str]:
+    return list(exported(folder)["inclusion"])
+
+
+EVENTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
+    "another position": (lambda f: exported(f, position=2), "invalid_proof"),
+    "a position beyond the log": (lambda f: exported(f, position=5), "invalid_proof"),
+    "another size": (lambda f: exported(f, size=9), "invalid_proof"),
+    "another root": (lambda f: exported(f, root="0x" + "00" * 32), "invalid_proof"),
+    "another ledger index": (lambda f: exported(f, ledger_index=3), "invalid_proof"),
+    "another ledger time": (lambda f: exported(f, ledger_time=1), "invalid_proof"),
+    "a path cut short": (lambda f: exported(f, inclusion=_path(f)[:-1]), "invalid_proof"),
+    "a path turned round": (lambda f: exported(f, inclusion=_path(f)[::-1]), "invalid_proof"),
+    "a path too long": (lambda f: exported(f, inclusion=_path(f) * 20), "invalid_proof"),
+    "a path beyond all": (lambda f: exported(f, inclusion=_path(f) * 30), "unknown_value"),
+    "a hash cut short": (lambda f: exported(f, root="0x00"), "invalid_hex"),
+    "another event": (lambda f: exported(f, event=certified(4).to_json()), "invalid_proof"),
+    "a forged event": (
+        lambda f: exported(f, event=_spoilt(signature=certified(4).signature).to_json()),
+        "bad_signature",
+    ),
+    "a member too many": (lambda f: exported(f, more=1), "unknown_member"),
+    "a bare certificate": (lambda _: OUTAGE.to_json(), "missing_member"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EVENTS)
+def test_a_tampered_event_is_refused_by_name(
+    verify: Run, folder: Path, tmp_path: Path, what: str
+) -> None:
+    make, reason = EVENTS[what]
+
+    refused(verify("event", written(tmp_path, make(folder))), reason)
+
+
+# Logs
+
+
+def test_a_log_that_was_left_alone_is_verified(verify: Run, folder: Path) -> None:
+    code, out, err = verify("log", folder / "operator.db")
+    told, json_out, _ = verify("log", folder / "operator.db", "--json")
+
+    assert (code, told, err) == (0, 0, "")
+    assert out.startswith("verified: all 5 entries are right, root 0x")
+    facts = json.loads(json_out)
+    assert facts["root"] == exported(folder)["root"]
+    assert facts["nodes"] == {NODE: {"status": "up", "since": ROUNDS.start(5)}}
+
+
+LOGS = {
+    "log_damaged": "UPDATE logs SET status = 'up' WHERE id = 2",
+    "not_json": "UPDATE entries SET event = '' WHERE position = 2",
+    "stale": "UPDATE entries SET ledger_time = ledger_time + 1000",
+    "early": "UPDATE entries SET ledger_time = 1",
+    "wrong_committee": "UPDATE standing SET committee = '0x00'",
+}
+
+
+@pytest.mark.parametrize("reason", LOGS)
+def test_a_tampered_log_is_refused_by_name(
+    verify: Run, folder: Path, tmp_path: Path, reason: str
+) -> None:
+    path = tmp_path / "copy.db"
+    path.write_bytes((folder / "operator.db").read_bytes())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(LOGS[reason])
+
+    refused(verify("log", path), reason)
+    code, out, _ = verify("log", path, "--json")
+    assert (code, json.loads(out)["reason"]) == (1, reason)
+
+
+def test_a_file_that_is_no_log_is_refused(verify: Run, tmp_path: Path) -> None:
+    path = tmp_path / "some.db"
+    path.write_bytes(b"no database")
+
+    refused(verify("log", path), "log_damaged")
+
+
+# Files
+
+
+@pytest.mark.parametrize("what", ["certificate", "event"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "not_json"),
+        ("certificate", "not_json"),
+        ("[" * 5000, "not_json"),
+        ("1.5", "not_an_integer"),
+        ("null", "wrong_type"),
+        ("[]", "wrong_type"),
+        ('{"a":1,"a":2}', "duplicate_member"),
+        ('{"inclusion": []}', None),
+        (" " * (2 << 20), "too_large"),
+    ],
+    ids=["empty", "text", "deep", "float", "null", "list", "twice", "half an event", "2 MB"],
+)
+def test_what_is_no_certificate_is_refused(
+    verify: Run, tmp_path: Path, what: str, content: str, reason: str | None
+) -> None:
+    expected = {"certificate": "wrong_type", "event": "missing_member"}[what]
+
+    refused(verify(what, written(tmp_path, content)), reason or expected)
+
+
+def test_bytes_that_are_no_text_are_refused(verify: Run, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"\xff\xfe{}")
+
+    refused(verify("certificate", path), "not_json")
+
+
+@pytest.mark.parametrize("what", ["certificate", "event", "log"])
+@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["", "json"])
+def test_another_committee_is_a_refusal(
+    verify: Run, folder: Path, what: str, as_json: list[str]
+) -> None:
+    file = {"certificate": "certificate.json", "event": "event.json", "log": "operator.db"}[what]
+
+    code, out, err = verify(what, folder / file, *as_json, committee="other.json")
+
+    assert code == 1
+    assert err.startswith("dragon: refused: wrong_committee: ")
+    if as_json:
+        assert json.loads(out)["reason"] == "wrong_committee"
+
+
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+def test_a_file_that_is_not_there_is_misuse(verify: Run, tmp_path: Path, what: str) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        code, out, err = verify(what, path)
+        assert (code, out) == (2, "")
+        assert path.name in err
+
+
+@pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
+def test_a_committee_that_is_not_there_is_misuse(verify: Run, folder: Path, what: str) -> None:
+    code, out, err = verify(what, folder / "event.json", committee="none.json")
+
+    assert (code, out) == (2, "")
+    assert "there is no committee at" in err
+
+
+def test_a_committee_file_that_is_none_is_refused(
+    verify: Run, folder: Path, tmp_path: Path
+) -> None:
+    for content, reason in (("{", "not_json"), ("{}", "missing_member")):
+        path = written(tmp_path, content)
+        result = verify("certificate", folder / "certificate.json", committee=str(path))
+        assert result[0] in (1, 2)
+        assert f"{reason}: " in result[2]
+
+
+def test_an_unknown_option_and_a_missing_argument_are_misuse(verify: Run, folder: Path) -> None:
+    assert verify("certificate", folder / "certificate.json", "--wrong")[0] == 2
+    assert verify("weather", folder / "certificate.json")[0] == 2
+
+
+def test_a_committee_file_that_is_none_is_named_beside_the_other_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    committee, certificate = tmp_path / "committee.json", tmp_path / "certificate.json"
+    committee.write_text("no json")
+    certificate.write_text("{}")
+
+    with pytest.raises(SystemExit) as done:
+        main(["verify", "certificate", str(certificate), "--committee", str(committee)])
+
+    assert done.value.code == 1
+    assert f"not_json: {committee}: " in capsys.readouterr().err

@@ -1,0 +1,789 @@
+"""The client against networks that fail, lie and lose their memory; no sockets, no waiting."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request
+
+from dragon.errors import (
+    EventTooLarge,
+    InvalidEncoding,
+    LedgerContradiction,
+    LedgerRewound,
+    LedgerUnavailable,
+)
+from dragon.log.ledger import Position
+from dragon_sequencer import errors
+from dragon_sequencer.client import Patience, SequencerClient
+from dragon_sequencer.devnet import main
+from dragon_sequencer.devnet.app import create_app
+from dragon_sequencer.devnet.network import Network, Rules, Signer
+from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.packing import pack
+from wsgi import WsgiAdapter
+
+APP = "dragon"
+SECRETS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
+HOSTS = ["one:1", "two:2", "three:3", "four:4"]
+PATIENCE = Patience(compare_every=5, rewound_after=15)
+
+
+class Start:
+    """A random choice that always takes the first."""
+
+    def randrange(self, _: int) -> int:
+        return 0
+
+
+@functools.cache
+def nodes_at(hosts: tuple[str, ...]) -> NodeList:
+    document: dict[str, Any] = main.nodes_document(SECRETS, "http://x:1")
+    for node, host in zip(document.values(), hosts * 4, strict=False):
+        node["socket"] = f"http://{host}"
+    return NodeList.decode(json.dumps(document))
+
+
+class World:
+    """Four gateways to one network, a client, and the one clock they all live by."""
+
+    def __init__(self, *, hosts: list[str] = HOSTS, **rules: Any) -> None:
+        self.now = 1_700_000_000.0
+        self.nodes = nodes_at(tuple(hosts))
+        self.rules = rules
+        self.network = self.another_network()
+        self.wire = WsgiAdapter({host: self.honest() for host in hosts})
+        self.client = self.make_client()
+        self.slept = 0.0
+
+    def another_network(self) -> Network:
+        """With the same keys and the same name, and a history of its own."""
+        signers = [
+            Signer(node, key) for node, key in zip(self.nodes.nodes.values(), SECRETS, strict=True)
+        ]
+        clock = lambda: self.now  # noqa: E731
+        rules = Rules(**self.rules)
+        return Network([APP], signers, Storage(), monotonic=clock, wall=clock, rules=rules)
+
+    def honest(self, network: Network | None = None) -> Flask:
+        return create_app(network or self.network, hold=0)
+
+    def make_client(self, **options: Any) -> SequencerClient:
+        defaults: dict[str, Any] = {
+            "session": self.wire.session(),
+            "monotonic": lambda: self.now,
+            "sleep": self.sleep,
+            "rng": Start(),
+            "patience": PATIENCE,
+        }
+        return SequencerClient(APP, self.nodes, **{**defaults, **options})
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float = 1) -> None:
+        self.now += seconds
+        self.network.finalize_due()
+
+    def publish(self, *numbers: int, network: Network | None = None) -> None:
+        """One batch per number, all under one proof."""
+        network = network or self.network
+        for number in numbers:
+            network.submit(APP, json.dumps([{"number": number}]))
+        self.now += 1
+        network.finalize_due()
+
+    def asked(self, host: str) -> int:
+        return sum(f"//{host}/" in url for _, url in self.wire.calls)
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def answering(answer: Callable[[], Any]) -> Flask:
+    """A gateway that gives the same answer to everything."""
+    app = Flask(__name__)
+
+    @app.route("/<path:_>", methods=["GET", "PUT"])
+    def whatever(_: str) -> Any:
+        return answer()
+
+    return app
+
+
+def refusing(status: int, code: str | None = None) -> Flask:
+    body = {"status": "error", "error": {"code": code, "message": "no"}}
+    text = json.dumps(body) if code else "<h1>no</h1>"
+    return answering(lambda: Response(text, status, mimetype="application/json"))
+
+
+# As written in the examples
+
+
+def test_the_published_example_of_sending_runs(world):
+    zellular = world.client
+    event = {"node_id": "operator_2", "status": "down"}
+
+    zellular.send([event])
+
+    world.pass_time()
+    assert world.network.page(APP, 0)["batches"] == ['[{"node_id":"operator_2","status":"down"}]']
+
+
+def test_the_published_example_of_reading_runs(world):
+    zellular, last_index, seen = world.client, 0, []
+    zellular.send([{"number": 1}])
+    zellular.send([{"number": 2}, {"number": 3}])
+
+    for batch, index in zellular.batches(after=last_index):
+        events = json.loads(batch)
+        seen += events
+        last_index = index
+        if index == 2:
+            break
+
+    assert [event["number"] for event in seen] == [1, 2, 3]
+    assert last_index == 2
+
+
+def test_reading_resumes_behind_an_index(world):
+    world.publish(1, 2, 3)
+    world.publish(4)
+
+    read = {
+        after: [index for _, index in islice(world.client.batches(after=after), 4 - after)]
+        for after in range(4)
+    }
+
+    assert read == {0: [1, 2, 3, 4], 1: [2, 3, 4], 2: [3, 4], 3: [4]}
+
+
+def test_who_joins_at_the_newest_batch_waits_for_the_next(world):
+    world.publish(1, 2)
+    zellular = world.client
+    zellular.send([{"number": 3}])
+
+    assert next(zellular.batches(after=2)) == ('[{"number":3}]', 3)
+    assert world.slept == PATIENCE.poll_pause
+
+
+# Packing
+
+
+def test_events_are_packed_in_order_into_as_few_batches_as_hold_them():
+    events = [{"n": number, "pad": "ü" * 1000} for number in range(5)]
+
+    batches = pack(events, max_batch_bytes=5120)
+
+    assert [len(json.loads(batch)) for batch in batches] == [2, 2, 1]
+    assert [event for batch in batches for event in json.loads(batch)] == events
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_batch_is_filled_to_its_last_byte(spare):
+    empty = len('[{"pad":""}]')
+    fitting = {"pad": "x" * (5120 - empty)}
+    half = {"pad": "x" * (2559 - empty + 2 - spare)}
+
+    assert [len(batch) for batch in pack([fitting])] == [5120]
+    assert len(pack([half, half])) == 2 - spare
+
+
+def test_no_events_make_no_batch(world):
+    world.client.send([])
+
+    assert pack([]) == []
+    assert not world.wire.calls
+
+
+def test_an_event_that_is_too_large_stops_everything_before_it_begins(world):
+    with pytest.raises(EventTooLarge) as refused:
+        world.client.send([{"n": 1}, {"pad": "x" * 5200}])
+
+    assert refused.value.facts["position"] == 1
+    assert not world.wire.calls
+
+
+@pytest.mark.parametrize("event", [{"n": 2**60}, {"n": float("nan")}, {"t": "\ud800"}])
+def test_an_event_without_a_canonical_form_is_refused(event, world):
+    with pytest.raises(InvalidEncoding):
+        world.client.send([event])
+
+    assert not world.wire.calls
+
+
+# Sending
+
+
+def test_a_batch_goes_out_as_plain_text_and_unchanged(world):
+    seen: list[Any] = []
+
+    def answer() -> Response:
+        seen.append((request.method, request.path, request.mimetype, request.get_data()))
+        return Response('{"status":"success","message":"","data":{}}', 200)
+
+    world.wire.mount("one:1", answering(answer))
+
+    world.client.send([{"ü": "✓"}])
+
+    assert seen == [("PUT", f"/node/{APP}/batches", "text/plain", '[{"ü":"✓"}]'.encode())]
+
+
+TEMPORARY = [
+    refusing(503, "IsPausedError"),
+    refusing(503, "NotSyncedError"),
+    refusing(429, "BatchesLimitExceededError"),
+    refusing(403, "IsNotPostingNodeError"),
+    refusing(429),
+    refusing(500),
+    refusing(502),
+    refusing(307),
+    answering(lambda: Response("no JSON", 200)),
+    answering(lambda: Response("[]", 200)),
+    answering(lambda: Response('{"status":"success"}', 200)),
+]
+
+
+@pytest.mark.parametrize("gateway", TEMPORARY)
+def test_what_one_gateway_does_not_take_goes_to_the_next(gateway, world):
+    world.wire.mount("one:1", gateway)
+
+    world.client.send([{"number": 1}])
+    world.client.send([{"number": 2}])
+    world.pass_time()
+
+    assert len(world.network.page(APP, 0)["batches"]) == 2
+    assert world.asked("one:1") == 1
+    assert world.asked("two:2") == 2
+
+
+def test_a_closed_port_is_passed_over(world):
+    world.wire.refuse("one:1")
+
+    world.client.send([{"number": 1}])
+
+    assert world.asked("two:2") == 1
+
+
+PERMANENT = [
+    (429, "BatchSizeExceededError"),
+    (400, "InvalidRequestError"),
+    (400, "InvalidNodeVersionError"),
+    (418, "SomethingNew"),
+    (404, None),
+    (405, None),
+    (422, None),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), PERMANENT)
+def test_what_nobody_will_ever_take_is_refused_at_once(status, code, world):
+    world.wire.mount("one:1", refusing(status, code))
+
+    with pytest.raises(errors.SubmissionRefused) as refused:
+        world.client.send([{"number": 1}])
+
+    assert refused.value.facts["status"] == status
+    assert len(world.wire.calls) == 1
+    assert not world.slept
+
+
+def test_a_body_that_crashes_two_gateways_is_not_tried_on_a_third(world):
+    for host in HOSTS:
+        world.wire.mount(host, refusing(500))
+
+    with pytest.raises(errors.SubmissionRefused):
+        world.client.send([{"number": 1}])
+
+    assert len(world.wire.calls) == 2
+
+
+def test_an_event_that_is_sent_again_goes_through_another_gateway(world):
+    world.client.send([{"number": 1}])
+    world.client.send([{"number": 2}])
+    world.client.send([{"number": 3}, {"number": 1}])
+    world.client.send([{"number": 4}])
+    world.client.send([{"number": 1}])
+
+    hosts = [url.split("/")[2] for _, url in world.wire.calls]
+    assert hosts == ["one:1", "one:1", "two:2", "two:2", "three:3"]
+
+
+def test_only_so_many_sent_events_are_remembered(world, monkeypatch):
+    monkeypatch.setattr("dragon_sequencer.submission._REMEMBERED", 2)
+    for number in (1, 2, 3, 1, 3):
+        world.client.send([{"number": number}])
+
+    hosts = [url.split("/")[2] for _, url in world.wire.calls]
+    assert hosts == ["one:1", "one:1", "one:1", "one:1", "two:2"]
+
+
+def test_a_network_without_posting_nodes_refuses(world):
+    for host in HOSTS:
+        world.wire.mount(host, refusing(403, "IsNotPostingNodeError"))
+
+    with pytest.raises(errors.SubmissionRefused):
+        world.client.send([{"number": 1}])
+
+    assert len(world.wire.calls) == len(HOSTS)
+
+
+def test_a_paused_network_is_asked_again_until_it_is_not(world):
+    world.network.set_faults(paused=True)
+    original = world.sleep
+
+    def sleep(seconds: float) -> None:
+        original(seconds)
+        if world.slept >= 10:
+            world.network.set_faults(paused=False)
+
+    world.make_client(sleep=sleep).send([{"number": 1}])
+
+    world.pass_time()
+    assert world.network.page(APP, 0)["batches"] == ['[{"number":1}]']
+    assert world.slept == 10
+
+
+def test_sending_ends_at_its_deadline(world):
+    for host in HOSTS:
+        world.wire.refuse(host)
+    begun = world.now
+
+    with pytest.raises(LedgerUnavailable) as failed:
+        world.client.send([{"number": 1}])
+
+    assert world.now - begun == PATIENCE.send_seconds
+    assert failed.value.facts["accepted"] == 0
+
+
+def test_only_posting_nodes_are_sent_to():
+    world = World()
+    document = {name: dict(node) for name, node in main.nodes_document(SECRETS, "x").items()}  # type: ignore[call-overload]
+    for node, host in zip(document.values(), HOSTS, strict=True):
+        node |= {"socket": f"http://{host}", "roles": ["sequencing"]}
+    document[list(document)[2]]["roles"] = ["posting"]
+    world.nodes = NodeList.decode(json.dumps(document))
+
+    world.make_client().send([{"number": 1}])
+
+    assert [url for _, url in world.wire.calls] == [f"http://three:3/node/{APP}/batches"]
+
+
+# Polling
+
+
+def numbers(proven: Any) -> list[int]:
+    return [json.loads(batch.body)[0]["number"] for batch in proven]
+
+
+def test_a_poll_brings_a_page_and_the_next_one_what_follows(world):
+    assert world.client.poll(Position()) == []
+    world.publish(1, 2)
+    world.publish(3)
+
+    first = world.client.poll(Position())
+    world.publish(4)
+    second = world.client.poll(first[-1].position)
+
+    assert numbers(first) == [1, 2, 3]
+    assert numbers(second) == [4]
+    assert [batch.time for batch in first] == [1_700_000_001, 1_700_000_001, 1_700_000_002]
+
+
+def test_a_poll_may_start_inside_a_segment(world):
+    world.publish(1)
+    world.publish(2, 3, 4)
+    whole = world.client.poll(Position())
+
+    for place, batch in enumerate(whole[:-1]):
+        assert world.client.poll(batch.position) == whole[place + 1 :]
+
+
+def test_pages_without_a_proof_are_put_together():
+    world = World(page_bytes=5120, min_age=0)
+    for number in range(5):
+        world.network.submit(APP, json.dumps([{"number": number, "pad": "x" * 3000}]))
+    world.pass_time()
+
+    assert numbers(world.client.poll(Position())) == [0, 1, 2, 3, 4]
+
+
+def test_a_segment_without_end_is_given_up(world, monkeypatch):
+    monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_CHARACTERS", 50)
+    world.publish(*range(9))
+    page = world.network.page(APP, 0) | {"finalized_signatures": []}
+    answer = json.dumps({"status": "success", "message": "", "data": page})
+    for host in HOSTS:
+        world.wire.mount(host, answering(lambda: Response(answer, 200)))
+
+    with pytest.raises(LedgerUnavailable, match="no proof follows"):
+        world.client.poll(Position())
+
+
+WRONG = {
+    "closed port": None,
+    "an error of its own": refusing(503, "IsPausedError"),
+    "an error of somebody in between": refusing(502),
+    "a redirect": answering(
+        lambda: Response("", 307, {"Location": f"http://two:2{request.full_path}"})
+    ),
+    "no JSON": answering(lambda: Response("<html>", 200)),
+    "deep JSON": answering(lambda: Response("[" * 900, 200)),
+    "a long number": answering(lambda: Response("9" * 5000, 200)),
+    "no object": answering(lambda: Response("[1]", 200)),
+    "no data": answering(lambda: Response('{"status":"success"}', 200)),
+    "data of another type": answering(lambda: Response('{"status":"success","data":7}', 200)),
+    "an empty page": answering(lambda: Response('{"status":"success","data":{}}', 200)),
+    "not UTF-8": answering(lambda: Response(b"\xff\xfe", 200)),
+    "an error that is a list": answering(lambda: Response('{"error":[]}', 200)),
+    "too much": answering(lambda: Response(b" " * (9 << 20), 200)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_gateway_without_a_usable_answer_is_left_for_the_next(name, world):
+    world.publish(1)
+    gateway = WRONG[name]
+    world.wire.mount("one:1", gateway) if gateway else world.wire.refuse("one:1")
+
+    assert numbers(world.client.poll(Position())) == [1]
+    assert numbers(world.client.poll(Position())) == [1]
+    assert world.asked("one:1") == 1
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_nothing_that_gateways_answer_raises_anything_else(name, world):
+    gateway = WRONG[name]
+    for host in HOSTS:
+        world.wire.mount(host, gateway) if gateway else world.wire.refuse(host)
+
+    with pytest.raises(LedgerUnavailable):
+        world.client.poll(Position(3, "0" * 32, 3))
+    with pytest.raises(LedgerUnavailable):
+        world.client.finalized_last()
+
+
+@pytest.mark.parametrize("how", ["body", "signature", "timestamp", "nonsigners"])
+def test_a_page_spoiled_by_one_gateway_is_read_from_another(how, world):
+    liar = world.another_network()
+    for network in (world.network, liar):
+        world.publish(1, network=network)
+    liar.set_faults(tamper=how)
+    world.wire.mount("one:1", world.honest(liar))
+
+    assert numbers(world.client.poll(Position())) == [1]
+    assert world.asked("one:1") == 1
+
+
+@pytest.mark.parametrize("how", ["body", "signature", "timestamp", "nonsigners"])
+def test_pages_that_all_gateways_spoil_are_trouble_and_no_contradiction(how, world):
+    world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    world.publish(2)
+    world.network.set_faults(tamper=how)
+
+    with pytest.raises(LedgerUnavailable):
+        world.client.poll(position)
+
+
+def test_proofs_by_too_few_are_trouble_for_as_long_as_they_last(world):
+    world.network.set_faults(silent=[0, 1])
+    world.publish(1)
+
+    with pytest.raises(LedgerUnavailable) as failed:
+        world.client.poll(Position())
+
+    assert failed.value.facts == {"missing_percent": 50, "allowed_percent": 33}
+
+
+def test_a_slow_answer_is_given_up_at_the_deadline(world):
+    def slow() -> Response:
+        world.now += 60
+        return Response('{"status":"success","data":null}', 200)
+
+    world.publish(1)
+    world.wire.mount("one:1", answering(slow))
+
+    assert numbers(world.client.poll(Position())) == [1]
+    assert world.asked("two:2") == 1
+
+
+# A gateway that stands still
+
+
+def test_a_gateway_that_stands_still_is_abandoned_for_one_that_goes_on(world):
+    world.wire.mount("one:1", world.honest(world.another_network()))
+    zellular = world.client
+    assert zellular.poll(Position()) == []
+    world.publish(1)
+
+    first = zellular.poll(Position())
+    world.pass_time(PATIENCE.compare_every)
+    second, third = zellular.poll(Position()), zellular.poll(Position())
+
+    assert (first, second) == ([], [])
+    assert numbers(third) == [1]
+
+
+def test_others_are_compared_with_only_now_and_then(world):
+    for _ in range(10):
+        world.client.poll(Position())
+        world.pass_time(0.4)
+    states = [url for _, url in world.wire.calls if url.endswith("/node/state")]
+
+    assert len(states) == len(HOSTS)
+
+
+def test_a_gateway_that_boasts_and_shows_nothing_is_left_again(world):
+    boast = {"status": "success", "data": {"apps": {APP: {"last_finalized_index": 10**9}}}}
+
+    def answer() -> Response:
+        state = request.path == "/node/state"
+        return Response(json.dumps(boast if state else {"status": "success", "data": None}), 200)
+
+    world.wire.mount("two:2", answering(answer))
+    zellular = world.client
+    zellular.poll(Position())
+    world.pass_time(PATIENCE.compare_every)
+    assert zellular.poll(Position()) == []
+    world.publish(1)
+
+    proven = [numbers(zellular.poll(Position())) for _ in range(2)]
+
+    assert [1] in proven
+
+
+# Contradictions
+
+
+def rewritten(world: World, *, length: int) -> Network:
+    """What the network is after it lost everything and went on with other batches."""
+    other = world.another_network()
+    for number in range(length):
+        world.publish(100 + number, network=other)
+    return other
+
+
+def test_a_history_that_two_gateways_prove_otherwise_is_a_contradiction(world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    world.network.reset()
+    world.publish(101, 102, 103)
+
+    with pytest.raises(LedgerContradiction) as refused:
+        world.client.poll(position)
+
+    assert refused.value.facts["index"] == 2
+
+
+def test_the_only_gateway_is_asked_twice():
+    world = World(hosts=["one:1"])
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    world.network.reset()
+    world.publish(101, 102, 103)
+    before = len(world.wire.calls)
+
+    with pytest.raises(LedgerContradiction):
+        world.client.poll(position)
+
+    assert len(world.wire.calls) - before == 4
+
+
+@pytest.mark.parametrize("others", ["good", "closed"])
+def test_another_history_at_one_gateway_of_several_is_no_contradiction(others, world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("one:1", world.honest(rewritten(world, length=5)))
+    world.publish(3)
+
+    if others == "good":
+        assert numbers(world.client.poll(position)) == [3]
+        return
+
+    for host in HOSTS[1:]:
+        world.wire.refuse(host)
+    with pytest.raises(LedgerUnavailable):
+        world.client.poll(position)
+
+
+def test_pages_that_do_not_fit_while_our_own_batch_is_confirmed_are_no_contradiction(world):
+    """Every gateway invents what follows batch 2, and is honest about batch 2 itself."""
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    honest = world.honest()
+    invented = {"batches": ["x"], "first_chaining_hash": "0" * 32, "finalized_signatures": []}
+    answer = json.dumps({"status": "success", "message": "", "data": invented})
+
+    def liar(environ: dict[str, Any], start_response: Any) -> Any:
+        app = Response(answer, 200) if environ["QUERY_STRING"] == "after=2" else honest
+        return app(environ, start_response)
+
+    for host in HOSTS:
+        world.wire.mount(host, liar)
+
+    with pytest.raises(LedgerUnavailable):
+        world.client.poll(position)
+
+
+def test_segments_of_the_same_batches_that_were_cut_anew_are_a_contradiction(world):
+    world.publish(1)
+    world.publish(2)
+    position = world.client.poll(Position())[0].position
+    recut = world.another_network()
+    world.publish(1, 2, network=recut)
+    for host in HOSTS:
+        world.wire.mount(host, world.honest(recut))
+
+    with pytest.raises(LedgerContradiction):
+        world.client.poll(position)
+
+
+def test_a_ledger_that_stays_behind_us_everywhere_is_rewound_after_a_while(world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    world.network.reset()
+    world.publish(101)
+
+    for _ in range(3):
+        assert world.client.poll(position) == []
+        world.pass_time(PATIENCE.compare_every)
+
+    with pytest.raises(LedgerRewound, match="further than 1"):
+        world.client.poll(position)
+
+
+def test_one_gateway_that_is_as_far_as_we_are_clears_the_suspicion(world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    empty = world.another_network()
+    for host in HOSTS[:3]:
+        world.wire.mount(host, world.honest(empty))
+
+    for _ in range(10):
+        assert world.client.poll(position) == []
+        world.pass_time(PATIENCE.compare_every)
+
+
+def test_a_suspicion_begins_anew_after_it_was_cleared(world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    empty = world.honest(world.another_network())
+    for step in range(12):
+        for host in HOSTS:
+            world.wire.mount(host, world.honest() if step % 3 == 2 else empty)
+        assert world.client.poll(position) == []
+        world.pass_time(PATIENCE.compare_every)
+
+
+# Endless reading, and the newest batch
+
+
+def test_reading_waits_through_an_outage(world):
+    world.publish(1)
+    reading = world.client.segments()
+    assert next(reading).index == 1
+    for host in HOSTS:
+        world.wire.refuse(host)
+    original = world.sleep
+
+    def sleep(seconds: float) -> None:
+        original(seconds)
+        if world.slept >= 5 and len(world.network.page(APP, 0)["batches"]) == 1:
+            for host in HOSTS:
+                world.wire.accept(host)
+            world.publish(2)
+
+    reading = world.make_client(sleep=sleep).segments(after=1)
+
+    assert next(reading).index == 2
+    assert world.slept >= 5
+
+
+def test_reading_continues_at_a_position(world):
+    world.publish(1, 2, 3)
+    first = next(world.client.segments())
+
+    assert [batch.index for batch in islice(world.client.segments(first.position), 2)] == [2, 3]
+
+
+def test_the_newest_batch_is_known_by_its_proof(world):
+    assert world.client.finalized_last() is None
+    assert world.client.last_finalized_index() == 0
+    world.publish(1, 2)
+
+    proof = world.client.finalized_last()
+
+    assert proof is not None
+    assert (proof.index, proof.timestamp) == (2, 1_700_000_001)
+    assert world.client.last_finalized_index() == 2
+
+
+def test_a_newest_batch_that_is_not_proven_is_not_believed(world):
+    world.network.set_faults(silent=[0, 1])
+    world.publish(1)
+
+    with pytest.raises(LedgerUnavailable):
+        world.client.finalized_last()
+
+    honest = world.another_network()
+    world.publish(7, 8, network=honest)
+    world.wire.mount("three:3", world.honest(honest))
+    assert world.client.last_finalized_index() == 2
+
+
+# Construction
+
+
+def test_clients_begin_at_different_gateways(world):
+    for seed in range(20):
+        world.make_client(rng=random.Random(seed)).poll(Position())
+    begun = {url.split("/")[2] for _, url in world.wire.calls if "batches" in url}
+
+    assert begun == set(HOSTS)
+
+
+def test_gateways_can_be_named_and_are_used_once_each(world):
+    zellular = world.make_client(gateways=["http://two:2/", "http://two:2"])
+
+    zellular.poll(Position())
+    zellular.send([{"number": 1}])
+
+    assert {url.split("/")[2] for _, url in world.wire.calls} == {"two:2"}
+    assert len([url for _, url in world.wire.calls if url.endswith("/node/state")]) == 1
+
+
+def test_a_client_is_made_from_a_node_file(world, tmp_path):
+    path = tmp_path / "nodes.json"
+    path.write_text(json.dumps(main.nodes_document(SECRETS, "http://one:1")))
+    world.publish(1)
+
+    zellular = SequencerClient.connect(APP, path, session=world.wire.session())
+
+    assert numbers(zellular.poll(Position())) == [1]
+    zellular.close()
+
+
+def test_a_stricter_threshold_is_the_clients_to_choose(world, tmp_path):
+    path = tmp_path / "nodes.json"
+    path.write_text(json.dumps(main.nodes_document(SECRETS, "http://one:1")))
+    world.network.set_faults(silent=[3])
+    world.publish(1)
+    session = world.wire.session()
+
+    lenient = SequencerClient.connect(APP, path, session=session)
+    strict = SequencerClient.connect(APP, path, threshold_percent=76, session=session)
+
+    assert numbers(lenient.poll(Position())) == [1]
+    with pytest.raises(LedgerUnavailable):
+        strict.poll(Position())

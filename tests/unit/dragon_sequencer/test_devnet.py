@@ -1,0 +1,639 @@
+"""The development sequencer: its rules on a clock that stands still, its interface over WSGI."""
+
+from __future__ import annotations
+
+import functools
+import json
+import secrets
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from dragon.errors import SettingsError
+from dragon_sequencer import bn254, errors, tower
+from dragon_sequencer.chain import Cursor, decode_page, read
+from dragon_sequencer.devnet import main
+from dragon_sequencer.devnet.app import create_app
+from dragon_sequencer.devnet.network import Network, Refusal, Rules, Signer
+from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.nodes import NodeList
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
+APP = "avs-downtime-monitor"
+EXPECTED = json.loads((VECTORS / "dev_sequencer.json").read_text())["networks"]
+HTTP = {case["name"]: case for case in json.loads((VECTORS / "http.json").read_text())}
+SECRETS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
+
+
+class Clock:
+    """Both clocks of a network, moved by hand."""
+
+    def __init__(self, now: float = 1_700_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signers_of(document: dict[str, Any], secret_keys: list[int]) -> list[Signer]:
+    nodes = NodeList.decode(json.dumps(document)).nodes.values()
+    return [Signer(node, key) for node, key in zip(nodes, secret_keys, strict=True)]
+
+
+@functools.cache
+def usual_signers(keys: tuple[int, ...]) -> list[Signer]:
+    return signers_of(main.nodes_document(keys, "http://sequencer:6001"), list(keys))
+
+
+def make_network(
+    *, app: str = APP, keys: list[int] = SECRETS, storage: Storage | None = None, **rules: Any
+) -> tuple[Network, Clock]:
+    clock, signers = Clock(), usual_signers(tuple(keys))
+    network = Network(
+        [app], signers, storage or Storage(), monotonic=clock, wall=clock, rules=Rules(**rules)
+    )
+    return network, clock
+
+
+def finalized(network: Network, clock: Clock, *bodies: str) -> None:
+    for body in bodies:
+        network.submit(APP, body)
+    clock.now += 1
+    network.finalize_due()
+
+
+@pytest.fixture
+def network_and_clock():
+    return make_network()
+
+
+# The published expectations
+
+
+@pytest.mark.parametrize("case", EXPECTED, ids=lambda case: case["name"])
+def test_the_published_answers_come_out_byte_for_byte(case):
+    clock, app = Clock(), case["app_name"]
+    signers = signers_of(case["nodes"], list(map(int, case["secrets"])))
+    network = Network([app], signers, Storage(), monotonic=clock, wall=clock)
+    network.set_faults(silent=sorted(set(range(len(signers))) - set(case["signing_positions"])))
+    for segment in case["segments"]:
+        clock.now = segment["timestamp"]
+        for batch in segment["batches"]:
+            network.submit(app, batch)
+        network.finalize_due(clock.now + 1)
+    client = create_app(network, hold=0).test_client()
+
+    pages = {
+        after: client.get(f"/node/{app}/batches/finalized?after={after}").json
+        for after in case["expected"]["pages"]
+    }
+
+    assert pages == case["expected"]["pages"]
+    assert client.get(f"/node/{app}/batches/finalized/last").json == case["expected"]["last"]
+    assert client.get("/node/state").json == case["expected"]["state"]
+
+
+# Finality
+
+
+def test_a_batch_is_not_final_before_its_age(network_and_clock):
+    network, clock = network_and_clock
+    network.submit(APP, "early")
+    clock.now += 0.2
+    network.submit(APP, "late")
+
+    assert network.finalize_due() == 0
+    clock.now += 0.06
+    assert network.finalize_due() == 1
+    assert network.page(APP, 0)["batches"] == ["early"]
+    clock.now += 0.2
+    assert network.finalize_due() == 1
+    assert network.page(APP, 1)["batches"] == ["late"]
+
+
+def test_the_age_counts_for_the_batches_that_come_after_it_was_set(network_and_clock):
+    network, clock = network_and_clock
+    network.submit(APP, "first")
+    network.set_min_age(10)
+    network.submit(APP, "second")
+
+    clock.now += 5
+
+    assert network.finalize_due() == 1
+    assert network.rules.min_age == 10
+
+
+def test_what_is_served_is_proven(network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(silent=[2])
+    finalized(network, clock, "a", "b")
+    finalized(network, clock, "c")
+    nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
+
+    page = decode_page(network.page(APP, 0))
+    proven, _ = read(Cursor(), page, app=APP, nodes=nodes)
+
+    assert [(batch.index, batch.body) for batch in proven] == [(1, "a"), (2, "b"), (3, "c")]
+    assert len(page.proofs[0].nonsigners) == 1
+
+
+def test_time_never_runs_backwards(network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+    time = network.last(APP)["timestamp"]
+    network.submit(APP, "b")
+
+    clock.now -= 1000
+    network.finalize_due(clock.now + 5000)
+
+    assert network.last(APP)["index"] == 2
+    assert network.last(APP)["timestamp"] == time
+
+
+def test_a_finalized_batch_outlives_the_process(tmp_path):
+    path = tmp_path / "sequencer.db"
+    before, clock = make_network(storage=Storage(path))
+    finalized(before, clock, "kept", "too")
+    page = before.page(APP, 0)
+    before.submit(APP, "only accepted")
+
+    after, clock = make_network(storage=Storage(path))
+    clock.now += 10
+    after.finalize_due()
+
+    assert after.page(APP, 0) == page
+    finalized(after, clock, "next")
+    assert after.last(APP)["parent_index"] == 2
+
+
+def test_apps_do_not_see_each_other():
+    clock = Clock()
+    signers = signers_of(main.nodes_document(SECRETS[:1], "http://x"), SECRETS[:1])
+    network = Network(["one", "two"], signers, Storage(), monotonic=clock, wall=clock)
+    network.submit("one", "a")
+    clock.now += 1
+    network.finalize_due()
+
+    assert network.page("one", 0)["batches"] == ["a"]
+    assert network.page("two", 0) is None
+
+
+# Pages
+
+
+def test_a_page_ends_where_its_bytes_end_and_not_at_a_proof():
+    network, clock = make_network(page_bytes=5120)
+    finalized(network, clock, "x" * 3000, "ü" * 1000, "y" * 121)
+
+    first, second = network.page(APP, 0), network.page(APP, 2)
+
+    assert [len(body) for body in first["batches"]] == [3000, 1000]
+    assert first["finalized_signatures"] == []
+    assert [proof["index"] for proof in second["finalized_signatures"]] == [3]
+
+
+def test_the_queue_is_bounded():
+    network, clock = make_network(max_queued_bytes=10, max_queued=3)
+    for body in ("12345", "1234", ""):
+        network.submit(APP, body)
+
+    with pytest.raises(Refusal, match="volume") as refused:
+        network.submit(APP, "")
+    assert refused.value.code == "BatchesLimitExceededError"
+
+    clock.now += 1
+    network.finalize_due()
+    network.submit(APP, "1234567890")
+
+
+# Faults
+
+
+def test_dropped_batches_are_accepted_and_gone(network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(drop=1)
+
+    finalized(network, clock, "dropped", "kept")
+
+    assert network.page(APP, 0)["batches"] == ["kept"]
+    assert network.faults.drop == 0
+
+
+def test_repeated_batches_are_final_twice(network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(repeat=-1)
+
+    finalized(network, clock, "a", "b")
+
+    assert network.page(APP, 0)["batches"] == ["a", "a", "b", "b"]
+    assert network.faults.repeat == -1
+
+
+def test_reordered_batches_come_backwards(network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(reorder=True)
+
+    finalized(network, clock, "a", "b", "c")
+
+    assert network.page(APP, 0)["batches"] == ["c", "b", "a"]
+
+
+def test_a_stalled_network_accepts_and_finalizes_once_it_is_released(network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(stalled=True)
+
+    finalized(network, clock, "a")
+    assert network.page(APP, 0) is None
+    network.set_faults(stalled=False)
+    network.finalize_due()
+
+    assert network.page(APP, 0)["batches"] == ["a"]
+
+
+def test_after_a_reset_indices_start_again(network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a", "b")
+
+    network.reset()
+    finalized(network, clock, "other")
+
+    assert network.last(APP)["index"] == 1
+    assert network.page(APP, 0)["batches"] == ["other"]
+
+
+REFUSALS = {
+    "body": errors.ChainMismatch,
+    "signature": errors.BadFinalitySignature,
+    "timestamp": errors.BadFinalitySignature,
+    "nonsigners": errors.UnknownNonsigner,
+}
+
+
+@pytest.mark.parametrize("how", REFUSALS)
+def test_a_tampered_page_is_refused_by_a_reader(how, network_and_clock):
+    network, clock = network_and_clock
+    nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
+    finalized(network, clock, "a", "b")
+    honest = network.page(APP, 0)
+
+    network.set_faults(tamper=how)
+
+    with pytest.raises(REFUSALS[how]):
+        read(Cursor(), decode_page(network.page(APP, 0)), app=APP, nodes=nodes)
+    network.set_faults(tamper="")
+    assert network.page(APP, 0) == honest
+
+
+def test_a_proof_by_too_few_is_genuine_and_not_enough(network_and_clock):
+    network, clock = network_and_clock
+    nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
+    network.set_faults(silent=[0, 3])
+    finalized(network, clock, "a")
+    page = decode_page(network.page(APP, 0))
+
+    with pytest.raises(errors.StakeMissing):
+        read(Cursor(), page, app=APP, nodes=nodes)
+
+    lenient = NodeList(list(nodes.nodes.values()), threshold_percent=50)
+    assert read(Cursor(), page, app=APP, nodes=lenient)[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nonsense": True},
+        {"paused": 1},
+        {"drop": -2},
+        {"drop": True},
+        {"repeat": "1"},
+        {"tamper": "all"},
+        {"tamper": []},
+        {"silent": "0"},
+        {"silent": [True]},
+        {"silent": [-1]},
+        {"silent": [0, 1, 2, 3]},
+    ],
+)
+def test_a_fault_that_is_none_is_refused_and_changes_nothing(changes, network_and_clock):
+    network, _ = network_and_clock
+    before = network.faults
+
+    with pytest.raises(SettingsError):
+        network.set_faults(**changes)
+
+    assert network.faults == before
+
+
+# The interface
+
+
+@pytest.fixture
+def client(network_and_clock):
+    return create_app(network_and_clock[0], hold=0).test_client()
+
+
+def ask(app: Flask, request: dict[str, Any]) -> TestResponse:
+    rule, text = request.get("body_rule"), request.get("body_utf8")
+    body = bytes.fromhex(request.get("body_hex", ""))
+    if rule:
+        size, _, letter = rule.removesuffix("'").partition(" bytes, all '")
+        body = (letter * int(size)).encode()
+    elif text is not None:
+        body = text.encode()
+    return app.test_client().open(
+        request["path"], method=request["method"], headers=request["headers"], data=body
+    )
+
+
+# What only a node with peers, a leader or a role of its own can answer.
+OTHERS = {
+    "rate limit at the leader",
+    "submit to a node without the posting role",
+    "state of a follower",
+    "state of the leader",
+    "page while switching",
+    "after omitted",
+}
+UNSYNCED = {name for name in HTTP if "still catching up" in name}
+PAUSED = {name for name in HTTP if name.endswith("while switching")} | {
+    "submit while the node switches leader"
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(HTTP) - OTHERS))
+def test_every_published_exchange_is_answered_alike(name, network_and_clock):
+    network, _ = network_and_clock
+    network.set_faults(unsynced=name in UNSYNCED, paused=name in PAUSED)
+    expected = HTTP[name]["response"]
+
+    answer = ask(create_app(network, hold=0), HTTP[name]["request"])
+
+    assert answer.status_code == expected["status"]
+    assert answer.headers.get("Location") == expected.get("location")
+    if expected["content_type"] is not None:
+        assert answer.content_type == expected["content_type"]
+    if "text" in expected:
+        assert answer.text == expected["text"]
+    elif expected.get("json") is not None:
+        assert answer.json == expected["json"]
+
+
+AWKWARD = ["\x00\x01", "  padded \r\n", '"quoted"', "ünï ✓ 😀", "{}", "\u2028", "x" * 5120]
+
+
+@pytest.mark.parametrize("body", AWKWARD)
+def test_batches_pass_through_byte_for_byte(body, client, network_and_clock):
+    network, clock = network_and_clock
+    assert (
+        client.put(f"/node/{APP}/batches", data=body.encode(), content_type="text/plain").json[
+            "data"
+        ]
+        == {}
+    )
+    assert client.put(f"/node/{APP}/batches", json=body).status_code == 200
+
+    clock.now += 1
+    network.finalize_due()
+
+    page = client.get(f"/node/{APP}/batches/finalized").json["data"]
+    assert page["batches"] == [body, body]
+
+
+def test_a_huge_submission_is_too_large_a_batch(client):
+    answer = client.put(f"/node/{APP}/batches", data=b"a" * 100_000, content_type="text/plain")
+
+    assert answer.status_code == 429
+    assert answer.json["error"]["code"] == "BatchSizeExceededError"
+
+
+def test_a_bulk_is_bounded(client):
+    answer = client.put("/node/batches", json={APP: ["a" * (1 << 20)]})
+
+    assert answer.status_code == 413
+
+
+def test_a_bulk_keeps_its_order_and_drops_what_does_not_fit(client, network_and_clock):
+    network, clock = network_and_clock
+
+    assert client.put("/node/batches", json={APP: ["a", "b" * 5121, "c"], "no": ["x"]}).json
+    clock.now += 1
+    network.finalize_due()
+
+    assert network.page(APP, 0)["batches"] == ["a", "c"]
+
+
+@pytest.mark.parametrize("body", [b"", b'{"a": ', b"[]", b'{"' + APP.encode() + b'": ["\\ud800"]}'])
+def test_a_bulk_of_another_form_is_no_crash_of_ours(body, client):
+    answer = client.put("/node/batches", data=body, content_type="application/json")
+
+    assert answer.status_code == (500 if b"ud800" in body else 422)
+
+
+@pytest.mark.parametrize("after", ["", "1.5", "0x1", "9" * 40, "١", "1 2"])
+def test_after_is_a_number(after, client):
+    answer = client.get(f"/node/{APP}/batches/finalized", query_string={"after": after})
+
+    assert answer.status_code == 422
+    assert answer.json["detail"][0]["type"] == "int_parsing"
+
+
+@pytest.mark.parametrize("state", ["locked", "sequenced"])
+def test_the_earlier_states_show_what_is_final(state, client, network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+
+    assert client.get(f"/node/{APP}/batches/{state}").json["data"]["batches"] == ["a"]
+
+
+def test_the_newest_batch_of_every_app_is_listed(client, network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+
+    records = client.get("/node/batches/locked/last").json["data"]
+
+    assert records[APP]["body"] == "a"
+    assert records[APP]["state"] == "locked"
+
+
+def test_reads_are_answered_while_paused(client, network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+    network.set_faults(paused=True)
+
+    assert client.get(f"/node/{APP}/batches/finalized").json["data"]["batches"] == ["a"]
+    assert client.get("/node/ready").status_code == 503
+    assert client.get("/node/state").json["data"]["apps"][APP]["last_locked_index"] == 1
+
+
+def test_an_empty_read_is_held_until_there_is_news(network_and_clock):
+    network, clock = network_and_clock
+    app = create_app(network, hold=30)
+    answers: list[Any] = []
+    reader = threading.Thread(
+        target=lambda: answers.append(app.test_client().get(f"/node/{APP}/batches/finalized"))
+    )
+    reader.start()
+
+    network.submit(APP, "news")
+    clock.now += 1
+    network.finalize_due()
+    reader.join(20)
+
+    assert answers[0].json["data"]["batches"] == ["news"]
+
+
+def test_the_control_endpoint_exists_only_when_asked_for(client, network_and_clock):
+    network, _ = network_and_clock
+    assert client.post("/dev/faults", json={"paused": True}).status_code == 404
+
+    open_client = create_app(network, hold=0, control=True).test_client()
+    answer = open_client.post("/dev/faults", json={"paused": True, "silent": [1], "min_age_ms": 5})
+
+    assert answer.json["paused"] is True
+    assert answer.json["silent"] == [1]
+    assert network.faults.paused
+    assert network.rules.min_age == 0.005
+    assert open_client.get("/dev/faults").json == answer.json
+
+
+def test_the_control_endpoint_can_reset_history(network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+    control = create_app(network, hold=0, control=True).test_client()
+
+    assert control.post("/dev/faults", json={"reset": True}).status_code == 200
+
+    assert network.page(APP, 0) is None
+
+
+@pytest.mark.parametrize("body", [[], {"reset": 1}, {"min_age_ms": -1}, {"tamper": "x"}, None])
+def test_the_control_endpoint_refuses_nonsense(body, network_and_clock):
+    control = create_app(network_and_clock[0], hold=0, control=True).test_client()
+
+    assert control.post("/dev/faults", json=body).status_code == 422
+
+
+# Keys and settings
+
+
+def write_files(folder: Path, keys: list[int]) -> dict[str, str]:
+    keys_file, nodes_file = folder / "keys.json", folder / "nodes.json"
+    keys_file.write_text(json.dumps(main.keys_document(keys)))
+    keys_file.chmod(0o600)
+    nodes_file.write_text(json.dumps(main.nodes_document(keys, "http://sequencer:6001/")))
+    return {
+        "SEQUENCER_KEYS_FILE": str(keys_file),
+        "SEQUENCER_NODES_FILE": str(nodes_file),
+        "SEQUENCER_APP": "one, two",
+        "SEQUENCER_DATABASE": str(folder / "sequencer.db"),
+        "SEQUENCER_MIN_AGE_MS": "0",
+    }
+
+
+def test_a_network_is_built_from_its_settings(tmp_path):
+    environ = write_files(tmp_path, SECRETS) | {"SEQUENCER_FAULTS": "1", "SEQUENCER_HOLD_MS": "0"}
+    app, loops = main.build(main.Settings.from_environ(environ))
+    client, stop = app.test_client(), threading.Event()
+    client.put("/node/one/batches", data=b"a", content_type="text/plain")
+    threads = [threading.Thread(target=loop, args=(stop,)) for loop in loops]
+
+    for thread in threads:
+        thread.start()
+    held = wait_for_page(client)
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert held["batches"] == ["a"]
+    assert client.get("/dev/faults").status_code == 200
+    assert list(client.get("/node/state").json["data"]["apps"]) == ["one", "two"]
+
+
+def wait_for_page(client: Any) -> Any:
+    while (page := client.get("/node/one/batches/finalized").json["data"]) is None:
+        pass
+    return page
+
+
+def test_keys_are_fresh_and_in_range():
+    keys = main.make_keys(4, secrets.randbits)
+
+    assert len(set(keys)) == 4
+    assert all(0 < key < tower.R for key in keys)
+    assert main.make_keys(1, lambda bits: 0) == [1]
+    assert main.make_keys(1, lambda bits: tower.R - 2) == [tower.R - 1]
+
+
+def test_the_node_list_of_fresh_keys_is_one():
+    document = main.nodes_document(SECRETS, "http://sequencer:6001/")
+
+    nodes = NodeList.decode(json.dumps(document))
+
+    assert [node.public_key for node in nodes.nodes.values()] == list(
+        map(bn254.public_key, SECRETS)
+    )
+    assert nodes.sockets() == ("http://sequencer:6001",)
+    assert all(len(name) == 42 and name.startswith("0x") for name in nodes.nodes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("SEQUENCER_KEYS_FILE", ""),
+        ("SEQUENCER_NODES_FILE", ""),
+        ("SEQUENCER_APP", " , "),
+        ("SEQUENCER_APP", "a,a"),
+        ("SEQUENCER_APP", "a/b"),
+        ("SEQUENCER_DATABASE", ""),
+        ("SEQUENCER_MIN_AGE_MS", "-1"),
+        ("SEQUENCER_PAGE_BYTES", "5119"),
+        ("SEQUENCER_FAULTS", "yes"),
+        ("SEQUENCER_HOLD_MS", "4001"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(setting, value, tmp_path):
+    environ = write_files(tmp_path, SECRETS[:1])
+    assert main.Settings.from_environ(environ).min_age_ms == 0
+
+    with pytest.raises(SettingsError, match=setting):
+        main.Settings.from_environ(environ | {setting: value})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "[1]", '["0"]', '["x"]', '["0x"]', f'["{tower.R}"]', '["1"]']
+)
+def test_keys_that_do_not_fit_are_refused(text, tmp_path):
+    environ = write_files(tmp_path, SECRETS[:1])
+    Path(environ["SEQUENCER_KEYS_FILE"]).write_text(text)
+
+    with pytest.raises(SettingsError):
+        main.build(main.Settings.from_environ(environ))
+
+
+def test_keys_may_be_hexadecimal(tmp_path):
+    environ = write_files(tmp_path, SECRETS[:1])
+    Path(environ["SEQUENCER_KEYS_FILE"]).write_text(json.dumps([hex(SECRETS[0])]))
+
+    signers = main.load_signers(
+        Path(environ["SEQUENCER_KEYS_FILE"]), Path(environ["SEQUENCER_NODES_FILE"])
+    )
+
+    assert [signer.secret for signer in signers] == SECRETS[:1]
+
+
+def test_keys_that_others_can_read_are_refused(tmp_path):
+    environ = write_files(tmp_path, SECRETS[:1])
+    Path(environ["SEQUENCER_KEYS_FILE"]).chmod(0o644)
+
+    with pytest.raises(SettingsError, match="open to others"):
+        main.build(main.Settings.from_environ(environ))
+
+
+def test_a_secret_does_not_show_in_a_signer():
+    (signer,) = signers_of(main.nodes_document([SECRETS[0]], "http://x"), [SECRETS[0]])
+
+    assert str(SECRETS[0]) not in repr(signer)

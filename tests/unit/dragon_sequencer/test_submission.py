@@ -1,0 +1,200 @@
+"""Submissions: a window as it travels, and whose word it is."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from py_ecc.bls.ciphersuites import G2ProofOfPossession
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import Json, canonical, parse, to_hex
+from dragon.protocol.streams.chunks import encode_chunks
+from dragon.protocol.streams.submission import Submission, WindowObjects
+from streams import make_owner
+
+Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+MEMBERS = make_members()
+OWNER, STRANGER = make_owner(MEMBERS), make_owner(MEMBERS, "sensor-2")
+WINDOW = OWNER.window([b"21.5", b"21.7"])
+PROOF = b"a proof"
+WHOLE, ANNOUNCED = OWNER.submission(WINDOW, PROOF), OWNER.submission(WINDOW)
+OBJECTS = WindowObjects.of(WINDOW.header, encode_chunks(WINDOW.chunks), PROOF)
+
+
+# -- form ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("submission", [WHOLE, ANNOUNCED], ids=["whole", "announced"])
+def test_a_submission_comes_back_from_its_json(submission: Submission) -> None:
+    back = Submission.from_json(parse(canonical(submission.to_json())))
+
+    assert back == submission
+    assert back.is_announced()
+    assert (back.stream, back.number) == (OWNER.descriptor.id, 0)
+
+
+def test_a_submission_has_exactly_these_members() -> None:
+    announced = {"descriptor", "header", "header_signature"}
+
+    assert ANNOUNCED.to_json().keys() == announced
+    assert WHOLE.to_json().keys() == announced | {"chunks", "proof", "objects_signature"}
+
+
+def test_the_objects_are_named_by_their_hashes() -> None:
+    chunks = hashlib.sha256(encode_chunks(WINDOW.chunks)).digest()
+    proof = hashlib.sha256(PROOF).digest()
+
+    assert WHOLE.named() == {chunks: "chunks", proof: "proof"}
+    assert ANNOUNCED.named() == {}
+
+
+POINT = to_hex(bytes(96))
+SPOILED: list[tuple[str, Json, type[errors.DragonError]]] = [
+    ("descriptor", None, errors.WrongType),
+    ("descriptor", {}, errors.MissingMember),
+    ("descriptor", [], errors.WrongType),
+    ("header", None, errors.WrongType),
+    ("header", {}, errors.MissingMember),
+    ("header", {**WINDOW.header.members(), "number": -1}, errors.IntegerOutOfRange),
+    ("header", {**WINDOW.header.members(), "more": 1}, errors.UnknownMember),
+    ("header_signature", None, errors.WrongType),
+    ("header_signature", "0x", errors.InvalidHex),
+    ("header_signature", POINT[:-2], errors.InvalidHex),
+    ("header_signature", POINT + "00", errors.InvalidHex),
+    ("chunks", None, errors.WrongType),
+    ("chunks", to_hex(bytes(31)), errors.InvalidHex),
+    ("chunks", "0x" + "AB" * 32, errors.InvalidHex),
+    ("chunks", "00" * 32, errors.InvalidHex),
+    ("proof", None, errors.WrongType),
+    ("proof", 7, errors.WrongType),
+    ("proof", to_hex(bytes(33)), errors.InvalidHex),
+    ("objects_signature", None, errors.WrongType),
+    ("objects_signature", to_hex(bytes(32)), errors.InvalidHex),
+    ("kind", "window", errors.UnknownMember),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "refusal"), SPOILED)
+def test_a_spoiled_submission_is_refused_by_the_name_of_what_is_wrong(
+    name: str, value: Json, refusal: type[errors.DragonError]
+) -> None:
+    with pytest.raises(errors.DragonError) as refused:
+        Submission.from_json({**WHOLE.to_json(), name: value})
+
+    assert type(refused.value) is refusal
+    if not isinstance(value, dict):  # in one that is there, its own member is named
+        assert str(refused.value.facts["member"]).endswith(name)
+
+
+@pytest.mark.parametrize("name", list(WHOLE.to_json()))
+def test_a_submission_lacks_no_member_unless_it_lacks_all_objects(name: str) -> None:
+    lacking = {member: value for member, value in WHOLE.to_json().items() if member != name}
+
+    with pytest.raises(errors.MissingMember) as refused:
+        Submission.from_json(lacking)
+
+    assert refused.value.facts["member"] == name
+
+
+@pytest.mark.parametrize("value", [None, [], "submission", 1, True])
+def test_what_is_no_object_is_no_submission(value: Json) -> None:
+    with pytest.raises(errors.WrongType):
+        Submission.from_json(value)
+
+
+def test_a_descriptor_whose_key_nobody_holds_is_refused() -> None:
+    unproven = {**OWNER.descriptor.to_json(), "proof_of_possession": to_hex(WINDOW.signature)}
+
+    with pytest.raises(errors.UnprovenHeaderKey):
+        Submission.from_json({**WHOLE.to_json(), "descriptor": unproven})
+
+
+# -- whose word it is ----------------------------------------------------------------------------
+
+
+def test_the_objects_are_signed_under_a_domain_of_their_own() -> None:
+    text = canonical(
+        {
+            "stream": to_hex(OWNER.descriptor.id),
+            "header": to_hex(WINDOW.header.hash),
+            "chunks": to_hex(OBJECTS.chunks),
+            "proof": to_hex(OBJECTS.proof),
+        }
+    )
+    committee = MEMBERS.committee.id
+    message = hashlib.sha256(b"datadragon/stream-objects/v1\x00" + committee + text).digest()
+
+    assert OBJECTS.root(committee) == message
+    key = OWNER.header_secret.public_key().raw
+    assert Oracle.Verify(key, message, WHOLE.objects_signature)
+
+
+def test_a_submission_is_the_streams_own_word() -> None:
+    assert WHOLE.is_announced()
+    assert WHOLE.is_named()
+
+
+def test_an_announcement_names_nothing() -> None:
+    assert ANNOUNCED.is_announced()
+    assert not ANNOUNCED.is_named()
+
+
+def by(owner: Any, objects: WindowObjects) -> bytes:
+    signature: bytes = owner.header_secret.sign(objects.root(MEMBERS.committee.id))
+    return signature
+
+
+OTHER = OWNER.window([b"22.0"])
+UNNAMED: dict[str, dict[str, Any]] = {
+    "no signature": {"objects_signature": b""},
+    "no point": {"objects_signature": b"\xff" * 96},
+    "the point at infinity": {"objects_signature": b"\xc0" + bytes(95)},
+    "that of the header": {"objects_signature": WINDOW.signature},
+    "a stranger's": {"objects_signature": by(STRANGER, OBJECTS)},
+    "of another window": {"objects_signature": OWNER.submission(OTHER, PROOF).objects_signature},
+    "other chunks": {"objects": replace(OBJECTS, chunks=bytes(32))},
+    "another proof": {"objects": replace(OBJECTS, proof=bytes(32))},
+    "another header": {"objects": replace(OBJECTS, header=OTHER.header.hash)},
+    "another stream": {"objects": replace(OBJECTS, stream=STRANGER.descriptor.id)},
+    "chunks and proof exchanged": {
+        "objects": replace(OBJECTS, chunks=OBJECTS.proof, proof=OBJECTS.chunks)
+    },
+    "another committee": {
+        "descriptor": replace(OWNER.descriptor, committee_id=make_members(name="else").committee.id)
+    },
+    "another key": {"descriptor": STRANGER.descriptor},
+}
+
+
+@pytest.mark.parametrize("name", list(UNNAMED))
+def test_objects_that_the_stream_does_not_name_are_nobodys(name: str) -> None:
+    assert not replace(WHOLE, **UNNAMED[name]).is_named()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"header_signature": bytes(96)},
+        {"header_signature": STRANGER.sign(WINDOW.header)},
+        {"header_signature": WHOLE.objects_signature},
+        {"header": OTHER.header},
+        {"descriptor": STRANGER.descriptor},
+    ],
+)
+def test_a_header_that_the_stream_has_not_signed_is_not_announced(changes: dict[str, Any]) -> None:
+    assert not replace(WHOLE, **changes).is_announced()
+
+
+def test_another_window_cannot_be_put_under_the_objects_of_this_one() -> None:
+    """The header that is named comes from the header that travels, not from the sender."""
+    value = {**WHOLE.to_json(), "header": OTHER.header.members()}
+    value["header_signature"] = to_hex(OTHER.signature)
+
+    mixed = Submission.from_json(value)
+
+    assert mixed.is_announced()
+    assert not mixed.is_named()

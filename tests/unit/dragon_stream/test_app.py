@@ -1,0 +1,302 @@
+"""The stream service over HTTP: what it refuses is refused by name, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from committees import make_members
+from dragon.encoding import canonical
+from dragon_stream.ingest_session import Upload
+from dragon_stream.routes.streams import MAX_UPLOAD, warnings
+from dragon_stream.streams import MOST_STREAMS, StreamConfig
+from stream_simulation import STREAMS, TOKEN, StreamWorld
+
+DEFAULTS = {
+    "chunk_bytes": 65_536,
+    "window_chunks": 63,
+    "window_ms": 5000,
+    "mode": "bytes",
+    "retention_seconds": 86_400,
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamWorld]:
+    with StreamWorld(tmp_path_factory.mktemp("app"), make_members()) as made:
+        made.run(1, peers=False)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def stream(world: StreamWorld) -> Mapping[str, Any]:
+    """With a certified window of two chunks, and a third chunk in an open one."""
+    made = world.make("known", mode="message")
+    world.upload(made, b"21.5")
+    world.upload(made, b"21.7")
+    world.run(1, peers=False)
+    world.upload(made, b"open")
+    return made
+
+
+def ask(
+    world: StreamWorld, method: str, path: str, token: str = TOKEN, **more: Any
+) -> requests.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return world.session("owner").request(
+        method, f"http://streams:5300{path}", headers=headers, **more
+    )
+
+
+def problem(answer: requests.Response) -> tuple[int, str]:
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    return answer.status_code, answer.json()["title"]
+
+
+# -- making --------------------------------------------------------------------------------------
+
+
+def test_a_stream_has_the_defaults_of_the_page_and_is_made_once(world: StreamWorld) -> None:
+    first = ask(world, "POST", "/streams", data=b'{"name":"sensor-9"}')
+    again = ask(world, "POST", "/streams", data=b'{"name":"sensor-9"}')
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    assert {name: first.json()[name] for name in DEFAULTS} == DEFAULTS
+    assert first.json()["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "title"),
+    [
+        ("name", "", "invalid_id"),
+        ("name", "with space", "invalid_id"),
+        ("name", 7, "wrong_type"),
+        ("chunk_bytes", 0, "integer_out_of_range"),
+        ("chunk_bytes", 65_537, "integer_out_of_range"),
+        ("chunk_bytes", "64", "wrong_type"),
+        ("window_chunks", 0, "integer_out_of_range"),
+        ("window_chunks", 4096, "integer_out_of_range"),
+        ("window_ms", 99, "integer_out_of_range"),
+        ("window_ms", 3_600_001, "integer_out_of_range"),
+        ("mode", "lines", "unknown_value"),
+        ("retention_seconds", 59, "integer_out_of_range"),
+        ("retention_seconds", 315_360_001, "integer_out_of_range"),
+        ("parameters", "ziggy-classic", "unknown_value"),
+        ("colour", "red", "unknown_member"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_by_name(
+    world: StreamWorld, member: str, value: object, title: str
+) -> None:
+    before = len(world.own(STREAMS).streams.all())
+
+    answer = ask(world, "POST", "/streams", data=json.dumps({"name": "bad", member: value}))
+
+    assert problem(answer) == (400, title)
+    assert answer.json()["member"] == member
+    assert len(world.own(STREAMS).streams.all()) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"[]", "wrong_type"),
+        (b"{}", "missing_member"),
+        (b'{"name":"a","chunk_bytes":1.5}', "not_an_integer"),
+        (b'{"name":"a","name":"b"}', "duplicate_member"),
+    ],
+)
+def test_a_body_that_is_no_wish_is_refused(world: StreamWorld, body: bytes, title: str) -> None:
+    assert problem(ask(world, "POST", "/streams", data=body)) == (400, title)
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_a_stream_of_that_name_that_is_another_is_left_as_it_is(
+    world: StreamWorld, name: str
+) -> None:
+    ask(world, "POST", "/streams", data=b'{"name":"taken"}')
+    other = {"mode": "message"}.get(name, 100)
+
+    answer = ask(world, "POST", "/streams", data=json.dumps({"name": "taken", name: other}))
+
+    assert problem(answer) == (409, "already_made")
+    assert answer.json()["member"] == name
+
+
+def test_there_are_only_so_many_streams(tmp_path: Path) -> None:
+    with StreamWorld(tmp_path, make_members()) as world:
+        fill_up(world)
+
+
+def fill_up(world: StreamWorld) -> None:
+    while len(world.own(STREAMS).streams.all()) < MOST_STREAMS:
+        number = len(world.own(STREAMS).streams.all())
+        assert ask(world, "POST", "/streams", data=b'{"name":"n-%d"}' % number).status_code == 201
+
+    answer = ask(world, "POST", "/streams", data=b'{"name":"one-more"}')
+
+    assert problem(answer) == (429, "busy")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_windows_that_cost_more_than_they_have_to_are_warned_of() -> None:
+    def wanted(chunks: int) -> StreamConfig:
+        return StreamConfig("s", "standard", 10, chunks, 1000, "bytes", 60)
+
+    for cheap in (1, 3, 63, 255, 4095):
+        assert warnings(wanted(cheap)) == []
+    assert warnings(wanted(64)) == [
+        "a window of 64 chunks is proven like one of 127: 63 of 128 blocks are padding"
+    ]
+
+
+# -- data ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x"])
+def test_without_the_right_token_nothing_is_made_or_taken(
+    world: StreamWorld, stream: Mapping[str, Any], token: str
+) -> None:
+    path = f"/streams/{stream['stream']}"
+
+    assert problem(ask(world, "POST", "/streams", token, data=b"{}"))[0] == 401
+    upload = ask(world, "POST", f"{path}/data", token, data=b"x")
+    assert problem(upload) == (401, "unauthorized")
+    for each in ("/chunks/0/data", "/chunks/0/receipt?disclose=1"):
+        assert problem(ask(world, "GET", path + each, token)) == (401, "unauthorized")
+    assert ask(world, "GET", f"{path}/chunks/0/receipt", token).ok
+
+
+def test_the_token_of_the_service_is_not_that_of_a_stream(
+    world: StreamWorld, stream: Mapping[str, Any]
+) -> None:
+    path = f"/streams/{stream['stream']}/data"
+
+    assert problem(ask(world, "POST", path, TOKEN, data=b"x"))[0] == 401
+    assert problem(ask(world, "POST", "/streams", stream["token"], data=b"{}"))[0] == 401
+
+
+def test_an_upload_is_taken_at_its_place_and_nowhere_else(world: StreamWorld) -> None:
+    made = world.make("sensor-9", window_ms=5000)
+    path = f"/streams/{made['stream']}/data"
+
+    assert world.upload(made, b"hello", offset=0) == {"sequence": 1, "bytes": 5, "chunks": 1}
+    at_work = Upload()
+    world.known(made).intake.attach(at_work)
+    again = ask(world, "POST", f"{path}?offset=0", made["token"], data=b"hello")
+
+    world.known(made).intake.feed(at_work, b"", finished=True)  # nobody has taken it over
+    assert problem(again) == (409, "wrong_offset")
+    assert again.json()["bytes"] == 5
+    assert world.upload(made, b"world", offset=5)["bytes"] == 10
+
+
+def test_an_upload_above_the_bound_leaves_nothing(world: StreamWorld) -> None:
+    made = world.make("sensor-9", window_ms=5000)
+    path = f"/streams/{made['stream']}/data"
+    before = world.look(made)["bytes"]
+
+    answer = ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD + 1))
+
+    assert answer.status_code == 413
+    assert world.look(made)["bytes"] == before
+    assert ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD)).ok
+
+
+def test_a_message_above_the_bound_leaves_nothing(
+    world: StreamWorld, stream: Mapping[str, Any]
+) -> None:
+    path = f"/streams/{stream['stream']}/data"
+    before = world.look(stream)["bytes"]
+
+    answer = ask(world, "POST", path, stream["token"], data=bytes(65_537))
+
+    assert problem(answer) == (400, "too_large")
+    assert world.look(stream)["bytes"] == before
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "title"),
+    [
+        ("/streams/0x" + "00" * 32, 404, "not_found"),
+        ("/streams/0x00", 400, "invalid_hex"),
+        ("/streams/sensor", 400, "invalid_hex"),
+        ("{stream}/windows/1", 404, "not_found"),
+        ("{stream}/windows/x", 400, "not_an_integer"),
+        ("{stream}/windows/-1", 400, "integer_out_of_range"),
+        ("{stream}/windows?after=-2", 400, "integer_out_of_range"),
+        ("{stream}/windows?limit=0", 400, "integer_out_of_range"),
+        ("{stream}/chunks/2", 404, "not_found"),
+        ("{stream}/chunks/9", 404, "not_found"),
+        ("{stream}/chunks/0/receipt?disclose=2", 400, "integer_out_of_range"),
+        ("{stream}/chunks/0/receipt?open=1", 400, "unknown_member"),
+        ("{stream}/nothing", 404, "Not Found"),
+    ],
+)
+def test_what_is_not_there_is_refused_by_name(
+    world: StreamWorld, stream: Mapping[str, Any], path: str, status: int, title: str
+) -> None:
+    answer = ask(world, "GET", path.format(stream=f"/streams/{stream['stream']}"))
+
+    assert problem(answer) == (status, title)
+
+
+def test_a_chunk_that_is_not_closed_yet_is_told_from_one_that_never_came(
+    world: StreamWorld, stream: Mapping[str, Any]
+) -> None:
+    assert "no closed window yet" in world.ask(stream, "/chunks/2").json()["detail"]
+    assert "has not come yet" in world.ask(stream, "/chunks/9").json()["detail"]
+
+
+def test_data_is_given_to_its_owner(world: StreamWorld, stream: Mapping[str, Any]) -> None:
+    path = f"/streams/{stream['stream']}/chunks/1/data"
+
+    answer = ask(world, "GET", path, stream["token"])
+
+    assert (answer.content, answer.headers["Content-Type"]) == (
+        b"21.7",
+        "application/octet-stream",
+    )
+
+
+def test_a_receipt_opens_its_chunk_for_its_owner_only(
+    world: StreamWorld, stream: Mapping[str, Any]
+) -> None:
+    path = f"/streams/{stream['stream']}/chunks/0/receipt"
+
+    plain = ask(world, "GET", path, "").json()
+    opened = ask(world, "GET", f"{path}?disclose=1", stream["token"]).json()
+    proven = ask(world, "GET", f"{path}?proof=1", "").json()
+
+    assert set(opened) - set(plain) == {"opening"}
+    assert set(proven) - set(plain) == {"chunks", "proof"}
+    assert canonical({**plain, "opening": opened["opening"]}) == canonical(opened)
+
+
+def test_pages_of_windows_follow_each_other(world: StreamWorld) -> None:
+    made = world.make("sensor-9", window_ms=5000)
+    world.run(1, peers=False)
+    for _ in range(3):
+        world.upload(made, b"more")
+        world.clock.sleep(5.1)
+        world.settle()
+
+    pages, after = list[int](), -1
+    while True:
+        page = world.look(made, f"/windows?limit=2&after={after}")
+        pages += [window["number"] for window in page["windows"]]
+        if page["next"] is None:
+            break
+        after = page["next"]
+    assert pages == list(range(world.look(made)["windows"]))

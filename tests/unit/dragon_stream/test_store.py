@@ -1,0 +1,197 @@
+"""What the service knows of its streams and windows, and how it changes: forward, and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy.exc
+
+from committees import make_members
+from dragon.protocol.streams.chunks import digest, encode_chunks
+from dragon.storage.database import Database
+from dragon_stream.store import SCHEMA, State, Store, StreamRow, WindowRow
+from streams import Window, make_owner
+
+OWNER = make_owner(make_members())
+STREAM = OWNER.descriptor.id
+ROW = StreamRow(
+    STREAM, "sensor-1", bytes(32), "standard", 65_536, 63, 5000, "bytes", 86_400, 1_732_522_000_000
+)
+
+
+def rows(windows: int) -> list[WindowRow]:
+    """Windows of two chunks, one behind the other, closed a second apart."""
+    found: list[WindowRow] = []
+    last: Window | None = None
+    for number in range(windows):
+        last = OWNER.window([b"%d" % number, b"more of %d" % number], last)
+        found.append(row_of(last, found[-1].total if found else 0, 1000 * (number + 1)))
+    return found
+
+
+def row_of(window: Window, before: int, closed_ms: int) -> WindowRow:
+    header, total = window.header, before + sum(map(len, window.data))
+    digests = b"".join(map(digest, window.data))
+    chunks = encode_chunks(window.chunks)
+    return WindowRow(
+        STREAM, header.number, header, window.signature, total, 100 * header.number,
+        chunks, digests, closed_ms, State.CLOSED, None, 0, None,
+    )  # fmt: skip
+
+
+ROWS = rows(4)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    database = Database(path, SCHEMA)
+    try:
+        yield Store(database)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "windows.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Iterator[Store]:
+    """A stream with four closed windows."""
+    with opened(file) as made:
+        made.add_stream(ROW)
+        for row in ROWS:
+            made.close_window(row)
+        yield made
+
+
+def states(store: Store) -> list[str]:
+    return [str(head.state) for head in store.heads(STREAM, -1, 100)]
+
+
+def test_all_of_it_is_there_after_a_start(store: Store, file: Path) -> None:
+    store.prove(STREAM, 0, b"proof")
+    store.certify(STREAM, 0, 17)
+
+    with opened(file) as again:
+        assert again.streams() == [ROW]
+        certified = replace(ROWS[0], state=State.CERTIFIED, proof=b"proof", proofs=1, position=17)
+        assert again.window(STREAM, 0) == certified
+        assert [again.window(STREAM, n) for n in (1, 2, 3)] == ROWS[1:]
+        assert again.last_window(STREAM) == ROWS[3]
+        assert again.count_unfinished(STREAM) == 3
+
+
+def test_a_closed_window_is_never_closed_otherwise(store: Store) -> None:
+    other = row_of(OWNER.window([b"something else"]), 0, 5)
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        store.close_window(other)
+
+    assert store.window(STREAM, 0) == ROWS[0]
+
+
+def test_whatever_becomes_of_a_window_its_header_stays(store: Store) -> None:
+    store.prove(STREAM, 0, b"proof")
+    store.refute(STREAM, 0, final=False)
+    store.prove(STREAM, 0, b"another")
+    store.certify(STREAM, 0, 5)
+    store.forget_proofs(STREAM, 10_000)
+
+    row = store.window(STREAM, 0)
+    assert row is not None
+    assert replace(row, state=State.CLOSED, position=None, proofs=0) == ROWS[0]
+
+
+def test_no_two_streams_bear_one_name(store: Store) -> None:
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        store.add_stream(replace(ROW, stream=bytes(32)))
+
+    assert store.streams() == [ROW]
+
+
+def test_streams_come_in_the_order_of_their_making(store: Store) -> None:
+    store.add_stream(replace(ROW, stream=b"\1" * 32, name="b", created_ms=ROW.created_ms + 1))
+    store.add_stream(replace(ROW, stream=b"\2" * 32, name="a", created_ms=ROW.created_ms + 1))
+
+    assert [row.name for row in store.streams()] == ["sensor-1", "a", "b"]
+
+
+def test_the_first_reason_for_a_stop_stands(store: Store) -> None:
+    store.stop_stream(STREAM, "the first")
+    store.stop_stream(STREAM, "the second")
+
+    assert store.streams() == [replace(ROW, stopped="the first")]
+
+
+def test_windows_are_found_by_number_and_by_chunk(store: Store) -> None:
+    assert [store.window_of(STREAM, n) for n in range(8)] == [row for row in ROWS for _ in range(2)]
+    assert store.window_of(STREAM, 8) is None
+    assert store.window(STREAM, 4) is None
+    assert store.window(bytes(32), 0) is None
+    assert store.last_window(bytes(32)) is None
+
+
+def test_a_page_of_heads_begins_behind_a_number(store: Store) -> None:
+    page = store.heads(STREAM, 0, 2)
+
+    assert [(head.number, head.first, head.count) for head in page] == [(1, 2, 2), (2, 4, 2)]
+    assert [head.closed_ms for head in page] == [2000, 3000]
+    assert store.heads(STREAM, 3, 2) == []
+
+
+def test_a_window_goes_from_closed_to_proven_to_certified(store: Store) -> None:
+    store.prove(STREAM, 0, b"proof")
+    store.prove(STREAM, 1, b"proof")
+    assert states(store) == ["proven", "proven", "closed", "closed"]
+    store.certify(STREAM, 0, 3)
+    assert states(store) == ["certified", "proven", "closed", "closed"]
+    assert [head.number for head in store.unfinished(STREAM, 2)] == [1, 2]
+    assert (store.count_unfinished(STREAM), store.certified(STREAM)) == (3, 1)
+
+
+def test_what_is_certified_is_not_proven_again(store: Store) -> None:
+    store.prove(STREAM, 0, b"proof")
+    store.certify(STREAM, 0, 3)
+    store.prove(STREAM, 0, b"a late one")
+
+    row = store.window(STREAM, 0)
+    assert row is not None
+    assert (row.state, row.proof, row.proofs) == (State.CERTIFIED, b"proof", 1)
+
+
+def test_a_refuted_proof_is_dropped_and_counted(store: Store) -> None:
+    store.prove(STREAM, 0, b"refuted")
+    store.refute(STREAM, 0, final=False)
+    row = store.window(STREAM, 0)
+    assert row is not None
+    assert (row.state, row.proof, row.proofs) == (State.CLOSED, None, 1)
+    store.refute(STREAM, 0, final=True)
+    assert states(store)[0] == "invalid"
+    assert store.count_unfinished(STREAM) == 3
+
+
+def test_only_old_proofs_of_certified_windows_are_forgotten(store: Store) -> None:
+    for number in range(4):
+        store.prove(STREAM, number, b"proof")
+    for number in (0, 1):
+        store.certify(STREAM, number, number)
+
+    assert store.forget_proofs(STREAM, 1000) == 0
+    assert store.forget_proofs(STREAM, 2000) == 2
+    assert store.forget_proofs(STREAM, 10_000) == 4
+    rows = [store.window(STREAM, number) for number in range(4)]
+    assert [row and row.proof for row in rows] == [None, None, b"proof", b"proof"]
+    assert store.forget_proofs(STREAM, 10_000) == 4, "again, it is the same"
+
+
+def test_a_stream_without_windows_has_none(store: Store) -> None:
+    nobody = bytes(32)
+
+    assert (store.count_unfinished(nobody), store.certified(nobody)) == (0, 0)
+    assert store.heads(nobody, -1, 10) == []
+    assert store.forget_proofs(nobody, 10_000) == 0

@@ -1,0 +1,72 @@
+"""What crosses between service and worker arrives whole, or not at all."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragon import errors
+from dragon_zkp import ipc, messages
+from dragon_zkp.messages import Prove, Statement, Verify
+
+STATEMENT = Statement("standard", (b"o" * 32, b"p" * 32), b"message")
+
+
+@given(st.lists(st.binary(max_size=64), max_size=ipc.MOST))
+def test_a_list_arrives_as_it_was_sent(strings: list[bytes]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ipc.send(ours, strings)
+        assert ipc.receive(theirs) == strings
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\0\0\0",
+        b"\0\0\0\1\0\0\0\5abc",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\1\xff\xff\xff\xff",
+    ],
+)
+def test_what_is_no_list_ends_the_conversation(raw: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with ours:
+            ours.sendall(raw)
+        with pytest.raises(EOFError):
+            ipc.receive(theirs)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        Prove(STATEMENT, b"k" * 32, (b"s" * 60, b"t" * 60), b"r" * 32),
+        Prove(Statement("strong", (), b""), b"k" * 32, (), b"r" * 32),
+        Verify(STATEMENT, b"proof"),
+    ],
+)
+def test_a_job_arrives_as_it_was_sent(job: messages.Job) -> None:
+    assert messages.unpack(messages.pack(job)) == job
+
+
+def test_a_refusal_is_raised_where_the_job_came_from() -> None:
+    with pytest.raises(errors.ProofRefused, match="no proof") as refused:
+        messages.result(messages.failed(errors.ProofRefused("oods", "no proof", at=3)))
+    assert (refused.value.reason, refused.value.facts) == ("oods", {"reason": "oods", "at": 3})
+
+    for kind in (errors.WrongWitness, errors.UnsafeParameters, errors.UnluckyChallenge):
+        with pytest.raises(kind, match="which one"):
+            messages.result(messages.failed(kind("which one", number=2)))
+    with pytest.raises(errors.ProvingError):
+        messages.result(messages.failed(errors.NotFound("something that no worker says")))
+
+
+def test_no_secret_is_in_what_a_job_says_of_itself() -> None:
+    job = Prove(STATEMENT, b"SECRET-K" * 4, (b"SECRET-O" * 7 + b"SECR",), b"SECRET-R" * 4)
+    assert "SECR" not in repr(job)
+    assert "SECR" not in str(job)

@@ -1,0 +1,263 @@
+"""Who gets a worker, who waits, and what becomes of one that is no good."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
+
+import pytest
+
+from dragon import errors
+from dragon_zkp.messages import Job, Prove, Statement, Verify
+from dragon_zkp.pool import Pool
+from provers import until
+
+STATEMENT = Statement("standard", (), b"")
+JOB = Prove(STATEMENT, b"", (), b"")
+CHECK = Verify(STATEMENT, b"")
+
+
+class Worker:
+    """Does what the test says when it is asked."""
+
+    def __init__(self, answer: Callable[[float], bytes]) -> None:
+        self.answer = answer
+        self.stopped = False
+        self.alive = True
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def warm(self, progress: Callable[[str], None]) -> None:
+        progress("kernel 1 of 1")
+
+    def do(self, job: Job, seconds: float) -> bytes:
+        return self.answer(seconds)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class Workers(list[Worker]):
+    """All that were made; `answers` are handed to them in order, the last one for ever."""
+
+    def __init__(self, *answers: Callable[[float], bytes]) -> None:
+        self.answers = list(answers)
+
+    def __call__(self) -> Worker:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.append(Worker(answer))
+        return self[-1]
+
+
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between two attempts to start a worker."""
+    wait = threading.Event.wait
+    monkeypatch.setattr(
+        threading.Event, "wait", lambda self, timeout=None: wait(self, timeout and 0.001)
+    )
+
+
+def fine(_: float) -> bytes:
+    return b"done"
+
+
+def dies(_: float) -> bytes:
+    raise errors.WorkerDied("gone")
+
+
+def hangs(_: float) -> bytes:
+    raise errors.Overdue("too long")
+
+
+def raves(_: float) -> bytes:
+    raise ValueError("no answer to anything")
+
+
+def refuses(_: float) -> bytes:
+    raise errors.ProofRefused("oods", "no")
+
+
+@pytest.fixture
+def pools() -> Iterator[list[Pool]]:
+    made: list[Pool] = []
+    yield made
+    for pool in made:
+        pool.close()
+
+
+def ready(pools: list[Pool], size: int, waiting: int, workers: Workers) -> Pool:
+    pool = Pool(size, waiting, workers)
+    pools.append(pool)
+    until(lambda: pool.at_work == 0)
+    assert pool.boot == ""
+    return pool
+
+
+@pytest.mark.parametrize("bad", [dies, hangs, raves])
+def test_a_worker_that_is_no_good_fails_its_own_job_and_is_replaced(
+    pools: list[Pool], bad: Callable[[float], bytes]
+) -> None:
+    workers = Workers(bad, fine)
+    pool = ready(pools, 1, 0, workers)
+
+    with pytest.raises((errors.WorkerDied, errors.Overdue, ValueError)):
+        pool.do(JOB, 5)
+
+    until(lambda: workers[0].stopped)
+    assert pool.do(JOB, 5) == b"done"
+    assert (len(workers), pool.replaced) == (2, 1)
+
+
+def test_a_refusal_costs_no_worker(pools: list[Pool]) -> None:
+    workers = Workers(refuses)
+    pool = ready(pools, 1, 0, workers)
+    for _ in range(3):
+        with pytest.raises(errors.ProofRefused):
+            pool.do(JOB, 5)
+    assert (len(workers), pool.replaced, workers[0].stopped) == (1, 0, False)
+
+
+def test_a_bounded_number_waits_and_the_next_one_is_told_to_come_back(pools: list[Pool]) -> None:
+    go, at_work = threading.Event(), threading.Semaphore(0)
+
+    def slow(_: float) -> bytes:
+        at_work.release()
+        assert go.wait(30)
+        return b"done"
+
+    pool = ready(pools, 2, 1, Workers(slow))
+    with ThreadPoolExecutor(3) as callers:
+        asked = [callers.submit(pool.do, JOB, 30) for _ in range(3)]
+        assert at_work.acquire(timeout=30)
+        assert at_work.acquire(timeout=30)
+        until(lambda: pool._admitted._value == 0)
+        with pytest.raises(errors.Busy):
+            pool.do(JOB, 30)
+        go.set()
+        assert [one.result(30) for one in asked] == [b"done"] * 3
+    assert pool.do(JOB, 30) == b"done"
+
+
+def test_having_proofs_checked_leaves_room_for_proofs(pools: list[Pool]) -> None:
+    """Anybody may have proofs checked."""
+    go = threading.Event()
+
+    def slow(_: float) -> bytes:
+        assert go.wait(30)
+        return b"done"
+
+    pool = ready(pools, 1, 3, Workers(slow))
+    with ThreadPoolExecutor(4) as callers:
+        asked = [callers.submit(pool.do, CHECK, 30) for _ in range(2)]
+        until(lambda: pool._verifying._value == 0)
+        with pytest.raises(errors.Busy):
+            pool.do(CHECK, 30)
+        asked += [callers.submit(pool.do, JOB, 30) for _ in range(2)]
+        until(lambda: pool._admitted._value == 0)
+        with pytest.raises(errors.Busy):
+            pool.do(JOB, 30)
+        go.set()
+        assert [one.result(30) for one in asked] == [b"done"] * 4
+    assert pool.do(CHECK, 30) == b"done"
+
+
+def test_waiting_counts_to_the_deadline(pools: list[Pool]) -> None:
+    go, begun, given = threading.Event(), threading.Event(), []
+
+    def slow(seconds: float) -> bytes:
+        given.append(seconds)
+        begun.set()
+        assert go.wait(30)
+        return b"done"
+
+    pool = ready(pools, 1, 1, Workers(slow))
+    with ThreadPoolExecutor(1) as callers:
+        asked = callers.submit(pool.do, JOB, 30)
+        assert begun.wait(30)
+        with pytest.raises(errors.Overdue, match="no worker was free"):
+            pool.do(JOB, 0.01)
+        go.set()
+        assert asked.result(30) == b"done"
+    assert 29 < given[0] <= 30
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(10.0, 9.0), (2.0, 1.0), (0.5, 0.25)])
+def test_a_job_for_which_too_little_time_is_left_is_not_begun(
+    pools: list[Pool], monkeypatch: pytest.MonkeyPatch, seconds: float, waited: float
+) -> None:
+    """It would cost a worker, and anybody may have proofs checked."""
+    pool = Pool(1, 0, Workers(fine), lambda: 100.0)
+    pools.append(pool)
+    until(lambda: pool.at_work == 0)
+    asked: list[float] = []
+
+    def nobody(timeout: float) -> NoReturn:
+        asked.append(timeout)
+        raise queue.Empty
+
+    monkeypatch.setattr(pool._idle, "get", nobody)
+    with pytest.raises(errors.Overdue, match="no worker was free"):
+        pool.do(JOB, seconds)
+    assert asked == [waited]
+
+
+def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
+    pools: list[Pool],
+) -> None:
+    workers = Workers(fine)
+    pool = ready(pools, 2, 0, workers)
+    for worker in list(workers):
+        worker.alive = False
+    assert pool.do(JOB, 30) == b"done"
+    assert pool.replaced == 2
+
+
+@pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), MemoryError()])
+def test_a_worker_that_cannot_even_be_made_is_tried_again(
+    pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    quick(monkeypatch)
+    failures = [error, error]
+
+    def make() -> Worker:
+        if failures:
+            raise failures.pop()
+        return Worker(fine)
+
+    pool = Pool(1, 0, make)
+    pools.append(pool)
+    assert pool.do(JOB, 30) == b"done"
+    assert pool.boot == ""
+
+
+@pytest.mark.parametrize("error", [errors.WorkerDied("at once"), ValueError("no number")])
+def test_a_worker_that_does_not_start_is_tried_again(
+    pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    class Stillborn(Worker):
+        def warm(self, progress: Callable[[str], None]) -> None:
+            raise error
+
+    quick(monkeypatch)
+    made: list[Worker] = []
+
+    def make() -> Worker:
+        made.append(Stillborn(fine) if len(made) < 2 else Worker(fine))
+        return made[-1]
+
+    pool = Pool(1, 0, make)
+    pools.append(pool)
+    assert pool.do(JOB, 30) == b"done"
+    assert [worker.stopped for worker in made] == [True, True, False]
+
+
+def test_closing_ends_every_worker_and_starts_no_other() -> None:
+    workers = Workers(fine)
+    pool = Pool(3, 0, workers)
+    until(lambda: pool.at_work == 0)
+    pool.close()
+    assert [worker.stopped for worker in workers] == [True] * 3

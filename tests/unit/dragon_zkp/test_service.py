@@ -1,0 +1,354 @@
+"""The prover over HTTP: proofs are right, refusals have names, and nothing secret is ever said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from dragon import errors
+from dragon.encoding import to_hex
+from dragon.stark.blocks import verify_window, window_outputs
+from dragon.stark.commitment import commit, encode_output
+from dragon.stark.ziggy import public_key
+from dragon_zkp import schemas
+from dragon_zkp.app import BYTES
+from dragon_zkp.messages import Job, Prove
+from dragon_zkp.request_parsing import LARGEST_MESSAGE
+from provers import TOKEN, Here, Prover, prover, until
+
+KEY = bytes(range(32))
+OPENINGS = [b"\x5a" * 60, b"\x5b" * 60]
+COMMITMENTS = [commit(opening) for opening in OPENINGS]
+IDENTITY = encode_output(public_key(KEY))
+OUTPUTS = window_outputs(IDENTITY, COMMITMENTS)
+MESSAGE = b"what the window is"
+ASKED = {"Authorization": f"Bearer {TOKEN}"}
+
+Json = dict[str, Any]
+
+
+def entropy(size: int) -> bytes:
+    return b"\x07" * size
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Prover]:
+    with prover(entropy) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def proof(made: Prover) -> bytes:
+    answer = made.client.post("/proofs", json=asking(), headers=ASKED)
+    assert answer.status_code == 200, answer.text
+    return bytes.fromhex(answer.json["proof"][2:])
+
+
+def statement(**changed: object) -> Json:
+    return {"outputs": [to_hex(one) for one in OUTPUTS], "message": to_hex(MESSAGE), **changed}
+
+
+def asking(**changed: object) -> Json:
+    secrets = {"identity": to_hex(KEY), "openings": [to_hex(one) for one in OPENINGS]}
+    return {
+        "parameter_set": "standard",
+        "statement": statement(),
+        "secrets": secrets,
+        **changed,
+    }
+
+
+def in_bytes(*rest: bytes) -> bytes:
+    counted = [len(OUTPUTS).to_bytes(4, "big"), *OUTPUTS]
+    return b"".join([*counted, len(MESSAGE).to_bytes(4, "big"), MESSAGE, *rest])
+
+
+def refused(answer: Any) -> tuple[int, str]:
+    assert answer.mimetype == "application/problem+json", answer.text
+    return answer.status_code, answer.json["title"]
+
+
+def test_a_proof_is_accepted_by_the_plain_verifier(proof: bytes) -> None:
+    verify_window("standard", IDENTITY, COMMITMENTS, MESSAGE, proof)
+
+
+def test_bytes_are_as_good_as_json(made: Prover, proof: bytes) -> None:
+    """With the same randomness, the same proof."""
+    body = in_bytes(KEY, *OPENINGS)
+    answer = made.client.post(
+        "/proofs?parameter_set=standard",
+        data=body,
+        content_type=BYTES,
+        headers={**ASKED, "Accept": BYTES},
+    )
+    assert (answer.status_code, answer.mimetype) == (200, BYTES)
+    assert answer.data == proof
+
+    answer = made.client.post(
+        "/verifications?parameter_set=standard", data=in_bytes(proof), content_type=BYTES
+    )
+    assert answer.json == {"valid": True, "reason": None, "detail": None}
+
+
+def test_verifying_needs_no_token_and_its_verdict_is_an_answer(made: Prover, proof: bytes) -> None:
+    def verdict(**changed: object) -> Json:
+        body = {
+            "parameter_set": "standard",
+            "statement": statement(),
+            "proof": to_hex(proof),
+            **changed,
+        }
+        answer = made.client.post("/verifications", json=body)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json)
+
+    assert verdict()["valid"]
+    assert not verdict(parameter_set="strong")["valid"]
+    assert verdict(statement=statement(message="0x00"))["reason"] == "oods"
+    assert verdict(proof=to_hex(proof[:-1]))["reason"] == "proof_too_short"
+    assert verdict(proof=to_hex(proof + b"\0"))["reason"] == "trailing_bytes"
+    assert verdict(statement=statement(outputs=[to_hex(IDENTITY)] * 3))["reason"] == "parameters"
+    assert verdict(statement=statement(outputs=["0x" + "ff" * 32]))["reason"] == "input"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Basic {TOKEN}"},
+        {"Authorization": f"Bearer {TOKEN}x"},
+        {"Authorization": "Bearer caf\xe9"},
+    ],
+)
+def test_proving_needs_the_token(made: Prover, headers: dict[str, str]) -> None:
+    answer = made.client.post("/proofs", json=asking(), headers=headers)
+    assert refused(answer) == (401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert TOKEN not in answer.text
+
+
+SECRETS = {"identity": to_hex(KEY), "openings": [to_hex(one) for one in OPENINGS]}
+WRONG: dict[str, tuple[Json, tuple[int, str]]] = {
+    "set": ({"parameter_set": "test-reference"}, (400, "unknown_value")),
+    "classic": ({"parameter_set": "ziggy-classic"}, (422, "unsafe_parameters")),
+    "member": ({"rho": "0x" + "00" * 32}, (400, "unknown_member")),
+    "no secrets": ({"secrets": {}}, (400, "missing_member")),
+    "short opening": ({"secrets": {**SECRETS, "openings": ["0x00"]}}, (400, "invalid_hex")),
+    "too few": ({"secrets": {**SECRETS, "openings": []}}, (422, "wrong_witness")),
+    "another": (
+        {"secrets": {**SECRETS, "openings": ["0x" + "11" * 60] * 2}},
+        (422, "wrong_witness"),
+    ),
+    "identity": ({"secrets": {**SECRETS, "identity": "0x" + "11" * 32}}, (422, "wrong_witness")),
+    "message": ({"statement": statement(message="hello")}, (400, "invalid_hex")),
+    "long message": (
+        {"statement": statement(message="0x" + "00" * (LARGEST_MESSAGE + 1))},
+        (400, "invalid_hex"),
+    ),
+    "outputs": ({"statement": statement(outputs=7)}, (400, "wrong_type")),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_proven_is_refused_by_name(
+    made: Prover, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed, expected = WRONG[name]
+    with caplog.at_level(logging.DEBUG):
+        answer = made.client.post("/proofs", json=asking(**changed), headers=ASKED)
+    assert refused(answer) == expected
+    for said in (answer.text, caplog.text):
+        assert KEY.hex() not in said
+        assert all(opening.hex() not in said for opening in OPENINGS)
+        assert "11" * 32 not in said
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"parameter_set":"standard","secrets":{{"identity":{int(KEY.hex(), 16)}}}}}',
+        '{"secrets":{"identity":"0x' + KEY.hex()[:60] + '\\ud800"}}',
+        f'{{"secrets":{{"0x{KEY.hex()}":1}}}}',
+        f'{{"0x{KEY.hex()}":1}}',
+        f'{{"0x{KEY.hex()}":1,"0x{KEY.hex()}":1}}',
+        f'{{"parameter_set":"{KEY.hex()}"}}',
+        f"0x{KEY.hex()}",
+    ],
+)
+def test_what_a_request_holds_in_the_wrong_place_is_not_quoted(made: Prover, body: str) -> None:
+    """Callers log the errors that they get."""
+    answer = made.client.post("/proofs", data=body, headers=ASKED)
+    status, _ = refused(answer)
+    assert status == 400
+    for part in (KEY.hex()[:16], KEY.hex()[-16:], str(int(KEY.hex(), 16))[:16]):
+        assert part not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        ("?parameter_set=standard", b"", (400, "missing_member")),
+        ("?parameter_set=standard", in_bytes(KEY, b"x"), (400, "invalid_encoding")),
+        ("?parameter_set=standard", b"\xff" * 8, (400, "too_large")),
+        ("?parameter_set=other", in_bytes(KEY), (400, "unknown_value")),
+        ("", in_bytes(KEY), (400, "unknown_value")),
+        ("?set=standard", in_bytes(KEY), (400, "unknown_member")),
+    ],
+)
+def test_bytes_that_are_no_request_are_refused_by_name(
+    made: Prover, path: str, body: bytes, expected: tuple[int, str]
+) -> None:
+    answer = made.client.post(f"/proofs{path}", data=body, content_type=BYTES, headers=ASKED)
+    assert refused(answer) == expected
+
+
+@pytest.mark.parametrize("path", ["/proofs", "/verifications"])
+def test_json_names_its_set_in_its_body_alone(made: Prover, path: str) -> None:
+    answer = made.client.post(f"{path}?parameter_set=strong", json=asking(), headers=ASKED)
+    assert refused(answer) == (400, "unknown_member")
+
+
+def test_a_body_that_is_too_large_is_not_read(made: Prover) -> None:
+    answer = made.client.post("/proofs", data=b" " * (1 << 20 | 1), headers=ASKED)
+    assert answer.status_code == 413
+
+
+class Failing(Here):
+    """Fails as it is told, and then does what it is asked."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.jobs: list[Job] = []
+
+    def do(self, job: Job, seconds: float) -> bytes:
+        self.jobs.append(job)
+        if self.failures:
+            raise self.failures.pop(0)
+        return b"proof"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.WorkerDied("gone"), (503, "worker_died")),
+        (errors.Overdue("late"), (503, "overdue")),
+        (errors.Busy("full"), (429, "busy")),
+    ],
+)
+def test_what_went_wrong_with_a_worker_is_said(
+    error: errors.DragonError, expected: tuple[int, str]
+) -> None:
+    with prover(entropy, lambda: Failing(error)) as one:
+        answer = one.client.post("/proofs", json=asking(), headers=ASKED)
+    assert refused(answer) == expected
+    assert ("Retry-After" in answer.headers) == (expected[0] == 429)
+
+
+def test_an_unlucky_challenge_is_tried_again_with_fresh_randomness() -> None:
+    drawn = iter(range(256))
+    worker = Failing(errors.UnluckyChallenge("z"), errors.UnluckyChallenge("z"))
+    with prover(lambda size: bytes([next(drawn)]) * size, lambda: worker) as one:
+        answer = one.client.post("/proofs", json=asking(), headers=ASKED)
+    assert answer.json["proof"] == to_hex(b"proof")
+    rhos = [job.rho for job in worker.jobs if isinstance(job, Prove)]
+    assert rhos == [bytes([k]) * 32 for k in range(3)]
+
+
+def test_every_proof_has_randomness_of_its_own() -> None:
+    drawn = iter(range(256))
+    worker = Failing()
+    with prover(lambda size: bytes([next(drawn)]) * size, lambda: worker) as one:
+        for _ in range(2):
+            one.client.post("/proofs", json=asking(), headers=ASKED)
+    first, second = (job.rho for job in worker.jobs if isinstance(job, Prove))
+    assert first != second
+
+
+def test_the_parameter_sets_are_shown_with_all_their_figures(made: Prover) -> None:
+    listed = made.client.get("/parameter-sets").json["parameter_sets"]
+    assert [one["name"] for one in listed] == ["ziggy-classic", "standard", "strong"]
+    assert [one["zero_knowledge"] for one in listed] == ["heuristic", "strict", "strict"]
+    assert [len(one["figures"]) for one in listed] == [1, 13, 13]
+    for figures in (row for one in listed for row in one["figures"]):
+        bits = (figures["provable"], figures["conjectured"], figures["binding"])
+        assert figures["level"] == min(bits)
+
+
+def counter(start: int = 0) -> Callable[[int], bytes]:
+    drawn = iter(range(start, 256))
+    return lambda size: bytes([next(drawn)]) * size
+
+
+def test_the_self_check_proves_and_verifies_something_of_its_own() -> None:
+    with prover(counter()) as one:
+        one.own.check.check()
+        assert (one.own.check.done, one.own.check.trouble) == (1, "")
+        assert one.client.get("/healthz").json == {"status": "ok"}
+
+
+@pytest.mark.parametrize("answer", [b"", b"\0" * 70_000])
+def test_a_self_check_that_fails_is_said_until_one_goes_well(answer: bytes) -> None:
+    class Wrong(Here):
+        wrong = True
+
+        def do(self, job: Job, seconds: float) -> bytes:
+            return answer if self.wrong else super().do(job, seconds)
+
+    worker = Wrong()
+    with prover(counter(), lambda: worker) as one:
+        one.own.check.check()
+        for path in ("/healthz", "/readyz"):
+            said = one.client.get(path)
+            assert (said.status_code, "self-check" in said.text) == (503, True)
+        worker.wrong = False
+        one.own.check.check()
+        assert one.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("error", [errors.Busy("full"), errors.WorkerDied("gone")])
+def test_a_pool_that_is_busy_or_has_lost_a_worker_is_not_in_trouble(
+    error: errors.DragonError,
+) -> None:
+    with prover(counter(), lambda: Failing(error)) as one:
+        one.own.check.check()
+        assert (one.own.check.done, one.own.check.trouble) == (0, "")
+
+
+@pytest.mark.parametrize("kind", [errors.Overdue, errors.WorkerDied])
+def test_a_self_check_that_is_not_finished_again_and_again_is_trouble(
+    kind: type[errors.DragonError],
+) -> None:
+    undone = [kind("others first")] * 3
+    with prover(counter(), lambda: Failing(undone.pop())) as one:
+        for trouble in (False, False, True):
+            until(lambda: one.own.pool.at_work == 0)
+            one.own.check.check()
+            assert bool(one.own.check.trouble) is trouble
+
+
+def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: bytes) -> None:
+    document = made.client.get("/openapi.json").json
+    described = document["components"]["schemas"]
+    for name in ("ProofRequest", "VerificationRequest", "Proof", "Verdict", "ParameterSets"):
+        assert name in described
+    for path in ("/proofs", "/verifications"):
+        taken = document["paths"][path]["post"]["requestBody"]["content"]
+        assert set(taken) == {"application/json", BYTES}
+
+    schemas.ProofRequest(**asking())
+    schemas.Proof(parameter_set="standard", proof=to_hex(proof))
+    body = {"parameter_set": "standard", "statement": statement(), "proof": to_hex(proof)}
+    schemas.VerificationRequest(**body)
+    schemas.Verdict(**made.client.post("/verifications", json=body).json)
+    schemas.ParameterSets(**made.client.get("/parameter-sets").json)
+
+
+def test_metrics_count_jobs_by_outcome(made: Prover, proof: bytes) -> None:
+    assert proof
+    text = made.client.get("/metrics").text
+    assert 'datadragon_zkp_jobs_total{job="prove",outcome="done"}' in text
+    assert "datadragon_zkp_workers_at_work 0.0" in text

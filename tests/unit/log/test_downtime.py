@@ -1,0 +1,139 @@
+"""Totals of downtime: half-open integer arithmetic, against a second-by-second count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dragon.log.downtime import Totals, totals
+from dragon.protocol.claims.status import Status
+from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
+
+ROUNDS = Rounds(0, 2)  # unknown_after is 48 s
+NODE = "operator_2"
+
+
+@dataclass(frozen=True)
+class Past:
+    """Transitions and checkpoints in the order in which the log has them."""
+
+    state: State
+
+    @classmethod
+    def of(cls, moves: list[int], marks: list[int]) -> Past:
+        """Statuses alternate, beginning with up; positions follow the times."""
+        order = sorted([(time, "move") for time in moves] + [(time, "mark") for time in marks])
+        statuses = [Status.UP, Status.DOWN] * len(moves)
+        transitions = [
+            Transition(statuses[at], time, order.index((time, "move")))
+            for at, time in enumerate(moves)
+        ]
+        checkpoints = [
+            AppliedCheckpoint(
+                order.index((time, "mark")), bytes(32), time, order.index((time, "mark"))
+            )
+            for time in marks
+        ]
+        nodes = {NODE: History(transitions)} if transitions else {}
+        return cls(State(nodes, History(checkpoints), len(order)))
+
+    def totals(self, begin: int, end: int, size: int | None = None) -> Totals:
+        size = self.state.size if size is None else size
+        return totals(self.state, size, NODE, (begin, end), ROUNDS)
+
+    def counted(self, begin: int, end: int) -> Totals:
+        """The same, by asking about every second by itself."""
+        seconds = [self._second(second) for second in range(begin, end)]
+        return Totals(seconds.count("down"), seconds.count("unknown"))
+
+    def _second(self, second: int) -> str:
+        moves = list(self.state.nodes.get(NODE, []))
+        marks = [mark.timestamp for mark in self.state.checkpoints]
+        before = [time for time in marks if time <= second]
+        after = [time for time in marks if time > second]
+        vouched = bool(before and after) and after[0] - before[-1] <= ROUNDS.unknown_after
+        known = [move for move in moves if move.timestamp <= second]
+        if not known or not vouched:
+            return "unknown"
+        return str(known[-1].status)
+
+
+TIMES = st.lists(st.integers(0, 400), unique=True, max_size=12).map(sorted)
+PASTS = st.builds(Past.of, TIMES, TIMES)
+INSTANT = st.integers(0, 420)
+
+
+@settings(deadline=None)
+@given(PASTS, INSTANT, INSTANT)
+@example(Past.of([0, 10, 20], [0, 30, 60]), 0, 60)
+def test_totals_are_what_counting_the_seconds_gives(past: Past, one: int, other: int) -> None:
+    begin, end = min(one, other), max(one, other) + 1
+
+    assert past.totals(begin, end) == past.counted(begin, end)
+
+
+@settings(deadline=None)
+@given(PASTS, INSTANT, INSTANT, INSTANT)
+def test_splitting_an_interval_changes_nothing(past: Past, a: int, b: int, c: int) -> None:
+    first, middle, last = sorted((a, b, c))
+
+    whole = past.totals(first, last + 1)
+    parts = [past.totals(first, middle), past.totals(middle, last + 1)]
+
+    assert whole.seconds_down == sum(part.seconds_down for part in parts)
+    assert whole.seconds_unknown == sum(part.seconds_unknown for part in parts)
+
+
+@given(PASTS, INSTANT, INSTANT)
+def test_parts_add_up_to_no_more_than_the_whole(past: Past, one: int, other: int) -> None:
+    begin, end = min(one, other), max(one, other) + 1
+
+    found = past.totals(begin, end)
+
+    assert found.seconds_down >= 0
+    assert found.seconds_unknown >= 0
+    assert found.seconds_down + found.seconds_unknown <= end - begin
+
+
+def test_an_outage_that_checkpoints_vouch_for_is_counted_to_the_second() -> None:
+    past = Past.of([0, 10, 25], [0, 20, 40, 60])
+
+    assert past.totals(0, 60) == Totals(15, 0)
+    assert past.totals(12, 20) == Totals(8, 0)
+
+
+def test_unknown_wins_over_down() -> None:
+    past = Past.of([0, 10, 100], [0, 20, 90, 110])
+
+    assert past.totals(0, 110) == Totals(seconds_down=10 + 10, seconds_unknown=70)
+
+
+def test_a_node_is_unknown_before_its_first_event() -> None:
+    assert Past.of([30], [0, 20, 40, 60]).totals(0, 60) == Totals(0, 30)
+
+
+def test_everything_is_unknown_before_the_first_checkpoint() -> None:
+    assert Past.of([0, 5, 10], [20, 40]).totals(0, 40) == Totals(0, 20)
+
+
+def test_what_lies_behind_the_last_checkpoint_is_unknown() -> None:
+    assert Past.of([0, 5], [0, 20]).totals(0, 100) == Totals(15, 80)
+
+
+def test_a_gap_of_exactly_unknown_after_is_still_vouched_for() -> None:
+    assert Past.of([0], [0, 48]).totals(0, 48) == Totals(0, 0)
+    assert Past.of([0], [0, 49]).totals(0, 49) == Totals(0, 49)
+
+
+def test_without_a_checkpoint_nothing_is_known() -> None:
+    assert Past.of([0, 5], []).totals(0, 100) == Totals(0, 100)
+
+
+def test_only_the_first_entries_count_when_a_size_is_given() -> None:
+    past = Past.of([0, 10, 30], [1, 20, 40])
+
+    assert past.totals(0, 40) == Totals(20, 1)
+    assert past.totals(0, 40, size=4) == Totals(10, 1 + 20)  # the log ended at second 20

@@ -1,0 +1,323 @@
+"""Following a ledger: to its end, through outages, and never over a rewritten history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import canonical
+from dragon.log import follower
+from dragon.log.follower import Follower
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Alarm, Log
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
+from simulation import Clock
+
+MEMBERS = make_members()
+ROUNDS = MEMBERS.committee.rounds
+NODE = "operator_2"
+
+
+@cache
+def certified(round_: int) -> Event:
+    return MEMBERS.status(NODE, Status.UP if round_ % 2 else Status.DOWN, round_)
+
+
+@dataclass
+class PaperLedger:
+    """A ledger written down by hand: one list of batches, handed out in pages.
+
+    `history` names what stands at each index; what is behind a changed name has another chain.
+    """
+
+    history: list[str]
+    page: int = 2
+    down: bool = False
+    fails_before: int = 0  # polls from positions before this index fail
+    polled: list[int] = field(default_factory=list)
+
+    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+        self.polled.append(after.index)
+        if self.down or after.index < self.fails_before:
+            raise errors.LedgerUnavailable("no gateway answers")
+        if self._chain(after.index) != after.chaining_hash:
+            raise errors.LedgerContradiction("the network's history has changed")
+        behind = range(after.index + 1, len(self.history) + 1)[: self.page]
+        return [self._batch(index) for index in behind]
+
+    def _chain(self, index: int) -> str:
+        return "/".join(self.history[:index]) if index <= len(self.history) else "beyond"
+
+    def _batch(self, index: int) -> ProvenBatch:
+        has_event = self.history[index - 1].startswith("flip")
+        body = canonical([certified(index).to_json()] if has_event else []).decode()
+        time = ROUNDS.start(index)
+        return ProvenBatch(
+            index, body, time, "{}", Position(index, self._chain(index), index, time)
+        )
+
+
+class Turns(threading.Event):
+    """Is set after so many waits; remembers how long each would have been."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+        self._turns = turns
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        if len(self.waits) >= self._turns:
+            self.set()
+        return self.is_set()
+
+
+@dataclass
+class Following:
+    """One log behind one ledger, on a clock that only the test moves."""
+
+    log: Log
+    ledger: PaperLedger
+    clock: Clock
+    follower: Follower
+
+    def rewrite(self, history: list[str]) -> None:
+        self.ledger.history = history
+
+
+@pytest.fixture
+def following(tmp_path: Path) -> Iterator[Following]:
+    database = Database(tmp_path / "operator.db", LOG_SCHEMA)
+    log = Log(database, MEMBERS.committee)
+    ledger, clock = PaperLedger([f"flip {i}" for i in range(1, 6)]), Clock(0.0)
+    yield Following(
+        log,
+        ledger,
+        clock,
+        Follower(log, ledger, monotonic=lambda: clock.now, wall=lambda: 4e9),
+    )
+    database.close()
+
+
+def test_a_step_takes_one_page(following: Following) -> None:
+    added = following.follower.step()
+
+    assert [entry.event for entry in added] == [certified(1), certified(2)]
+    assert following.log.position.index == 2
+
+
+def test_catching_up_reads_to_the_ledgers_end(following: Following) -> None:
+    following.follower.catch_up()
+
+    assert following.log.position.index == 5
+    assert following.log.checkpoint().size == 5
+
+
+def test_a_log_has_read_all_only_once_the_ledger_had_nothing_more(following: Following) -> None:
+    follower = following.follower
+    seen = []
+    for _ in range(4):
+        seen.append(follower.has_read_all)
+        follower.step()
+
+    assert seen == [False, False, False, False]
+    assert follower.has_read_all
+
+
+def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following: Following) -> None:
+    clock, follower = following.clock, following.follower
+    assert not follower.caught_up
+    follower.catch_up()
+
+    clock.sleep(follower.LAG)
+    at_the_bound = follower.caught_up
+    clock.sleep(0.001)
+
+    assert at_the_bound
+    assert not follower.caught_up
+    assert follower.has_read_all
+
+    follower.step()
+
+    assert follower.caught_up
+
+
+def test_pages_that_bring_news_do_not_count_as_the_end(following: Following) -> None:
+    clock, follower = following.clock, following.follower
+    follower.catch_up()
+    clock.sleep(follower.LAG + 1)
+    following.ledger.history += ["flip 6", "flip 7", "flip 8", "flip 9"]
+
+    follower.step()
+
+    assert not follower.caught_up
+
+
+def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:
+    following.follower.step()
+    following.ledger.down = True
+
+    with pytest.raises(errors.LedgerUnavailable):
+        following.follower.step()
+    with pytest.raises(errors.LedgerUnavailable):
+        following.follower.catch_up()
+
+    assert following.log.position.index == 2
+    assert following.log.alarm() is None
+    assert not following.follower.has_read_all
+
+
+def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
+    following.follower.catch_up()
+    following.clock.sleep(follower.LAG + 1)
+    following.ledger.down = True
+
+    with pytest.raises(errors.LedgerUnavailable):
+        following.follower.step()
+
+    assert not following.follower.caught_up
+
+
+def test_running_waits_an_outage_out_and_hurries_while_there_is_news(
+    following: Following, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = Turns(4)
+    following.follower.run(stop)
+    following.ledger.down = True
+    waited = Turns(1)
+    following.follower.run(waited)
+
+    assert stop.waits == [0.0, 0.0, 0.0, follower.PAUSE]
+    assert following.log.position.index == 5
+    assert waited.waits == [follower.PAUSE_AFTER_ERROR]
+    assert "ledger_unavailable" in caplog.text
+
+
+def test_running_stops_at_once_when_it_is_told_to(following: Following) -> None:
+    stop = threading.Event()
+    stop.set()
+
+    following.follower.run(stop)
+
+    assert following.ledger.polled == []
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 5])
+def test_a_rewritten_history_is_an_alarm_that_names_the_first_differing_entry(
+    following: Following, first: int
+) -> None:
+    following.follower.catch_up()
+    rewritten = [f"flip {i}" for i in range(1, 6)]
+    rewritten[first - 1] = "flip, but another"
+    following.rewrite(rewritten)
+
+    assert following.follower.step() == []
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert alarm.reason == "ledger_rewritten"
+    assert f"entry {first - 1} is the first that the ledger contradicts" in alarm.detail
+
+
+def test_batches_without_events_do_not_count_as_entries(following: Following) -> None:
+    following.rewrite(["empty", "flip 2", "empty", "empty", "flip 5", "empty"])
+    following.follower.catch_up()
+    assert [entry.ledger_index for entry in following.log.entries()] == [2, 5]
+
+    following.rewrite(["empty", "flip 2", "other", "empty", "flip 5", "empty"])
+    following.follower.step()
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert "entry 1 is the first" in alarm.detail
+
+
+@pytest.mark.parametrize(("left", "missing"), [(0, 0), (1, 1), (3, 3), (4, 4)])
+def test_an_entry_that_the_ledger_no_longer_has_is_the_first_differing_one(
+    following: Following, left: int, missing: int
+) -> None:
+    following.follower.catch_up()
+    following.rewrite([f"flip {i}" for i in range(1, left + 1)])
+
+    following.follower.step()
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert f"entry {missing} is the first" in alarm.detail
+
+
+def test_an_alarm_says_when_only_batches_behind_the_last_entry_are_gone(
+    following: Following,
+) -> None:
+    following.ledger.history += ["empty", "empty"]
+    following.follower.catch_up()
+    following.rewrite([f"flip {i}" for i in range(1, 6)] + ["empty, but another", "empty"])
+
+    following.follower.step()
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert "no entry is contradicted" in alarm.detail
+
+
+def test_an_empty_log_on_a_rewritten_ledger_has_an_alarm_too(following: Following) -> None:
+    following.rewrite(["empty"])
+    following.follower.catch_up()
+    following.rewrite(["other"])
+
+    following.follower.step()
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert "no entry is contradicted" in alarm.detail
+
+
+def test_trouble_during_the_search_does_not_keep_the_alarm_back(following: Following) -> None:
+    following.follower.catch_up()
+    following.rewrite(["other", *(f"flip {i}" for i in range(2, 5))])
+    following.ledger.fails_before = 5
+
+    assert following.follower.step() == []
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert alarm.reason == "ledger_rewritten"
+    assert "the first differing entry is not known (no gateway answers)" in alarm.detail
+
+
+def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Following) -> None:
+    following.follower.catch_up()
+    checkpoint = following.log.checkpoint()
+    following.rewrite(["other"] * 9)
+    following.follower.step()
+    following.ledger.polled.clear()
+
+    assert following.follower.step() == []
+    following.follower.catch_up()
+
+    assert following.ledger.polled == []
+    assert following.log.checkpoint() == checkpoint
+    following.clock.sleep(follower.LAG + 1)
+    assert not following.follower.caught_up
+
+
+def test_a_contradiction_in_the_middle_of_catching_up_ends_it(following: Following) -> None:
+    following.follower.step()
+    following.rewrite(["other", "flip 2", "flip 3"])
+
+    following.follower.catch_up()
+
+    assert following.log.alarm() == Alarm(
+        "ledger_rewritten",
+        "the network's history has changed; entry 0 is the first that the ledger contradicts",
+    )
+    assert following.log.position.index == 2

@@ -1,0 +1,262 @@
+"""What a log's file says of streams, and that the audit finds whatever was done to it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import canonical, to_hex
+from dragon.log.archive import archive
+from dragon.log.audit import audit
+from dragon.log.index_tables import Applied, StreamRecords, StreamRow
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Log, StoredEvent
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
+
+MEMBERS = make_members(experts=2)
+COMMITTEE = MEMBERS.committee
+ROUNDS = COMMITTEE.rounds
+STREAM, OTHER = bytes([1]) * 32, bytes([2]) * 32
+
+
+def header(stream: bytes, number: int) -> bytes:
+    return stream if number < 0 else stream[:31] + bytes([100 + number])
+
+
+def window(
+    number: int, stream: bytes = STREAM, fault: InvalidReason = InvalidReason.NONE
+) -> WindowClaim:
+    verdict = Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID
+    previous, own = header(stream, number - 1), header(stream, number)
+    proof = bytes([7, number]) * 16 if fault is InvalidReason.NONE else bytes([8, number]) * 16
+    start = ROUNDS.start(1)
+    return WindowClaim(stream, number, previous, own, verdict, fault, proof, "strong", start)
+
+
+def praise(first: int, last: int, expert: str = "expert_1") -> EndorsementClaim:
+    note = bytes([9]) * 32
+    return EndorsementClaim(STREAM, first, last, Verdict.VALID, note, expert, ROUNDS.start(1) + 3)
+
+
+CLAIMS = (
+    window(0),
+    window(1, fault=InvalidReason.STARK),
+    window(1),
+    window(0, OTHER),
+    praise(0, 1),
+    window(2),
+    praise(1, 1, "expert_2"),
+)
+
+
+def event(claim: WindowClaim | EndorsementClaim) -> Event:
+    if isinstance(claim, EndorsementClaim):
+        return MEMBERS.endorse(claim)
+    return MEMBERS.certify(claim, ("operator_1", "operator_2", "operator_3"))
+
+
+EVENTS = [event(claim) for claim in CLAIMS]
+
+
+def batch(index: int, *events: Event) -> ProvenBatch:
+    """All within one round."""
+    time, body = ROUNDS.start(1), canonical([item.to_json() for item in events]).decode()
+    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Log, StreamRecords]]:
+    database = Database(path, LOG_SCHEMA)
+    try:
+        yield Log(database, COMMITTEE), StreamRecords(database)
+    finally:
+        database.close()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("original") / "operator.db"
+    with opened(path) as (log, _):
+        log.take(batch(1, *EVENTS[:3]), batch(2, *EVENTS[3:]))
+        log.take(batch(3, MEMBERS.status("operator_1", Status.UP, 1)))
+    return path
+
+
+@pytest.fixture
+def copy(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(original, tmp_path / "copy.db"))
+
+
+def change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_the_tables_say_what_was_applied(original: Path) -> None:
+    everything = [Applied(at, claim) for at, claim in enumerate(CLAIMS)]
+    with opened(original) as (_, records):
+        assert records.windows(STREAM) == [everything[at] for at in (0, 1, 2, 5)]
+        assert records.windows(STREAM, 1, limit=2) == everything[1:3]
+        assert records.windows(OTHER) == everything[3:4]
+        assert records.windows(bytes(32)) == []
+        assert records.endorsements(STREAM) == [everything[4], everything[6]]
+        assert records.endorsements(STREAM, 0) == [everything[4]]
+        assert records.endorsements(STREAM, 1, after=4) == [everything[6]]
+        assert records.endorsements(STREAM, 2) == records.endorsements(OTHER) == []
+
+
+def test_a_stream_has_one_row_however_long_it_is(original: Path) -> None:
+    start = ROUNDS.start(1)
+    with opened(original) as (_, records):
+        rows = records.streams()
+
+        assert rows == [
+            StreamRow(STREAM, 3, header(STREAM, 2), start, 5),
+            StreamRow(OTHER, 1, header(OTHER, 0), start, 3),
+        ]
+        assert records.streams(after=STREAM) == rows[1:]
+        assert records.streams(limit=1) == rows[:1]
+
+
+def test_a_log_remembers_its_streams(original: Path) -> None:
+    with opened(original) as (log, _):
+        stream = log.state.stream(STREAM)
+
+    assert (stream.windows, stream.last, stream.position) == (3, CLAIMS[5], 5)
+    assert stream.by("expert_2").claims == (CLAIMS[6],)
+    assert log.state.stream(OTHER) == Stream(CLAIMS[3], 3)
+
+
+def test_windows_of_one_batch_may_follow_each_other(tmp_path: Path) -> None:
+    """They are pipelined: the log need not have shown one before the next is sent."""
+    with opened(tmp_path / "operator.db") as (log, _):
+        added = log.take(batch(1, EVENTS[2], EVENTS[0], EVENTS[2], EVENTS[5]))
+
+        assert [entry.event.claim for entry in added] == [CLAIMS[0], CLAIMS[2], CLAIMS[5]]
+        assert log.refusals() == {"not_next": 1}
+
+
+def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
+    original: Path, tmp_path: Path
+) -> None:
+    with opened(original) as (log, records):
+        entries = log.entries()
+        head = log.checkpoint()
+        rows = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
+    claim = CheckpointClaim(head.size, head.root, ROUNDS.start(2))
+    stored = [StoredEvent(e.event, e.ledger_index, e.ledger_time) for e in entries]
+
+    with opened(tmp_path / "late.db") as (log, records):
+        log.begin_at(claim, stored)
+
+        assert log.checkpoint() == head
+        again = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
+        assert again == rows
+        assert log.state.stream(STREAM).windows == 3
+
+
+def test_an_archived_log_leaves_no_stream_behind(copy: Path) -> None:
+    """Streams start anew, under a new descriptor."""
+    archive(copy)
+
+    with opened(copy) as (log, records):
+        assert log.state.streams == {}
+        assert (records.streams(), records.windows(STREAM)) == ([], [])
+        assert records.endorsements(STREAM) == []
+
+
+# -- a file from before --------------------------------------------------------------------------
+
+
+def as_before(path: Path) -> None:
+    """As a version without streams left it."""
+    drops = [f"DROP TABLE {table}" for table in ("streams", "windows", "endorsements")]
+    change(path, *drops, "UPDATE schema_log SET version_num = 'log_0001'")
+
+
+def test_a_file_from_before_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "operator.db"
+    with opened(path) as (log, _):
+        log.take(batch(1, MEMBERS.status("operator_1", Status.UP, 1)))
+    as_before(path)
+
+    assert audit(path, COMMITTEE).size == 1
+    with opened(path) as (log, records):
+        log.take(batch(2, *EVENTS))
+        assert len(records.windows(STREAM)) == 4
+    assert audit(path, COMMITTEE).size == 1 + len(EVENTS)
+
+
+def test_a_file_without_the_tables_hides_no_window(copy: Path) -> None:
+    as_before(copy)
+
+    with pytest.raises(errors.LogDamaged):
+        audit(copy, COMMITTEE)
+
+
+# -- the audit -----------------------------------------------------------------------------------
+
+
+def test_an_audit_comes_to_the_state_of_the_log(original: Path) -> None:
+    with opened(original) as (log, _):
+        state = log.state
+
+    for batched in (True, False):
+        assert audit(original, COMMITTEE, batched=batched).state == state
+
+
+WINDOW_COLUMNS = ("stream", "number", "previous", "header", "verdict", "reason", "proof")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(f"UPDATE windows SET {column} = 'x' WHERE position = 2" for column in WINDOW_COLUMNS),
+        "UPDATE windows SET parameters = 'standard' WHERE position = 2",
+        "UPDATE windows SET timestamp = timestamp + 1 WHERE position = 2",
+        "UPDATE windows SET position = 99 WHERE position = 2",
+        "DELETE FROM windows WHERE position = 5",
+        "INSERT INTO windows SELECT 99, stream, number, previous, header, verdict, reason, proof,"
+        " parameters, timestamp FROM windows WHERE position = 5",
+        "UPDATE endorsements SET last = 2",
+        "UPDATE endorsements SET verdict = 'invalid' WHERE position = 4",
+        "DELETE FROM endorsements WHERE position = 6",
+        "UPDATE streams SET windows = 4 WHERE position = 5",
+        "UPDATE streams SET header = 'x'",
+        "UPDATE streams SET position = 2 WHERE position = 5",
+        "DELETE FROM streams WHERE position = 3",
+        f"INSERT INTO streams VALUES ('{to_hex(bytes([3]) * 32)}', 1, 'x', 1, 1)",
+    ],
+)
+def test_whatever_was_done_to_the_tables_is_found(copy: Path, statement: str) -> None:
+    change(copy, statement)
+
+    with pytest.raises(errors.LogDamaged):
+        audit(copy, COMMITTEE)
+
+
+def test_an_entry_whose_window_does_not_follow_is_found(copy: Path) -> None:
+    change(copy, "UPDATE entries SET event = replace(event, '\"number\":2', '\"number\":3')")
+
+    with pytest.raises(errors.DragonError) as refused:
+        audit(copy, COMMITTEE)
+
+    assert isinstance(refused.value, errors.NotNext)
+    assert refused.value.facts["position"] == 5

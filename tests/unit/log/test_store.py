@@ -1,0 +1,645 @@
+"""A log is its batches, each applied whole or not at all, whatever the batches hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import canonical, to_hex
+from dragon.log import store
+from dragon.log.audit import audit
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Log
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import LOG_SCHEMA, Database
+
+ROOT = Path(__file__).parents[3]
+MEMBERS = make_members()
+COMMITTEE = MEMBERS.committee
+ROUNDS = COMMITTEE.rounds
+UP, DOWN = Status.UP, Status.DOWN
+NODE = "operator_2"
+
+# The table of the design, section 7, to the letter.
+LOGS_TABLE = """
+CREATE TABLE logs (id INTEGER PRIMARY KEY AUTOINCREMENT, node_id TEXT NOT NULL, status TEXT NOT NULL,
+                   timestamp INTEGER NOT NULL, signature TEXT NOT NULL);
+"""  # noqa: E501
+
+
+@cache
+def certified(node_id: str, status: Status, round_: int) -> Event:
+    return MEMBERS.status(node_id, status, round_)
+
+
+def proven(index: int, body: str) -> ProvenBatch:
+    """A batch that was final as its round began."""
+    time_ = ROUNDS.start(index)
+    return ProvenBatch(index, body, time_, "{}", Position(index, f"{index:032x}", index, time_))
+
+
+def batch(index: int, *events: Event) -> ProvenBatch:
+    return proven(index, canonical([item.to_json() for item in events]).decode())
+
+
+def flips(batches: int) -> list[ProvenBatch]:
+    """Each batch changes the status of one node."""
+    return [batch(i, certified(NODE, UP if i % 2 else DOWN, i)) for i in range(1, batches + 1)]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Log]:
+    database = Database(path, LOG_SCHEMA)
+    try:
+        yield Log(database, COMMITTEE)
+    finally:
+        database.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "operator.db"
+
+
+@pytest.fixture
+def log(path: Path) -> Iterator[Log]:
+    with opened(path) as log:
+        yield log
+
+
+def dump(path: Path) -> list[str]:
+    """Everything that the last commit left in the file."""
+    with closing(sqlite3.connect(path)) as database:
+        return list(database.iterdump())
+
+
+@contextmanager
+def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
+    """On every connection of SQLAlchemy's: the edge between our code and the file."""
+    sqlalchemy.event.listen(sqlalchemy.Engine, name, listener)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, name, listener)
+
+
+# Taking
+
+
+def test_a_new_log_is_empty_and_stands_at_genesis(log: Log) -> None:
+    assert log.position == Position()
+    assert log.checkpoint() == store.TreeHead(0, merkle.EMPTY_ROOT)
+    assert log.state.nodes == {}
+    assert log.alarm() is None
+
+
+def test_a_batch_becomes_entries_in_its_order(log: Log) -> None:
+    events = [certified(NODE, UP, 1), certified("operator_1", DOWN, 1), certified(NODE, DOWN, 2)]
+
+    added = log.take(batch(1, *events))
+
+    assert [entry.event for entry in added] == events
+    assert [entry.position for entry in added] == [0, 1, 2]
+    assert log.entries() == added
+    assert log.position == Position(1, f"{1:032x}", 1, ROUNDS.start(1))
+
+
+def test_the_root_is_that_of_the_events_with_ledger_index_and_time(log: Log) -> None:
+    batches = flips(5)
+
+    for taken in batches:
+        log.take(taken)
+
+    leaves = [
+        event.leaf(certified(NODE, UP if i % 2 else DOWN, i), i, ROUNDS.start(i))
+        for i in range(1, 6)
+    ]
+    tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
+    assert log.checkpoint() == store.TreeHead(5, tree.root())
+    assert [log.checkpoint(size).root for size in range(6)] == [tree.root(n) for n in range(6)]
+
+
+def test_every_entry_is_proven_to_be_in_the_log(log: Log) -> None:
+    for taken in flips(6):
+        log.take(taken)
+
+    for entry in log.entries():
+        path = log.inclusion(entry.position, 6)
+        root = log.checkpoint().root
+        merkle.verify_inclusion(entry.leaf_hash, entry.position, 6, path, root)
+
+
+def test_an_empty_batch_only_moves_the_log_on(log: Log) -> None:
+    assert log.take(batch(1)) == []
+    assert log.position.index == 1
+    assert log.checkpoint().size == 0
+
+
+def test_the_logs_table_has_the_literal_columns_of_the_design(log: Log, path: Path) -> None:
+    questions = (
+        "SELECT * FROM pragma_table_xinfo('logs')",
+        "SELECT sql FROM sqlite_master WHERE name = 'logs' AND type = 'table'",
+        "SELECT * FROM pragma_foreign_key_list('logs')",
+    )
+    with closing(sqlite3.connect(path)) as ours, closing(sqlite3.connect(":memory:")) as theirs:
+        theirs.executescript(LOGS_TABLE)
+        answers = [
+            [[_plain(value) for row in database.execute(question) for value in row]]
+            for question in questions
+            for database in (ours, theirs)
+        ]
+
+    assert answers[0::2] == answers[1::2]
+    assert log.rows(None, 0, 10) == []
+
+
+def _plain(value: object) -> object:
+    """SQL without regard to line breaks."""
+    return "".join(value.split()) if isinstance(value, str) else value
+
+
+def test_the_logs_table_is_filled_as_status_events_apply(log: Log, path: Path) -> None:
+    for taken in flips(3):
+        log.take(taken)
+
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT * FROM logs ORDER BY id").fetchall()
+
+    assert rows == [
+        (i, NODE, "up" if i % 2 else "down", ROUNDS.start(i), to_hex(signed.signature))
+        for i in (1, 2, 3)
+        for signed in [certified(NODE, UP if i % 2 else DOWN, i)]
+    ]
+
+
+def test_a_batch_is_one_transaction(log: Log, path: Path) -> None:
+    begun: list[str] = []
+    seen_from_outside: list[int] = []
+
+    def look(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("BEGIN IMMEDIATE"):
+            begun.append(statement)
+        if statement.startswith("UPDATE standing"):
+            with closing(sqlite3.connect(path)) as database:
+                tables = ("entries", "logs", "refused", "refusals")
+                counts = [database.execute(f"SELECT COUNT(*) FROM {t}").fetchone() for t in tables]
+                seen_from_outside.append(sum(count[0] for count in counts))
+
+    events = [certified(NODE, UP, 1), certified("operator_1", UP, 1), certified(NODE, UP, 1)]
+    with listening("before_cursor_execute", look):
+        log.take(batch(1, *events))
+
+    assert len(begun) == 1
+    assert seen_from_outside == [0]
+
+
+def test_taking_a_batch_again_changes_nothing(log: Log, path: Path) -> None:
+    batches = flips(3)
+    for taken in batches:
+        log.take(taken)
+    before, state, checkpoint = dump(path), log.state, log.checkpoint()
+
+    for taken in batches:
+        assert log.take(taken) == []
+
+    assert dump(path) == before
+    assert (log.state, log.checkpoint()) == (state, checkpoint)
+
+
+def test_another_batch_at_a_taken_index_changes_nothing_either(log: Log, path: Path) -> None:
+    log.take(batch(1, certified(NODE, UP, 1)))
+    before = dump(path)
+
+    assert log.take(batch(1, certified("operator_1", UP, 1))) == []
+
+    assert dump(path) == before
+
+
+def test_a_missing_batch_is_refused(log: Log, path: Path) -> None:
+    batches = flips(4)
+    log.take(batches[0])
+    before = dump(path)
+
+    with pytest.raises(errors.LedgerContradiction) as refused:
+        log.take(batches[2])
+
+    assert refused.value.facts == {"expected": 2, "index": 3}
+    assert dump(path) == before
+    assert log.position.index == 1
+
+
+# Refusing
+
+
+def good(*, status: str = '"up"', timestamp: str | None = None, **members: str) -> str:
+    """An event's JSON text with members replaced by others, as text."""
+    value = certified("operator_3", UP, 1).to_json()
+    written = {name: json.dumps(member) for name, member in value.items()}
+    written |= {"status": status, **members}
+    if timestamp is not None:
+        written["timestamp"] = timestamp
+    return "{" + ",".join(f'"{name}":{text}' for name, text in written.items()) + "}"
+
+
+def _text(spoilt: Event) -> str:
+    return canonical(spoilt.to_json()).decode()
+
+
+BAD: dict[str, tuple[str, str]] = {
+    "a float": ("1.5", "not_an_integer"),
+    "a float within": (good(timestamp="1732522005.0"), "not_an_integer"),
+    "an exponent": (good(timestamp="1e9"), "not_an_integer"),
+    "not a number": ("NaN", "not_an_integer"),
+    "a boolean timestamp": (good(timestamp="true"), "not_an_integer"),
+    "a member twice": ('{"kind":"status","kind":"status"}', "duplicate_member"),
+    "a member twice within": (good(signers='[{"a":1,"a":2}]'), "duplicate_member"),
+    "an integer beyond 2^53": (good(timestamp="9007199254740992"), "integer_out_of_range"),
+    "half a character": ('"\\ud800"', "lone_surrogate"),
+    "nested too deeply": ("[" * 20 + "]" * 20, "not_json"),
+    "a number": ("7", "wrong_type"),
+    "null": ("null", "wrong_type"),
+    "a list": ("[]", "wrong_type"),
+    "a text": ('"event"', "wrong_type"),
+    "an empty object": ("{}", "missing_member"),
+    "an unknown kind": ('{"kind":"weather"}', "unknown_kind"),
+    "a kind that is never an event": ('{"kind":"suspicion"}', "unknown_kind"),
+    "a member too many": (good(extra="1"), "unknown_member"),
+    "an unknown status": (good(status='"sideways"'), "unknown_value"),
+    "an invalid id": (good(node_id='"Operator 3"'), "invalid_id"),
+    "upper-case bytes": (good(committee=f'"0x{COMMITTEE.id.hex().upper()}"'), "invalid_hex"),
+    "another committee's": (
+        _text(make_members(name="another").status("operator_3", UP, 1)),
+        "wrong_committee",
+    ),
+    "about an unknown node": (_text(MEMBERS.status("operator_9", UP, 1)), "unknown_node"),
+    "without a quorum": (
+        _text(MEMBERS.status("operator_3", UP, 1, ["operator_1"])),
+        "quorum_not_met",
+    ),
+    "signed by the subject": (
+        _text(MEMBERS.status("operator_3", DOWN, 1, MEMBERS.secrets)),
+        "subject_signed",
+    ),
+    "forged": (
+        _text(
+            dataclasses.replace(
+                certified("operator_3", UP, 1), signature=certified("operator_3", UP, 2).signature
+            )
+        ),
+        "bad_signature",
+    ),
+    "early": (_text(certified("operator_3", UP, 1000)), "early"),
+}
+
+
+@pytest.mark.parametrize("sort", BAD)
+def test_a_bad_event_is_refused_by_name_and_does_not_spoil_its_neighbours(
+    log: Log, path: Path, sort: str
+) -> None:
+    text, reason = BAD[sort]
+    before, behind = certified(NODE, UP, 1), certified("operator_1", UP, 1)
+
+    added = log.take(proven(1, f"[{_text(before)},{text},{_text(behind)}]"))
+
+    assert [entry.event for entry in added] == [before, behind]
+    assert log.refusals() == {reason: 1}
+    [refusal] = log.refused()
+    assert (refusal.ledger_index, refusal.place, refusal.reason) == (1, 1, reason)
+    assert len(refusal.excerpt) <= store.EXCERPT
+    assert audit(path, COMMITTEE).size == 2
+
+
+def test_an_event_that_came_too_late_is_refused(log: Log) -> None:
+    late = dataclasses.replace(
+        batch(1, certified(NODE, UP, 1)), time=ROUNDS.start(1) + ROUNDS.max_age + 1
+    )
+
+    log.take(late)
+
+    assert log.refusals() == {"stale": 1}
+
+
+def test_an_event_twice_in_one_batch_is_applied_once(log: Log) -> None:
+    twice = certified(NODE, UP, 1)
+
+    added = log.take(batch(1, twice, twice))
+
+    assert [entry.event for entry in added] == [twice]
+    assert log.refusals() == {"applied_already": 1}
+
+
+def test_events_of_one_batch_build_upon_each_other(log: Log) -> None:
+    log.take(batch(1, certified(NODE, UP, 1), certified(NODE, UP, 2), certified(NODE, DOWN, 3)))
+
+    assert [move.status for move in log.state.nodes[NODE]] == [UP, DOWN]
+    assert log.refusals() == {"not_a_change": 1}
+
+
+@pytest.mark.parametrize(
+    "body", ["{}", "null", "7", '"[]"', "", "[", "[1,]", "not JSON", "[" * 70_000, "\0", '{"a":']
+)
+def test_a_batch_that_is_no_array_is_one_refusal(log: Log, body: str) -> None:
+    log.take(proven(1, body))
+
+    assert sum(log.refusals().values()) == 1
+    [refusal] = log.refused()
+    assert (refusal.ledger_index, refusal.place) == (1, 0)
+    assert refusal.reason in {"wrong_type", "not_json"}
+    assert log.position.index == 1
+    assert log.take(batch(2, certified(NODE, UP, 2)))
+
+
+def test_only_the_newest_refusals_are_kept_while_all_are_counted(
+    log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "REFUSED_KEPT", 5)
+
+    for index in range(1, 5):
+        log.take(proven(index, "[1, null, {}]"))
+
+    kept = log.refused()
+    assert [(one.ledger_index, one.place) for one in kept] == [
+        (4, 2),
+        (4, 1),
+        (4, 0),
+        (3, 2),
+        (3, 1),
+    ]
+    assert log.refusals() == {"missing_member": 4, "wrong_type": 8}
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT COUNT(*) FROM refused").fetchone() == (5,)
+
+
+def test_refused_events_leave_no_mark_on_the_root(tmp_path: Path) -> None:
+    with opened(tmp_path / "one.db") as one, opened(tmp_path / "two.db") as two:
+        one.take(proven(1, f"[1.5,{_text(certified(NODE, UP, 1))},{{}}]"))
+        two.take(batch(1, certified(NODE, UP, 1)))
+
+        assert one.checkpoint() == two.checkpoint()
+
+
+# Reading
+
+
+def test_an_entry_that_is_not_there_is_not_found(log: Log) -> None:
+    log.take(batch(1, certified(NODE, UP, 1)))
+
+    assert log.entry(0).event == certified(NODE, UP, 1)
+    for position in (-1, 1, 2**62):
+        with pytest.raises(errors.NotFound):
+            log.entry(position)
+
+
+def test_a_checkpoint_larger_than_the_log_is_not_found(log: Log) -> None:
+    with pytest.raises(errors.NotFound):
+        log.checkpoint(1)
+    with pytest.raises(errors.NotFound):
+        log.inclusion(0, 0)
+
+
+def test_entries_and_rows_come_in_pages(log: Log) -> None:
+    for taken in flips(5):
+        log.take(taken)
+
+    assert [entry.position for entry in log.entries(after=1, limit=2)] == [2, 3]
+    assert [row.id for row in log.rows(None, 2, 2)] == [3, 4]
+    assert [row.id for row in log.rows(NODE, 4, 9)] == [5]
+    assert log.rows("operator_1", 0, 9) == []
+
+
+def test_an_event_is_found_by_its_claim_whoever_signed_it(log: Log) -> None:
+    log.take(batch(1, certified("operator_1", UP, 1), certified(NODE, UP, 1)))
+    by_others = MEMBERS.status(NODE, UP, 1, ["operator_1", "operator_3", "operator_4"])
+
+    assert log.find(by_others) == 1
+    assert log.find(certified(NODE, DOWN, 1)) is None
+
+
+# Opening
+
+
+def test_a_log_is_the_same_after_reopening(path: Path) -> None:
+    with opened(path) as log:
+        for taken in flips(7):
+            log.take(taken)
+        log.take(proven(8, "[1.5]"))
+        before = (log.state, log.checkpoint(), log.position, log.entries(), log.refusals())
+
+    with opened(path) as log:
+        assert (log.state, log.checkpoint(), log.position, log.entries(), log.refusals()) == before
+
+
+def test_reopening_in_between_makes_no_difference(tmp_path: Path) -> None:
+    with opened(tmp_path / "one.db") as one:
+        for taken in flips(6):
+            one.take(taken)
+            with opened(tmp_path / "two.db") as two:
+                two.take(taken)
+
+    with opened(tmp_path / "one.db") as one, opened(tmp_path / "two.db") as two:
+        assert one.checkpoint() == two.checkpoint()
+        assert one.state == two.state
+
+
+def test_another_committees_file_is_refused(path: Path) -> None:
+    with opened(path):
+        pass
+    database = Database(path, LOG_SCHEMA)
+
+    with pytest.raises(errors.LogDamaged) as refused:
+        Log(database, make_members(name="another").committee)
+
+    assert refused.value.facts == {"committee": to_hex(COMMITTEE.id)}
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_bytes(b"this is no database" * 100)
+
+    with pytest.raises(errors.LogDamaged):
+        Database(path, LOG_SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "DELETE FROM entries WHERE position = 1",
+        "UPDATE entries SET event = '{}' WHERE position = 1",
+        "UPDATE entries SET event = 'no JSON' WHERE position = 1",
+    ],
+)
+def test_a_file_that_contradicts_itself_is_not_opened(path: Path, spoil: str) -> None:
+    with opened(path) as log:
+        for taken in flips(3):
+            log.take(taken)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute(spoil)
+    database = Database(path, LOG_SCHEMA)
+
+    with pytest.raises(errors.LogDamaged) as refused:
+        Log(database, COMMITTEE)
+
+    assert refused.value.facts == {"position": 1}
+    database.close()
+
+
+# Crashing
+
+
+class Crash(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["INSERT INTO entries", "INSERT INTO logs", "INSERT INTO refused", "UPDATE standing", "COMMIT"],
+)
+def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batch_before(
+    log: Log, path: Path, where: str
+) -> None:
+    first = batch(1, certified(NODE, UP, 1))
+    second = batch(2, certified(NODE, DOWN, 2), certified(NODE, DOWN, 2), certified(NODE, UP, 3))
+    log.take(first)
+    before, state, checkpoint = dump(path), log.state, log.checkpoint()
+    writing: list[str] = []
+
+    def at_statement(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        writing.append(statement)
+        if statement.startswith(where):
+            raise Crash
+
+    def at_commit(_connection: object) -> None:
+        if any(statement.startswith("UPDATE standing") for statement in writing):
+            raise Crash
+
+    crash_at_commit = listening("commit", at_commit if where == "COMMIT" else lambda _: None)
+    with crash_at_commit, listening("before_cursor_execute", at_statement), pytest.raises(Crash):
+        log.take(second)
+
+    assert dump(path) == before
+    assert (log.state, log.checkpoint()) == (state, checkpoint)
+    assert log.position.index == 1
+    assert len(log.take(second)) == 2
+    assert audit(path, COMMITTEE).size == 3
+
+
+TAKER = """
+import sys
+from pathlib import Path
+from committees import make_members
+from dragon.protocol.claims.status import Status
+from dragon.encoding import canonical
+from dragon.storage.database import Database, LOG_SCHEMA
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.store import Log
+
+members = make_members()
+rounds = members.committee.rounds
+log = Log(Database(Path(sys.argv[1]), LOG_SCHEMA), members.committee)
+for index in range(log.position.index + 1, 5000):
+    status = Status.UP if index % 2 else Status.DOWN
+    nodes = ("operator_1", "operator_2", "operator_3")
+    events = [members.status(node, status, index).to_json() for node in nodes]
+    body = canonical([*events, 7]).decode()
+    time = rounds.start(index)
+    log.take(ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time)))
+    print(index, flush=True)
+"""
+
+
+def python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    homes = ("core", "operator", "aggregator", "sequencer_client", "tests")
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / home) for home in homes)}
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
+
+
+def kill_after(process: subprocess.Popen[str], lines: int, seconds: float) -> int:
+    """SIGKILL some moment after it has said so many lines; the last number it said."""
+    assert process.stdout is not None
+    said = [int(process.stdout.readline()) for _ in range(lines)]
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    rest = [int(line) for line in process.stdout.read().split()]
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    return [*said, *rest][-1]
+
+
+def test_kill_9_leaves_a_log_that_is_right_and_goes_on(path: Path) -> None:
+    moment = random.Random(time.time_ns())
+
+    said = 0
+    for _ in range(3):
+        said = kill_after(python(TAKER, str(path)), moment.randint(1, 8), moment.uniform(0, 0.03))
+        found = audit(path, COMMITTEE)
+        with opened(path) as log:
+            index = log.position.index
+            assert index in (said, said + 1), "what was said to be taken is in the file"
+            assert log.checkpoint() == store.TreeHead(found.size, found.root)
+            assert found.size == 3 * index
+            assert log.refusals() == {"wrong_type": index}
+    assert said >= 3
+
+
+# Alarm
+
+
+def test_an_alarm_stops_the_log_durably(path: Path) -> None:
+    with opened(path) as log:
+        log.take(flips(1)[0])
+        log.raise_alarm("ledger_rewritten", "at entry 0")
+        before = dump(path)
+
+    with opened(path) as log:
+        assert log.alarm() == store.Alarm("ledger_rewritten", "at entry 0")
+        with pytest.raises(errors.LogStopped) as refused:
+            log.take(flips(2)[1])
+        assert refused.value.facts == {"reason": "ledger_rewritten"}
+        assert dump(path) == before
+        assert log.entry(0).event == certified(NODE, UP, 1)
+
+
+def test_the_first_alarm_stands(log: Log) -> None:
+    log.raise_alarm("first", "this one")
+    log.raise_alarm("second", "that one")
+
+    assert log.alarm() == store.Alarm("first", "this one")
+
+
+def test_two_logs_of_the_same_batches_are_identical(tmp_path: Path) -> None:
+    batches: Sequence[ProvenBatch] = [
+        *flips(3),
+        proven(4, "[1.5]"),
+        batch(5, certified("operator_1", UP, 5), certified(NODE, DOWN, 5)),
+    ]
+    roots = []
+    for name in ("one", "two"):
+        with opened(tmp_path / f"{name}.db") as log:
+            for taken in batches:
+                log.take(taken)
+            roots.append((log.checkpoint(), [entry.leaf_hash for entry in log.entries()]))
+
+    assert roots[0] == roots[1]

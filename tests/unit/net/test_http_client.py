@@ -1,0 +1,294 @@
+"""Whatever a peer does, a call ends by its deadline, in bounded memory, with a named error."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from dragon.errors import BadAnswer, PeerError, Unreachable
+from dragon.net.http_client import MAX_ANSWER, Answer, Http
+from dragon.net.session import make_session
+
+DEADLINE = 0.3  # seconds
+SOON = 1.0  # by then at the latest, however busy the machine is
+
+Behaviour = Callable[[socket.socket], object]
+
+
+@contextmanager
+def server(behave: Behaviour, heads: list[bytes] | None = None) -> Iterator[str]:
+    """A server on 127.0.0.1 that reads a request's head, then behaves as it likes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                head = connection.recv(65_536)
+                if heads is not None:
+                    heads.append(head)
+                behave(connection)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/path"
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(timeout=5)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    made = Http(make_session())
+    yield made
+    made.close()
+
+
+def says(raw: bytes) -> Behaviour:
+    return lambda connection: connection.sendall(raw)
+
+
+def drips(head: bytes, piece: bytes) -> Behaviour:
+    """Sends a little again and again, each time well within any timeout of a single read."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(piece)
+            time.sleep(0.02)
+
+    return drip
+
+
+def floods(head: bytes) -> Behaviour:
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(head)
+        while True:
+            connection.sendall(b"0" * 65_536)
+
+    return flood
+
+
+def is_silent(connection: socket.socket) -> None:
+    connection.settimeout(5)
+    connection.recv(1)  # until the caller hangs up
+
+
+def ok(body: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+BOMB = gzip.compress(bytes(30_000_000))
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\n"
+
+SLOW: dict[str, Behaviour] = {
+    "never answers": is_silent,
+    "drips its status line": drips(b"", b"H"),
+    "drips a header": drips(b"HTTP/1.1 200 OK\r\nA: ", b"b"),
+    "drips headers": drips(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    "drips its body": drips(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+    "drips a body without a length": drips(b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    "drips chunks": drips(CHUNKED, b"1\r\nx\r\n"),
+    "drips a chunk's size": drips(CHUNKED, b"0"),
+    "drips the trailer": drips(CHUNKED + b"0\r\n", b"A: b\r\n"),
+    "says to continue, for ever": drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "drips the body of a redirect": drips(REDIRECT + b"Content-Length: 1000\r\n\r\n", b"x"),
+    "drips the body of an error": drips(b"HTTP/1.1 500 No\r\nContent-Length: 999\r\n\r\n", b"x"),
+}
+
+
+@pytest.mark.parametrize("manner", SLOW)
+def test_a_slow_peer_is_given_up_at_the_deadline(http: Http, manner: str) -> None:
+    with server(SLOW[manner]) as url:
+        begun = time.monotonic()
+        with pytest.raises(Unreachable) as refused:
+            http.get(url, deadline=DEADLINE)
+        took = time.monotonic() - begun
+
+    assert took < DEADLINE + SOON
+    # Too many headers are found before the deadline; all else is late.
+    if manner not in ("drips headers", "drips the trailer"):
+        assert refused.value.facts == {"reason": "timeout"}
+        assert took >= DEADLINE - 0.05
+
+
+HUGE: dict[str, Behaviour] = {
+    "a body without end": floods(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "a body with its length": floods(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n"),
+    "a chunk without end": floods(CHUNKED + b"fffffff\r\n"),
+    "a chunk of size -1": floods(CHUNKED + b"-1\r\n"),
+    "the body of a redirect": floods(REDIRECT + b"\r\n"),
+    "the body of an error": floods(b"HTTP/1.1 500 No\r\n\r\n"),
+    "one header": floods(b"HTTP/1.1 200 OK\r\nA: "),
+    "a status line": floods(b"HTTP/1.1 200 "),
+    "a redirect to a bomb": says(
+        REDIRECT + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HUGE)
+def test_a_huge_answer_is_bounded_in_time_and_memory(http: Http, what: str) -> None:
+    with server(HUGE[what]) as url:
+        tracemalloc.start()
+        begun = time.monotonic()
+        with suppress(PeerError):
+            assert http.get(url, deadline=5).body in (b"", BOMB)
+        took = time.monotonic() - begun
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+    assert took < 2
+    assert peak < 8_000_000
+
+
+def test_an_answer_may_have_64_kib_and_no_byte_more(http: Http) -> None:
+    with server(says(ok(b"x" * MAX_ANSWER))) as url:
+        assert len(http.get(url, deadline=2).body) == MAX_ANSWER
+
+    with server(says(ok(b"x" * (MAX_ANSWER + 1)))) as url, pytest.raises(BadAnswer) as refused:
+        http.get(url, deadline=2)
+
+    assert refused.value.facts == {"reason": "too_large"}
+    assert MAX_ANSWER == 64 * 1024
+
+
+def test_a_caller_may_ask_for_less(http: Http) -> None:
+    with server(says(ok(b"123"))) as url, pytest.raises(BadAnswer):
+        http.get(url, deadline=2, largest=2)
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(http: Http) -> None:
+    followed: list[bytes] = []
+    with server(is_silent, followed) as elsewhere:
+        redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\n\r\n{{}}"
+        with server(says(redirect.encode())) as url:
+            answer = http.get(url, deadline=2)
+
+    assert answer == Answer(302, b"{}")
+    assert followed == []
+
+
+@pytest.mark.parametrize("location", ["", "http://[::1", "gopher:", "http://é..x/", "\xff\xfe"])
+def test_a_redirect_to_nonsense_is_an_answer_too(http: Http, location: str) -> None:
+    raw = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n"
+
+    with server(says(raw + b"Content-Length: 0\r\n\r\n")) as url:
+        assert http.get(url, deadline=2) == Answer(302, b"")
+
+
+def test_what_claims_to_be_compressed_is_taken_as_it_is(http: Http) -> None:
+    with server(says(ok(BOMB, "Content-Encoding: gzip"))) as url:
+        answer = http.get(url, deadline=2)
+
+    assert answer.body == BOMB
+    with pytest.raises(BadAnswer):
+        answer.json()
+
+
+GARBAGE: dict[str, bytes] = {
+    "nothing": b"",
+    "no HTTP": b"garbage\r\n\r\n",
+    "zeros": bytes(1000),
+    "another protocol": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a status that is no number": b"HTTP/1.1 abc\r\n\r\n",
+    "a hundred headers too many": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+    "a header too long": b"HTTP/1.1 200 OK\r\nA: " + b"b" * 70_000 + b"\r\n\r\n",
+    "a body cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+    "a chunk of no size": CHUNKED + b"zz\r\n",
+    "a chunk cut short": CHUNKED + b"10\r\nhello",
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE)
+def test_garbage_is_no_answer(http: Http, what: str) -> None:
+    with server(says(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
+        http.get(url, deadline=20)
+
+    assert refused.value.facts == {"reason": "unreachable"}
+
+
+def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: Http) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    for url in (f"http://127.0.0.1:{port}/", "http://name.invalid/", "http://127.0.0.1:0/"):
+        with pytest.raises(Unreachable) as refused:
+            http.get(url, deadline=2)
+        assert refused.value.facts["reason"] in ("unreachable", "timeout")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"1.5", b"[NaN]"])
+def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: Http, body: bytes) -> None:
+    with server(says(ok(body))) as url:
+        answer = http.get(url, deadline=2)
+
+    with pytest.raises(BadAnswer):
+        answer.json()
+
+
+def test_a_successful_answer_is_its_json(http: Http) -> None:
+    with server(says(ok(b'{"a": 1}'))) as url:
+        assert http.get(url, deadline=2).successful() == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"detail": "the queue is full"}', "the queue is full"),
+        (b'{"detail": "a\\u001b[2Jb"}', "a\\x1b[2Jb"),
+        (b'{"detail": 7}', "no explanation"),
+        (b"<html>", "no explanation"),
+        (json.dumps({"detail": "x" * 1000}).encode(), "x" * 200),
+    ],
+)
+def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str) -> None:
+    with pytest.raises(BadAnswer) as refused:
+        Answer(429, body).successful()
+
+    assert str(refused.value) == f"answered 429: {said}"
+    assert refused.value.facts == {"status": 429}
+
+
+def test_a_request_carries_nothing_from_the_environment_or_from_before(
+    http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    heads: list[bytes] = []
+
+    for _ in range(2):
+        with server(says(ok(b"{}", "Set-Cookie: a=b")), heads) as url:
+            http.get(url, deadline=2, params={"nonce": "0x00"})
+
+    for head in heads:
+        assert head.startswith(b"GET /path?nonce=0x00 HTTP/1.1\r\n")
+        assert b"\r\nConnection: close\r\n" in head
+        assert b"\r\nAccept-Encoding: identity\r\n" in head
+        assert b"cookie" not in head.lower()
+        assert b"authorization" not in head.lower()
+    assert len(heads) == 2
+
+
+def test_what_is_posted_is_json(http: Http) -> None:
+    heads: list[bytes] = []
+
+    with server(says(ok(b"{}")), heads) as url:
+        http.post(url, {"a": [1, "ä"]}, deadline=2)
+
+    assert heads[0].startswith(b"POST /path HTTP/1.1\r\n")
+    assert b"Content-Type: application/json" in heads[0]

@@ -1,0 +1,167 @@
+"""Feeding a stream through connections that break: nothing is lost, nothing is sent twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from dragon.errors import BadAnswer, Unreachable
+from dragon.net.stream_upload import AGAIN, SLOWEST, Feeder
+
+
+@dataclass
+class Stream:
+    """A stream service that keeps what it was sent, and breaks when it is told to."""
+
+    mode: str = "bytes"
+    chunk: int = 4
+    data: bytes = b""  # safe
+    chunks: list[bytes] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)  # after so many pieces on a connection
+    away: int = 0  # attempts to connect that fail
+    slept: list[float] = field(default_factory=list)
+    now: float = 0.0
+
+    @contextmanager
+    def ingest(self, _stream: str) -> Iterator[Sending]:
+        if self.away:
+            self.away -= 1
+            raise Unreachable("closed port", reason="unreachable")
+        yield Sending(self, self.breaks.pop(0) if self.breaks else None)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def feeder(self, *pieces: bytes, **options: Any) -> Feeder:
+        return Feeder(
+            self,  # type: ignore[arg-type]
+            *("0x", pieces),
+            **options,
+            monotonic=lambda: self.now,
+            sleep=self.sleep,
+        )
+
+
+class Sending:
+    """One connection."""
+
+    def __init__(self, stream: Stream, left: int | None) -> None:
+        self._stream, self._left, self._buffer = stream, left, b""
+        self.mode = stream.mode
+
+    @property
+    def total(self) -> int:
+        return len(self._stream.data)
+
+    @property
+    def sequence(self) -> int:
+        return len(self._stream.chunks)
+
+    def send(self, piece: bytes) -> None:
+        if self._left == 0:
+            raise Unreachable("the connection ended", reason="closed")
+        self._left = None if self._left is None else self._left - 1
+        self._buffer += piece
+        if self.mode == "message":
+            self._keep(len(self._buffer))
+        while len(self._buffer) >= self._stream.chunk:
+            self._keep(self._stream.chunk)
+
+    def _keep(self, size: int) -> None:
+        chunk, self._buffer = self._buffer[:size], self._buffer[size:]
+        self._stream.data += chunk
+        self._stream.chunks.append(chunk)
+
+    def flush(self) -> None:
+        if self._buffer:
+            self._keep(len(self._buffer))
+
+    def receive(self, _timeout: float | None) -> None:
+        """Everything is safe already."""
+
+
+def test_everything_arrives_once() -> None:
+    stream = Stream()
+
+    assert stream.feeder(b"abc", b"defgh", b"i").run() == (9, 3)
+
+    assert stream.data == b"abcdefghi"
+    assert stream.slept == []
+
+
+@pytest.mark.parametrize("mode", ["bytes", "message"])
+@pytest.mark.parametrize("breaks", [[0], [1], [2], [3, 1, 0], [0, 0, 4]], ids=str)
+def test_a_connection_that_breaks_costs_nothing(mode: str, breaks: list[int]) -> None:
+    stream = Stream(mode=mode, breaks=[*breaks], data=b"before", chunks=[b"before"])
+    pieces = [b"abc", b"de", b"fghijk", b"l", b"mnopqrs"]
+
+    total, chunks = stream.feeder(*pieces).run()
+
+    assert stream.data == b"before" + b"".join(pieces)
+    assert (total, chunks) == (len(stream.data), len(stream.chunks))
+    if mode == "message":
+        assert stream.chunks[1:] == pieces
+    assert len(stream.slept) == len(breaks)
+
+
+def test_equal_messages_are_told_apart_by_their_place() -> None:
+    stream = Stream(mode="message", breaks=[2, 1])
+
+    stream.feeder(*[b"21.5"] * 5).run()
+
+    assert stream.chunks == [b"21.5"] * 5
+
+
+def test_it_waits_longer_and_longer_for_a_service_that_is_away() -> None:
+    stream = Stream(away=6)
+
+    stream.feeder(b"abc").run()
+
+    assert stream.slept == [AGAIN, 1.0, 2.0, 4.0, SLOWEST, SLOWEST]
+
+
+def test_patience_ends() -> None:
+    stream = Stream(away=10**6)
+
+    with pytest.raises(Unreachable, match="closed port"):
+        stream.feeder(b"abc", patience=20.0).run()
+
+    assert 20 < sum(stream.slept) < 30
+
+
+def test_a_stream_that_somebody_else_writes_to_is_left_alone() -> None:
+    stream = Stream(breaks=[1])
+
+    def pieces() -> Iterator[bytes]:
+        yield b"abcd"
+        stream.data += b"strange"
+        yield b"efgh"
+
+    feeder = stream.feeder()
+    feeder.pieces = pieces()
+    with pytest.raises(BadAnswer, match="were expected"):
+        feeder.run()
+
+
+def test_a_stream_that_is_not_where_it_should_be_gets_nothing() -> None:
+    stream = Stream(data=b"more", chunks=[b"more"])
+
+    with pytest.raises(BadAnswer, match="the stream has 4 bytes, and 0 were expected"):
+        Feeder(stream, "0x", [b"abc"], base=0, first=0).run()  # type: ignore[arg-type]
+
+    assert stream.data == b"more"
+
+
+def test_progress_says_what_is_safe() -> None:
+    seen: list[tuple[int, int]] = []
+    stream = Stream()
+
+    stream.feeder(b"abcde", b"fgh", progress=lambda *now: seen.append(now)).run()
+
+    assert seen[-1] == (8, 2)
+    assert seen == sorted(seen)

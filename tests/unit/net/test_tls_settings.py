@@ -1,0 +1,145 @@
+"""Certificates and keys that cannot be used are named before a service starts."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from authorities import Papers
+from committees import make_members
+from dragon.errors import SettingsError
+from dragon.net import tls
+from dragon.net.deadlines import TlsServerSocket, TlsSocket
+from dragon.net.tls import Tls
+from dragon.node.settings import Environment
+from dragon_cli.main import main
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers.make(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.fixture(scope="module")
+def shown(papers: Papers) -> Tls:
+    return papers.service("service")
+
+
+def environ(told: Tls) -> dict[str, str]:
+    named = {tls.CERTFILE: told.certfile, tls.KEYFILE: told.keyfile, tls.CA: told.ca}
+    return {name: str(path) for name, path in named.items() if path}
+
+
+def test_nothing_given_is_plain_http() -> None:
+    assert Environment({}).tls() == Tls()
+    assert tls.server_context(Tls()) is None
+
+
+def test_what_is_given_is_read(shown: Tls) -> None:
+    assert Environment(environ(shown)).tls() == shown
+
+
+@pytest.mark.parametrize(
+    ("missing", "given"), [(tls.KEYFILE, tls.CERTFILE), (tls.CERTFILE, tls.KEYFILE)]
+)
+def test_certificate_and_key_go_together(shown: Tls, missing: str, given: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Environment({**environ(shown), missing: ""}).tls()
+
+    assert str(refused.value) == f"the setting {missing} is missing beside {given}"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ("missing", "cannot be read: No such file or directory"),
+        ("empty", "holds no certificate in PEM"),
+    ],
+)
+def test_authorities_that_cannot_be_used_are_named(tmp_path: Path, spoilt: str, said: str) -> None:
+    (tmp_path / "empty").touch()
+
+    with pytest.raises(SettingsError) as refused:
+        Environment({tls.CA: str(tmp_path / spoilt)}).tls()
+
+    assert str(refused.value) == f"DRAGON_TLS_CA: {tmp_path / spoilt} {said}"
+
+
+def test_both_contexts_ask_for_tls_1_2_and_a_client_for_a_name(shown: Tls) -> None:
+    server, client = tls.server_context(shown), tls.client_context(shown.ca)
+
+    assert server is not None
+    assert (server.sslsocket_class, client.sslsocket_class) == (TlsServerSocket, TlsSocket)
+    for context in (server, client):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+        assert context.maximum_version == ssl.TLSVersion.MAXIMUM_SUPPORTED
+    assert client.check_hostname
+    assert client.verify_mode == ssl.CERT_REQUIRED
+    assert len(client.get_ca_certs()) == 1
+
+
+def locked(papers: Papers) -> bytes:
+    return papers.authority.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"password"),
+    )
+
+
+def test_each_fault_of_a_certificate_or_its_key_is_named(papers: Papers, shown: Tls) -> None:
+    certfile, keyfile, folder = shown.certfile, shown.keyfile, papers.folder
+    other = papers.service("other").keyfile
+    (folder / "locked").write_bytes(locked(papers))
+    (folder / "text").write_text("no PEM")
+    unusable = "holds no private key in PEM that can be used without a password"
+    faults = {
+        Tls(folder / "gone", keyfile): f"{tls.CERTFILE}: {folder}/gone cannot be read",
+        Tls(certfile, folder / "gone"): f"{tls.KEYFILE}: {folder}/gone cannot be read",
+        Tls(folder, keyfile): f"{tls.CERTFILE}: {folder} cannot be read: Is a directory",
+        Tls(folder / "text", keyfile): f"{tls.CERTFILE}: {folder}/text holds no certificate in PEM",
+        Tls(keyfile, keyfile): f"{tls.CERTFILE}: {keyfile} holds no certificate in PEM",
+        Tls(certfile, folder / "text"): f"{tls.KEYFILE}: {folder}/text {unusable}",
+        Tls(certfile, certfile): f"{tls.KEYFILE}: {certfile} {unusable}",
+        Tls(certfile, folder / "locked"): f"{tls.KEYFILE}: {folder}/locked {unusable}",
+        Tls(certfile, other): f"{tls.KEYFILE}: {other} is not the key of the certificate in",
+    }
+    for told, said in faults.items():
+        with pytest.raises(SettingsError) as refused:
+            tls.server_context(told)
+        assert str(refused.value).startswith(said)
+        assert refused.value.facts == {"setting": said.partition(":")[0]}
+
+
+@pytest.mark.parametrize("change", ["half", "mismatch", "no authority"])
+def test_a_service_with_wrong_settings_ends_with_code_2_and_one_sentence(
+    papers: Papers,
+    shown: Tls,
+    change: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "committee.json").write_text(json.dumps(make_members().committee.to_json()))
+    told = {
+        "half": Tls(shown.certfile, None, None),
+        "mismatch": Tls(shown.certfile, papers.service("another").keyfile, None),
+        "no authority": Tls(None, None, shown.keyfile),
+    }[change]
+    for name, value in environ(told).items():
+        monkeypatch.setenv(name, value)
+    # The development sequencer needs the least beside it.
+    monkeypatch.setenv("SEQUENCER_DATABASE", str(tmp_path / "data" / "sequencer.db"))
+
+    with pytest.raises(SystemExit) as done:
+        main(["serve", "sequencer", "--home", str(tmp_path), "--port", "1"])
+
+    said = capsys.readouterr().err
+    setting = {"half": tls.KEYFILE, "mismatch": tls.KEYFILE, "no authority": tls.CA}[change]
+    assert done.value.code == 2
+    assert said.startswith("dragon: failed: settings_error: ")
+    assert setting in said.splitlines()[0]
+    assert "Traceback" not in said

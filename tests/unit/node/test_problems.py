@@ -1,0 +1,209 @@
+"""Every error that leaves a service is a problem document, and none tells more than it should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from flask import Flask, Response, abort
+from werkzeug.test import TestResponse
+
+from dragon import errors
+from dragon.node import problems
+
+TREE = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, errors.DragonError)
+]
+
+# What each branch of the tree is to a caller; a leaf has its branch's.
+EXPECTED: dict[type[errors.DragonError], int] = {
+    errors.InvalidEncoding: 400,
+    errors.InvalidPoint: 422,
+    errors.CertificateError: 422,
+    errors.UnknownNode: 404,
+    errors.NotApplicable: 409,
+    errors.WrongDigest: 422,
+    errors.InvalidProof: 422,
+    errors.InvalidStream: 422,
+    errors.ReceiptRefused: 422,
+    errors.ProofRefused: 422,
+    errors.ProvingError: 422,
+    errors.WorkerDied: 503,
+    errors.AttestationRefused: 409,
+    errors.LedgerError: 503,
+    errors.LogError: 503,
+    errors.PeerError: 502,
+    errors.NotFound: 404,
+    errors.NotCertified: 503,
+    errors.Unauthorized: 401,
+    errors.AlreadyMade: 409,
+    errors.StreamStopped: 409,
+    errors.WrongOffset: 409,
+    errors.TooManySockets: 503,
+    errors.Busy: 429,
+    errors.Overdue: 503,
+    errors.InvalidCommittee: 500,
+    errors.KeystoreError: 500,
+    errors.SettingsError: 500,
+    errors.StepFailed: 500,
+    errors.DragonError: 500,
+}
+
+
+def made(kind: type[errors.DragonError]) -> errors.DragonError:
+    if kind is errors.QuorumNotMet:
+        return errors.QuorumNotMet(signers=2, needed=3)
+    if kind is errors.AttestationRefused:
+        return errors.AttestationRefused("blind", "too few peers")
+    if kind is errors.ProofRefused:
+        return errors.ProofRefused("oods", "the composition polynomial is another")
+    return kind("what went wrong", fact=7)
+
+
+def raising(error: Exception) -> Flask:
+    """An app whose one page raises."""
+    app = Flask("raising")
+    problems.install(app)
+
+    @app.get("/")
+    def page() -> str:
+        raise error
+
+    return app
+
+
+def document(answer: TestResponse) -> dict[str, object]:
+    """Holds the form that every problem has."""
+    assert answer.mimetype == "application/problem+json"
+    assert int(answer.headers["Content-Length"]) == len(answer.data)
+    value = json.loads(answer.data)
+    assert isinstance(value, dict)
+    assert value["status"] == answer.status_code
+    assert {"type", "title", "status", "detail"} <= set(value)
+    return value
+
+
+@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_tree_has_its_branchs_status(kind: type[errors.DragonError]) -> None:
+    branch = next(base for base in kind.__mro__ if base in EXPECTED)
+
+    assert problems.status_of(made(kind)) == EXPECTED[branch]
+
+
+@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_tree_becomes_a_document_that_names_it(
+    kind: type[errors.DragonError],
+) -> None:
+    error = made(kind)
+
+    said = document(raising(error).test_client().get("/"))
+
+    assert said["type"] == f"urn:datadragon:problem:{error.name.replace('_', '-')}"
+    assert said["title"] == error.name
+    assert said["detail"] == str(error)
+    assert {name: said[name] for name in error.facts} == error.facts
+
+
+def test_an_error_of_a_service_beneath_the_tree_has_its_branchs_status() -> None:
+    class DiskFull(errors.LogError):
+        """A leaf that a service hangs beneath."""
+
+    said = document(raising(DiskFull("no space left")).test_client().get("/"))
+
+    assert (said["status"], said["title"]) == (503, "disk_full")
+
+
+def test_facts_never_replace_the_documents_own_members() -> None:
+    error = errors.BadAnswer("what went wrong", status=418, title="x", type="y")
+
+    said = document(raising(error).test_client().get("/"))
+
+    assert (said["status"], said["title"]) == (502, "bad_answer")
+
+
+@pytest.mark.parametrize("fact", [b"\xff", {1, 2}, object(), errors, 10**40, "\ud800"])
+def test_a_fact_that_is_no_json_does_not_break_the_document(fact: object) -> None:
+    document(raising(errors.NotFound("gone", fact=fact)).test_client().get("/"))
+
+
+def test_a_busy_service_says_when_to_come_again() -> None:
+    answer = raising(errors.Busy("too many at once")).test_client().get("/")
+
+    assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        RuntimeError("the secret is 0xc0ffee"),
+        KeyError("0xc0ffee"),
+        AssertionError("0xc0ffee"),
+        RecursionError("0xc0ffee"),
+        MemoryError("0xc0ffee"),
+        UnicodeDecodeError("utf-8", b"0xc0ffee", 0, 1, "0xc0ffee"),
+    ],
+    ids=lambda bug: type(bug).__name__,
+)
+def test_an_unexpected_exception_is_logged_and_not_told(
+    bug: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = raising(bug).test_client().get("/")
+
+    said = document(answer)
+    assert said["status"] == 500
+    assert said["detail"] == "this is our fault"
+    assert "c0ffee" not in answer.text
+    assert "Traceback" not in answer.text
+    assert "unexpected_error" in caplog.text
+    assert caplog.records[-1].exc_info is not None
+
+
+def test_a_debugged_app_answers_alike() -> None:
+    app = raising(RuntimeError("0xc0ffee"))
+    app.testing = app.debug = True
+
+    assert "c0ffee" not in app.test_client().get("/").text
+
+
+ABORTS: list[tuple[Callable[[], object], int]] = [
+    (lambda: abort(400), 400),
+    (lambda: abort(401), 401),
+    (lambda: abort(413), 413),
+    (lambda: abort(415), 415),
+    (lambda: abort(418), 418),
+    (lambda: abort(503, "later"), 503),
+]
+
+
+@pytest.mark.parametrize(("stop", "status"), ABORTS)
+def test_an_http_error_becomes_a_document(stop: Callable[[], object], status: int) -> None:
+    app = Flask("aborting")
+    problems.install(app)
+    app.add_url_rule("/", view_func=lambda: stop() or "")
+
+    said = document(app.test_client().get("/"))
+
+    assert (said["status"], said["type"]) == (status, "about:blank")
+
+
+def test_a_path_that_is_not_there_and_a_method_that_is_not_allowed_are_documents() -> None:
+    client = raising(errors.NotFound("x")).test_client()
+
+    missing, refused = client.get("/nothing"), client.post("/")
+
+    assert document(missing)["title"] == "Not Found"
+    assert document(refused)["title"] == "Method Not Allowed"
+    assert "GET" in refused.headers["Allow"]
+
+
+def test_an_answer_that_is_no_error_is_left_alone() -> None:
+    app = Flask("fine")
+    problems.install(app)
+    app.add_url_rule("/", view_func=lambda: Response("fine", 404, mimetype="text/plain"))
+
+    answer = app.test_client().get("/")
+
+    assert (answer.status_code, answer.text, answer.mimetype) == (404, "fine", "text/plain")

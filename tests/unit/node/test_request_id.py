@@ -1,0 +1,79 @@
+"""A request's name is the caller's if it is a plain one, and stands wherever the request shows."""
+
+from __future__ import annotations
+
+import pytest
+import structlog
+from flask import Flask, Response, jsonify
+from flask.testing import FlaskClient
+
+from dragon.node import app as web
+from dragon.node.request_id import HEADER
+
+
+@pytest.fixture
+def app() -> Flask:
+    app: Flask = web.create("some_service", list)
+
+    @app.get("/bound")
+    def bound() -> Response:
+        return jsonify(structlog.contextvars.get_contextvars())
+
+    return app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_9", "0" * 64])
+def test_a_plain_name_is_kept(client: FlaskClient, name: str) -> None:
+    answer = client.get("/bound", headers={HEADER: name})
+
+    assert answer.headers.getlist(HEADER) == [name]
+    assert answer.json == {"request_id": name}
+
+
+@pytest.mark.parametrize("name", ["", "0" * 65, "a b", "a\tb", "ä", "a;b", "<script>", "a,b", "٣"])
+def test_any_other_name_is_replaced(client: FlaskClient, name: str) -> None:
+    answer = client.get("/bound", headers={HEADER: name})
+
+    assert answer.json == {"request_id": answer.headers[HEADER]}
+    assert answer.headers[HEADER] != name
+    assert answer.headers[HEADER].isalnum()
+
+
+def test_two_requests_without_a_name_get_two(client: FlaskClient) -> None:
+    assert client.get("/bound").json != client.get("/bound").json
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/bound?x", "/healthz"])
+def test_every_answer_bears_the_name_and_every_problem_says_it(
+    client: FlaskClient, path: str
+) -> None:
+    answer = client.post(path, headers={HEADER: "mine"})
+
+    assert answer.headers[HEADER] == "mine"
+    assert answer.json["request_id"] == "mine"
+
+
+def test_nothing_stays_bound_behind_a_request(client: FlaskClient) -> None:
+    client.get("/bound", headers={HEADER: "mine"})
+    client.get("/nowhere", headers={HEADER: "mine"})
+
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_a_request_within_a_request_gives_the_outer_name_back(
+    app: Flask, client: FlaskClient
+) -> None:
+    """As in a fleet within one process, where the other service runs on the same thread."""
+    inner = web.create("another_service", list)
+
+    @app.get("/outer")  # type: ignore[attr-defined]
+    def outer() -> Response:
+        inner.test_client().get("/healthz", headers={HEADER: "inner"})
+        return jsonify(structlog.contextvars.get_contextvars())
+
+    assert client.get("/outer", headers={HEADER: "outer"}).json == {"request_id": "outer"}

@@ -1,0 +1,204 @@
+"""One accepted WebSocket: who is silent, leaves messages lying or sends too much is left behind."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from wsproto import ConnectionType
+from wsproto.connection import Connection as Frames
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+
+from dragon.node import websocket
+from dragon.node.websocket import MOST_LEFT, PING_AFTER, SILENT, Closed, Connection
+
+
+@dataclass
+class Handler:
+    got: list[object] = field(default_factory=list)
+    refuses: Closed | None = None
+
+    def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
+        self.got.append((bytes(piece), finished))
+
+    def on_text(self, text: str) -> None:
+        self.got.append(text)
+        if self.refuses:
+            raise self.refuses
+
+
+class Server:
+    """What flask-sock hands over."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.ws, self.connected = sock, Frames(ConnectionType.SERVER), True
+
+
+class Pair:
+    """A connection, and its peer in the test's own hands."""
+
+    def __init__(self) -> None:
+        ours, self.peer = socket.socketpair()
+        self.frames, self.now = Frames(ConnectionType.CLIENT), 0.0
+        self.connection = Connection(Server(ours), lambda: self.now)  # type: ignore[arg-type]
+        self.handler, self.ended = Handler(), list[bool]()
+        self.ours = ours
+
+    def serve(self) -> None:
+        self.connection.serve(self.handler, end=self.ended.append)
+
+    def send(self, *events: Any) -> None:
+        for event in events:
+            self.peer.sendall(self.frames.send(event))
+
+    def heard(self) -> list[Any]:
+        """Everything that was said, when it has ended."""
+        self.ours.close()
+        return self.listen()
+
+    def listen(self) -> list[Any]:
+        """Everything up to the close."""
+        found: list[Any] = []
+        self.peer.settimeout(5)
+        while not any(isinstance(each, CloseConnection) for each in found):
+            if not (data := self.peer.recv(1 << 16)):
+                break
+            self.frames.receive_data(data)
+            found += self.frames.events()
+        return found
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    with closing(made.peer), closing(made.ours):
+        yield made
+
+
+def test_frames_come_in_pieces_and_text_comes_whole(pair: Pair) -> None:
+    pair.send(
+        BytesMessage(b"21.", message_finished=False),
+        BytesMessage(b"5"),
+        TextMessage('{"a":'),
+        CloseConnection(1000),
+    )
+    pair.serve()
+
+    binary = [each for each in pair.handler.got if isinstance(each, tuple)]
+    assert b"".join(piece for piece, _ in binary) == b"21.5"
+    assert binary[-1][1] is True
+    assert pair.handler.got[-1] == '{"a":'
+    assert pair.ended == [True]
+    assert pair.heard()[-1].code == 1000
+
+
+@pytest.mark.parametrize(("code", "cleanly"), [(1000, True), (1001, True), (1011, False)])
+def test_a_peer_that_closes_is_answered(pair: Pair, code: int, cleanly: bool) -> None:
+    pair.send(CloseConnection(code))
+    pair.serve()
+
+    assert pair.ended == [cleanly]
+
+
+def test_a_peer_that_breaks_off_has_not_closed(pair: Pair) -> None:
+    pair.peer.shutdown(socket.SHUT_WR)
+    pair.serve()
+
+    assert pair.ended == [False]
+
+
+def test_a_silent_peer_is_asked_and_then_left(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clock is turned forward by whoever waits for it."""
+    monkeypatch.setattr(websocket.selectors, "DefaultSelector", lambda: Turning(pair))
+    pair.serve()
+
+    said = pair.heard()
+    assert [type(each) for each in said] == [Ping, CloseConnection]
+    assert (said[-1].code, said[-1].reason) == (1008, f"nothing was heard for {SILENT:.0f} s")
+    assert pair.now == pytest.approx(SILENT + PING_AFTER / 4, abs=PING_AFTER / 4)
+    assert pair.ended == [False]
+
+
+class Turning:
+    """A selector for which nothing ever comes: time passes instead."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def __enter__(self) -> Turning:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held."""
+
+    def register(self, *_: object) -> None:
+        """Nothing is watched."""
+
+    def select(self, timeout: float) -> list[Any]:
+        self._pair.now += timeout
+        return []
+
+
+def test_a_peer_that_lets_messages_lie_is_closed(pair: Pair) -> None:
+    for number in range(MOST_LEFT + 1):
+        pair.connection.send(f"{number}")
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(pair.serve)
+        said = pair.listen()
+        serving.result(5)
+
+    assert [each.data for each in said[:-1]] == [str(number) for number in range(MOST_LEFT)]
+    assert (said[-1].code, said[-1].reason) == (1008, "it reads too slowly")
+
+
+def test_what_the_handler_refuses_is_said(pair: Pair) -> None:
+    pair.handler.refuses = Closed(1009, "é" * 100)
+    pair.send(TextMessage("x"))
+    pair.serve()
+
+    end = pair.heard()[-1]
+    assert (end.code, end.reason) == (1009, "é" * 60)  # cut where a character ends
+
+
+def test_the_first_reason_for_closing_counts(pair: Pair) -> None:
+    pair.connection.close(1001, "first")
+    pair.connection.close(1008, "second")
+    pair.serve()
+
+    assert pair.heard()[-1].reason == "first"
+
+
+def test_text_that_never_ends_is_not_kept(pair: Pair) -> None:
+    pair.send(*[TextMessage("x" * 1000, message_finished=False)] * 5)
+    pair.serve()
+
+    assert pair.heard()[-1].code == 1009
+    assert pair.handler.got == []
+
+
+def test_text_that_is_none_ends_it(pair: Pair) -> None:
+    pair.peer.sendall(b"\x81\x82\0\0\0\0\xff\xfe")
+    pair.serve()
+
+    assert pair.ended == [False]
+    assert pair.handler.got == []
+
+
+def test_a_peer_that_takes_nothing_is_left_in_bounded_time(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "SEND_SECONDS", 0.05)
+    for _ in range(900):
+        pair.connection.send("x" * 4000)
+    served = threading.Thread(target=pair.serve, daemon=True)
+    served.start()
+    served.join(10)
+
+    assert not served.is_alive()
+    assert pair.ended == [False]

@@ -1,0 +1,97 @@
+"""Whether our clock is wrong is for the peers to say, and not for a few liars among them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragon.probing.clock_skew import ABSTAIN_MS, is_wrong, median_ms
+from dragon.protocol.committee import byzantine_faults
+
+AHEAD, BEHIND, RIGHT = ABSTAIN_MS + 1, -ABSTAIN_MS - 1, 0
+
+
+@pytest.mark.parametrize(
+    ("offsets", "faults", "wrong"),
+    [
+        # (1) Nobody answered: nothing is known.
+        ([], 1, False),
+        ([], 0, False),
+        # (2) At least f + 1.
+        ([AHEAD], 1, False),
+        ([AHEAD, AHEAD], 1, True),
+        ([BEHIND, BEHIND], 1, True),
+        ([AHEAD], 0, True),
+        ([AHEAD, AHEAD], 2, False),
+        ([AHEAD, AHEAD, AHEAD], 2, True),
+        # (3) And most of those that answered.
+        ([AHEAD, AHEAD, RIGHT], 1, True),
+        ([AHEAD, AHEAD, RIGHT, RIGHT], 1, False),
+        ([AHEAD, AHEAD, AHEAD, RIGHT, RIGHT, RIGHT], 1, False),
+        ([AHEAD, AHEAD, AHEAD, AHEAD, RIGHT, RIGHT, RIGHT], 1, True),
+        # (4) To the same side.
+        ([AHEAD, BEHIND], 1, False),
+        ([AHEAD, AHEAD, BEHIND], 1, True),
+        ([AHEAD, AHEAD, BEHIND, BEHIND], 1, False),
+        ([AHEAD, BEHIND, BEHIND, BEHIND], 1, True),
+        # (5) Beyond two seconds, not at them.
+        ([2000, 2000, 2000], 1, False),
+        ([2001, 2001, 2000], 1, True),
+        ([-2000, -2000, -2000], 1, False),
+        ([-2001, -2001, -2000], 1, True),
+        # (6) How far does not matter.
+        ([10**12, 0, 0], 1, False),
+    ],
+)
+def test_the_rule_holds_case_by_case(offsets: list[int], faults: int, wrong: bool) -> None:
+    assert is_wrong(offsets, faults) is wrong
+
+
+near = st.integers(-ABSTAIN_MS, ABSTAIN_MS)
+anything = st.integers(-(10**15), 10**15)
+
+
+@given(st.data(), st.integers(3, 40))
+def test_the_faulty_alone_cannot_silence_us(data: st.DataObject, members: int) -> None:
+    faults = byzantine_faults(members)
+    honest = data.draw(st.lists(near, max_size=members - 1))
+    lies = data.draw(st.lists(anything, max_size=faults))
+
+    assert not is_wrong([*honest, *lies], faults)
+
+
+@given(st.data(), st.integers(3, 40), st.sampled_from([1, -1]))
+def test_the_faulty_cannot_keep_us_from_noticing(
+    data: st.DataObject, members: int, side: int
+) -> None:
+    """All honest peers answer, and all see us far off; there are more of them than twice f."""
+    faults = byzantine_faults(members)
+    far = st.integers(ABSTAIN_MS + 1, 10**9).map(lambda offset: side * offset)
+    count = members - 1 - faults
+    honest = data.draw(st.lists(far, min_size=count, max_size=count))
+    lies = data.draw(st.lists(anything, max_size=faults))
+
+    if count > faults:
+        assert is_wrong([*honest, *lies], faults)
+
+
+@given(st.lists(anything, max_size=30), st.integers(0, 13))
+def test_the_rule_knows_no_order_and_no_side(offsets: list[int], faults: int) -> None:
+    wrong = is_wrong(offsets, faults)
+
+    assert is_wrong(offsets[::-1], faults) is wrong
+    assert is_wrong([-offset for offset in offsets], faults) is wrong
+
+
+@given(st.lists(st.sampled_from([AHEAD, BEHIND]), max_size=30), st.integers(0, 13))
+def test_ahead_and_behind_do_not_add_up(offsets: list[int], faults: int) -> None:
+    if offsets.count(AHEAD) == offsets.count(BEHIND):
+        assert not is_wrong(offsets, faults)
+
+
+def test_the_median_is_for_people() -> None:
+    assert median_ms([]) is None
+    assert median_ms([7]) == 7
+    assert median_ms([900, -5, 3]) == 3
+    assert median_ms([4, 1]) in (1, 4)

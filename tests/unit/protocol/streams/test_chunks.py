@@ -1,0 +1,222 @@
+"""Chunk headers, and what hides the data that they are about."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import Json, parse, to_hex
+from dragon.protocol import merkle
+from dragon.protocol.streams.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS_BYTES,
+    ChunkHeader,
+    chunk_headers,
+    decode_chunks,
+    digest,
+    digest_of,
+    encode_chunks,
+    opening,
+    salt,
+    tree_of,
+)
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.commitment import commit
+from dragon.stark.prover.blocks import hash_many
+from streams import make_owner
+
+KEY, STREAM = bytes(range(32)), bytes(range(32, 64))
+COMMITMENT = bytes(range(1, 33))
+HEADER = ChunkHeader(7, 1_732_522_695_123, 4096, COMMITMENT)
+NUMBERS = st.integers(0, 2**53 - 1)
+HASHES = st.binary(min_size=32, max_size=32)
+HEADERS = st.builds(ChunkHeader, NUMBERS, NUMBERS, st.integers(0, MAX_CHUNK_BYTES), HASHES)
+
+
+# -- salt and opening ----------------------------------------------------------------------------
+
+
+def test_the_salt_never_changes() -> None:
+    assert salt(KEY, STREAM, 7, digest(b"21.5")).hex() == PINNED_SALT
+
+
+PINNED_SALT = "9a7ac6e81dfffe2cb8df5de6e1c3796fc1afa66ce99e99750fbade20"
+
+
+@given(HASHES, HASHES, NUMBERS, st.binary(max_size=80))
+def test_a_salt_is_an_hmac_over_stream_sequence_and_digest(
+    key: bytes, stream: bytes, sequence: int, data: bytes
+) -> None:
+    message = stream + sequence.to_bytes(8, "big") + hashlib.sha256(data).digest()
+    expected = hmac.new(key, message, hashlib.sha256).digest()[:28]
+
+    whole = opening(key, stream, sequence, digest(data))
+
+    assert whole == hashlib.sha256(data).digest() + expected
+    assert len(whole) == 60
+    assert digest_of(whole) == digest(data)
+
+
+def test_other_data_place_stream_or_key_has_another_salt() -> None:
+    salts = {
+        salt(KEY, STREAM, 7, digest(b"a")),
+        salt(STREAM, STREAM, 7, digest(b"a")),
+        salt(KEY, KEY, 7, digest(b"a")),
+        salt(KEY, STREAM, 8, digest(b"a")),
+        salt(KEY, STREAM, 7, digest(b"b")),
+    }
+
+    assert len(salts) == 5
+
+
+@pytest.mark.parametrize("sizes", [(31, 32, 32), (32, 33, 32), (32, 32, 0)])
+def test_the_parts_of_a_salt_have_their_lengths(sizes: tuple[int, int, int]) -> None:
+    """Else two of them could lend each other bytes."""
+    key, stream, digest_ = (bytes(size) for size in sizes)
+
+    with pytest.raises(ValueError, match="32 bytes"):
+        salt(key, stream, 0, digest_)
+
+
+# -- headers -------------------------------------------------------------------------------------
+
+
+def test_the_leaf_of_a_chunk_never_changes() -> None:
+    assert (
+        HEADER.leaf()
+        == (
+            f'{{"commitment":"{to_hex(COMMITMENT)}","length":4096,'
+            '"received_ms":1732522695123,"sequence":7}'
+        ).encode()
+    )
+
+
+@given(HEADERS)
+def test_a_chunk_header_comes_back_from_its_leaf(header: ChunkHeader) -> None:
+    assert ChunkHeader.from_json(parse(header.leaf())) == header
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("sequence", -1, errors.IntegerOutOfRange),
+        ("sequence", "7", errors.WrongType),
+        ("received_ms", 2**53, errors.IntegerOutOfRange),
+        ("received_ms", True, errors.NotAnInteger),
+        ("length", 65_537, errors.IntegerOutOfRange),
+        ("length", -1, errors.IntegerOutOfRange),
+        ("commitment", "0x" + "00" * 31, errors.InvalidHex),
+        ("digest", "0x", errors.UnknownMember),
+    ],
+)
+def test_a_spoiled_chunk_header_is_refused(
+    name: str, value: Json, refusal: type[errors.DragonError]
+) -> None:
+    with pytest.raises(errors.DragonError) as refused:
+        ChunkHeader.from_json({**HEADER.to_json(), name: value})
+
+    assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize("name", list(HEADER.to_json()))
+def test_a_chunk_header_lacks_no_member(name: str) -> None:
+    value: dict[str, Any] = HEADER.to_json()
+    del value[name]
+
+    with pytest.raises(errors.MissingMember):
+        ChunkHeader.from_json(value)
+
+
+@given(st.lists(HEADERS, min_size=1, max_size=9))
+def test_the_chunk_headers_of_a_window_are_one_object(headers: list[ChunkHeader]) -> None:
+    raw = encode_chunks(headers)
+
+    assert decode_chunks(raw) == tuple(headers)
+    assert raw == b"[" + b",".join(header.leaf() for header in headers) + b"]"
+
+
+def test_the_root_is_that_of_rfc_6962_over_the_headers() -> None:
+    headers = [ChunkHeader(n, n, n, COMMITMENT) for n in range(3)]
+    hashed = [hashlib.sha256(b"\x00" + header.leaf()).digest() for header in headers]
+    left = hashlib.sha256(b"\x01" + hashed[0] + hashed[1]).digest()
+
+    assert tree_of(headers).root() == hashlib.sha256(b"\x01" + left + hashed[2]).digest()
+    merkle.verify_inclusion(hashed[2], 2, 3, tree_of(headers).inclusion(2), tree_of(headers).root())
+
+
+@pytest.mark.parametrize(
+    ("raw", "refusal"),
+    [
+        (b"[]", errors.UnknownValue),
+        (b"{}", errors.WrongType),
+        (b"[7]", errors.WrongType),
+        (b"[", errors.NotJson),
+        (b"[" + b"0," * MAX_CHUNKS + b"0]", errors.UnknownValue),
+        (b" " * (MAX_CHUNKS_BYTES + 1), errors.TooLarge),
+    ],
+    ids=["none", "object", "number", "half", "many", "large"],
+)
+def test_what_is_no_list_of_chunk_headers_is_refused(
+    raw: bytes, refusal: type[errors.DragonError]
+) -> None:
+    with pytest.raises(errors.DragonError) as refused:
+        decode_chunks(raw)
+
+    assert type(refused.value) is refusal
+
+
+def test_the_largest_window_fits() -> None:
+    largest = ChunkHeader(2**53 - 1, 2**53 - 1, MAX_CHUNK_BYTES, COMMITMENT)
+
+    assert len(encode_chunks([largest])) * MAX_CHUNKS <= MAX_CHUNKS_BYTES
+
+
+# -- commitments ---------------------------------------------------------------------------------
+
+
+def test_the_compiled_commitments_are_those_of_plain_python() -> None:
+    openings = [opening(KEY, STREAM, n, digest(bytes([n]))) for n in range(5)]
+    received = [(1_732_522_695_000 + n, n) for n in range(5)]
+
+    plain = chunk_headers(40, received, openings)
+
+    assert plain == chunk_headers(40, received, openings, hash_many)
+    assert [header.sequence for header in plain] == [40, 41, 42, 43, 44]
+    assert [header.commitment for header in plain] == [commit(each) for each in openings]
+    assert [(header.received_ms, header.length) for header in plain] == received
+
+
+# -- what is hidden ------------------------------------------------------------------------------
+
+READING = (4217).to_bytes(4, "big")  # of a sensor: one of few thousand that are likely
+GUESSES = [guess.to_bytes(4, "big") for guess in range(10_000)]
+
+
+def test_a_dictionary_finds_a_short_reading_from_its_bare_digest() -> None:
+    """So that the next test is known to look in the right way."""
+    seen = hashlib.sha256(READING).digest()
+
+    assert [guess for guess in GUESSES if hashlib.sha256(guess).digest() == seen] == [READING]
+
+
+def test_a_dictionary_finds_no_salt_without_the_key() -> None:
+    """Everything that is public about a stream stands in for the key, and none opens it."""
+    owner = make_owner(make_members())
+    window = owner.window([READING])
+    chunk, stream = window.chunks[0], owner.descriptor.id
+    public = [bytes(32), stream, owner.descriptor.identity, window.header.hash, chunk.commitment]
+    guesses = GUESSES[4200:4230]
+    openings = [
+        opening(key, stream, chunk.sequence, digest(guess)) for key in public for guess in guesses
+    ] + [digest(guess) + bytes(28) for guess in guesses]
+
+    assert chunk.commitment not in hash_many(openings)
+    known = [opening(owner.salt_key, stream, 0, digest(guess)) for guess in guesses]
+    assert guesses[hash_many(known).index(chunk.commitment)] == READING

@@ -1,0 +1,380 @@
+"""The signature scheme against published vectors and against `py_ecc`, and all that it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from py_arkworks_bls12381 import G1Point, G2Point
+from py_ecc.bls.ciphersuites import G2ProofOfPossession
+
+from committees import make_members
+from dragon.encoding import canonical
+from dragon.errors import InvalidPoint, UnprovenKey
+from dragon.protocol import bls
+from dragon.protocol.bls import PublicKey, SecretKey
+from dragon.protocol.committee import Committee
+
+pytestmark = pytest.mark.usefixtures("computed_anew")
+
+Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+VECTORS = Path(__file__).parents[2] / "vectors" / "bls"
+HASH_TO_G2: dict[str, Any] = json.loads((VECTORS / "hash_to_g2.json").read_text())
+SIGNATURES: dict[str, Any] = json.loads((VECTORS / "signatures.json").read_text())
+
+FIELD = int(
+    "1a0111ea397fe69a4b1ba7b6434bacd764774b84f38512bf"
+    "6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab",
+    16,
+)
+COMPRESSED, INFINITY, GREATER = 0x80, 0x40, 0x20  # the flags in the first byte of a point
+
+SECRET = SecretKey.generate(b"the first secret of these tests.")
+OTHER = SecretKey.generate(b"another secret for these tests..")
+MESSAGE = b"a message of any length"
+KEY, SIGNATURE = SECRET.public_key().raw, SECRET.sign(MESSAGE)
+
+
+# -- published vectors ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", HASH_TO_G2["vectors"], ids=lambda case: case["msg"][:16] or "-")
+def test_messages_hash_to_the_points_of_rfc_9380(case: dict[str, Any]) -> None:
+    point = G2Point.hash_to_curve(case["msg"].encode(), HASH_TO_G2["dst"].encode())
+
+    x0, x1 = case["x"]
+    greater = int(case["y"][1], 16) > (FIELD - 1) // 2
+    raw = bytearray.fromhex(x1 + x0)
+    raw[0] |= COMPRESSED | (GREATER if greater else 0)
+    assert bytes(point.to_compressed_bytes()) == raw
+
+
+@pytest.mark.parametrize("case", SIGNATURES["sign"])
+def test_signatures_are_those_that_ethereum_publishes(case: dict[str, str]) -> None:
+    secret = SecretKey.decode(bytes.fromhex(case["secret_key"]))
+    message = bytes.fromhex(case["message"])
+
+    signature = secret.sign(message)
+
+    assert secret.public_key().raw.hex() == case["public_key"]
+    assert signature.hex() == case["signature"]
+    assert bls.verify(secret.public_key(), message, signature)
+
+
+@pytest.mark.parametrize("case", SIGNATURES["aggregate"])
+def test_aggregates_are_those_that_ethereum_publishes(case: dict[str, Any]) -> None:
+    keys = [PublicKey.decode(bytes.fromhex(key)) for key in case["public_keys"]]
+    signatures = [bytes.fromhex(signature) for signature in case["signatures"]]
+
+    aggregate = bls.aggregate_signatures(signatures)
+
+    assert aggregate.hex() == case["aggregate"]
+    assert bls.verify(bls.aggregate_keys(keys), bytes.fromhex(case["message"]), aggregate)
+    assert not bls.verify(bls.aggregate_keys(keys[1:]), bytes.fromhex(case["message"]), aggregate)
+
+
+# -- the oracle ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "entropy", [bytes(32), b"\xff" * 32, b"operator_1".ljust(32, b"."), b"x" * 99]
+)
+def test_key_generation_agrees_with_the_oracle(entropy: bytes) -> None:
+    secret = SecretKey.generate(entropy)
+
+    assert secret.scalar == Oracle.KeyGen(entropy)
+    assert secret.public_key().raw == Oracle.SkToPk(secret.scalar)
+
+
+@pytest.mark.parametrize("message", [b"", bytes(32), b"x" * 200])
+def test_signing_agrees_with_the_oracle(message: bytes) -> None:
+    assert SECRET.sign(message) == Oracle.Sign(SECRET.scalar, message)
+
+
+def test_verification_agrees_with_the_oracle() -> None:
+    tampered = OTHER.sign(MESSAGE)
+
+    assert bls.verify(SECRET.public_key(), MESSAGE, SIGNATURE)
+    assert Oracle.Verify(KEY, MESSAGE, SIGNATURE)
+    assert not bls.verify(SECRET.public_key(), MESSAGE, tampered)
+    assert not Oracle.Verify(KEY, MESSAGE, tampered)
+
+
+def test_proofs_of_possession_agree_with_the_oracle() -> None:
+    proof = SECRET.prove_possession()
+
+    assert proof == Oracle.PopProve(SECRET.scalar)
+    assert Oracle.PopVerify(KEY, proof)
+    assert bls.verify_possession(SECRET.public_key(), proof)
+
+
+def test_aggregation_agrees_with_the_oracle() -> None:
+    secrets = [SecretKey.generate(bytes([seed]) * 32) for seed in range(3)]
+    keys, signatures = [s.public_key() for s in secrets], [s.sign(MESSAGE) for s in secrets]
+
+    total, aggregate = bls.aggregate_keys(keys), bls.aggregate_signatures(signatures)
+
+    assert total.raw == Oracle._AggregatePKs([key.raw for key in keys])
+    assert aggregate == Oracle.Aggregate(signatures)
+    assert Oracle.FastAggregateVerify([key.raw for key in keys], MESSAGE, aggregate)
+    assert bls.verify(total, MESSAGE, aggregate)
+    assert not bls.verify(bls.aggregate_keys(keys[:2]), MESSAGE, aggregate)
+
+
+# -- secrets -------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, bls.ORDER - 1), st.binary(max_size=40))
+def test_what_a_key_signs_it_verifies(scalar: int, message: bytes) -> None:
+    secret = SecretKey(scalar)
+
+    assert SecretKey.decode(secret.encode()) == secret
+    assert bls.verify(secret.public_key(), message, secret.sign(message))
+    assert not bls.verify(secret.public_key(), message + b"\x00", secret.sign(message))
+
+
+@pytest.mark.parametrize("scalar", [0, -1, bls.ORDER, bls.ORDER + 1, 2**256 - 1])
+def test_a_secret_lies_between_one_and_the_order(scalar: int) -> None:
+    with pytest.raises(InvalidPoint):
+        SecretKey(scalar)
+
+
+@pytest.mark.parametrize("raw", [bytes(32), b"\xff" * 32, bls.ORDER.to_bytes(32), b""])
+def test_a_secret_outside_its_range_is_not_read(raw: bytes) -> None:
+    with pytest.raises(InvalidPoint):
+        SecretKey.decode(raw)
+
+
+def test_too_little_entropy_makes_no_key() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        SecretKey.generate(bytes(31))
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert str(SECRET.scalar) not in repr(SECRET)
+    assert f"{SECRET.scalar:x}" not in repr(SECRET)
+
+
+def test_a_refused_secret_is_not_shown() -> None:
+    with pytest.raises(InvalidPoint) as refused:
+        SecretKey(bls.ORDER + 123_456_789)
+
+    assert str(bls.ORDER + 123_456_789) not in f"{refused.value}{refused.value.facts}"
+
+
+# -- points that are refused ---------------------------------------------------------------------
+
+
+def outside_the_subgroup(point: Callable[[bytes], Any], size: int) -> bytes:
+    """A point of the curve, with a small x, that the cofactor has not been cleared from."""
+    for x in range(100):
+        raw = bytearray(x.to_bytes(size))
+        raw[0] |= COMPRESSED
+        try:
+            found = point(bytes(raw))
+        except ValueError:
+            continue
+        if not found.is_in_subgroup():
+            return bytes(raw)
+    raise AssertionError("there are such points")
+
+
+def off_the_curve(point: Callable[[bytes], Any], size: int) -> bytes:
+    """An x for which the curve's equation has no y."""
+    for x in range(100):
+        raw = bytearray(x.to_bytes(size))
+        raw[0] |= COMPRESSED
+        try:
+            point(bytes(raw))
+        except ValueError:
+            return bytes(raw)
+    raise AssertionError("every second x is such")
+
+
+def with_flags(raw: bytes, flags: int) -> bytes:
+    return bytes([flags | raw[0] & 0x1F]) + raw[1:]
+
+
+def beyond_the_field(raw: bytes, coordinate: int) -> bytes:
+    """The same residue, spelled x + p, where it fits into 381 bits; else p itself."""
+    start = 48 * coordinate
+    x = int.from_bytes(raw[start : start + 48]) & (1 << 381) - 1
+    spelled = x + FIELD if x + FIELD < 1 << 381 else FIELD
+    flags = raw[start] & 0xE0
+    again = bytearray(spelled.to_bytes(48))
+    again[0] |= flags
+    return raw[:start] + bytes(again) + raw[start + 48 :]
+
+
+def spoiled_points(valid: bytes, point: Callable[[bytes], Any]) -> dict[str, bytes]:
+    size = len(valid)
+    infinity = bytes([COMPRESSED | INFINITY]) + bytes(size - 1)
+    spoiled = {
+        "infinity": infinity,
+        "infinity with a sign": with_flags(infinity, 0xE0),
+        "infinity with an x": infinity[:-1] + b"\x01",
+        "infinity's flag on a point": with_flags(valid, valid[0] | INFINITY),
+        "infinity uncompressed": with_flags(infinity, INFINITY),
+        "off the curve": off_the_curve(point, size),
+        "outside the subgroup": outside_the_subgroup(point, size),
+        "no flag of compression": with_flags(valid, 0),
+        "a sign without compression": with_flags(valid, GREATER),
+        "x is the modulus": beyond_the_field(bytes([COMPRESSED]) + bytes(size - 1), 0),
+        "x beyond the field": beyond_the_field(valid, 0),
+        "all ones": b"\xff" * size,
+        "all zeros": bytes(size),
+        "nothing": b"",
+        "one byte short": valid[:-1],
+        "one byte long": valid + b"\x00",
+        "half": valid[: size // 2],
+        "twice": valid * 2,
+    }
+    if size == 96:
+        spoiled["second coordinate beyond the field"] = beyond_the_field(valid, 1)
+    return spoiled
+
+
+SPOILED_KEYS = spoiled_points(KEY, G1Point.from_compressed_bytes_unchecked)
+SPOILED_SIGNATURES = spoiled_points(SIGNATURE, G2Point.from_compressed_bytes_unchecked)
+
+
+@pytest.mark.parametrize("raw", SPOILED_KEYS.values(), ids=SPOILED_KEYS)
+def test_a_key_that_is_no_point_of_the_subgroup_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidPoint):
+        PublicKey.decode(raw)
+
+
+@pytest.mark.parametrize("raw", SPOILED_SIGNATURES.values(), ids=SPOILED_SIGNATURES)
+def test_a_signature_that_is_no_point_of_the_subgroup_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidPoint):
+        bls.verify(SECRET.public_key(), MESSAGE, raw)
+    with pytest.raises(InvalidPoint):
+        bls.verify_possession(SECRET.public_key(), raw)
+    with pytest.raises(InvalidPoint):
+        bls.aggregate_signatures([SIGNATURE, raw])
+
+
+def test_points_outside_the_subgroup_are_on_the_curve() -> None:
+    """So that the refusals above are about the subgroup and nothing else."""
+    key = G1Point.from_compressed_bytes_unchecked(SPOILED_KEYS["outside the subgroup"])
+    signature = G2Point.from_compressed_bytes_unchecked(SPOILED_SIGNATURES["outside the subgroup"])
+
+    assert not key.is_in_subgroup()
+    assert not signature.is_in_subgroup()
+    assert key + G1Point.identity() == key
+    assert signature + G2Point.identity() == signature
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(min_size=48, max_size=48), st.sampled_from([0x80, 0xA0, 0xC0, 0xE0, 0x00]))
+def test_whatever_is_read_as_a_key_is_written_back_alike(raw: bytes, flags: int) -> None:
+    raw = with_flags(raw, flags)
+
+    try:
+        key = PublicKey.decode(raw)
+    except InvalidPoint:
+        return
+    assert bytes(key.point.to_compressed_bytes()) == raw
+
+
+def test_every_flipped_bit_of_a_signature_spoils_it() -> None:
+    for position in range(0, 8 * 96, 5):
+        raw = bytearray(SIGNATURE)
+        raw[position // 8] ^= 0x80 >> position % 8
+
+        assert not passes(bytes(raw))
+
+
+def passes(signature: bytes) -> bool:
+    try:
+        return bls.verify(SECRET.public_key(), MESSAGE, signature)
+    except InvalidPoint:
+        return False
+
+
+def test_no_keys_and_opposite_keys_have_no_sum() -> None:
+    opposite = SecretKey(bls.ORDER - SECRET.scalar)
+
+    with pytest.raises(InvalidPoint):
+        bls.aggregate_keys([])
+    with pytest.raises(InvalidPoint):
+        bls.aggregate_keys([SECRET.public_key(), opposite.public_key()])
+
+
+def test_keys_are_equal_when_their_bytes_are() -> None:
+    assert PublicKey.decode(KEY) == SECRET.public_key()
+    assert hash(PublicKey.decode(KEY)) == hash(SECRET.public_key())
+    assert SECRET.public_key() != OTHER.public_key()
+
+
+# -- possession ----------------------------------------------------------------------------------
+
+
+def test_a_proof_of_possession_is_no_signature_on_the_same_bytes() -> None:
+    key, proof = SECRET.public_key(), SECRET.prove_possession()
+
+    assert bls.verify_possession(key, proof)
+    assert not bls.verify(key, key.raw, proof)
+
+
+def test_a_signature_on_the_own_key_is_no_proof_of_possession() -> None:
+    """Else whoever gets an operator to sign chosen bytes could register its key elsewhere."""
+    key, signature = SECRET.public_key(), SECRET.sign(KEY)
+
+    assert bls.verify(key, key.raw, signature)
+    assert not bls.verify_possession(key, signature)
+
+
+def test_a_proof_of_possession_does_not_carry_over_to_another_key() -> None:
+    assert not bls.verify_possession(OTHER.public_key(), SECRET.prove_possession())
+
+
+def rogue_key(victim: PublicKey) -> tuple[PublicKey, bytes]:
+    """A key that adds up with the victim's to one whose secret the attacker holds, and a signature
+    of that secret on MESSAGE. Only the victim's public key is needed for it."""
+    minus_victim = PublicKey.decode(with_flags(victim.raw, victim.raw[0] & 0xE0 ^ GREATER))
+    own = SecretKey.generate(b"the attacker's own secret, known")
+    rogue = bls.aggregate_keys([own.public_key(), minus_victim])
+    return rogue, own.sign(MESSAGE)
+
+
+def test_without_proofs_of_possession_a_rogue_key_signs_for_others() -> None:
+    """The attack that the proofs of possession are there for: the bare check lets it pass."""
+    victim = SECRET.public_key()
+
+    rogue, forgery = rogue_key(victim)
+
+    assert bls.verify(bls.aggregate_keys([victim, rogue]), MESSAGE, forgery)
+
+
+@pytest.mark.parametrize("proof", ["of the attacker", "of the victim", "by the forged sum"])
+def test_no_committee_takes_a_rogue_key(proof: str) -> None:
+    members = make_members(4)
+    first, *others, last = members.committee.operators
+    rogue, forgery = rogue_key(last.public_key)
+    proofs = {
+        "of the attacker": OTHER.prove_possession(),
+        "of the victim": last.proof_of_possession,
+        "by the forged sum": forgery,
+    }
+    attacker = dataclasses.replace(first, public_key=rogue, proof_of_possession=proofs[proof])
+
+    infiltrated = dataclasses.replace(members.committee, operators=(attacker, *others, last))
+
+    with pytest.raises(UnprovenKey) as refused:
+        Committee.load(canonical(infiltrated.to_json()))
+    assert refused.value.facts == {"id": first.id}
+
+
+def test_the_domains_are_those_of_the_ciphersuite() -> None:
+    assert bls.SIGNATURE_DST == b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" == Oracle.DST
+    assert bls.POSSESSION_DST == b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" == Oracle.POP_TAG
+    assert hashlib.sha256 is Oracle.xmd_hash_function

@@ -1,0 +1,262 @@
+"""What may stand on the ledger, and the leaf that the log keeps of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import pytest
+
+from committees import make_members
+from dragon import errors
+from dragon.encoding import canonical, parse, to_hex
+from dragon.protocol import event
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.merkle import Tree, leaf_hash
+from dragon.protocol.messages import StatusAnswer, Suspicion
+
+FOUR = make_members(4)
+OUTAGE = FOUR.status("operator_2", Status.DOWN, 139)
+Value = dict[str, Any]
+
+
+def test_a_certificate_is_an_event() -> None:
+    assert event.decode(OUTAGE.to_json()) == OUTAGE
+
+
+@pytest.mark.parametrize("kind", ["status-answer", "suspicion", "stream-header", "weather"])
+def test_what_only_travels_between_services_is_no_event(kind: str) -> None:
+    disguised = cast("Value", OUTAGE.to_json()) | {"kind": kind}
+
+    with pytest.raises(errors.UnknownKind) as refused:
+        event.decode(disguised)
+
+    assert refused.value.facts == {"kind": kind}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        StatusAnswer("operator_2", Status.DOWN, 1_732_522_695_000, bytes(16)),
+        Suspicion("operator_2", Status.DOWN, 1_732_522_695, "operator_1"),
+    ],
+    ids=lambda statement: statement.KIND,
+)
+def test_a_signed_statement_of_one_operator_is_no_event(
+    statement: StatusAnswer | Suspicion,
+) -> None:
+    signature = FOUR.secrets["operator_1"].sign(statement.root(FOUR.committee.id))
+    value: Value = {
+        "kind": statement.KIND,
+        **statement.members(),
+        "signature": to_hex(signature),
+        "committee": to_hex(FOUR.committee.id),
+    }
+
+    with pytest.raises(errors.UnknownKind):
+        event.decode(value)
+
+
+def test_a_bare_claim_is_no_event() -> None:
+    claim = StatusClaim("operator_2", Status.DOWN, 1_732_522_695)
+
+    with pytest.raises(errors.MissingMember):
+        event.decode(claim.to_json())
+
+
+# -- batches -------------------------------------------------------------------------------------
+
+
+def test_a_batch_holds_its_events_in_order() -> None:
+    recovery = FOUR.status("operator_2", Status.UP, 150)
+    body = canonical([OUTAGE.to_json(), recovery.to_json()]).decode()
+
+    items = event.decode_batch(body)
+
+    assert [event.decode_item(item) for item in items] == [OUTAGE, recovery]
+
+
+def test_an_empty_batch_holds_no_events() -> None:
+    assert event.decode_batch("[]") == []
+
+
+@pytest.mark.parametrize("body", ["{}", '"[]"', "null", "1", "true", '{"events":[]}'])
+def test_a_batch_that_is_no_array_is_refused(body: str) -> None:
+    with pytest.raises(errors.WrongType):
+        event.decode_batch(body)
+
+
+@pytest.mark.parametrize("body", ["", "[", "[1,]", "[]]", "\x00", "not json", "[" * 100])
+def test_a_batch_that_is_no_json_is_refused(body: str) -> None:
+    with pytest.raises(errors.NotJson):
+        event.decode_batch(body)
+
+
+@pytest.mark.parametrize(
+    ("bad", "refusal"),
+    [
+        ("{}", errors.MissingMember),
+        ("null", errors.WrongType),
+        ("[]", errors.WrongType),
+        ('"status"', errors.WrongType),
+        ('{"kind":"weather"}', errors.UnknownKind),
+        ('{"kind":"status","kind":"status"}', errors.DuplicateMember),
+        ('{"kind":"status","timestamp":1.5}', errors.NotAnInteger),
+        ('{"kind":"status","timestamp":9007199254740992}', errors.IntegerOutOfRange),
+        ('{"kind":"\\ud800"}', errors.LoneSurrogate),
+        ("[" * 20 + "0" + "]" * 20, errors.NotJson),
+    ],
+)
+def test_a_bad_event_does_not_spoil_its_neighbours(
+    bad: str, refusal: type[errors.DragonError]
+) -> None:
+    good = canonical(OUTAGE.to_json()).decode()
+
+    first, second, third = event.decode_batch(f"[{good},{bad},{good}]")
+
+    assert event.decode_item(first) == event.decode_item(third) == OUTAGE
+    with pytest.raises(errors.DragonError) as refused:
+        event.decode_item(second)
+    assert type(refused.value) is refusal
+
+
+def test_of_a_refused_event_people_see_the_text_as_far_as_it_could_be_read() -> None:
+    strange, unreadable = event.decode_batch('[{"b":2,"a":1},{"a":1,"a":2}]')
+
+    assert event.excerpt(strange) == '{"a":1,"b":2}'
+    assert event.excerpt(unreadable) == ""
+
+
+# -- leaves --------------------------------------------------------------------------------------
+
+LEAF = (
+    '{"event":{"aggregated_public_key":"0xb1cd39d7f154228c598f1d34b21d56e54e5ab2a56cedbb9b'
+    'b4764dea12998189e5fc431f1b618c5feae270fbe3218a1a",'
+    '"aggregated_signature":"0x81e389723ac9758200d272cc26a1645c30ef3c5cba792ee1'
+    "03925069e6251e2d445b9066b90e91867c4d5187b5363a6416028fc6ae4c4e5a18facfdfcb6992ef"
+    '78111a8118c886f503d8e999ae3bd174e8f3b7c6a452ee560e114458d047dcbe",'
+    '"committee":"0xaadacd7509837c74ad21d1335e28d81e642e088faf33533647ab6f1a15721a27",'
+    '"kind":"status","node_id":"operator_2",'
+    '"signers":["operator_1","operator_3","operator_4"],'
+    '"status":"down","timestamp":1732522695},'
+    '"ledger_index":7,"ledger_time":1732522699}'
+)
+
+
+def test_the_leaf_of_an_event_never_changes() -> None:
+    assert event.leaf(OUTAGE, 7, 1_732_522_699).decode() == LEAF
+
+
+def test_the_hash_of_a_leaf_never_changes() -> None:
+    hashed = leaf_hash(event.leaf(OUTAGE, 7, 1_732_522_699))
+
+    assert hashed == hashlib.sha256(b"\x00" + LEAF.encode()).digest()
+    assert hashed.hex() == "d96683ad4d6a561e6c70df6a74e0bccbc682da3525a230ce32e9c2cb4ad1540b"
+
+
+def test_index_and_time_are_under_the_leaf() -> None:
+    leaf = event.leaf(OUTAGE, 7, 1_732_522_699)
+
+    assert event.leaf(OUTAGE, 8, 1_732_522_699) != leaf
+    assert event.leaf(OUTAGE, 7, 1_732_522_700) != leaf
+
+
+def test_two_events_are_the_same_when_their_claims_are() -> None:
+    by_other_signers = FOUR.status("operator_2", Status.UP, 139, list(FOUR.secrets)[:3])
+    by_all = FOUR.status("operator_2", Status.UP, 139)
+
+    assert event.root(by_other_signers) == event.root(by_all)
+    assert event.root(by_all) == to_hex(by_all.claim.root(FOUR.committee.id))
+    assert event.root(by_all) != event.root(OUTAGE)
+
+
+# -- events with their place in a log ------------------------------------------------------------
+
+
+def logged_json() -> Value:
+    """The second of three events, as a log gives it out."""
+    recovery = FOUR.status("operator_2", Status.UP, 150)
+    others = [FOUR.status("operator_3", Status.DOWN, 140), OUTAGE, recovery]
+    tree = Tree(leaf_hash(event.leaf(other, 7, 1_732_522_699)) for other in others)
+    logged = event.LoggedEvent(
+        1, OUTAGE, 7, 1_732_522_699, 3, tree.root(), tuple(tree.inclusion(1))
+    )
+    return cast("Value", logged.to_json())
+
+
+def verify_logged(value: Value) -> None:
+    event.LoggedEvent.from_json(parse(canonical(value))).verify(FOUR.committee)
+
+
+def test_an_event_is_shown_to_stand_in_its_log() -> None:
+    verify_logged(logged_json())
+
+
+def test_a_logged_event_comes_back_from_its_json() -> None:
+    value = logged_json()
+
+    assert event.LoggedEvent.from_json(value).to_json() == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("position", 0),
+        ("position", 3),
+        ("ledger_index", 8),
+        ("ledger_time", 1_732_522_700),
+        ("size", 1),
+        ("size", 2),
+        ("size", 5),
+        ("root", to_hex(bytes(32))),
+        ("inclusion", []),
+        ("inclusion", [to_hex(bytes(32))] * 2),
+        ("inclusion", [to_hex(bytes(32))] * 64),
+        ("event", FOUR.status("operator_2", Status.UP, 150).to_json()),
+    ],
+)
+def test_an_event_at_another_place_of_the_log_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(errors.InvalidProof):
+        verify_logged(logged_json() | {name: value})
+
+
+def test_an_event_in_a_log_still_needs_its_quorum() -> None:
+    value = logged_json()
+
+    value["event"]["signers"].pop()
+
+    with pytest.raises(errors.QuorumNotMet):
+        verify_logged(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "refusal"),
+    [
+        ("position", -1, errors.IntegerOutOfRange),
+        ("size", True, errors.NotAnInteger),
+        ("root", "0x" + "00" * 31, errors.InvalidHex),
+        ("inclusion", "0x", errors.WrongType),
+        ("inclusion", [to_hex(bytes(33))], errors.InvalidHex),
+        ("inclusion", [to_hex(bytes(31))], errors.InvalidHex),
+        ("inclusion", [to_hex(bytes(32))] * 65, errors.UnknownValue),
+        ("event", None, errors.WrongType),
+        ("note", "", errors.UnknownMember),
+    ],
+)
+def test_a_spoiled_logged_event_is_refused(
+    name: str, value: Any, refusal: type[errors.InvalidEncoding]
+) -> None:
+    with pytest.raises(errors.InvalidEncoding) as refused:
+        verify_logged(logged_json() | {name: value})
+
+    assert type(refused.value) is refusal
+
+
+@pytest.mark.parametrize("name", list(logged_json()))
+def test_a_logged_event_lacks_no_member(name: str) -> None:
+    value = logged_json()
+
+    del value[name]
+
+    with pytest.raises(errors.MissingMember):
+        verify_logged(value)

@@ -1,0 +1,911 @@
+"""`docs/protocol.md` cannot lie: each of its examples and tables is held against the code."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dragon import errors
+from dragon.encoding import Json, Members, canonical, parse, to_hex
+from dragon.log.downtime import settled_moment, totals
+from dragon.log.follower import TOGETHER
+from dragon.protocol import bls, certificate, event, merkle
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.stream_state import MOST_ENDORSED, MOST_REFUTED
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.merkle import MAX_PATH
+from dragon.protocol.messages import StatusAnswer, Suspicion
+from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import State, transition
+from dragon.protocol.streams.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_CHUNKS_BYTES,
+    ChunkHeader,
+    chunk_headers,
+    encode_chunks,
+    opening,
+    salt,
+    tree_of,
+)
+from dragon.protocol.streams.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
+from dragon.protocol.streams.finding import AHEAD_MS, MAX_PROOF_BYTES, judge
+from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, MAX_RECEIPT_BYTES, Receipt
+from dragon.protocol.streams.receipt_verification import is_complete, verify
+from dragon.protocol.streams.submission import Submission, WindowObjects
+from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader, close, sign
+from dragon.stark.blocks import MAX_CHUNKS
+from dragon.stark.prover.blocks import prove_blocks
+from dragon.stark.ziggy import secret_preimage
+
+Keys = Mapping[str, bls.SecretKey]
+
+PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+FENCED = re.compile(r"^```(?P<head>.*)\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE)
+EXAMPLES = {found["head"].split()[-1]: found["body"].strip("\n") for found in FENCED.finditer(PAGE)}
+
+
+def example(name: str) -> str:
+    return EXAMPLES[name]
+
+
+def raw(name: str) -> bytes:
+    text = example(name)
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def rows(name: str) -> list[list[str]]:
+    """The columns of an example, which stand two blanks apart."""
+    return [re.split(r" {2,}", line.strip()) for line in example(name).splitlines()]
+
+
+def section(title: str) -> str:
+    """The text from a heading to the next one of its rank."""
+    return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def refusals_in(text: str) -> list[str]:
+    """The names in the tables of refusals, in order."""
+    return re.findall(r"^\| `([A-Z]\w+)` \|", text, re.MULTILINE)
+
+
+def leaves_of(base: type[errors.DragonError]) -> list[str]:
+    return [
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, base) and value is not base
+    ]
+
+
+@pytest.fixture(scope="module")
+def committee() -> Committee:
+    return Committee.load(example("committee").encode())
+
+
+@pytest.fixture(scope="module")
+def secrets() -> dict[str, bls.SecretKey]:
+    return {
+        name: bls.SecretKey.decode(bytes.fromhex(secret[2:]))
+        for name, secret, _ in rows("example-keys")
+    }
+
+
+@pytest.fixture(scope="module")
+def outage() -> Certificate:
+    return Certificate.from_json(parse(example("certificate")))
+
+
+# -- encoding ------------------------------------------------------------------------------------
+
+
+def test_the_page_lists_the_refusals_of_encoding() -> None:
+    assert refusals_in(section("1. Encoding")) == leaves_of(errors.InvalidEncoding)
+
+
+def test_texts_are_refused_as_the_page_says() -> None:
+    for text, refusal in rows("refused-texts"):
+        with pytest.raises(errors.InvalidEncoding) as refused:
+            parse(text)
+
+        assert type(refused.value).__name__ == refusal, text
+
+
+def take(value: Json) -> None:
+    members = Members(value, "the example")
+    members.id("id")
+    members.integer("integer", least=1, most=9)
+    members.hex("bytes", size=2)
+    members.end()
+
+
+def test_members_are_refused_as_the_page_says() -> None:
+    valid = re.search(r"should have been `(\{.*?\})`", PAGE)
+    assert valid is not None
+    take(parse(valid[1]))
+
+    for text, refusal in rows("refused-members"):
+        with pytest.raises(errors.InvalidEncoding) as refused:
+            take(parse(text))
+
+        assert type(refused.value).__name__ == refusal, text
+
+
+def test_members_stand_in_the_order_of_the_page() -> None:
+    text = example("canonical")
+
+    assert canonical(parse(text)) == text.encode()
+    assert list(json.loads(text)) != sorted(json.loads(text))
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+
+def test_the_tags_are_those_of_the_page() -> None:
+    stated = re.findall(r"`(BLS_\w+_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_)`", PAGE)
+
+    assert [tag.encode() for tag in stated] == [bls.SIGNATURE_DST, bls.POSSESSION_DST]
+
+
+def test_keys_are_made_as_the_page_says() -> None:
+    for name, secret, public in rows("example-keys"):
+        made = bls.SecretKey.generate(name.encode("ascii").ljust(32, b"."))
+
+        assert to_hex(made.encode()) == secret
+        assert to_hex(made.public_key().raw) == public
+
+
+# -- committee -----------------------------------------------------------------------------------
+
+
+def test_the_committee_of_the_page_is_one(
+    committee: Committee, secrets: dict[str, bls.SecretKey]
+) -> None:
+    assert canonical(committee.to_json()) == canonical(parse(example("committee")))
+    for operator in committee.operators:
+        secret = secrets[operator.id]
+        assert operator.public_key == secret.public_key()
+        assert operator.proof_of_possession == secret.prove_possession()
+
+
+def test_the_committee_has_the_id_of_the_page(committee: Committee) -> None:
+    covered = example("committee-id-input")
+    file = json.loads(example("committee"))
+    del file["aggregators"]
+    for operator in file["operators"]:
+        del operator["url"]
+
+    assert canonical(file).decode() == covered
+    assert hashlib.sha256(covered.encode()).digest() == raw("committee-id") == committee.id
+
+
+def test_every_member_of_the_committee_is_described(committee: Committee) -> None:
+    described = re.findall(r"^\| `(\w+)` \| ", section("3. Committee"), re.MULTILINE)
+    described = [name for name in described if name.islower()]
+
+    assert set(described) == set(committee.to_json())
+    for part in ("operators", "experts", "targets", "aggregators", "sequencer"):
+        line = next(line for line in PAGE.splitlines() if line.startswith(f"| `{part}` |"))
+        value: Any = committee.to_json()[part]
+        for item in value if isinstance(value, list) else [value]:
+            assert all(f"`{name}`" in line for name in item)
+
+
+def test_the_page_lists_the_refusals_of_a_committee() -> None:
+    assert refusals_in(section("3. Committee")) == leaves_of(errors.InvalidCommittee)
+
+
+def test_the_quorums_are_those_of_the_page() -> None:
+    for n, *stated in rows("quorums")[1:]:
+        computed = (
+            byzantine_faults(int(n)),
+            quorum_of("byzantine", int(n)),
+            quorum_of("majority", int(n)),
+        )
+
+        assert [int(number) for number in stated] == list(computed)
+
+
+def test_the_timers_are_those_of_the_page() -> None:
+    for seconds, *stated in rows("timers")[1:]:
+        rounds = Rounds(0, int(seconds))
+
+        computed = [rounds.max_age, rounds.early]
+        computed += [rounds.checkpoint_every, rounds.unknown_after, rounds.settled_after]
+        assert [int(number) for number in stated] == computed
+
+
+# -- claims --------------------------------------------------------------------------------------
+
+TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
+    "status": StatusClaim,
+    "checkpoint": CheckpointClaim,
+    "downtime": DowntimeClaim,
+    "window": WindowClaim,
+    "endorsement": EndorsementClaim,
+    "status-answer": StatusAnswer,
+    "suspicion": Suspicion,
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_claim_has_the_root_of_the_page(kind: str, committee: Committee) -> None:
+    text, hashed = example(f"{kind}-members"), raw(f"{kind}-input")
+    members = Members(parse(text), kind)
+    claim = TYPES[kind].take(members)
+    members.end()
+
+    domain = b"datadragon/" + kind.encode() + b"/v1" + b"\x00"
+    assert hashed == domain + committee.id + text.encode()
+    assert raw(f"{kind}-root") == hashlib.sha256(hashed).digest() == claim.root(committee.id)
+    assert kind == claim.KIND
+
+
+def test_the_signature_on_the_root_is_that_of_the_page(
+    secrets: dict[str, bls.SecretKey],
+) -> None:
+    assert secrets["operator_1"].sign(raw("status-root")) == raw("status-signature")
+
+
+def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
+    text = example("status-claim")
+
+    claim = StatusClaim.from_json(parse(text))
+
+    assert canonical(claim.to_json()) == text.encode()
+    assert canonical(claim.members()) == example("status-members").encode()
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime", "window", "endorsement"])
+def test_every_member_of_a_claim_is_described(kind: str) -> None:
+    text = section("4. Claims").split(f"\n### `{kind}`\n")[1].split("\n### ")[0]
+
+    described = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
+
+    assert set(described) == set(json.loads(example(f"{kind}-members")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spoilt"),
+    [
+        ("checkpoint", {"size": 0}),
+        ("checkpoint", {"timestamp": -1}),
+        ("downtime", {"from": -1}),
+        ("downtime", {"to": 1732522000}),
+        ("downtime", {"seconds_down": 161, "seconds_unknown": 0}),
+        ("downtime", {"seconds_unknown": 106}),
+        ("downtime", {"size": -1}),
+        ("window", {"number": -1}),
+        ("endorsement", {"first": 1}),
+        ("endorsement", {"last": -1}),
+    ],
+)
+def test_the_members_have_the_bounds_of_the_page(kind: str, spoilt: dict[str, int]) -> None:
+    members = {**json.loads(example(f"{kind}-members")), **spoilt}
+
+    with pytest.raises(errors.IntegerOutOfRange):
+        TYPES[kind].take(Members(members, kind))
+
+
+def test_claims_are_refused_for_reasons_of_the_closed_list() -> None:
+    text = section("4. Claims").split("\n### What an operator signs\n")[1].split("\n### ")[0]
+
+    reasons = {
+        reason
+        for cell in re.findall(r"^\| \d+ \| .* \| ([^|]*) \|$", text, re.MULTILINE)
+        for reason in re.findall(r"`(\w+)`", cell)
+    }
+
+    assert reasons == {str(reason) for reason in RefusalReason} - {"blind", "subject"}
+
+
+# -- certificates --------------------------------------------------------------------------------
+
+
+def certified(
+    claim: Claim, signers: tuple[str, ...], keys: Keys, committee: Committee
+) -> Certificate:
+    root = claim.root(committee.id)
+    return certificate.assemble(claim, {name: keys[name].sign(root) for name in signers}, committee)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime", "window"])
+def test_a_certificate_proves_the_claim_of_the_page(
+    kind: str, committee: Committee, secrets: Keys
+) -> None:
+    text = {
+        "checkpoint": example("checkpoint-certificate"),
+        "downtime": example("downtime-certificate"),
+        "window": example("window-certificate"),
+    }
+    value = parse(text[kind])
+    shown = Certificate.from_json(value)
+
+    shown.verify(committee)
+
+    assert canonical(shown.to_json()) == canonical(value)
+    assert canonical(shown.claim.members()) == example(f"{kind}-members").encode()
+    assert shown == certified(shown.claim, shown.signers, secrets, committee)
+
+
+def test_the_certificate_of_the_page_proves_its_claim(
+    outage: Certificate, committee: Committee, secrets: dict[str, bls.SecretKey]
+) -> None:
+    outage.verify(committee)
+
+    assert canonical(outage.claim.members()) == example("status-members").encode()
+    signatures = [secrets[signer].sign(raw("status-root")) for signer in outage.signers]
+    assert outage.signature == bls.aggregate_signatures(signatures)
+
+
+@pytest.mark.parametrize("kind", ["status", "checkpoint", "downtime", "window"])
+def test_every_member_of_a_certificate_is_described(kind: str) -> None:
+    name = "certificate" if kind == "status" else f"{kind}-certificate"
+    table = re.findall(r"^\| (`[a-z_`, ]+`) \| (.*) \|$", section("5. Certificates"), re.MULTILINE)
+
+    described = [
+        member
+        for cell, meaning in table
+        if "the claim, if" not in meaning or f"`{kind}`" in meaning
+        for member in re.findall(r"`(\w+)`", cell)
+    ]
+
+    assert set(described) == set(json.loads(EXAMPLES[name]))
+    assert len(described) == len(set(described))
+
+
+def test_the_page_lists_the_refusals_of_verification_in_their_order() -> None:
+    steps = re.findall(
+        r"^\| (\d+) \| .* \| `(\w+)`[^|]*\|$", section("5. Certificates"), re.MULTILINE
+    )
+
+    assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+    assert [refusal for _, refusal in steps] == leaves_of(errors.CertificateError)
+
+
+def test_the_endorsement_of_the_page_is_the_experts(committee: Committee) -> None:
+    value: Any = parse(example("expert"))
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert(value["id"], secret.public_key(), secret.prove_possession())
+    with_expert = dataclasses.replace(committee, experts=(expert,))
+    shown = event.decode(parse(example("endorsement")))
+
+    with_expert.check()
+    assert with_expert.id == raw("expert-committee-id")
+    assert with_expert.to_json()["experts"] == [value]
+    shown.verify(with_expert)
+    assert canonical(shown.claim.members()) == example("endorsement-members").encode()
+    assert isinstance(shown.claim, EndorsementClaim)
+    assert shown == Endorsement.sign(shown.claim, secret, with_expert.id)
+    assert shown.claim.note == hashlib.sha256(b"as expected").digest()
+    assert "The note is `as expected`." in PAGE
+
+
+def test_an_endorsement_is_refused_in_the_order_of_the_page(committee: Committee) -> None:
+    text = section("5. Certificates").split("\n### Endorsements\n")[1]
+    order = re.findall(r"`([A-Z]\w+)`", text.split("It is verified in this order:")[1])
+    shown = cast("Endorsement", event.decode(parse(example("endorsement"))))
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
+    with_expert = dataclasses.replace(committee, experts=(expert,))
+    stranger = dataclasses.replace(shown.claim, expert="operator_1")
+    spoilt = [
+        dataclasses.replace(shown, claim=stranger, committee_id=committee.id, signature=b""),
+        dataclasses.replace(shown, claim=stranger, signature=b""),
+        dataclasses.replace(shown, signature=b""),
+        dataclasses.replace(shown, claim=dataclasses.replace(shown.claim, last=1)),
+    ]
+
+    found = []
+    for each in spoilt:
+        with pytest.raises(errors.CertificateError) as refused:
+            each.verify(with_expert)
+        found.append(type(refused.value).__name__)
+    assert found == order
+
+
+# -- leaves and tree -----------------------------------------------------------------------------
+
+
+def leaves() -> Iterator[bytes]:
+    for number in (0, 1):
+        yield example(f"leaf-{number}").encode()
+
+
+def test_the_leaves_are_those_of_the_page(outage: Certificate, committee: Committee) -> None:
+    for number, leaf in enumerate(leaves()):
+        value = cast("dict[str, Any]", parse(leaf))
+        applied = event.decode(value["event"])
+
+        applied.verify(committee)
+        assert event.leaf(applied, value["ledger_index"], value["ledger_time"]) == leaf
+        assert raw(f"leaf-{number}-hash") == hashlib.sha256(b"\x00" + leaf).digest()
+    first, second = (event.decode(cast("Any", parse(leaf))["event"]) for leaf in leaves())
+    assert first == outage
+    assert isinstance(first.claim, StatusClaim)
+    assert second.claim == StatusClaim("operator_2", Status.UP, first.claim.timestamp + 55)
+    assert second.signers == tuple(committee.keys)
+
+
+def test_the_roots_and_proofs_are_those_of_the_page() -> None:
+    hashes = [merkle.leaf_hash(leaf) for leaf in leaves()]
+    tree = merkle.Tree(hashes)
+    stated = {int(size): bytes.fromhex(root[2:]) for size, root in rows("roots")}
+    path, proof = raw("inclusion-path"), raw("consistency-proof")
+
+    assert stated == {size: tree.root(size) for size in range(3)}
+    assert (
+        stated[2]
+        == CheckpointClaim.take(
+            Members(parse(example("checkpoint-members")), "the checkpoint")
+        ).log_root
+    )
+    merkle.verify_inclusion(hashes[0], 0, 2, [path], stated[2])
+    merkle.verify_consistency(1, stated[1], 2, stated[2], [proof])
+
+
+def test_the_tree_of_five_leaves_is_that_of_the_page() -> None:
+    line = next(line for line in PAGE.splitlines() if line.startswith("The five leaves"))
+    hashes = [
+        merkle.leaf_hash(bytes.fromhex(leaf)) for leaf in re.findall(r"`0x([0-9a-f]*)`", line)
+    ]
+    path = [bytes.fromhex(hashed[2:]) for hashed in example("five-leaves-path").splitlines()]
+
+    assert len(hashes) == 5
+    assert merkle.Tree(hashes).root() == raw("five-leaves-root")
+    assert merkle.Tree(hashes).inclusion(3) == path
+    merkle.verify_inclusion(hashes[3], 3, 5, path, raw("five-leaves-root"))
+
+
+# -- the rules of application --------------------------------------------------------------------
+
+
+def rules_for(kind: str) -> list[str]:
+    """What breaks each rule of application, by the page; the first of its names."""
+    text = section("6. Events and the log").split(f" `{kind}` applies if")[1].split("\n\n")[0]
+    cells = re.findall(r"^\| \d+ \| .* \| ([^|]*) \|$", text, re.MULTILINE)
+    return [(re.findall(r"`(\w+)`", cell) or [cell])[0] for cell in cells]
+
+
+def first_refusals(
+    stages: list[tuple[event.Event, int]], state: State, committee: Committee, root: bytes
+) -> list[str]:
+    found = []
+    for certificate_, time in stages:
+        with pytest.raises(errors.DragonError) as refused:
+            transition(state, certificate_, time, committee, root_at=lambda _: root)
+        found.append(type(refused.value).__name__)
+    return found
+
+
+def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and all behind it that it can."""
+    time, everybody = committee.rounds.start(10), tuple(secrets)
+    others, late, early = ("operator_1", "operator_3", "operator_4"), time + 99, time - 99
+
+    def status(said: Status, round_: int, signers: tuple[str, ...] = everybody) -> Certificate:
+        claim = StatusClaim("operator_2", said, committee.rounds.start(round_))
+        return certified(claim, signers, secrets, committee)
+
+    applied = status(Status.UP, 10)
+    state = transition(State(), applied, time, committee, root_at=lambda _: b"")
+    genuine = status(Status.DOWN, 11, others)
+    forged = dataclasses.replace(genuine, signature=status(Status.DOWN, 9, others).signature)
+    foreign = dataclasses.replace(applied, committee_id=bytes(32))
+    before, same = status(Status.UP, 9), status(Status.UP, 11)
+    stages = [(foreign, late), (applied, late), (before, late), (before, early), (before, time)]
+    stages += [(same, time), (forged, time)]
+
+    names = first_refusals(stages, state, committee, b"")
+
+    assert names[:-1] == rules_for("status")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    transition(state, genuine, time, committee, root_at=lambda _: b"")
+
+
+def test_a_checkpoint_is_refused_in_the_order_of_the_page(
+    committee: Committee, secrets: Keys
+) -> None:
+    time, own = committee.rounds.start(20), bytes(range(32))
+    late, early = time + 99, time - 99
+
+    def checkpoint(size: int, root: bytes, round_: int) -> Certificate:
+        claim = CheckpointClaim(size, root, committee.rounds.start(round_))
+        return certified(claim, tuple(secrets), secrets, committee)
+
+    first = StatusClaim("operator_2", Status.UP, committee.rounds.start(19))
+    begun = certified(first, tuple(secrets), secrets, committee)
+    state = transition(State(), begun, time, committee, root_at=lambda _: own)
+    applied = checkpoint(1, own, 20)
+    state = transition(state, applied, time, committee, root_at=lambda _: own)
+    foreign = dataclasses.replace(applied, committee_id=bytes(32))
+    near, beyond, other = (
+        checkpoint(1, own, 19),
+        checkpoint(3, own, 32),
+        checkpoint(2, bytes(32), 32),
+    )
+    forged = dataclasses.replace(beyond, signature=other.signature)
+    due = committee.rounds.start(32)
+    stages = [(foreign, late), (applied, late), (near, late), (near, early), (near, time)]
+    stages += [(forged, due), (beyond, due), (other, due)]
+
+    names = first_refusals(stages, state, committee, own)
+
+    listed = rules_for("checkpoint")[1:]
+    assert names[:5] == listed[:5]
+    assert names[5] == "BadSignature"  # "the refusal there"
+    assert [name.lower() for name in names[6:]] == listed[6:] == ["diverged", "diverged"]
+    for small, round_ in ((1, 32), (2, 31)):
+        with pytest.raises(errors.NotLater):
+            transition(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
+    transition(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
+
+
+def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and all behind it that it can."""
+    start, everybody = committee.rounds.start, tuple(secrets)
+    time, late, early = start(10), start(10) + 99, start(10) - 99
+    shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
+    first = dataclasses.replace(shown, timestamp=time)
+    second = dataclasses.replace(first, number=1, previous=first.header, header=bytes(32))
+    bad = dataclasses.replace(second, verdict=Verdict.INVALID, reason=InvalidReason.STARK)
+
+    def voted(claim: WindowClaim, signature: bytes | None = None) -> Certificate:
+        made = certified(claim, everybody, secrets, committee)
+        return dataclasses.replace(made, signature=signature) if signature else made
+
+    state = transition(State(), voted(first), time, committee, root_at=lambda _: b"")
+    wrong = voted(first).signature
+    for k in range(MOST_REFUTED):
+        refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
+        state = transition(state, refuted, time, committee, root_at=lambda _: b"")
+    foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
+    skipped = voted(dataclasses.replace(second, number=2), wrong)
+    other = dataclasses.replace(bad, number=7, previous=bytes(32))
+    stages: list[tuple[event.Event, int]] = [(foreign, late), (voted(first, wrong), late)]
+    stages += [(skipped, late), (skipped, early), (skipped, time), (voted(bad, wrong), time)]
+    stages += [(voted(second, wrong), time)]
+
+    names = first_refusals(stages, state, committee, b"")
+
+    assert names[:-1] == rules_for("window")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    assert first_refusals([(voted(other), time)], state, committee, b"") == ["NotNext"]
+    again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
+    assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
+    assert f"fewer than {MOST_REFUTED} have been applied" in PAGE
+    assert transition(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
+
+
+def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
+    committee: Committee, secrets: Keys
+) -> None:
+    secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
+    expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
+    own = dataclasses.replace(committee, experts=(expert,))
+    time = own.rounds.start(10)
+    late, early = time + 99, time - 99
+    window = WindowClaim.take(Members(parse(example("window-members")), "the window"))
+    shown = EndorsementClaim.take(Members(parse(example("endorsement-members")), "it"))
+    shown = dataclasses.replace(shown, timestamp=time)
+
+    def said(claim: EndorsementClaim, signature: bytes | None = None) -> Endorsement:
+        made = Endorsement.sign(claim, secret, own.id)
+        return dataclasses.replace(made, signature=signature) if signature else made
+
+    voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
+    state = transition(State(), voted, time, own, root_at=lambda _: b"")
+    state = transition(state, said(shown), time, own, root_at=lambda _: b"")
+    wrong = said(dataclasses.replace(shown, last=9)).signature
+    beyond = said(dataclasses.replace(shown, last=1), wrong)
+    again = said(dataclasses.replace(shown, verdict=Verdict.INVALID), wrong)
+    forged = said(dataclasses.replace(shown, timestamp=time + 1), wrong)
+    foreign = dataclasses.replace(said(shown), committee_id=committee.id)
+    stages: list[tuple[event.Event, int]] = [(foreign, late), (said(shown, wrong), late)]
+    stages += [(beyond, late), (beyond, early), (beyond, time), (again, time), (forged, time)]
+
+    names = first_refusals(stages, state, own, b"")
+
+    assert names[:-1] == rules_for("endorsement")[1:-1]
+    assert names[-1] == "BadSignature"  # "the refusal there"
+    assert f"expert and stream {MOST_ENDORSED} endorsements are kept" in PAGE
+
+
+@pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])
+def test_a_checkpoint_is_an_event_and_an_answer_is_none(name: str) -> None:
+    value = parse(EXAMPLES[name])
+    if name.startswith("downtime"):
+        with pytest.raises(errors.UnknownKind):
+            event.decode(value)
+    else:
+        assert event.decode(value).to_json() == value
+
+
+def test_the_numbers_about_batches_are_those_of_the_code() -> None:
+    text = section("6. Events and the log")
+
+    assert f"more than {'sixteen' if event.MOST_EVENTS == 16 else '…'} items (`TooLarge`)" in text
+    assert f"ours takes up to {TOGETHER}." in text
+
+
+# -- totals --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Worked:
+    """The log of the worked example, applied by the rules."""
+
+    state: State
+    tree: merkle.Tree
+    times: list[int]  # proven, of each entry
+
+
+@pytest.fixture(scope="module")
+def worked(committee: Committee, secrets: Keys) -> Worked:
+    state, tree, times = State(), merkle.Tree(), []
+    for position, (place, what, second) in zip(count(), rows("totals-log")[1:], strict=False):
+        subject, said = what.split()
+        timestamp = committee.rounds.genesis + int(second)
+        signers = tuple(name for name in secrets if said != "down" or name != subject)
+        claim: Claim = (
+            CheckpointClaim(int(said), tree.root(int(said)), timestamp)
+            if subject == "checkpoint"
+            else StatusClaim(subject, Status(said), timestamp)
+        )
+        applied = certified(claim, signers, secrets, committee)
+        state = transition(state, applied, timestamp + 3, committee, root_at=tree.root)
+        tree.append(merkle.leaf_hash(event.leaf(applied, position + 1, timestamp + 3)))
+        times.append(timestamp + 3)
+        assert int(place) == position
+    return Worked(state, tree, times)
+
+
+def test_the_totals_are_those_of_the_page(worked: Worked, committee: Committee) -> None:
+    genesis = committee.rounds.genesis
+    for begin, end, *stated in rows("totals")[1:]:
+        interval = genesis + int(begin), genesis + int(end)
+        moment = settled_moment(interval[1], committee.rounds)
+        size = sum(time <= moment for time in worked.times)
+
+        found = totals(worked.state, size, "operator_2", interval, committee.rounds)
+
+        computed = [moment - genesis, size, found.seconds_down, found.seconds_unknown]
+        assert [int(number) for number in stated] == computed
+
+
+def test_the_downtime_of_the_page_is_that_of_the_worked_example(
+    worked: Worked, committee: Committee
+) -> None:
+    begin, end, _, size, down, unknown = (int(number) for number in rows("totals")[1])
+    genesis = committee.rounds.genesis
+
+    claim = DowntimeClaim(
+        "operator_2", genesis + begin, genesis + end, down, unknown, size, worked.tree.root(size)
+    )
+
+    assert canonical(claim.members()) == example("downtime-members").encode()
+
+
+# -- streams -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """The stream of the page, made again from its secrets."""
+
+    identity_key: bytes
+    header_secret: bls.SecretKey
+    salt_key: bytes
+    descriptor: Descriptor
+    data: list[bytes]
+    openings: list[bytes]
+    chunks: tuple[ChunkHeader, ...]
+    header: WindowHeader
+    proof: bytes
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    identity_key, header_key, salt_key = (
+        bytes.fromhex(secret[2:]) for _, secret in rows("stream-secrets")
+    )
+    descriptor = Descriptor.decode(example("descriptor").encode())
+    listed = rows("chunk-data")
+    data = [text.encode() for _, _, text, _ in listed]
+    openings = [
+        opening(salt_key, descriptor.id, int(sequence), bytes.fromhex(digest[2:]))
+        for sequence, _, _, digest in listed
+    ]
+    received = [(int(time), len(text)) for _, time, text, _ in listed]
+    chunks = chunk_headers(0, received, openings)
+    header = close(descriptor, None, chunks)
+    secrets = [secret_preimage(identity_key), *openings]
+    proof = prove_blocks("standard", secrets, header.hash, raw("proof-rho"))
+    secret = bls.SecretKey.decode(header_key)
+    return Shown(
+        *(identity_key, secret, salt_key, descriptor, data, openings, chunks, header, proof)
+    )
+
+
+def test_the_descriptor_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+    text, secret = example("descriptor"), shown.header_secret
+
+    assert shown.descriptor.encode() == text.encode()
+    assert hashlib.sha256(text.encode()).digest() == raw("stream-id") == shown.descriptor.id
+    assert shown.descriptor.committee_id == committee.id
+    assert secret == bls.SecretKey.generate(b"sensor-1".ljust(32, b"."))
+    assert shown.descriptor.header_key == secret.public_key()
+    assert shown.descriptor.proof_of_possession == secret.prove_possession()
+    assert refusals_in(section("9. Streams")) == leaves_of(errors.InvalidStream)
+
+
+def test_the_salt_and_the_commitment_are_those_of_the_page(shown: Shown) -> None:
+    hashed = raw("salt-input")
+    digest = hashlib.sha256(b"21.5").digest()
+
+    assert hashed == shown.descriptor.id + bytes(8) + digest
+    expected = hmac.new(shown.salt_key, hashed, hashlib.sha256).digest()[:28]
+    assert raw("salt") == expected == salt(shown.salt_key, shown.descriptor.id, 0, digest)
+    assert raw("opening") == digest + expected == shown.openings[0]
+    assert raw("commitment") == shown.chunks[0].commitment
+
+
+def test_the_chunk_headers_are_those_of_the_page(shown: Shown) -> None:
+    leaves = [example("chunk-0").encode(), example("chunk-1").encode()]
+
+    assert [chunk.leaf() for chunk in shown.chunks] == leaves
+    hashed = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
+    assert hashlib.sha256(b"\x01" + hashed[0] + hashed[1]).digest() == raw("chunks-root")
+    assert tree_of(shown.chunks).root() == raw("chunks-root") == shown.header.chunks_root
+
+
+def test_the_window_header_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+    text, hashed = example("stream-header-members"), raw("stream-header-input")
+
+    assert shown.header.encode() == text.encode()
+    assert raw("window-hash") == hashlib.sha256(text.encode()).digest() == shown.header.hash
+    assert hashed == b"datadragon/stream-header/v1\x00" + committee.id + text.encode()
+    assert raw("stream-header-root") == hashlib.sha256(hashed).digest()
+    assert raw("stream-header-root") == shown.header.root(committee.id)
+    signature = sign(shown.header, shown.descriptor, shown.header_secret)
+    assert raw("stream-header-signature") == signature
+
+
+def test_the_objects_of_the_page_are_named_by_its_stream(
+    shown: Shown, committee: Committee
+) -> None:
+    text, hashed = example("stream-objects-members"), raw("stream-objects-input")
+    named = WindowObjects.of(shown.header, encode_chunks(shown.chunks), shown.proof)
+
+    assert canonical(named.members()) == text.encode()
+    assert hashed == b"datadragon/stream-objects/v1\x00" + committee.id + text.encode()
+    assert raw("stream-objects-root") == hashlib.sha256(hashed).digest()
+    assert raw("stream-objects-root") == named.root(committee.id)
+    signature = shown.header_secret.sign(raw("stream-objects-root"))
+    assert raw("stream-objects-signature") == signature
+    header_signature = raw("stream-header-signature")
+    submission = Submission(shown.descriptor, shown.header, header_signature, named, signature)
+    assert submission.is_announced()
+    assert submission.is_named()
+
+
+def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> None:
+    found = judge(
+        *(shown.descriptor, shown.header, raw("stream-header-signature")),
+        *(shown.chunks, shown.proof),
+        previous=None,
+        now_ms=shown.header.last_received_ms,
+        committee_id=committee.id,
+    )
+
+    timestamp = json.loads(example("window-members"))["timestamp"]
+    claim = found.claim(
+        shown.descriptor, shown.header, hashlib.sha256(shown.proof).digest(), timestamp
+    )
+    assert raw("proof-digest") == hashlib.sha256(shown.proof).digest()
+    assert canonical(claim.members()) == example("window-members").encode()
+    endorsed = json.loads(example("endorsement-members"))
+    assert endorsed["stream"] == to_hex(shown.descriptor.id)
+
+
+def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> None:
+    receipt = Receipt.decode(example("receipt").encode())
+
+    checks = verify(committee, receipt, b"21.5")
+
+    assert is_complete(checks)
+    assert receipt.event.to_json() == parse(example("window-certificate"))
+    assert (receipt.descriptor, receipt.header) == (shown.descriptor, shown.header)
+    described = re.findall(r"^\| `(\w+)` \|", section("9. Streams"), re.MULTILINE)
+    assert described[-8:] == [check.name for check in checks]
+    members = described[described.index("path") - 2 : -8]
+    assert members == [*json.loads(example("receipt")), "chunks", "proof", "endorsements"]
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("descriptor", "descriptor"),
+        ("chunk header", "chunk-0"),
+        ("window objects", "stream-objects-members"),
+    ],
+)
+def test_every_member_of_an_object_is_described(head: str, name: str) -> None:
+    described = described_members(head)
+
+    assert sorted(described) == sorted(json.loads(EXAMPLES[name]))
+
+
+def test_every_member_of_a_window_header_is_described() -> None:
+    described = described_members("window header")
+
+    assert sorted(described) == sorted(json.loads(example("stream-header-members")))
+
+
+def described_members(head: str) -> list[str]:
+    text = section("9. Streams").split(f"\n| {head} | | |\n")[1].split("\n\n")[0]
+    return re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+
+
+def test_the_bounds_of_streams_are_those_of_the_page() -> None:
+    text = section("9. Streams")
+
+    for bound, words in (
+        (MAX_DESCRIPTOR_BYTES, "A descriptor has at most {} bytes"),
+        (MAX_CHUNK_BYTES, "bytes of data, 0 to {}"),
+        (MAX_CHUNKS_BYTES, "of at most {} bytes"),
+        (MAX_CHUNKS, "chunks, 1 to {}"),
+        (MAX_HEADER_BYTES, "canonical JSON, which has at most {} bytes"),
+        (MAX_PROOF_BYTES, "A proof has at most {} bytes"),
+        (MAX_PROOF_BYTES, "a proof of at most {} bytes"),
+        (MAX_CHUNKS, "at most {} chunk headers"),
+        (AHEAD_MS, "more than {} ms ahead"),
+        (MAX_RECEIPT_BYTES, "It has at most {} bytes"),
+        (MAX_ENDORSEMENTS, "are about the window, at most {}"),
+    ):
+        assert words.format(f"{bound:,}") in text
+    assert text.count(f", at most {MAX_PATH} |") == 2 + 1  # two paths; experts are as many
+
+
+def test_the_judgement_of_the_page_knows_the_faults_and_refusals_of_the_code() -> None:
+    text = section("9. Streams").split("\n### Finding\n")[1].split("\n### ")[0]
+    steps = re.findall(r"^\| (\d+) \| .* \| (verdict )?`(\w+)` \|$", text, re.MULTILINE)
+
+    assert [int(number) for number, _, _ in steps] == list(range(1, 10))
+    faults = [name for _, verdict, name in steps if verdict]
+    assert faults == [str(fault) for fault in InvalidReason if fault is not InvalidReason.NONE]
+    refusals = {name for _, verdict, name in steps if not verdict}
+    assert refusals == {"malformed", "clock", "behind"} <= {str(each) for each in RefusalReason}
+
+
+# -- all of them ---------------------------------------------------------------------------------
+
+
+def test_every_example_of_the_page_is_checked_here() -> None:
+    used = set(re.findall(r'(?:example|raw|rows)\("([a-z0-9-]+)"\)', Path(__file__).read_text()))
+    used |= {f"{kind}-{part}" for kind in TYPES for part in ("members", "input", "root")}
+    used |= {f"leaf-{number}{part}" for number in (0, 1) for part in ("", "-hash")}
+
+    assert used == set(EXAMPLES)
+
+
+def test_every_example_has_a_name_of_its_own() -> None:
+    heads = [found["head"].split() for found in FENCED.finditer(PAGE)]
+
+    assert all(len(head) == 2 for head in heads)
+    assert len(EXAMPLES) == len(heads) == PAGE.count("\n```") / 2

@@ -1,0 +1,163 @@
+"""Compiled kernels on disk: found again, never trusted when damaged, never needed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dragon.stark.prover import cache, warmup
+from dragon.stark.prover.kernels.jit import KERNELS, Kernel, Words
+
+
+def doubled(values: Words) -> None:
+    for i in range(values.size):
+        values[i] += values[i]
+
+
+def works(kernel: Kernel) -> bool:
+    values = np.array([1, 2], dtype=np.uint64)
+    kernel(values)
+    return bool(values.tolist() == [2, 4])
+
+
+def made() -> Kernel:
+    return Kernel(doubled, "void(uint64[::1])")
+
+
+def was_found(kernel: Kernel) -> bool:
+    return bool(sum(kernel._dispatcher.stats.cache_hits.values()) == 1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    return tmp_path / "kernels"
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.kernel"))
+
+
+def test_a_second_start_finds_what_the_first_compiled(folder: Path) -> None:
+    first, second = made(), made()
+
+    assert works(first)
+    assert works(second)
+
+    assert not was_found(first)
+    assert was_found(second)
+    assert len(files(folder)) == 1
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda raw: b"", lambda raw: raw[:-1], lambda raw: raw[:-9] + bytes([raw[-9] ^ 1]) + raw[-8:],
+     lambda raw: b"nonsense" * 20],
+    ids=["empty", "cut short", "changed", "nonsense"],
+)  # fmt: skip
+def test_a_damaged_file_is_replaced(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    assert works(made())
+    (path,) = files(folder)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+
+    again, after = made(), made()
+
+    assert works(again)
+    assert not was_found(again)
+    assert works(after)
+    assert was_found(after)
+
+
+def test_without_a_place_to_write_kernels_are_compiled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no directory")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "kernels"))
+
+    assert works(made())
+
+
+def test_another_processor_has_files_of_its_own(folder: Path) -> None:
+    """A volume that was filled on a plain x86-64 serves this machine too, and the reverse."""
+    script = (
+        "from dragon.stark.prover.montgomery import geometric, integers\n"
+        "print(integers(geometric(24, 1, 3)) == [3**i for i in range(24)])\n"
+    )
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": str(folder),
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "PYTHONPATH": str(Path(cache.__file__).parents[3]),
+    }
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, check=False
+    )
+    assert elsewhere.stdout.strip() == b"True", elsewhere.stderr
+
+    (known,) = [kernel for kernel in KERNELS if kernel.name == "powers"]
+    here = Kernel(known._dispatcher.py_func, known._signature)
+    here.prepare()
+
+    assert not was_found(here)
+    assert len(list(folder.glob("powers-*.kernel"))) == 2
+
+
+def test_of_one_kernel_only_the_latest_files_are_kept(folder: Path) -> None:
+    folder.mkdir()
+    old = [folder / f"doubled-{k}.kernel" for k in range(cache.KEPT + 2)]
+    for age, path in enumerate(reversed(old)):
+        path.write_bytes(b"")
+        os.utime(path, (1000 - age, 1000 - age))
+
+    assert works(made())
+
+    assert len(files(folder)) == cache.KEPT
+    assert not old[0].exists()
+    assert old[-1].exists()
+
+
+def test_warming_tells_how_far_it_is() -> None:
+    told: list[tuple[str, int, int]] = []
+
+    warmup.warm(lambda *step: told.append(step))
+
+    count = len(KERNELS)
+    assert [name for name, _, _ in told] == [*(kernel.name for kernel in KERNELS), ""]
+    assert [(done, total) for _, done, total in told] == [(k, count) for k in range(count + 1)]
+
+
+def test_names_of_kernels_are_their_own() -> None:
+    names = [kernel.name for kernel in KERNELS]
+
+    assert len(set(names)) == len(names)
+
+
+def test_the_name_of_a_file_depends_on_every_module_that_kernels_import() -> None:
+    kernels = Path(cache.__file__).parent / "kernels"
+    text = "".join(path.read_text() for path in kernels.glob("*.py"))
+    imported = set(re.findall(r"^from dragon\.([\w.]+) import", text, re.MULTILINE))
+
+    within = {name for name in imported if name.startswith("stark.prover.kernels")}
+    others = {f"stark.{name}" for name in cache.CONSTANTS_FROM} | {"stark.prover.cache"}
+    assert imported - within == others
+
+
+def test_kernels_are_not_read_from_where_others_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read there is run."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
+    assert cache.is_private()  # it is not there yet, and will be made for us alone
+    (tmp_path / "kernels").mkdir()
+    for mode, private in ((0o755, True), (0o777, False), (0o700, True)):
+        (tmp_path / "kernels").chmod(mode)
+        assert cache.is_private() is private

@@ -1,0 +1,241 @@
+"""Proofs of random statements are accepted, wrong secrets refused, and secrets kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import traceback
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dragon.stark import field
+from dragon.stark.airs.rescue_chain import RescueChainAir
+from dragon.stark.blocks import verify_window
+from dragon.stark.commitment import commit, encode_output
+from dragon.stark.field import GENERATOR, P
+from dragon.stark.parameter_sets import STANDARD
+from dragon.stark.parameters import Lengths, Parameters
+from dragon.stark.prover import prover
+from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
+from dragon.stark.prover.kernels.jit import Words
+from dragon.stark.prover.refusal import UnluckyChallenge, WrongWitness
+from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
+from dragon.stark.prover.threads import Team
+from dragon.stark.prover.ziggy import prove_ziggy
+from dragon.stark.refusal import ProofRefused, Reason
+from dragon.stark.rescue import rescue_hash
+from dragon.stark.verifier import verify
+from dragon.stark.ziggy import public_key, verify_signature
+
+IDENTITY = [2**60 + k for k in range(8)]
+OPENINGS = [bytes([k]) * 60 for k in (0x5A, 0x5B, 0x5C)]
+RHO = bytes(range(32))
+OUTPUTS = [encode_output(rescue_hash(IDENTITY)), *(commit(opening) for opening in OPENINGS)]
+CHAIN = Parameters(2, 8, 3, (0, 2), 16)
+
+few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@few
+@given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
+def test_signatures_are_accepted(private_key: bytes, message: bytes) -> None:
+    proof = prove_ziggy(private_key, message)
+
+    verify_signature(encode_output(public_key(private_key)), message, proof)
+
+
+@few
+@given(st.lists(st.binary(min_size=60, max_size=60), max_size=4), st.binary(max_size=40))
+def test_windows_are_accepted_and_bound_to_their_message(
+    openings: list[bytes], message: bytes
+) -> None:
+    proof = prove_blocks("standard", [IDENTITY, *openings], message, RHO)
+
+    verify_window("standard", OUTPUTS[0], hash_many(openings), message, proof)
+    with pytest.raises(ProofRefused):
+        verify_window("standard", OUTPUTS[0], hash_many(openings), message + b"!", proof)
+
+
+@few
+@given(st.integers(1, 4), st.integers(0, P - 1), st.booleans())
+def test_chains_are_accepted(batches: int, start: int, zero_knowledge: bool) -> None:
+    witness = [[(start + k) % P, k, P - 1, 0] for k in range(3 * batches + 1)]
+    draft = dataclasses.replace(CHAIN, zero_knowledge=zero_knowledge)
+    air = RescueChainAir(chain_output(witness), 3 * batches)
+    n = draft.trace_length(air.original_length)
+    parameters = dataclasses.replace(draft, last_layer_degree_bound=n // 4)
+
+    proof = prove_rescue_chain(witness, parameters, output=air.output)
+
+    verify(air, parameters, proof)
+
+
+def test_fresh_randomness_gives_another_proof_of_the_same_statement() -> None:
+    proofs = {
+        prove_blocks("standard", [IDENTITY], b"m", bytes([k]) * 32, outputs=OUTPUTS[:1])
+        for k in range(2)
+    }
+
+    assert len(proofs) == 2
+    for proof in proofs:
+        verify_window("standard", OUTPUTS[0], [], b"m", proof)
+
+
+def test_the_same_randomness_gives_the_same_proof_with_any_number_of_threads() -> None:
+    proofs = {prove_blocks("standard", [IDENTITY], b"", RHO, threads=k) for k in (1, 2, 3)}
+
+    assert len(proofs) == 1
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        [IDENTITY, OPENINGS[1], OPENINGS[0], OPENINGS[2]],
+        [IDENTITY, *OPENINGS[:2]],
+        [[*IDENTITY[:7], 5], *OPENINGS],
+        [IDENTITY, *OPENINGS[:2], b"\x5d" * 60],
+    ],
+    ids=["exchanged", "one missing", "another identity", "another opening"],
+)
+def test_secrets_of_other_outputs_are_refused(secrets: list[bytes | list[int]]) -> None:
+    with pytest.raises(WrongWitness):
+        prove_blocks("standard", secrets, b"", RHO, outputs=OUTPUTS)
+
+
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        [],
+        [IDENTITY[:7]],
+        [[*IDENTITY[:7], P]],
+        [[*IDENTITY[:7], -1]],
+        [IDENTITY, OPENINGS[0][:59]],
+        [IDENTITY, OPENINGS[0], IDENTITY],
+    ],
+    ids=["none", "seven elements", "too large", "negative", "59 bytes", "identity as chunk"],
+)
+def test_malformed_secrets_are_refused(secrets: list[bytes | list[int]]) -> None:
+    with pytest.raises(WrongWitness):
+        prove_blocks("standard", secrets, b"", RHO)
+
+
+def test_rho_of_another_length_is_refused() -> None:
+    with pytest.raises(WrongWitness):
+        prove_blocks("standard", [IDENTITY], b"", RHO[:31])
+
+
+def test_a_set_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ProofRefused) as refused:
+        prove_blocks("weak", [IDENTITY], b"", RHO)
+    assert refused.value.reason is Reason.PARAMETERS
+
+
+def test_a_witness_whose_preimage_is_wrong_is_refused_before_anything_is_committed() -> None:
+    witness = window_witness([IDENTITY, *OPENINGS], b"", RHO)
+    preimages = [list(preimage) for preimage in witness.preimages]
+    preimages[2][7] ^= 1
+    stages: list[str] = []
+
+    with pytest.raises(WrongWitness) as refused:
+        prover.prove(
+            dataclasses.replace(witness, preimages=preimages),
+            STANDARD.parameters(4),
+            watch=stages.append,
+        )
+    assert refused.value.facts == {"number": 2}
+    assert stages == ["trace"]
+
+
+def test_a_chain_that_ends_elsewhere_is_refused() -> None:
+    witness = [[k, 0, 0, 0] for k in range(4)]
+
+    with pytest.raises(WrongWitness):
+        prove_rescue_chain(witness, CHAIN, output=(1, 2, 3, 4))
+    for malformed in (witness[:3], witness[:1], [*witness[:3], [P, 0, 0, 0]], [[0, 0, 0]] * 4):
+        with pytest.raises(WrongWitness):
+            prove_rescue_chain(malformed, CHAIN)
+
+
+# -- the out-of-domain point ---------------------------------------------------------------------
+
+LENGTHS = Lengths(16, 64, 12, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "z",
+    [
+        GENERATOR,
+        GENERATOR * pow(field.root_of_unity(512), 77, P) % P,
+        1,
+        field.root_of_unity(16),
+        field.root_of_unity(64),
+    ],
+)
+def test_a_point_inside_the_domain_asks_for_another_attempt(z: int) -> None:
+    with pytest.raises(UnluckyChallenge):
+        prover.refuse_inside((z, 0, 0), LENGTHS)
+
+
+def test_other_points_do_not() -> None:
+    for z in ((GENERATOR, 1, 0), (GENERATOR, 0, 1), (5, 0, 0), (0, 0, 0), (1, P - 1, 0)):
+        prover.refuse_inside(z, LENGTHS)
+
+
+# -- secrets -------------------------------------------------------------------------------------
+
+SECRET = [0x0123456789ABCDE + k for k in range(8)]
+
+
+def traces_of_secrets(text: str) -> list[str]:
+    shown = [str(x) for x in SECRET] + [f"{x:x}" for x in SECRET] + [RHO.hex(), str(RHO)]
+    shown += [field.encode([x]).hex() for x in SECRET]
+    return [each for each in shown if each in text]
+
+
+def test_no_secret_is_in_a_representation_an_error_or_a_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    said = [repr(window_witness([SECRET], b"", RHO))]
+    attempts = ([SECRET, b"short"], [SECRET, SECRET], [[*SECRET[:7], P]], [SECRET[:7]])
+    for secrets in attempts:
+        with pytest.raises(WrongWitness) as refused:
+            prove_blocks("standard", secrets, b"", RHO)
+        said += traceback.format_exception(refused.value, chain=True)
+        said.append(str(refused.value.facts))
+    prove_blocks("standard", [SECRET], b"", RHO)
+
+    assert traces_of_secrets("".join(said)) == []
+    assert traces_of_secrets(caplog.text) == []
+
+
+def test_what_determines_the_secrets_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Words] = []
+    filled: list[int] = []
+
+    class Watched(prover._Proving):
+        def forget(self) -> None:
+            kept.extend(self._secrets)
+            filled.extend(int(np.count_nonzero(array)) for array in kept)
+            super().forget()
+
+    monkeypatch.setattr(prover, "_Proving", Watched)
+
+    prove_blocks("standard", [SECRET], b"", RHO)
+
+    # The original rows and what was drawn are gone as soon as the trace is there; the trace's
+    # coefficients and its values go in the end.
+    rows, coefficients, drawn, values = filled
+    assert rows == drawn == 0 < coefficients < values
+    assert not any(np.count_nonzero(array) for array in kept)
+
+
+def test_a_team_needs_somebody() -> None:
+    with pytest.raises(ValueError, match="thread"):
+        Team(0)

@@ -1,0 +1,93 @@
+"""What a worker is asked and what it answers, and both as they cross between processes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Final
+
+from dragon import errors
+from dragon.errors import DragonError
+from dragon.stark.commitment import OPENING_BYTES, OUTPUT_BYTES
+from dragon_zkp.ipc import Strings
+
+_PROVE: Final = b"prove"
+_VERIFY: Final = b"verify"
+_DONE: Final = b"done"
+_FAILED: Final = b"failed"
+# What a worker may answer; anything else that goes wrong there is the end of it.
+_REPORTED: Final = {
+    kind.__name__: kind
+    for kind in (errors.WrongWitness, errors.UnsafeParameters, errors.UnluckyChallenge)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a proof is about: every output of a window, padding included, and a message."""
+
+    parameter_set: str
+    outputs: tuple[bytes, ...]  # 32 bytes each
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    statement: Statement
+    identity: bytes = field(repr=False)  # the private key, 32 bytes
+    openings: tuple[bytes, ...] = field(repr=False)  # 60 bytes each
+    rho: bytes = field(repr=False)  # 32 random bytes, for this attempt alone
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    statement: Statement
+    proof: bytes = field(repr=False)
+
+
+Job = Prove | Verify
+
+
+def pack(job: Job) -> Strings:
+    said = job.statement
+    common = [said.parameter_set.encode(), said.message, b"".join(said.outputs)]
+    if isinstance(job, Verify):
+        return [_VERIFY, *common, job.proof]
+    return [_PROVE, *common, job.identity, b"".join(job.openings), job.rho]
+
+
+def unpack(strings: Strings) -> Job:
+    """Raises ValueError: no job."""
+    kind, name, message, outputs, *rest = strings
+    statement = Statement(name.decode(), _cut(outputs, OUTPUT_BYTES), message)
+    if kind == _VERIFY:
+        [proof] = rest
+        return Verify(statement, proof)
+    identity, openings, rho = rest
+    return Prove(statement, identity, _cut(openings, OPENING_BYTES), rho)
+
+
+def done(result: bytes) -> Strings:
+    return [_DONE, result]
+
+
+def failed(error: DragonError) -> Strings:
+    """The answer that raises this error, or its nearest kind, where the job came from."""
+    facts = json.dumps(error.facts, default=str).encode()
+    return [_FAILED, type(error).__name__.encode(), str(error).encode(), facts]
+
+
+def result(strings: Strings) -> bytes:
+    """What the job gave. Raises ProofRefused, ProvingError: what it was refused for."""
+    if strings[0] == _DONE:
+        return strings[1]
+    _, kind, message, facts = (string.decode() for string in strings)
+    particulars: dict[str, object] = json.loads(facts)
+    if kind == errors.ProofRefused.__name__:
+        reason = str(particulars.pop("reason"))
+        raise errors.ProofRefused(reason, message, **particulars)
+    raise _REPORTED.get(kind, errors.ProvingError)(message, **particulars)
+
+
+def _cut(joined: bytes, size: int) -> tuple[bytes, ...]:
+    return tuple(joined[at : at + size] for at in range(0, len(joined), size))

@@ -38,10 +38,10 @@ from committees import Members, make_members
 from dragon.encoding import canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
-from dragon.log.store import Entry
 from dragon.net.http_client import Http
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import AppliedCheckpoint
 from dragon.storage.database import Database
 from dragon_sequencer.client import SequencerClient
@@ -414,7 +414,7 @@ class World:
         state = self.own(name).log.state
         return {node_id: str(state.status(node_id) or "unknown") for node_id in self.committee.urls}
 
-    def entries(self, name: str) -> list[Entry]:
+    def entries(self, name: str) -> list[LogEntry]:
         """The status events in the log of `name`."""
         return [e for e in self.own(name).log.entries() if e.event.claim.KIND == "status"]
 

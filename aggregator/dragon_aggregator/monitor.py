@@ -22,14 +22,14 @@ from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol import bls
-from dragon.protocol.claims import Claim
+from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, byzantine_faults, check_node_id
 from dragon.protocol.messages import Suspicion
-from dragon.protocol.state import follows
+from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
-from dragon_aggregator.outbox import Outbox, last_known, ordering_key
+from dragon_aggregator.outbox import Outbox, last_known
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
 KEPT_ROUNDS: Final = 120
@@ -213,21 +213,22 @@ class Monitor:
             self._in_progress.release(ordering_key(claim))
 
     def _is_news(self, claim: Claim) -> bool:
-        """Against what is certified already; a round holds one transition of a node."""
-        if not isinstance(claim, StatusClaim):
-            return self._outbox.newest(ordering_key(claim)) is None
-        last = last_known(self._outbox, self._log, claim.node_id)
-        return last is None or (
-            last.status is not claim.status and last.timestamp < claim.timestamp
-        )
+        """Compare with what is certified, in the log or still in the outbox.
+
+        Under an alarm the log stands still and says nothing about now: the operators decide.
+        """
+        state = State() if self._log.alarm() else self._log.state
+        for pending in self._outbox.claims(ordering_key(claim)):
+            state = advance(state, pending)
+        return kind_of(claim).superseded(claim, state, self._committee) is None
 
     def _checkpoint(self, record: Round) -> CheckpointClaim | None:
-        """The claim on the own log, when one is due."""
+        """Return the claim on the own log, when one is due."""
         if record.note or self._log.alarm() or not (size := self._log.state.size):
             return None
         claim = CheckpointClaim(size, self._log.checkpoint(size).root, record.start)
-        last = self._log.state.checkpoint
-        return None if last and not follows(claim, last, self._committee) else claim
+        superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
+        return None if superseded else claim
 
     def _not_before(self) -> float:
         """The first in rank sends at once; each further one leaves the others a round more."""

@@ -18,7 +18,7 @@ from dragon.errors import AttestationRefused, InvalidEncoding, NotFound
 from dragon.log.downtime import claim_at
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
-from dragon.log.store import Entry, Log
+from dragon.log.store import Log
 from dragon.node import app as web
 from dragon.node import metrics, schemas
 from dragon.node.metrics import Reading
@@ -30,7 +30,7 @@ from dragon.probing.prober import NONCE_BYTES
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, check_node_id
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.messages import NONCE_SIZES
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
@@ -319,18 +319,11 @@ def _node(own: Components, node_id: str) -> dict[str, object]:
     }
 
 
-def _first_bytes(entries: list[Entry], most: int) -> list[dict[str, Json]]:
+def _first_bytes(entries: list[LogEntry], most: int) -> list[dict[str, Json]]:
     """As many of the entries as make so many bytes, and at least one."""
     listed: list[dict[str, Json]] = []
     for entry in entries:
-        listed.append(
-            {
-                "position": entry.position,
-                "event": entry.event.to_json(),
-                "ledger_index": entry.ledger_index,
-                "ledger_time": entry.ledger_time,
-            }
-        )
+        listed.append(entry.to_json())
         most -= len(canonical(listed[-1]))
         if most < 0:
             return listed[:-1] or listed
@@ -339,14 +332,7 @@ def _first_bytes(entries: list[Entry], most: int) -> list[dict[str, Json]]:
 
 def _event(own: Components, position: int, size: int) -> dict[str, Json]:
     """One entry with its path to the root of a log of `size`: what `dragon verify event` takes."""
-    entry = own.log.entry(position)
-    logged = LoggedEvent(
-        position,
-        entry.event,
-        entry.ledger_index,
-        entry.ledger_time,
-        size,
-        own.log.checkpoint(size).root,
-        tuple(own.log.inclusion(position, size)),
-    )
-    return logged.to_json()
+    inclusion = tuple(own.log.inclusion(position, size))
+    return ProvenEntry(
+        own.log.entry(position), size, own.log.checkpoint(size).root, inclusion
+    ).to_json()

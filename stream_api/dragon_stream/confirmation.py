@@ -97,12 +97,13 @@ class Settlement:
 
 
 def _find(
-    applied: Sequence[Applied], number: int, verdict: Verdict, proof: bytes | None = None
+    applied: Sequence[Applied[WindowClaim]],
+    number: int,
+    verdict: Verdict,
+    proof: bytes | None = None,
 ) -> tuple[int, WindowClaim] | None:
     for each in applied:
         claim = each.claim
-        if not isinstance(claim, WindowClaim) or claim.number != number:
-            continue
-        if claim.verdict is verdict and proof in {None, claim.proof}:
+        if (claim.number, claim.verdict) == (number, verdict) and proof in {None, claim.proof}:
             return each.position, claim
     return None

@@ -13,13 +13,13 @@ from dragon.node import schemas
 from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
 from dragon.node.parameters import Query, integer
 from dragon.node.routes import streams
+from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.state import check_applicable
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.components import Components
-from dragon_aggregator.outbox import ordering_key
 from dragon_aggregator.window_queue import Window
 
 MAX_OBJECT: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
@@ -117,7 +117,7 @@ def _check_endorsement(own: Components, endorsement: Endorsement) -> None:
     if alarm := own.log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
     endorsement.check(own.committee)
-    check_applicable(own.log.state, endorsement, int(own.wall()), own.committee)
+    check_applicable(own.log.state, endorsement.claim, int(own.wall()), own.committee)
     endorsement.verify(own.committee)
     if endorsement.claim in own.outbox.claims(ordering_key(endorsement.claim)):
         raise errors.AppliedAlready("that endorsement is on its way to the ledger")

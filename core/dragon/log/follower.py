@@ -10,7 +10,8 @@ import structlog
 
 from dragon import errors
 from dragon.log.ledger import Ledger, Position, ProvenBatch
-from dragon.log.store import Entry, Log
+from dragon.log.store import Log
+from dragon.protocol.log_entry import LogEntry
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -68,7 +69,7 @@ class Follower:
         """Why the ledger could not be read the last time, if so."""
         return self._trouble
 
-    def step(self) -> list[Entry]:
+    def step(self) -> list[LogEntry]:
         """Read one page and take its batches. Returns the entries that were added.
 
         Raises LedgerUnavailable. A rewritten history is not raised but becomes the log's alarm.
@@ -80,9 +81,9 @@ class Follower:
         while batches := self._read():
             self._take(batches)
 
-    def _take(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
+    def _take(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
         """In transactions of bounded length: others wait for the writer's lock."""
-        entries: list[Entry] = []
+        entries: list[LogEntry] = []
         for start in range(0, len(batches), TOGETHER):
             together = batches[start : start + TOGETHER]
             try:
@@ -91,8 +92,8 @@ class Follower:
                 return entries + self._take_up_to_divergence(together)
         return entries
 
-    def _take_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
-        entries: list[Entry] = []
+    def _take_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
+        entries: list[LogEntry] = []
         for batch in batches:
             try:
                 entries += self._log.take(batch)
@@ -174,6 +175,6 @@ class Follower:
         return position
 
 
-def _note(entry: Entry) -> None:
+def _note(entry: LogEntry) -> None:
     claim = entry.event.claim
     logger.info("event_applied", position=entry.position, claim=claim.to_json())

@@ -13,12 +13,11 @@ import structlog
 
 from dragon.encoding import Json, Members
 from dragon.errors import BadAnswer, DragonError, Unreachable
-from dragon.log.store import Log, StoredEvent
+from dragon.log.store import Log
 from dragon.net.http_client import Http
-from dragon.protocol import event
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 
 DEADLINE: Final = 10.0  # seconds for one answer
 PAGE: Final = 500
@@ -56,14 +55,14 @@ def _newest(committee: Committee, operator: str, http: Http) -> tuple[Checkpoint
     if certified is None:
         raise BadAnswer(f"{operator} has no certified checkpoint as yet")
     position = Members(certified, "the certified checkpoint").integer("position")
-    logged = LoggedEvent.from_json(_get(http, f"{url}/events/{position}"))
-    logged.event.verify(committee)
-    if not isinstance(logged.event.claim, CheckpointClaim):
-        raise BadAnswer(f"{operator} shows another event for a checkpoint")
-    return logged.event.claim, position
+    event = ProvenEntry.from_json(_get(http, f"{url}/events/{position}")).entry.event
+    event.verify(committee)
+    if not isinstance(event.claim, CheckpointClaim):
+        raise BadAnswer(f"{operator} gave an event that is not a checkpoint")
+    return event.claim, position
 
 
-def _entries(url: str, size: int, http: Http) -> Iterator[StoredEvent]:
+def _entries(url: str, size: int, http: Http) -> Iterator[LogEntry]:
     """The first `size` entries of an operator's log. Raises DragonError."""
     position = 0
     while position < size:
@@ -76,16 +75,15 @@ def _entries(url: str, size: int, http: Http) -> Iterator[StoredEvent]:
             position += 1
 
 
-def _entry(value: Json, position: int) -> StoredEvent:
+def _entry(value: Json, position: int) -> LogEntry:
     members = Members(value, "the entry")
-    if members.integer("position") != position:
-        raise BadAnswer(f"entry {position} is missing")
-    decoded = event.decode(members.take("event"))
-    stored = StoredEvent(
-        decoded, members.integer("ledger_index", least=1), members.integer("ledger_time")
-    )
+    entry = LogEntry.take(members)
     members.end()
-    return stored
+    if entry.position != position:
+        raise BadAnswer(f"entry {position} is missing")
+    if entry.ledger_index < 1:
+        raise BadAnswer(f"entry {position} states the ledger index {entry.ledger_index}")
+    return entry
 
 
 def _get(http: Http, url: str, **params: int) -> Json:

@@ -14,7 +14,7 @@ from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
-from dragon.log.follower import Follower
+from dragon.log.follower import LAG, Follower
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
@@ -138,7 +138,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
     assert not follower.caught_up
     follower.catch_up()
 
-    clock.sleep(follower.LAG)
+    clock.sleep(LAG)
     at_the_bound = follower.caught_up
     clock.sleep(0.001)
 
@@ -154,7 +154,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
 def test_pages_that_bring_news_do_not_count_as_the_end(following: Following) -> None:
     clock, follower = following.clock, following.follower
     follower.catch_up()
-    clock.sleep(follower.LAG + 1)
+    clock.sleep(LAG + 1)
     following.ledger.history += ["flip 6", "flip 7", "flip 8", "flip 9"]
 
     follower.step()
@@ -178,7 +178,7 @@ def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:
 
 def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
     following.follower.catch_up()
-    following.clock.sleep(follower.LAG + 1)
+    following.clock.sleep(LAG + 1)
     following.ledger.down = True
 
     with pytest.raises(errors.LedgerUnavailable):
@@ -306,7 +306,7 @@ def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Follow
 
     assert following.ledger.polled == []
     assert following.log.checkpoint() == checkpoint
-    following.clock.sleep(follower.LAG + 1)
+    following.clock.sleep(LAG + 1)
     assert not following.follower.caught_up
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from flask import Response, jsonify
 
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.errors import InvalidHex, NotFound, UnknownMember
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.store import Log
@@ -15,7 +15,7 @@ from dragon.node.app import MAX_PAGE
 from dragon.node.openapi import PAGE, Routes, responses
 from dragon.node.parameters import Nothing, Query, hexadecimal, integer
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.stream_state import StreamState
 from dragon.storage.blobs import Objects
 
 BYTES: Final = "application/octet-stream"
@@ -60,7 +60,7 @@ def routes(log: Log, records: StreamRecords) -> Routes:
     def stream(path: StreamPath, query: Nothing) -> Response:
         """One stream as the log has it, and what experts say of it."""
         known = log.state.stream(path.stream)
-        if known == Stream():
+        if known == StreamState():
             raise NotFound("the log knows nothing of that stream")
         said = records.endorsements(path.stream, limit=MOST_SHOWN)
         return jsonify({**_head(path.stream, known), "endorsements": endorsements(said)})
@@ -111,24 +111,16 @@ def verdicts_on(
     return [
         {"position": found.position, "event": log.entry(found.position).event.to_json()}
         for found in records.windows(stream, number)
-        if not isinstance(found.claim, EndorsementClaim) and found.claim.number == number
+        if found.claim.number == number
     ]
 
 
-def endorsements(said: list[Applied]) -> list[dict[str, object]]:
-    return [
-        {
-            "position": each.position,
-            "first": each.claim.first,
-            "last": each.claim.last,
-            "verdict": str(each.claim.verdict),
-            "note": to_hex(each.claim.note),
-            "expert": each.claim.expert,
-            "timestamp": each.claim.timestamp,
-        }
-        for each in said
-        if isinstance(each.claim, EndorsementClaim)
-    ]
+def endorsements(said: list[Applied[EndorsementClaim]]) -> list[dict[str, Json]]:
+    return [{"position": each.position, **_without_stream(each.claim.members())} for each in said]
+
+
+def _without_stream(members: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in members.items() if name != "stream"}
 
 
 def _row(row: StreamRow) -> dict[str, object]:
@@ -141,7 +133,7 @@ def _row(row: StreamRow) -> dict[str, object]:
     }
 
 
-def _head(stream_id: bytes, known: Stream) -> dict[str, object]:
+def _head(stream_id: bytes, known: StreamState) -> dict[str, object]:
     last = known.last
     return {
         "stream": to_hex(stream_id),

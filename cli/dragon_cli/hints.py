@@ -11,6 +11,7 @@ from dragon_cli import errors as cli_errors
 
 HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
+    cli_errors.MissingExtra: "`pip install 'datadragon[prover]'` adds numba and numpy.",
     cli_errors.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
     cli_errors.CommitteeExists: "`--home` names another folder.",
     cli_errors.OverrideExists: "Move it away first; containers read every setting from it.",

@@ -30,7 +30,7 @@ from dragon_cli.render.output import print_json, printable
 
 REFUSED: Final = 1
 USAGE: Final = 2
-DATABASE: Final = 3  # also from `dragon.web.serve`
+DATABASE: Final = 3  # also from `dragon.node.server`
 INTERRUPTED: Final = 130
 
 # Nothing was judged here: what was asked for could not be done. Everything else is a verdict.

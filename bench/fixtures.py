@@ -15,7 +15,8 @@ from typing import Any
 
 from dragon.encoding import canonical
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim

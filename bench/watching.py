@@ -32,7 +32,8 @@ from urllib.parse import parse_qs, urlsplit
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
 from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.probing.prober import Prober
 from dragon.protocol import claims

@@ -8,7 +8,8 @@ import structlog
 
 from dragon.log.follower import Follower
 from dragon.log.ledger import Ledger
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn

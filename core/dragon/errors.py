@@ -69,6 +69,7 @@ DragonError
 │   └── LedgerContradiction     the ledger has rewritten what was read from it before
 ├── LogError                about an operator's own log
 │   ├── LogDamaged              the file contradicts itself
+│   ├── DatabaseTooNew          a newer release has changed the file's schema
 │   ├── Diverged                a quorum has certified another log than this one
 │   └── LogStopped              an alarm stands, nothing is applied
 ├── PeerError               another service gave no answer that could be used
@@ -76,6 +77,7 @@ DragonError
 │   └── BadAnswer               an answer that is not what was asked for
 ├── NotCertified            too few operators signed
 ├── KeystoreError           a key cannot be read
+│   └── NotEnoughMemory         its keystore needs more memory than the process may take
 ├── SettingsError           a setting is missing or makes no sense
 ├── NotFound                no such thing here
 ├── Unauthorized            the caller shows no token, or a wrong one
@@ -406,6 +408,10 @@ class LogDamaged(LogError):
     """The log file contradicts itself."""
 
 
+class DatabaseTooNew(LogError):
+    """A newer release has changed the file's schema. This one neither reads nor writes it."""
+
+
 class Diverged(LogError):
     """A quorum has certified another log than this one. Nothing may be applied over it."""
 
@@ -432,6 +438,10 @@ class NotCertified(DragonError):
 
 class KeystoreError(DragonError):
     """A key cannot be read."""
+
+
+class NotEnoughMemory(KeystoreError):
+    """Opening a keystore needs more memory than the process may take."""
 
 
 class SettingsError(DragonError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from flask import Response, jsonify
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 from pydantic import Field
@@ -162,7 +162,7 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/attestations",
-        openapi_extensions=routes.request_body(
+        request_body=routes.request_body(
             schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
         ),
         responses={**responses(schemas.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
@@ -184,7 +184,7 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/reports",
-        openapi_extensions=routes.request_body(schemas.Report),
+        request_body=routes.request_body(schemas.Report),
         responses={**responses(schemas.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
     )
     def report() -> tuple[Response, int]:
@@ -205,7 +205,7 @@ def _votes(own: Components, voted: Counter) -> Routes:
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.request_body(schemas.Submission),
+        request_body=routes.request_body(schemas.Submission),
         responses={
             **responses(schemas.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
             **TOO_LARGE,

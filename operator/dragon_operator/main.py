@@ -9,7 +9,8 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint

@@ -11,7 +11,8 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient

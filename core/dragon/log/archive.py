@@ -10,6 +10,8 @@ from typing import Final
 
 from dragon import errors
 from dragon.log.index_tables import tables
+from dragon.log.schema import LOG_SCHEMA
+from dragon.storage.schema import is_behind
 
 _LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "standing")
 
@@ -28,6 +30,7 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
     Raises:
         NotFound: no such file.
         LogDamaged: no log, or a service still has it open.
+        DatabaseTooNew: a newer release has changed its schema.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
@@ -35,6 +38,7 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
         with closing(sqlite3.connect(path, timeout=1)) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("BEGIN EXCLUSIVE")
+            is_behind(LOG_SCHEMA, path, database.execute)
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()

@@ -19,11 +19,13 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
 from dragon.log.batch_verification import BatchVerifier
 from dragon.log.index_tables import derive, tables
+from dragon.log.schema import LOG_SCHEMA
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
+from dragon.storage.schema import is_behind
 
 ENTRIES_PER_BATCH: Final = 256  # entries whose signatures are verified together
 
@@ -58,6 +60,7 @@ def audit(
     Raises:
         NotFound: no such file.
         LogDamaged: the file contradicts itself.
+        DatabaseTooNew: a newer release has changed its schema.
         CertificateError, NotApplicable, Diverged: an entry that should never have been applied.
     """
     if not path.is_file():
@@ -66,6 +69,7 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
+            is_behind(LOG_SCHEMA, path, database.execute)
             _check_owner(database, committee)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))

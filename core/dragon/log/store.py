@@ -31,7 +31,6 @@ from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import State, Verify, advance, transition
 from dragon.storage.database import Database
 
-LOG_SCHEMA: Final = "dragon.log:migrations"
 REFUSED_KEPT: Final = 10_000
 EXCERPT: Final = 200  # characters of a refused event that are kept
 

@@ -16,7 +16,8 @@ import pytest
 from committees import make_members
 from dragon.encoding import canonical, to_hex
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate, assemble
 from dragon.protocol.claims.checkpoint import CheckpointClaim

@@ -13,7 +13,8 @@ from committees import make_members
 from dragon.encoding import Json, canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event

@@ -18,7 +18,8 @@ from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event

@@ -16,7 +16,8 @@ from dragon.encoding import canonical
 from dragon.log import follower
 from dragon.log.follower import CAUGHT_UP_SECONDS, Follower
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Alarm, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry

@@ -17,7 +17,8 @@ from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status

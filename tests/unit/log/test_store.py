@@ -25,7 +25,8 @@ from dragon.encoding import canonical, to_hex
 from dragon.log import store
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
@@ -547,7 +548,7 @@ from pathlib import Path
 from committees import make_members
 from dragon.protocol.claims.status import Status
 from dragon.encoding import canonical
-from dragon.log.store import LOG_SCHEMA
+from dragon.log.schema import LOG_SCHEMA
 from dragon.storage.database import Database
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.store import Log

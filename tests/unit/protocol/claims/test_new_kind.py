@@ -15,7 +15,8 @@ from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import LOG_SCHEMA, Log
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol import claims, event
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import EventClaim, Kind, kind_of, registered, utc

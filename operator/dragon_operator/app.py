@@ -21,8 +21,8 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.node import app as web
 from dragon.node import metrics, schemas
-from dragon.node.metrics import Reading
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.metrics import StateCollector
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import Query, hexadecimal, identifier, integer
 from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
@@ -65,18 +65,18 @@ class StatusQuery(Query):
 
 class NodesQuery(Query):
     after: Annotated[str, identifier()] = ""
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = web.MAX_PAGE
+    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = web.MAX_PAGE_SIZE
 
 
 class LogsQuery(Query):
     node_id: Annotated[str | None, identifier()] = None
     after: Annotated[int, integer()] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
+    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 class EventsQuery(Query):
     after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
+    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 class NodePath(schemas.Schema):
@@ -114,7 +114,7 @@ def create_app(own: Components) -> OpenAPI:
         "dragon_operator",
         lambda: _not_ready(own),
         title="DataDragon operator",
-        collectors=[*own.peers.counters, attested, voted, Reading(lambda: _metrics(own))],
+        collectors=[*own.peers.counters, attested, voted, StateCollector(lambda: _metrics(own))],
     )
     app.register_api(_answers(own, attested))
     app.register_api(_votes(own, voted))
@@ -132,16 +132,16 @@ def _not_ready(own: Components) -> Iterator[str]:
         yield f"ledger: {own.follower.trouble or 'not read to its end'}"
     if own.peers.clock_is_wrong():
         yield "clock: more than 2 s off, by the peers"
-    if own.peers.is_blind(own.peers.sights):
+    if own.peers.is_blind(own.peers.probe_results):
         yield "blind: too few peers answer for a quorum"
 
 
 def _metrics(own: Components) -> Iterator[Metric]:
-    yield from metrics.of_log(own.log, own.follower)
-    sights = own.peers.sights
-    yield metrics.of_nodes({node_id: sight.answered for node_id, sight in sights.items()})
+    yield from metrics.log_metrics(own.log, own.follower)
+    results = own.peers.probe_results
+    yield metrics.node_metrics({node_id: result.answered for node_id, result in results.items()})
     yield metrics.clock_offset(clock_skew.median_ms(own.peers.offsets_ms()))
-    blind = own.peers.is_blind(sights)
+    blind = own.peers.is_blind(results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
 
 
@@ -165,7 +165,10 @@ def _answers(own: Components, attested: Counter) -> Routes:
         openapi_extensions=routes.request_body(
             schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
         ),
-        responses={**responses(schemas.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
+        responses={
+            **responses(schemas.Attestation, *BODY_ERRORS, AttestationRefused),
+            **BODY_TOO_LARGE,
+        },
     )
     def attest() -> Response:
         """Sign a claim, if this operator has checked itself that it is true."""
@@ -185,7 +188,10 @@ def _answers(own: Components, attested: Counter) -> Routes:
     @routes.post(
         "/reports",
         openapi_extensions=routes.request_body(schemas.Report),
-        responses={**responses(schemas.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
+        responses={
+            **responses(schemas.Reported, *BODY_ERRORS, *_REPORT, status=202),
+            **BODY_TOO_LARGE,
+        },
     )
     def report() -> tuple[Response, int]:
         """Take a report that a node has changed; look, and tell the aggregators if so."""
@@ -207,8 +213,8 @@ def _votes(own: Components, voted: Counter) -> Routes:
         "/windows",
         openapi_extensions=routes.request_body(schemas.Submission),
         responses={
-            **responses(schemas.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
-            **TOO_LARGE,
+            **responses(schemas.Vote, *BODY_ERRORS, *_INVALID_STREAM, AttestationRefused),
+            **BODY_TOO_LARGE,
         },
     )
     def look() -> Response:
@@ -248,7 +254,7 @@ def _record(own: Components) -> Routes:
     """What an operator knows: the log, for anyone to read and check."""
     routes = Routes("record", __name__)
 
-    @routes.get("/nodes", responses=responses(schemas.Nodes, *PAGE, errors.InvalidId))
+    @routes.get("/nodes", responses=responses(schemas.Nodes, *PAGING_ERRORS, errors.InvalidId))
     def nodes(query: NodesQuery) -> Response:
         """Operators and targets of the committee by their ids, and what the log says of them."""
         behind = sorted(node_id for node_id in own.committee.urls if node_id > query.after)
@@ -260,7 +266,9 @@ def _record(own: Components) -> Routes:
 
     @routes.get(
         "/nodes/<node_id>/downtime",
-        responses=responses(schemas.Totals, *PAGE, errors.MissingMember, errors.UnknownNode),
+        responses=responses(
+            schemas.DowntimeTotals, *PAGING_ERRORS, errors.MissingMember, errors.UnknownNode
+        ),
     )
     def downtime(path: NodePath, query: PeriodQuery) -> Response:
         """Seconds down and unknown in [from, to), by this log as it is now; uncertified."""
@@ -272,7 +280,7 @@ def _record(own: Components) -> Routes:
             claim_at(own.log, own.committee, path.node_id, interval, size=size).members()
         )
 
-    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGE, errors.InvalidId))
+    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGING_ERRORS, errors.InvalidId))
     def logs(query: LogsQuery) -> Response:
         """Applied status events, oldest first."""
         rows = own.log.rows(query.node_id, query.after, query.limit)
@@ -280,7 +288,7 @@ def _record(own: Components) -> Routes:
         listed = [{column: getattr(row, column) for column in columns} for row in rows]
         return jsonify(logs=listed, next=rows[-1].id if len(rows) == query.limit else None)
 
-    @routes.get("/events", responses=responses(schemas.Entries, *PAGE))
+    @routes.get("/events", responses=responses(schemas.Entries, *PAGING_ERRORS))
     def events(query: EventsQuery) -> Response:
         """Entries of the log without their proofs, oldest first: to be checked against a root."""
         found = own.log.entries(query.after, query.limit)
@@ -290,7 +298,7 @@ def _record(own: Components) -> Routes:
 
     @routes.get(
         "/events/<int:position>",
-        responses=responses(schemas.ProvenEntry, *PAGE, NotFound),
+        responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, NotFound),
     )
     def event(path: EventPath, query: EventQuery) -> Response:
         """One entry with its path to the log's root: what `dragon verify event` takes."""
@@ -308,7 +316,7 @@ def _record(own: Components) -> Routes:
 
 def _node(own: Components, node_id: str) -> dict[str, object]:
     last = own.log.state.last(node_id)
-    seen = own.peers.sights.get(node_id)
+    seen = own.peers.probe_results.get(node_id)
     return {
         "node_id": node_id,
         "kind": "operator" if node_id in own.committee.keys else "target",

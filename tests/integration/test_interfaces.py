@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from committees import GENESIS, make_members
 from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import BadAnswer
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.node.log_format import Lines
 from dragon.protocol.event import decode
@@ -151,7 +151,7 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
     )
     fleet.start("operator_4")
     fleet.wait_until(lambda: fleet.is_ready("operator_4"), "it is ready", PATIENCE)
-    http, url = Http(make_session()), fleet.addresses["operator_1"]
+    http, url = HttpClient(make_session()), fleet.addresses["operator_1"]
     http.get(f"{url}/status", params={"nonce": "0x" + "c0ffee" * 6}, deadline=2)
     http.post(f"{url}/reports", {"password": "hunter2hunter2"}, deadline=2)
     http.get(f"{url}/" + "x" * 5000, deadline=2)  # refused by the HTTP server itself
@@ -176,11 +176,11 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
 @pytest.mark.processes
 @pytest.mark.timeout(150)
 def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
-    http = Http(make_session())
+    http = HttpClient(make_session())
     for url in fleet.addresses.values():
-        document = json.loads(http.get(f"{url}/openapi.json", deadline=5, largest=1 << 20).body)
+        document = json.loads(http.get(f"{url}/openapi.json", deadline=5, max_bytes=1 << 20).body)
         assert "/metrics" in document["paths"]
-        metrics = http.get(f"{url}/metrics", deadline=5, largest=1 << 20).body.decode()
+        metrics = http.get(f"{url}/metrics", deadline=5, max_bytes=1 << 20).body.decode()
         names = {family.name for family in text_string_to_metric_families(metrics)}
         assert {"datadragon_http_requests", "process_resident_memory_bytes"} <= names
         assert http.get(f"{url}/openapi/swagger", deadline=5).status == 200

@@ -9,7 +9,7 @@ from typing import Final
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.net.http_client import Answer, Http
+from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.messages import Suspicion
 
@@ -32,7 +32,7 @@ REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
 @dataclass(frozen=True, slots=True)
 class AggregatorClient:
     url: str
-    http: Http
+    http: HttpClient
 
     def suspect(self, suspicion: Suspicion, signature: bytes, *, deadline: float) -> None:
         """Raises Unreachable, BadAnswer: it was not taken."""
@@ -53,7 +53,7 @@ class AggregatorClient:
         answer.successful()
 
 
-def _refusal(answer: Answer) -> type[errors.DragonError] | None:
+def _refusal(answer: HttpResponse) -> type[errors.DragonError] | None:
     """The kind that the problem's title names, if it is one of ours."""
     try:
         problem = answer.json()

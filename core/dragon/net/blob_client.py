@@ -29,7 +29,7 @@ class ObjectClient:
                 return None
             try:
                 address = f"{url}/objects/{to_hex(sha256)}"
-                answer = self._http.get(address, deadline=min(DEADLINE, left), largest=most)
+                answer = self._http.get(address, deadline=min(DEADLINE, left), max_bytes=most)
             except PeerError:
                 continue
             if answer.status == 200 and hashlib.sha256(answer.body).digest() == sha256:

@@ -14,7 +14,7 @@ import structlog
 from dragon.encoding import Json, Members
 from dragon.errors import BadAnswer, DragonError, Unreachable
 from dragon.log.store import Log
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
@@ -27,7 +27,7 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 def start_from_checkpoint(
-    log: Log, committee: Committee, http: Http, operators: Iterable[str]
+    log: Log, committee: Committee, http: HttpClient, operators: Iterable[str]
 ) -> CheckpointClaim:
     """Fill an empty log up to the newest certified checkpoint that some operator shows.
 
@@ -48,7 +48,7 @@ def start_from_checkpoint(
     raise Unreachable("no operator gave a certified checkpoint that holds", reason="checkpoint")
 
 
-def _newest(committee: Committee, operator: str, http: Http) -> tuple[CheckpointClaim, int]:
+def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[CheckpointClaim, int]:
     """The newest checkpoint that an operator has applied, verified. Raises DragonError."""
     url = committee.urls[operator]
     certified = Members(_get(http, f"{url}/checkpoint"), "the checkpoint").take("certified")
@@ -62,7 +62,7 @@ def _newest(committee: Committee, operator: str, http: Http) -> tuple[Checkpoint
     return event.claim, position
 
 
-def _entries(url: str, size: int, http: Http) -> Iterator[LogEntry]:
+def _entries(url: str, size: int, http: HttpClient) -> Iterator[LogEntry]:
     """The first `size` entries of an operator's log. Raises DragonError."""
     position = 0
     while position < size:
@@ -86,6 +86,6 @@ def _entry(value: Json, position: int) -> LogEntry:
     return entry
 
 
-def _get(http: Http, url: str, **params: int) -> Json:
-    answer = http.get(url, deadline=DEADLINE, params=params, largest=LARGEST_PAGE)
+def _get(http: HttpClient, url: str, **params: int) -> Json:
+    answer = http.get(url, deadline=DEADLINE, params=params, max_bytes=LARGEST_PAGE)
     return answer.successful()

@@ -15,11 +15,11 @@ from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
 
-MAX_ANSWER: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     body: bytes
 
@@ -46,7 +46,7 @@ class Answer:
         return ascii(detail[:200])[1:-1] if isinstance(detail, str) else "no explanation"
 
 
-class Http:
+class HttpClient:
     """One session, used with a total deadline and a largest answer for every call."""
 
     def __init__(self, session: requests.Session) -> None:
@@ -58,14 +58,16 @@ class Http:
         *,
         deadline: float,
         params: Mapping[str, str | int] | None = None,
-        largest: int = MAX_ANSWER,
-    ) -> Answer:
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> HttpResponse:
         """Raises Unreachable, BadAnswer (too large). `deadline` in seconds, for everything."""
-        return self._call("GET", url, deadline, largest, params=params)
+        return self._call("GET", url, deadline, max_bytes, params=params)
 
-    def post(self, url: str, body: Json, *, deadline: float, largest: int = MAX_ANSWER) -> Answer:
+    def post(
+        self, url: str, body: Json, *, deadline: float, max_bytes: int = MAX_RESPONSE_BYTES
+    ) -> HttpResponse:
         """Raises Unreachable, BadAnswer (too large)."""
-        return self._call("POST", url, deadline, largest, json=body)
+        return self._call("POST", url, deadline, max_bytes, json=body)
 
     def send(
         self,
@@ -76,24 +78,26 @@ class Http:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str | int] | None = None,
-        largest: int = MAX_ANSWER,
-    ) -> Answer:
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> HttpResponse:
         """As `post`, with a body of bytes. Raises Unreachable, BadAnswer (too large)."""
         return self._call(
-            method, url, deadline, largest, data=body, headers=dict(headers or {}), params=params
+            method, url, deadline, max_bytes, data=body, headers=dict(headers or {}), params=params
         )
 
     def close(self) -> None:
         self._session.close()
 
-    def _call(self, method: str, url: str, deadline: float, largest: int, **options: Any) -> Answer:
+    def _call(
+        self, method: str, url: str, deadline: float, max_bytes: int, **options: Any
+    ) -> HttpResponse:
         # requests passes a Timeout object on; its stubs know only numbers.
         timeout = cast("float", Timeout(total=deadline))
         try:
             with self._session.request(
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
-                return Answer(response.status_code, _read(response.raw.read, largest))
+                return HttpResponse(response.status_code, _read(response.raw.read, max_bytes))
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -103,10 +107,10 @@ class Http:
             raise Unreachable(f"no answer ({kind})", reason="unreachable") from None
 
 
-def _read(read: Callable[[int], bytes], largest: int) -> bytes:
+def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:
     body = bytearray()
-    while piece := read(min(16_384, largest + 1 - len(body))):
+    while piece := read(min(16_384, max_bytes + 1 - len(body))):
         body += piece
-        if len(body) > largest:
-            raise BadAnswer(f"the answer is larger than {largest} bytes", reason="too_large")
+        if len(body) > max_bytes:
+            raise BadAnswer(f"the answer is larger than {max_bytes} bytes", reason="too_large")
     return bytes(body)

@@ -13,7 +13,7 @@ from dragon.errors import (
     InvalidEncoding,
     InvalidPoint,
 )
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.window import InvalidReason, Verdict
@@ -26,7 +26,7 @@ REFUSED: Final = 409
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
+class WindowVote:
     """What an operator says that it would sign of a window."""
 
     reason: InvalidReason
@@ -43,7 +43,7 @@ class OperatorClient:
 
     committee: Committee
     operator: str
-    http: Http
+    http: HttpClient
 
     @property
     def _url(self) -> str:
@@ -104,7 +104,7 @@ class OperatorClient:
             raise BadAnswer("the attestation is not this operator's", reason="bad_signature")
         return signature
 
-    def look(self, submission: Submission, *, deadline: float) -> Vote | None:
+    def request_vote(self, submission: Submission, *, deadline: float) -> WindowVote | None:
         """What this operator finds a window to be; None where it was only announced.
 
         Nothing of it is signed: it says what the operator would sign.
@@ -123,7 +123,7 @@ class OperatorClient:
                 return None
             reason = InvalidReason(members.word("reason", InvalidReason))
             detail = members.take("detail")
-            return Vote(reason, _short(detail) if isinstance(detail, str) else "")
+            return WindowVote(reason, _short(detail) if isinstance(detail, str) else "")
         except InvalidEncoding:
             raise BadAnswer("the answer is no vote", reason="bad_answer") from None
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.errors import Unreachable
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.stark.blocks import verify_window, window_outputs
 
-BYTES: Final = "application/octet-stream"
+OCTET_STREAM: Final = "application/octet-stream"
 LARGEST: Final = 512 * 1024  # bytes of a proof
 
 
@@ -18,7 +18,7 @@ LARGEST: Final = 512 * 1024  # bytes of a proof
 class ProverClient:
     url: str
     token: str = field(repr=False)
-    http: Http
+    http: HttpClient
 
     def prove(
         self,
@@ -51,10 +51,10 @@ class ProverClient:
             body=b"".join([*parts, private_key, *openings]),
             headers={
                 "Authorization": f"Bearer {self.token}",
-                "Content-Type": BYTES,
-                "Accept": BYTES,
+                "Content-Type": OCTET_STREAM,
+                "Accept": OCTET_STREAM,
             },
-            largest=LARGEST,
+            max_bytes=LARGEST,
         )
         if answer.status != 200:
             answer.successful()

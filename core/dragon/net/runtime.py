@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    http: Http
+    http: HttpClient
     wall: Callable[[], float]  # Unix seconds
     monotonic: Callable[[], float]  # seconds from any origin, never going back
     sleep: Callable[[float], object]  # seconds
@@ -31,7 +31,7 @@ class Runtime:
     def real(cls, ca: Path | None = None) -> Self:
         """`ca`: whom to believe over https, the system's authorities by default."""
         return cls(
-            http=Http(make_session(ca)),
+            http=HttpClient(make_session(ca)),
             wall=time.time,
             monotonic=time.monotonic,
             sleep=time.sleep,

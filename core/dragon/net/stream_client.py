@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from dragon.encoding import Json, Members, parse
 from dragon.errors import BadAnswer, InvalidEncoding, NotFound, Unauthorized, Unreachable
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.tls import client_context
 
 DEADLINE: Final = 10.0  # seconds for one request, for opening a socket, for any sign of life
@@ -32,7 +32,7 @@ class StreamClient:
     """One stream service. `token` is the service's for making streams, else the stream's."""
 
     url: str
-    http: Http
+    http: HttpClient
     token: str = field(default="", repr=False)
     ca: Path | None = None
 
@@ -59,7 +59,7 @@ class StreamClient:
             body=body,
             headers=headers,
             params=params,
-            largest=LARGEST,
+            max_bytes=LARGEST,
         )
         if answer.status in REFUSED:
             raise REFUSED[answer.status](answer.detail())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import BadAnswer, InvalidEncoding
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.streams.submission import Submission
 
 MOST_MISSING = 2
@@ -26,7 +26,7 @@ class WindowStatus:
 @dataclass(frozen=True, slots=True)
 class SubmissionClient:
     url: str
-    http: Http
+    http: HttpClient
 
     def submit(self, submission: Submission, *, deadline: float) -> WindowStatus:
         """Raises Unreachable, BadAnswer: it was not taken; worth trying again."""

@@ -11,22 +11,22 @@ from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.errors import UnknownMember
 from dragon.log.store import Log
 from dragon.node import schemas
-from dragon.node.app import MAX_PAGE
-from dragon.node.openapi import PAGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
+from dragon.node.app import MAX_PAGE_SIZE
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.committee import Committee
 
 
 class RefusedQuery(Query):
     after: Annotated[int, integer()] = MAX_INTEGER
-    limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+    limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = 100
 
 
 def routes(committee: Committee, log: Log) -> Routes:
     found = Routes("log", __name__)
 
     @found.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
-    def checkpoint(query: Nothing) -> Response:
+    def checkpoint(query: NoParameters) -> Response:
         """What the service's own log holds now. It is not signed."""
         now = log.checkpoint()
         return jsonify(
@@ -37,7 +37,7 @@ def routes(committee: Committee, log: Log) -> Routes:
             certified=_certified(log),
         )
 
-    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGE))
+    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGING_ERRORS))
     def refused(query: RefusedQuery) -> Response:
         """Events of the ledger that the log did not take, newest first, and how many in all."""
         listed = [

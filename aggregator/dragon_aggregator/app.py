@@ -15,7 +15,9 @@ from dragon.node import app as web
 from dragon.node import metrics, schemas
 from dragon.node.metrics import StateCollector
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.paging import IdPageQuery, page
 from dragon.node.parameters import Query, integer
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
@@ -31,11 +33,6 @@ from dragon_aggregator.routes.submissions import handing_in
 class RoundsQuery(Query):
     after: Annotated[int, integer()] = MAX_INTEGER
     limit: Annotated[int, integer(1, KEPT_ROUNDS)] = 10
-
-
-class OutboxQuery(Query):
-    after: Annotated[int, integer()] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 def create_app(own: Components) -> OpenAPI:
@@ -57,10 +54,7 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.watch.clock_is_wrong():
         yield "clock: more than 2 s off, by the operators"
     if own.watch.recent and own.watch.recent[-1].overran:
@@ -96,21 +90,15 @@ def _routes(own: Components) -> Routes:
         """The last rounds, newest first."""
         newest_first = reversed(list(own.watch.recent))
         kept = [record for record in newest_first if record.number < query.after]
-        listed = kept[: query.limit]
-        more = len(kept) > query.limit
-        return jsonify(
-            rounds=[_round(record) for record in listed], next=listed[-1].number if more else None
-        )
+        listed, following = page(kept, query.limit, lambda record: record.number)
+        return jsonify(rounds=[_round(record) for record in listed], next=following)
 
     @routes.get("/outbox", responses=responses(schemas.Outbox, *PAGING_ERRORS))
-    def outbox(query: OutboxQuery) -> Response:
+    def outbox(query: IdPageQuery) -> Response:
         """Events on their way to the ledger, oldest first."""
         waiting = [entry for entry in own.outbox.pending() if entry.id > query.after]
-        listed = waiting[: query.limit]
-        more = len(waiting) > query.limit
-        return jsonify(
-            outbox=[_pending(entry) for entry in listed], next=listed[-1].id if more else None
-        )
+        listed, following = page(waiting, query.limit, lambda entry: entry.id)
+        return jsonify(outbox=[_pending(entry) for entry in listed], next=following)
 
     @routes.post(
         "/downtime-certificates",

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Histogram
 
-from dragon.errors import BadSignature, Busy, InvalidPoint, OffRound, UnknownSigner
+from dragon.errors import BadSignature, Busy, OffRound, UnknownSigner
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
@@ -280,11 +280,7 @@ class Monitor:
         if not rounds.starts_at(suspicion.timestamp) or abs(age) > 1:
             raise OffRound("the suspicion is not about this round", timestamp=suspicion.timestamp)
         key = self._committee.keys[suspicion.operator]
-        try:
-            genuine = bls.verify(key, suspicion.root(self._committee.id), signature)
-        except InvalidPoint:
-            genuine = False
-        if not genuine:
+        if not bls.is_signed(key, suspicion.root(self._committee.id), signature):
             raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
 
     def _is_first(self, key: tuple[str, str, int]) -> bool:

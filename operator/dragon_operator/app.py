@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Final
 
 from flask import Response, jsonify
@@ -23,14 +24,16 @@ from dragon.node import app as web
 from dragon.node import metrics, schemas
 from dragon.node.metrics import StateCollector
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.paging import MAX_PAGE_SIZE, IdPageQuery, PositionPageQuery, page
 from dragon.node.parameters import Query, hexadecimal, identifier, integer
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
 from dragon.probing.prober import NONCE_BYTES
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, check_node_id
-from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.messages import NONCE_SIZES
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
@@ -40,7 +43,7 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.verdict_store import WindowVerdict
 from dragon_operator.window_voter import WindowVoter
 
-MOST_BYTES: Final = 512 * 1024  # of events on a page
+MAX_PAGE_BYTES: Final = 512 * 1024  # canonical JSON of the entries on one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,11 @@ class StatusQuery(Query):
 
 class NodesQuery(Query):
     after: Annotated[str, identifier()] = ""
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = web.MAX_PAGE_SIZE
+    limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
 
 
-class LogsQuery(Query):
+class LogsQuery(IdPageQuery):
     node_id: Annotated[str | None, identifier()] = None
-    after: Annotated[int, integer()] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
-
-
-class EventsQuery(Query):
-    after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 class NodePath(schemas.Schema):
@@ -126,10 +122,7 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.peers.clock_is_wrong():
         yield "clock: more than 2 s off, by the peers"
     if own.peers.is_blind(own.peers.probe_results):
@@ -258,11 +251,8 @@ def _record(own: Components) -> Routes:
     def nodes(query: NodesQuery) -> Response:
         """Operators and targets of the committee by their ids, and what the log says of them."""
         behind = sorted(node_id for node_id in own.committee.urls if node_id > query.after)
-        listed = behind[: query.limit]
-        more = len(behind) > query.limit
-        return jsonify(
-            nodes=[_node(own, node_id) for node_id in listed], next=listed[-1] if more else None
-        )
+        listed, following = page(behind, query.limit, str)
+        return jsonify(nodes=[_node(own, node_id) for node_id in listed], next=following)
 
     @routes.get(
         "/nodes/<node_id>/downtime",
@@ -283,18 +273,20 @@ def _record(own: Components) -> Routes:
     @routes.get("/logs", responses=responses(schemas.LogRows, *PAGING_ERRORS, errors.InvalidId))
     def logs(query: LogsQuery) -> Response:
         """Applied status events, oldest first."""
-        rows = own.log.rows(query.node_id, query.after, query.limit)
+        found = own.log.rows(query.node_id, query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: row.id)
         columns = ("id", "node_id", "status", "timestamp", "signature")
         listed = [{column: getattr(row, column) for column in columns} for row in rows]
-        return jsonify(logs=listed, next=rows[-1].id if len(rows) == query.limit else None)
+        return jsonify(logs=listed, next=following)
 
     @routes.get("/events", responses=responses(schemas.Entries, *PAGING_ERRORS))
-    def events(query: EventsQuery) -> Response:
+    def events(query: PositionPageQuery) -> Response:
         """Entries of the log without their proofs, oldest first: to be checked against a root."""
-        found = own.log.entries(query.after, query.limit)
-        listed = _first_bytes(found, MOST_BYTES)
-        whole = len(listed) == len(found) < query.limit
-        return jsonify(events=listed, next=None if whole else listed[-1]["position"])
+        found = own.log.entries(query.after, query.limit + 1)
+        shown = [entry.to_json() for entry in found]
+        limit = min(query.limit, _fitting(shown, MAX_PAGE_BYTES))
+        listed, following = page(shown, limit, lambda entry: entry["position"])
+        return jsonify(events=listed, next=following)
 
     @routes.get(
         "/events/<int:position>",
@@ -327,15 +319,10 @@ def _node(own: Components, node_id: str) -> dict[str, object]:
     }
 
 
-def _first_bytes(entries: list[LogEntry], most: int) -> list[dict[str, Json]]:
-    """As many of the entries as make so many bytes, and at least one."""
-    listed: list[dict[str, Json]] = []
-    for entry in entries:
-        listed.append(entry.to_json())
-        most -= len(canonical(listed[-1]))
-        if most < 0:
-            return listed[:-1] or listed
-    return listed
+def _fitting(entries: list[dict[str, Json]], max_bytes: int) -> int:
+    """The number of entries, from the first on, that fit into a page; at least one."""
+    sizes = accumulate(len(canonical(entry)) for entry in entries)
+    return max(1, sum(size <= max_bytes for size in sizes))
 
 
 def _event(own: Components, position: int, size: int) -> dict[str, Json]:

@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 from dragon.node import app as web
 from dragon.node import metrics
 from dragon.node.metrics import StateCollector
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes.chunks import reading
@@ -33,10 +34,7 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.pipeline.prover_trouble:
         yield f"prover: {own.pipeline.prover_trouble}"
     if own.pipeline.aggregator_trouble:

@@ -253,6 +253,17 @@ def test_the_pages_of_a_list_are_the_list(
 
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
+def test_the_last_page_names_no_next_page(
+    listed: World, service: str, path: str, name: str, cursor: str
+) -> None:
+    whole = listed.get(service, f"{path}?limit=10").json()[name]
+
+    full = listed.get(service, f"{path}?limit={len(whole)}").json()
+
+    assert (full[name], full["next"]) == (whole, None)
+
+
+@pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
 def test_behind_the_end_of_a_list_is_an_empty_page(
     listed: World, service: str, path: str, name: str, cursor: str
 ) -> None:
@@ -288,7 +299,7 @@ def test_a_page_of_events_is_bounded_in_bytes(
 ) -> None:
     whole = listed.get("operator_1", "/events").json()["events"]
     for most in (1, 1000, 2500):
-        monkeypatch.setattr(operator_app, "MOST_BYTES", most)
+        monkeypatch.setattr(operator_app, "MAX_PAGE_BYTES", most)
         found = list(pages(lambda p: listed.get("operator_1", p), "/events", "events", 100))
 
         assert [entry for page in found for entry in page] == whole

@@ -11,7 +11,8 @@ from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import schemas
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
-from dragon.node.parameters import Query, integer
+from dragon.node.paging import LimitQuery, page
+from dragon.node.parameters import integer
 from dragon.node.routes import streams
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
@@ -26,9 +27,8 @@ MAX_OBJECT: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
 MOST_ENDORSEMENTS: Final = 16  # of one expert on their way
 
 
-class WindowsQuery(Query):
+class WindowsQuery(LimitQuery):
     after: Annotated[int, integer(0, 1 << 20)] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 def handing_in(own: Components) -> Routes:
@@ -52,13 +52,9 @@ def handing_in(own: Components) -> Routes:
     @routes.get("/windows", responses=responses(schemas.WindowStatuses, *PAGING_ERRORS))
     def windows(query: WindowsQuery) -> Response:
         """WindowQueue that the log does not have yet, and what each operator said, by stream."""
-        listed = own.windows.waiting()
-        page = listed[query.after : query.after + query.limit]
-        more = len(listed) > query.after + query.limit
-        return jsonify(
-            windows=[_standing(window) for window in page],
-            next=query.after + query.limit if more else None,
-        )
+        waiting = list(enumerate(own.windows.waiting(), start=1))[query.after :]
+        listed, following = page(waiting, query.limit, lambda numbered: numbered[0])
+        return jsonify(windows=[_standing(window) for _, window in listed], next=following)
 
     @routes.put(
         "/objects/<sha256>",

@@ -11,7 +11,6 @@ from dragon.errors import (
     BadAnswer,
     DragonError,
     InvalidEncoding,
-    InvalidPoint,
 )
 from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
@@ -74,11 +73,7 @@ class OperatorClient:
         if stated.node_id != self.operator:
             raise BadAnswer("another node answered", reason="other_node")
         key = self.committee.keys[self.operator]
-        try:
-            genuine = bls.verify(key, stated.root(self.committee.id), signature)
-        except InvalidPoint:
-            genuine = False
-        if not genuine:
+        if not bls.is_signed(key, stated.root(self.committee.id), signature):
             raise BadAnswer("the answer is not signed by this node's key", reason="bad_signature")
 
     def attest(self, claim: Claim, *, deadline: float) -> bytes:
@@ -95,10 +90,10 @@ class OperatorClient:
             members = Members(answer.successful(), "the attestation")
             signer, signature = members.id("operator"), members.hex("signature", size=96)
             members.end()
-            genuine = signer == self.operator and bls.verify(
+            genuine = signer == self.operator and bls.is_signed(
                 self.committee.keys[self.operator], claim.root(self.committee.id), signature
             )
-        except (InvalidEncoding, InvalidPoint):
+        except InvalidEncoding:
             genuine = False
         if not genuine:
             raise BadAnswer("the attestation is not this operator's", reason="bad_signature")

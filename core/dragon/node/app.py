@@ -18,7 +18,6 @@ from dragon.node import metrics, openapi, problems, request_id
 from dragon.node.schemas import Health, Readiness
 
 MAX_BODY_BYTES: Final = 16 * 1024  # bytes; a claim is far smaller
-MAX_PAGE_SIZE: Final = 1000
 
 Reasons = Callable[[], Iterable[str]]
 

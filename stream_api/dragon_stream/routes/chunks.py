@@ -8,8 +8,8 @@ from flask import Response, jsonify
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.node import app as web
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import PositionPageQuery, page
 from dragon.node.parameters import NoParameters, Query, integer
 from dragon.node.routes.streams import OCTET_STREAM
 from dragon_stream import schemas
@@ -22,11 +22,6 @@ _OF_BYTES: Final[dict[str, Any]] = {
     "description": "the data",
     "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
 }
-
-
-class WindowsQuery(Query):
-    after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE_SIZE)] = 100
 
 
 class ReceiptQuery(Query):
@@ -51,14 +46,12 @@ def reading(own: Components) -> Routes:
         "/streams/<stream>/windows",
         responses=responses(schemas.Windows, *PAGING_ERRORS, *_FIND[1:]),
     )
-    def windows(path: StreamPath, query: WindowsQuery) -> Response:
+    def windows(path: StreamPath, query: PositionPageQuery) -> Response:
         """Its closed windows, oldest first."""
         stream_ = own.streams.get(path.stream)
-        heads = own.store.heads(stream_.id, query.after, query.limit)
-        more = len(heads) == query.limit
-        return jsonify(
-            windows=[show_head(head) for head in heads], next=heads[-1].number if more else None
-        )
+        found = own.store.heads(stream_.id, query.after, query.limit + 1)
+        heads, following = page(found, query.limit, lambda head: head.number)
+        return jsonify(windows=[show_head(head) for head in heads], next=following)
 
     @routes.get(
         "/streams/<stream>/windows/<number>",

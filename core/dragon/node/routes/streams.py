@@ -11,9 +11,9 @@ from dragon.errors import InvalidHex, NotFound, UnknownMember
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.store import Log
 from dragon.node import schemas
-from dragon.node.app import MAX_PAGE_SIZE
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
-from dragon.node.parameters import NoParameters, Query, hexadecimal, integer
+from dragon.node.paging import LimitQuery, page
+from dragon.node.parameters import NoParameters, hexadecimal, integer
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.storage.blobs import ObjectStore
@@ -23,9 +23,8 @@ HASH_PARAMETER: Final = hexadecimal(range(32, 33))
 MAX_ENDORSEMENTS_SHOWN: Final = 100  # endorsements
 
 
-class StreamsQuery(Query):
+class StreamsQuery(LimitQuery):
     after: Annotated[bytes, HASH_PARAMETER] = b""
-    limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = 100
 
 
 class StreamPath(schemas.Schema):
@@ -47,11 +46,9 @@ def routes(log: Log, records: StreamRecords) -> Routes:
     @found.get("/streams", responses=responses(schemas.Streams, *PAGING_ERRORS, InvalidHex))
     def streams(query: StreamsQuery) -> Response:
         """Streams that have a valid window in the log, by their ids."""
-        rows = records.streams(query.after, query.limit)
-        more = len(rows) == query.limit
-        return jsonify(
-            streams=[_row(row) for row in rows], next=to_hex(rows[-1].stream) if more else None
-        )
+        found = records.streams(query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: to_hex(row.stream))
+        return jsonify(streams=[_row(row) for row in rows], next=following)
 
     @found.get(
         "/streams/<stream>",

@@ -168,7 +168,7 @@ def test_what_is_no_tls_is_no_answer(http: HttpClient, raw: bytes) -> None:
     with listening(says(raw)) as url:
         refused = refusal(http, url)
 
-    assert str(refused) == "no answer: it speaks no TLS that we do"
+    assert str(refused) == "no answer: it does not support TLS 1.2 or later"
     assert refused.facts == {"reason": "tls"}
 
 
@@ -308,7 +308,7 @@ def test_the_libraries_add_no_authorities_of_their_own(papers: Papers, shown: Tl
 def test_an_authority_that_cannot_be_read_is_found_at_once(tmp_path: Path, shown: Tls) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         make_session(tmp_path / "nothing")
-    with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* holds no certificate in PEM"):
+    with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* contains no PEM certificate"):
         make_session(shown.keyfile)
 
 

@@ -235,7 +235,7 @@ def _rows(
             pass
         known = [aggregator.run_round() for _ in range(repetitions)]
         rows.append(_row(f"{dead} {manner}: known down", known))
-    if any(len(record.sights) < nodes for record in aggregator.watch.recent):
+    if any(len(record.probe_results) < nodes for record in aggregator.watch.recent):
         raise SystemExit("a round has not looked at every node")
     aggregator.close()
     return rows
@@ -243,7 +243,7 @@ def _rows(
 
 def _row(title: str, records: list[Round], certified: Sequence[int] = ()) -> tuple[object, ...]:
     took = statistics.median(record.took or 0 for record in records)
-    probes = round(statistics.median(len(record.sights) for record in records))
+    probes = round(statistics.median(len(record.probe_results) for record in records))
     ratio, made = took / 2.5, f"{statistics.median(certified):.0f}" if certified else ""
     judged = f"≤ 2.5: {verdict(ratio <= 1)}"
     return (title, probes, made, f"{took:.2f}", judged, f"{resident_mib():.0f}")

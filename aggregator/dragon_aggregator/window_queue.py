@@ -25,7 +25,7 @@ from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, W
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
-from dragon.storage.blobs import DESCRIPTOR, Objects
+from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_aggregator.certifier import AttestationRound, Certifier
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.vote_collector import VoteCollector, Votes
@@ -63,7 +63,7 @@ class WindowQueue:
         certifier: Certifier,
         outbox: Outbox,
         log: Log,
-        objects: Objects,
+        objects: ObjectStore,
         runtime: Runtime,
     ) -> None:
         self.objects = objects
@@ -99,7 +99,7 @@ class WindowQueue:
         self._check(submission)
         if self._is_refuted(submission):  # and must not stand in the way of another proof
             return Window(submission, "invalid")
-        self.objects.put(submission.stream, DESCRIPTOR, submission.descriptor.encode())
+        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
         self.objects.put(submission.stream, submission.number, submission.header.encode())
         window = self._place(submission)
         if submission.objects is None:
@@ -229,7 +229,7 @@ class WindowQueue:
                     self._remember(self._streams[stream][number])
             self._streams = {stream: left for stream, left in streams.items() if left}
         for stream in settled:
-            self.objects.settle(stream, state.stream(stream).windows - 2)
+            self.objects.release(stream, state.stream(stream).windows - 2)
 
     def _remember(self, window: Window) -> None:
         """For whoever asks afterwards what the operators said."""

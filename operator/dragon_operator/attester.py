@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
-from dragon.probing.prober import RESULT_TTL, Prober, ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol import bls
 from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -164,22 +164,22 @@ class Attester:
         asked = [claim.node_id]
         if claim.status is Status.DOWN:
             asked += [peer for peer in self._peers.ids if peer != claim.node_id]
-        sights = self._prober.look(asked)
-        seen = self._settle(claim, number, sights[claim.node_id])
+        results = self._prober.probe(asked)
+        seen = self._settle(claim, number, results[claim.node_id])
         if seen.status is not claim.status:
             _refuse(_SEES[seen.status], f"{claim.node_id} looks {seen.status} from here")
-        if claim.status is Status.DOWN and self._peers.is_blind(sights, claim.node_id):
+        if claim.status is Status.DOWN and self._peers.is_blind(results, claim.node_id):
             _refuse(RefusalReason.BLIND, "too few peers answer to tell who is cut off")
 
     def _settle(self, claim: StatusClaim, number: int, seen: ProbeResult) -> ProbeResult:
-        """A shared sight that disagrees may be a second old, and the node may have changed since:
+        """A shared result that disagrees may be a second old, and the node may have changed since:
         it is looked at again, at most as often as the aggregator itself looks again."""
         rounds = self._committee.rounds
         in_span = rounds.in_signing_span(number, seen.begun_at)
         if seen.status is claim.status and in_span:
             return seen
-        fresh = min(RESULT_TTL, rounds.reprobe_pause)
-        seen = self._prober.look([claim.node_id], fresh)[claim.node_id]
+        fresh = min(RESULT_TTL_SECONDS, rounds.reprobe_pause)
+        seen = self._prober.probe([claim.node_id], fresh)[claim.node_id]
         if not rounds.in_signing_span(number, seen.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
         return seen

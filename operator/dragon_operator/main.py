@@ -20,7 +20,7 @@ from dragon.node.server import serve as serve_with_gunicorn
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import SCHEMA as OBJECTS
-from dragon.storage.blobs import Objects
+from dragon.storage.blobs import ObjectStore
 from dragon.storage.database import Database
 from dragon_operator import journal
 from dragon_operator.app import Components, create_app
@@ -90,7 +90,7 @@ def assemble(
     voting = WindowVoter(
         committee,
         log,
-        Objects(objects, settings.objects_mb << 20),
+        ObjectStore(objects, settings.objects_mb << 20),
         VerdictStore(database),
         RateLimiter(
             settings.streams,

@@ -9,7 +9,8 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
 from dragon.node import metrics
-from dragon.node.metrics import Reading
+from dragon.node.metrics import StateCollector
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes.chunks import reading
@@ -23,7 +24,7 @@ def create_app(own: Components) -> OpenAPI:
         "dragon_stream",
         lambda: _not_ready(own),
         title="DataDragon stream service",
-        collectors=[own.pipeline.counter, Reading(lambda: _metrics(own))],
+        collectors=[own.pipeline.counter, StateCollector(lambda: _metrics(own))],
     )
     app.register_api(making(own))
     app.register_api(reading(own))
@@ -33,10 +34,7 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.last_error or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.pipeline.prover_trouble:
         yield f"prover: {own.pipeline.prover_trouble}"
     if own.pipeline.aggregator_trouble:
@@ -47,7 +45,7 @@ def _not_ready(own: Components) -> Iterator[str]:
 
 
 def _metrics(own: Components) -> Iterator[Metric]:
-    yield from metrics.of_log(own.log, own.follower)
+    yield from metrics.log_metrics(own.log, own.follower)
     streams = own.streams.all()
     waiting = sum(own.pipeline.waiting(stream.id) for stream in streams)
     yield metrics.gauge(

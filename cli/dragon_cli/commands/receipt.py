@@ -17,7 +17,7 @@ import click
 
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import BadAnswer, DragonError, InvalidEncoding, PeerError, UnknownKind
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
@@ -140,7 +140,7 @@ def _raise_first(done: Sequence[Done]) -> None:
 class Asking:
     """Every operator may be asked, the one first that was of use last."""
 
-    def __init__(self, committee: Committee, http: Http) -> None:
+    def __init__(self, committee: Committee, http: HttpClient) -> None:
         self.committee = committee
         self._http = http
         self._peers = queries.operators(committee, None)

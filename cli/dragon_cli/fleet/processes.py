@@ -25,7 +25,7 @@ from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home, PROVER, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.errors import PortInUse
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
 from dragon.encoding import Json
@@ -44,7 +44,7 @@ class Fleet:
         self.committee: Committee = home.committee()
         self._settings = dict(settings or {})
         ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # as the services will have it
-        self._http = Http(make_session(Path(ca) if ca else home.ca))
+        self._http = HttpClient(make_session(Path(ca) if ca else home.ca))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:

@@ -4,9 +4,9 @@ A route is documented where it is written, with flask-openapi:
 
     class Page(Query):
         after: Annotated[int, integer()] = 0
-        limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+        limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = 100
 
-    @routes.get("/things", responses=responses(Things, *PAGE))
+    @routes.get("/things", responses=responses(Things, *PAGING_ERRORS))
     def things(query: Page) -> Response:
         \"\"\"What stands here is the summary of the page.\"\"\"
 
@@ -41,7 +41,7 @@ _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 Refusal: TypeAlias = type[errors.DragonError]
 Responses: TypeAlias = dict[Any, Any]  # by status: a form, or a description in OpenAPI's own words
-BODY: Final[tuple[Refusal, ...]] = (
+BODY_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.NotJson,
     errors.DuplicateMember,
     errors.NotAnInteger,
@@ -54,7 +54,7 @@ BODY: Final[tuple[Refusal, ...]] = (
     errors.InvalidHex,
     errors.UnknownValue,
 )
-PAGE: Final[tuple[Refusal, ...]] = (
+PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.UnknownMember,
     errors.NotAnInteger,
     errors.IntegerOutOfRange,
@@ -68,7 +68,7 @@ def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Res
         unmade = refusal.__new__(refusal)  # name and status are the class's
         by_status[problems.status_of(unmade)].append(unmade.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}
-    return {status: model, **documented, **FAILED}
+    return {status: model, **documented, **INTERNAL_ERROR}
 
 
 def _document(titles: list[str]) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def _document(titles: list[str]) -> dict[str, Any]:
     return {"description": ", ".join(titles), "content": {_MEDIA_TYPE: {"schema": schema}}}
 
 
-FAILED: Final[Responses] = {500: _document(["Internal Server Error"])}
-TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])}
+INTERNAL_ERROR: Final[Responses] = {500: _document(["Internal Server Error"])}
+BODY_TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])}
 
 
 class Routes(APIBlueprint):

@@ -67,12 +67,8 @@ class Certificate:
         # (1) to (5): everything but the signature.
         key = self.check(committee)
         # (6) A point of the subgroup, and (7) they signed this claim and no other.
-        try:
-            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
-        except errors.InvalidPoint as error:
-            raise errors.InvalidSignature(str(error)) from None
-        if not genuine:
-            raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+        refusal = "the aggregate does not verify under its signers' keys"
+        bls.check_signature(key, self.claim.root(committee.id), self.signature, refusal)
 
     def check(self, committee: Committee) -> bls.PublicKey:
         """The stages before the signature; the key under which it remains to be verified.

@@ -29,7 +29,7 @@ from werkzeug.exceptions import (
 from dragon.errors import SettingsError
 from dragon.node import openapi
 from dragon.node.app import install_common_routes
-from dragon.node.metrics import Reading
+from dragon.node.metrics import StateCollector
 from dragon.node.openapi import Responses, Routes
 from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
@@ -127,7 +127,7 @@ def create_app(network: Network, *, hold: float = 1.0, control: bool = False) ->
     if control:
         app.register_api(_control(network))
     install_common_routes(
-        app, lambda: _not_ready(network), [Reading(lambda: _metrics(network))], FAILED
+        app, lambda: _not_ready(network), [StateCollector(lambda: _metrics(network))], FAILED
     )
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))

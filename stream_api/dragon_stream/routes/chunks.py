@@ -8,10 +8,10 @@ from flask import Response, jsonify
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.node import app as web
-from dragon.node.openapi import PAGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
-from dragon.node.routes.streams import BYTES
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import PositionPageQuery, page
+from dragon.node.parameters import NoParameters, Query, integer
+from dragon.node.routes.streams import OCTET_STREAM
 from dragon_stream import schemas
 from dragon_stream.components import Components
 from dragon_stream.routes.paths import ChunkPath, StreamPath, WindowPath, check_owner
@@ -20,13 +20,8 @@ from dragon_stream.serializers import show_head, show_stream, show_window
 _FIND: Final = (errors.UnknownMember, errors.InvalidHex, errors.NotFound)
 _OF_BYTES: Final[dict[str, Any]] = {
     "description": "the data",
-    "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+    "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
 }
-
-
-class WindowsQuery(Query):
-    after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
 class ReceiptQuery(Query):
@@ -38,32 +33,31 @@ def reading(own: Components) -> Routes:
     routes = Routes("reading", __name__)
 
     @routes.get("/streams", responses=responses(schemas.Streams, errors.UnknownMember))
-    def streams(query: Nothing) -> Response:
+    def streams(query: NoParameters) -> Response:
         """The streams of this service."""
         return jsonify(streams=[show_stream(own, stream) for stream in own.streams.all()])
 
     @routes.get("/streams/<stream>", responses=responses(schemas.Stream, *_FIND))
-    def stream(path: StreamPath, query: Nothing) -> Response:
+    def stream(path: StreamPath, query: NoParameters) -> Response:
         """One stream, its descriptor and how far it has come."""
         return jsonify(show_stream(own, own.streams.get(path.stream)))
 
     @routes.get(
-        "/streams/<stream>/windows", responses=responses(schemas.Windows, *PAGE, *_FIND[1:])
+        "/streams/<stream>/windows",
+        responses=responses(schemas.Windows, *PAGING_ERRORS, *_FIND[1:]),
     )
-    def windows(path: StreamPath, query: WindowsQuery) -> Response:
+    def windows(path: StreamPath, query: PositionPageQuery) -> Response:
         """Its closed windows, oldest first."""
         stream_ = own.streams.get(path.stream)
-        heads = own.store.heads(stream_.id, query.after, query.limit)
-        more = len(heads) == query.limit
-        return jsonify(
-            windows=[show_head(head) for head in heads], next=heads[-1].number if more else None
-        )
+        found = own.store.heads(stream_.id, query.after, query.limit + 1)
+        heads, following = page(found, query.limit, lambda head: head.number)
+        return jsonify(windows=[show_head(head) for head in heads], next=following)
 
     @routes.get(
         "/streams/<stream>/windows/<number>",
         responses=responses(schemas.Window, *_FIND, errors.NotAnInteger, errors.IntegerOutOfRange),
     )
-    def window(path: WindowPath, query: Nothing) -> Response:
+    def window(path: WindowPath, query: NoParameters) -> Response:
         """One window: its header, what each operator said, its event, what experts say of it."""
         stream_ = own.streams.get(path.stream)
         row = own.store.window(stream_.id, path.number)
@@ -75,7 +69,7 @@ def reading(own: Components) -> Routes:
         "/streams/<stream>/chunks/<sequence>",
         responses=responses(schemas.Chunk, *_FIND, errors.NotAnInteger, errors.IntegerOutOfRange),
     )
-    def chunk(path: ChunkPath, query: Nothing) -> Response:
+    def chunk(path: ChunkPath, query: NoParameters) -> Response:
         """What everybody may know of a chunk."""
         row, header = own.receipts.chunk(own.streams.get(path.stream), path.sequence)
         place = {"stream": to_hex(row.stream), "window": row.number, "state": str(row.state)}
@@ -94,11 +88,11 @@ def reading(own: Components) -> Routes:
             200: _OF_BYTES,
         },
     )
-    def data(path: ChunkPath, query: Nothing) -> Response:
+    def data(path: ChunkPath, query: NoParameters) -> Response:
         """The data of a chunk, while it is kept. Needs the stream's token."""
         stream_ = own.streams.get(path.stream)
         check_owner(stream_)
-        return Response(own.receipts.data(stream_, path.sequence), mimetype=BYTES)
+        return Response(own.receipts.data(stream_, path.sequence), mimetype=OCTET_STREAM)
 
     @routes.get(
         "/streams/<stream>/chunks/<sequence>/receipt",

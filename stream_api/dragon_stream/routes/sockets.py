@@ -81,7 +81,7 @@ def add_sockets(
             found = streams.get(from_hex(stream, member="stream", size=32))
             if owner:
                 auth.check(found.keys.is_token, "that needs the token of the stream")
-            with sockets.place():
+            with sockets.reserve():
                 return served(stream=stream)
 
         path = f"/streams/<stream>/{name}"

@@ -10,7 +10,7 @@ from dragon import errors
 from dragon.encoding import Members
 from dragon.node import app as web
 from dragon.node import auth
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
@@ -45,13 +45,13 @@ def making(own: Components) -> Routes:
             **responses(schemas.MadeStream, status=200),
             **responses(
                 schemas.MadeStream,
-                *BODY,
+                *BODY_ERRORS,
                 errors.Unauthorized,
                 errors.AlreadyMade,
                 errors.Busy,
                 status=201,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def make() -> tuple[Response, int]:
@@ -68,7 +68,7 @@ def making(own: Components) -> Routes:
         responses={
             **responses(
                 schemas.Taken,
-                *PAGE,
+                *PAGING_ERRORS,
                 errors.InvalidHex,
                 errors.TooLarge,
                 errors.Unauthorized,
@@ -78,7 +78,7 @@ def making(own: Components) -> Routes:
                 errors.Busy,
                 errors.Overdue,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def upload(path: StreamPath, query: DataQuery) -> Response:

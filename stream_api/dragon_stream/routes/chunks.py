@@ -73,7 +73,7 @@ def reading(own: Components) -> Routes:
         """What everybody may know of a chunk."""
         row, header = own.receipts.chunk(own.streams.get(path.stream), path.sequence)
         place = {"stream": to_hex(row.stream), "window": row.number, "state": str(row.state)}
-        return jsonify({**place, **header.to_json()})
+        return jsonify({**place, **header.members()})
 
     @routes.get(
         "/streams/<stream>/chunks/<sequence>/data",

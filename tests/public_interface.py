@@ -44,7 +44,7 @@ class _Upload:
         self.sequence, self.total = self._client.get(self._path)["chunks"], answer["bytes"]
 
     def flush(self) -> None:
-        """Each upload is a chunk of its own."""
+        """Each upload is one chunk."""
 
     def receive(self, _seconds: float | None) -> None:
         """Everything was acknowledged when it was sent."""

@@ -11,24 +11,24 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dragon import Committee, DragonError, LogEntry, parse
+from dragon import Committee, DragonError, ProvenEntry, parse
 
 
 def main(event_file: str, committee_file: str, root: str | None = None) -> int:
     """Returns the exit code: 0 if the entry is genuine, 1 if it is refused."""
     try:
         committee = Committee.load(Path(committee_file).read_bytes())
-        entry = LogEntry.from_json(parse(Path(event_file).read_bytes()))
-        entry.verify(committee)
+        proven = ProvenEntry.from_json(parse(Path(event_file).read_bytes()))
+        proven.verify(committee)
     except DragonError as refusal:
         print(f"refused: {refusal.name}: {refusal}")
         return 1
-    if root is not None and root != "0x" + entry.root.hex():
-        print(f"refused: the entry belongs to a log with the root 0x{entry.root.hex()}")
+    if root is not None and root != "0x" + proven.root.hex():
+        print(f"refused: the entry belongs to a log with the root 0x{proven.root.hex()}")
         return 1
-    claim = entry.event.claim.to_json()
-    print(f"verified: {claim}")
-    print(f"entry {entry.position} of {entry.size}, on the ledger at {entry.ledger_time}")
+    entry = proven.entry
+    print(f"verified: {entry.event.claim.to_json()}")
+    print(f"entry {entry.position} of {proven.size}, on the ledger at {entry.ledger_time}")
     return 0
 
 

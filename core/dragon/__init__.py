@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dragon.net.stream_upload import StreamUpload
     from dragon.protocol.certificate import Certificate
     from dragon.protocol.committee import Committee
-    from dragon.protocol.event import LoggedEvent as LogEntry
+    from dragon.protocol.log_entry import LogEntry, ProvenEntry
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
 
@@ -30,6 +30,7 @@ __all__ = [
     "Http",
     "LogEntry",
     "OperatorClient",
+    "ProvenEntry",
     "Receipt",
     "StreamClient",
     "StreamUpload",
@@ -45,8 +46,9 @@ _SOURCES: Final = {
     "Committee": "dragon.protocol.committee:Committee",
     "DragonError": "dragon.errors:DragonError",
     "Http": "dragon.net.http_client:Http",
-    "LogEntry": "dragon.protocol.event:LoggedEvent",
+    "LogEntry": "dragon.protocol.log_entry:LogEntry",
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
+    "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",

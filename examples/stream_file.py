@@ -14,7 +14,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragon import Committee, Http, Receipt, StreamClient, StreamUpload, is_complete, verify_receipt
+from dragon import (
+    Committee,
+    HttpClient,
+    Receipt,
+    StreamClient,
+    StreamUpload,
+    is_complete,
+    verify_receipt,
+)
 from dragon.errors import NotFound
 
 PIECE_BYTES = 64 * 1024
@@ -31,10 +39,11 @@ def pieces(file: Path, done: int) -> Iterator[bytes]:
 
 def open_stream(url: str, name: str, fleet: Path) -> tuple[StreamClient, str]:
     """A client with the token of the stream of that name, which is created if it does not exist."""
-    http = Http.create(fleet / "ca.crt" if url.startswith("https") else None)
+    ca = fleet / "ca.crt" if url.startswith("https") else None
+    http = HttpClient.create(ca)
     service_token = (fleet / "keys/sources/token").read_text().strip()
-    made = StreamClient(url, http, service_token).make({"name": name})
-    return StreamClient(url, http, made["token"]), made["stream"]
+    made = StreamClient(url, http, service_token, ca).make({"name": name})
+    return StreamClient(url, http, made["token"], ca), made["stream"]
 
 
 def wait_certified(client: StreamClient, stream: str, chunks: int) -> None:

@@ -11,7 +11,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from dragon import Committee, DragonError, Http, OperatorClient
+from dragon import Committee, DragonError, HttpClient, OperatorClient
 
 PROBE_DEADLINE_SECONDS = 2.0
 
@@ -29,7 +29,7 @@ def probe(operator: OperatorClient) -> str:
 
 def main(committee_file: str, ca_file: str | None = None) -> None:
     committee = Committee.load(Path(committee_file).read_bytes())
-    http = Http.create(Path(ca_file) if ca_file else None)
+    http = HttpClient.create(Path(ca_file) if ca_file else None)
     for operator in committee.keys:
         print(f"{operator}: {probe(OperatorClient(committee, operator, http))}")
 

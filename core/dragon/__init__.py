@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dragon.encoding import parse
     from dragon.errors import DragonError
     from dragon.log.audit import audit as verify_log
-    from dragon.net.http_client import Http
+    from dragon.net.http_client import HttpClient
     from dragon.net.operator_client import OperatorClient
     from dragon.net.stream_client import StreamClient
     from dragon.net.stream_upload import StreamUpload
@@ -27,7 +27,7 @@ __all__ = [
     "Certificate",
     "Committee",
     "DragonError",
-    "Http",
+    "HttpClient",
     "LogEntry",
     "OperatorClient",
     "ProvenEntry",
@@ -45,7 +45,7 @@ _SOURCES: Final = {
     "Certificate": "dragon.protocol.certificate:Certificate",
     "Committee": "dragon.protocol.committee:Committee",
     "DragonError": "dragon.errors:DragonError",
-    "Http": "dragon.net.http_client:Http",
+    "HttpClient": "dragon.net.http_client:HttpClient",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
     "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",

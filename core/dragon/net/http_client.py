@@ -83,8 +83,13 @@ class HttpClient:
 
     @classmethod
     def create(cls, ca: Path | None = None) -> Self:
-        """A client that verifies HTTPS servers with the CA file `ca` (default: the system's trust
-        store). Raises SettingsError: `ca` cannot be used."""
+        """Create a client with its own session.
+
+        Args:
+            ca: file with the certificate authorities to trust over https; None for the system's.
+
+        Raises SettingsError: `ca` cannot be used.
+        """
         return cls(make_session(ca))
 
     def get(

@@ -369,7 +369,7 @@ class World:
             clock.now = max(clock.now, float(numbering.start(number)))
             for name in self.aggregators:
                 if self.is_answering(name):
-                    self.services[name].own.watch.run_round(number)
+                    self.services[name].own.monitor.run_round(number)
             if settle:
                 self.settle()
             self._middle(number, peers=peers)
@@ -388,7 +388,7 @@ class World:
         """Everything on its way reaches its end: windows, outboxes, ledger, logs."""
         for name in self.aggregators:
             if self.is_answering(name):
-                self.services[name].own.windows.step()
+                self.services[name].own.window_queue.step()
                 self._try(self.services[name].own.submitter.step)
         self.clock.now += FINALITY
         self.network.finalize_due()

@@ -34,6 +34,10 @@ class WsgiAdapter(BaseAdapter):
     def mount(self, host: str, app: WsgiApp) -> None:
         self._apps[host] = app
 
+    def app(self, host: str) -> WsgiApp:
+        """The app that is mounted at `host`."""
+        return self._apps[host]
+
     def refuse(self, host: str) -> None:
         """From now on `host` is a closed port."""
         self._refusing.add(host)

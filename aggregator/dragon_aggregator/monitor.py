@@ -32,7 +32,7 @@ from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifie
 from dragon_aggregator.outbox import Outbox, last_known
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
-KEPT_ROUNDS: Final = 120
+MAX_RECENT_ROUNDS: Final = 120
 GATHERINGS_AT_ONCE: Final = 64
 SUSPICIONS_AT_ONCE: Final = 64
 BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds of a round
@@ -52,7 +52,7 @@ class Round:
     skipped: int = 0  # rounds that passed before this one, because an earlier one overran
     note: str = ""
     probe_results: list[ProbeResult] = field(default_factory=list)
-    gatherings: list[AttestationRound] = field(default_factory=list)
+    attestation_rounds: list[AttestationRound] = field(default_factory=list)
 
 
 class Monitor:
@@ -85,7 +85,7 @@ class Monitor:
         self._suspected: set[tuple[str, str, int]] = set()  # operator, node, round
         self._suspecting = threading.BoundedSemaphore(SUSPICIONS_AT_ONCE)
         self._probe_results: Mapping[str, ProbeResult] = {}
-        self.recent: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+        self.recent: deque[Round] = deque(maxlen=MAX_RECENT_ROUNDS)
         self._rounds = Counter("datadragon_rounds", "Finished rounds.", registry=None)
         self._overrun = Counter(
             "datadragon_rounds_overrun", "Rounds longer than a round.", registry=None
@@ -136,13 +136,13 @@ class Monitor:
 
     def _changes(self, record: Round) -> dict[str, Status]:
         """The nodes that two probes of this round show otherwise than they are known."""
-        results = self._prober.probe(self._committee.urls, max_age=0)
-        self._probe_results = results
-        record.probe_results = list(results.values())
+        probe_results = self._prober.probe(self._committee.urls, max_age=0)
+        self._probe_results = probe_results
+        record.probe_results = list(probe_results.values())
         if why := self._why_abstain():
             record.note = why
             return {}
-        once = self._differing(results, self._committee.urls)
+        once = self._differing(probe_results, self._committee.urls)
         if not once:
             return {}
         self._runtime.sleep(self._committee.rounds.reprobe_pause)
@@ -160,22 +160,28 @@ class Monitor:
         return ""
 
     def _differing(
-        self, results: Mapping[str, ProbeResult], node_ids: Iterable[str]
+        self, probe_results: Mapping[str, ProbeResult], node_ids: Iterable[str]
     ) -> dict[str, Status]:
         differing: dict[str, Status] = {}
         for node_id in node_ids:
-            status, known = results[node_id].status, self._known(node_id)
-            if status is known or (status is Status.DOWN and not self._counts(node_id, results)):
+            status, known = probe_results[node_id].status, self._known(node_id)
+            if status is known or (
+                status is Status.DOWN and not self._counts(node_id, probe_results)
+            ):
                 continue
             if known is None and status is Status.DOWN and not self._settled:
                 continue
             differing[node_id] = status
         return differing
 
-    def _counts(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
+    def _counts(self, node_id: str, probe_results: Mapping[str, ProbeResult]) -> bool:
         """A failure is the node's own only if another operator answered at the same time; what
         hits everybody is ours."""
-        others = (results[key] for key in self._committee.keys if key in results and key != node_id)
+        others = (
+            probe_results[key]
+            for key in self._committee.keys
+            if key in probe_results and key != node_id
+        )
         return any(result.answered for result in others)
 
     @property
@@ -188,8 +194,8 @@ class Monitor:
         return last.status if last else None
 
     def clock_is_wrong(self) -> bool:
-        results = self._probe_results.values()
-        offsets = [offset for s in results if (offset := s.certain_offset_ms) is not None]
+        probe_results = self._probe_results.values()
+        offsets = [offset for s in probe_results if (offset := s.certain_offset_ms) is not None]
         return clock_skew.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
 
     # AttestationRound
@@ -205,7 +211,7 @@ class Monitor:
         try:
             if not self._is_news(claim):
                 return
-            gathering = self._certifier.collect(claim, ends, record.gatherings.append)
+            gathering = self._certifier.collect(claim, ends, record.attestation_rounds.append)
             if gathering.certificate is not None:
                 self._outbox.add(gathering.certificate, not_before=self._not_before())
                 logger.info("certificate_assembled", claim=claim.to_json())

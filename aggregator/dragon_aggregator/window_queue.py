@@ -112,7 +112,7 @@ class WindowQueue:
 
         Raises NotFound: none does. WrongDigest: it is another. Busy: no room for that stream.
         """
-        naming = [each for each in self.waiting() if sha256 in each.submission.named()]
+        naming = [each for each in self.pending() if sha256 in each.submission.named()]
         if not naming:
             raise errors.NotFound("no window that was submitted names that object")
         if hashlib.sha256(body).digest() != sha256:
@@ -135,7 +135,7 @@ class WindowQueue:
         if len(refusals) == len(naming):
             raise refusals[0]
 
-    def waiting(self) -> list[Window]:
+    def pending(self) -> list[Window]:
         """Every window that the log does not have yet: stream after stream, each by number."""
         with self._lock:
             return [

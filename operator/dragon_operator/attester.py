@@ -107,7 +107,7 @@ class Attester:
         if not rounds.starts_at(claim.timestamp):
             _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
         self._check_time(rounds.number(claim.timestamp))
-        self._journal.decide_window(claim, self._voting.check(claim))
+        self._journal.decide_window(claim, self._voting.check_claim(claim))
 
     def _decide_status(self, claim: StatusClaim) -> None:
         """The dear check, our own probe, comes late; the journal last, before any signature."""
@@ -143,7 +143,7 @@ class Attester:
     def _check_change(self, claim: StatusClaim) -> None:
         last = self._log.state.last(claim.node_id)
         if last is None:
-            if claim.status is Status.DOWN and not self._peers.settled:
+            if claim.status is Status.DOWN and not self._peers.has_warmed_up:
                 _refuse(RefusalReason.BEHIND, "an unknown node is down only after six rounds")
             return
         superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)

@@ -160,7 +160,7 @@ def test_two_roots_at_one_size_are_never_signed_across_a_restart(world: World) -
     assert world.post("operator_1", "/attestations", claim.to_json()).status_code == 200
     world.restart("operator_1")
     world.settle()
-    journal = world.own("operator_1").attester._journal
+    journal = world.own("operator_1").journal
 
     with pytest.raises(Exception, match="another root") as refused:
         journal.decide_checkpoint(dataclasses.replace(claim, log_root=bytes(32)), 0)

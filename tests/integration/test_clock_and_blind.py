@@ -27,7 +27,7 @@ from wsgi import WsgiApp
 
 FOUR, SEVEN = make_members(4), make_members(7)  # f = 1 and f = 2
 ROUNDS = 3  # after which all are certified up
-CLOCK = "clock: more than 2 s off, by the peers"
+CLOCK = "clock: more than 2 s off according to the peers"
 BLIND = "blind: too few peers answer for a quorum"
 
 
@@ -53,7 +53,7 @@ class Sky(World):
     def face(self, name: str) -> WsgiApp:
         """The app that answers at the address of `name`."""
         host = next(host for host, known in self.names.items() if known == name)
-        return self.wires._apps[host]
+        return self.wires.app(host)
 
     def cut(self, one: str, *others: str) -> None:
         """`one` does not reach these; the way back is open."""
@@ -72,8 +72,8 @@ class Sky(World):
 
     def gathering(self, node_id: str) -> AttestationRound:
         """The newest about a node."""
-        recent = self.own("aggregator_0").watch.recent
-        made = [gathering for record in recent for gathering in record.gatherings]
+        recent = self.own("aggregator_0").monitor.recent
+        made = [gathering for record in recent for gathering in record.attestation_rounds]
         return next(
             gathering
             for gathering in reversed(made)
@@ -312,7 +312,7 @@ def test_an_aggregator_whose_clock_is_wrong_abstains_and_says_so(four: Sky, off:
     record = four.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0]
     assert record["note"] == "abstains: the operators' clocks put ours more than 2 s off"
     assert record["gatherings"] == []
-    assert "clock: more than 2 s off, by the operators" in four.reasons("aggregator_0")
+    assert "clock: more than 2 s off according to the operators" in four.reasons("aggregator_0")
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 
@@ -371,7 +371,7 @@ def test_half_of_the_operators_lying_about_the_time_do_not_stop_the_aggregator(f
 
     four.run(1)
 
-    assert four.own("aggregator_0").watch.recent[-1].note == ""
+    assert four.own("aggregator_0").monitor.recent[-1].note == ""
 
 
 # The sequencer's clock: the time that the logs go by is the ledger's
@@ -457,7 +457,7 @@ def test_two_liars_among_four_silence_the_honest_and_that_is_said(four: Sky) -> 
 
     assert four.ask("operator_1", "operator_2", Status.DOWN) == "clock"
     assert four.reasons("operator_1") == [CLOCK]
-    assert "clocks" in four.own("aggregator_0").watch.recent[-1].note
+    assert "clocks" in four.own("aggregator_0").monitor.recent[-1].note
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 

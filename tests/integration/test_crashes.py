@@ -138,7 +138,7 @@ def test_a_round_that_is_over_is_signed_for_nobody(world: World) -> None:
 
 
 def test_rounds_far_behind_the_newest_signed_one_are_refused(world: World) -> None:
-    journal = world.own("operator_1").attester._journal
+    journal = world.own("operator_1").journal
     rounds = world.committee.rounds
     number = rounds.number(world.clock.now)
     journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)))
@@ -156,7 +156,7 @@ def test_an_aggregator_killed_between_certificate_and_submission_loses_nothing(
     world: World,
 ) -> None:
     world.stop("operator_2")
-    world.own("aggregator_0").watch.run_round(world.committee.rounds.number(world.clock.now) + 1)
+    world.own("aggregator_0").monitor.run_round(world.committee.rounds.number(world.clock.now) + 1)
     assert len(world.own("aggregator_0").outbox.pending()) == 1
     assert world.statuses("operator_1")["operator_2"] == "up"
 

@@ -119,7 +119,7 @@ def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> Non
     claim = claim_on(world, began, ended)
     assert ask(world, claim) == (200, "signed")
     world.restart("operator_1")
-    journal = world.own("operator_1").attester._journal
+    journal = world.own("operator_1").journal
 
     with pytest.raises(errors.AttestationRefused) as refused:
         journal.decide_downtime(dataclasses.replace(claim, seconds_down=0), int(world.clock.now))
@@ -222,9 +222,7 @@ def test_batched_verification_refuses_what_single_checks_refuse(world: World) ->
         for key in (secrets["operator_1"], secrets["operator_2"])
         for message in (b"one", b"two", b"three")
     ]
-
-    def entropy(size: int) -> bytes:
-        return world._random.randbytes(size)
+    entropy = world.runtime("operator_1").entropy
 
     assert bls.verify_batch(signed, entropy)
     assert bls.verify_batch([], entropy)

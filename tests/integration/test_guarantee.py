@@ -115,7 +115,7 @@ def test_an_operator_whose_clock_is_further_off_abstains() -> None:
 
         world.run(1)
 
-        gathering = world.own("aggregator_0").watch.recent[-1].gatherings[-1]
+        gathering = world.own("aggregator_0").monitor.recent[-1].attestation_rounds[-1]
         assert gathering.outcome_of("operator_1") in ("clock", "off_round")
         reasons = world.get("operator_1", "/readyz").json()["reasons"]
-        assert "clock: more than 2 s off, by the peers" in reasons
+        assert "clock: more than 2 s off according to the peers" in reasons

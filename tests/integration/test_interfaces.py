@@ -30,7 +30,7 @@ from dragon.storage import keystore
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
-from dragon_operator import app as operator_app
+from dragon_operator.routes import events as operator_events
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -298,7 +298,7 @@ def test_a_page_of_events_is_bounded_in_bytes(
 ) -> None:
     whole = listed.get("operator_1", "/events").json()["events"]
     for most in (1, 1000, 2500):
-        monkeypatch.setattr(operator_app, "MAX_PAGE_BYTES", most)
+        monkeypatch.setattr(operator_events, "MAX_PAGE_BYTES", most)
         found = list(pages(lambda p: listed.get("operator_1", p), "/events", "events", 100))
 
         assert [entry for page in found for entry in page] == whole

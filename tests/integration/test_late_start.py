@@ -14,7 +14,7 @@ from dragon.log.audit import audit
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.log_entry import LogEntry
-from dragon_operator.main import begin_late
+from dragon_operator.main import start_late
 from simulation import World
 
 LATE = "operator_2"
@@ -36,7 +36,7 @@ def test_a_late_operator_starts_from_a_certified_checkpoint(world: World) -> Non
     world.run(14)
     own = begin_anew(world)
 
-    begin_late(own, world.runtime(LATE))
+    start_late(own, world.runtime(LATE))
 
     size = own.log.state.size
     assert size == world.checkpoints("operator_1")[-1].size
@@ -46,7 +46,7 @@ def test_a_late_operator_starts_from_a_certified_checkpoint(world: World) -> Non
 def test_it_ends_identical_to_those_that_read_from_the_first_event(world: World) -> None:
     world.run(14)
     own = begin_anew(world)
-    begin_late(own, world.runtime(LATE))
+    start_late(own, world.runtime(LATE))
 
     world.run(14)
 
@@ -68,7 +68,7 @@ def test_a_log_that_has_begun_goes_on_where_it_is(world: World) -> None:
     own = world.own(LATE)
     before, asked = own.log.checkpoint(), len(sent_by(world, LATE))
 
-    begin_late(own, world.runtime(LATE))
+    start_late(own, world.runtime(LATE))
 
     assert own.log.checkpoint() == before
     assert len(sent_by(world, LATE)) == asked
@@ -79,7 +79,7 @@ class Liar:
 
     def __init__(self, world: World, spoil: str) -> None:
         self.app = Flask("liar")
-        genuine = world.wires._apps["operator-1:5001"]
+        genuine = world.wires.app("operator-1:5001")
         self.app.wsgi_app = self._spoiling(genuine, spoil)  # type: ignore[method-assign]
 
     @staticmethod
@@ -106,7 +106,7 @@ def test_an_operator_that_lies_about_its_log_is_passed_over(world: World, spoil:
     own = begin_anew(world)
     world.wires.mount("operator-1:5001", Liar(world, spoil).app)
 
-    begin_late(own, world.runtime(LATE))
+    start_late(own, world.runtime(LATE))
 
     size = own.log.state.size
     assert own.log.checkpoint() == world.own("operator_4").log.checkpoint(size)
@@ -136,7 +136,7 @@ def test_what_was_refused_in_the_checkpoints_last_batch_stays_refused(world: Wor
 def test_where_nobody_has_a_checkpoint_the_start_fails_and_keeps_nothing(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         with pytest.raises(errors.Unreachable, match="no operator gave"):
-            begin_late(world.own(LATE), world.runtime(LATE))
+            start_late(world.own(LATE), world.runtime(LATE))
 
         assert world.own(LATE).log.state.size == 0
         world.run(3)

@@ -18,7 +18,7 @@ from simulation import World
 
 def answers_of(world: World, name: str = "aggregator_0") -> dict[str, str]:
     """What each operator answered in the newest gathering."""
-    gathering = world.own(name).watch.recent[-1].gatherings[-1]
+    gathering = world.own(name).monitor.recent[-1].attestation_rounds[-1]
     return {operator: gathering.outcome_of(operator) for operator in gathering.asked}
 
 
@@ -122,9 +122,9 @@ def test_what_hits_everybody_is_the_aggregators_own_error(world: World) -> None:
 
     world.run(3)
 
-    record = world.own("aggregator_0").watch.recent[-1]
+    record = world.own("aggregator_0").monitor.recent[-1]
     assert {result.status for result in record.probe_results} == {Status.DOWN}
-    assert record.gatherings == []
+    assert record.attestation_rounds == []
 
 
 def stranger(world: World, *, key: bls.SecretKey | None = None, name: str = "operator_2") -> Flask:
@@ -163,7 +163,7 @@ def test_a_stranger_answering_on_a_dead_nodes_address_is_down(
 
     assert world.statuses("operator_1")["operator_2"] == "down"
     results = {
-        s.node_id: s.reason for s in world.own("aggregator_0").watch.recent[-1].probe_results
+        s.node_id: s.reason for s in world.own("aggregator_0").monitor.recent[-1].probe_results
     }
     assert results["operator_2"] == reason
 
@@ -209,7 +209,7 @@ def test_a_false_report_is_refused(world: World) -> None:
     assert reported.json()["reason"] == "sees_up"
     assert not any(
         gathering.claim.KIND == "status"
-        for gathering in world.own("aggregator_0").watch.recent[-1].gatherings
+        for gathering in world.own("aggregator_0").monitor.recent[-1].attestation_rounds
     )
 
 

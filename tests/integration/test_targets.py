@@ -67,11 +67,11 @@ class Watched(World):
 
     def gatherings(self, node_id: str) -> list[AttestationRound]:
         """What was gathered for that node, in all rounds."""
-        recent = self.own("aggregator_0").watch.recent
+        recent = self.own("aggregator_0").monitor.recent
         return [
             gathering
             for record in recent
-            for gathering in record.gatherings
+            for gathering in record.attestation_rounds
             if isinstance(gathering.claim, StatusClaim) and gathering.claim.node_id == node_id
         ]
 
@@ -131,7 +131,7 @@ def test_a_target_that_answers_otherwise_is_certified_down(
     watched.run(1)
 
     assert [watched.statuses(name)[TARGET] for name in watched.operators] == ["down"] * 4
-    record = watched.own("aggregator_0").watch.recent[-1]
+    record = watched.own("aggregator_0").monitor.recent[-1]
     assert {s.reason for s in record.probe_results if s.node_id == TARGET} == {reason}
     assert watched.shown("operator_1", OTHER)["status"] == "up"
 

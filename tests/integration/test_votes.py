@@ -57,8 +57,9 @@ def world(shared: World) -> Iterator[World]:
     for name in (*shared.operators, *shared.aggregators):
         shared.resume(name) if name in shared.services else shared.start(name)
     shared.offsets.clear()
-    shared.own("aggregator_0").windows._streams.clear()
-    shared.clock.sleep(rate_limiter.IDLE)  # so that its streams make room for others
+    if shared.own("aggregator_0").window_queue.pending():
+        shared.restart("aggregator_0")  # forgets them
+    shared.clock.sleep(rate_limiter.IDLE_SECONDS)  # so that its streams make room for others
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -410,7 +411,7 @@ REFUSALS: dict[str, tuple[str, Callable[[World, Owner], Refused]]] = {
     "no chunk headers": ("malformed", with_no_chunk_headers),
     "from the future": ("clock", from_the_future),
     "following what nobody knows": ("behind", partial(following, bytes(32), 0)),
-    "too far ahead": ("behind", partial(following, bytes(32), window_voter.AHEAD)),
+    "too far ahead": ("behind", partial(following, bytes(32), window_voter.MAX_LOOKAHEAD)),
     "chunk headers that nobody has": ("behind", partial(lacking, "chunks")),
     "a proof that nobody has": ("behind", partial(lacking, "proof")),
     "a proof that is too large": ("behind", too_large),
@@ -429,7 +430,7 @@ def test_what_no_operator_can_judge_is_refused_with_its_reason(
         step(world, 0.0)
     assert asked(world, refused.submission) == everybody(world, 409, reason)
 
-    assert owner.descriptor.id not in world.own("operator_1").voting.verdicts.streams()
+    assert owner.descriptor.id not in world.own("operator_1").window_voter.verdicts.streams()
     assert world.own("operator_1").log.state.stream(owner.descriptor.id) == StreamState()
 
 
@@ -484,7 +485,7 @@ def test_a_number_that_the_log_has_is_no_change(world: World, owner: Owner) -> N
 def test_a_stream_beyond_its_share_is_busy_and_no_other_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limiter, "BURST", 1)
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)
     greedy, modest = (make_owner(world.members, name) for name in ("greedy", "modest"))
     for data in (b"1", b"2"):  # a window is its header and its objects
         submission = greedy.submission(first(world, greedy, data), no_proof(greedy))
@@ -510,7 +511,7 @@ def test_more_streams_than_an_operator_looks_at_wait_until_one_is_idle(
         announced = [each.submission(first(world, each)) for each in (one, other)]
 
         said = [asked(world, each) for each in announced]
-        world.clock.sleep(rate_limiter.IDLE + 1)
+        world.clock.sleep(rate_limiter.IDLE_SECONDS + 1)
         late = asked(world, announced[1])
 
     assert said == [everybody(world, 200, None), everybody(world, 409, "busy")]
@@ -541,8 +542,10 @@ def test_two_windows_of_a_stream_at_once_are_enough(world: World, owner: Owner) 
     hand_in_whole(world, owner, window, proof)
     with ExitStack() as looking:
         for name in world.operators[:2]:
-            for _ in range(window_voter.AT_ONCE_EACH):
-                looking.enter_context(world.own(name).voting.slots.hold(stream.hex()))
+            for _ in range(window_voter.MAX_CONCURRENT_PER_STREAM):
+                looking.enter_context(
+                    world.own(name).window_voter.concurrency_limiter.hold(stream.hex())
+                )
         step(world, 0.0)
         said = voted(world, owner)
 
@@ -559,7 +562,7 @@ def test_verdicts_that_the_log_does_not_settle_are_bounded(
     window = first(world, owner)
     chunks, proof = encode_chunks(window.chunks), owner.prove(window)
     hand_in(world, owner.submission(window, b"wrong"), chunks, b"wrong")
-    monkeypatch.setattr(window_voter, "MOST_FOUND", 1)
+    monkeypatch.setattr(window_voter, "MAX_PENDING_VERDICTS", 1)
     assert asked(world, owner.submission(window, b"wrong")) == everybody(world, 200, "stark")
 
     hand_in(world, owner.submission(window, proof), proof)
@@ -580,7 +583,7 @@ def test_an_operator_without_room_says_busy_and_keeps_what_others_have(
         step(world, 0.0)
 
         assert voted(world, owner) == dict.fromkeys(world.operators, "busy")
-        assert world.own("operator_1").voting.objects.get(window.header.hash) is not None
+        assert world.own("operator_1").window_voter.objects.get(window.header.hash) is not None
 
 
 # -- what is signed ------------------------------------------------------------------------------
@@ -623,7 +626,7 @@ def test_nothing_is_signed_of_a_window_that_is_history(world: World, owner: Owne
     claim = claim_of(world, owner, window, proof)
 
     assert attested(world, "operator_1", claim) == "no_change"
-    world.own("operator_1").voting.tidy()
+    world.own("operator_1").window_voter.tidy()
     refuted = replace(claim, verdict=Verdict.INVALID, reason=InvalidReason.STARK)
     assert attested(world, "operator_1", refuted) == "behind"
 
@@ -784,7 +787,7 @@ def test_a_voter_that_was_down_catches_up_and_votes_again(world: World, owner: O
     step(world)
     world.start("operator_4")
     step(world)
-    assert world.own("operator_4").voting.objects.get(begun.header.hash) is None
+    assert world.own("operator_4").window_voter.objects.get(begun.header.hash) is None
     world.stop("operator_1")
 
     window = owner.window(DATA, begun)
@@ -886,7 +889,7 @@ def rubbish(world: World, right: Submission, old: Submission) -> list[Submission
 def test_garbage_from_a_stranger_costs_a_stream_nothing(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limiter, "BURST", 1)  # enough for one window
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)  # enough for one window
     window, unsent = first(world, owner), first(world, owner, b"x")
     proof = owner.prove(window)
     right = owner.submission(window, proof)
@@ -898,7 +901,7 @@ def test_garbage_from_a_stranger_costs_a_stream_nothing(
     for body in (proof, b"mallory"):
         assert put(world, "aggregator_0", body) == 404
     assert sizes(world) == held
-    assert owner.descriptor.id not in world.own("operator_1").voting.verdicts.streams()
+    assert owner.descriptor.id not in world.own("operator_1").window_voter.verdicts.streams()
 
     hand_in_whole(world, owner, window, proof)
     assert asked(world, right) == everybody(world, 200, "none")
@@ -908,8 +911,8 @@ def test_garbage_from_a_stranger_costs_a_stream_nothing(
 
 def sizes(world: World) -> list[int]:
     """Bytes of objects at every operator and aggregator."""
-    stores = [world.own(name).voting.objects for name in world.operators]
-    stores += [world.own(name).windows.objects for name in world.aggregators]
+    stores = [world.own(name).window_voter.objects for name in world.operators]
+    stores += [world.own(name).window_queue.objects for name in world.aggregators]
     return [store.size() for store in stores]
 
 
@@ -917,7 +920,7 @@ def test_repeating_what_a_stream_has_sent_uses_up_none_of_its_share(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked all at once, because a share comes back with time."""
-    monkeypatch.setattr(rate_limiter, "BURST", 1)
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)
     window = first(world, owner)
     proof = owner.prove(window)
     for _ in range(5):
@@ -990,7 +993,7 @@ def test_only_one_of_two_windows_of_one_number_is_ever_certified(tmp_path: Path)
         for window, name in zip(both, world.aggregators, strict=True):
             hand_in_whole(world, owner, window, owner.prove(window), to=name)
         for name in world.aggregators:  # both vote before anything reaches the ledger
-            world.own(name).windows.step()
+            world.own(name).window_queue.step()
         said = voted(world, owner, "aggregator_1")
         assert said == dict.fromkeys(world.operators, "equivocation")
 
@@ -1048,7 +1051,7 @@ def test_nobody_signs_what_follows_a_window_that_the_log_has_otherwise(
         )
     claim = claim_of(world, owner, window, owner.prove(window))
 
-    world.own("aggregator_0").windows._streams.clear()
+    world.restart("aggregator_0")  # forgets the windows
     hand_in_whole(world, owner, begun, owner.prove(begun))
     step(world, 0.0)
 
@@ -1114,7 +1117,7 @@ def test_an_aggregator_that_crashes_loses_no_window(
     if moment == "voted on":
         asked(world, right)
     if moment in {"in the outbox", "sent"}:
-        own.windows.step()
+        own.window_queue.step()
     if moment == "sent":
         own.submitter.step()
 
@@ -1135,7 +1138,7 @@ def test_an_aggregator_that_crashes_loses_no_window(
 def test_everybody_may_crash_at_once_between_vote_and_ledger(world: World, owner: Owner) -> None:
     window = first(world, owner)
     hand_in_whole(world, owner, window, owner.prove(window))
-    world.own("aggregator_0").windows.step()
+    world.own("aggregator_0").window_queue.step()
 
     for name in logs(world):
         world.crash(name)
@@ -1155,7 +1158,7 @@ def test_everybody_is_shown_what_each_operator_said_and_why(world: World, owner:
     world.stop("operator_1")
     world.offsets["operator_2"] = -10.0
     hand_in_whole(world, owner, window, proof)
-    slots = world.own("operator_3").voting.slots
+    slots = world.own("operator_3").window_voter.concurrency_limiter
     with slots.hold(owner.descriptor.id.hex()), slots.hold(owner.descriptor.id.hex()):
         step(world, 0.0)
 

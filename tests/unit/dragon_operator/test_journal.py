@@ -19,7 +19,7 @@ from committees import make_members
 from dragon.errors import AttestationRefused
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
-from dragon_operator.journal import MARGIN, SCHEMA, Journal
+from dragon_operator.journal import MAX_ROUNDS_BEHIND, SCHEMA, Journal
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = make_members().committee.rounds
@@ -112,12 +112,12 @@ def test_the_low_water_mark_lies_three_rounds_behind_the_newest_of_all_nodes(
 ) -> None:
     journal.decide(claim(20, node_id="operator_1"))
 
-    journal.decide(claim(20 - MARGIN))
+    journal.decide(claim(20 - MAX_ROUNDS_BEHIND))
     with pytest.raises(AttestationRefused) as refused:
-        journal.decide(claim(20 - MARGIN - 1))
+        journal.decide(claim(20 - MAX_ROUNDS_BEHIND - 1))
 
     assert refused.value.reason == "off_round"
-    assert MARGIN == 3
+    assert MAX_ROUNDS_BEHIND == 3
 
 
 def test_the_mark_never_goes_back(journal: Journal) -> None:
@@ -142,7 +142,7 @@ def test_an_old_decision_that_is_still_known_may_be_made_again_and_not_otherwise
 
 
 def test_rows_are_kept_while_their_claim_may_still_be_applied(journal: Journal, path: Path) -> None:
-    kept = ROUNDS.max_age // ROUNDS.seconds + MARGIN
+    kept = ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND
     journal.decide(claim(7))
 
     journal.decide(claim(7 + kept, node_id="operator_1"))
@@ -168,7 +168,7 @@ def test_the_journal_stays_small(journal: Journal, path: Path) -> None:
     for round_ in range(100):
         journal.decide(claim(round_))
 
-    assert len(rows(path)) <= ROUNDS.max_age // ROUNDS.seconds + MARGIN + 1
+    assert len(rows(path)) <= ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND + 1
 
 
 def test_a_refused_decision_leaves_nothing(journal: Journal, path: Path) -> None:

@@ -10,7 +10,13 @@ import pytest
 from dragon.errors import AttestationRefused
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
-from dragon_operator.rate_limiter import BURST, HALF, IDLE, KNOWN, RateLimiter
+from dragon_operator.rate_limiter import (
+    CAPACITY,
+    COST,
+    DEDUP_SIZE,
+    IDLE_SECONDS,
+    RateLimiter,
+)
 from simulation import Clock
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
@@ -41,28 +47,28 @@ def is_busy(ask: Callable[[], object]) -> bool:
     return False
 
 
-WINDOWS = int(1 / HALF)  # halves of one
+WINDOWS = int(1 / COST)  # halves of one
 
 
 # -- a stream's share ----------------------------------------------------------------------------
 
 
 def test_a_stream_catches_up_with_so_many_windows_at_once(admission: RateLimiter) -> None:
-    assert halves(admission, ONE, WINDOWS * BURST + 10) == WINDOWS * BURST
+    assert halves(admission, ONE, WINDOWS * CAPACITY + 10) == WINDOWS * CAPACITY
 
 
 def test_a_stream_beyond_its_share_leaves_the_others_theirs(admission: RateLimiter) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    halves(admission, ONE, WINDOWS * CAPACITY)
 
     assert is_busy(lambda: admission.take(ONE, b"one more"))
-    assert halves(admission, TWO, WINDOWS * BURST) == WINDOWS * BURST
+    assert halves(admission, TWO, WINDOWS * CAPACITY) == WINDOWS * CAPACITY
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(0.2, 0), (0.25, 0.5), (1, 2), (10, 20)])
 def test_a_share_comes_back_with_time(
     admission: RateLimiter, clock: Clock, seconds: float, windows: float
 ) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    halves(admission, ONE, WINDOWS * CAPACITY)
 
     clock.sleep(seconds)
 
@@ -72,19 +78,19 @@ def test_a_share_comes_back_with_time(
 def test_a_share_is_never_more_than_a_burst(admission: RateLimiter, clock: Clock) -> None:
     admission.take(ONE, b"first")
 
-    clock.sleep(10 * BURST)
+    clock.sleep(10 * CAPACITY)
 
-    assert halves(admission, ONE, WINDOWS * BURST + 10) == WINDOWS * BURST
+    assert halves(admission, ONE, WINDOWS * CAPACITY + 10) == WINDOWS * CAPACITY
 
 
 def test_what_is_refused_costs_nothing_and_is_counted_when_it_comes_again(
     admission: RateLimiter, clock: Clock
 ) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    halves(admission, ONE, WINDOWS * CAPACITY)
     for _ in range(100):
         assert is_busy(lambda: admission.take(ONE, b"late"))
 
-    clock.sleep(HALF / RATE)
+    clock.sleep(COST / RATE)
 
     assert not is_busy(lambda: admission.take(ONE, b"late"))
     assert is_busy(lambda: admission.take(ONE, b"later"))
@@ -92,32 +98,32 @@ def test_what_is_refused_costs_nothing_and_is_counted_when_it_comes_again(
 
 def test_what_was_counted_is_not_counted_again(admission: RateLimiter) -> None:
     """So nobody uses up a stream's share by repeating its word."""
-    for _ in range(10 * BURST):
+    for _ in range(10 * CAPACITY):
         admission.take(ONE, b"the same")
 
-    assert halves(admission, ONE, WINDOWS * BURST) == WINDOWS * BURST - 1
+    assert halves(admission, ONE, WINDOWS * CAPACITY) == WINDOWS * CAPACITY - 1
 
 
 def test_what_was_counted_is_taken_although_the_share_is_used_up(admission: RateLimiter) -> None:
     admission.take(ONE, b"before")
-    halves(admission, ONE, WINDOWS * BURST)
+    halves(admission, ONE, WINDOWS * CAPACITY)
 
     assert not is_busy(lambda: admission.take(ONE, b"before"))
 
 
 def test_the_same_words_of_another_stream_are_its_own(admission: RateLimiter) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    halves(admission, ONE, WINDOWS * CAPACITY)
 
-    assert halves(admission, TWO, WINDOWS * BURST + 1) == WINDOWS * BURST
+    assert halves(admission, TWO, WINDOWS * CAPACITY + 1) == WINDOWS * CAPACITY
 
 
 def test_only_the_newest_are_remembered_as_counted(admission: RateLimiter, clock: Clock) -> None:
-    for i in range(KNOWN + 1):
+    for i in range(DEDUP_SIZE + 1):
         admission.take(ONE, b"%d" % i)
-        clock.sleep(HALF / RATE)
-    halves(admission, ONE, WINDOWS * BURST, since=KNOWN + 1)
+        clock.sleep(COST / RATE)
+    halves(admission, ONE, WINDOWS * CAPACITY, since=DEDUP_SIZE + 1)
 
-    assert not is_busy(lambda: admission.take(ONE, b"%d" % KNOWN))
+    assert not is_busy(lambda: admission.take(ONE, b"%d" % DEDUP_SIZE))
     assert is_busy(lambda: admission.take(ONE, b"0"))
 
 
@@ -137,7 +143,7 @@ def test_a_stream_that_is_idle_makes_room_for_another(admission: RateLimiter, cl
     clock.sleep(1)
     admission.take(TWO, b"b")
 
-    clock.sleep(IDLE - 2)
+    clock.sleep(IDLE_SECONDS - 2)
     assert is_busy(lambda: admission.take(THREE, b"c"))
     clock.sleep(1)
     assert not is_busy(lambda: admission.take(THREE, b"c"))
@@ -148,7 +154,7 @@ def test_a_stream_that_goes_on_keeps_its_place(admission: RateLimiter, clock: Cl
     for _ in range(3):
         admission.take(ONE, b"a")
         admission.take(TWO, b"b")
-        clock.sleep(IDLE - 1)
+        clock.sleep(IDLE_SECONDS - 1)
 
     assert is_busy(lambda: admission.take(THREE, b"c"))
 

@@ -178,7 +178,7 @@ def test_what_the_log_has_is_forgotten_and_nothing_else(
     for found in (*numbered, other):
         verdicts.keep(found)
 
-    verdicts.settle(STREAM, windows)
+    verdicts.forget(STREAM, windows)
 
     assert [each for each in numbered if recalled(verdicts, each)] == numbered[windows:]
     assert recalled(verdicts, other) == other

@@ -48,7 +48,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_an_aggregator_counts_rounds_probes_answers_and_certificates(fleet: World) -> None:
     own, scraped = fleet.own("aggregator_0"), Scraped(fleet, "aggregator_0")
 
-    assert scraped("rounds_total") == len(own.watch.recent) == 3
+    assert scraped("rounds_total") == len(own.monitor.recent) == 3
     assert scraped("round_seconds_count") == 3
     assert scraped("rounds_overrun_total") == 0
     assert scraped("probes_total", reason="answered") >= 3 * 4

@@ -43,8 +43,9 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
-from dragon_aggregator.monitor import Monitor, Round
+from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.round_record import Round
 from fixtures import Members, batch, make_members, quorum_certificate
 from timing import show, verdict
 

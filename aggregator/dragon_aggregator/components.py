@@ -10,7 +10,8 @@ from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
-from dragon_aggregator.outbox import Outbox, Submitter
+from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.submitter import Submitter
 from dragon_aggregator.window_queue import WindowQueue
 
 

@@ -23,8 +23,9 @@ from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.components import Components
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
-from dragon_aggregator.outbox import Outbox, Sender, Submitter
+from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.settings import Settings
+from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList

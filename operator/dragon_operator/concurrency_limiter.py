@@ -34,14 +34,11 @@ class ConcurrencyLimiter:
     def _acquire(self, subject: str) -> None:
         with self._lock:
             if self._running.total() >= self._most:
-                raise _busy(f"{self._most} requests are in progress, the maximum")
+                raise _busy(f"{self._most} requests are in progress")
             if self._running[subject] >= self._most_per_subject:
-                raise _busy(
-                    f"{self._most_per_subject} requests about {subject} are in progress, "
-                    "the maximum"
-                )
+                raise _busy(f"{self._most_per_subject} requests about this subject are in progress")
             self._running[subject] += 1
 
 
 def _busy(message: str) -> AttestationRefused:
-    return AttestationRefused(RefusalReason.BUSY, message)
+    return AttestationRefused(RefusalReason.BUSY, f"{message}, which is the maximum")

@@ -121,8 +121,8 @@ def assemble(
         follower=follower,
         prober=prober,
         peers=peers,
-        vouching=LogClaimChecks(committee, log, peers, runtime.wall),
-        voting=window_voter,
+        log_claim_checks=LogClaimChecks(committee, log, peers, runtime.wall),
+        window_voter=window_voter,
         wall=runtime.wall,
     )
     reporter = Reporter(

@@ -14,7 +14,8 @@ from dragon.node.parameters import Query, integer
 from dragon.probing.prober import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.components import Components
-from dragon_aggregator.monitor import MAX_RECENT_ROUNDS, Round
+from dragon_aggregator.monitor import MAX_RECENT_ROUNDS
+from dragon_aggregator.round_record import Round
 
 
 class RoundsQuery(Query):

@@ -21,7 +21,7 @@ from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.components import Components
-from dragon_aggregator.window_queue import Window
+from dragon_aggregator.pending_windows import Window
 
 MAX_OBJECT_BYTES: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
 MAX_PENDING_ENDORSEMENTS: Final = 16  # of one expert, accepted and not yet in the log

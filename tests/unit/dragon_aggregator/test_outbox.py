@@ -20,7 +20,8 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
 from dragon.storage.database import Database
-from dragon_aggregator.outbox import RESEND_AFTER, SCHEMA, Outbox, Submitter, last_known
+from dragon_aggregator.outbox import SCHEMA, Outbox, last_known
+from dragon_aggregator.submitter import RESEND_AFTER_SECONDS, Submitter
 from simulation import Clock
 
 MEMBERS = make_members()
@@ -150,11 +151,11 @@ def test_what_did_not_come_back_is_sent_again_after_ten_seconds(sending: Sending
     sending.add(event)
     sending.step()
 
-    sending.clock.sleep(RESEND_AFTER - 0.1)
+    sending.clock.sleep(RESEND_AFTER_SECONDS - 0.1)
     just_before = sending.step()
     sending.clock.sleep(0.1)
 
-    assert RESEND_AFTER == 10
+    assert RESEND_AFTER_SECONDS == 10
     assert just_before == []
     assert sending.step() == [event]
     assert sending.step() == []
@@ -240,7 +241,7 @@ def test_an_event_expires_with_the_certificates_age_and_no_second_sooner(sending
 
     sending.clock.now = float(ROUNDS.start(10) + ROUNDS.max_age)
     at_the_bound = sending.step()
-    sending.clock.sleep(RESEND_AFTER)
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
 
     assert at_the_bound == [event]
     assert sending.step() == []
@@ -282,7 +283,7 @@ def test_the_outbox_survives_a_crash(sending: Sending) -> None:
 
     assert sending.outbox.pending() == before
     assert sending.step() == []
-    sending.clock.sleep(RESEND_AFTER)
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
     assert sending.step() == events
 
 

@@ -285,7 +285,7 @@ def test_refused_events_are_counted_by_reason(listed: World) -> None:
 
 
 def test_listed_events_are_the_entries_of_the_log(listed: World) -> None:
-    entries = listed.own("operator_1").log.entries()
+    entries = listed.components("operator_1").log.entries()
 
     events = listed.get("operator_1", "/events?limit=1000").json()["events"]
 

@@ -80,14 +80,16 @@ class StreamWorld(World):
             threads=24,
         )
         databases = dragon_stream.main.open_databases(settings)
-        own = dragon_stream.main.assemble(settings, *databases, client, self.runtime(STREAMS))
+        components = dragon_stream.main.assemble(
+            settings, *databases, client, self.runtime(STREAMS)
+        )
         stop = threading.Event()
-        writer = threading.Thread(target=own.writer.run, args=(stop,), daemon=True)
+        writer = threading.Thread(target=components.writer.run, args=(stop,), daemon=True)
         writer.start()
-        ends.callback(own.streams.close)
+        ends.callback(components.streams.close)
         ends.callback(writer.join)
         ends.callback(stop.set)
-        return list(databases), own, dragon_stream.app.create_app(own)
+        return list(databases), components, dragon_stream.app.create_app(components)
 
     @property
     def data(self) -> Path:
@@ -104,10 +106,10 @@ class StreamWorld(World):
 
     def _step(self) -> None:
         if self.is_answering(STREAMS):
-            own = self.own(STREAMS)
-            own.pipeline.step(own.streams)
+            components = self.components(STREAMS)
+            components.pipeline.step(components.streams)
             self.clock.sleep(0.2)  # the pipeline looks at windows again a moment later
-            own.pipeline.step(own.streams)
+            components.pipeline.step(components.streams)
 
     # A data owner
 
@@ -149,11 +151,11 @@ class StreamWorld(World):
     def known(self, stream: Mapping[str, Any]) -> Any:
         """The stream at work."""
         stream_id = from_hex(stream["stream"], member="stream", size=32)
-        return self.own(STREAMS).streams.get(stream_id)
+        return self.components(STREAMS).streams.get(stream_id)
 
     def row(self, stream: Mapping[str, Any], number: int) -> Any:
         """All that the service knows of a closed window."""
-        return self.own(STREAMS).store.window(self.known(stream).id, number)
+        return self.components(STREAMS).store.window(self.known(stream).id, number)
 
     def refute(self, stream: Mapping[str, Any], fault: InvalidReason, number: int = 0) -> None:
         """A majority finds the window that is proven invalid, for that reason."""

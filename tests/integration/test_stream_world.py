@@ -34,13 +34,13 @@ def sensor(world: StreamWorld, **wanted: Any) -> Made:
 
 def step(world: StreamWorld) -> None:
     """Only the stream service does something."""
-    own = world.own(STREAMS)
-    own.pipeline.step(own.streams)
+    components = world.components(STREAMS)
+    components.pipeline.step(components.streams)
 
 
 def steps(world: StreamWorld, step: str) -> dict[str, float]:
     """How often the service has tried it, by what came of it."""
-    [metric] = world.own(STREAMS).pipeline.counter.collect()
+    [metric] = world.components(STREAMS).pipeline.counter.collect()
     return {
         sample.labels["outcome"]: sample.value
         for sample in metric.samples
@@ -291,8 +291,8 @@ def test_two_services_with_one_key_do_not_both_get_their_window(
 
 
 def same_stream(world: StreamWorld, copy: StreamWorld, stream: Made) -> Made:
-    [row] = world.own(STREAMS).store.streams()
-    copy.own(STREAMS).store.add_stream(row)
+    [row] = world.components(STREAMS).store.streams()
+    copy.components(STREAMS).store.add_stream(row)
     copy.restart(STREAMS)
     return stream
 

@@ -60,10 +60,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def look_around(world: StreamWorld, stream: Mapping[str, Any]) -> Scene:
-    own = world.own(STREAMS)
+    components = world.components(STREAMS)
     stream_id = from_hex(stream["stream"], member="stream", size=32)
-    keys = own.streams.get(stream_id).keys
-    rows = [own.store.window(stream_id, number) for number in range(2)]
+    keys = components.streams.get(stream_id).keys
+    rows = [components.store.window(stream_id, number) for number in range(2)]
     openings = tuple(itertools.chain(*(window_openings(keys, row) for row in rows)))
     proving = [raw(request) for _, request in world.sent if PROVER in address(world, request)]
     held = [*sent_to_nodes(world), *stored_by_nodes(world), *read_by_anybody(world, stream)]
@@ -93,9 +93,9 @@ def stored_by_nodes(world: StreamWorld) -> Iterator[bytes]:
     files = [path for path in world.folder.iterdir() if path.is_file()]
     names = (*world.operators, *world.aggregators, "sequencer")
     for name in names:
-        own = [path for path in files if path.name.startswith(name)]
-        assert own, name
-        yield from (path.read_bytes() for path in own)
+        own_files = [path for path in files if path.name.startswith(name)]
+        assert own_files, name
+        yield from (path.read_bytes() for path in own_files)
 
 
 def read_by_anybody(world: StreamWorld, stream: Mapping[str, Any]) -> Iterator[bytes]:
@@ -126,7 +126,7 @@ def written(secret: bytes) -> list[bytes]:
 
 
 def secrets_of(scene: Scene) -> dict[str, bytes]:
-    service = scene.world.own(STREAMS).streams._service
+    service = scene.world.components(STREAMS).streams._service
     found = {
         "data": TEXT,
         "part of the data": TEXT[7:39],
@@ -152,7 +152,7 @@ def test_nothing_secret_reaches_a_node_or_the_ledger(scene: Scene) -> None:
 
 def test_the_search_finds_what_does_cross(scene: Scene) -> None:
     """It would find a secret: it finds what is public, and openings on their way to the prover."""
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     for public in (row.header.hash, row.header.chunks_root, scene.keys.descriptor.identity):
         assert any(form in scene.held for form in written(public))
     for chunk in decode_chunks(row.chunks):
@@ -167,7 +167,7 @@ def test_the_prover_gets_no_data(scene: Scene) -> None:
 
 
 def test_equal_chunks_do_not_look_equal(scene: Scene) -> None:
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
 
     assert READINGS[0] == READINGS[2]
@@ -238,7 +238,7 @@ class Guesser:
 
 def guesser(scene: Scene, *, held: bytes = b"", keys: tuple[bytes, ...] = ()) -> Guesser:
     descriptor = scene.keys.descriptor
-    row = scene.world.own(STREAMS).store.window(descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(descriptor.id, 0)
     public = (descriptor.id, descriptor.identity, scene.world.committee.id, row.header.hash)
     sequences = range(len(READINGS))
     return Guesser(scene.held + held, descriptor.id, sequences, (*public, *keys))

@@ -94,13 +94,13 @@ def test_a_stream_has_the_defaults_of_the_page_and_is_made_once(world: StreamWor
 def test_a_wish_that_cannot_be_met_is_refused_by_name(
     world: StreamWorld, member: str, value: object, title: str
 ) -> None:
-    before = len(world.own(STREAMS).streams.all())
+    before = len(world.components(STREAMS).streams.all())
 
     answer = ask(world, "POST", "/streams", data=json.dumps({"name": "bad", member: value}))
 
     assert problem(answer) == (400, title)
     assert answer.json()["member"] == member
-    assert len(world.own(STREAMS).streams.all()) == before
+    assert len(world.components(STREAMS).streams.all()) == before
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_there_are_only_so_many_streams(tmp_path: Path) -> None:
 
 
 def fill_up(world: StreamWorld) -> None:
-    while len(world.own(STREAMS).streams.all()) < MOST_STREAMS:
-        number = len(world.own(STREAMS).streams.all())
+    while len(world.components(STREAMS).streams.all()) < MOST_STREAMS:
+        number = len(world.components(STREAMS).streams.all())
         assert ask(world, "POST", "/streams", data=b'{"name":"n-%d"}' % number).status_code == 201
 
     answer = ask(world, "POST", "/streams", data=b'{"name":"one-more"}')

@@ -32,6 +32,7 @@ from urllib.parse import parse_qs, urlsplit
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
 from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.probing.prober import Prober
@@ -39,7 +40,7 @@ from dragon.protocol import claims
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import StatusAnswer
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.monitor import Monitor, Round

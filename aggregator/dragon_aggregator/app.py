@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from flask import Response, jsonify
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
 from dragon import errors
@@ -102,7 +102,7 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/downtime-certificates",
-        openapi_extensions=routes.request_body(schemas.Period),
+        request_body=routes.request_body(schemas.Period),
         responses={
             **responses(
                 schemas.DowntimeCertificate,
@@ -126,7 +126,7 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/suspicions",
-        openapi_extensions=routes.request_body(schemas.Suspicion),
+        request_body=routes.request_body(schemas.Suspicion),
         responses={
             **responses(
                 schemas.SuspicionTaken,

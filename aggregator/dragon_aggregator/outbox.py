@@ -29,6 +29,7 @@ from dragon.protocol.state import State, Transition
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"
+ARCHIVE_CLEARS: Final = ("outbox",)  # its certificates belong to the history that is set aside
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
 PAUSE: Final = 0.2
 # Each batch costs every reader of the ledger a dear check, however much is in it. So the more was
@@ -66,10 +67,11 @@ class Outbox:
     def add(self, certified: Event, *, not_before: float) -> None:
         """Keep a verified event; it is on disk when this returns."""
         query = text(
-            "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
+            "INSERT INTO outbox (ordering_key, event, not_before) "
+            "VALUES (:ordering_key, :event, :not_before)"
         )
         values = {
-            "node_id": ordering_key(certified.claim),
+            "ordering_key": ordering_key(certified.claim),
             "event": canonical(certified.to_json()).decode(),
             "not_before": not_before,
         }
@@ -95,9 +97,9 @@ class Outbox:
 
     def claims(self, key: str) -> list[Claim]:
         """All claims of a ordering_key that are still on their way, oldest first."""
-        query = text("SELECT id, event FROM outbox WHERE node_id = :ordering_key ORDER BY id")
+        query = text("SELECT id, event FROM outbox WHERE ordering_key = :key ORDER BY id")
         with self._database.read() as connection:
-            rows = connection.execute(query, {"ordering_key": key}).all()
+            rows = connection.execute(query, {"key": key}).all()
         known = self._decoded
         return [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
 

@@ -335,6 +335,10 @@ class LogDamaged(LogError):
     """The log file contradicts itself."""
 
 
+class DatabaseTooNew(LogError):
+    """A newer release has changed the schema of the file; this release cannot use it."""
+
+
 class Diverged(LogError):
     """A quorum has certified another log than this one; nothing may be applied."""
 
@@ -361,6 +365,10 @@ class NotCertified(DragonError):
 
 class KeystoreError(DragonError):
     """A key cannot be read."""
+
+
+class NotEnoughMemory(KeystoreError):
+    """Decrypting the keystore needs more memory than the process may use."""
 
 
 class SettingsError(DragonError):

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Annotated, Final
 
 from flask import Response, jsonify
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 from pydantic import Field
@@ -155,7 +155,7 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/attestations",
-        openapi_extensions=routes.request_body(
+        request_body=routes.request_body(
             schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
         ),
         responses={
@@ -180,7 +180,7 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/reports",
-        openapi_extensions=routes.request_body(schemas.Report),
+        request_body=routes.request_body(schemas.Report),
         responses={
             **responses(schemas.Reported, *BODY_ERRORS, *_REPORT, status=202),
             **BODY_TOO_LARGE,
@@ -204,7 +204,7 @@ def _votes(own: Components, voted: Counter) -> Routes:
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.request_body(schemas.Submission),
+        request_body=routes.request_body(schemas.Submission),
         responses={
             **responses(schemas.Vote, *BODY_ERRORS, *_INVALID_STREAM, AttestationRefused),
             **BODY_TOO_LARGE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web

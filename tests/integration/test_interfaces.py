@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_keyfile import extract_key_from_keyfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from committees import GENESIS, make_members
@@ -27,6 +26,7 @@ from dragon.net.session import make_session
 from dragon.node.log_format import Lines
 from dragon.protocol.event import decode
 from dragon.protocol.streams.chunks import encode_chunks
+from dragon.storage import keystore
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -116,10 +116,9 @@ def secrets_of(home: Home) -> set[str]:
         found |= spellings(int(number))
     for operator in home.committee().keys:
         password = home.password(operator).read_text().strip()
-        keystore = json.loads(home.keystore(operator).read_text())
-        key = extract_key_from_keyfile(str(home.keystore(operator)), password.encode())
-        found |= spellings(int.from_bytes(key, "big")) | {password}
-        crypto = keystore["crypto"]
+        key = keystore.load(home.keystore(operator), home.password(operator))
+        found |= spellings(key.scalar) | {password}
+        crypto = json.loads(home.keystore(operator).read_text())["crypto"]
         found |= {crypto["cipher"]["message"], crypto["kdf"]["params"]["salt"]}
     return found
 

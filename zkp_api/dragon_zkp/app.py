@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
@@ -108,7 +108,7 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/proofs",
-        openapi_extensions=_or_bytes(routes.request_body(schemas.ProofRequest)),
+        request_body=_or_bytes(routes.request_body(schemas.ProofRequest)),
         responses={
             **responses(schemas.Proof, *BODY_ERRORS, *_FAILURES, errors.Unauthorized),
             **BODY_TOO_LARGE,
@@ -125,7 +125,7 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/verifications",
-        openapi_extensions=_or_bytes(routes.request_body(schemas.VerificationRequest)),
+        request_body=_or_bytes(routes.request_body(schemas.VerificationRequest)),
         responses={**responses(schemas.Verdict, *BODY_ERRORS, *_FAILURES), **BODY_TOO_LARGE},
     )
     def verify(query: SetQuery) -> Response:
@@ -145,9 +145,7 @@ def _routes(own: Components) -> Routes:
 
 
 def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
-    described["requestBody"]["content"][OCTET_STREAM] = {
-        "schema": {"type": "string", "format": "binary"}
-    }
+    described["content"][OCTET_STREAM] = {"schema": {"type": "string", "format": "binary"}}
     return described
 
 

@@ -36,7 +36,7 @@ def handing_in(own: Components) -> Routes:
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.request_body(schemas.Submission),
+        request_body=routes.request_body(schemas.Submission),
         responses={
             **responses(
                 schemas.WindowStatus, *BODY_ERRORS, *_NOT_THE_STREAMS, errors.Busy, status=202
@@ -58,7 +58,7 @@ def handing_in(own: Components) -> Routes:
 
     @routes.put(
         "/objects/<sha256>",
-        openapi_extensions=routes.binary_body(),
+        request_body=routes.binary_body(),
         responses={
             **responses(
                 schemas.Stored,
@@ -80,7 +80,7 @@ def handing_in(own: Components) -> Routes:
 
     @routes.post(
         "/endorsements",
-        openapi_extensions=routes.request_body(schemas.Endorsement),
+        request_body=routes.request_body(schemas.Endorsement),
         responses={
             **responses(
                 schemas.Accepted,

@@ -19,13 +19,15 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
 from dragon.log.batch_verification import BatchVerifier
 from dragon.log.index_tables import derive, tables
+from dragon.log.schema import LOG_SCHEMA
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
+from dragon.storage.schema import is_behind
 
-TOGETHER: Final = 256  # entries whose signatures are verified together
+ENTRIES_PER_BATCH: Final = 256  # entries whose signatures are verified together
 
 _Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
@@ -58,6 +60,7 @@ def audit(
     Raises:
         NotFound: no such file.
         LogDamaged: the file contradicts itself.
+        DatabaseTooNew: a newer release has changed its schema.
         CertificateError, NotApplicable, Diverged: an entry that should never have been applied.
     """
     if not path.is_file():
@@ -66,6 +69,7 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
+            is_behind(LOG_SCHEMA, path, database.execute)
             _check_owner(database, committee)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
@@ -75,7 +79,7 @@ def audit(
                         for table in tables().values()
                     }
                 )
-                while together := list(islice(entries, TOGETHER if batched else 1)):
+                while together := list(islice(entries, ENTRIES_PER_BATCH if batched else 1)):
                     audit_.take(together, entropy)
                     for entry in together:
                         rows.check(entry)
@@ -156,7 +160,10 @@ class _StoredEntry:
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    row = database.execute("SELECT committee FROM standing").fetchone()
+    # Files of version 0.1 call the table `standing`; they are audited as they are, not upgraded.
+    known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    table = "cursor" if "cursor" in known else "standing"
+    row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
     if row is None or row[0] != to_hex(committee.id):
         raise errors.WrongCommittee("the log belongs to another committee")
 

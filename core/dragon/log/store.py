@@ -87,7 +87,7 @@ class Log:
         self._ahead: tuple[int, str] | None = None
         try:
             with database.write() as connection:
-                self._position = _standing(connection, committee)
+                self._position = _read_cursor(connection, committee)
             self._alarm = self._read_alarm()
             self._remember()
         except DatabaseError as error:
@@ -245,11 +245,11 @@ class Log:
     def _keep_up_with_file(self) -> None:
         """Should anything have failed between a commit and what follows it here, read it back."""
         with self._database.read() as connection:
-            index = connection.execute(text("SELECT last_index FROM standing")).scalar_one()
+            index = connection.execute(text("SELECT last_index FROM cursor")).scalar_one()
         if index == self._position.index:
             return
         with self._database.write() as connection:
-            self._position = _standing(connection, self._committee)
+            self._position = _read_cursor(connection, self._committee)
         self._remember()
 
     def _remember(self) -> None:
@@ -367,12 +367,12 @@ class _Outcome:
         self.refusals.append(Refusal(batch.index, place, refusal.name, str(refusal), excerpt))
 
 
-def _standing(connection: Connection, committee: Committee) -> Position:
+def _read_cursor(connection: Connection, committee: Committee) -> Position:
     """Where the file stands; a new file begins at genesis and belongs to this committee."""
-    row = connection.execute(text("SELECT * FROM standing")).first()
+    row = connection.execute(text("SELECT * FROM cursor")).first()
     owner = to_hex(committee.id)
     if row is None:
-        query = text("INSERT INTO standing VALUES (1, :owner, 0, '', 0, 0)")
+        query = text("INSERT INTO cursor VALUES (1, :owner, 0, '', 0, 0)")
         connection.execute(query, {"owner": owner})
         return Position()
     if row.committee != owner:
@@ -382,7 +382,7 @@ def _standing(connection: Connection, committee: Committee) -> Position:
 
 def _advance(connection: Connection, position: Position) -> None:
     query = text(
-        "UPDATE standing SET last_index = :index, chaining_hash = :chaining_hash, "
+        "UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash, "
         "proof_index = :proof_index, proof_time = :proof_time"
     )
     values = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from flask import Response, jsonify, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 

@@ -1,6 +1,6 @@
 """`GET /openapi.json` and its page: every route with its parameters, bodies, answers and problems.
 
-A route is documented where it is written, with flask-openapi3:
+A route is documented where it is written, with flask-openapi:
 
     class Page(Query):
         after: Annotated[int, integer()] = 0
@@ -20,11 +20,11 @@ from collections import defaultdict
 from typing import Any, Final, NoReturn, TypeAlias
 
 from flask import Response, jsonify
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.info import Info
-from flask_openapi3.models.schema import Schema as OpenApiSchema
-from flask_openapi3.openapi import OpenAPI
-from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.info import Info
+from flask_openapi.models.schema import Schema as OpenApiSchema
+from flask_openapi.openapi import OpenAPI
+from flask_openapi_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 
 from dragon import errors
@@ -33,6 +33,7 @@ from dragon.node.schemas import Problem, Schema
 
 URL: Final = "/openapi.json"
 PAGES: Final = "/openapi"  # `/openapi/swagger` and what it loads
+OPENAPI: Final = "3.1.0"
 FORMATS: Final = "1"  # the version of everything that is signed, hashed or answered
 _MEDIA_TYPE: Final = "application/problem+json"
 # The page shows what this service says; nothing is fetched from or told to anybody else.
@@ -94,15 +95,12 @@ class Routes(APIBlueprint):
                 self.components_schemas[name] = OpenApiSchema(**inner)
         references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
         schema = references[0] if len(references) == 1 else {"oneOf": references}
-        return {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
-        }
+        return {"required": True, "content": {"application/json": {"schema": schema}}}
 
     def binary_body(self) -> dict[str, Any]:
         """Describes a request's body of bytes."""
         schema = {"type": "string", "format": "binary"}
-        content = {"application/octet-stream": {"schema": schema}}
-        return {"requestBody": {"required": True, "content": content}}
+        return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
 def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:
@@ -117,6 +115,7 @@ def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> Open
         validation_error_status=500,
         validation_error_callback=_refuse,
     )
+    app.openapi_version = OPENAPI  # more readers know it than the library's 3.2
     app.json.sort_keys = False  # type: ignore[attr-defined]
     return app
 

@@ -16,4 +16,4 @@ def log_reasons(log: Log, follower: Follower) -> Iterator[str]:
     if alarm := log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not follower.caught_up:
-        yield f"ledger: {follower.trouble or 'not read to its end'}"
+        yield f"ledger: {follower.last_error or 'not read to its end'}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from flask import Response, redirect, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from pydantic import Field
@@ -153,13 +153,13 @@ def _metrics(network: Network) -> Iterator[Metric]:
 
 
 def _takes(schema: Mapping[str, object]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _submissions(network: Network) -> Routes:
     routes = Routes("submissions", __name__)
 
-    @routes.put("/node/<app>/batches", openapi_extensions=_takes(BATCH), responses=SUBMISSION)
+    @routes.put("/node/<app>/batches", request_body=_takes(BATCH), responses=SUBMISSION)
     def submit(path: OfApp) -> Response:
         """Accept a batch, which may become final or not."""
         request.max_content_length = MAX_SINGLE
@@ -173,7 +173,7 @@ def _submissions(network: Network) -> Routes:
         network.submit(path.app, _batch(body))
         return _success({}, "The batch is received successfully.")
 
-    @routes.put("/node/batches", openapi_extensions=_takes(BATCHES), responses=SUBMISSION)
+    @routes.put("/node/batches", request_body=_takes(BATCHES), responses=SUBMISSION)
     def submit_many() -> Response:
         """Accept batches of several apps; those of unknown apps are dropped without a word."""
         body = _body()
@@ -263,7 +263,7 @@ def _control(network: Network) -> Routes:
         """How the network misbehaves now."""
         return _json(_shown(network))
 
-    @routes.post("/dev/faults", openapi_extensions=_takes(OBJECT), responses={**shown, 422: Detail})
+    @routes.post("/dev/faults", request_body=_takes(OBJECT), responses={**shown, 422: Detail})
     def change() -> Response:
         """Have the network misbehave, or begin anew (`reset`)."""
         changes = request.get_json(silent=True)

@@ -40,7 +40,7 @@ def making(own: Components) -> Routes:
 
     @routes.post(
         "/streams",
-        openapi_extensions=routes.request_body(schemas.NewStream),
+        request_body=routes.request_body(schemas.NewStream),
         responses={
             **responses(schemas.MadeStream, status=200),
             **responses(
@@ -64,7 +64,7 @@ def making(own: Components) -> Routes:
 
     @routes.post(
         "/streams/<stream>/data",
-        openapi_extensions=routes.binary_body(),
+        request_body=routes.binary_body(),
         responses={
             **responses(
                 schemas.Taken,

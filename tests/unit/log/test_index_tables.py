@@ -17,6 +17,7 @@ from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
@@ -25,7 +26,7 @@ from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 
 MEMBERS = make_members(experts=2)
 COMMITTEE = MEMBERS.committee
@@ -189,6 +190,7 @@ def test_an_archived_log_leaves_no_stream_behind(copy: Path) -> None:
 def as_before(path: Path) -> None:
     """As a version without streams left it."""
     drops = [f"DROP TABLE {table}" for table in ("streams", "windows", "endorsements")]
+    drops.append("ALTER TABLE cursor RENAME TO standing")
     change(path, *drops, "UPDATE schema_log SET version_num = 'log_0001'")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from pydantic import TypeAdapter
 
 from committees import GENESIS, make_members

@@ -17,7 +17,7 @@ import pytest
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.log.downtime import settled_moment, totals
-from dragon.log.follower import TOGETHER
+from dragon.log.follower import BATCHES_PER_TRANSACTION
 from dragon.protocol import bls, certificate, claims, event, merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
@@ -639,7 +639,7 @@ def test_the_numbers_about_batches_are_those_of_the_code() -> None:
     text = section("6. Events and the log")
 
     assert f"more than {'sixteen' if event.MOST_EVENTS == 16 else '…'} items (`TooLarge`)" in text
-    assert f"ours takes up to {TOGETHER}." in text
+    assert f"ours takes up to {BATCHES_PER_TRANSACTION}." in text
 
 
 # -- totals --------------------------------------------------------------------------------------

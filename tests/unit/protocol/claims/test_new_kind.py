@@ -15,6 +15,7 @@ from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import claims, event
 from dragon.protocol.certificate import Certificate
@@ -22,7 +23,7 @@ from dragon.protocol.claims.base import EventClaim, Kind, kind_of, registered, u
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 from dragon.protocol.state import State
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 
 SIGNERS = ["operator_1", "operator_2", "operator_3"]
 

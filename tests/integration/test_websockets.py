@@ -239,7 +239,11 @@ def test_a_second_connection_takes_the_stream_over(service: Service) -> None:
         ('{"type":"more"}', 1008, "type is flush, not 'more'"),
         ('{"type":"flush","now":1}', 1008, "now"),
         ("[]", 1008, "object"),
-        ("x" * (MAX_TEXT_BYTES + 1), 1009, f"a text message has at most {MAX_TEXT_BYTES} bytes"),
+        (
+            "x" * (MAX_TEXT_BYTES + 1),
+            1009,
+            f"a text message must have at most {MAX_TEXT_BYTES} bytes",
+        ),
     ],
     ids=["words", "half", "unknown", "more", "list", "long"],
 )
@@ -429,7 +433,7 @@ def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
             until_accepted(ws, 64_000)
             begun = time.monotonic()
             service.process.terminate()
-            assert closed(ws) == (1001, "the service stops")
+            assert closed(ws) == (1001, "the service is stopping")
         assert service.process.wait(10) == 0
         assert time.monotonic() - begun < 5  # an open socket holds no stop up
         service.start()

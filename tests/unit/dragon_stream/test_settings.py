@@ -109,7 +109,7 @@ def test_a_number_beyond_its_bounds_is_refused(
         Settings.from_environ(environ | {name: str(value)})
     for wrong in (str(least - 1), str(most + 1), "many", "1e3", "-5", "30.0", "٣٠", "9" * 5000):
         error = refusal(environ | {name: wrong})
-        assert str(error) == f"the setting {name} is an integer from {least} to {most}"
+        assert str(error) == f"the setting {name} must be an integer from {least} to {most}"
         assert error.facts == {"setting": name}
 
 
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_committee_is_refused(environ: dict[str, str], tmp_pat
 def test_a_certificate_goes_with_its_key(environ: dict[str, str], given: str) -> None:
     error = refusal(environ | {given: "file"})
 
-    assert f"is missing beside {given}" in str(error)
+    assert f"is missing; {given} needs it" in str(error)
 
 
 def test_no_secret_is_shown(environ: dict[str, str]) -> None:

@@ -25,7 +25,7 @@ def test_what_is_said_is_taken_and_the_token_is_not_shown(tmp_path: Path) -> Non
 )
 def test_a_file_without_a_token_is_refused(tmp_path: Path, token: str) -> None:
     (tmp_path / "token").write_text(token, "latin-1")
-    with pytest.raises(SettingsError, match="holds no token") as refused:
+    with pytest.raises(SettingsError, match="needs a token") as refused:
         Settings.from_environ({"ZKP_TOKEN_FILE": str(tmp_path / "token")})
     assert refused.value.facts == {"setting": "ZKP_TOKEN_FILE"}
 

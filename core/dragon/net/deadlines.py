@@ -128,7 +128,7 @@ class ServerSocket(DeadlineSocket):
             self.settimeout(self.answering)
             self._received_by = time.monotonic() + self.receiving
 
-    def leave_http(self) -> None:
+    def upgrade(self) -> None:
         """What follows is no request: whoever owns the connection bounds each call itself."""
         self._ends = self._received_by = None
         self.receiving = self.answering = float("inf")
@@ -140,7 +140,7 @@ class ServerSocket(DeadlineSocket):
         # What gunicorn takes for a client that went away, which is what we make of it.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
 
-    def say_goodbye(self) -> None:
+    def linger_close(self) -> None:
         """Half-close, and give the client a moment to close too, so that it reads our answer whole.
 
         gunicorn would do this in its main loop, two seconds for each client that never closes, and

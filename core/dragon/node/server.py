@@ -52,7 +52,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         if keep:
             _rest(conn)
         else:
-            conn.sock.say_goodbye()
+            conn.sock.linger_close()
         return keep
 
     def _begin(self, conn: TConn) -> bool:

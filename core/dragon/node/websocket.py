@@ -114,7 +114,7 @@ class Connection:
     ) -> None:
         """Until either side closes, or the peer is gone. `end` is told whether the peer closed."""
         if isinstance(self._socket, ServerSocket):
-            self._socket.leave_http()
+            self._socket.upgrade()
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ)

@@ -272,7 +272,7 @@ def test_a_socket_that_said_goodbye_takes_what_gunicorn_still_does_to_it() -> No
     with served() as (server, client):
         server.setblocking(True)
         client.close()
-        server.say_goodbye()
+        server.linger_close()
         server.close()
 
         server.setblocking(True)

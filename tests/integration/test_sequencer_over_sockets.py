@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position
-from dragon_sequencer.client import Patience, SequencerClient
+from dragon_sequencer.client import SequencerClient, Timeouts
 from dragon_sequencer.devnet import main
 from dragon_sequencer.nodes import NodeList
 
@@ -113,8 +113,8 @@ DRIPS = {
 def test_a_gateway_that_answers_byte_by_byte_is_abandoned_in_time(part, tmp_path):
     files, stop = Files(tmp_path), threading.Event()
     nodes = NodeList.load(files.nodes)
-    patience = Patience(request_seconds=0.5)
-    zellular = SequencerClient.connect(APP, nodes, patience=patience)
+    timeouts = Timeouts(request_seconds=0.5)
+    zellular = SequencerClient.connect(APP, nodes, timeouts=timeouts)
 
     with socket.create_server(("127.0.0.1", files.port)) as listener:
         gateway = threading.Thread(target=drip, args=(listener, DRIPS[part], stop), daemon=True)

@@ -1,22 +1,26 @@
-# Every service but those that need compiled kernels, and the `dragon` command. Built by build_api.sh.
+# Two images from one file. `api`: every service without compiled kernels, and the `dragon` command.
+# `zkp`: the prover, and the stream service, which commits to chunks with its kernels. Built by
+# build_api.sh and build_zkp.sh; nothing here needs BuildKit.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
-# By which the tests find what building leaves behind.
+# The tools stay in the stages that build: an image has neither pip nor a build back end.
+FROM ${BASE_IMAGE} AS dependencies
+# The tests find by it what building leaves behind.
 LABEL datadragon.stage=build
 WORKDIR /build
-# The tools stay here: what is shipped has neither pip nor a build back end.
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/venv
-COPY requirements.txt requirements-build.txt ./
-RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements.txt \
+COPY requirements-api.txt requirements-build.txt ./
+# The libraries' own tests are a third of what they install.
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements-api.txt \
+    && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} + \
     && tools/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements-build.txt
+
+FROM dependencies AS build
 COPY . .
 RUN tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir dist . \
-    && tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl \
-    # Libraries' own tests are a third of what is left.
-    && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
+    && tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -29,18 +33,45 @@ RUN groupadd --system --gid 10001 dragon && useradd --system --uid 10001 --gid d
     && for service in ca sequencer aggregator zkp_api stream_api sources $(seq -f operator_%g 64); do \
         install -d -o dragon -g dragon -m 0700 /fleet/keys/$service /fleet/data/$service; \
     done \
-    && chown dragon:dragon /fleet /fleet/keys /fleet/data
-COPY --from=build /opt/venv /opt/venv
-USER dragon
+    && chown dragon:dragon /fleet /fleet/keys /fleet/data \
+    && install -d -o dragon -g dragon -m 0700 /kernels
 WORKDIR /fleet
 ENTRYPOINT ["dragon"]
-CMD ["--help"]
 
+FROM runtime AS api
+COPY --from=build /opt/venv /opt/venv
+USER dragon
+CMD ["--help"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="DataDragon" \
       org.opencontainers.image.description="Operators, aggregator, development sequencer, sources, and the dragon command" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}"
+
+FROM dependencies AS prover-build
+COPY requirements.txt ./
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements.txt \
+    && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
+COPY --from=build /build/dist dist
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl
+
+FROM runtime AS zkp
+COPY --from=prover-build /opt/venv /opt/venv
+USER dragon
+# Compiled for the machine that builds: where it runs on another kind, it compiles once into the
+# volume that is mounted here.
+ENV NUMBA_CACHE_DIR=/kernels
+RUN python -P -c 'from dragon.stark.prover.warmup import warm; warm(lambda name, done, of: print(done, of, name))'
+CMD ["serve", "zkp"]
+ARG VERSION=unknown
+ARG REVISION=unknown
+ARG CREATED=unknown
+LABEL org.opencontainers.image.title="DataDragon prover and stream service" \
+      org.opencontainers.image.description="Makes and checks zero-knowledge proofs of data streams, and takes the streams in" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

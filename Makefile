@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 # Services start often in tests and demonstrations: what is compiled once is kept, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -36,9 +37,10 @@ bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten min
 
 lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	@$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements.txt
-	$(BIN)/uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements-build.txt
-	$(BIN)/uv pip compile --group dev -c requirements.txt --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade -o requirements-dev.txt
+	$(LOCK) pyproject.toml --extra prover --upgrade -o requirements.txt
+	$(LOCK) pyproject.toml -c requirements.txt --upgrade -o requirements-api.txt
+	$(LOCK) --group build --upgrade -o requirements-build.txt
+	$(LOCK) --group dev -c requirements.txt --upgrade -o requirements-dev.txt
 
 clean: ## Forget the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,7 +12,7 @@ version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 image="${IMAGE_PREFIX:-datadragon}/api"
 tag="${TAG:-$version}"
 
-docker build \
+docker build --target api \
     --build-arg BASE_IMAGE="${BASE_IMAGE:-python:3.11-slim-bookworm}" \
     --build-arg VERSION="$version" \
     --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \

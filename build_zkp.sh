@@ -11,7 +11,7 @@ version=$(sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml)
 image="${IMAGE_PREFIX:-datadragon}/zkp"
 tag="${TAG:-$version}"
 
-docker build --file zkp_api/Dockerfile \
+docker build --target zkp \
     --build-arg BASE_IMAGE="${BASE_IMAGE:-python:3.11-slim-bookworm}" \
     --build-arg VERSION="$version" \
     --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \

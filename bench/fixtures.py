@@ -15,11 +15,12 @@ from typing import Any
 
 from dragon.encoding import canonical
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_sequencer.devnet.main import make_keys, nodes_document
 from dragon_sequencer.devnet.network import Signer
 from dragon_sequencer.nodes import NodeList

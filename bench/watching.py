@@ -32,6 +32,7 @@ from urllib.parse import parse_qs, urlsplit
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
 from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.probing.prober import Prober
@@ -39,7 +40,7 @@ from dragon.protocol import claims
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import StatusAnswer
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.monitor import Monitor, Round
@@ -234,7 +235,7 @@ def _rows(
             pass
         known = [aggregator.run_round() for _ in range(repetitions)]
         rows.append(_row(f"{dead} {manner}: known down", known))
-    if any(len(record.sights) < nodes for record in aggregator.watch.recent):
+    if any(len(record.probe_results) < nodes for record in aggregator.watch.recent):
         raise SystemExit("a round has not looked at every node")
     aggregator.close()
     return rows
@@ -242,7 +243,7 @@ def _rows(
 
 def _row(title: str, records: list[Round], certified: Sequence[int] = ()) -> tuple[object, ...]:
     took = statistics.median(record.took or 0 for record in records)
-    probes = round(statistics.median(len(record.sights) for record in records))
+    probes = round(statistics.median(len(record.probe_results) for record in records))
     ratio, made = took / 2.5, f"{statistics.median(certified):.0f}" if certified else ""
     judged = f"≤ 2.5: {verdict(ratio <= 1)}"
     return (title, probes, made, f"{took:.2f}", judged, f"{resident_mib():.0f}")

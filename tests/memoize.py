@@ -12,13 +12,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from werkzeug.routing import Rule
 
 from dragon.protocol import bls
@@ -43,11 +40,11 @@ def install() -> None:
     _remember(bn254, "public_key", cache)
     _remember(bn254, "sign", _of_lists)
     _remember(keystore, "unseal", cache)
-    _remember(keystore, "_library", _with_few_rounds)
-    # Migrations are run for the first new database of its schemas, and copied for the others; for
-    # those that exist they are run each time, but their scripts are compiled once.
+    # Keystores made in this process take two iterations of PBKDF2 in place of a million. Those of
+    # `test_keystore`, and all that a command in a process of its own makes, take them all.
+    _remember(keystore, "PBKDF2_ITERATIONS", lambda _: 2)
+    # Migrations are run for the first new database of its schemas, and copied for the others.
     _remember(Database, "__init__", _of_schemas)
-    _remember(ScriptDirectory, "from_config", _of_folders)
     _remember(Rule, "_compile_builder", _of_rules)
 
 
@@ -97,20 +94,6 @@ def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
     return lambda secrets, message: known(tuple(secrets), message)
 
 
-def _with_few_rounds(library: Callable[[], Any]) -> Callable[[], Any]:
-    """Keystores made in this process take two rounds of PBKDF2 in place of a million. Those of
-    `test_keystore`, and all that a command of its own makes, take them all."""
-
-    def quick() -> SimpleNamespace:
-        real = library()
-        create = partial(real.create_keyfile_json, iterations=2)
-        return SimpleNamespace(
-            create_keyfile_json=create, decode_keyfile_json=real.decode_keyfile_json
-        )
-
-    return quick
-
-
 def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
     files: dict[tuple[str, ...], bytes] = {}
 
@@ -143,15 +126,3 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return builders[key]
 
     return remembering
-
-
-def _of_folders(from_config: Any) -> Any:
-    scripts: dict[str | None, ScriptDirectory] = {}
-
-    def remembering(cls: type[ScriptDirectory], config: Config) -> ScriptDirectory:
-        folder = config.get_main_option("script_location")
-        if folder not in scripts:
-            scripts[folder] = from_config.__get__(None, cls)(config)
-        return scripts[folder]
-
-    return classmethod(remembering)

@@ -38,10 +38,10 @@ from committees import Members, make_members
 from dragon.encoding import canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
-from dragon.log.store import Entry
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import AppliedCheckpoint
 from dragon.storage.database import Database
 from dragon_sequencer.client import SequencerClient
@@ -247,7 +247,7 @@ class World:
 
     def runtime(self, name: str) -> Runtime:
         return Runtime(
-            http=Http(self.session(name)),
+            http=HttpClient(self.session(name)),
             wall=lambda: self.clock.now + self.offsets.get(name, 0.0),
             monotonic=lambda: self.clock.now,
             sleep=self.clock.sleep,
@@ -380,7 +380,7 @@ class World:
         for name in self.operators if peers else ():
             if self.is_answering(name):
                 begun = self.clock.now
-                self.services[name].own.peers.look()
+                self.services[name].own.peers.probe()
                 self.clock.now = begun
         self.settle()
 
@@ -414,7 +414,7 @@ class World:
         state = self.own(name).log.state
         return {node_id: str(state.status(node_id) or "unknown") for node_id in self.committee.urls}
 
-    def entries(self, name: str) -> list[Entry]:
+    def entries(self, name: str) -> list[LogEntry]:
         """The status events in the log of `name`."""
         return [e for e in self.own(name).log.entries() if e.event.claim.KIND == "status"]
 

@@ -21,7 +21,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
 
@@ -155,7 +155,7 @@ class Stack:
         token = self.run("source-sensor", "cat", "/fleet/keys/sources/token")[1].strip()
         ca = Path(self.authority) if self.authority else None
         url = f"{self.scheme}://127.0.0.1:{PORTS['stream-api']}"
-        return StreamClient(url, Http(make_session(ca)), token, ca)
+        return StreamClient(url, HttpClient(make_session(ca)), token, ca)
 
     # What has to become true.
 

@@ -6,16 +6,18 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from flask import Response, jsonify
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
 from dragon import errors
 from dragon.encoding import MAX_INTEGER, Members
 from dragon.node import app as web
 from dragon.node import metrics, schemas
-from dragon.node.metrics import Reading
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.metrics import StateCollector
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.paging import IdPageQuery, page
 from dragon.node.parameters import Query, integer
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
@@ -33,18 +35,17 @@ class RoundsQuery(Query):
     limit: Annotated[int, integer(1, KEPT_ROUNDS)] = 10
 
 
-class OutboxQuery(Query):
-    after: Annotated[int, integer()] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
-
-
 def create_app(own: Components) -> OpenAPI:
     """Build the app around what it needs. Nothing here reads a file or the environment."""
     app = web.create(
         "dragon_aggregator",
         lambda: _not_ready(own),
         title="DataDragon aggregator",
-        collectors=[*own.watch.counters, *own.windows.counters, Reading(lambda: _metrics(own))],
+        collectors=[
+            *own.watch.counters,
+            *own.windows.counters,
+            StateCollector(lambda: _metrics(own)),
+        ],
     )
     app.register_api(_routes(own))
     app.register_api(handing_in(own))
@@ -53,10 +54,7 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.watch.clock_is_wrong():
         yield "clock: more than 2 s off, by the operators"
     if own.watch.recent and own.watch.recent[-1].overran:
@@ -64,10 +62,10 @@ def _not_ready(own: Components) -> Iterator[str]:
 
 
 def _metrics(own: Components) -> Iterator[Metric]:
-    yield from metrics.of_log(own.log, own.follower)
-    sights = _newest_sights(own.watch)
-    yield metrics.of_nodes({sight.node_id: sight.answered for sight in sights})
-    offsets = [sight.offset_ms for sight in sights if sight.offset_ms is not None]
+    yield from metrics.log_metrics(own.log, own.follower)
+    results = _newest_probe_results(own.watch)
+    yield metrics.node_metrics({result.node_id: result.answered for result in results})
+    offsets = [result.offset_ms for result in results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))
     waiting = len(own.outbox.pending())
     yield metrics.gauge("outbox_pending", "Events on their way to the ledger.", waiting)
@@ -75,50 +73,47 @@ def _metrics(own: Components) -> Iterator[Metric]:
     yield metrics.gauge("windows_waiting", "WindowQueue that the log does not have yet.", windows)
 
 
-def _newest_sights(watch: Monitor) -> list[ProbeResult]:
+def _newest_probe_results(watch: Monitor) -> list[ProbeResult]:
     """Of the last round that has seen something; the second look at a node where there is one."""
-    seen = next((record.sights for record in reversed(list(watch.recent)) if record.sights), [])
-    return list({sight.node_id: sight for sight in seen}.values())
+    seen = next(
+        (record.probe_results for record in reversed(list(watch.recent)) if record.probe_results),
+        [],
+    )
+    return list({result.node_id: result for result in seen}.values())
 
 
 def _routes(own: Components) -> Routes:
     routes = Routes("aggregator", __name__)
 
-    @routes.get("/rounds", responses=responses(schemas.Rounds, *PAGE))
+    @routes.get("/rounds", responses=responses(schemas.Rounds, *PAGING_ERRORS))
     def rounds(query: RoundsQuery) -> Response:
         """The last rounds, newest first."""
         newest_first = reversed(list(own.watch.recent))
         kept = [record for record in newest_first if record.number < query.after]
-        listed = kept[: query.limit]
-        more = len(kept) > query.limit
-        return jsonify(
-            rounds=[_round(record) for record in listed], next=listed[-1].number if more else None
-        )
+        listed, following = page(kept, query.limit, lambda record: record.number)
+        return jsonify(rounds=[_round(record) for record in listed], next=following)
 
-    @routes.get("/outbox", responses=responses(schemas.Outbox, *PAGE))
-    def outbox(query: OutboxQuery) -> Response:
+    @routes.get("/outbox", responses=responses(schemas.Outbox, *PAGING_ERRORS))
+    def outbox(query: IdPageQuery) -> Response:
         """Events on their way to the ledger, oldest first."""
         waiting = [entry for entry in own.outbox.pending() if entry.id > query.after]
-        listed = waiting[: query.limit]
-        more = len(waiting) > query.limit
-        return jsonify(
-            outbox=[_pending(entry) for entry in listed], next=listed[-1].id if more else None
-        )
+        listed, following = page(waiting, query.limit, lambda entry: entry.id)
+        return jsonify(outbox=[_pending(entry) for entry in listed], next=following)
 
     @routes.post(
         "/downtime-certificates",
-        openapi_extensions=routes.request_body(schemas.Period),
+        request_body=routes.request_body(schemas.Period),
         responses={
             **responses(
                 schemas.DowntimeCertificate,
-                *BODY,
+                *BODY_ERRORS,
                 errors.UnknownNode,
                 errors.NotSettled,
                 errors.NotCertified,
                 errors.LogStopped,
                 errors.Busy,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def certify_downtime() -> Response:
@@ -131,11 +126,11 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/suspicions",
-        openapi_extensions=routes.request_body(schemas.Suspicion),
+        request_body=routes.request_body(schemas.Suspicion),
         responses={
             **responses(
-                schemas.Gathers,
-                *BODY,
+                schemas.SuspicionTaken,
+                *BODY_ERRORS,
                 errors.UnknownNode,
                 errors.UnknownSigner,
                 errors.OffRound,
@@ -143,7 +138,7 @@ def _routes(own: Components) -> Routes:
                 errors.Busy,
                 status=202,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def suspect() -> tuple[Response, int]:
@@ -166,7 +161,7 @@ def _round(record: Round) -> dict[str, object]:
         "overran": record.overran,
         "skipped": record.skipped,
         "note": record.note,
-        "probes": [_probe(sight) for sight in record.sights],
+        "probes": [_probe(result) for result in record.probe_results],
         "gatherings": [_gathering(gathering) for gathering in list(record.gatherings)],
     }
 
@@ -180,13 +175,13 @@ def _pending(entry: Pending) -> dict[str, object]:
     }
 
 
-def _probe(sight: ProbeResult) -> dict[str, object]:
+def _probe(result: ProbeResult) -> dict[str, object]:
     return {
-        "node_id": sight.node_id,
-        "seen": str(sight.status),
-        "reason": sight.reason,
-        "latency_ms": sight.latency_ms,
-        "clock_offset_ms": sight.offset_ms,
+        "node_id": result.node_id,
+        "seen": str(result.status),
+        "reason": result.reason,
+        "latency_ms": result.latency_ms,
+        "clock_offset_ms": result.offset_ms,
     }
 
 

@@ -18,8 +18,7 @@ from dragon.net.operator_client import OperatorClient
 from dragon.net.runtime import Runtime
 from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
-from dragon.protocol.claims import Claim
-from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.base import Claim, kind_of
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 
@@ -88,7 +87,7 @@ class Certifier:
         `note` gets the gathering as soon as it begins, so that it can be watched.
         """
         asked = self._who_may_sign(claim)
-        gathering = AttestationRound(claim, asked, self._committee.quorum(claim.KIND))
+        gathering = AttestationRound(claim, asked, certificate.quorum(claim, self._committee))
         note(gathering)
         arrived: queue.SimpleQueue[AttestationResult] = queue.SimpleQueue()
         asking = [self._ask(operator, claim, ends, gathering, arrived) for operator in asked]
@@ -108,11 +107,8 @@ class Certifier:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _who_may_sign(self, claim: Claim) -> tuple[str, ...]:
-        """Everybody; of a `down`, everybody but the subject."""
-        everybody = self._committee.keys
-        if not isinstance(claim, StatusClaim) or claim.status is Status.UP:
-            return tuple(everybody)
-        return tuple(operator for operator in everybody if operator != claim.node_id)
+        kind = kind_of(claim)
+        return tuple(each for each in self._committee.keys if kind.may_sign(claim, each))
 
     def _ask(
         self,

@@ -8,14 +8,15 @@ import structlog
 
 from dragon.log.follower import Follower
 from dragon.log.ledger import Ledger
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn
 from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
-from dragon.storage.blobs import Objects
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.blobs import ObjectStore
+from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
 from dragon_aggregator.certifier import Certifier
@@ -91,7 +92,7 @@ def assemble(
         certifier=certifier,
         outbox=entries,
         log=log,
-        objects=Objects(objects, settings.objects_mb << 20),
+        objects=ObjectStore(objects, settings.objects_mb << 20),
         runtime=runtime,
     )
     return Components(

@@ -15,21 +15,21 @@ from typing import Final
 import structlog
 from prometheus_client import Counter, Histogram
 
-from dragon.errors import BadSignature, Busy, InvalidPoint, OffRound, UnknownSigner
+from dragon.errors import BadSignature, Busy, OffRound, UnknownSigner
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol import bls
-from dragon.protocol.claims import Claim
+from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee, byzantine_faults, check_node_id
 from dragon.protocol.messages import Suspicion
-from dragon.protocol.state import follows
+from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
-from dragon_aggregator.outbox import Outbox, last_known, ordering_key
+from dragon_aggregator.outbox import Outbox, last_known
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
 KEPT_ROUNDS: Final = 120
@@ -51,7 +51,7 @@ class Round:
     overran: bool = False
     skipped: int = 0  # rounds that passed before this one, because an earlier one overran
     note: str = ""
-    sights: list[ProbeResult] = field(default_factory=list)
+    probe_results: list[ProbeResult] = field(default_factory=list)
     gatherings: list[AttestationRound] = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ class Monitor:
         self._lock = threading.Lock()  # guards the next line
         self._suspected: set[tuple[str, str, int]] = set()  # operator, node, round
         self._suspecting = threading.BoundedSemaphore(SUSPICIONS_AT_ONCE)
-        self._sights: Mapping[str, ProbeResult] = {}
+        self._probe_results: Mapping[str, ProbeResult] = {}
         self.recent: deque[Round] = deque(maxlen=KEPT_ROUNDS)
         self._rounds = Counter("datadragon_rounds", "Finished rounds.", registry=None)
         self._overrun = Counter(
@@ -136,19 +136,19 @@ class Monitor:
 
     def _changes(self, record: Round) -> dict[str, Status]:
         """The nodes that two probes of this round show otherwise than they are known."""
-        sights = self._prober.look(self._committee.urls, max_age=0)
-        self._sights = sights
-        record.sights = list(sights.values())
+        results = self._prober.probe(self._committee.urls, max_age=0)
+        self._probe_results = results
+        record.probe_results = list(results.values())
         if why := self._why_abstain():
             record.note = why
             return {}
-        once = self._differing(sights, self._committee.urls)
+        once = self._differing(results, self._committee.urls)
         if not once:
             return {}
         self._runtime.sleep(self._committee.rounds.reprobe_pause)
         # The other operators too: a failure counts only beside somebody's success.
-        again = self._prober.look([*once, *self._committee.keys], max_age=0)
-        record.sights += [again[node_id] for node_id in once]
+        again = self._prober.probe([*once, *self._committee.keys], max_age=0)
+        record.probe_results += [again[node_id] for node_id in once]
         twice = self._differing(again, once)
         return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
 
@@ -160,23 +160,23 @@ class Monitor:
         return ""
 
     def _differing(
-        self, sights: Mapping[str, ProbeResult], node_ids: Iterable[str]
+        self, results: Mapping[str, ProbeResult], node_ids: Iterable[str]
     ) -> dict[str, Status]:
         differing: dict[str, Status] = {}
         for node_id in node_ids:
-            status, known = sights[node_id].status, self._known(node_id)
-            if status is known or (status is Status.DOWN and not self._counts(node_id, sights)):
+            status, known = results[node_id].status, self._known(node_id)
+            if status is known or (status is Status.DOWN and not self._counts(node_id, results)):
                 continue
             if known is None and status is Status.DOWN and not self._settled:
                 continue
             differing[node_id] = status
         return differing
 
-    def _counts(self, node_id: str, sights: Mapping[str, ProbeResult]) -> bool:
+    def _counts(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
         """A failure is the node's own only if another operator answered at the same time; what
         hits everybody is ours."""
-        others = (sights[key] for key in self._committee.keys if key in sights and key != node_id)
-        return any(sight.answered for sight in others)
+        others = (results[key] for key in self._committee.keys if key in results and key != node_id)
+        return any(result.answered for result in others)
 
     @property
     def _settled(self) -> bool:
@@ -188,8 +188,8 @@ class Monitor:
         return last.status if last else None
 
     def clock_is_wrong(self) -> bool:
-        sights = self._sights.values()
-        offsets = [offset for s in sights if (offset := s.certain_offset_ms) is not None]
+        results = self._probe_results.values()
+        offsets = [offset for s in results if (offset := s.certain_offset_ms) is not None]
         return clock_skew.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
 
     # AttestationRound
@@ -213,21 +213,22 @@ class Monitor:
             self._in_progress.release(ordering_key(claim))
 
     def _is_news(self, claim: Claim) -> bool:
-        """Against what is certified already; a round holds one transition of a node."""
-        if not isinstance(claim, StatusClaim):
-            return self._outbox.newest(ordering_key(claim)) is None
-        last = last_known(self._outbox, self._log, claim.node_id)
-        return last is None or (
-            last.status is not claim.status and last.timestamp < claim.timestamp
-        )
+        """Compare with what is certified, in the log or still in the outbox.
+
+        Under an alarm the log stands still and says nothing about now: the operators decide.
+        """
+        state = State() if self._log.alarm() else self._log.state
+        for pending in self._outbox.claims(ordering_key(claim)):
+            state = advance(state, pending)
+        return kind_of(claim).superseded(claim, state, self._committee) is None
 
     def _checkpoint(self, record: Round) -> CheckpointClaim | None:
-        """The claim on the own log, when one is due."""
+        """Return the claim on the own log, when one is due."""
         if record.note or self._log.alarm() or not (size := self._log.state.size):
             return None
         claim = CheckpointClaim(size, self._log.checkpoint(size).root, record.start)
-        last = self._log.state.checkpoint
-        return None if last and not follows(claim, last, self._committee) else claim
+        superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
+        return None if superseded else claim
 
     def _not_before(self) -> float:
         """The first in rank sends at once; each further one leaves the others a round more."""
@@ -279,11 +280,7 @@ class Monitor:
         if not rounds.starts_at(suspicion.timestamp) or abs(age) > 1:
             raise OffRound("the suspicion is not about this round", timestamp=suspicion.timestamp)
         key = self._committee.keys[suspicion.operator]
-        try:
-            genuine = bls.verify(key, suspicion.root(self._committee.id), signature)
-        except InvalidPoint:
-            genuine = False
-        if not genuine:
+        if not bls.is_signed(key, suspicion.root(self._committee.id), signature):
             raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
 
     def _is_first(self, key: tuple[str, str, int]) -> bool:

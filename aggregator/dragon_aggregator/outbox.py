@@ -17,29 +17,25 @@ from typing import Final, Protocol
 import structlog
 from sqlalchemy import text
 
-from dragon.encoding import Json, canonical, parse, to_hex
-from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
+from dragon.encoding import Json, canonical, parse
+from dragon.errors import AppliedAlready, LedgerError, LedgerUnavailable
 from dragon.log.store import Log
 from dragon.protocol import event
-from dragon.protocol.claims import Claim
-from dragon.protocol.claims.checkpoint import CheckpointClaim
-from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.base import Claim, EventClaim, kind_of, ordering_key
 from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import MAX_RANK, Committee
 from dragon.protocol.event import Event
-from dragon.protocol.state import State, Transition, follows
+from dragon.protocol.state import State, Transition
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"
+ARCHIVE_CLEARS: Final = ("outbox",)  # its certificates belong to the history that is set aside
 RESEND_AFTER: Final = 10.0  # seconds in which an accepted event should have come back
 PAUSE: Final = 0.2
 # Each batch costs every reader of the ledger a dear check, however much is in it. So the more was
 # sent, the longer what comes next is gathered: seconds for each event, and at most.
 GATHER: Final = 0.25
 GATHER_MOST: Final = 1.0
-CHECKPOINTS: Final = "@checkpoints"
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -71,10 +67,11 @@ class Outbox:
     def add(self, certified: Event, *, not_before: float) -> None:
         """Keep a verified event; it is on disk when this returns."""
         query = text(
-            "INSERT INTO outbox (node_id, event, not_before) VALUES (:node_id, :event, :not_before)"
+            "INSERT INTO outbox (ordering_key, event, not_before) "
+            "VALUES (:ordering_key, :event, :not_before)"
         )
         values = {
-            "node_id": ordering_key(certified.claim),
+            "ordering_key": ordering_key(certified.claim),
             "event": canonical(certified.to_json()).decode(),
             "not_before": not_before,
         }
@@ -93,16 +90,16 @@ class Outbox:
             Pending(row.id, events[row.id], row.not_before, row.sent_at, row.sends) for row in rows
         ]
 
-    def newest(self, node_id: str) -> Claim | EndorsementClaim | None:
+    def newest(self, node_id: str) -> Claim | None:
         """The last claim on a node, or in the ordering_key of checkpoints, that is still on its way."""
         claims = self.claims(node_id)
         return claims[-1] if claims else None
 
-    def claims(self, key: str) -> list[Claim | EndorsementClaim]:
+    def claims(self, key: str) -> list[Claim]:
         """All claims of a ordering_key that are still on their way, oldest first."""
-        query = text("SELECT id, event FROM outbox WHERE node_id = :ordering_key ORDER BY id")
+        query = text("SELECT id, event FROM outbox WHERE ordering_key = :key ORDER BY id")
         with self._database.read() as connection:
-            rows = connection.execute(query, {"ordering_key": key}).all()
+            rows = connection.execute(query, {"key": key}).all()
         known = self._decoded
         return [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
 
@@ -149,12 +146,12 @@ class Submitter:
             claim = entry.event.claim
             if ordering_key(claim) in taken:
                 continue  # whether it is still news depends on the one before it
-            if why := self._settled(claim, state, now):
+            if why := self._why_settled(claim, state, now):
                 logger.info("outbox_settled", why=why, claim=claim.to_json())
                 settled.append(entry)
                 continue
             heads.append(entry)
-            if not isinstance(claim, WindowClaim):
+            if kind_of(claim).in_sequence:
                 taken.add(ordering_key(claim))
         self._outbox.remove(settled)
         longest_wait = MAX_RANK * self._committee.rounds.seconds
@@ -179,34 +176,16 @@ class Submitter:
             return
         self._outbox.mark_sent(due, now)
 
-    def _settled(self, claim: Claim | EndorsementClaim, state: State, now: float) -> str | None:
-        """Why a claim need not be sent any more, if so."""
-        if isinstance(claim, DowntimeClaim):
+    def _why_settled(self, claim: Claim, state: State, now: float) -> str | None:
+        """Return why a claim need not be sent any more, or None while it is news."""
+        if not isinstance(claim, EventClaim):
             return "no_event"
-        if (why := self._overtaken(claim, state)) is not None:
-            return why
+        # Under an alarm the log stands still and no longer tells what is superseded.
+        if not self._log.alarm() and (
+            refusal := kind_of(claim).superseded(claim, state, self._committee)
+        ):
+            return "applied" if isinstance(refusal, AppliedAlready) else "superseded"
         return "expired" if now > claim.timestamp + self._committee.rounds.max_age else None
-
-    def _overtaken(
-        self,
-        claim: StatusClaim | CheckpointClaim | WindowClaim | EndorsementClaim,
-        state: State,
-    ) -> str | None:
-        if self._log.alarm():
-            return None  # a log that stands still no longer tells what is settled
-        if isinstance(claim, StatusClaim):
-            return _status_settled(claim, state)
-        if isinstance(claim, WindowClaim):
-            return _window_settled(claim, state)
-        if isinstance(claim, EndorsementClaim):
-            return _endorsement_settled(claim, state)
-        return self._checkpoint_settled(claim, state)
-
-    def _checkpoint_settled(self, claim: CheckpointClaim, state: State) -> str | None:
-        last = state.checkpoint
-        if last is None or follows(claim, last, self._committee):
-            return None
-        return "applied" if last.timestamp == claim.timestamp else "overtaken"
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -219,46 +198,6 @@ class Submitter:
             except LedgerError as error:
                 logger.warning("send_failed", reason=error.name, detail=str(error))
             stop.wait(pause)
-
-
-def _status_settled(claim: StatusClaim, state: State) -> str | None:
-    last = state.last(claim.node_id)
-    if state.has(claim):
-        return "applied"
-    if last and (last.timestamp >= claim.timestamp or last.status is claim.status):
-        return "overtaken"
-    return None
-
-
-def _window_settled(claim: WindowClaim, state: State) -> str | None:
-    stream = state.stream(claim.stream)
-    if claim == stream.last or (claim.number, claim.proof) in stream.refuted:
-        return "applied"
-    return "overtaken" if claim.number < stream.windows else None
-
-
-def _endorsement_settled(claim: EndorsementClaim, state: State) -> str | None:
-    said = state.stream(claim.stream).by(claim.expert)
-    if claim in said.claims:
-        return "applied"
-    try:
-        said.check_later(claim)
-    except NotApplicable:
-        return "overtaken"
-    return None
-
-
-def ordering_key(claim: Claim | EndorsementClaim) -> str:
-    """Claims of one ordering_key go in order: a node's, a stream's, an expert's, and the checkpoints among
-    themselves.
-
-    No node has the ordering_key of a stream, of an expert or of the checkpoints for its id.
-    """
-    if isinstance(claim, EndorsementClaim):
-        return f"@expert:{claim.expert}"
-    if isinstance(claim, WindowClaim):
-        return f"@{to_hex(claim.stream)}"
-    return CHECKPOINTS if isinstance(claim, CheckpointClaim) else claim.node_id
 
 
 def _is_due(entry: Pending, now: float, longest_wait: float) -> bool:

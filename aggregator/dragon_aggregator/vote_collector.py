@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
-from dragon.net.operator_client import OperatorClient, Vote
+from dragon.net.operator_client import OperatorClient, WindowVote
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
@@ -61,7 +61,7 @@ class VoteCollector:
         into `votes`, also those that come later."""
         ends = self._runtime.monotonic() + VOTE_SECONDS
         needed = self._committee.quorum(WindowClaim.KIND)
-        arrived: queue.SimpleQueue[Vote | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[WindowVote | None] = queue.SimpleQueue()
         for operator, pool in self._pools.items():
             client = OperatorClient(self._committee, operator, self._runtime.http)
             pool.submit(self._ask, client, submission, votes, ends, arrived)
@@ -86,10 +86,10 @@ class VoteCollector:
         submission: Submission,
         votes: Votes,
         ends: float,
-        arrived: queue.SimpleQueue[Vote | None],
+        arrived: queue.SimpleQueue[WindowVote | None],
     ) -> None:
         """Runs on a thread of the operator's pool. Always puts one answer."""
-        vote: Vote | None = None
+        vote: WindowVote | None = None
         try:
             vote, answer, detail = self._vote(client, submission, ends)
             votes[client.operator] = answer, detail
@@ -99,12 +99,12 @@ class VoteCollector:
 
     def _vote(
         self, client: OperatorClient, submission: Submission, ends: float
-    ) -> tuple[Vote | None, str, str]:
+    ) -> tuple[WindowVote | None, str, str]:
         """The vote, and in words what was answered, and why."""
         while True:
             left = ends - self._runtime.monotonic()
             try:
-                vote = client.look(submission, deadline=max(0.05, left))
+                vote = client.request_vote(submission, deadline=max(0.05, left))
             except AttestationRefused as error:
                 if error.reason == "busy" and left > 2 * ASK_AGAIN:
                     self._runtime.sleep(ASK_AGAIN)
@@ -124,7 +124,7 @@ class VoteCollector:
 
 def _tell(client: OperatorClient, submission: Submission, told: threading.Semaphore) -> None:
     try:
-        client.look(submission, deadline=VOTE_SECONDS)
+        client.request_vote(submission, deadline=VOTE_SECONDS)
     except (AttestationRefused, PeerError) as error:
         logger.debug("announcement_failed", operator=client.operator, reason=error.name)
     finally:

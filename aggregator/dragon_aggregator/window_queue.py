@@ -20,14 +20,14 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.protocol.claims.stream_state import MOST_REFUTED
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.base import ordering_key
+from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
-from dragon.storage.blobs import DESCRIPTOR, Objects
+from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_aggregator.certifier import AttestationRound, Certifier
-from dragon_aggregator.outbox import Outbox, ordering_key
+from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.vote_collector import VoteCollector, Votes
 
 MOST_STREAMS: Final = 64
@@ -63,7 +63,7 @@ class WindowQueue:
         certifier: Certifier,
         outbox: Outbox,
         log: Log,
-        objects: Objects,
+        objects: ObjectStore,
         runtime: Runtime,
     ) -> None:
         self.objects = objects
@@ -99,7 +99,7 @@ class WindowQueue:
         self._check(submission)
         if self._is_refuted(submission):  # and must not stand in the way of another proof
             return Window(submission, "invalid")
-        self.objects.put(submission.stream, DESCRIPTOR, submission.descriptor.encode())
+        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
         self.objects.put(submission.stream, submission.number, submission.header.encode())
         window = self._place(submission)
         if submission.objects is None:
@@ -229,7 +229,7 @@ class WindowQueue:
                     self._remember(self._streams[stream][number])
             self._streams = {stream: left for stream, left in streams.items() if left}
         for stream in settled:
-            self.objects.settle(stream, state.stream(stream).windows - 2)
+            self.objects.release(stream, state.stream(stream).windows - 2)
 
     def _remember(self, window: Window) -> None:
         """For whoever asks afterwards what the operators said."""
@@ -303,7 +303,7 @@ class WindowQueue:
 
     def _has_enough_refuted(self, window: Window) -> bool:
         """Whether the log takes no more of it: another certificate would be sent for nothing."""
-        return len(self._log.state.stream(window.submission.stream).refuted) >= MOST_REFUTED
+        return len(self._log.state.stream(window.submission.stream).refuted) >= MAX_REFUTED
 
     def _gather(self, window: Window, reason: InvalidReason) -> bool:
         """Have the claim signed in this round; the certificate goes into the outbox."""

@@ -28,6 +28,10 @@ class AlreadyThere(SettingsError):
     """Something stands where a file was to be written; nothing is overwritten."""
 
 
+class MissingExtra(SettingsError):
+    """Compiled code is needed, and the packages of the extra `prover` are not installed."""
+
+
 class PortInUse(StepFailed):
     """Something else listens where a service should."""
 

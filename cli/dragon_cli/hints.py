@@ -11,6 +11,7 @@ from dragon_cli import errors as cli_errors
 
 HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
+    cli_errors.MissingExtra: "`pip install 'datadragon[prover]'` adds numba and numpy.",
     cli_errors.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
     cli_errors.CommitteeExists: "`--home` names another folder.",
     cli_errors.OverrideExists: "Move it away first; containers read every setting from it.",
@@ -27,8 +28,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.InvalidProof: "Ask another operator for the event and the root, and compare.",
     errors.Stale: "Compare with another operator's log: no honest one takes an event so late.",
     errors.LogDamaged: "If its service is running, stop it first or check a copy of the file.",
+    errors.DatabaseTooNew: "`dragon --version` shows which release this is.",
     errors.Diverged: "Compare with the logs of other operators, as docs/operating.md says.",
     errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
+    errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: "Compare committee and data; else ask its owner for the receipt again.",
     cli_errors.NotCovered: "Checkpoints are certified about once a minute; ask again then.",
     errors.NoSuchWindow: "The operators' `/streams/<id>` says how many windows the log has.",

@@ -1,7 +1,7 @@
 """The `dragon` command.
 
 Exit codes: 0, done or true; 1, refused or failed, with the named reason; 2, wrong usage or
-settings.
+settings; 3, a database that a newer release has written, or that a service cannot use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 
 from dragon.errors import (
     Busy,
+    DatabaseTooNew,
     DragonError,
     KeystoreError,
     LedgerError,
@@ -29,10 +30,12 @@ from dragon_cli.render.output import print_json, printable
 
 REFUSED: Final = 1
 USAGE: Final = 2
+DATABASE: Final = 3  # also from `dragon.node.server`
 INTERRUPTED: Final = 130
 
 # Nothing was judged here: what was asked for could not be done. Everything else is a verdict.
 FAILURES: Final = (
+    DatabaseTooNew,
     SettingsError,
     KeystoreError,
     PeerError,
@@ -132,6 +135,8 @@ def _say(error: DragonError, *, as_json: bool) -> int:
     click.echo(f"dragon: {verdict}: {name}: {printable(str(error))}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
+    if isinstance(error, DatabaseTooNew):
+        return DATABASE
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 
 

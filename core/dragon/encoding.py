@@ -1,7 +1,7 @@
-"""Strict JSON in, canonical JSON (RFC 8785) out.
+"""Decode strict JSON and encode canonical JSON (RFC 8785).
 
-Everything that is signed or hashed passes through here, so that equal values have equal bytes and
-whatever two programs could read differently is refused, each with its own name.
+Everything that is signed or hashed passes through this module: equal values have equal bytes, and
+a text that two programs could read differently is refused, each fault with its own error.
 """
 
 from __future__ import annotations
@@ -20,37 +20,51 @@ from dragon import errors
 Json: TypeAlias = bool | int | str | list["Json"] | dict[str, "Json"] | None
 
 MAX_INTEGER: Final = 2**53 - 1
-MAX_DEPTH: Final = 16  # levels of one value
-DEEPEST_TEXT: Final = 64  # levels of a whole text
+MAX_DEPTH: Final = 16  # nesting levels of one value
+MAX_TEXT_DEPTH: Final = 64  # nesting levels of a whole text, checked before it is parsed
+MAX_INTEGER_DIGITS: Final = 17  # of MAX_INTEGER, with a sign
+MAX_QUOTED_CHARS: Final = 64  # of foreign text in an error message
 _ID: Final = re.compile(r"[a-z0-9_-]{1,32}", re.ASCII)
-# Brackets outside strings. A string that never ends takes the rest, so that this stays linear.
+# Matches whole strings, and brackets outside strings. A string without an end matches up to the end
+# of the text, which keeps the time linear.
 _BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _HEX: Final = re.compile(r"0x(?:[0-9a-f]{2})*", re.ASCII)
 
 
 def canonical(value: Json) -> bytes:
-    """The one canonical encoding of `value` (RFC 8785)."""
+    """Encode `value` in its only canonical form (RFC 8785)."""
     return rfc8785.dumps(cast("dict[str, object]", value))  # type: ignore[arg-type]
 
 
 def parse(raw: bytes | str) -> Json:
-    """Read one JSON text, refusing whatever could be read in two ways.
+    """Decode one JSON text and refuse everything that is ambiguous.
 
     Raises:
-        NotJson: no JSON text, not UTF-8, or deeper than 16 levels.
-        DuplicateMember, NotAnInteger, IntegerOutOfRange, LoneSurrogate: as named.
+        NotJson: not JSON, not UTF-8, or nested more than 16 levels deep.
+        DuplicateMember: an object contains a member twice.
+        NotAnInteger: a number is not an integer.
+        IntegerOutOfRange: a number is outside ±(2^53 − 1).
+        LoneSurrogate: a string contains half of a surrogate pair.
     """
     return _checked(_load(raw), MAX_DEPTH)
 
 
 def parse_items(raw: bytes | str, *, what: str) -> list[Json | errors.InvalidEncoding]:
-    """Read a JSON array whose items stand for themselves: a refusal takes only its own place.
+    """Decode a JSON array whose items are independent of each other.
 
-    Raises NotJson, WrongType: the text as a whole is no JSON array.
+    Args:
+        what: the name of the array in error messages.
+
+    Returns:
+        For each item its value, or the error that refuses it.
+
+    Raises:
+        NotJson: the text is not JSON.
+        WrongType: the text is not a JSON array.
     """
     value = _load(raw)
     if not isinstance(value, list):
-        raise errors.WrongType(f"{what} is a JSON array", member=what)
+        raise errors.WrongType(f"{what} must be a JSON array", member=what)
     return [_item(item) for item in value]
 
 
@@ -63,7 +77,7 @@ def _item(item: object) -> Json | errors.InvalidEncoding:
 
 @dataclass(frozen=True, slots=True)
 class _Spoiled:
-    """Stands where a value was refused, until somebody looks at that place."""
+    """Marks a refused value within a decoded text. `_checked` raises the refusal."""
 
     refusal: errors.InvalidEncoding
 
@@ -80,21 +94,21 @@ def _load(raw: bytes | str) -> object:
             parse_constant=_refuse_float,
         )
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise errors.NotJson(f"this is not JSON: {error}") from None
+        raise errors.NotJson(f"not JSON: {error}") from None
 
 
 def _check_depth(text: str) -> None:
-    """Refuse what is nested absurdly deeply before the parser sees it.
+    """Refuse extreme nesting before the parser runs.
 
-    How deep a parser can go depends on the interpreter and on who called it; two operators would
-    come to two verdicts on the same batch.
+    The maximum depth of the parser depends on the interpreter and on the call stack. Without this
+    check, two operators could judge the same batch differently.
     """
     depth = 0
     for piece in _BRACKETS.findall(text):
         if piece in "[{":
             depth += 1
-            if depth > DEEPEST_TEXT:
-                raise errors.NotJson(f"the JSON is nested more than {DEEPEST_TEXT} levels deep")
+            if depth > MAX_TEXT_DEPTH:
+                raise errors.NotJson(f"the JSON has more than {MAX_TEXT_DEPTH} nesting levels")
         elif piece in "]}":
             depth -= 1
 
@@ -105,33 +119,35 @@ def _object(pairs: list[tuple[str, object]]) -> object:
         return members
     counted = Counter(name for name, _ in pairs)
     twice = next(name for name, times in counted.items() if times > 1)
-    refusal = errors.DuplicateMember("an object names a member twice", member=_shown(twice))
+    refusal = errors.DuplicateMember("an object contains a member twice", member=_quoted(twice))
     return _Spoiled(refusal)
 
 
 def _refuse_float(text: str) -> object:
-    return _Spoiled(errors.NotAnInteger("numbers are integers here", value=text[:32]))
+    return _Spoiled(errors.NotAnInteger("a number must be an integer", value=text[:32]))
 
 
 def _integer(text: str) -> object:
-    # The length first: turning a million digits into an integer takes minutes.
-    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
-        message = "an integer is beyond ±(2^53 − 1)"
+    # The length is checked first: converting a million digits takes minutes.
+    if len(text) > MAX_INTEGER_DIGITS or abs(int(text)) > MAX_INTEGER:
+        message = "an integer must be within ±(2^53 − 1)"
         return _Spoiled(errors.IntegerOutOfRange(message, value=text[:32]))
     if text == "-0":
-        return _Spoiled(errors.NotAnInteger("there is no negative zero", value=text))
+        return _Spoiled(errors.NotAnInteger("negative zero is not allowed", value=text))
     return int(text)
 
 
 def _checked(value: object, depth: int) -> Json:
-    """`value` itself, once nothing in it is spoiled, too deep or half a character."""
+    """Return `value` if nothing in it is refused, too deep or a lone surrogate."""
     if depth < 0:
-        raise errors.NotJson(f"the JSON is nested more than {MAX_DEPTH} levels deep")
+        raise errors.NotJson(f"the JSON has more than {MAX_DEPTH} nesting levels")
     match value:
         case _Spoiled():
             raise value.refusal
         case str() if not _is_unicode(value):
-            raise errors.LoneSurrogate("a text holds half a character", value=_shown(value))
+            raise errors.LoneSurrogate(
+                "a string contains half of a surrogate pair", value=_quoted(value)
+            )
         case list():
             for item in value:
                 _checked(item, depth - 1)
@@ -150,9 +166,9 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _shown(text: str) -> str:
-    """Foreign text, cut short and in ASCII, so that an error message can carry it."""
-    return ascii(text[:64])[1:-1]
+def _quoted(text: str) -> str:
+    """Shorten foreign text and escape it to ASCII, for an error message."""
+    return ascii(text[:MAX_QUOTED_CHARS])[1:-1]
 
 
 def to_hex(raw: bytes) -> str:
@@ -160,43 +176,53 @@ def to_hex(raw: bytes) -> str:
 
 
 def from_hex(text: Json, *, member: str, size: int | range) -> bytes:
-    """Bytes from `0x` and lower-case digits; `size` is their number or the range of it.
+    """Decode `0x` and lower-case hexadecimal digits.
+
+    Args:
+        member: the name of the value in error messages.
+        size: the number of bytes, or its range.
 
     Raises:
-        WrongType: not a text.
-        InvalidHex: other characters, or another length.
+        WrongType: not a string.
+        InvalidHex: other characters, or a wrong length.
     """
     if not isinstance(text, str):
-        raise errors.WrongType(f"{member} is a text of hexadecimal digits", member=member)
+        raise errors.WrongType(f"{member} must be a string of hexadecimal digits", member=member)
     sizes = range(size, size + 1) if isinstance(size, int) else size
     if len(text) > 2 + 2 * sizes[-1] or not _HEX.fullmatch(text):
-        raise errors.InvalidHex(f"{member} is not 0x and lower-case digits", member=member)
+        raise errors.InvalidHex(
+            f"{member} must be 0x and lower-case hexadecimal digits", member=member
+        )
     raw = bytes.fromhex(text[2:])
     if len(raw) not in sizes:
-        message = f"{member} has {len(raw)} bytes"
+        message = f"{member} has {len(raw)} bytes, expected {_size(sizes)}"
         raise errors.InvalidHex(message, member=member, bytes=len(raw))
     return raw
 
 
+def _size(sizes: range) -> str:
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+
+
 def check_id(text: Json, *, member: str) -> str:
-    """Raises WrongType or InvalidId: not an id as nodes and operators bear them."""
+    """Return `text` if it is an id. Raises WrongType, InvalidId."""
     if not isinstance(text, str):
-        raise errors.WrongType(f"{member} is a text", member=member)
+        raise errors.WrongType(f"{member} must be a string", member=member)
     if not _ID.fullmatch(text):
         message = f"{member} must match [a-z0-9_-]{{1,32}}"
-        raise errors.InvalidId(message, member=member, value=_shown(text))
+        raise errors.InvalidId(message, member=member, value=_quoted(text))
     return text
 
 
 class Members:
-    """The members of one JSON object, taken out one by one; `end` refuses what is left.
+    """Take the members of one JSON object one by one; `end` refuses the remaining ones.
 
-    Every method raises the precise `InvalidEncoding`, naming the member.
+    Each method raises the `InvalidEncoding` that describes the fault and names the member.
     """
 
     def __init__(self, value: Json, what: str) -> None:
         if not isinstance(value, dict):
-            raise errors.WrongType(f"{what} is a JSON object", member=what)
+            raise errors.WrongType(f"{what} must be a JSON object", member=what)
         self._left = dict(value)
         self._what = what
 
@@ -204,69 +230,81 @@ class Members:
         return name in self._left
 
     def take(self, name: str) -> Json:
+        """Take a value of any type."""
         if name not in self._left:
-            raise errors.MissingMember(f"{self._what} lacks {name}", member=name)
+            raise errors.MissingMember(f"{self._what} lacks the member {name}", member=name)
         return self._left.pop(name)
 
     def text(self, name: str, *, longest: int = 256) -> str:
+        """Take a string of 1 to `longest` characters."""
         value = self.take(name)
         if not isinstance(value, str):
-            raise errors.WrongType(f"{name} is a text", member=name)
+            raise errors.WrongType(f"{name} must be a string", member=name)
         if not 0 < len(value) <= longest:
-            raise errors.UnknownValue(f"{name} has 1 to {longest} characters", member=name)
+            raise errors.UnknownValue(f"{name} must have 1 to {longest} characters", member=name)
         return value
 
     def word(self, name: str, words: Iterable[str]) -> str:
-        """A text that is one of `words`."""
+        """Take a string that is one of `words`."""
         value, allowed = self.take(name), list(words)
         if not isinstance(value, str):
-            raise errors.WrongType(f"{name} is a text", member=name)
+            raise errors.WrongType(f"{name} must be a string", member=name)
         if value not in allowed:
-            message = f"{name} is one of {', '.join(allowed)}"
-            raise errors.UnknownValue(message, member=name, value=_shown(value))
+            message = f"{name} must be one of {', '.join(allowed)}"
+            raise errors.UnknownValue(message, member=name, value=_quoted(value))
         return value
 
     def id(self, name: str) -> str:
         return check_id(self.take(name), member=name)
 
     def ids(self, name: str, *, most: int) -> tuple[str, ...]:
+        """Take a list of at most `most` ids."""
         value = self.take(name)
         if not isinstance(value, list):
-            raise errors.WrongType(f"{name} is a list of ids", member=name)
+            raise errors.WrongType(f"{name} must be a list of ids", member=name)
         if len(value) > most:
-            raise errors.UnknownValue(f"{name} lists more than {most} ids", member=name)
+            raise errors.UnknownValue(
+                f"{name} has {len(value)} ids, expected at most {most}", member=name
+            )
         return tuple(check_id(item, member=name) for item in value)
 
     def integer(self, name: str, *, least: int = 0, most: int = MAX_INTEGER) -> int:
+        """Take an integer from `least` to `most`."""
         value = self.take(name)
         if isinstance(value, (bool, float)):
-            raise errors.NotAnInteger(f"{name} is an integer", member=name)
+            raise errors.NotAnInteger(f"{name} must be an integer", member=name)
         if not isinstance(value, int):
-            raise errors.WrongType(f"{name} is an integer", member=name)
+            raise errors.WrongType(f"{name} must be an integer", member=name)
         if not least <= value <= most:
             raise errors.IntegerOutOfRange(
-                f"{name} lies between {least} and {most}", member=name, value=value
+                f"{name} must be between {least} and {most}", member=name, value=value
             )
         return value
 
     def hex(self, name: str, *, size: int | range) -> bytes:
+        """Take a string of hexadecimal digits; `size` is its number of bytes, or a range."""
         return from_hex(self.take(name), member=name, size=size)
 
     def list(self, name: str, *, most: int) -> list[Json]:
+        """Take a list of at most `most` entries."""
         value = self.take(name)
         if not isinstance(value, list):
-            raise errors.WrongType(f"{name} is a list", member=name)
+            raise errors.WrongType(f"{name} must be a list", member=name)
         if len(value) > most:
-            raise errors.UnknownValue(f"{name} has more than {most} entries", member=name)
+            raise errors.UnknownValue(
+                f"{name} has {len(value)} entries, expected at most {most}", member=name
+            )
         return value
 
     def object(self, name: str) -> Mapping[str, Json]:
+        """Take a JSON object, whose members are not checked further."""
         value = self.take(name)
         if not isinstance(value, dict):
-            raise errors.WrongType(f"{name} is a JSON object", member=name)
+            raise errors.WrongType(f"{name} must be a JSON object", member=name)
         return value
 
     def end(self) -> None:
+        """Refuse members that were not taken. Raises UnknownMember."""
         if self._left:
-            name = _shown(min(self._left))
+            name = _quoted(min(self._left))
             raise errors.UnknownMember(f"{self._what} has no member {name}", member=name)

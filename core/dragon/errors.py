@@ -1,90 +1,7 @@
-"""What can go wrong, as a tree.
+"""Every error of the project, one class each, in one tree below `DragonError`.
 
-DragonError
-├── InvalidEncoding         the bytes are not the form of anything we know
-│   ├── NotJson                 no JSON at all, or nested too deeply
-│   ├── TooLarge                more bytes than anything of that sort has
-│   ├── DuplicateMember         an object names a member twice
-│   ├── NotAnInteger            a float or a boolean where an integer belongs
-│   ├── IntegerOutOfRange       beyond ±(2^53 − 1), or beyond the member's own bounds
-│   ├── LoneSurrogate           half a character
-│   ├── WrongType               another JSON type than the member has
-│   ├── UnknownMember           a member too many
-│   ├── MissingMember           a member too few
-│   ├── InvalidId               an id that does not match [a-z0-9_-]{1,32}
-│   ├── InvalidHex              bytes that do not match 0x[0-9a-f]*, or of the wrong length
-│   └── UnknownValue            none of the words that the member may hold
-├── InvalidPoint            a curve point off its curve, outside the subgroup or at infinity
-├── InvalidCommittee        the file names no committee that could be trusted
-│   ├── ListedTwice             an id or a key appears twice
-│   ├── InvalidKey              a public key that is no point of the subgroup
-│   ├── UnprovenKey             a proof of possession is missing or wrong (a rogue key)
-│   ├── TooFewOperators         fewer than three
-│   ├── UnreachableQuorum       out of reach without the subject, or two could be disjoint
-│   └── OversizedEvent          its largest event would not fit into a batch
-├── InvalidStream           the descriptor names no stream that could be trusted
-│   ├── InvalidIdentity         the identity is no public key: a word of it is too large
-│   ├── InvalidHeaderKey        the header key is no point of the subgroup
-│   └── UnprovenHeaderKey       its proof of possession is wrong
-├── CertificateError        the certificate does not prove its claim
-│   ├── UnknownKind             no kind of claim that a certificate may carry
-│   ├── WrongCommittee          made for another committee
-│   ├── UnknownNode             about a node that the committee does not list
-│   ├── OffRound                its timestamp is not the start of a round
-│   ├── SubjectSigned           the subject is among the signers of its own `down`
-│   ├── UnknownSigner           somebody outside the committee is named in it
-│   ├── DuplicateSigner         a signer is listed twice
-│   ├── UnsortedSigners         the signers are not in ascending order
-│   ├── QuorumNotMet            too few signers
-│   ├── WrongAggregateKey       the stated key is not the sum of the signers' keys
-│   ├── InvalidSignature        the signature is no point of the subgroup
-│   └── BadSignature            the pairing check fails: these keys did not sign this claim
-├── NotApplicable           a genuine event that the log does not take now
-│   ├── AppliedAlready          it is in the log
-│   ├── Stale                   the ledger took it too long after its round
-│   ├── Early                   the ledger took it before its round
-│   ├── NotLater                what was applied last on that subject is as late or later
-│   ├── NotAChange              the node has that status already
-│   ├── NotNext                 the window does not follow the stream's last valid one
-│   ├── EnoughRefuted           as many proofs for that window are known to be invalid as are kept
-│   ├── NoSuchWindow            a window of the range is not in the log
-│   └── NotSettled              the log may still learn something about the time that is asked for
-├── WrongDigest             a body has another SHA-256 than it is asked or sent by
-├── ReceiptRefused          a receipt contradicts itself, its data or the committee
-├── AlreadyMade             a stream of that name is there, and is another
-├── StreamStopped           a stream takes nothing more: a window of it was found invalid, say
-├── WrongOffset             what is sent does not begin where the stream ends
-├── InvalidProof            a Merkle path that does not lead to the root
-├── ProofRefused            a zero-knowledge proof does not prove its statement
-├── ProvingError            no zero-knowledge proof was made
-│   ├── WrongWitness            the secrets do not belong to the statement, or are malformed
-│   ├── UnsafeParameters        proofs under these parameters would give the secrets away
-│   ├── UnluckyChallenge        a draw that must not be used; prove again, with fresh randomness
-│   └── WorkerDied              the process that was at work on it ended
-├── AttestationRefused      an operator does not sign, for a reason of the closed list
-├── LedgerError             about the sequencer's ledger
-│   ├── EventTooLarge           an event that fits into no batch
-│   ├── LedgerUnavailable       no gateway answers usefully now; worth trying again
-│   │   └── LedgerRewound       every gateway that answers says it ends before what was read
-│   └── LedgerContradiction     the ledger has rewritten what was read from it before
-├── LogError                about an operator's own log
-│   ├── LogDamaged              the file contradicts itself
-│   ├── Diverged                a quorum has certified another log than this one
-│   └── LogStopped              an alarm stands, nothing is applied
-├── PeerError               another service gave no answer that could be used
-│   ├── Unreachable             no connection, or none in time
-│   └── BadAnswer               an answer that is not what was asked for
-├── NotCertified            too few operators signed
-├── KeystoreError           a key cannot be read
-├── SettingsError           a setting is missing or makes no sense
-├── NotFound                no such thing here
-├── Unauthorized            the caller shows no token, or a wrong one
-├── Busy                    too much at once; try again
-│   └── TooManySockets          as many sockets are open as are served
-├── Overdue                 it was not done in the time that there is for it
-└── StepFailed              a step of the demonstration went wrong
-
-Domain errors know nothing of HTTP; `dragon.node.problems` gives each its status.
+The first line of a class docstring says what is wrong; `make docs` prints it. Errors do not depend
+on HTTP or exit codes: `dragon.node.problems` assigns HTTP statuses, the command line exit codes.
 """
 
 from __future__ import annotations
@@ -93,9 +10,11 @@ import re
 
 
 class DragonError(Exception):
-    """Base of every error we raise on purpose.
+    """Base class of every error that is raised on purpose.
 
-    `facts` are the particulars a caller may be told: numbers and names, never secrets.
+    Args:
+        message: what was wrong, what was expected and, where there is one, the next step.
+        facts: details that a caller may see, such as numbers and names; never secrets.
     """
 
     def __init__(self, message: str, **facts: object) -> None:
@@ -104,69 +23,69 @@ class DragonError(Exception):
 
     @property
     def name(self) -> str:
-        """The refusal's name as users and tests see it, e.g. `quorum_not_met`."""
+        """The name that users see: the class name in snake case, for example `quorum_not_met`."""
         words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__)
         return words.lower()
 
 
 class InvalidEncoding(DragonError):
-    """The bytes are not the form of anything we know."""
+    """The input does not follow the required encoding."""
 
 
 class NotJson(InvalidEncoding):
-    """No JSON at all, or nested too deeply."""
+    """The input is not JSON, or is nested too deeply."""
 
 
 class TooLarge(InvalidEncoding):
-    """More bytes than anything of that sort has."""
+    """The input has more bytes than allowed."""
 
 
 class DuplicateMember(InvalidEncoding):
-    """An object names a member twice."""
+    """A JSON object contains the same member twice."""
 
 
 class NotAnInteger(InvalidEncoding):
-    """A float or a boolean where an integer belongs."""
+    """A number is a float or a boolean instead of an integer."""
 
 
 class IntegerOutOfRange(InvalidEncoding):
-    """Beyond ±(2^53 − 1), or beyond the member's own bounds."""
+    """An integer is outside ±(2^53 − 1) or outside the range of its member."""
 
 
 class LoneSurrogate(InvalidEncoding):
-    """Half a character."""
+    """A string contains half of a surrogate pair, which is not a character."""
 
 
 class WrongType(InvalidEncoding):
-    """Another JSON type than the member has."""
+    """A value has the wrong JSON type."""
 
 
 class UnknownMember(InvalidEncoding):
-    """A member too many."""
+    """A JSON object contains a member, or a query a parameter, that is not defined."""
 
 
 class MissingMember(InvalidEncoding):
-    """A member too few."""
+    """A required member or parameter is missing."""
 
 
 class InvalidId(InvalidEncoding):
-    """An id that does not match [a-z0-9_-]{1,32}."""
+    """An id does not match [a-z0-9_-]{1,32}."""
 
 
 class InvalidHex(InvalidEncoding):
-    """Bytes that do not match 0x[0-9a-f]*, or of the wrong length."""
+    """A byte string does not match 0x[0-9a-f]*, or has the wrong length."""
 
 
 class UnknownValue(InvalidEncoding):
-    """None of the words that the member may hold."""
+    """A value is not one of those allowed for its member."""
 
 
 class InvalidPoint(DragonError):
-    """A curve point off its curve, outside the subgroup or at infinity."""
+    """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
 
 class InvalidCommittee(DragonError):
-    """The file names no committee that could be trusted."""
+    """The committee file does not describe a committee that can be trusted."""
 
 
 class ListedTwice(InvalidCommittee):
@@ -174,39 +93,39 @@ class ListedTwice(InvalidCommittee):
 
 
 class InvalidKey(InvalidCommittee):
-    """A public key that is no point of the subgroup."""
+    """A public key is not a valid point of the subgroup."""
 
 
 class UnprovenKey(InvalidCommittee):
-    """A proof of possession is missing or wrong: the key may be a rogue key."""
+    """A proof of possession is missing or wrong, so the key may be a rogue key."""
 
 
 class TooFewOperators(InvalidCommittee):
-    """Fewer than three operators."""
+    """The committee has fewer than three operators."""
 
 
 class UnreachableQuorum(InvalidCommittee):
-    """The others than the subject can never reach the quorum, or two quorums could be disjoint."""
+    """A quorum cannot be reached without the subject, or two quorums could be disjoint."""
 
 
 class OversizedEvent(InvalidCommittee):
-    """The largest event of this committee would not fit into a batch."""
+    """The committee's largest event would not fit into a batch."""
 
 
 class InvalidStream(DragonError):
-    """The descriptor names no stream that could be trusted."""
+    """The stream descriptor cannot be trusted."""
 
 
 class InvalidIdentity(InvalidStream):
-    """The identity is no public key: a word of it is too large."""
+    """The stream's identity is not a public key: one of its words is too large."""
 
 
 class InvalidHeaderKey(InvalidStream):
-    """The header key is no point of the subgroup."""
+    """The stream's header key is not a valid point of the subgroup."""
 
 
 class UnprovenHeaderKey(InvalidStream):
-    """The proof of possession of the header key is wrong."""
+    """The proof of possession of the stream's header key is wrong."""
 
 
 class CertificateError(DragonError):
@@ -214,27 +133,27 @@ class CertificateError(DragonError):
 
 
 class UnknownKind(CertificateError):
-    """No kind of claim that a certificate may carry."""
+    """A certificate cannot carry this kind of claim."""
 
 
 class WrongCommittee(CertificateError):
-    """Made for another committee."""
+    """The object was made for another committee."""
 
 
 class UnknownNode(CertificateError):
-    """About a node that the committee does not list."""
+    """The committee does not list this node."""
 
 
 class OffRound(CertificateError):
-    """The timestamp is not the start of a round."""
+    """The timestamp is not the start of a valid round."""
 
 
 class SubjectSigned(CertificateError):
-    """The subject is among the signers of its own `down`."""
+    """A node is among the signers of its own `down`."""
 
 
 class UnknownSigner(CertificateError):
-    """Somebody outside the committee is named in it."""
+    """A signer is not in the committee."""
 
 
 class DuplicateSigner(CertificateError):
@@ -246,7 +165,7 @@ class UnsortedSigners(CertificateError):
 
 
 class QuorumNotMet(CertificateError):
-    """Fewer signers than the quorum asks for."""
+    """There are fewer signers than the quorum requires."""
 
     def __init__(self, *, signers: int, needed: int) -> None:
         message = f"{signers} signed, the quorum needs {needed}"
@@ -258,60 +177,62 @@ class WrongAggregateKey(CertificateError):
 
 
 class InvalidSignature(CertificateError):
-    """The signature is no point of the subgroup."""
+    """The signature is not a valid point of the subgroup."""
 
 
 class BadSignature(CertificateError):
-    """The pairing check fails: these keys did not sign this claim."""
+    """The signature was not made with these keys on this claim."""
 
 
 class NotApplicable(DragonError):
-    """A genuine event that the log does not take now."""
+    """The event is genuine, but the log cannot apply it now."""
 
 
 class AppliedAlready(NotApplicable):
-    """It is in the log."""
+    """The log already contains the event, or is about to."""
 
 
 class Stale(NotApplicable):
-    """The ledger took it more than `max_age` after its round."""
+    """The ledger took the event more than `max_age` after its round."""
 
 
 class Early(NotApplicable):
-    """The ledger took it too long before its round."""
+    """The ledger took the event too long before its round."""
 
 
 class NotLater(NotApplicable):
-    """What was applied last on that subject is as late or later."""
+    """The log already has an event on this subject that is as late or later."""
 
 
 class NotAChange(NotApplicable):
-    """The node has that status already."""
+    """The node already has this status."""
 
 
 class NotNext(NotApplicable):
-    """The window does not follow the stream's last valid one."""
+    """The window does not follow the stream's last valid window."""
 
 
 class EnoughRefuted(NotApplicable):
-    """As many proofs for that window are known to be invalid as are kept."""
+    """The log already keeps the maximum number of invalid proofs of this window."""
 
 
 class NoSuchWindow(NotApplicable):
-    """A window of the range is not in the log."""
+    """The log lacks a window of the range."""
 
 
 class NotSettled(NotApplicable):
-    """The log may still learn something about the time that is asked for."""
+    """The log may still receive events about the requested period."""
 
 
 class WrongDigest(DragonError):
-    """A body has another SHA-256 than it is asked or sent by."""
+    """The SHA-256 of the body is not the one in the address."""
 
 
 class ReceiptRefused(DragonError):
-    """A receipt contradicts itself, its data or the committee. `fields` names the members of which
-    one must be wrong."""
+    """The receipt contradicts itself, its data or the committee.
+
+    `fields` names the members of which at least one must be wrong.
+    """
 
     def __init__(self, message: str, *fields: str, **facts: object) -> None:
         super().__init__(message, fields=list(fields), **facts)
@@ -319,24 +240,26 @@ class ReceiptRefused(DragonError):
 
 
 class AlreadyMade(DragonError):
-    """A stream of that name is there, and is otherwise than asked for."""
+    """A stream of this name exists with other settings."""
 
 
 class StreamStopped(DragonError):
-    """A stream takes nothing more. `reason` says why; its owner begins another."""
+    """The stream accepts no more data; its owner has to create another stream."""
 
 
 class WrongOffset(DragonError):
-    """What is sent does not begin where the stream ends. `bytes` is where that is."""
+    """The data does not start where the stream ends; `bytes` is the length of the stream."""
 
 
 class InvalidProof(DragonError):
-    """A Merkle path that does not lead to the root."""
+    """The Merkle path does not lead to the root."""
 
 
 class ProofRefused(DragonError):
-    """A zero-knowledge proof does not prove its statement. `reason` is one of
-    `dragon.stark.refusal.Reason` and says which check failed first."""
+    """The zero-knowledge proof does not prove its statement.
+
+    `reason` is one of `dragon.stark.refusal.Reason` and names the first check that failed.
+    """
 
     def __init__(self, reason: str, message: str, **facts: object) -> None:
         super().__init__(message, reason=reason, **facts)
@@ -344,30 +267,36 @@ class ProofRefused(DragonError):
 
 
 class ProvingError(DragonError):
-    """No zero-knowledge proof was made. No message names a secret, only its place."""
+    """The prover could not make a zero-knowledge proof.
+
+    No message contains a secret; it names only the position of one.
+    """
 
 
 class WrongWitness(ProvingError):
-    """The secrets do not belong to the statement, or are malformed."""
+    """The secrets are malformed, or do not belong to the statement."""
 
 
 class UnsafeParameters(ProvingError):
-    """Proofs under these parameters would give the secrets away."""
+    """A proof under these parameters would reveal the secrets."""
 
 
 class UnluckyChallenge(ProvingError):
-    """The out-of-domain point fell into the domain: prove again, with fresh randomness.
+    """The out-of-domain point fell into the domain; prove again with fresh randomness.
 
-    Nothing may be published of the attempt. It happens once in 2^100 proofs or less.
+    Nothing of the attempt may be published. The probability is at most 2^-100 for each proof.
     """
 
 
 class WorkerDied(ProvingError):
-    """The process that was at work on it ended. Another takes its place."""
+    """The worker process that made the proof ended; another one replaces it."""
 
 
 class AttestationRefused(DragonError):
-    """An operator does not sign. `reason` is one of `dragon.protocol.refusal.RefusalReason`."""
+    """The operator does not sign the claim.
+
+    `reason` is one of `dragon.protocol.refusal.RefusalReason`.
+    """
 
     def __init__(self, reason: str, message: str, **facts: object) -> None:
         super().__init__(message, reason=reason, **facts)
@@ -375,88 +304,96 @@ class AttestationRefused(DragonError):
 
 
 class LedgerError(DragonError):
-    """About the sequencer's ledger."""
+    """Reading from or writing to the sequencer's ledger failed."""
 
 
 class EventTooLarge(LedgerError):
-    """An event that fits into no batch. Nothing was sent."""
+    """The event does not fit into a batch; nothing was sent."""
 
 
 class LedgerUnavailable(LedgerError):
-    """No gateway answers usefully now. Worth trying again."""
+    """No gateway gives a usable answer; try again later."""
 
 
 class LedgerRewound(LedgerUnavailable):
-    """Every gateway that answers says that it ends before what was read from it.
+    """Every gateway that answers says that the ledger ends before a batch that was read.
 
-    Hearsay, and it may pass: a network that starts again catches up. Where it goes on with other
-    content, that is proven, and a `LedgerContradiction`.
+    This is not proven and may be temporary: a network that restarts catches up. If the ledger
+    continues with other content, that is proven and raised as `LedgerContradiction`.
     """
 
 
 class LedgerContradiction(LedgerError):
-    """The ledger has rewritten what was read from it before."""
+    """The ledger has changed batches that were read before."""
 
 
 class LogError(DragonError):
-    """About an operator's own log."""
+    """The local log cannot be used."""
 
 
 class LogDamaged(LogError):
     """The log file contradicts itself."""
 
 
+class DatabaseTooNew(LogError):
+    """A newer release has changed the file's schema. This one neither reads nor writes it."""
+
+
 class Diverged(LogError):
-    """A quorum has certified another log than this one. Nothing may be applied over it."""
+    """A quorum has certified another log than this one; nothing may be applied."""
 
 
 class LogStopped(LogError):
-    """An alarm stands; nothing is applied until it is dealt with."""
+    """The log has an active alarm and applies nothing until it is resolved."""
 
 
 class PeerError(DragonError):
-    """Another service gave no answer that could be used."""
+    """Another service gave no usable answer."""
 
 
 class Unreachable(PeerError):
-    """No connection, or none in time."""
+    """The service could not be reached in time."""
 
 
 class BadAnswer(PeerError):
-    """An answer that is not what was asked for."""
+    """The service's answer is not the one that was requested."""
 
 
 class NotCertified(DragonError):
-    """Too few operators signed."""
+    """Too few operators signed the claim."""
 
 
 class KeystoreError(DragonError):
     """A key cannot be read."""
 
 
+class NotEnoughMemory(KeystoreError):
+    """Opening a keystore needs more memory than the process may take."""
+
+
 class SettingsError(DragonError):
-    """A setting is missing or makes no sense."""
+    """A setting is missing or invalid."""
 
 
 class NotFound(DragonError):
-    """No such thing here."""
+    """The requested item does not exist here."""
 
 
 class Unauthorized(DragonError):
-    """The caller shows no token, or a wrong one."""
+    """The request carries no token, or a wrong one."""
 
 
 class Busy(DragonError):
-    """Too much at once; try again."""
+    """The service has too much to do; try again later."""
 
 
 class TooManySockets(Busy):
-    """As many sockets are open as are served at once, in all or from one address."""
+    """The maximum number of sockets is open, in total or for one address."""
 
 
 class Overdue(DragonError):
-    """It was not done in the time that there is for it."""
+    """The operation was not completed within its time limit."""
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration went wrong."""
+    """A step of the demonstration failed."""

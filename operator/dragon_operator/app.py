@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Annotated, Final
 
 from flask import Response, jsonify
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client import Counter
 from prometheus_client.metrics_core import Metric
 from pydantic import Field
@@ -18,19 +19,21 @@ from dragon.errors import AttestationRefused, InvalidEncoding, NotFound
 from dragon.log.downtime import claim_at
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
-from dragon.log.store import Entry, Log
+from dragon.log.store import Log
 from dragon.node import app as web
 from dragon.node import metrics, schemas
-from dragon.node.metrics import Reading
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
+from dragon.node.metrics import StateCollector
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.paging import MAX_PAGE_SIZE, IdPageQuery, PositionPageQuery, page
 from dragon.node.parameters import Query, hexadecimal, identifier, integer
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
 from dragon.probing.prober import NONCE_BYTES
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, check_node_id
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.messages import NONCE_SIZES
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
@@ -40,7 +43,7 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.verdict_store import WindowVerdict
 from dragon_operator.window_voter import WindowVoter
 
-MOST_BYTES: Final = 512 * 1024  # of events on a page
+MAX_PAGE_BYTES: Final = 512 * 1024  # canonical JSON of the entries on one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +68,11 @@ class StatusQuery(Query):
 
 class NodesQuery(Query):
     after: Annotated[str, identifier()] = ""
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = web.MAX_PAGE
+    limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
 
 
-class LogsQuery(Query):
+class LogsQuery(IdPageQuery):
     node_id: Annotated[str | None, identifier()] = None
-    after: Annotated[int, integer()] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
-
-
-class EventsQuery(Query):
-    after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
 class NodePath(schemas.Schema):
@@ -114,7 +110,7 @@ def create_app(own: Components) -> OpenAPI:
         "dragon_operator",
         lambda: _not_ready(own),
         title="DataDragon operator",
-        collectors=[*own.peers.counters, attested, voted, Reading(lambda: _metrics(own))],
+        collectors=[*own.peers.counters, attested, voted, StateCollector(lambda: _metrics(own))],
     )
     app.register_api(_answers(own, attested))
     app.register_api(_votes(own, voted))
@@ -126,22 +122,19 @@ def create_app(own: Components) -> OpenAPI:
 
 
 def _not_ready(own: Components) -> Iterator[str]:
-    if alarm := own.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not own.follower.caught_up:
-        yield f"ledger: {own.follower.trouble or 'not read to its end'}"
+    yield from log_reasons(own.log, own.follower)
     if own.peers.clock_is_wrong():
         yield "clock: more than 2 s off, by the peers"
-    if own.peers.is_blind(own.peers.sights):
+    if own.peers.is_blind(own.peers.probe_results):
         yield "blind: too few peers answer for a quorum"
 
 
 def _metrics(own: Components) -> Iterator[Metric]:
-    yield from metrics.of_log(own.log, own.follower)
-    sights = own.peers.sights
-    yield metrics.of_nodes({node_id: sight.answered for node_id, sight in sights.items()})
+    yield from metrics.log_metrics(own.log, own.follower)
+    results = own.peers.probe_results
+    yield metrics.node_metrics({node_id: result.answered for node_id, result in results.items()})
     yield metrics.clock_offset(clock_skew.median_ms(own.peers.offsets_ms()))
-    blind = own.peers.is_blind(sights)
+    blind = own.peers.is_blind(results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)
 
 
@@ -162,10 +155,13 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/attestations",
-        openapi_extensions=routes.request_body(
+        request_body=routes.request_body(
             schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
         ),
-        responses={**responses(schemas.Attestation, *BODY, AttestationRefused), **TOO_LARGE},
+        responses={
+            **responses(schemas.Attestation, *BODY_ERRORS, AttestationRefused),
+            **BODY_TOO_LARGE,
+        },
     )
     def attest() -> Response:
         """Sign a claim, if this operator has checked itself that it is true."""
@@ -184,8 +180,11 @@ def _answers(own: Components, attested: Counter) -> Routes:
 
     @routes.post(
         "/reports",
-        openapi_extensions=routes.request_body(schemas.Report),
-        responses={**responses(schemas.Reported, *BODY, *_REPORT, status=202), **TOO_LARGE},
+        request_body=routes.request_body(schemas.Report),
+        responses={
+            **responses(schemas.Reported, *BODY_ERRORS, *_REPORT, status=202),
+            **BODY_TOO_LARGE,
+        },
     )
     def report() -> tuple[Response, int]:
         """Take a report that a node has changed; look, and tell the aggregators if so."""
@@ -205,10 +204,10 @@ def _votes(own: Components, voted: Counter) -> Routes:
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.request_body(schemas.Submission),
+        request_body=routes.request_body(schemas.Submission),
         responses={
-            **responses(schemas.Vote, *BODY, *_INVALID_STREAM, AttestationRefused),
-            **TOO_LARGE,
+            **responses(schemas.Vote, *BODY_ERRORS, *_INVALID_STREAM, AttestationRefused),
+            **BODY_TOO_LARGE,
         },
     )
     def look() -> Response:
@@ -248,19 +247,18 @@ def _record(own: Components) -> Routes:
     """What an operator knows: the log, for anyone to read and check."""
     routes = Routes("record", __name__)
 
-    @routes.get("/nodes", responses=responses(schemas.Nodes, *PAGE, errors.InvalidId))
+    @routes.get("/nodes", responses=responses(schemas.Nodes, *PAGING_ERRORS, errors.InvalidId))
     def nodes(query: NodesQuery) -> Response:
         """Operators and targets of the committee by their ids, and what the log says of them."""
         behind = sorted(node_id for node_id in own.committee.urls if node_id > query.after)
-        listed = behind[: query.limit]
-        more = len(behind) > query.limit
-        return jsonify(
-            nodes=[_node(own, node_id) for node_id in listed], next=listed[-1] if more else None
-        )
+        listed, following = page(behind, query.limit, str)
+        return jsonify(nodes=[_node(own, node_id) for node_id in listed], next=following)
 
     @routes.get(
         "/nodes/<node_id>/downtime",
-        responses=responses(schemas.Totals, *PAGE, errors.MissingMember, errors.UnknownNode),
+        responses=responses(
+            schemas.DowntimeTotals, *PAGING_ERRORS, errors.MissingMember, errors.UnknownNode
+        ),
     )
     def downtime(path: NodePath, query: PeriodQuery) -> Response:
         """Seconds down and unknown in [from, to), by this log as it is now; uncertified."""
@@ -272,25 +270,27 @@ def _record(own: Components) -> Routes:
             claim_at(own.log, own.committee, path.node_id, interval, size=size).members()
         )
 
-    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGE, errors.InvalidId))
+    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGING_ERRORS, errors.InvalidId))
     def logs(query: LogsQuery) -> Response:
         """Applied status events, oldest first."""
-        rows = own.log.rows(query.node_id, query.after, query.limit)
+        found = own.log.rows(query.node_id, query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: row.id)
         columns = ("id", "node_id", "status", "timestamp", "signature")
         listed = [{column: getattr(row, column) for column in columns} for row in rows]
-        return jsonify(logs=listed, next=rows[-1].id if len(rows) == query.limit else None)
+        return jsonify(logs=listed, next=following)
 
-    @routes.get("/events", responses=responses(schemas.Entries, *PAGE))
-    def events(query: EventsQuery) -> Response:
+    @routes.get("/events", responses=responses(schemas.Entries, *PAGING_ERRORS))
+    def events(query: PositionPageQuery) -> Response:
         """Entries of the log without their proofs, oldest first: to be checked against a root."""
-        found = own.log.entries(query.after, query.limit)
-        listed = _first_bytes(found, MOST_BYTES)
-        whole = len(listed) == len(found) < query.limit
-        return jsonify(events=listed, next=None if whole else listed[-1]["position"])
+        found = own.log.entries(query.after, query.limit + 1)
+        shown = [entry.to_json() for entry in found]
+        limit = min(query.limit, _fitting(shown, MAX_PAGE_BYTES))
+        listed, following = page(shown, limit, lambda entry: entry["position"])
+        return jsonify(events=listed, next=following)
 
     @routes.get(
         "/events/<int:position>",
-        responses=responses(schemas.ProvenEntry, *PAGE, NotFound),
+        responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, NotFound),
     )
     def event(path: EventPath, query: EventQuery) -> Response:
         """One entry with its path to the log's root: what `dragon verify event` takes."""
@@ -308,7 +308,7 @@ def _record(own: Components) -> Routes:
 
 def _node(own: Components, node_id: str) -> dict[str, object]:
     last = own.log.state.last(node_id)
-    seen = own.peers.sights.get(node_id)
+    seen = own.peers.probe_results.get(node_id)
     return {
         "node_id": node_id,
         "kind": "operator" if node_id in own.committee.keys else "target",
@@ -319,34 +319,15 @@ def _node(own: Components, node_id: str) -> dict[str, object]:
     }
 
 
-def _first_bytes(entries: list[Entry], most: int) -> list[dict[str, Json]]:
-    """As many of the entries as make so many bytes, and at least one."""
-    listed: list[dict[str, Json]] = []
-    for entry in entries:
-        listed.append(
-            {
-                "position": entry.position,
-                "event": entry.event.to_json(),
-                "ledger_index": entry.ledger_index,
-                "ledger_time": entry.ledger_time,
-            }
-        )
-        most -= len(canonical(listed[-1]))
-        if most < 0:
-            return listed[:-1] or listed
-    return listed
+def _fitting(entries: list[dict[str, Json]], max_bytes: int) -> int:
+    """The number of entries, from the first on, that fit into a page; at least one."""
+    sizes = accumulate(len(canonical(entry)) for entry in entries)
+    return max(1, sum(size <= max_bytes for size in sizes))
 
 
 def _event(own: Components, position: int, size: int) -> dict[str, Json]:
     """One entry with its path to the root of a log of `size`: what `dragon verify event` takes."""
-    entry = own.log.entry(position)
-    logged = LoggedEvent(
-        position,
-        entry.event,
-        entry.ledger_index,
-        entry.ledger_time,
-        size,
-        own.log.checkpoint(size).root,
-        tuple(own.log.inclusion(position, size)),
-    )
-    return logged.to_json()
+    inclusion = tuple(own.log.inclusion(position, size))
+    return ProvenEntry(
+        own.log.entry(position), size, own.log.checkpoint(size).root, inclusion
+    ).to_json()

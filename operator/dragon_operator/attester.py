@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
 
-from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
-from dragon.probing.prober import RESULT_TTL, Prober, ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol import bls
-from dragon.protocol.claims import Claim
+from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
@@ -60,6 +59,13 @@ class Attester:
         self._vouching = vouching
         self._voting = voting
         self._wall = wall
+        # What this operator checks itself before it signs, by kind of claim.
+        self._decisions: Mapping[type[Claim], Callable[[Any], None]] = {
+            StatusClaim: self._decide_status,
+            CheckpointClaim: self._decide_checkpoint,
+            DowntimeClaim: self._decide_downtime,
+            WindowClaim: self._decide_window,
+        }
         self._slots = ConcurrencyLimiter(AT_ONCE, AT_ONCE_EACH)
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
@@ -73,18 +79,18 @@ class Attester:
 
         Raises AttestationRefused: the reason is one of the closed list.
         """
-        with self._slots.hold(_subject(claim)):
-            match claim:
-                case StatusClaim():
-                    self._decide_status(claim)
-                case CheckpointClaim():
-                    self._decide_checkpoint(claim)
-                case DowntimeClaim():
-                    self._vouching.check_downtime(claim)
-                    self._journal.decide_downtime(claim, int(self._wall()))
-                case WindowClaim():
-                    self._decide_window(claim)
+        with self._slots.hold(ordering_key(claim)):
+            decide = self._decisions.get(type(claim))
+            if decide is None:
+                _refuse(
+                    RefusalReason.MALFORMED, f"this operator signs no claims of kind {claim.KIND}"
+                )
+            decide(claim)
             return self._secret.sign(claim.root(self._committee.id))
+
+    def _decide_downtime(self, claim: DowntimeClaim) -> None:
+        self._vouching.check_downtime(claim)
+        self._journal.decide_downtime(claim, int(self._wall()))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
         rounds = self._committee.rounds
@@ -140,10 +146,11 @@ class Attester:
             if claim.status is Status.DOWN and not self._peers.settled:
                 _refuse(RefusalReason.BEHIND, "an unknown node is down only after six rounds")
             return
-        if claim.status is last.status and not self._pending_otherwise(claim, last.timestamp):
+        superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
+        if superseded and not self._pending_otherwise(claim, last.timestamp):
             if not self._follower.caught_up and not self._log.alarm():
                 _refuse(RefusalReason.BEHIND, "the ledger has not been read to its end")
-            _refuse(RefusalReason.NO_CHANGE, f"{claim.node_id} is {last.status} in the log")
+            _refuse(RefusalReason.NO_CHANGE, str(superseded))
 
     def _pending_otherwise(self, claim: StatusClaim, applied: int) -> bool:
         """Whether we signed the opposite lately, and the log may yet come to say so."""
@@ -157,36 +164,25 @@ class Attester:
         asked = [claim.node_id]
         if claim.status is Status.DOWN:
             asked += [peer for peer in self._peers.ids if peer != claim.node_id]
-        sights = self._prober.look(asked)
-        seen = self._settle(claim, number, sights[claim.node_id])
+        results = self._prober.probe(asked)
+        seen = self._settle(claim, number, results[claim.node_id])
         if seen.status is not claim.status:
             _refuse(_SEES[seen.status], f"{claim.node_id} looks {seen.status} from here")
-        if claim.status is Status.DOWN and self._peers.is_blind(sights, claim.node_id):
+        if claim.status is Status.DOWN and self._peers.is_blind(results, claim.node_id):
             _refuse(RefusalReason.BLIND, "too few peers answer to tell who is cut off")
 
     def _settle(self, claim: StatusClaim, number: int, seen: ProbeResult) -> ProbeResult:
-        """A shared sight that disagrees may be a second old, and the node may have changed since:
+        """A shared result that disagrees may be a second old, and the node may have changed since:
         it is looked at again, at most as often as the aggregator itself looks again."""
         rounds = self._committee.rounds
         in_span = rounds.in_signing_span(number, seen.begun_at)
         if seen.status is claim.status and in_span:
             return seen
-        fresh = min(RESULT_TTL, rounds.reprobe_pause)
-        seen = self._prober.look([claim.node_id], fresh)[claim.node_id]
+        fresh = min(RESULT_TTL_SECONDS, rounds.reprobe_pause)
+        seen = self._prober.probe([claim.node_id], fresh)[claim.node_id]
         if not rounds.in_signing_span(number, seen.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
         return seen
-
-
-def _subject(claim: Claim) -> str:
-    """What a claim is about, of which one may not hold up another."""
-    match claim:
-        case CheckpointClaim():
-            return claim.KIND
-        case WindowClaim():
-            return to_hex(claim.stream)
-        case _:
-            return claim.node_id
 
 
 def _refuse(reason: RefusalReason, message: str) -> NoReturn:

@@ -24,6 +24,9 @@ from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_operator:migrations"
+# Decisions on checkpoints are about the history that `dragon log archive` sets aside. All others
+# stay: an operator must never forget what it signed.
+ARCHIVE_CLEARS: Final = ("journal_checkpoint",)
 TOTALS_KEPT: Final = 30 * 24 * 3600  # seconds for which a decision on totals is remembered
 MOST_TOTALS: Final = 50_000
 MARGIN: Final = 3  # rounds behind the newest signed one that may still be decided

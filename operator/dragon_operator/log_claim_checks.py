@@ -9,12 +9,12 @@ from typing import Final, NoReturn
 from dragon.errors import AttestationRefused, NotSettled
 from dragon.log.downtime import settled_claim
 from dragon.log.store import Log
+from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
-from dragon.protocol.state import follows
 from dragon_operator.peer_monitor import PeerMonitor
 
 CONTRADICTED_ROUNDS: Final = 6  # how long our eyes may contradict our log
@@ -33,8 +33,8 @@ class LogClaimChecks:
         """Raises AttestationRefused unless our log is the one that is claimed, and is believed."""
         self._check_not_stopped()
         state = self.log.state
-        if state.checkpoint and not follows(claim, state.checkpoint, self.committee):
-            _refuse(RefusalReason.NO_CHANGE, "the last checkpoint is too near, or as large")
+        if superseded := kind_of(claim).superseded(claim, state, self.committee):
+            _refuse(RefusalReason.NO_CHANGE, str(superseded))
         if claim.size > state.size:
             _refuse(RefusalReason.BEHIND, f"our log has {state.size} entries as yet")
         if self.log.checkpoint(claim.size).root != claim.log_root:

@@ -9,6 +9,7 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
@@ -19,8 +20,8 @@ from dragon.node.server import serve as serve_with_gunicorn
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import SCHEMA as OBJECTS
-from dragon.storage.blobs import Objects
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.blobs import ObjectStore
+from dragon.storage.database import Database
 from dragon_operator import journal
 from dragon_operator.app import Components, create_app
 from dragon_operator.attester import Attester
@@ -89,7 +90,7 @@ def assemble(
     voting = WindowVoter(
         committee,
         log,
-        Objects(objects, settings.objects_mb << 20),
+        ObjectStore(objects, settings.objects_mb << 20),
         VerdictStore(database),
         RateLimiter(
             settings.streams,

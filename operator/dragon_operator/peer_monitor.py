@@ -19,11 +19,11 @@ from dragon.protocol.state import State
 logger = structlog.stdlib.get_logger(__name__)
 
 UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
-FRESH_ROUNDS: Final = 3  # how long a sight of a peer says something about our clock
+FRESH_ROUNDS: Final = 3  # how long a result of a peer says something about our clock
 
 
 class PeerMonitor:
-    """The other operators as last seen. Owns nothing but these sights."""
+    """The other operators as last seen. Owns nothing but these results."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class PeerMonitor:
         self._wall = runtime.wall
         self._monotonic = runtime.monotonic
         self._started = runtime.monotonic()
-        self._sights: Mapping[str, ProbeResult] = {}
+        self._probe_results: Mapping[str, ProbeResult] = {}
         self.counters = (prober.counter,)  # for Prometheus
         self._steady: dict[str, float] = {}  # since when each peer looks as it does, monotonic
 
     @property
-    def sights(self) -> Mapping[str, ProbeResult]:
-        return self._sights
+    def probe_results(self) -> Mapping[str, ProbeResult]:
+        return self._probe_results
 
     @property
     def settled(self) -> bool:
@@ -52,40 +52,40 @@ class PeerMonitor:
         uptime = self._monotonic() - self._started
         return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """Probe every peer; at most one probe deadline."""
-        before, sights = self._sights, self._prober.look(self.ids)
-        for peer, sight in sights.items():
-            if peer not in before or before[peer].status is not sight.status:
-                self._steady[peer] = sight.begun
-        self._sights = sights
+        before, results = self._probe_results, self._prober.probe(self.ids)
+        for peer, result in results.items():
+            if peer not in before or before[peer].status is not result.status:
+                self._steady[peer] = result.begun
+        self._probe_results = results
 
     def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
         """A peer that has looked otherwise than `state` says for over so many rounds, and how."""
         since = self._monotonic() - rounds * self._committee.rounds.seconds
-        for peer, sight in self._sights.items():
+        for peer, result in self._probe_results.items():
             known = state.status(peer)
-            if known not in (None, sight.status) and self._steady[peer] < since:
-                return peer, sight.status
+            if known not in (None, result.status) and self._steady[peer] < since:
+                return peer, result.status
         return None
 
     def offsets_ms(self) -> list[int]:
         """How far each peer's clock is ahead of ours at the least, by those seen lately."""
         oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
-        seen = [sight for sight in self._sights.values() if sight.begun >= oldest]
-        return [offset for sight in seen if (offset := sight.certain_offset_ms) is not None]
+        seen = [result for result in self._probe_results.values() if result.begun >= oldest]
+        return [offset for result in seen if (offset := result.certain_offset_ms) is not None]
 
     def clock_is_wrong(self) -> bool:
         return clock_skew.is_wrong(
             self.offsets_ms(), byzantine_faults(len(self._committee.operators))
         )
 
-    def is_blind(self, sights: Mapping[str, ProbeResult], subject: str | None = None) -> bool:
+    def is_blind(self, results: Mapping[str, ProbeResult], subject: str | None = None) -> bool:
         """Whether we and the peers that answered, the subject aside, are too few for a quorum."""
         answered = [
             peer
             for peer in self.ids
-            if peer != subject and peer in sights and sights[peer].answered
+            if peer != subject and peer in results and results[peer].answered
         ]
         return 1 + len(answered) < self._committee.quorum("status")
 
@@ -93,7 +93,7 @@ class PeerMonitor:
         """Look once a round, in its middle: the aggregator probes at its beginning."""
         rounds = self._committee.rounds
         while not stop.is_set():
-            self.look()
+            self.probe()
             offset = clock_skew.median_ms(self.offsets_ms())
             if offset is not None and abs(offset) > clock_skew.WARN_MS:
                 logger.warning("clock_offset", offset_ms=offset)

@@ -80,10 +80,10 @@ class Reporter:
             self._slots.release()
 
     def _check_sight(self, node_id: str, status: Status) -> None:
-        seen = self._prober.look([node_id])[node_id]
+        seen = self._prober.probe([node_id])[node_id]
         if seen.status is not status:
             pause = self._committee.rounds.reprobe_pause
-            seen = self._prober.look([node_id], pause)[node_id]
+            seen = self._prober.probe([node_id], pause)[node_id]
         if seen.status is not status:
             up = seen.status is Status.UP
             reason = RefusalReason.SEES_UP if up else RefusalReason.SEES_DOWN

@@ -22,7 +22,7 @@ from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES, ChunkHeader, decode
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding, check_announced, judge
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader
-from dragon.storage.blobs import DESCRIPTOR, Objects
+from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
@@ -44,7 +44,7 @@ class WindowVoter:
 
     committee: Committee
     log: Log
-    objects: Objects
+    objects: ObjectStore
     verdicts: VerdictStore
     admission: RateLimiter
     peers: ObjectClient
@@ -93,7 +93,7 @@ class WindowVoter:
         for stream in self.verdicts.streams():
             if windows := self.log.state.stream(stream).windows:
                 self.verdicts.settle(stream, windows)
-                self.objects.settle(stream, windows - 2)  # the next one is held against the last
+                self.objects.release(stream, windows - 2)  # the next one is held against the last
 
     def _recall(self, submission: Submission) -> WindowVerdict | None:
         """Asked again, it costs nothing: neither a check nor any of the stream's share."""
@@ -125,7 +125,7 @@ class WindowVoter:
         if not self.objects.missing(header.stream, [header.hash]):
             return
         self.admission.take(header.stream, header.hash)
-        self._keep(header.stream, DESCRIPTOR, submission.descriptor.encode())
+        self._keep(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
         self._keep(header.stream, header.number, header.encode())
 
     # Finding

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
 from dragon.node import metrics
-from dragon.node.metrics import Reading
+from dragon.node.metrics import StateCollector
+from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes import chunks, sockets, streams, windows
@@ -21,7 +22,7 @@ def create_app(components: Components) -> OpenAPI:
         "dragon_stream",
         lambda: _not_ready(components),
         title="DataDragon stream service",
-        collectors=[components.pipeline.counter, Reading(lambda: _metrics(components))],
+        collectors=[components.pipeline.counter, StateCollector(lambda: _metrics(components))],
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))
@@ -32,11 +33,8 @@ def create_app(components: Components) -> OpenAPI:
 
 
 def _not_ready(components: Components) -> Iterator[str]:
-    pipeline, follower = components.pipeline, components.follower
-    if alarm := components.log.alarm():
-        yield f"alarm: {alarm.reason}: {alarm.detail}"
-    elif not follower.caught_up:
-        yield f"ledger: {follower.trouble or 'not read to its end'}"
+    pipeline = components.pipeline
+    yield from log_reasons(components.log, components.follower)
     if pipeline.prover_error:
         yield f"prover: {pipeline.prover_error}"
     if pipeline.submitter.last_error:
@@ -47,7 +45,7 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.of_log(components.log, components.follower)
+    yield from metrics.log_metrics(components.log, components.follower)
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

@@ -107,13 +107,14 @@ class Confirmation:
 
 
 def _find(
-    applied: Sequence[Applied], number: int, verdict: Verdict, proof: bytes | None = None
+    applied: Sequence[Applied[WindowClaim]],
+    number: int,
+    verdict: Verdict,
+    proof: bytes | None = None,
 ) -> tuple[int, WindowClaim] | None:
     """The log position and claim on that window, with that verdict and that proof if given."""
     for entry in applied:
         claim = entry.claim
-        if not isinstance(claim, WindowClaim) or claim.number != number:
-            continue
-        if claim.verdict is verdict and proof in {None, claim.proof}:
+        if (claim.number, claim.verdict) == (number, verdict) and proof in {None, claim.proof}:
             return entry.position, claim
     return None

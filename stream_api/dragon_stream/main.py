@@ -11,6 +11,7 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
@@ -19,7 +20,7 @@ from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn
 from dragon.node.websocket import Sockets
 from dragon.protocol.committee import Committee
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragon.encoding import to_hex
-from dragon.node.routes.streams import MOST_SHOWN, endorsements
+from dragon.node.routes.streams import MAX_ENDORSEMENTS_SHOWN, endorsements
 from dragon_stream.components import Components
 from dragon_stream.store import WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
@@ -44,7 +44,7 @@ def summary_to_json(summary: WindowSummary) -> dict[str, object]:
 def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
     certified = components.receipts.event(row).to_json() if row.position is not None else None
     verdicts = {WindowState.CERTIFIED: "valid", WindowState.INVALID: "invalid"}
-    said = components.records.endorsements(row.stream, row.number, limit=MOST_SHOWN)
+    said = components.records.endorsements(row.stream, row.number, limit=MAX_ENDORSEMENTS_SHOWN)
     return {
         "stream": to_hex(row.stream),
         "number": row.number,

@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from dragon.log.audit import audit
-from dragon.probing.prober import RESULT_TTL
+from dragon.probing.prober import RESULT_TTL_SECONDS
 from dragon.protocol.committee import Committee
 from stack import (
     HIDDEN,
@@ -248,7 +248,7 @@ def test_an_operator_without_a_network_abstains_and_heals(network: Stack) -> Non
     wire.disconnect(victim)
     try:
         # To it the whole world is down. It must not say so, once what it saw before is over.
-        time.sleep(RESULT_TTL)
+        time.sleep(RESULT_TTL_SECONDS)
         assert network.python(name, ATTEST) == "blind"
         _, health = network.run(name, "python", "-m", "dragon.node.health")
         wait_until(

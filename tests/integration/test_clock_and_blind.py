@@ -91,10 +91,10 @@ class Sky(World):
         """Why `name` says that it is not ready."""
         return list(self.get(name, "/readyz").json()["reasons"])
 
-    def look(self) -> None:
+    def probe(self) -> None:
         """Every operator looks at its peers, as it does once a round."""
         for name in self.operators:
-            self.own(name).peers.look()
+            self.own(name).peers.probe()
 
     def are_all_up(self) -> bool:
         wanted = dict.fromkeys(self.committee.urls, "up")
@@ -243,7 +243,7 @@ def test_a_clock_that_is_wrong_is_forgotten_when_nobody_can_tell_any_more(four: 
 def test_two_seconds_are_the_limit(four: Sky, off: float, reasons: list[str]) -> None:
     four.offsets["operator_1"] = off
 
-    four.look()
+    four.probe()
 
     assert four.reasons("operator_1") == reasons
 
@@ -279,7 +279,7 @@ def test_of_four_two_clocks_wrong_to_the_same_side_silence_everybody(four: Sky) 
 def test_of_four_two_clocks_wrong_to_opposite_sides_silence_only_themselves(four: Sky) -> None:
     four.offsets |= {"operator_1": 3.0, "operator_2": -3.0}
 
-    four.look()
+    four.probe()
 
     assert [four.reasons(name) for name in four.operators] == [[CLOCK], [CLOCK], [], []]
 
@@ -465,12 +465,12 @@ def test_three_liars_among_seven_silence_the_honest_only_beside_an_outage(seven:
     """One more than f, but half of those that answer: it takes most of them, too."""
     for liar in ("operator_5", "operator_6", "operator_7"):
         seven.lie(liar, -10.0)
-    seven.look()
+    seven.probe()
     assert seven.reasons("operator_1") == []
 
     seven.stop("operator_2")
     seven.clock.sleep(seven.committee.rounds.seconds)
-    seven.look()
+    seven.probe()
 
     assert seven.reasons("operator_1") == [CLOCK]
 
@@ -479,7 +479,7 @@ def test_liars_to_opposite_sides_do_not_add_up(four: Sky) -> None:
     four.lie("operator_3", 10.0)
     four.lie("operator_4", -10.0)
 
-    four.look()
+    four.probe()
 
     assert four.reasons("operator_1") == []
 
@@ -489,7 +489,7 @@ def test_a_liar_cannot_keep_an_operator_from_noticing_that_its_clock_is_wrong(fo
     four.offsets["operator_1"] = 3.0
     four.lie("operator_4", 3.0)
 
-    four.look()
+    four.probe()
 
     assert four.reasons("operator_1") == [CLOCK]
 
@@ -695,7 +695,7 @@ def test_the_larger_part_of_a_split_committee_goes_on(four: Sky) -> None:
     four.split(["operator_1", "operator_2", "operator_3", "aggregator_0"], ["operator_4"])
     four.run(1)
     assert four.statuses("operator_1")["operator_4"] == "down"
-    four.look()
+    four.probe()
     assert four.reasons("operator_4") == [BLIND]
 
     four.cuts.clear()

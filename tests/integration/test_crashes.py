@@ -21,6 +21,8 @@ from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.store import Log
 from dragon.protocol import bls
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon_aggregator import outbox
+from dragon_operator import journal
 from dragon_operator.journal import Journal
 from simulation import World
 
@@ -412,7 +414,8 @@ def test_after_a_reset_an_archived_log_begins_anew_and_keeps_its_journal(world: 
     for name in services:
         world.crash(name)
 
-    copies = [archive(world.database_file(name)) for name in services]
+    tables = [*outbox.ARCHIVE_CLEARS, *journal.ARCHIVE_CLEARS]
+    copies = [archive(world.database_file(name), tables) for name in services]
     for name in services:
         world.start(name)
     world.run(3)
@@ -432,7 +435,7 @@ def test_a_log_in_use_is_not_archived(world: World) -> None:
 
 def test_a_log_of_another_committee_is_not_continued(world: World) -> None:
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
-        database.execute("UPDATE standing SET committee = '0x00'")
+        database.execute("UPDATE cursor SET committee = '0x00'")
     running = world.services["operator_1"]
 
     with pytest.raises(Exception, match="another committee"):
@@ -440,4 +443,4 @@ def test_a_log_of_another_committee_is_not_continued(world: World) -> None:
 
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
         owner = "0x" + world.committee.id.hex()
-        database.execute("UPDATE standing SET committee = ?", (owner,))
+        database.execute("UPDATE cursor SET committee = ?", (owner,))

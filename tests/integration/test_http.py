@@ -10,7 +10,7 @@ import requests
 from dragon.encoding import Json, parse, to_hex
 from dragon.net.operator_client import decode_status
 from dragon.protocol import bls
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from simulation import World
 
 CLAIM: dict[str, Json] = {
@@ -224,7 +224,7 @@ def test_every_event_proves_its_place_in_the_log(still: World) -> None:
     checkpoint = still.get("operator_1", "/checkpoint").json()
 
     for position in range(checkpoint["size"]):
-        logged = LoggedEvent.from_json(
+        logged = ProvenEntry.from_json(
             parse(still.get("operator_2", f"/events/{position}").content)
         )
         logged.verify(still.committee)

@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_keyfile import extract_key_from_keyfile
 from prometheus_client.parser import text_string_to_metric_families
 
 from committees import GENESIS, make_members
 from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import BadAnswer
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.node.log_format import Lines
 from dragon.protocol.event import decode
 from dragon.protocol.streams.chunks import encode_chunks
+from dragon.storage import keystore
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -116,10 +116,9 @@ def secrets_of(home: Home) -> set[str]:
         found |= spellings(int(number))
     for operator in home.committee().keys:
         password = home.password(operator).read_text().strip()
-        keystore = json.loads(home.keystore(operator).read_text())
-        key = extract_key_from_keyfile(str(home.keystore(operator)), password.encode())
-        found |= spellings(int.from_bytes(key, "big")) | {password}
-        crypto = keystore["crypto"]
+        key = keystore.load(home.keystore(operator), home.password(operator))
+        found |= spellings(key.scalar) | {password}
+        crypto = json.loads(home.keystore(operator).read_text())["crypto"]
         found |= {crypto["cipher"]["message"], crypto["kdf"]["params"]["salt"]}
     return found
 
@@ -151,7 +150,7 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
     )
     fleet.start("operator_4")
     fleet.wait_until(lambda: fleet.is_ready("operator_4"), "it is ready", PATIENCE)
-    http, url = Http(make_session()), fleet.addresses["operator_1"]
+    http, url = HttpClient(make_session()), fleet.addresses["operator_1"]
     http.get(f"{url}/status", params={"nonce": "0x" + "c0ffee" * 6}, deadline=2)
     http.post(f"{url}/reports", {"password": "hunter2hunter2"}, deadline=2)
     http.get(f"{url}/" + "x" * 5000, deadline=2)  # refused by the HTTP server itself
@@ -176,11 +175,11 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
 @pytest.mark.processes
 @pytest.mark.timeout(150)
 def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
-    http = Http(make_session())
+    http = HttpClient(make_session())
     for url in fleet.addresses.values():
-        document = json.loads(http.get(f"{url}/openapi.json", deadline=5, largest=1 << 20).body)
+        document = json.loads(http.get(f"{url}/openapi.json", deadline=5, max_bytes=1 << 20).body)
         assert "/metrics" in document["paths"]
-        metrics = http.get(f"{url}/metrics", deadline=5, largest=1 << 20).body.decode()
+        metrics = http.get(f"{url}/metrics", deadline=5, max_bytes=1 << 20).body.decode()
         names = {family.name for family in text_string_to_metric_families(metrics)}
         assert {"datadragon_http_requests", "process_resident_memory_bytes"} <= names
         assert http.get(f"{url}/openapi/swagger", deadline=5).status == 200
@@ -253,6 +252,17 @@ def test_the_pages_of_a_list_are_the_list(
 
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
+def test_the_last_page_names_no_next_page(
+    listed: World, service: str, path: str, name: str, cursor: str
+) -> None:
+    whole = listed.get(service, f"{path}?limit=10").json()[name]
+
+    full = listed.get(service, f"{path}?limit={len(whole)}").json()
+
+    assert (full[name], full["next"]) == (whole, None)
+
+
+@pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
 def test_behind_the_end_of_a_list_is_an_empty_page(
     listed: World, service: str, path: str, name: str, cursor: str
 ) -> None:
@@ -288,7 +298,7 @@ def test_a_page_of_events_is_bounded_in_bytes(
 ) -> None:
     whole = listed.get("operator_1", "/events").json()["events"]
     for most in (1, 1000, 2500):
-        monkeypatch.setattr(operator_app, "MOST_BYTES", most)
+        monkeypatch.setattr(operator_app, "MAX_PAGE_BYTES", most)
         found = list(pages(lambda p: listed.get("operator_1", p), "/events", "events", 100))
 
         assert [entry for page in found for entry in page] == whole

@@ -11,9 +11,9 @@ from flask import Flask
 
 from dragon import errors
 from dragon.log.audit import audit
-from dragon.log.store import StoredEvent
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
+from dragon.protocol.log_entry import LogEntry
 from dragon_operator.main import begin_late
 from simulation import World
 
@@ -122,7 +122,7 @@ def test_what_was_refused_in_the_checkpoints_last_batch_stays_refused(world: Wor
     own = begin_anew(world)
     claim = CheckpointClaim(mark.size, mark.root, 0)
     entries = [
-        StoredEvent(e.event, e.ledger_index, e.ledger_time)
+        LogEntry(e.position, e.event, e.ledger_index, e.ledger_time)
         for e in world.own("operator_1").log.entries()
     ]
 

@@ -123,7 +123,7 @@ def test_what_hits_everybody_is_the_aggregators_own_error(world: World) -> None:
     world.run(3)
 
     record = world.own("aggregator_0").watch.recent[-1]
-    assert {sight.status for sight in record.sights} == {Status.DOWN}
+    assert {result.status for result in record.probe_results} == {Status.DOWN}
     assert record.gatherings == []
 
 
@@ -162,8 +162,10 @@ def test_a_stranger_answering_on_a_dead_nodes_address_is_down(
     world.run(1)
 
     assert world.statuses("operator_1")["operator_2"] == "down"
-    sights = {s.node_id: s.reason for s in world.own("aggregator_0").watch.recent[-1].sights}
-    assert sights["operator_2"] == reason
+    results = {
+        s.node_id: s.reason for s in world.own("aggregator_0").watch.recent[-1].probe_results
+    }
+    assert results["operator_2"] == reason
 
 
 def test_an_old_answer_of_the_dead_node_does_not_make_it_live(world: World) -> None:

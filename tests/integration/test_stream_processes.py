@@ -71,7 +71,7 @@ def data_of(client: StreamClient, stream: str, sequence: int) -> bytes:
         f"{client.url}/streams/{stream}/chunks/{sequence}/data",
         deadline=10,
         headers={"Authorization": f"Bearer {client.token}"},
-        largest=1 << 20,
+        max_bytes=1 << 20,
     )
     assert answer.status == 200, answer.body
     return answer.body

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from committees import make_members
-from dragon.net.http_client import MAX_ANSWER
+from dragon.net.http_client import MAX_RESPONSE_BYTES
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon_aggregator.certifier import AttestationRound
@@ -119,7 +119,7 @@ def test_a_target_that_answers_200_is_certified_up(watched: Watched) -> None:
         (page("500 Internal Server Error"), "status_code"),
         (page("204 No Content", b""), "status_code"),
         (page("302 Found", b"", [("Location", "http://operator-1:5001/healthz")]), "status_code"),
-        (page("200 OK", bytes(MAX_ANSWER + 1)), "too_large"),
+        (page("200 OK", bytes(MAX_RESPONSE_BYTES + 1)), "too_large"),
     ],
     ids=["404", "500", "204", "redirect", "too large"],
 )
@@ -132,7 +132,7 @@ def test_a_target_that_answers_otherwise_is_certified_down(
 
     assert [watched.statuses(name)[TARGET] for name in watched.operators] == ["down"] * 4
     record = watched.own("aggregator_0").watch.recent[-1]
-    assert {s.reason for s in record.sights if s.node_id == TARGET} == {reason}
+    assert {s.reason for s in record.probe_results if s.node_id == TARGET} == {reason}
     assert watched.shown("operator_1", OTHER)["status"] == "up"
 
 
@@ -148,7 +148,7 @@ def test_a_target_that_does_not_answer_in_time_is_certified_down(
 
 
 def test_a_body_as_large_as_allowed_is_up(watched: Watched) -> None:
-    watched.impersonate(TARGET, page("200 OK", bytes(MAX_ANSWER)))
+    watched.impersonate(TARGET, page("200 OK", bytes(MAX_RESPONSE_BYTES)))
 
     watched.run(2)
 

@@ -23,7 +23,7 @@ import pytest
 from authorities import Papers
 from dragon.errors import PeerError
 from dragon.net import tls
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.tls import Tls
 from dragon_cli.fleet.create import Ports
@@ -99,7 +99,7 @@ class Running:
         return context.wrap_socket(self.connect(), server_hostname="localhost")
 
     def answers(self) -> bool:
-        http = Http(make_session(self.shown.ca))
+        http = HttpClient(make_session(self.shown.ca))
         with suppress(PeerError):
             return http.get(f"https://127.0.0.1:{self.port}/", deadline=5).body == b"https"
         return False

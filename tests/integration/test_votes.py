@@ -24,7 +24,7 @@ from dragon.log.store import Alarm
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.streams import finding
 from dragon.protocol.streams.chunks import ChunkHeader, encode_chunks, tree_of
@@ -430,7 +430,7 @@ def test_what_no_operator_can_judge_is_refused_with_its_reason(
     assert asked(world, refused.submission) == everybody(world, 409, reason)
 
     assert owner.descriptor.id not in world.own("operator_1").voting.verdicts.streams()
-    assert world.own("operator_1").log.state.stream(owner.descriptor.id) == Stream()
+    assert world.own("operator_1").log.state.stream(owner.descriptor.id) == StreamState()
 
 
 VOTED = [

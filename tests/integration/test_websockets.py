@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from dragon.node.websocket import MOST_EACH, MOST_TEXT
+from dragon.node.websocket import MAX_SOCKETS_PER_ADDRESS, MAX_TEXT_BYTES
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import STREAMS, Home
 from ports import free_block
@@ -239,7 +239,7 @@ def test_a_second_connection_takes_the_stream_over(service: Service) -> None:
         ('{"type":"more"}', 1008, "type"),
         ('{"type":"flush","now":1}', 1008, "now"),
         ("[]", 1008, "object"),
-        ("x" * (MOST_TEXT + 1), 1009, str(MOST_TEXT)),
+        ("x" * (MAX_TEXT_BYTES + 1), 1009, str(MAX_TEXT_BYTES)),
     ],
     ids=["words", "half", "unknown", "more", "list", "long"],
 )
@@ -392,7 +392,7 @@ def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
         assert service.memory() - before < MAX_GROWTH_MIB
 
     upgraded = answers.count(b"HTTP/1.1 101 Switching Protocols")
-    assert upgraded == MOST_EACH - 1  # one is the bystander's
+    assert upgraded == MAX_SOCKETS_PER_ADDRESS - 1  # one is the bystander's
     assert {answer.split()[1] for answer in answers} == {b"101", b"503"}
 
 

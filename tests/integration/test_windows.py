@@ -13,7 +13,7 @@ from committees import make_members
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import tree_of
 from dragon.protocol.streams.finding import judge
@@ -74,7 +74,7 @@ def test_a_window_becomes_a_receipt_that_anyone_can_verify(world: World) -> None
     mark = log.state.checkpoint
     checkpoint = log.entry(mark.position).event
     answer = world.get("operator_3", f"/events/{position}?size={mark.size}").json()
-    whole = receipt.completed(LoggedEvent.from_json(answer), checkpoint)
+    whole = receipt.completed(ProvenEntry.from_json(answer), checkpoint)
     assert is_complete(verify(world.committee, Receipt.decode(whole.encode()), b"21.7"))
 
 

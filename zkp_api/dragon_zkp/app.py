@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
@@ -17,8 +17,8 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import auth, metrics
-from dragon.node.metrics import Reading
-from dragon.node.openapi import BODY, TOO_LARGE, Routes, responses
+from dragon.node.metrics import StateCollector
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
 from dragon.node.parameters import Parameter, Query
 from dragon.stark.parameter_sets import BLOCK_ROWS, SETS, ParameterSet
 from dragon.stark.parameters import Slack
@@ -29,8 +29,8 @@ from dragon_zkp.messages import Job, Prove, Verify
 from dragon_zkp.pool import Pool
 from dragon_zkp.selfcheck import SelfCheck
 
-MAX_BODY: Final = 1 << 20
-BYTES: Final = "application/octet-stream"
+MAX_BODY_BYTES: Final = 1 << 20
+OCTET_STREAM: Final = "application/octet-stream"
 ATTEMPTS: Final = 3  # an unlucky challenge is so rare that a second one is a fault
 
 
@@ -59,8 +59,8 @@ def create_app(own: Components) -> OpenAPI:
         "zkp_api",
         lambda: _not_ready(own),
         title="DataDragon prover",
-        collectors=[own.proofs, own.took, Reading(lambda: _metrics(own))],
-        max_body=MAX_BODY,
+        collectors=[own.proofs, own.took, StateCollector(lambda: _metrics(own))],
+        max_body=MAX_BODY_BYTES,
         unhealthy=lambda: [own.check.trouble] if own.check.trouble else [],
     )
     app.register_api(_routes(own))
@@ -108,10 +108,10 @@ def _routes(own: Components) -> Routes:
 
     @routes.post(
         "/proofs",
-        openapi_extensions=_or_bytes(routes.request_body(schemas.ProofRequest)),
+        request_body=_or_bytes(routes.request_body(schemas.ProofRequest)),
         responses={
-            **responses(schemas.Proof, *BODY, *_FAILURES, errors.Unauthorized),
-            **TOO_LARGE,
+            **responses(schemas.Proof, *BODY_ERRORS, *_FAILURES, errors.Unauthorized),
+            **BODY_TOO_LARGE,
         },
     )
     def prove(query: SetQuery) -> Response:
@@ -119,14 +119,14 @@ def _routes(own: Components) -> Routes:
         auth.check(auth.is_same(own.token), "proving needs the token of this service")
         job = _prove_job(own, query.parameter_set)
         proof = _retried(own, job)
-        if request.accept_mimetypes.best == BYTES:
-            return Response(proof, mimetype=BYTES)
+        if request.accept_mimetypes.best == OCTET_STREAM:
+            return Response(proof, mimetype=OCTET_STREAM)
         return jsonify(parameter_set=job.statement.parameter_set, proof=to_hex(proof))
 
     @routes.post(
         "/verifications",
-        openapi_extensions=_or_bytes(routes.request_body(schemas.VerificationRequest)),
-        responses={**responses(schemas.Verdict, *BODY, *_FAILURES), **TOO_LARGE},
+        request_body=_or_bytes(routes.request_body(schemas.VerificationRequest)),
+        responses={**responses(schemas.Verdict, *BODY_ERRORS, *_FAILURES), **BODY_TOO_LARGE},
     )
     def verify(query: SetQuery) -> Response:
         """Check a proof. The verdict is the answer; a refusal is no error."""
@@ -145,20 +145,22 @@ def _routes(own: Components) -> Routes:
 
 
 def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
-    described["requestBody"]["content"][BYTES] = {"schema": {"type": "string", "format": "binary"}}
+    described["requestBody"]["content"][OCTET_STREAM] = {
+        "schema": {"type": "string", "format": "binary"}
+    }
     return described
 
 
 def _prove_job(own: Components, parameter_set: str) -> Prove:
     rho = own.entropy(RHO_BYTES)
-    if request.mimetype == BYTES:
+    if request.mimetype == OCTET_STREAM:
         return request_parsing.prove_from_bytes(parameter_set, web.raw_body(), rho)
     _only_in_the_body(parameter_set)
     return request_parsing.prove_from_json(web.raw_body(), rho)
 
 
 def _verify_job(parameter_set: str) -> Verify:
-    if request.mimetype == BYTES:
+    if request.mimetype == OCTET_STREAM:
         return request_parsing.verify_from_bytes(parameter_set, web.raw_body())
     _only_in_the_body(parameter_set)
     return request_parsing.verify_from_json(web.body())

@@ -10,25 +10,25 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import schemas
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
-from dragon.node.parameters import Query, integer
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.paging import LimitQuery, page
+from dragon.node.parameters import integer
 from dragon.node.routes import streams
+from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.state import check_applicable
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.components import Components
-from dragon_aggregator.outbox import ordering_key
 from dragon_aggregator.window_queue import Window
 
 MAX_OBJECT: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
 MOST_ENDORSEMENTS: Final = 16  # of one expert on their way
 
 
-class WindowsQuery(Query):
+class WindowsQuery(LimitQuery):
     after: Annotated[int, integer(0, 1 << 20)] = 0
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
 def handing_in(own: Components) -> Routes:
@@ -36,10 +36,12 @@ def handing_in(own: Components) -> Routes:
 
     @routes.post(
         "/windows",
-        openapi_extensions=routes.request_body(schemas.Submission),
+        request_body=routes.request_body(schemas.Submission),
         responses={
-            **responses(schemas.WindowStatus, *BODY, *_NOT_THE_STREAMS, errors.Busy, status=202),
-            **TOO_LARGE,
+            **responses(
+                schemas.WindowStatus, *BODY_ERRORS, *_NOT_THE_STREAMS, errors.Busy, status=202
+            ),
+            **BODY_TOO_LARGE,
         },
     )
     def submit() -> tuple[Response, int]:
@@ -47,20 +49,16 @@ def handing_in(own: Components) -> Routes:
         the same."""
         return jsonify(_standing(own.windows.submit(Submission.from_json(web.body())))), 202
 
-    @routes.get("/windows", responses=responses(schemas.Standings, *PAGE))
+    @routes.get("/windows", responses=responses(schemas.WindowStatuses, *PAGING_ERRORS))
     def windows(query: WindowsQuery) -> Response:
         """WindowQueue that the log does not have yet, and what each operator said, by stream."""
-        listed = own.windows.waiting()
-        page = listed[query.after : query.after + query.limit]
-        more = len(listed) > query.after + query.limit
-        return jsonify(
-            windows=[_standing(window) for window in page],
-            next=query.after + query.limit if more else None,
-        )
+        waiting = list(enumerate(own.windows.waiting(), start=1))[query.after :]
+        listed, following = page(waiting, query.limit, lambda numbered: numbered[0])
+        return jsonify(windows=[_standing(window) for _, window in listed], next=following)
 
     @routes.put(
         "/objects/<sha256>",
-        openapi_extensions=routes.binary_body(),
+        request_body=routes.binary_body(),
         responses={
             **responses(
                 schemas.Stored,
@@ -70,7 +68,7 @@ def handing_in(own: Components) -> Routes:
                 errors.Busy,
                 status=201,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def store(path: streams.ObjectPath) -> tuple[Response, int]:
@@ -82,11 +80,11 @@ def handing_in(own: Components) -> Routes:
 
     @routes.post(
         "/endorsements",
-        openapi_extensions=routes.request_body(schemas.Endorsement),
+        request_body=routes.request_body(schemas.Endorsement),
         responses={
             **responses(
                 schemas.Accepted,
-                *BODY,
+                *BODY_ERRORS,
                 errors.WrongCommittee,
                 errors.UnknownSigner,
                 errors.BadSignature,
@@ -99,7 +97,7 @@ def handing_in(own: Components) -> Routes:
                 errors.LogStopped,
                 status=202,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def endorse() -> tuple[Response, int]:
@@ -117,7 +115,7 @@ def _check_endorsement(own: Components, endorsement: Endorsement) -> None:
     if alarm := own.log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
     endorsement.check(own.committee)
-    check_applicable(own.log.state, endorsement, int(own.wall()), own.committee)
+    check_applicable(own.log.state, endorsement.claim, int(own.wall()), own.committee)
     endorsement.verify(own.committee)
     if endorsement.claim in own.outbox.claims(ordering_key(endorsement.claim)):
         raise errors.AppliedAlready("that endorsement is on its way to the ledger")

@@ -13,7 +13,7 @@ import click
 
 from dragon.encoding import MAX_INTEGER, Json, Members
 from dragon.errors import BadAnswer, InvalidEncoding, NotCertified, NotSettled
-from dragon.net.http_client import Answer, Http
+from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee, check_node_id
@@ -97,7 +97,7 @@ class _Question:
     """A node and a period. An answer about anything else is none."""
 
     def __init__(
-        self, committee: Committee, http: Http, node_id: str, begin: int, end: int
+        self, committee: Committee, http: HttpClient, node_id: str, begin: int, end: int
     ) -> None:
         self._committee = committee
         self._http = http
@@ -135,7 +135,7 @@ class _Question:
         raise BadAnswer("the answer is about something else than was asked for")
 
 
-def _certified(answer: Answer) -> Json:
+def _certified(answer: HttpResponse) -> Json:
     """Raises PeerError, or what the aggregator says is the matter where it says it by name."""
     if answer.status >= HTTPStatus.BAD_REQUEST:
         with suppress(BadAnswer):

@@ -12,7 +12,7 @@ import click
 from dragon.encoding import MAX_INTEGER, from_hex, to_hex
 from dragon.errors import BadAnswer, DragonError, PeerError
 from dragon.net.aggregator_client import REFUSALS, AggregatorClient
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import Verdict
@@ -85,7 +85,7 @@ def endorse(
     console.print(f"{plain(taker)} puts it onto the ledger")
 
 
-def post(committee: Committee, http: Http, endorsement: Endorsement) -> str:
+def post(committee: Committee, http: HttpClient, endorsement: Endorsement) -> str:
     """Which aggregator has taken it, the first that does, by rank.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dragon.encoding import Json, Members, from_hex, parse, to_hex
-from dragon.errors import KeystoreError
+from dragon.errors import KeystoreError, NotEnoughMemory
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
@@ -55,8 +55,12 @@ def _optional(value: Json, name: str) -> str:
 
 
 def _public_key(stated: str) -> str:
-    """A point of the subgroup. Raises InvalidHex, InvalidPoint."""
-    raw = from_hex("0x" + stated.removeprefix("0x"), member="pubkey", size=bls.PUBLIC_KEY_BYTES)
+    """A point of the subgroup, in either case and with or without 0x.
+
+    Raises InvalidHex, InvalidPoint.
+    """
+    digits = "0x" + stated.lower().removeprefix("0x")
+    raw = from_hex(digits, member="pubkey", size=bls.PUBLIC_KEY_BYTES)
     return to_hex(bls.PublicKey.decode(raw).raw)
 
 
@@ -121,14 +125,17 @@ def unlock(keystore_file: Path, password_file: Path) -> bls.SecretKey:
 
     Raises:
         KeystoreError: a file cannot be read.
+        NotEnoughMemory: it cannot be opened here.
         KeystoreRefused: it does not open with this password, or holds another key than it says.
         InvalidEncoding, InvalidPoint: no keystore.
     """
     text = keystore.read_private(keystore_file)
-    password = keystore.read_private(password_file).removesuffix("\n")
+    password = keystore.read_password(password_file)
     Sheet.read(text)
     try:
-        return keystore.unseal(text, password)
+        return keystore.unseal(text, password, source=f"keystore {keystore_file}")
+    except NotEnoughMemory:
+        raise
     except KeystoreError as error:
         raise KeystoreRefused(str(error)) from None
 

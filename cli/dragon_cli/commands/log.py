@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from dragon.log.archive import archive as archive_log
+from dragon_aggregator import outbox
 from dragon_cli.options import file_argument, json_option
 from dragon_cli.render.output import console, plain, print_json
+from dragon_operator import journal
 
 
 @click.group("log")
@@ -21,7 +23,7 @@ def log() -> None:
 @json_option
 def archive(file: Path, as_json: bool) -> None:
     """Set the log in FILE aside and begin anew; its service must be stopped. Keeps the journal."""
-    copy = archive_log(file)
+    copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal.ARCHIVE_CLEARS])
     if as_json:
         print_json({"file": str(file), "archived": str(copy)})
         return

@@ -17,11 +17,11 @@ import click
 
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import BadAnswer, DragonError, InvalidEncoding, PeerError, UnknownKind
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
 from dragon_cli.commands.verify_receipt import accept, load
@@ -140,7 +140,7 @@ def _raise_first(done: Sequence[Done]) -> None:
 class Asking:
     """Every operator may be asked, the one first that was of use last."""
 
-    def __init__(self, committee: Committee, http: Http) -> None:
+    def __init__(self, committee: Committee, http: HttpClient) -> None:
         self.committee = committee
         self._http = http
         self._peers = queries.operators(committee, None)
@@ -178,9 +178,9 @@ class Asking:
         size, at = self._certified(url)
         if size <= position:
             raise NotCovered("no certified checkpoint covers its window yet")
-        checkpoint = LoggedEvent.from_json(queries.get(self._http, f"{url}/events/{at}"))
+        checkpoint = ProvenEntry.from_json(queries.get(self._http, f"{url}/events/{at}"))
         place = queries.get(self._http, f"{url}/events/{position}", size=size)
-        return self._verified(held, LoggedEvent.from_json(place), checkpoint)
+        return self._verified(held, ProvenEntry.from_json(place), checkpoint)
 
     def _position(self, url: str, held: Receipt) -> int:
         """Where the window's event stands in the operator's log. Raises NotCovered, PeerError."""
@@ -203,11 +203,11 @@ class Asking:
         mark = Members(certified, "the certified checkpoint")
         return mark.integer("size"), mark.integer("position")
 
-    def _verified(self, held: Receipt, place: LoggedEvent, checkpoint: LoggedEvent) -> Receipt:
+    def _verified(self, held: Receipt, place: ProvenEntry, checkpoint: ProvenEntry) -> Receipt:
         """Raises BadAnswer: it does not hold."""
-        if not isinstance(checkpoint.event, Certificate):
+        if not isinstance(checkpoint.entry.event, Certificate):
             raise BadAnswer("what is said to be a checkpoint is no certificate")
-        whole = held.completed(place, checkpoint.event)
+        whole = held.completed(place, checkpoint.entry.event)
         # The proof has been verified, and takes longer than all the rest.
         checks = verify(self.committee, replace(whole, proven=None))
         for check in refused(checks):

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from dragon.errors import Unreachable
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
@@ -75,7 +75,7 @@ def show(committee: Committee, views: list[View], *, as_json: bool) -> None:
         raise Unreachable("no operator answers", silent=silent)
 
 
-def watch(committee: Committee, http: Http, every: int) -> None:
+def watch(committee: Committee, http: HttpClient, every: int) -> None:
     """A table that renews itself; one table after another where the output is no terminal."""
     with suppress(KeyboardInterrupt):
         if console.is_terminal:
@@ -86,7 +86,7 @@ def watch(committee: Committee, http: Http, every: int) -> None:
             time.sleep(every)
 
 
-def _renew(committee: Committee, http: Http, every: int) -> None:
+def _renew(committee: Committee, http: HttpClient, every: int) -> None:
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(status_table(committee, queries.views(committee, http)), refresh=True)

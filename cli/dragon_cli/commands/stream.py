@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from dragon.encoding import Json
 from dragon.errors import BadAnswer, NotCertified, SettingsError
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import PIECE, Feeder
@@ -33,7 +33,7 @@ def connect(home: Home, url: str | None, ca: Path | None) -> StreamClient:
     """The fleet's stream service, without a token."""
     found = url or home.services().get(STREAMS, "http://127.0.0.1:5300")
     believed = ca or home.ca
-    return StreamClient(found.rstrip("/"), Http(make_session(believed)), ca=believed)
+    return StreamClient(found.rstrip("/"), HttpClient(make_session(believed)), ca=believed)
 
 
 def with_token(client: StreamClient, path: Path) -> StreamClient:

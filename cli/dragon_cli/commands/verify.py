@@ -16,7 +16,7 @@ from dragon.errors import InvalidProof, TooLarge, UnknownKind
 from dragon.log.audit import audit
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from dragon_cli.commands.verify_receipt import receipt
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import committee_option, file_argument, json_option
@@ -78,15 +78,15 @@ def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
 def event_(file: Path, committee_file: Path, root: str | None, as_json: bool) -> None:
     """Check a certificate and its place in the log: FILE is what GET /events/<n> answers."""
     committee = load_committee(committee_file)
-    logged = LoggedEvent.from_json(parse(_read(file)))
+    logged = ProvenEntry.from_json(parse(_read(file)))
     logged.verify(committee)
     if root is not None and from_hex(root, member="root", size=32) != logged.root:
         raise InvalidProof("the log that it proves to be in has another root")
-    place = f"event {logged.position} of the log with root {to_hex(logged.root)}"
-    statement = f"{certificates.statement(logged.event, committee)}\n{place}"
+    place = f"event {logged.entry.position} of the log with root {to_hex(logged.root)}"
+    statement = f"{certificates.statement(logged.entry.event, committee)}\n{place}"
     if root is None:
         statement += "\nthe root is the file's own word; `--root` holds it against yours"
-    facts = {**certificates.facts(logged.event), "position": logged.position}
+    facts = {**certificates.facts(logged.entry.event), "position": logged.entry.position}
     _accept(statement, {**facts, "root": to_hex(logged.root)}, as_json=as_json)
 
 

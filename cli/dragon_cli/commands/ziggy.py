@@ -22,6 +22,7 @@ from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.rescue import Digest
 from dragon.stark.security import set_security
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
+from dragon_cli import services
 from dragon_cli.errors import KeyHasOneUse, NotTheKey, OtherStatement
 from dragon_cli.files import PRIVATE, check_free, make_folder, read_text, write_new
 from dragon_cli.options import file_argument, json_option
@@ -182,6 +183,7 @@ def _check_parameters(path: Path) -> None:
 
 
 def _prove(key: bytes, message: bytes) -> bytes:
+    services.check_prover_extra("Signing")
     # Here, because every other command does without the compiler behind it.
     from dragon.stark.prover import warmup  # noqa: PLC0415
     from dragon.stark.prover.ziggy import prove_ziggy  # noqa: PLC0415

@@ -20,11 +20,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from dragon.net import tls
+from dragon_cli import services
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home, PROVER, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.errors import PortInUse
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
 from dragon.encoding import Json
@@ -43,7 +44,7 @@ class Fleet:
         self.committee: Committee = home.committee()
         self._settings = dict(settings or {})
         ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # as the services will have it
-        self._http = Http(make_session(Path(ca) if ca else home.ca))
+        self._http = HttpClient(make_session(Path(ca) if ca else home.ca))
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -69,6 +70,11 @@ class Fleet:
             name = f"aggregator_{aggregator.rank}" if aggregator.rank else "aggregator"
             found[name] = aggregator.url
         return found | self.home.services()
+
+    def check_installed(self) -> None:
+        """Raises MissingExtra: a service needs compiled code that is not installed."""
+        for name in self.addresses:
+            services.check_installed(_kind(name))
 
     def check_ports(self) -> None:
         """Raises PortInUse: something else listens where a service should."""
@@ -96,7 +102,7 @@ class Fleet:
             )
 
     def _arguments(self, name: str) -> list[str]:
-        kind, port = name.partition("_")[0], port_of(self.addresses[name])
+        kind, port = _kind(name), port_of(self.addresses[name])
         arguments = ["serve", kind, "--home", str(self.home.path), "--port", str(port)]
         if kind == "operator":
             return [*arguments, "--id", name]
@@ -105,6 +111,7 @@ class Fleet:
         return arguments
 
     def start_all(self) -> None:
+        self.check_installed()
         self.check_ports()
         for name in self.addresses:
             self.start(name)
@@ -185,6 +192,11 @@ def _last_words(output: Path) -> str:
     said = output.read_text(errors="replace").strip().splitlines()
     own = [line for line in said if line.startswith("dragon: ")]
     return (own or said or ["nothing"])[-1]
+
+
+def _kind(name: str) -> str:
+    """The service that `dragon serve` calls so, of a name such as `operator_1` or `zkp_api`."""
+    return name.partition("_")[0]
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from dragon_cli.fleet.layout import Home
 from dragon_cli.errors import NotListed
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
 from dragon.encoding import Json, Members
@@ -40,12 +40,12 @@ class View:
         return str(self.nodes.get(node_id, {}).get("status", "unknown"))
 
 
-def connect(home: Home, ca: Path | None) -> Http:
+def connect(home: Home, ca: Path | None) -> HttpClient:
     """Believes `ca` over https, or the fleet's own authority. Raises SettingsError: it is none."""
-    return Http(make_session(ca or home.ca))
+    return HttpClient(make_session(ca or home.ca))
 
 
-def view(committee: Committee, operator: str, http: Http) -> View:
+def view(committee: Committee, operator: str, http: HttpClient) -> View:
     """Never raises: what cannot be read is said in `trouble`."""
     url = committee.urls[operator]
     try:
@@ -61,19 +61,19 @@ def view(committee: Committee, operator: str, http: Http) -> View:
         return View(operator, trouble=str(error))
 
 
-def views(committee: Committee, http: Http) -> list[View]:
+def views(committee: Committee, http: HttpClient) -> list[View]:
     """Every operator's, read at once: one that hangs does not hold up the others."""
     with ThreadPoolExecutor(min(AT_ONCE, len(committee.keys))) as executor:
         return list(executor.map(lambda operator: view(committee, operator, http), committee.keys))
 
 
-def get(http: Http, url: str, **params: str | int) -> dict[str, Json]:
+def get(http: HttpClient, url: str, **params: str | int) -> dict[str, Json]:
     """One JSON object. Raises PeerError."""
-    answer = http.get(url, deadline=DEADLINE, params=params, largest=LARGEST).successful()
+    answer = http.get(url, deadline=DEADLINE, params=params, max_bytes=LARGEST).successful()
     return answer if isinstance(answer, dict) else {}
 
 
-def get_list(http: Http, url: str, name: str, **params: str | int) -> dict[str, Json]:
+def get_list(http: HttpClient, url: str, name: str, **params: str | int) -> dict[str, Json]:
     """The answer to `/name`, which holds a list of that name. Raises PeerError."""
     page = get(http, f"{url}/{name}", **params)
     if not isinstance(page.get(name), list):
@@ -81,7 +81,7 @@ def get_list(http: Http, url: str, name: str, **params: str | int) -> dict[str, 
     return page
 
 
-def all_nodes(http: Http, url: str) -> list[dict[str, Json]]:
+def all_nodes(http: HttpClient, url: str) -> list[dict[str, Json]]:
     """Every node as an operator knows it, page by page. Raises PeerError."""
     found: list[dict[str, Json]] = []
     after: dict[str, str | int] = {}
@@ -125,14 +125,14 @@ def first(peers: Mapping[str, str], ask: Callable[[str], T]) -> tuple[str, T]:
 
 
 def first_get(
-    peers: Mapping[str, str], http: Http, path: str, **params: str | int
+    peers: Mapping[str, str], http: HttpClient, path: str, **params: str | int
 ) -> tuple[str, dict[str, Json]]:
     """The first JSON object that one of the peers answers. Raises as `first`."""
     return first(peers, lambda url: get(http, url + path, **params))
 
 
 def first_list(
-    peers: Mapping[str, str], http: Http, name: str, **params: str | int
+    peers: Mapping[str, str], http: HttpClient, name: str, **params: str | int
 ) -> tuple[str, dict[str, Json]]:
     """The first answer to `/name` that holds a list of that name. Raises as `first`."""
     return first(peers, lambda url: get_list(http, url, name, **params))
@@ -157,7 +157,7 @@ def aggregators(committee: Committee, rank: int | None = None) -> dict[str, str]
     return {f"the aggregator at {one.url}": one.url for one in chosen}
 
 
-def _reasons(http: Http, url: str) -> tuple[str, ...]:
+def _reasons(http: HttpClient, url: str) -> tuple[str, ...]:
     body = http.get(f"{url}/readyz", deadline=DEADLINE).json()
     reasons = body.get("reasons") if isinstance(body, dict) else None
     return tuple(map(str, reasons)) if isinstance(reasons, list) else ()

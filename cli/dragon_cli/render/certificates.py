@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from typing import assert_never
-
 from dragon.encoding import Json, to_hex
-from dragon.protocol.claims import Claim
-from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
 from dragon_cli.render.output import moment
 
 
 def statement(event: Event, committee: Committee) -> str:
     """What was certified, and by whom."""
-    if isinstance(event.claim, EndorsementClaim):
-        return _claimed(event.claim)
+    if isinstance(event, Endorsement):
+        return kind_of(event.claim).sentence(event.claim)
     signers = ", ".join(event.signers)
     by = f"by {len(event.signers)} of {len(committee.operators)}: {signers}"
-    return f"{_claimed(event.claim)}, {by}"
-
-
-def _claimed(claim: Claim | EndorsementClaim) -> str:
-    match claim:
-        case StatusClaim():
-            at = moment(claim.timestamp)
-            return f"{claim.node_id} was {claim.status} in the round from {at}"
-        case CheckpointClaim():
-            at, root = moment(claim.timestamp), to_hex(claim.log_root)
-            return f"the log had {claim.size} entries and root {root} in the round from {at}"
-        case DowntimeClaim():
-            down, unknown = claim.seconds_down, claim.seconds_unknown
-            totals = f"was down for {down} s and unknown for {unknown} s"
-            return f"{claim.node_id} {totals} of {period(claim)}"
-        case WindowClaim():
-            why = "" if claim.verdict is Verdict.VALID else f" ({claim.reason})"
-            window = f"window {claim.number} of stream {to_hex(claim.stream)}"
-            return f"{window} was {claim.verdict}{why} in the round from {moment(claim.timestamp)}"
-        case EndorsementClaim():
-            windows = f"windows {claim.first} to {claim.last} of stream {to_hex(claim.stream)}"
-            at = moment(claim.timestamp)
-            return f"the expert {claim.expert} called {windows} {claim.verdict} at {at}"
-        case _:
-            assert_never(claim)
+    return f"{kind_of(event.claim).sentence(event.claim)}, {by}"
 
 
 def period(claim: DowntimeClaim) -> str:

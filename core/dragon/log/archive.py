@@ -1,37 +1,36 @@
-"""Setting an old log aside, after the network that it followed has been reset.
-
-The journal of statuses and totals stays: it must never forget what was signed. An outbox is
-emptied, for its certificates belong to the history that is gone.
-"""
+"""Setting an old log aside, after the network that it followed has been reset."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from dragon import errors
+from dragon.log.index_tables import tables
+from dragon.log.schema import LOG_SCHEMA
+from dragon.storage.schema import is_behind
 
-# Decisions on checkpoints are about the history that is set aside; all others are kept.
-_CLEARED: Final = (
-    *("entries", "logs", "refused", "refusals", "alarm", "standing", "outbox"),
-    *("streams", "windows", "endorsements"),
-    "journal_checkpoint",
-)
+_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "standing")
 
 
-def archive(path: Path) -> Path:
+def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
     """Copy the database at `path` aside and let the log in it begin anew at genesis.
 
-    The service must not be running. Crash before the last commit: the copy is there, the log is
-    unchanged.
+    The service must not be running. If we crash before the last commit, the copy is there and the
+    log is unchanged.
 
-    Returns where the copy is.
+    Args:
+        owners_tables: further tables to empty, as each owner of tables in the file names them.
+
+    Returns the path of the copy.
 
     Raises:
         NotFound: no such file.
         LogDamaged: no log, or a service still has it open.
+        DatabaseTooNew: a newer release has changed its schema.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
@@ -39,6 +38,7 @@ def archive(path: Path) -> Path:
         with closing(sqlite3.connect(path, timeout=1)) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("BEGIN EXCLUSIVE")
+            is_behind(LOG_SCHEMA, path, database.execute)
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()
@@ -47,7 +47,7 @@ def archive(path: Path) -> Path:
             with closing(sqlite3.connect(unfinished)) as target:
                 database.backup(target)
             unfinished.rename(copy)  # whatever bears an archive's name is whole
-            _clear(database)
+            _clear(database, [*_LOG_TABLES, *tables(), *owners_tables])
     except sqlite3.Error as error:
         message = f"{path} cannot be archived ({error}); is its service still running?"
         raise errors.LogDamaged(message) from None
@@ -61,10 +61,10 @@ def _free_name(path: Path, size: int) -> Path:
     return copy
 
 
-def _clear(database: sqlite3.Connection) -> None:
+def _clear(database: sqlite3.Connection, tables_: Iterable[str]) -> None:
     present = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     database.execute("BEGIN IMMEDIATE")
-    for table in _CLEARED:
+    for table in tables_:
         if table in present:
             database.execute(f"DELETE FROM {table}")  # noqa: S608
     database.execute("DELETE FROM sqlite_sequence WHERE name IN ('logs', 'refused')")

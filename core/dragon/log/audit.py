@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from dragon import errors
-from dragon.encoding import MAX_INTEGER, canonical, parse, to_hex
+from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
 from dragon.log.batch_verification import BatchVerifier
-from dragon.log.index_tables import TABLES, derived, of_stream
+from dragon.log.index_tables import derive, tables
+from dragon.log.schema import LOG_SCHEMA
 from dragon.protocol import event, merkle
+from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
+from dragon.storage.schema import is_behind
 
-TOGETHER: Final = 256  # entries whose signatures are verified together
+ENTRIES_PER_BATCH: Final = 256  # entries whose signatures are verified together
 
 _Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
@@ -57,6 +60,7 @@ def audit(
     Raises:
         NotFound: no such file.
         LogDamaged: the file contradicts itself.
+        DatabaseTooNew: a newer release has changed its schema.
         CertificateError, NotApplicable, Diverged: an entry that should never have been applied.
     """
     if not path.is_file():
@@ -65,22 +69,22 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
+            is_behind(LOG_SCHEMA, path, database.execute)
             _check_owner(database, committee)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
-                tables = {
-                    table: open_.enter_context(closing(_rows(database, table))) for table in TABLES
-                }
-                while together := list(islice(entries, TOGETHER if batched else 1)):
+                rows = _DerivedRows(
+                    {
+                        table.name: open_.enter_context(closing(_rows(database, table)))
+                        for table in tables().values()
+                    }
+                )
+                while together := list(islice(entries, ENTRIES_PER_BATCH if batched else 1)):
                     audit_.take(together, entropy)
                     for entry in together:
-                        _check_row(entry, tables)
+                        rows.check(entry)
                     progress(audit_.state.size)
-                _check_streams(audit_.state, tables["streams"])
-                for table, left in tables.items():
-                    if next(left, None) is not None:
-                        message = f"the table {table} holds a row that no event explains"
-                        raise errors.LogDamaged(message)
+                rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {error}") from None
     return Audit(len(audit_.tree), audit_.tree.root(), audit_.state)
@@ -98,7 +102,7 @@ class _Auditor:
     def take(self, entries: Sequence[_StoredEntry], entropy: Callable[[int], bytes]) -> None:
         """The next entries, their signatures together; one by one if some signature is wrong."""
         if len(entries) == 1:
-            self._take(entries[0], event.verify)
+            self._take(entries[0], None)
             return
         before, deferred = (self.state, self._index, self._time), BatchVerifier(entropy)
         try:
@@ -113,9 +117,9 @@ class _Auditor:
         self.state, self._index, self._time = before
         self.tree.truncate(self.state.size)
         for entry in entries:
-            self._take(entry, event.verify)
+            self._take(entry, None)
 
-    def _take(self, entry: _StoredEntry, verify: Verify) -> None:
+    def _take(self, entry: _StoredEntry, verify: Verify[Event] | None) -> None:
         # (1) In order, without gaps, on a ledger that goes forward.
         position = self.state.size
         if entry.position != position:
@@ -156,7 +160,10 @@ class _StoredEntry:
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    row = database.execute("SELECT committee FROM standing").fetchone()
+    # Files of version 0.1 call the table `standing`; they are audited as they are, not upgraded.
+    known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    table = "cursor" if "cursor" in known else "standing"
+    row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
     if row is None or row[0] != to_hex(committee.id):
         raise errors.WrongCommittee("the log belongs to another committee")
 
@@ -180,12 +187,11 @@ def _checked(entry: _StoredEntry) -> _StoredEntry:
     return entry
 
 
-def _rows(database: sqlite3.Connection, table: str) -> _Rows:
-    columns, order = TABLES[table]
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    if known is None and table != "logs":
-        return  # a file from before there were streams
-    query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}"  # noqa: S608
+def _rows(database: sqlite3.Connection, table: Table) -> _Rows:
+    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,)).fetchone()
+    if known is None and table.name != "logs":
+        return  # a file that is older than this table
+    query = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.order}"  # noqa: S608
     with closing(database.execute(query)) as found:
         yield from found
 
@@ -203,22 +209,33 @@ def _check_derived(entry: _StoredEntry, decoded: Event) -> None:
             raise _differs(entry.position, column)
 
 
-def _check_row(entry: _StoredEntry, tables: Mapping[str, _Rows]) -> None:
-    """The next row of the table that this entry's event belongs into says what the event says."""
-    expected = derived(entry.position, event.decode(parse(entry.event)))
-    if expected is None:
-        return
-    table, row = expected
-    if next(tables[table], None) != tuple(row[column] for column in TABLES[table][0]):
-        raise _differs(entry.position, table)
+class _DerivedRows:
+    """The rows of the derived tables, compared with what the events say."""
 
+    def __init__(self, stored: Mapping[str, _Rows]) -> None:
+        self._stored = stored
+        # Of tables in which later rows replace earlier ones, the newest row by key.
+        self._newest: dict[str, dict[str, tuple[Json, ...]]] = {}
 
-def _check_streams(state: State, rows: _Rows) -> None:
-    own = [row for stream in state.streams.values() if (row := of_stream(stream))]
-    for row in sorted(own, key=lambda row: str(row["stream"])):
-        if next(rows, None) != tuple(row[column] for column in TABLES["streams"][0]):
-            message = f"the table streams does not say what the log says of {row['stream']}"
-            raise errors.LogDamaged(message, column="streams")
+    def check(self, entry: _StoredEntry) -> None:
+        """Compare the rows of this entry's event with the next ones in their tables."""
+        for row in derive(entry.position, event.decode(parse(entry.event))):
+            table, values = row.table, tuple(row.values[column] for column in row.table.columns)
+            if table.key is not None:
+                self._newest.setdefault(table.name, {})[str(row.values[table.key])] = values
+            elif next(self._stored[table.name], None) != values:
+                raise _differs(entry.position, table.name)
+
+    def check_rest(self) -> None:
+        """Compare the tables with one row per key, and refuse rows that no event explains."""
+        for name, newest in self._newest.items():
+            for key in sorted(newest):
+                if next(self._stored[name], None) != newest[key]:
+                    message = f"the table {name} does not say what the log says of {key}"
+                    raise errors.LogDamaged(message, column=name)
+        for name, left in self._stored.items():
+            if next(left, None) is not None:
+                raise errors.LogDamaged(f"the table {name} holds a row that no event explains")
 
 
 def _differs(position: int, column: str) -> errors.LogDamaged:

@@ -1,33 +1,37 @@
-"""Following the ledger: poll, take, and stop with an alarm where history was rewritten."""
+"""Following the ledger: poll, apply, and stop with an alarm where history was rewritten."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 
 from dragon import errors
 from dragon.log.ledger import Ledger, Position, ProvenBatch
-from dragon.log.store import Entry, Log
+from dragon.log.store import Log
+from dragon.protocol.log_entry import LogEntry
 
 logger = structlog.stdlib.get_logger(__name__)
 
-PAUSE: Final = 0.2  # seconds between polls that bring nothing
-PAUSE_AFTER_ERROR: Final = 1.0
-TOGETHER: Final = 100  # batches in one transaction, so that a flood of small ones is read quickly
-COMPLAIN_EVERY: Final = 60.0  # seconds
-LAG: Final = 5.0  # seconds for which a log that was read to the ledger's end counts as caught up
+POLL_PAUSE_SECONDS: Final = 0.2  # between polls that bring nothing
+ERROR_PAUSE_SECONDS: Final = 1.0
+BATCHES_PER_TRANSACTION: Final = 100  # so that a flood of small batches is applied quickly
+WARNING_INTERVAL_SECONDS: Final = 60.0
+CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
 REWRITTEN: Final = "ledger_rewritten"
 DIVERGED: Final = "diverged"
 
+Listener: TypeAlias = Callable[[Sequence[LogEntry]], None]
+
 
 class Follower:
-    """Keeps one log up with the ledger. Owns the only thread that takes batches.
+    """Keeps one log up to date with the ledger. Owns the only thread that applies batches.
 
-    The clocks are used only to tell how long ago the ledger was read to its end: `monotonic` in
-    seconds, `wall` in Unix seconds.
+    Args:
+        monotonic, wall: clocks in seconds and Unix seconds. They only tell how long ago the end of
+            the ledger was read; no rule of the log uses them.
     """
 
     def __init__(
@@ -43,8 +47,25 @@ class Follower:
         self._monotonic = monotonic
         self._wall = wall
         self._read_all_at: float | None = None
-        self._trouble = ""
-        self._complained_at: float | None = None
+        self._last_error = ""
+        self._warned_at: float | None = None
+        self._listeners: tuple[Listener, ...] = (_log_applied,)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with the entries of each transaction after it has committed.
+
+        It runs on the thread that applies batches, so it must return quickly. What it raises is
+        logged and stops nothing. Entries that a log begins with (`Log.begin_at`), or that are read
+        back from the file, are not announced.
+
+        Returns a function that ends the subscription.
+        """
+        self._listeners += (listener,)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(each for each in self._listeners if each is not listener)
+
+        return unsubscribe
 
     @property
     def has_read_all(self) -> bool:
@@ -55,51 +76,60 @@ class Follower:
     def caught_up(self) -> bool:
         """Whether the ledger was read to its end within the last seconds."""
         at = self._read_all_at
-        return at is not None and self._monotonic() - at <= LAG
+        return at is not None and self._monotonic() - at <= CAUGHT_UP_SECONDS
 
     @property
     def silent_seconds(self) -> float:
-        """Since the ledger was last read to its end; infinite before the first time."""
+        """Seconds since the ledger was last read to its end; infinite before the first time."""
         at = self._read_all_at
         return float("inf") if at is None else self._monotonic() - at
 
     @property
-    def trouble(self) -> str:
-        """Why the ledger could not be read the last time, if so."""
-        return self._trouble
+    def last_error(self) -> str:
+        """Why the ledger could not be read the last time; empty if it could."""
+        return self._last_error
 
-    def step(self) -> list[Entry]:
-        """Read one page and take its batches. Returns the entries that were added.
+    def step(self) -> list[LogEntry]:
+        """Read one page and apply its batches. Returns the entries that were added.
 
         Raises LedgerUnavailable. A rewritten history is not raised but becomes the log's alarm.
         """
-        return self._take(self._read())
+        return self._apply(self._read())
 
     def catch_up(self) -> None:
         """Read until the ledger has nothing more, or an alarm stands. Raises LedgerUnavailable."""
         while batches := self._read():
-            self._take(batches)
+            self._apply(batches)
 
-    def _take(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
+    def _apply(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
         """In transactions of bounded length: others wait for the writer's lock."""
-        entries: list[Entry] = []
-        for start in range(0, len(batches), TOGETHER):
-            together = batches[start : start + TOGETHER]
+        entries: list[LogEntry] = []
+        for start in range(0, len(batches), BATCHES_PER_TRANSACTION):
+            together = batches[start : start + BATCHES_PER_TRANSACTION]
             try:
-                entries += self._log.take(*together)
+                entries += self._publish(self._log.take(*together))
             except errors.Diverged:
-                return entries + self._take_up_to_divergence(together)
+                return entries + self._apply_up_to_divergence(together)
         return entries
 
-    def _take_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[Entry]:
-        entries: list[Entry] = []
+    def _apply_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
+        entries: list[LogEntry] = []
         for batch in batches:
             try:
-                entries += self._log.take(batch)
+                entries += self._publish(self._log.take(batch))
             except errors.Diverged as error:
                 self._log.raise_alarm(DIVERGED, str(error))
                 logger.error("alarm_raised", reason=DIVERGED, detail=str(error))
                 break
+        return entries
+
+    def _publish(self, entries: list[LogEntry]) -> list[LogEntry]:
+        if entries:
+            for listener in self._listeners:
+                try:
+                    listener(entries)
+                except Exception:
+                    logger.exception("listener_failed")
         return entries
 
     def _read(self) -> Sequence[ProvenBatch]:
@@ -111,32 +141,31 @@ class Follower:
             self._raise_alarm(error)
             return []
         except errors.LedgerUnavailable as error:
-            self._trouble = str(error)
+            self._last_error = str(error)
             raise
-        self._trouble, self._complained_at = "", None
-        # On a busy ledger there is always one more batch: what was final just now is the end, too.
-        if not batches or batches[-1].time >= self._wall() - LAG:
+        self._last_error, self._warned_at = "", None
+        # On a busy ledger there is always one more batch: one that was final just now counts too.
+        if not batches or batches[-1].time >= self._wall() - CAUGHT_UP_SECONDS:
             self._read_all_at = self._monotonic()
         return batches
 
     def run(self, stop: threading.Event) -> None:
         """Follow until `stop` is set; an outage of the ledger is waited out."""
         while not stop.is_set():
-            pause = PAUSE
+            pause = POLL_PAUSE_SECONDS
             try:
-                for entry in self.step():
-                    _note(entry)
+                if self.step():
                     pause = 0.0
             except errors.LedgerUnavailable as error:
-                self._complain(str(error))
-                pause = PAUSE_AFTER_ERROR
+                self._warn(str(error))
+                pause = ERROR_PAUSE_SECONDS
             stop.wait(pause)
 
-    def _complain(self, detail: str) -> None:
-        """Once when it begins, and once a minute while it lasts."""
+    def _warn(self, detail: str) -> None:
+        """Log an outage of the ledger when it begins, and once a minute while it lasts."""
         now = self._monotonic()
-        if self._complained_at is None or now - self._complained_at >= COMPLAIN_EVERY:
-            self._complained_at = now
+        if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL_SECONDS:
+            self._warned_at = now
             logger.warning("ledger_unavailable", detail=detail)
 
     def _raise_alarm(self, error: errors.LedgerContradiction) -> None:
@@ -145,9 +174,9 @@ class Follower:
         logger.error("alarm_raised", reason=REWRITTEN, detail=detail)
 
     def _first_difference(self) -> str:
-        """Reads the ledger again from genesis, to name the first entry that it contradicts.
+        """Read the ledger again from genesis, to name the first entry that it contradicts.
 
-        For people only: whatever goes wrong here, the alarm is raised all the same.
+        For people only: the alarm is raised even if this fails.
         """
         position, after = Position(), -1
         chain: dict[int, str] = {}
@@ -155,12 +184,12 @@ class Follower:
             for entry in page:
                 try:
                     position = self._read_on(position, entry.ledger_index, chain)
-                except errors.LedgerError as trouble:
-                    return f"the first differing entry is not known ({trouble})"
+                except errors.LedgerError as failure:
+                    return f"the first differing entry is not known ({failure})"
                 if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
                     return f"entry {entry.position} is the first that the ledger contradicts"
             after = page[-1].position
-        return "no entry is contradicted, only what lies behind the last one"
+        return "no entry is contradicted, only batches after the last one"
 
     def _read_on(self, position: Position, index: int, chain: dict[int, str]) -> Position:
         """Read until batch `index` is known or the ledger ends, keeping chain values in `chain`."""
@@ -174,6 +203,7 @@ class Follower:
         return position
 
 
-def _note(entry: Entry) -> None:
-    claim = entry.event.claim
-    logger.info("event_applied", position=entry.position, claim=claim.to_json())
+def _log_applied(entries: Sequence[LogEntry]) -> None:
+    for entry in entries:
+        claim = entry.event.claim.to_json()
+        logger.info("event_applied", position=entry.position, claim=claim)

@@ -27,32 +27,12 @@ from dragon.protocol import event, merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import State, Verify, advance, transition
 from dragon.storage.database import Database
 
 REFUSED_KEPT: Final = 10_000
 EXCERPT: Final = 200  # characters of a refused event that are kept
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One applied event at its place in the log."""
-
-    position: int  # from 0: the leaf's index
-    event: Event
-    leaf_hash: bytes
-    ledger_index: int
-    ledger_time: int  # Unix seconds, proven
-    chaining_hash: str  # Zellular's, at that batch; tells where a rewritten ledger departs
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event with what makes it a leaf: its place on the ledger, as another log has it."""
-
-    event: Event
-    ledger_index: int
-    ledger_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +87,7 @@ class Log:
         self._ahead: tuple[int, str] | None = None
         try:
             with database.write() as connection:
-                self._position = _standing(connection, committee)
+                self._position = _read_cursor(connection, committee)
             self._alarm = self._read_alarm()
             self._remember()
         except DatabaseError as error:
@@ -136,7 +116,7 @@ class Log:
         with self._lock:
             return self._tree.inclusion(position, size)
 
-    def take(self, *batches: ProvenBatch) -> list[Entry]:
+    def take(self, *batches: ProvenBatch) -> list[LogEntry]:
         """Apply consecutive batches and advance past them, in one transaction.
 
         Taking a batch again is no error and changes nothing. If we crash before the commit, the
@@ -164,11 +144,14 @@ class Log:
             return self._take(following, deferred, deferred.verify)
         except (_NotAllGenuine, errors.Diverged):
             # Only what is genuine may stop a log, and which one is not has to be found out.
-            return self._take(following, event.verify, lambda: True)
+            return self._take(following, None, lambda: True)
 
     def _take(
-        self, batches: Sequence[ProvenBatch], verify: Verify, holds: Callable[[], bool]
-    ) -> list[Entry]:
+        self,
+        batches: Sequence[ProvenBatch],
+        verify: Verify[Event] | None,
+        holds: Callable[[], bool],
+    ) -> list[LogEntry]:
         """One transaction. The tree grows with it, and shrinks again if it comes to nothing."""
         outcome = _Outcome(self._state)
         try:
@@ -187,7 +170,11 @@ class Log:
         return outcome.entries
 
     def _apply_batch(
-        self, connection: Connection, batch: ProvenBatch, outcome: _Outcome, verify: Verify
+        self,
+        connection: Connection,
+        batch: ProvenBatch,
+        outcome: _Outcome,
+        verify: Verify[Event] | None,
     ) -> None:
         try:
             values = event.decode_batch(batch.body)
@@ -204,7 +191,9 @@ class Log:
             except errors.DragonError as refusal:
                 outcome.refuse(batch, place, refusal, event.excerpt(value))
                 continue
-            entry = _append(connection, outcome.state.size, decoded, batch)
+            at, chaining_hash = outcome.state.size, batch.position.chaining_hash
+            entry = LogEntry(at, decoded, batch.index, batch.time, chaining_hash)
+            _append(connection, entry)
             with self._lock:
                 self._tree.append(entry.leaf_hash)
             outcome.entries.append(entry)
@@ -221,12 +210,14 @@ class Log:
                     return place + 1
         return 0
 
-    def _apply(self, state: State, decoded: Event, time: int, verify: Verify) -> State:
+    def _apply(
+        self, state: State, decoded: Event, time: int, verify: Verify[Event] | None
+    ) -> State:
         return transition(
             state, decoded, time, self._committee, root_at=self._tree.root, verify=verify
         )
 
-    def begin_at(self, claim: CheckpointClaim, entries: Sequence[StoredEvent]) -> None:
+    def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
         """Begin an empty log with the entries of a checkpoint whose certificate was verified.
 
         They are not verified one by one: that they hash to the certified root is enough. The
@@ -238,16 +229,13 @@ class Log:
         """
         if self._state.size or self._position.index:
             raise errors.LogDamaged("only an empty log can begin at a checkpoint")
-        leaves = [event.leaf(e.event, e.ledger_index, e.ledger_time) for e in entries]
-        tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
+        tree = merkle.Tree(entry.leaf_hash for entry in entries)
         if (len(tree), tree.root()) != (claim.size, claim.log_root):
             raise errors.InvalidProof("these entries are not those of the certified checkpoint")
         index, time = entries[-1].ledger_index - 1, entries[-1].ledger_time
         with self._database.write() as connection:
-            for position, stored in enumerate(entries):
-                at = Position(stored.ledger_index)
-                batch = ProvenBatch(stored.ledger_index, "", stored.ledger_time, "", at)
-                _append(connection, position, stored.event, batch)
+            for entry in entries:
+                _append(connection, entry)
             # An index without a chaining hash: the reader joins there.
             _advance(connection, Position(index, "", 0, time if index else 0))
         self._keep_up_with_file()
@@ -257,11 +245,11 @@ class Log:
     def _keep_up_with_file(self) -> None:
         """Should anything have failed between a commit and what follows it here, read it back."""
         with self._database.read() as connection:
-            index = connection.execute(text("SELECT last_index FROM standing")).scalar_one()
+            index = connection.execute(text("SELECT last_index FROM cursor")).scalar_one()
         if index == self._position.index:
             return
         with self._database.write() as connection:
-            self._position = _standing(connection, self._committee)
+            self._position = _read_cursor(connection, self._committee)
         self._remember()
 
     def _remember(self) -> None:
@@ -274,12 +262,12 @@ class Log:
                 if row.position != expected:
                     raise errors.LogDamaged(f"entry {expected} is missing", position=expected)
                 entry = _entry(row)
-                self._state = advance(self._state, entry.event)
-                self._tree.append(entry.leaf_hash)
+                self._state = advance(self._state, entry.event.claim)
+                self._tree.append(bytes(row.leaf_hash))
                 ahead = entry.ledger_index > self._position.index
                 self._ahead = (entry.ledger_index, event.root(entry.event)) if ahead else None
 
-    def entry(self, position: int) -> Entry:
+    def entry(self, position: int) -> LogEntry:
         """Raises NotFound: the log is not that long."""
         query = text("SELECT * FROM entries WHERE position = :position")
         with self._database.read() as connection:
@@ -288,7 +276,7 @@ class Log:
             raise errors.NotFound(f"the log has no entry {position}", position=position)
         return _entry(row)
 
-    def entries(self, after: int = -1, limit: int = 1000) -> list[Entry]:
+    def entries(self, after: int = -1, limit: int = 1000) -> list[LogEntry]:
         """Entries behind position `after`, oldest first."""
         query = text("SELECT * FROM entries WHERE position > :after ORDER BY position LIMIT :limit")
         with self._database.read() as connection:
@@ -369,7 +357,7 @@ class _Outcome:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.entries: list[Entry] = []
+        self.entries: list[LogEntry] = []
         self.refusals: list[Refusal] = []
 
     def refuse(
@@ -379,12 +367,12 @@ class _Outcome:
         self.refusals.append(Refusal(batch.index, place, refusal.name, str(refusal), excerpt))
 
 
-def _standing(connection: Connection, committee: Committee) -> Position:
+def _read_cursor(connection: Connection, committee: Committee) -> Position:
     """Where the file stands; a new file begins at genesis and belongs to this committee."""
-    row = connection.execute(text("SELECT * FROM standing")).first()
+    row = connection.execute(text("SELECT * FROM cursor")).first()
     owner = to_hex(committee.id)
     if row is None:
-        query = text("INSERT INTO standing VALUES (1, :owner, 0, '', 0, 0)")
+        query = text("INSERT INTO cursor VALUES (1, :owner, 0, '', 0, 0)")
         connection.execute(query, {"owner": owner})
         return Position()
     if row.committee != owner:
@@ -394,7 +382,7 @@ def _standing(connection: Connection, committee: Committee) -> Position:
 
 def _advance(connection: Connection, position: Position) -> None:
     query = text(
-        "UPDATE standing SET last_index = :index, chaining_hash = :chaining_hash, "
+        "UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash, "
         "proof_index = :proof_index, proof_time = :proof_time"
     )
     values = {
@@ -406,27 +394,24 @@ def _advance(connection: Connection, position: Position) -> None:
     connection.execute(query, values)
 
 
-def _append(connection: Connection, position: int, decoded: Event, batch: ProvenBatch) -> Entry:
-    hashed = merkle.leaf_hash(event.leaf(decoded, batch.index, batch.time))
-    entry = Entry(position, decoded, hashed, batch.index, batch.time, batch.position.chaining_hash)
+def _append(connection: Connection, entry: LogEntry) -> None:
     connection.execute(
         text(
             "INSERT INTO entries VALUES (:position, :kind, :root, :event, :leaf_hash, "
             ":ledger_index, :ledger_time, :chaining_hash)"
         ),
         {
-            "position": position,
-            "kind": decoded.claim.KIND,
-            "root": event.root(decoded),
-            "event": canonical(decoded.to_json()).decode(),
-            "leaf_hash": hashed,
-            "ledger_index": batch.index,
-            "ledger_time": batch.time,
-            "chaining_hash": batch.position.chaining_hash,
+            "position": entry.position,
+            "kind": entry.event.claim.KIND,
+            "root": event.root(entry.event),
+            "event": canonical(entry.event.to_json()).decode(),
+            "leaf_hash": entry.leaf_hash,
+            "ledger_index": entry.ledger_index,
+            "ledger_time": entry.ledger_time,
+            "chaining_hash": entry.chaining_hash,
         },
     )
-    index_tables.file(connection, position, decoded)
-    return entry
+    index_tables.insert(connection, entry.position, entry.event)
 
 
 def _file_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
@@ -457,15 +442,14 @@ def _file_refusals(connection: Connection, refusals: Sequence[Refusal]) -> None:
     )
 
 
-def _entry(row: Row[tuple[object, ...]]) -> Entry:
+def _entry(row: Row[tuple[object, ...]]) -> LogEntry:
     try:
         decoded = event.decode(parse(row.event))
     except errors.DragonError as error:
         raise errors.LogDamaged(f"entry {row.position}: {error}", position=row.position) from None
-    return Entry(
+    return LogEntry(
         row.position,
         decoded,
-        bytes(row.leaf_hash),
         row.ledger_index,
         row.ledger_time,
         row.chaining_hash,

@@ -1,4 +1,4 @@
-"""Telling an aggregator what an operator suspects, and what an expert says."""
+"""Client of an aggregator: submits operators' suspicions and experts' endorsements."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.net.http_client import Answer, Http
+from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.messages import Suspicion
 
-# Why an endorsement is not taken, by the problem's title.
+# Errors by which an aggregator refuses an endorsement, by the title of the problem document.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
     "wrong_committee": errors.WrongCommittee,
     "unknown_signer": errors.UnknownSigner,
@@ -31,32 +31,30 @@ REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class AggregatorClient:
+    """Client of one aggregator. `deadline` is in seconds and covers the whole exchange."""
+
     url: str
-    http: Http
+    http: HttpClient
 
     def suspect(self, suspicion: Suspicion, signature: bytes, *, deadline: float) -> None:
-        """Raises Unreachable, BadAnswer: it was not taken."""
+        """Submit an operator's signed suspicion. Raises Unreachable, BadAnswer: not accepted."""
         body = {**suspicion.members(), "signature": to_hex(signature)}
         self.http.post(f"{self.url}/suspicions", body, deadline=deadline).successful()
 
     def endorse(self, endorsement: Endorsement, *, deadline: float) -> None:
-        """Have an expert's endorsement put onto the ledger.
+        """Submit an expert's endorsement, which the aggregator sends to the ledger.
 
         Raises:
-            one of REFUSALS: it was not taken, in the aggregator's own words.
+            DragonError: the aggregator refuses it, by one of `REFUSALS`, with its explanation.
             Unreachable, BadAnswer: no usable answer.
         """
         body = endorsement.to_json()
-        answer = self.http.post(f"{self.url}/endorsements", body, deadline=deadline)
-        if answer.status >= HTTPStatus.BAD_REQUEST and (refusal := _refusal(answer)):
-            raise refusal(answer.detail())
-        answer.successful()
+        response = self.http.post(f"{self.url}/endorsements", body, deadline=deadline)
+        if response.status >= HTTPStatus.BAD_REQUEST and (refusal := _refusal(response)):
+            raise refusal(response.detail())
+        response.successful()
 
 
-def _refusal(answer: Answer) -> type[errors.DragonError] | None:
-    """The kind that the problem's title names, if it is one of ours."""
-    try:
-        problem = answer.json()
-    except errors.BadAnswer:
-        return None
-    return REFUSALS.get(str(problem.get("title"))) if isinstance(problem, dict) else None
+def _refusal(response: HttpResponse) -> type[errors.DragonError] | None:
+    """The error that the title of the problem document names, if it is one of `REFUSALS`."""
+    return REFUSALS.get(str(response.problem().get("title")))

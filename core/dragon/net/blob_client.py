@@ -1,4 +1,4 @@
-"""Objects by their SHA-256, from whoever has them: nobody is believed, the hash is checked."""
+"""Fetch objects by their SHA-256. The hash is checked, so any peer may be asked."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from dragon.encoding import to_hex
 from dragon.errors import PeerError
 from dragon.net.runtime import Runtime
 
-DEADLINE: Final = 1.0  # seconds for one peer
-TOGETHER: Final = 2.5  # for all of them
+PEER_DEADLINE_SECONDS: Final = 1.0  # for one peer
+TOTAL_DEADLINE_SECONDS: Final = 2.5  # for all peers together
 
 
 class ObjectClient:
+    """Asks a list of peers, one after the other, for objects."""
+
     def __init__(self, urls: Iterable[str], runtime: Runtime) -> None:
-        """`urls`: who is asked, in this order; of the committee, and never from a request."""
+        """`urls`: the peers, in the order in which they are asked; from the committee only."""
         self._urls = tuple(urls)
         self._http = runtime.http
         self._monotonic = runtime.monotonic
 
-    def fetch(self, sha256: bytes, most: int) -> bytes | None:
-        """The object of at most so many bytes, or None: nobody gave it in time."""
-        ends = self._monotonic() + TOGETHER
+    def fetch(self, sha256: bytes, max_bytes: int) -> bytes | None:
+        """Return the object with this hash, or None if no peer delivers it in time."""
+        ends = self._monotonic() + TOTAL_DEADLINE_SECONDS
         for url in self._urls:
             if (left := ends - self._monotonic()) <= 0:
                 return None
             try:
-                address = f"{url}/objects/{to_hex(sha256)}"
-                answer = self._http.get(address, deadline=min(DEADLINE, left), largest=most)
+                response = self._http.get(
+                    f"{url}/objects/{to_hex(sha256)}",
+                    deadline=min(PEER_DEADLINE_SECONDS, left),
+                    max_bytes=max_bytes,
+                )
             except PeerError:
                 continue
-            if answer.status == 200 and hashlib.sha256(answer.body).digest() == sha256:
-                return answer.body
+            if response.status == 200 and hashlib.sha256(response.body).digest() == sha256:
+                return response.body
         return None

@@ -1,7 +1,7 @@
-"""Starting late: a log from a certified checkpoint, instead of from the ledger's first batch.
+"""Start a log from a certified checkpoint instead of from the ledger's first batch.
 
-The entries come from any operator and are believed because they hash to a root that a quorum has
-certified. The ledger is then read on from the last of them.
+The entries may come from any operator: they must hash to a root that a quorum has certified. The
+ledger is read from the last entry on.
 """
 
 from __future__ import annotations
@@ -13,27 +13,32 @@ import structlog
 
 from dragon.encoding import Json, Members
 from dragon.errors import BadAnswer, DragonError, Unreachable
-from dragon.log.store import Log, StoredEvent
-from dragon.net.http_client import Http
-from dragon.protocol import event
+from dragon.log.store import Log
+from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 
-DEADLINE: Final = 10.0  # seconds for one answer
-PAGE: Final = 500
-LARGEST_PAGE: Final = 1 << 20
+DEADLINE_SECONDS: Final = 10.0  # for one request
+PAGE_SIZE: Final = 500  # entries of one request
+MAX_PAGE_BYTES: Final = 1 << 20
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 def start_from_checkpoint(
-    log: Log, committee: Committee, http: Http, operators: Iterable[str]
+    log: Log, committee: Committee, http: HttpClient, operators: Iterable[str]
 ) -> CheckpointClaim:
-    """Fill an empty log up to the newest certified checkpoint that some operator shows.
+    """Fill an empty log up to the newest certified checkpoint of the first usable operator.
+
+    Args:
+        operators: ids of the operators, in the order in which they are asked.
+
+    Returns:
+        The checkpoint.
 
     Raises:
-        Unreachable: none of the operators gave one that holds; the log is still empty.
+        Unreachable: no operator gave a valid checkpoint and its entries; the log is still empty.
         LogDamaged: the log is not empty.
     """
     for operator in operators:
@@ -46,48 +51,53 @@ def start_from_checkpoint(
         else:
             logger.info("started_from_checkpoint", operator=operator, position=position)
             return claim
-    raise Unreachable("no operator gave a certified checkpoint that holds", reason="checkpoint")
+    raise Unreachable("no operator gave a valid certified checkpoint", reason="checkpoint")
 
 
-def _newest(committee: Committee, operator: str, http: Http) -> tuple[CheckpointClaim, int]:
-    """The newest checkpoint that an operator has applied, verified. Raises DragonError."""
+def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[CheckpointClaim, int]:
+    """Fetch and verify the newest checkpoint that an operator has applied. Raises DragonError.
+
+    Returns:
+        The checkpoint, and its position in the log.
+    """
     url = committee.urls[operator]
     certified = Members(_get(http, f"{url}/checkpoint"), "the checkpoint").take("certified")
     if certified is None:
-        raise BadAnswer(f"{operator} has no certified checkpoint as yet")
+        raise BadAnswer(f"{operator} has no certified checkpoint yet")
     position = Members(certified, "the certified checkpoint").integer("position")
-    logged = LoggedEvent.from_json(_get(http, f"{url}/events/{position}"))
-    logged.event.verify(committee)
-    if not isinstance(logged.event.claim, CheckpointClaim):
-        raise BadAnswer(f"{operator} shows another event for a checkpoint")
-    return logged.event.claim, position
+    event = ProvenEntry.from_json(_get(http, f"{url}/events/{position}")).entry.event
+    event.verify(committee)
+    if not isinstance(event.claim, CheckpointClaim):
+        raise BadAnswer(f"{operator} gave an event that is not a checkpoint")
+    return event.claim, position
 
 
-def _entries(url: str, size: int, http: Http) -> Iterator[StoredEvent]:
-    """The first `size` entries of an operator's log. Raises DragonError."""
+def _entries(url: str, size: int, http: HttpClient) -> Iterator[LogEntry]:
+    """Fetch the first `size` entries of an operator's log. Raises DragonError."""
     position = 0
     while position < size:
-        page = _get(http, f"{url}/events", after=position - 1, limit=min(PAGE, size - position))
-        listed = Members(page, "the page").list("events", most=PAGE)
+        page = _get(
+            http, f"{url}/events", after=position - 1, limit=min(PAGE_SIZE, size - position)
+        )
+        listed = Members(page, "the page").list("events", most=PAGE_SIZE)
         if not listed:
-            raise BadAnswer(f"the log ends at {position} of {size} entries")
+            raise BadAnswer(f"the log has {position} entries, expected {size}")
         for value in listed[: size - position]:
             yield _entry(value, position)
             position += 1
 
 
-def _entry(value: Json, position: int) -> StoredEvent:
+def _entry(value: Json, position: int) -> LogEntry:
     members = Members(value, "the entry")
-    if members.integer("position") != position:
-        raise BadAnswer(f"entry {position} is missing")
-    decoded = event.decode(members.take("event"))
-    stored = StoredEvent(
-        decoded, members.integer("ledger_index", least=1), members.integer("ledger_time")
-    )
+    entry = LogEntry.take(members)
     members.end()
-    return stored
+    if entry.position != position:
+        raise BadAnswer(f"the answer has entry {entry.position}, expected {position}")
+    if entry.ledger_index < 1:
+        raise BadAnswer(f"entry {position} states the ledger index {entry.ledger_index}")
+    return entry
 
 
-def _get(http: Http, url: str, **params: int) -> Json:
-    answer = http.get(url, deadline=DEADLINE, params=params, largest=LARGEST_PAGE)
+def _get(http: HttpClient, url: str, **params: int) -> Json:
+    answer = http.get(url, deadline=DEADLINE_SECONDS, params=params, max_bytes=MAX_PAGE_BYTES)
     return answer.successful()

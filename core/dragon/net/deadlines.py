@@ -1,8 +1,8 @@
-"""Sockets that end on time: one deadline for a whole exchange, not one for every read.
+"""Sockets with one deadline for a whole exchange instead of one timeout for every read.
 
-The usual timeout bounds each read on its own, so a peer that sends a byte a second holds its caller
-for hours. A `DeadlineSocket` counts the seconds from the last `settimeout` on. The same holds over
-TLS, where the handshake is part of the exchange; `dragon.net.tls` makes those sockets.
+With an ordinary timeout, a peer that sends one byte a second can hold its caller for hours. A
+`DeadlineSocket` counts the seconds since the last `settimeout`. Over TLS the handshake is part of
+the exchange; `dragon.net.tls` makes those sockets.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import Any
 
 
 class DeadlineSocket(socket.socket):
-    """A socket on which `settimeout(t)` gives everything that follows t seconds in all."""
+    """A socket on which `settimeout(t)` limits all following calls to t seconds together."""
 
     _ends: float | None = None
-    budget: int | None = None  # bytes that may still be received; no bound if None
+    budget: int | None = None  # bytes that may still be received; None for no limit
 
     @classmethod
     def adopt(cls, plain: socket.socket) -> DeadlineSocket:
-        """Take over a connected socket; the old object is no longer usable."""
+        """Turn a connected socket into a `DeadlineSocket`; the old object becomes unusable."""
         timeout = plain.gettimeout()
         adopted = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
         adopted.settimeout(timeout)
         return adopted
 
     def inherit(self, plain: DeadlineSocket) -> None:
-        """Go on with the deadline and the budget of the socket that this one was made from."""
+        """Take over the deadline and the budget of the socket that this one was made from."""
         self._ends, self.budget = plain._ends, plain.budget
 
     def settimeout(self, value: float | None, /) -> None:
@@ -43,7 +43,7 @@ class DeadlineSocket(socket.socket):
 
     @contextmanager
     def _on_time(self, ends: float | None) -> Iterator[None]:
-        """What is done in here has what is left until `ends`."""
+        """Limit the calls in this block to the time that remains until `ends` (monotonic)."""
         if ends is not None:
             if (left := ends - time.monotonic()) <= 0:
                 raise self.timeout_error()
@@ -54,14 +54,20 @@ class DeadlineSocket(socket.socket):
             raise self.timeout_error() from None
 
     def timeout_error(self) -> OSError:
+        """The error that a missed deadline raises."""
         return TimeoutError("the deadline has passed")
 
     def _spend(self, received: int) -> None:
-        """A peer may make the library read without end in one call (a chunk of size -1, say)."""
+        """Subtract received bytes from the budget.
+
+        A peer can make a library read without end in one call, for example with a chunk of size -1.
+        """
         if self.budget is not None:
             self.budget -= received
             if self.budget < 0:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "more bytes than any answer has")
+                raise ConnectionAbortedError(
+                    errno.ECONNABORTED, "the peer sent more bytes than allowed"
+                )
 
     def recv(self, *args: Any) -> bytes:
         with self._on_time(self._receive_by()):
@@ -85,10 +91,10 @@ class DeadlineSocket(socket.socket):
 
 
 class TlsSocket(DeadlineSocket, ssl.SSLSocket):
-    """A `DeadlineSocket` that speaks TLS.
+    """A `DeadlineSocket` over TLS.
 
-    OpenSSL keeps the seconds that are left over all the records that one call takes, and bounds
-    what the protocol itself may send (certificates of 100 KB). The budget counts what comes out.
+    OpenSSL applies the remaining time to all records that one call reads, and limits the size of
+    protocol messages (certificates: 100 KB). The budget counts decrypted bytes.
     """
 
     def do_handshake(self, block: bool = False) -> None:
@@ -97,23 +103,24 @@ class TlsSocket(DeadlineSocket, ssl.SSLSocket):
             try:
                 super().do_handshake(block)
             finally:
-                self._ends = ends  # the library has set its timeout anew, which is no new span
+                self._ends = (
+                    ends  # the library set its timeout again; that must not extend the deadline
+                )
 
 
 class ServerSocket(DeadlineSocket):
-    """The server's side: a request has to arrive whole within `receiving` seconds of the moment a
-    thread takes it up, a handshake before it included, and the answer to be taken within
-    `answering`.
+    """The server's side of a connection, with a time limit for each request and its response.
 
-    gunicorn makes a socket blocking when a request begins, perhaps twice; here that starts both
-    spans. They end when it is made non-blocking again.
+    The limits start when a thread takes up the request. gunicorn then makes the socket blocking,
+    possibly twice; it makes the socket non-blocking again when the response is sent, which ends
+    both limits.
     """
 
-    receiving: float = 3.0
-    answering: float = 15.0
-    lingering: float = 0.5
+    receiving: float = 3.0  # seconds for a TLS handshake and the whole request
+    answering: float = 15.0  # seconds until the client has taken the response
+    lingering: float = 0.5  # seconds for the client to close its side
     _received_by: float | None = None
-    _gone = False
+    _closed = False
 
     def inherit(self, plain: DeadlineSocket) -> None:
         super().inherit(plain)
@@ -129,7 +136,7 @@ class ServerSocket(DeadlineSocket):
             self._received_by = time.monotonic() + self.receiving
 
     def upgrade(self) -> None:
-        """What follows is no request: whoever owns the connection bounds each call itself."""
+        """End both limits: the connection changes to a protocol that limits each call itself."""
         self._ends = self._received_by = None
         self.receiving = self.answering = float("inf")
 
@@ -137,36 +144,37 @@ class ServerSocket(DeadlineSocket):
         return self._received_by
 
     def timeout_error(self) -> OSError:
-        # What gunicorn takes for a client that went away, which is what we make of it.
+        # gunicorn treats this error as a client that has disconnected.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
 
     def linger_close(self) -> None:
-        """Half-close, and give the client a moment to close too, so that it reads our answer whole.
+        """Half-close the connection and wait up to `lingering` seconds for the client to close.
 
-        gunicorn would do this in its main loop, two seconds for each client that never closes, and
-        serve nobody meanwhile. Here it is done on the thread that served the request.
+        This lets the client read the whole response. gunicorn would wait in its main loop, two
+        seconds for each client that never closes, and serve no other client during that time. Here
+        the thread that served the request waits.
         """
         ends = time.monotonic() + self.lingering
         with suppress(OSError):
-            self._say_last()
+            self._send_close()
             socket.socket.shutdown(self, socket.SHUT_WR)
             while (left := ends - time.monotonic()) > 0:
                 socket.socket.settimeout(self, left)
                 if not socket.socket.recv(self, 16_384):
                     break
-        self._gone = True
+        self._closed = True
 
-    def _say_last(self) -> None:
-        """What the protocol says at the end, without waiting."""
+    def _send_close(self) -> None:
+        """Send the closing message of the protocol, without waiting."""
 
     def shutdown(self, how: int, /) -> None:
-        if self._gone:
-            raise OSError(errno.ENOTCONN, "said goodbye already")
+        if self._closed:
+            raise OSError(errno.ENOTCONN, "the connection is closed already")
         super().shutdown(how)
 
 
 class TlsServerSocket(ServerSocket, TlsSocket):
-    """A `ServerSocket` that speaks TLS. What is no TLS is a client that went away."""
+    """A `ServerSocket` over TLS. A TLS fault is treated as a client that has disconnected."""
 
     @contextmanager
     def _on_time(self, ends: float | None) -> Iterator[None]:
@@ -175,11 +183,14 @@ class TlsServerSocket(ServerSocket, TlsSocket):
                 yield
         except ssl.SSLError as error:
             said = error.reason or type(error).__name__
-            raise ConnectionResetError(errno.ECONNRESET, f"no TLS: {said}") from None
+            raise ConnectionResetError(errno.ECONNRESET, f"TLS failed: {said}") from None
 
-    def _say_last(self) -> None:
-        """`close_notify`, by which the client knows that nothing was cut off. Not blocking: the
-        client's own is not waited for, and one that takes nothing any more does not get ours."""
+    def _send_close(self) -> None:
+        """Send `close_notify`, which tells the client that the response is complete.
+
+        The call does not block: it does not wait for the client's `close_notify`, and sends nothing
+        to a client that has stopped reading.
+        """
         socket.socket.settimeout(self, 0.0)
-        with suppress(OSError, ValueError):  # no handshake, or a connection that is gone
+        with suppress(OSError, ValueError):  # no handshake was made, or the connection is closed
             self.unwrap()

@@ -1,4 +1,7 @@
-"""JSON over HTTP to a peer that may be slow, wrong or hostile."""
+"""HTTP requests to peers that may be slow, faulty or hostile.
+
+Every request has one deadline for the whole exchange and a maximum size of the response.
+"""
 
 from __future__ import annotations
 
@@ -15,39 +18,63 @@ from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
 
-MAX_ANSWER: Final = 64 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024
+MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
+READ_BYTES: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
+    """The status and the body of a response."""
+
     status: int
     body: bytes
 
     def json(self) -> Json:
-        """Raises BadAnswer: the body is not strict JSON."""
+        """Decode the body. Raises BadAnswer: it is not strict JSON."""
         try:
             return parse(self.body)
         except InvalidEncoding as error:
             raise BadAnswer(f"the answer is not strict JSON: {error}") from None
 
     def successful(self) -> Json:
-        """The body of a 2xx answer. Raises BadAnswer, in the problem's own words if any."""
+        """Decode the body of a 2xx response.
+
+        Raises:
+            BadAnswer: another status, with the peer's explanation; or the body is not strict JSON.
+        """
         if 200 <= self.status < 300:
             return self.json()
         raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status)
 
-    def detail(self) -> str:
-        """The problem's own words, fit to be shown."""
+    def problem(self) -> Mapping[str, Json]:
+        """Decode the members of a problem document; empty if the body is none."""
         try:
             problem = parse(self.body)
         except InvalidEncoding:
-            return "no explanation"
-        detail = problem.get("detail") if isinstance(problem, dict) else None
-        return ascii(detail[:200])[1:-1] if isinstance(detail, str) else "no explanation"
+            return {}
+        return problem if isinstance(problem, dict) else {}
+
+    def detail(self, default: str = "no explanation") -> str:
+        """Return the `detail` of a problem document, safe to display, or `default`."""
+        detail = self.problem().get("detail")
+        return quoted(detail) if isinstance(detail, str) else default
 
 
-class Http:
-    """One session, used with a total deadline and a largest answer for every call."""
+def quoted(text: str) -> str:
+    """Shorten a peer's text and escape it to ASCII, so that it can be stored and displayed."""
+    return ascii(text[:MAX_QUOTED_CHARS])[1:-1]
+
+
+class HttpClient:
+    """Sends requests through one session, each with a deadline and a maximum response size.
+
+    `deadline` is in seconds and covers everything: connecting, the TLS handshake, the request and
+    the response. Every request raises:
+
+        Unreachable: no response in time; `reason` is `timeout`, `tls` or `unreachable`.
+        BadAnswer: the body has more than `max_bytes` bytes.
+    """
 
     def __init__(self, session: requests.Session) -> None:
         self._session = session
@@ -58,14 +85,15 @@ class Http:
         *,
         deadline: float,
         params: Mapping[str, str | int] | None = None,
-        largest: int = MAX_ANSWER,
-    ) -> Answer:
-        """Raises Unreachable, BadAnswer (too large). `deadline` in seconds, for everything."""
-        return self._call("GET", url, deadline, largest, params=params)
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> HttpResponse:
+        return self._request("GET", url, deadline, max_bytes, params=params)
 
-    def post(self, url: str, body: Json, *, deadline: float, largest: int = MAX_ANSWER) -> Answer:
-        """Raises Unreachable, BadAnswer (too large)."""
-        return self._call("POST", url, deadline, largest, json=body)
+    def post(
+        self, url: str, body: Json, *, deadline: float, max_bytes: int = MAX_RESPONSE_BYTES
+    ) -> HttpResponse:
+        """Send a JSON body."""
+        return self._request("POST", url, deadline, max_bytes, json=body)
 
     def send(
         self,
@@ -76,24 +104,26 @@ class Http:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str | int] | None = None,
-        largest: int = MAX_ANSWER,
-    ) -> Answer:
-        """As `post`, with a body of bytes. Raises Unreachable, BadAnswer (too large)."""
-        return self._call(
-            method, url, deadline, largest, data=body, headers=dict(headers or {}), params=params
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> HttpResponse:
+        """Send a body of bytes."""
+        return self._request(
+            method, url, deadline, max_bytes, data=body, headers=dict(headers or {}), params=params
         )
 
     def close(self) -> None:
         self._session.close()
 
-    def _call(self, method: str, url: str, deadline: float, largest: int, **options: Any) -> Answer:
-        # requests passes a Timeout object on; its stubs know only numbers.
+    def _request(
+        self, method: str, url: str, deadline: float, max_bytes: int, **options: Any
+    ) -> HttpResponse:
+        # requests passes a Timeout object on to urllib3; its type stubs only allow numbers.
         timeout = cast("float", Timeout(total=deadline))
         try:
             with self._session.request(
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
-                return Answer(response.status_code, _read(response.raw.read, largest))
+                return HttpResponse(response.status_code, _read(response.raw.read, max_bytes))
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -103,10 +133,10 @@ class Http:
             raise Unreachable(f"no answer ({kind})", reason="unreachable") from None
 
 
-def _read(read: Callable[[int], bytes], largest: int) -> bytes:
+def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:
     body = bytearray()
-    while piece := read(min(16_384, largest + 1 - len(body))):
+    while piece := read(min(READ_BYTES, max_bytes + 1 - len(body))):
         body += piece
-        if len(body) > largest:
-            raise BadAnswer(f"the answer is larger than {largest} bytes", reason="too_large")
+        if len(body) > max_bytes:
+            raise BadAnswer(f"the answer has more than {max_bytes} bytes", reason="too_large")
     return bytes(body)

@@ -1,4 +1,4 @@
-"""Talking to an operator, and believing only what its key has signed."""
+"""Client of an operator. It accepts only answers that are signed with the operator's key."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import Json, Members, to_hex
-from dragon.errors import (
-    AttestationRefused,
-    BadAnswer,
-    DragonError,
-    InvalidEncoding,
-    InvalidPoint,
-)
-from dragon.net.http_client import Http
+from dragon.errors import AttestationRefused, BadAnswer, DragonError, InvalidEncoding
+from dragon.net.http_client import HttpClient, HttpResponse, quoted
 from dragon.protocol import bls
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.window import InvalidReason, Verdict
@@ -22,12 +16,12 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
 
-REFUSED: Final = 409
+STATUS_REFUSED: Final = 409  # the HTTP status of a refusal to sign or to vote
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
-    """What an operator says that it would sign of a window."""
+class WindowVote:
+    """An operator's verdict on a window. It is not signed."""
 
     reason: InvalidReason
     detail: str = ""
@@ -39,113 +33,119 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class OperatorClient:
-    """One operator of the committee, by its id; addresses and keys come from the committee only."""
+    """Client of one operator. Its address and key come from the committee only.
+
+    `deadline` is in seconds and covers the whole exchange.
+    """
 
     committee: Committee
     operator: str
-    http: Http
+    http: HttpClient
 
     @property
     def _url(self) -> str:
         return self.committee.urls[self.operator]
 
     def status(self, nonce: bytes, *, deadline: float) -> StatusAnswer:
-        """The operator's own signed answer to this very question.
+        """Request the operator's signed status, which has to contain `nonce`.
 
         Raises:
-            Unreachable: nobody answered in time.
-            BadAnswer: somebody did, but not this operator, or not to this nonce. `reason` says.
+            Unreachable: no answer in time.
+            BadAnswer: the answer is not from this operator, or not to this nonce; `reason` is
+                `status_code`, `bad_answer`, `bad_nonce`, `other_node` or `bad_signature`.
         """
-        answer = self.http.get(
+        response = self.http.get(
             f"{self._url}/status", params={"nonce": to_hex(nonce)}, deadline=deadline
         )
-        if answer.status != 200:
-            raise BadAnswer(f"answered {answer.status}", reason="status_code")
+        if response.status != 200:
+            raise BadAnswer(f"answered {response.status}", reason="status_code")
         try:
-            stated, signature = decode_status(answer.json())
+            answer, signature = decode_status(response.json())
         except DragonError as error:
             raise BadAnswer(str(error), reason="bad_answer") from None
-        if stated.nonce != nonce:
-            raise BadAnswer("answered another question", reason="bad_nonce")
-        self._check(stated, signature)
-        return stated
+        if answer.nonce != nonce:
+            raise BadAnswer("the answer has another nonce", reason="bad_nonce")
+        self._check(answer, signature)
+        return answer
 
-    def _check(self, stated: StatusAnswer, signature: bytes) -> None:
-        if stated.node_id != self.operator:
-            raise BadAnswer("another node answered", reason="other_node")
+    def _check(self, answer: StatusAnswer, signature: bytes) -> None:
+        if answer.node_id != self.operator:
+            message = f"the answer is from {answer.node_id}, expected {self.operator}"
+            raise BadAnswer(message, reason="other_node")
         key = self.committee.keys[self.operator]
-        try:
-            genuine = bls.verify(key, stated.root(self.committee.id), signature)
-        except InvalidPoint:
-            genuine = False
-        if not genuine:
-            raise BadAnswer("the answer is not signed by this node's key", reason="bad_signature")
+        if not bls.is_signed(key, answer.root(self.committee.id), signature):
+            message = f"the answer is not signed with the key of {self.operator}"
+            raise BadAnswer(message, reason="bad_signature")
 
     def attest(self, claim: Claim, *, deadline: float) -> bytes:
-        """This operator's signature on `claim`, checked on arrival.
+        """Request this operator's signature on `claim` and verify it.
 
         Raises:
-            AttestationRefused: it does not sign; `reason` is from the closed list.
+            AttestationRefused: the operator does not sign; `reason` is a `RefusalReason`.
             Unreachable, BadAnswer: no usable answer.
         """
-        answer = self.http.post(f"{self._url}/attestations", claim.to_json(), deadline=deadline)
-        if answer.status == REFUSED:
-            raise _refusal(answer.json())
+        body = self._post("attestations", claim.to_json(), deadline)
         try:
-            members = Members(answer.successful(), "the attestation")
-            signer, signature = members.id("operator"), members.hex("signature", size=96)
+            members = Members(body, "the attestation")
+            signer = members.id("operator")
+            signature = members.hex("signature", size=bls.SIGNATURE_BYTES)
             members.end()
-            genuine = signer == self.operator and bls.verify(
-                self.committee.keys[self.operator], claim.root(self.committee.id), signature
+        except InvalidEncoding:
+            valid = False
+        else:
+            key = self.committee.keys[self.operator]
+            valid = signer == self.operator and bls.is_signed(
+                key, claim.root(self.committee.id), signature
             )
-        except (InvalidEncoding, InvalidPoint):
-            genuine = False
-        if not genuine:
-            raise BadAnswer("the attestation is not this operator's", reason="bad_signature")
+        if not valid:
+            message = f"the attestation is not signed by {self.operator}"
+            raise BadAnswer(message, reason="bad_signature")
         return signature
 
-    def look(self, submission: Submission, *, deadline: float) -> Vote | None:
-        """What this operator finds a window to be; None where it was only announced.
+    def request_vote(self, submission: Submission, *, deadline: float) -> WindowVote | None:
+        """Submit a window and return the operator's verdict, which is not signed.
 
-        Nothing of it is signed: it says what the operator would sign.
+        Returns:
+            The verdict; None if the submission was only an announcement.
 
         Raises:
-            AttestationRefused: it comes to no verdict; `reason` is from the closed list.
+            AttestationRefused: the operator has no verdict; `reason` is a `RefusalReason`.
             Unreachable, BadAnswer: no usable answer.
         """
-        answer = self.http.post(f"{self._url}/windows", submission.to_json(), deadline=deadline)
-        if answer.status == REFUSED:
-            raise _refusal(answer.json())
+        body = self._post("windows", submission.to_json(), deadline)
         try:
-            members = Members(answer.successful(), "the vote")
-            verdict = members.take("verdict")
-            if verdict is None:
+            members = Members(body, "the vote")
+            if members.take("verdict") is None:
                 return None
             reason = InvalidReason(members.word("reason", InvalidReason))
             detail = members.take("detail")
-            return Vote(reason, _short(detail) if isinstance(detail, str) else "")
-        except InvalidEncoding:
-            raise BadAnswer("the answer is no vote", reason="bad_answer") from None
+        except InvalidEncoding as error:
+            raise BadAnswer(f"the answer is not a vote: {error}", reason="bad_answer") from None
+        return WindowVote(reason, quoted(detail) if isinstance(detail, str) else "")
+
+    def _post(self, path: str, body: Json, deadline: float) -> Json:
+        response = self.http.post(f"{self._url}/{path}", body, deadline=deadline)
+        if response.status == STATUS_REFUSED:
+            raise _refusal(response)
+        return response.successful()
 
 
 def decode_status(value: Json) -> tuple[StatusAnswer, bytes]:
-    """A signed status answer, not yet verified. Raises InvalidEncoding."""
+    """Decode a signed status answer without verifying it. Raises InvalidEncoding.
+
+    Returns:
+        The answer, and its signature (96 bytes).
+    """
     members = Members(value, "the answer")
-    stated = StatusAnswer.take(members)
+    answer = StatusAnswer.take(members)
     signature = members.hex("signature", size=bls.SIGNATURE_BYTES)
     members.end()
-    return stated, signature
+    return answer, signature
 
 
-def _refusal(problem: Json) -> DragonError:
-    reason = problem.get("reason") if isinstance(problem, dict) else None
+def _refusal(response: HttpResponse) -> DragonError:
+    response.json()  # raises BadAnswer where it is not strict JSON
+    reason = response.problem().get("reason")
     if reason not in list(RefusalReason):
-        return BadAnswer("refused for no reason of the closed list", reason="bad_answer")
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    said = _short(detail) if isinstance(detail, str) else f"refused: {reason}"
-    return AttestationRefused(str(reason), said)
-
-
-def _short(detail: str) -> str:
-    """An operator's own words, fit to be kept and shown."""
-    return ascii(detail[:200])[1:-1]
+        return BadAnswer("the refusal has no reason of the closed list", reason="bad_answer")
+    return AttestationRefused(str(reason), response.detail(f"refused: {reason}"))

@@ -1,4 +1,4 @@
-"""Asking a prover for the proof of a window: secrets go out, and what comes back is checked."""
+"""Client of a prover: sends the secrets of a window and verifies the proof that comes back."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.errors import Unreachable
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.stark.blocks import verify_window, window_outputs
 
-BYTES: Final = "application/octet-stream"
-LARGEST: Final = 512 * 1024  # bytes of a proof
+OCTET_STREAM: Final = "application/octet-stream"
+MAX_PROOF_BYTES: Final = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class ProverClient:
     url: str
     token: str = field(repr=False)
-    http: Http
+    http: HttpClient
 
     def prove(
         self,
@@ -29,21 +29,24 @@ class ProverClient:
         *,
         deadline: float,
     ) -> bytes:
-        """A proof that verifies, under fresh randomness of the prover's.
+        """Request a proof of a window and verify it. The prover adds fresh randomness.
 
         Args:
-            public: the identity, and the chunks' commitments.
-            secrets: the identity's private key, and the chunks' openings.
+            parameters: the name of the parameter set.
+            public: the stream's identity, and the commitments of the chunks.
+            message: the bytes that the proof is bound to.
+            secrets: the identity's private key, and the openings of the commitments.
+            deadline: seconds for the whole exchange.
 
         Raises:
-            Unreachable, BadAnswer: the prover gave none; worth trying again.
-            ProofRefused: what it gave does not verify.
+            Unreachable, BadAnswer: the prover made no proof; try again.
+            ProofRefused: the proof does not verify.
         """
         identity, commitments = public
         private_key, openings = secrets
         outputs = window_outputs(identity, commitments)
         parts = [_number(len(outputs)), *outputs, _number(len(message)), message]
-        answer = self.http.send(
+        response = self.http.send(
             "POST",
             f"{self.url}/proofs",
             deadline=deadline,
@@ -51,16 +54,16 @@ class ProverClient:
             body=b"".join([*parts, private_key, *openings]),
             headers={
                 "Authorization": f"Bearer {self.token}",
-                "Content-Type": BYTES,
-                "Accept": BYTES,
+                "Content-Type": OCTET_STREAM,
+                "Accept": OCTET_STREAM,
             },
-            largest=LARGEST,
+            max_bytes=MAX_PROOF_BYTES,
         )
-        if answer.status != 200:
-            answer.successful()
-            raise Unreachable(f"the prover answered {answer.status}", reason="status_code")
-        verify_window(parameters, identity, list(commitments), message, answer.body)
-        return answer.body
+        if response.status != 200:
+            response.successful()
+            raise Unreachable(f"the prover answered {response.status}", reason="status_code")
+        verify_window(parameters, identity, list(commitments), message, response.body)
+        return response.body
 
 
 def _number(number: int) -> bytes:

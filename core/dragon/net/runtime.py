@@ -1,7 +1,7 @@
-"""The runtime of a service: clock, randomness, network and threads, handed in from outside.
+"""The runtime of a service: clock, randomness, network and threads, injected from outside.
 
-A service is assembled around one `Runtime`. `real` is used by `main`; the tests hand in a simulated
-clock, a seeded generator, and a network that exists only in memory.
+Each service is built around one `Runtime`. `main` uses `Runtime.real`; tests inject a simulated
+clock, a seeded generator and a network in memory.
 """
 
 from __future__ import annotations
@@ -14,24 +14,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    http: Http
+    http: HttpClient
     wall: Callable[[], float]  # Unix seconds
-    monotonic: Callable[[], float]  # seconds from any origin, never going back
-    sleep: Callable[[float], object]  # seconds
-    entropy: Callable[[int], bytes]
-    workers: Callable[[int], Executor]  # an executor of at most so many threads
+    monotonic: Callable[[], float]  # seconds since an arbitrary moment, never decreasing
+    sleep: Callable[[float], object]  # takes seconds
+    entropy: Callable[[int], bytes]  # returns that number of random bytes
+    workers: Callable[[int], Executor]  # returns an executor with at most that number of threads
 
     @classmethod
     def real(cls, ca: Path | None = None) -> Self:
-        """`ca`: whom to believe over https, the system's authorities by default."""
+        """Return the runtime of a real service.
+
+        Args:
+            ca: file with the certificate authorities to trust for HTTPS; None for the system's.
+
+        Raises:
+            SettingsError: `ca` cannot be used.
+        """
         return cls(
-            http=Http(make_session(ca)),
+            http=HttpClient(make_session(ca)),
             wall=time.time,
             monotonic=time.monotonic,
             sleep=time.sleep,

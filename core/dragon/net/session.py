@@ -1,4 +1,4 @@
-"""A session for talking to peers that may be slow, wrong or hostile."""
+"""HTTP sessions for peers that may be slow, faulty or hostile."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from dragon.net import tls
 from dragon.net.deadlines import DeadlineSocket
 
-LARGEST: Final = 1 << 20  # bytes of the largest body that anybody asks for through a session
-HEADERS: Final = 128 * 1024  # what may come beside it
+MAX_BODY_BYTES: Final = 1 << 20  # the largest response body that a client may request
+MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response
 
 
 class _Connection(HTTPConnection):
@@ -27,14 +27,14 @@ class _Connection(HTTPConnection):
         begun = time.monotonic()
         adopted = DeadlineSocket.adopt(super()._new_conn())
         if isinstance(self.timeout, int | float):
-            # What connecting took is gone; a handshake and the request get what is left.
+            # Connecting has used part of the time; handshake and request get the rest.
             adopted.settimeout(max(0.001, begun + self.timeout - time.monotonic()))
-        adopted.budget = LARGEST + HEADERS
+        adopted.budget = MAX_BODY_BYTES + MAX_HEADER_BYTES
         return adopted
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    """The context makes a `TlsSocket` of the `DeadlineSocket`."""
+    """The TLS context turns the `DeadlineSocket` into a `TlsSocket`."""
 
 
 class _Pool(HTTPConnectionPool):
@@ -49,12 +49,12 @@ class _Adapter(HTTPAdapter):
     def __init__(self, ca: Path | None) -> None:
         self._ca = ca
         if ca is not None:
-            _ = self._context  # now, so that a wrong file is found before anything is asked
+            _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
-        """Made when it is needed: reading the system's authorities takes some 20 ms."""
+        """Created on first use: reading the system's authorities takes about 20 ms."""
         return tls.client_context(self._ca)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -65,26 +65,31 @@ class _Adapter(HTTPAdapter):
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> Any:
-        """Our context and nothing else: `verify=False` switches nothing off."""
+        """Always use this adapter's context, so that `verify=False` has no effect."""
         host, _ = super().build_connection_pool_key_attributes(request, True, None)
         return host, {"ssl_context": self._context} if host["scheme"] == "https" else {}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """The context verifies. Here the library would add authorities of its own to it."""
+        """Do nothing: the context verifies. The library would add authorities to the context."""
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: else the whole body of a redirect would be read, which nobody follows."""
+        """Return None, so that the unused body of a redirect is not read."""
         return None
 
 
 def make_session(ca: Path | None = None) -> requests.Session:
-    """A session with no hidden ways: no proxies or passwords from the environment, no cookies, no
-    retries, no kept connections (one that the peer has just closed would look like a failure).
+    """Make a session without implicit behaviour.
 
-    Over https it believes the authorities in `ca`, or the system's. Raises SettingsError: `ca`
-    cannot be used.
+    It uses no proxies or passwords of the environment, no cookies, no retries, and no persistent
+    connections: a connection that the peer has just closed would look like a failure.
+
+    Args:
+        ca: file with the certificate authorities to trust for HTTPS; None for the system's.
+
+    Raises:
+        SettingsError: `ca` cannot be used.
     """
     session = _Session()
     session.trust_env = False

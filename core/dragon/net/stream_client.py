@@ -1,4 +1,4 @@
-"""Using a stream service: making a stream, and sending it data from where it ends."""
+"""Client of a stream service: creates streams, reads their state, and sends data to them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from websockets.sync.client import ClientConnection, connect
 
 from dragon.encoding import Json, Members, parse
 from dragon.errors import BadAnswer, InvalidEncoding, NotFound, Unauthorized, Unreachable
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient, HttpResponse, quoted
 from dragon.net.tls import client_context
 
-DEADLINE: Final = 10.0  # seconds for one request, for opening a socket, for any sign of life
-PATIENCE: Final = 30.0  # for a sign of life while data is sent
-LEAST: Final = 1024  # bytes of credit that a message takes at the least
-LARGEST: Final = 2 << 20  # bytes of a receipt with its proof
-REFUSED: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
+DEADLINE_SECONDS: Final = 10.0  # for a request, for opening a socket, and between pings
+PONG_TIMEOUT_SECONDS: Final = 30.0
+MIN_MESSAGE_CREDIT_BYTES: Final = 1024  # credit that a message of any size uses
+MAX_RESPONSE_BYTES: Final = 2 << 20  # a receipt with its proof
+MAX_QUEUED_MESSAGES: Final = 1024  # messages of the service that wait to be read
+MAX_MESSAGE_BYTES: Final = 1 << 20
+# Codes of RFC 6455, section 7.4.1, by which a connection ends that may be opened again.
+RETRY_CODES: Final = frozenset({1000, 1001, 1006, 1011, 1012})
+REFUSALS: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
     401: Unauthorized,
     404: NotFound,
 }
@@ -29,19 +33,26 @@ REFUSED: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
 
 @dataclass(frozen=True, slots=True)
 class StreamClient:
-    """One stream service. `token` is the service's for making streams, else the stream's."""
+    """Client of one stream service.
+
+    `token` is the service's token for creating streams, and otherwise the stream's token. `ca` is
+    the file with the certificate authorities to trust for `wss`; None for the system's.
+    """
 
     url: str
-    http: Http
+    http: HttpClient
     token: str = field(default="", repr=False)
     ca: Path | None = None
 
     def make(self, wanted: Mapping[str, Json]) -> dict[str, Json]:
-        """The stream of that name, new or as it is. Raises PeerError, Unauthorized."""
+        """Create a stream, or return the stream that has this name and these settings already.
+
+        Raises PeerError, Unauthorized.
+        """
         return self._ask("POST", "/streams", json.dumps(dict(wanted)).encode())
 
     def get(self, path: str, **params: str | int) -> dict[str, Json]:
-        """One JSON object. Raises PeerError, Unauthorized, NotFound."""
+        """Fetch the JSON object at `path`. Raises PeerError, Unauthorized, NotFound."""
         return self._ask("GET", path, params=params)
 
     def _ask(
@@ -52,25 +63,34 @@ class StreamClient:
         params: Mapping[str, str | int] | None = None,
     ) -> dict[str, Json]:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        answer = self.http.send(
+        response = self.http.send(
             method,
             self.url + path,
-            deadline=DEADLINE,
+            deadline=DEADLINE_SECONDS,
             body=body,
             headers=headers,
             params=params,
-            largest=LARGEST,
+            max_bytes=MAX_RESPONSE_BYTES,
         )
-        if answer.status in REFUSED:
-            raise REFUSED[answer.status](answer.detail())
-        found = answer.successful()
+        if response.status in REFUSALS:
+            raise REFUSALS[response.status](response.detail())
+        found = response.successful()
         if not isinstance(found, dict):
-            raise BadAnswer("the answer is no JSON object")
+            raise BadAnswer("the answer is not a JSON object")
         return found
 
     @contextmanager
     def ingest(self, stream: str) -> Iterator[Sender]:
-        """The socket by which data goes in. Raises as `Sender` does."""
+        """Open the socket that takes the data of a stream.
+
+        Args:
+            stream: the stream's id, 0x and 64 hexadecimal digits.
+
+        Raises:
+            Unreachable: the connection failed or ended; try again.
+            BadAnswer: the service refused the connection, or closed the stream.
+            Unauthorized, NotFound.
+        """
         address = "ws" + self.url.removeprefix("http") + f"/streams/{stream}/ingest"
         secure = address.startswith("wss:")
         try:
@@ -80,12 +100,12 @@ class StreamClient:
                 additional_headers={"Authorization": f"Bearer {self.token}"},
                 compression=None,
                 proxy=None,
-                open_timeout=DEADLINE,
-                close_timeout=DEADLINE,
-                ping_interval=DEADLINE,
-                ping_timeout=PATIENCE,
-                max_queue=1024,
-                max_size=1 << 20,
+                open_timeout=DEADLINE_SECONDS,
+                close_timeout=DEADLINE_SECONDS,
+                ping_interval=DEADLINE_SECONDS,
+                ping_timeout=PONG_TIMEOUT_SECONDS,
+                max_queue=MAX_QUEUED_MESSAGES,
+                max_size=MAX_MESSAGE_BYTES,
             ) as socket:
                 yield Sender.begin(socket)
         except InvalidStatus as error:
@@ -94,58 +114,55 @@ class StreamClient:
             raise _closed(error) from None
         except (WebSocketException, OSError) as error:
             kind = type(error).__name__
-            raise Unreachable(f"no socket ({kind})", reason="unreachable") from None
+            raise Unreachable(
+                f"the socket could not be opened ({kind})", reason="unreachable"
+            ) from None
 
 
 def _refusal(error: InvalidStatus) -> Exception:
-    status, detail = error.response.status_code, ""
-    try:
-        problem = parse(bytes(error.response.body or b""))
-        if isinstance(problem, dict):
-            detail = ascii(str(problem.get("detail", ""))[:200])[1:-1]
-    except InvalidEncoding:
-        pass
-    if status in REFUSED:
-        return REFUSED[status](detail or f"answered {status}")
-    return BadAnswer(f"answered {status}: {detail or 'no explanation'}", status=status)
+    response = HttpResponse(error.response.status_code, bytes(error.response.body or b""))
+    if response.status in REFUSALS:
+        return REFUSALS[response.status](response.detail(f"answered {response.status}"))
+    return BadAnswer(f"answered {response.status}: {response.detail()}", status=response.status)
 
 
 def _closed(error: ConnectionClosed) -> Exception:
-    """What the service says when it closes is worth telling; a connection that breaks is not."""
+    """The error for a closed socket: Unreachable if it may be opened again, else BadAnswer."""
     received = error.rcvd
-    if received is None or received.code in {1000, 1001, 1006, 1011, 1012}:
+    if received is None or received.code in RETRY_CODES:
         return Unreachable("the connection ended", reason="closed")
-    reason = ascii(received.reason)[1:-1]
+    reason = quoted(received.reason)
     return BadAnswer(f"the service closed the stream: {reason}", reason=str(received.code))
 
 
 class Sender:
-    """A socket that data goes in by, within the credit that the service grants.
+    """Sends data through a socket, within the credit that the service grants.
 
-    Every method raises ConnectionClosed, which `StreamClient.ingest` turns into Unreachable (worth
-    trying again) or BadAnswer; Overdue never: without any sign of life the connection is closed.
+    Every method raises ConnectionClosed when the socket closes, also after a missing pong.
+    `StreamClient.ingest` turns it into Unreachable (try again) or BadAnswer.
     """
 
     def __init__(self, socket: ClientConnection, sequence: int, total: int, mode: str) -> None:
         self._socket = socket
         self._credit = 0
-        self.sequence = sequence  # chunks that are safe
-        self.total = total  # bytes of the stream that are safe
+        self.sequence = sequence  # chunks of the stream that are stored
+        self.total = total  # bytes of the stream that are stored
         self.mode = mode
-        self.windows: dict[int, str] = {}  # what has become of those that were told of
+        self.windows: dict[int, str] = {}  # the latest state of each window
 
     @classmethod
     def begin(cls, socket: ClientConnection) -> Self:
-        said = _message(socket.recv(timeout=DEADLINE))
+        """Read the service's first message. Raises BadAnswer, InvalidEncoding."""
+        said = _message(socket.recv(timeout=DEADLINE_SECONDS))
         if said.get("type") != "hello":
-            raise BadAnswer("the service does not say hello")
+            raise BadAnswer(f"the first message is {said.get('type')!a}, expected 'hello'")
         members = Members(said, "hello")
         sequence, total = members.integer("sequence"), members.integer("bytes")
         return cls(socket, sequence, total, members.text("mode"))
 
     def send(self, data: bytes | memoryview) -> None:
-        """As soon as there is credit for it."""
-        cost = max(LEAST, len(data)) if self.mode == "message" else len(data)
+        """Send one message, as soon as there is credit for it."""
+        cost = max(MIN_MESSAGE_CREDIT_BYTES, len(data)) if self.mode == "message" else len(data)
         while self._credit < cost:
             self.receive(None)
         self._credit -= cost
@@ -154,15 +171,22 @@ class Sender:
             pass
 
     def flush(self) -> None:
-        """Have a chunk made of what was sent."""
+        """Ask the service to make a chunk of the data that it has received."""
         self._socket.send(json.dumps({"type": "flush"}))
 
     def receive(self, seconds: float | None) -> bool:
-        """Take what the service says next; whether it came in time."""
+        """Read one message of the service.
+
+        Args:
+            seconds: the time to wait; None for no limit.
+
+        Returns:
+            False if no message arrived in time.
+        """
         return self._take(seconds)
 
     def wait(self, true: Callable[[], bool]) -> None:
-        """Until what the service says makes something true."""
+        """Read messages of the service until `true()` returns True."""
         while not true():
             self.receive(None)
 
@@ -190,5 +214,5 @@ def _message(raw: str | bytes) -> dict[str, Json]:
     except InvalidEncoding:
         said = None
     if not isinstance(said, dict):
-        raise BadAnswer("the service says something that is no message")
+        raise BadAnswer("the service sent a message that is not a JSON object")
     return said

@@ -1,52 +1,66 @@
-"""Handing windows and their objects to an aggregator, which nobody has to believe."""
+"""Client that submits windows and their objects to an aggregator."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import BadAnswer, InvalidEncoding
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.protocol.streams.submission import Submission
 
-MOST_MISSING = 2
+MAX_MISSING_OBJECTS: Final = 2
+MAX_VOTES: Final = 64
+MAX_DETAIL_CHARS: Final = 400  # of an operator's explanation
 
 
 @dataclass(frozen=True, slots=True)
 class WindowStatus:
-    """What has become of a window, by the word of one aggregator."""
+    """The state of a window as one aggregator reports it. It is not signed."""
 
     state: str
-    missing: tuple[bytes, ...]
-    votes: tuple[Mapping[str, str], ...]  # operator, answer, detail
+    missing: tuple[bytes, ...]  # SHA-256 of objects that the aggregator lacks
+    votes: tuple[Mapping[str, str], ...]  # members: operator, answer, detail
 
 
 @dataclass(frozen=True, slots=True)
 class SubmissionClient:
+    """Client of one aggregator. `deadline` is in seconds and covers the whole exchange."""
+
     url: str
-    http: Http
+    http: HttpClient
 
     def submit(self, submission: Submission, *, deadline: float) -> WindowStatus:
-        """Raises Unreachable, BadAnswer: it was not taken; worth trying again."""
-        answer = self.http.post(f"{self.url}/windows", submission.to_json(), deadline=deadline)
+        """Submit a window and return its state. Submitting it again is how to follow its state.
+
+        Raises:
+            Unreachable, BadAnswer: the aggregator did not accept it; try again.
+        """
+        response = self.http.post(f"{self.url}/windows", submission.to_json(), deadline=deadline)
         try:
-            members = Members(answer.successful(), "the standing")
-            listed = members.list("missing", most=MOST_MISSING)
-            return WindowStatus(
-                members.text("state", longest=32),
-                tuple(from_hex(each, member="missing", size=32) for each in listed),
-                tuple(_vote(each) for each in members.list("votes", most=64)),
-            )
+            return _status(response.successful())
         except InvalidEncoding as error:
-            raise BadAnswer(f"this is no standing of a window: {error}") from None
+            raise BadAnswer(f"the answer is not the state of a window: {error}") from None
 
     def put(self, body: bytes, *, deadline: float) -> None:
-        """Raises Unreachable, BadAnswer: it was not taken."""
+        """Upload an object of a window. Raises Unreachable, BadAnswer: not accepted."""
         address = f"{self.url}/objects/{to_hex(hashlib.sha256(body).digest())}"
         headers = {"Content-Type": "application/octet-stream"}
         self.http.send("PUT", address, deadline=deadline, body=body, headers=headers).successful()
+
+
+def _status(value: Json) -> WindowStatus:
+    """Decode a window's state; members that are not used are ignored. Raises InvalidEncoding."""
+    members = Members(value, "the window")
+    missing = members.list("missing", most=MAX_MISSING_OBJECTS)
+    return WindowStatus(
+        members.text("state", longest=32),
+        tuple(from_hex(sha256, member="missing", size=32) for sha256 in missing),
+        tuple(_vote(vote) for vote in members.list("votes", most=MAX_VOTES)),
+    )
 
 
 def _vote(value: Json) -> Mapping[str, str]:
@@ -55,5 +69,5 @@ def _vote(value: Json) -> Mapping[str, str]:
     return {
         "operator": members.id("operator"),
         "answer": members.text("answer", longest=200),
-        "detail": detail[:400] if isinstance(detail, str) else "",
+        "detail": detail[:MAX_DETAIL_CHARS] if isinstance(detail, str) else "",
     }

@@ -1,6 +1,6 @@
-"""Transport encryption: what a service shows, whom a client believes, and sockets for both.
+"""TLS: settings, contexts for services and clients, and reasons for failures.
 
-Nothing here can be told not to verify. TLS 1.2 at least; 1.3 wherever both sides have it.
+Verification cannot be switched off. The minimum version is TLS 1.2.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ CA: Final = "DRAGON_TLS_CA"
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a service is told about it: nothing, and it serves plain HTTP."""
+    """A service's TLS settings. Without certificate and key it serves plain HTTP."""
 
-    certfile: Path | None = None  # its certificate, and those between it and the authority's
+    certfile: Path | None = None  # the service's certificate and the intermediate ones
     keyfile: Path | None = None
-    ca: Path | None = None  # whom its clients believe; the system's authorities if None
+    ca: Path | None = None  # authorities that the service's clients trust; None for the system's
 
 
 PLAIN: Final = Tls()
 
 
 class _Context(ssl.SSLContext):
-    """Turns a `DeadlineSocket` into one that speaks TLS and goes on with the same deadline."""
+    """Wraps a `DeadlineSocket` so that the TLS socket keeps its deadline."""
 
-    def wrap_socket(  # noqa: PLR0917 - as the library has it
+    def wrap_socket(  # noqa: PLR0917 - the library's signature
         self,
         sock: socket.socket,
         server_side: bool = False,
@@ -46,7 +46,7 @@ class _Context(ssl.SSLContext):
         wrapped = super().wrap_socket(
             sock,
             server_side=server_side,
-            do_handshake_on_connect=False,  # it has to know the deadline, which the library drops
+            do_handshake_on_connect=False,  # the deadline has to be set first; the library drops it
             suppress_ragged_eofs=suppress_ragged_eofs,
             server_hostname=server_hostname,
             session=session,
@@ -63,9 +63,13 @@ class _Context(ssl.SSLContext):
 
 
 def client_context(ca: Path | None = None) -> ssl.SSLContext:
-    """Believes the authorities in `ca` and no other, or the system's; checks the host's name.
+    """Make the TLS context of a client, for HTTPS and `wss`. It checks the host name.
 
-    For any client, `wss` as well. Raises SettingsError: `ca` cannot be used.
+    Args:
+        ca: file with the only certificate authorities to trust; None for the system's.
+
+    Raises:
+        SettingsError: `ca` cannot be used.
     """
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.sslsocket_class = TlsSocket
@@ -76,16 +80,17 @@ def client_context(ca: Path | None = None) -> ssl.SSLContext:
     try:
         context.load_verify_locations(ca)
     except ssl.SSLError:
-        raise SettingsError(f"{CA}: {ca} holds no certificate in PEM", setting=CA) from None
+        raise SettingsError(f"{CA}: {ca} contains no PEM certificate", setting=CA) from None
     except OSError as error:
         raise _unreadable(CA, ca, error) from None
     return context
 
 
 def server_context(tls: Tls) -> ssl.SSLContext | None:
-    """What a service wraps its connections with; None where it serves plain HTTP.
+    """Make the TLS context of a service; None if it serves plain HTTP.
 
-    Raises SettingsError: certificate or key is missing, or they do not belong together.
+    Raises:
+        SettingsError: the certificate or the key cannot be used, or they do not match.
     """
     certfile, keyfile = tls.certfile, tls.keyfile
     if certfile is None or keyfile is None:
@@ -96,28 +101,28 @@ def server_context(tls: Tls) -> ssl.SSLContext | None:
     context.sslsocket_class = TlsServerSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.num_tickets = 0  # our clients do not come back on a session
+    context.num_tickets = 0  # clients of this project do not resume sessions
     try:
         context.load_cert_chain(certfile, keyfile, password=_refuse_password)
     except (OSError, ValueError) as error:
-        raise _unfit(certfile, keyfile, error) from None
+        raise _pair_error(certfile, keyfile, error) from None
     return context
 
 
 def _refuse_password() -> str:
-    """Else OpenSSL would ask for it on the terminal, and a service would wait for ever."""
-    raise ValueError("the key is under a password")
+    """Refuse keys with a password. OpenSSL would ask for it on the terminal and block."""
+    raise ValueError("the key is protected by a password")
 
 
-def _unfit(certfile: Path, keyfile: Path, error: Exception) -> SettingsError:
-    """Whose fault it is: the library names neither file."""
+def _pair_error(certfile: Path, keyfile: Path, error: Exception) -> SettingsError:
+    """The error that names the faulty file, which the library does not."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(certfile)
     except ssl.SSLError:
-        message = f"{CERTFILE}: {certfile} holds no certificate in PEM"
+        message = f"{CERTFILE}: {certfile} contains no PEM certificate"
         return SettingsError(message, setting=CERTFILE)
     reason = getattr(error, "reason", "") or ""
-    what = "holds no private key in PEM that can be used without a password"
+    what = "contains no PEM private key without a password"
     if "MISMATCH" in reason:
         what = f"is not the key of the certificate in {certfile}"
     return SettingsError(f"{KEYFILE}: {keyfile} {what}", setting=KEYFILE)
@@ -143,18 +148,18 @@ _CERTIFICATE: Final = {
 
 
 def tls_failure_reason(error: BaseException) -> str | None:
-    """What was wrong with a peer's certificate, or with its TLS; None if it was neither."""
+    """Say what was wrong with a peer's certificate or TLS; None if the error has another cause."""
     match _ssl_error(error):
         case ssl.SSLCertVerificationError() as refused:
             return _CERTIFICATE.get(refused.verify_code, "its certificate is not trusted")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | None:
-            return None  # it hung up
+            return None  # the peer closed the connection
         case _:
-            return "it speaks no TLS that we do"
+            return "it does not support TLS 1.2 or later"
 
 
 def _ssl_error(error: BaseException) -> ssl.SSLError | None:
-    """The libraries wrap errors in errors: as causes, contexts, reasons or arguments."""
+    """Find the TLS error that the libraries have wrapped as cause, context, reason or argument."""
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:

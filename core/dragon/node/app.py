@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from flask import Response, jsonify, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -17,8 +17,7 @@ from dragon.encoding import Json, parse
 from dragon.node import metrics, openapi, problems, request_id
 from dragon.node.schemas import Health, Readiness
 
-MAX_BODY: Final = 16 * 1024  # bytes; a claim is far smaller
-MAX_PAGE: Final = 1000
+MAX_BODY_BYTES: Final = 16 * 1024  # bytes; a claim is far smaller
 
 Reasons = Callable[[], Iterable[str]]
 
@@ -29,7 +28,7 @@ def create(
     *,
     title: str = "DataDragon",
     collectors: Iterable[Collector] = (),
-    max_body: int = MAX_BODY,
+    max_body: int = MAX_BODY_BYTES,
     unhealthy: Reasons = tuple,
 ) -> OpenAPI:
     """An app whose errors are problem documents, furnished.
@@ -48,7 +47,7 @@ def install_common_routes(
     app: OpenAPI,
     not_ready: Reasons,
     collectors: Iterable[Collector],
-    failed: openapi.Responses = openapi.FAILED,
+    failed: openapi.Responses = openapi.INTERNAL_ERROR,
     unhealthy: Reasons = tuple,
 ) -> None:
     """Give an app request ids, `/metrics`, `/openapi.json` with its page, `/healthz` (the process
@@ -70,7 +69,7 @@ def install_common_routes(
         status = "not ready" if reasons else "ready"
         return jsonify(status=status, reasons=reasons), 503 if reasons else 200
 
-    @app.get("/metrics", responses={200: metrics.DOCUMENTED, **failed})
+    @app.get("/metrics", responses={200: metrics.METRICS_RESPONSE, **failed})
     def scrape() -> Response:
         """What the service counts, for Prometheus."""
         return metrics.page(registry)

@@ -1,7 +1,7 @@
 """`GET /metrics`: what a service counts, for Prometheus.
 
 Each app has a registry of its own. What the parts of a service know anyway is read when somebody
-asks (`Reading`); what happens is counted where it happens, by a counter that the part owns and the
+asks (`StateCollector`); what happens is counted where it happens, by a counter that the part owns and the
 app registers. Labels come from closed lists only: the committee, our own words, our own routes.
 """
 
@@ -31,11 +31,11 @@ from dragon.log.store import Log
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice the lines, of no use to anybody
 
 UNMATCHED: Final = "unmatched"  # the route of every path that is none of ours
-DOCUMENTED: Final = {"description": "Metrics", "content": {"text/plain": {}}}
+METRICS_RESPONSE: Final = {"description": "Metrics", "content": {"text/plain": {}}}
 _BUCKETS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
 
-class Reading(Collector):
+class StateCollector(Collector):
     """Metrics that are read off the service's own state, anew for every scrape."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
@@ -89,7 +89,7 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"datadragon_{name}", meaning, value=value)
 
 
-def of_log(log: Log, follower: Follower) -> Iterator[Metric]:
+def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
     """What every service with a log tells of it."""
     yield gauge("log_size", "Entries of the log.", log.checkpoint().size)
     yield gauge("ledger_index", "The last batch of the ledger that was read.", log.position.index)
@@ -109,7 +109,7 @@ def of_log(log: Log, follower: Follower) -> Iterator[Metric]:
     yield refused
 
 
-def of_nodes(answered: Mapping[str, bool]) -> Metric:
+def node_metrics(answered: Mapping[str, bool]) -> Metric:
     """How each node of the committee looked the last time."""
     family = GaugeMetricFamily(
         "datadragon_node_answers", "1 if the last probe was answered.", labels=["node_id"]

@@ -1,12 +1,12 @@
 """`GET /openapi.json` and its page: every route with its parameters, bodies, answers and problems.
 
-A route is documented where it is written, with flask-openapi3:
+A route is documented where it is written, with flask-openapi:
 
     class Page(Query):
         after: Annotated[int, integer()] = 0
-        limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+        limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = 100
 
-    @routes.get("/things", responses=responses(Things, *PAGE))
+    @routes.get("/things", responses=responses(Things, *PAGING_ERRORS))
     def things(query: Page) -> Response:
         \"\"\"What stands here is the summary of the page.\"\"\"
 
@@ -20,11 +20,11 @@ from collections import defaultdict
 from typing import Any, Final, NoReturn, TypeAlias
 
 from flask import Response, jsonify
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.info import Info
-from flask_openapi3.models.schema import Schema as OpenApiSchema
-from flask_openapi3.openapi import OpenAPI
-from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.info import Info
+from flask_openapi.models.schema import Schema as OpenApiSchema
+from flask_openapi.openapi import OpenAPI
+from flask_openapi_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 
 from dragon import errors
@@ -33,6 +33,7 @@ from dragon.node.schemas import Problem, Schema
 
 URL: Final = "/openapi.json"
 PAGES: Final = "/openapi"  # `/openapi/swagger` and what it loads
+OPENAPI: Final = "3.1.0"
 FORMATS: Final = "1"  # the version of everything that is signed, hashed or answered
 _MEDIA_TYPE: Final = "application/problem+json"
 # The page shows what this service says; nothing is fetched from or told to anybody else.
@@ -40,7 +41,7 @@ _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 Refusal: TypeAlias = type[errors.DragonError]
 Responses: TypeAlias = dict[Any, Any]  # by status: a form, or a description in OpenAPI's own words
-BODY: Final[tuple[Refusal, ...]] = (
+BODY_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.NotJson,
     errors.DuplicateMember,
     errors.NotAnInteger,
@@ -53,7 +54,7 @@ BODY: Final[tuple[Refusal, ...]] = (
     errors.InvalidHex,
     errors.UnknownValue,
 )
-PAGE: Final[tuple[Refusal, ...]] = (
+PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.UnknownMember,
     errors.NotAnInteger,
     errors.IntegerOutOfRange,
@@ -67,7 +68,7 @@ def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Res
         unmade = refusal.__new__(refusal)  # name and status are the class's
         by_status[problems.status_of(unmade)].append(unmade.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}
-    return {status: model, **documented, **FAILED}
+    return {status: model, **documented, **INTERNAL_ERROR}
 
 
 def _document(titles: list[str]) -> dict[str, Any]:
@@ -78,8 +79,8 @@ def _document(titles: list[str]) -> dict[str, Any]:
     return {"description": ", ".join(titles), "content": {_MEDIA_TYPE: {"schema": schema}}}
 
 
-FAILED: Final[Responses] = {500: _document(["Internal Server Error"])}
-TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])}
+INTERNAL_ERROR: Final[Responses] = {500: _document(["Internal Server Error"])}
+BODY_TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])}
 
 
 class Routes(APIBlueprint):
@@ -94,15 +95,12 @@ class Routes(APIBlueprint):
                 self.components_schemas[name] = OpenApiSchema(**inner)
         references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
         schema = references[0] if len(references) == 1 else {"oneOf": references}
-        return {
-            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
-        }
+        return {"required": True, "content": {"application/json": {"schema": schema}}}
 
     def binary_body(self) -> dict[str, Any]:
         """Describes a request's body of bytes."""
         schema = {"type": "string", "format": "binary"}
-        content = {"application/octet-stream": {"schema": schema}}
-        return {"requestBody": {"required": True, "content": content}}
+        return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
 def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:
@@ -117,6 +115,7 @@ def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> Open
         validation_error_status=500,
         validation_error_callback=_refuse,
     )
+    app.openapi_version = OPENAPI  # more readers know it than the library's 3.2
     app.json.sort_keys = False  # type: ignore[attr-defined]
     return app
 

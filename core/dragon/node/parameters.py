@@ -38,7 +38,7 @@ class Query(Schema):
         return given
 
 
-class Nothing(Query):
+class NoParameters(Query):
     """No parameters."""
 
 

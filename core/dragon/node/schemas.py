@@ -136,7 +136,7 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
-class Totals(Schema):
+class DowntimeTotals(Schema):
     node_id: Id
     begin: Annotated[int, Field(alias="from")]
     end: Annotated[int, Field(alias="to")]
@@ -165,7 +165,7 @@ Event = Annotated[
 # Logs
 
 
-class Mark(Schema):
+class CertifiedCheckpoint(Schema):
     size: int
     root: Hash
     timestamp: int
@@ -177,7 +177,7 @@ class LogHead(Schema):
     root: Hash
     ledger_index: int
     committee: Hash
-    certified: Mark | None
+    certified: CertifiedCheckpoint | None
 
 
 class LogRow(Schema):
@@ -297,7 +297,7 @@ class WindowStatus(Schema):
     votes: list[OperatorVote]
 
 
-class Standings(Schema):
+class WindowStatuses(Schema):
     windows: list[WindowStatus]
     next: int | None
 
@@ -383,7 +383,7 @@ class Reported(Schema):
     delivered: list[str]
 
 
-class Seen(Schema):
+class LatestProbe(Schema):
     status: UpOrDown
     reason: str
 
@@ -393,7 +393,7 @@ class Node(Schema):
     kind: Literal["operator", "target"]
     status: Literal["up", "down", "unknown"]
     since: int | None
-    seen: Seen | None
+    seen: LatestProbe | None
     signed: bool  # whether its answers are: a target has no key
 
 
@@ -409,7 +409,7 @@ class Suspicion(Suspected):
     signature: Signature
 
 
-class Gathers(Schema):
+class SuspicionTaken(Schema):
     gathering: bool
 
 
@@ -421,17 +421,17 @@ class Probe(Schema):
     clock_offset_ms: int | None
 
 
-class Answer(Schema):
+class OperatorAnswer(Schema):
     operator: Id
     answer: str
     latency_ms: int | None
 
 
-class Gathering(Schema):
+class AttestationRound(Schema):
     claim: Annotated[Status | Checkpoint | Downtime | Window, Field(discriminator="kind")]
     needed: int
     certified: bool
-    answers: list[Answer]
+    answers: list[OperatorAnswer]
 
 
 class Round(Schema):
@@ -443,7 +443,7 @@ class Round(Schema):
     skipped: int
     note: str
     probes: list[Probe]
-    gatherings: list[Gathering]
+    gatherings: list[AttestationRound]
 
 
 class Rounds(Schema):

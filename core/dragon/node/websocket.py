@@ -32,14 +32,14 @@ from dragon import errors
 from dragon.net.deadlines import ServerSocket
 
 RECEIVE_BYTES: Final = 65_536
-MOST_TEXT: Final = 4096  # bytes of a text message
-MOST_LEFT: Final = 1024  # messages that others have left and the peer has not taken
-SEND_SECONDS: Final = 5.0
-PING_AFTER: Final = 20.0  # seconds in which nothing came
-SILENT: Final = 45.0  # seconds after which a peer is gone
-MOST_EACH: Final = 16  # sockets of one address
-SPARED: Final = 16  # threads that are never taken by sockets
-MOST_REASON: Final = 120  # bytes of a reason for closing
+MAX_TEXT_BYTES: Final = 4096  # bytes of a text message
+MAX_QUEUED_MESSAGES: Final = 1024  # messages that others have left and the peer has not taken
+SEND_TIMEOUT_SECONDS: Final = 5.0
+PING_AFTER_SECONDS: Final = 20.0  # seconds in which nothing came
+SILENCE_TIMEOUT_SECONDS: Final = 45.0  # seconds after which a peer is gone
+MAX_SOCKETS_PER_ADDRESS: Final = 16  # sockets of one address
+RESERVED_THREADS: Final = 16  # threads that are never taken by sockets
+MAX_CLOSE_REASON_BYTES: Final = 120  # bytes of a reason for closing
 
 # Codes of RFC 6455, 7.4.1.
 NORMAL: Final = 1000
@@ -88,7 +88,7 @@ class Connection:
 
     def send(self, message: str) -> None:
         """Leave a text message. A peer that lets too many of them lie is closed."""
-        if len(self._left) >= MOST_LEFT:
+        if len(self._left) >= MAX_QUEUED_MESSAGES:
             self.close(POLICY, "it reads too slowly")
             return
         self._left.append(message)
@@ -133,7 +133,7 @@ class Connection:
             self._woken.close()
 
     def _turn(self, selector: selectors.BaseSelector, handler: Handler) -> None:
-        ready = {key.fileobj for key, _ in selector.select(PING_AFTER / 4)}
+        ready = {key.fileobj for key, _ in selector.select(PING_AFTER_SECONDS / 4)}
         if self._woken in ready:
             self._woken.recv(4096)
         if self._socket in ready:
@@ -159,8 +159,8 @@ class Connection:
                 handler.on_bytes(event.data, finished=event.message_finished)
             case TextMessage():
                 self._text += event.data
-                if len(self._text.encode()) > MOST_TEXT:
-                    raise Closed(TOO_BIG, f"a text message has at most {MOST_TEXT} bytes")
+                if len(self._text.encode()) > MAX_TEXT_BYTES:
+                    raise Closed(TOO_BIG, f"a text message has at most {MAX_TEXT_BYTES} bytes")
                 if event.message_finished:
                     text, self._text = self._text, ""
                     handler.on_text(text)
@@ -176,18 +176,18 @@ class Connection:
 
     def _beat(self) -> None:
         now = self._monotonic()
-        if now - self._heard > SILENT:
-            raise Closed(POLICY, f"nothing was heard for {SILENT:.0f} s")
-        if now - max(self._heard, self._pinged) > PING_AFTER:
+        if now - self._heard > SILENCE_TIMEOUT_SECONDS:
+            raise Closed(POLICY, f"nothing was heard for {SILENCE_TIMEOUT_SECONDS:.0f} s")
+        if now - max(self._heard, self._pinged) > PING_AFTER_SECONDS:
             self._pinged = now
             self._write(self._frames.send(Ping()))
 
     def _write(self, data: bytes) -> None:
-        self._socket.settimeout(SEND_SECONDS)  # for all of it
+        self._socket.settimeout(SEND_TIMEOUT_SECONDS)  # for all of it
         self._socket.sendall(data)
 
     def _say_close(self, closed: Closed) -> None:
-        reason = closed.reason.encode()[:MOST_REASON].decode(errors="ignore")
+        reason = closed.reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore")
         with suppress(OSError, LocalProtocolError):
             while self._left:
                 self._write(self._frames.send(TextMessage(data=self._left.popleft())))
@@ -208,7 +208,7 @@ class Sockets:
     """All the sockets of a service: how many there may be, and their end when it stops."""
 
     def __init__(self, threads: int, monotonic: Callable[[], float]) -> None:
-        self.most = max(1, threads - SPARED)
+        self.capacity = max(1, threads - RESERVED_THREADS)
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards what follows
         self._addresses: Counter[str] = Counter()
@@ -223,7 +223,7 @@ class Sockets:
         app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _Unstarted}
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def reserve(self) -> Iterator[None]:
         """A place for the socket that the request asks for. Asked before the upgrade.
 
         Raises TooManySockets; BadRequest: no handshake of version 13.
@@ -235,10 +235,12 @@ class Sockets:
             raise BadRequest("a WebSocket's handshake has a key, and version 13")
         address = request.remote_addr or ""
         with self._lock:
-            if self._stopping or self._addresses.total() >= self.most:
-                raise errors.TooManySockets(f"at most {self.most} sockets are served at once")
-            if self._addresses[address] >= MOST_EACH:
-                raise errors.TooManySockets(f"at most {MOST_EACH} sockets of one address")
+            if self._stopping or self._addresses.total() >= self.capacity:
+                raise errors.TooManySockets(f"at most {self.capacity} sockets are served at once")
+            if self._addresses[address] >= MAX_SOCKETS_PER_ADDRESS:
+                raise errors.TooManySockets(
+                    f"at most {MAX_SOCKETS_PER_ADDRESS} sockets of one address"
+                )
             self._addresses[address] += 1
         try:
             yield

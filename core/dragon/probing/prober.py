@@ -21,7 +21,7 @@ from dragon.net.runtime import Runtime
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 
-RESULT_TTL: Final = 1.0  # seconds for which a result serves everybody who asks
+RESULT_TTL_SECONDS: Final = 1.0  # seconds for which a result serves everybody who asks
 NONCE_BYTES: Final = 16
 
 
@@ -81,8 +81,8 @@ class Prober:
         self._last: dict[str, ProbeResult] = {}
         self._running: dict[str, _Running] = {}
 
-    def look(
-        self, node_ids: Iterable[str], max_age: float = RESULT_TTL
+    def probe(
+        self, node_ids: Iterable[str], max_age: float = RESULT_TTL_SECONDS
     ) -> Mapping[str, ProbeResult]:
         """Sights no older than `max_age` seconds, of all these nodes at once.
 
@@ -97,7 +97,7 @@ class Prober:
 
     def _begin(self, node_id: str, max_age: float) -> ProbeResult | _Running:
         if node_id == self._myself:
-            return self._sight(node_id, Status.UP, "myself", (self._monotonic(), self._wall()))
+            return self._result(node_id, Status.UP, "myself", (self._monotonic(), self._wall()))
         with self._lock:
             last, running = self._last.get(node_id), self._running.get(node_id)
             if running is not None:
@@ -112,11 +112,11 @@ class Prober:
 
     def _run(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Runs on a thread of the executor."""
-        sight = self._probe(node_id, begun)
-        self.counter.labels(sight.reason).inc()
+        result = self._probe_node(node_id, begun)
+        self.counter.labels(result.reason).inc()
         with self._lock:
-            self._last[node_id] = sight
-        return sight
+            self._last[node_id] = result
+        return result
 
     def _forget(self, node_id: str) -> None:
         with self._lock:
@@ -128,9 +128,9 @@ class Prober:
         try:
             return begun.future.result(timeout=max(0.0, ends - self._monotonic()))
         except FutureTimeout:
-            return self._sight(node_id, Status.DOWN, "timeout", begun.begun)
+            return self._result(node_id, Status.DOWN, "timeout", begun.begun)
 
-    def _probe(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
+    def _probe_node(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Never raises: whatever goes wrong is what was seen."""
         deadline = self._committee.rounds.probe_deadline
         try:
@@ -139,7 +139,7 @@ class Prober:
             return self._probe_target(node_id, begun, deadline)
         except PeerError as error:
             reason = str(error.facts.get("reason", error.name))
-            return self._sight(node_id, Status.DOWN, reason, begun)
+            return self._result(node_id, Status.DOWN, reason, begun)
 
     def _probe_operator(
         self, node_id: str, begun: tuple[float, float], deadline: float
@@ -149,17 +149,17 @@ class Prober:
         middle = (begun[1] + self._wall()) / 2
         reason = "answered" if stated.status is Status.UP else "says_down"
         offset = stated.time_ms - round(1000 * middle)
-        return self._sight(node_id, stated.status, reason, begun, offset)
+        return self._result(node_id, stated.status, reason, begun, offset)
 
     def _probe_target(
         self, node_id: str, begun: tuple[float, float], deadline: float
     ) -> ProbeResult:
         answer = self._http.get(self._committee.urls[node_id], deadline=deadline)
         if answer.status != 200:
-            return self._sight(node_id, Status.DOWN, "status_code", begun)
-        return self._sight(node_id, Status.UP, "answered", begun)
+            return self._result(node_id, Status.DOWN, "status_code", begun)
+        return self._result(node_id, Status.UP, "answered", begun)
 
-    def _sight(
+    def _result(
         self,
         node_id: str,
         status: Status,

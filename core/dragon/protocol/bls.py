@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
-from dragon.errors import InvalidPoint
+from dragon.errors import BadSignature, InvalidPoint, InvalidSignature
 
 ORDER: Final = 0x73EDA753299D7D483339D80809A1D80553BDA402FFFE5BFEFFFFFFFF00000001
 SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
@@ -133,6 +133,33 @@ def verify(key: PublicKey, message: bytes, signature: bytes) -> bool:
     Raises InvalidPoint: the signature is no point of the subgroup.
     """
     return _check(key.point, message, SIGNATURE_DST, decode_signature(signature))
+
+
+def is_signed(key: PublicKey, message: bytes, signature: bytes) -> bool:
+    """Whether `key` signed `message`; False too if the signature is not a valid point."""
+    try:
+        return verify(key, message, signature)
+    except InvalidPoint:
+        return False
+
+
+def check_signature(key: PublicKey, message: bytes, signature: bytes, refusal: str) -> None:
+    """Return quietly if `key` signed `message`.
+
+    Args:
+        message: the 32-byte root of the statement.
+        refusal: the error message where another key or another message was signed.
+
+    Raises:
+        InvalidSignature: the signature is no point of the subgroup.
+        BadSignature: the pairing check fails.
+    """
+    try:
+        valid = verify(key, message, signature)
+    except InvalidPoint as error:
+        raise InvalidSignature(str(error)) from None
+    if not valid:
+        raise BadSignature(refusal)
 
 
 def verify_possession(key: PublicKey, proof: bytes) -> bool:

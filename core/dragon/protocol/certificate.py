@@ -13,9 +13,8 @@ from typing import Self
 from dragon import errors
 from dragon.encoding import Json, Members, to_hex
 from dragon.protocol import bls
-from dragon.protocol.claims import Claim, take_certified
-from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims import Claim
+from dragon.protocol.claims.base import kind_named, kind_of
 from dragon.protocol.committee import MAX_LISTED, Committee
 
 
@@ -43,12 +42,12 @@ class Certificate:
     def from_json(cls, value: Json) -> Self:
         """Strict decoding. Raises InvalidEncoding, or UnknownKind for another kind of claim."""
         members = Members(value, "the certificate")
-        kind = members.text("kind", longest=32)
-        claim = take_certified(kind, members)
-        if claim is None:
-            raise errors.UnknownKind(f"no certificate carries a claim of kind {kind!a}", kind=kind)
+        name = members.text("kind", longest=32)
+        kind = kind_named(name)
+        if kind is None or kind.default_quorum is None:
+            raise errors.UnknownKind(f"no certificate carries a claim of kind {name!a}", kind=name)
         certificate = cls(
-            claim,
+            kind.claim.take(members),
             members.ids("signers", most=MAX_LISTED),
             members.hex("aggregated_signature", size=bls.SIGNATURE_BYTES),
             members.hex("aggregated_public_key", size=bls.PUBLIC_KEY_BYTES),
@@ -68,12 +67,8 @@ class Certificate:
         # (1) to (5): everything but the signature.
         key = self.check(committee)
         # (6) A point of the subgroup, and (7) they signed this claim and no other.
-        try:
-            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
-        except errors.InvalidPoint as error:
-            raise errors.InvalidSignature(str(error)) from None
-        if not genuine:
-            raise errors.BadSignature("the aggregate does not verify under its signers' keys")
+        refusal = "the aggregate does not verify under its signers' keys"
+        bls.check_signature(key, self.claim.root(committee.id), self.signature, refusal)
 
     def check(self, committee: Committee) -> bls.PublicKey:
         """The stages before the signature; the key under which it remains to be verified.
@@ -86,25 +81,21 @@ class Certificate:
                 "the certificate is another committee's", committee=to_hex(self.committee_id)
             )
         # (2) The rules of the claim's kind.
-        check_claim(self.claim, committee)
-        self._check_subject()
+        kind = kind_of(self.claim)
+        kind.check(self.claim, committee)
+        for signer in self.signers:
+            if not kind.may_sign(self.claim, signer):
+                raise errors.SubjectSigned(f"{signer} signed that it is down itself")
         # (3) Signers known, listed once, in order. A stranger must not ride along unchecked.
         self._check_signers(committee)
         # (4) Enough of them.
-        if len(self.signers) < (needed := committee.quorum(self.claim.KIND)):
+        if len(self.signers) < (needed := quorum(self.claim, committee)):
             raise errors.QuorumNotMet(signers=len(self.signers), needed=needed)
         # (5) The stated key is their sum.
         key = self._sum_of_keys(committee)
         if key.raw != self.public_key:
             raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
         return key
-
-    def _check_subject(self) -> None:
-        claim = self.claim
-        if not isinstance(claim, StatusClaim) or claim.status is not Status.DOWN:
-            return
-        if claim.node_id in self.signers:
-            raise errors.SubjectSigned(f"{claim.node_id} signed that it is down itself")
 
     def _sum_of_keys(self, committee: Committee) -> bls.PublicKey:
         try:
@@ -124,19 +115,9 @@ class Certificate:
             raise errors.UnsortedSigners("the signers are not in ascending order")
 
 
-def check_claim(claim: Claim, committee: Committee) -> None:
-    """The rules that a claim meets by itself, whoever signs it.
-
-    Raises UnknownNode, OffRound.
-    """
-    if isinstance(claim, StatusClaim | DowntimeClaim) and claim.node_id not in committee.urls:
-        message = f"the committee lists no node {claim.node_id}"
-        raise errors.UnknownNode(message, node_id=claim.node_id)
-    if isinstance(claim, DowntimeClaim):
-        return  # its times are whoever's who asked
-    if not committee.rounds.starts_at(claim.timestamp):
-        message = f"no round starts at {claim.timestamp}"
-        raise errors.OffRound(message, timestamp=claim.timestamp)
+def quorum(claim: Claim, committee: Committee) -> int:
+    """Return how many signatures a certificate of this claim needs."""
+    return committee.quorum(claim.KIND, kind_of(claim).default_quorum or "byzantine")
 
 
 def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:

@@ -179,8 +179,14 @@ class Committee:
         nodes: Sequence[Operator | Target] = [*self.operators, *self.targets]
         return {node.id: node.url for node in nodes}
 
-    def quorum(self, kind: str) -> int:
-        return quorum_of(self.quorum_rules[kind], len(self.operators))
+    def quorum(self, kind: str, default: QuorumRule = "byzantine") -> int:
+        """Return how many signatures a kind of claim needs; `default` if the file states no rule."""
+        return quorum_of(self.quorum_rules.get(kind, default), len(self.operators))
+
+    def check_node(self, node_id: str) -> None:
+        """Raises UnknownNode: the committee lists no such node."""
+        if node_id not in self.urls:
+            raise errors.UnknownNode(f"the committee lists no node {node_id}", node_id=node_id)
 
     def check(self) -> None:
         """Raises a leaf of InvalidCommittee for whatever makes it unfit, cheap checks first."""

@@ -57,12 +57,8 @@ class Endorsement:
         # (1) and (2): everything but the signature.
         key = self.check(committee)
         # (3) A point of the subgroup, and (4) the expert signed this and nothing else.
-        try:
-            genuine = bls.verify(key, self.claim.root(committee.id), self.signature)
-        except errors.InvalidPoint as error:
-            raise errors.InvalidSignature(str(error)) from None
-        if not genuine:
-            raise errors.BadSignature("the signature does not verify under the expert's key")
+        refusal = "the signature does not verify under the expert's key"
+        bls.check_signature(key, self.claim.root(committee.id), self.signature, refusal)
 
     def check(self, committee: Committee) -> bls.PublicKey:
         """The stages before the signature; the key under which it remains to be verified.

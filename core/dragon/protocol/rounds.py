@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dragon.errors import OffRound
+
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
@@ -21,6 +23,11 @@ class Rounds:
     def starts_at(self, timestamp: int) -> bool:
         """Whether a round begins exactly then."""
         return timestamp >= self.genesis and (timestamp - self.genesis) % self.seconds == 0
+
+    def check_start(self, timestamp: int) -> None:
+        """Raises OffRound: no round starts then."""
+        if not self.starts_at(timestamp):
+            raise OffRound(f"no round starts at {timestamp}", timestamp=timestamp)
 
     @property
     def probe_deadline(self) -> float:

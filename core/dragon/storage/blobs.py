@@ -20,9 +20,9 @@ from dragon import errors
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon.storage:migrations"
-DESCRIPTOR: Final = -1  # in the place of a window's number
-SHARES: Final = 64  # an unsettled stream may hold this part of the quota
-ROW: Final = 256  # bytes that an object counts for beside its body
+DESCRIPTOR_NUMBER: Final = -1  # in the place of a window's number
+STREAM_SHARES: Final = 64  # an unsettled stream may hold this part of the quota
+ROW_OVERHEAD_BYTES: Final = 256  # bytes that an object counts for beside its body
 
 
 @dataclass(slots=True)
@@ -31,11 +31,11 @@ class _Held:
     unsettled: int = 0
 
 
-class Objects:
+class ObjectStore:
     """The table. Safe for threads; bodies are bytes of any kind, named by their hash alone."""
 
     def __init__(self, database: Database, most: int) -> None:
-        """`most`: bytes of all bodies together, with `ROW` for each."""
+        """`most`: bytes of all bodies together, with `ROW_OVERHEAD_BYTES` for each."""
         self._database = database
         self._most = most
         self._lock = threading.RLock()  # held while writing, so that the counts are the table's
@@ -70,9 +70,9 @@ class Objects:
         rows = {hashlib.sha256(body).digest(): body for body in bodies}
         with self._lock:
             new = {sha256: rows[sha256] for sha256 in self.missing(stream, rows)}
-            size = sum(ROW + len(body) for body in new.values())
+            size = sum(ROW_OVERHEAD_BYTES + len(body) for body in new.values())
             unsettled = self._held.get(stream, _Held()).unsettled
-            if new and unsettled + size > self._most // SHARES:
+            if new and unsettled + size > self._most // STREAM_SHARES:
                 raise errors.Busy("that stream holds too much that is not settled")
             if not new:
                 return
@@ -82,7 +82,7 @@ class Objects:
                 self._held[stream] = self._held.pop(stream)
                 self._evict(connection)
 
-    def settle(self, stream: bytes, number: int) -> None:
+    def release(self, stream: bytes, number: int) -> None:
         """The stream's windows up to this number may go when there is no more room."""
         values = {"stream": stream, "number": number}
         which = "stream = :stream AND number BETWEEN 0 AND :number AND settled = 0"
@@ -127,9 +127,14 @@ class Objects:
             "INSERT INTO objects (sha256, stream, number, size, body) "
             "VALUES (:sha256, :stream, :number, :size, :body)"
         )
-        row = {"sha256": sha256, "stream": stream, "number": number, "size": ROW + len(body)}
+        row = {
+            "sha256": sha256,
+            "stream": stream,
+            "number": number,
+            "size": ROW_OVERHEAD_BYTES + len(body),
+        }
         connection.execute(query, {**row, "body": body})
-        self._count(stream, settled=False, size=ROW + len(body))
+        self._count(stream, settled=False, size=ROW_OVERHEAD_BYTES + len(body))
 
     def _evict(self, connection: Connection) -> None:
         """In the transaction that made it too much."""
@@ -137,7 +142,7 @@ class Objects:
             stream = max(self._held, key=lambda each: self._held[each].settled)
             if self._held[stream].settled:
                 self._drop_oldest(connection, stream)
-            elif silent := list(self._held)[:-SHARES]:
+            elif silent := list(self._held)[:-STREAM_SHARES]:
                 self._drop(connection, max(silent, key=lambda each: self._held[each].unsettled))
             else:
                 return  # nothing may go; what is to come is bounded by `put`

@@ -6,16 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
-from dragon.errors import LogDamaged
-
-LOG_SCHEMA: Final = "dragon.log:migrations"
+from dragon.errors import DatabaseTooNew, LogDamaged
+from dragon.storage.schema import is_behind
 
 
 class Database:
@@ -24,6 +21,10 @@ class Database:
     `schemas` are the Alembic script locations whose tables the file holds, brought up to date on
     opening. Each keeps a version table of its own, so that the log's schema and a service's own
     can change separately.
+
+    Raises:
+        LogDamaged: the file cannot be used.
+        DatabaseTooNew: a newer release has changed its schema.
     """
 
     def __init__(self, path: Path, *schemas: str) -> None:
@@ -37,7 +38,11 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             for schema in schemas:
-                self._upgrade(schema)
+                if self._is_behind(schema):
+                    self._upgrade(schema)
+        except DatabaseTooNew:
+            self.close()
+            raise
         except (DatabaseError, OSError) as error:
             self.close()
             why = error.orig if isinstance(error, DatabaseError) else error.strerror
@@ -64,7 +69,17 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    def _is_behind(self, schema: str) -> bool:
+        with self.read() as connection:
+            return is_behind(
+                schema, self.path, lambda sql: connection.exec_driver_sql(sql).fetchall()
+            )
+
     def _upgrade(self, schema: str) -> None:
+        # Here, because a service seldom needs it and would start 0.3 s later.
+        from alembic import command  # noqa: PLC0415
+        from alembic.config import Config  # noqa: PLC0415
+
         config = Config()
         config.set_main_option("script_location", schema)
         with self.write() as connection:

@@ -1,102 +1,134 @@
-"""EIP-2335 keystores: a BLS secret key in a file, under a password that stands in another file."""
+"""Keys of members in files: an EIP-2335 keystore, and its password in another file."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
-import sys
-import unicodedata
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final, cast
+from typing import Final
 
 import structlog
 
 from dragon import errors
 from dragon.protocol import bls
+from dragon.storage.eip2335 import Pbkdf2, Scrypt, Sealed, normalise
+from dragon.storage.memory import available_bytes
 
 logger = structlog.get_logger(__name__)
 
 MAX_BYTES: Final = 64 * 1024
-_CONTROL: Final = frozenset([*range(0x20), *range(0x7F, 0xA0)])
+PBKDF2_ITERATIONS: Final = 1_000_000  # of keystores made here; about half a second
+HEADROOM_BYTES: Final = 8 << 20  # that must stay free beside scrypt's memory
 
-
-def normalise(password: str) -> bytes:
-    """NFKD, control characters stripped, UTF-8: the password as EIP-2335 wants it."""
-    decomposed = unicodedata.normalize("NFKD", password)
-    return "".join(c for c in decomposed if ord(c) not in _CONTROL).encode()
+Available = Callable[[], int | None]
 
 
 def seal(key: bls.SecretKey, password: str) -> str:
-    """The keystore's text. PBKDF2: scrypt would cost each service 256 MB when it starts."""
-    create = _library().create_keyfile_json
-    sealed = create(key.encode(), normalise(password), version=4, kdf="pbkdf2")
-    return json.dumps(sealed, indent=2)
+    """The text of a keystore. PBKDF2: scrypt would need 256 MiB whenever a service starts."""
+    kdf, iv = Pbkdf2(os.urandom(32), PBKDF2_ITERATIONS), os.urandom(16)
+    public_key = key.public_key().raw.hex()
+    return Sealed.make(kdf, normalise(password), iv, key.encode(), public_key).write()
 
 
-def unseal(text: str, password: str) -> bls.SecretKey:
-    """Raises KeystoreError: no keystore, another version, or another password."""
+def unseal(
+    text: str,
+    password: str,
+    *,
+    source: str = "this keystore",
+    available: Available = available_bytes,
+) -> bls.SecretKey:
+    """The key in a keystore. `source` names it in errors, which quote nothing from the file.
+
+    Raises:
+        NotEnoughMemory: scrypt needs more than the process may take.
+        KeystoreError: not an EIP-2335 keystore, another password, or another key than stated.
+    """
     try:
-        sealed = cast("dict[str, Any]", json.loads(text))
-        _check_form(sealed)
-        raw = _library().decode_keyfile_json(sealed, normalise(password))
-        key = bls.SecretKey.decode(bytes(raw))
-        stated = sealed.get("pubkey", "")
-    except Exception as error:
-        # Whatever the library makes of a file that is no keystore. The cause is left out on
-        # purpose: it may quote what was being read.
-        kind = type(error).__name__
-        raise errors.KeystoreError(f"no key comes out of this keystore ({kind})") from None
-    if stated and stated != key.public_key().raw.hex():
-        raise errors.KeystoreError("the keystore holds another key than it says")
+        sealed = Sealed.read(text)
+    except errors.InvalidEncoding as error:
+        message = f"Cannot read {source}: not an EIP-2335 keystore of version 4 ({_why(error)})."
+        raise errors.KeystoreError(message) from None
+    raw = sealed.decrypt(_derive(sealed.kdf, normalise(password), source, available))
+    if raw is None:
+        message = f"Cannot decrypt {source}: wrong password, or the file is damaged."
+        raise errors.KeystoreError(message)
+    try:
+        key = bls.SecretKey.decode(raw)
+    except errors.InvalidPoint:
+        message = f"Cannot use {source}: it does not contain a BLS12-381 secret key."
+        raise errors.KeystoreError(message) from None
+    if sealed.public_key not in ("", key.public_key().raw.hex()):
+        message = f"Cannot use {source}: the public key that it states belongs to another key."
+        raise errors.KeystoreError(message)
     return key
 
 
-def _library() -> ModuleType:
-    """`eth_keyfile`, kept from changing the whole process.
-
-    What it imports raises the recursion limit to 100,000. With that, deeply nested JSON overflows
-    the stack of Python's parser, and a peer's answer could crash the service.
-    """
-    limit = sys.getrecursionlimit()
-    try:
-        return importlib.import_module("eth_keyfile.keyfile")
-    finally:
-        sys.setrecursionlimit(limit)
+def _why(error: errors.InvalidEncoding) -> str:
+    """A place in the file, and never what stands there: that may be a key."""
+    member = error.facts.get("member")
+    if member is None or isinstance(error, errors.DuplicateMember):
+        return "unexpected JSON"
+    return f"`{member}` is missing or not supported"
 
 
-def _check_form(sealed: dict[str, Any]) -> None:
-    """What the library takes for granted. Raises ValueError, LookupError or TypeError."""
-    crypto = sealed["crypto"]
-    functions = (crypto["checksum"]["function"], crypto["cipher"]["function"])
-    if sealed["version"] != 4 or functions != ("sha256", "aes-128-ctr"):
-        raise ValueError("not a keystore of version 4")
+def _derive(kdf: Pbkdf2 | Scrypt, password: bytes, source: str, available: Available) -> bytes:
+    """Raises NotEnoughMemory, before the kernel would end the process for taking too much."""
+    if isinstance(kdf, Pbkdf2):
+        return kdf.derive(password)
+    needed, free = kdf.memory + HEADROOM_BYTES, available()
+    if free is None or free >= needed:
+        try:
+            return kdf.derive(password)
+        except (MemoryError, ValueError):  # the parameters are right: OpenSSL got no memory
+            free = None
+    there = "the process cannot have it" if free is None else f"{free >> 20} MiB are available"
+    message = (
+        f"Cannot decrypt {source}: scrypt (n={kdf.n}, r={kdf.r}, p={kdf.p}) needs "
+        f"{needed >> 20} MiB of memory, and {there}."
+    )
+    raise errors.NotEnoughMemory(message, needed_mib=needed >> 20)
 
 
-def load(path: Path, password_path: Path) -> bls.SecretKey:
+def load(
+    path: Path, password_path: Path, *, available: Available = available_bytes
+) -> bls.SecretKey:
     """Raises KeystoreError: a file is missing, too large, or they do not belong together."""
-    password = read_private(password_path).removesuffix("\n")
-    sealed = read_private(path)
+    password, text = read_password(password_path), read_private(path)
     for file in (path, password_path):
         if file.stat().st_mode & 0o077:
             # No refusal: containers mount secrets for everybody inside to read.
             logger.warning("key_file_open_to_others", path=str(file))
-    return unseal(sealed, password)
+    return unseal(text, password, source=f"keystore {path}", available=available)
+
+
+def read_password(path: Path) -> str:
+    """The password in a file of one line. Raises KeystoreError.
+
+    The line's end is not part of it, in either spelling; spaces are.
+    """
+    password = read_private(path).rstrip("\r\n")
+    if "\n" in password or "\r" in password:
+        message = f"Password file {path} has more than one line; expected only the password."
+        raise errors.KeystoreError(message)
+    return password
 
 
 def read_private(path: Path) -> str:
-    """A small file that only its owner should read. Raises KeystoreError."""
+    """A small text file that only its owner should read; a byte-order mark is not part of it.
+
+    Raises KeystoreError: it cannot be read, is too large or is not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise errors.KeystoreError(f"{path} is too large")
-        return raw.decode("utf-8")
+        return raw.decode("utf-8-sig")
     except OSError as error:
         raise errors.KeystoreError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise errors.KeystoreError(f"{path} is no text") from None
+        message = f"{path} is not UTF-8 text; save it again with that encoding."
+        raise errors.KeystoreError(message) from None
 
 
 def write_private(path: Path, text: str) -> None:

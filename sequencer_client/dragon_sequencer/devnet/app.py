@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from flask import Response, redirect, request
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from pydantic import Field
@@ -29,7 +29,7 @@ from werkzeug.exceptions import (
 from dragon.errors import SettingsError
 from dragon.node import openapi
 from dragon.node.app import install_common_routes
-from dragon.node.metrics import Reading
+from dragon.node.metrics import StateCollector
 from dragon.node.openapi import Responses, Routes
 from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
@@ -128,7 +128,7 @@ def create_app(network: Network, *, hold: float = 1.0, control: bool = False) ->
     if control:
         app.register_api(_control(network))
     install_common_routes(
-        app, lambda: _not_ready(network), [Reading(lambda: _metrics(network))], FAILED
+        app, lambda: _not_ready(network), [StateCollector(lambda: _metrics(network))], FAILED
     )
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))
@@ -155,16 +155,14 @@ def _metrics(network: Network) -> Iterator[Metric]:
     yield final
 
 
-def _request_body(schema: Mapping[str, object]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def _json_body(schema: Mapping[str, object]) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _submissions(network: Network) -> Routes:
     routes = Routes("submissions", __name__)
 
-    @routes.put(
-        "/node/<app>/batches", openapi_extensions=_request_body(BATCH), responses=SUBMISSION
-    )
+    @routes.put("/node/<app>/batches", request_body=_json_body(BATCH), responses=SUBMISSION)
     def submit(path: AppPath) -> Response:
         """Submit a batch. It is accepted, but not final yet."""
         request.max_content_length = MAX_BATCH_BODY_BYTES
@@ -178,7 +176,7 @@ def _submissions(network: Network) -> Routes:
         network.submit(path.app, _batch(body))
         return _success({}, "The batch is received successfully.")
 
-    @routes.put("/node/batches", openapi_extensions=_request_body(BATCHES), responses=SUBMISSION)
+    @routes.put("/node/batches", request_body=_json_body(BATCHES), responses=SUBMISSION)
     def submit_many() -> Response:
         """Submit batches of several apps. Batches of unknown apps are dropped without an error."""
         body = _body()
@@ -268,9 +266,7 @@ def _control(network: Network) -> Routes:
         """Get the active faults."""
         return _json(_shown(network))
 
-    @routes.post(
-        "/dev/faults", openapi_extensions=_request_body(OBJECT), responses={**shown, 422: Detail}
-    )
+    @routes.post("/dev/faults", request_body=_json_body(OBJECT), responses={**shown, 422: Detail})
     def change() -> Response:
         """Change faults, set `min_age_ms`, or delete all batches with `reset`."""
         changes = request.get_json(silent=True)

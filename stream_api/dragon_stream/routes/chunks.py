@@ -9,8 +9,8 @@ from flask import Response, jsonify
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node.openapi import Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
-from dragon.node.routes.streams import BYTES
+from dragon.node.parameters import NoParameters, Query, integer
+from dragon.node.routes.streams import OCTET_STREAM
 from dragon_stream import schemas
 from dragon_stream.components import Components
 from dragon_stream.routes.paths import ChunkPath, check_owner
@@ -24,7 +24,7 @@ _PROBLEMS: Final = (
 )
 _BINARY: Final[dict[str, Any]] = {
     "description": "The data of the chunk.",
-    "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+    "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
 }
 
 
@@ -37,7 +37,7 @@ def routes(components: Components) -> Routes:
     api = Routes("chunks", __name__)
 
     @api.get("/streams/<stream>/chunks/<sequence>", responses=responses(schemas.Chunk, *_PROBLEMS))
-    def get_chunk(path: ChunkPath, query: Nothing) -> Response:
+    def get_chunk(path: ChunkPath, query: NoParameters) -> Response:
         """Get the public facts about a chunk: its window, header and commitment."""
         stream = components.streams.get(path.stream)
         row, header = components.receipts.chunk(stream, path.sequence)
@@ -51,11 +51,11 @@ def routes(components: Components) -> Routes:
             200: _BINARY,
         },
     )
-    def get_data(path: ChunkPath, query: Nothing) -> Response:
+    def get_data(path: ChunkPath, query: NoParameters) -> Response:
         """Get the data of a chunk until its retention ends. Requires the stream's token."""
         stream = components.streams.get(path.stream)
         check_owner(stream)
-        return Response(components.receipts.data(stream, path.sequence), mimetype=BYTES)
+        return Response(components.receipts.data(stream, path.sequence), mimetype=OCTET_STREAM)
 
     @api.get(
         "/streams/<stream>/chunks/<sequence>/receipt",

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from dragon.node import auth
 from dragon.node.parameters import integer
-from dragon.node.routes.streams import HASH
+from dragon.node.routes.streams import HASH_PARAMETER
 from dragon.node.schemas import Schema
 from dragon_stream.streams import Stream
 
 
 class StreamPath(Schema):
-    stream: Annotated[bytes, HASH]
+    stream: Annotated[bytes, HASH_PARAMETER]
 
 
 class WindowPath(StreamPath):

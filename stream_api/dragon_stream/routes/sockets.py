@@ -94,7 +94,7 @@ def _add(app: Flask, components: Components, name: str, serve: Serve, *, owner: 
         found = _find(components, stream)
         if owner:
             check_owner(found)
-        with components.sockets.place():
+        with components.sockets.reserve():
             return upgrade(stream=stream)
 
     path = f"/streams/<stream>/{name}"

@@ -10,8 +10,8 @@ from dragon import errors
 from dragon.encoding import Members
 from dragon.node import app as web
 from dragon.node import auth
-from dragon.node.openapi import BODY, PAGE, TOO_LARGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
+from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.stark.blocks import MAX_CHUNKS
@@ -43,7 +43,7 @@ def routes(components: Components) -> Routes:
 
 def _add_reading(api: Routes, components: Components) -> None:
     @api.get("/streams", responses=responses(schemas.Streams, errors.UnknownMember))
-    def list_streams(query: Nothing) -> Response:
+    def list_streams(query: NoParameters) -> Response:
         """List the streams of this service."""
         streams = components.streams.all()
         return jsonify(streams=[stream_to_json(components, stream) for stream in streams])
@@ -54,7 +54,7 @@ def _add_reading(api: Routes, components: Components) -> None:
             schemas.Stream, errors.UnknownMember, errors.InvalidHex, errors.NotFound
         ),
     )
-    def get_stream(path: StreamPath, query: Nothing) -> Response:
+    def get_stream(path: StreamPath, query: NoParameters) -> Response:
         """Get a stream: its settings, descriptor and progress."""
         return jsonify(stream_to_json(components, components.streams.get(path.stream)))
 
@@ -62,18 +62,18 @@ def _add_reading(api: Routes, components: Components) -> None:
 def _add_writing(api: Routes, components: Components) -> None:
     @api.post(
         "/streams",
-        openapi_extensions=api.request_body(schemas.NewStream),
+        request_body=api.request_body(schemas.NewStream),
         responses={
             **responses(schemas.CreatedStream, status=200),
             **responses(
                 schemas.CreatedStream,
-                *BODY,
+                *BODY_ERRORS,
                 errors.Unauthorized,
                 errors.AlreadyMade,
                 errors.Busy,
                 status=201,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def create_stream() -> tuple[Response, int]:
@@ -89,11 +89,11 @@ def _add_writing(api: Routes, components: Components) -> None:
 
     @api.post(
         "/streams/<stream>/data",
-        openapi_extensions=api.binary_body(),
+        request_body=api.binary_body(),
         responses={
             **responses(
                 schemas.Accepted,
-                *PAGE,
+                *PAGING_ERRORS,
                 errors.InvalidHex,
                 errors.TooLarge,
                 errors.Unauthorized,
@@ -103,7 +103,7 @@ def _add_writing(api: Routes, components: Components) -> None:
                 errors.Busy,
                 errors.Overdue,
             ),
-            **TOO_LARGE,
+            **BODY_TOO_LARGE,
         },
     )
     def upload(path: StreamPath, query: DataQuery) -> Response:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from flask import Response, jsonify
 
 from dragon import errors
-from dragon.node import app as web
-from dragon.node.openapi import PAGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import PositionPageQuery, page
+from dragon.node.parameters import NoParameters
 from dragon_stream import schemas
 from dragon_stream.components import Components
 from dragon_stream.routes.paths import StreamPath, WindowPath
 from dragon_stream.serializers import summary_to_json, window_to_json
-
-
-class WindowsQuery(Query):
-    after: Annotated[int, integer(-1)] = -1
-    limit: Annotated[int, integer(1, web.MAX_PAGE)] = 100
 
 
 def routes(components: Components) -> Routes:
@@ -26,17 +19,14 @@ def routes(components: Components) -> Routes:
 
     @api.get(
         "/streams/<stream>/windows",
-        responses=responses(schemas.Windows, *PAGE, errors.InvalidHex, errors.NotFound),
+        responses=responses(schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound),
     )
-    def list_windows(path: StreamPath, query: WindowsQuery) -> Response:
+    def list_windows(path: StreamPath, query: PositionPageQuery) -> Response:
         """List the closed windows of a stream, oldest first."""
         stream = components.streams.get(path.stream)
-        summaries = components.store.summaries(stream.id, query.after, query.limit)
-        more = len(summaries) == query.limit
-        return jsonify(
-            windows=[summary_to_json(summary) for summary in summaries],
-            next=summaries[-1].number if more else None,
-        )
+        found = components.store.summaries(stream.id, query.after, query.limit + 1)
+        listed, following = page(found, query.limit, lambda window: window.number)
+        return jsonify(windows=[summary_to_json(window) for window in listed], next=following)
 
     @api.get(
         "/streams/<stream>/windows/<number>",
@@ -49,7 +39,7 @@ def routes(components: Components) -> Routes:
             errors.IntegerOutOfRange,
         ),
     )
-    def get_window(path: WindowPath, query: Nothing) -> Response:
+    def get_window(path: WindowPath, query: NoParameters) -> Response:
         """Get a closed window: header, operators' votes, certificate and experts' endorsements."""
         stream = components.streams.get(path.stream)
         row = components.store.window(stream.id, path.number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import yaml
 
 from dragon_cli.fleet.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
 from dragon_cli.main import main
+from dragon_cli.services import COMPILED
 
 ROOT = Path(__file__).parents[3]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SOURCES = ("source-sensor", "source-ticker")
 
@@ -204,13 +208,43 @@ def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:
         assert run(command, *options, "--help") == 0
 
 
-def test_the_two_images_are_the_same_up_to_the_kernels() -> None:
-    api, zkp = (
-        (ROOT / name).read_text().split("ARG BASE_IMAGE", 1)[1]
-        for name in ("Dockerfile", "zkp_api/Dockerfile")
-    )
-    common = api.index("USER dragon")
-    assert zkp[:common] == api[:common]
+def test_each_image_is_a_target_of_the_one_dockerfile_and_of_its_own_script() -> None:
+    stages = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    built = {
+        service["image"].partition("/")[2].partition(":")[0]: service["build"]["target"]
+        for service in BASE["services"].values()
+        if "build" in service
+    }
+
+    assert built == {"api": "api", "zkp": "zkp"}
+    assert stages[-1] == "zkp"  # a builder that builds every stage up to its target: not this one
+    for name in built:
+        assert name in stages
+        assert f"docker build --target {name} " in (ROOT / f"build_{name}.sh").read_text()
+
+
+def test_services_with_compiled_code_run_from_the_image_that_has_it() -> None:
+    for service in BASE["services"].values():
+        compiled = service["command"][0] == "serve" and service["command"][1] in COMPILED
+        assert service["image"].startswith(
+            f"${{IMAGE_PREFIX:-datadragon}}/{'zkp' if compiled else 'api'}:"
+        )
+
+
+def test_the_dockerfile_needs_no_buildkit() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    for syntax in ("# syntax", "--mount", "<<", "COPY --link", "--chmod", "--exclude"):
+        assert syntax not in text
+
+
+def test_every_file_that_the_dockerfile_copies_is_in_its_context() -> None:
+    allowed = set((ROOT / ".dockerignore").read_text().replace("!", "").splitlines())
+    copied = re.findall(r"^COPY ([a-z].*) \./$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    named = {name for files in copied for name in files.split()}
+    packages = {path.partition("/")[0] for path in PACKAGES}
+
+    assert {"requirements-api.txt", "requirements.txt", "requirements-build.txt"} == named
+    assert named | packages <= allowed
 
 
 def test_the_image_gets_nothing_that_is_not_named() -> None:

@@ -139,7 +139,18 @@ def test_a_keystore_that_states_another_key_is_refused(key: Run, folder: Path) -
     code, _, err = verify(key, folder, file=spoilt(folder, pubkey=other))
 
     assert code == 1
-    assert "keystore_refused: the keystore holds another key than it says" in err
+    assert f"keystore_refused: Cannot use keystore {folder / 'spoilt.json'}: the public key" in err
+
+
+@pytest.mark.parametrize("stated", [PUBLIC, PUBLIC.upper(), PUBLIC[2:].upper(), ""])
+def test_a_public_key_is_read_as_other_tools_write_it(key: Run, folder: Path, stated: str) -> None:
+    file = spoilt(folder, pubkey=stated)
+
+    code, out, _ = key("show", file)
+
+    assert code == 0
+    assert f"public key   {PUBLIC if stated else '–'}" in out
+    assert verify(key, folder, file=file)[0] == 0
 
 
 SPOILT: dict[str, tuple[dict[str, Any], str]] = {

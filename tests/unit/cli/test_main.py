@@ -15,7 +15,7 @@ from rich.table import Table
 from committees import make_members
 from dragon import errors
 from dragon.errors import DragonError, SettingsError
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon_cli import services
 from dragon_cli.commands import nodes, status
 from dragon_cli.fleet import queries
@@ -322,7 +322,7 @@ def view(**pages: WsgiApp) -> View:
         return {**honest, **pages}[environ["PATH_INFO"].strip("/")](environ, start)
 
     host = COMMITTEE.urls[OPERATOR].removeprefix("http://")
-    return queries.view(COMMITTEE, OPERATOR, Http(WsgiAdapter({host: app}).session()))
+    return queries.view(COMMITTEE, OPERATOR, HttpClient(WsgiAdapter({host: app}).session()))
 
 
 def printed(table: Table) -> str:

@@ -20,7 +20,7 @@ from dragon.protocol import event, merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import InvalidReason
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.streams.chunks import digest, tree_of
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
@@ -64,7 +64,9 @@ def whole(held: Receipt) -> Receipt:
     leaves = [event.leaf(each, 7 + i, AT + i) for i, each in enumerate(events)]
     tree = merkle.Tree(map(merkle.leaf_hash, leaves))
     checkpoint = MEMBERS.certify(CheckpointClaim(3, tree.root(), AT + 60), SIGNERS)
-    place = LoggedEvent(2, held.event, 9, AT + 2, 3, tree.root(), tuple(tree.inclusion(2)))
+    place = ProvenEntry(
+        LogEntry(2, held.event, 9, AT + 2), 3, tree.root(), tuple(tree.inclusion(2))
+    )
     return held.completed(place, checkpoint)
 
 

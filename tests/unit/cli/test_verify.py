@@ -16,6 +16,7 @@ import pytest
 from committees import make_members
 from dragon.encoding import canonical, to_hex
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate, assemble
@@ -24,9 +25,10 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
-from dragon.protocol.event import Event, LoggedEvent, leaf
+from dragon.protocol.event import Event, leaf
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.merkle import leaf_hash
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_cli.main import main
 
 MEMBERS = make_members()
@@ -58,10 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         position = Position(index, f"{index:032x}", index, time)
         log.take(ProvenBatch(index, body, time, "{}", position))
     entry, now = log.entry(1), log.checkpoint()
-    logged = LoggedEvent(
-        1, entry.event, entry.ledger_index, entry.ledger_time, now.size, now.root,
-        tuple(log.inclusion(1, now.size)),
-    )  # fmt: skip
+    logged = ProvenEntry(entry, now.size, now.root, tuple(log.inclusion(1, now.size)))
     database.close()
     (made / "event.json").write_text(json.dumps(logged.to_json()))
     (made / "certificate.json").write_text(json.dumps(OUTAGE.to_json()))
@@ -310,7 +309,7 @@ def test_an_endorsement_in_a_log_is_verified(
     )
     endorsed = members.endorse(claim)
     hashed = leaf_hash(leaf(endorsed, 7, ROUNDS.start(12)))
-    logged = LoggedEvent(0, endorsed, 7, ROUNDS.start(12), 1, hashed, ())
+    logged = ProvenEntry(LogEntry(0, endorsed, 7, ROUNDS.start(12)), 1, hashed, ())
     (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
     file = written(tmp_path, logged.to_json())
 

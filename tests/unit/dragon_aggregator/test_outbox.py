@@ -13,12 +13,13 @@ from committees import make_members
 from dragon.encoding import Json, canonical
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 from dragon_aggregator.outbox import RESEND_AFTER, SCHEMA, Outbox, Submitter, last_known
 from simulation import Clock
 

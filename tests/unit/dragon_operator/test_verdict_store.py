@@ -16,14 +16,14 @@ from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.streams.finding import Finding
 from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA
-from dragon_operator.verdict_store import Found, VerdictStore
+from dragon_operator.verdict_store import VerdictStore, WindowVerdict
 from streams import make_owner
 
 OWNER = make_owner(make_members())
 WINDOW = OWNER.window([b"21.5"])
 SUBMISSION = OWNER.submission(WINDOW, b"a proof")
 PROOF = hashlib.sha256(b"a proof").digest()
-VALID = Found.of(SUBMISSION, PROOF, Finding(InvalidReason.NONE))
+VALID = WindowVerdict.of(SUBMISSION, PROOF, Finding(InvalidReason.NONE))
 INVALID = replace(VALID, proof=b"w" * 32, reason=InvalidReason.STARK, detail="it proves nothing")
 STREAM, HEADER = VALID.stream, VALID.header
 
@@ -43,7 +43,7 @@ def verdicts(tmp_path: Path) -> Iterator[VerdictStore]:
         yield verdicts
 
 
-def recalled(verdicts: VerdictStore, found: Found) -> Found | None:
+def recalled(verdicts: VerdictStore, found: WindowVerdict) -> WindowVerdict | None:
     return verdicts.recall(found.stream, found.number, found.header, found.proof)
 
 
@@ -62,7 +62,7 @@ def test_what_was_found_is_of_a_window_and_one_proof() -> None:
 
 @pytest.mark.parametrize("fault", list(InvalidReason))
 def test_only_what_has_no_fault_is_valid(fault: InvalidReason) -> None:
-    found = Found.of(SUBMISSION, PROOF, Finding(fault, "why"))
+    found = WindowVerdict.of(SUBMISSION, PROOF, Finding(fault, "why"))
 
     assert found.verdict is (Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID)
     assert (found.reason, found.detail) == (fault, "why")
@@ -74,7 +74,7 @@ def test_the_claim_of_a_judgement_says_what_was_found(fault: InvalidReason, time
     judgement = Finding(fault, "not part of it")
     claim = judgement.claim(OWNER.descriptor, WINDOW.header, PROOF, timestamp)
 
-    assert Found.of(SUBMISSION, PROOF, judgement).is_claimed(claim)
+    assert WindowVerdict.of(SUBMISSION, PROOF, judgement).is_claimed(claim)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,9 @@ def test_the_same_verdict_for_another_reason_was_not_found() -> None:
 
 
 @pytest.mark.parametrize("found", [VALID, INVALID], ids=["valid", "invalid"])
-def test_a_verdict_is_recalled_whole_also_after_a_restart(tmp_path: Path, found: Found) -> None:
+def test_a_verdict_is_recalled_whole_also_after_a_restart(
+    tmp_path: Path, found: WindowVerdict
+) -> None:
     with opened(tmp_path / "operator.db") as verdicts:
         assert recalled(verdicts, found) is None
         verdicts.keep(found)

@@ -14,7 +14,7 @@ from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
 from dragon_zkp import schemas
-from dragon_zkp.app import BYTES
+from dragon_zkp.app import OCTET_STREAM
 from dragon_zkp.messages import Job, Prove
 from dragon_zkp.request_parsing import LARGEST_MESSAGE
 from provers import TOKEN, Here, Prover, prover, until
@@ -81,14 +81,14 @@ def test_bytes_are_as_good_as_json(made: Prover, proof: bytes) -> None:
     answer = made.client.post(
         "/proofs?parameter_set=standard",
         data=body,
-        content_type=BYTES,
-        headers={**ASKED, "Accept": BYTES},
+        content_type=OCTET_STREAM,
+        headers={**ASKED, "Accept": OCTET_STREAM},
     )
-    assert (answer.status_code, answer.mimetype) == (200, BYTES)
+    assert (answer.status_code, answer.mimetype) == (200, OCTET_STREAM)
     assert answer.data == proof
 
     answer = made.client.post(
-        "/verifications?parameter_set=standard", data=in_bytes(proof), content_type=BYTES
+        "/verifications?parameter_set=standard", data=in_bytes(proof), content_type=OCTET_STREAM
     )
     assert answer.json == {"valid": True, "reason": None, "detail": None}
 
@@ -202,7 +202,7 @@ def test_what_a_request_holds_in_the_wrong_place_is_not_quoted(made: Prover, bod
 def test_bytes_that_are_no_request_are_refused_by_name(
     made: Prover, path: str, body: bytes, expected: tuple[int, str]
 ) -> None:
-    answer = made.client.post(f"/proofs{path}", data=body, content_type=BYTES, headers=ASKED)
+    answer = made.client.post(f"/proofs{path}", data=body, content_type=OCTET_STREAM, headers=ASKED)
     assert refused(answer) == expected
 
 
@@ -337,7 +337,7 @@ def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: by
         assert name in described
     for path in ("/proofs", "/verifications"):
         taken = document["paths"][path]["post"]["requestBody"]["content"]
-        assert set(taken) == {"application/json", BYTES}
+        assert set(taken) == {"application/json", OCTET_STREAM}
 
     schemas.ProofRequest(**asking())
     schemas.Proof(parameter_set="standard", proof=to_hex(proof))

@@ -18,11 +18,12 @@ from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 
 MEMBERS = make_members()
 COMMITTEE = MEMBERS.committee
@@ -226,9 +227,9 @@ def test_a_file_that_was_cut_short_is_damaged(copy: Path) -> None:
 @pytest.mark.parametrize(
     "change_",
     [
-        "UPDATE standing SET committee = '0x00'",
-        "UPDATE standing SET committee = x'ff'",
-        "DELETE FROM standing",
+        "UPDATE cursor SET committee = '0x00'",
+        "UPDATE cursor SET committee = x'ff'",
+        "DELETE FROM cursor",
     ],
 )
 def test_a_log_of_another_committee_is_refused(copy: Path, change_: str) -> None:
@@ -277,7 +278,7 @@ DAMAGES = {
     "logs.signature": "UPDATE logs SET signature = '0x00' WHERE id = 3",
     "no table logs": "DROP TABLE logs",
     "no table entries": "DROP TABLE entries",
-    "no table standing": "DROP TABLE standing",
+    "no table cursor": "DROP TABLE cursor",
 }
 
 

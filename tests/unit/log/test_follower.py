@@ -14,12 +14,14 @@ from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
-from dragon.log.follower import Follower
+from dragon.log.follower import CAUGHT_UP_SECONDS, Follower
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.protocol.log_entry import LogEntry
+from dragon.storage.database import Database
 from simulation import Clock
 
 MEMBERS = make_members()
@@ -138,7 +140,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
     assert not follower.caught_up
     follower.catch_up()
 
-    clock.sleep(follower.LAG)
+    clock.sleep(CAUGHT_UP_SECONDS)
     at_the_bound = follower.caught_up
     clock.sleep(0.001)
 
@@ -154,7 +156,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
 def test_pages_that_bring_news_do_not_count_as_the_end(following: Following) -> None:
     clock, follower = following.clock, following.follower
     follower.catch_up()
-    clock.sleep(follower.LAG + 1)
+    clock.sleep(CAUGHT_UP_SECONDS + 1)
     following.ledger.history += ["flip 6", "flip 7", "flip 8", "flip 9"]
 
     follower.step()
@@ -178,7 +180,7 @@ def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:
 
 def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
     following.follower.catch_up()
-    following.clock.sleep(follower.LAG + 1)
+    following.clock.sleep(CAUGHT_UP_SECONDS + 1)
     following.ledger.down = True
 
     with pytest.raises(errors.LedgerUnavailable):
@@ -196,9 +198,9 @@ def test_running_waits_an_outage_out_and_hurries_while_there_is_news(
     waited = Turns(1)
     following.follower.run(waited)
 
-    assert stop.waits == [0.0, 0.0, 0.0, follower.PAUSE]
+    assert stop.waits == [0.0, 0.0, 0.0, follower.POLL_PAUSE_SECONDS]
     assert following.log.position.index == 5
-    assert waited.waits == [follower.PAUSE_AFTER_ERROR]
+    assert waited.waits == [follower.ERROR_PAUSE_SECONDS]
     assert "ledger_unavailable" in caplog.text
 
 
@@ -306,7 +308,7 @@ def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Follow
 
     assert following.ledger.polled == []
     assert following.log.checkpoint() == checkpoint
-    following.clock.sleep(follower.LAG + 1)
+    following.clock.sleep(CAUGHT_UP_SECONDS + 1)
     assert not following.follower.caught_up
 
 
@@ -321,3 +323,43 @@ def test_a_contradiction_in_the_middle_of_catching_up_ends_it(following: Followi
         "the network's history has changed; entry 0 is the first that the ledger contradicts",
     )
     assert following.log.position.index == 2
+
+
+# -- listeners -----------------------------------------------------------------------------------
+
+
+def test_listeners_are_told_what_was_applied_after_it_has_committed(following: Following) -> None:
+    told: list[tuple[int, int]] = []
+
+    def listen(entries: Sequence[LogEntry]) -> None:
+        told.extend((entry.position, following.log.state.size) for entry in entries)
+
+    following.follower.subscribe(listen)
+    following.follower.catch_up()
+
+    assert [position for position, _ in told] == list(range(following.log.state.size))
+    assert all(position < size for position, size in told)
+
+
+def test_a_listener_that_fails_stops_neither_the_log_nor_the_others(following: Following) -> None:
+    told: list[int] = []
+
+    def fail(_entries: Sequence[LogEntry]) -> None:
+        raise RuntimeError("a test says so")
+
+    following.follower.subscribe(fail)
+    following.follower.subscribe(lambda entries: told.append(len(entries)))
+    following.follower.catch_up()
+
+    assert sum(told) == following.log.state.size > 0
+
+
+def test_who_has_unsubscribed_is_told_nothing(following: Following) -> None:
+    told: list[int] = []
+    unsubscribe = following.follower.subscribe(lambda entries: told.append(len(entries)))
+
+    unsubscribe()
+    following.follower.catch_up()
+
+    assert told == []
+    assert following.log.state.size > 0

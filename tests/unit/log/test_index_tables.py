@@ -17,14 +17,16 @@ from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.ledger import Position, ProvenBatch
-from dragon.log.store import Log, StoredEvent
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.claims.stream_state import Stream
+from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.protocol.log_entry import LogEntry
+from dragon.storage.database import Database
 
 MEMBERS = make_members(experts=2)
 COMMITTEE = MEMBERS.committee
@@ -141,7 +143,7 @@ def test_a_log_remembers_its_streams(original: Path) -> None:
 
     assert (stream.windows, stream.last, stream.position) == (3, CLAIMS[5], 5)
     assert stream.by("expert_2").claims == (CLAIMS[6],)
-    assert log.state.stream(OTHER) == Stream(CLAIMS[3], 3)
+    assert log.state.stream(OTHER) == StreamState(CLAIMS[3], 3)
 
 
 def test_windows_of_one_batch_may_follow_each_other(tmp_path: Path) -> None:
@@ -161,7 +163,7 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
         head = log.checkpoint()
         rows = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
     claim = CheckpointClaim(head.size, head.root, ROUNDS.start(2))
-    stored = [StoredEvent(e.event, e.ledger_index, e.ledger_time) for e in entries]
+    stored = [LogEntry(e.position, e.event, e.ledger_index, e.ledger_time) for e in entries]
 
     with opened(tmp_path / "late.db") as (log, records):
         log.begin_at(claim, stored)
@@ -188,6 +190,7 @@ def test_an_archived_log_leaves_no_stream_behind(copy: Path) -> None:
 def as_before(path: Path) -> None:
     """As a version without streams left it."""
     drops = [f"DROP TABLE {table}" for table in ("streams", "windows", "endorsements")]
+    drops.append("ALTER TABLE cursor RENAME TO standing")
     change(path, *drops, "UPDATE schema_log SET version_num = 'log_0001'")
 
 

@@ -25,11 +25,12 @@ from dragon.encoding import canonical, to_hex
 from dragon.log import store
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
-from dragon.storage.database import LOG_SCHEMA, Database
+from dragon.storage.database import Database
 
 ROOT = Path(__file__).parents[3]
 MEMBERS = make_members()
@@ -197,7 +198,7 @@ def test_a_batch_is_one_transaction(log: Log, path: Path) -> None:
     def look(_c: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith("BEGIN IMMEDIATE"):
             begun.append(statement)
-        if statement.startswith("UPDATE standing"):
+        if statement.startswith("UPDATE cursor"):
             with closing(sqlite3.connect(path)) as database:
                 tables = ("entries", "logs", "refused", "refusals")
                 counts = [database.execute(f"SELECT COUNT(*) FROM {t}").fetchone() for t in tables]
@@ -510,7 +511,7 @@ class Crash(Exception):
 
 @pytest.mark.parametrize(
     "where",
-    ["INSERT INTO entries", "INSERT INTO logs", "INSERT INTO refused", "UPDATE standing", "COMMIT"],
+    ["INSERT INTO entries", "INSERT INTO logs", "INSERT INTO refused", "UPDATE cursor", "COMMIT"],
 )
 def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batch_before(
     log: Log, path: Path, where: str
@@ -527,7 +528,7 @@ def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batc
             raise Crash
 
     def at_commit(_connection: object) -> None:
-        if any(statement.startswith("UPDATE standing") for statement in writing):
+        if any(statement.startswith("UPDATE cursor") for statement in writing):
             raise Crash
 
     crash_at_commit = listening("commit", at_commit if where == "COMMIT" else lambda _: None)
@@ -547,7 +548,8 @@ from pathlib import Path
 from committees import make_members
 from dragon.protocol.claims.status import Status
 from dragon.encoding import canonical
-from dragon.storage.database import Database, LOG_SCHEMA
+from dragon.log.schema import LOG_SCHEMA
+from dragon.storage.database import Database
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.store import Log
 

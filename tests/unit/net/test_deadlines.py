@@ -268,7 +268,7 @@ def test_a_thread_that_takes_its_time_to_answer_is_not_held_to_the_span_of_the_r
         assert far.recv(9) == b"an answer"
 
 
-def test_a_socket_that_said_goodbye_takes_what_gunicorn_still_does_to_it() -> None:
+def test_a_closed_socket_refuses_a_second_shutdown() -> None:
     with served() as (server, client):
         server.setblocking(True)
         client.close()
@@ -276,5 +276,5 @@ def test_a_socket_that_said_goodbye_takes_what_gunicorn_still_does_to_it() -> No
         server.close()
 
         server.setblocking(True)
-        with pytest.raises(OSError, match="said goodbye already"):
+        with pytest.raises(OSError, match="the connection is closed already"):
             server.shutdown(socket.SHUT_WR)

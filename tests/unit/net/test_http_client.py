@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from dragon.errors import BadAnswer, PeerError, Unreachable
-from dragon.net.http_client import MAX_ANSWER, Answer, Http
+from dragon.net.http_client import MAX_RESPONSE_BYTES, HttpClient, HttpResponse
 from dragon.net.session import make_session
 
 DEADLINE = 0.3  # seconds
@@ -50,8 +50,8 @@ def server(behave: Behaviour, heads: list[bytes] | None = None) -> Iterator[str]
 
 
 @pytest.fixture
-def http() -> Iterator[Http]:
-    made = Http(make_session())
+def http() -> Iterator[HttpClient]:
+    made = HttpClient(make_session())
     yield made
     made.close()
 
@@ -112,7 +112,7 @@ SLOW: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: Http, manner: str) -> None:
+def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, manner: str) -> None:
     with server(SLOW[manner]) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
@@ -142,7 +142,7 @@ HUGE: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_a_huge_answer_is_bounded_in_time_and_memory(http: Http, what: str) -> None:
+def test_a_huge_answer_is_bounded_in_time_and_memory(http: HttpClient, what: str) -> None:
     with server(HUGE[what]) as url:
         tracemalloc.start()
         begun = time.monotonic()
@@ -156,42 +156,45 @@ def test_a_huge_answer_is_bounded_in_time_and_memory(http: Http, what: str) -> N
     assert peak < 8_000_000
 
 
-def test_an_answer_may_have_64_kib_and_no_byte_more(http: Http) -> None:
-    with server(says(ok(b"x" * MAX_ANSWER))) as url:
-        assert len(http.get(url, deadline=2).body) == MAX_ANSWER
+def test_an_answer_may_have_64_kib_and_no_byte_more(http: HttpClient) -> None:
+    with server(says(ok(b"x" * MAX_RESPONSE_BYTES))) as url:
+        assert len(http.get(url, deadline=2).body) == MAX_RESPONSE_BYTES
 
-    with server(says(ok(b"x" * (MAX_ANSWER + 1)))) as url, pytest.raises(BadAnswer) as refused:
+    with (
+        server(says(ok(b"x" * (MAX_RESPONSE_BYTES + 1)))) as url,
+        pytest.raises(BadAnswer) as refused,
+    ):
         http.get(url, deadline=2)
 
     assert refused.value.facts == {"reason": "too_large"}
-    assert MAX_ANSWER == 64 * 1024
+    assert MAX_RESPONSE_BYTES == 64 * 1024
 
 
-def test_a_caller_may_ask_for_less(http: Http) -> None:
+def test_a_caller_may_ask_for_less(http: HttpClient) -> None:
     with server(says(ok(b"123"))) as url, pytest.raises(BadAnswer):
-        http.get(url, deadline=2, largest=2)
+        http.get(url, deadline=2, max_bytes=2)
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(http: Http) -> None:
+def test_a_redirect_is_an_answer_and_is_not_followed(http: HttpClient) -> None:
     followed: list[bytes] = []
     with server(is_silent, followed) as elsewhere:
         redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\n\r\n{{}}"
         with server(says(redirect.encode())) as url:
             answer = http.get(url, deadline=2)
 
-    assert answer == Answer(302, b"{}")
+    assert answer == HttpResponse(302, b"{}")
     assert followed == []
 
 
 @pytest.mark.parametrize("location", ["", "http://[::1", "gopher:", "http://é..x/", "\xff\xfe"])
-def test_a_redirect_to_nonsense_is_an_answer_too(http: Http, location: str) -> None:
+def test_a_redirect_to_nonsense_is_an_answer_too(http: HttpClient, location: str) -> None:
     raw = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n"
 
     with server(says(raw + b"Content-Length: 0\r\n\r\n")) as url:
-        assert http.get(url, deadline=2) == Answer(302, b"")
+        assert http.get(url, deadline=2) == HttpResponse(302, b"")
 
 
-def test_what_claims_to_be_compressed_is_taken_as_it_is(http: Http) -> None:
+def test_what_claims_to_be_compressed_is_taken_as_it_is(http: HttpClient) -> None:
     with server(says(ok(BOMB, "Content-Encoding: gzip"))) as url:
         answer = http.get(url, deadline=2)
 
@@ -215,14 +218,14 @@ GARBAGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-def test_garbage_is_no_answer(http: Http, what: str) -> None:
+def test_garbage_is_no_answer(http: HttpClient, what: str) -> None:
     with server(says(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
         http.get(url, deadline=20)
 
     assert refused.value.facts == {"reason": "unreachable"}
 
 
-def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: Http) -> None:
+def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -233,7 +236,7 @@ def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: Ht
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"1.5", b"[NaN]"])
-def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: Http, body: bytes) -> None:
+def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, body: bytes) -> None:
     with server(says(ok(body))) as url:
         answer = http.get(url, deadline=2)
 
@@ -241,7 +244,7 @@ def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: Http, body: byt
         answer.json()
 
 
-def test_a_successful_answer_is_its_json(http: Http) -> None:
+def test_a_successful_answer_is_its_json(http: HttpClient) -> None:
     with server(says(ok(b'{"a": 1}'))) as url:
         assert http.get(url, deadline=2).successful() == {"a": 1}
 
@@ -258,14 +261,14 @@ def test_a_successful_answer_is_its_json(http: Http) -> None:
 )
 def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str) -> None:
     with pytest.raises(BadAnswer) as refused:
-        Answer(429, body).successful()
+        HttpResponse(429, body).successful()
 
     assert str(refused.value) == f"answered 429: {said}"
     assert refused.value.facts == {"status": 429}
 
 
 def test_a_request_carries_nothing_from_the_environment_or_from_before(
-    http: Http, monkeypatch: pytest.MonkeyPatch
+    http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -284,7 +287,7 @@ def test_a_request_carries_nothing_from_the_environment_or_from_before(
     assert len(heads) == 2
 
 
-def test_what_is_posted_is_json(http: Http) -> None:
+def test_what_is_posted_is_json(http: HttpClient) -> None:
     heads: list[bytes] = []
 
     with server(says(ok(b"{}")), heads) as url:

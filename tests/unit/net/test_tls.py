@@ -19,7 +19,7 @@ from authorities import Papers
 from dragon.errors import BadAnswer, PeerError, SettingsError, Unreachable
 from dragon.net import tls
 from dragon.net.deadlines import DeadlineSocket, TlsSocket
-from dragon.net.http_client import Http
+from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.tls import Tls
 from dragon_sequencer.errors import GatewayUnreachable
@@ -43,8 +43,8 @@ def shown(papers: Papers) -> Tls:
 
 
 @pytest.fixture
-def http(papers: Papers) -> Iterator[Http]:
-    made = Http(make_session(papers.ca))
+def http(papers: Papers) -> Iterator[HttpClient]:
+    made = HttpClient(make_session(papers.ca))
     yield made
     made.close()
 
@@ -112,20 +112,20 @@ def is_silent(connection: socket.socket) -> None:
         pass
 
 
-def refusal(http: Http, url: str, deadline: float = 2) -> PeerError:
+def refusal(http: HttpClient, url: str, deadline: float = 2) -> PeerError:
     with pytest.raises(PeerError) as refused:
         http.get(url, deadline=deadline)
     return refused.value
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_answer_comes_through(http: Http, shown: Tls, host: str) -> None:
+def test_an_answer_comes_through(http: HttpClient, shown: Tls, host: str) -> None:
     with listening(shaking(shown, says(OK)), host=host) as url:
         assert http.get(url, deadline=2).successful() == {}
 
 
 def test_an_authority_that_nobody_named_is_not_trusted(
-    http: Http, shown: Tls, tmp_path: Path
+    http: HttpClient, shown: Tls, tmp_path: Path
 ) -> None:
     stranger = Papers.make(tmp_path).service("stranger")
     with listening(shaking(stranger, says(OK))) as url:
@@ -135,13 +135,13 @@ def test_an_authority_that_nobody_named_is_not_trusted(
     assert str(refused) == "no answer: its certificate is not trusted"
     assert refused.facts == {"reason": "tls"}
 
-    system = Http(make_session())
+    system = HttpClient(make_session())
     with listening(shaking(shown, says(OK))) as url:
         assert "not trusted" in str(refusal(system, url))
     system.close()
 
 
-def test_a_certificate_for_another_address_or_name_is_refused(http: Http, shown: Tls) -> None:
+def test_a_certificate_for_another_address_or_name_is_refused(http: HttpClient, shown: Tls) -> None:
     with listening(shaking(shown, says(OK)), host="127.0.0.2") as url:
         assert str(refusal(http, url)) == "no answer: its certificate is for another address"
 
@@ -157,27 +157,27 @@ def connected(url: str) -> socket.socket:
 
 
 @pytest.mark.parametrize(("days", "said"), [(-826, "has expired"), (2, "is not valid yet")])
-def test_a_certificate_has_its_time(http: Http, papers: Papers, days: int, said: str) -> None:
+def test_a_certificate_has_its_time(http: HttpClient, papers: Papers, days: int, said: str) -> None:
     dated = papers.service(f"dated-{days}", days=days)
     with listening(shaking(dated, says(OK))) as url:
         assert str(refusal(http, url)) == f"no answer: its certificate {said}"
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", bytes(99)])
-def test_what_is_no_tls_is_no_answer(http: Http, raw: bytes) -> None:
+def test_what_is_no_tls_is_no_answer(http: HttpClient, raw: bytes) -> None:
     with listening(says(raw)) as url:
         refused = refusal(http, url)
 
-    assert str(refused) == "no answer: it speaks no TLS that we do"
+    assert str(refused) == "no answer: it does not support TLS 1.2 or later"
     assert refused.facts == {"reason": "tls"}
 
 
-def test_a_peer_that_hangs_up_is_no_matter_of_tls(http: Http) -> None:
+def test_a_peer_that_hangs_up_is_no_matter_of_tls(http: HttpClient) -> None:
     with listening(lambda connection: connection.recv(65_536)) as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
 
-def test_plain_http_to_a_service_with_tls_is_no_answer(http: Http, shown: Tls) -> None:
+def test_plain_http_to_a_service_with_tls_is_no_answer(http: HttpClient, shown: Tls) -> None:
     with listening(shaking(shown, says(OK)), scheme="http") as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
@@ -194,7 +194,7 @@ SLOW: dict[str, Callable[[Tls], Behaviour]] = {
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: Http, shown: Tls, manner: str) -> None:
+def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, shown: Tls, manner: str) -> None:
     with listening(SLOW[manner](shown)) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
@@ -205,7 +205,9 @@ def test_a_slow_peer_is_given_up_at_the_deadline(http: Http, shown: Tls, manner:
     assert DEADLINE - 0.05 <= took < DEADLINE + SOON
 
 
-def test_a_handshake_that_takes_its_time_leaves_the_answer_less(http: Http, shown: Tls) -> None:
+def test_a_handshake_that_takes_its_time_leaves_the_answer_less(
+    http: HttpClient, shown: Tls
+) -> None:
     """One deadline: half of it for the handshake, and the answer does not get a whole one."""
     answering = shaking(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b"))
 
@@ -224,7 +226,7 @@ def test_a_handshake_that_takes_its_time_leaves_the_answer_less(http: Http, show
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_what_connecting_took_is_not_given_a_second_time(
-    http: Http, scheme: str, monkeypatch: pytest.MonkeyPatch
+    http: HttpClient, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = urllib3_connection.create_connection
 
@@ -255,7 +257,7 @@ def test_a_socket_keeps_deadline_and_budget_through_the_handshake(shown: Tls) ->
                 list(iter(lambda: wrapped.recv(16_384), b""))
 
 
-def test_a_peer_cannot_send_more_than_the_budget(http: Http, shown: Tls) -> None:
+def test_a_peer_cannot_send_more_than_the_budget(http: HttpClient, shown: Tls) -> None:
     """A chunk of size -1, which the library would read without end in one call."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"
 
@@ -271,9 +273,9 @@ def test_a_peer_cannot_send_more_than_the_budget(http: Http, shown: Tls) -> None
     assert time.monotonic() - begun < 3
 
 
-def test_a_body_that_is_too_large_is_a_bad_answer(http: Http, shown: Tls) -> None:
+def test_a_body_that_is_too_large_is_a_bad_answer(http: HttpClient, shown: Tls) -> None:
     with listening(shaking(shown, says(OK))) as url, pytest.raises(BadAnswer):
-        http.get(url, deadline=2, largest=1)
+        http.get(url, deadline=2, max_bytes=1)
 
 
 def test_nothing_switches_verification_off(
@@ -306,7 +308,7 @@ def test_the_libraries_add_no_authorities_of_their_own(papers: Papers, shown: Tl
 def test_an_authority_that_cannot_be_read_is_found_at_once(tmp_path: Path, shown: Tls) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         make_session(tmp_path / "nothing")
-    with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* holds no certificate in PEM"):
+    with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* contains no PEM certificate"):
         make_session(shown.keyfile)
 
 

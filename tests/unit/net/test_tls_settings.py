@@ -57,7 +57,7 @@ def test_certificate_and_key_go_together(shown: Tls, missing: str, given: str) -
     ("spoilt", "said"),
     [
         ("missing", "cannot be read: No such file or directory"),
-        ("empty", "holds no certificate in PEM"),
+        ("empty", "contains no PEM certificate"),
     ],
 )
 def test_authorities_that_cannot_be_used_are_named(tmp_path: Path, spoilt: str, said: str) -> None:
@@ -95,13 +95,13 @@ def test_each_fault_of_a_certificate_or_its_key_is_named(papers: Papers, shown: 
     other = papers.service("other").keyfile
     (folder / "locked").write_bytes(locked(papers))
     (folder / "text").write_text("no PEM")
-    unusable = "holds no private key in PEM that can be used without a password"
+    unusable = "contains no PEM private key without a password"
     faults = {
         Tls(folder / "gone", keyfile): f"{tls.CERTFILE}: {folder}/gone cannot be read",
         Tls(certfile, folder / "gone"): f"{tls.KEYFILE}: {folder}/gone cannot be read",
         Tls(folder, keyfile): f"{tls.CERTFILE}: {folder} cannot be read: Is a directory",
-        Tls(folder / "text", keyfile): f"{tls.CERTFILE}: {folder}/text holds no certificate in PEM",
-        Tls(keyfile, keyfile): f"{tls.CERTFILE}: {keyfile} holds no certificate in PEM",
+        Tls(folder / "text", keyfile): f"{tls.CERTFILE}: {folder}/text contains no PEM certificate",
+        Tls(keyfile, keyfile): f"{tls.CERTFILE}: {keyfile} contains no PEM certificate",
         Tls(certfile, folder / "text"): f"{tls.KEYFILE}: {folder}/text {unusable}",
         Tls(certfile, certfile): f"{tls.KEYFILE}: {certfile} {unusable}",
         Tls(certfile, folder / "locked"): f"{tls.KEYFILE}: {folder}/locked {unusable}",

@@ -135,7 +135,7 @@ def test_a_fault_is_logged_with_the_requests_name(output: io.StringIO) -> None:
 def test_a_configured_process_says_everything_on_standard_error_in_lines() -> None:
     program = (
         "import logging, warnings\n"
-        "from dragon.web import logs\n"
+        "from dragon.node import log_format as logs\n"
         "logs.configure('op')\n"
         "logs.get_logger('a').info('one_thing', x=1)\n"
         "logging.getLogger('b').warning('another %s', 'thing')\n"

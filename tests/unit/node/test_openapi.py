@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from flask_openapi3.openapi import OpenAPI
+from flask_openapi.openapi import OpenAPI
 from pydantic import TypeAdapter
 
 from committees import GENESIS, make_members
@@ -27,7 +27,7 @@ from simulation import World
 from streams import make_owner
 
 SERVICES = ("operator", "aggregator", "sequencer")
-PAGE = re.compile(r"/openapi/")  # what the page for people loads
+SWAGGER_PATHS = re.compile(r"/openapi/")  # what the page for people loads
 METHODS = {"GET", "POST", "PUT"}
 
 
@@ -79,7 +79,7 @@ def routes(app: Flask) -> set[tuple[str, str]]:
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) & METHODS
-        if not PAGE.match(rule.rule)
+        if not SWAGGER_PATHS.match(rule.rule)
     }
 
 
@@ -244,7 +244,7 @@ ANSWERS: list[tuple[str, str, type[Schema]]] = [
     ("operator_1", "/streams", schemas.Streams),
     ("operator_1", "/streams/{stream}", schemas.EndorsedStream),
     ("operator_1", "/streams/{stream}/windows/0", schemas.WindowVerdicts),
-    ("aggregator_0", "/windows", schemas.Standings),
+    ("aggregator_0", "/windows", schemas.WindowStatuses),
     ("aggregator_0", "/rounds?limit=120", schemas.Rounds),
     ("aggregator_0", "/outbox", schemas.Outbox),
     ("aggregator_0", "/checkpoint", schemas.LogHead),

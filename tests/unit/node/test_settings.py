@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from Crypto.Cipher import AES
 
 import dragon_aggregator.settings
 import dragon_operator.settings
@@ -17,6 +15,7 @@ from dragon.encoding import to_hex
 from dragon.errors import DragonError, KeystoreError, SettingsError
 from dragon.node.settings import Environment
 from dragon.protocol.committee import MAX_FILE_BYTES
+from dragon.storage.eip2335 import Pbkdf2, Sealed
 
 MEMBERS = make_members()
 OPERATOR = dragon_operator.settings.Settings.from_environ
@@ -26,18 +25,8 @@ Read = Callable[[Mapping[str, str]], object]
 
 def seal_lightly(name: str) -> str:
     """An operator's keystore of two iterations, quick to open; test_keystore.py has ours."""
-    key, salt, iv = secret(name), bytes(32), bytes(16)
-    derived = hashlib.pbkdf2_hmac("sha256", b"the password", salt, 2)
-    cipher = AES.new(derived[:16], AES.MODE_CTR, nonce=b"", initial_value=iv)
-    message = cipher.encrypt(key.encode())
-    checksum = hashlib.sha256(derived[16:32] + message).hexdigest()
-    params = {"dklen": 32, "c": 2, "prf": "hmac-sha256", "salt": salt.hex()}
-    crypto = {
-        "kdf": {"function": "pbkdf2", "params": params, "message": ""},
-        "checksum": {"function": "sha256", "params": {}, "message": checksum},
-        "cipher": {"function": "aes-128-ctr", "params": {"iv": iv.hex()}, "message": message.hex()},
-    }
-    return json.dumps({"crypto": crypto, "path": "", "uuid": "", "version": 4})
+    kdf, key = Pbkdf2(bytes(32), 2), secret(name)
+    return Sealed.make(kdf, b"the password", bytes(16), key.encode(), "").write()
 
 
 @pytest.fixture(scope="module")

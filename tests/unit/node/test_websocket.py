@@ -16,7 +16,13 @@ from wsproto.connection import Connection as Frames
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from dragon.node import websocket
-from dragon.node.websocket import MOST_LEFT, PING_AFTER, SILENT, Closed, Connection
+from dragon.node.websocket import (
+    MAX_QUEUED_MESSAGES,
+    PING_AFTER_SECONDS,
+    SILENCE_TIMEOUT_SECONDS,
+    Closed,
+    Connection,
+)
 
 
 @dataclass
@@ -120,8 +126,13 @@ def test_a_silent_peer_is_asked_and_then_left(pair: Pair, monkeypatch: pytest.Mo
 
     said = pair.heard()
     assert [type(each) for each in said] == [Ping, CloseConnection]
-    assert (said[-1].code, said[-1].reason) == (1008, f"nothing was heard for {SILENT:.0f} s")
-    assert pair.now == pytest.approx(SILENT + PING_AFTER / 4, abs=PING_AFTER / 4)
+    assert (said[-1].code, said[-1].reason) == (
+        1008,
+        f"nothing was heard for {SILENCE_TIMEOUT_SECONDS:.0f} s",
+    )
+    assert pair.now == pytest.approx(
+        SILENCE_TIMEOUT_SECONDS + PING_AFTER_SECONDS / 4, abs=PING_AFTER_SECONDS / 4
+    )
     assert pair.ended == [False]
 
 
@@ -146,14 +157,16 @@ class Turning:
 
 
 def test_a_peer_that_lets_messages_lie_is_closed(pair: Pair) -> None:
-    for number in range(MOST_LEFT + 1):
+    for number in range(MAX_QUEUED_MESSAGES + 1):
         pair.connection.send(f"{number}")
     with ThreadPoolExecutor(1) as pool:
         serving = pool.submit(pair.serve)
         said = pair.listen()
         serving.result(5)
 
-    assert [each.data for each in said[:-1]] == [str(number) for number in range(MOST_LEFT)]
+    assert [each.data for each in said[:-1]] == [
+        str(number) for number in range(MAX_QUEUED_MESSAGES)
+    ]
     assert (said[-1].code, said[-1].reason) == (1008, "it reads too slowly")
 
 
@@ -193,7 +206,7 @@ def test_text_that_is_none_ends_it(pair: Pair) -> None:
 def test_a_peer_that_takes_nothing_is_left_in_bounded_time(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(websocket, "SEND_TIMEOUT_SECONDS", 0.05)
     for _ in range(900):
         pair.connection.send("x" * 4000)
     served = threading.Thread(target=pair.serve, daemon=True)

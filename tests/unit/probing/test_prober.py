@@ -15,9 +15,9 @@ import pytest
 
 from committees import Members, make_members, secret
 from dragon.encoding import to_hex
-from dragon.net.http_client import MAX_ANSWER, Http
+from dragon.net.http_client import MAX_RESPONSE_BYTES, HttpClient
 from dragon.net.runtime import Runtime
-from dragon.probing.prober import RESULT_TTL, Prober, ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.messages import StatusAnswer
 from simulation import Clock, SimulatedExecutor
@@ -58,7 +58,7 @@ class Sky:
 
     def make_prober(self, myself: str | None = None) -> Prober:
         runtime = Runtime(
-            http=Http(self.wires.session()),
+            http=HttpClient(self.wires.session()),
             wall=self.wall,
             monotonic=lambda: self.clock.now,
             sleep=self.clock.sleep,
@@ -103,8 +103,8 @@ class Sky:
 
         return app
 
-    def look(self, *node_ids: str, max_age: float = RESULT_TTL) -> ProbeResult:
-        return self.prober.look(node_ids, max_age)[node_ids[0]]
+    def probe(self, *node_ids: str, max_age: float = RESULT_TTL_SECONDS) -> ProbeResult:
+        return self.prober.probe(node_ids, max_age)[node_ids[0]]
 
     def calls(self, node_id: str) -> int:
         return sum(urlsplit(url).netloc == self.host(node_id) for _, url in self.wires.calls)
@@ -116,7 +116,7 @@ def sky() -> Sky:
 
 
 def test_a_node_that_answers_for_itself_is_up(sky: Sky) -> None:
-    seen = sky.look(NODE)
+    seen = sky.probe(NODE)
 
     assert seen == ProbeResult(NODE, Status.UP, "answered", 0.0, sky.wall(), 0, round(1000 * SKEW))
     assert seen.answered
@@ -136,14 +136,14 @@ def test_the_offset_is_taken_at_the_middle_of_the_question(sky: Sky) -> None:
 
     sky.put(NODE, slow)
 
-    seen = sky.look(NODE)
+    seen = sky.probe(NODE)
 
     assert (seen.offset_ms, seen.latency_ms) == (round(1000 * SKEW), 400)
 
 
 def test_every_question_has_a_nonce_of_its_own(sky: Sky) -> None:
     for _ in range(3):
-        sky.prober.look(sky.members.committee.keys, max_age=-1)
+        sky.prober.probe(sky.members.committee.keys, max_age=-1)
 
     assert len(sky.nonces) == len(set(sky.nonces)) == 12
     assert {len(nonce) for nonce in sky.nonces} == {16}
@@ -209,7 +209,7 @@ STRANGERS: dict[str, tuple[Callable[[Sky], WsgiApp], str]] = {
         lambda s: text("", "302 Found", [("Location", f"http://{s.host('operator_3')}/")]),
         "status_code",
     ),
-    "more than 64 KiB": (lambda _: text(" " * (MAX_ANSWER + 1)), "too_large"),
+    "more than 64 KiB": (lambda _: text(" " * (MAX_RESPONSE_BYTES + 1)), "too_large"),
 }
 
 
@@ -223,7 +223,7 @@ def test_whoever_else_answers_leaves_the_node_down_for_a_named_reason(sky: Sky, 
     make, reason = STRANGERS[who]
     sky.put(NODE, make(sky))
 
-    seen = sky.look(NODE)
+    seen = sky.probe(NODE)
 
     assert (seen.status, seen.reason) == (Status.DOWN, reason)
     assert not seen.answered
@@ -233,16 +233,16 @@ def test_whoever_else_answers_leaves_the_node_down_for_a_named_reason(sky: Sky, 
 def test_a_closed_port_is_down(sky: Sky) -> None:
     sky.wires.refuse(sky.host(NODE))
 
-    seen = sky.look(NODE)
+    seen = sky.probe(NODE)
 
     assert (seen.status, seen.reason, seen.offset_ms) == (Status.DOWN, "unreachable", None)
 
 
-@pytest.mark.parametrize("body", ["", "{}", "<html>", " " * MAX_ANSWER])
+@pytest.mark.parametrize("body", ["", "{}", "<html>", " " * MAX_RESPONSE_BYTES])
 def test_a_target_is_up_if_it_answers_200_whatever_it_says(sky: Sky, body: str) -> None:
     sky.put(TARGET, text(body))
 
-    seen = sky.look(TARGET)
+    seen = sky.probe(TARGET)
 
     assert (seen.status, seen.reason, seen.offset_ms) == (Status.UP, "answered", None)
 
@@ -251,24 +251,24 @@ def test_a_target_is_up_if_it_answers_200_whatever_it_says(sky: Sky, body: str) 
 def test_a_target_that_answers_anything_but_200_is_down(sky: Sky, code: str) -> None:
     sky.put(TARGET, text("", code))
 
-    assert (sky.look(TARGET).status, sky.look(TARGET).reason) == (Status.DOWN, "status_code")
+    assert (sky.probe(TARGET).status, sky.probe(TARGET).reason) == (Status.DOWN, "status_code")
 
 
 def test_a_targets_answer_is_bounded_too(sky: Sky) -> None:
-    sky.put(TARGET, text(" " * (MAX_ANSWER + 1)))
+    sky.put(TARGET, text(" " * (MAX_RESPONSE_BYTES + 1)))
 
-    assert sky.look(TARGET).reason == "too_large"
+    assert sky.probe(TARGET).reason == "too_large"
 
 
 # Sharing
 
 
 def test_a_sight_is_shared_for_a_second(sky: Sky) -> None:
-    first = sky.look(NODE)
+    first = sky.probe(NODE)
     sky.clock.sleep(1.0)
-    at_the_bound = sky.look(NODE)
+    at_the_bound = sky.probe(NODE)
     sky.clock.sleep(0.001)
-    later = sky.look(NODE)
+    later = sky.probe(NODE)
 
     assert at_the_bound is first
     assert later.begun == 1.001
@@ -276,27 +276,27 @@ def test_a_sight_is_shared_for_a_second(sky: Sky) -> None:
 
 
 def test_whoever_wants_it_fresher_has_it_fresher(sky: Sky) -> None:
-    sky.look(NODE)
+    sky.probe(NODE)
     sky.clock.sleep(0.4)
 
-    assert sky.look(NODE, max_age=0.5).begun == 0.0
-    assert sky.look(NODE, max_age=0.3).begun == 0.4
+    assert sky.probe(NODE, max_age=0.5).begun == 0.0
+    assert sky.probe(NODE, max_age=0.3).begun == 0.4
     assert sky.calls(NODE) == 2
 
 
 def test_a_failure_is_shared_as_well(sky: Sky) -> None:
     sky.wires.refuse(sky.host(NODE))
-    sky.look(NODE)
+    sky.probe(NODE)
     sky.wires.accept(sky.host(NODE))
 
-    assert sky.look(NODE).reason == "unreachable"
-    assert sky.look(NODE, max_age=-1).reason == "answered"
+    assert sky.probe(NODE).reason == "unreachable"
+    assert sky.probe(NODE, max_age=-1).reason == "answered"
 
 
 def test_an_operator_never_asks_itself(sky: Sky) -> None:
     prober = sky.make_prober(myself=NODE)
 
-    seen = prober.look([NODE, "operator_1"])[NODE]
+    seen = prober.probe([NODE, "operator_1"])[NODE]
 
     assert (seen.status, seen.reason) == (Status.UP, "myself")
     assert sky.calls(NODE) == 0
@@ -322,14 +322,14 @@ def test_probes_that_hang_end_after_one_deadline_for_all(sky: Sky) -> None:
     for node_id in nodes[1:]:
         sky.put(node_id, hanging(sky, 3600))
 
-    seen = sky.prober.look(nodes)
+    seen = sky.prober.probe(nodes)
 
     assert sky.clock.now == sky.members.committee.rounds.probe_deadline == 1.0
-    assert {node_id: (sight.status, sight.reason) for node_id, sight in seen.items()} == {
+    assert {node_id: (result.status, result.reason) for node_id, result in seen.items()} == {
         nodes[0]: (Status.UP, "answered"),
         **dict.fromkeys(nodes[1:], (Status.DOWN, "timeout")),
     }
-    assert {sight.begun for sight in seen.values()} == {0.0}
+    assert {result.begun for result in seen.values()} == {0.0}
 
 
 @dataclass
@@ -359,13 +359,13 @@ def test_one_node_is_probed_once_at_a_time_however_many_ask(real_sky: Sky) -> No
     gate = Gate(real_sky.genuine(NODE))
     real_sky.put(NODE, gate)
     with ThreadPoolExecutor(6) as crowd:
-        first = crowd.submit(real_sky.look, NODE)
+        first = crowd.submit(real_sky.probe, NODE)
         assert gate.arrived.acquire(timeout=5)
-        others = [crowd.submit(real_sky.look, NODE, max_age=0) for _ in range(5)]
+        others = [crowd.submit(real_sky.probe, NODE, max_age=0) for _ in range(5)]
         gate.open.set()
         seen = [one.result(timeout=5) for one in (first, *others)]
 
-    assert {sight.status for sight in seen} == {Status.UP}
+    assert {result.status for result in seen} == {Status.UP}
     assert real_sky.calls(NODE) == 1
 
 
@@ -373,11 +373,11 @@ def test_a_probe_that_hangs_costs_its_own_node_only(real_sky: Sky) -> None:
     gate = Gate(real_sky.genuine(NODE))
     real_sky.put(NODE, gate)
 
-    hung = real_sky.prober.look(real_sky.members.committee.urls)
-    again = real_sky.look(NODE, max_age=0)
-    free = real_sky.look("operator_1", max_age=-1)
+    hung = real_sky.prober.probe(real_sky.members.committee.urls)
+    again = real_sky.probe(NODE, max_age=0)
+    free = real_sky.probe("operator_1", max_age=-1)
 
-    assert [sight.reason for sight in hung.values()].count("timeout") == 1
+    assert [result.reason for result in hung.values()].count("timeout") == 1
     assert (hung[NODE].reason, again.reason, free.reason) == ("timeout", "timeout", "answered")
     assert real_sky.calls(NODE) == 1, "the one that hangs is still under way"
     gate.open.set()

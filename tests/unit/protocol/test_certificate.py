@@ -14,7 +14,8 @@ from committees import make_members, secret
 from dragon import errors
 from dragon.encoding import Json, canonical, parse, to_hex
 from dragon.protocol import bls, certificate
-from dragon.protocol.certificate import Certificate, check_claim
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import Suspicion
@@ -573,7 +574,7 @@ def test_nothing_is_put_together_out_of_nothing() -> None:
 def test_a_claim_is_held_against_the_committee_by_itself(
     changes: dict[str, Any], refusal: type[errors.CertificateError]
 ) -> None:
-    check_claim(OUTAGE, FOUR.committee)
+    kind_of(OUTAGE).check(OUTAGE, FOUR.committee)
 
     with pytest.raises(refusal):
-        check_claim(dataclasses.replace(OUTAGE, **changes), FOUR.committee)
+        kind_of(OUTAGE).check(dataclasses.replace(OUTAGE, **changes), FOUR.committee)

@@ -12,6 +12,7 @@ from dragon import errors
 from dragon.encoding import canonical, parse, to_hex
 from dragon.protocol import event
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.merkle import Tree, leaf_hash
 from dragon.protocol.messages import StatusAnswer, Suspicion
 
@@ -178,14 +179,13 @@ def logged_json() -> Value:
     recovery = FOUR.status("operator_2", Status.UP, 150)
     others = [FOUR.status("operator_3", Status.DOWN, 140), OUTAGE, recovery]
     tree = Tree(leaf_hash(event.leaf(other, 7, 1_732_522_699)) for other in others)
-    logged = event.LoggedEvent(
-        1, OUTAGE, 7, 1_732_522_699, 3, tree.root(), tuple(tree.inclusion(1))
-    )
+    entry = LogEntry(1, OUTAGE, 7, 1_732_522_699)
+    logged = ProvenEntry(entry, 3, tree.root(), tuple(tree.inclusion(1)))
     return cast("Value", logged.to_json())
 
 
 def verify_logged(value: Value) -> None:
-    event.LoggedEvent.from_json(parse(canonical(value))).verify(FOUR.committee)
+    ProvenEntry.from_json(parse(canonical(value))).verify(FOUR.committee)
 
 
 def test_an_event_is_shown_to_stand_in_its_log() -> None:
@@ -195,7 +195,7 @@ def test_an_event_is_shown_to_stand_in_its_log() -> None:
 def test_a_logged_event_comes_back_from_its_json() -> None:
     value = logged_json()
 
-    assert event.LoggedEvent.from_json(value).to_json() == value
+    assert ProvenEntry.from_json(value).to_json() == value
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,15 @@ import pytest
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.log.downtime import settled_moment, totals
-from dragon.log.follower import TOGETHER
-from dragon.protocol import bls, certificate, event, merkle
+from dragon.log.follower import BATCHES_PER_TRANSACTION
+from dragon.protocol import bls, certificate, claims, event, merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.endorsement import MAX_RANGES_PER_EXPERT, EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.stream_state import MOST_ENDORSED, MOST_REFUTED
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.merkle import MAX_PATH
@@ -265,7 +264,7 @@ def test_the_signature_on_the_root_is_that_of_the_page(
 def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
     text = example("status-claim")
 
-    claim = StatusClaim.from_json(parse(text))
+    claim = claims.from_json(parse(text))
 
     assert canonical(claim.to_json()) == text.encode()
     assert canonical(claim.members()) == example("status-members").encode()
@@ -571,7 +570,7 @@ def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secr
 
     state = transition(State(), voted(first), time, committee, root_at=lambda _: b"")
     wrong = voted(first).signature
-    for k in range(MOST_REFUTED):
+    for k in range(MAX_REFUTED):
         refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
         state = transition(state, refuted, time, committee, root_at=lambda _: b"")
     foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
@@ -588,7 +587,7 @@ def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secr
     assert first_refusals([(voted(other), time)], state, committee, b"") == ["NotNext"]
     again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
     assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
-    assert f"fewer than {MOST_REFUTED} have been applied" in PAGE
+    assert f"fewer than {MAX_REFUTED} have been applied" in PAGE
     assert transition(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
 
 
@@ -623,7 +622,7 @@ def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
 
     assert names[:-1] == rules_for("endorsement")[1:-1]
     assert names[-1] == "BadSignature"  # "the refusal there"
-    assert f"expert and stream {MOST_ENDORSED} endorsements are kept" in PAGE
+    assert f"expert and stream {MAX_RANGES_PER_EXPERT} endorsements are kept" in PAGE
 
 
 @pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])
@@ -640,7 +639,7 @@ def test_the_numbers_about_batches_are_those_of_the_code() -> None:
     text = section("6. Events and the log")
 
     assert f"more than {'sixteen' if event.MOST_EVENTS == 16 else '…'} items (`TooLarge`)" in text
-    assert f"ours takes up to {TOGETHER}." in text
+    assert f"ours takes up to {BATCHES_PER_TRANSACTION}." in text
 
 
 # -- totals --------------------------------------------------------------------------------------

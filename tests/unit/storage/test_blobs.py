@@ -12,13 +12,19 @@ from pathlib import Path
 import pytest
 
 from dragon.errors import Busy
-from dragon.storage.blobs import DESCRIPTOR, ROW, SCHEMA, SHARES, Objects
+from dragon.storage.blobs import (
+    DESCRIPTOR_NUMBER,
+    ROW_OVERHEAD_BYTES,
+    SCHEMA,
+    STREAM_SHARES,
+    ObjectStore,
+)
 from dragon.storage.database import Database
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
-BODY = 1000 - ROW  # bytes, so that an object counts for a thousand
+BODY = 1000 - ROW_OVERHEAD_BYTES  # bytes, so that an object counts for a thousand
 SHARE = 4  # objects that one stream may hold unsettled
-MOST = SHARES * SHARE * 1000
+MOST = STREAM_SHARES * SHARE * 1000
 
 
 def body(name: str) -> bytes:
@@ -30,10 +36,10 @@ def sha256(name: str) -> bytes:
 
 
 @contextmanager
-def opened(path: Path, most: int = MOST) -> Iterator[Objects]:
+def opened(path: Path, most: int = MOST) -> Iterator[ObjectStore]:
     database = Database(path, SCHEMA)
     try:
-        yield Objects(database, most)
+        yield ObjectStore(database, most)
     finally:
         database.close()
 
@@ -44,28 +50,28 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def objects(path: Path) -> Iterator[Objects]:
+def objects(path: Path) -> Iterator[ObjectStore]:
     with opened(path) as objects:
         yield objects
 
 
-def there(objects: Objects, *names: str) -> list[str]:
+def there(objects: ObjectStore, *names: str) -> list[str]:
     return [name for name in names if objects.get(sha256(name)) is not None]
 
 
-def fill(objects: Objects, stream: bytes, prefix: str, windows: int) -> list[str]:
+def fill(objects: ObjectStore, stream: bytes, prefix: str, windows: int) -> list[str]:
     """Settled windows of one object each."""
     names = [f"{prefix}{number}" for number in range(windows)]
     for number, name in enumerate(names):
         objects.put(stream, number, body(name))
-        objects.settle(stream, number)
+        objects.release(stream, number)
     return names
 
 
 # -- by their hash -------------------------------------------------------------------------------
 
 
-def test_an_object_is_had_by_its_hash_and_by_nothing_else(objects: Objects) -> None:
+def test_an_object_is_had_by_its_hash_and_by_nothing_else(objects: ObjectStore) -> None:
     objects.put(ONE, 0, b"any bytes \xff\x00", b"")
 
     for kept in (b"any bytes \xff\x00", b""):
@@ -74,7 +80,7 @@ def test_an_object_is_had_by_its_hash_and_by_nothing_else(objects: Objects) -> N
         assert objects.get(wrong) is None
 
 
-def test_what_is_missing_is_said_in_the_order_that_was_asked(objects: Objects) -> None:
+def test_what_is_missing_is_said_in_the_order_that_was_asked(objects: ObjectStore) -> None:
     objects.put(ONE, 0, body("b"))
 
     wanted = [sha256("c"), sha256("b"), sha256("a")]
@@ -83,18 +89,18 @@ def test_what_is_missing_is_said_in_the_order_that_was_asked(objects: Objects) -
     assert objects.missing(ONE, []) == []
 
 
-def test_an_object_counts_once_for_each_stream_and_for_its_row(objects: Objects) -> None:
+def test_an_object_counts_once_for_each_stream_and_for_its_row(objects: ObjectStore) -> None:
     for _ in range(3):
         objects.put(ONE, 0, body("a"), body("a"))
         objects.put(TWO, 7, body("a"))
     objects.put(TWO, 7, b"")
 
-    assert objects.size() == 2 * 1000 + ROW
+    assert objects.size() == 2 * 1000 + ROW_OVERHEAD_BYTES
 
 
 def test_objects_survive_a_restart_and_so_do_the_counts(path: Path) -> None:
     with opened(path) as objects:
-        objects.put(ONE, DESCRIPTOR, body("descriptor"))
+        objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
         fill(objects, ONE, "a", 2)
         objects.put(ONE, 2, *(body(f"unsettled {i}") for i in range(SHARE - 1)))
         size = objects.size()
@@ -115,10 +121,12 @@ def test_eight_threads_count_right(path: Path) -> None:
         size = objects.size()
 
     with opened(path) as objects:
-        assert objects.size() == size == sum(ROW + len(b"%d" % i) for i in range(8))
+        assert objects.size() == size == sum(ROW_OVERHEAD_BYTES + len(b"%d" % i) for i in range(8))
 
 
-def test_an_object_that_could_not_be_written_is_not_counted(path: Path, objects: Objects) -> None:
+def test_an_object_that_could_not_be_written_is_not_counted(
+    path: Path, objects: ObjectStore
+) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute(
             "CREATE TRIGGER full BEFORE INSERT ON objects WHEN new.number = 9 "
@@ -136,7 +144,7 @@ def test_an_object_that_could_not_be_written_is_not_counted(path: Path, objects:
 # -- what is not settled -------------------------------------------------------------------------
 
 
-def test_a_stream_holds_its_share_of_what_is_not_settled(objects: Objects) -> None:
+def test_a_stream_holds_its_share_of_what_is_not_settled(objects: ObjectStore) -> None:
     for number in range(SHARE):
         objects.put(ONE, number, body(f"a{number}"))
 
@@ -147,7 +155,7 @@ def test_a_stream_holds_its_share_of_what_is_not_settled(objects: Objects) -> No
     assert there(objects, "more", "a0", "b") == ["a0", "b"]
 
 
-def test_of_objects_that_are_too_many_together_none_is_kept(objects: Objects) -> None:
+def test_of_objects_that_are_too_many_together_none_is_kept(objects: ObjectStore) -> None:
     with pytest.raises(Busy):
         objects.put(ONE, 0, *(body(f"a{i}") for i in range(SHARE + 1)))
 
@@ -155,13 +163,15 @@ def test_of_objects_that_are_too_many_together_none_is_kept(objects: Objects) ->
 
 
 @pytest.mark.parametrize(("up_to", "room"), [(-1, 0), (0, 1), (1, 2), (9, SHARE - 1)])
-def test_what_is_settled_makes_room_for_the_stream(objects: Objects, up_to: int, room: int) -> None:
+def test_what_is_settled_makes_room_for_the_stream(
+    objects: ObjectStore, up_to: int, room: int
+) -> None:
     """Its descriptor is never settled."""
-    objects.put(ONE, DESCRIPTOR, body("descriptor"))
+    objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
     for number in range(SHARE - 1):
         objects.put(ONE, number, body(f"a{number}"))
 
-    objects.settle(ONE, up_to)
+    objects.release(ONE, up_to)
 
     for i in range(room):
         objects.put(ONE, 10, body(f"b{i}"))
@@ -169,13 +179,13 @@ def test_what_is_settled_makes_room_for_the_stream(objects: Objects, up_to: int,
         objects.put(ONE, 10, body("more"))
 
 
-def test_settling_is_repeated_for_nothing_and_touches_no_other_stream(objects: Objects) -> None:
+def test_settling_is_repeated_for_nothing_and_touches_no_other_stream(objects: ObjectStore) -> None:
     for stream in (ONE, TWO):
         objects.put(stream, 0, *(body(f"{stream[0]}{i}") for i in range(SHARE)))
 
     for _ in range(3):
-        objects.settle(ONE, 0)
-        objects.settle(THREE, 0)
+        objects.release(ONE, 0)
+        objects.release(THREE, 0)
 
     assert objects.size() == 2 * SHARE * 1000
     objects.put(ONE, 1, body("more"))
@@ -186,9 +196,9 @@ def test_settling_is_repeated_for_nothing_and_touches_no_other_stream(objects: O
 # -- when there is no more room ------------------------------------------------------------------
 
 
-def test_the_oldest_window_of_the_stream_that_holds_most_goes_first(objects: Objects) -> None:
+def test_the_oldest_window_of_the_stream_that_holds_most_goes_first(objects: ObjectStore) -> None:
     others = fill(objects, TWO, "b", 3)
-    own = fill(objects, ONE, "a", SHARES * SHARE - 3)
+    own = fill(objects, ONE, "a", STREAM_SHARES * SHARE - 3)
 
     objects.put(THREE, 0, body("c"), body("d"))
 
@@ -197,15 +207,15 @@ def test_the_oldest_window_of_the_stream_that_holds_most_goes_first(objects: Obj
     assert objects.size() == MOST
 
 
-def test_a_window_goes_with_all_that_is_settled_of_it(objects: Objects) -> None:
+def test_a_window_goes_with_all_that_is_settled_of_it(objects: ObjectStore) -> None:
     for name in ("chunks", "proof"):
         objects.put(ONE, 0, body(name))
-    objects.settle(ONE, 0)
+    objects.release(ONE, 0)
     fill(objects, TWO, "b", 1)
-    own = [f"a{number}" for number in range(1, SHARES * SHARE - 2)]
+    own = [f"a{number}" for number in range(1, STREAM_SHARES * SHARE - 2)]
     for number, name in enumerate(own, start=1):
         objects.put(ONE, number, body(name))
-        objects.settle(ONE, number)
+        objects.release(ONE, number)
 
     objects.put(TWO, 1, body("more"))
 
@@ -213,31 +223,33 @@ def test_a_window_goes_with_all_that_is_settled_of_it(objects: Objects) -> None:
     assert objects.size() == MOST - 1000
 
 
-def test_what_is_not_settled_and_descriptors_stay(objects: Objects) -> None:
-    objects.put(ONE, DESCRIPTOR, body("descriptor"))
+def test_what_is_not_settled_and_descriptors_stay(objects: ObjectStore) -> None:
+    objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
     objects.put(ONE, 5000, body("unsettled"))
 
-    fill(objects, ONE, "a", SHARES * SHARE + 20)
+    fill(objects, ONE, "a", STREAM_SHARES * SHARE + 20)
 
     assert there(objects, "descriptor", "unsettled", "a0") == ["descriptor", "unsettled"]
     assert objects.size() == MOST
 
 
-def test_what_another_stream_has_settled_stays_while_a_window_needs_it(objects: Objects) -> None:
+def test_what_another_stream_has_settled_stays_while_a_window_needs_it(
+    objects: ObjectStore,
+) -> None:
     """Anybody's stream may name what this one has made, bring it first, and settle it."""
     objects.put(TWO, 0, body("shared"))
     objects.put(ONE, 0, body("shared"))
-    objects.settle(TWO, 0)
+    objects.release(TWO, 0)
 
-    fill(objects, TWO, "b", SHARES * SHARE)
+    fill(objects, TWO, "b", STREAM_SHARES * SHARE)
 
     assert there(objects, "shared") == ["shared"]
 
 
-def test_one_stream_displaces_no_smaller_one(objects: Objects) -> None:
+def test_one_stream_displaces_no_smaller_one(objects: ObjectStore) -> None:
     small = fill(objects, TWO, "b", 10)
 
-    fill(objects, ONE, "a", SHARES * SHARE + 50)
+    fill(objects, ONE, "a", STREAM_SHARES * SHARE + 50)
 
     assert there(objects, *small) == small
 
@@ -246,34 +258,34 @@ def stream(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def test_of_more_streams_than_shares_a_silent_one_goes_altogether(objects: Objects) -> None:
-    for number in range(SHARES):
+def test_of_more_streams_than_shares_a_silent_one_goes_altogether(objects: ObjectStore) -> None:
+    for number in range(STREAM_SHARES):
         objects.put(stream(number), 0, *(body(f"{number} {i}") for i in range(SHARE)))
     assert objects.size() == MOST
 
-    objects.put(stream(SHARES), 0, body("new"))
+    objects.put(stream(STREAM_SHARES), 0, body("new"))
 
     assert there(objects, "new", "0 0", "0 1", "1 0", "63 0") == ["new", "1 0", "63 0"]
     assert objects.size() == MOST - 1000 * SHARE + 1000
 
 
-def test_whoever_has_spoken_lately_is_not_silent(objects: Objects) -> None:
+def test_whoever_has_spoken_lately_is_not_silent(objects: ObjectStore) -> None:
     objects.put(stream(0), 0, body("0 0"))
-    for number in range(1, SHARES):
+    for number in range(1, STREAM_SHARES):
         objects.put(stream(number), 0, *(body(f"{number} {i}") for i in range(SHARE)))
     objects.put(stream(0), 0, *(body(f"0 {i}") for i in range(SHARE)))
 
-    objects.put(stream(SHARES), 0, body("new"))
+    objects.put(stream(STREAM_SHARES), 0, body("new"))
 
     assert there(objects, "0 0", "1 0", "2 0", "new") == ["0 0", "2 0", "new"]
 
 
 def test_a_smaller_quota_after_a_restart_is_kept_from_the_next_object_on(path: Path) -> None:
     with opened(path) as objects:
-        fill(objects, ONE, "a", SHARES * SHARE)
+        fill(objects, ONE, "a", STREAM_SHARES * SHARE)
 
     with opened(path, MOST // 2) as objects:
         objects.put(TWO, 0, body("b"))
 
         assert objects.size() == MOST // 2
-        assert there(objects, "a0", f"a{SHARES * SHARE - 1}", "b") == ["a255", "b"]
+        assert there(objects, "a0", f"a{STREAM_SHARES * SHARE - 1}", "b") == ["a255", "b"]

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
 from flask import Response, jsonify
 
-from dragon.encoding import MAX_INTEGER, to_hex
+from dragon.encoding import to_hex
 from dragon.errors import UnknownMember
 from dragon.log.store import Log
 from dragon.node import schemas
-from dragon.node.app import MAX_PAGE
-from dragon.node.openapi import PAGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, integer
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import NewestFirstPageQuery, page
+from dragon.node.parameters import NoParameters
 from dragon.protocol.committee import Committee
-
-
-class RefusedQuery(Query):
-    after: Annotated[int, integer()] = MAX_INTEGER
-    limit: Annotated[int, integer(1, MAX_PAGE)] = 100
 
 
 def routes(committee: Committee, log: Log) -> Routes:
     found = Routes("log", __name__)
 
     @found.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
-    def checkpoint(query: Nothing) -> Response:
+    def checkpoint(query: NoParameters) -> Response:
         """What the service's own log holds now. It is not signed."""
         now = log.checkpoint()
         return jsonify(
@@ -37,16 +31,14 @@ def routes(committee: Committee, log: Log) -> Routes:
             certified=_certified(log),
         )
 
-    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGE))
-    def refused(query: RefusedQuery) -> Response:
+    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGING_ERRORS))
+    def refused(query: NewestFirstPageQuery) -> Response:
         """Events of the ledger that the log did not take, newest first, and how many in all."""
-        listed = [
-            {"id": id_, **asdict(refusal)}
-            for id_, refusal in log.refused_before(query.after, query.limit)
-        ]
+        found = log.refused_before(query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: row[0])
         counts = [{"reason": reason, "count": count} for reason, count in log.refusals().items()]
-        more = len(listed) == query.limit
-        return jsonify(counts=counts, refused=listed, next=listed[-1]["id"] if more else None)
+        refusals = [{"id": id_, **asdict(refusal)} for id_, refusal in rows]
+        return jsonify(counts=counts, refused=refusals, next=following)
 
     return found
 

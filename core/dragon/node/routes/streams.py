@@ -6,30 +6,29 @@ from typing import Annotated, Any, Final
 
 from flask import Response, jsonify
 
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.errors import InvalidHex, NotFound, UnknownMember
 from dragon.log.index_tables import Applied, StreamRecords, StreamRow
 from dragon.log.store import Log
 from dragon.node import schemas
-from dragon.node.app import MAX_PAGE
-from dragon.node.openapi import PAGE, Routes, responses
-from dragon.node.parameters import Nothing, Query, hexadecimal, integer
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import LimitQuery, page
+from dragon.node.parameters import NoParameters, hexadecimal, integer
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.stream_state import Stream
-from dragon.storage.blobs import Objects
+from dragon.protocol.claims.stream_state import StreamState
+from dragon.storage.blobs import ObjectStore
 
-BYTES: Final = "application/octet-stream"
-HASH: Final = hexadecimal(range(32, 33))
-MOST_SHOWN: Final = 100  # endorsements
+OCTET_STREAM: Final = "application/octet-stream"
+HASH_PARAMETER: Final = hexadecimal(range(32, 33))
+MAX_ENDORSEMENTS_SHOWN: Final = 100  # endorsements
 
 
-class StreamsQuery(Query):
-    after: Annotated[bytes, HASH] = b""
-    limit: Annotated[int, integer(1, MAX_PAGE)] = 100
+class StreamsQuery(LimitQuery):
+    after: Annotated[bytes, HASH_PARAMETER] = b""
 
 
 class StreamPath(schemas.Schema):
-    stream: Annotated[bytes, HASH]
+    stream: Annotated[bytes, HASH_PARAMETER]
 
 
 class WindowPath(StreamPath):
@@ -37,44 +36,42 @@ class WindowPath(StreamPath):
 
 
 class ObjectPath(schemas.Schema):
-    sha256: Annotated[bytes, HASH]
+    sha256: Annotated[bytes, HASH_PARAMETER]
 
 
 def routes(log: Log, records: StreamRecords) -> Routes:
     """Of a service whose log is all that it knows of streams."""
     found = Routes("streams", __name__)
 
-    @found.get("/streams", responses=responses(schemas.Streams, *PAGE, InvalidHex))
+    @found.get("/streams", responses=responses(schemas.Streams, *PAGING_ERRORS, InvalidHex))
     def streams(query: StreamsQuery) -> Response:
         """Streams that have a valid window in the log, by their ids."""
-        rows = records.streams(query.after, query.limit)
-        more = len(rows) == query.limit
-        return jsonify(
-            streams=[_row(row) for row in rows], next=to_hex(rows[-1].stream) if more else None
-        )
+        found = records.streams(query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: to_hex(row.stream))
+        return jsonify(streams=[_row(row) for row in rows], next=following)
 
     @found.get(
         "/streams/<stream>",
         responses=responses(schemas.EndorsedStream, InvalidHex, UnknownMember, NotFound),
     )
-    def stream(path: StreamPath, query: Nothing) -> Response:
+    def stream(path: StreamPath, query: NoParameters) -> Response:
         """One stream as the log has it, and what experts say of it."""
         known = log.state.stream(path.stream)
-        if known == Stream():
+        if known == StreamState():
             raise NotFound("the log knows nothing of that stream")
-        said = records.endorsements(path.stream, limit=MOST_SHOWN)
+        said = records.endorsements(path.stream, limit=MAX_ENDORSEMENTS_SHOWN)
         return jsonify({**_head(path.stream, known), "endorsements": endorsements(said)})
 
     @found.get(
         "/streams/<stream>/windows/<number>",
-        responses=responses(schemas.WindowVerdicts, *PAGE, InvalidHex, NotFound),
+        responses=responses(schemas.WindowVerdicts, *PAGING_ERRORS, InvalidHex, NotFound),
     )
-    def window(path: WindowPath, query: Nothing) -> Response:
+    def window(path: WindowPath, query: NoParameters) -> Response:
         """The verdicts on one window, each with its event, and what experts say of it."""
         verdicts = verdicts_on(log, records, path.stream, path.number)
         if not verdicts:
             raise NotFound("the log has no verdict on that window")
-        said = records.endorsements(path.stream, path.number, limit=MOST_SHOWN)
+        said = records.endorsements(path.stream, path.number, limit=MAX_ENDORSEMENTS_SHOWN)
         return jsonify(
             stream=to_hex(path.stream),
             number=path.number,
@@ -85,21 +82,21 @@ def routes(log: Log, records: StreamRecords) -> Routes:
     return found
 
 
-def objects(store: Objects) -> Routes:
+def objects(store: ObjectStore) -> Routes:
     """Whoever asks for bytes by their hash can check them himself."""
     found = Routes("objects", __name__)
     body = {
         "description": "the object",
-        "content": {BYTES: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
     }
     described: dict[Any, Any] = responses(schemas.Health, InvalidHex, UnknownMember, NotFound)
 
     @found.get("/objects/<sha256>", responses={**described, 200: body})
-    def get(path: ObjectPath, query: Nothing) -> Response:
+    def get(path: ObjectPath, query: NoParameters) -> Response:
         """A descriptor, a window header, a window's chunk headers or its proof."""
         if (kept := store.get(path.sha256)) is None:
             raise NotFound("there is no such object here")
-        return Response(kept, mimetype=BYTES)
+        return Response(kept, mimetype=OCTET_STREAM)
 
     return found
 
@@ -111,24 +108,16 @@ def verdicts_on(
     return [
         {"position": found.position, "event": log.entry(found.position).event.to_json()}
         for found in records.windows(stream, number)
-        if not isinstance(found.claim, EndorsementClaim) and found.claim.number == number
+        if found.claim.number == number
     ]
 
 
-def endorsements(said: list[Applied]) -> list[dict[str, object]]:
-    return [
-        {
-            "position": each.position,
-            "first": each.claim.first,
-            "last": each.claim.last,
-            "verdict": str(each.claim.verdict),
-            "note": to_hex(each.claim.note),
-            "expert": each.claim.expert,
-            "timestamp": each.claim.timestamp,
-        }
-        for each in said
-        if isinstance(each.claim, EndorsementClaim)
-    ]
+def endorsements(said: list[Applied[EndorsementClaim]]) -> list[dict[str, Json]]:
+    return [{"position": each.position, **_without_stream(each.claim.members())} for each in said]
+
+
+def _without_stream(members: dict[str, Json]) -> dict[str, Json]:
+    return {name: value for name, value in members.items() if name != "stream"}
 
 
 def _row(row: StreamRow) -> dict[str, object]:
@@ -141,7 +130,7 @@ def _row(row: StreamRow) -> dict[str, object]:
     }
 
 
-def _head(stream_id: bytes, known: Stream) -> dict[str, object]:
+def _head(stream_id: bytes, known: StreamState) -> dict[str, object]:
     last = known.last
     return {
         "stream": to_hex(stream_id),

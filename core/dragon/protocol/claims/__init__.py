@@ -1,34 +1,24 @@
-"""Claims: the statements that are signed, each with exactly one canonical encoding."""
+"""Claims: the statements that are signed, one file per kind.
+
+Importing this package registers all kinds. `base` has what they share.
+"""
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
-
 from dragon.encoding import Json, Members
-from dragon.protocol.claims.checkpoint import CheckpointClaim
-from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.claims import checkpoint, downtime, endorsement, status, window
+from dragon.protocol.claims.base import Claim, kinds
 
-Claim: TypeAlias = StatusClaim | CheckpointClaim | DowntimeClaim | WindowClaim
-
-_CERTIFIED: Final[dict[str, type[Claim]]] = {
-    claim.KIND: claim for claim in (StatusClaim, CheckpointClaim, DowntimeClaim, WindowClaim)
-}
-
-
-def take_certified(kind: str, members: Members) -> Claim | None:
-    """A claim of a kind that certificates carry; None if they carry none of that kind."""
-    claim = _CERTIFIED.get(kind)
-    return claim.take(members) if claim else None
+__all__ = ["Claim", "checkpoint", "downtime", "endorsement", "from_json", "status", "window"]
 
 
 def from_json(value: Json) -> Claim:
-    """A claim with its kind beside its members, as `POST /attestations` takes it.
+    """Decode a claim that a quorum signs, its kind beside its members.
 
-    Raises InvalidEncoding.
+    `POST /attestations` takes it in this form. Raises InvalidEncoding.
     """
     members = Members(value, "the claim")
-    claim = _CERTIFIED[members.word("kind", _CERTIFIED)].take(members)
+    certified = {kind.name: kind for kind in kinds() if kind.default_quorum is not None}
+    claim: Claim = certified[members.word("kind", certified)].claim.take(members)
     members.end()
     return claim

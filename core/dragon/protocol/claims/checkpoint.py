@@ -1,20 +1,25 @@
-"""TreeHead claims: size and root of the log."""
+"""Checkpoint claims: the log had this size and root."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from dragon import errors
 from dragon.encoding import Json, Members, to_hex
-from dragon.protocol.signing import root
+from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
+from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+
+if TYPE_CHECKING:
+    from dragon.protocol.state import State
 
 
 @dataclass(frozen=True, slots=True)
-class CheckpointClaim:
+class CheckpointClaim(EventClaim):
     """In the round that begins at `timestamp` the log had this size and root.
 
-    A quorum that says so vouches for two things: for every event up to there, and that it was at
-    work then. Only checkpoints make silence mean that nothing happened.
+    A quorum that signs it confirms two things: every event up to there, and that it was at work
+    then. Only checkpoints make silence mean that nothing happened.
     """
 
     KIND: ClassVar[str] = "checkpoint"
@@ -26,13 +31,68 @@ class CheckpointClaim:
     def members(self) -> dict[str, Json]:
         return {"size": self.size, "root": to_hex(self.log_root), "timestamp": self.timestamp}
 
-    def root(self, committee_id: bytes) -> bytes:
-        return root(self.KIND, committee_id, self.members())
-
     @classmethod
     def take(cls, members: Members) -> Self:
         size = members.integer("size", least=1)
         return cls(size, members.hex("root", size=32), members.integer("timestamp"))
 
-    def to_json(self) -> dict[str, Json]:
-        return {"kind": self.KIND, **self.members()}
+
+@dataclass(frozen=True, slots=True)
+class AppliedCheckpoint:
+    """A certified checkpoint as it was applied."""
+
+    size: int
+    log_root: bytes
+    timestamp: int
+    position: int = field(default=0, compare=False)  # of its event in the log
+
+
+class CheckpointKind(Kind[CheckpointClaim]):
+    claim = CheckpointClaim
+    default_quorum = DEFAULT_QUORUMS["checkpoint"]
+
+    def check(self, claim: CheckpointClaim, committee: Committee) -> None:
+        committee.rounds.check_start(claim.timestamp)
+
+    def check_log(self, claim: CheckpointClaim, state: State, root_at: RootAt) -> None:
+        last = state.checkpoint
+        agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is agreed on"
+        if claim.size > state.size:
+            message = f"a quorum certified {claim.size} entries, this log had {state.size}"
+            raise errors.Diverged(f"{message}; {agreed}", size=claim.size)
+        if (own := root_at(claim.size)) != claim.log_root:
+            message = (
+                f"a quorum certified the root {to_hex(claim.log_root)} at {claim.size} entries, "
+                f"this log has {to_hex(own)}; {agreed}"
+            )
+            raise errors.Diverged(message, size=claim.size)
+
+    def advance(self, claim: CheckpointClaim, state: State) -> State:
+        applied = AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp, state.size)
+        return replace(state, checkpoints=state.checkpoints.appended(applied))
+
+    def superseded(
+        self, claim: CheckpointClaim, state: State, committee: Committee
+    ) -> errors.NotApplicable | None:
+        """A checkpoint is due when the log has grown, twelve rounds after the last one."""
+        last = state.checkpoint
+        if last is None:
+            return None
+        if last == AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp):
+            return errors.AppliedAlready(f"the checkpoint at {claim.size} is in the log already")
+        due = last.timestamp + committee.rounds.checkpoint_every
+        if claim.size > last.size and claim.timestamp >= due:
+            return None
+        return errors.NotLater(
+            "the last checkpoint is as large, or less than twelve rounds old", last=last.timestamp
+        )
+
+    def ordering_key(self, claim: CheckpointClaim) -> str:
+        return "@checkpoints"
+
+    def sentence(self, claim: CheckpointClaim) -> str:
+        size, root, at = claim.size, to_hex(claim.log_root), utc(claim.timestamp)
+        return f"the log had {size} entries and root {root} in the round from {at}"
+
+
+register(CheckpointKind())

@@ -1,28 +1,36 @@
-"""Endorsement claims: an expert's verdict on windows."""
+"""Endorsement claims: an expert's verdict on windows, signed by one key instead of a quorum."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
+from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, Members, to_hex
+from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.claims.window import Verdict
-from dragon.protocol.signing import root
+from dragon.protocol.committee import Committee
+
+if TYPE_CHECKING:
+    from dragon.protocol.state import State
+
+MAX_RANGES_PER_EXPERT: Final = 64  # ranges that are kept of one expert and stream
 
 
 @dataclass(frozen=True, slots=True)
-class EndorsementClaim:
-    """An expert of the committee has looked at windows, and says what they are."""
+class EndorsementClaim(EventClaim):
+    """An expert of the committee has examined windows and calls them valid or invalid."""
 
     KIND: ClassVar[str] = "endorsement"
 
     stream: bytes
     first: int  # number of a window
-    last: int  # the same or a later one, inclusive
+    last: int  # inclusive; the same number or a higher one
     verdict: Verdict
-    note: bytes  # SHA-256 of a text that the expert keeps; of no bytes if there is none
+    note: bytes  # SHA-256 of a text that the expert keeps, or of the empty string
     expert: str
-    timestamp: int  # Unix seconds, the expert's own: nobody else signs these bytes
+    timestamp: int  # Unix seconds by the expert's clock: nobody else signs these bytes
 
     def members(self) -> dict[str, Json]:
         return {
@@ -34,9 +42,6 @@ class EndorsementClaim:
             "expert": self.expert,
             "timestamp": self.timestamp,
         }
-
-    def root(self, committee_id: bytes) -> bytes:
-        return root(self.KIND, committee_id, self.members())
 
     @classmethod
     def take(cls, members: Members) -> Self:
@@ -51,5 +56,82 @@ class EndorsementClaim:
             members.integer("timestamp"),
         )
 
-    def to_json(self) -> dict[str, Json]:
-        return {"kind": self.KIND, **self.members()}
+
+@dataclass(frozen=True, slots=True)
+class ExpertRecord:
+    """What one expert has said about one stream, oldest first, without what newer claims cover."""
+
+    claims: tuple[EndorsementClaim, ...] = ()
+    floor: int = -1  # the newest timestamp among the claims that were dropped for lack of room
+
+    def latest_overlapping(self, claim: EndorsementClaim) -> int:
+        """Return the newest timestamp of what may concern the same windows; -1 if nothing does."""
+        known = (each.timestamp for each in self.claims if overlap(each, claim))
+        return max([self.floor, *known])
+
+    def appended(self, claim: EndorsementClaim) -> ExpertRecord:
+        kept = [each for each in self.claims if not covers(claim, each)]
+        claims = sorted([*kept, claim], key=lambda each: each.timestamp)
+        dropped = claims[: max(0, len(claims) - MAX_RANGES_PER_EXPERT)]
+        floor = max([self.floor, *(each.timestamp for each in dropped)])
+        return ExpertRecord(tuple(claims[len(dropped) :]), floor)
+
+
+def overlap(one: EndorsementClaim, other: EndorsementClaim) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def covers(whole: EndorsementClaim, part: EndorsementClaim) -> bool:
+    return whole.first <= part.first and part.last <= whole.last
+
+
+ENDORSEMENTS: Final = Table(
+    "endorsements",
+    ("position", "stream", "first", "last", "verdict", "note", "expert", "timestamp"),
+    "position",
+)
+
+
+class EndorsementKind(Kind[EndorsementClaim]):
+    claim = EndorsementClaim
+    default_quorum = None
+    tables = (ENDORSEMENTS,)
+
+    def check_applicable(self, claim: EndorsementClaim, state: State) -> None:
+        windows = state.stream(claim.stream).windows
+        if claim.last >= windows:
+            message = f"the log has {windows} windows of that stream, not window {claim.last}"
+            raise errors.NoSuchWindow(message, windows=windows)
+
+    def advance(self, claim: EndorsementClaim, state: State) -> State:
+        stream = state.stream(claim.stream)
+        record = stream.by(claim.expert).appended(claim)
+        stream = replace(stream, endorsed={**stream.endorsed, claim.expert: record})
+        return replace(state, streams={**state.streams, claim.stream: stream})
+
+    def superseded(
+        self, claim: EndorsementClaim, state: State, committee: Committee
+    ) -> errors.NotApplicable | None:
+        """An expert's later word on any of the same windows supersedes an earlier one."""
+        record = state.stream(claim.stream).by(claim.expert)
+        if claim in record.claims:
+            return errors.AppliedAlready("that endorsement is in the log already")
+        if claim.timestamp <= (last := record.latest_overlapping(claim)):
+            message = f"the last endorsement of that range by {claim.expert} is as late or later"
+            return errors.NotLater(message, last=last)
+        return None
+
+    def ordering_key(self, claim: EndorsementClaim) -> str:
+        return f"@expert:{claim.expert}"
+
+    def rows(self, claim: EndorsementClaim, position: int, signature: bytes) -> Iterable[Row]:
+        yield Row(ENDORSEMENTS, {"position": position, **claim.members()})
+
+    def sentence(self, claim: EndorsementClaim) -> str:
+        windows = f"windows {claim.first} to {claim.last} of stream {to_hex(claim.stream)}"
+        return (
+            f"the expert {claim.expert} called {windows} {claim.verdict} at {utc(claim.timestamp)}"
+        )
+
+
+register(EndorsementKind())

@@ -1,13 +1,21 @@
-"""Status claims: a node is up, or down."""
+"""Status claims: a node is up, or down, in a round."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
-from dragon.encoding import Json, Members
-from dragon.protocol.signing import root
+from dragon import errors
+from dragon.encoding import Json, Members, to_hex
+from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
+from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+from dragon.protocol.history import History
+
+if TYPE_CHECKING:
+    from dragon.protocol.state import State
 
 
 class Status(enum.StrEnum):
@@ -16,14 +24,14 @@ class Status(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class StatusClaim:
+class StatusClaim(EventClaim):
     """A node is up, or down, in the round that begins at `timestamp`."""
 
     KIND: ClassVar[str] = "status"
 
     node_id: str
     status: Status
-    timestamp: int  # Unix seconds: the start of a round, so that everybody signs the same bytes
+    timestamp: int  # Unix seconds: the start of a round, so that all operators sign the same bytes
 
     def members(self) -> dict[str, Json]:
         return {
@@ -32,23 +40,72 @@ class StatusClaim:
             "timestamp": self.timestamp,
         }
 
-    def root(self, committee_id: bytes) -> bytes:
-        return root(self.KIND, committee_id, self.members())
-
     @classmethod
     def take(cls, members: Members) -> Self:
-        """Take this claim's members out of a larger object. Raises InvalidEncoding."""
         node_id = members.id("node_id")
         return cls(node_id, Status(members.word("status", Status)), members.integer("timestamp"))
 
-    def to_json(self) -> dict[str, Json]:
-        """As `POST /attestations` takes it: the members, and the kind beside them."""
-        return {"kind": self.KIND, **self.members()}
 
-    @classmethod
-    def from_json(cls, value: Json) -> Self:
-        members = Members(value, "the claim")
-        members.word("kind", [cls.KIND])
-        claim = cls.take(members)
-        members.end()
-        return claim
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A change of a node's status as it was applied."""
+
+    status: Status
+    timestamp: int  # Unix seconds, the start of the round in which it was certified
+    position: int = field(default=0, compare=False)  # of its event in the log
+
+
+LOGS: Final = Table("logs", ("node_id", "status", "timestamp", "signature"), "id")
+
+
+class StatusKind(Kind[StatusClaim]):
+    claim = StatusClaim
+    default_quorum = DEFAULT_QUORUMS["status"]
+    tables = (LOGS,)
+
+    def check(self, claim: StatusClaim, committee: Committee) -> None:
+        committee.check_node(claim.node_id)
+        committee.rounds.check_start(claim.timestamp)
+
+    def may_sign(self, claim: StatusClaim, operator: str) -> bool:
+        """An operator may not sign that it is down itself."""
+        return claim.status is Status.UP or operator != claim.node_id
+
+    def advance(self, claim: StatusClaim, state: State) -> State:
+        transition = Transition(claim.status, claim.timestamp, state.size)
+        transitions = state.nodes.get(claim.node_id, History()).appended(transition)
+        return replace(state, nodes={**state.nodes, claim.node_id: transitions})
+
+    def superseded(
+        self, claim: StatusClaim, state: State, committee: Committee
+    ) -> errors.NotApplicable | None:
+        """Only changes are news, and only later than the node's last event."""
+        if _has(state, claim):
+            message = f"{claim.node_id} {claim.status} is in the log already"
+            return errors.AppliedAlready(message)
+        last = state.last(claim.node_id)
+        if last and claim.timestamp <= last.timestamp:
+            message = f"the last event of {claim.node_id} is as late or later"
+            return errors.NotLater(message, last=last.timestamp)
+        if last and claim.status is last.status:
+            return errors.NotAChange(f"{claim.node_id} is {last.status} already")
+        return None
+
+    def ordering_key(self, claim: StatusClaim) -> str:
+        return claim.node_id
+
+    def rows(self, claim: StatusClaim, position: int, signature: bytes) -> Iterable[Row]:
+        yield Row(LOGS, {**claim.members(), "signature": to_hex(signature)})
+
+    def sentence(self, claim: StatusClaim) -> str:
+        return f"{claim.node_id} was {claim.status} in the round from {utc(claim.timestamp)}"
+
+
+def _has(state: State, claim: StatusClaim) -> bool:
+    """Return whether exactly this claim has been applied."""
+    transitions = state.nodes.get(claim.node_id, History())
+    at = bisect_left(transitions, claim.timestamp, key=lambda move: move.timestamp)
+    return at < len(transitions) and transitions[at] == Transition(claim.status, claim.timestamp)
+
+
+register(StatusKind())

@@ -1,19 +1,26 @@
-"""Claims on streams: what a majority found a window to be, and what an expert says of windows."""
+"""Window claims: a majority found a window of a stream valid, or invalid."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from dragon import errors
 from dragon.encoding import Json, Members, to_hex
-from dragon.protocol.signing import root
+from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
+from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.parameters import Slack
 
+if TYPE_CHECKING:
+    from dragon.protocol.claims.stream_state import StreamState
+    from dragon.protocol.state import State
+
 # The parameter sets whose proofs keep the secrets of many chunks.
 WINDOW_SETS: Final = tuple(name for name, each in SETS.items() if each.slack is Slack.STRICT)
+MAX_REFUTED: Final = 16  # proofs found invalid that are kept between two valid windows
 
 
 class Verdict(enum.StrEnum):
@@ -24,27 +31,27 @@ class Verdict(enum.StrEnum):
 class InvalidReason(enum.StrEnum):
     """Why a window is invalid: the first of these that its own objects prove."""
 
-    NONE = "none"  # it is valid
-    HEADER = "header"  # contradicts itself, or the window that it says it follows
+    NONE = "none"  # the window is valid
+    HEADER = "header"  # the header contradicts itself, or the header of the previous window
     ROOT = "root"  # the chunk headers under its root contradict it or each other
-    STATEMENT = "statement"  # the commitments are none, so nothing could be proven about them
-    STARK = "stark"  # the proof proves something else, or nothing
+    STATEMENT = "statement"  # a commitment is malformed, so nothing can be proven about it
+    STARK = "stark"  # the proof does not prove the statement
 
 
 @dataclass(frozen=True, slots=True)
-class WindowClaim:
-    """Not later than in the round that begins at `timestamp` a window was valid, or was not."""
+class WindowClaim(EventClaim):
+    """No later than in the round that begins at `timestamp` a window was valid, or invalid."""
 
     KIND: ClassVar[str] = "window"
 
     stream: bytes  # the stream's id
     number: int  # from 0
-    previous: bytes  # hash of the header before; the stream's id for number 0
+    previous: bytes  # hash of the previous window's header; the stream's id for number 0
     header: bytes  # hash of the window header
     verdict: Verdict
     reason: InvalidReason
-    proof: bytes  # SHA-256 of the proof that was looked at
-    parameters: str  # the parameter set that it was verified under
+    proof: bytes  # SHA-256 of the proof that was verified
+    parameters: str  # the parameter set it was verified under
     timestamp: int  # Unix seconds, the start of a round
 
     def members(self) -> dict[str, Json]:
@@ -60,9 +67,6 @@ class WindowClaim:
             "timestamp": self.timestamp,
         }
 
-    def root(self, committee_id: bytes) -> bytes:
-        return root(self.KIND, committee_id, self.members())
-
     @classmethod
     def take(cls, members: Members) -> Self:
         claim = cls(
@@ -77,9 +81,103 @@ class WindowClaim:
             members.integer("timestamp"),
         )
         if (claim.verdict is Verdict.VALID) is not (claim.reason is InvalidReason.NONE):
-            message = "the reason is none if the verdict is valid, and only then"
+            message = "the reason must be `none` if the verdict is valid, and only then"
             raise errors.UnknownValue(message, member="reason", value=str(claim.reason))
         return claim
 
-    def to_json(self) -> dict[str, Json]:
-        return {"kind": self.KIND, **self.members()}
+
+WINDOWS: Final = Table(
+    "windows",
+    (
+        *("position", "stream", "number", "previous", "header"),
+        *("verdict", "reason", "proof", "parameters", "timestamp"),
+    ),
+    "position",
+)
+STREAMS: Final = Table(
+    "streams", ("stream", "windows", "header", "timestamp", "position"), "stream", key="stream"
+)
+
+
+class WindowKind(Kind[WindowClaim]):
+    """Windows of a stream form a chain: each valid one names the header of the one before."""
+
+    claim = WindowClaim
+    default_quorum = DEFAULT_QUORUMS["window"]
+    tables = (WINDOWS, STREAMS)
+    in_sequence = False
+
+    def check(self, claim: WindowClaim, committee: Committee) -> None:
+        committee.rounds.check_start(claim.timestamp)
+
+    def check_applicable(self, claim: WindowClaim, state: State) -> None:
+        """Check that a window follows the stream's last valid one.
+
+        A window that was found invalid may state a wrong number: that may be why it is invalid.
+        """
+        stream = state.stream(claim.stream)
+        if claim.previous != (stream.last.header if stream.last else claim.stream):
+            raise _not_next(
+                claim,
+                stream,
+                f"window {claim.number} does not follow the stream's last valid window",
+            )
+        if claim.verdict is Verdict.VALID:
+            if claim.number != stream.windows:
+                message = f"the stream's next window is {stream.windows}, not {claim.number}"
+                raise _not_next(claim, stream, message)
+        elif len(stream.refuted) >= MAX_REFUTED:
+            message = f"{MAX_REFUTED} proofs of this window are known to be invalid already"
+            raise errors.EnoughRefuted(message, number=claim.number)
+
+    def advance(self, claim: WindowClaim, state: State) -> State:
+        stream = state.stream(claim.stream)
+        if claim.verdict is Verdict.VALID:
+            stream = replace(stream, last=claim, position=state.size, refuted=frozenset())
+        else:
+            stream = replace(stream, refuted=stream.refuted | {(claim.number, claim.proof)})
+        return replace(state, streams={**state.streams, claim.stream: stream})
+
+    def superseded(
+        self, claim: WindowClaim, state: State, committee: Committee
+    ) -> errors.NotApplicable | None:
+        """A window is news until a window with its number, or its invalid proof, is in the log."""
+        stream = state.stream(claim.stream)
+        if claim.verdict is Verdict.VALID:
+            if claim == stream.last:
+                return errors.AppliedAlready(f"window {claim.number} is in the log already")
+        elif (claim.number, claim.proof) in stream.refuted:
+            message = f"that proof of window {claim.number} has been found invalid already"
+            return errors.AppliedAlready(message)
+        follows = claim.previous == (stream.last.header if stream.last else claim.stream)
+        if claim.number < stream.windows and (claim.verdict is Verdict.VALID or not follows):
+            message = f"the stream's next window is {stream.windows}, not {claim.number}"
+            return _not_next(claim, stream, message)
+        return None
+
+    def ordering_key(self, claim: WindowClaim) -> str:
+        return f"@{to_hex(claim.stream)}"
+
+    def rows(self, claim: WindowClaim, position: int, signature: bytes) -> Iterable[Row]:
+        yield Row(WINDOWS, {"position": position, **claim.members()})
+        if claim.verdict is Verdict.VALID:
+            head: dict[str, Json] = {
+                "stream": to_hex(claim.stream),
+                "windows": claim.number + 1,
+                "header": to_hex(claim.header),
+                "timestamp": claim.timestamp,
+                "position": position,
+            }
+            yield Row(STREAMS, head)
+
+    def sentence(self, claim: WindowClaim) -> str:
+        reason = "" if claim.verdict is Verdict.VALID else f" ({claim.reason})"
+        window = f"window {claim.number} of stream {to_hex(claim.stream)}"
+        return f"{window} was {claim.verdict}{reason} in the round from {utc(claim.timestamp)}"
+
+
+def _not_next(claim: WindowClaim, stream: StreamState, message: str) -> errors.NotNext:
+    return errors.NotNext(message, number=claim.number, next=stream.windows)
+
+
+register(WindowKind())

@@ -17,7 +17,7 @@ from dragon.encoding import Json, Members, canonical, from_hex, parse, to_hex
 from dragon.protocol import bls, merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.chunks import ChunkHeader, chunks_from_json
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
@@ -125,16 +125,16 @@ class Receipt:
             raise errors.TooLarge(message, bytes=len(raw))
         return cls.from_json(parse(raw))
 
-    def completed(self, logged: LoggedEvent, checkpoint: Certificate) -> Receipt:
+    def completed(self, proven: ProvenEntry, checkpoint: Certificate) -> Receipt:
         """With the event's place in the log at the size of a certified checkpoint.
 
         Promises no validity: `verify` decides.
         """
         place = Place(
-            logged.position,
-            logged.ledger_index,
-            logged.ledger_time,
-            logged.inclusion,
+            proven.entry.position,
+            proven.entry.ledger_index,
+            proven.entry.ledger_time,
+            proven.inclusion,
             checkpoint,
         )
         return replace(self, place=place)

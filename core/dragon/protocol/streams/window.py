@@ -135,10 +135,7 @@ def is_signed(header: WindowHeader, descriptor: Descriptor, signature: bytes) ->
 def is_word(key: bls.PublicKey, root: bytes, signature: bytes) -> bool:
     """Whether a stream's header key has signed that root. Dear, and remembered: a stream's word
     comes with the announcement, with the objects, and again before the judgement."""
-    try:
-        return bls.verify(key, root, signature)
-    except errors.InvalidPoint:
-        return False
+    return bls.is_signed(key, root, signature)
 
 
 def expected_previous(stream_id: bytes, previous: WindowHeader | None) -> bytes:

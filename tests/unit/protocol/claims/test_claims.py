@@ -257,7 +257,7 @@ def test_a_status_claim_comes_back_from_its_json() -> None:
         "status": "down",
         "timestamp": 1_732_522_695,
     }
-    assert StatusClaim.from_json(value) == OUTAGE
+    assert from_json(value) == OUTAGE
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_spoiled_status_claim_is_refused(
     spoiled = {**OUTAGE.to_json(), name: value}
 
     with pytest.raises(errors.InvalidEncoding) as refused:
-        StatusClaim.from_json(spoiled)
+        from_json(spoiled)
 
     assert type(refused.value) is refusal
 
@@ -384,7 +384,7 @@ def test_a_status_claim_lacks_no_member(name: str) -> None:
     del value[name]
 
     with pytest.raises(errors.MissingMember):
-        StatusClaim.from_json(value)
+        from_json(value)
 
 
 @pytest.mark.parametrize("size", [0, 15, 33, 64])

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from committees import make_members
 from dragon import errors
 from dragon.protocol import state as rules
-from dragon.protocol.claims import stream_state
-from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.stream_state import MOST_ENDORSED, MOST_REFUTED, Endorsed, Stream
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims import endorsement
+from dragon.protocol.claims.endorsement import MAX_RANGES_PER_EXPERT, EndorsementClaim, ExpertRecord
+from dragon.protocol.claims.stream_state import StreamState
+from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import State
 
@@ -118,7 +118,7 @@ def test_valid_windows_make_a_chain() -> None:
 
     assert (stream.windows, stream.last, stream.position) == (3, claimed(2), 2)
     assert THREE.size == 3
-    assert THREE.stream(OTHER_STREAM) == Stream()
+    assert THREE.stream(OTHER_STREAM) == StreamState()
 
 
 def test_each_stream_has_a_chain_of_its_own() -> None:
@@ -233,7 +233,7 @@ def test_another_proof_for_a_refuted_window_may_be_right() -> None:
     """The stream has its window proven again; the header stays."""
     state = applied(refuted(0), claimed(0))
 
-    assert state.stream(STREAM) == Stream(claimed(0), 1)
+    assert state.stream(STREAM) == StreamState(claimed(0), 1)
 
 
 def test_an_invalid_window_may_bear_a_wrong_number() -> None:
@@ -253,14 +253,14 @@ def test_what_was_refuted_before_a_valid_window_does_not_come_again_behind_it() 
 
 def test_the_proofs_that_are_kept_as_refuted_are_bounded() -> None:
     """Else whoever holds a stream's key and a quorum's patience could fill every memory."""
-    many = [refuted(3, proof=digest("another", k)) for k in range(MOST_REFUTED)]
+    many = [refuted(3, proof=digest("another", k)) for k in range(MAX_REFUTED)]
     state = THREE
     for claim in many:
         state = apply(state, claim)
 
     assert refusal(state, refuted(3)) is errors.EnoughRefuted
     assert refusal(state, many[0]) is errors.AppliedAlready
-    assert len(state.stream(STREAM).refuted) == MOST_REFUTED
+    assert len(state.stream(STREAM).refuted) == MAX_REFUTED
     assert apply(state, claimed(3)).stream(STREAM).refuted == frozenset()
 
 
@@ -271,7 +271,7 @@ def test_an_expert_endorses_applied_windows() -> None:
     state = apply(THREE, praised(0, 2))
 
     assert state.stream(STREAM).by("expert_1").claims == (praised(0, 2),)
-    assert state.stream(STREAM).by("expert_2") == Endorsed()
+    assert state.stream(STREAM).by("expert_2") == ExpertRecord()
     assert (state.size, state.stream(STREAM).windows) == (4, 3)
 
 
@@ -342,25 +342,23 @@ def test_what_is_kept_of_an_expert_is_bounded_and_forgets_no_order(
     said: list[tuple[int, int, int]],
 ) -> None:
     """Against a memory without bounds: whatever it refuses is refused, and little else."""
-    kept, everything = Endorsed(), list[EndorsementClaim]()
+    kept, everything = ExpertRecord(), list[EndorsementClaim]()
     for first, more, second in said:
         claim = praised(first, first + more, second)
         forgotten = kept.floor
-        try:
-            kept.check_later(claim)
-        except errors.NotLater:
-            clashes = [each for each in everything if stream_state.overlap(each, claim)]
+        if claim.timestamp <= kept.latest_overlapping(claim):
+            clashes = [each for each in everything if endorsement.overlap(each, claim)]
             last = max((each.timestamp for each in clashes), default=-1)
             assert claim.timestamp <= max(last, forgotten)
             continue
         assert all(
             each.timestamp < claim.timestamp
             for each in everything
-            if stream_state.overlap(each, claim)
+            if endorsement.overlap(each, claim)
         )
         kept = kept.appended(claim)
         everything.append(claim)
-        assert len(kept.claims) <= MOST_ENDORSED
+        assert len(kept.claims) <= MAX_RANGES_PER_EXPERT
         assert claim in kept.claims or claim.timestamp == kept.floor
 
 
@@ -370,12 +368,11 @@ def test_what_an_expert_said_and_was_forgotten_still_counts_by_its_time() -> Non
     def said(number: int, timestamp: int) -> EndorsementClaim:
         return praised(number, number, timestamp=timestamp)
 
-    endorsed = Endorsed()
-    for number in range(MOST_ENDORSED + 1):
+    endorsed = ExpertRecord()
+    for number in range(MAX_RANGES_PER_EXPERT + 1):
         endorsed = endorsed.appended(said(number, 1000 + number))
 
-    assert (len(endorsed.claims), endorsed.floor) == (MOST_ENDORSED, 1000)
+    assert (len(endorsed.claims), endorsed.floor) == (MAX_RANGES_PER_EXPERT, 1000)
     for timestamp in (999, 1000):
-        with pytest.raises(errors.NotLater):
-            endorsed.check_later(said(0, timestamp))
-    endorsed.check_later(said(0, 1001))
+        assert timestamp <= endorsed.latest_overlapping(said(0, timestamp))
+    assert endorsed.latest_overlapping(said(0, 1001)) < 1001

@@ -20,7 +20,7 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.event import LoggedEvent
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.streams.chunks import digest, opening, tree_of
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Proven, Receipt
@@ -88,7 +88,7 @@ def endorsed(expert: str, **other: Any) -> Endorsement:
     )
 
 
-def logged(voted: Any) -> tuple[LoggedEvent, Any]:
+def logged(voted: Any) -> tuple[ProvenEntry, Any]:
     """The event as the third of four in a log, and the checkpoint that covers it."""
     others = [MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2, 3)]
     events = [*others[:2], voted, others[2]]
@@ -97,7 +97,7 @@ def logged(voted: Any) -> tuple[LoggedEvent, Any]:
     )
     checkpoint = MEMBERS.certify(CheckpointClaim(4, tree.root(), AT + 60), SIGNERS)
     path = tuple(tree.inclusion(2))
-    return LoggedEvent(2, voted, 9, AT + 2, 4, tree.root(), path), checkpoint
+    return ProvenEntry(LogEntry(2, voted, 9, AT + 2), 4, tree.root(), path), checkpoint
 
 
 def outcomes(checks: list[Check]) -> dict[str, str]:

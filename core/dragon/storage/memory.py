@@ -1,0 +1,81 @@
+"""How much memory this process may still take, from the host and from its container's limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+PROC: Final = Path("/proc")
+CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The files in which one version of Linux control groups keeps its figures."""
+
+    limit: str
+    usage: str
+    cached: tuple[str, ...]  # members of memory.stat: file pages, which the kernel can drop
+
+
+_V1: Final = _Names(
+    "memory.limit_in_bytes", "memory.usage_in_bytes", ("total_active_file", "total_inactive_file")
+)
+_V2: Final = _Names("memory.max", "memory.current", ("active_file", "inactive_file"))
+
+
+def available_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
+    """Bytes that can still be allocated; None where the system does not say. Swap is not counted.
+
+    A process in a control group with a limit is killed when it exceeds it: allocating does not
+    fail, so whoever needs much memory at once asks here first.
+    """
+    found = list(_groups(proc, cgroups))
+    if (host := _member(proc / "meminfo", "MemAvailable:")) is not None:
+        found.append(1024 * host)
+    return min(found, default=None)
+
+
+def _groups(proc: Path, cgroups: Path) -> Iterator[int]:
+    """What is free in the process's own control group and in each one around it."""
+    for line in _read(proc / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            names, root = _V2, cgroups
+        elif "memory" in controllers.split(","):
+            names, root = _V1, cgroups / "memory"
+        else:
+            continue
+        # In a container the path may be the host's: then only the root is there, and is its own.
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if (free := _free(folder, names)) is not None:
+                yield free
+            if folder == root:
+                break
+
+
+def _free(folder: Path, names: _Names) -> int | None:
+    limit, usage = _read(folder / names.limit).strip(), _read(folder / names.usage).strip()
+    if not limit.isdecimal() or not usage.isdecimal():  # "max", or no such group
+        return None
+    cached = sum(_member(folder / "memory.stat", name) or 0 for name in names.cached)
+    return max(0, int(limit) - int(usage) + cached)
+
+
+def _member(path: Path, name: str) -> int | None:
+    """A number in a file of lines `name number`."""
+    for line in _read(path).splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == name and words[1].isdecimal():
+            return int(words[1])
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        return ""

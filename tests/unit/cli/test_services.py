@@ -1,0 +1,107 @@
+"""Everything but prover, stream service and Ziggy's signing runs without the extra `prover`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dragon_cli.errors import MissingExtra
+from dragon_cli.fleet.create import Plan, Ports, make_fleet
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.processes import Fleet
+from dragon_cli.main import COMMANDS, main
+from dragon_cli.services import COMPILED, EXTRA, SERVICES, service
+from ports import free_block
+
+# Importing what is None in there is an ImportError, as if it were not installed.
+WITHOUT_EXTRA = """
+import sys
+sys.modules |= dict.fromkeys(["numba", "numpy", "llvmlite"])
+"""
+
+
+@pytest.fixture
+def no_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in EXTRA:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_all_other_services_and_every_command_load_without_the_extra() -> None:
+    services = [name for name in SERVICES if name not in COMPILED]
+    program = f"""{WITHOUT_EXTRA}
+from dragon_cli import services
+from dragon_cli.main import with_all
+for name in {services}:
+    services.service(name)
+services.source("sensor")
+print(*with_all().commands)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == set(COMMANDS)
+
+
+@pytest.mark.usefixtures("no_extra")
+@pytest.mark.parametrize("name", COMPILED)
+def test_a_service_that_needs_the_extra_is_refused_in_one_sentence(name: str) -> None:
+    with pytest.raises(MissingExtra) as refused:
+        service(name)
+
+    assert str(refused.value) == (
+        f"{COMPILED[name]} needs numba and numpy, which this installation lacks: "
+        "install datadragon[prover]."
+    )
+
+
+def test_the_command_ends_with_code_two(tmp_path: Path) -> None:
+    ports = Ports(operators=free_block(8), prover=5200, streams=5300)
+    make_fleet(Home(tmp_path / "fleet"), Plan(ports=ports), genesis=1_700_000_000)
+    arguments = ["serve", "zkp", "--home", str(tmp_path / "fleet")]
+    program = f"{WITHOUT_EXTRA}\nfrom dragon_cli.main import main\nmain({arguments})"
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("dragon: failed: missing_extra: The prover needs numba and numpy")
+    assert "\nhint: `pip install 'datadragon[prover]'`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("no_extra")
+def test_a_fleet_that_needs_the_extra_starts_nothing(tmp_path: Path) -> None:
+    ports = Ports(operators=free_block(8), prover=5200, streams=5300)
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=ports), genesis=1_700_000_000)
+
+    with Fleet(home) as fleet:
+        with pytest.raises(MissingExtra):
+            fleet.start_all()
+        assert not any(fleet.is_running(name) for name in fleet.addresses)
+
+
+@pytest.mark.usefixtures("no_extra")
+def test_signing_without_the_extra_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        *("--private", str(tmp_path / "ziggy_private_input.json")),
+        *("--public", str(tmp_path / "ziggy_public_input.json")),
+    ]
+
+    for command in (
+        ["keygen", "--output-dir", str(tmp_path)],
+        ["sign", *files, "--output", str(tmp_path / "proof.json")],
+    ):
+        with pytest.raises(SystemExit) as done:
+            main(["ziggy", *command])
+
+    assert done.value.code == 2
+    assert "missing_extra: Signing needs numba and numpy" in capsys.readouterr().err

@@ -1,11 +1,11 @@
-"""Proofs: how long, how large, how they grow, and where the time goes; and the start of a prover.
+"""Time and size of proofs, their growth, the time of each stage, and the start of a prover.
 
 Reference: StarkWare's C++ build, in process, one thread, on two cores of an AMD EPYC (Zen 4):
-a classic signature in 3.05 ms (checked in 0.59 ms, 17.4 KB), a Rescue chain of 12,288 without zero
-knowledge in 3.78 s, and in 2.30 s with two threads. It knows no windows.
+a classic signature in 3.05 ms (verified in 0.59 ms, 17.4 KB), a Rescue chain of 12,288 without zero
+knowledge in 3.78 s, and in 2.30 s with two threads. It does not support windows.
 
-One thread is measured in seconds of the processor, two in seconds of the clock. Everything is warm,
-except where it says cold.
+One thread is measured in processor time, two threads in elapsed time. Kernels are compiled before,
+except where a table says otherwise.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Made = tuple[Prover, Callable[[bytes], None]]
 
 
 def window(chunks: int) -> Made:
-    """A prover of a window under `standard`, and its verifier."""
+    """A prover of a window with the parameters `standard`, and its verifier."""
     openings = [SOURCE.randbytes(60) for _ in range(chunks)]
     identity, commitments = encode_output(rescue_hash(IDENTITY)), hash_many(openings)
 
@@ -93,7 +93,7 @@ def median(work: Callable[[], object], clock: Callable[[], float], repetitions: 
 
 
 def stages(prove: Prover, repetitions: int) -> dict[str, float]:
-    """The median time of each stage with one thread, in seconds of the processor."""
+    """Median processor time of each stage with one thread, in seconds."""
     runs: list[dict[str, float]] = []
     for _ in range(repetitions):
         marks: list[tuple[str, float]] = []
@@ -108,7 +108,7 @@ def stages(prove: Prover, repetitions: int) -> dict[str, float]:
 
 
 def in_another_process(script: str, folder: str) -> tuple[float, list[float]]:
-    """How long it takes from start to end, and the numbers it prints."""
+    """Run a script in another process. Return its elapsed time and the numbers that it prints."""
     root = Path(__file__).parents[1]
     environment = environ | {
         "NUMBA_CACHE_DIR": folder,
@@ -131,19 +131,19 @@ def starting(chunks: int) -> None:
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         _, (peak,) = in_another_process(f"import proofs; proofs.say_peak({chunks})", folder)
     rows = [
-        ("all kernels compiled, nothing cached", f"{cold:.1f} s", f"≤ 60 s: {verdict(cold <= 60)}"),
-        ("ready with a warm cache", f"{warm:.2f} s", f"≤ 3 s: {verdict(warm <= 3)}"),
+        ("start with an empty kernel cache", f"{cold:.1f} s", f"≤ 60 s: {verdict(cold <= 60)}"),
+        ("start with a warm cache", f"{warm:.2f} s", f"≤ 3 s: {verdict(warm <= 3)}"),
         (f"memory at {chunks} chunks", f"{peak:.0f} MiB", f"≤ 300: {verdict(peak <= 300)}"),
         ("compiled code on disk", f"{size / 2**20:.1f} MiB", ""),
     ]
     columns = ("what", "measured", "goal")
-    show("Start and memory of a prover", columns, rows, "Seconds of the clock.")
+    show("Start and memory of a prover", columns, rows, "Elapsed time.")
 
 
 def say_peak(chunks: int) -> None:
-    """For a process of its own: the most memory it ever had, after one window.
+    """Print the peak memory of this process in MiB after one window. Run it in a new process.
 
-    From the kernel's own file: what `getrusage` says counts the process that started this one.
+    It reads /proc, because `getrusage` includes the parent process.
     """
     prove, _ = window(chunks)
     prove(2, unwatched)
@@ -153,7 +153,7 @@ def say_peak(chunks: int) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What is proven, how often it is measured, and the goal in ms for so many threads."""
+    """What is proven, how often it is measured, and the goal in ms with `threads` threads."""
 
     name: str
     made: Made
@@ -188,14 +188,14 @@ def proving(chosen: list[Case]) -> None:
         threads = "" if case.threads == 1 else "two threads "
         judged = f"{threads}≤ {case.goal} ms: {verdict(reached)}"
         if case.name == BLINDED:
-            # In turns, so that a slow second is slow for both.
+            # Alternating, so that a slow second is slow for both.
             works = [partial(each.made[0], 1, unwatched) for each in chosen[-2:]]
             plain, blinded = medians(*works, repetitions=case.repetitions)
             judged = f"{blinded / plain:.2f} × plain, ≤ 2.2: {verdict(blinded <= 2.2 * plain)}"
         size = f"{len(proof):,}"
         rows.append((case.name, ms(one), ms(two), case.reference, judged, ms(checked), size))
     columns = ("proof", "ms", "two threads", "C++ ms", "goal", "checked ms", "bytes")
-    show("Proving", columns, rows, "Checked by the plain-Python verifier.")
+    show("Proving", columns, rows, "Verified by the plain-Python verifier.")
 
 
 def profile(chosen: list[Case]) -> None:
@@ -226,7 +226,7 @@ def main(
     most: int = 101,
     cold: bool = True,
 ) -> None:
-    """At `most` so many repetitions; `cold` also compiles every kernel anew, in half a minute."""
+    """Run all with at most `most` repetitions. `cold` also compiles all kernels (30 s)."""
     chosen = cases(chunks, length, most)
     proving(chosen)
     profile(chosen)

@@ -51,7 +51,7 @@ def all_free(ports: Ports) -> bool:
 
 
 def identical(fleet: Fleet) -> bool:
-    seen = [(view.size, view.root, view.trouble) for view in fleet.views()]
+    seen = [(view.size, view.root, view.error) for view in fleet.views()]
     return len(set(seen)) == 1 and not seen[0][2]
 
 
@@ -245,7 +245,7 @@ def test_a_killed_operator_is_certified_down_and_up_again(fleet: Fleet) -> None:
 
 def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -> None:
     """SIGSTOP: its port still takes connections, and nobody answers."""
-    group = fleet._running["operator_2"].pid
+    group = fleet.running["operator_2"].pid
     os.killpg(group, signal.SIGSTOP)
     fleet.wait_until(
         lambda: fleet.view("operator_1").status("operator_2") == "down",
@@ -265,9 +265,9 @@ def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -
 
 def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
     begun = time.monotonic()
-    for process in fleet._running.values():
+    for process in fleet.running.values():
         process.terminate()
-    for process in fleet._running.values():
+    for process in fleet.running.values():
         process.wait(10)
 
     assert time.monotonic() - begun < 5

@@ -415,7 +415,7 @@ LOGS = {
     "not_json": "UPDATE entries SET event = '' WHERE position = 2",
     "stale": "UPDATE entries SET ledger_time = ledger_time + 1000",
     "early": "UPDATE entries SET ledger_time = 1",
-    "wrong_committee": "UPDATE standing SET committee = '0x00'",
+    "wrong_committee": "UPDATE cursor SET committee = '0x00'",
 }
 
 

@@ -30,10 +30,10 @@ from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.streams.chunks import encode_chunks
 from dragon.protocol.streams.finding import Finding
-from dragon_cli.commands.stream import connect, find
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
+from dragon_cli.fleet.streams import connect, find
 from fixtures import make_members
 from timing import percentile, show, verdict
 
@@ -95,7 +95,7 @@ def certified(client: StreamClient, stream: str) -> int:
 def processor_seconds(fleet: Fleet) -> dict[str, float]:
     """Processor time that each service has used so far."""
     found = {}
-    for name, process in fleet._running.items():
+    for name, process in fleet.running.items():
         ticks = 0
         for entry in Path("/proc").iterdir():
             try:
@@ -111,7 +111,7 @@ def processor_seconds(fleet: Fleet) -> dict[str, float]:
 def memory(fleet: Fleet) -> dict[str, float]:
     """Private memory of each service, in MiB."""
     found = {}
-    for name, process in fleet._running.items():
+    for name, process in fleet.running.items():
         kib = 0
         for entry in Path("/proc").iterdir():
             try:

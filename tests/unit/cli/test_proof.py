@@ -85,9 +85,9 @@ def test_a_proof_is_verified_under_the_askers_set(dragon: Run, tmp_path: Path, n
 
     blocks = len(asked["statement"]["outputs"])
     assert (code, err) == (0, "")
-    assert f"verified: the preimages of {blocks} outputs are known" in out
+    assert f"verified: the prover knew the preimages of {blocks} outputs" in out
     assert asked["statement"]["message"] in out
-    assert f"bits of security under {chosen}: provable " in out
+    assert f"Security in bits under {chosen}: provable " in out
     answer = json.loads(told)
     figures = answer.pop("security")
     assert answer == {
@@ -107,7 +107,7 @@ def test_the_padding_of_a_window_is_built_here(dragon: Run, tmp_path: Path) -> N
     _, told, _ = dragon("verify", tmp_path / "asked.json", "--json")
 
     assert code == 0
-    assert "the preimages of the identity and 40 commitments are known" in out
+    assert "the preimages of the identity and 40 commitments" in out
     assert {name: json.loads(told)[name] for name in ("blocks", "chunks")} == {
         "blocks": 64,
         "chunks": 40,
@@ -335,7 +335,9 @@ def test_the_classic_set_comes_with_a_warning(dragon: Run) -> None:
     _, told, _ = dragon("security", "ziggy-classic", "--json")
     _, strict, _ = dragon("security", "standard", "--json")
 
-    assert "warning: ziggy-classic serves for exchange with the original programs only" in shown
+    assert (
+        "warning: ziggy-classic is only for compatibility with the original Ziggy programs" in shown
+    )
     assert "zero knowledge is heuristic" in json.loads(told)["warning"]
     assert [row["level"] for row in json.loads(told)["figures"]] == [64.1]
     assert "warning" not in json.loads(strict)

@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 
 from dragon.errors import DragonError
 from dragon_zkp import messages
-from dragon_zkp.app import Components, counters, create_app
+from dragon_zkp.app import create_app
+from dragon_zkp.components import Components, counters
 from dragon_zkp.messages import Job
 from dragon_zkp.pool import Pool, Worker
 from dragon_zkp.selfcheck import SelfCheck
@@ -23,7 +24,7 @@ TOKEN = "a-token-that-nobody-guesses"
 class Here:
     """Does what a worker process does, on this thread; jobs and answers cross as they would."""
 
-    def warm(self, progress: Callable[[str], None]) -> None:
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
     def do(self, job: Job, seconds: float) -> bytes:
@@ -43,7 +44,7 @@ class Here:
 
 @dataclass(frozen=True)
 class Prover:
-    own: Components
+    components: Components
     client: FlaskClient
 
 
@@ -51,10 +52,10 @@ class Prover:
 def prover(entropy: Callable[[int], bytes], make: Callable[[], Worker] = Here) -> Iterator[Prover]:
     """A prover with one worker, ready."""
     pool = Pool(1, 1, make)
-    until(lambda: not pool.boot)
-    own = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
+    until(lambda: not pool.startup_status)
+    components = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
     try:
-        yield Prover(own, create_app(own).test_client())
+        yield Prover(components, create_app(components).test_client())
     finally:
         pool.close()
 

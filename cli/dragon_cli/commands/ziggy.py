@@ -168,7 +168,9 @@ def _read_public(path: Path) -> tuple[Digest, str]:
 
 def _check_message(message: str) -> None:
     """Bytes on the command line that are no UTF-8 arrive as half characters."""
-    if len(message) > files.MAX_MESSAGE or any("\ud800" <= c <= "\udfff" for c in message):
+    if len(message) > files.MAX_MESSAGE_CHARACTERS or any(
+        "\ud800" <= c <= "\udfff" for c in message
+    ):
         raise click.UsageError("`--message` is a text in UTF-8 of at most 2^20 characters")
 
 
@@ -188,7 +190,7 @@ def _prove(key: bytes, message: bytes) -> bytes:
     from dragon.stark.prover import warmup  # noqa: PLC0415
     from dragon.stark.prover.ziggy import prove_ziggy  # noqa: PLC0415
 
-    warmup.warm(_progress if sys.stderr.isatty() else lambda *_: None)
+    warmup.warm_up(_progress if sys.stderr.isatty() else lambda *_: None)
     return prove_ziggy(key, message)
 
 

@@ -28,7 +28,7 @@ from dragon.stark.verifier import verify
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, verify_signature
 
 MAX_PROOF_BYTES: Final = 1 << 24
-MAX_MESSAGE: Final = 1 << 20  # characters
+MAX_MESSAGE_CHARACTERS: Final = 1 << 20  # characters
 _DIGITS: Final = re.compile(r"0x[0-9a-f]{1,64}", re.ASCII)
 
 
@@ -86,7 +86,7 @@ def read_ziggy_private_input(text: str) -> bytes:
 
     Raises InvalidEncoding, which never shows the key.
     """
-    with _discreet("a Ziggy private input"):
+    with _without_details("a Ziggy private input"):
         members = Members(parse(text), "a Ziggy private input")
         digits = _hexadecimal(members.take("private_key"), "private_key")
         members.end()
@@ -103,7 +103,7 @@ def read_chain_private_input(text: str) -> list[Digest]:
 
     Raises InvalidEncoding, which never shows a word.
     """
-    with _discreet("a Rescue-chain private input"):
+    with _without_details("a Rescue-chain private input"):
         members = Members(parse(text), "a Rescue-chain private input")
         words = [_digest(word, "witness") for word in members.list("witness", most=MAX_CHAIN + 1)]
         members.end()
@@ -132,7 +132,7 @@ def read_chain_proof(text: str) -> ChainProofFile:
 
 
 @contextmanager
-def _discreet(what: str) -> Iterator[None]:
+def _without_details(what: str) -> Iterator[None]:
     """Refusals keep their kind and lose their particulars, which could quote a secret."""
     try:
         yield
@@ -176,8 +176,10 @@ def _ziggy_public_input(value: Json) -> tuple[Digest, str]:
     message = members.take("message")
     if not isinstance(message, str):
         raise errors.WrongType("message is a text", member="message")
-    if len(message) > MAX_MESSAGE:
-        raise errors.TooLarge(f"message has at most {MAX_MESSAGE} characters", member="message")
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        raise errors.TooLarge(
+            f"message has at most {MAX_MESSAGE_CHARACTERS} characters", member="message"
+        )
     key = _digest(members.take("public_key"), "public_key")
     members.end()
     return key, message

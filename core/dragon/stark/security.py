@@ -24,7 +24,7 @@ from dragon.stark.parameters import Lengths, Parameters
 FIELD_BITS: Final = 3 * log2(P)  # log |K|
 COLLISION_BITS: Final = 128.0  # BLAKE2s with 256 bits; also the SHA-256 of the data
 BINDING_BITS: Final = 122.0  # collisions of Rescue: output and capacity of 244 bits each
-LEAST_LIST_PARAMETER: Final = 3
+MIN_LIST_PARAMETER: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ def provable_bits(parameters: Parameters, lengths: Lengths) -> tuple[float, int]
     the more can go wrong in the other rounds; m weighs one against the other. No admissible m
     leaves nothing provable.
     """
-    best, best_m = 0.0, LEAST_LIST_PARAMETER
-    m = LEAST_LIST_PARAMETER
+    best, best_m = 0.0, MIN_LIST_PARAMETER
+    m = MIN_LIST_PARAMETER
     while _is_admissible(m, lengths):
         others = _other_rounds(m, parameters, lengths)
         bits = min(others, _query_round(m, parameters))

@@ -15,7 +15,7 @@ from dragon_zkp.messages import Prove, Statement, Verify
 STATEMENT = Statement("standard", (b"o" * 32, b"p" * 32), b"message")
 
 
-@given(st.lists(st.binary(max_size=64), max_size=ipc.MOST))
+@given(st.lists(st.binary(max_size=64), max_size=ipc.MAX_STRINGS))
 def test_a_list_arrives_as_it_was_sent(strings: list[bytes]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -31,7 +31,7 @@ class Worker:
     def is_alive(self) -> bool:
         return self.alive
 
-    def warm(self, progress: Callable[[str], None]) -> None:
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
     def do(self, job: Job, seconds: float) -> bytes:
@@ -92,8 +92,8 @@ def pools() -> Iterator[list[Pool]]:
 def ready(pools: list[Pool], size: int, waiting: int, workers: Workers) -> Pool:
     pool = Pool(size, waiting, workers)
     pools.append(pool)
-    until(lambda: pool.at_work == 0)
-    assert pool.boot == ""
+    until(lambda: pool.busy_workers == 0)
+    assert pool.startup_status == ""
     return pool
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_is_no_good_fails_its_own_job_and_is_replaced(
 
     until(lambda: workers[0].stopped)
     assert pool.do(JOB, 5) == b"done"
-    assert (len(workers), pool.replaced) == (2, 1)
+    assert (len(workers), pool.replaced_workers) == (2, 1)
 
 
 def test_a_refusal_costs_no_worker(pools: list[Pool]) -> None:
@@ -118,22 +118,22 @@ def test_a_refusal_costs_no_worker(pools: list[Pool]) -> None:
     for _ in range(3):
         with pytest.raises(errors.ProofRefused):
             pool.do(JOB, 5)
-    assert (len(workers), pool.replaced, workers[0].stopped) == (1, 0, False)
+    assert (len(workers), pool.replaced_workers, workers[0].stopped) == (1, 0, False)
 
 
 def test_a_bounded_number_waits_and_the_next_one_is_told_to_come_back(pools: list[Pool]) -> None:
-    go, at_work = threading.Event(), threading.Semaphore(0)
+    go, busy_workers = threading.Event(), threading.Semaphore(0)
 
     def slow(_: float) -> bytes:
-        at_work.release()
+        busy_workers.release()
         assert go.wait(30)
         return b"done"
 
     pool = ready(pools, 2, 1, Workers(slow))
     with ThreadPoolExecutor(3) as callers:
         asked = [callers.submit(pool.do, JOB, 30) for _ in range(3)]
-        assert at_work.acquire(timeout=30)
-        assert at_work.acquire(timeout=30)
+        assert busy_workers.acquire(timeout=30)
+        assert busy_workers.acquire(timeout=30)
         until(lambda: pool._admitted._value == 0)
         with pytest.raises(errors.Busy):
             pool.do(JOB, 30)
@@ -192,7 +192,7 @@ def test_a_job_for_which_too_little_time_is_left_is_not_begun(
     """It would cost a worker, and anybody may have proofs checked."""
     pool = Pool(1, 0, Workers(fine), lambda: 100.0)
     pools.append(pool)
-    until(lambda: pool.at_work == 0)
+    until(lambda: pool.busy_workers == 0)
     asked: list[float] = []
 
     def nobody(timeout: float) -> NoReturn:
@@ -213,7 +213,7 @@ def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
     for worker in list(workers):
         worker.alive = False
     assert pool.do(JOB, 30) == b"done"
-    assert pool.replaced == 2
+    assert pool.replaced_workers == 2
 
 
 @pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), MemoryError()])
@@ -231,7 +231,7 @@ def test_a_worker_that_cannot_even_be_made_is_tried_again(
     pool = Pool(1, 0, make)
     pools.append(pool)
     assert pool.do(JOB, 30) == b"done"
-    assert pool.boot == ""
+    assert pool.startup_status == ""
 
 
 @pytest.mark.parametrize("error", [errors.WorkerDied("at once"), ValueError("no number")])
@@ -239,7 +239,7 @@ def test_a_worker_that_does_not_start_is_tried_again(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     class Stillborn(Worker):
-        def warm(self, progress: Callable[[str], None]) -> None:
+        def wait_until_ready(self, progress: Callable[[str], None]) -> None:
             raise error
 
     quick(monkeypatch)
@@ -258,6 +258,6 @@ def test_a_worker_that_does_not_start_is_tried_again(
 def test_closing_ends_every_worker_and_starts_no_other() -> None:
     workers = Workers(fine)
     pool = Pool(3, 0, workers)
-    until(lambda: pool.at_work == 0)
+    until(lambda: pool.busy_workers == 0)
     pool.close()
     assert [worker.stopped for worker in workers] == [True] * 3

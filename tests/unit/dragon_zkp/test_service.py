@@ -14,9 +14,9 @@ from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
 from dragon_zkp import schemas
-from dragon_zkp.app import OCTET_STREAM
 from dragon_zkp.messages import Job, Prove
-from dragon_zkp.request_parsing import LARGEST_MESSAGE
+from dragon_zkp.request_parsing import MAX_MESSAGE_BYTES
+from dragon_zkp.routes.proofs import OCTET_STREAM
 from provers import TOKEN, Here, Prover, prover, until
 
 KEY = bytes(range(32))
@@ -146,7 +146,7 @@ WRONG: dict[str, tuple[Json, tuple[int, str]]] = {
     "identity": ({"secrets": {**SECRETS, "identity": "0x" + "11" * 32}}, (422, "wrong_witness")),
     "message": ({"statement": statement(message="hello")}, (400, "invalid_hex")),
     "long message": (
-        {"statement": statement(message="0x" + "00" * (LARGEST_MESSAGE + 1))},
+        {"statement": statement(message="0x" + "00" * (MAX_MESSAGE_BYTES + 1))},
         (400, "invalid_hex"),
     ),
     "outputs": ({"statement": statement(outputs=7)}, (400, "wrong_type")),
@@ -285,8 +285,8 @@ def counter(start: int = 0) -> Callable[[int], bytes]:
 
 def test_the_self_check_proves_and_verifies_something_of_its_own() -> None:
     with prover(counter()) as one:
-        one.own.check.check()
-        assert (one.own.check.done, one.own.check.trouble) == (1, "")
+        one.components.self_check.check()
+        assert (one.components.self_check.passed, one.components.self_check.last_error) == (1, "")
         assert one.client.get("/healthz").json == {"status": "ok"}
 
 
@@ -300,12 +300,12 @@ def test_a_self_check_that_fails_is_said_until_one_goes_well(answer: bytes) -> N
 
     worker = Wrong()
     with prover(counter(), lambda: worker) as one:
-        one.own.check.check()
+        one.components.self_check.check()
         for path in ("/healthz", "/readyz"):
             said = one.client.get(path)
             assert (said.status_code, "self-check" in said.text) == (503, True)
         worker.wrong = False
-        one.own.check.check()
+        one.components.self_check.check()
         assert one.client.get("/healthz").status_code == 200
 
 
@@ -314,8 +314,8 @@ def test_a_pool_that_is_busy_or_has_lost_a_worker_is_not_in_trouble(
     error: errors.DragonError,
 ) -> None:
     with prover(counter(), lambda: Failing(error)) as one:
-        one.own.check.check()
-        assert (one.own.check.done, one.own.check.trouble) == (0, "")
+        one.components.self_check.check()
+        assert (one.components.self_check.passed, one.components.self_check.last_error) == (0, "")
 
 
 @pytest.mark.parametrize("kind", [errors.Overdue, errors.WorkerDied])
@@ -325,9 +325,9 @@ def test_a_self_check_that_is_not_finished_again_and_again_is_trouble(
     undone = [kind("others first")] * 3
     with prover(counter(), lambda: Failing(undone.pop())) as one:
         for trouble in (False, False, True):
-            until(lambda: one.own.pool.at_work == 0)
-            one.own.check.check()
-            assert bool(one.own.check.trouble) is trouble
+            until(lambda: one.components.pool.busy_workers == 0)
+            one.components.self_check.check()
+            assert bool(one.components.self_check.last_error) is trouble
 
 
 def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: bytes) -> None:

@@ -15,8 +15,12 @@ def test_what_is_said_is_taken_and_the_token_is_not_shown(tmp_path: Path) -> Non
     settings = Settings.from_environ(
         {"ZKP_TOKEN_FILE": str(tmp_path / "token"), "ZKP_WORKERS": "3", "ZKP_DEADLINE_MS": "2500"}
     )
-    assert (settings.token, settings.workers, settings.deadline) == ("0123456789abcdef", 3, 2.5)
-    assert (settings.host, settings.port, settings.waiting) == ("127.0.0.1", 5200, 8)
+    assert (settings.token, settings.workers, settings.deadline_seconds) == (
+        "0123456789abcdef",
+        3,
+        2.5,
+    )
+    assert (settings.host, settings.port, settings.max_waiting) == ("127.0.0.1", 5200, 8)
     assert "0123456789abcdef" not in repr(settings)
 
 

@@ -120,8 +120,8 @@ def test_the_regions_cover_the_proof(name: str) -> None:
 def test_a_proof_that_ends_early_is_refused_wherever_it_ends(name: str) -> None:
     air, parameters, proof = subject(name)
     random = Random(f"cuts of {name}")
-    runtime = {edge for _, start, end in regions(name) for edge in (start, start + 1, end - 1)}
-    cuts = runtime | {random.randrange(len(proof)) for _ in range(20)}
+    edges = {edge for _, start, end in regions(name) for edge in (start, start + 1, end - 1)}
+    cuts = edges | {random.randrange(len(proof)) for _ in range(20)}
 
     assert all(refusal_of(air, parameters, proof[:cut]) for cut in sorted(cuts))
 

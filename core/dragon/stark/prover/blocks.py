@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OPENING_BYTES, decode_output, encode_output, opening_limbs
@@ -13,9 +14,8 @@ from dragon.stark.parameter_sets import named_set
 from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
 
 RHO_BYTES: Final = 32
@@ -41,7 +41,7 @@ def prove_blocks(
     *,
     outputs: Sequence[bytes] | None = None,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
     """A proof that the preimages of a window's outputs are known, bound to `message`.
 
@@ -66,7 +66,7 @@ def prove_blocks(
         witness.air.outputs
     ):
         raise WrongWitness("the secrets are not those of the outputs")
-    return prove(witness, parameters, threads=threads, watch=watch)
+    return prove(witness, parameters, threads=threads, on_stage=on_stage)
 
 
 def window_witness(secrets: Sequence[Secret], message: bytes, rho: bytes) -> BlocksWitness:
@@ -102,7 +102,7 @@ def _preimages(secrets: Sequence[Secret]) -> list[list[int]]:
 
 def _outputs(preimages: Sequence[Sequence[int]], threads: int = 1) -> list[Digest]:
     secret = words(x for preimage in preimages for x in preimage)
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         numbers = integers(rescue_hashes(secret, team))
     secret.fill(0)
     digests: list[Digest] = []

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.blocks import OUTPUT_ROW, BlocksAir, periodic_columns
@@ -20,11 +21,10 @@ from dragon.stark.prover.kernels import blocks_composition, rescue
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, matrices, rescue_constants, roots, word, words
-from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, RATE, WIDTH
 
-_GRAIN = 64  # hashes, and vectors of rows, that are worth a thread
+_MIN_PER_THREAD = 64  # hashes, and vectors of rows, that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class BlocksWitness:
         channel_seed = self.air.channel_seed(parameters)
         return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages)
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         preimages = words(x for preimage in self.preimages for x in preimage)
         rows = np.zeros(BLOCK_ROWS * WIDTH * self.air.n_blocks, dtype=np.uint64)
         outputs = np.empty(DIGEST_LENGTH * self.air.n_blocks, dtype=np.uint64)
@@ -58,7 +58,7 @@ class BlocksWitness:
         def work(first: int, last: int) -> None:
             rescue.hash_many(preimages, rescue_constants(), outputs, rows, BLOCK_ROWS, first, last)
 
-        team.share(work, self.air.n_blocks, _GRAIN)
+        team.share(work, self.air.n_blocks, _MIN_PER_THREAD)
         preimages.fill(0)
         expected = words(x for output in self.air.outputs for x in output)
         wrong = np.flatnonzero(outputs != expected)
@@ -69,7 +69,7 @@ class BlocksWitness:
         return rows
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         columns, multipliers, shift = _tables(lengths)
         table = np.empty(blocks_composition.NUMBERS, dtype=np.uint64)
@@ -85,7 +85,7 @@ class BlocksWitness:
                 result, first, last,
             )  # fmt: skip
 
-        team.share(work, domain // LANES, _GRAIN)
+        team.share(work, domain // LANES, _MIN_PER_THREAD)
 
 
 @lru_cache(maxsize=8)
@@ -114,7 +114,7 @@ def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
     return periodic.as_vectors(columns, run), periodic.as_vectors(multipliers, run), shared
 
 
-def _outputs(air: BlocksAir, lengths: Lengths, team: Team) -> Words:
+def _outputs(air: BlocksAir, lengths: Lengths, team: ThreadTeam) -> Words:
     """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (18.3)."""
     count, bits = air.n_blocks, base.log2(air.n_blocks)
     order = [base.bit_reverse(b, bits) for b in range(count)]
@@ -124,7 +124,7 @@ def _outputs(air: BlocksAir, lengths: Lengths, team: Team) -> Words:
     return domains.evaluate(columns, count, DEGREE_FACTOR * lengths.trace_length, team)
 
 
-def rescue_hashes(preimages: Words, team: Team) -> Words:
+def rescue_hashes(preimages: Words, team: ThreadTeam) -> Words:
     """The Rescue hashes of preimages of eight numbers each: four numbers each."""
     count = preimages.size // RATE
     outputs = np.empty(DIGEST_LENGTH * count, dtype=np.uint64)
@@ -132,5 +132,5 @@ def rescue_hashes(preimages: Words, team: Team) -> Words:
     def work(first: int, last: int) -> None:
         rescue.hash_many(preimages, rescue_constants(), outputs, outputs[:0], N_ROUNDS, first, last)
 
-    team.share(work, count, _GRAIN)
+    team.share(work, count, _MIN_PER_THREAD)
     return outputs

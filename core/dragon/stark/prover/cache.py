@@ -32,11 +32,11 @@ from numba.core.serialize import dumps
 
 DIGEST_BYTES: Final = 32
 SUFFIX: Final = ".kernel"
-KEPT: Final = 8  # files a kernel may have
-_PAUSE: Final = 0.05  # seconds between two attempts to take the lock
-_ATTEMPTS: Final = 1200
-_STARK: Final = Path(__file__).parents[1]
-CONSTANTS_FROM: Final = ("extension", "field", "rescue")  # modules that kernels import
+MAX_FILES_PER_KERNEL: Final = 8  # files a kernel may have
+_LOCK_RETRY_SECONDS: Final = 0.05  # seconds between two attempts to take the lock
+_LOCK_ATTEMPTS: Final = 1200
+_STARK_DIRECTORY: Final = Path(__file__).parents[1]
+CONSTANT_MODULES: Final = ("extension", "field", "rescue")  # modules that kernels import
 
 
 def directory() -> Path:
@@ -67,12 +67,12 @@ def compiling_alone() -> Iterator[None]:
         yield
         return
     with lock:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_LOCK_ATTEMPTS):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(_PAUSE)
+                time.sleep(_LOCK_RETRY_SECONDS)
             except OSError:
                 break  # a file system without locks
         yield
@@ -82,8 +82,8 @@ def compiling_alone() -> Iterator[None]:
 def _sources_digest() -> bytes:
     """Of every module that kernels are made from, and of what makes them."""
     digest = hashlib.sha256(f"{sys.version} {numba.__version__} {llvmlite.__version__}".encode())
-    constants = [_STARK / f"{name}.py" for name in CONSTANTS_FROM]
-    for source in (*sorted((_STARK / "prover" / "kernels").glob("*.py")), *constants):
+    constants = [_STARK_DIRECTORY / f"{name}.py" for name in CONSTANT_MODULES]
+    for source in (*sorted((_STARK_DIRECTORY / "prover" / "kernels").glob("*.py")), *constants):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.digest()
 
@@ -130,14 +130,14 @@ class DiskCache:
         payload = dumps(data._reduce())
         try:
             _replace(self._path(sig, data.codegen), hashlib.sha256(payload).digest() + payload)
-            self._forget_old()
+            self._delete_old_files()
         except (OSError, RuntimeError):
             return
 
-    def _forget_old(self) -> None:
+    def _delete_old_files(self) -> None:
         """Keep the latest of this kernel, made by other releases or machines on one volume."""
         kept = directory().glob(f"{self._name}-*{SUFFIX}")
-        for path in sorted(kept, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        for path in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MAX_FILES_PER_KERNEL]:
             path.unlink(missing_ok=True)
 
     def _path(self, sig: object, codegen: Any) -> Path:

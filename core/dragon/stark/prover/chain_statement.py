@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from dragon.errors import WrongWitness
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.rescue_chain import PERIOD, RescueChainAir, periodic_columns
@@ -25,12 +26,11 @@ from dragon.stark.prover.montgomery import (
     word,
     words,
 )
-from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH
 
 _FAMILIES = 8
-_GRAIN = 64  # vectors of rows that are worth a thread
+_MIN_VECTORS_PER_THREAD = 64  # vectors of rows that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ChainWitness:
     def zk_seed(self, parameters: Parameters) -> bytes:
         return seeds.chain_zk_seed(self.words)
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         """One after the other: each hash needs the one before it."""
         batches = self.air.original_length // PERIOD
         secret = words(x for element in self.words for x in element)
@@ -60,7 +60,7 @@ class ChainWitness:
         return rows
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         columns, multipliers, numbers = _tables(lengths)
         table = np.empty(6 * _FAMILIES * chain_composition.SLOTS, dtype=np.uint64)
@@ -81,7 +81,7 @@ class ChainWitness:
                 result, first, last,
             )  # fmt: skip
 
-        team.share(invert, domain // LANES, _GRAIN)
+        team.share(invert, domain // LANES, _MIN_VECTORS_PER_THREAD)
         team.share(work, columns.size // (2 * WIDTH))
 
 

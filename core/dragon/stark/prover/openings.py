@@ -17,11 +17,11 @@ from dragon.stark.prover.kernels import deep, polynomials
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Indices, Words
 from dragon.stark.prover.montgomery import integers, roots, word, words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 Mask = Sequence[tuple[int, int]]
-_WORTH: Final = 1 << 14  # coefficients that are worth a thread
-_GRAIN: Final = 64  # vectors of rows that are
+_MIN_COEFFICIENTS_PER_THREAD: Final = 1 << 14  # coefficients that are worth a thread
+_MIN_VECTORS_PER_THREAD: Final = 64  # vectors of rows that are
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,9 @@ def mask_point(z: Element, row: int, lengths: Lengths) -> Element:
     return ext.scale(z, pow(lengths.row_generator, row, P))
 
 
-def values_at(coefficients: Words, length: int, columns: int, point: Element, team: Team) -> Words:
+def values_at(
+    coefficients: Words, length: int, columns: int, point: Element, team: ThreadTeam
+) -> Words:
     """The first `columns` columns at a point of K, from coefficients times 3^i."""
     values = np.empty(3 * columns, dtype=np.uint64)
     scaled = words(ext.scale(point, inverse(GENERATOR)))
@@ -67,11 +69,11 @@ def values_at(coefficients: Words, length: int, columns: int, point: Element, te
     def work(first: int, last: int) -> None:
         polynomials.values_at(coefficients, length, scaled, values, first, last)
 
-    team.share(work, columns, -(-_WORTH // length))
+    team.share(work, columns, -(-_MIN_COEFFICIENTS_PER_THREAD // length))
     return values
 
 
-def composition_values(coefficients: Words, length: int, z: Element, team: Team) -> Words:
+def composition_values(coefficients: Words, length: int, z: Element, team: ThreadTeam) -> Words:
     """h_0 … h_3 at z^4: each is the sum of its three columns times 1, φ and φ²."""
     point = ext.power(z, DEGREE_FACTOR)
     columns = values_at(coefficients, length, 3 * DEGREE_FACTOR, point, team)
@@ -85,7 +87,7 @@ def composition_values(coefficients: Words, length: int, z: Element, team: Team)
 
 def deep_values(
     trace: Words, composition: Words, z: Element, mask: Mask, lengths: Lengths, deltas: Words,
-    values: Words, team: Team,
+    values: Words, team: ThreadTeam,
 ) -> Words:  # fmt: skip
     """d on the coset 3·⟨g⟩, the first n rows of both tables, as three columns."""
     grouped = plan(tuple(mask), lengths.air_columns, lengths.columns)
@@ -111,5 +113,5 @@ def deep_values(
             result, first, last,
         )  # fmt: skip
 
-    team.share(work, n // LANES, _GRAIN)
+    team.share(work, n // LANES, _MIN_VECTORS_PER_THREAD)
     return result

@@ -17,7 +17,7 @@ from dragon.stark.prover import domains
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import WIDTH, Matrix, mds_matrix_inverse
 
 
@@ -28,7 +28,7 @@ def run_length(lengths: Lengths, period: int) -> int:
 
 def values(columns: Matrix, lengths: Lengths) -> Words:
     """The distinct values of each periodic column, one column after the other."""
-    period, team = len(columns[0]), Team(1)
+    period, team = len(columns[0]), ThreadTeam(1)
     size, bits = period * lengths.slackness, field.log2(period * lengths.slackness)
     sparse = np.zeros((len(columns), size), dtype=np.uint64)
     places = [field.bit_reverse(lengths.slackness * k, bits) for k in range(period)]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dragon.errors import UnluckyChallenge
 from dragon.stark import field
 from dragon.stark.extension import Element
 from dragon.stark.field import GENERATOR, P
@@ -22,21 +23,24 @@ from dragon.stark.prover.kernels import chains, polynomials
 from dragon.stark.prover.kernels.blake2s import MESSAGES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import digest_words, integers, wire
-from dragon.stark.prover.refusal import UnluckyChallenge
 from dragon.stark.prover.tables import LayerTable, RowTable, spread
-from dragon.stark.prover.threads import Team
-from dragon.stark.prover.witness import Witnessed
+from dragon.stark.prover.threads import ThreadTeam
+from dragon.stark.prover.witness import ProverAir
 
-Watch = Callable[[str], None]
-_WAVE = 1 << 14  # nonces that a thread tries before it asks how the others fare
+StageListener = Callable[[str], None]
+_NONCES_PER_WAVE = 1 << 14  # nonces that a thread tries before it asks how the others fare
 
 
-def unwatched(_stage: str) -> None:
+def ignore_stages(_stage: str) -> None:
     """Nobody wants to know which stage begins."""
 
 
 def prove(
-    statement: Witnessed, parameters: Parameters, *, threads: int = 1, watch: Watch = unwatched
+    statement: ProverAir,
+    parameters: Parameters,
+    *,
+    threads: int = 1,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
     """A proof of `statement` under `parameters`, which the statement's verifier must pin.
 
@@ -46,28 +50,32 @@ def prove(
     WrongWitness: the secrets are not those of the statement; UnluckyChallenge.
     """
     statement.air.admit(parameters)
-    with Team(threads) as team:
-        proving = _Proving(statement, parameters, team, watch)
+    with ThreadTeam(threads) as team:
+        proving = _Proving(statement, parameters, team, on_stage)
         try:
             return proving.proof()
         finally:
-            proving.forget()
+            proving.wipe()
 
 
 class _Proving:
     """The state of one proof. Everything in `_secrets` is overwritten in the end."""
 
     def __init__(
-        self, statement: Witnessed, parameters: Parameters, team: Team, watch: Watch
+        self,
+        statement: ProverAir,
+        parameters: Parameters,
+        team: ThreadTeam,
+        on_stage: StageListener,
     ) -> None:
         self._statement, self._parameters = statement, parameters
         self._air = statement.air
         self._lengths = parameters.lengths(self._air.original_length, self._air.columns)
-        self._team, self._watch = team, watch
+        self._team, self._on_stage = team, on_stage
         self._channel = ProverChannel(self._air.channel_seed(parameters))
         self._secrets: list[Words] = []
 
-    def forget(self) -> None:
+    def wipe(self) -> None:
         for array in self._secrets:
             array.fill(0)
 
@@ -83,28 +91,28 @@ class _Proving:
         layers = self._commit_layers(trace, composition, z, values)
         # (5) Queries, which cost work.
         self._grind()
-        self._watch("openings")
+        self._on_stage("openings")
         steps = self._parameters.fri_step_list
         bound = self._lengths.domain_size >> steps[0]
         queries = self._channel.draw_queries(self._parameters.n_queries, bound)
         # (6) What they ask for.
         self._open(trace, composition, layers, queries)
-        self._watch("end")
+        self._on_stage("end")
         return self._channel.proof()
 
     def _commit_trace(self) -> tuple[Words, RowTable]:
-        self._watch("trace")
+        self._on_stage("trace")
         lengths, team = self._lengths, self._team
         seed = (
             self._statement.zk_seed(self._parameters) if self._parameters.zero_knowledge else None
         )
         coefficients = self._trace(seed)
-        self._watch("trace transforms")
+        self._on_stage("trace transforms")
         n = lengths.trace_length
         domains.interpolate(coefficients, n, domains.onto_coset(n), team)
         columns = domains.evaluate(coefficients, n, lengths.domain_size, team)
         self._secrets.append(columns)
-        self._watch("trace commitment")
+        self._on_stage("trace commitment")
         salt_state = None if seed is None else _mixed(seed, b"Salts")
         table = RowTable(columns, lengths.domain_size, salt_state, team)
         self._channel.send(table.root)
@@ -126,17 +134,17 @@ class _Proving:
         return trace
 
     def _commit_composition(self, trace: RowTable) -> tuple[Words, RowTable]:
-        self._watch("composition")
+        self._on_stage("composition")
         lengths, team = self._lengths, self._team
         alphas = self._channel.draw_extensions(2 * self._air.n_constraints)
         n = lengths.trace_length
         values = np.empty(3 * DEGREE_FACTOR * n, dtype=np.uint64)
         self._statement.compose(trace.columns, lengths, alphas, values, team)
-        self._watch("composition transforms")
+        self._on_stage("composition transforms")
         domains.interpolate(values, DEGREE_FACTOR * n, domains.composition_scale(n), team)
         coefficients = domains.split_composition(values, n)
         columns = domains.evaluate(coefficients, n, lengths.domain_size, team)
-        self._watch("composition commitment")
+        self._on_stage("composition commitment")
         table = RowTable(columns, lengths.domain_size, None, team)
         self._channel.send(table.root)
         return coefficients, table
@@ -144,12 +152,12 @@ class _Proving:
     def _draw_point(self) -> Element:
         """z. Raises UnluckyChallenge: z or h·z lies in a domain (18.12)."""
         c0, c1, c2 = integers(self._channel.draw_extensions(1))
-        refuse_inside((c0, c1, c2), self._lengths)
+        check_outside_domain((c0, c1, c2), self._lengths)
         return c0, c1, c2
 
     def _send_values(self, trace: Words, composition: Words, z: Element) -> Words:
         """The values of the mask, then those of h_0 … h_3 (steps 5 and 6)."""
-        self._watch("out of domain")
+        self._on_stage("out of domain")
         lengths, team, mask = self._lengths, self._team, self._air.mask
         n, width = lengths.trace_length, lengths.air_columns
         by_row = {}
@@ -166,7 +174,7 @@ class _Proving:
         self, trace: RowTable, composition: RowTable, z: Element, values: Words
     ) -> list[LayerTable]:
         """The DEEP polynomial, its folds, and the last layer (section 9.1)."""
-        self._watch("DEEP")
+        self._on_stage("DEEP")
         lengths, steps = self._lengths, self._parameters.fri_step_list
         n_terms = len(self._air.mask) + self._air.columns + DEGREE_FACTOR
         drawn = self._channel.draw_extensions(n_terms + 1)
@@ -183,7 +191,7 @@ class _Proving:
             self._team,
         )
         domains.interpolate(coefficients, length, domains.unscaled(length), self._team)
-        self._watch("FRI")
+        self._on_stage("FRI")
         layers: list[LayerTable] = []
         for i, step in enumerate(steps):
             if step:
@@ -205,7 +213,7 @@ class _Proving:
         bits = self._parameters.proof_of_work_bits
         if bits == 0:
             return
-        self._watch("grinding")
+        self._on_stage("grinding")
         nonce = smallest_nonce(grinding_prefix(self._channel.state, bits), bits, self._team)
         self._channel.send(nonce.to_bytes(NONCE_BYTES, "big"))
 
@@ -223,7 +231,7 @@ class _Proving:
             indices = np.unique(indices >> step)
 
 
-def refuse_inside(z: Element, lengths: Lengths) -> None:
+def check_outside_domain(z: Element, lengths: Lengths) -> None:
     """Raises UnluckyChallenge: z or h·z lies in the evaluation domain or in ⟨g⟩ (18.12)."""
     c0, c1, c2 = z
     if c1 or c2:
@@ -234,10 +242,10 @@ def refuse_inside(z: Element, lengths: Lengths) -> None:
         raise UnluckyChallenge("the out-of-domain point lies in the domain")
 
 
-def smallest_nonce(prefix: bytes, bits: int, team: Team) -> int:
+def smallest_nonce(prefix: bytes, bits: int, team: ThreadTeam) -> int:
     """The smallest nonce that is a proof of work of `bits` bits, however many threads search."""
     words = digest_words(prefix)
-    start, wave = 0, MESSAGES * max(1, min(_WAVE, 1 << bits) // MESSAGES)
+    start, wave = 0, MESSAGES * max(1, min(_NONCES_PER_WAVE, 1 << bits) // MESSAGES)
 
     while True:
 

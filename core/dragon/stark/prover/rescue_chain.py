@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dragon.errors import WrongWitness
 from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, PERIOD, RescueChainAir
 from dragon.stark.field import P
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.chain_statement import ChainWitness
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import WrongWitness
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH, Digest
 
 Witness = Sequence[Sequence[int]]
@@ -42,7 +42,7 @@ def prove_rescue_chain(
     *,
     output: Digest | None = None,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
     """A proof that a chain of words is known that ends in `output` (computed, if it is not given).
 
@@ -55,7 +55,7 @@ def prove_rescue_chain(
     end = chain_output(witness) if output is None else output
     _check(witness)
     air = RescueChainAir(end, len(witness) - 1)
-    return prove(ChainWitness(air, witness), parameters, threads=threads, watch=watch)
+    return prove(ChainWitness(air, witness), parameters, threads=threads, on_stage=on_stage)
 
 
 def _check(witness: Witness) -> None:

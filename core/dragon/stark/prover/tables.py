@@ -12,10 +12,10 @@ from dragon.stark.prover.kernels.chains import SALT_WORDS
 from dragon.stark.prover.kernels.commitments import MIN_PITCH
 from dragon.stark.prover.kernels.jit import Indices, Words, Words32
 from dragon.stark.prover.montgomery import digest_words, wire
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.tables import package_rows
 
-_GRAIN: Final = 8  # groups of leaves that are worth a thread
+_MIN_GROUPS_PER_THREAD: Final = 8  # groups of leaves that are worth a thread
 _WORD_BYTES: Final = 8
 _ELEMENT_BYTES: Final = 24
 
@@ -28,7 +28,7 @@ class Tree:
         pitches = [max(leaves >> level, MIN_PITCH) for level in range(leaves.bit_length())]
         self.nodes: Words32 = np.zeros(DIGEST_WORDS * sum(pitches), dtype=np.uint32)
 
-    def grow(self, team: Team) -> None:
+    def grow(self, team: ThreadTeam) -> None:
         """Hash from the leaves to the root."""
         parts = 1 << (team.threads.bit_length() - 1)
         apart = max(0, self.leaves.bit_length() - 1 - (parts * MESSAGES).bit_length() + 1)
@@ -56,7 +56,9 @@ class Tree:
 class RowTable:
     """Columns of base elements. A row is a leaf with its salt; without salts, a package of rows."""
 
-    def __init__(self, columns: Words, rows: int, salt_state: bytes | None, team: Team) -> None:
+    def __init__(
+        self, columns: Words, rows: int, salt_state: bytes | None, team: ThreadTeam
+    ) -> None:
         """`salt_state` is the state of the chain `sa` (section 11)."""
         self.columns, self.rows = columns, rows
         self.width = columns.size // rows
@@ -75,7 +77,7 @@ class RowTable:
                 salts = self._salts
                 commitments.hash_rows(columns, rows, self.width, chain, salts, nodes, first, last)
 
-        team.share(work, -(-self._tree.leaves // MESSAGES), _GRAIN)
+        team.share(work, -(-self._tree.leaves // MESSAGES), _MIN_GROUPS_PER_THREAD)
         self._tree.grow(team)
         self.root = self._tree.root
 
@@ -97,7 +99,7 @@ class RowTable:
 class LayerTable:
     """A FRI layer: a row is `width` consecutive elements of K, a leaf is a package of rows."""
 
-    def __init__(self, values: Words, width: int, team: Team) -> None:
+    def __init__(self, values: Words, width: int, team: ThreadTeam) -> None:
         """`values` are the coordinates of all elements, as three columns."""
         size = values.size // 3
         self.elements = values.reshape(3, size)
@@ -109,7 +111,7 @@ class LayerTable:
         def work(first: int, last: int) -> None:
             commitments.hash_stretches(values, size, 3, stretch, self._tree.nodes, first, last)
 
-        team.share(work, -(-self._tree.leaves // MESSAGES), _GRAIN)
+        team.share(work, -(-self._tree.leaves // MESSAGES), _MIN_GROUPS_PER_THREAD)
         self._tree.grow(team)
         self.root = self._tree.root
 

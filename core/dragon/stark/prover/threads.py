@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
-class Team:
+class ThreadTeam:
     """`threads` threads for the time of a `with` block; a single one is the caller itself.
 
     Kernels release Python's lock, so that plain threads are enough; no process is forked.

@@ -12,7 +12,7 @@ Progress = Callable[[str, int, int], None]
 PROVERS = (blocks, rescue_chain, ziggy)  # importing them registers every kernel
 
 
-def warm(progress: Progress) -> None:
+def warm_up(progress: Progress) -> None:
     """Read every kernel from the cache, or compile it (half a second to three each).
 
     `progress(name, done, total)` is called before each kernel, and once with the name "" at the

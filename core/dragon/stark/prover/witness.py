@@ -7,10 +7,10 @@ from typing import Protocol
 from dragon.stark.air import Air
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 
-class Witnessed(Protocol):
+class ProverAir(Protocol):
     """A statement together with the secrets that make it true.
 
     An implementation holds secrets: its `repr` shows none of them.
@@ -22,14 +22,14 @@ class Witnessed(Protocol):
     def zk_seed(self, parameters: Parameters) -> bytes:
         """The seed of all blinding. Never the same for two different continuations (14.1)."""
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         """The original trace, row by row: a fresh array, which the prover overwrites after use.
 
         Raises WrongWitness: the secrets do not belong to the statement.
         """
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         """The composition polynomial C (5.5) on the coset 3·⟨ω_4n⟩, in bit-reversed order.
 

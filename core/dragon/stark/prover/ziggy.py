@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dragon.errors import UnsafeParameters
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import UnsafeParameters
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.ziggy import secret_preimage
 
 
@@ -19,7 +19,7 @@ def prove_ziggy(
     parameters: Parameters | None = None,
     *,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
     """A signature of `message` by a private key of 32 bytes, under `ziggy-classic` by default.
 
@@ -33,7 +33,7 @@ def prove_ziggy(
     if chosen.slack is not None:
         raise UnsafeParameters("a Ziggy signature takes a base parameter file")
     preimage = secret_preimage(private_key)
-    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), Team(1)))
+    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), ThreadTeam(1)))
     air = BlocksAir(((c0, c1, c2, c3),), message)
     witness = BlocksWitness(air, (preimage,), private_key=private_key)
-    return prove(witness, chosen, threads=threads, watch=watch)
+    return prove(witness, chosen, threads=threads, on_stage=on_stage)

@@ -14,7 +14,7 @@ from dragon.stark.prover.channel import ProverChannel, drawn_elements
 from dragon.stark.prover.montgomery import integers
 from dragon.stark.prover.prover import smallest_nonce
 from dragon.stark.prover.tables import LayerTable, RowTable
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 
 def numbers(count: int, seed: int) -> list[int]:
@@ -70,7 +70,7 @@ def test_queries_are_the_numbers_of_the_chain() -> None:
 def test_the_nonce_is_the_smallest_valid_one(bits: int, threads: int) -> None:
     for label in (b"a", b"b", b"c"):
         state = blake2s_256(label)
-        with Team(threads) as team:
+        with ThreadTeam(threads) as team:
             nonce = smallest_nonce(grinding_prefix(state, bits), bits, team)
 
         valid = [is_valid_nonce(state, bits, n.to_bytes(8, "big")) for n in range(nonce + 1)]
@@ -89,7 +89,7 @@ def test_tables_of_rows(width: int, rows: int, salted: bool, threads: int) -> No
     state = chain.state if salted else None
     opened = sorted(random.Random(rows).sample(range(rows), 9))
 
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         table = RowTable(np.array(columns, dtype=np.uint64), rows, state, team)
     opening = table.opening(np.array(opened))
 
@@ -125,7 +125,7 @@ def test_tables_of_layers(size: int, width: int) -> None:
     elements = [wire([columns[c * size + i] for c in range(3)]) for i in range(size)]
     known = sorted(random.Random(width).sample(range(size), min(5, size // 2)))
 
-    table = LayerTable(np.array(columns, dtype=np.uint64), width, Team(1))
+    table = LayerTable(np.array(columns, dtype=np.uint64), width, ThreadTeam(1))
     opening = table.opening(np.array(known))
 
     rows = [b"".join(elements[at : at + width]) for at in range(0, size, width)]

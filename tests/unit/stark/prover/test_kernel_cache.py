@@ -113,14 +113,14 @@ def test_another_processor_has_files_of_its_own(folder: Path) -> None:
 
 def test_of_one_kernel_only_the_latest_files_are_kept(folder: Path) -> None:
     folder.mkdir()
-    old = [folder / f"doubled-{k}.kernel" for k in range(cache.KEPT + 2)]
+    old = [folder / f"doubled-{k}.kernel" for k in range(cache.MAX_FILES_PER_KERNEL + 2)]
     for age, path in enumerate(reversed(old)):
         path.write_bytes(b"")
         os.utime(path, (1000 - age, 1000 - age))
 
     assert works(made())
 
-    assert len(files(folder)) == cache.KEPT
+    assert len(files(folder)) == cache.MAX_FILES_PER_KERNEL
     assert not old[0].exists()
     assert old[-1].exists()
 
@@ -128,7 +128,7 @@ def test_of_one_kernel_only_the_latest_files_are_kept(folder: Path) -> None:
 def test_warming_tells_how_far_it_is() -> None:
     told: list[tuple[str, int, int]] = []
 
-    warmup.warm(lambda *step: told.append(step))
+    warmup.warm_up(lambda *step: told.append(step))
 
     count = len(KERNELS)
     assert [name for name, _, _ in told] == [*(kernel.name for kernel in KERNELS), ""]
@@ -147,7 +147,7 @@ def test_the_name_of_a_file_depends_on_every_module_that_kernels_import() -> Non
     imported = set(re.findall(r"^from dragon\.([\w.]+) import", text, re.MULTILINE))
 
     within = {name for name in imported if name.startswith("stark.prover.kernels")}
-    others = {f"stark.{name}" for name in cache.CONSTANTS_FROM} | {"stark.prover.cache"}
+    others = {f"stark.{name}" for name in cache.CONSTANT_MODULES} | {"stark.prover.cache"}
     assert imported - within == others
 
 

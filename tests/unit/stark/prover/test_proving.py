@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dragon.errors import UnluckyChallenge, WrongWitness
 from dragon.stark import field
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
@@ -21,9 +22,8 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover import prover
 from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.refusal import UnluckyChallenge, WrongWitness
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import rescue_hash
@@ -146,7 +146,7 @@ def test_a_witness_whose_preimage_is_wrong_is_refused_before_anything_is_committ
         prover.prove(
             dataclasses.replace(witness, preimages=preimages),
             STANDARD.parameters(4),
-            watch=stages.append,
+            on_stage=stages.append,
         )
     assert refused.value.facts == {"number": 2}
     assert stages == ["trace"]
@@ -179,12 +179,12 @@ LENGTHS = Lengths(16, 64, 12, 1, 3)
 )
 def test_a_point_inside_the_domain_asks_for_another_attempt(z: int) -> None:
     with pytest.raises(UnluckyChallenge):
-        prover.refuse_inside((z, 0, 0), LENGTHS)
+        prover.check_outside_domain((z, 0, 0), LENGTHS)
 
 
 def test_other_points_do_not() -> None:
     for z in ((GENERATOR, 1, 0), (GENERATOR, 0, 1), (5, 0, 0), (0, 0, 0), (1, P - 1, 0)):
-        prover.refuse_inside(z, LENGTHS)
+        prover.check_outside_domain(z, LENGTHS)
 
 
 # -- secrets -------------------------------------------------------------------------------------
@@ -220,10 +220,10 @@ def test_what_determines_the_secrets_is_overwritten(monkeypatch: pytest.MonkeyPa
     filled: list[int] = []
 
     class Watched(prover._Proving):
-        def forget(self) -> None:
+        def wipe(self) -> None:
             kept.extend(self._secrets)
             filled.extend(int(np.count_nonzero(array)) for array in kept)
-            super().forget()
+            super().wipe()
 
     monkeypatch.setattr(prover, "_Proving", Watched)
 
@@ -238,4 +238,4 @@ def test_what_determines_the_secrets_is_overwritten(monkeypatch: pytest.MonkeyPa
 
 def test_a_team_needs_somebody() -> None:
     with pytest.raises(ValueError, match="thread"):
-        Team(0)
+        ThreadTeam(0)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
+from dragon.errors import UnsafeParameters
 from dragon.stark import seeds
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.parameter_sets import TEST_REFERENCE
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.prover.blocks import prove_blocks, window_witness
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.refusal import UnsafeParameters
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
 from plainprover import Prover as PlainProver

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import starkvectors as vectors
+from dragon.errors import WrongWitness
 from dragon.stark.commitment import commit
 from dragon.stark.field import P
 from dragon.stark.prover.blocks import hash_many
 from dragon.stark.prover.blocks_statement import rescue_hashes
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
-from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import WIDTH, permutation_states, rescue_hash
 
 EDGES = [[0] * 8, [P - 1] * 8, [1, 2, 3, 4, 5, 6, 7, 8], [P - 1, 0, 1, P - 2, 2, 0, 0, P - 1]]
@@ -33,7 +33,7 @@ def preimages(count: int) -> list[list[int]]:
 def test_many_hashes(count: int, threads: int) -> None:
     inputs = preimages(count)
 
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         found = integers(rescue_hashes(words(x for each in inputs for x in each), team))
 
     assert found == [x for each in inputs for x in rescue_hash(each)]
@@ -43,7 +43,7 @@ def test_the_published_answers() -> None:
     cases = vectors.ziggy("rescue_kat.json")["rescue_hash"]
     inputs = [vectors.bases(case["input"]) for case in cases]
 
-    found = integers(rescue_hashes(words(x for each in inputs for x in each), Team(1)))
+    found = integers(rescue_hashes(words(x for each in inputs for x in each), ThreadTeam(1)))
 
     assert found == [x for case in cases for x in vectors.bases(case["output"])]
 

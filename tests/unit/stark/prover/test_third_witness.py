@@ -20,7 +20,7 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.refusal import ProofRefused
 from dragon.stark.verifier import verify
 from plainprover import Prover as PlainProver
@@ -74,11 +74,11 @@ class StepsWitness:
     def zk_seed(self, parameters: Parameters) -> bytes:
         return SEED
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         return words(x for row in self.secret for x in row)
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         size = 4 * lengths.trace_length
         order = [base.bit_reverse(i, base.log2(size)) for i in range(size)]

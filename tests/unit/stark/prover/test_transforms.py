@@ -15,7 +15,7 @@ from dragon.stark.prover import domains, openings
 from dragon.stark.prover.kernels import polynomials
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, integers, roots, word, words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 EDGES = [0, 1, P - 1]
 
@@ -40,7 +40,7 @@ def test_coefficients_become_values_in_bit_reversed_order_and_back(
     columns = [elements(length, seed) for seed in (1, 2)]
     rows = 4 * length
     source = words(columns[0] + columns[1])
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         values = domains.evaluate(source, length, rows, team)
         first = np.concatenate([values[:length], values[rows : rows + length]])
         domains.interpolate(first, length, domains.unscaled(length), team)
@@ -66,7 +66,9 @@ def test_values_at_a_point_of_the_extension() -> None:
     # The prover keeps coefficient i times 3^i.
     scaled = [[c * pow(GENERATOR, i, P) % P for i, c in enumerate(column)] for column in columns]
 
-    found = openings.values_at(words(c for column in scaled for c in column), 16, 3, point, Team(1))
+    found = openings.values_at(
+        words(c for column in scaled for c in column), 16, 3, point, ThreadTeam(1)
+    )
 
     expected: list[int] = []
     for column in columns:
@@ -86,8 +88,8 @@ def test_folding_coefficients_is_folding_values(steps: int) -> None:
 
     polynomials.fold(coefficients, length, words(challenge), steps, folded)
 
-    before = domains.evaluate(coefficients, length, size, Team(1)).reshape(3, size)
-    after = domains.evaluate(folded, length >> steps, size >> steps, Team(1))
+    before = domains.evaluate(coefficients, length, size, ThreadTeam(1)).reshape(3, size)
+    after = domains.evaluate(folded, length >> steps, size >> steps, ThreadTeam(1))
     layer = [(a, b, c) for a, b, c in zip(*(integers(each) for each in before), strict=True)]
     wanted = fold_layer(layer, challenge, steps)
     found = [integers(each) for each in after.reshape(3, -1)]

@@ -78,7 +78,7 @@ def done(result: bytes) -> Strings:
 
 
 def failed(error: DragonError) -> Strings:
-    """The answer to a job that failed. `result` raises the error again, or a base class of it."""
+    """The answer to a job that failed. `result` raises the error again, or its base class."""
     facts = json.dumps(error.facts, default=str).encode()
     return [_FAILED, type(error).__name__.encode(), str(error).encode(), facts]
 

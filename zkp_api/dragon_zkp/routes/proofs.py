@@ -34,7 +34,7 @@ _FAILURES: Final = (
 
 
 class SetQuery(Query):
-    """The parameter set of a request whose body is bytes. JSON requests name it in the body."""
+    """The parameter set of a request in bytes. JSON requests name the set in their body."""
 
     parameter_set: Annotated[str, Parameter(lambda text, _: text, _SET_SCHEMA)] = ""
 

@@ -1,4 +1,4 @@
-"""Blocks and Ziggy as the prover sees them (18.3): the trace, and the composition polynomial."""
+"""Blocks and Ziggy for the prover: trace and composition polynomial (section 18.3)."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from dragon.stark.prover.montgomery import geometric, matrices, rescue_constants
 from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, RATE, WIDTH
 
-_MIN_PER_THREAD = 64  # hashes, and vectors of rows, that are worth a thread
+_MIN_PER_THREAD = 64  # hashes, or vectors of rows: less work is not split
 
 
 @dataclass(frozen=True)
 class BlocksWitness:
-    """A blocks statement with its preimages, eight elements for each output, padding included.
+    """A blocks statement with its preimages: eight elements per output, including padding.
 
-    With a private key it is a Ziggy signature, blinded as the base protocol does it. The
-    reference's blinding for blocks gives preimages away (18.7): only tests ask for it, with
-    `leaky_for_tests`.
+    With a private key and base parameters it is a Ziggy signature with the blinding of the base
+    protocol. The reference's blinding for blocks reveals preimages (section 18.7); only tests may
+    request it, with `leaky_for_tests`.
     """
 
     air: BlocksAir
@@ -46,7 +46,7 @@ class BlocksWitness:
         if parameters.slack is None:
             return seeds.ziggy_zk_seed(self.private_key, self.air.message)
         if parameters.slack is Slack.REFERENCE and not self.leaky_for_tests:
-            raise UnsafeParameters("proofs with the reference's slack give preimages away")
+            raise UnsafeParameters("slack reference reveals preimages; use a strict parameter set")
         channel_seed = self.air.channel_seed(parameters)
         return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages)
 
@@ -65,7 +65,9 @@ class BlocksWitness:
         if wrong.size:
             rows.fill(0)
             number = int(wrong[0]) // DIGEST_LENGTH
-            raise WrongWitness(f"preimage {number} does not hash to its output", number=number)
+            raise WrongWitness(
+                f"the hash of preimage {number} is not output {number}", number=number
+            )
         return rows
 
     def compose(
@@ -90,10 +92,10 @@ class BlocksWitness:
 
 @lru_cache(maxsize=8)
 def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
-    """Periodic columns and multipliers as vectors, and how many vectors of rows share one (18.3).
+    """Periodic columns and multipliers as vectors, and log2 of the row vectors that share one.
 
-    A multiplier is num/den of a family, or that times x^(e - 2), where e is n + 2 + a multiple of
-    B. Everything is a function of y = x^B.
+    See section 18.3. A multiplier is num/den of a family, or num/den · x^(e - 2), where e is n + 2
+    plus a multiple of B. All of them are functions of y = x^B.
     """
     columns = periodic.values(periodic.with_inverted_odd(periodic_columns()), lengths)
     rows = lengths.trace_length * BLOCK_ROWS // lengths.original_length  # n/B
@@ -115,7 +117,7 @@ def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
 
 
 def _outputs(air: BlocksAir, lengths: Lengths, team: ThreadTeam) -> Words:
-    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (18.3)."""
+    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (section 18.3)."""
     count, bits = air.n_blocks, base.log2(air.n_blocks)
     order = [base.bit_reverse(b, bits) for b in range(count)]
     columns = words(air.outputs[b][i] for i in range(DIGEST_LENGTH) for b in order)
@@ -125,7 +127,7 @@ def _outputs(air: BlocksAir, lengths: Lengths, team: ThreadTeam) -> Words:
 
 
 def rescue_hashes(preimages: Words, team: ThreadTeam) -> Words:
-    """The Rescue hashes of preimages of eight numbers each: four numbers each."""
+    """The Rescue hashes, four numbers each, of preimages of eight numbers each."""
     count = preimages.size // RATE
     outputs = np.empty(DIGEST_LENGTH * count, dtype=np.uint64)
 

@@ -1,4 +1,4 @@
-"""Proofs of Rescue chains (4.2)."""
+"""Prove Rescue chains (section 4.2)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Witness = Sequence[Sequence[int]]
 
 
 def chain_output(witness: Witness) -> Digest:
-    """The end of the chain of c + 1 words of four elements each, c a positive multiple of three.
+    """The output of a chain of c + 1 words, four elements each. c is a positive multiple of three.
 
-    Raises WrongWitness: the words are none.
+    Raises WrongWitness: the words do not form a chain.
     """
     _check(witness)
     batches = (len(witness) - 1) // HASHES_PER_PERIOD
@@ -44,13 +44,13 @@ def prove_rescue_chain(
     threads: int = 1,
     on_stage: StageListener = ignore_stages,
 ) -> bytes:
-    """A proof that a chain of words is known that ends in `output` (computed, if it is not given).
+    """Prove knowledge of a chain of words that ends in `output`, by default the computed output.
 
-    The blinding depends on the witness alone: never prove one witness under two sets of parameters
-    (14.1). Without zero knowledge the proof may show the words.
+    The blinding depends on the witness only. Never prove one witness under two sets of parameters
+    (section 14.1). Without zero knowledge, the proof may reveal the words.
 
-    Raises WrongWitness: the words are malformed, or their chain does not end there; ProofRefused:
-    parameters that do not fit.
+    Raises WrongWitness: the words are malformed, or their chain does not end in `output`.
+    ProofRefused: the parameters do not fit.
     """
     end = chain_output(witness) if output is None else output
     _check(witness)
@@ -61,7 +61,8 @@ def prove_rescue_chain(
 def _check(witness: Witness) -> None:
     length = len(witness) - 1
     if length < HASHES_PER_PERIOD or length % HASHES_PER_PERIOD:
-        raise WrongWitness("a chain has a positive multiple of three hashes", length=length)
+        message = f"the number of hashes must be a positive multiple of three, not {length}"
+        raise WrongWitness(message, length=length)
     for number, element in enumerate(witness):
         if len(element) != DIGEST_LENGTH or not all(0 <= x < P for x in element):
             raise WrongWitness(f"word {number} is not four field elements", number=number)

@@ -1,4 +1,4 @@
-"""BLAKE2s in sixteen lanes: draws, salts, nonces, leaves, trees and openings, against `hashlib`."""
+"""BLAKE2s in sixteen lanes, against `hashlib`: draws, salts, nonces, leaves, trees, openings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def numbers(count: int, seed: int) -> list[int]:
 
 
 def plain_tree(leaves: Sequence[bytes]) -> list[bytes]:
-    """Nodes 1 … 2ℓ - 1, of which the first is the root (7.3)."""
+    """The nodes; node 1 is the root (section 7.3)."""
     nodes = [b""] * len(leaves) + list(leaves)
     for v in range(len(leaves) - 1, 0, -1):
         nodes[v] = blake2s_256(nodes[2 * v] + nodes[2 * v + 1])
@@ -31,7 +31,7 @@ def plain_tree(leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def plain_siblings(nodes: Sequence[bytes], opened: Sequence[int]) -> bytes:
-    """With the queue of section 7.3."""
+    """The queue algorithm of section 7.3."""
     queue, result = [len(nodes) // 2 + leaf for leaf in opened], b""
     while queue[0] != 1:
         v = queue.pop(0)
@@ -57,7 +57,7 @@ def test_elements_are_drawn_as_the_hash_chain_draws_them(count: int) -> None:
     assert integers(drawn) == [chain.base() for _ in range(count)]
 
 
-def test_queries_are_the_numbers_of_the_chain() -> None:
+def test_queries_are_drawn_as_the_hash_chain_draws_numbers() -> None:
     channel, chain = ProverChannel(b"seed"), HashChain(b"seed")
     channel.send(b"item")
     chain.mix(b"item")
@@ -82,7 +82,9 @@ def test_the_nonce_is_the_smallest_valid_one(bits: int, threads: int) -> None:
     ("width", "rows", "salted"),
     [(13, 512, True), (15, 1024, True), (2, 64, True), (12, 64, False), (2, 64, False)],
 )
-def test_tables_of_rows(width: int, rows: int, salted: bool, threads: int) -> None:
+def test_commitments_and_openings_of_row_tables(
+    width: int, rows: int, salted: bool, threads: int
+) -> None:
     columns = numbers(width * rows, width)
     chain = HashChain(b"zero-knowledge seed")
     chain.mix(b"Salts")
@@ -120,7 +122,7 @@ def salt(chain: HashChain, row: int) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "width"), [(512, 8), (64, 2), (2, 2), (32, 16), (64, 64)])
-def test_tables_of_layers(size: int, width: int) -> None:
+def test_commitments_and_openings_of_fri_layers(size: int, width: int) -> None:
     columns = numbers(3 * size, size)
     elements = [wire([columns[c * size + i] for c in range(3)]) for i in range(size)]
     known = sorted(random.Random(width).sample(range(size), min(5, size // 2)))
@@ -142,5 +144,5 @@ def test_tables_of_layers(size: int, width: int) -> None:
     assert opening == expected + plain_siblings(nodes, touched)
 
 
-def test_the_montgomery_form_of_one_is_what_the_wire_has() -> None:
+def test_the_montgomery_form_of_one_is_r() -> None:
     assert integers(np.array([R], dtype=np.uint64)) == [1]

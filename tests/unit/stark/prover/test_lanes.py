@@ -1,4 +1,4 @@
-"""The arithmetic of lanes and of single numbers, against plain integers."""
+"""The arithmetic of lanes and of single numbers, against Python integers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOSE_EDGES = [*FOLDED_EDGES, 2 * P, 3 * P, 4 * P - 1]
 
 
 def numbers(edges: list[int], bound: int, seed: int) -> list[int]:
-    """Every edge in every lane, then random ones: whole vectors."""
+    """Every edge in every lane, then random numbers: whole vectors."""
     source = random.Random(seed)
     fill = [source.randrange(bound) for _ in range(200)]
     return [edge for edge in edges for _ in range(LANES)] + fill

@@ -1,6 +1,6 @@
-"""A statement of a third kind brings its trace and constraints along; the prover stays as it is.
+"""A third kind of statement needs a class for its trace and constraints, but no new prover code.
 
-"I know x with fifteen steps x → x³ + y, y → x from (x, 1) that end in (end, …)."
+"I know an x such that fifteen steps x → x³ + y, y → x from (x, 1) end in (end, …)."
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=["plain", "zero knowledge"])
-def test_a_third_statement_is_proven_as_the_plain_prover_does(parameters: Parameters) -> None:
+def test_a_third_statement_gives_the_proof_of_the_plain_prover(parameters: Parameters) -> None:
     rows = [[3, 1]]
     while len(rows) < ROWS:
         x, y = rows[-1]

@@ -1,4 +1,4 @@
-"""Transforms, powers, values at points and folds, against the definitions."""
+"""Transforms, powers, values at points and folds, against their definitions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_powers(count: int) -> None:
 def test_values_at_a_point_of_the_extension() -> None:
     point: Element = (5, P - 1, 7)
     columns = [elements(16, 3), elements(16, 4), [0] * 16]
-    # The prover keeps coefficient i times 3^i.
+    # The prover stores coefficient i times 3^i.
     scaled = [[c * pow(GENERATOR, i, P) % P for i, c in enumerate(column)] for column in columns]
 
     found = openings.values_at(
@@ -80,7 +80,7 @@ def test_values_at_a_point_of_the_extension() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_folding_coefficients_is_folding_values(steps: int) -> None:
+def test_folding_coefficients_equals_folding_values(steps: int) -> None:
     length, size = 16, 64
     coefficients = words(elements(3 * length, 5))
     challenge: Element = (3, P - 1, 12345)
@@ -97,7 +97,7 @@ def test_folding_coefficients_is_folding_values(steps: int) -> None:
 
 
 def fold_layer(layer: list[Element], challenge: Element, steps: int) -> list[Element]:
-    """By the formula of section 9, one fold after the other."""
+    """The formula of section 9, fold by fold."""
     for _ in range(steps):
         size = len(layer)
         w, bits = field.root_of_unity(size), log2(size)
@@ -110,7 +110,7 @@ def fold_layer(layer: list[Element], challenge: Element, steps: int) -> list[Ele
     return layer
 
 
-def test_reciprocals_in_batches_that_end_anywhere() -> None:
+def test_reciprocals_in_batches_of_any_size() -> None:
     rows = 8 * 37
     result: Words = np.empty(rows, dtype=np.uint64)
     pole = 987654321

@@ -23,11 +23,11 @@ def statement(outputs: Sequence[bytes], message: bytes) -> BlocksAir:
     Raises ProofRefused (input, parameters): the arguments do not form a statement.
     """
     if not isinstance(outputs, (list, tuple)) or not isinstance(message, bytes):
-        message = "a statement needs a list of outputs and a message of bytes"
-        raise ProofRefused(Reason.INPUT, message)
+        text = "a statement needs a list of outputs and a message of bytes"
+        raise ProofRefused(Reason.INPUT, text)
     if len(outputs) > MAX_BLOCKS:
-        message = f"{len(outputs)} outputs; a proof covers at most {MAX_BLOCKS}"
-        raise ProofRefused(Reason.PARAMETERS, message)
+        text = f"{len(outputs)} outputs; a proof covers at most {MAX_BLOCKS}"
+        raise ProofRefused(Reason.PARAMETERS, text)
     return BlocksAir(tuple(decode_output(output) for output in outputs), message)
 
 
@@ -76,6 +76,6 @@ def verify_window(
     Raises ProofRefused: the proof is invalid, or the set is not strict.
     """
     if named_set(set_name).slack is not Slack.STRICT:
-        message = f"windows require a strict parameter set, and {set_name} is not strict"
-        raise ProofRefused(Reason.PARAMETERS, message)
+        text = f"windows require a strict parameter set, and {set_name} is not strict"
+        raise ProofRefused(Reason.PARAMETERS, text)
     verify_blocks(set_name, window_outputs(identity, commitments), message, proof)

@@ -57,8 +57,8 @@ def prove_blocks(
     """
     chosen = named_set(set_name)
     if chosen.slack is not Slack.STRICT:
-        message = f"windows require a strict parameter set, and {set_name} is not strict"
-        raise UnsafeParameters(message)
+        text = f"windows require a strict parameter set, and {set_name} is not strict"
+        raise UnsafeParameters(text)
     if not secrets or len(secrets) > MAX_CHUNKS + 1:
         raise WrongWitness(f"a window must have an identity and at most {MAX_CHUNKS} chunks")
     parameters = chosen.parameters(1 << (len(secrets) - 1).bit_length())

@@ -127,7 +127,7 @@ def test_a_killed_worker_is_replaced_and_its_request_fails_by_name(
     assert (answer.status_code, answer.json()["title"]) == (503, "worker_died")
 
     again = running.prove()
-    assert again.status_code == 200
+    assert again.status_code == 200, again.text
     assert worker not in running.workers()
 
 

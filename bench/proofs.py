@@ -28,7 +28,7 @@ from dragon.stark.commitment import encode_output
 from dragon.stark.parameter_sets import fri_schedule
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks import hash_many, prove_blocks
-from dragon.stark.prover.prover import Watch, unwatched
+from dragon.stark.prover.prover import StageListener, ignore_stages
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.rescue import rescue_hash
@@ -42,7 +42,7 @@ SOURCE = random.Random(5)  # noqa: S311  # no secret is at stake
 KIB_IN_MIB = 1024
 BLINDED = "the same in zero knowledge"
 
-Prover = Callable[[int, Watch], bytes]
+Prover = Callable[[int, StageListener], bytes]
 Made = tuple[Prover, Callable[[bytes], None]]
 
 
@@ -51,10 +51,10 @@ def window(chunks: int) -> Made:
     openings = [SOURCE.randbytes(60) for _ in range(chunks)]
     identity, commitments = encode_output(rescue_hash(IDENTITY)), hash_many(openings)
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
         secrets = [IDENTITY, *openings]
         rho = SOURCE.randbytes(32)
-        return prove_blocks("standard", secrets, b"bench", rho, threads=threads, watch=watch)
+        return prove_blocks("standard", secrets, b"bench", rho, threads=threads, on_stage=on_stage)
 
     return prove, lambda proof: verify_window("standard", identity, commitments, b"bench", proof)
 
@@ -62,8 +62,8 @@ def window(chunks: int) -> Made:
 def signature() -> Made:
     key = encode_output(public_key(KEY))
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
-        return prove_ziggy(KEY, b"bench", threads=threads, watch=watch)
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
+        return prove_ziggy(KEY, b"bench", threads=threads, on_stage=on_stage)
 
     return prove, partial(verify_signature, key, b"bench")
 
@@ -74,9 +74,9 @@ def chain(length: int, *, zero_knowledge: bool) -> Made:
     n = Parameters(2, 56, 18, (0,), 1, zero_knowledge).trace_length(air.original_length)
     parameters = Parameters(2, 56, 18, *fri_schedule(n), zero_knowledge)
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
         return prove_rescue_chain(
-            witness, parameters, output=air.output, threads=threads, watch=watch
+            witness, parameters, output=air.output, threads=threads, on_stage=on_stage
         )
 
     return prove, lambda proof: verify(air, parameters, proof)
@@ -121,7 +121,7 @@ def in_another_process(script: str, folder: str) -> tuple[float, list[float]]:
     return time.perf_counter() - begun, [float(word) for word in done.stdout.split()]
 
 
-WARM = "from dragon.stark.prover.warmup import warm; warm(lambda *_: None)"
+WARM = "from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)"
 
 
 def starting(chunks: int) -> None:
@@ -146,7 +146,7 @@ def say_peak(chunks: int) -> None:
     It reads /proc, because `getrusage` includes the parent process.
     """
     prove, _ = window(chunks)
-    prove(2, unwatched)
+    prove(2, ignore_stages)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     sys.stdout.write(f"{int(status['VmHWM'].split()[0]) / KIB_IN_MIB}\n")
 
@@ -180,16 +180,16 @@ def proving(chosen: list[Case]) -> None:
     rows = []
     for case in chosen:
         prove, check = case.made
-        proof = prove(1, unwatched)
-        one = median(partial(prove, 1, unwatched), time.process_time, case.repetitions)
-        two = median(partial(prove, 2, unwatched), time.perf_counter, case.repetitions)
+        proof = prove(1, ignore_stages)
+        one = median(partial(prove, 1, ignore_stages), time.process_time, case.repetitions)
+        two = median(partial(prove, 2, ignore_stages), time.perf_counter, case.repetitions)
         checked = median(partial(check, proof), time.process_time, min(3, case.repetitions))
         reached = 1000 * (one if case.threads == 1 else two) <= case.goal
         threads = "" if case.threads == 1 else "two threads "
         judged = f"{threads}≤ {case.goal} ms: {verdict(reached)}"
         if case.name == BLINDED:
             # Alternating, so that a slow second is slow for both.
-            works = [partial(each.made[0], 1, unwatched) for each in chosen[-2:]]
+            works = [partial(each.made[0], 1, ignore_stages) for each in chosen[-2:]]
             plain, blinded = medians(*works, repetitions=case.repetitions)
             judged = f"{blinded / plain:.2f} × plain, ≤ 2.2: {verdict(blinded <= 2.2 * plain)}"
         size = f"{len(proof):,}"
@@ -211,8 +211,8 @@ def growth(sizes: tuple[int, ...]) -> None:
     rows = []
     for blocks in sizes:
         prove, _ = window(blocks - 1)
-        size = len(prove(1, unwatched))
-        one = median(partial(prove, 1, unwatched), time.process_time, 3)
+        size = len(prove(1, ignore_stages))
+        one = median(partial(prove, 1, ignore_stages), time.process_time, 3)
         rows.append((blocks, ms(one), f"{1e6 * one / blocks:.0f}", f"{size:,}", size // blocks))
     columns = ("blocks", "ms", "µs a block", "bytes", "bytes a block")
     show("Windows under `standard`, by size", columns, rows, "One thread.")

@@ -188,7 +188,9 @@ def _read_public(path: Path) -> tuple[Digest, str]:
 
 def _check_message(message: str) -> None:
     """Raise UsageError for invalid UTF-8, which arrives as surrogates, and for long messages."""
-    if len(message) > files.MAX_MESSAGE or any("\ud800" <= c <= "\udfff" for c in message):
+    if len(message) > files.MAX_MESSAGE_CHARACTERS or any(
+        "\ud800" <= c <= "\udfff" for c in message
+    ):
         raise click.UsageError("`--message` must be UTF-8 text of at most 2^20 characters.")
 
 
@@ -208,7 +210,7 @@ def _prove(key: bytes, message: bytes) -> bytes:
     from dragon.stark.prover import warmup  # noqa: PLC0415
     from dragon.stark.prover.ziggy import prove_ziggy  # noqa: PLC0415
 
-    warmup.warm(_progress if sys.stderr.isatty() else lambda *_: None)
+    warmup.warm_up(_progress if sys.stderr.isatty() else lambda *_: None)
     return prove_ziggy(key, message)
 
 

@@ -68,7 +68,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
         builder = _begin(subject, self.certificate.subject, key, now, SERVICE_DAYS)
-        names = x509.SubjectAlternativeName([_name(one) for one in dict.fromkeys((host, *LOCAL_NAMES))])
+        names = x509.SubjectAlternativeName(
+            [_name(one) for one in dict.fromkeys((host, *LOCAL_NAMES))]
+        )
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         usage = x509.KeyUsage(**(_NO_USAGE | {"digital_signature": True}))

@@ -126,7 +126,9 @@ def check_plan(plan: Plan) -> None:
     """Raise SettingsError for a plan that the committee file could not hold."""
     for option, text in (("--name", plan.name), ("--app", plan.app)):
         if not 0 < len(text) <= MAX_NAME_CHARACTERS:
-            message = f"`{option}` must have 1 to {MAX_NAME_CHARACTERS} characters, not {len(text)}."
+            message = (
+                f"`{option}` must have 1 to {MAX_NAME_CHARACTERS} characters, not {len(text)}."
+            )
             raise SettingsError(message)
         if not text.isprintable():
             raise SettingsError(f"`{option}` ({text!a}) must contain printable characters only.")

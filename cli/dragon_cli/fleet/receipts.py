@@ -95,9 +95,7 @@ class ReceiptCompleter:
         checkpoint = Members(certified, "the certified checkpoint")
         return checkpoint.integer("size"), checkpoint.integer("position")
 
-    def _verified(
-        self, receipt: Receipt, place: ProvenEntry, checkpoint: ProvenEntry
-    ) -> Receipt:
+    def _verified(self, receipt: Receipt, place: ProvenEntry, checkpoint: ProvenEntry) -> Receipt:
         """Return the completed receipt. Raises BadAnswer: it is not valid."""
         if not isinstance(checkpoint.entry.event, Certificate):
             raise BadAnswer("The event that should be a checkpoint is not a certificate.")

@@ -8,9 +8,7 @@ from dragon.net import tls
 from dragon_cli.fleet.layout import PROVER, STREAMS, Home
 
 
-def environment(
-    home: Home, service: str, *, host: str, port: int, rank: int = 0
-) -> dict[str, str]:
+def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
     """Return the settings of one service.
 
     Args:

@@ -153,7 +153,7 @@ def test_what_is_no_key_is_refused_and_not_quoted(
     code, out, err = dragon("keygen", "--private-key-file", kept, "--output-dir", tmp_path / "made")
 
     assert (code, out) == (1, "")
-    assert "a Ziggy private input is not of the form it should have" in err
+    assert "the file is not a Ziggy private input" in err
     assert not (tmp_path / "made").exists()
 
 

@@ -122,3 +122,23 @@ def test_a_comment_beside_a_constant_or_above_it_is_its_meaning(load: Any, tmp_p
     found = [sources.comment_for(source, statement) for statement in source.tree.body]
 
     assert found == ["Seconds to wait.", "things"]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made on the web."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in (link for link in links if not link.startswith(("http://", "https://"))):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

@@ -1,4 +1,4 @@
-"""The examples of `docs/spec/protocol.md`, which are `tests/vectors/protocol`, agree with the code."""
+"""The code reproduces the examples of the protocol in `tests/vectors/protocol`."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def outage() -> Certificate:
 # -- encoding ------------------------------------------------------------------------------------
 
 
-def test_texts_are_refused_as_the_page_says() -> None:
+def test_an_ambiguous_text_is_refused_by_name() -> None:
     for text, refusal in rows("refused-texts"):
         with pytest.raises(errors.InvalidEncoding) as refused:
             parse(text)
@@ -110,7 +110,7 @@ def take(value: Json) -> None:
     members.end()
 
 
-def test_members_are_refused_as_the_page_says() -> None:
+def test_a_wrong_member_is_refused_by_name() -> None:
     take(parse('{"id":"operator_1","integer":7,"bytes":"0x0102"}'))
 
     for text, refusal in rows("refused-members"):
@@ -120,7 +120,7 @@ def test_members_are_refused_as_the_page_says() -> None:
         assert type(refused.value).__name__ == refusal, text
 
 
-def test_members_stand_in_the_order_of_the_page() -> None:
+def test_members_are_ordered_by_utf16_code_units() -> None:
     text = example("canonical")
 
     assert canonical(parse(text)) == text.encode()
@@ -130,13 +130,13 @@ def test_members_stand_in_the_order_of_the_page() -> None:
 # -- keys ----------------------------------------------------------------------------------------
 
 
-def test_the_tags_are_those_of_the_page() -> None:
+def test_domain_separation_tags() -> None:
     stated = [tag.encode() for _, tag in rows("domain-separation-tags")]
 
     assert stated == [bls.SIGNATURE_DST, bls.POSSESSION_DST]
 
 
-def test_keys_are_made_as_the_page_says() -> None:
+def test_example_keys_are_derived_from_names() -> None:
     for name, secret, public in rows("example-keys"):
         made = bls.SecretKey.generate(name.encode("ascii").ljust(32, b"."))
 
@@ -147,7 +147,7 @@ def test_keys_are_made_as_the_page_says() -> None:
 # -- committee -----------------------------------------------------------------------------------
 
 
-def test_the_committee_of_the_page_is_one(
+def test_the_committee_is_read_and_written_back(
     committee: Committee, secrets: dict[str, bls.SecretKey]
 ) -> None:
     assert canonical(committee.to_json()) == canonical(parse(example("committee")))
@@ -157,7 +157,7 @@ def test_the_committee_of_the_page_is_one(
         assert operator.proof_of_possession == secret.prove_possession()
 
 
-def test_the_committee_has_the_id_of_the_page(committee: Committee) -> None:
+def test_the_committee_id_covers_all_but_urls_and_aggregators(committee: Committee) -> None:
     covered = example("committee-id-input")
     file = json.loads(example("committee"))
     del file["aggregators"]
@@ -168,7 +168,7 @@ def test_the_committee_has_the_id_of_the_page(committee: Committee) -> None:
     assert hashlib.sha256(covered.encode()).digest() == raw("committee-id") == committee.id
 
 
-def test_the_quorums_are_those_of_the_page() -> None:
+def test_sizes_of_quorums() -> None:
     for n, *stated in rows("quorums"):
         computed = (
             byzantine_faults(int(n)),
@@ -179,7 +179,7 @@ def test_the_quorums_are_those_of_the_page() -> None:
         assert [int(number) for number in stated] == list(computed)
 
 
-def test_the_timers_are_those_of_the_page() -> None:
+def test_timers_of_rounds() -> None:
     for seconds, *stated in rows("timers"):
         rounds = Rounds(0, int(seconds))
 
@@ -202,7 +202,7 @@ TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_claim_has_the_root_of_the_page(kind: str, committee: Committee) -> None:
+def test_the_root_of_a_claim(kind: str, committee: Committee) -> None:
     text, hashed = example(f"{kind}-members"), raw(f"{kind}-input")
     members = Members(parse(text), kind)
     claim = TYPES[kind].take(members)
@@ -214,13 +214,13 @@ def test_a_claim_has_the_root_of_the_page(kind: str, committee: Committee) -> No
     assert kind == claim.KIND
 
 
-def test_the_signature_on_the_root_is_that_of_the_page(
+def test_the_signature_on_a_root(
     secrets: dict[str, bls.SecretKey],
 ) -> None:
     assert secrets["operator_1"].sign(raw("status-root")) == raw("status-signature")
 
 
-def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
+def test_a_claim_with_its_kind_is_read_and_written_back() -> None:
     text = example("status-claim")
 
     claim = claims.from_json(parse(text))
@@ -244,7 +244,7 @@ def test_a_claim_with_its_kind_has_the_form_of_the_page() -> None:
         ("endorsement", {"last": -1}),
     ],
 )
-def test_the_members_have_the_bounds_of_the_page(kind: str, spoilt: dict[str, int]) -> None:
+def test_a_member_out_of_its_bounds_is_refused(kind: str, spoilt: dict[str, int]) -> None:
     members = {**json.loads(example(f"{kind}-members")), **spoilt}
 
     with pytest.raises(errors.IntegerOutOfRange):
@@ -262,7 +262,7 @@ def certified(
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "downtime", "window"])
-def test_a_certificate_proves_the_claim_of_the_page(
+def test_a_certificate_is_verified_and_assembled_again(
     kind: str, committee: Committee, secrets: Keys
 ) -> None:
     text = {
@@ -280,7 +280,7 @@ def test_a_certificate_proves_the_claim_of_the_page(
     assert shown == certified(shown.claim, shown.signers, secrets, committee)
 
 
-def test_the_certificate_of_the_page_proves_its_claim(
+def test_a_status_certificate_is_verified(
     outage: Certificate, committee: Committee, secrets: dict[str, bls.SecretKey]
 ) -> None:
     outage.verify(committee)
@@ -290,7 +290,7 @@ def test_the_certificate_of_the_page_proves_its_claim(
     assert outage.signature == bls.aggregate_signatures(signatures)
 
 
-def test_the_endorsement_of_the_page_is_the_experts(committee: Committee) -> None:
+def test_an_endorsement_is_verified_and_signed_again(committee: Committee) -> None:
     value: Any = parse(example("expert"))
     secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
     expert = Expert(value["id"], secret.public_key(), secret.prove_possession())
@@ -307,7 +307,7 @@ def test_the_endorsement_of_the_page_is_the_experts(committee: Committee) -> Non
     assert shown.claim.note == hashlib.sha256(b"as expected").digest()
 
 
-def test_an_endorsement_is_refused_in_the_order_of_the_page(committee: Committee) -> None:
+def test_an_endorsement_is_verified_in_the_specified_order(committee: Committee) -> None:
     order = ["WrongCommittee", "UnknownSigner", "InvalidSignature", "BadSignature"]
     shown = cast("Endorsement", event.decode(parse(example("endorsement"))))
     secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
@@ -337,7 +337,7 @@ def leaves() -> Iterator[bytes]:
         yield example(f"leaf-{number}").encode()
 
 
-def test_the_leaves_are_those_of_the_page(outage: Certificate, committee: Committee) -> None:
+def test_leaves_of_the_log(outage: Certificate, committee: Committee) -> None:
     for number, leaf in enumerate(leaves()):
         value = cast("dict[str, Any]", parse(leaf))
         applied = event.decode(value["event"])
@@ -352,7 +352,7 @@ def test_the_leaves_are_those_of_the_page(outage: Certificate, committee: Commit
     assert second.signers == tuple(committee.keys)
 
 
-def test_the_roots_and_proofs_are_those_of_the_page() -> None:
+def test_roots_and_proofs_of_small_trees() -> None:
     hashes = [merkle.leaf_hash(leaf) for leaf in leaves()]
     tree = merkle.Tree(hashes)
     stated = {int(size): bytes.fromhex(root[2:]) for size, root in rows("roots")}
@@ -369,7 +369,7 @@ def test_the_roots_and_proofs_are_those_of_the_page() -> None:
     merkle.verify_consistency(1, stated[1], 2, stated[2], [proof])
 
 
-def test_the_tree_of_five_leaves_is_that_of_the_page() -> None:
+def test_a_tree_of_five_leaves() -> None:
     hashes = [merkle.leaf_hash(bytes.fromhex(leaf[2:])) for (leaf,) in rows("five-leaves")]
     path = [bytes.fromhex(hashed[2:]) for (hashed,) in rows("five-leaves-path")]
 
@@ -405,8 +405,8 @@ def first_refusals(
     return found
 
 
-def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
-    """Each stage breaks one rule, and all behind it that it can."""
+def test_the_rules_for_a_status_apply_in_order(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and as many of the later ones as it can."""
     time, everybody = committee.rounds.start(10), tuple(secrets)
     others, late, early = ("operator_1", "operator_3", "operator_4"), time + 99, time - 99
 
@@ -429,9 +429,7 @@ def test_a_status_is_refused_in_the_order_of_the_page(committee: Committee, secr
     transition(state, genuine, time, committee, root_at=lambda _: b"")
 
 
-def test_a_checkpoint_is_refused_in_the_order_of_the_page(
-    committee: Committee, secrets: Keys
-) -> None:
+def test_the_rules_for_a_checkpoint_apply_in_order(committee: Committee, secrets: Keys) -> None:
     time, own = committee.rounds.start(20), bytes(range(32))
     late, early = time + 99, time - 99
 
@@ -464,8 +462,8 @@ def test_a_checkpoint_is_refused_in_the_order_of_the_page(
     transition(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
 
 
-def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secrets: Keys) -> None:
-    """Each stage breaks one rule, and all behind it that it can."""
+def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Keys) -> None:
+    """Each stage breaks one rule, and as many of the later ones as it can."""
     start, everybody = committee.rounds.start, tuple(secrets)
     time, late, early = start(10), start(10) + 99, start(10) - 99
     shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
@@ -498,9 +496,7 @@ def test_a_window_is_refused_in_the_order_of_the_page(committee: Committee, secr
     assert transition(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
 
 
-def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
-    committee: Committee, secrets: Keys
-) -> None:
+def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secrets: Keys) -> None:
     secret = bls.SecretKey.generate(b"expert_1".ljust(32, b"."))
     expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
     own = dataclasses.replace(committee, experts=(expert,))
@@ -531,7 +527,7 @@ def test_an_endorsement_is_not_applied_in_the_order_of_the_page(
 
 
 @pytest.mark.parametrize("name", ["checkpoint-certificate", "downtime-certificate"])
-def test_a_checkpoint_is_an_event_and_an_answer_is_none(name: str) -> None:
+def test_a_checkpoint_is_an_event_and_a_downtime_certificate_is_not(name: str) -> None:
     value = parse(example(name))
     if name.startswith("downtime"):
         with pytest.raises(errors.UnknownKind):
@@ -545,7 +541,7 @@ def test_a_checkpoint_is_an_event_and_an_answer_is_none(name: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Worked:
-    """The log of the worked example, applied by the rules."""
+    """The log of the worked example after its events were applied."""
 
     state: State
     tree: merkle.Tree
@@ -572,7 +568,7 @@ def worked(committee: Committee, secrets: Keys) -> Worked:
     return Worked(state, tree, times)
 
 
-def test_the_totals_are_those_of_the_page(worked: Worked, committee: Committee) -> None:
+def test_totals_of_the_worked_example(worked: Worked, committee: Committee) -> None:
     genesis = committee.rounds.genesis
     for begin, end, *stated in rows("totals"):
         interval = genesis + int(begin), genesis + int(end)
@@ -585,7 +581,7 @@ def test_the_totals_are_those_of_the_page(worked: Worked, committee: Committee) 
         assert [int(number) for number in stated] == computed
 
 
-def test_the_downtime_of_the_page_is_that_of_the_worked_example(
+def test_the_downtime_claim_is_about_the_worked_example(
     worked: Worked, committee: Committee
 ) -> None:
     begin, end, _, size, down, unknown = (int(number) for number in rows("totals")[0])
@@ -603,7 +599,7 @@ def test_the_downtime_of_the_page_is_that_of_the_worked_example(
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """The stream of the page, made again from its secrets."""
+    """The example stream, computed from its secrets."""
 
     identity_key: bytes
     header_secret: bls.SecretKey
@@ -639,7 +635,7 @@ def shown() -> Shown:
     )
 
 
-def test_the_descriptor_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+def test_the_descriptor_and_the_stream_id(shown: Shown, committee: Committee) -> None:
     text, secret = example("descriptor"), shown.header_secret
 
     assert shown.descriptor.encode() == text.encode()
@@ -650,7 +646,7 @@ def test_the_descriptor_is_that_of_the_page(shown: Shown, committee: Committee) 
     assert shown.descriptor.proof_of_possession == secret.prove_possession()
 
 
-def test_the_salt_and_the_commitment_are_those_of_the_page(shown: Shown) -> None:
+def test_the_salt_the_opening_and_the_commitment_of_a_chunk(shown: Shown) -> None:
     hashed = raw("salt-input")
     digest = hashlib.sha256(b"21.5").digest()
 
@@ -661,7 +657,7 @@ def test_the_salt_and_the_commitment_are_those_of_the_page(shown: Shown) -> None
     assert raw("commitment") == shown.chunks[0].commitment
 
 
-def test_the_chunk_headers_are_those_of_the_page(shown: Shown) -> None:
+def test_chunk_headers_and_their_root(shown: Shown) -> None:
     leaves = [example("chunk-0").encode(), example("chunk-1").encode()]
 
     assert [chunk.leaf() for chunk in shown.chunks] == leaves
@@ -670,7 +666,7 @@ def test_the_chunk_headers_are_those_of_the_page(shown: Shown) -> None:
     assert tree_of(shown.chunks).root() == raw("chunks-root") == shown.header.chunks_root
 
 
-def test_the_window_header_is_that_of_the_page(shown: Shown, committee: Committee) -> None:
+def test_the_window_header_its_hash_and_its_signature(shown: Shown, committee: Committee) -> None:
     text, hashed = example("stream-header-members"), raw("stream-header-input")
 
     assert shown.header.encode() == text.encode()
@@ -682,9 +678,7 @@ def test_the_window_header_is_that_of_the_page(shown: Shown, committee: Committe
     assert raw("stream-header-signature") == signature
 
 
-def test_the_objects_of_the_page_are_named_by_its_stream(
-    shown: Shown, committee: Committee
-) -> None:
+def test_a_stream_names_the_objects_of_a_window(shown: Shown, committee: Committee) -> None:
     text, hashed = example("stream-objects-members"), raw("stream-objects-input")
     named = WindowObjects.of(shown.header, encode_chunks(shown.chunks), shown.proof)
 
@@ -700,7 +694,7 @@ def test_the_objects_of_the_page_are_named_by_its_stream(
     assert submission.is_named()
 
 
-def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> None:
+def test_the_window_is_judged_valid(shown: Shown, committee: Committee) -> None:
     found = judge(
         *(shown.descriptor, shown.header, raw("stream-header-signature")),
         *(shown.chunks, shown.proof),
@@ -719,7 +713,7 @@ def test_the_window_of_the_page_is_valid(shown: Shown, committee: Committee) -> 
     assert endorsed["stream"] == to_hex(shown.descriptor.id)
 
 
-def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> None:
+def test_the_receipt_is_complete_and_holds(shown: Shown, committee: Committee) -> None:
     receipt = Receipt.decode(example("receipt").encode())
 
     checks = verify(committee, receipt, b"21.5")
@@ -729,7 +723,7 @@ def test_the_receipt_of_the_page_holds(shown: Shown, committee: Committee) -> No
     assert (receipt.descriptor, receipt.header) == (shown.descriptor, shown.header)
 
 
-# -- all of them ---------------------------------------------------------------------------------
+# -- the page ------------------------------------------------------------------------------------
 
 
 def test_the_specification_quotes_every_example() -> None:

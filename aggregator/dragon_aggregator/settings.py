@@ -24,7 +24,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an aggregator. `aggregator/README.md` lists them."""
+    """Every setting of an aggregator. `docs/reference.md` lists them."""
 
     committee: Committee
     rank: int

@@ -13,7 +13,7 @@ from typing import Final
 from dragon.errors import DragonError
 from dragon.node.problems import status_of
 from dragon_docs import tables
-from dragon_docs.sources import PACKAGES, calls, modules
+from dragon_docs.sources import PACKAGES, calls, modules, source_of
 from dragon_docs.tables import code, sentence
 
 MODULES: Final = ("dragon.errors", "dragon_sequencer.errors", "dragon_cli.errors")
@@ -84,13 +84,43 @@ def _row(error: type[DragonError]) -> tuple[str, str, str, str]:
 
 @cache
 def _facts() -> dict[str, set[str]]:
-    """By class: the facts that are given to it anywhere in the code."""
+    """By class: the facts that it adds itself, or that are given to it anywhere in the code."""
     found: dict[str, set[str]] = {}
-    for package in PACKAGES:
-        for source in modules(package):
-            for name, call in calls(source):
-                found.setdefault(name, set()).update(_keywords(call))
-    return found
+    own: dict[str, set[str]] = {}  # arguments of a class's own that are no facts by themselves
+    for source in (source for package in PACKAGES for source in modules(package)):
+        for definition in source.tree.body:
+            if isinstance(definition, ast.ClassDef) and source.name in MODULES:
+                found.setdefault(definition.name, set()).update(_added(definition))
+                own.setdefault(definition.name, set()).update(_named(definition))
+        for name, call in calls(source):
+            found.setdefault(name, set()).update(_keywords(call))
+    return {name: facts - (own.get(name, set()) - _kept(name)) for name, facts in found.items()}
+
+
+def _kept(name: str) -> set[str]:
+    """Facts that the constructor of a class passes on under their own names."""
+    return {
+        fact
+        for module in MODULES
+        for definition in source_of(import_module(module)).tree.body
+        if isinstance(definition, ast.ClassDef) and definition.name == name
+        for fact in _added(definition)
+    }
+
+
+def _added(definition: ast.ClassDef) -> Iterator[str]:
+    """The facts that a class's constructor gives to that of its base."""
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "__init__":
+                yield from _keywords(node)
+
+
+def _named(definition: ast.ClassDef) -> Iterator[str]:
+    """The keyword-only arguments of a class's constructor."""
+    for node in definition.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            yield from (argument.arg for argument in node.args.kwonlyargs)
 
 
 def _keywords(call: ast.Call) -> Iterator[str]:

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from dragon.node.openapi import BODY
+from dragon.node.openapi import BODY_ERRORS
 from dragon_docs import apps, tables
 from dragon_docs.http_types import members, words
 from dragon_docs.tables import code, prose, sentence
@@ -22,7 +22,7 @@ REDIRECTED: Final = 300  # the lowest status that is no success
 USED: Final[set[tuple[str, str]]] = set()  # notes that fitted something
 PROBLEM: Final = "application/problem+json"
 # The refusals of a body that is not in the form of section 1 of the specification.
-ENCODING: Final = frozenset(refusal.__new__(refusal).name for refusal in BODY)
+ENCODING: Final = frozenset(refusal.__new__(refusal).name for refusal in BODY_ERRORS)
 
 
 @cache

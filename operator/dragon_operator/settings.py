@@ -42,7 +42,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an operator. `operator/README.md` lists them."""
+    """Every setting of an operator. `docs/reference.md` lists them."""
 
     operator: str
     committee: Committee

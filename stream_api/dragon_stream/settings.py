@@ -40,7 +40,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a stream service. The table in `stream_api/README.md` explains them."""
+    """Every setting of a stream service. `docs/reference.md` lists them."""
 
     committee: Committee
     secret: bls.SecretKey = field(repr=False)

@@ -26,7 +26,7 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a prover service. `zkp_api/README.md` has the table."""
+    """All settings of a prover service. `docs/reference.md` lists them."""
 
     token: str = field(repr=False)
     workers: int

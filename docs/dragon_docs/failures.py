@@ -111,9 +111,8 @@ def _kept(name: str) -> set[str]:
 def _added(definition: ast.ClassDef) -> Iterator[str]:
     """The facts that a class's constructor gives to that of its base."""
     for node in ast.walk(definition):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "__init__":
-                yield from _keywords(node)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "__init__":
+            yield from _keywords(node)
 
 
 def _named(definition: ast.ClassDef) -> Iterator[str]:

@@ -167,7 +167,7 @@ def _problems(operation: Mapping[str, Any]) -> str:
         content = response.get("content", {}).get(PROBLEM)
         if content and status not in {"500", "413"}:
             lines.append(f"{status} {_titles(content['schema']['properties']['title']['enum'])}")
-    return f"Problems: {'; '.join(lines)}." if lines else ""
+    return prose(f"Problems: {'; '.join(lines)}.") if lines else ""
 
 
 def _other_statuses(service: str, operation: Mapping[str, Any]) -> str:

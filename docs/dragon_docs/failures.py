@@ -24,6 +24,7 @@ EXIT_CODES: Final[tuple[tuple[int | str, str, str], ...]] = (
     ("dragon_cli.main:REFUSED", "command", "Refused or failed; the error names the reason"),
     ("dragon_cli.main:USAGE", "command", "Wrong usage, or a setting or file that cannot be used"),
     (2, "service", "A setting, a key, a certificate or the node list is wrong"),
+    ("dragon_cli.main:DATABASE", "command", "The database is of a newer release"),
     (3, "service", "The database cannot be used, or no checkpoint to start from was found"),
     ("dragon_cli.main:INTERRUPTED", "command", "Interrupted with Ctrl-C"),
 )

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import click
 
-from dragon_cli.main import with_all
+from dragon_cli.main import dragon
 from dragon_docs import tables
-from dragon_docs.tables import code
+from dragon_docs.tables import code, prose
 
 
 def reference(_argument: str) -> str:
     """Every command: usage, what it does, arguments and options."""
-    return "\n\n".join(_commands(with_all(), ["dragon"]))
+    return "\n\n".join(_commands(dragon, ["dragon"]))
 
 
 def _commands(command: click.Command, path: list[str]) -> Iterator[str]:
@@ -56,5 +56,5 @@ def _help(command: click.Command) -> str:
         if kept != paragraph:
             paragraphs.append(f"```text\n{kept.rstrip()}\n```")
         else:
-            paragraphs.append(" ".join(paragraph.split()))
+            paragraphs.append(prose(paragraph))
     return "\n\n".join(each for each in paragraphs if each)

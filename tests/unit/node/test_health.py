@@ -96,7 +96,7 @@ def test_wrong_usage_is_unhealthy() -> None:
 
 
 def test_a_dripping_answer_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SECONDS", 0.25)
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.25)
     with answering(*[b"H"] * 6) as (port, _):
         begun = time.monotonic()
         assert said("--port", port) in {"TimeoutError", "timed out"}

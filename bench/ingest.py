@@ -133,7 +133,7 @@ def reference(port: int) -> None:
     from dragon.net.tls import PLAIN  # noqa: PLC0415
     from dragon.node.server import Service, serve  # noqa: PLC0415
     from dragon.node.websocket import Connection, Sockets  # noqa: PLC0415
-    from dragon_stream.ingest_session import CREDIT_EACH  # noqa: PLC0415
+    from dragon_stream.ingest_session import MAX_CREDIT_BYTES  # noqa: PLC0415
 
     class Hashing:
         def __init__(self, connection: Connection) -> None:
@@ -141,13 +141,13 @@ def reference(port: int) -> None:
 
         def begin(self) -> None:
             self._connection.send(json.dumps({"type": "hello", "bytes": 0}))
-            self._connection.send(json.dumps({"type": "credit", "bytes": CREDIT_EACH}))
+            self._connection.send(json.dumps({"type": "credit", "bytes": MAX_CREDIT_BYTES}))
 
         def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
             self._buffer += piece
             while len(self._buffer) >= 65_536:
                 self._cut(65_536)
-            if self._total - self._said > CREDIT_EACH // 4:
+            if self._total - self._said > MAX_CREDIT_BYTES // 4:
                 self._say()
 
         def on_text(self, text: str) -> None:

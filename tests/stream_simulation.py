@@ -1,14 +1,14 @@
-"""A world with a prover and a stream service: data goes in, certified windows come out.
+"""A simulated network with a prover and a stream service.
 
     with StreamWorld(tmp_path) as world:
         world.run(1, peers=False)
         stream = world.make("sensor-1", mode="message")
         world.upload(stream, b"21.5")
-        world.run(1, peers=False)       # the window is over, and goes all its way
+        world.run(1, peers=False)       # the window closes and is certified
         assert world.window(stream, 0)["state"] == "certified"
 
-Disk, proofs and BLS are the real ones; the writer has a thread of its own, and an upload waits for
-it.
+Disk, proofs and BLS signatures are real. The writer runs on a separate thread, and an upload waits
+for it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ from provers import prover
 from simulation import Made, World
 
 TOKEN: Final = "the-token-of-the-service"
+SERVICE_KEY: Final = secret("the stream service")
 STREAMS, PROVER = "stream_api", "zkp_api"
 HOSTS: Final = {"streams:5300": STREAMS, "prover:5200": PROVER}
 
 
 class StreamWorld(World):
-    """`stream_api` and `zkp_api` are stopped, crashed and restarted like any other service."""
+    """A world whose `stream_api` and `zkp_api` can stop, crash and restart like other services."""
 
     def __post_init__(self) -> None:
         self._ends: dict[str, ExitStack] = {}
-        self.waiting = 256
+        self.max_pending_windows = 256
         super().__post_init__()
         self.names |= HOSTS
         self.start(PROVER)
@@ -67,27 +68,28 @@ class StreamWorld(World):
     def _make_stream_service(self, client: SequencerClient, ends: ExitStack) -> Made:
         settings = dragon_stream.settings.Settings(
             committee=self.committee,
-            secret=secret("the stream service"),
+            secret=SERVICE_KEY,
             token=TOKEN,
             prover_url="http://prover:5200",
             prover_token=PROVER_TOKEN,
             database=self.database_file(STREAMS),
             data=self.data,
             nodes_file=Path(),
-            waiting=self.waiting,
+            max_pending_windows=self.max_pending_windows,
             host="",
             port=0,
             threads=24,
         )
         databases = dragon_stream.main.open_databases(settings)
-        own = dragon_stream.main.assemble(settings, *databases, client, self.runtime(STREAMS))
+        runtime = self.runtime(STREAMS)
+        components = dragon_stream.main.assemble(settings, *databases, client, runtime)
         stop = threading.Event()
-        writer = threading.Thread(target=own.writer.run, args=(stop,), daemon=True)
+        writer = threading.Thread(target=components.writer.run, args=(stop,), daemon=True)
         writer.start()
-        ends.callback(own.streams.close)
+        ends.callback(components.streams.close)
         ends.callback(writer.join)
         ends.callback(stop.set)
-        return list(databases), own, dragon_stream.app.create_app(own)
+        return list(databases), components, dragon_stream.app.create_app(components)
 
     @property
     def data(self) -> Path:
@@ -104,12 +106,20 @@ class StreamWorld(World):
 
     def _step(self) -> None:
         if self.is_answering(STREAMS):
-            own = self.own(STREAMS)
-            own.pipeline.step(own.streams)
-            self.clock.sleep(0.2)  # the pipeline looks at windows again a moment later
-            own.pipeline.step(own.streams)
+            self.step_pipeline()
+            self.clock.sleep(0.2)  # the pipeline checks windows only after a pause
+            self.step_pipeline()
 
-    # A data owner
+    def step_pipeline(self) -> None:
+        """One step of the stream service alone."""
+        components = self.components(STREAMS)
+        components.pipeline.step(components.streams)
+
+    def reseed(self, seed: int) -> None:
+        """Draw other random bytes from now on."""
+        self._random.seed(seed)
+
+    # Requests of the data's owner
 
     def _owner(self, method: str, path: str, token: str = "", **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -118,9 +128,9 @@ class StreamWorld(World):
         assert answer.ok, answer.text
         return answer.json()
 
-    def make(self, name: str, **wanted: Json) -> Mapping[str, Any]:
-        """A stream with its token. Windows of a second, unless said otherwise."""
-        body = canonical({"name": name, "window_ms": 1000, **wanted})
+    def make(self, name: str, **settings: Json) -> Mapping[str, Any]:
+        """Create a stream, with windows of one second by default. The result has its token."""
+        body = canonical({"name": name, "window_ms": 1000, **settings})
         made: Mapping[str, Any] = self._owner("POST", "/streams", TOKEN, data=body)
         return made
 
@@ -129,34 +139,34 @@ class StreamWorld(World):
         path = f"/streams/{stream['stream']}/data{query}"
         return self._owner("POST", path, stream["token"], data=data)
 
-    def look(self, stream: Mapping[str, Any], path: str = "", token: str = "") -> Any:
+    def get_stream(self, stream: Mapping[str, Any], path: str = "", token: str = "") -> Any:
         return self._owner("GET", f"/streams/{stream['stream']}{path}", token)
 
     def window(self, stream: Mapping[str, Any], number: int) -> Any:
-        return self.look(stream, f"/windows/{number}")
+        return self.get_stream(stream, f"/windows/{number}")
 
     def states(self, stream: Mapping[str, Any]) -> list[str]:
-        return [window["state"] for window in self.look(stream, "/windows")["windows"]]
+        return [window["state"] for window in self.get_stream(stream, "/windows")["windows"]]
 
     def receipt(self, stream: Mapping[str, Any], chunk: int, *, proof: bool = True) -> Receipt:
-        """What opens its commitment is in it, and the window's proof if asked."""
+        """A receipt with the opening of the commitment, and with the window's proof on request."""
         query = f"?disclose=1&proof={int(proof)}"
         path = f"/chunks/{chunk}/receipt{query}"
-        return Receipt.from_json(self.look(stream, path, stream["token"]))
+        return Receipt.from_json(self.get_stream(stream, path, stream["token"]))
 
-    # Looking inside
+    # The service's own state
 
     def known(self, stream: Mapping[str, Any]) -> Any:
-        """The stream at work."""
+        """The running stream."""
         stream_id = from_hex(stream["stream"], member="stream", size=32)
-        return self.own(STREAMS).streams.get(stream_id)
+        return self.components(STREAMS).streams.get(stream_id)
 
     def row(self, stream: Mapping[str, Any], number: int) -> Any:
-        """All that the service knows of a closed window."""
-        return self.own(STREAMS).store.window(self.known(stream).id, number)
+        """The service's row of a closed window."""
+        return self.components(STREAMS).store.window(self.known(stream).id, number)
 
     def refute(self, stream: Mapping[str, Any], fault: InvalidReason, number: int = 0) -> None:
-        """A majority finds the window that is proven invalid, for that reason."""
+        """Put a certificate on the ledger that a quorum found the proven window invalid."""
         row, rounds = self.row(stream, number), self.committee.rounds
         claim = Finding(fault).claim(
             self.known(stream).keys.descriptor,
@@ -167,6 +177,6 @@ class StreamWorld(World):
         self.submit(self.members.certify(claim, self.operators[:3]))
 
     def ask(self, stream: Mapping[str, Any], path: str) -> requests.Response:
-        """As anybody, whatever the answer."""
+        """The response to a request without a token, also if it is an error."""
         url = f"http://streams:5300/streams/{stream['stream']}{path}"
-        return self.session("anybody").get(url)
+        return self.session("public").get(url)

@@ -1,4 +1,4 @@
-"""A stream with known secrets, its windows and their proofs, for every test that needs one."""
+"""Test streams with known secrets, their windows and proofs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_MS = 1000 * GENESIS + 700_123
 
 @dataclass(frozen=True)
 class Window:
-    """A window with everything that its owner knows of it."""
+    """A window with its data and secrets."""
 
     header: WindowHeader
     signature: bytes
@@ -39,17 +39,17 @@ class Window:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whoever has a stream's secrets."""
+    """The owner of a stream, with its secrets."""
 
     descriptor: Descriptor
-    private_key: bytes  # the identity's
+    private_key: bytes  # of the identity
     header_secret: bls.SecretKey
     salt_key: bytes
 
     def window(
         self, data: Sequence[bytes], previous: Window | None = None, *, began_ms: int = START_MS
     ) -> Window:
-        """The next window; a chunk comes every 10 ms."""
+        """The next window, with a chunk every 10 ms."""
         before = previous.header if previous else None
         first = before.next_first if before else 0
         began_ms = before.last_received_ms + 10 if before else began_ms
@@ -70,7 +70,7 @@ class Owner:
         return prove_blocks(self.descriptor.parameters, secrets, window.header.hash, rho)
 
     def submission(self, window: Window, proof: bytes | None = None) -> Submission:
-        """What is handed in of a window: at first its announcement, with its proof all of it."""
+        """The announcement of a window, or with a proof the whole submission."""
         announced = Submission(self.descriptor, window.header, window.signature)
         if proof is None:
             return announced

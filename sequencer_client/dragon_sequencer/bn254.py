@@ -1,8 +1,8 @@
-"""BN254 (alt_bn128): points, their texts, keys and signatures, as Zellular uses them.
+"""BN254 (alt_bn128): points, keys, signatures and their text form, as Zellular uses them.
 
 Signatures are points of G1 (y² = x³ + 3 over F_p), public keys points of G2 (y² = x³ + 3/ξ over
-F_p²). A point is a pair of affine coordinates; infinity is None. Multiplying by a secret is not
-constant-time here: the only secrets that pass through are those of a development sequencer.
+F_p²). A point is a pair of affine coordinates; None means infinity. Multiplication by a secret is
+not constant-time: only a development sequencer has secrets here.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _SIGNATURE: Final = re.compile(r"1 (0|[1-9][0-9]{0,77}) (0|[1-9][0-9]{0,77})", r
 
 
 def hash_to_curve(message: bytes) -> G1:
-    """Zellular's M: the first point whose x is the message's integer, or the next, or the next.
+    """Zellular's mapping: the first point with x from the message's integer upwards.
 
-    No domain and no sign rule, and neighbouring messages may share their point: whoever compares
-    messages must compare them as text. Of two candidates for y it is the one that the square root
-    x^((p+1)/4) gives.
+    Of the two values of y, the result is the square root x^((p+1)/4). There is no domain
+    separation, and neighbouring messages may map to one point, so a signature may be valid for
+    several messages.
     """
     x = int.from_bytes(message, "big") % P
     while True:
@@ -49,25 +49,26 @@ def hash_to_curve(message: bytes) -> G1:
 
 
 def is_on_g1(point: G1) -> bool:
-    """G1 has prime order, so that the curve's equation is all there is to check."""
+    """Whether the curve equation holds. G1 has prime order, so no other check is needed."""
     x, y = point
     return (y * y - x * x * x - 3) % P == 0
 
 
 def decode_signature(text: str) -> G1:
-    """The point of a text `1 X Y`, in exactly the one form that it can have.
+    """Read a signature `1 X Y`, with decimal coordinates without leading zeros.
 
     Raises:
-        MalformedSignature: another form (infinity, compressed, padded), or a coordinate above p.
-        SignatureOffCurve: a pair of numbers that is no point.
+        MalformedSignature: the form differs (infinity, compressed, padded), or X or Y is not
+            below p.
+        SignatureOffCurve: the numbers are not a point of the curve.
     """
     if not (match := _SIGNATURE.fullmatch(text)):
-        raise MalformedSignature("a signature reads `1 X Y`, in decimal")
+        raise MalformedSignature("a signature must be of the form `1 X Y`, in decimal")
     point = int(match[1]), int(match[2])
     if max(point) >= P:
-        raise MalformedSignature("a coordinate of the signature is not reduced")
+        raise MalformedSignature("a coordinate of the signature is not below p")
     if not is_on_g1(point):
-        raise SignatureOffCurve("the signature is no point of the curve")
+        raise SignatureOffCurve("the signature is not a point of the curve")
     return point
 
 
@@ -111,7 +112,7 @@ def add_g2(a: G2 | None, b: G2 | None) -> G2 | None:
 
 
 def tangent(a: G2) -> tuple[F2, G2]:
-    """The slope at `a`, whose y is not 0, and 2·a."""
+    """The slope of the tangent at `a`, and 2·a. The y of `a` must not be 0."""
     x, y = a
     slope = tower.multiply_2(
         tower.scale_2(tower.square_2(x), 3), tower.invert_2(tower.scale_2(y, 2))
@@ -120,7 +121,7 @@ def tangent(a: G2) -> tuple[F2, G2]:
 
 
 def chord(a: G2, b: G2) -> tuple[F2, G2]:
-    """The slope from `a` to `b`, whose x differ, and a + b."""
+    """The slope of the line through `a` and `b`, and a + b. Their x must differ."""
     rise, run = tower.subtract_2(b[1], a[1]), tower.subtract_2(b[0], a[0])
     slope = tower.multiply_2(rise, tower.invert_2(run))
     return slope, _third(slope, a, b[0])
@@ -136,7 +137,7 @@ def negate_g2(point: G2) -> G2:
 
 
 def multiply_g2(point: G2, factor: int) -> G2 | None:
-    """`factor` is not reduced: a factor of r is what the check of the subgroup is made of."""
+    """Multiply without reducing `factor` modulo r: the check of the subgroup multiplies by r."""
     result = None
     for bit in bin(factor)[2:]:
         result = add_g2(result, result)
@@ -152,26 +153,26 @@ def is_on_twist(point: G2) -> bool:
 
 
 def is_in_g2(point: G2) -> bool:
-    """On the twist and of order r; the twist has other points, and a key must not be one."""
+    """Whether the point is on the twist and has order r. A key must be such a point."""
     return is_on_twist(point) and multiply_g2(point, R) is None
 
 
 def public_key(secret: int) -> G2:
-    """Raises ValueError unless 0 < secret < r."""
+    """The public key of a secret. Raises ValueError unless 0 < secret < r."""
     if not 0 < secret < R or (key := multiply_g2(G2_GENERATOR, secret)) is None:
-        raise ValueError("a secret key lies between 1 and r − 1")
+        raise ValueError("a secret key must be between 1 and r − 1")
     return key
 
 
 def sign(secrets: list[int], message: bytes) -> G1:
-    """The aggregate of the secrets' signatures: (Σ secrets)·M(message).
+    """The aggregate of the signatures of all secrets: (Σ secrets)·M(message).
 
-    One multiplication however many sign, which is what a process that holds them all may do.
+    Needs one multiplication, because one process holds all secrets.
 
     Raises:
         ValueError: the secrets add up to 0 modulo r.
     """
     point = multiply_g1(hash_to_curve(message), sum(secrets))
     if point is None:
-        raise ValueError("these secrets cancel each other")
+        raise ValueError("the secrets cancel each other: their sum is 0 modulo r")
     return point

@@ -1,12 +1,12 @@
-"""The client: events out, proven batches in, from a network that is not trusted.
+"""The client of a Zellular network: sends events and reads proven batches, trusting no gateway.
 
     zellular = SequencerClient.connect("dragon", "nodes.json")
     zellular.send([event])
     for batch, index in zellular.batches(after=last_index):
         events = json.loads(batch)
 
-Gateways are interchangeable, because what they serve is proven: one that fails, lies or stands
-still is left for the next. Only what two of them prove against us is taken for a contradiction.
+All batches are proven, so gateways are interchangeable: one that fails, lies or stops is replaced
+by the next. Only another history that two gateways prove counts as a contradiction.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ from dragon_sequencer.chain import Cursor
 from dragon_sequencer.errors import FinalityError, GatewayError
 from dragon_sequencer.finality import Proof
 from dragon_sequencer.gateway import MAX_ANSWER_BYTES
-from dragon_sequencer.gateway_pool import Gateways, Patience
-from dragon_sequencer.ledger_reader import Follower
+from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
+from dragon_sequencer.ledger_reader import LedgerReader
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.packing import MAX_BATCH_BYTES, encode, pack
 from dragon_sequencer.submission import Sender
 
-__all__ = ["Patience", "SequencerClient"]
-_PATIENCE: Final = Patience()
+__all__ = ["SequencerClient", "Timeouts"]
+_TIMEOUTS: Final = Timeouts()
 _log = structlog.stdlib.get_logger(__name__)
 
 
 class SequencerClient:
-    """Sends to and reads from one app of a Zellular network. One reader and one sender per client.
+    """Sends to and reads from one app of a Zellular network.
 
-    It keeps no position: whoever reads keeps it, durably, with what it did.
+    One thread may read and one may send. The client keeps no position: the reader must store it
+    durably, together with what it did with the batches.
     """
 
     def __init__(
@@ -55,20 +56,20 @@ class SequencerClient:
         sleep: Callable[[float], None],
         rng: random.Random,
         gateways: Sequence[str] | None = None,
-        patience: Patience = _PATIENCE,
+        timeouts: Timeouts = _TIMEOUTS,
         max_batch_bytes: int = MAX_BATCH_BYTES,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self._app, self._nodes, self._patience = app, nodes, patience
+        self._app, self._nodes, self._timeouts = app, nodes, timeouts
         self._session, self._monotonic, self._sleep = session, monotonic, sleep
         self._max_batch_bytes = max_batch_bytes
         session.trust_env = False
         readers = gateways or nodes.sockets()
         posting = gateways or nodes.sockets("posting") or readers
-        self._gateways = Gateways.at(readers, session, monotonic, rng, max_answer_bytes)
-        self._follower = Follower(app, nodes, self._gateways, patience, monotonic=monotonic)
-        senders = Gateways.at(posting, session, monotonic, rng, max_answer_bytes)
-        self._sender = Sender(app, senders, patience, monotonic=monotonic, sleep=sleep)
+        self._gateways = GatewayPool.of_urls(readers, session, monotonic, rng, max_answer_bytes)
+        self._reader = LedgerReader(app, nodes, self._gateways, timeouts, monotonic=monotonic)
+        senders = GatewayPool.of_urls(posting, session, monotonic, rng, max_answer_bytes)
+        self._sender = Sender(app, senders, timeouts, monotonic=monotonic, sleep=sleep)
 
     @classmethod
     def connect(
@@ -80,12 +81,23 @@ class SequencerClient:
         gateways: Sequence[str] | None = None,
         session: requests.Session | None = None,
         ca: Path | None = None,
-        patience: Patience = _PATIENCE,
+        timeouts: Timeouts = _TIMEOUTS,
         max_batch_bytes: int = MAX_BATCH_BYTES,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> Self:
-        """A client with the real clock. `nodes` is a list, which has its threshold, or its file;
-        `ca` holds the authorities that gateways over https are believed by, else the system's."""
+        """A client with the real clock and network.
+
+        Args:
+            app: the app's name on the network.
+            nodes: the node list, or its file.
+            threshold_percent: stake that must sign a proof; only used if `nodes` is a file.
+            gateways: URLs to read from and send to, instead of the nodes' own.
+            session: HTTP session; by default one with strict deadlines.
+            ca: file of the authorities for HTTPS gateways; by default the system's.
+            timeouts: how long to wait.
+            max_batch_bytes: the network's limit for a batch.
+            max_answer_bytes: limit for an answer, above the network's limit for a page.
+        """
         if not isinstance(nodes, NodeList):
             nodes = NodeList.load(nodes, threshold_percent=threshold_percent)
         return cls(
@@ -96,75 +108,76 @@ class SequencerClient:
             sleep=time.sleep,
             rng=random.SystemRandom(),
             gateways=gateways,
-            patience=patience,
+            timeouts=timeouts,
             max_batch_bytes=max_batch_bytes,
             max_answer_bytes=max_answer_bytes,
         )
 
     def close(self) -> None:
+        """Close the HTTP session."""
         self._session.close()
 
     def send(self, events: Sequence[Mapping[str, Json]]) -> None:
-        """Hand in the events, in order, packed into as few batches as they fit in.
+        """Submit events in order, packed into as few batches as possible.
 
-        Returns once gateways have taken them all, which is *not* durable: a batch can vanish, come
-        twice or out of order. Watch for it in the log and send it again if it does not appear.
+        Returns when gateways accepted all batches, which is *not* durable: a batch can be lost,
+        repeated or reordered. Look for it in the log and send it again if it does not appear.
 
         Raises:
             EventTooLarge, InvalidEncoding: nothing was sent.
-            SubmissionRefused: no gateway will ever take this batch; earlier ones were taken.
-            LedgerUnavailable: nobody took it in time; earlier ones were taken.
+            SubmissionRefused: no gateway will accept a batch; earlier ones were accepted.
+            LedgerUnavailable: no gateway accepted a batch in time; earlier ones were accepted.
         """
         batches = pack(events, max_batch_bytes=self._max_batch_bytes)
         self._sender.begin(map(encode, events))
-        deadline = self._monotonic() + self._patience.send_seconds
+        deadline = self._monotonic() + self._timeouts.send_seconds
         for accepted, batch in enumerate(batches):
             self._sender.submit(batch, deadline=deadline, accepted=accepted)
 
     def poll(self, after: Position) -> Sequence[ProvenBatch]:
-        """The next proven batches after a position; none if there are none yet.
+        """The next proven batches after a position; empty if there are none yet.
 
-        A position that is only an index joins there, as `batches(after=N)` does.
+        A position with an index only is joined there, as by `batches(after=N)`.
 
         Raises:
-            LedgerUnavailable: no gateway gave a usable answer.
+            LedgerUnavailable: no gateway gave a valid answer.
             LedgerContradiction: the network's history no longer contains `after`.
         """
-        return self._follower.advance(Cursor.at(after))[0]
+        return self._reader.advance(Cursor.at(after))[0]
 
     def segments(self, after: int | Position = 0) -> Iterator[ProvenBatch]:
-        """Every proven batch from there on, without end. Waits through outages.
+        """Every proven batch after that index or position, without end. Waits during outages.
 
         Raises:
             LedgerContradiction: the network's history no longer contains what was read.
         """
         cursor = Cursor.at(after) if isinstance(after, Position) else Cursor.join(after)
         while True:
-            pause = self._patience.poll_pause
+            pause = self._timeouts.poll_seconds
             try:
-                proven, cursor = self._follower.advance(cursor)
+                proven, cursor = self._reader.advance(cursor)
             except LedgerUnavailable as error:
                 _log.warning("ledger_unavailable", detail=str(error))
-                proven, pause = [], self._patience.retry_pause
+                proven, pause = [], self._timeouts.retry_seconds
             yield from proven
             if not proven:
                 self._sleep(pause)
 
     def batches(self, after: int = 0) -> Iterator[tuple[str, int]]:
-        """(batch, index) of every proven batch behind index `after`, without end."""
+        """The text and index of every proven batch after index `after`, without end."""
         for batch in self.segments(after):
             yield batch.body, batch.index
 
     def finalized_last(self) -> Proof | None:
-        """The newest finality proof, verified; None before the first.
+        """The newest finality proof, verified; None if there is no batch.
 
         Raises:
-            LedgerUnavailable: no gateway shows a genuine one.
+            LedgerUnavailable: no gateway served a valid proof.
         """
         failure: Exception | None = None
         for gateway in self._gateways.circle():
             try:
-                proof = gateway.newest(self._app, seconds=self._patience.request_seconds)
+                proof = gateway.newest(self._app, seconds=self._timeouts.request_seconds)
                 if proof:
                     proof.verify(
                         app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes
@@ -174,9 +187,9 @@ class SequencerClient:
                 self._gateways.leave(gateway, error.name)
             else:
                 return proof
-        raise LedgerUnavailable("no gateway shows its newest batch") from failure
+        raise LedgerUnavailable("no gateway served a valid proof of its newest batch") from failure
 
     def last_finalized_index(self) -> int:
-        """Raises LedgerUnavailable, as `finalized_last` does."""
+        """The index of the newest batch, or 0. Raises LedgerUnavailable."""
         proof = self.finalized_last()
         return proof.index if proof else 0

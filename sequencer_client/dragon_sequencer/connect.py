@@ -1,4 +1,4 @@
-"""From a committee file and a node list to a sequencer client that both of them agree with."""
+"""Makes a sequencer client from a committee file and a matching node list."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from dragon_sequencer.nodes import NodeList
 
 
 def load_nodes(path: Path, committee: Committee) -> NodeList:
-    """The node list that this committee trusts.
+    """Load the node list and check it against the hash in the committee file.
 
-    Raises SettingsError: it cannot be read, is none, or the committee was made for another one.
+    Raises SettingsError: the list cannot be read, is not valid, or belongs to another committee.
     """
     percent = committee.sequencer.threshold_percent
     try:
         nodes = NodeList.load(path, threshold_percent=percent)
     except InvalidNodeList as error:
-        raise SettingsError(f"the node list {path} is refused: {error}", **error.facts) from None
+        raise SettingsError(
+            f"the node list {path} cannot be used: {error}", **error.facts
+        ) from None
     if nodes.sha256 != committee.sequencer.nodes_sha256:
         raise SettingsError(
-            f"the committee was made for another node list than {path}",
+            f"the node list {path} is not the one that the committee file names",
             expected=to_hex(committee.sequencer.nodes_sha256),
             found=to_hex(nodes.sha256),
         )
@@ -32,5 +34,11 @@ def load_nodes(path: Path, committee: Committee) -> NodeList:
 
 
 def connect(committee: Committee, nodes: NodeList, ca: Path | None = None) -> SequencerClient:
-    """A client of the committee's app on that network."""
+    """A client of the committee's app on that network.
+
+    Args:
+        committee: names the app.
+        nodes: the network's nodes, see `load_nodes`.
+        ca: file of the authorities for HTTPS gateways; by default the system's.
+    """
     return SequencerClient.connect(committee.sequencer.app, nodes, ca=ca)

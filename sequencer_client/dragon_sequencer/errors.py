@@ -1,41 +1,41 @@
-"""What can go wrong between us and the sequencer, as a tree beneath the core's.
+"""Errors of the sequencer client, as a tree beneath the errors of the core.
 
 DragonError
-├── InvalidNodeList         the node list cannot be trusted, or not be read
-│   ├── MalformedNode           a member is missing, of another type or out of its range
-│   ├── NodeMisnamed            a node's id is not the name it is listed under
-│   ├── NodeListedTwice         the file names a node, or one member of it, twice
-│   ├── NodeKeyInvalid          a public key that is no point of the subgroup
-│   └── NoStake                 no node has any stake, or the threshold is no percentage
+├── InvalidNodeList         the node list cannot be read or is not valid
+│   ├── MalformedNode           a member is missing, of a wrong type or out of range
+│   ├── NodeMisnamed            a node's id differs from the name in the list
+│   ├── NodeListedTwice         a node or a member of a node appears twice
+│   ├── NodeKeyInvalid          a public key is not in the subgroup
+│   └── NoStake                 no node has stake, or the threshold is no percentage
 ├── FinalityError           a proof does not prove that its batch is final
-│   ├── MalformedProof          a member is missing or of another type
-│   ├── WrongState              signed in another state than `locked`
-│   ├── UnknownTag              made under a node list that we do not have
-│   ├── UnknownNonsigner        a nonsigner that is no node with stake
+│   ├── MalformedProof          a member is missing or of a wrong type
+│   ├── WrongState              it was not signed in the state `locked`
+│   ├── UnknownTag              it was made with an unknown node list
+│   ├── UnknownNonsigner        a nonsigner is not a node with stake
 │   ├── RepeatedNonsigner       a nonsigner is listed twice
-│   ├── StakeMissing            the signers hold too little of the stake
-│   ├── MalformedSignature      a signature in another form than `1 X Y`
-│   ├── SignatureOffCurve       a signature that is no point of the curve
-│   └── BadFinalitySignature    the pairing check fails: these nodes did not sign this
-├── PageError               a page that does not follow from what was read before
-│   ├── MalformedPage           a member is missing or of another type
-│   ├── FirstHashMismatch       its first chaining hash is not what follows from ours
-│   ├── ChainMismatch           a proof's chaining hash is not that of the batches
-│   ├── ProofsOutOfOrder        proofs that do not ascend
-│   ├── ProofOutsidePage        a proof for a batch that the page does not hold
-│   ├── WithheldProof           a proof names a parent that was not shown
-│   ├── SegmentRewritten        a genuine proof overlaps the segment that was read before
-│   ├── TimeDecreased           a genuine proof is earlier than the one before
-│   └── ProofOutOfReach         so many batches without a proof that we stop looking for it
-├── GatewayError            one gateway gave no answer that could be used
-│   ├── GatewayUnreachable      no connection, or no whole answer in time
-│   ├── GatewayRefused          it answered with an error
-│   └── AnswerMalformed         an answer that is no answer of this interface
+│   ├── StakeMissing            the signers have too little stake
+│   ├── MalformedSignature      a signature is not of the form `1 X Y`
+│   ├── SignatureOffCurve       a signature is not a point of the curve
+│   └── BadFinalitySignature    the pairing check failed: the nodes did not sign this
+├── PageError               a page does not follow the batches read before
+│   ├── MalformedPage           a member is missing or of a wrong type
+│   ├── FirstHashMismatch       its first chaining hash does not follow ours
+│   ├── ChainMismatch           a proof has another chaining hash than its batches
+│   ├── ProofsOutOfOrder        the indices of the proofs do not ascend
+│   ├── ProofOutsidePage        a proof is for a batch outside the page
+│   ├── WithheldProof           a proof names a parent that was not served
+│   ├── SegmentRewritten        a genuine proof overlaps a segment read before
+│   ├── TimeDecreased           a genuine proof is earlier than the previous one
+│   └── ProofOutOfReach         too many batches without a proof
+├── GatewayError            a gateway gave no valid answer
+│   ├── GatewayUnreachable      no connection, or no complete answer in time
+│   ├── GatewayRefused          the gateway answered with an error
+│   └── AnswerMalformed         an answer is not in the format of this interface
 └── LedgerError
-    └── SubmissionRefused       a batch that no gateway will ever take in this form
+    └── SubmissionRefused       no gateway will accept this batch
 
-A client turns the middle three into `LedgerUnavailable` or `LedgerContradiction`, once no gateway
-is left that gives a good answer.
+A client converts FinalityError, PageError and GatewayError into `LedgerUnavailable` or
+`LedgerContradiction` when no other gateway gives a valid answer.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ from dragon.errors import DragonError, LedgerError
 
 
 class InvalidNodeList(DragonError):
-    """The node list cannot be trusted, or not be read."""
+    """The node list cannot be read or is not valid."""
 
 
 class MalformedNode(InvalidNodeList):
-    """A member is missing, of another type or out of its range."""
+    """A member is missing, of a wrong type or out of range."""
 
 
 class NodeMisnamed(InvalidNodeList):
-    """A node's id is not the name it is listed under."""
+    """A node's id differs from the name in the list."""
 
 
 class NodeListedTwice(InvalidNodeList):
-    """The file names a node, or one member of it, twice."""
+    """A node or a member of a node appears twice."""
 
 
 class NodeKeyInvalid(InvalidNodeList):
-    """A public key that is no point of the subgroup."""
+    """A public key is not in the subgroup."""
 
 
 class NoStake(InvalidNodeList):
-    """No node has any stake, or the threshold is no percentage."""
+    """No node has stake, or the threshold is no percentage."""
 
 
 class FinalityError(DragonError):
@@ -72,19 +72,19 @@ class FinalityError(DragonError):
 
 
 class MalformedProof(FinalityError):
-    """A member is missing or of another type."""
+    """A member is missing or of a wrong type."""
 
 
 class WrongState(FinalityError):
-    """Signed in another state than `locked`."""
+    """The proof was not signed in the state `locked`."""
 
 
 class UnknownTag(FinalityError):
-    """Made under a node list that we do not have."""
+    """The proof was made with an unknown node list."""
 
 
 class UnknownNonsigner(FinalityError):
-    """A nonsigner that is no node with stake."""
+    """A nonsigner is not a node with stake."""
 
 
 class RepeatedNonsigner(FinalityError):
@@ -92,75 +92,81 @@ class RepeatedNonsigner(FinalityError):
 
 
 class StakeMissing(FinalityError):
-    """The signers hold too little of the stake."""
+    """The signers have too little stake."""
 
     def __init__(self, *, missing_percent: float, allowed_percent: float) -> None:
-        message = f"{missing_percent:.6g} % of the stake is missing, {allowed_percent:.6g} % may be"
+        message = (
+            f"{missing_percent:.6g} % of the stake did not sign, "
+            f"at most {allowed_percent:.6g} % may be missing"
+        )
         super().__init__(message, missing_percent=missing_percent, allowed_percent=allowed_percent)
 
 
 class MalformedSignature(FinalityError):
-    """A signature in another form than `1 X Y`."""
+    """A signature is not of the form `1 X Y`."""
 
 
 class SignatureOffCurve(FinalityError):
-    """A signature that is no point of the curve."""
+    """A signature is not a point of the curve."""
 
 
 class BadFinalitySignature(FinalityError):
-    """The pairing check fails: these nodes did not sign this."""
+    """The pairing check failed: the nodes did not sign this."""
 
 
 class PageError(DragonError):
-    """A page that does not follow from what was read before."""
+    """A page does not follow the batches read before."""
 
 
 class MalformedPage(PageError):
-    """A member is missing or of another type."""
+    """A member is missing or of a wrong type."""
 
 
 class FirstHashMismatch(PageError):
-    """Its first chaining hash is not what follows from ours."""
+    """The page's first chaining hash does not follow ours."""
 
 
 class ChainMismatch(PageError):
-    """A proof's chaining hash is not that of the batches."""
+    """A proof has another chaining hash than its batches."""
 
 
 class ProofsOutOfOrder(PageError):
-    """Proofs that do not ascend."""
+    """The indices of the proofs do not ascend."""
 
 
 class ProofOutsidePage(PageError):
-    """A proof for a batch that the page does not hold."""
+    """A proof is for a batch outside the page."""
 
 
 class WithheldProof(PageError):
-    """A proof names a parent that was not shown."""
+    """A proof names a parent that was not served."""
 
 
 class SegmentRewritten(PageError):
-    """A genuine proof overlaps the segment that was read before."""
+    """A genuine proof overlaps a segment read before."""
 
 
 class TimeDecreased(PageError):
-    """A genuine proof is earlier than the one before."""
+    """A genuine proof is earlier than the previous one."""
 
 
 class ProofOutOfReach(PageError):
-    """So many batches without a proof that we stop looking for it."""
+    """Too many batches without a proof."""
 
 
 class GatewayError(DragonError):
-    """One gateway gave no answer that could be used."""
+    """A gateway gave no valid answer."""
 
 
 class GatewayUnreachable(GatewayError):
-    """No connection, or no whole answer in time."""
+    """No connection, or no complete answer in time."""
 
 
 class GatewayRefused(GatewayError):
-    """It answered with an error; `code` is empty if that was not in the network's form."""
+    """The gateway answered with an error.
+
+    `code` is empty if the error was not in the network's format.
+    """
 
     def __init__(self, *, status: int, code: str) -> None:
         super().__init__(f"the gateway answered {status} {code}".rstrip(), status=status, code=code)
@@ -169,8 +175,8 @@ class GatewayRefused(GatewayError):
 
 
 class AnswerMalformed(GatewayError):
-    """An answer that is no answer of this interface."""
+    """An answer is not in the format of this interface."""
 
 
 class SubmissionRefused(LedgerError):
-    """A batch that no gateway will ever take in this form."""
+    """No gateway will accept this batch."""

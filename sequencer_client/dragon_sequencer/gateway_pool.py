@@ -1,4 +1,4 @@
-"""Several gateways to one network, and how long to wait for them."""
+"""The gateways to a network, and the timeouts of a client."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long the client waits for what, in seconds."""
+class Timeouts:
+    """How long a client waits, in seconds."""
 
-    request_seconds: float = 5.0  # one request, all of it; a node may hold an empty read for 1 s
-    send_seconds: float = 30.0  # one `send`, retries included
-    retry_pause: float = 1.0  # after every gateway has failed
-    poll_pause: float = 0.25  # after a read that brought nothing
-    compare_every: float = 5.0  # between looks at how far the other gateways are
-    glance_seconds: float = 1.0  # for each of them to say so
-    rewound_after: float = 15.0  # every gateway behind us for so long: the ledger was set back
+    request_seconds: float = 5.0  # one whole request; a node may delay an empty read by 1 s
+    send_seconds: float = 30.0  # one `send`, including retries
+    retry_seconds: float = 1.0  # pause after every gateway failed
+    poll_seconds: float = 0.25  # pause after a read without new batches
+    compare_seconds: float = 5.0  # between comparisons with the other gateways
+    state_request_seconds: float = 1.0  # one request of such a comparison
+    rewound_seconds: float = 15.0  # until a ledger that is behind the reader counts as rewound
 
 
-class Gateways:
-    """The gateways in a circle, and the one in use. Owned by one reader or one sender."""
+class GatewayPool:
+    """The gateways in a circle, and the current one. Belongs to one reader or one sender."""
 
     def __init__(self, gateways: Sequence[Gateway], start: int = 0) -> None:
         self.all = tuple(gateways)
         self._at = start
 
     @classmethod
-    def at(
+    def of_urls(
         cls,
         urls: Sequence[str],
         session: requests.Session,
@@ -44,7 +44,7 @@ class Gateways:
         rng: random.Random,
         max_answer_bytes: int,
     ) -> Self:
-        """Each place once. Clients begin at different ones, so that no node has them all."""
+        """One gateway for each distinct URL. A random first one spreads clients over the nodes."""
         distinct = dict.fromkeys(url.rstrip("/") for url in urls)
         gateways = [
             Gateway(url, session, monotonic, max_answer_bytes=max_answer_bytes) for url in distinct
@@ -56,13 +56,14 @@ class Gateways:
         return self.all[self._at]
 
     def circle(self) -> tuple[Gateway, ...]:
-        """All of them once, beginning with the current one."""
+        """All gateways, starting with the current one."""
         return self.all[self._at :] + self.all[: self._at]
 
     def use(self, gateway: Gateway) -> None:
+        """Make this gateway the current one."""
         self._at = self.all.index(gateway)
 
     def leave(self, gateway: Gateway, reason: str) -> None:
-        """Go on to the one behind `gateway`."""
+        """Make the gateway after this one the current one, and log the reason."""
         self._at = (self.all.index(gateway) + 1) % len(self.all)
         _log.warning("gateway_left", gateway=gateway.url, reason=reason)

@@ -1,8 +1,8 @@
-"""Following the ledger through gateways that may fail, lie or stand still.
+"""Reads the ledger through gateways that may fail, lie or stop.
 
-What a gateway serves is proven, so that any of them will do. A page that does not hold sends us to
-the next one. That history itself has changed is only believed when a quorum's signatures say so at
-two gateways (or twice at the only one), or when for a while nobody is as far as we are.
+All batches are proven, so any gateway can be used. After an invalid page the next gateway is asked.
+The reader concludes that history has changed only when two gateways (or the only one, twice) serve
+a quorum's signatures for another history, or when all gateways are behind the reader for a while.
 """
 
 from __future__ import annotations
@@ -25,51 +25,56 @@ from dragon_sequencer.errors import (
     TimeDecreased,
 )
 from dragon_sequencer.gateway import Gateway
-from dragon_sequencer.gateway_pool import Gateways, Patience
+from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.nodes import NodeList
 
-MAX_PENDING_CHARACTERS: Final = 16 << 20  # of batches held while their proof is looked for
-PENDING_REQUESTS: Final = 3  # times the patience of one, in which a proof has to follow
-_OVERHEAD: Final = 200  # what a batch costs beside its characters; an empty one is not free
-MAX_PENDING_PAGES: Final = 1000
+MAX_PENDING_CHARACTERS: Final = 16 << 20  # of batches in memory whose proof is not found yet
+MAX_PENDING_PAGES: Final = 1000  # without a proof
+MAX_PENDING_REQUEST_TIMES: Final = 3  # search for a proof for that many `request_seconds`
+_BATCH_OVERHEAD_CHARACTERS: Final = 200  # added for each batch, so that empty ones count too
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Follower:
-    """Reads one app's ledger, step by step. Remembers gateways, and no position."""
+class LedgerReader:
+    """Reads the ledger of one app step by step. The caller keeps the position."""
 
     def __init__(
         self,
         app: str,
         nodes: NodeList,
-        gateways: Gateways,
-        patience: Patience,
+        gateways: GatewayPool,
+        timeouts: Timeouts,
         *,
         monotonic: Callable[[], float],
     ) -> None:
         self._app, self._nodes = app, nodes
-        self._gateways, self._patience, self._monotonic = gateways, patience, monotonic
+        self._gateways, self._timeouts, self._monotonic = gateways, timeouts, monotonic
         self._compared_at: float | None = None
         self._behind_since: float | None = None
         self._rewound: LedgerRewound | None = None
 
     def advance(self, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
-        """One step of a reader, at the first gateway whose answer holds.
+        """Read the next batches from the first gateway with a valid answer.
+
+        Returns the proven batches, possibly none, and the cursor after them.
 
         Raises:
-            LedgerUnavailable, LedgerContradiction: as `SequencerClient.poll` says.
+            LedgerUnavailable: no gateway gave a valid answer.
+            LedgerContradiction: the network's history no longer contains what was read.
         """
         circle = self._gateways.circle()
-        contradictions, failure = 0, LedgerUnavailable("no gateway is known")
+        contradictions, failure = 0, LedgerUnavailable("no gateway is configured")
         for gateway in circle if len(circle) > 1 else circle * 2:
             try:
                 proven, following, _ = self._read(gateway, cursor)
             except (GatewayError, PageError, FinalityError) as error:
                 self._gateways.leave(gateway, error.name)
                 contradictions += self._contradicts(gateway, cursor, error)
-                failure = LedgerUnavailable(f"no gateway is of use now: {error}", **error.facts)
+                failure = LedgerUnavailable(
+                    f"no gateway gave a valid answer: {error}", **error.facts
+                )
                 if contradictions == 2:
-                    raise _contradiction(cursor, "gateways prove another history") from error
+                    raise _contradiction(cursor, "gateways proved another history") from error
             else:
                 self._note_progress(gateway, cursor, following)
                 return proven, following
@@ -78,11 +83,14 @@ class Follower:
     def _read(
         self, gateway: Gateway, cursor: Cursor
     ) -> tuple[list[ProvenBatch], Cursor, Page | None]:
-        """A page and, as long as no proof covers it, what follows; and the first page itself."""
-        first, held = None, 0
-        ends = self._monotonic() + PENDING_REQUESTS * self._patience.request_seconds
+        """Read pages up to the first one with a proof.
+
+        Returns the proven batches, the cursor after them, and the first page.
+        """
+        first, held = None, 0  # `held` in characters
+        ends = self._monotonic() + MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
         for _ in range(MAX_PENDING_PAGES):
-            after, seconds = cursor.next_after, self._patience.request_seconds
+            after, seconds = cursor.next_after, self._timeouts.request_seconds
             page = gateway.page(self._app, after, seconds=seconds)
             if page is None and first is None:
                 return [], cursor, None
@@ -92,16 +100,18 @@ class Follower:
             proven, cursor = read(cursor, page, app=self._app, nodes=self._nodes)
             if page.proofs:
                 return proven, cursor.without_pending(), first
-            held += sum(len(body) + _OVERHEAD for body in page.batches)
+            held += sum(len(body) + _BATCH_OVERHEAD_CHARACTERS for body in page.batches)
             if held > MAX_PENDING_CHARACTERS or self._monotonic() > ends:
                 break
-        raise ProofOutOfReach("no proof follows these batches", after=cursor.index, held=held)
+        raise ProofOutOfReach(
+            f"no proof follows the batches after {cursor.index}", after=cursor.index, held=held
+        )
 
     def _contradicts(self, gateway: Gateway, cursor: Cursor, error: Exception) -> bool:
-        """Whether a quorum's signature, and not only this gateway, speaks against the cursor.
+        """Whether a quorum's signature, and not only this gateway, contradicts the cursor.
 
-        A page that does not fit may have been spoiled on its way. So ask for our own batch once
-        more: if a proof confirms another chaining hash for it than ours, history was rewritten.
+        A page that does not fit may have been damaged by the gateway. Therefore the last batch is
+        requested again: if a proof confirms another chaining hash for it, history was rewritten.
         """
         if isinstance(error, SegmentRewritten | TimeDecreased):
             return True
@@ -116,13 +126,13 @@ class Follower:
         return page.first_chaining_hash != cursor.chaining_hash
 
     def _note_progress(self, gateway: Gateway, cursor: Cursor, following: Cursor) -> None:
-        """After a good answer: has the ledger stood still here, and is it so everywhere?"""
+        """After a valid answer, check whether this gateway or the whole ledger has stopped."""
         if following != cursor:
             self._behind_since = self._rewound = None
             self._gateways.use(gateway)
             return
         now = self._monotonic()
-        due = self._compared_at is None or now - self._compared_at >= self._patience.compare_every
+        due = self._compared_at is None or now - self._compared_at >= self._timeouts.compare_seconds
         if due:
             self._compared_at = now
             self._rewound = None
@@ -131,7 +141,7 @@ class Follower:
             raise self._rewound
 
     def _compare(self, gateway: Gateway, cursor: Cursor, now: float) -> None:
-        """Leave a gateway that stands still while others go on; notice a ledger that went back."""
+        """Leave a gateway that is behind others, and detect a ledger that was set back."""
         newest = {other: self._finalized_index(other) for other in self._gateways.circle()}
         ahead = [other for other, index in newest.items() if index > cursor.index]
         if others := [other for other in ahead if other is not gateway]:
@@ -145,23 +155,23 @@ class Follower:
             return
         if self._behind_since is None:
             self._behind_since = now
-        if now - self._behind_since >= self._patience.rewound_after:
+        if now - self._behind_since >= self._timeouts.rewound_seconds:
             self._rewound = LedgerRewound(
                 f"no gateway is further than {max(reachable)}, and {cursor.index} were read",
                 index=cursor.index,
             )
 
     def _finalized_index(self, gateway: Gateway) -> int:
-        """−1: it does not say."""
+        """The gateway's newest index, or −1 if it is not available."""
         try:
-            return gateway.finalized_index(self._app, seconds=self._patience.glance_seconds)
+            return gateway.finalized_index(self._app, seconds=self._timeouts.state_request_seconds)
         except GatewayError:
             return -1
 
 
-def _contradiction(cursor: Cursor, why: str) -> LedgerContradiction:
+def _contradiction(cursor: Cursor, reason: str) -> LedgerContradiction:
     return LedgerContradiction(
-        f"the ledger has changed behind us: {why}",
+        f"the ledger no longer contains what was read up to batch {cursor.index}: {reason}",
         index=cursor.index,
         chaining_hash=cursor.chaining_hash,
     )

@@ -1,7 +1,7 @@
-"""The node list: whom a network's finality proofs are checked against.
+"""The node list of a network, against which its finality proofs are verified.
 
-List and threshold are the whole trust anchor. They come out of band, are checked once when they are
-loaded, and have a hash, so that a committee can say which list it means.
+List and threshold are the trust anchor. They must come from a trusted source, are checked once when
+loaded, and have a hash, by which a committee file identifies the list.
 """
 
 from __future__ import annotations
@@ -38,20 +38,22 @@ from dragon_sequencer.tower import F2, P
 STATIC_TAG: Final = 0  # a static list has one version
 ROLES: Final = ("posting", "sequencing")
 MAX_NODES: Final = 512
-_SIGNER_SETS_KEPT: Final = 64  # of some 30 KB each
+_MAX_CACHED_SIGNER_SETS: Final = 64  # about 30 KB each
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
+    """A node of the network."""
+
     id: str
     address: str
-    socket: str  # base URL without a trailing slash; where the node is, not who it is
+    socket: str  # base URL without a trailing slash; not part of the node's identity
     stake: float
     public_key: G2
     roles: tuple[str, ...]
 
     def to_json(self) -> dict[str, Json]:
-        """What identifies the node: everything but its socket, all defaults explicit."""
+        """The node's identity: all members except the socket, with explicit defaults."""
         (x0, x1), (y0, y1) = self.public_key
         return {
             "address": self.address,
@@ -64,9 +66,9 @@ class Node:
 
 
 class NodeList:
-    """A network's nodes, valid as such, and the percentage of stake that a proof needs.
+    """The valid nodes of a network, and the percentage of stake that must sign a proof.
 
-    Never changed once made; may be shared by threads.
+    Immutable and safe to share between threads.
     """
 
     def __init__(self, nodes: Sequence[Node], *, threshold_percent: float = 67) -> None:
@@ -74,86 +76,92 @@ class NodeList:
         self.threshold_percent = threshold_percent
         self._stake = sum(node.stake for node in nodes)
         if not 0 < threshold_percent <= 100:
-            raise NoStake("the threshold is a percentage above 0", threshold=threshold_percent)
+            raise NoStake(
+                "the threshold must be above 0 and at most 100 percent", threshold=threshold_percent
+            )
         if not 0 < self._stake < math.inf:
-            raise NoStake("no node has any stake", nodes=len(nodes))
+            raise NoStake("no node has a positive finite stake", nodes=len(nodes))
         self._whole = _sum(node.public_key for node in nodes if node.stake)
-        self._lines = functools.lru_cache(_SIGNER_SETS_KEPT)(self._prepare)
+        self._lines = functools.lru_cache(_MAX_CACHED_SIGNER_SETS)(self._prepare)
 
     @classmethod
     def load(cls, path: Path | str, *, threshold_percent: float = 67) -> Self:
-        """Raises InvalidNodeList, as `decode` does, also if there is no such file."""
+        """Read a `nodes.json`; see `decode`. Raises InvalidNodeList."""
         try:
             raw = Path(path).read_bytes()
         except OSError as error:
-            raise InvalidNodeList(f"the node list cannot be read: {error.strerror}") from None
+            raise InvalidNodeList(f"the file cannot be read: {error.strerror}") from None
         return cls.decode(raw, threshold_percent=threshold_percent)
 
     @classmethod
     def decode(cls, text: str | bytes, *, threshold_percent: float = 67) -> Self:
-        """Read a `nodes.json` and check every key: on the twist, of order r (8 ms a node).
+        """Read the text of a `nodes.json` and check that every key is in the subgroup.
 
-        Members that we do not know are ignored.
+        Takes 8 ms for each node. Unknown members are ignored.
 
         Raises:
             MalformedNode, NodeMisnamed, NodeListedTwice, NodeKeyInvalid, NoStake: as named.
         """
         members = _parse(text)
         if not 0 < len(members) <= MAX_NODES:
-            raise MalformedNode(f"a network has 1 to {MAX_NODES} nodes", nodes=len(members))
+            raise MalformedNode(f"a network must have 1 to {MAX_NODES} nodes", nodes=len(members))
         nodes = [_node(name, value) for name, value in members.items()]
         return cls(nodes, threshold_percent=threshold_percent)
 
     @property
     def sha256(self) -> bytes:
-        """What a committee stores as `sequencer.nodes_sha256`.
+        """The hash that a committee file stores as `sequencer.nodes_sha256`.
 
         SHA-256 over the canonical JSON (RFC 8785) of {id: node}, where a node has exactly the
-        members address, id, pubkeyG2_X, pubkeyG2_Y, roles and stake. Sockets are left out: nodes
-        may move. A missing address is the id; missing roles are both; roles are sorted. Coordinates
-        are decimal texts, imaginary part first, because they exceed what JSON numbers carry safely;
-        the stake is the text that RFC 8785 writes for that double, so that 10 and 10.0 are one.
+        members address, id, pubkeyG2_X, pubkeyG2_Y, roles and stake. Sockets are excluded, because
+        nodes may move. The default address is the id, the default roles are both; roles are sorted.
+        Coordinates are decimal strings, imaginary part first, because they exceed the safe range of
+        JSON numbers. The stake is the string that RFC 8785 writes for the double, so 10 and 10.0
+        are equal.
         """
         listed: dict[str, Json] = {name: node.to_json() for name, node in self.nodes.items()}
         return hashlib.sha256(canonical(listed)).digest()
 
     def sockets(self, role: str | None = None) -> tuple[str, ...]:
-        """Where the nodes (of that role) are, each place once, in the file's order."""
+        """The distinct URLs of all nodes, or of those with a role, in the file's order."""
         chosen = (n for n in self.nodes.values() if role is None or role in n.roles)
         return tuple(dict.fromkeys(node.socket for node in chosen))
 
     def check_quorum(self, nonsigners: Sequence[str]) -> None:
-        """Return quietly if the nodes without `nonsigners` hold enough of the stake.
+        """Check that the nodes without `nonsigners` have enough stake.
 
-        Doubles, like everybody else: 100·S_non / S_all ≤ 100 − T.
+        The condition is 100·S_non / S_all ≤ 100 − T, in double precision as in all other
+        implementations, where T is the threshold in percent.
 
         Raises:
-            RepeatedNonsigner, UnknownNonsigner: the list is not one.
-            StakeMissing: the others hold too little.
+            RepeatedNonsigner, UnknownNonsigner: the list of nonsigners is not valid.
+            StakeMissing: the signers have too little stake.
         """
         if len(set(nonsigners)) < len(nonsigners):
             raise RepeatedNonsigner("a nonsigner is listed twice")
         for name in nonsigners:
             if name not in self.nodes or not self.nodes[name].stake:
-                raise UnknownNonsigner("a nonsigner is no node with stake", node=ascii(name[:64]))
+                raise UnknownNonsigner(
+                    "a nonsigner is not a node with stake", node=ascii(name[:64])
+                )
         absent = sum(self.nodes[name].stake for name in nonsigners)
         missing, allowed = 100 * absent / self._stake, 100 - self.threshold_percent
         if missing > allowed:
             raise StakeMissing(missing_percent=missing, allowed_percent=allowed)
 
     def key_lines(self, tag: int, nonsigners: Iterable[str]) -> pairing.Lines:
-        """The signers' aggregated key, prepared for the pairing and kept for the next proof."""
+        """The signers' aggregate key, prepared for the pairing and cached for later proofs."""
         return self._lines(tag, tuple(sorted(nonsigners)))
 
     def aggregate_key(self, nonsigners: Iterable[str]) -> G2 | None:
-        """The sum over all nodes with stake but these. None is infinity."""
+        """The sum of the keys of all nodes with stake except these. None means infinity."""
         absent = (bn254.negate_g2(self.nodes[name].public_key) for name in nonsigners)
         return _sum(itertools.chain([self._whole] if self._whole else [], absent))
 
     def _prepare(self, tag: int, nonsigners: tuple[str, ...]) -> pairing.Lines:
         key = self.aggregate_key(nonsigners)
         if key is None:
-            raise BadFinalitySignature("the signers' keys cancel each other", tag=tag)
+            raise BadFinalitySignature("the signers' keys add up to the point at infinity", tag=tag)
         return pairing.prepare(key)
 
 
@@ -167,36 +175,36 @@ def _parse(text: str | bytes) -> dict[str, object]:
             text, object_pairs_hook=_members, parse_int=_integer, parse_constant=_refuse
         )
     except (ValueError, RecursionError):
-        raise MalformedNode("the node list is no JSON") from None
+        raise MalformedNode("the node list is not valid JSON") from None
     if not isinstance(value, dict):
-        raise MalformedNode("the node list is a JSON object")
+        raise MalformedNode("the node list must be a JSON object")
     return value
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise NodeListedTwice("an object of the node list names a member twice")
+        raise NodeListedTwice("an object in the node list has a member twice")
     return members
 
 
 def _integer(text: str) -> int:
-    # The length first: turning a million digits into an integer takes minutes.
+    # Check the length first: to convert a million digits takes minutes.
     return int(text) if len(text) <= 80 else _refuse(text)
 
 
 def _refuse(text: str) -> int:
-    raise MalformedNode("a number of the node list is out of range", value=text[:32])
+    raise MalformedNode("a number in the node list is out of range", value=text[:32])
 
 
 def _node(name: str, value: object) -> Node:
     if not isinstance(value, dict):
-        raise MalformedNode("a node is a JSON object", node=ascii(name[:64]))
+        raise MalformedNode("a node must be a JSON object", node=ascii(name[:64]))
     if _text(value, "id") != name:
-        raise NodeMisnamed("a node's id is not the name it is listed under", node=ascii(name[:64]))
+        raise NodeMisnamed("a node's id differs from its name in the list", node=ascii(name[:64]))
     roles = value.get("roles", list(ROLES))
     if not isinstance(roles, list) or not all(role in ROLES for role in roles):
-        raise MalformedNode("roles are `posting` and `sequencing`", node=ascii(name[:64]))
+        raise MalformedNode("roles must be `posting` or `sequencing`", node=ascii(name[:64]))
     key = _key(value, name)
     return Node(
         id=name,
@@ -211,29 +219,31 @@ def _node(name: str, value: object) -> Node:
 def _text(node: Mapping[str, object], member: str, default: str | None = None) -> str:
     text = node.get(member, default)
     if not isinstance(text, str) or not 0 < len(text) <= 256 or not text.isprintable():
-        raise MalformedNode(f"{member} is a text of 1 to 256 characters", member=member)
+        raise MalformedNode(
+            f"{member} must be a string of 1 to 256 printable characters", member=member
+        )
     return text
 
 
 def _stake(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MalformedNode("stake is a number", node=ascii(name[:64]))
+        raise MalformedNode("stake must be a number", node=ascii(name[:64]))
     if not 0 <= float(value) < math.inf:
-        raise MalformedNode("stake is finite and not negative", node=ascii(name[:64]))
+        raise MalformedNode("stake must be finite and not negative", node=ascii(name[:64]))
     return float(value)
 
 
 def _key(node: Mapping[str, object], name: str) -> G2:
     key = _coordinate(node.get("pubkeyG2_X"), name), _coordinate(node.get("pubkeyG2_Y"), name)
     if not bn254.is_in_g2(key):
-        raise NodeKeyInvalid("a public key is no point of the subgroup", node=ascii(name[:64]))
+        raise NodeKeyInvalid("a public key is not in the subgroup", node=ascii(name[:64]))
     return key
 
 
 def _coordinate(value: object, name: str) -> F2:
-    """[imaginary, real], each a JSON integer or a decimal text."""
+    """Read [imaginary, real], each a JSON integer or a decimal string."""
     if not isinstance(value, list) or len(value) != 2:
-        raise MalformedNode("a key's coordinate is a pair [imaginary, real]", node=ascii(name[:64]))
+        raise MalformedNode("a coordinate must be a pair [imaginary, real]", node=ascii(name[:64]))
     imaginary, real = (_number(part, name) for part in value)
     return real, imaginary
 
@@ -242,7 +252,7 @@ def _number(value: object, name: str) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 78:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise MalformedNode("a key's coordinates are integers", node=ascii(name[:64]))
+        raise MalformedNode("the coordinates of a key must be integers", node=ascii(name[:64]))
     if not 0 <= value < P:
-        raise NodeKeyInvalid("a key's coordinate is not reduced", node=ascii(name[:64]))
+        raise NodeKeyInvalid("a coordinate of a key is not below p", node=ascii(name[:64]))
     return value

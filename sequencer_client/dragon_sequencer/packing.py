@@ -1,4 +1,4 @@
-"""Events into batches: canonical JSON arrays of whole events, no larger than the network takes."""
+"""Packs events into batches: canonical JSON arrays of whole events, within the size limit."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ import rfc8785
 from dragon.encoding import Json, canonical
 from dragon.errors import EventTooLarge, InvalidEncoding
 
-MAX_BATCH_BYTES: Final = 5120  # a network's usual limit, in UTF-8; it cannot be asked for
+MAX_BATCH_BYTES: Final = 5120  # UTF-8 bytes; the usual limit, which networks do not publish
 
 
 def pack(
     events: Iterable[Mapping[str, Json]], *, max_batch_bytes: int = MAX_BATCH_BYTES
 ) -> list[str]:
-    """The fewest batches that hold the events in their order, each a canonical JSON array.
+    """Pack events in order into batches, each a canonical JSON array, as few as possible.
 
     Raises:
-        EventTooLarge: one event alone exceeds a batch.
+        EventTooLarge: an event alone exceeds `max_batch_bytes`.
         InvalidEncoding: an event has no canonical form.
     """
     encoded = [encode(event) for event in events]
     for position, event in enumerate(encoded):
         if len(event) + 2 > max_batch_bytes:
-            message = f"an event takes {len(event) + 2} bytes, a batch holds {max_batch_bytes}"
+            message = f"an event takes {len(event) + 2} bytes, but a batch holds {max_batch_bytes}"
             raise EventTooLarge(message, position=position, bytes=len(event) + 2)
     return [f"[{b','.join(group).decode()}]" for group in _groups(encoded, max_batch_bytes)]
 
 
 def encode(event: Mapping[str, Json]) -> bytes:
-    """Raises InvalidEncoding: the event has no canonical form."""
+    """Canonical JSON (RFC 8785) of an event. Raises InvalidEncoding: there is none."""
     try:
         return canonical(dict(event))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise InvalidEncoding(f"an event has no canonical form: {error}") from None
 
 
-def _groups(events: list[bytes], most: int) -> Iterator[list[bytes]]:
+def _groups(events: list[bytes], max_bytes: int) -> Iterator[list[bytes]]:
     group: list[bytes] = []
-    size = 1  # the brackets, less the comma that the first event lacks
+    size = 1  # two brackets, minus the comma that the first event lacks
     for event in events:
-        if group and size + len(event) + 1 > most:
+        if group and size + len(event) + 1 > max_bytes:
             yield group
             group, size = [], 1
         group.append(event)

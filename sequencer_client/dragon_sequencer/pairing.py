@@ -1,8 +1,8 @@
-"""One check of a signature on BN254: e(M, key) · e(−signature, g2) = 1, as one product.
+"""Signature verification on BN254: e(M, key) · e(−signature, g2) = 1, computed as one product.
 
-In both pairings the point of G2 is fixed (the generator, a signer set's aggregated key), so the
-lines of its Miller loop are prepared once. What is left per check: two scalings a line, squarings
-that both loops share, and one final exponentiation.
+In both pairings the point of G2 is fixed (the generator, or the aggregate key of a set of signers),
+so the lines of its Miller loop are prepared once. Each check then needs two scalings for each line,
+squarings shared by both loops, and one final exponentiation.
 
 Sources: Vercauteren, "Optimal Pairings", IEEE Trans. Inf. Theory 2010; Scott, Benger, Charlemagne,
 Dominguez Perez and Kachisa, "On the Final Exponentiation for Calculating Pairings on Ordinary
@@ -25,7 +25,7 @@ Lines: TypeAlias = tuple[tuple[Line, ...], ...]
 
 
 def _signed_digits(number: int) -> tuple[int, ...]:
-    """The non-adjacent form, highest digit first: few digits differ from 0."""
+    """The non-adjacent form, highest digit first. Few of its digits differ from 0."""
     digits = []
     while number:
         digit = 2 - number % 4 if number % 2 else 0
@@ -39,12 +39,13 @@ _POWER: Final = _signed_digits(U)[1:]
 
 
 def prepare(point: G2) -> Lines:
-    """The lines of the optimal ate loop at `point`, grouped by the squaring that they follow.
+    """The lines of the optimal ate loop at `point`, grouped by the squaring that precedes them.
 
-    A line at T with slope λ, brought from the twist and divided by y of the point P of G1, is
-    1 + (λ·(−x/y) + (λ·x_T − y_T)·(1/y)·v)·w; kept are the two factors that know nothing of P.
+    The line at T with slope λ, mapped from the twist and divided by y of the point P = (x, y) of
+    G1, is 1 + (λ·(−x/y) + (λ·x_T − y_T)·(1/y)·v)·w. The result holds λ and λ·x_T − y_T, which do
+    not depend on P.
 
-    `point` must be of order r: no step of the loop then meets a vertical line.
+    `point` must have order r, so that no step of the loop meets a vertical line.
     """
     minus, at, groups = negate_g2(point), point, []
     for digit in _LOOP:
@@ -71,13 +72,13 @@ def _line(slope: F2, at: G2) -> Line:
 
 
 def _frobenius(point: G2) -> G2:
-    """The p-th power map, as it acts on the twist."""
+    """The p-power Frobenius map on the twist."""
     x, y = tower.conjugate_2(point[0]), tower.conjugate_2(point[1])
     return tower.multiply_2(x, FROBENIUS[0][2]), tower.multiply_2(y, FROBENIUS[0][3])
 
 
 def _minus_frobenius_twice(point: G2) -> G2:
-    """ξ^((p²−1)/2) is −1, so that the two signs of y cancel."""
+    """−π²(point). ξ^((p²−1)/2) is −1, so the two signs of y cancel."""
     return tower.multiply_2(point[0], FROBENIUS[1][2]), point[1]
 
 
@@ -85,7 +86,7 @@ GENERATOR_LINES: Final = prepare(G2_GENERATOR)
 
 
 def is_signed(message_point: G1, signature: G1, key_lines: Lines) -> bool:
-    """Whether `signature` is the key's on the message mapped to `message_point`."""
+    """Whether the key signed the message that is mapped to `message_point`."""
     return is_one([(message_point, key_lines), (negate_g1(signature), GENERATOR_LINES)])
 
 
@@ -98,7 +99,7 @@ def _miller(pairs: list[tuple[G1, Lines]]) -> F12:
     f = tower.ONE
     last = len(_LOOP)
     for position, lines in enumerate(_evaluated(pairs)):
-        if position != last:  # the two lines at the end follow no squaring
+        if position != last:  # no squaring precedes the last two lines
             f = tower.square(f)
         for line in lines:
             f = tower.multiply_by_line(f, *line)
@@ -106,7 +107,7 @@ def _miller(pairs: list[tuple[G1, Lines]]) -> F12:
 
 
 def _evaluated(pairs: list[tuple[G1, Lines]]) -> Iterator[list[Line]]:
-    """Every pair's lines at its point of G1, group by group. y is never 0: the order is odd."""
+    """The lines of all pairs at their points of G1, group by group. y is not 0: r is odd."""
     factors = []
     for (x, y), _ in pairs:
         inverse = pow(y, -1, P)
@@ -120,7 +121,7 @@ def _evaluated(pairs: list[tuple[G1, Lines]]) -> Iterator[list[Line]]:
 
 
 def _final_exponentiation(f: F12) -> F12:
-    """f^((p¹² − 1)/r): (p⁶ − 1)(p² + 1) cheaply, (p⁴ − p² + 1)/r by the chain of Scott et al."""
+    """f^((p¹² − 1)/r): first (p⁶ − 1)(p² + 1), then (p⁴ − p² + 1)/r as by Scott et al."""
     f = tower.multiply(tower.conjugate(f), tower.invert(f))
     f = tower.multiply(tower.frobenius(f, 2), f)
     fu = _power_u(f)
@@ -135,7 +136,7 @@ def _final_exponentiation(f: F12) -> F12:
     y5 = tower.conjugate(fu2)
     y6 = tower.conjugate(tower.multiply(fu3, tower.frobenius(fu3, 1)))
 
-    # y0 · y1² · y2⁶ · y3¹² · y4¹⁸ · y5³⁰ · y6³⁶, by Olivos' vectorial addition chain
+    # y0 · y1² · y2⁶ · y3¹² · y4¹⁸ · y5³⁰ · y6³⁶ by the vectorial addition chain of Olivos
     low = _product(tower.square_cyclotomic(y6), y4, y5)
     high = _product(y3, y5, low)
     low = tower.multiply(low, y2)

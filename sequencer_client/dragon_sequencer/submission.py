@@ -1,4 +1,4 @@
-"""Handing in a batch: at which gateway, and which refusals are worth another try."""
+"""Submits batches: chooses a gateway, and decides which errors are worth another attempt."""
 
 from __future__ import annotations
 
@@ -9,65 +9,65 @@ from typing import Final
 from dragon.errors import LedgerUnavailable
 from dragon_sequencer.errors import GatewayError, GatewayRefused, SubmissionRefused
 from dragon_sequencer.gateway import Gateway
-from dragon_sequencer.gateway_pool import Gateways, Patience
+from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 
 
-class Verdict(enum.Enum):
-    """What an answer to a submission means for the next try of the same text."""
+class Retry(enum.Enum):
+    """Where and when to submit the same batch again after an error."""
 
-    LATER = "later"  # here or elsewhere, after a while
-    ELSEWHERE = "elsewhere"  # never again at this gateway
-    ONCE_ELSEWHERE = "once elsewhere"  # it crashed; perhaps because of this very text
-    NEVER = "never"  # no gateway will ever take it
+    LATER = "later"  # at any gateway, after a pause
+    ELSEWHERE = "elsewhere"  # at any gateway but this one
+    ONCE_ELSEWHERE = "once elsewhere"  # at one other: the batch may have crashed this one
+    NEVER = "never"  # no gateway will accept this batch
 
 
 _BY_CODE: Final = {
-    "IsPausedError": Verdict.LATER,
-    "NotSyncedError": Verdict.LATER,
-    "BatchesLimitExceededError": Verdict.LATER,
-    "IsNotPostingNodeError": Verdict.ELSEWHERE,
-    "BatchSizeExceededError": Verdict.NEVER,  # it comes with status 429 and is permanent
-    "InvalidRequestError": Verdict.NEVER,
-    "InvalidNodeVersionError": Verdict.NEVER,
+    "IsPausedError": Retry.LATER,
+    "NotSyncedError": Retry.LATER,
+    "BatchesLimitExceededError": Retry.LATER,
+    "IsNotPostingNodeError": Retry.ELSEWHERE,
+    "BatchSizeExceededError": Retry.NEVER,  # permanent, despite its status 429
+    "InvalidRequestError": Retry.NEVER,
+    "InvalidNodeVersionError": Retry.NEVER,
 }
-_REMEMBERED: Final = 4096  # events
-_PASSING: Final = frozenset({408, 425, 429})
+_MAX_REMEMBERED_EVENTS: Final = 4096
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 
 
-def judge(error: GatewayError) -> Verdict:
-    """By the error's code if it has one that we know, else by the status."""
+def classify(error: GatewayError) -> Retry:
+    """Decide by the error's code if it is known, otherwise by the HTTP status."""
     if not isinstance(error, GatewayRefused):
-        return Verdict.LATER  # nobody knows whether it arrived: the same text goes out again
+        return Retry.LATER  # the batch may have arrived: it must be submitted unchanged
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     if error.status == 500:
-        return Verdict.ONCE_ELSEWHERE
-    if error.status > 500 or (error.status in _PASSING and not error.code):
-        return Verdict.LATER
-    return Verdict.NEVER
+        return Retry.ONCE_ELSEWHERE
+    if error.status > 500 or (error.status in _TRANSIENT_STATUSES and not error.code):
+        return Retry.LATER
+    return Retry.NEVER
 
 
 class Sender:
-    """Tries one gateway after the other until a batch is taken."""
+    """Submits to one gateway after the other until a batch is accepted."""
 
     def __init__(
         self,
         app: str,
-        gateways: Gateways,
-        patience: Patience,
+        gateways: GatewayPool,
+        timeouts: Timeouts,
         *,
         monotonic: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        self._app, self._gateways, self._patience = app, gateways, patience
+        self._app, self._gateways, self._timeouts = app, gateways, timeouts
         self._monotonic, self._sleep = monotonic, sleep
-        self._sent: dict[int, None] = {}  # hashes of events, the latest last
+        self._sent: dict[int, None] = {}  # hashes of sent events, the newest last
 
     def begin(self, events: Iterable[bytes]) -> None:
-        """Choose the gateway for these events: another one if any of them is sent again.
+        """Choose the gateway for these events: another one if any of them was sent before.
 
-        Who sends an event again has not seen it in the log, and the gateway that took it may be one
-        that hands nothing on. Apart from that a sender keeps its gateway, and thereby its order.
+        An event is sent again because it did not appear in the log; the gateway that accepted it
+        may not forward batches. Otherwise the gateway stays the same, which preserves the order.
         """
         hashes = [hash(event) for event in events]
         if any(known in self._sent for known in hashes):
@@ -75,35 +75,41 @@ class Sender:
         for known in hashes:
             self._sent.pop(known, None)
             self._sent[known] = None
-        for oldest in list(self._sent)[:-_REMEMBERED]:
+        for oldest in list(self._sent)[:-_MAX_REMEMBERED_EVENTS]:
             del self._sent[oldest]
 
     def submit(self, batch: str, *, deadline: float, accepted: int) -> None:
-        """Hand in one batch, by `deadline` on the monotonic clock.
+        """Submit one batch.
 
-        `accepted` is how many batches of the same call were taken before, for the error's facts.
+        Args:
+            batch: its text.
+            deadline: on the monotonic clock, in seconds.
+            accepted: number of earlier batches of the same call, for the facts of an error.
 
         Raises:
-            SubmissionRefused: this batch will never be taken.
-            LedgerUnavailable: nobody took it in time.
+            SubmissionRefused: no gateway will accept this batch.
+            LedgerUnavailable: no gateway accepted it in time.
         """
         left = list(self._gateways.circle())
         crashes = 0
         while True:
             for gateway in list(left):
-                seconds = min(deadline - self._monotonic(), self._patience.request_seconds)
+                seconds = min(deadline - self._monotonic(), self._timeouts.request_seconds)
                 if seconds <= 0:
-                    raise LedgerUnavailable("no gateway took the batch in time", accepted=accepted)
+                    raise LedgerUnavailable(
+                        "no gateway accepted the batch in time; send it again later",
+                        accepted=accepted,
+                    )
                 error = self._try(gateway, batch, seconds)
                 if error is None:
                     return
-                verdict = judge(error)
-                crashes += verdict is Verdict.ONCE_ELSEWHERE
-                if verdict in {Verdict.ELSEWHERE, Verdict.ONCE_ELSEWHERE}:
+                retry = classify(error)
+                crashes += retry is Retry.ONCE_ELSEWHERE
+                if retry in {Retry.ELSEWHERE, Retry.ONCE_ELSEWHERE}:
                     left.remove(gateway)
-                if verdict is Verdict.NEVER or crashes == 2 or not left:
+                if retry is Retry.NEVER or crashes == 2 or not left:
                     raise SubmissionRefused(str(error), accepted=accepted, **error.facts)
-            self._sleep(self._patience.retry_pause)
+            self._sleep(self._timeouts.retry_seconds)
 
     def _try(self, gateway: Gateway, batch: str, seconds: float) -> GatewayError | None:
         try:

@@ -1,12 +1,12 @@
-"""The fields under BN254, as tuples of plain integers.
+"""The extension fields of BN254, with tuples of integers as elements.
 
     F_p²  = F_p[i]  / (i² + 1)          (re, im)
     F_p⁶  = F_p²[v] / (v³ − ξ), ξ = 9+i (re0, im0, re1, im1, re2, im2), coefficients of 1, v, v²
     F_p¹² = F_p⁶[w] / (w² − v)          (F_p⁶, F_p⁶), coefficients of 1, w
 
-Objects per field element are what makes pure-Python pairings slow, so there are none here, and a
-sum of products is reduced modulo p once. Values are kept in [0, p) between functions; only what
-`_product` and `_square` give back is not reduced.
+Objects for field elements would make pure-Python pairings slow, so there are none, and a sum of
+products is reduced modulo p once. Functions take and return values in [0, p), except where their
+documentation says "not reduced".
 
 Sources: Devegili, Ó hÉigeartaigh, Scott and Dahab, "Multiplication and Squaring on Pairing-Friendly
 Fields", 2006 (Karatsuba in the tower, complex squaring); Granger and Scott, "Faster Squaring in the
@@ -68,7 +68,7 @@ def conjugate_2(a: F2) -> F2:
 
 
 def invert_2(a: F2) -> F2:
-    """Raises ValueError for zero."""
+    """1/a. Raises ValueError for zero."""
     norm = pow(a[0] * a[0] + a[1] * a[1], -1, P)
     return a[0] * norm % P, -a[1] * norm % P
 
@@ -83,7 +83,7 @@ def power_2(a: F2, exponent: int) -> F2:
 
 
 def add_6(a: F6, b: F6) -> F6:
-    """Not reduced: for sums that are multiplied at once."""
+    """a + b, not reduced: for sums that are multiplied next."""
     a0, a1, a2, a3, a4, a5 = a
     b0, b1, b2, b3, b4, b5 = b
     return a0 + b0, a1 + b1, a2 + b2, a3 + b3, a4 + b4, a5 + b5
@@ -112,13 +112,13 @@ def negate_6(a: F6) -> F6:
 
 
 def times_v(a: F6) -> F6:
-    """v·a: the coefficients move up and the last comes back as ξ times itself. Not reduced."""
+    """v·a, not reduced: the coefficients move up, and the last one is multiplied by ξ."""
     a0, a1, a2, a3, a4, a5 = a
     return 9 * a4 - a5, 9 * a5 + a4, a0, a1, a2, a3
 
 
 def multiply_6(a: F6, b: F6) -> F6:
-    """Karatsuba: six products in F_p² instead of nine."""
+    """a·b by Karatsuba: six products in F_p² instead of nine."""
     a0, a1, a2, a3, a4, a5 = a
     b0, b1, b2, b3, b4, b5 = b
     p0, q0 = _product(a0, a1, b0, b1)
@@ -139,7 +139,7 @@ def multiply_6(a: F6, b: F6) -> F6:
 
 
 def invert_6(a: F6) -> F6:
-    """By the norm to F_p². Raises ValueError for zero."""
+    """1/a by the norm to F_p². Raises ValueError for zero."""
     x, y, z = (a[0], a[1]), (a[2], a[3]), (a[4], a[5])
     c0 = subtract_2(square_2(x), multiply_2(XI, multiply_2(y, z)))
     c1 = subtract_2(multiply_2(XI, square_2(z)), multiply_2(x, y))
@@ -180,7 +180,7 @@ def invert(f: F12) -> F12:
 
 
 def multiply_by_line(f: F12, a0: int, a1: int, b0: int, b1: int) -> F12:
-    """f·(1 + (a + b·v)·w): ten products in F_p², five for each half of f.
+    """f·(1 + (a + b·v)·w), with ten products in F_p², five for each half of f.
 
     f0 + f1·w becomes (f0 + v·f1·l) + (f1 + f0·l)·w with l = a + b·v.
     """
@@ -254,7 +254,7 @@ def _square_4(a0: int, a1: int, b0: int, b1: int) -> tuple[int, int, int, int]:
     return p0 + 9 * q0 - q1, p1 + 9 * q1 + q0, m0 - p0 - q0, m1 - p1 - q1
 
 
-# FROBENIUS[n−1][k] = ξ^(k(pⁿ−1)/6): what the coefficient of w^k is multiplied by under pⁿ.
+# FROBENIUS[n−1][k] = ξ^(k(pⁿ−1)/6): the factor of the coefficient of w^k under the pⁿ-power map.
 
 
 def _frobenius_factors(times: int) -> tuple[F2, ...]:

@@ -1,4 +1,4 @@
-"""The stream service's face: HTTP and WebSockets in, nothing decided here."""
+"""The Flask app of the stream service: its routes, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
-from dragon_stream.routes.chunks import reading
-from dragon_stream.routes.sockets import add_sockets
-from dragon_stream.routes.streams import making
+from dragon_stream.routes import chunks, sockets, streams, windows
 
 
-def create_app(own: Components) -> OpenAPI:
-    """Build the app around what it needs. Nothing here reads a file or the environment."""
+def create_app(components: Components) -> OpenAPI:
+    """Build the app around the service's components. Reads no file and no environment variable."""
     app = web.create(
         "dragon_stream",
-        lambda: _not_ready(own),
+        lambda: _not_ready(components),
         title="DataDragon stream service",
-        collectors=[own.pipeline.counter, StateCollector(lambda: _metrics(own))],
+        collectors=[components.pipeline.counter, StateCollector(lambda: _metrics(components))],
     )
-    app.register_api(making(own))
-    app.register_api(reading(own))
-    app.register_api(log.routes(own.committee, own.log))
-    add_sockets(app, own.sockets, own.streams, own.pipeline, own.events)
+    app.register_api(streams.routes(components))
+    app.register_api(windows.routes(components))
+    app.register_api(chunks.routes(components))
+    app.register_api(log.routes(components.committee, components.log))
+    sockets.install(app, components)
     return app
 
 
-def _not_ready(own: Components) -> Iterator[str]:
-    yield from log_reasons(own.log, own.follower)
-    if own.pipeline.prover_trouble:
-        yield f"prover: {own.pipeline.prover_trouble}"
-    if own.pipeline.aggregator_trouble:
-        yield f"aggregator: {own.pipeline.aggregator_trouble}"
-    for stream in own.streams.all():
-        if stream.intake.trouble:
-            yield f"stream: {stream.row.name}: {stream.intake.trouble}"
+def _not_ready(components: Components) -> Iterator[str]:
+    pipeline = components.pipeline
+    yield from log_reasons(components.log, components.follower)
+    if pipeline.prover_error:
+        yield f"prover: {pipeline.prover_error}"
+    if pipeline.submitter.last_error:
+        yield f"aggregator: {pipeline.submitter.last_error}"
+    for stream in components.streams.all():
+        if stream.chunker.last_error:
+            yield f"stream: {stream.row.name}: {stream.chunker.last_error}"
 
 
-def _metrics(own: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(own.log, own.follower)
-    streams = own.streams.all()
-    waiting = sum(own.pipeline.waiting(stream.id) for stream in streams)
+def _metrics(components: Components) -> Iterator[Metric]:
+    yield from metrics.log_metrics(components.log, components.follower)
+    streams = components.streams.all()
+    unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(
-        "stream_windows_waiting", "WindowSealer that the log does not have.", waiting
+        "stream_windows_waiting", "Closed windows that are not certified yet.", unfinished
     )
-    chunks = sum(stream.intake.sequence for stream in streams)
-    yield metrics.gauge("stream_chunks", "Chunks that were accepted.", chunks)
-    size = sum(stream.intake.total for stream in streams)
-    yield metrics.gauge("stream_bytes", "Bytes that were accepted.", size)
-    yield metrics.gauge("stream_sockets", "Open WebSockets.", len(own.sockets))
+    accepted = sum(stream.chunker.sequence for stream in streams)
+    yield metrics.gauge("stream_chunks", "Accepted chunks, of all streams.", accepted)
+    size = sum(stream.chunker.total for stream in streams)
+    yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams.", size)
+    yield metrics.gauge("stream_sockets", "Open WebSockets.", len(components.sockets))

@@ -1,8 +1,8 @@
-"""Taking data in: bytes become chunks, chunks go to disk together, and only then are acknowledged.
+"""Cuts incoming data into chunks and acknowledges them once they are on disk.
 
-Data comes on many threads, one a socket; one thread writes for all of them, so that one wait for
-the disk serves whatever came meanwhile. Crash before the write: nothing was acknowledged, and the
-client sends it again from where it was told. Crash after it: the chunks are found again.
+Data arrives on many threads, one per connection; `Writer` writes all chunks on one thread. A crash
+before the write loses unacknowledged data only, and the client sends it again. Chunks that were
+written are recovered at the next start.
 """
 
 from __future__ import annotations
@@ -19,28 +19,33 @@ import structlog
 from dragon import errors
 from dragon_stream.segments import Chunk, Segments, StoredChunk
 from dragon_stream.store import StreamRow
+from dragon_stream.writer import DISK_TIMEOUT_SECONDS, Writer
 
-BYTES, MESSAGE = "bytes", "message"
-WAIT_SECONDS: Final = 10.0  # for the disk
+BYTES_MODE: Final = "bytes"  # chunks are cut at `chunk_bytes`
+MESSAGE_MODE: Final = "message"  # every message is one chunk
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 class Source(Protocol):
-    """Whoever sends the data: it is told what is safe."""
+    """The sender of a stream's data, which is informed of its progress."""
 
-    def accepted(self, sequence: int, total: int) -> None:
-        """All chunks before `sequence`, and `total` bytes of the stream, survive a crash."""
+    def on_accepted(self, sequence: int, total: int) -> None:
+        """All chunks before `sequence`, and `total` bytes of the stream, are on disk."""
 
-    def ousted(self, why: str) -> None:
-        """Somebody else goes on with the stream, or nobody can."""
+    def on_replaced(self, reason: str) -> None:
+        """This source can send no more: another one took over, or the stream has stopped."""
 
-    def has_room(self) -> None:
-        """WindowSealer that waited have left: more may be sent."""
+    def on_capacity(self) -> None:
+        """Pending windows were finished, so more data may be accepted."""
 
 
-class Intake:
-    """One stream's way in. `feed` and `flush` are the source's, `written` the writer's."""
+class Chunker:
+    """The input of one stream.
+
+    Sources call `attach`, `feed`, `flush` and `detach`; the pipeline calls `due_chunks` and
+    `window_closed`; the writer calls `on_written` and `on_write_failed`.
+    """
 
     def __init__(
         self,
@@ -48,235 +53,222 @@ class Intake:
         segments: Segments,
         writer: Writer,
         now_ms: Callable[[], int],
-        notice: Callable[[Intake], None],
+        on_full_window: Callable[[Chunker], None],
     ) -> None:
-        """`notice` is called when the chunks of a whole window are safe."""
+        """`on_full_window` is called when all chunks of a whole window are on disk."""
         self.row = row
         self.segments = segments
         self._writer = writer
         self._now_ms = now_ms
-        self._notice = notice
-        self._lock = threading.RLock()  # guards what follows
+        self._on_full_window = on_full_window
+        self._lock = threading.RLock()  # guards everything below
         self._source: Source | None = None
-        self._pieces: list[bytes | bytearray] = []  # what no chunk holds yet
-        self._held = 0  # bytes of them
-        self._cut = 0  # the next chunk's sequence
+        self._pieces: list[bytes | bytearray] = []  # data that is not in a chunk yet
+        self._piece_bytes = 0
+        self._next_sequence = 0  # of the next chunk that will be cut
         self._last_ms = 0
-        self.sequence = 0  # chunks before it are safe
-        self.total = 0  # bytes that are safe
-        self._waiting: deque[StoredChunk] = deque()  # safe, and in no closed window yet
-        self._since_ms: int | None = None  # when the first byte of the open window came
-        self.trouble = ""  # why nothing can be written
+        self.sequence = 0  # all chunks before this one are on disk
+        self.total = 0  # bytes on disk
+        self._unclosed: deque[StoredChunk] = deque()  # on disk, but not in a closed window
+        self._window_began_ms: int | None = None  # arrival of the open window's first byte
+        self.last_error = ""  # why the stream accepts nothing more; empty while it does
 
-    def resume(self, sequence: int, total: int, last_ms: int, kept: Sequence[StoredChunk]) -> None:
-        """After a start: what closed windows hold, and what was found behind them."""
-        self._waiting.extend(kept)
-        self._since_ms = kept[0].received_ms if kept else None
-        self._cut = self.sequence = sequence + len(kept)
-        self.total = total + sum(each.length for each in kept)
-        self._last_ms = max([last_ms, *(each.received_ms for each in kept)])
+    def resume(
+        self, sequence: int, total: int, last_ms: int, stored: Sequence[StoredChunk]
+    ) -> None:
+        """Restore the state after a start.
 
-    # For sources
+        Args:
+            sequence: the first chunk after the last closed window.
+            total: bytes of the stream up to that window's end.
+            last_ms: arrival of that window's last chunk, in Unix milliseconds.
+            stored: the chunks on disk after that window.
+        """
+        self._unclosed.extend(stored)
+        self._window_began_ms = stored[0].received_ms if stored else None
+        self._next_sequence = self.sequence = sequence + len(stored)
+        self.total = total + sum(chunk.length for chunk in stored)
+        self._last_ms = max([last_ms, *(chunk.received_ms for chunk in stored)])
+
+    # Called by sources
 
     def attach(self, source: Source) -> tuple[int, int]:
-        """Let `source` go on with the stream, in the place of any other; from which chunk and byte.
+        """Make `source` the sender of the stream, replacing any other.
 
-        What the one before it has sent and no chunk holds yet is dropped: it was never accepted.
+        Data of the previous source that is not in a chunk is dropped: it was never acknowledged.
 
-        Raises StreamStopped; Overdue: the disk does not keep up.
+        Returns:
+            The sequence and the byte from which the source continues.
+
+        Raises:
+            StreamStopped: the stream accepts nothing more.
+            Overdue: chunks were not written in time.
         """
         with self._lock:
-            before, self._source = self._source, source
-            self._drop()
-            cut = self._cut
-        if before is not None:
-            before.ousted("another connection goes on with the stream")
+            previous, self._source = self._source, source
+            self._drop_pieces()
+            cut = self._next_sequence
+        if previous is not None:
+            previous.on_replaced("another connection has taken over this stream")
         self.wait_for(cut)
         with self._lock:
             return self.sequence, self.total
 
     def detach(self, source: Source) -> None:
+        """Drop the source's data that is not in a chunk. Does nothing after a replacement."""
         with self._lock:
             if self._source is source:
                 self._source = None
-                self._drop()
+                self._drop_pieces()
 
-    def _drop(self) -> None:
-        """Forget what no chunk holds yet; if there is nothing else, no window is open."""
-        self._pieces, self._held = [], 0
-        if not self._waiting and self._cut == self.sequence:
-            self._since_ms = None
+    def _drop_pieces(self) -> None:
+        self._pieces, self._piece_bytes = [], 0
+        if not self._unclosed and self._next_sequence == self.sequence:
+            self._window_began_ms = None  # the open window is empty
 
     def feed(self, source: Source, piece: bytes | bytearray, *, finished: bool) -> None:
-        """Take a piece of a frame. Raises StreamStopped; TooLarge: a message above the bound."""
+        """Accept a piece of a frame; `finished` marks the frame's last piece.
+
+        Raises:
+            StreamStopped: the source was replaced, or the stream accepts nothing more.
+            TooLarge: a message exceeds `chunk_bytes`.
+        """
         with self._lock:
-            self._check(source)
+            self._check_source(source)
             self._pieces.append(piece)
-            self._held += len(piece)
-            if self._since_ms is None:
-                self._since_ms = self._now_ms()
-            if self.row.mode == MESSAGE:
-                if self._held > self.row.chunk_bytes:
-                    message = f"a message of this stream has at most {self.row.chunk_bytes} bytes"
-                    raise errors.TooLarge(message, most=self.row.chunk_bytes)
+            self._piece_bytes += len(piece)
+            if self._window_began_ms is None:
+                self._window_began_ms = self._now_ms()
+            if self.row.mode == MESSAGE_MODE:
+                self._check_message_size()
                 if finished:
                     self._cut_all()
-            elif self._held >= self.row.chunk_bytes:
+            elif self._piece_bytes >= self.row.chunk_bytes:
                 self._cut_full()
 
     def flush(self, source: Source) -> int:
-        """Make a chunk of what is there; after which sequence all of it is safe."""
+        """Cut a chunk from the data so far.
+
+        Returns the sequence to pass to `wait_for`. Raises StreamStopped, as `feed` does.
+        """
         with self._lock:
-            self._check(source)
+            self._check_source(source)
             self._flush()
-            return self._cut
+            return self._next_sequence
 
     def wait_for(self, sequence: int) -> None:
-        """Until all chunks before it are safe. Raises Overdue, StreamStopped."""
-        if not self._writer.wait(lambda: self.sequence >= sequence or bool(self.trouble)):
-            raise errors.Overdue("the disk does not keep up")
-        self._check_trouble()
+        """Wait until all chunks before `sequence` are on disk. Raises Overdue, StreamStopped."""
+        if not self._writer.wait(lambda: self.sequence >= sequence or bool(self.last_error)):
+            raise errors.Overdue(
+                f"the data was not written to disk within {DISK_TIMEOUT_SECONDS:.0f} s; try again"
+            )
+        self._check_running()
 
-    def encourage(self) -> None:
-        """WindowSealer that waited have left: tell the source that it may go on."""
+    # Called by the pipeline
+
+    def resume_source(self) -> None:
+        """Tell the source that more data may be accepted."""
         if (source := self._source) is not None:
-            source.has_room()
-
-    # For whoever closes windows
+            source.on_capacity()
 
     @property
-    def unclosed(self) -> int:
-        """Whole windows whose chunks are here, safe or not, and which are not closed yet."""
-        return (len(self._waiting) + self._cut - self.sequence) // self.row.window_chunks
+    def pending_windows(self) -> int:
+        """Full windows that are not closed yet, whether or not their chunks are on disk."""
+        chunks = len(self._unclosed) + self._next_sequence - self.sequence
+        return chunks // self.row.window_chunks
 
-    def ripe(self, now_ms: int) -> list[StoredChunk]:
-        """The chunks of the window that is to be closed now: it is full, or its time is over."""
+    def due_chunks(self, now_ms: int) -> list[StoredChunk]:
+        """The chunks of the window to close now, because it is full or its time has passed."""
         with self._lock:
-            most = self.row.window_chunks
-            if len(self._waiting) < most:
-                if self._since_ms is None or now_ms < self._since_ms + self.row.window_ms:
+            size = self.row.window_chunks
+            if len(self._unclosed) < size:
+                began_ms = self._window_began_ms
+                if began_ms is None or now_ms < began_ms + self.row.window_ms:
                     return []
                 self._flush()
-                if self._cut != self.sequence:
-                    return []  # what was cut off just now belongs to it, and is not safe yet
-            return list(islice(self._waiting, most))
+                if self._next_sequence != self.sequence:
+                    return []  # the window's last chunks are not on disk yet
+            return list(islice(self._unclosed, size))
 
-    def closed(self, count: int) -> None:
-        """So many of the chunks that waited are in a closed window."""
+    def window_closed(self, count: int) -> None:
+        """Remove the first `count` chunks of the open window: they are in a closed one."""
         with self._lock:
             for _ in range(count):
-                self._waiting.popleft()
-            if self._waiting:
-                self._since_ms = self._waiting[0].received_ms
+                self._unclosed.popleft()
+            if self._unclosed:
+                self._window_began_ms = self._unclosed[0].received_ms
             else:
-                self._since_ms = self._now_ms() if self._held else None
+                self._window_began_ms = self._now_ms() if self._piece_bytes else None
+
+    def forget(self, sequence: int, before_ms: int) -> None:
+        """Delete data before that chunk; see `Segments.forget`."""
+        self.segments.forget(sequence, before_ms)
+
+    def stop(self, reason: str) -> None:
+        """Accept nothing more."""
+        with self._lock:
+            self.last_error, source = reason, self._source
+        if source is not None:
+            source.on_replaced(reason)
+
+    # Called by the writer
+
+    def on_written(self, stored: Sequence[StoredChunk]) -> None:
+        """Acknowledge chunks that are on disk."""
+        with self._lock:
+            self._unclosed.extend(stored)
+            if self._window_began_ms is None:
+                self._window_began_ms = stored[0].received_ms
+            self.sequence = stored[-1].sequence + 1
+            self.total += sum(chunk.length for chunk in stored)
+            source, sequence, total = self._source, self.sequence, self.total
+            full = len(self._unclosed) >= self.row.window_chunks
+        if source is not None:
+            source.on_accepted(sequence, total)
+        if full:
+            self._on_full_window(self)
+
+    def on_write_failed(self, reason: str) -> None:
+        """Stop the stream until the service restarts; acknowledged data is not affected."""
+        logger.error("write_failed", stream=self.row.stream.hex(), detail=reason)
+        self.stop(f"cannot write to disk: {reason}")
+
+    # Cutting
 
     def _flush(self) -> None:
-        if self._held and self.row.mode == BYTES:
+        if self._piece_bytes and self.row.mode == BYTES_MODE:
             self._cut_all()
 
-    def _check(self, source: Source) -> None:
+    def _check_source(self, source: Source) -> None:
         if self._source is not source:
-            raise errors.StreamStopped("another connection goes on with it", reason="ousted")
-        self._check_trouble()
+            message = "another connection has taken over this stream"
+            raise errors.StreamStopped(message, reason="ousted")
+        self._check_running()
 
-    def _check_trouble(self) -> None:
-        if self.trouble:
-            raise errors.StreamStopped(self.trouble, reason="trouble")
+    def _check_running(self) -> None:
+        if self.last_error:
+            raise errors.StreamStopped(self.last_error, reason="trouble")
+
+    def _check_message_size(self) -> None:
+        largest = self.row.chunk_bytes
+        if self._piece_bytes > largest:
+            message = f"the message exceeds {largest} bytes, the limit of this stream"
+            raise errors.TooLarge(message, most=largest)
 
     def _cut_full(self) -> None:
-        """Whole chunks off the front of what is there."""
         size, joined = self.row.chunk_bytes, b"".join(self._pieces)
         for at in range(0, len(joined) - size + 1, size):
-            self._cut_off(joined[at : at + size])
+            self._cut(joined[at : at + size])
         rest = joined[len(joined) // size * size :]
-        self._pieces, self._held = [rest] if rest else [], len(rest)
+        self._pieces, self._piece_bytes = [rest] if rest else [], len(rest)
 
     def _cut_all(self) -> None:
         data = b"".join(self._pieces)
-        self._pieces, self._held = [], 0
-        self._cut_off(data)
+        self._pieces, self._piece_bytes = [], 0
+        self._cut(data)
 
-    def _cut_off(self, data: bytes) -> None:
-        self._last_ms = max(self._last_ms, self._now_ms())  # a clock may be set back
+    def _cut(self, data: bytes) -> None:
+        self._last_ms = max(self._last_ms, self._now_ms())  # the clock may be set back
         digest = hashlib.sha256(data).digest()
-        self._writer.put(self, Chunk(self._cut, self._last_ms, digest, data))
-        self._cut += 1
-
-    def forget(self, sequence: int, before_ms: int) -> None:
-        """Data before that chunk is no longer kept."""
-        self.segments.forget(sequence, before_ms)
-
-    # For the writer
-
-    def written(self, kept: Sequence[StoredChunk]) -> None:
-        with self._lock:
-            self._waiting.extend(kept)
-            if self._since_ms is None:
-                self._since_ms = kept[0].received_ms
-            self.sequence = kept[-1].sequence + 1
-            self.total += sum(each.length for each in kept)
-            source, sequence, total = self._source, self.sequence, self.total
-            full = len(self._waiting) >= self.row.window_chunks
-        if source is not None:
-            source.accepted(sequence, total)
-        if full:
-            self._notice(self)
-
-    def failed(self, why: str) -> None:
-        """The disk refused: nothing is taken until a restart, and nothing that was safe is lost."""
-        logger.error("write_failed", stream=self.row.stream.hex(), detail=why)
-        self.stop(f"nothing can be written: {why}")
-
-    def stop(self, why: str) -> None:
-        """Take nothing more."""
-        with self._lock:
-            self.trouble, source = why, self._source
-        if source is not None:
-            source.ousted(why)
-
-
-class Writer:
-    """The one thread that writes. What it has not written yet is bounded by the sources' credit."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._queue: dict[Intake, list[Chunk]] = {}
-
-    def put(self, intake: Intake, chunk: Chunk) -> None:
-        with self._changed:
-            self._queue.setdefault(intake, []).append(chunk)
-            if len(self._queue) == 1 and len(self._queue[intake]) == 1:
-                self._changed.notify_all()
-
-    def wait(self, true: Callable[[], bool]) -> bool:
-        """Until something is so, or WAIT_SECONDS have passed; whether it is."""
-        with self._changed:
-            return self._changed.wait_for(true, WAIT_SECONDS)
-
-    def step(self) -> None:
-        """Write what there is."""
-        with self._changed:
-            queue, self._queue = self._queue, {}
-        for intake, chunks in queue.items():
-            self._write(intake, chunks)
-        if queue:
-            with self._changed:
-                self._changed.notify_all()
-
-    def run(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: bool(self._queue), timeout=0.2)
-            self.step()
-        self.step()  # what came until the stop is acknowledged or not, as its source sees
-
-    def _write(self, intake: Intake, chunks: list[Chunk]) -> None:
-        if intake.trouble:
-            return
-        try:
-            kept = intake.segments.append(chunks)
-        except OSError as error:
-            intake.failed(error.strerror or type(error).__name__)
-            return
-        intake.written(kept)
+        self._writer.put(self, Chunk(self._next_sequence, self._last_ms, digest, data))
+        self._next_sequence += 1

@@ -1,4 +1,4 @@
-"""What a stream service is made of."""
+"""The parts of a stream service."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.node.websocket import Sockets
 from dragon.protocol.committee import Committee
-from dragon_stream.chunker import Writer
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
 from dragon_stream.store import Store
 from dragon_stream.streams import Streams
+from dragon_stream.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a stream service's app is built around."""
+    """Everything that the app's routes use."""
 
     committee: Committee
     token: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Certified, refuted, or gone from the ledger: only the own log says what became of a window."""
+"""Applies what the log says about windows: certified, invalid, or gone from the ledger."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from dragon_stream.events import Events
 from dragon_stream.store import Store, WindowRow, WindowSummary
 from dragon_stream.streams import Stream, Streams
 
-AHEAD: Final = 16  # windows of a stream that are on their way at once
-MOST_PROOFS: Final = 3  # for one window, if those before were refuted
+MAX_LOOKAHEAD: Final = 16  # unfinished windows of a stream that are processed at once
+MAX_PROOFS_PER_WINDOW: Final = 3  # a window whose proofs were all refuted is invalid
+_PAGE: Final = 4 * MAX_LOOKAHEAD  # log entries read at a time
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """Compares what is unfinished with the log."""
+class Confirmation:
+    """Compares unfinished windows with the service's copy of the log."""
 
     store: Store
     log: Log
@@ -34,65 +35,74 @@ class Settlement:
     records: StreamRecords
     events: Events
 
-    def look(
-        self, streams: Streams, stream: Stream, heads: Sequence[WindowSummary]
+    def update(
+        self, streams: Streams, stream: Stream, unfinished: Sequence[WindowSummary]
     ) -> list[WindowRow] | None:
-        """Those of these unfinished windows of which the log has spoken since; None: it has said
-        nothing new."""
-        known = self.log.state.stream(stream.id)
-        if not heads:
+        """Store what the log says about unfinished windows, and stop streams that cannot continue.
+
+        Returns:
+            The windows that changed, or None if the log says nothing new.
+        """
+        logged = self.log.state.stream(stream.id)
+        if not unfinished:
             return []
-        first = heads[0].number
-        if known.windows > first:
-            return self._certified(streams, stream, heads)
-        if known.refuted:
-            return self._refuted(streams, stream, heads[0])
-        if not known.windows and first and self.follower.caught_up and not self.log.alarm():
-            streams.stop(stream, "the ledger has begun anew, without the windows of this stream")
+        first = unfinished[0].number
+        if logged.windows > first:
+            return self._certify_all(streams, stream, unfinished)
+        if logged.refuted:
+            return self._refute(streams, stream, unfinished[0])
+        if not logged.windows and first and self.follower.caught_up and not self.log.alarm():
+            streams.stop(
+                stream, "the ledger was reset and no longer contains the windows of this stream"
+            )
         return None
 
-    def _certified(
-        self, streams: Streams, stream: Stream, heads: Sequence[WindowSummary]
+    def _certify_all(
+        self, streams: Streams, stream: Stream, unfinished: Sequence[WindowSummary]
     ) -> list[WindowRow]:
-        applied = self.records.windows(stream.id, heads[0].number, limit=4 * AHEAD)
-        settled = []
-        for head in heads:
-            found = _find(applied, head.number, Verdict.VALID)
-            row = self.store.window(stream.id, head.number) if found else None
+        applied = self.records.windows(stream.id, unfinished[0].number, limit=_PAGE)
+        certified = []
+        for summary in unfinished:
+            found = _find(applied, summary.number, Verdict.VALID)
+            row = self.store.window(stream.id, summary.number) if found else None
             if found is None or row is None:
                 continue
             position, claim = found
             if claim.header != row.header.hash:
-                streams.stop(stream, f"the ledger has another window {head.number} of this stream")
+                reason = f"the ledger has another window {summary.number} of this stream"
+                streams.stop(stream, reason)
                 break
             self._certify(row, position, claim)
-            settled.append(row)
-        return settled
+            certified.append(row)
+        return certified
 
     def _certify(self, row: WindowRow, position: int, claim: WindowClaim) -> None:
         self.store.certify(row.stream, row.number, position)
-        told = {"window": row.number, "position": position, "timestamp": claim.timestamp}
-        self.events.tell(row.stream, "certified", **told)
+        facts = {"window": row.number, "position": position, "timestamp": claim.timestamp}
+        self.events.publish(row.stream, "certified", **facts)
         logger.info("window_certified", stream=to_hex(row.stream), number=row.number)
 
-    def _refuted(
-        self, streams: Streams, stream: Stream, head: WindowSummary
+    def _refute(
+        self, streams: Streams, stream: Stream, summary: WindowSummary
     ) -> list[WindowRow] | None:
-        """The majority has found our proof invalid, or the window itself."""
-        row = self.store.window(stream.id, head.number)
+        """Note that a quorum found our proof, or the window itself, invalid.
+
+        Only a proof can be replaced. Any other fault is in the window, which never changes.
+        """
+        row = self.store.window(stream.id, summary.number)
         if row is None or row.proof is None:
             return None
         digest = hashlib.sha256(row.proof).digest()
-        if (head.number, digest) not in self.log.state.stream(stream.id).refuted:
+        if (summary.number, digest) not in self.log.state.stream(stream.id).refuted:
             return None
-        applied = self.records.windows(stream.id, head.number, limit=4 * AHEAD)
-        found = _find(applied, head.number, Verdict.INVALID, digest)
+        applied = self.records.windows(stream.id, summary.number, limit=_PAGE)
+        found = _find(applied, summary.number, Verdict.INVALID, digest)
         reason = found[1].reason if found else InvalidReason.STARK
-        final = reason is not InvalidReason.STARK or row.proofs >= MOST_PROOFS
-        self.store.refute(stream.id, head.number, final=final)
-        self.events.tell(stream.id, "invalid", window=head.number, reason=str(reason))
+        final = reason is not InvalidReason.STARK or row.proofs >= MAX_PROOFS_PER_WINDOW
+        self.store.refute(stream.id, summary.number, final=final)
+        self.events.publish(stream.id, "invalid", window=summary.number, reason=str(reason))
         if final:
-            streams.stop(stream, f"window {head.number} was found invalid ({reason})")
+            streams.stop(stream, f"window {summary.number} was found invalid ({reason})")
         return [row]
 
 
@@ -102,8 +112,9 @@ def _find(
     verdict: Verdict,
     proof: bytes | None = None,
 ) -> tuple[int, WindowClaim] | None:
-    for each in applied:
-        claim = each.claim
+    """The log position and claim on that window, with that verdict and that proof if given."""
+    for entry in applied:
+        claim = entry.claim
         if (claim.number, claim.verdict) == (number, verdict) and proof in {None, claim.proof}:
-            return each.position, claim
+            return entry.position, claim
     return None

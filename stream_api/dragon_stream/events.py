@@ -1,4 +1,4 @@
-"""What happens to streams, told live to whoever listens."""
+"""Live events of streams, sent to every WebSocket that listens."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from dragon.node.websocket import Connection
 
 
 class Events:
-    """Who listens to which stream. Telling never waits for anybody."""
+    """The listeners of each stream."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the next line
         self._listeners: dict[bytes, set[Connection]] = {}
 
-    def tell(self, stream: bytes, kind: str, **facts: object) -> None:
+    def publish(self, stream: bytes, kind: str, **facts: object) -> None:
+        """Send `{"type": kind, **facts}` to the stream's listeners, without waiting for them."""
         with self._lock:
-            listening = list(self._listeners.get(stream, ()))
-        if listening:
+            listeners = list(self._listeners.get(stream, ()))
+        if listeners:
             message = json.dumps({"type": kind, **facts})
-            for connection in listening:
+            for connection in listeners:
                 connection.send(message)
 
     @contextmanager
-    def listening(self, stream: bytes, connection: Connection) -> Iterator[None]:
+    def subscribed(self, stream: bytes, connection: Connection) -> Iterator[None]:
+        """Send the stream's events to `connection` while the context is open."""
         with self._lock:
             self._listeners.setdefault(stream, set()).add(connection)
         try:

@@ -1,8 +1,8 @@
-"""What is said on the socket by which data comes in.
+"""The protocol of the WebSocket that accepts data.
 
-Binary frames are data, text frames are JSON. The service grants credit in bytes and holds no more
-than it granted: what comes above it ends the connection. `accepted` says what would survive a
-crash; a client that comes again goes on from there.
+Binary frames carry data, text frames carry JSON. The service grants credit in bytes and closes the
+connection if the client sends more, which bounds the memory of a source. `accepted` messages say
+what is on disk; a client that reconnects continues from there.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from typing import Final
 from dragon import errors
 from dragon.encoding import Members, parse
 from dragon.node.websocket import NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
-from dragon_stream.chunker import MESSAGE
+from dragon_stream.chunker import MESSAGE_MODE
 from dragon_stream.streams import Stream
 
-CREDIT_EACH: Final = 4 << 20  # bytes that one source may have under way
-CREDIT_LEAST: Final = 256 << 10
-CREDIT_IN_ALL: Final = 64 << 20
-LEAST: Final = 1024  # what a message counts at the least: each is a chunk, however small
+MAX_CREDIT_BYTES: Final = 4 << 20  # of one source
+MIN_CREDIT_BYTES: Final = 256 << 10  # of one source, beside many others
+TOTAL_CREDIT_BYTES: Final = 64 << 20  # of all sources, approximately
+MIN_MESSAGE_COST_BYTES: Final = 1024  # a small message still costs a whole chunk
 
 
 def credit_for(sockets: int) -> int:
-    """How many bytes a source may have under way, beside so many others."""
-    return max(CREDIT_LEAST, min(CREDIT_EACH, CREDIT_IN_ALL // max(1, sockets)))
+    """The bytes that one source may have in flight while that many sockets are open."""
+    return max(MIN_CREDIT_BYTES, min(MAX_CREDIT_BYTES, TOTAL_CREDIT_BYTES // max(1, sockets)))
 
 
-class Ingest:
-    """One socket that data comes in by. Its methods are called by the thread that owns the socket,
-    but `accepted`, `ousted` and `has_room`."""
+class IngestSession:
+    """One connection that sends data.
+
+    The thread that owns the socket calls all methods except `on_accepted`, `on_replaced` and
+    `on_capacity`.
+    """
 
     def __init__(
         self,
@@ -42,124 +45,135 @@ class Ingest:
         credit: int,
         may_grant: Callable[[], bool],
     ) -> None:
-        """`may_grant`: whether windows that wait leave room for more data."""
+        """
+        Args:
+            stream: the stream that the data belongs to.
+            connection: where messages are sent.
+            credit: bytes that may be in flight.
+            may_grant: returns whether pending windows leave room for more data.
+        """
         self._stream = stream
         self._connection = connection
         self._credit = credit
         self._may_grant = may_grant
-        self._lock = threading.Lock()  # guards what follows
-        self._costs: deque[int] = deque()  # of messages that are not safe yet
-        self._message = 0  # bytes of the one that is coming
-        self._received = 0  # what came on this connection, in credit
-        self._safe = 0  # of it
-        self._granted = 0
-        self._began = 0  # the stream's bytes when it was attached
-        self._sequence = 0  # chunks that are safe
+        self._lock = threading.Lock()  # guards everything below
+        self._costs: deque[int] = deque()  # of messages that are not on disk yet
+        self._message = 0  # bytes of the message that is arriving
+        self._received = 0  # credit that was used on this connection
+        self._stored = 0  # the part of it that is on disk
+        self._granted = 0  # credit that was granted on this connection
+        self._first_byte = 0  # the stream's size when this connection took over
+        self._sequence = 0  # chunks that are on disk
         self._begun = False
 
     def begin(self) -> None:
-        """Take the stream over, and say where to go on. Raises Closed."""
+        """Take the stream over and tell the client where to continue. Raises Closed."""
         try:
-            sequence, total = self._stream.intake.attach(self)
+            sequence, total = self._stream.chunker.attach(self)
         except (errors.StreamStopped, errors.Overdue) as error:
             raise Closed(POLICY, str(error)) from None
         row = self._stream.row
         with self._lock:
-            self._began, self._sequence, self._begun = total, sequence, True
+            self._first_byte, self._sequence, self._begun = total, sequence, True
         hello = {"stream": f"0x{row.stream.hex()}", "sequence": sequence, "bytes": total}
-        self._say("hello", **hello, chunk_bytes=row.chunk_bytes, mode=row.mode)
-        self.has_room()
+        self._send("hello", **hello, chunk_bytes=row.chunk_bytes, mode=row.mode)
+        self.on_capacity()
 
     def end(self, cleanly: bool) -> None:
-        """What was sent before a clean end makes a chunk; else the client sends it again."""
+        """Release the stream.
+
+        After a clean close the remaining data becomes a chunk; otherwise the client resends it.
+        """
         try:
             if cleanly:
-                self._stream.intake.flush(self)
+                self._stream.chunker.flush(self)
         except errors.StreamStopped:
             pass
         finally:
-            self._stream.intake.detach(self)
+            self._stream.chunker.detach(self)
 
-    # For the connection
+    # Called by the connection
 
     def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
-        self._count(len(piece), finished=finished)
+        self._use_credit(len(piece), finished=finished)
         try:
-            self._stream.intake.feed(self, piece, finished=finished)
+            self._stream.chunker.feed(self, piece, finished=finished)
         except errors.TooLarge as error:
             raise Closed(TOO_BIG, str(error)) from None
         except errors.StreamStopped as error:
             raise Closed(POLICY, str(error)) from None
 
-    def _count(self, size: int, *, finished: bool) -> None:
-        """Against the credit. Raises Closed."""
+    def _use_credit(self, size: int, *, finished: bool) -> None:
         with self._lock:
             self._received += size
             self._message += size
-            if finished and self._stream.row.mode == MESSAGE:
-                cost = max(LEAST, self._message)
+            if finished and self._stream.row.mode == MESSAGE_MODE:
+                cost = max(MIN_MESSAGE_COST_BYTES, self._message)
                 self._received += cost - self._message
                 self._costs.append(cost)
             if finished:
                 self._message = 0
             if self._received > self._granted:
-                raise Closed(TOO_BIG, f"{self._granted} bytes were granted, and more came")
+                message = f"more data than the {self._granted} bytes of credit that were granted"
+                raise Closed(TOO_BIG, message)
 
     def on_text(self, text: str) -> None:
-        """The one thing that a client may say: make a chunk of what has come. Raises Closed."""
+        """Handle `{"type":"flush"}`, the only message a client may send. Raises Closed."""
         try:
             members = Members(parse(text), "the message")
             members.word("type", ["flush"])
             members.end()
         except errors.NotJson:
-            raise Closed(NOT_TEXT, "a text message is JSON; data comes in binary ones") from None
+            message = "a text message must be JSON; send data in binary messages"
+            raise Closed(NOT_TEXT, message) from None
         except errors.InvalidEncoding as error:
             raise Closed(POLICY, str(error)) from None
         try:
-            self._stream.intake.flush(self)
+            self._stream.chunker.flush(self)
         except errors.StreamStopped as error:
             raise Closed(POLICY, str(error)) from None
 
-    # For other threads
+    # Called by other threads
 
-    def accepted(self, sequence: int, total: int) -> None:
+    def on_accepted(self, sequence: int, total: int) -> None:
         with self._lock:
             if not self._begun:
-                return  # what the source before has sent
-            if self._stream.row.mode == MESSAGE:
-                self._safe += sum(self._costs.popleft() for _ in range(sequence - self._sequence))
+                return  # chunks of the previous source
+            if self._stream.row.mode == MESSAGE_MODE:
+                stored = (self._costs.popleft() for _ in range(sequence - self._sequence))
+                self._stored += sum(stored)
             else:
-                self._safe = total - self._began
+                self._stored = total - self._first_byte
             self._sequence = sequence
-        self._say("accepted", sequence=sequence, bytes=total)
-        self.has_room()
+        self._send("accepted", sequence=sequence, bytes=total)
+        self.on_capacity()
 
-    def ousted(self, why: str) -> None:
-        self._connection.close(POLICY, why)
+    def on_replaced(self, reason: str) -> None:
+        self._connection.close(POLICY, reason)
 
-    def has_room(self) -> None:
-        """Grant what is safe anew, a quarter of the whole at the least, while there is room."""
+    def on_capacity(self) -> None:
+        """Grant credit again, at least a quarter of it at a time, while there is capacity."""
         if not self._begun or not self._may_grant():
             return
         with self._lock:
-            more = self._safe + self._credit - self._granted
+            more = self._stored + self._credit - self._granted
             if 4 * more < self._credit:
                 return
             self._granted += more
-        self._say("credit", bytes=more)
+        self._send("credit", bytes=more)
 
-    def _say(self, kind: str, **facts: object) -> None:
+    def _send(self, kind: str, **facts: object) -> None:
         self._connection.send(json.dumps({"type": kind, **facts}))
 
 
 class Upload:
-    """Data that comes in one request: a source that is told nothing on the way."""
+    """A source for the data of one HTTP request, which needs no notifications."""
 
-    def accepted(self, sequence: int, total: int) -> None:
-        """The request waits for it."""
+    def on_accepted(self, sequence: int, total: int) -> None:
+        """Nothing to do: the request waits with `Chunker.wait_for`."""
 
-    def ousted(self, why: str) -> None:
-        """The request sees it."""
+    def on_replaced(self, reason: str) -> None:
+        """Nothing to do: the request's next call raises StreamStopped."""
 
-    def has_room(self) -> None:
-        """It asked before it began."""
+    def on_capacity(self) -> None:
+        """Nothing to do: the request checked the capacity before it began."""

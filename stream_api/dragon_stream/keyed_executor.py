@@ -1,4 +1,4 @@
-"""Steps on threads: of each kind one at a time, again after a pause, never lost by an error."""
+"""Runs jobs on threads: one at a time for each key, and again after a failure."""
 
 from __future__ import annotations
 
@@ -11,48 +11,53 @@ import structlog
 
 from dragon.errors import DragonError
 
-AGAIN: Final = 1.0  # seconds after a step that failed
+RETRY_SECONDS: Final = 1.0  # pause after a job that failed
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
-class Jobs:
-    """What is being done, and what is to wait. A job returns after how many seconds it may be begun
-    again."""
+class KeyedExecutor:
+    """Tracks which keys are running and which are delayed.
 
-    def __init__(self, monotonic: Callable[[], float], done: Callable[[Hashable], None]) -> None:
-        """`done`: told of each job after which something else may have to be done at once."""
+    A job returns the seconds to wait before its key may run again, or 0.
+    """
+
+    def __init__(
+        self, monotonic: Callable[[], float], on_progress: Callable[[Hashable], None]
+    ) -> None:
+        """`on_progress` is called with the key of each job that returned 0."""
         self._monotonic = monotonic
-        self._done = done
-        self._lock = threading.Lock()  # guards what follows
-        self._busy: set[Hashable] = set()
+        self._on_progress = on_progress
+        self._lock = threading.Lock()  # guards everything below
+        self._running: set[Hashable] = set()
         self._not_before: dict[Hashable, float] = {}
 
-    def begin(self, key: Hashable, pool: Executor, job: Callable[[], float]) -> None:
-        """Do it on a thread, unless it is being done or is to wait."""
+    def start(self, key: Hashable, pool: Executor, job: Callable[[], float]) -> None:
+        """Run the job on a thread of `pool`, unless its key is running or delayed."""
         now = self._monotonic()
         with self._lock:
-            if key in self._busy or now < self._not_before.get(key, now):
+            if key in self._running or now < self._not_before.get(key, now):
                 return
-            self._busy.add(key)
+            self._running.add(key)
         pool.submit(self._run, key, job)
 
-    def is_to_wait(self, key: Hashable) -> bool:
+    def is_delayed(self, key: Hashable) -> bool:
         now = self._monotonic()
         return now < self._not_before.get(key, now)
 
-    def hold(self, key: Hashable, seconds: float) -> None:
+    def delay(self, key: Hashable, seconds: float) -> None:
+        """Run no job of this key for that long."""
         with self._lock:
             self._not_before[key] = self._monotonic() + seconds
 
     def forget(self, keys: Iterable[Hashable]) -> None:
-        """Nothing more is to be done of these."""
+        """Drop the delays of keys that will not be used again."""
         with self._lock:
             for key in keys:
                 self._not_before.pop(key, None)
 
     def _run(self, key: Hashable, job: Callable[[], float]) -> None:
-        pause = AGAIN
+        pause = RETRY_SECONDS
         try:
             pause = job()
         except DragonError as error:
@@ -61,9 +66,9 @@ class Jobs:
             logger.exception("step_failed", step=str(key))
         finally:
             with self._lock:
-                self._busy.discard(key)
+                self._running.discard(key)
                 self._not_before[key] = self._monotonic() + pause
                 if not pause:
                     del self._not_before[key]
             if not pause:
-                self._done(key)
+                self._on_progress(key)

@@ -1,7 +1,8 @@
-"""A stream's keys, all derived from the service's own key: there is one secret to keep.
+"""The keys of a stream, all derived from the key of the service.
 
-Each use has a label of its own, so no key ever serves two. The seed is random, public and stored
-with the stream; another seed gives another stream, also under the same name.
+Only the service's key must be kept secret. Every use has its own label, so no derived key serves
+two purposes. The seed is random, public and stored with the stream; another seed gives another
+stream, even under the same name.
 """
 
 from __future__ import annotations
@@ -20,20 +21,23 @@ SEED_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class StreamKeys:
-    """What only the owner of a stream has, and the descriptor that is public."""
+    """A stream's secrets, and the descriptor that publishes their public halves."""
 
     descriptor: Descriptor
-    identity: bytes = field(repr=False)  # the Ziggy private key; it signs windows' proofs only
-    header: bls.SecretKey = field(repr=False)  # signs window headers and what names their objects
-    salt: bytes = field(repr=False)  # under which the salts of all chunks are made
-    token: str = field(repr=False)  # whoever shows it may add data, and see it
+    identity: bytes = field(repr=False)  # Ziggy private key: signs the proofs of windows
+    header: bls.SecretKey = field(repr=False)  # signs window headers and object names
+    salt: bytes = field(repr=False)  # key from which the salts of all chunks are derived
+    token: str = field(repr=False)  # bearer token that permits writing and reading data
 
     @classmethod
     def derive(
         cls, service: bls.SecretKey, seed: bytes, committee_id: bytes, parameters: str, name: str
     ) -> Self:
-        """HMAC-SHA256 under the service's key over "datadragon/stream-keys/v1", the use and the
-        seed."""
+        """Derive the keys from the service's key and a seed of SEED_BYTES.
+
+        Each secret is HMAC-SHA256, keyed with the service's key, over
+        "datadragon/stream-keys/v1/" + use + NUL + seed.
+        """
 
         def secret(use: str) -> bytes:
             message = f"datadragon/stream-keys/v1/{use}".encode() + b"\0" + seed
@@ -51,6 +55,6 @@ class StreamKeys:
         )
         return cls(descriptor, identity, header, secret("salt"), secret("token").hex())
 
-    def is_token(self, shown: str) -> bool:
-        """How long it takes says nothing about the token."""
-        return hmac.compare_digest(shown.encode(), self.token.encode())
+    def is_token(self, candidate: str) -> bool:
+        """Compare in constant time, so that timing reveals nothing about the token."""
+        return hmac.compare_digest(candidate.encode(), self.token.encode())

@@ -1,4 +1,4 @@
-"""Where a stream service is put together: clock, network and files come in here only."""
+"""Assembles and starts a stream service. Only here do clock, network and files enter."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from dragon.storage.database import Database
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app
-from dragon_stream.chunker import Writer
 from dragon_stream.components import Components
-from dragon_stream.confirmation import Settlement
+from dragon_stream.confirmation import Confirmation
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
@@ -34,54 +33,70 @@ from dragon_stream.settings import Settings
 from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Streams
 from dragon_stream.submission import Aggregators
-from dragon_stream.window_sealer import warm
+from dragon_stream.window_sealer import warm_up
+from dragon_stream.writer import Writer
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings, nodes: NodeList) -> Service:
-    """Put a service together on the real world. Raises DragonError: a file cannot be used."""
-    database, own_database = open_databases(settings)
+    """Assemble a service with real clock, network and files.
+
+    Raises DragonError: a file cannot be used.
+    """
+    database, stream_database = open_databases(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    own = assemble(settings, database, own_database, sequencer, Runtime.real(settings.tls.ca))
+    runtime = Runtime.real(settings.tls.ca)
+    components = assemble(settings, database, stream_database, sequencer, runtime)
 
     def close() -> None:
         sequencer.close()
-        own.streams.close()
+        components.streams.close()
         database.close()
-        own_database.close()
+        stream_database.close()
 
-    logger.info("stream_service_started", port=settings.port, streams=len(own.streams.all()))
-    return Service(create_app(own), loops(own), close)
+    count = len(components.streams.all())
+    logger.info("stream_service_started", port=settings.port, streams=count)
+    return Service(create_app(components), loops(components), close)
 
 
-def loops(own: Components) -> list[Callable[[threading.Event], None]]:
-    pipeline = partial(own.pipeline.run, own.streams)
-    return [own.follower.run, own.writer.run, pipeline, own.sockets.run, lambda _: warm()]
+def loops(components: Components) -> list[Callable[[threading.Event], None]]:
+    """The functions that the server runs, each on its own thread, until the event is set."""
+    return [
+        components.follower.run,
+        components.writer.run,
+        partial(components.pipeline.run, components.streams),
+        components.sockets.run,
+        lambda _: warm_up(),
+    ]
 
 
 def open_databases(settings: Settings) -> tuple[Database, Database]:
-    """`stream.db`, the log; and `windows.db` beside the data, what is known of the own streams."""
+    """Open the log's database, and `windows.db` in the data folder: streams and windows."""
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Database(settings.database, LOG_SCHEMA), Database(settings.data / "windows.db", SCHEMA)
 
 
 def assemble(
-    settings: Settings, database: Database, own_database: Database, ledger: Ledger, runtime: Runtime
+    settings: Settings,
+    database: Database,
+    stream_database: Database,
+    ledger: Ledger,
+    runtime: Runtime,
 ) -> Components:
-    """The service's parts around two databases, one ledger and one set of runtime."""
+    """Connect the service's parts to two databases, a ledger and a runtime."""
     committee = settings.committee
     log, records = Log(database, committee), StreamRecords(database)
     follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
-    store, writer, events = Store(own_database), Writer(), Events()
+    store, writer, events = Store(stream_database), Writer(), Events()
     pipeline = Pipeline(
         store,
-        Settlement(store, log, follower, records, events),
+        Confirmation(store, log, follower, records, events),
         prover=ProverClient(settings.prover_url, settings.prover_token, runtime.http),
         aggregators=aggregators(committee, runtime),
         events=events,
         runtime=runtime,
-        most_waiting=settings.waiting,
+        max_pending_windows=settings.max_pending_windows,
     )
     streams = Streams(
         store,
@@ -91,9 +106,9 @@ def assemble(
         writer,
         entropy=runtime.entropy,
         now_ms=lambda: round(1000 * runtime.wall()),
-        notice=pipeline.notice,
+        on_full_window=pipeline.wake,
     )
-    pipeline.begin(streams)
+    pipeline.load(streams)
     return Components(
         committee,
         settings.token,
@@ -111,12 +126,16 @@ def assemble(
 
 
 def aggregators(committee: Committee, runtime: Runtime) -> Aggregators:
+    """Clients of the committee's aggregators, the lowest rank first."""
     ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
     return Aggregators([SubmissionClient(each.url, runtime.http) for each in ranked])
 
 
 def serve(environ: Mapping[str, str]) -> None:
-    """The entry point behind `dragon serve stream`. Raises SettingsError, KeystoreError."""
+    """Run the service until it is stopped: the entry point of `dragon serve stream`.
+
+    Raises SettingsError, KeystoreError.
+    """
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(

@@ -1,7 +1,7 @@
-"""From safe chunks to certified windows: close, announce, prove, submit, and see it in the log.
+"""Takes windows from chunks on disk to certificates: close, announce, prove, submit, confirm.
 
-Every step can be done again. What has been done is on disk, so a start goes on where a crash left
-it; what a prover or an aggregator that is down holds up is tried again, and never lost.
+Every step can be repeated, and its result is on disk, so a restart continues where a crash
+interrupted. Steps that fail because a prover or an aggregator is down are retried.
 """
 
 from __future__ import annotations
@@ -16,168 +16,179 @@ from prometheus_client import Counter
 from dragon.errors import PeerError, ProofRefused, Unreachable
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
-from dragon.net.submission_client import WindowStatus
 from dragon.protocol.streams.chunks import decode_chunks
-from dragon_stream.chunker import Intake
-from dragon_stream.confirmation import AHEAD, Settlement
+from dragon_stream.chunker import Chunker
+from dragon_stream.confirmation import MAX_LOOKAHEAD, Confirmation
 from dragon_stream.events import Events
-from dragon_stream.keyed_executor import AGAIN, Jobs
-from dragon_stream.store import State, Store, WindowRow, WindowSummary
+from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
+from dragon_stream.store import Store, WindowState, WindowSummary
 from dragon_stream.streams import Stream, Streams
-from dragon_stream.submission import Aggregators, LastVotes, announcement, submission
+from dragon_stream.submission import Aggregators
+from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
 from dragon_stream.window_sealer import window_openings
 
-CLOSING: Final = 2  # windows that are closed at once, which takes the processor
-IN_TURN: Final = 8  # windows of a stream that are closed before it is another's turn
-AT_ONCE: Final = 8  # jobs that wait for an aggregator
-PROVING: Final = 4  # proofs that are asked for at once
-ANNOUNCED: Final = 8  # unfinished windows up to which a new one is announced by itself
-PROVE_SECONDS: Final = 15.0
-PAUSE: Final = 0.1
-POLL: Final = 0.5  # seconds between two looks at how the next window stands
-RESEND: Final = 3.0  # and at those behind it
-TIDY: Final = 60.0
-PROVER_UNAVAILABLE: Final = "prover"  # a key that waits while no prover is there
+CLOSING_THREADS: Final = 2  # closing a window takes processor time
+MAX_WINDOWS_PER_TURN: Final = 8  # windows of a stream that are closed before another stream's
+MAX_CONCURRENT_PROOFS: Final = 4  # requests to the prover
+MAX_ANNOUNCED_WINDOWS: Final = 8  # with more unfinished windows, a new one is not announced
+PROOF_TIMEOUT_SECONDS: Final = 15.0
+STEP_SECONDS: Final = 0.1  # between two checks of a stream's windows, if nothing happens
+RETENTION_SECONDS: Final = 60.0  # between two deletions of old data
+PROVER_UNAVAILABLE: Final = "prover"  # key that is delayed while the prover is unreachable
 
 
 class Pipeline:
-    """Owns the threads that do the steps. Of one stream, closing and submitting are each done by
-    one at a time."""
+    """Starts the steps of all streams on threads.
+
+    Of each stream, one thread closes windows and one submits them; proofs are made concurrently.
+    """
 
     def __init__(
         self,
         store: Store,
-        settlement: Settlement,
+        confirmation: Confirmation,
         *,
         prover: ProverClient,
         aggregators: Aggregators,
         events: Events,
         runtime: Runtime,
-        most_waiting: int,
+        max_pending_windows: int,
     ) -> None:
-        self.votes = LastVotes()
-        self.prover_trouble = self.aggregator_trouble = ""
+        """`max_pending_windows` bounds the uncertified windows of a stream; see `has_capacity`."""
+        self.prover_error = ""  # of the last request; empty after a success
         self._store = store
-        self._settlement = settlement
+        self._confirmation = confirmation
         self._prover = prover
-        self._aggregators = aggregators
         self._events = events
         self._runtime = runtime
-        self._most_waiting = most_waiting
-        self._closing = runtime.workers(CLOSING)
-        self._working = runtime.workers(AT_ONCE)
-        self._proving = runtime.workers(PROVING)
-        self._news = threading.Event()
-        self._jobs = Jobs(runtime.monotonic, self._job_is_done)
+        self._max_pending_windows = max_pending_windows
+        self._closing_pool = runtime.workers(CLOSING_THREADS)
+        self._submitting_pool = runtime.workers(SUBMITTING_THREADS)
+        self._proving_pool = runtime.workers(MAX_CONCURRENT_PROOFS)
+        self._wake = threading.Event()
+        self._jobs = KeyedExecutor(runtime.monotonic, self._on_progress)
         self._lock = threading.Lock()  # guards the next line
-        self._unfinished: dict[bytes, int] = {}
-        self._looked: dict[bytes, float] = {}  # when the windows of each stream were looked at
-        self._tidied = runtime.monotonic()
-        steps = ["step", "outcome"]
-        self.counter = Counter("datadragon_stream_steps", "Steps done.", steps, registry=None)
+        self._unfinished: dict[bytes, int] = {}  # windows of each stream
+        self._checked_at: dict[bytes, float] = {}  # when each stream's windows were checked
+        self._retention_checked_at = runtime.monotonic()
+        self.counter = Counter(
+            "datadragon_stream_steps",
+            "Steps in the processing of windows, by outcome.",
+            ["step", "outcome"],
+            registry=None,
+        )
+        self.submitter = Submitter(
+            store,
+            aggregators,
+            events,
+            jobs=self._jobs,
+            pool=self._submitting_pool,
+            counter=self.counter,
+        )
 
-    def _job_is_done(self, key: Hashable) -> None:
+    def _on_progress(self, key: Hashable) -> None:
         if isinstance(key, tuple):
-            self._looked.pop(key[0], None)  # its stream's windows may have got further
-        self._news.set()
+            self._checked_at.pop(key[0], None)  # the stream's next step may be possible
+        self._wake.set()
 
-    def notice(self, _: Intake | None = None) -> None:
-        """Something may have to be done."""
-        self._news.set()
+    def wake(self, _: Chunker | None = None) -> None:
+        """Check soon whether a step can be started."""
+        self._wake.set()
 
-    def waiting(self, stream: bytes) -> int:
-        """Closed windows that the log does not have yet."""
+    def unfinished(self, stream: bytes) -> int:
+        """The number of closed windows that the log does not contain."""
         return self._unfinished.get(stream, 0)
 
-    def has_room(self, stream: Stream) -> bool:
-        """Whether more data may be taken in: windows that wait, closed or not, are bounded."""
-        return self.waiting(stream.id) + stream.intake.unclosed < self._most_waiting
+    def has_capacity(self, stream: Stream) -> bool:
+        """Whether more data may be accepted: uncertified windows, closed or not, are bounded."""
+        pending = self.unfinished(stream.id) + stream.chunker.pending_windows
+        return pending < self._max_pending_windows
 
-    def begin(self, streams: Streams) -> None:
-        """After a start: what is unfinished."""
+    def load(self, streams: Streams) -> None:
+        """Count the unfinished windows after a start."""
         for stream in streams.all():
             self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
 
     def step(self, streams: Streams) -> None:
-        """Begin whatever can be begun, for every stream."""
+        """Start every step that can be started now."""
         now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
-            if kept := stream.intake.ripe(now_ms):
-                self._jobs.begin((stream.id, "close"), self._closing, partial(self._close, stream))
-            if self._unfinished.get(stream.id) and self._is_due(stream):
-                self._go_on(stream, self._settle(streams, stream))
-            if kept or self.has_room(stream):
-                stream.intake.encourage()
+            if due := stream.chunker.due_chunks(now_ms):
+                key = (stream.id, "close")
+                self._jobs.start(key, self._closing_pool, partial(self._close, stream))
+            if self._unfinished.get(stream.id) and self._is_check_due(stream):
+                self._start_steps(stream, self._confirm(streams, stream))
+            if due or self.has_capacity(stream):
+                stream.chunker.resume_source()
         now = self._runtime.monotonic()
-        if now - self._tidied >= TIDY:
-            self._tidied = now
-            self._jobs.begin("tidy", self._closing, partial(self.tidy, streams))
+        if now - self._retention_checked_at >= RETENTION_SECONDS:
+            self._retention_checked_at = now
+            job = partial(self.delete_expired, streams)
+            self._jobs.start("retention", self._closing_pool, job)
 
     def run(self, streams: Streams, stop: threading.Event) -> None:
+        """Call `step` until `stop` is set."""
         while not stop.is_set():
-            self._news.wait(PAUSE)
-            self._news.clear()
+            self._wake.wait(STEP_SECONDS)
+            self._wake.clear()
             self.step(streams)
 
     def close(self) -> None:
-        for pool in (self._closing, self._working, self._proving):
+        """Release the threads, without waiting for them."""
+        for pool in (self._closing_pool, self._submitting_pool, self._proving_pool):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _is_due(self, stream: Stream) -> bool:
-        """Chunks come far more often than anything happens to windows."""
+    def _is_check_due(self, stream: Stream) -> bool:
+        """Chunks wake the pipeline far more often than windows change, so checks are limited."""
         now = self._runtime.monotonic()
-        if now - self._looked.get(stream.id, float("-inf")) < PAUSE:
+        if now - self._checked_at.get(stream.id, float("-inf")) < STEP_SECONDS:
             return False
-        self._looked[stream.id] = now
+        self._checked_at[stream.id] = now
         return True
 
-    # Closing
+    def _confirm(self, streams: Streams, stream: Stream) -> list[WindowSummary]:
+        """Store what the log says. Return the windows that are unfinished after that."""
+        unfinished = self._store.unfinished(stream.id, MAX_LOOKAHEAD)
+        changed = self._confirmation.update(streams, stream, unfinished)
+        if changed is None:
+            return unfinished
+        with self._lock:
+            self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
+        for row in changed:
+            self.submitter.finish(stream, row)
+        return self._store.unfinished(stream.id, MAX_LOOKAHEAD)
+
+    def _start_steps(self, stream: Stream, unfinished: Sequence[WindowSummary]) -> None:
+        for window in unfinished:
+            if window.state is WindowState.CLOSED:
+                key = (stream.id, "prove", window.number)
+                job = partial(self._prove, stream, window.number)
+                self._jobs.start(key, self._proving_pool, job)
+        if any(window.state is WindowState.PROVEN for window in unfinished):
+            self.submitter.submit(stream)
 
     def _close(self, stream: Stream) -> float:
-        for _ in range(IN_TURN):
+        for _ in range(MAX_WINDOWS_PER_TURN):
             now_ms = round(1000 * self._runtime.wall())
-            if not (kept := stream.intake.ripe(now_ms)):
+            if not (due := stream.chunker.due_chunks(now_ms)):
                 break
-            row = stream.windows.close(self._store, kept, now_ms)
+            row = stream.sealer.close(self._store, due, now_ms)
             self.counter.labels("close", "done").inc()
             with self._lock:
-                waiting = self._unfinished[stream.id] = self._unfinished.get(stream.id, 0) + 1
+                unfinished = self._unfinished.get(stream.id, 0) + 1
+                self._unfinished[stream.id] = unfinished
             header = row.header
-            told = {"window": row.number, "first": header.first, "count": header.count}
-            self._events.tell(stream.id, "closed", **told)
-            if waiting <= ANNOUNCED:
-                key = (stream.id, "announce", row.number)
-                self._jobs.begin(key, self._working, partial(self._announce, stream, row.number))
+            facts = {"window": row.number, "first": header.first, "count": header.count}
+            self._events.publish(stream.id, "closed", **facts)
+            if unfinished <= MAX_ANNOUNCED_WINDOWS:
+                self.submitter.announce(stream, row.number)
         return 0.0
-
-    def _announce(self, stream: Stream, number: int) -> float:
-        """Tell of the header at once. Who misses it learns of it with the proof."""
-        row = self._store.window(stream.id, number)
-        if row is None or row.state is not State.CLOSED:
-            return 0.0
-        try:
-            self._aggregators.submit(announcement(stream.keys, row))
-        except PeerError as error:
-            self.aggregator_trouble = str(error)
-            return 0.0
-        self._events.tell(stream.id, "announced", window=number)
-        return 0.0
-
-    # Proving and submitting
-
-    def _go_on(self, stream: Stream, heads: Sequence[WindowSummary]) -> None:
-        for head in heads:
-            if head.state is State.CLOSED:
-                key = (stream.id, "prove", head.number)
-                self._jobs.begin(key, self._proving, partial(self._prove, stream, head.number))
-        if any(head.state is State.PROVEN for head in heads):
-            self._jobs.begin((stream.id, "submit"), self._working, partial(self._submit, stream))
 
     def _prove(self, stream: Stream, number: int) -> float:
-        if self._jobs.is_to_wait(PROVER_UNAVAILABLE):
-            return AGAIN  # making openings for nobody takes time from whoever sends data
+        if self._jobs.is_delayed(PROVER_UNAVAILABLE):
+            return RETRY_SECONDS  # spend no processor time on openings while it is unreachable
         row = self._store.window(stream.id, number)
-        if row is None or row.state is not State.CLOSED:
+        if row is None or row.state is not WindowState.CLOSED:
             return 0.0
         keys = stream.keys
         commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
@@ -187,87 +198,25 @@ class Pipeline:
                 (keys.descriptor.identity, commitments),
                 row.header.hash,
                 (keys.identity, window_openings(keys, row)),
-                deadline=PROVE_SECONDS,
+                deadline=PROOF_TIMEOUT_SECONDS,
             )
         except (PeerError, ProofRefused) as error:
             self.counter.labels("prove", error.name).inc()
-            self.prover_trouble = str(error)
+            self.prover_error = str(error)
             if isinstance(error, Unreachable):
-                self._jobs.hold(PROVER_UNAVAILABLE, AGAIN)
-            return AGAIN
-        self.prover_trouble = ""
+                self._jobs.delay(PROVER_UNAVAILABLE, RETRY_SECONDS)
+            return RETRY_SECONDS
+        self.prover_error = ""
         self._store.prove(stream.id, number, proof)
         self.counter.labels("prove", "done").inc()
-        self._events.tell(stream.id, "proven", window=number, bytes=len(proof))
+        self._events.publish(stream.id, "proven", window=number, bytes=len(proof))
         return 0.0
 
-    def _submit(self, stream: Stream) -> float:
-        """Hand over what is proven, in order, as far as it is proven without a gap."""
-        for place, head in enumerate(self._store.unfinished(stream.id, AHEAD)):
-            if head.state is not State.PROVEN:
-                break
-            key = (stream.id, "submitted", head.number)
-            if self._jobs.is_to_wait(key):
-                continue
-            if not self._submit_one(stream, head):
-                return AGAIN
-            self._jobs.hold(key, RESEND if place else POLL)
-        return POLL
-
-    def _submit_one(self, stream: Stream, head: WindowSummary) -> bool:
-        row = self._store.window(stream.id, head.number)
-        if row is None or row.proof is None:
-            return False
-        try:
-            submitted = submission(stream.keys, row, row.proof)
-            standing = self._aggregators.submit(submitted, (row.chunks, row.proof))
-        except PeerError as error:
-            self.counter.labels("submit", error.name).inc()
-            self.aggregator_trouble = str(error)
-            return False
-        self.aggregator_trouble = ""
-        self.counter.labels("submit", "done").inc()
-        self._note_votes(stream, head.number, standing)
-        return True
-
-    # What the log says
-
-    def _settle(self, streams: Streams, stream: Stream) -> list[WindowSummary]:
-        """Note what the log says of unfinished windows; what is unfinished after that."""
-        heads = self._store.unfinished(stream.id, AHEAD)
-        settled = self._settlement.look(streams, stream, heads)
-        if settled is None:
-            return heads
-        with self._lock:
-            self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
-        for row in settled:
-            steps = ("submitted", "prove", "announce")
-            self._jobs.forget((stream.id, step, row.number) for step in steps)
-            key = (stream.id, "votes", row.number)
-            self._jobs.begin(key, self._working, partial(self._ask_votes, stream, row))
-        return self._store.unfinished(stream.id, AHEAD)
-
-    def _ask_votes(self, stream: Stream, row: WindowRow) -> float:
-        """What each operator had said in the end; an aggregator remembers it for a while."""
-        try:
-            standing = self._aggregators.submit(announcement(stream.keys, row))
-        except PeerError:
-            return 0.0
-        self._note_votes(stream, row.number, standing)
-        return 0.0
-
-    def _note_votes(self, stream: Stream, number: int, standing: WindowStatus) -> None:
-        if self.votes.note(stream.id, number, standing.votes):
-            votes = {"state": standing.state, "votes": list(standing.votes)}
-            self._events.tell(stream.id, "votes", window=number, **votes)
-
-    # Retention
-
-    def tidy(self, streams: Streams) -> float:
-        """Data and proofs of certified windows go when their time is over."""
+    def delete_expired(self, streams: Streams) -> float:
+        """Delete the data and proofs of certified windows whose retention time has passed."""
         for stream in streams.all():
-            kept_ms = 1000 * stream.row.retention_seconds
+            retention_ms = 1000 * stream.row.retention_seconds
             now_ms = round(1000 * self._runtime.wall())
-            forgotten = self._store.forget_proofs(stream.id, now_ms - kept_ms)
-            stream.intake.forget(forgotten, now_ms - kept_ms // 4)
-        return TIDY
+            sequence = self._store.forget_proofs(stream.id, now_ms - retention_ms)
+            stream.chunker.forget(sequence, now_ms - retention_ms // 4)
+        return RETENTION_SECONDS

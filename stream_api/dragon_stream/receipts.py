@@ -1,4 +1,4 @@
-"""Receipts and pages about chunks: from the own record and the own log, for anyone to check."""
+"""Makes receipts of chunks from the service's store and its copy of the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
-from dragon_stream.segments import Place as ChunkPlace
+from dragon_stream.segments import ChunkLength
 from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream
 from dragon_stream.window_sealer import window_openings
@@ -19,42 +19,54 @@ from dragon_stream.window_sealer import window_openings
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
+    """Finds chunks, their data, and their receipts."""
+
     store: Store
     log: Log
     records: StreamRecords
 
     def chunk(self, stream: Stream, sequence: int) -> tuple[WindowRow, ChunkHeader]:
-        """A chunk in its closed window. Raises NotFound: there is none, or none yet."""
+        """A chunk and its closed window. Raises NotFound: no closed window holds the chunk."""
         row = self.store.window_of(stream.id, sequence)
         if row is None:
-            there = sequence < stream.intake.sequence
-            why = "is in no closed window yet" if there else "has not come yet"
-            raise NotFound(f"chunk {sequence} {why}", sequence=sequence)
+            arrived = sequence < stream.chunker.sequence
+            reason = "is in no closed window yet" if arrived else "has not arrived yet"
+            raise NotFound(f"chunk {sequence} {reason}", sequence=sequence)
         return row, decode_chunks(row.chunks)[sequence - row.header.first]
 
     def data(self, stream: Stream, sequence: int) -> bytes:
-        """Raises NotFound: it was never here, or is no longer kept."""
+        """The data of a chunk. Raises NotFound: it never arrived, or its retention has ended."""
         row, _ = self.chunk(stream, sequence)
         chunks = decode_chunks(row.chunks)[: sequence - row.header.first + 1]
-        places: list[ChunkPlace] = [(chunk.sequence, chunk.length) for chunk in chunks]
-        found = stream.intake.segments.read(places, row.at)
+        lengths: list[ChunkLength] = [(chunk.sequence, chunk.length) for chunk in chunks]
+        found = stream.chunker.segments.read(lengths, row.offset)
         if found is None:
-            raise NotFound(f"the data of chunk {sequence} is no longer kept", sequence=sequence)
+            message = f"the data of chunk {sequence} was deleted: its retention time has passed"
+            raise NotFound(message, sequence=sequence)
         return found
 
     def receipt(
         self, stream: Stream, sequence: int, *, disclose: bool, with_proof: bool
     ) -> Receipt:
-        """For one chunk of a certified window; with its opening, and no other's, if asked.
+        """The receipt of one chunk of a certified window.
 
-        Raises NotFound: the window is not certified yet, or its proof is no longer kept.
+        Args:
+            stream: the chunk's stream.
+            sequence: the chunk's number.
+            disclose: include the opening of this chunk's commitment, and of no other.
+            with_proof: include the window's chunk headers and proof.
+
+        Raises:
+            NotFound: the window is not certified yet, or its proof was deleted.
         """
         row, chunk = self.chunk(stream, sequence)
         index = sequence - row.header.first
         chunks = decode_chunks(row.chunks)
         event = self.event(row)
         if with_proof and row.proof is None:
-            raise NotFound(f"the proof of window {row.number} is no longer kept")
+            raise NotFound(
+                f"the proof of window {row.number} was deleted: its retention time has passed"
+            )
         return Receipt(
             stream.keys.descriptor,
             chunk,
@@ -69,16 +81,17 @@ class Receipts:
         )
 
     def event(self, row: WindowRow) -> Certificate:
-        """The certificate on a window, from the own log. Raises NotFound: there is none yet."""
+        """The certificate of a window, from the log. Raises NotFound: there is none yet."""
         if row.position is None:
             raise NotFound(f"window {row.number} is not certified yet", number=row.number)
         found = self.log.entry(row.position).event
         if not isinstance(found, Certificate):
-            raise NotFound("the log has something else in its place", number=row.number)
+            message = f"log position {row.position} holds no certificate of window {row.number}"
+            raise NotFound(message, number=row.number)
         return found
 
     def _endorsements(self, row: WindowRow) -> tuple[Endorsement, ...]:
-        """Each expert's last word on the window."""
+        """The last endorsement of the window by each expert."""
         last: dict[str, Endorsement] = {}
         page = self.records.endorsements(row.stream, row.number)
         while page:
@@ -88,7 +101,7 @@ class Receipts:
         return tuple(last[expert] for expert in sorted(last))[:MAX_ENDORSEMENTS]
 
     def _place(self, row: WindowRow) -> Place | None:
-        """In the log of the newest certified checkpoint, if that covers it."""
+        """The window's place in the log, if the newest certified checkpoint covers it."""
         mark, position = self.log.state.checkpoint, row.position
         if mark is None or position is None or mark.size <= position:
             return None

@@ -1,4 +1,4 @@
-"""The bodies of this service as `/openapi.json` describes them."""
+"""The request and response bodies of this service, as `/openapi.json` describes them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Stream(Schema):
     retention_seconds: int
     created_ms: int
     chunks: int  # accepted
-    bytes: int
+    bytes: int  # accepted
     windows: int  # closed
-    certified: int  # of them
+    certified: int  # windows
     stopped: str | None
 
 
-class MadeStream(Stream):
+class CreatedStream(Stream):
     token: str
     warnings: list[str]
 
@@ -98,7 +98,7 @@ class Chunk(Schema):
     commitment: Hash
 
 
-class Taken(Schema):
+class Accepted(Schema):
     sequence: int
     bytes: int
     chunks: int

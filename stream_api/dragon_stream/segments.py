@@ -1,8 +1,8 @@
-"""A stream's data on disk: chunks one after the other, in files that only ever grow.
+"""A stream's data on disk: records of chunks in append-only files, called segments.
 
-A record is sequence, time, length and digest of a chunk, a checksum of these, and the data. A
-segment is named for its first chunk. Crash while writing: the last record is cut short, or its
-digest is wrong; it was never acknowledged, and goes when the segment is opened again.
+A record consists of a chunk's sequence, time, length and digest, a checksum of these, and the data.
+A segment is named after its first chunk. A crash during a write leaves an incomplete record or a
+wrong digest; such a record was never acknowledged and is removed by `Segments.recover`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Final, TypeAlias
 
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 
-LARGEST: Final = 64 << 20  # bytes of a segment, about
-_HEAD: Final = struct.Struct(">QQI32s")
-_CHECK: Final = struct.Struct(">I")
+MAX_SEGMENT_BYTES: Final = 64 << 20  # approximately: the last write may exceed it
+MAX_CHUNKS_PER_WRITE: Final = 512  # two parts each; the system accepts 1,024 parts per call
+_HEAD: Final = struct.Struct(">QQI32s")  # sequence, received_ms, length, digest
+_CHECK: Final = struct.Struct(">I")  # CRC-32 of the head
 HEAD_BYTES: Final = _HEAD.size + _CHECK.size
 _SUFFIX: Final = ".chunks"
-TOGETHER: Final = 512  # chunks in one call: the system takes 1,024 parts
 
-Place: TypeAlias = tuple[int, int]  # sequence and length of a chunk
+ChunkLength: TypeAlias = tuple[int, int]  # sequence and length in bytes of a chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of data as it was cut."""
+    """A chunk that is not on disk yet."""
 
     sequence: int
     received_ms: int
@@ -47,54 +47,56 @@ class StoredChunk:
     received_ms: int
     length: int
     digest: bytes
-    at: int  # where its record begins in its segment
+    offset: int  # of its record in its segment
 
 
 def head_of(chunk: Chunk) -> bytes:
-    """What stands before the data."""
+    """The part of the record before the data."""
     head = _HEAD.pack(chunk.sequence, chunk.received_ms, len(chunk.data), chunk.digest)
     return head + _CHECK.pack(zlib.crc32(head))
 
 
 class Segments:
-    """The files of one stream. Appended to by one thread, read by any."""
+    """The segments of one stream. One thread may append, all may read."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file: int | None = None
         self._size = 0
-        self._began_ms = 0  # when the first chunk came that was appended to the open segment
-        self._another_after_ms = 0
+        self._began_ms = 0  # arrival of the first chunk that was appended to the open segment
+        self._rotate_before_ms = 0  # a segment that began earlier is followed by another
 
-    def recover(self, closed: Sequence[Place], at: int) -> list[StoredChunk]:
-        """The chunks behind the last closed window, of which `closed` and `at` tell the place.
+    def recover(self, closed: Sequence[ChunkLength], offset: int) -> list[StoredChunk]:
+        """Find the chunks after the last closed window, and truncate after the last whole record.
 
-        What lies behind the last whole record is cut off: it was never acknowledged.
+        Args:
+            closed: the chunks of the last closed window; empty if there is none.
+            offset: of the first of them in its segment.
         """
         expected = closed[-1][0] + 1 if closed else 0
         names = self._names()
         before = [name for name in names if name <= expected][-1:]
-        start = self._end(closed, at) if before and before[0] < expected else 0
+        start = self._end(closed, offset) if before and before[0] < expected else 0
         found: list[StoredChunk] = []
         for name in before + [name for name in names if name > expected]:
             if name > expected + len(found):
-                self._path(name).unlink()  # nothing leads up to it
+                self._path(name).unlink()  # the chunks before it are missing
                 continue
             size = self._path(name).stat().st_size
             scanned = self._scan(name, start, expected + len(found))
-            ends = scanned[-1].at + HEAD_BYTES + scanned[-1].length if scanned else start
+            ends = scanned[-1].offset + HEAD_BYTES + scanned[-1].length if scanned else start
             if ends < size:
                 os.truncate(self._path(name), ends)
             found, start = found + scanned, 0
         return found
 
-    def _end(self, places: Sequence[Place], at: int) -> int:
-        """Where the record behind these chunks begins, in its segment."""
-        began = set(self._names())
-        for sequence, length in places:
-            at = (0 if sequence in began else at) + HEAD_BYTES + length
-        return at
+    def _end(self, chunks: Sequence[ChunkLength], offset: int) -> int:
+        """The offset, in its segment, of the record after these chunks."""
+        first_chunks = set(self._names())
+        for sequence, length in chunks:
+            offset = (0 if sequence in first_chunks else offset) + HEAD_BYTES + length
+        return offset
 
     def _scan(self, name: int, start: int, expected: int) -> list[StoredChunk]:
         found: list[StoredChunk] = []
@@ -113,71 +115,75 @@ class Segments:
         return found
 
     def append(self, chunks: Sequence[Chunk]) -> list[StoredChunk]:
-        """All of them are on disk when this returns, or none counts.
+        """Write chunks and sync the disk.
 
-        Raises OSError: the disk is full, say. Whatever was written of them is cut off again.
+        Raises OSError: for example, the disk is full. Then none of the chunks is stored.
         """
-        full = self._size >= LARGEST or self._began_ms < self._another_after_ms
+        full = self._size >= MAX_SEGMENT_BYTES or self._began_ms < self._rotate_before_ms
         if self._file is None or full:
-            self._open(chunks[0], goes_on=self._file is None)
-        file, at = self._file, self._size
+            self._open(chunks[0], reuse=self._file is None)
+        file, offset = self._file, self._size
         if file is None:
             raise OSError("no segment is open")
-        kept = []
+        stored = []
         for chunk in chunks:
-            kept.append(
-                StoredChunk(chunk.sequence, chunk.received_ms, len(chunk.data), chunk.digest, at)
+            length = len(chunk.data)
+            stored.append(
+                StoredChunk(chunk.sequence, chunk.received_ms, length, chunk.digest, offset)
             )
-            at += HEAD_BYTES + len(chunk.data)
+            offset += HEAD_BYTES + length
         try:
-            for some in batched(chunks, TOGETHER):
-                _write_all(file, [part for chunk in some for part in (head_of(chunk), chunk.data)])
+            for batch in batched(chunks, MAX_CHUNKS_PER_WRITE):
+                _write_all(file, [part for chunk in batch for part in (head_of(chunk), chunk.data)])
             os.fdatasync(file)
         except OSError:
             os.ftruncate(file, self._size)
             os.lseek(file, self._size, os.SEEK_SET)
             raise
-        self._size = at
-        return kept
+        self._size = offset
+        return stored
 
     def forget(self, sequence: int, before_ms: int) -> None:
-        """Remove the segments that hold only chunks before this one, but never the newest; one that
-        began before `before_ms` is followed by another, so that it can go in its time."""
-        self._another_after_ms = before_ms
+        """Delete the segments that hold only chunks before `sequence`, except the newest.
+
+        The next write starts another segment if the newest one began before `before_ms`, so that
+        the newest one can be deleted later. `before_ms` is in Unix milliseconds.
+        """
+        self._rotate_before_ms = before_ms
         names = self._names()
         for name, following in pairwise(names):
             if following <= sequence:
                 self._path(name).unlink(missing_ok=True)
 
     def size(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all segments."""
         return sum(self._path(name).stat().st_size for name in self._names())
 
-    def read(self, places: Sequence[Place], at: int) -> bytes | None:
-        """The data of the last of these chunks; None where it was forgotten.
+    def read(self, chunks: Sequence[ChunkLength], offset: int) -> bytes | None:
+        """The data of the last of these chunks, or None if it was deleted.
 
         Args:
-            places: of the chunks of a window, from its first to the one that is asked for.
-            at: where the first of them begins in its segment.
+            chunks: the chunks of a window, from its first to the requested one.
+            offset: of the first of them in its segment.
         """
-        sequence, length = places[-1]
+        sequence, length = chunks[-1]
         names = [name for name in self._names() if name <= sequence]
         if not names:
             return None
-        offset = 0 if names[-1] == sequence else self._end(places[:-1], at)
+        start = 0 if names[-1] == sequence else self._end(chunks[:-1], offset)
         try:
             with self._path(names[-1]).open("rb") as file:
-                file.seek(offset)
+                file.seek(start)
                 head, data = file.read(HEAD_BYTES), file.read(length)
         except FileNotFoundError:
             return None
         whole = len(head) == HEAD_BYTES and len(data) == length
         return data if whole and _HEAD.unpack_from(head)[0] == sequence else None
 
-    def _open(self, first: Chunk, *, goes_on: bool) -> None:
-        """After a start go on with the newest segment, else begin one."""
+    def _open(self, first: Chunk, *, reuse: bool) -> None:
+        """Open a new segment, or the newest existing one if `reuse` is set."""
         names = self._names()
-        path = self._path(names[-1] if goes_on and names else first.sequence)
+        path = self._path(names[-1] if reuse and names else first.sequence)
         self.close()
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.lseek(self._file, 0, os.SEEK_END)
@@ -185,6 +191,7 @@ class Segments:
         _sync_folder(self._folder)
 
     def close(self) -> None:
+        """Close the open segment; the next write opens it again."""
         if self._file is not None:
             os.close(self._file)
         self._file, self._size = None, 0
@@ -204,7 +211,7 @@ def batched(chunks: Sequence[Chunk], size: int) -> Iterator[Sequence[Chunk]]:
 
 def _write_all(file: int, parts: Sequence[bytes]) -> None:
     written, size = os.writev(file, parts), sum(map(len, parts))
-    if written < size:  # a disk that is full says so at the next write
+    if written < size:  # a full disk reports its error at the next write
         view = memoryview(b"".join(parts))[written:]
         while view:
             view = view[os.write(file, view) :]

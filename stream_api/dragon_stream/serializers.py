@@ -1,16 +1,16 @@
-"""Streams and windows as they are shown."""
+"""The JSON forms of streams and windows."""
 
 from __future__ import annotations
 
 from dragon.encoding import to_hex
 from dragon.node.routes.streams import MAX_ENDORSEMENTS_SHOWN, endorsements
 from dragon_stream.components import Components
-from dragon_stream.store import State, WindowRow, WindowSummary
+from dragon_stream.store import WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
 
 
-def show_stream(own: Components, stream: Stream) -> dict[str, object]:
-    row, last = stream.row, stream.windows.last
+def stream_to_json(components: Components, stream: Stream) -> dict[str, object]:
+    row, last = stream.row, stream.sealer.last
     closed = last.number + 1 if last else 0
     return {
         "stream": to_hex(row.stream),
@@ -22,29 +22,29 @@ def show_stream(own: Components, stream: Stream) -> dict[str, object]:
         "mode": row.mode,
         "retention_seconds": row.retention_seconds,
         "created_ms": row.created_ms,
-        "chunks": stream.intake.sequence,
-        "bytes": stream.intake.total,
+        "chunks": stream.chunker.sequence,
+        "bytes": stream.chunker.total,
         "windows": closed,
-        "certified": closed - own.pipeline.waiting(row.stream),
-        "stopped": stream.intake.trouble or None,
+        "certified": closed - components.pipeline.unfinished(row.stream),
+        "stopped": stream.chunker.last_error or None,
     }
 
 
-def show_head(head: WindowSummary) -> dict[str, object]:
+def summary_to_json(summary: WindowSummary) -> dict[str, object]:
     return {
-        "number": head.number,
-        "state": str(head.state),
-        "first": head.first,
-        "count": head.count,
-        "closed_ms": head.closed_ms,
-        "position": head.position,
+        "number": summary.number,
+        "state": str(summary.state),
+        "first": summary.first,
+        "count": summary.count,
+        "closed_ms": summary.closed_ms,
+        "position": summary.position,
     }
 
 
-def show_window(own: Components, row: WindowRow) -> dict[str, object]:
-    certified = own.receipts.event(row).to_json() if row.position is not None else None
-    verdicts = {State.CERTIFIED: "valid", State.INVALID: "invalid"}
-    said = own.records.endorsements(row.stream, row.number, limit=MAX_ENDORSEMENTS_SHOWN)
+def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
+    certified = components.receipts.event(row).to_json() if row.position is not None else None
+    verdicts = {WindowState.CERTIFIED: "valid", WindowState.INVALID: "invalid"}
+    said = components.records.endorsements(row.stream, row.number, limit=MAX_ENDORSEMENTS_SHOWN)
     return {
         "stream": to_hex(row.stream),
         "number": row.number,
@@ -55,6 +55,6 @@ def show_window(own: Components, row: WindowRow) -> dict[str, object]:
         "verdict": verdicts.get(row.state),
         "position": row.position,
         "event": certified,
-        "votes": list(own.pipeline.votes.get(row.stream, row.number)),
+        "votes": list(components.pipeline.submitter.votes.get(row.stream, row.number)),
         "endorsements": endorsements(said),
     }

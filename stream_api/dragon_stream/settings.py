@@ -16,7 +16,7 @@ from dragon.storage import keystore
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a stream service; `README.md` beside this package has the table."""
+    """Every setting of a stream service. The table in `stream_api/README.md` explains them."""
 
     committee: Committee
     secret: bls.SecretKey = field(repr=False)
@@ -26,7 +26,7 @@ class Settings:
     database: Path
     data: Path
     nodes_file: Path
-    waiting: int
+    max_pending_windows: int
     host: str
     port: int
     threads: int
@@ -34,7 +34,12 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Raises SettingsError, KeystoreError: what is wrong, naming the setting or the file."""
+        """Read and check all settings.
+
+        Raises:
+            SettingsError: a setting is missing or not valid; the message names it.
+            KeystoreError: the keystore cannot be opened; the message names the file.
+        """
         values = Environment(environ)
         return cls(
             committee=values.committee(),
@@ -47,7 +52,7 @@ class Settings:
             database=values.path("STREAM_DATABASE"),
             data=values.path("STREAM_DATA"),
             nodes_file=values.path("SEQUENCER_NODES_FILE"),
-            waiting=values.integer("STREAM_WAITING", 256, least=2, most=100_000),
+            max_pending_windows=values.integer("STREAM_WAITING", 256, least=2, most=100_000),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5300, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 96, least=24, most=256),

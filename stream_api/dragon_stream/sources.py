@@ -1,4 +1,4 @@
-"""What makes data by itself: seeded, so that the same seed gives the same messages for ever."""
+"""Generators of sample data. The same seed always gives the same messages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dragon.errors import SettingsError
 
 
 def sensor(seed: int, _file: Path | None = None) -> Iterator[bytes]:
-    """Temperature and humidity that wander, as JSON."""
-    draw = random.Random(f"sensor {seed}")  # noqa: S311 - data, and no secret
+    """A random walk of temperature and humidity, as JSON."""
+    draw = random.Random(f"sensor {seed}")  # noqa: S311 - sample data, not a secret
     celsius, percent, number = 21.0, 45.0, 0
     while True:
         celsius = min(60.0, max(-20.0, celsius + draw.gauss(0, 0.1)))
@@ -23,7 +23,7 @@ def sensor(seed: int, _file: Path | None = None) -> Iterator[bytes]:
 
 
 def ticker(seed: int, _file: Path | None = None) -> Iterator[bytes]:
-    """A price that wanders by up to some basis points, as JSON."""
+    """A random walk of a price, with steps of some basis points, as JSON."""
     draw = random.Random(f"ticker {seed}")  # noqa: S311
     cents, number = 100_00, 0
     while True:
@@ -34,9 +34,12 @@ def ticker(seed: int, _file: Path | None = None) -> Iterator[bytes]:
 
 
 def replay(_seed: int, file: Path | None = None) -> Iterator[bytes]:
-    """The lines of a file, over and over. Raises SettingsError: there are none, or one too long."""
+    """The lines of a file, repeated without end.
+
+    Raises SettingsError: the file has no lines, or a line exceeds 65,536 bytes.
+    """
     lines = file.read_bytes().splitlines() if file else []
     if not lines or max(map(len, lines)) > 65_536:
-        raise SettingsError(f"{file} has no lines, or one of more than 65,536 bytes")
+        raise SettingsError(f"{file} has no lines, or a line of more than 65,536 bytes")
     while True:
         yield from lines

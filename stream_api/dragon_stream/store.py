@@ -1,4 +1,4 @@
-"""What the service knows of its streams, in SQLite: their settings, and their closed windows."""
+"""The SQLite tables of the service: its streams and their closed windows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from dragon.storage.database import Database
 SCHEMA: Final = "dragon_stream:migrations"
 
 
-class State(enum.StrEnum):
-    """Of a window. It only ever moves down this list."""
+class WindowState(enum.StrEnum):
+    """The progress of a window. A refuted proof takes it from PROVEN back to CLOSED."""
 
     CLOSED = "closed"  # header and signature are on disk
-    PROVEN = "proven"
-    CERTIFIED = "certified"  # the log has its event
-    INVALID = "invalid"  # so has it, and the stream has stopped
+    PROVEN = "proven"  # the proof is on disk
+    CERTIFIED = "certified"  # the log contains its certificate
+    INVALID = "invalid"  # the log contains a certificate against it; the stream has stopped
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRow:
-    """A stream's settings, as it was made."""
+    """A stream's settings, fixed when it was created."""
 
     stream: bytes
     name: str
@@ -36,10 +36,10 @@ class StreamRow:
     chunk_bytes: int
     window_chunks: int
     window_ms: int
-    mode: str  # `bytes` or `message`
+    mode: str  # "bytes" or "message"
     retention_seconds: int
     created_ms: int
-    stopped: str = ""  # why it takes nothing more
+    stopped: str = ""  # why it accepts nothing more; empty while it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,23 @@ class WindowRow:
     number: int
     header: WindowHeader
     signature: bytes
-    total: int  # bytes of the stream, up to the window's end
-    at: int  # place of the first chunk in its segment
-    chunks: bytes  # the chunk headers as one object
-    digests: bytes  # 32 bytes a chunk
+    total: int  # bytes of the stream up to the window's end
+    offset: int  # of the first chunk's record in its segment
+    chunks: bytes  # all chunk headers, encoded as one object
+    digests: bytes  # 32 bytes for each chunk
     closed_ms: int
-    state: State
+    state: WindowState
     proof: bytes | None
-    proofs: int  # how many were made for it
-    position: int | None  # of its event in the log
+    proofs: int  # number of proofs that were made for it
+    position: int | None  # of its certificate in the log
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSummary:
-    """A window without what is large."""
+    """A window without its large fields."""
 
     number: int
-    state: State
+    state: WindowState
     first: int
     count: int
     closed_ms: int
@@ -74,7 +74,7 @@ class WindowSummary:
 
 
 class Store:
-    """The two tables."""
+    """Access to both tables."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,24 +88,24 @@ class Store:
             connection.execute(text(f"INSERT INTO own_streams VALUES ({columns})"), values)  # noqa: S608
 
     def streams(self) -> list[StreamRow]:
-        """In the order of their making."""
+        """All streams, the oldest first."""
         query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [StreamRow(bytes(r.stream), r.name, bytes(r.seed), *r[3:]) for r in rows]
 
     def stop_stream(self, stream: bytes, why: str) -> None:
-        """The first reason stands."""
+        """Record why a stream stopped. Only the first reason is kept."""
         query = text(
             "UPDATE own_streams SET stopped = :why WHERE stream = :stream AND stopped = ''"
         )
         with self._database.write() as connection:
             connection.execute(query, {"stream": stream, "why": why})
 
-    # WindowSealer
+    # Windows
 
     def close_window(self, row: WindowRow) -> None:
-        """On disk when this returns; only then may anything of it leave."""
+        """Store a window. It is on disk when this returns, and may be announced only then."""
         query = text(
             "INSERT INTO own_windows VALUES (:stream, :number, :header, :signature, :first, "
             ":count, :bytes, :at, :chunks, :digests, :closed_ms, :state, :proof, 0, NULL)"
@@ -118,7 +118,7 @@ class Store:
             "first": row.header.first,
             "count": row.header.count,
             "bytes": row.total,
-            "at": row.at,
+            "at": row.offset,
             "chunks": row.chunks,
             "digests": row.digests,
             "closed_ms": row.closed_ms,
@@ -137,22 +137,22 @@ class Store:
         return self._window(query, stream=stream)
 
     def window_of(self, stream: bytes, sequence: int) -> WindowRow | None:
-        """The window that holds a chunk."""
+        """The closed window that holds a chunk."""
         query = (
             "SELECT * FROM own_windows WHERE stream = :stream AND first <= :sequence "
             "AND :sequence < first + count ORDER BY first DESC LIMIT 1"
         )
         return self._window(query, stream=stream, sequence=sequence)
 
-    def heads(self, stream: bytes, after: int, limit: int) -> list[WindowSummary]:
-        """WindowSealer behind a number, in order."""
+    def summaries(self, stream: bytes, after: int, limit: int) -> list[WindowSummary]:
+        """Windows with a number above `after`, in order."""
         where = "stream = :stream AND number > :after"
-        return self._heads(where, stream=stream, after=after, limit=limit)
+        return self._summaries(where, stream=stream, after=after, limit=limit)
 
     def unfinished(self, stream: bytes, limit: int) -> list[WindowSummary]:
-        """WindowSealer that the log does not have yet, in order."""
+        """Windows that the log does not contain yet, in order."""
         where = "stream = :stream AND state IN ('closed', 'proven')"
-        return self._heads(where, stream=stream, limit=limit)
+        return self._summaries(where, stream=stream, limit=limit)
 
     def count_unfinished(self, stream: bytes) -> int:
         query = text(
@@ -163,7 +163,7 @@ class Store:
             return int(connection.execute(query, {"stream": stream}).scalar_one())
 
     def certified(self, stream: bytes) -> int:
-        """How many windows the log has had at some time."""
+        """The number of windows up to the last certified one."""
         query = text(
             "SELECT MAX(number) FROM own_windows WHERE stream = :stream AND state = 'certified'"
         )
@@ -189,8 +189,11 @@ class Store:
             connection.execute(query, values)
 
     def refute(self, stream: bytes, number: int, *, final: bool) -> None:
-        """Its proof was found invalid: it needs another, or the stream has come to its end."""
-        state = State.INVALID if final else State.CLOSED
+        """Drop a proof that was found invalid.
+
+        The window is closed again, or invalid if `final` is set.
+        """
+        state = WindowState.INVALID if final else WindowState.CLOSED
         query = text(
             "UPDATE own_windows SET state = :state, proof = NULL "
             "WHERE stream = :stream AND number = :number"
@@ -200,9 +203,14 @@ class Store:
             connection.execute(query, values)
 
     def forget_proofs(self, stream: bytes, before_ms: int) -> int:
-        """Proofs of certified windows that were closed before then; up to which chunk that is.
+        """Delete the proofs of certified windows that were closed before then.
 
-        Returns the sequence of the first chunk that is not to be forgotten.
+        Args:
+            stream: the stream's id.
+            before_ms: Unix milliseconds.
+
+        Returns:
+            The sequence of the first chunk whose data must be kept.
         """
         old = "stream = :stream AND state = 'certified' AND closed_ms < :before"
         values = {"stream": stream, "before": before_ms}
@@ -217,7 +225,7 @@ class Store:
             row = connection.execute(text(query), values).first()
         return _window(row) if row else None
 
-    def _heads(self, where: str, **values: object) -> list[WindowSummary]:
+    def _summaries(self, where: str, **values: object) -> list[WindowSummary]:
         query = (
             "SELECT number, state, first, count AS chunks, closed_ms, position FROM own_windows "  # noqa: S608
             f"WHERE {where} ORDER BY number LIMIT :limit"
@@ -225,7 +233,9 @@ class Store:
         with self._database.read() as connection:
             rows: Sequence[Row[tuple[object, ...]]] = connection.execute(text(query), values).all()
         return [
-            WindowSummary(r.number, State(r.state), r.first, r.chunks, r.closed_ms, r.position)
+            WindowSummary(
+                r.number, WindowState(r.state), r.first, r.chunks, r.closed_ms, r.position
+            )
             for r in rows
         ]
 
@@ -241,7 +251,7 @@ def _window(row: Row[tuple[object, ...]]) -> WindowRow:
         bytes(row.chunks),
         bytes(row.digests),
         row.closed_ms,
-        State(row.state),
+        WindowState(row.state),
         None if row.proof is None else bytes(row.proof),
         row.proofs,
         row.position,

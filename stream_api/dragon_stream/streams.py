@@ -1,4 +1,4 @@
-"""The streams of this service: made, found again after a start, and stopped."""
+"""The streams of this service: created, loaded at start, and stopped."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol import bls
 from dragon.protocol.streams.chunks import decode_chunks
-from dragon_stream.chunker import Intake, Writer
+from dragon_stream.chunker import Chunker
 from dragon_stream.keys import SEED_BYTES, StreamKeys
-from dragon_stream.segments import Place, Segments
+from dragon_stream.segments import ChunkLength, Segments
 from dragon_stream.store import Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
+from dragon_stream.writer import Writer
 
-MOST_STREAMS: Final = 64
+MAX_STREAMS: Final = 64
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """What somebody asks of a new stream."""
+    """The requested settings of a new stream."""
 
     name: str
     parameters: str
@@ -40,12 +41,12 @@ class StreamConfig:
 
 @dataclass(slots=True)
 class Stream:
-    """A stream at work. `windows` belongs to whoever closes windows."""
+    """A running stream. Only the thread that closes windows may use `sealer`."""
 
     row: StreamRow
     keys: StreamKeys
-    intake: Intake
-    windows: WindowSealer
+    chunker: Chunker
+    sealer: WindowSealer
 
     @property
     def id(self) -> bytes:
@@ -53,7 +54,7 @@ class Stream:
 
 
 class Streams:
-    """All of them, by id. Owns the folder with their data."""
+    """All streams, by id, and the folder with their data."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Streams:
         *,
         entropy: Callable[[int], bytes],
         now_ms: Callable[[], int],
-        notice: Callable[[Intake], None],
+        on_full_window: Callable[[Chunker], None],
     ) -> None:
         self._store = store
         self._folder = folder
@@ -74,8 +75,8 @@ class Streams:
         self._writer = writer
         self._entropy = entropy
         self._now_ms = now_ms
-        self._notice = notice
-        self._lock = threading.Lock()  # one stream is made at a time
+        self._on_full_window = on_full_window
+        self._lock = threading.Lock()  # one stream is created at a time
         self._streams: dict[bytes, Stream] = {}
         for row in store.streams():
             self._streams[row.stream] = self._load(row)
@@ -86,51 +87,56 @@ class Streams:
     def get(self, stream: bytes) -> Stream:
         """Raises NotFound."""
         if (found := self._streams.get(stream)) is None:
-            raise errors.NotFound("this service has no such stream")
+            raise errors.NotFound(f"this service has no stream {to_hex(stream)}")
         return found
 
-    def make(self, wanted: StreamConfig) -> tuple[Stream, bool]:
-        """A new stream, or the one of that name if it is as wanted; and whether it is new.
+    def create(self, config: StreamConfig) -> tuple[Stream, bool]:
+        """Create a stream, or find the one with this name and these settings.
 
-        Raises AlreadyMade: the one of that name is otherwise. Busy: as many as there may be.
+        Returns:
+            The stream, and whether it is new.
+
+        Raises:
+            AlreadyMade: the stream with this name has other settings.
+            Busy: the service has MAX_STREAMS streams.
         """
         with self._lock:
             for known in self._streams.values():
-                if known.row.name == wanted.name:
-                    _check_same(known.row, wanted)
+                if known.row.name == config.name:
+                    _check_same(known.row, config)
                     return known, False
-            if len(self._streams) >= MOST_STREAMS:
-                raise errors.Busy(f"there are {MOST_STREAMS} streams already")
-            row = self._row(wanted)
+            if len(self._streams) >= MAX_STREAMS:
+                raise errors.Busy(f"this service already has {MAX_STREAMS} streams, its limit")
+            row = self._row(config)
             self._store.add_stream(row)
-            made = self._streams[row.stream] = self._load(row)
-        logger.info("stream_made", stream=to_hex(row.stream), name=row.name)
-        return made, True
+            stream = self._streams[row.stream] = self._load(row)
+        logger.info("stream_created", stream=to_hex(row.stream), name=row.name)
+        return stream, True
 
-    def stop(self, stream: Stream, why: str) -> None:
-        """It takes nothing more; what is certified stays so."""
-        self._store.stop_stream(stream.id, why)
-        stream.row = replace(stream.row, stopped=why)
-        stream.intake.stop(why)
-        logger.error("stream_stopped", stream=to_hex(stream.id), reason=why)
+    def stop(self, stream: Stream, reason: str) -> None:
+        """Accept no more data for a stream. Its certified windows are not affected."""
+        self._store.stop_stream(stream.id, reason)
+        stream.row = replace(stream.row, stopped=reason)
+        stream.chunker.stop(reason)
+        logger.error("stream_stopped", stream=to_hex(stream.id), reason=reason)
 
     def close(self) -> None:
         for stream in self._streams.values():
-            stream.intake.segments.close()
+            stream.chunker.segments.close()
 
-    def _row(self, wanted: StreamConfig) -> StreamRow:
+    def _row(self, config: StreamConfig) -> StreamRow:
         seed = self._entropy(SEED_BYTES)
-        keys = self._keys(seed, wanted.parameters, wanted.name)
+        keys = self._keys(seed, config.parameters, config.name)
         return StreamRow(
             keys.descriptor.id,
-            wanted.name,
+            config.name,
             seed,
-            wanted.parameters,
-            wanted.chunk_bytes,
-            wanted.window_chunks,
-            wanted.window_ms,
-            wanted.mode,
-            wanted.retention_seconds,
+            config.parameters,
+            config.chunk_bytes,
+            config.window_chunks,
+            config.window_ms,
+            config.mode,
+            config.retention_seconds,
             self._now_ms(),
         )
 
@@ -138,34 +144,40 @@ class Streams:
         return StreamKeys.derive(self._service, seed, self._committee_id, parameters, name)
 
     def _load(self, row: StreamRow) -> Stream:
-        """Raises KeystoreError: it was made under another key or committee."""
+        """Raises KeystoreError: the stream belongs to another key or committee."""
         keys = self._keys(row.seed, row.parameters, row.name)
         if keys.descriptor.id != row.stream:
-            message = f"the stream {row.name} was made under another key, or for another committee"
+            message = (
+                f"the stream {row.name} was created with another key or for another committee; "
+                "use the keystore and committee file that belong to this data folder"
+            )
             raise errors.KeystoreError(message)
         segments = Segments(self._folder / row.stream.hex())
-        intake = Intake(row, segments, self._writer, self._now_ms, self._notice)
+        chunker = Chunker(row, segments, self._writer, self._now_ms, self._on_full_window)
         last = self._store.last_window(row.stream)
-        kept = segments.recover(places(last) if last else [], last.at if last else 0)
-        windows = WindowSealer(keys, intake)
+        stored = segments.recover(chunk_lengths(last) if last else [], last.offset if last else 0)
+        sealer = WindowSealer(keys, chunker)
         if last:
-            windows.last, windows.total = last.header, last.total
+            sealer.last, sealer.total = last.header, last.total
             header = last.header
-            intake.resume(header.next_first, last.total, header.last_received_ms, kept)
+            chunker.resume(header.next_first, last.total, header.last_received_ms, stored)
         else:
-            intake.resume(0, 0, 0, kept)
+            chunker.resume(0, 0, 0, stored)
         if row.stopped:
-            intake.stop(row.stopped)
-        return Stream(row, keys, intake, windows)
+            chunker.stop(row.stopped)
+        return Stream(row, keys, chunker, sealer)
 
 
-def places(row: WindowRow) -> list[Place]:
+def chunk_lengths(row: WindowRow) -> list[ChunkLength]:
     """Sequence and length of the chunks of a closed window."""
     return [(chunk.sequence, chunk.length) for chunk in decode_chunks(row.chunks)]
 
 
-def _check_same(row: StreamRow, wanted: StreamConfig) -> None:
+def _check_same(row: StreamRow, config: StreamConfig) -> None:
     for name in StreamConfig.__slots__:
-        if getattr(row, name) != getattr(wanted, name):
-            message = f"the stream {row.name} is there already, with {name} {getattr(row, name)}"
+        if getattr(row, name) != getattr(config, name):
+            message = (
+                f"the stream {row.name} already exists with {name} {getattr(row, name)}, "
+                f"not {getattr(config, name)}; use another name or the same settings"
+            )
             raise errors.AlreadyMade(message, member=name)

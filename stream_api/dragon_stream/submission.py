@@ -1,4 +1,4 @@
-"""A window as it is submitted, and whom it is submitted to."""
+"""What is submitted to aggregators about a window, and the client for all of them."""
 
 from __future__ import annotations
 
@@ -12,58 +12,66 @@ from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon_stream.keys import StreamKeys
 from dragon_stream.store import WindowRow
 
-DEADLINE: Final = 5.0  # seconds for one request
-KEPT: Final = 1024  # windows whose votes are remembered
+REQUEST_TIMEOUT_SECONDS: Final = 5.0
+MAX_REMEMBERED_WINDOWS: Final = 1024  # windows whose votes are kept in memory
 
 Votes = Sequence[Mapping[str, str]]
 
 
 def announcement(keys: StreamKeys, row: WindowRow) -> Submission:
-    """The header alone."""
+    """The signed header alone."""
     return Submission(keys.descriptor, row.header, row.signature)
 
 
 def submission(keys: StreamKeys, row: WindowRow, proof: bytes) -> Submission:
-    """With the objects that the window is to be judged by, named under the header key."""
+    """The signed header with the names of the objects to judge it by, signed with its key."""
     objects = WindowObjects.of(row.header, row.chunks, proof)
     signature = keys.header.sign(objects.root(keys.descriptor.committee_id))
     return Submission(keys.descriptor, row.header, row.signature, objects, signature)
 
 
 class Aggregators:
-    """All of the committee's, those of low rank first: the first that answers is used."""
+    """The committee's aggregators, in the order of their rank. The first to respond is used."""
 
     def __init__(self, clients: Sequence[SubmissionClient]) -> None:
         self._clients = clients
 
     def submit(self, submitted: Submission, bodies: Sequence[bytes] = ()) -> WindowStatus:
-        """Hand a window over, with the objects that are missing there.
+        """Submit a window and upload the objects that the aggregator lacks. Idempotent.
 
-        Raises PeerError: none of them took it. Doing it again does no harm.
+        Args:
+            submitted: the announcement or the whole submission.
+            bodies: the chunk headers and the proof; none for an announcement.
+
+        Raises:
+            PeerError: no aggregator accepted it; the last one's error.
         """
-        trouble: PeerError = Unreachable("the committee lists no aggregator", reason="aggregators")
+        last_error: PeerError = Unreachable(
+            "the committee lists no aggregator", reason="aggregators"
+        )
         for client in self._clients:
             try:
                 return _submit(client, submitted, bodies)
             except PeerError as error:
-                trouble = error
-        raise trouble
+                last_error = error
+        raise last_error
 
 
 def _submit(
     client: SubmissionClient, submitted: Submission, bodies: Sequence[bytes]
 ) -> WindowStatus:
-    standing = client.submit(submitted, deadline=DEADLINE)
-    if not standing.missing or not bodies:
-        return standing
+    status = client.submit(submitted, deadline=REQUEST_TIMEOUT_SECONDS)
+    if not status.missing or not bodies:
+        return status
     for sha256, kind in submitted.named().items():
-        if sha256 in standing.missing:
-            client.put(bodies[0] if kind == "chunks" else bodies[1], deadline=DEADLINE)
-    return standing
+        if sha256 in status.missing:
+            body = bodies[0] if kind == "chunks" else bodies[1]
+            client.put(body, deadline=REQUEST_TIMEOUT_SECONDS)
+    return status
 
 
 class LastVotes:
-    """What operators last said of windows, for people. The newest are kept."""
+    """The last votes on each of the newest windows, for display."""
 
     def __init__(self) -> None:
         self._votes: OrderedDict[tuple[bytes, int], Votes] = OrderedDict()
@@ -71,11 +79,11 @@ class LastVotes:
     def get(self, stream: bytes, number: int) -> Votes:
         return self._votes.get((stream, number), ())
 
-    def note(self, stream: bytes, number: int, votes: Votes) -> bool:
-        """Whether they are other ones than before."""
+    def update(self, stream: bytes, number: int, votes: Votes) -> bool:
+        """Remember the votes. Return whether they changed."""
         if not votes or self.get(stream, number) == votes:
             return False
         self._votes[stream, number] = votes
-        while len(self._votes) > KEPT:
+        while len(self._votes) > MAX_REMEMBERED_WINDOWS:
             self._votes.popitem(last=False)
         return True

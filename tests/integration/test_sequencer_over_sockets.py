@@ -17,7 +17,7 @@ from werkzeug.serving import make_server
 
 from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position
-from dragon_sequencer.client import Patience, SequencerClient
+from dragon_sequencer.client import SequencerClient, Timeouts
 from dragon_sequencer.devnet import main
 from dragon_sequencer.nodes import NodeList
 
@@ -25,7 +25,7 @@ APP = "dragon"
 
 
 class Files:
-    """What `dragon init` makes for a development sequencer."""
+    """The files that `dragon init` makes for a development sequencer."""
 
     def __init__(self, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -50,7 +50,7 @@ class Files:
 
 @contextmanager
 def running(files: Files) -> Iterator[None]:
-    """One life of the sequencer: its server and its loops, in threads."""
+    """Run the sequencer's server and loops on threads."""
     app, loops = main.build(files.settings)
     server = make_server("127.0.0.1", files.port, app, threaded=True)
     stop = threading.Event()
@@ -68,7 +68,7 @@ def running(files: Files) -> Iterator[None]:
         server.server_close()
 
 
-def test_what_was_sent_is_read_back_proven_also_after_a_restart(tmp_path):
+def test_sent_events_are_read_back_with_proofs_also_after_a_restart(tmp_path):
     files = Files(tmp_path)
     zellular = SequencerClient.connect(APP, files.nodes)
 
@@ -85,7 +85,7 @@ def test_what_was_sent_is_read_back_proven_also_after_a_restart(tmp_path):
     assert rest.index == 3
 
 
-def test_a_held_read_is_answered_by_news(tmp_path):
+def test_a_waiting_read_is_answered_when_a_batch_is_final(tmp_path):
     files = Files(tmp_path)
     reader, writer = (SequencerClient.connect(APP, files.nodes) for _ in range(2))
     sender = threading.Timer(0.2, lambda: writer.send([{"number": 1}]))
@@ -110,11 +110,11 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("part", DRIPS)
-def test_a_gateway_that_answers_byte_by_byte_is_left_in_time(part, tmp_path):
+def test_a_gateway_that_answers_byte_by_byte_is_abandoned_in_time(part, tmp_path):
     files, stop = Files(tmp_path), threading.Event()
     nodes = NodeList.load(files.nodes)
-    patience = Patience(request_seconds=0.5)
-    zellular = SequencerClient.connect(APP, nodes, patience=patience)
+    timeouts = Timeouts(request_seconds=0.5)
+    zellular = SequencerClient.connect(APP, nodes, timeouts=timeouts)
 
     with socket.create_server(("127.0.0.1", files.port)) as listener:
         gateway = threading.Thread(target=drip, args=(listener, DRIPS[part], stop), daemon=True)
@@ -131,7 +131,7 @@ def test_a_gateway_that_answers_byte_by_byte_is_left_in_time(part, tmp_path):
 
 
 def drip(listener: socket.socket, beginning: bytes, stop: threading.Event) -> None:
-    """Answer two requests without ever finishing."""
+    """Answer two requests, one byte at a time, without end."""
     for _ in range(2):
         connection, _ = listener.accept()
         with connection:

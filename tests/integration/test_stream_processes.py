@@ -1,4 +1,4 @@
-"""Streams as they run: real services, real sockets, real kills; and the commands that use them."""
+"""Streams with real processes, sockets and kills, and the commands that use them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from dragon.encoding import canonical
 from dragon.log.audit import audit
 from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
 from dragon_cli.commands.stream import connect, find
@@ -35,7 +35,7 @@ MEGABYTE = 1_000_000
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Everything there is, with rounds of two seconds."""
+    """All services, with rounds of two seconds."""
     base = free_block(8)
     ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7)
     home = Home(tmp_path_factory.mktemp("streams") / "fleet")
@@ -52,7 +52,7 @@ def open_stream(fleet: Fleet, name: str, **wanted: object) -> tuple[StreamClient
 
 
 def wait_certified(fleet: Fleet, client: StreamClient, stream: str, chunks: int) -> int:
-    """Until every chunk is in a certified window; how many windows there are."""
+    """Wait until every chunk is in a certified window. Return the number of windows."""
 
     def certified() -> bool:
         now = client.get(f"/streams/{stream}")
@@ -81,8 +81,8 @@ def restart_later(fleet: Fleet, name: str, seconds: float) -> None:
     threading.Timer(seconds, lambda: fleet.start(name)).start()
 
 
-def test_a_large_file_arrives_whole_through_three_kills(fleet: Fleet) -> None:
-    """The stream service, the prover and an operator are killed while it is sent."""
+def test_a_large_file_survives_three_kills(fleet: Fleet) -> None:
+    """Stream service, prover and an operator are killed during the upload."""
     draw = random.Random(20)
     data = draw.randbytes(20 * MEGABYTE)
     victims = {4 * MEGABYTE: STREAMS, 9 * MEGABYTE: PROVER, 14 * MEGABYTE: "operator_4"}
@@ -99,7 +99,7 @@ def test_a_large_file_arrives_whole_through_three_kills(fleet: Fleet) -> None:
             at += size
 
     client, stream = open_stream(fleet, "large-file")
-    total, chunks = Feeder(client, stream, pieces()).run()
+    total, chunks = StreamUpload(client, stream, pieces()).run()
     windows = wait_certified(fleet, client, stream, chunks)
 
     assert not victims
@@ -114,11 +114,11 @@ def test_a_large_file_arrives_whole_through_three_kills(fleet: Fleet) -> None:
         assert receipt.chunk.sequence == sequence
 
 
-def test_streams_at_once_are_all_certified_and_every_log_is_right(fleet: Fleet) -> None:
+def test_concurrent_streams_are_certified_and_every_log_passes_its_audit(fleet: Fleet) -> None:
     def send(number: int) -> None:
-        client, stream = open_stream(fleet, f"one-of-many-{number}", window_ms=1000, mode="message")
+        client, stream = open_stream(fleet, f"concurrent-{number}", window_ms=1000, mode="message")
         messages = [b"%d of %d" % (i, number) for i in range(150)]
-        _, chunks = Feeder(client, stream, messages).run()
+        _, chunks = StreamUpload(client, stream, messages).run()
         wait_certified(fleet, client, stream, chunks)
         assert [data_of(client, stream, n) for n in range(chunks)] == messages
 
@@ -144,7 +144,7 @@ def dragon(*arguments: object, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_file_becomes_receipts_by_one_command_and_again_without_sending_twice(
+def test_one_command_turns_a_file_into_receipts_and_can_be_repeated(
     fleet: Fleet, tmp_path: Path
 ) -> None:
     file, receipts = tmp_path / "file", tmp_path / "receipts"
@@ -165,8 +165,8 @@ def test_a_file_becomes_receipts_by_one_command_and_again_without_sending_twice(
     assert whole == file.read_bytes()
 
 
-def test_standard_input_is_streamed_too(fleet: Fleet, tmp_path: Path) -> None:
-    """Into a stream that is named by its id, under its own token."""
+def test_standard_input_can_be_streamed(fleet: Fleet, tmp_path: Path) -> None:
+    """The stream is given by its id and token."""
     client, stream = open_stream(fleet, "piped", window_ms=300)
     token = tmp_path / "token"
     token.write_text(client.token)
@@ -179,7 +179,7 @@ def test_standard_input_is_streamed_too(fleet: Fleet, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["bytes"] == 5000
 
 
-def test_a_source_goes_on_where_it_was_killed(fleet: Fleet) -> None:
+def test_a_source_continues_after_a_kill(fleet: Fleet) -> None:
     home = str(fleet.home.path)
     command = ["source", "sensor", "--stream", "a-sensor", "--rate", "100", "--seed", "7"]
     command += ["--window-ms", "1000", "--home", home]
@@ -189,7 +189,9 @@ def test_a_source_goes_on_where_it_was_killed(fleet: Fleet) -> None:
         retention_seconds=86_400,
     )  # fmt: skip
     fleet.wait_until(
-        lambda: int(str(client.get(f"/streams/{stream}")["chunks"])) > 20, "it streams", PATIENCE
+        lambda: int(str(client.get(f"/streams/{stream}")["chunks"])) > 20,
+        "the stream has 20 chunks",
+        PATIENCE,
     )
     running.kill()
     running.wait()
@@ -203,23 +205,23 @@ def test_a_source_goes_on_where_it_was_killed(fleet: Fleet) -> None:
     assert readings == list(range(200))
 
 
-def test_wrong_tokens_and_streams_are_said_in_one_sentence(fleet: Fleet, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("no-token-of-anybody")
+def test_wrong_tokens_and_streams_give_short_errors(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("an-unknown-token-0")
     home = ("--home", fleet.home.path)
     (tmp_path / "file").write_text("data")
     file = tmp_path / "file"
 
-    said = dragon(
+    output = dragon(
         "stream", file, "--stream", "x", "--token-file", tmp_path / "token", *home, expect=1
     )
-    assert "unauthorized" in said
-    nobody = "0x" + "00" * 32
-    said = dragon(
-        "stream", file, "--stream", nobody, "--token-file", tmp_path / "token", *home, expect=1
+    assert "unauthorized" in output
+    unknown = "0x" + "00" * 32
+    output = dragon(
+        "stream", file, "--stream", unknown, "--token-file", tmp_path / "token", *home, expect=1
     )
-    assert "not_found" in said
-    said = dragon("stream", file, "--stream", nobody, *home, expect=2)
-    assert "--token-file" in said
+    assert "not_found" in output
+    output = dragon("stream", file, "--stream", unknown, *home, expect=2)
+    assert "--token-file" in output
     url = ("--url", "http://127.0.0.1:1")
-    said = dragon("stream", file, "--stream", "x", *url, *home, expect=1)
-    assert "unreachable" in said
+    output = dragon("stream", file, "--stream", "x", *url, *home, expect=1)
+    assert "unreachable" in output

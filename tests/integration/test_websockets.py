@@ -1,7 +1,7 @@
-"""The sockets of a stream service as it runs, and clients that keep to no rule.
+"""WebSockets of a real stream service, and clients that violate the protocol.
 
-Neither prover nor aggregator runs: data is taken in without them. Whatever a client does, others
-are served and memory stays flat.
+Neither prover nor aggregator runs: data is accepted without them. No client may block other clients
+or make the service's memory grow.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(120)]
 
-WAITING: Final = 2  # windows of a stream that may wait: all of them do, so credit ends soon
-CREDIT: Final = 4 << 20
-CHUNK: Final = 65_536
-FLAT: Final = 48.0  # MiB by which memory may differ while a hundred are sent
+MAX_PENDING_WINDOWS: Final = 2  # no window is ever certified, so credit ends soon
+CREDIT_BYTES: Final = 4 << 20
+CHUNK_BYTES: Final = 65_536
+MAX_GROWTH_MIB: Final = 48.0  # of memory, while a client sends a hundred
 
 
 @dataclass
 class Service:
-    """A stream service of its own, with nothing beside it."""
+    """A running stream service, without any other service."""
 
     home: Home
     port: int
@@ -60,9 +60,9 @@ class Service:
             method, self.url + path, headers=headers, timeout=10, verify=verify, **more
         )
 
-    def make(self, name: str, **wanted: Any) -> tuple[str, str]:
-        """Its path and its token. A window is a chunk, unless said otherwise."""
-        body = {"name": name, "window_chunks": 1, "window_ms": 600_000, **wanted}
+    def make(self, name: str, **settings: Any) -> tuple[str, str]:
+        """Create a stream with windows of one chunk by default. Return its path and token."""
+        body = {"name": name, "window_chunks": 1, "window_ms": 600_000, **settings}
         made = self.ask("POST", "/streams", self.token(), json=body).json()
         return f"/streams/{made['stream']}", made["token"]
 
@@ -77,7 +77,7 @@ class Service:
         )
 
     def memory(self) -> float:
-        """MiB that its processes share with nobody."""
+        """Private memory of the service's processes in MiB."""
         kib = 0
         for entry in Path("/proc").iterdir():
             try:
@@ -95,7 +95,7 @@ class Service:
         with log:
             self.process = subprocess.Popen(
                 [*command, "--home", str(self.home.path)],
-                env={**os.environ, "STREAM_WAITING": str(WAITING)},
+                env={**os.environ, "STREAM_WAITING": str(MAX_PENDING_WINDOWS)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -141,29 +141,29 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(autouse=True)
 def others_are_served(service: Service) -> Iterator[None]:
-    """While a test does its worst, and after it."""
+    """During and after each test, other clients are served."""
     path, token = service.make("bystander", mode="message", window_chunks=4095)
     with service.socket(f"{path}/ingest", token) as bystander:
-        before = heard(bystander, "credit")[0]["sequence"]
+        before = receive_until(bystander, "credit")[0]["sequence"]
         yield
         assert service.ask("GET", "/healthz").elapsed.total_seconds() < 2
         bystander.send(b"still here")
-        assert heard(bystander, "accepted")[-1]["sequence"] == before + 1
+        assert receive_until(bystander, "accepted")[-1]["sequence"] == before + 1
 
 
-def heard(ws: ClientConnection, last: str) -> list[dict[str, Any]]:
-    """Everything up to a message of that type."""
-    said: list[dict[str, Any]] = []
-    while not said or said[-1]["type"] != last:
-        said.append(json.loads(ws.recv(timeout=10)))
-    return said
+def receive_until(ws: ClientConnection, last: str) -> list[dict[str, Any]]:
+    """All messages up to one of that type."""
+    messages: list[dict[str, Any]] = []
+    while not messages or messages[-1]["type"] != last:
+        messages.append(json.loads(ws.recv(timeout=10)))
+    return messages
 
 
 def closed(ws: ClientConnection) -> tuple[int, str]:
-    """Code and reason that the service closes with."""
+    """The code and reason with which the service closes the connection."""
     with pytest.raises(ConnectionClosed) as ended:
         listen(ws)
-    assert ended.value.rcvd is not None, "it went away without a word"
+    assert ended.value.rcvd is not None, "the connection ended without a close frame"
     return ended.value.rcvd.code, ended.value.rcvd.reason
 
 
@@ -173,7 +173,7 @@ def listen(ws: ClientConnection) -> None:
 
 
 def raw_socket(service: Service, path: str, token: str = "") -> socket.socket:
-    """Upgraded, and from there on in the test's own hands."""
+    """An upgraded connection on which the test sends raw bytes."""
     made = socket.create_connection(("127.0.0.1", service.port), timeout=15)
     made.sendall(handshake(path, token))
     answer = b""
@@ -196,77 +196,73 @@ def handshake(path: str, token: str = "") -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-# -- the rules -----------------------------------------------------------------------------------
+# -- the protocol ---------------------------------------------------------------------------------
 
 
-def test_what_is_accepted_is_told_with_its_place(service: Service) -> None:
-    path, token = service.make("told", mode="message")
+def test_accepted_messages_contain_sequence_and_bytes(service: Service) -> None:
+    path, token = service.make("accepted", mode="message")
     with service.socket(f"{path}/ingest", token) as ws:
-        hello, credit = heard(ws, "credit")
+        hello, credit = receive_until(ws, "credit")
         ws.send(b"21.5")
-        said = heard(ws, "accepted")
+        messages = receive_until(ws, "accepted")
 
     assert (hello["type"], hello["sequence"], hello["bytes"]) == ("hello", 0, 0)
-    assert credit["bytes"] == CREDIT
-    assert said[-1] == {"type": "accepted", "sequence": 1, "bytes": 4}
+    assert credit["bytes"] == CREDIT_BYTES
+    assert messages[-1] == {"type": "accepted", "sequence": 1, "bytes": 4}
 
 
-def test_events_are_told_to_everybody(service: Service) -> None:
+def test_events_are_sent_to_every_listener(service: Service) -> None:
     path, token = service.make("events")
     with service.socket(f"{path}/events") as listener:
-        service.ask("POST", f"{path}/data", token, data=b"x" * CHUNK)
-        told = heard(listener, "closed")[-1]
-        listener.send("hear me")
-        assert closed(listener) == (1008, "nothing is taken in here")
+        service.ask("POST", f"{path}/data", token, data=b"x" * CHUNK_BYTES)
+        event = receive_until(listener, "closed")[-1]
+        listener.send("a message")
+        assert closed(listener) == (1008, "this socket accepts no messages")
 
-    assert told == {"type": "closed", "window": 0, "first": 0, "count": 1}
+    assert event == {"type": "closed", "window": 0, "first": 0, "count": 1}
 
 
 def test_a_second_connection_takes_the_stream_over(service: Service) -> None:
     path, token = service.make("over")
     with service.socket(f"{path}/ingest", token) as first:
-        heard(first, "credit")
+        receive_until(first, "credit")
         with service.socket(f"{path}/ingest", token) as second:
-            heard(second, "credit")
-            assert closed(first) == (1008, "another connection goes on with the stream")
+            receive_until(second, "credit")
+            assert closed(first) == (1008, "another connection has taken over this stream")
 
 
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
-        ("21.5 degrees", 1007, "a text message is JSON; data comes in binary ones"),
-        ("{", 1007, "a text message is JSON; data comes in binary ones"),
-        ('{"type":"more"}', 1008, "type is flush, not 'more'"),
+        ("21.5 degrees", 1007, "a text message must be JSON; send data in binary messages"),
+        ("{", 1007, "a text message must be JSON; send data in binary messages"),
+        ('{"type":"more"}', 1008, "type"),
         ('{"type":"flush","now":1}', 1008, "now"),
         ("[]", 1008, "object"),
-        (
-            "x" * (MAX_TEXT_BYTES + 1),
-            1009,
-            f"a text message must have at most {MAX_TEXT_BYTES} bytes",
-        ),
+        ("x" * (MAX_TEXT_BYTES + 1), 1009, str(MAX_TEXT_BYTES)),
     ],
     ids=["words", "half", "unknown", "more", "list", "long"],
 )
-def test_text_that_is_no_message_ends_the_connection(
+def test_an_invalid_text_message_closes_the_connection(
     service: Service, text: str, code: int, reason: str
 ) -> None:
     path, token = service.make("text")
     with service.socket(f"{path}/ingest", token) as ws:
-        heard(ws, "credit")
+        receive_until(ws, "credit")
         ws.send(text)
         found = closed(ws)
 
     assert found[0] == code
-    assert reason.split(maxsplit=1)[0] in found[1]
+    assert reason in found[1]
 
 
-def test_bytes_that_are_no_frames_end_the_connection(service: Service) -> None:
+def test_invalid_frames_close_the_connection(service: Service) -> None:
     path, token = service.make("noise")
     for noise in (os.urandom(4096), b"\x81\x85\0\0\0\0\xff\xff\xff\xff\xff", b"\xff" * 64):
         with closing(raw_socket(service, f"{path}/ingest", token)) as peer:
             peer.sendall(noise)
             while peer.recv(65_536):
-                pass  # it is closed by the service, whatever it says before
+                pass  # until the service closes the connection
 
 
 @pytest.mark.parametrize(
@@ -277,7 +273,7 @@ def test_bytes_that_are_no_frames_end_the_connection(service: Service) -> None:
         ("/nowhere", "", 404, None),
     ],
 )
-def test_what_is_wrong_is_said_before_the_upgrade(
+def test_errors_are_reported_before_the_upgrade(
     service: Service, path: str, token: str, status: int, title: str | None
 ) -> None:
     stream, _ = service.make("refusing")
@@ -290,7 +286,7 @@ def test_what_is_wrong_is_said_before_the_upgrade(
     assert title is None or json.loads(response.body or b"")["title"] == title
 
 
-def test_no_such_stream_and_no_handshake(service: Service) -> None:
+def test_an_unknown_stream_or_a_missing_handshake_is_refused(service: Service) -> None:
     stream, token = service.make("refusing")
     with pytest.raises(InvalidStatus) as refused, service.socket(f"/streams/0x{'0' * 64}/events"):
         pass
@@ -301,53 +297,59 @@ def test_no_such_stream_and_no_handshake(service: Service) -> None:
     assert plain.headers["Content-Type"] == "application/problem+json"
 
 
-# -- clients that keep to no rule ----------------------------------------------------------------
+# -- clients that violate the protocol ------------------------------------------------------------
 
 
 GONE: Final = r"(?i)reset|broken pipe"
 
 
-def pour(peer: socket.socket, block: bytes, look: Callable[[], None]) -> None:
-    """A hundred blocks at most, without ever reading. Raises OSError: it is closed."""
+def flood(peer: socket.socket, block: bytes, measure: Callable[[], None]) -> None:
+    """Send up to a hundred blocks without reading. Raises OSError: the connection was closed."""
     for _ in range(100):
-        look()
+        measure()
         peer.sendall(block)
 
 
-def test_more_than_was_granted_ends_the_connection(service: Service) -> None:
-    """Two windows wait already, so nothing is granted anew."""
+def test_data_beyond_the_credit_closes_the_connection(service: Service) -> None:
+    """Two windows are pending already, so no more credit is granted."""
     path, token = service.make("greedy")
     with service.socket(f"{path}/ingest", token) as ws:
-        granted = heard(ws, "credit")[-1]["bytes"]
-        for _ in range(granted // CHUNK):
-            ws.send(bytes(CHUNK))
+        granted = receive_until(ws, "credit")[-1]["bytes"]
+        for _ in range(granted // CHUNK_BYTES):
+            ws.send(bytes(CHUNK_BYTES))
         until_accepted(ws, granted)
         ws.send(b"one more")
         code, reason = closed(ws)
 
-    assert (code, reason) == (1009, f"{granted} bytes were granted, and more came")
+    assert (code, reason) == (
+        1009,
+        f"more data than the {granted} bytes of credit that were granted",
+    )
     assert service.ask("GET", path).json()["bytes"] == granted
     assert service.ask("POST", f"{path}/data", token, data=b"more").status_code == 429
 
 
 def until_accepted(ws: ClientConnection, size: int) -> None:
-    while heard(ws, "accepted")[-1]["bytes"] < size:
+    while receive_until(ws, "accepted")[-1]["bytes"] < size:
         pass
 
 
-def test_a_message_larger_than_a_chunk_ends_the_connection(service: Service) -> None:
+def test_a_message_larger_than_a_chunk_closes_the_connection(service: Service) -> None:
     path, token = service.make("large", mode="message")
     with service.socket(f"{path}/ingest", token) as ws:
-        heard(ws, "credit")
-        ws.send(bytes(CHUNK + 1))
+        receive_until(ws, "credit")
+        ws.send(bytes(CHUNK_BYTES + 1))
         code, reason = closed(ws)
 
-    assert (code, reason) == (1009, f"a message of this stream has at most {CHUNK} bytes")
+    assert (code, reason) == (
+        1009,
+        f"the message exceeds {CHUNK_BYTES} bytes, the limit of this stream",
+    )
     assert service.ask("GET", path).json()["chunks"] == 0
 
 
 @pytest.mark.parametrize("mode", ["bytes", "message"])
-def test_a_frame_of_a_hundred_megabytes_is_never_held(service: Service, mode: str) -> None:
+def test_a_frame_of_a_hundred_megabytes_is_never_buffered(service: Service, mode: str) -> None:
     path, token = service.make(f"frame-{mode}", mode=mode)
     block = bytes(1 << 20)
     head = b"\x82\xff" + (100 << 20).to_bytes(8, "big") + bytes(4)
@@ -355,23 +357,23 @@ def test_a_frame_of_a_hundred_megabytes_is_never_held(service: Service, mode: st
         before, seen = service.memory(), list[float]()
         peer.sendall(head)
         with pytest.raises(OSError, match=GONE):
-            pour(peer, block, lambda: seen.append(service.memory()))
+            flood(peer, block, lambda: seen.append(service.memory()))
 
-    assert max(seen) - before < FLAT
-    assert service.memory() - before < FLAT
-    assert service.ask("GET", path).json()["bytes"] <= CREDIT
+    assert max(seen) - before < MAX_GROWTH_MIB
+    assert service.memory() - before < MAX_GROWTH_MIB
+    assert service.ask("GET", path).json()["bytes"] <= CREDIT_BYTES
 
 
-def test_a_client_that_never_reads_is_left_behind(service: Service) -> None:
-    """Its pings are answered until its own buffers are full; then the connection ends."""
+def test_a_client_that_never_reads_is_disconnected(service: Service) -> None:
+    """Its pings are answered until its buffers are full; then the connection is closed."""
     path, token = service.make("deaf")
     ping = Frame(Opcode.PING, bytes(125)).serialize(mask=True)
     with closing(raw_socket(service, f"{path}/ingest", token)) as peer:
         before, seen = service.memory(), list[float]()
         with pytest.raises(OSError, match=GONE):
-            pour(peer, ping * 4096, lambda: seen.append(service.memory()))
+            flood(peer, ping * 4096, lambda: seen.append(service.memory()))
 
-    assert max(seen) - before < FLAT
+    assert max(seen) - before < MAX_GROWTH_MIB
 
 
 def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
@@ -387,14 +389,14 @@ def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
 
         assert service.ask("GET", "/healthz").ok
         assert service.ask("POST", f"{path}/data", token, data=b"served").ok
-        assert service.memory() - before < FLAT
+        assert service.memory() - before < MAX_GROWTH_MIB
 
     upgraded = answers.count(b"HTTP/1.1 101 Switching Protocols")
-    assert upgraded == MAX_SOCKETS_PER_ADDRESS - 1  # the bystander is one, too
+    assert upgraded == MAX_SOCKETS_PER_ADDRESS - 1  # one is the bystander's
     assert {answer.split()[1] for answer in answers} == {b"101", b"503"}
 
 
-def test_there_is_room_again_when_they_are_gone(service: Service) -> None:
+def test_new_sockets_are_accepted_after_the_others_close(service: Service) -> None:
     path, _ = service.make("crowd")
     ends = time.monotonic() + 10
     while not upgrades(service, f"{path}/events"):
@@ -413,12 +415,12 @@ def upgrades(service: Service, path: str) -> bool:
 # -- stops and kills -----------------------------------------------------------------------------
 
 
-def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
+def test_a_stop_closes_sockets_and_a_kill_loses_no_accepted_data(tmp_path: Path) -> None:
     with serving(tmp_path) as service:
         path, token = service.make("through", window_chunks=4095, chunk_bytes=1000)
         sent = os.urandom(64_000)
         with service.socket(f"{path}/ingest", token) as ws:
-            heard(ws, "credit")
+            receive_until(ws, "credit")
             ws.send(sent[:32_000])
             until_accepted(ws, 32_000)
             ws.send(sent[32_000:32_500])
@@ -426,7 +428,7 @@ def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
         service.start()
 
         with service.socket(f"{path}/ingest", token) as ws:
-            at = heard(ws, "credit")[0]["bytes"]
+            at = receive_until(ws, "credit")[0]["bytes"]
             assert 32_000 <= at <= 32_500
             ws.send(sent[at:])
             ws.send('{"type":"flush"}')
@@ -435,23 +437,23 @@ def test_a_stop_is_announced_and_a_kill_loses_nothing(tmp_path: Path) -> None:
             service.process.terminate()
             assert closed(ws) == (1001, "the service is stopping")
         assert service.process.wait(10) == 0
-        assert time.monotonic() - begun < 5  # an open socket holds no stop up
+        assert time.monotonic() - begun < 5  # an open socket does not delay the stop
         service.start()
 
         assert service.ask("GET", path).json()["bytes"] == 64_000
 
 
-def test_data_goes_in_over_tls(tmp_path: Path) -> None:
+def test_data_is_accepted_over_tls(tmp_path: Path) -> None:
     with serving(tmp_path, tls=True) as service:
         assert service.url.startswith("https://")
         path, token = service.make("secret", window_chunks=2)
         with service.socket(f"{path}/ingest", token) as ws:
-            heard(ws, "credit")
-            ws.send(os.urandom(3 * CHUNK))
-            until_accepted(ws, 3 * CHUNK)
-        stranger = ssl.create_default_context()
+            receive_until(ws, "credit")
+            ws.send(os.urandom(3 * CHUNK_BYTES))
+            until_accepted(ws, 3 * CHUNK_BYTES)
+        untrusting = ssl.create_default_context()
         address = f"wss://127.0.0.1:{service.port}{path}/events"
         with pytest.raises(ssl.SSLCertVerificationError):
-            connect(address, ssl=stranger, open_timeout=10)
-        with pytest.raises((OSError, InvalidMessage)):  # plain words to a port that speaks TLS
+            connect(address, ssl=untrusting, open_timeout=10)
+        with pytest.raises((OSError, InvalidMessage)):  # no TLS on a TLS port
             connect(address.replace("wss:", "ws:"), open_timeout=5)

@@ -1,4 +1,4 @@
-"""Windows and endorsements on a real ledger: applied by every log, and signed by nobody yet."""
+"""Windows and endorsements on a simulated ledger: every log applies them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def voted(world: World, owner: Owner, window: Window, proof: bytes) -> WindowClaim:
-    """What three operators would sign in this round."""
+    """The claim that operators would sign in this round."""
     rounds = world.committee.rounds
     now = rounds.start(rounds.number(world.clock.now))
     found = judge(
@@ -45,7 +45,7 @@ def voted(world: World, owner: Owner, window: Window, proof: bytes) -> WindowCla
     return found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), now)
 
 
-def test_a_window_goes_from_data_to_a_receipt_that_anyone_can_check(world: World) -> None:
+def test_a_window_becomes_a_receipt_that_anyone_can_verify(world: World) -> None:
     owner = make_owner(world.members)
     window = owner.window([b"21.5", b"21.7"], began_ms=1000 * int(world.clock.now) - 500)
     proof = owner.prove(window)
@@ -67,9 +67,9 @@ def test_a_window_goes_from_data_to_a_receipt_that_anyone_can_check(world: World
     assert not is_complete(early)
 
     world.submit(certificate)
-    world.run(13)  # until a checkpoint covers it
+    world.run(13)  # until a checkpoint covers the window
 
-    log = world.own("operator_3").log
+    log = world.components("operator_3").log
     position = log.find(certificate)
     mark = log.state.checkpoint
     checkpoint = log.entry(mark.position).event
@@ -78,31 +78,33 @@ def test_a_window_goes_from_data_to_a_receipt_that_anyone_can_check(world: World
     assert is_complete(verify(world.committee, Receipt.decode(whole.encode()), b"21.7"))
 
 
-def test_every_log_applies_windows_and_endorsements_alike(world: World) -> None:
+def test_every_log_applies_the_same_windows_and_endorsements(world: World) -> None:
     owner = make_owner(world.members)
     window = owner.window([b"21.5"], began_ms=1000 * int(world.clock.now) - 500)
     claim = voted(world, owner, window, b"")
     assert claim.verdict is Verdict.INVALID
     right = voted(world, owner, window, owner.prove(window))
     now = int(world.clock.now)
-    praise = EndorsementClaim(owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", now)
-    endorsed = world.members.endorse(praise)
-    stranger = dataclasses.replace(praise, expert="operator_1")
+    approval = EndorsementClaim(
+        owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", now
+    )
+    endorsed = world.members.endorse(approval)
+    stranger = dataclasses.replace(approval, expert="operator_1")
     forged = Endorsement(stranger, endorsed.signature, world.committee.id)
     events = [world.members.certify(each, SIGNERS) for each in (claim, right)]
 
     world.submit(*events, events[1], endorsed.to_json(), forged.to_json())
 
     for name in (*world.operators, *world.aggregators):
-        stream = world.own(name).log.state.stream(owner.descriptor.id)
-        assert (stream.last, stream.by("expert_1").claims) == (right, (praise,))
-        assert world.own(name).log.refusals() == {"applied_already": 1, "unknown_signer": 1}
+        stream = world.components(name).log.state.stream(owner.descriptor.id)
+        assert (stream.last, stream.by("expert_1").claims) == (right, (approval,))
+        assert world.components(name).log.refusals() == {"applied_already": 1, "unknown_signer": 1}
     answer = world.get("operator_1", "/events?limit=1000").json()["events"]
     kinds = [entry["event"]["kind"] for entry in answer]
     assert kinds[-3:] == ["window", "window", "endorsement"]
 
 
-def test_an_operator_signs_no_window_that_it_has_not_looked_at(world: World) -> None:
+def test_an_operator_refuses_to_sign_a_window_that_it_has_not_checked(world: World) -> None:
     owner = make_owner(world.members)
     window = owner.window([b"21.5"], began_ms=1000 * int(world.clock.now) - 500)
     claim = voted(world, owner, window, owner.prove(window))

@@ -1,8 +1,8 @@
-"""What a stream's owner must not let out, looked for in all that crosses the wire and is stored.
+"""A stream's secrets do not leave the service: a search in all traffic and all stored files.
 
-A stream runs through everything: announced, proven, voted on, certified, read by anybody. Then
-every request, every public answer and every file of the nodes is searched for data, digests, salts
-and keys; and a guesser who has all of that goes through every reading that the sensor could give.
+The stream goes through every step: announced, proven, voted on, certified, read without a token.
+Then every request, public response and file of the nodes is searched for data, digests, salts and
+keys. An attacker who has all of that also tries every reading that the sensor could give.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from dragon.protocol.streams.chunks import decode_chunks, digest, opening
 from dragon.stark.prover.blocks import hash_many
 from dragon_stream.keys import StreamKeys
 from dragon_stream.window_sealer import window_openings
-from stream_simulation import PROVER, STREAMS, TOKEN, StreamWorld
+from stream_simulation import PROVER, SERVICE_KEY, STREAMS, TOKEN, StreamWorld
 
 READINGS = [b"21.5", b"21.7", b"21.5", b"03.1"]
-TEXT = b"the quick brown fox measures what nobody else may see, at the north gate"
+TEXT = b"the quick brown fox measures what no one else may see, at the north gate"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A stream that has run through everything, and all that others have of it."""
+    """A stream after every step, and everything that others know about it."""
 
     world: StreamWorld
     stream: Mapping[str, Any]
     keys: StreamKeys
     openings: tuple[bytes, ...]
-    held: bytes  # by nodes and ledger, and what anybody may read
-    proving: bytes  # what went to the prover
+    held: bytes  # traffic and files of nodes and ledger, and public responses
+    proving: bytes  # requests to the prover
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +56,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         world.upload(stream, READINGS[0])
         world.run(13)
         assert world.states(stream) == ["certified"] * 2
-        yield look_around(world, stream)
+        yield collect(world, stream)
 
 
-def look_around(world: StreamWorld, stream: Mapping[str, Any]) -> Scene:
-    own = world.own(STREAMS)
+def collect(world: StreamWorld, stream: Mapping[str, Any]) -> Scene:
+    components = world.components(STREAMS)
     stream_id = from_hex(stream["stream"], member="stream", size=32)
-    keys = own.streams.get(stream_id).keys
-    rows = [own.store.window(stream_id, number) for number in range(2)]
+    keys = components.streams.get(stream_id).keys
+    rows = [components.store.window(stream_id, number) for number in range(2)]
     openings = tuple(itertools.chain(*(window_openings(keys, row) for row in rows)))
     proving = [raw(request) for _, request in world.sent if PROVER in address(world, request)]
-    held = [*sent_to_nodes(world), *stored_by_nodes(world), *read_by_anybody(world, stream)]
+    held = [*sent_to_nodes(world), *stored_by_nodes(world), *public_responses(world, stream)]
     return Scene(world, stream, keys, openings, b"\0".join(held), b"\0".join(proving))
 
 
@@ -82,24 +82,24 @@ def raw(request: Any) -> bytes:
 
 
 def sent_to_nodes(world: StreamWorld) -> Iterator[bytes]:
-    """Every request but those to the service itself, its prover, and between both."""
+    """Every request except those of the owner and those to the service or its prover."""
     for caller, request in world.sent:
         if address(world, request) not in (STREAMS, PROVER) and caller != "owner":
             yield raw(request)
 
 
 def stored_by_nodes(world: StreamWorld) -> Iterator[bytes]:
-    """Every file of operators, aggregators and ledger."""
+    """The content of every file of operators, aggregators and ledger."""
     files = [path for path in world.folder.iterdir() if path.is_file()]
     names = (*world.operators, *world.aggregators, "sequencer")
     for name in names:
-        own = [path for path in files if path.name.startswith(name)]
-        assert own, name
-        yield from (path.read_bytes() for path in own)
+        found = [path for path in files if path.name.startswith(name)]
+        assert found, name
+        yield from (path.read_bytes() for path in found)
 
 
-def read_by_anybody(world: StreamWorld, stream: Mapping[str, Any]) -> Iterator[bytes]:
-    """What the stream service answers without a token."""
+def public_responses(world: StreamWorld, stream: Mapping[str, Any]) -> Iterator[bytes]:
+    """Responses of the stream service to requests without a token."""
     paths = ["", "/windows", *(f"/windows/{n}" for n in range(2))]
     for chunk in range(len(READINGS) + 2):
         paths += [f"/chunks/{chunk}", f"/chunks/{chunk}/receipt?proof=1"]
@@ -115,7 +115,7 @@ def read_by_anybody(world: StreamWorld, stream: Mapping[str, Any]) -> Iterator[b
 
 
 def written(secret: bytes) -> list[bytes]:
-    """Every way in which it could stand somewhere."""
+    """Every encoding in which a secret could appear."""
     return [
         secret,
         secret.hex().encode(),
@@ -126,11 +126,10 @@ def written(secret: bytes) -> list[bytes]:
 
 
 def secrets_of(scene: Scene) -> dict[str, bytes]:
-    service = scene.world.own(STREAMS).streams._service
     found = {
         "data": TEXT,
         "part of the data": TEXT[7:39],
-        "the service's key": service.encode(),
+        "the service's key": SERVICE_KEY.encode(),
         "identity key": scene.keys.identity,
         "header key": scene.keys.header.encode(),
         "salt key": scene.keys.salt,
@@ -150,9 +149,9 @@ def test_nothing_secret_reaches_a_node_or_the_ledger(scene: Scene) -> None:
             assert form not in scene.held, name
 
 
-def test_the_search_finds_what_does_cross(scene: Scene) -> None:
-    """It would find a secret: it finds what is public, and openings on their way to the prover."""
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+def test_the_search_finds_what_is_transmitted(scene: Scene) -> None:
+    """A control: it finds public values, and the openings in requests to the prover."""
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     for public in (row.header.hash, row.header.chunks_root, scene.keys.descriptor.identity):
         assert any(form in scene.held for form in written(public))
     for chunk in decode_chunks(row.chunks):
@@ -161,13 +160,13 @@ def test_the_search_finds_what_does_cross(scene: Scene) -> None:
     assert scene.keys.identity in scene.proving
 
 
-def test_the_prover_gets_no_data(scene: Scene) -> None:
+def test_the_prover_receives_no_data(scene: Scene) -> None:
     for form in (*written(TEXT), *written(TEXT[7:39]), *written(scene.keys.salt)):
         assert form not in scene.proving
 
 
-def test_equal_chunks_do_not_look_equal(scene: Scene) -> None:
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+def test_equal_chunks_have_different_commitments(scene: Scene) -> None:
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
 
     assert READINGS[0] == READINGS[2]
@@ -175,7 +174,7 @@ def test_equal_chunks_do_not_look_equal(scene: Scene) -> None:
 
 
 def test_only_the_service_keeps_data(scene: Scene) -> None:
-    """Its segments hold it; nothing else in the world does."""
+    """Data is in the service's segments and in no other file."""
     segments = [path for path in scene.world.data.rglob("*") if path.is_file()]
 
     assert any(TEXT in path.read_bytes() for path in segments)
@@ -192,22 +191,21 @@ CANDIDATES = [bytes(four) for four in itertools.product(b"0123456789.", repeat=4
 
 @dataclass(frozen=True)
 class Guesser:
-    """Has all that nodes and ledger hold, and tries every reading of four characters."""
+    """Knows everything that nodes and ledger know, and tries every reading of four characters."""
 
     held: bytes
     stream: bytes
     sequences: range
-    keys: tuple[bytes, ...]  # public values of 32 bytes that a careless owner might salt with
+    keys: tuple[bytes, ...]  # public values of 32 bytes that might wrongly be used as salts
 
     def digests(self) -> set[bytes]:
-        """Readings whose bare SHA-256 stands anywhere, as bytes or as hex."""
+        """Readings with an unsalted SHA-256 that was found, as bytes or as hex."""
         plain = {hashlib.sha256(each).digest(): each for each in CANDIDATES}
         hexed = {each.hex().encode(): reading for each, reading in plain.items()}
-        return self._standing(plain) | self._standing(hexed)
+        return self._found(plain) | self._found(hexed)
 
     def commitments(self) -> set[bytes]:
-        """Readings whose commitment stands anywhere, under a salt that can be made from what is
-        public: none at all, or one under a key that everybody knows."""
+        """Readings with a commitment that was found, without a salt or with one from `keys`."""
         plausible = [reading for reading in CANDIDATES if reading[2:3] == b"."]
         tried: dict[bytes, bytes] = {}
         for reading in plausible:
@@ -219,11 +217,13 @@ class Guesser:
             commitment.hex().encode(): reading
             for commitment, reading in zip(made, tried.values(), strict=True)
         }
-        return self._standing(hexed)
+        return self._found(hexed)
 
-    def _standing(self, wanted: Mapping[bytes, bytes]) -> set[bytes]:
-        """Which of them stand in what is held: those whose first eight bytes do are looked at, and
-        of what is held only what begins with three bytes of any."""
+    def _found(self, wanted: Mapping[bytes, bytes]) -> set[bytes]:
+        """The readings of those forms that occur in `held`.
+
+        For speed, `held` is first searched for the first three, then the first eight bytes.
+        """
         starts = np.array([int.from_bytes(each[:8], "little") for each in wanted], dtype=np.uint64)
         begun = np.zeros(1 << 24, dtype=bool)
         begun[starts & BEGINNING] = True
@@ -238,13 +238,13 @@ class Guesser:
 
 def guesser(scene: Scene, *, held: bytes = b"", keys: tuple[bytes, ...] = ()) -> Guesser:
     descriptor = scene.keys.descriptor
-    row = scene.world.own(STREAMS).store.window(descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(descriptor.id, 0)
     public = (descriptor.id, descriptor.identity, scene.world.committee.id, row.header.hash)
     sequences = range(len(READINGS))
     return Guesser(scene.held + held, descriptor.id, sequences, (*public, *keys))
 
 
-def test_guessing_finds_no_reading_in_all_that_nodes_and_ledger_hold(scene: Scene) -> None:
+def test_guessing_finds_no_reading_in_the_data_of_nodes_and_ledger(scene: Scene) -> None:
     attack = guesser(scene)
 
     assert set(READINGS) <= set(CANDIDATES)
@@ -252,8 +252,8 @@ def test_guessing_finds_no_reading_in_all_that_nodes_and_ledger_hold(scene: Scen
     assert attack.commitments() == set()
 
 
-def test_guessing_finds_a_reading_at_once_from_a_bare_sha_256(scene: Scene) -> None:
-    """So the attack works; it is the salt that it fails at."""
+def test_guessing_finds_a_reading_from_an_unsalted_sha_256(scene: Scene) -> None:
+    """A control: the attack works, and only the salt defeats it."""
     bare = guesser(scene, held=digest(READINGS[3]))
     hexed = guesser(scene, held=digest(READINGS[0]).hex().encode())
 
@@ -261,14 +261,14 @@ def test_guessing_finds_a_reading_at_once_from_a_bare_sha_256(scene: Scene) -> N
     assert hexed.digests() == {READINGS[0]}
 
 
-def test_guessing_finds_every_reading_once_the_salt_key_is_out(scene: Scene) -> None:
+def test_guessing_finds_every_reading_with_the_salt_key(scene: Scene) -> None:
     attack = guesser(scene, keys=(scene.keys.salt,))
 
     assert attack.commitments() == set(READINGS)
 
 
-def test_a_disclosing_receipt_opens_one_chunk_and_no_other(scene: Scene) -> None:
-    """Whoever is shown chunk 1 can still not guess chunks 0, 2 and 3."""
+def test_a_receipt_with_an_opening_opens_one_chunk_only(scene: Scene) -> None:
+    """The receipt of chunk 1 does not help to guess chunks 0, 2 and 3."""
     receipt = scene.world.receipt(scene.stream, 1)
     assert receipt.opening == scene.openings[1]
     shown = canonical(receipt.to_json())
@@ -282,10 +282,10 @@ def test_a_disclosing_receipt_opens_one_chunk_and_no_other(scene: Scene) -> None
             assert other.hex().encode() not in shown
 
 
-def test_a_copy_of_the_data_without_the_keystore_opens_nothing(
+def test_a_copy_of_the_data_without_the_keystore_contains_no_opening(
     scene: Scene, tmp_path: Path
 ) -> None:
-    """Digests are there, as the data is; salts and keys are not."""
+    """The copy contains data and digests, but neither salts nor keys."""
     shutil.copytree(scene.world.data, tmp_path / "copy")
     held = b"\0".join(p.read_bytes() for p in (tmp_path / "copy").rglob("*") if p.is_file())
 

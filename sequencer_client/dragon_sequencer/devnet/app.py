@@ -1,8 +1,8 @@
-"""The development sequencer's face: a Zellular node's HTTP interface, errors included.
+"""The HTTP interface of the development sequencer: that of a Zellular node, including errors.
 
-Paths, statuses, codes and bodies are the node's (its framework is FastAPI, hence the validation
-errors' form). Batches pass through byte for byte. Beside them stands what every service of ours
-has: `/metrics`, `/healthz`, `/readyz`, and `/openapi.json`, which describes all of it.
+Paths, statuses, codes and bodies are those of the node. Its framework is FastAPI, hence the format
+of validation errors. Batches pass through byte for byte. In addition there are the routes of every
+DataDragon service: `/metrics`, `/healthz`, `/readyz` and `/openapi.json`.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from dragon.node.openapi import Responses, Routes
 from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
 
-MAX_SINGLE: Final = 64 << 10  # bytes; a batch as JSON text may take six times its size
-MAX_BULK: Final = 1 << 20
-MAX_HELD: Final = 32  # reads that wait for news at a time; more are answered at once
+MAX_BATCH_BODY_BYTES: Final = 64 << 10  # JSON escapes may make a batch six times as long
+MAX_BULK_BODY_BYTES: Final = 1 << 20
+MAX_WAITING_READS: Final = 32  # that wait for a batch; further ones are answered at once
 _AFTER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
 class Invalid(Exception):
-    """A validation error in FastAPI's form: status 422."""
+    """A validation error in FastAPI's format, with status 422."""
 
     def __init__(self, kind: str, loc: list[str | int], msg: str, given: object, **ctx: object):
         super().__init__(msg)
@@ -55,14 +55,14 @@ class NodeError(Schema):
 
 
 class Refused(Schema):
-    """How the node refuses, with a code of its own."""
+    """An error of the node, with its code."""
 
     status: Literal["error"]
     error: NodeError
 
 
 class Detail(Schema):
-    """How its framework refuses: a text, or a list of what is wrong where."""
+    """An error of the node's framework: a text, or a list of validation errors."""
 
     detail: str | list[dict[str, Any]]
 
@@ -77,20 +77,20 @@ class NodeReady(Schema):
     status: bool
 
 
-class OfApp(Schema):
+class AppPath(Schema):
     app: str
 
 
-class OfState(Schema):
+class StatePath(Schema):
     state: str
 
 
-class OfAppAndState(OfApp, OfState):
+class AppStatePath(AppPath, StatePath):
     pass
 
 
 class PageQuery(Described):
-    """Like the node, we pass over parameters that we do not know."""
+    """Unknown parameters are ignored, as by the node."""
 
     after: Annotated[str, Field(description="an integer from 0")] = "0"
 
@@ -98,9 +98,9 @@ class PageQuery(Described):
 FAILED: Final[Responses] = {
     500: {"description": "Internal Server Error", "content": {"text/plain": {}}}
 }
-ANSWERS: Final[Responses] = {200: Success, 400: Refused, **FAILED}
+RESPONSES: Final[Responses] = {200: Success, 400: Refused, **FAILED}
 SUBMISSION: Final[Responses] = {
-    **ANSWERS,
+    **RESPONSES,
     413: Detail,
     422: Detail,
     429: Refused,
@@ -112,14 +112,15 @@ OBJECT: Final = {"type": "object"}
 
 
 def create_app(network: Network, *, hold: float = 1.0, control: bool = False) -> OpenAPI:
-    """Build the node's interface around a network.
+    """Build the node's interface to a network.
 
     Args:
-        hold: for so many seconds a read that finds nothing waits for news.
-        control: whether `/dev/faults` exists, by which anybody can break the network.
+        network: the simulated network.
+        hold: seconds that a read without result waits for a batch.
+        control: whether `/dev/faults` exists, with which anyone can inject faults.
     """
     app = openapi.make_app(__name__, title="DataDragon development sequencer", error=Detail)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BULK
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BULK_BODY_BYTES
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.register_api(_submissions(network))
     app.register_api(_pages(network, hold))
@@ -145,24 +146,26 @@ def _not_ready(network: Network) -> Iterator[str]:
 
 def _metrics(network: Network) -> Iterator[Metric]:
     final = GaugeMetricFamily(
-        "datadragon_sequencer_finalized_index", "The newest final batch.", labels=["app"]
+        "datadragon_sequencer_finalized_index",
+        "Index of the newest finalized batch.",
+        labels=["app"],
     )
     for app, indices in network.state()["apps"].items():
         final.add_metric([app], indices["last_finalized_index"])
     yield final
 
 
-def _takes(schema: Mapping[str, object]) -> dict[str, Any]:
+def _json_body(schema: Mapping[str, object]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _submissions(network: Network) -> Routes:
     routes = Routes("submissions", __name__)
 
-    @routes.put("/node/<app>/batches", request_body=_takes(BATCH), responses=SUBMISSION)
-    def submit(path: OfApp) -> Response:
-        """Accept a batch, which may become final or not."""
-        request.max_content_length = MAX_SINGLE
+    @routes.put("/node/<app>/batches", request_body=_json_body(BATCH), responses=SUBMISSION)
+    def submit(path: AppPath) -> Response:
+        """Submit a batch. It is accepted, but not final yet."""
+        request.max_content_length = MAX_BATCH_BODY_BYTES
         try:
             body = _body()
         except RequestEntityTooLarge:
@@ -173,9 +176,9 @@ def _submissions(network: Network) -> Routes:
         network.submit(path.app, _batch(body))
         return _success({}, "The batch is received successfully.")
 
-    @routes.put("/node/batches", request_body=_takes(BATCHES), responses=SUBMISSION)
+    @routes.put("/node/batches", request_body=_json_body(BATCHES), responses=SUBMISSION)
     def submit_many() -> Response:
-        """Accept batches of several apps; those of unknown apps are dropped without a word."""
+        """Submit batches of several apps. Batches of unknown apps are dropped without an error."""
         body = _body()
         _check_version()
         network.check_accepting()
@@ -189,35 +192,35 @@ def _submissions(network: Network) -> Routes:
 
 def _pages(network: Network, hold: float) -> Routes:
     routes = Routes("pages", __name__)
-    holding = threading.BoundedSemaphore(MAX_HELD)
+    waiting = threading.BoundedSemaphore(MAX_WAITING_READS)
 
-    @routes.get("/node/<app>/batches/<state>", responses={**ANSWERS, 422: Detail})
-    def page(path: OfAppAndState, query: PageQuery) -> Response:
-        """Final batches behind an index, with the proofs among them; no data if there are none."""
+    @routes.get("/node/<app>/batches/<state>", responses={**RESPONSES, 422: Detail})
+    def page(path: AppStatePath, query: PageQuery) -> Response:
+        """List finalized batches after an index, with their proofs; null if there are none."""
         app, state = path.app, path.state
         _check_version()
         after = _after(query.after)
         found = network.page(app, after)
         if state not in STATES:
             return _success(None)
-        if found is None and hold and holding.acquire(blocking=False):
+        if found is None and hold and waiting.acquire(blocking=False):
             try:
                 network.wait(app, after, hold)
             finally:
-                holding.release()
+                waiting.release()
             found = network.page(app, after)
         return _success(found)
 
-    @routes.get("/node/<app>/batches/<state>/last", responses=ANSWERS)
-    def last(path: OfAppAndState) -> Response:
-        """The newest final batch of an app."""
+    @routes.get("/node/<app>/batches/<state>/last", responses=RESPONSES)
+    def last(path: AppStatePath) -> Response:
+        """Get the newest finalized batch of an app."""
         _check_version()
         _check_state(path.state)
         return _success(network.last(path.app, path.state))
 
-    @routes.get("/node/batches/<state>/last", responses=ANSWERS)
-    def last_of_all(path: OfState) -> Response:
-        """The newest final batch of every app that has one."""
+    @routes.get("/node/batches/<state>/last", responses=RESPONSES)
+    def last_of_all(path: StatePath) -> Response:
+        """Get the newest finalized batch of every app that has one."""
         state = path.state
         _check_version()
         _check_state(state)
@@ -232,18 +235,18 @@ def _status(network: Network) -> Routes:
 
     @routes.get("/", responses={307: {"description": "/node/state"}, **FAILED})
     def root() -> Any:
-        """Leads to the state."""
+        """Redirect to the state."""
         return redirect("/node/state", 307)
 
-    @routes.get("/node/state", responses=ANSWERS)
+    @routes.get("/node/state", responses=RESPONSES)
     def state() -> Response:
-        """Who this node is, and how far each app has come."""
+        """Get the node's identity and the newest index of each app."""
         _check_version()
         return _success(network.state())
 
     @routes.get("/node/ready", responses={200: NodeReady, 503: Refused, **FAILED})
     def ready() -> Response:
-        """Whether batches are accepted."""
+        """Tell whether batches are accepted."""
         network.check_accepting()
         return _json({"status": True})
 
@@ -251,7 +254,7 @@ def _status(network: Network) -> Routes:
 
 
 def _control(network: Network) -> Routes:
-    """Not part of a node: `reset` and `min_age_ms` beside the faults' own names."""
+    """Fault injection, which a real node does not have."""
     routes = Routes("control", __name__)
     shown: Responses = {
         200: {"description": "Faults", "content": {"application/json": {}}},
@@ -260,18 +263,18 @@ def _control(network: Network) -> Routes:
 
     @routes.get("/dev/faults", responses=shown)
     def faults() -> Response:
-        """How the network misbehaves now."""
+        """Get the active faults."""
         return _json(_shown(network))
 
-    @routes.post("/dev/faults", request_body=_takes(OBJECT), responses={**shown, 422: Detail})
+    @routes.post("/dev/faults", request_body=_json_body(OBJECT), responses={**shown, 422: Detail})
     def change() -> Response:
-        """Have the network misbehave, or begin anew (`reset`)."""
+        """Change faults, set `min_age_ms`, or delete all batches with `reset`."""
         changes = request.get_json(silent=True)
         if not isinstance(changes, dict):
-            raise SettingsError("faults are a JSON object")
+            raise SettingsError("faults must be a JSON object")
         reset, age = changes.pop("reset", False), changes.pop("min_age_ms", None)
         if type(reset) is not bool or not (age is None or (type(age) is int and age >= 0)):
-            raise SettingsError("reset is true or false, min_age_ms an integer from 0")
+            raise SettingsError("reset must be true or false, min_age_ms an integer from 0")
         network.set_faults(**changes)
         if age is not None:
             network.set_min_age(age / 1000)
@@ -288,11 +291,11 @@ def _shown(network: Network) -> dict[str, Any]:
     return {**listed, "min_age_ms": round(network.rules.min_age * 1000)}
 
 
-# Reading a request
+# Requests
 
 
 def _body() -> object:
-    """What the node sees as the body: bytes, or the value of a JSON text. None if there is none."""
+    """The body as the node reads it: bytes, a JSON value, or None if it is empty."""
     raw = request.get_data(cache=False)
     if not raw:
         return None
@@ -316,7 +319,7 @@ def _batch(body: object) -> str:
             body.encode()
             return body
     except UnicodeError:
-        raise InternalServerError from None  # where the node crashes
+        raise InternalServerError from None  # as the node does
     raise Invalid("string_type", ["body"], "Input should be a valid string", body)
 
 
@@ -338,7 +341,7 @@ def _bulk(body: object) -> dict[str, list[str]]:
 
 
 def _submit_silently(network: Network, app: str, batch: str) -> None:
-    """In a bulk, unknown apps and oversized batches are dropped without a word."""
+    """Submit, but drop batches of unknown apps and oversized batches without an error."""
     try:
         network.submit(app, batch)
     except Refusal as refusal:
@@ -369,7 +372,7 @@ def _check_state(state: str) -> None:
         raise Refusal(400, "InvalidRequestError", message)
 
 
-# Writing an answer
+# Responses
 
 
 def _success(data: object, message: str = "Operation successful") -> Response:

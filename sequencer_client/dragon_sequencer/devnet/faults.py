@@ -1,4 +1,4 @@
-"""What a development sequencer can be told to do wrong, so that its clients learn to cope."""
+"""Faults that a development sequencer can inject, to test its clients."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ TAMPERINGS: Final = ("", "body", "signature", "timestamp", "nonsigners")
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """All off by default."""
+    """The active faults; none by default."""
 
     paused: bool = False  # submissions answer 503 IsPausedError
     unsynced: bool = False  # submissions answer 503 NotSyncedError
-    stalled: bool = False  # submissions are accepted and nothing is finalized
-    reorder: bool = False  # a segment takes its batches in the reverse order
-    drop: int = 0  # so many coming batches are accepted and forgotten; −1: all
-    repeat: int = 0  # so many coming batches are finalized twice; −1: all
-    tamper: str = ""  # pages are spoiled on their way out: one of TAMPERINGS
-    silent: tuple[int, ...] = ()  # places, in the node list, of nodes that do not sign
+    stalled: bool = False  # submissions are accepted, but nothing is finalized
+    reorder: bool = False  # batches of a segment are in reverse order
+    drop: int = 0  # number of coming batches that are accepted and lost; −1: all
+    repeat: int = 0  # number of coming batches that are finalized twice; −1: all
+    tamper: str = ""  # what is damaged in every page: one of TAMPERINGS
+    silent: tuple[int, ...] = ()  # indices in the node list of nodes that do not sign
 
     def changed(self, changes: dict[str, Any]) -> Self:
-        """These faults with some of them set anew. Raises SettingsError for what is none."""
+        """A copy with some faults changed. Raises SettingsError: a name or value is not valid."""
         known = {field.name for field in fields(self)}
         if unknown := sorted(set(changes) - known):
-            raise SettingsError(f"no such fault: {unknown[0][:64]}")
+            raise SettingsError(
+                f"there is no fault {unknown[0][:64]}; there are {', '.join(sorted(known))}"
+            )
         values = {name: changes.get(name, getattr(self, name)) for name in known}
         for name, value in values.items():
             _check(name, value)
@@ -36,9 +38,9 @@ class Faults:
         return type(self)(**values)
 
     def check_signers(self, nodes: int) -> None:
-        """Raises SettingsError: nobody would be left to sign."""
+        """Raises SettingsError: all nodes are silent."""
         if len(set(self.silent) & set(range(nodes))) >= nodes:
-            raise SettingsError("at least one node signs; to stop them all there is `stalled`")
+            raise SettingsError("at least one node must sign; use `stalled` to stop finality")
 
 
 def _check(name: str, value: object) -> None:
@@ -51,15 +53,15 @@ def _check(name: str, value: object) -> None:
     else:
         good = isinstance(value, list | tuple) and all(type(at) is int and at >= 0 for at in value)
     if not good:
-        raise SettingsError(f"{name} cannot be that", fault=name)
+        raise SettingsError(f"the fault {name} cannot have this value", fault=name)
 
 
 def tampered(page: dict[str, Any], how: str) -> dict[str, Any]:
-    """The page with one thing in it spoiled; the caller's own is left alone."""
+    """A copy of the page with one part damaged."""
     proofs = [dict(proof) for proof in page["finalized_signatures"]]
-    spoiled = {**page, "finalized_signatures": proofs}
+    damaged = {**page, "finalized_signatures": proofs}
     if how == "body":
-        spoiled["batches"] = [*page["batches"][:-1], page["batches"][-1] + " "]
+        damaged["batches"] = [*page["batches"][:-1], page["batches"][-1] + " "]
     elif how == "signature" and proofs:
         point = bn254.decode_signature(proofs[-1]["signature"])
         proofs[-1]["signature"] = bn254.encode_signature(bn254.negate_g1(point))
@@ -67,4 +69,4 @@ def tampered(page: dict[str, Any], how: str) -> dict[str, Any]:
         proofs[-1]["timestamp"] += 1
     elif how == "nonsigners" and proofs:
         proofs[-1]["nonsigners"] = [*proofs[-1]["nonsigners"], "0xnobody"]
-    return spoiled
+    return damaged

@@ -1,4 +1,4 @@
-"""Where the development sequencer is put together: the environment comes in here, nowhere else."""
+"""Assembles the development sequencer from the environment."""
 
 from __future__ import annotations
 
@@ -25,24 +25,26 @@ from dragon_sequencer.nodes import ROLES, NodeList
 from dragon_sequencer.tower import R
 
 MAX_KEYS: Final = 4
-_TICK: Final = 0.05  # seconds between looks for batches that are due
+_TICK_SECONDS: Final = 0.05  # between two checks for batches to finalize
 _SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    keys_file: Path  # SEQUENCER_KEYS_FILE: JSON list of secret keys, readable by its owner only
-    nodes_file: Path  # SEQUENCER_NODES_FILE: the node list that belongs to them
+    """Settings of the development sequencer."""
+
+    keys_file: Path  # SEQUENCER_KEYS_FILE: JSON list of secret keys, file mode 0600
+    nodes_file: Path  # SEQUENCER_NODES_FILE: node list with the public keys
     apps: tuple[str, ...]  # SEQUENCER_APP: names, separated by commas
     database: Path  # SEQUENCER_DATABASE
-    min_age_ms: int = 250  # SEQUENCER_MIN_AGE_MS: between acceptance and finality
+    min_age_ms: int = 250  # SEQUENCER_MIN_AGE_MS: from acceptance to finality
     page_bytes: int = 256_000  # SEQUENCER_PAGE_BYTES: of bodies on a page
-    faults: bool = False  # SEQUENCER_FAULTS: whether POST /dev/faults exists
-    hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for news
+    faults: bool = False  # SEQUENCER_FAULTS: whether /dev/faults exists
+    hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for a batch
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Raises SettingsError: a setting is missing or makes no sense."""
+        """Read all settings. Raises SettingsError: a setting is missing or not valid."""
         read = Environment(environ)
         return cls(
             keys_file=read.path("SEQUENCER_KEYS_FILE"),
@@ -59,17 +61,19 @@ class Settings:
 def _apps(text: str) -> tuple[str, ...]:
     apps = tuple(filter(None, map(str.strip, text.split(","))))
     if not apps or len(set(apps)) < len(apps) or any("/" in app for app in apps):
-        raise SettingsError("SEQUENCER_APP lists different names without a slash")
+        raise SettingsError(
+            "SEQUENCER_APP must list distinct names without a slash, separated by commas"
+        )
     return apps
 
 
 def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], None]]]:
-    """The app, and the loops that whoever serves it runs in threads of their own.
+    """Build the app, and the loops that the server must run, each on its own thread.
 
-    Each loop ends soon after its event is set.
+    A loop returns soon after its event is set.
 
     Raises:
-        SettingsError: keys or node list cannot be used, or do not belong to each other.
+        SettingsError: keys or node list are not valid, or do not belong together.
     """
     network = Network(
         settings.apps,
@@ -81,7 +85,7 @@ def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], N
     )
 
     def finalize(stop: threading.Event) -> None:
-        while not stop.wait(_TICK):
+        while not stop.wait(_TICK_SECONDS):
             network.finalize_due()
 
     app = create_app(network, hold=settings.hold_ms / 1000, control=settings.faults)
@@ -89,18 +93,21 @@ def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], N
 
 
 def make_keys(count: int, randbits: Callable[[int], int]) -> list[int]:
-    """Secrets for so many nodes. `randbits` is `secrets.randbits`; 128 bits more than r has make
-    the remainder as good as uniform."""
+    """Secret keys for `count` nodes.
+
+    `randbits` is `secrets.randbits`. With 128 bits more than r has, the remainder modulo r − 1 is
+    practically uniform.
+    """
     return [randbits(R.bit_length() + 128) % (R - 1) + 1 for _ in range(count)]
 
 
 def keys_document(secrets: Sequence[int]) -> list[str]:
-    """What the keys file holds, as JSON: decimal texts."""
+    """The JSON of the keys file: decimal strings."""
     return [str(secret) for secret in secrets]
 
 
 def nodes_document(secrets: Sequence[int], socket: str) -> dict[str, object]:
-    """The `nodes.json` of a network whose nodes are all one process, at `socket`."""
+    """The `nodes.json` of a network that one process at the URL `socket` simulates."""
     nodes = [_node(bn254.public_key(secret), socket) for secret in secrets]
     return {str(node["id"]): node for node in nodes}
 
@@ -127,25 +134,27 @@ def load_signers(keys_file: Path, nodes_file: Path) -> list[Signer]:
         raise SettingsError(f"SEQUENCER_NODES_FILE: {error}", **error.facts) from None
     by_key = {bn254.public_key(secret): secret for secret in _secrets(keys_file)}
     if {node.public_key for node in nodes} != set(by_key):
-        raise SettingsError("the keys and the node list do not belong to each other")
+        raise SettingsError("SEQUENCER_KEYS_FILE and SEQUENCER_NODES_FILE do not belong together")
     return [Signer(node, by_key[node.public_key]) for node in nodes]
 
 
 def _secrets(path: Path) -> list[int]:
     try:
         if path.stat().st_mode & 0o077:
-            raise SettingsError("SEQUENCER_KEYS_FILE is open to others than its owner")
+            raise SettingsError(
+                f"SEQUENCER_KEYS_FILE is open to others than its owner: run `chmod 600 {path}`"
+            )
         listed = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        raise SettingsError("SEQUENCER_KEYS_FILE cannot be read") from None
+        raise SettingsError(f"SEQUENCER_KEYS_FILE {path} cannot be read as JSON") from None
     if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_KEYS:
-        raise SettingsError(f"SEQUENCER_KEYS_FILE is a list of 1 to {MAX_KEYS} keys")
+        raise SettingsError(f"SEQUENCER_KEYS_FILE must be a list of 1 to {MAX_KEYS} keys")
     return [_secret(text) for text in listed]
 
 
 def _secret(text: object) -> int:
     if not isinstance(text, str) or not _SECRET.fullmatch(text):
-        raise SettingsError("a key in SEQUENCER_KEYS_FILE is neither decimal nor 0x…")
+        raise SettingsError("a key in SEQUENCER_KEYS_FILE must be a decimal or 0x… string")
     if not 0 < (secret := int(text, 0) if text.startswith("0x") else int(text)) < R:
         raise SettingsError("a key in SEQUENCER_KEYS_FILE is out of range")
     return secret

@@ -1,8 +1,8 @@
-"""The development sequencer's rules: take batches, order them, prove them final, serve them.
+"""The rules of the development sequencer: accept, order, finalize and serve batches.
 
-One process plays all nodes of a network: it holds their keys and signs for every one that is not
-told to be silent. There is no thread in here and no clock but the two that it is given. Somebody
-calls `finalize_due` now and then.
+One process simulates all nodes of a network: it holds their keys and signs for all that are not
+silent. It starts no thread and uses the two clocks that it is given; the caller calls
+`finalize_due` regularly.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.finality import FINAL_STATE, Proof, extend, message
 from dragon_sequencer.nodes import STATIC_TAG, Node
 
-VERSION: Final = "v0.1.7"  # of the node software whose interface this is
+VERSION: Final = "v0.1.7"  # of the simulated node software
 STATES: Final = ("sequenced", "locked", "finalized")
 
 
 class Refusal(DragonError):
-    """The network's own error envelope: a status, a code that clients decide on, a text."""
+    """An error in the network's format: HTTP status, code and text."""
 
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(text, code=code)
@@ -35,19 +35,19 @@ class Refusal(DragonError):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A network's limits, which its clients cannot ask for."""
+    """The limits of a network, which its interface does not publish."""
 
-    min_age: float = 0.25  # seconds between a batch's acceptance and its finality
-    page_bytes: int = 256_000  # of bodies on a page; at least a batch
+    min_age: float = 0.25  # seconds from a batch's acceptance to its finality
+    page_bytes: int = 256_000  # of bodies on a page, which has at least one batch
     max_batch_bytes: int = 5120
-    max_segment: int = 1000  # batches under one proof
-    max_queued_bytes: int = 16 << 20  # accepted and not yet final
-    max_queued: int = 100_000
+    max_segment: int = 1000  # batches covered by one proof
+    max_queued_bytes: int = 16 << 20  # accepted, not final
+    max_queued: int = 100_000  # batches, accepted, not final
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A node of the network, with its key."""
+    """A node of the network and its secret key."""
 
     node: Node
     secret: int = field(repr=False)
@@ -55,14 +55,14 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch that waits for its place."""
+    """An accepted batch that is not final."""
 
     body: str
-    due: float  # on the monotonic clock; it is not final before
+    due: float  # earliest time of its finality, on the monotonic clock
 
 
 class Network:
-    """The whole network, as seen through any of its gateways. Safe to share between threads."""
+    """The network as any of its gateways shows it. Thread-safe."""
 
     def __init__(
         self,
@@ -81,12 +81,12 @@ class Network:
         self._faults = faults or Faults()
         self._queues: dict[str, deque[Accepted]] = {app: deque() for app in apps}
         self._queued_bytes = 0
-        self._news = threading.Condition(threading.RLock())  # guards everything above
+        self._changed = threading.Condition(threading.RLock())  # guards the lines above
 
-    # What clients ask for
+    # Requests of clients
 
     def check_accepting(self) -> None:
-        """Raises Refusal while the network takes no submissions."""
+        """Raises Refusal: the network accepts no submissions now."""
         faults = self.faults
         if faults.unsynced:
             raise Refusal(503, "NotSyncedError", "The node is not synced with the sequencer.")
@@ -94,26 +94,26 @@ class Network:
             raise Refusal(503, "IsPausedError", "This node is paused.")
 
     def submit(self, app: str, body: str) -> None:
-        """Accept a batch: from now on it may become final, or not. Raises Refusal."""
+        """Accept a batch, which will usually become final. Raises Refusal."""
         if app not in self._queues:
             raise Refusal(400, "InvalidRequestError", f"Invalid app name: {app}.")
         size = len(body.encode())
         if size > self.rules.max_batch_bytes:
             text = "The batch exceeds the maximum allowed size."
             raise Refusal(429, "BatchSizeExceededError", text)
-        with self._news:
-            self._check_room(size)
-            if self._counted_down("drop"):
+        with self._changed:
+            self._check_capacity(size)
+            if self._consume("drop"):
                 return
-            for _ in range(1 + self._counted_down("repeat")):
+            for _ in range(1 + self._consume("repeat")):
                 self._queues[app].append(Accepted(body, self._monotonic() + self.rules.min_age))
                 self._queued_bytes += size
 
     def page(self, app: str, after: int) -> dict[str, Any] | None:
-        """The batches behind `after` with the proofs among them; None if there are none."""
+        """The batches after that index and their proofs; None if there are no batches."""
         self._check_app(app)
-        with self._news:
-            rows = self._storage.batches(app, after, most_bytes=self.rules.page_bytes)
+        with self._changed:
+            rows = self._storage.batches(app, after, max_bytes=self.rules.page_bytes)
             proofs = self._storage.proofs(app, after + 1, after + len(rows))
             tamper = self._faults.tamper
         if not rows:
@@ -128,17 +128,17 @@ class Network:
         return tampered(page, tamper)
 
     def last(self, app: str, state: str = "finalized") -> dict[str, Any] | None:
-        """The newest batch's record. `state` is what the record calls itself."""
+        """The record of the newest batch, with that `state`; None if there is no batch."""
         self._check_app(app)
-        with self._news:
+        with self._changed:
             proof = self._storage.newest_proof(app)
             body = self._storage.body(app, proof.index) if proof else ""
         return _record(app, state, body, proof) if proof else None
 
     def state(self) -> dict[str, Any]:
-        """Never the leader: clients with automatic choice only talk to followers."""
+        """The state of a node. It is never the leader: some clients only use followers."""
         node = self._signers[0].node
-        with self._news:
+        with self._changed:
             indices = {app: self._storage.tip(app).index for app in self.apps}
         (x0, x1), (y0, y1) = node.public_key
         names = [f"last_{state}_index" for state in STATES]
@@ -154,22 +154,24 @@ class Network:
         }
 
     def wait(self, app: str, after: int, seconds: float) -> None:
-        """Return when something is final behind `after`, or after `seconds`."""
-        with self._news:
-            self._news.wait_for(lambda: self._storage.tip(app).index > after, seconds)
+        """Wait until a batch after that index is final, at most `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._storage.tip(app).index > after, seconds)
 
-    # What time does
+    # Finality
 
     def finalize_due(self, now: float | None = None) -> int:
-        """Prove final what has waited long enough, a segment per app; how many batches that was.
+        """Finalize the batches that are due, one segment for each app.
 
-        `now` is on the monotonic clock. The segment is on disk before anybody can see it.
+        `now` is on the monotonic clock. Segments are on disk before they are served.
+
+        Returns the number of batches.
         """
-        with self._news:
+        with self._changed:
             now = self._monotonic() if now is None else now
             finalized = sum(self._finalize(app, now) for app in self.apps)
             if finalized:
-                self._news.notify_all()
+                self._changed.notify_all()
         return finalized
 
     def _finalize(self, app: str, now: float) -> int:
@@ -205,41 +207,42 @@ class Network:
         signature = bn254.encode_signature(bn254.sign(signing, signed))
         return Proof(index, parent, hash_, time, FINAL_STATE, signature, tuple(absent), STATIC_TAG)
 
-    # What tests do to it
+    # Control by tests
 
     @property
     def faults(self) -> Faults:
-        with self._news:
+        with self._changed:
             return self._faults
 
     def set_faults(self, **changes: object) -> Faults:
-        """Raises SettingsError: there is no such fault, or nobody would be left to sign."""
-        with self._news:
+        """Change faults. Raises SettingsError: a fault is not valid, or no node would sign."""
+        with self._changed:
             faults = self._faults.changed(changes)
             faults.check_signers(len(self._signers))
             self._faults = faults
             return faults
 
     def set_min_age(self, seconds: float) -> None:
-        """For the batches that come from now on."""
-        with self._news:
+        """Set the minimum age of the batches that are accepted from now on."""
+        with self._changed:
             self.rules = replace(self.rules, min_age=seconds)
 
     def reset(self) -> None:
-        """Lose everything, like a network whose nodes were all killed: indices start again."""
-        with self._news:
+        """Lose all batches, like a network after a crash of all nodes: indices start again."""
+        with self._changed:
             self._storage.clear()
             for queue in self._queues.values():
                 queue.clear()
             self._queued_bytes = 0
 
-    def _counted_down(self, fault: str) -> bool:
+    def _consume(self, fault: str) -> bool:
+        """Whether the fault applies to the next batch; counts it down."""
         left: int = getattr(self._faults, fault)
         if left > 0:
             self._faults = self._faults.changed({fault: left - 1})
         return left != 0
 
-    def _check_room(self, size: int) -> None:
+    def _check_capacity(self, size: int) -> None:
         queued = sum(map(len, self._queues.values()))
         full = self._queued_bytes + size > self.rules.max_queued_bytes
         if full or queued >= self.rules.max_queued:

@@ -1,4 +1,4 @@
-"""The entry point behind `dragon serve sequencer`."""
+"""The entry point of `dragon serve sequencer`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PORT: Final = 6001
 
 
 def serve(environ: Mapping[str, str]) -> None:
-    """Serve the development sequencer until told to stop. Raises SettingsError."""
+    """Run the development sequencer until it is stopped. Raises SettingsError."""
     values, settings = Environment(environ), Settings.from_environ(environ)
     settings.database.parent.mkdir(parents=True, exist_ok=True)
     serve_with_gunicorn(
@@ -22,7 +22,7 @@ def serve(environ: Mapping[str, str]) -> None:
         name="sequencer",
         host=values.text("DRAGON_HOST", "127.0.0.1"),
         port=values.integer("DRAGON_PORT", PORT, least=1, most=65535),
-        # A read that waits for news keeps a thread for up to a second.
+        # A read that waits for new batches occupies a thread for up to a second.
         threads=values.integer("DRAGON_THREADS", 48, least=4, most=256),
         tls=values.tls(),
     )

@@ -1,4 +1,4 @@
-"""What `dragon init` needs for a development network: its keys, its node list, their digest."""
+"""Creates the keys, node list and digest of a development network, for `dragon init`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dragon_sequencer.nodes import NodeList
 
 
 def make_network(nodes: int, socket: str) -> tuple[str, str, bytes]:
-    """Fresh keys for a network of 1 to 4 nodes that one process at `socket` plays.
+    """Create a network of 1 to 4 nodes, all simulated by one process at the URL `socket`.
 
-    Returns the text of the keys file (private), that of the node list, and the digest of the node
-    list that the committee file carries.
+    Returns the text of the keys file (secret), the text of the node list, and the digest of the
+    node list for the committee file.
     """
     keys = make_keys(nodes, secrets.randbits)
     listed = json.dumps(nodes_document(keys, socket), indent=2)
@@ -21,5 +21,5 @@ def make_network(nodes: int, socket: str) -> tuple[str, str, bytes]:
 
 
 def digest(listed: str) -> bytes:
-    """`sequencer.nodes_sha256` of a node list. Raises DragonError: it is none."""
+    """`sequencer.nodes_sha256` of a node list. Raises DragonError: the list is not valid."""
     return NodeList.decode(listed).sha256

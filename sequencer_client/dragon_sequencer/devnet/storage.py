@@ -1,7 +1,7 @@
-"""The development sequencer's log in SQLite. What is written here stays final, also after a kill.
+"""The development sequencer's log in SQLite, which survives a kill.
 
-Only finalized batches are kept. Those merely accepted live in memory and die with the process, as
-they would in the real network.
+Only finalized batches are stored. Accepted batches are in memory and are lost with the process, as
+in the real network.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ CREATE TABLE IF NOT EXISTS proof (
     nonsigners TEXT NOT NULL, PRIMARY KEY (app, position)) WITHOUT ROWID;
 """
 _PROOF: Final = "SELECT position, parent, chaining_hash, time, signature, nonsigners FROM proof"
-_MOST_BATCHES: Final = 10_000  # of a page, for empty batches take no part of its bytes
+_MAX_PAGE_BATCHES: Final = 10_000  # empty batches do not count towards a page's bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The end of an app's log: where the next segment continues."""
+    """The end of an app's log, where the next segment begins."""
 
     index: int = 0
     chaining_hash: str = GENESIS
@@ -40,13 +40,13 @@ class Tip:
 
 
 class Storage:
-    """One SQLite file, one connection. Not for several threads at once: the network has a lock."""
+    """One SQLite file and connection. Not thread-safe: `Network` holds a lock."""
 
     def __init__(self, path: Path | str = ":memory:") -> None:
         self._database = sqlite3.connect(
             path, timeout=10, isolation_level=None, check_same_thread=False
         )
-        weakref.finalize(self, self._database.close)  # for who forgets to
+        weakref.finalize(self, self._database.close)  # if the owner does not close it
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_SCHEMA)
@@ -59,9 +59,10 @@ class Storage:
         return Tip(proof.index, proof.chaining_hash, proof.timestamp) if proof else Tip()
 
     def append(self, app: str, links: Sequence[tuple[int, str, str]], proof: Proof) -> None:
-        """File a segment and its proof in one transaction: both are there, or neither.
+        """Store a segment and its proof in one transaction.
 
-        A second segment at the same indices fails, as the primary keys say.
+        `links` are (index, body, chaining hash). A second segment at the same indices fails by
+        the primary keys.
         """
         row = (
             proof.index,
@@ -78,24 +79,24 @@ class Storage:
             )
             self._database.execute("INSERT INTO proof VALUES (?, ?, ?, ?, ?, ?, ?)", (app, *row))
 
-    def batches(self, app: str, after: int, *, most_bytes: int) -> list[tuple[int, str, str]]:
-        """(index, body, chaining hash) behind `after`: at least one, and what `most_bytes` hold."""
+    def batches(self, app: str, after: int, *, max_bytes: int) -> list[tuple[int, str, str]]:
+        """(index, body, chaining hash) after an index: one or more, up to `max_bytes` of bodies."""
         rows = self._database.execute(
             "SELECT position, body, chaining_hash FROM batch WHERE app = ? AND position > ?"
             " ORDER BY position LIMIT ?",
-            (app, after, _MOST_BATCHES),
+            (app, after, _MAX_PAGE_BATCHES),
         )
         page: list[tuple[int, str, str]] = []
         size = 0
         for row in rows:
             size += len(row[1].encode())
-            if page and size > most_bytes:
+            if page and size > max_bytes:
                 break
             page.append(row)
         return page
 
     def proofs(self, app: str, first: int, last: int) -> list[Proof]:
-        """The proofs whose index lies in [first, last], ascending."""
+        """The proofs with an index in [first, last], ascending."""
         rows = self._database.execute(
             f"{_PROOF} WHERE app = ? AND position BETWEEN ? AND ? ORDER BY position",
             (app, first, last),
@@ -116,7 +117,7 @@ class Storage:
         return str(body)
 
     def clear(self) -> None:
-        """Forget everything: the network starts again at genesis, with the same keys."""
+        """Delete everything: the network starts again at genesis, with the same keys."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("DELETE FROM batch")

@@ -1,4 +1,4 @@
-"""Runs this folder's migrations on the connection that `dragon.storage.database` hands over."""
+"""Runs this folder's migrations on the connection from `dragon.storage.database`."""
 
 from alembic import context
 

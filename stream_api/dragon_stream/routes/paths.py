@@ -1,4 +1,4 @@
-"""What routes name in their paths, and who may go there."""
+"""Path parameters of the routes, and the check of the stream's token."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class ChunkPath(StreamPath):
 
 
 def check_owner(stream: Stream) -> None:
-    """Raises Unauthorized: the caller does not show the stream's token."""
-    auth.check(stream.keys.is_token, "that needs the token of the stream")
+    """Raises Unauthorized: the request does not carry the stream's token."""
+    auth.check(stream.keys.is_token, "this request requires the token of the stream")

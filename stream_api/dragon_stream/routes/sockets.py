@@ -1,4 +1,4 @@
-"""The two sockets of a stream: one that data comes in by, one that tells what happens."""
+"""The WebSockets of a stream: `ingest` accepts data, `events` reports what happens."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from flask_sock import Sock
 from simple_websocket import Server
 
 from dragon.encoding import from_hex
-from dragon.node import auth
-from dragon.node.websocket import POLICY, Closed, Sockets
-from dragon_stream.events import Events
-from dragon_stream.ingest_session import Ingest, credit_for
-from dragon_stream.pipeline import Pipeline
-from dragon_stream.streams import Stream, Streams
+from dragon.node.websocket import POLICY, Closed
+from dragon_stream.components import Components
+from dragon_stream.ingest_session import IngestSession, credit_for
+from dragon_stream.routes.paths import check_owner
+from dragon_stream.streams import Stream
 
 Serve = Callable[[Server, Stream], None]
 View = Callable[..., ResponseReturnValue]
 
 
 class _Views:
-    """What flask-sock takes for a blueprint: it makes the view, and we decide who gets there."""
+    """Stands in for a blueprint: it receives the view that flask-sock makes.
+
+    flask-sock would register the view itself, without a check before the upgrade.
+    """
 
     view: View
 
@@ -36,67 +38,79 @@ class _Views:
         return keep
 
 
-class Silent:
-    """A listener has nothing to say."""
+class SendOnly:
+    """Handler of a socket on which the client must not send messages."""
 
     def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
-        raise Closed(POLICY, "nothing is taken in here")
+        raise Closed(POLICY, "this socket accepts no messages")
 
     def on_text(self, text: str) -> None:
-        raise Closed(POLICY, "nothing is taken in here")
+        raise Closed(POLICY, "this socket accepts no messages")
 
 
-def add_sockets(
-    app: Flask, sockets: Sockets, streams: Streams, pipeline: Pipeline, events: Events
-) -> None:
-    """`/streams/<stream>/ingest` and `/streams/<stream>/events`."""
-    sockets.install(app)
+def install(app: Flask, components: Components) -> None:
+    """Add `/streams/<stream>/ingest` and `/streams/<stream>/events` to the app."""
+    components.sockets.install(app)
+    _add(app, components, "ingest", _ingest(components), owner=True)
+    _add(app, components, "events", _events(components), owner=False)
 
-    def ingest(server: Server, stream: Stream) -> None:
+
+def _ingest(components: Components) -> Serve:
+    sockets, events = components.sockets, components.events
+
+    def serve(server: Server, stream: Stream) -> None:
         with sockets.connection(server) as connection, ExitStack() as stack:
-            source = Ingest(
+            session = IngestSession(
                 stream,
                 connection,
                 credit=credit_for(len(sockets)),
-                may_grant=lambda: pipeline.has_room(stream),
+                may_grant=lambda: components.pipeline.has_capacity(stream),
             )
 
             def begin() -> None:
-                source.begin()  # its hello comes first of all
-                stack.enter_context(events.listening(stream.id, connection))
+                session.begin()  # sends `hello`, which precedes all events
+                stack.enter_context(events.subscribed(stream.id, connection))
 
-            connection.serve(source, begin=begin, end=source.end)
+            connection.serve(session, begin=begin, end=session.end)
 
-    def listen(server: Server, stream: Stream) -> None:
-        with (
-            sockets.connection(server) as connection,
-            events.listening(stream.id, connection),
-        ):
-            connection.serve(Silent())
-
-    def add(name: str, serve: Serve, *, owner: bool) -> None:
-        served = _served(serve, streams)
-
-        def view(stream: str) -> ResponseReturnValue:
-            found = streams.get(from_hex(stream, member="stream", size=32))
-            if owner:
-                auth.check(found.keys.is_token, "that needs the token of the stream")
-            with sockets.reserve():
-                return served(stream=stream)
-
-        path = f"/streams/<stream>/{name}"
-        app.add_url_rule(path, endpoint=f"sockets.{name}", view_func=view, websocket=True)
-
-    add("ingest", ingest, owner=True)
-    add("events", listen, owner=False)
+    return serve
 
 
-def _served(serve: Serve, streams: Streams) -> View:
+def _events(components: Components) -> Serve:
+    sockets, events = components.sockets, components.events
+
+    def serve(server: Server, stream: Stream) -> None:
+        with sockets.connection(server) as connection, events.subscribed(stream.id, connection):
+            connection.serve(SendOnly())
+
+    return serve
+
+
+def _add(app: Flask, components: Components, name: str, serve: Serve, *, owner: bool) -> None:
+    """Register a WebSocket; `owner` tells whether it requires the stream's token."""
+    upgrade = _upgrade(serve, components)
+
+    def view(stream: str) -> ResponseReturnValue:
+        found = _find(components, stream)
+        if owner:
+            check_owner(found)
+        with components.sockets.reserve():
+            return upgrade(stream=stream)
+
+    path = f"/streams/<stream>/{name}"
+    app.add_url_rule(path, endpoint=f"sockets.{name}", view_func=view, websocket=True)
+
+
+def _upgrade(serve: Serve, components: Components) -> View:
     """The view that upgrades the connection and then serves it."""
     views = _Views()
 
     def route(server: Server, stream: str) -> None:
-        serve(server, streams.get(from_hex(stream, member="stream", size=32)))
+        serve(server, _find(components, stream))
 
     Sock().route("", bp=views)(route)
     return views.view
+
+
+def _find(components: Components, stream: str) -> Stream:
+    return components.streams.get(from_hex(stream, member="stream", size=32))

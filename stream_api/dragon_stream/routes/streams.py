@@ -1,4 +1,4 @@
-"""Making streams, and giving them data by plain requests."""
+"""Creating and reading streams, and uploading data with a plain request."""
 
 from __future__ import annotations
 
@@ -11,40 +11,62 @@ from dragon.encoding import Members
 from dragon.node import app as web
 from dragon.node import auth
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
-from dragon.node.parameters import Query, integer
+from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon_stream import schemas
-from dragon_stream.chunker import BYTES as BYTES_MODE
-from dragon_stream.chunker import MESSAGE
+from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE
 from dragon_stream.components import Components
 from dragon_stream.ingest_session import Upload
 from dragon_stream.routes.paths import StreamPath, check_owner
-from dragon_stream.serializers import show_stream
+from dragon_stream.serializers import stream_to_json
 from dragon_stream.streams import Stream, StreamConfig
 
-MAX_UPLOAD: Final = 1 << 20  # bytes; more comes by the socket
-SHORTEST_WINDOW_MS: Final = 100
-LONGEST_WINDOW_MS: Final = 3_600_000
-SHORTEST_RETENTION: Final = 60  # seconds
-LONGEST_RETENTION: Final = 315_360_000
+MAX_UPLOAD_BYTES: Final = 1 << 20  # of one request; larger data goes through the WebSocket
+MIN_WINDOW_MS: Final = 100
+MAX_WINDOW_MS: Final = 3_600_000
+MIN_RETENTION_SECONDS: Final = 60
+MAX_RETENTION_SECONDS: Final = 315_360_000
 
 
 class DataQuery(Query):
     offset: Annotated[int | None, integer()] = None
 
 
-def making(own: Components) -> Routes:
-    routes = Routes("making", __name__)
+def routes(components: Components) -> Routes:
+    api = Routes("streams", __name__)
+    _add_reading(api, components)
+    _add_writing(api, components)
+    return api
 
-    @routes.post(
+
+def _add_reading(api: Routes, components: Components) -> None:
+    @api.get("/streams", responses=responses(schemas.Streams, errors.UnknownMember))
+    def list_streams(query: NoParameters) -> Response:
+        """List the streams of this service."""
+        streams = components.streams.all()
+        return jsonify(streams=[stream_to_json(components, stream) for stream in streams])
+
+    @api.get(
+        "/streams/<stream>",
+        responses=responses(
+            schemas.Stream, errors.UnknownMember, errors.InvalidHex, errors.NotFound
+        ),
+    )
+    def get_stream(path: StreamPath, query: NoParameters) -> Response:
+        """Get a stream: its settings, descriptor and progress."""
+        return jsonify(stream_to_json(components, components.streams.get(path.stream)))
+
+
+def _add_writing(api: Routes, components: Components) -> None:
+    @api.post(
         "/streams",
-        request_body=routes.request_body(schemas.NewStream),
+        request_body=api.request_body(schemas.NewStream),
         responses={
-            **responses(schemas.MadeStream, status=200),
+            **responses(schemas.CreatedStream, status=200),
             **responses(
-                schemas.MadeStream,
+                schemas.CreatedStream,
                 *BODY_ERRORS,
                 errors.Unauthorized,
                 errors.AlreadyMade,
@@ -54,20 +76,23 @@ def making(own: Components) -> Routes:
             **BODY_TOO_LARGE,
         },
     )
-    def make() -> tuple[Response, int]:
-        """A new stream and its token; the same again for the same wish. Needs its token."""
-        auth.check(auth.is_same(own.token), "making a stream needs the token of this service")
-        wanted = _wanted(Members(web.body(), "the stream"))
-        stream, new = own.streams.make(wanted)
-        told = {"token": stream.keys.token, "warnings": warnings(wanted)}
-        return jsonify(show_stream(own, stream) | told), 201 if new else 200
+    def create_stream() -> tuple[Response, int]:
+        """Create a stream and get its token. Requires the service's token.
 
-    @routes.post(
+        The same request returns the same stream again, with status 200.
+        """
+        auth.check(auth.is_same(components.token), "creating a stream requires the service's token")
+        config = _read_config(Members(web.body(), "the stream"))
+        stream, new = components.streams.create(config)
+        secrets = {"token": stream.keys.token, "warnings": warnings(config)}
+        return jsonify(stream_to_json(components, stream) | secrets), 201 if new else 200
+
+    @api.post(
         "/streams/<stream>/data",
-        request_body=routes.binary_body(),
+        request_body=api.binary_body(),
         responses={
             **responses(
-                schemas.Taken,
+                schemas.Accepted,
                 *PAGING_ERRORS,
                 errors.InvalidHex,
                 errors.TooLarge,
@@ -82,67 +107,68 @@ def making(own: Components) -> Routes:
         },
     )
     def upload(path: StreamPath, query: DataQuery) -> Response:
-        """Take the body as data; it would survive a crash when this answers. Needs the stream's
-        token. With `offset` it is taken only if the stream has just so many bytes."""
-        stream = own.streams.get(path.stream)
+        """Append the body to the stream; the response means it is on disk. Requires its token.
+
+        With `offset` the body is accepted only if the stream has exactly that many bytes, so that a
+        request can be repeated safely.
+        """
+        stream = components.streams.get(path.stream)
         check_owner(stream)
-        request.max_content_length = MAX_UPLOAD
+        request.max_content_length = MAX_UPLOAD_BYTES
         body = web.raw_body()
-        if not own.pipeline.has_room(stream):
-            raise errors.Busy("as many windows wait to be certified as may")
-        return jsonify(_take(stream, body, query.offset))
-
-    return routes
+        if not components.pipeline.has_capacity(stream):
+            raise errors.Busy("too many windows of this stream wait to be certified; try again")
+        return jsonify(_append(stream, body, query.offset))
 
 
-def _take(stream: Stream, body: bytes, offset: int | None) -> dict[str, object]:
-    source, intake = Upload(), stream.intake
-    _check_offset(offset, intake.total)  # before it takes the stream over from anybody
-    before, total = intake.attach(source)
+def _append(stream: Stream, body: bytes, offset: int | None) -> dict[str, object]:
+    source, chunker = Upload(), stream.chunker
+    _check_offset(offset, chunker.total)  # a wrong offset must not replace another source
+    before, total = chunker.attach(source)
     try:
         _check_offset(offset, total)
-        intake.feed(source, body, finished=True)
-        intake.wait_for(intake.flush(source))
+        chunker.feed(source, body, finished=True)
+        chunker.wait_for(chunker.flush(source))
     finally:
-        intake.detach(source)
-    chunks = intake.sequence - before
-    return {"sequence": intake.sequence, "bytes": intake.total, "chunks": chunks}
+        chunker.detach(source)
+    chunks = chunker.sequence - before
+    return {"sequence": chunker.sequence, "bytes": chunker.total, "chunks": chunks}
 
 
 def _check_offset(offset: int | None, total: int) -> None:
     if offset not in {None, total}:
-        message = f"the stream has {total} bytes, and this begins at {offset}"
+        message = f"the offset is {offset}, but the stream has {total} bytes"
         raise errors.WrongOffset(message, bytes=total)
 
 
-def _wanted(members: Members) -> StreamConfig:
+def _read_config(members: Members) -> StreamConfig:
     def number(name: str, default: int, least: int, most: int) -> int:
         return members.integer(name, least=least, most=most) if name in members else default
 
     def word(name: str, words: list[str]) -> str:
         return members.word(name, words) if name in members else words[0]
 
-    wanted = StreamConfig(
+    config = StreamConfig(
         members.id("name"),
         word("parameters", list(WINDOW_SETS)),
         number("chunk_bytes", MAX_CHUNK_BYTES, 1, MAX_CHUNK_BYTES),
         number("window_chunks", 63, 1, MAX_CHUNKS),
-        number("window_ms", 5000, SHORTEST_WINDOW_MS, LONGEST_WINDOW_MS),
-        word("mode", [BYTES_MODE, MESSAGE]),
-        number("retention_seconds", 86_400, SHORTEST_RETENTION, LONGEST_RETENTION),
+        number("window_ms", 5000, MIN_WINDOW_MS, MAX_WINDOW_MS),
+        word("mode", [BYTES_MODE, MESSAGE_MODE]),
+        number("retention_seconds", 86_400, MIN_RETENTION_SECONDS, MAX_RETENTION_SECONDS),
     )
     members.end()
-    return wanted
+    return config
 
 
-def warnings(wanted: StreamConfig) -> list[str]:
-    """What costs more than it has to."""
-    chunks = wanted.window_chunks
+def warnings(config: StreamConfig) -> list[str]:
+    """Warn of settings that cost more than necessary."""
+    chunks = config.window_chunks
     blocks = 1 << chunks.bit_length()
     if chunks + 1 == blocks:
         return []
     message = (
-        f"a window of {chunks} chunks is proven like one of {blocks - 1}: "
-        f"{blocks - 1 - chunks} of {blocks} blocks are padding"
+        f"a window of {chunks} chunks costs as much as one of {blocks - 1}: "
+        f"{blocks - 1 - chunks} of its {blocks} blocks are padding"
     )
     return [message]

@@ -1,4 +1,4 @@
-"""The reader's rules, against a real network's history and everything that was done to it."""
+"""Verification of pages, with a real network's history and manipulated versions of it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def captured(name: str) -> Any:
 
 
 def cursor_of(case: dict[str, Any]) -> Cursor:
-    """A case knows index and chain, and nothing of the proof before."""
+    """The cursor of a case: index and chaining hash, but no previous proof."""
     after, chaining_hash = case["cursor"]["after"], case["cursor"]["chaining_hash"]
     return Cursor(after, chaining_hash, None) if chaining_hash else Cursor.join(after)
 
@@ -89,7 +89,7 @@ def replay(case: dict[str, Any], nodes: NodeList) -> tuple[list[list[int]], Curs
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_published_case_has_the_strict_verdict(name):
+def test_every_published_case_has_the_expected_result(name):
     case = CASES[name]
     expected = case["expect"]
     list_of_case = nodes(case["threshold_percent"])
@@ -133,8 +133,8 @@ def test_a_reader_may_stop_and_resume_after_any_batch(network):
     assert resumed == whole[3:]
 
 
-def test_a_withheld_proof_is_noticed_by_who_knows_the_proof_before(network):
-    """Without that knowledge the case passes, and gives batch 13 the time of batch 15."""
+def test_a_withheld_proof_is_detected_if_the_previous_proof_is_known(network):
+    """Otherwise the case passes, and batch 13 gets the time of batch 15."""
     case = CASES["first signature omitted"]
     position = Position(12, case["cursor"]["chaining_hash"], proof_index=12)
 
@@ -142,7 +142,7 @@ def test_a_withheld_proof_is_noticed_by_who_knows_the_proof_before(network):
         read(Cursor.at(position), decode_page(case["pages"][0]), app=APP, nodes=network)
 
 
-def test_a_withheld_proof_in_the_middle_of_a_page_is_noticed(network):
+def test_a_withheld_proof_in_the_middle_of_a_page_is_detected(network):
     page = captured("01-all-up-after0")
     del page["finalized_signatures"][1]
 
@@ -150,7 +150,7 @@ def test_a_withheld_proof_in_the_middle_of_a_page_is_noticed(network):
         read(Cursor(), decode_page(page), app=APP, nodes=network)
 
 
-def test_who_joins_in_the_middle_is_not_shown_a_shortened_page(network):
+def test_a_reader_that_joins_detects_a_withheld_proof(network):
     page = captured("01-all-up-after0")
     shortened = {
         "batches": page["batches"][5:],
@@ -162,7 +162,7 @@ def test_who_joins_in_the_middle_is_not_shown_a_shortened_page(network):
         read(Cursor.join(6), decode_page(shortened), app=APP, nodes=network)
 
 
-def test_a_genuine_proof_that_overlaps_an_older_one_is_a_rewritten_segment(network):
+def test_a_genuine_proof_that_overlaps_an_older_one_means_a_rewritten_segment(network):
     chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
     position = Position(12, chaining_hash, proof_index=12)
     rewritten = Cursor.at(Position(12, chaining_hash, proof_index=13))
@@ -173,7 +173,7 @@ def test_a_genuine_proof_that_overlaps_an_older_one_is_a_rewritten_segment(netwo
         read(rewritten, page, app=APP, nodes=network)
 
 
-def test_time_never_runs_backwards(network):
+def test_a_proof_with_an_earlier_time_is_refused(network):
     chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
     page = captured("11-node4-down-after12")
     time = page["finalized_signatures"][0]["timestamp"]
@@ -183,7 +183,7 @@ def test_time_never_runs_backwards(network):
         read(Cursor.at(position), decode_page(page), app=APP, nodes=network)
 
 
-def test_who_joins_at_a_proof_gets_nothing_but_the_confirmed_chain(network):
+def test_a_reader_that_joins_at_a_proof_gets_the_confirmed_chain_and_no_batch(network):
     page = captured("01-all-up-after0")
     first = {
         "batches": page["batches"][:1],
@@ -197,12 +197,12 @@ def test_who_joins_at_a_proof_gets_nothing_but_the_confirmed_chain(network):
     assert cursor == Cursor(1, page["first_chaining_hash"], 1, 1795163673)
 
 
-def test_a_position_that_is_only_an_index_joins_there():
+def test_a_position_with_an_index_only_is_joined():
     assert Cursor.at(Position(7)) == Cursor.join(7)
     assert Cursor.at(Position()) == Cursor.join(0) == Cursor()
 
 
-def test_nobody_begins_before_the_first_batch():
+def test_a_reader_cannot_begin_before_the_first_batch():
     with pytest.raises(ValueError, match="batch 0"):
         Cursor.join(-1)
 
@@ -219,12 +219,12 @@ SPOILED = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "refusal"), [case[1:] for case in SPOILED])
-def test_a_page_of_another_form_is_refused_by_name(spoil, refusal, network):
+@pytest.mark.parametrize(("mutate", "refusal"), [case[1:] for case in SPOILED])
+def test_a_malformed_page_is_refused_by_name(mutate, refusal, network):
     page = captured("01-all-up-after0")
 
     with pytest.raises(refusal):
-        read(Cursor(), decode_page(spoil(page)), app=APP, nodes=network)
+        read(Cursor(), decode_page(mutate(page)), app=APP, nodes=network)
 
 
 MEMBERS = [
@@ -248,7 +248,7 @@ MEMBERS = [
 
 
 @pytest.mark.parametrize(("member", "value"), MEMBERS)
-def test_a_proof_of_another_form_is_refused_by_name(member, value):
+def test_a_malformed_proof_is_refused_by_name(member, value):
     page = captured("01-all-up-after0")
     page["finalized_signatures"][0][member] = value
 
@@ -257,7 +257,7 @@ def test_a_proof_of_another_form_is_refused_by_name(member, value):
 
 
 @pytest.mark.parametrize("member", [member for member, _ in MEMBERS])
-def test_a_proof_lacking_a_member_is_refused_by_name(member):
+def test_a_proof_without_a_member_is_refused_by_name(member):
     page = captured("01-all-up-after0")
     del page["finalized_signatures"][0][member]
 
@@ -273,7 +273,7 @@ JSON = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where something stands in a JSON value: paths of names and numbers."""
+    """The paths of all values in a JSON value, of names and numbers."""
     members = list(value.items() if isinstance(value, dict) else enumerate(value))
     here = [(*path, name) for name, _ in members]
     inside = [(name, member) for name, member in members if isinstance(member, dict | list)]
@@ -282,7 +282,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_whatever_stands_in_a_page_it_is_delivered_unchanged_or_refused_by_name(data):
+def test_a_mutated_page_is_refused_by_name_or_gives_the_same_batches(data):
     page, network = captured("11-node4-down-after12"), NODES
     chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
     start = Cursor.at(Position(12, chaining_hash, proof_index=12))

@@ -1,4 +1,4 @@
-"""The client against networks that fail, lie and lose their memory; no sockets, no waiting."""
+"""The client with simulated networks that fail, lie and lose their history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dragon.errors import (
 )
 from dragon.log.ledger import Position
 from dragon_sequencer import errors
-from dragon_sequencer.client import Patience, SequencerClient
+from dragon_sequencer.client import SequencerClient, Timeouts
 from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.network import Network, Rules, Signer
@@ -33,11 +33,11 @@ from wsgi import WsgiAdapter
 APP = "dragon"
 SECRETS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
 HOSTS = ["one:1", "two:2", "three:3", "four:4"]
-PATIENCE = Patience(compare_every=5, rewound_after=15)
+TIMEOUTS = Timeouts(compare_seconds=5, rewound_seconds=15)
 
 
 class Start:
-    """A random choice that always takes the first."""
+    """A random generator that always returns 0."""
 
     def randrange(self, _: int) -> int:
         return 0
@@ -52,7 +52,7 @@ def nodes_at(hosts: tuple[str, ...]) -> NodeList:
 
 
 class World:
-    """Four gateways to one network, a client, and the one clock they all live by."""
+    """Four gateways to one network, a client, and one clock for all."""
 
     def __init__(self, *, hosts: list[str] = HOSTS, **rules: Any) -> None:
         self.now = 1_700_000_000.0
@@ -64,7 +64,7 @@ class World:
         self.slept = 0.0
 
     def another_network(self) -> Network:
-        """With the same keys and the same name, and a history of its own."""
+        """A network with the same keys and app, but another history."""
         signers = [
             Signer(node, key) for node, key in zip(self.nodes.nodes.values(), SECRETS, strict=True)
         ]
@@ -81,7 +81,7 @@ class World:
             "monotonic": lambda: self.now,
             "sleep": self.sleep,
             "rng": Start(),
-            "patience": PATIENCE,
+            "timeouts": TIMEOUTS,
         }
         return SequencerClient(APP, self.nodes, **{**defaults, **options})
 
@@ -94,7 +94,7 @@ class World:
         self.network.finalize_due()
 
     def publish(self, *numbers: int, network: Network | None = None) -> None:
-        """One batch per number, all under one proof."""
+        """Finalize one batch for each number, all with one proof."""
         network = network or self.network
         for number in numbers:
             network.submit(APP, json.dumps([{"number": number}]))
@@ -111,11 +111,11 @@ def world():
 
 
 def answering(answer: Callable[[], Any]) -> Flask:
-    """A gateway that gives the same answer to everything."""
+    """A gateway that gives the same answer to all requests."""
     app = Flask(__name__)
 
     @app.route("/<path:_>", methods=["GET", "PUT"])
-    def whatever(_: str) -> Any:
+    def view(_: str) -> Any:
         return answer()
 
     return app
@@ -127,7 +127,7 @@ def refusing(status: int, code: str | None = None) -> Flask:
     return answering(lambda: Response(text, status, mimetype="application/json"))
 
 
-# As written in the examples
+# Published examples
 
 
 def test_the_published_example_of_sending_runs(world):
@@ -156,7 +156,7 @@ def test_the_published_example_of_reading_runs(world):
     assert last_index == 2
 
 
-def test_reading_resumes_behind_an_index(world):
+def test_reading_resumes_after_an_index(world):
     world.publish(1, 2, 3)
     world.publish(4)
 
@@ -168,19 +168,19 @@ def test_reading_resumes_behind_an_index(world):
     assert read == {0: [1, 2, 3, 4], 1: [2, 3, 4], 2: [3, 4], 3: [4]}
 
 
-def test_who_joins_at_the_newest_batch_waits_for_the_next(world):
+def test_a_reader_that_joins_at_the_newest_batch_waits_for_the_next(world):
     world.publish(1, 2)
     zellular = world.client
     zellular.send([{"number": 3}])
 
     assert next(zellular.batches(after=2)) == ('[{"number":3}]', 3)
-    assert world.slept == PATIENCE.poll_pause
+    assert world.slept == TIMEOUTS.poll_seconds
 
 
 # Packing
 
 
-def test_events_are_packed_in_order_into_as_few_batches_as_hold_them():
+def test_events_are_packed_in_order_into_as_few_batches_as_possible():
     events = [{"n": number, "pad": "ü" * 1000} for number in range(5)]
 
     batches = pack(events, max_batch_bytes=5120)
@@ -206,7 +206,7 @@ def test_no_events_make_no_batch(world):
     assert not world.wire.calls
 
 
-def test_an_event_that_is_too_large_stops_everything_before_it_begins(world):
+def test_with_an_event_that_is_too_large_nothing_is_sent(world):
     with pytest.raises(EventTooLarge) as refused:
         world.client.send([{"n": 1}, {"pad": "x" * 5200}])
 
@@ -225,7 +225,7 @@ def test_an_event_without_a_canonical_form_is_refused(event, world):
 # Sending
 
 
-def test_a_batch_goes_out_as_plain_text_and_unchanged(world):
+def test_a_batch_is_sent_unchanged_as_plain_text(world):
     seen: list[Any] = []
 
     def answer() -> Response:
@@ -255,7 +255,7 @@ TEMPORARY = [
 
 
 @pytest.mark.parametrize("gateway", TEMPORARY)
-def test_what_one_gateway_does_not_take_goes_to_the_next(gateway, world):
+def test_a_batch_that_one_gateway_refuses_goes_to_the_next(gateway, world):
     world.wire.mount("one:1", gateway)
 
     world.client.send([{"number": 1}])
@@ -267,7 +267,7 @@ def test_what_one_gateway_does_not_take_goes_to_the_next(gateway, world):
     assert world.asked("two:2") == 2
 
 
-def test_a_closed_port_is_passed_over(world):
+def test_a_closed_port_is_skipped(world):
     world.wire.refuse("one:1")
 
     world.client.send([{"number": 1}])
@@ -287,7 +287,7 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize(("status", "code"), PERMANENT)
-def test_what_nobody_will_ever_take_is_refused_at_once(status, code, world):
+def test_a_permanent_error_is_reported_at_once(status, code, world):
     world.wire.mount("one:1", refusing(status, code))
 
     with pytest.raises(errors.SubmissionRefused) as refused:
@@ -298,7 +298,7 @@ def test_what_nobody_will_ever_take_is_refused_at_once(status, code, world):
     assert not world.slept
 
 
-def test_a_body_that_crashes_two_gateways_is_not_tried_on_a_third(world):
+def test_a_batch_that_crashes_two_gateways_is_not_sent_to_a_third(world):
     for host in HOSTS:
         world.wire.mount(host, refusing(500))
 
@@ -308,7 +308,7 @@ def test_a_body_that_crashes_two_gateways_is_not_tried_on_a_third(world):
     assert len(world.wire.calls) == 2
 
 
-def test_an_event_that_is_sent_again_goes_through_another_gateway(world):
+def test_a_repeated_event_is_sent_through_another_gateway(world):
     world.client.send([{"number": 1}])
     world.client.send([{"number": 2}])
     world.client.send([{"number": 3}, {"number": 1}])
@@ -319,8 +319,8 @@ def test_an_event_that_is_sent_again_goes_through_another_gateway(world):
     assert hosts == ["one:1", "one:1", "two:2", "two:2", "three:3"]
 
 
-def test_only_so_many_sent_events_are_remembered(world, monkeypatch):
-    monkeypatch.setattr("dragon_sequencer.submission._REMEMBERED", 2)
+def test_the_number_of_remembered_events_is_limited(world, monkeypatch):
+    monkeypatch.setattr("dragon_sequencer.submission._MAX_REMEMBERED_EVENTS", 2)
     for number in (1, 2, 3, 1, 3):
         world.client.send([{"number": number}])
 
@@ -338,7 +338,7 @@ def test_a_network_without_posting_nodes_refuses(world):
     assert len(world.wire.calls) == len(HOSTS)
 
 
-def test_a_paused_network_is_asked_again_until_it_is_not(world):
+def test_submission_to_a_paused_network_is_retried(world):
     world.network.set_faults(paused=True)
     original = world.sleep
 
@@ -362,11 +362,11 @@ def test_sending_ends_at_its_deadline(world):
     with pytest.raises(LedgerUnavailable) as failed:
         world.client.send([{"number": 1}])
 
-    assert world.now - begun == PATIENCE.send_seconds
+    assert world.now - begun == TIMEOUTS.send_seconds
     assert failed.value.facts["accepted"] == 0
 
 
-def test_only_posting_nodes_are_sent_to():
+def test_batches_are_sent_to_posting_nodes_only():
     world = World()
     document = {name: dict(node) for name, node in main.nodes_document(SECRETS, "x").items()}  # type: ignore[call-overload]
     for node, host in zip(document.values(), HOSTS, strict=True):
@@ -386,7 +386,7 @@ def numbers(proven: Any) -> list[int]:
     return [json.loads(batch.body)[0]["number"] for batch in proven]
 
 
-def test_a_poll_brings_a_page_and_the_next_one_what_follows(world):
+def test_each_poll_continues_after_the_previous_one(world):
     assert world.client.poll(Position()) == []
     world.publish(1, 2)
     world.publish(3)
@@ -409,7 +409,7 @@ def test_a_poll_may_start_inside_a_segment(world):
         assert world.client.poll(batch.position) == whole[place + 1 :]
 
 
-def test_pages_without_a_proof_are_put_together():
+def test_pages_without_a_proof_are_joined():
     world = World(page_bytes=5120, min_age=0)
     for number in range(5):
         world.network.submit(APP, json.dumps([{"number": number, "pad": "x" * 3000}]))
@@ -418,7 +418,7 @@ def test_pages_without_a_proof_are_put_together():
     assert numbers(world.client.poll(Position())) == [0, 1, 2, 3, 4]
 
 
-def test_a_segment_without_end_is_given_up(world, monkeypatch):
+def test_an_endless_segment_is_abandoned(world, monkeypatch):
     monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_CHARACTERS", 50)
     world.publish(*range(9))
     page = world.network.page(APP, 0) | {"finalized_signatures": []}
@@ -451,7 +451,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_gateway_without_a_usable_answer_is_left_for_the_next(name, world):
+def test_after_an_invalid_answer_the_next_gateway_is_used(name, world):
     world.publish(1)
     gateway = WRONG[name]
     world.wire.mount("one:1", gateway) if gateway else world.wire.refuse("one:1")
@@ -462,7 +462,7 @@ def test_a_gateway_without_a_usable_answer_is_left_for_the_next(name, world):
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_nothing_that_gateways_answer_raises_anything_else(name, world):
+def test_invalid_answers_raise_only_ledger_unavailable(name, world):
     gateway = WRONG[name]
     for host in HOSTS:
         world.wire.mount(host, gateway) if gateway else world.wire.refuse(host)
@@ -474,7 +474,7 @@ def test_nothing_that_gateways_answer_raises_anything_else(name, world):
 
 
 @pytest.mark.parametrize("how", ["body", "signature", "timestamp", "nonsigners"])
-def test_a_page_spoiled_by_one_gateway_is_read_from_another(how, world):
+def test_a_page_damaged_by_one_gateway_is_read_from_another(how, world):
     liar = world.another_network()
     for network in (world.network, liar):
         world.publish(1, network=network)
@@ -486,7 +486,7 @@ def test_a_page_spoiled_by_one_gateway_is_read_from_another(how, world):
 
 
 @pytest.mark.parametrize("how", ["body", "signature", "timestamp", "nonsigners"])
-def test_pages_that_all_gateways_spoil_are_trouble_and_no_contradiction(how, world):
+def test_pages_damaged_by_all_gateways_are_no_contradiction(how, world):
     world.publish(1)
     position = world.client.poll(Position())[-1].position
     world.publish(2)
@@ -496,7 +496,7 @@ def test_pages_that_all_gateways_spoil_are_trouble_and_no_contradiction(how, wor
         world.client.poll(position)
 
 
-def test_proofs_by_too_few_are_trouble_for_as_long_as_they_last(world):
+def test_proofs_by_too_few_nodes_make_the_ledger_unavailable_while_they_last(world):
     world.network.set_faults(silent=[0, 1])
     world.publish(1)
 
@@ -506,7 +506,7 @@ def test_proofs_by_too_few_are_trouble_for_as_long_as_they_last(world):
     assert failed.value.facts == {"missing_percent": 50, "allowed_percent": 33}
 
 
-def test_a_slow_answer_is_given_up_at_the_deadline(world):
+def test_a_slow_answer_is_abandoned_at_the_deadline(world):
     def slow() -> Response:
         world.now += 60
         return Response('{"status":"success","data":null}', 200)
@@ -518,24 +518,24 @@ def test_a_slow_answer_is_given_up_at_the_deadline(world):
     assert world.asked("two:2") == 1
 
 
-# A gateway that stands still
+# Gateways that stop
 
 
-def test_a_gateway_that_stands_still_is_abandoned_for_one_that_goes_on(world):
+def test_a_gateway_that_stops_is_replaced(world):
     world.wire.mount("one:1", world.honest(world.another_network()))
     zellular = world.client
     assert zellular.poll(Position()) == []
     world.publish(1)
 
     first = zellular.poll(Position())
-    world.pass_time(PATIENCE.compare_every)
+    world.pass_time(TIMEOUTS.compare_seconds)
     second, third = zellular.poll(Position()), zellular.poll(Position())
 
     assert (first, second) == ([], [])
     assert numbers(third) == [1]
 
 
-def test_others_are_compared_with_only_now_and_then(world):
+def test_comparisons_with_other_gateways_are_limited(world):
     for _ in range(10):
         world.client.poll(Position())
         world.pass_time(0.4)
@@ -544,7 +544,7 @@ def test_others_are_compared_with_only_now_and_then(world):
     assert len(states) == len(HOSTS)
 
 
-def test_a_gateway_that_boasts_and_shows_nothing_is_left_again(world):
+def test_a_gateway_that_claims_a_higher_index_but_serves_nothing_is_left(world):
     boast = {"status": "success", "data": {"apps": {APP: {"last_finalized_index": 10**9}}}}
 
     def answer() -> Response:
@@ -554,7 +554,7 @@ def test_a_gateway_that_boasts_and_shows_nothing_is_left_again(world):
     world.wire.mount("two:2", answering(answer))
     zellular = world.client
     zellular.poll(Position())
-    world.pass_time(PATIENCE.compare_every)
+    world.pass_time(TIMEOUTS.compare_seconds)
     assert zellular.poll(Position()) == []
     world.publish(1)
 
@@ -567,14 +567,14 @@ def test_a_gateway_that_boasts_and_shows_nothing_is_left_again(world):
 
 
 def rewritten(world: World, *, length: int) -> Network:
-    """What the network is after it lost everything and went on with other batches."""
+    """The network after it lost everything and continued with other batches."""
     other = world.another_network()
     for number in range(length):
         world.publish(100 + number, network=other)
     return other
 
 
-def test_a_history_that_two_gateways_prove_otherwise_is_a_contradiction(world):
+def test_another_history_proven_by_two_gateways_is_a_contradiction(world):
     world.publish(1, 2)
     position = world.client.poll(Position())[-1].position
     world.network.reset()
@@ -617,8 +617,8 @@ def test_another_history_at_one_gateway_of_several_is_no_contradiction(others, w
         world.client.poll(position)
 
 
-def test_pages_that_do_not_fit_while_our_own_batch_is_confirmed_are_no_contradiction(world):
-    """Every gateway invents what follows batch 2, and is honest about batch 2 itself."""
+def test_invalid_pages_after_a_confirmed_batch_are_no_contradiction(world):
+    """Every gateway invents the batches after batch 2, but serves the real batch 2."""
     world.publish(1, 2)
     position = world.client.poll(Position())[-1].position
     honest = world.honest()
@@ -636,7 +636,7 @@ def test_pages_that_do_not_fit_while_our_own_batch_is_confirmed_are_no_contradic
         world.client.poll(position)
 
 
-def test_segments_of_the_same_batches_that_were_cut_anew_are_a_contradiction(world):
+def test_the_same_batches_in_other_segments_are_a_contradiction(world):
     world.publish(1)
     world.publish(2)
     position = world.client.poll(Position())[0].position
@@ -649,7 +649,7 @@ def test_segments_of_the_same_batches_that_were_cut_anew_are_a_contradiction(wor
         world.client.poll(position)
 
 
-def test_a_ledger_that_stays_behind_us_everywhere_is_rewound_after_a_while(world):
+def test_a_ledger_that_is_behind_the_reader_for_a_while_is_rewound(world):
     world.publish(1, 2)
     position = world.client.poll(Position())[-1].position
     world.network.reset()
@@ -657,13 +657,13 @@ def test_a_ledger_that_stays_behind_us_everywhere_is_rewound_after_a_while(world
 
     for _ in range(3):
         assert world.client.poll(position) == []
-        world.pass_time(PATIENCE.compare_every)
+        world.pass_time(TIMEOUTS.compare_seconds)
 
     with pytest.raises(LedgerRewound, match="further than 1"):
         world.client.poll(position)
 
 
-def test_one_gateway_that_is_as_far_as_we_are_clears_the_suspicion(world):
+def test_one_gateway_that_is_not_behind_clears_the_suspicion(world):
     world.publish(1, 2)
     position = world.client.poll(Position())[-1].position
     empty = world.another_network()
@@ -672,10 +672,10 @@ def test_one_gateway_that_is_as_far_as_we_are_clears_the_suspicion(world):
 
     for _ in range(10):
         assert world.client.poll(position) == []
-        world.pass_time(PATIENCE.compare_every)
+        world.pass_time(TIMEOUTS.compare_seconds)
 
 
-def test_a_suspicion_begins_anew_after_it_was_cleared(world):
+def test_a_new_suspicion_starts_from_zero(world):
     world.publish(1, 2)
     position = world.client.poll(Position())[-1].position
     empty = world.honest(world.another_network())
@@ -683,13 +683,13 @@ def test_a_suspicion_begins_anew_after_it_was_cleared(world):
         for host in HOSTS:
             world.wire.mount(host, world.honest() if step % 3 == 2 else empty)
         assert world.client.poll(position) == []
-        world.pass_time(PATIENCE.compare_every)
+        world.pass_time(TIMEOUTS.compare_seconds)
 
 
-# Endless reading, and the newest batch
+# Endless reading and the newest batch
 
 
-def test_reading_waits_through_an_outage(world):
+def test_reading_waits_during_an_outage(world):
     world.publish(1)
     reading = world.client.segments()
     assert next(reading).index == 1
@@ -717,7 +717,7 @@ def test_reading_continues_at_a_position(world):
     assert [batch.index for batch in islice(world.client.segments(first.position), 2)] == [2, 3]
 
 
-def test_the_newest_batch_is_known_by_its_proof(world):
+def test_the_newest_batch_is_read_with_its_proof(world):
     assert world.client.finalized_last() is None
     assert world.client.last_finalized_index() == 0
     world.publish(1, 2)
@@ -729,7 +729,7 @@ def test_the_newest_batch_is_known_by_its_proof(world):
     assert world.client.last_finalized_index() == 2
 
 
-def test_a_newest_batch_that_is_not_proven_is_not_believed(world):
+def test_a_newest_batch_without_a_valid_proof_is_refused(world):
     world.network.set_faults(silent=[0, 1])
     world.publish(1)
 
@@ -745,7 +745,7 @@ def test_a_newest_batch_that_is_not_proven_is_not_believed(world):
 # Construction
 
 
-def test_clients_begin_at_different_gateways(world):
+def test_clients_start_with_different_gateways(world):
     for seed in range(20):
         world.make_client(rng=random.Random(seed)).poll(Position())
     begun = {url.split("/")[2] for _, url in world.wire.calls if "batches" in url}
@@ -753,7 +753,7 @@ def test_clients_begin_at_different_gateways(world):
     assert begun == set(HOSTS)
 
 
-def test_gateways_can_be_named_and_are_used_once_each(world):
+def test_gateways_can_be_configured_and_duplicates_are_removed(world):
     zellular = world.make_client(gateways=["http://two:2/", "http://two:2"])
 
     zellular.poll(Position())
@@ -763,7 +763,7 @@ def test_gateways_can_be_named_and_are_used_once_each(world):
     assert len([url for _, url in world.wire.calls if url.endswith("/node/state")]) == 1
 
 
-def test_a_client_is_made_from_a_node_file(world, tmp_path):
+def test_a_client_can_be_made_from_a_node_file(world, tmp_path):
     path = tmp_path / "nodes.json"
     path.write_text(json.dumps(main.nodes_document(SECRETS, "http://one:1")))
     world.publish(1)
@@ -774,7 +774,7 @@ def test_a_client_is_made_from_a_node_file(world, tmp_path):
     zellular.close()
 
 
-def test_a_stricter_threshold_is_the_clients_to_choose(world, tmp_path):
+def test_a_client_can_require_a_higher_threshold(world, tmp_path):
     path = tmp_path / "nodes.json"
     path.write_text(json.dumps(main.nodes_document(SECRETS, "http://one:1")))
     world.network.set_faults(silent=[3])

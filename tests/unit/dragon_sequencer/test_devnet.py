@@ -1,4 +1,4 @@
-"""The development sequencer: its rules on a clock that stands still, its interface over WSGI."""
+"""The development sequencer: its rules with a manual clock, its interface over WSGI."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRETS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
 
 
 class Clock:
-    """Both clocks of a network, moved by hand."""
+    """Both clocks of a network, set by the test."""
 
     def __init__(self, now: float = 1_700_000_000) -> None:
         self.now = now
@@ -71,11 +71,11 @@ def network_and_clock():
     return make_network()
 
 
-# The published expectations
+# Published expectations
 
 
 @pytest.mark.parametrize("case", EXPECTED, ids=lambda case: case["name"])
-def test_the_published_answers_come_out_byte_for_byte(case):
+def test_the_published_answers_are_reproduced_exactly(case):
     clock, app = Clock(), case["app_name"]
     signers = signers_of(case["nodes"], list(map(int, case["secrets"])))
     network = Network([app], signers, Storage(), monotonic=clock, wall=clock)
@@ -100,7 +100,7 @@ def test_the_published_answers_come_out_byte_for_byte(case):
 # Finality
 
 
-def test_a_batch_is_not_final_before_its_age(network_and_clock):
+def test_a_batch_is_not_final_before_its_minimum_age(network_and_clock):
     network, clock = network_and_clock
     network.submit(APP, "early")
     clock.now += 0.2
@@ -115,7 +115,7 @@ def test_a_batch_is_not_final_before_its_age(network_and_clock):
     assert network.page(APP, 1)["batches"] == ["late"]
 
 
-def test_the_age_counts_for_the_batches_that_come_after_it_was_set(network_and_clock):
+def test_a_new_minimum_age_applies_to_later_batches(network_and_clock):
     network, clock = network_and_clock
     network.submit(APP, "first")
     network.set_min_age(10)
@@ -127,7 +127,7 @@ def test_the_age_counts_for_the_batches_that_come_after_it_was_set(network_and_c
     assert network.rules.min_age == 10
 
 
-def test_what_is_served_is_proven(network_and_clock):
+def test_all_served_batches_are_proven(network_and_clock):
     network, clock = network_and_clock
     network.set_faults(silent=[2])
     finalized(network, clock, "a", "b")
@@ -141,7 +141,7 @@ def test_what_is_served_is_proven(network_and_clock):
     assert len(page.proofs[0].nonsigners) == 1
 
 
-def test_time_never_runs_backwards(network_and_clock):
+def test_times_of_proofs_never_decrease(network_and_clock):
     network, clock = network_and_clock
     finalized(network, clock, "a")
     time = network.last(APP)["timestamp"]
@@ -154,7 +154,7 @@ def test_time_never_runs_backwards(network_and_clock):
     assert network.last(APP)["timestamp"] == time
 
 
-def test_a_finalized_batch_outlives_the_process(tmp_path):
+def test_a_finalized_batch_survives_a_restart(tmp_path):
     path = tmp_path / "sequencer.db"
     before, clock = make_network(storage=Storage(path))
     finalized(before, clock, "kept", "too")
@@ -170,7 +170,7 @@ def test_a_finalized_batch_outlives_the_process(tmp_path):
     assert after.last(APP)["parent_index"] == 2
 
 
-def test_apps_do_not_see_each_other():
+def test_apps_are_independent():
     clock = Clock()
     signers = signers_of(main.nodes_document(SECRETS[:1], "http://x"), SECRETS[:1])
     network = Network(["one", "two"], signers, Storage(), monotonic=clock, wall=clock)
@@ -185,7 +185,7 @@ def test_apps_do_not_see_each_other():
 # Pages
 
 
-def test_a_page_ends_where_its_bytes_end_and_not_at_a_proof():
+def test_a_page_ends_at_its_size_limit_even_within_a_segment():
     network, clock = make_network(page_bytes=5120)
     finalized(network, clock, "x" * 3000, "ü" * 1000, "y" * 121)
 
@@ -196,7 +196,7 @@ def test_a_page_ends_where_its_bytes_end_and_not_at_a_proof():
     assert [proof["index"] for proof in second["finalized_signatures"]] == [3]
 
 
-def test_the_queue_is_bounded():
+def test_the_queue_is_limited():
     network, clock = make_network(max_queued_bytes=10, max_queued=3)
     for body in ("12345", "1234", ""):
         network.submit(APP, body)
@@ -213,7 +213,7 @@ def test_the_queue_is_bounded():
 # Faults
 
 
-def test_dropped_batches_are_accepted_and_gone(network_and_clock):
+def test_dropped_batches_are_accepted_and_lost(network_and_clock):
     network, clock = network_and_clock
     network.set_faults(drop=1)
 
@@ -233,7 +233,7 @@ def test_repeated_batches_are_final_twice(network_and_clock):
     assert network.faults.repeat == -1
 
 
-def test_reordered_batches_come_backwards(network_and_clock):
+def test_reordered_batches_are_in_reverse_order(network_and_clock):
     network, clock = network_and_clock
     network.set_faults(reorder=True)
 
@@ -242,7 +242,7 @@ def test_reordered_batches_come_backwards(network_and_clock):
     assert network.page(APP, 0)["batches"] == ["c", "b", "a"]
 
 
-def test_a_stalled_network_accepts_and_finalizes_once_it_is_released(network_and_clock):
+def test_a_stalled_network_accepts_batches_and_finalizes_them_later(network_and_clock):
     network, clock = network_and_clock
     network.set_faults(stalled=True)
 
@@ -288,7 +288,7 @@ def test_a_tampered_page_is_refused_by_a_reader(how, network_and_clock):
     assert network.page(APP, 0) == honest
 
 
-def test_a_proof_by_too_few_is_genuine_and_not_enough(network_and_clock):
+def test_a_proof_by_too_few_nodes_is_genuine_but_refused(network_and_clock):
     network, clock = network_and_clock
     nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
     network.set_faults(silent=[0, 3])
@@ -318,7 +318,7 @@ def test_a_proof_by_too_few_is_genuine_and_not_enough(network_and_clock):
         {"silent": [0, 1, 2, 3]},
     ],
 )
-def test_a_fault_that_is_none_is_refused_and_changes_nothing(changes, network_and_clock):
+def test_an_invalid_fault_is_refused_and_changes_nothing(changes, network_and_clock):
     network, _ = network_and_clock
     before = network.faults
 
@@ -349,7 +349,7 @@ def ask(app: Flask, request: dict[str, Any]) -> TestResponse:
     )
 
 
-# What only a node with peers, a leader or a role of its own can answer.
+# Exchanges that need peers, a leader or a role, which the development sequencer lacks.
 OTHERS = {
     "rate limit at the leader",
     "submit to a node without the posting role",
@@ -365,7 +365,7 @@ PAUSED = {name for name in HTTP if name.endswith("while switching")} | {
 
 
 @pytest.mark.parametrize("name", sorted(set(HTTP) - OTHERS))
-def test_every_published_exchange_is_answered_alike(name, network_and_clock):
+def test_every_published_exchange_has_the_same_answer(name, network_and_clock):
     network, _ = network_and_clock
     network.set_faults(unsynced=name in UNSYNCED, paused=name in PAUSED)
     expected = HTTP[name]["response"]
@@ -403,20 +403,20 @@ def test_batches_pass_through_byte_for_byte(body, client, network_and_clock):
     assert page["batches"] == [body, body]
 
 
-def test_a_huge_submission_is_too_large_a_batch(client):
+def test_a_huge_submission_is_refused_as_a_batch_that_is_too_large(client):
     answer = client.put(f"/node/{APP}/batches", data=b"a" * 100_000, content_type="text/plain")
 
     assert answer.status_code == 429
     assert answer.json["error"]["code"] == "BatchSizeExceededError"
 
 
-def test_a_bulk_is_bounded(client):
+def test_the_size_of_a_bulk_is_limited(client):
     answer = client.put("/node/batches", json={APP: ["a" * (1 << 20)]})
 
     assert answer.status_code == 413
 
 
-def test_a_bulk_keeps_its_order_and_drops_what_does_not_fit(client, network_and_clock):
+def test_a_bulk_keeps_the_order_and_drops_oversized_batches(client, network_and_clock):
     network, clock = network_and_clock
 
     assert client.put("/node/batches", json={APP: ["a", "b" * 5121, "c"], "no": ["x"]}).json
@@ -427,14 +427,14 @@ def test_a_bulk_keeps_its_order_and_drops_what_does_not_fit(client, network_and_
 
 
 @pytest.mark.parametrize("body", [b"", b'{"a": ', b"[]", b'{"' + APP.encode() + b'": ["\\ud800"]}'])
-def test_a_bulk_of_another_form_is_no_crash_of_ours(body, client):
+def test_a_malformed_bulk_is_refused(body, client):
     answer = client.put("/node/batches", data=body, content_type="application/json")
 
     assert answer.status_code == (500 if b"ud800" in body else 422)
 
 
 @pytest.mark.parametrize("after", ["", "1.5", "0x1", "9" * 40, "١", "1 2"])
-def test_after_is_a_number(after, client):
+def test_the_parameter_after_must_be_a_number(after, client):
     answer = client.get(f"/node/{APP}/batches/finalized", query_string={"after": after})
 
     assert answer.status_code == 422
@@ -442,7 +442,7 @@ def test_after_is_a_number(after, client):
 
 
 @pytest.mark.parametrize("state", ["locked", "sequenced"])
-def test_the_earlier_states_show_what_is_final(state, client, network_and_clock):
+def test_the_earlier_states_show_final_batches(state, client, network_and_clock):
     network, clock = network_and_clock
     finalized(network, clock, "a")
 
@@ -469,7 +469,7 @@ def test_reads_are_answered_while_paused(client, network_and_clock):
     assert client.get("/node/state").json["data"]["apps"][APP]["last_locked_index"] == 1
 
 
-def test_an_empty_read_is_held_until_there_is_news(network_and_clock):
+def test_an_empty_read_waits_for_a_batch(network_and_clock):
     network, clock = network_and_clock
     app = create_app(network, hold=30)
     answers: list[Any] = []
@@ -486,7 +486,7 @@ def test_an_empty_read_is_held_until_there_is_news(network_and_clock):
     assert answers[0].json["data"]["batches"] == ["news"]
 
 
-def test_the_control_endpoint_exists_only_when_asked_for(client, network_and_clock):
+def test_the_control_endpoint_exists_only_if_enabled(client, network_and_clock):
     network, _ = network_and_clock
     assert client.post("/dev/faults", json={"paused": True}).status_code == 404
 
@@ -511,7 +511,7 @@ def test_the_control_endpoint_can_reset_history(network_and_clock):
 
 
 @pytest.mark.parametrize("body", [[], {"reset": 1}, {"min_age_ms": -1}, {"tamper": "x"}, None])
-def test_the_control_endpoint_refuses_nonsense(body, network_and_clock):
+def test_the_control_endpoint_refuses_invalid_bodies(body, network_and_clock):
     control = create_app(network_and_clock[0], hold=0, control=True).test_client()
 
     assert control.post("/dev/faults", json=body).status_code == 422
@@ -559,7 +559,7 @@ def wait_for_page(client: Any) -> Any:
     return page
 
 
-def test_keys_are_fresh_and_in_range():
+def test_new_keys_are_random_and_in_range():
     keys = main.make_keys(4, secrets.randbits)
 
     assert len(set(keys)) == 4
@@ -568,7 +568,7 @@ def test_keys_are_fresh_and_in_range():
     assert main.make_keys(1, lambda bits: tower.R - 2) == [tower.R - 1]
 
 
-def test_the_node_list_of_fresh_keys_is_one():
+def test_the_node_list_of_new_keys_is_valid():
     document = main.nodes_document(SECRETS, "http://sequencer:6001/")
 
     nodes = NodeList.decode(json.dumps(document))
@@ -595,7 +595,7 @@ def test_the_node_list_of_fresh_keys_is_one():
         ("SEQUENCER_HOLD_MS", "4001"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(setting, value, tmp_path):
+def test_an_invalid_setting_is_refused(setting, value, tmp_path):
     environ = write_files(tmp_path, SECRETS[:1])
     assert main.Settings.from_environ(environ).min_age_ms == 0
 
@@ -606,7 +606,7 @@ def test_a_setting_that_makes_no_sense_is_refused(setting, value, tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "{}", "[]", "[1]", '["0"]', '["x"]', '["0x"]', f'["{tower.R}"]', '["1"]']
 )
-def test_keys_that_do_not_fit_are_refused(text, tmp_path):
+def test_keys_of_another_node_list_are_refused(text, tmp_path):
     environ = write_files(tmp_path, SECRETS[:1])
     Path(environ["SEQUENCER_KEYS_FILE"]).write_text(text)
 
@@ -633,7 +633,7 @@ def test_keys_that_others_can_read_are_refused(tmp_path):
         main.build(main.Settings.from_environ(environ))
 
 
-def test_a_secret_does_not_show_in_a_signer():
+def test_repr_of_a_signer_contains_no_secret():
     (signer,) = signers_of(main.nodes_document([SECRETS[0]], "http://x"), [SECRETS[0]])
 
     assert str(SECRETS[0]) not in repr(signer)

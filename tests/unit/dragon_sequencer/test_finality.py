@@ -1,4 +1,4 @@
-"""Hash chain, curve, pairing, node list and finality proofs, against the published vectors."""
+"""Hash chain, curve, pairing, node list and finality proofs, with the published vectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def key_of(value: dict[str, list[str]]) -> bn254.G2:
 
 @pytest.fixture(autouse=True)
 def ordinary_recursion_limit():
-    """py_ecc raises it so far that the JSON parser would overflow the C stack before."""
+    """Restore the default: py_ecc raises it so far that the JSON parser overflows the stack."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
     yield
@@ -58,11 +58,11 @@ SIGNATURES = [
 ]
 
 
-# The hash and its chain
+# Hash and chain
 
 
 @pytest.mark.parametrize("case", vectors("xxh128.json")["cases"])
-def test_the_hash_gives_every_known_answer_for_text(case):
+def test_the_hash_gives_every_known_answer(case):
     if "utf8" not in case:
         raw = bytes((31 * i + 7) % 256 for i in range(case["pattern_length"]))
         assert finality.xxhash.xxh3_128_hexdigest(raw) == case["digest"]
@@ -71,7 +71,7 @@ def test_the_hash_gives_every_known_answer_for_text(case):
     assert finality.digest(case["utf8"]) == case["digest"]
 
 
-def test_the_chain_is_the_captured_one_step_by_step():
+def test_the_chain_equals_the_captured_one_at_every_step():
     chain = finality.GENESIS
     for step in vectors("chaining.json")["steps"]:
         assert chain == step["previous_chaining_hash"]
@@ -86,7 +86,7 @@ def test_the_chain_is_the_captured_one_step_by_step():
 
 
 @pytest.mark.parametrize("case", vectors("map_to_curve.json")["cases"])
-def test_messages_are_mapped_to_their_published_points(case):
+def test_messages_map_to_their_published_points(case):
     point = bn254.hash_to_curve(bytes.fromhex(case["message_hex"]))
 
     assert point == (int(case["x"]), int(case["y"]))
@@ -94,7 +94,7 @@ def test_messages_are_mapped_to_their_published_points(case):
 
 
 @pytest.mark.parametrize(("secret", "key", "signature"), SIGNATURES)
-def test_signatures_are_the_published_ones_and_verify(secret, key, signature):
+def test_signatures_equal_the_published_ones_and_verify(secret, key, signature):
     message = bytes.fromhex(signature["message_hex"])
 
     made = bn254.encode_signature(bn254.sign([int(secret)], message))
@@ -157,7 +157,7 @@ def test_every_invalid_signature_is_refused(name):
         "2 1 2",
     ],
 )
-def test_a_signature_has_one_spelling(text):
+def test_a_signature_has_exactly_one_text_form(text):
     assert bn254.decode_signature("1 1 2") == bn254.G1_GENERATOR
 
     with pytest.raises(errors.MalformedSignature):
@@ -173,7 +173,7 @@ def test_aggregates_are_sums_over_the_signers(case, network):
     assert verifies(case["aggregated_signature"], key, message) == case["valid"]
 
 
-def test_one_multiplication_signs_for_all():
+def test_an_aggregate_equals_the_sum_of_the_signatures():
     message, secrets = b"any", [3, 5, 11]
     apart = [bn254.sign([secret], message) for secret in secrets]
 
@@ -188,12 +188,12 @@ def test_secrets_that_cancel_cannot_sign():
 
 
 @pytest.mark.parametrize("secret", [0, tower.R, -1])
-def test_a_secret_lies_below_the_order(secret):
+def test_a_secret_must_be_below_the_order(secret):
     with pytest.raises(ValueError, match="between 1"):
         bn254.public_key(secret)
 
 
-def test_groups_have_their_infinity():
+def test_arithmetic_with_infinity():
     g1, g2 = bn254.G1_GENERATOR, bn254.G2_GENERATOR
 
     assert bn254.add_g1(g1, bn254.negate_g1(g1)) is None
@@ -203,7 +203,7 @@ def test_groups_have_their_infinity():
     assert bn254.add_g2(g2, None) == g2
 
 
-# The pairing, with py_ecc as oracle
+# Pairing, with py_ecc as oracle
 
 
 def oracle_g1(point: bn254.G1) -> Any:
@@ -214,7 +214,7 @@ def oracle_g2(point: bn254.G2) -> Any:
     return (oracle.FQ2(list(point[0])), oracle.FQ2(list(point[1])), oracle.FQ2.one())
 
 
-def test_points_are_those_of_an_independent_library():
+def test_points_equal_those_of_an_independent_library():
     secret = 0xD0C5_1234_5678_9ABC_DEF0
     signature = bn254.sign([secret], b"any")
 
@@ -242,7 +242,7 @@ def test_an_independent_library_agrees_on_a_signature(forged):
 @settings(max_examples=10, deadline=None)
 @given(st.integers(1, tower.R - 1), st.integers(1, tower.R - 1))
 def test_the_pairing_is_bilinear(a, b):
-    """e(a·P, b·Q) · e(−ab·P, Q) = 1, and the same with ab + 1 is not."""
+    """e(a·P, b·Q) · e(−ab·P, Q) is 1, and with ab + 1 it is not."""
     p, minus_p = bn254.G1_GENERATOR, bn254.negate_g1(bn254.G1_GENERATOR)
     lines = pairing.prepare(bn254.public_key(b))
     left = (bn254.multiply_g1(p, a), lines)
@@ -255,13 +255,13 @@ def test_the_pairing_is_bilinear(a, b):
         assert not pairing.is_one([left, (other, pairing.GENERATOR_LINES)])
 
 
-coefficients = st.integers(1, tower.P - 1)  # so that no element is 0, which has no inverse
+coefficients = st.integers(1, tower.P - 1)  # 0 has no inverse
 elements = st.tuples(*[st.tuples(*[coefficients] * 6)] * 2)
 
 
 @settings(max_examples=25, deadline=None)
 @given(elements, elements)
-def test_the_shortcuts_of_the_tower_are_plain_arithmetic(f, g):
+def test_the_shortcuts_of_the_tower_equal_plain_arithmetic(f, g):
     easy = tower.multiply(tower.conjugate(f), tower.invert(f))
     easy = tower.multiply(tower.frobenius(easy, 2), easy)
     line = (tower.ONE_6, (*f[0][:4], 0, 0))
@@ -285,7 +285,7 @@ def proof_of(case: dict[str, Any]) -> finality.Proof:
 
 
 @pytest.mark.parametrize("case", PROOFS, ids=lambda case: case["source"])
-def test_the_signed_text_is_the_published_one(case):
+def test_the_signed_text_equals_the_published_one(case):
     text = finality.signed_text(
         app=case["app_name"],
         chaining_hash=case["chaining_hash"],
@@ -301,7 +301,7 @@ def test_the_signed_text_is_the_published_one(case):
 
 
 @pytest.mark.parametrize("case", PROOFS, ids=lambda case: case["source"])
-def test_every_published_proof_verifies_if_it_is_one_of_finality(case, network):
+def test_every_published_finality_proof_verifies(case, network):
     proof, chain = proof_of(case), case["chaining_hash"]
     assert network.aggregate_key(proof.nonsigners) == key_of(case["aggregated_public_key"])
 
@@ -332,7 +332,7 @@ SPOILED = [
 
 
 @pytest.mark.parametrize(("spoiled", "refusal"), SPOILED)
-def test_a_spoiled_proof_is_refused_by_name(spoiled, refusal, network):
+def test_a_changed_proof_is_refused_by_name(spoiled, refusal, network):
     case = PROOFS[0]
     proof = dataclasses.replace(proof_of(case), **spoiled)
 
@@ -340,7 +340,7 @@ def test_a_spoiled_proof_is_refused_by_name(spoiled, refusal, network):
         proof.verify(app=case["app_name"], chaining_hash=case["chaining_hash"], nodes=network)
 
 
-def test_a_proof_is_kept_as_canonical_json():
+def test_the_text_of_a_proof_is_canonical_json():
     case = PROOFS[0]
     proof = proof_of(case)
 
@@ -366,7 +366,7 @@ def check_newest(record: Any, nodes: NodeList) -> finality.Proof:
 
 
 @pytest.mark.parametrize("name", NEWEST)
-def test_every_newest_batch_has_its_published_verdict(name, network):
+def test_every_newest_batch_has_the_published_result(name, network):
     case = NEWEST[name]
 
     if case["expect"]["verdict"] == "accept":
@@ -388,7 +388,7 @@ def test_every_newest_batch_has_its_published_verdict(name, network):
         ({"index": None}, errors.MalformedProof),
     ],
 )
-def test_a_newest_batch_of_another_form_is_refused_by_name(spoiled, refusal):
+def test_a_malformed_newest_batch_is_refused_by_name(spoiled, refusal):
     with pytest.raises(refusal):
         finality.decode_newest(NEWEST["control"]["data"] | spoiled, app="avs-downtime-monitor")
 
@@ -407,7 +407,7 @@ def listed(stakes: list[float]) -> NodeList:
 
 
 @pytest.mark.parametrize("case", vectors("stake.json")["cases"])
-def test_the_quorum_is_counted_as_everybody_counts_it(case):
+def test_the_quorum_is_computed_as_published(case):
     base = listed(case["stakes"])
     nodes = NodeList(list(base.nodes.values()), threshold_percent=case["threshold_percent"])
     absent = [f"0x{position}" for position in case["nonsigner_positions"]]
@@ -421,7 +421,7 @@ def test_the_quorum_is_counted_as_everybody_counts_it(case):
     assert refused.value.facts["missing_percent"] == case["nonsigner_percent"]
 
 
-def test_a_node_without_stake_neither_signs_nor_is_missed():
+def test_a_node_without_stake_is_not_counted():
     nodes = listed([10, 10, 0])
 
     nodes.check_quorum([])
@@ -443,7 +443,7 @@ def off_curve() -> list[int]:
 
 
 def outside_subgroup() -> dict[str, list[int]]:
-    """A point of the twist that is not of order r: the twist's cofactor is large."""
+    """A point of the twist whose order is not r: the cofactor of the twist is large."""
     for x0 in itertools.count(1):
         x = (x0, 0)
         right = tower.add_2(tower.multiply_2(tower.square_2(x), x), bn254._TWIST_B)
@@ -491,7 +491,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("text", "refusal"), LISTS)
-def test_a_spoiled_node_list_is_refused_by_name(text, refusal):
+def test_an_invalid_node_list_is_refused_by_name(text, refusal):
     if refusal is None:
         assert NodeList.decode(text).nodes
         return
@@ -510,12 +510,12 @@ def test_a_key_outside_the_subgroup_is_refused():
 
 
 @pytest.mark.parametrize("threshold", [0, -1, 100.1, float("nan")])
-def test_a_threshold_is_a_percentage(threshold):
+def test_a_threshold_must_be_a_percentage(threshold):
     with pytest.raises(errors.NoStake):
         NodeList.decode(NODES, threshold_percent=threshold)
 
 
-def test_a_missing_node_list_is_an_error_of_ours(tmp_path):
+def test_a_missing_node_list_raises_invalid_node_list(tmp_path):
     with pytest.raises(errors.InvalidNodeList, match="cannot be read"):
         NodeList.load(tmp_path / "nodes.json")
 
@@ -539,7 +539,7 @@ def test_the_hash_of_a_node_list_can_be_computed_by_hand(network):
 
 
 def respelled() -> str:
-    """Other sockets, keys as texts, stakes as floats, defaults written out, another order."""
+    """The same list with other sockets, another order, and other spellings of the same values."""
     nodes = {}
     for name, node in reversed(json.loads(NODES).items()):
         keys = {k: list(map(str, node[k])) for k in ("pubkeyG2_X", "pubkeyG2_Y")}
@@ -548,13 +548,13 @@ def respelled() -> str:
     return json.dumps(nodes)
 
 
-def test_the_hash_of_a_node_list_says_who_and_not_where(network):
+def test_the_hash_of_a_node_list_ignores_sockets_and_spelling(network):
     assert NodeList.decode(respelled()).sha256 == network.sha256
     assert NodeList.decode(spoil(stake=10.5)).sha256 != network.sha256
     assert NodeList.decode(spoil(roles=["posting"])).sha256 != network.sha256
 
 
-def test_sockets_are_listed_once_and_by_role():
+def test_sockets_are_distinct_and_filtered_by_role():
     nodes = NodeList.decode(spoil(roles=["sequencing"]))
     everywhere = [f"http://127.0.0.1:600{number}" for number in (1, 2, 3, 4)]
 
@@ -566,7 +566,7 @@ def test_sockets_are_listed_once_and_by_role():
 # Errors
 
 
-def test_no_error_of_ours_takes_a_name_of_the_core():
+def test_error_names_differ_from_those_of_the_core():
     ours = {name for name, value in vars(errors).items() if is_error(value, errors)}
     theirs = {name for name, value in vars(core_errors).items() if is_error(value, core_errors)}
 
@@ -574,7 +574,7 @@ def test_no_error_of_ours_takes_a_name_of_the_core():
     assert not ours & theirs
 
 
-def test_the_tree_of_errors_is_drawn_completely():
+def test_the_documented_tree_contains_all_errors():
     ours = {name for name, value in vars(errors).items() if is_error(value, errors)}
 
     drawn = {

@@ -1,4 +1,4 @@
-"""The stream service over HTTP: what it refuses is refused by name, and loses nothing."""
+"""The stream service over HTTP: defaults, refusals by name, data and receipts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import requests
 from committees import make_members
 from dragon.encoding import canonical
 from dragon_stream.ingest_session import Upload
-from dragon_stream.routes.streams import MAX_UPLOAD, warnings
-from dragon_stream.streams import MOST_STREAMS, StreamConfig
+from dragon_stream.routes.streams import MAX_UPLOAD_BYTES, warnings
+from dragon_stream.streams import MAX_STREAMS, StreamConfig
 from stream_simulation import STREAMS, TOKEN, StreamWorld
 
 DEFAULTS = {
@@ -35,7 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamWorld]:
 
 @pytest.fixture(scope="module")
 def stream(world: StreamWorld) -> Mapping[str, Any]:
-    """With a certified window of two chunks, and a third chunk in an open one."""
+    """A stream with a certified window of two chunks and an open window with a third."""
     made = world.make("known", mode="message")
     world.upload(made, b"21.5")
     world.upload(made, b"21.7")
@@ -58,10 +58,10 @@ def problem(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["title"]
 
 
-# -- making --------------------------------------------------------------------------------------
+# -- creating ------------------------------------------------------------------------------------
 
 
-def test_a_stream_has_the_defaults_of_the_page_and_is_made_once(world: StreamWorld) -> None:
+def test_a_stream_has_the_documented_defaults_and_is_created_once(world: StreamWorld) -> None:
     first = ask(world, "POST", "/streams", data=b'{"name":"sensor-9"}')
     again = ask(world, "POST", "/streams", data=b'{"name":"sensor-9"}')
 
@@ -91,16 +91,16 @@ def test_a_stream_has_the_defaults_of_the_page_and_is_made_once(world: StreamWor
         ("colour", "red", "unknown_member"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_refused_by_name(
+def test_an_invalid_setting_is_refused_by_name(
     world: StreamWorld, member: str, value: object, title: str
 ) -> None:
-    before = len(world.own(STREAMS).streams.all())
+    before = len(world.components(STREAMS).streams.all())
 
     answer = ask(world, "POST", "/streams", data=json.dumps({"name": "bad", member: value}))
 
     assert problem(answer) == (400, title)
     assert answer.json()["member"] == member
-    assert len(world.own(STREAMS).streams.all()) == before
+    assert len(world.components(STREAMS).streams.all()) == before
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_a_wish_that_cannot_be_met_is_refused_by_name(
         (b'{"name":"a","name":"b"}', "duplicate_member"),
     ],
 )
-def test_a_body_that_is_no_wish_is_refused(world: StreamWorld, body: bytes, title: str) -> None:
+def test_an_invalid_body_is_refused(world: StreamWorld, body: bytes, title: str) -> None:
     assert problem(ask(world, "POST", "/streams", data=body)) == (400, title)
 
 
 @pytest.mark.parametrize("name", sorted(DEFAULTS))
-def test_a_stream_of_that_name_that_is_another_is_left_as_it_is(
+def test_a_stream_with_the_same_name_and_other_settings_is_refused(
     world: StreamWorld, name: str
 ) -> None:
     ask(world, "POST", "/streams", data=b'{"name":"taken"}')
@@ -131,14 +131,14 @@ def test_a_stream_of_that_name_that_is_another_is_left_as_it_is(
     assert answer.json()["member"] == name
 
 
-def test_there_are_only_so_many_streams(tmp_path: Path) -> None:
+def test_the_number_of_streams_is_limited(tmp_path: Path) -> None:
     with StreamWorld(tmp_path, make_members()) as world:
         fill_up(world)
 
 
 def fill_up(world: StreamWorld) -> None:
-    while len(world.own(STREAMS).streams.all()) < MOST_STREAMS:
-        number = len(world.own(STREAMS).streams.all())
+    while len(world.components(STREAMS).streams.all()) < MAX_STREAMS:
+        number = len(world.components(STREAMS).streams.all())
         assert ask(world, "POST", "/streams", data=b'{"name":"n-%d"}' % number).status_code == 201
 
     answer = ask(world, "POST", "/streams", data=b'{"name":"one-more"}')
@@ -147,14 +147,14 @@ def fill_up(world: StreamWorld) -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_windows_that_cost_more_than_they_have_to_are_warned_of() -> None:
-    def wanted(chunks: int) -> StreamConfig:
+def test_a_window_size_with_padding_gives_a_warning() -> None:
+    def config(chunks: int) -> StreamConfig:
         return StreamConfig("s", "standard", 10, chunks, 1000, "bytes", 60)
 
     for cheap in (1, 3, 63, 255, 4095):
-        assert warnings(wanted(cheap)) == []
-    assert warnings(wanted(64)) == [
-        "a window of 64 chunks is proven like one of 127: 63 of 128 blocks are padding"
+        assert warnings(config(cheap)) == []
+    assert warnings(config(64)) == [
+        "a window of 64 chunks costs as much as one of 127: 63 of its 128 blocks are padding"
     ]
 
 
@@ -162,7 +162,7 @@ def test_windows_that_cost_more_than_they_have_to_are_warned_of() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x"])
-def test_without_the_right_token_nothing_is_made_or_taken(
+def test_creating_and_writing_require_the_right_token(
     world: StreamWorld, stream: Mapping[str, Any], token: str
 ) -> None:
     path = f"/streams/{stream['stream']}"
@@ -175,7 +175,7 @@ def test_without_the_right_token_nothing_is_made_or_taken(
     assert ask(world, "GET", f"{path}/chunks/0/receipt", token).ok
 
 
-def test_the_token_of_the_service_is_not_that_of_a_stream(
+def test_the_tokens_of_service_and_stream_differ(
     world: StreamWorld, stream: Mapping[str, Any]
 ) -> None:
     path = f"/streams/{stream['stream']}/data"
@@ -184,43 +184,43 @@ def test_the_token_of_the_service_is_not_that_of_a_stream(
     assert problem(ask(world, "POST", "/streams", stream["token"], data=b"{}"))[0] == 401
 
 
-def test_an_upload_is_taken_at_its_place_and_nowhere_else(world: StreamWorld) -> None:
+def test_an_upload_is_accepted_only_at_its_offset(world: StreamWorld) -> None:
     made = world.make("sensor-9", window_ms=5000)
     path = f"/streams/{made['stream']}/data"
 
     assert world.upload(made, b"hello", offset=0) == {"sequence": 1, "bytes": 5, "chunks": 1}
-    at_work = Upload()
-    world.known(made).intake.attach(at_work)
+    active = Upload()
+    world.known(made).chunker.attach(active)
     again = ask(world, "POST", f"{path}?offset=0", made["token"], data=b"hello")
 
-    world.known(made).intake.feed(at_work, b"", finished=True)  # nobody has taken it over
+    world.known(made).chunker.feed(active, b"", finished=True)  # not replaced: no error
     assert problem(again) == (409, "wrong_offset")
     assert again.json()["bytes"] == 5
     assert world.upload(made, b"world", offset=5)["bytes"] == 10
 
 
-def test_an_upload_above_the_bound_leaves_nothing(world: StreamWorld) -> None:
+def test_an_upload_above_the_limit_stores_nothing(world: StreamWorld) -> None:
     made = world.make("sensor-9", window_ms=5000)
     path = f"/streams/{made['stream']}/data"
-    before = world.look(made)["bytes"]
+    before = world.get_stream(made)["bytes"]
 
-    answer = ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD + 1))
+    answer = ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD_BYTES + 1))
 
     assert answer.status_code == 413
-    assert world.look(made)["bytes"] == before
-    assert ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD)).ok
+    assert world.get_stream(made)["bytes"] == before
+    assert ask(world, "POST", path, made["token"], data=bytes(MAX_UPLOAD_BYTES)).ok
 
 
-def test_a_message_above_the_bound_leaves_nothing(
+def test_a_message_above_the_limit_stores_nothing(
     world: StreamWorld, stream: Mapping[str, Any]
 ) -> None:
     path = f"/streams/{stream['stream']}/data"
-    before = world.look(stream)["bytes"]
+    before = world.get_stream(stream)["bytes"]
 
     answer = ask(world, "POST", path, stream["token"], data=bytes(65_537))
 
     assert problem(answer) == (400, "too_large")
-    assert world.look(stream)["bytes"] == before
+    assert world.get_stream(stream)["bytes"] == before
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_a_message_above_the_bound_leaves_nothing(
         ("{stream}/nothing", 404, "Not Found"),
     ],
 )
-def test_what_is_not_there_is_refused_by_name(
+def test_an_unknown_resource_is_refused_by_name(
     world: StreamWorld, stream: Mapping[str, Any], path: str, status: int, title: str
 ) -> None:
     answer = ask(world, "GET", path.format(stream=f"/streams/{stream['stream']}"))
@@ -252,14 +252,14 @@ def test_what_is_not_there_is_refused_by_name(
     assert problem(answer) == (status, title)
 
 
-def test_a_chunk_that_is_not_closed_yet_is_told_from_one_that_never_came(
+def test_errors_distinguish_open_chunks_from_unknown_ones(
     world: StreamWorld, stream: Mapping[str, Any]
 ) -> None:
     assert "no closed window yet" in world.ask(stream, "/chunks/2").json()["detail"]
-    assert "has not come yet" in world.ask(stream, "/chunks/9").json()["detail"]
+    assert "has not arrived yet" in world.ask(stream, "/chunks/9").json()["detail"]
 
 
-def test_data_is_given_to_its_owner(world: StreamWorld, stream: Mapping[str, Any]) -> None:
+def test_the_owner_can_read_the_data(world: StreamWorld, stream: Mapping[str, Any]) -> None:
     path = f"/streams/{stream['stream']}/chunks/1/data"
 
     answer = ask(world, "GET", path, stream["token"])
@@ -270,7 +270,7 @@ def test_data_is_given_to_its_owner(world: StreamWorld, stream: Mapping[str, Any
     )
 
 
-def test_a_receipt_opens_its_chunk_for_its_owner_only(
+def test_a_receipt_contains_the_opening_for_the_owner_only(
     world: StreamWorld, stream: Mapping[str, Any]
 ) -> None:
     path = f"/streams/{stream['stream']}/chunks/0/receipt"
@@ -284,7 +284,7 @@ def test_a_receipt_opens_its_chunk_for_its_owner_only(
     assert canonical({**plain, "opening": opened["opening"]}) == canonical(opened)
 
 
-def test_pages_of_windows_follow_each_other(world: StreamWorld) -> None:
+def test_windows_are_listed_in_pages(world: StreamWorld) -> None:
     made = world.make("sensor-9", window_ms=5000)
     world.run(1, peers=False)
     for _ in range(3):
@@ -294,9 +294,9 @@ def test_pages_of_windows_follow_each_other(world: StreamWorld) -> None:
 
     pages, after = list[int](), -1
     while True:
-        page = world.look(made, f"/windows?limit=2&after={after}")
+        page = world.get_stream(made, f"/windows?limit=2&after={after}")
         pages += [window["number"] for window in page["windows"]]
         if page["next"] is None:
             break
         after = page["next"]
-    assert pages == list(range(world.look(made)["windows"]))
+    assert pages == list(range(world.get_stream(made)["windows"]))

@@ -1,4 +1,4 @@
-"""Taking data in: where chunks are cut, what is safe, when a window is to be closed."""
+"""Accepting data: where chunks are cut, when they are acknowledged, when a window is due."""
 
 from __future__ import annotations
 
@@ -11,66 +11,83 @@ from typing import Any
 import pytest
 
 from dragon import errors
-from dragon_stream.chunker import BYTES, MESSAGE, Intake, Writer
+from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE, Chunker
 from dragon_stream.segments import Chunk, Segments
 from dragon_stream.store import StreamRow
+from dragon_stream.writer import Destination, Writer
 
 Make = Callable[..., "Case"]
 
 
 @dataclass(eq=False)
 class Source:
-    told: list[tuple[int, int]] = field(default_factory=list)
-    why: str = ""
+    accepted: list[tuple[int, int]] = field(default_factory=list)
+    replaced_because: str = ""
 
-    def accepted(self, sequence: int, total: int) -> None:
-        self.told.append((sequence, total))
+    def on_accepted(self, sequence: int, total: int) -> None:
+        self.accepted.append((sequence, total))
 
-    def ousted(self, why: str) -> None:
-        self.why = why
+    def on_replaced(self, reason: str) -> None:
+        self.replaced_because = reason
 
-    def has_room(self) -> None:
-        self.told.append((-1, -1))
+    def on_capacity(self) -> None:
+        self.accepted.append((-1, -1))
+
+
+class RecordingWriter(Writer):
+    """Remembers the chunks that are not written yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queued: list[Chunk] = []
+
+    def put(self, destination: Destination, chunk: Chunk) -> None:
+        self.queued.append(chunk)
+        super().put(destination, chunk)
+
+    def step(self) -> None:
+        super().step()
+        self.queued.clear()
 
 
 @dataclass
 class Case:
-    """A stream's way in, with a clock and a writer that act when they are told to."""
+    """A chunker with a clock and a writer that the test controls."""
 
-    intake: Intake
-    writer: Writer
+    chunker: Chunker
+    writer: RecordingWriter
     source: Source
     clock: list[int]
-    noticed: list[Intake]
+    full_windows: list[Chunker]
     segments: Segments
 
     def feed(self, *pieces: bytes, finished: bool = True) -> None:
         for piece in pieces:
-            self.intake.feed(self.source, piece, finished=finished)
+            self.chunker.feed(self.source, piece, finished=finished)
 
     def cut(self) -> list[bytes]:
-        """What has been cut off and is not written yet."""
-        return [each.data for each in self.writer._queue.get(self.intake, [])]
+        """The chunks that are cut and not written yet."""
+        return [chunk.data for chunk in self.writer.queued]
 
-    def ripe(self) -> list[int]:
-        return [each.sequence for each in self.intake.ripe(self.clock[0])]
+    def due(self) -> list[int]:
+        return [chunk.sequence for chunk in self.chunker.due_chunks(self.clock[0])]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    def made(mode: str = BYTES, *, chunk: int = 10, window: int = 3, ms: int = 1000) -> Case:
+    def made(mode: str = BYTES_MODE, *, chunk: int = 10, window: int = 3, ms: int = 1000) -> Case:
         row = StreamRow(*(bytes(32), "s", bytes(32), "standard", chunk, window, ms, mode, 60, 0))
-        clock, noticed, writer = [5000], list[Intake](), Writer()
+        clock, full_windows, writer = [5000], list[Chunker](), RecordingWriter()
         segments = Segments(tmp_path / mode)
-        intake = Intake(row, segments, writer, lambda: clock[0], noticed.append)
+        chunker = Chunker(row, segments, writer, lambda: clock[0], full_windows.append)
         source = Source()
-        intake.attach(source)
-        return Case(intake, writer, source, clock, noticed, segments)
+        chunker.attach(source)
+        return Case(chunker, writer, source, clock, full_windows, segments)
 
     return made
 
 
-def test_frames_mean_nothing_to_a_stream_of_bytes(make: Make) -> None:
+def test_a_byte_stream_ignores_frame_borders(make: Make) -> None:
     case = make()
 
     case.feed(b"0123", b"45678901234", b"5", finished=False)
@@ -80,8 +97,8 @@ def test_frames_mean_nothing_to_a_stream_of_bytes(make: Make) -> None:
     assert case.cut() == [b"0123456789", b"012345" + b"x" * 4, b"x" * 10, b"x" * 10, b"x" * 10]
 
 
-def test_a_frame_is_a_chunk_of_a_stream_of_messages(make: Make) -> None:
-    case = make(MESSAGE)
+def test_a_message_stream_makes_one_chunk_of_each_frame(make: Make) -> None:
+    case = make(MESSAGE_MODE)
 
     case.feed(b"21.", finished=False)
     case.feed(b"5")
@@ -90,8 +107,8 @@ def test_a_frame_is_a_chunk_of_a_stream_of_messages(make: Make) -> None:
     assert case.cut() == [b"21.5", b"", b"21.7"]
 
 
-def test_a_message_above_the_bound_is_refused_as_it_comes(make: Make) -> None:
-    case = make(MESSAGE)
+def test_a_message_is_refused_as_soon_as_it_exceeds_the_limit(make: Make) -> None:
+    case = make(MESSAGE_MODE)
     case.feed(b"x" * 10, finished=False)
 
     with pytest.raises(errors.TooLarge) as refused:
@@ -101,132 +118,132 @@ def test_a_message_above_the_bound_is_refused_as_it_comes(make: Make) -> None:
     assert case.cut() == []
 
 
-def test_nothing_is_accepted_before_it_is_written(make: Make) -> None:
+def test_chunks_are_acknowledged_only_after_they_are_written(make: Make) -> None:
     case = make()
     case.feed(b"x" * 25)
-    assert case.source.told == []
-    assert (case.intake.sequence, case.intake.total) == (0, 0)
+    assert case.source.accepted == []
+    assert (case.chunker.sequence, case.chunker.total) == (0, 0)
 
     case.writer.step()
 
-    assert case.source.told == [(2, 20)]
-    assert [each.length for each in case.segments.recover([], 0)] == [10, 10]
+    assert case.source.accepted == [(2, 20)]
+    assert [chunk.length for chunk in case.segments.recover([], 0)] == [10, 10]
 
 
-def test_a_flush_makes_a_chunk_of_what_is_there(make: Make) -> None:
+def test_flush_cuts_a_chunk_from_the_data_so_far(make: Make) -> None:
     case = make()
     case.feed(b"short")
 
-    assert case.intake.flush(case.source) == 1
-    assert case.intake.flush(case.source) == 1  # there is nothing more
+    assert case.chunker.flush(case.source) == 1
+    assert case.chunker.flush(case.source) == 1  # no data was added
 
     case.writer.step()
-    assert case.source.told == [(1, 5)]
+    assert case.source.accepted == [(1, 5)]
 
 
-def test_a_window_is_ripe_when_it_is_full(make: Make) -> None:
+def test_a_window_is_due_when_it_is_full(make: Make) -> None:
     case = make()
     case.feed(b"x" * 29)
     case.writer.step()
-    assert case.ripe() == []
-    assert case.noticed == []
+    assert case.due() == []
+    assert case.full_windows == []
 
     case.feed(b"x")
     case.writer.step()
 
-    assert case.ripe() == [0, 1, 2]
-    assert case.noticed == [case.intake]
+    assert case.due() == [0, 1, 2]
+    assert case.full_windows == [case.chunker]
 
 
-def test_a_window_is_ripe_when_its_time_is_over(make: Make) -> None:
-    """Its time begins with its first byte; what is there then becomes its last chunk."""
+def test_a_window_is_due_when_its_time_has_passed(make: Make) -> None:
+    """Its time begins with its first byte; the remaining data becomes its last chunk."""
     case = make()
     case.clock[0] = 9000
     case.feed(b"few")
     case.clock[0] = 9999
-    assert case.ripe() == []
+    assert case.due() == []
     assert case.cut() == []
 
     case.clock[0] = 10_000
-    assert case.ripe() == []  # cut off just now, and not safe yet
+    assert case.due() == []  # the last chunk was just cut and is not written yet
     case.writer.step()
 
-    assert case.ripe() == [0]
+    assert case.due() == [0]
 
 
-def test_the_time_of_the_next_window_begins_with_its_own_data(make: Make) -> None:
+def test_the_time_of_the_next_window_begins_with_its_first_data(make: Make) -> None:
     case = make(window=2)
     case.feed(b"x" * 25)
     case.writer.step()
-    assert case.ripe() == [0, 1]
+    assert case.due() == [0, 1]
     case.clock[0] += 700
-    case.intake.closed(2)
+    case.chunker.window_closed(2)
 
     case.clock[0] += 999
-    assert case.ripe() == []
+    assert case.due() == []
     case.clock[0] += 1
-    case.ripe()
+    case.due()
     case.writer.step()
-    assert case.ripe() == [2]
+    assert case.due() == [2]
 
 
 def test_an_empty_window_is_never_closed(make: Make) -> None:
     case = make()
     case.clock[0] += 10_000
-    assert case.ripe() == []
+    assert case.due() == []
 
     case.feed(b"dropped")
-    case.intake.detach(case.source)
+    case.chunker.detach(case.source)
     case.clock[0] += 10_000
-    assert case.ripe() == []
+    assert case.due() == []
 
-    case.intake.attach(case.source)
+    case.chunker.attach(case.source)
     case.feed(b"x" * 10)
     case.writer.step()
-    assert case.ripe() == []  # its time has only just begun
+    assert case.due() == []  # its time has just begun
 
 
-def test_windows_that_are_not_closed_yet_are_counted(make: Make) -> None:
+def test_full_windows_that_are_not_closed_are_counted(make: Make) -> None:
     case = make()
     case.feed(b"x" * 65)
-    assert case.intake.unclosed == 2
+    assert case.chunker.pending_windows == 2
     case.writer.step()
-    assert case.intake.unclosed == 2
+    assert case.chunker.pending_windows == 2
 
-    case.intake.closed(3)
+    case.chunker.window_closed(3)
 
-    assert case.intake.unclosed == 1
+    assert case.chunker.pending_windows == 1
 
 
-def test_a_second_source_goes_on_from_what_is_safe(make: Make) -> None:
-    """What the first has sent and no chunk holds is dropped; what was cut is waited for."""
+def test_a_second_source_continues_after_the_last_chunk(make: Make) -> None:
+    """Data of the first source that is not in a chunk is dropped."""
     case = make()
     case.feed(b"x" * 14)
     case.writer.step()
 
     second = Source()
-    assert case.intake.attach(second) == (1, 10)
+    assert case.chunker.attach(second) == (1, 10)
 
-    assert case.source.why == "another connection goes on with the stream"
+    assert case.source.replaced_because == "another connection has taken over this stream"
     with pytest.raises(errors.StreamStopped) as refused:
         case.feed(b"late")
     assert refused.value.facts["reason"] == "ousted"
-    case.intake.feed(second, b"y" * 10, finished=True)
+    case.chunker.feed(second, b"y" * 10, finished=True)
     assert case.cut() == [b"y" * 10]
 
 
-def test_a_clock_that_is_set_back_turns_no_time_around(make: Make) -> None:
-    case = make(MESSAGE)
+def test_times_of_chunks_never_decrease(make: Make) -> None:
+    case = make(MESSAGE_MODE)
     case.feed(b"one")
     case.clock[0] -= 3000
     case.feed(b"two")
 
-    queued: list[Chunk] = case.writer._queue[case.intake]
-    assert [each.received_ms for each in queued] == [5000, 5000]
+    queued = case.writer.queued
+    assert [chunk.received_ms for chunk in queued] == [5000, 5000]
     assert queued[1].digest == hashlib.sha256(b"two").digest()
 
 
-def test_a_disk_that_refuses_stops_the_stream_and_loses_nothing(
+def test_a_write_error_stops_the_stream_and_loses_no_acknowledged_chunk(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make()
@@ -241,22 +258,22 @@ def test_a_disk_that_refuses_stops_the_stream_and_loses_nothing(
         case.feed(b"y" * 10)
         case.writer.step()
 
-    assert case.source.why == "nothing can be written: No space left on device"
-    assert case.source.told == [(1, 10)]
-    for act in (lambda: case.feed(b"z"), lambda: case.intake.attach(Source())):
+    assert case.source.replaced_because == "cannot write to disk: No space left on device"
+    assert case.source.accepted == [(1, 10)]
+    for act in (lambda: case.feed(b"z"), lambda: case.chunker.attach(Source())):
         with pytest.raises(errors.StreamStopped, match="No space left"):
             act()
 
 
-def test_after_a_start_it_goes_on_behind_what_was_found(make: Make) -> None:
+def test_after_a_restart_it_continues_after_the_recovered_chunks(make: Make) -> None:
     case = make()
     case.feed(b"x" * 20)
     case.writer.step()
-    kept = case.segments.recover([], 0)
+    stored = case.segments.recover([], 0)
 
     again = make()
-    again.intake.resume(7, 70, 4000, kept)
+    again.chunker.resume(7, 70, 4000, stored)
 
-    assert (again.intake.sequence, again.intake.total) == (9, 90)
+    assert (again.chunker.sequence, again.chunker.total) == (9, 90)
     again.clock[0] = 6000
-    assert len(again.intake.ripe(6000)) == 2
+    assert len(again.chunker.due_chunks(6000)) == 2

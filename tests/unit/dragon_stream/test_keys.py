@@ -1,4 +1,4 @@
-"""A stream's keys come from the service's one key, and no two uses share one."""
+"""Keys of streams are derived from the key of the service, each for one use only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def keys(**other: object) -> StreamKeys:
 
 
 def expected(use: bytes) -> bytes:
-    """By the words of the class, with nothing of it."""
+    """Computed from the class's documentation, without its code."""
     message = b"datadragon/stream-keys/v1/" + use + b"\0" + SEED
     return hmac.new(SERVICE.scalar.to_bytes(32, "big"), message, hashlib.sha256).digest()
 
@@ -35,7 +35,7 @@ def test_each_key_is_the_hmac_of_its_use_and_the_seed() -> None:
     assert made.token == expected(b"token").hex()
 
 
-def test_the_descriptor_holds_the_public_halves() -> None:
+def test_the_descriptor_contains_the_public_keys() -> None:
     made = keys(parameters="strong", name="sensor-1")
 
     assert made.descriptor.identity == encode_output(public_key(made.identity))
@@ -45,7 +45,7 @@ def test_the_descriptor_holds_the_public_halves() -> None:
     assert made.descriptor.committee_id == COMMITTEE
 
 
-def test_another_seed_or_service_has_other_keys_and_another_name_has_not() -> None:
+def test_keys_depend_on_seed_and_service_and_not_on_the_name() -> None:
     first = keys()
     other_service = bls.SecretKey.generate(b"another".ljust(32, b"."))
 
@@ -56,7 +56,7 @@ def test_another_seed_or_service_has_other_keys_and_another_name_has_not() -> No
     assert keys(name="other").descriptor.id != first.descriptor.id
 
 
-def test_no_two_uses_share_a_key() -> None:
+def test_every_use_has_a_different_key() -> None:
     made = keys()
     raw = [made.identity, made.header.encode(), made.salt, bytes.fromhex(made.token)]
 
@@ -64,7 +64,7 @@ def test_no_two_uses_share_a_key() -> None:
     assert SERVICE.encode() not in raw
 
 
-def test_nothing_secret_is_in_its_representation() -> None:
+def test_repr_contains_no_secret() -> None:
     made = keys()
 
     for secret in (made.identity, made.salt, made.header.encode()):
@@ -74,7 +74,7 @@ def test_nothing_secret_is_in_its_representation() -> None:
     assert {f.name for f in dataclasses.fields(made) if f.repr} == {"descriptor"}
 
 
-def test_only_the_token_is_the_token() -> None:
+def test_only_the_exact_token_is_accepted() -> None:
     made = keys()
 
     assert made.is_token(made.token)

@@ -1,4 +1,4 @@
-"""Chunks on disk: whatever a crash leaves of the last write, what was kept is found again whole."""
+"""Chunks on disk: acknowledged chunks survive a crash during a later write."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def chunks(data: list[bytes], first: int = 0) -> list[Chunk]:
     return [chunk(sequence, each) for sequence, each in enumerate(data, start=first)]
 
 
-def places(kept: list[StoredChunk]) -> list[tuple[int, int]]:
-    return [(each.sequence, each.length) for each in kept]
+def lengths(stored: list[StoredChunk]) -> list[tuple[int, int]]:
+    return [(chunk.sequence, chunk.length) for chunk in stored]
 
 
 def the_file(folder: Path) -> Path:
@@ -32,109 +32,109 @@ def the_file(folder: Path) -> Path:
     return only
 
 
-def test_what_was_appended_is_found_again(tmp_path: Path) -> None:
-    kept = Segments(tmp_path).append(chunks(DATA))
+def test_appended_chunks_are_recovered(tmp_path: Path) -> None:
+    stored = Segments(tmp_path).append(chunks(DATA))
 
     found = Segments(tmp_path).recover([], 0)
 
-    assert found == kept
+    assert found == stored
     assert [each.digest for each in found] == [hashlib.sha256(each).digest() for each in DATA]
     assert the_file(tmp_path).stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("left", range(1, HEAD_BYTES + 4, 9))
-def test_a_record_that_is_cut_short_goes_and_all_before_it_stays(tmp_path: Path, left: int) -> None:
-    kept = Segments(tmp_path).append(chunks(DATA))
-    os.truncate(the_file(tmp_path), kept[-1].at + left)
+def test_only_an_incomplete_last_record_is_removed(tmp_path: Path, left: int) -> None:
+    stored = Segments(tmp_path).append(chunks(DATA))
+    os.truncate(the_file(tmp_path), stored[-1].offset + left)
 
     again = Segments(tmp_path)
     found = again.recover([], 0)
     more = again.append(chunks([b"again"], first=3))
 
-    assert found == kept[:3]
+    assert found == stored[:3]
     assert Segments(tmp_path).recover([], 0) == [*found, *more]
 
 
 @pytest.mark.parametrize("at", [3, 20, HEAD_BYTES - 2, HEAD_BYTES + 1])
-def test_a_record_with_a_wrong_byte_goes_with_all_behind_it(tmp_path: Path, at: int) -> None:
-    kept = Segments(tmp_path).append(chunks(DATA))
+def test_a_damaged_record_is_removed_with_all_after_it(tmp_path: Path, at: int) -> None:
+    stored = Segments(tmp_path).append(chunks(DATA))
     raw = bytearray(the_file(tmp_path).read_bytes())
-    raw[kept[2].at + at] ^= 1
+    raw[stored[2].offset + at] ^= 1
     the_file(tmp_path).write_bytes(raw)
 
-    assert Segments(tmp_path).recover([], 0) == kept[:2]
-    assert the_file(tmp_path).stat().st_size == kept[2].at
+    assert Segments(tmp_path).recover([], 0) == stored[:2]
+    assert the_file(tmp_path).stat().st_size == stored[2].offset
 
 
-def test_only_what_lies_behind_the_last_window_is_looked_for(tmp_path: Path) -> None:
-    kept = Segments(tmp_path).append(chunks(DATA))
+def test_recovery_returns_only_chunks_after_the_last_window(tmp_path: Path) -> None:
+    stored = Segments(tmp_path).append(chunks(DATA))
 
-    assert Segments(tmp_path).recover(places(kept[:2]), 0) == kept[2:]
-    assert Segments(tmp_path).recover(places(kept), 0) == []
+    assert Segments(tmp_path).recover(lengths(stored[:2]), 0) == stored[2:]
+    assert Segments(tmp_path).recover(lengths(stored), 0) == []
 
 
-def test_a_segment_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST", 100)
-    own = Segments(tmp_path)
-    kept = [own.append(chunks([bytes(60)], first=number))[0] for number in range(5)]
+def test_a_full_segment_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_SEGMENT_BYTES", 100)
+    segments = Segments(tmp_path)
+    stored = [segments.append(chunks([bytes(60)], first=number))[0] for number in range(5)]
 
     assert len(list(tmp_path.iterdir())) == 5
-    assert Segments(tmp_path).recover([], 0) == kept
-    assert own.size() == 5 * (60 + HEAD_BYTES)
+    assert Segments(tmp_path).recover([], 0) == stored
+    assert segments.size() == 5 * (60 + HEAD_BYTES)
     for number in range(5):
-        assert own.read(places(kept[: number + 1]), kept[0].at) == bytes(60)
+        assert segments.read(lengths(stored[: number + 1]), stored[0].offset) == bytes(60)
 
 
-def test_a_segment_that_nothing_leads_up_to_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "LARGEST", 1)
-    own = Segments(tmp_path)
-    kept = [own.append(chunks([b"some"], first=number))[0] for number in range(4)]
+def test_a_segment_after_a_gap_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SEGMENT_BYTES", 1)
+    segments = Segments(tmp_path)
+    stored = [segments.append(chunks([b"some"], first=number))[0] for number in range(4)]
     sorted(tmp_path.iterdir())[1].unlink()
 
-    assert Segments(tmp_path).recover([], 0) == kept[:1]
+    assert Segments(tmp_path).recover([], 0) == stored[:1]
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_data_is_read_back_by_its_place(tmp_path: Path) -> None:
-    own = Segments(tmp_path)
-    kept = own.append(chunks(DATA))
+def test_the_data_of_each_chunk_can_be_read(tmp_path: Path) -> None:
+    segments = Segments(tmp_path)
+    stored = segments.append(chunks(DATA))
 
     for number, data in enumerate(DATA):
-        assert own.read(places(kept[: number + 1]), 0) == data
-    assert own.read([(9, 4)], 0) is None
+        assert segments.read(lengths(stored[: number + 1]), 0) == data
+    assert segments.read([(9, 4)], 0) is None
 
 
-def test_what_is_forgotten_is_gone_and_the_newest_segment_stays(
+def test_forget_deletes_all_segments_but_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LARGEST", 1)
-    own = Segments(tmp_path)
-    kept = [own.append(chunks([b"some"], first=number))[0] for number in range(4)]
+    monkeypatch.setattr(module, "MAX_SEGMENT_BYTES", 1)
+    segments = Segments(tmp_path)
+    stored = [segments.append(chunks([b"some"], first=number))[0] for number in range(4)]
 
-    own.forget(99, 0)
+    segments.forget(99, 0)
 
     assert len(list(tmp_path.iterdir())) == 1
-    assert own.read(places(kept[:1]), 0) is None
-    assert own.read(places(kept), 0) == b"some"
+    assert segments.read(lengths(stored[:1]), 0) is None
+    assert segments.read(lengths(stored), 0) == b"some"
 
 
-def test_an_old_segment_is_followed_by_another_so_that_it_can_go(tmp_path: Path) -> None:
-    own = Segments(tmp_path)
-    own.append([chunk(0, b"old", received_ms=1000)])
-    own.forget(0, before_ms=2000)
-    own.append([chunk(1, b"new", received_ms=3000)])
-    own.append([chunk(2, b"too", received_ms=3001)])
+def test_an_old_segment_is_followed_by_another_so_that_it_can_be_deleted(tmp_path: Path) -> None:
+    segments = Segments(tmp_path)
+    segments.append([chunk(0, b"old", received_ms=1000)])
+    segments.forget(0, before_ms=2000)
+    segments.append([chunk(1, b"new", received_ms=3000)])
+    segments.append([chunk(2, b"too", received_ms=3001)])
 
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_disk_that_is_full_leaves_what_was_there(
+def test_a_full_disk_does_not_damage_earlier_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Segments(tmp_path)
-    kept = own.append(chunks([b"safe"]))
+    segments = Segments(tmp_path)
+    stored = segments.append(chunks([b"safe"]))
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -142,30 +142,28 @@ def test_a_disk_that_is_full_leaves_what_was_there(
     with monkeypatch.context() as broken:
         broken.setattr(os, "fdatasync", full)
         with pytest.raises(OSError, match="No space left"):
-            own.append(chunks([b"lost"], first=1))
+            segments.append(chunks([b"lost"], first=1))
 
     assert the_file(tmp_path).stat().st_size == HEAD_BYTES + 4
-    kept += own.append(chunks([b"again"], first=1))
-    assert Segments(tmp_path).recover([], 0) == kept
+    stored += segments.append(chunks([b"again"], first=1))
+    assert Segments(tmp_path).recover([], 0) == stored
 
 
-def test_a_write_that_comes_short_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partial_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = os.writev
 
     def short(file: int, parts: list[bytes]) -> int:
         return whole(file, [parts[0], parts[1][:1]])
 
     monkeypatch.setattr(os, "writev", short)
-    kept = Segments(tmp_path).append(chunks(DATA))
+    stored = Segments(tmp_path).append(chunks(DATA))
 
-    assert Segments(tmp_path).recover([], 0) == kept
+    assert Segments(tmp_path).recover([], 0) == stored
 
 
-def test_many_small_chunks_are_written_at_once(tmp_path: Path) -> None:
-    many = [b"%d" % number for number in range(2 * module.TOGETHER + 3)]
-    kept = Segments(tmp_path).append(chunks(many))
+def test_many_small_chunks_are_written_in_several_calls(tmp_path: Path) -> None:
+    many = [b"%d" % number for number in range(2 * module.MAX_CHUNKS_PER_WRITE + 3)]
+    stored = Segments(tmp_path).append(chunks(many))
 
     assert [each.length for each in Segments(tmp_path).recover([], 0)] == list(map(len, many))
-    assert kept[-1].sequence == len(many) - 1
+    assert stored[-1].sequence == len(many) - 1

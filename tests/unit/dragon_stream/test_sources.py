@@ -1,4 +1,4 @@
-"""Sources: the same seed gives the same messages, at the rate that was asked for."""
+"""Sources of sample data: reproducible messages, sent at the requested rate."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_the_same_seed_gives_the_same_messages(make: object) -> None:
 
     assert first == again
     assert first != other
-    assert len(set(first)) == 200  # each has its number
+    assert len(set(first)) == 200  # each message contains its number
 
 
-def test_a_sensor_measures_what_a_room_may_have() -> None:
+def test_the_values_of_a_sensor_are_in_range() -> None:
     for number, raw in enumerate(islice(sensor(0), 5000)):
         reading = json.loads(raw)
         assert reading["reading"] == number
@@ -31,7 +31,7 @@ def test_a_sensor_measures_what_a_room_may_have() -> None:
         assert 0 <= reading["humidity"] <= 100
 
 
-def test_a_ticker_quotes_a_price() -> None:
+def test_the_values_of_a_ticker_are_in_range() -> None:
     for number, raw in enumerate(islice(ticker(0), 5000)):
         tick = json.loads(raw)
         assert tick["tick"] == number
@@ -51,7 +51,7 @@ def test_a_recording_without_usable_lines_is_refused(tmp_path: Path, raw: bytes)
     file = tmp_path / "lines"
     file.write_bytes(raw)
 
-    with pytest.raises(SettingsError, match="no lines, or one of more than"):
+    with pytest.raises(SettingsError, match="no lines, or a line of more than"):
         next(replay(0, file))
 
 
@@ -59,7 +59,7 @@ def test_sources_are_found_by_name() -> None:
     assert next(services.source("ticker")(3, None)) == next(ticker(3))
 
 
-def test_messages_come_at_their_rate() -> None:
+def test_messages_are_sent_at_their_rate() -> None:
     now, slept = [100.0], list[float]()
 
     def sleep(seconds: float) -> None:
@@ -70,6 +70,6 @@ def test_messages_come_at_their_rate() -> None:
     assert [next(paced), next(paced)] == [b"a", b"b"]
     assert slept == [0.25]
 
-    now[0] += 60  # held up: what was missed is not made up for
+    now[0] += 60  # after a delay, missed messages are not sent faster
     assert [next(paced), next(paced)] == [b"c", b"d"]
     assert slept[1:] == [0.25]

@@ -1,4 +1,4 @@
-"""What the service knows of its streams and windows, and how it changes: forward, and on disk."""
+"""The tables of streams and windows: what is stored, and how the state of a window changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sqlalchemy.exc
 from committees import make_members
 from dragon.protocol.streams.chunks import digest, encode_chunks
 from dragon.storage.database import Database
-from dragon_stream.store import SCHEMA, State, Store, StreamRow, WindowRow
+from dragon_stream.store import SCHEMA, Store, StreamRow, WindowRow, WindowState
 from streams import Window, make_owner
 
 OWNER = make_owner(make_members())
@@ -24,7 +24,7 @@ ROW = StreamRow(
 
 
 def rows(windows: int) -> list[WindowRow]:
-    """Windows of two chunks, one behind the other, closed a second apart."""
+    """Consecutive windows of two chunks, closed one second apart."""
     found: list[WindowRow] = []
     last: Window | None = None
     for number in range(windows):
@@ -39,7 +39,7 @@ def row_of(window: Window, before: int, closed_ms: int) -> WindowRow:
     chunks = encode_chunks(window.chunks)
     return WindowRow(
         STREAM, header.number, header, window.signature, total, 100 * header.number,
-        chunks, digests, closed_ms, State.CLOSED, None, 0, None,
+        chunks, digests, closed_ms, WindowState.CLOSED, None, 0, None,
     )  # fmt: skip
 
 
@@ -71,23 +71,25 @@ def store(file: Path) -> Iterator[Store]:
 
 
 def states(store: Store) -> list[str]:
-    return [str(head.state) for head in store.heads(STREAM, -1, 100)]
+    return [str(window.state) for window in store.summaries(STREAM, -1, 100)]
 
 
-def test_all_of_it_is_there_after_a_start(store: Store, file: Path) -> None:
+def test_everything_is_there_after_a_restart(store: Store, file: Path) -> None:
     store.prove(STREAM, 0, b"proof")
     store.certify(STREAM, 0, 17)
 
     with opened(file) as again:
         assert again.streams() == [ROW]
-        certified = replace(ROWS[0], state=State.CERTIFIED, proof=b"proof", proofs=1, position=17)
+        certified = replace(
+            ROWS[0], state=WindowState.CERTIFIED, proof=b"proof", proofs=1, position=17
+        )
         assert again.window(STREAM, 0) == certified
         assert [again.window(STREAM, n) for n in (1, 2, 3)] == ROWS[1:]
         assert again.last_window(STREAM) == ROWS[3]
         assert again.count_unfinished(STREAM) == 3
 
 
-def test_a_closed_window_is_never_closed_otherwise(store: Store) -> None:
+def test_a_window_is_closed_only_once(store: Store) -> None:
     other = row_of(OWNER.window([b"something else"]), 0, 5)
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         store.close_window(other)
@@ -95,7 +97,7 @@ def test_a_closed_window_is_never_closed_otherwise(store: Store) -> None:
     assert store.window(STREAM, 0) == ROWS[0]
 
 
-def test_whatever_becomes_of_a_window_its_header_stays(store: Store) -> None:
+def test_the_header_of_a_window_never_changes(store: Store) -> None:
     store.prove(STREAM, 0, b"proof")
     store.refute(STREAM, 0, final=False)
     store.prove(STREAM, 0, b"another")
@@ -104,31 +106,31 @@ def test_whatever_becomes_of_a_window_its_header_stays(store: Store) -> None:
 
     row = store.window(STREAM, 0)
     assert row is not None
-    assert replace(row, state=State.CLOSED, position=None, proofs=0) == ROWS[0]
+    assert replace(row, state=WindowState.CLOSED, position=None, proofs=0) == ROWS[0]
 
 
-def test_no_two_streams_bear_one_name(store: Store) -> None:
+def test_names_of_streams_are_unique(store: Store) -> None:
     with pytest.raises(sqlalchemy.exc.IntegrityError):
         store.add_stream(replace(ROW, stream=bytes(32)))
 
     assert store.streams() == [ROW]
 
 
-def test_streams_come_in_the_order_of_their_making(store: Store) -> None:
+def test_streams_are_ordered_by_creation_time(store: Store) -> None:
     store.add_stream(replace(ROW, stream=b"\1" * 32, name="b", created_ms=ROW.created_ms + 1))
     store.add_stream(replace(ROW, stream=b"\2" * 32, name="a", created_ms=ROW.created_ms + 1))
 
     assert [row.name for row in store.streams()] == ["sensor-1", "a", "b"]
 
 
-def test_the_first_reason_for_a_stop_stands(store: Store) -> None:
+def test_only_the_first_reason_for_a_stop_is_kept(store: Store) -> None:
     store.stop_stream(STREAM, "the first")
     store.stop_stream(STREAM, "the second")
 
     assert store.streams() == [replace(ROW, stopped="the first")]
 
 
-def test_windows_are_found_by_number_and_by_chunk(store: Store) -> None:
+def test_a_window_is_found_by_number_and_by_chunk(store: Store) -> None:
     assert [store.window_of(STREAM, n) for n in range(8)] == [row for row in ROWS for _ in range(2)]
     assert store.window_of(STREAM, 8) is None
     assert store.window(STREAM, 4) is None
@@ -136,12 +138,15 @@ def test_windows_are_found_by_number_and_by_chunk(store: Store) -> None:
     assert store.last_window(bytes(32)) is None
 
 
-def test_a_page_of_heads_begins_behind_a_number(store: Store) -> None:
-    page = store.heads(STREAM, 0, 2)
+def test_a_page_of_summaries_begins_after_a_number(store: Store) -> None:
+    page = store.summaries(STREAM, 0, 2)
 
-    assert [(head.number, head.first, head.count) for head in page] == [(1, 2, 2), (2, 4, 2)]
-    assert [head.closed_ms for head in page] == [2000, 3000]
-    assert store.heads(STREAM, 3, 2) == []
+    assert [(window.number, window.first, window.count) for window in page] == [
+        (1, 2, 2),
+        (2, 4, 2),
+    ]
+    assert [window.closed_ms for window in page] == [2000, 3000]
+    assert store.summaries(STREAM, 3, 2) == []
 
 
 def test_a_window_goes_from_closed_to_proven_to_certified(store: Store) -> None:
@@ -150,18 +155,18 @@ def test_a_window_goes_from_closed_to_proven_to_certified(store: Store) -> None:
     assert states(store) == ["proven", "proven", "closed", "closed"]
     store.certify(STREAM, 0, 3)
     assert states(store) == ["certified", "proven", "closed", "closed"]
-    assert [head.number for head in store.unfinished(STREAM, 2)] == [1, 2]
+    assert [window.number for window in store.unfinished(STREAM, 2)] == [1, 2]
     assert (store.count_unfinished(STREAM), store.certified(STREAM)) == (3, 1)
 
 
-def test_what_is_certified_is_not_proven_again(store: Store) -> None:
+def test_a_certified_window_is_not_proven_again(store: Store) -> None:
     store.prove(STREAM, 0, b"proof")
     store.certify(STREAM, 0, 3)
     store.prove(STREAM, 0, b"a late one")
 
     row = store.window(STREAM, 0)
     assert row is not None
-    assert (row.state, row.proof, row.proofs) == (State.CERTIFIED, b"proof", 1)
+    assert (row.state, row.proof, row.proofs) == (WindowState.CERTIFIED, b"proof", 1)
 
 
 def test_a_refuted_proof_is_dropped_and_counted(store: Store) -> None:
@@ -169,7 +174,7 @@ def test_a_refuted_proof_is_dropped_and_counted(store: Store) -> None:
     store.refute(STREAM, 0, final=False)
     row = store.window(STREAM, 0)
     assert row is not None
-    assert (row.state, row.proof, row.proofs) == (State.CLOSED, None, 1)
+    assert (row.state, row.proof, row.proofs) == (WindowState.CLOSED, None, 1)
     store.refute(STREAM, 0, final=True)
     assert states(store)[0] == "invalid"
     assert store.count_unfinished(STREAM) == 3
@@ -186,12 +191,12 @@ def test_only_old_proofs_of_certified_windows_are_forgotten(store: Store) -> Non
     assert store.forget_proofs(STREAM, 10_000) == 4
     rows = [store.window(STREAM, number) for number in range(4)]
     assert [row and row.proof for row in rows] == [None, None, b"proof", b"proof"]
-    assert store.forget_proofs(STREAM, 10_000) == 4, "again, it is the same"
+    assert store.forget_proofs(STREAM, 10_000) == 4, "a repetition gives the same result"
 
 
 def test_a_stream_without_windows_has_none(store: Store) -> None:
-    nobody = bytes(32)
+    unknown = bytes(32)
 
-    assert (store.count_unfinished(nobody), store.certified(nobody)) == (0, 0)
-    assert store.heads(nobody, -1, 10) == []
-    assert store.forget_proofs(nobody, 10_000) == 0
+    assert (store.count_unfinished(unknown), store.certified(unknown)) == (0, 0)
+    assert store.summaries(unknown, -1, 10) == []
+    assert store.forget_proofs(unknown, 10_000) == 0

@@ -6,7 +6,7 @@ revision = "stream_0001"
 down_revision = None
 
 TABLES = (
-    # No secret: keys come from the service's own key and the seed.
+    # No secrets: keys are derived from the service's key and the seed.
     """CREATE TABLE own_streams (
         stream BLOB PRIMARY KEY,
         name TEXT NOT NULL UNIQUE,
@@ -20,9 +20,9 @@ TABLES = (
         created_ms INTEGER NOT NULL,
         stopped TEXT NOT NULL DEFAULT ''
     )""",
-    # A row is there before anything of the window leaves, and its header never changes.
-    # `chunks` are the chunk headers as one object, `digests` 32 bytes of each chunk's data, `at` is
-    # the place of the first chunk in its segment, `bytes` those of the stream up to its end.
+    # A row exists before anything about the window leaves the service; its header never changes.
+    # `chunks`: all chunk headers, encoded as one object. `digests`: 32 bytes for each chunk's data.
+    # `at`: offset of the first chunk in its segment. `bytes`: of the stream up to the window's end.
     """CREATE TABLE own_windows (
         stream BLOB NOT NULL,
         number INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Submissions: a window as it travels, and whose word it is."""
+"""Submissions of windows: their JSON form and their signatures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dragon.protocol.streams.chunks import encode_chunks
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from streams import make_owner
 
-Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 MEMBERS = make_members()
 OWNER, STRANGER = make_owner(MEMBERS), make_owner(MEMBERS, "sensor-2")
 WINDOW = OWNER.window([b"21.5", b"21.7"])
@@ -25,11 +25,11 @@ WHOLE, ANNOUNCED = OWNER.submission(WINDOW, PROOF), OWNER.submission(WINDOW)
 OBJECTS = WindowObjects.of(WINDOW.header, encode_chunks(WINDOW.chunks), PROOF)
 
 
-# -- form ----------------------------------------------------------------------------------------
+# -- JSON ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("submission", [WHOLE, ANNOUNCED], ids=["whole", "announced"])
-def test_a_submission_comes_back_from_its_json(submission: Submission) -> None:
+def test_a_submission_is_restored_from_its_json(submission: Submission) -> None:
     back = Submission.from_json(parse(canonical(submission.to_json())))
 
     assert back == submission
@@ -44,7 +44,7 @@ def test_a_submission_has_exactly_these_members() -> None:
     assert WHOLE.to_json().keys() == announced | {"chunks", "proof", "objects_signature"}
 
 
-def test_the_objects_are_named_by_their_hashes() -> None:
+def test_objects_are_named_by_their_hashes() -> None:
     chunks = hashlib.sha256(encode_chunks(WINDOW.chunks)).digest()
     proof = hashlib.sha256(PROOF).digest()
 
@@ -79,19 +79,19 @@ SPOILED: list[tuple[str, Json, type[errors.DragonError]]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "refusal"), SPOILED)
-def test_a_spoiled_submission_is_refused_by_the_name_of_what_is_wrong(
+def test_an_invalid_submission_is_refused_by_name(
     name: str, value: Json, refusal: type[errors.DragonError]
 ) -> None:
     with pytest.raises(errors.DragonError) as refused:
         Submission.from_json({**WHOLE.to_json(), name: value})
 
     assert type(refused.value) is refusal
-    if not isinstance(value, dict):  # in one that is there, its own member is named
+    if not isinstance(value, dict):  # an object that is present names its inner member
         assert str(refused.value.facts["member"]).endswith(name)
 
 
 @pytest.mark.parametrize("name", list(WHOLE.to_json()))
-def test_a_submission_lacks_no_member_unless_it_lacks_all_objects(name: str) -> None:
+def test_a_submission_has_all_object_members_or_none(name: str) -> None:
     lacking = {member: value for member, value in WHOLE.to_json().items() if member != name}
 
     with pytest.raises(errors.MissingMember) as refused:
@@ -101,22 +101,22 @@ def test_a_submission_lacks_no_member_unless_it_lacks_all_objects(name: str) -> 
 
 
 @pytest.mark.parametrize("value", [None, [], "submission", 1, True])
-def test_what_is_no_object_is_no_submission(value: Json) -> None:
+def test_a_submission_must_be_an_object(value: Json) -> None:
     with pytest.raises(errors.WrongType):
         Submission.from_json(value)
 
 
-def test_a_descriptor_whose_key_nobody_holds_is_refused() -> None:
+def test_a_descriptor_without_proof_of_possession_is_refused() -> None:
     unproven = {**OWNER.descriptor.to_json(), "proof_of_possession": to_hex(WINDOW.signature)}
 
     with pytest.raises(errors.UnprovenHeaderKey):
         Submission.from_json({**WHOLE.to_json(), "descriptor": unproven})
 
 
-# -- whose word it is ----------------------------------------------------------------------------
+# -- signatures ---------------------------------------------------------------------------------
 
 
-def test_the_objects_are_signed_under_a_domain_of_their_own() -> None:
+def test_objects_are_signed_with_a_separate_domain() -> None:
     text = canonical(
         {
             "stream": to_hex(OWNER.descriptor.id),
@@ -133,7 +133,7 @@ def test_the_objects_are_signed_under_a_domain_of_their_own() -> None:
     assert Oracle.Verify(key, message, WHOLE.objects_signature)
 
 
-def test_a_submission_is_the_streams_own_word() -> None:
+def test_a_submission_of_the_stream_is_authentic() -> None:
     assert WHOLE.is_announced()
     assert WHOLE.is_named()
 
@@ -171,7 +171,7 @@ UNNAMED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", list(UNNAMED))
-def test_objects_that_the_stream_does_not_name_are_nobodys(name: str) -> None:
+def test_objects_that_the_stream_did_not_sign_are_refused(name: str) -> None:
     assert not replace(WHOLE, **UNNAMED[name]).is_named()
 
 
@@ -185,12 +185,12 @@ def test_objects_that_the_stream_does_not_name_are_nobodys(name: str) -> None:
         {"descriptor": STRANGER.descriptor},
     ],
 )
-def test_a_header_that_the_stream_has_not_signed_is_not_announced(changes: dict[str, Any]) -> None:
+def test_a_header_that_the_stream_did_not_sign_is_refused(changes: dict[str, Any]) -> None:
     assert not replace(WHOLE, **changes).is_announced()
 
 
-def test_another_window_cannot_be_put_under_the_objects_of_this_one() -> None:
-    """The header that is named comes from the header that travels, not from the sender."""
+def test_objects_of_one_window_cannot_be_used_for_another() -> None:
+    """The signed header hash is computed from the submitted header."""
     value = {**WHOLE.to_json(), "header": OTHER.header.members()}
     value["header_signature"] = to_hex(OTHER.signature)
 

@@ -1,0 +1,50 @@
+"""Reading closed windows."""
+
+from __future__ import annotations
+
+from flask import Response, jsonify
+
+from dragon import errors
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import PositionPageQuery, page
+from dragon.node.parameters import NoParameters
+from dragon_stream import schemas
+from dragon_stream.components import Components
+from dragon_stream.routes.paths import StreamPath, WindowPath
+from dragon_stream.serializers import summary_to_json, window_to_json
+
+
+def routes(components: Components) -> Routes:
+    api = Routes("windows", __name__)
+
+    @api.get(
+        "/streams/<stream>/windows",
+        responses=responses(schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound),
+    )
+    def list_windows(path: StreamPath, query: PositionPageQuery) -> Response:
+        """List the closed windows of a stream, oldest first."""
+        stream = components.streams.get(path.stream)
+        found = components.store.summaries(stream.id, query.after, query.limit + 1)
+        listed, following = page(found, query.limit, lambda window: window.number)
+        return jsonify(windows=[summary_to_json(window) for window in listed], next=following)
+
+    @api.get(
+        "/streams/<stream>/windows/<number>",
+        responses=responses(
+            schemas.Window,
+            errors.UnknownMember,
+            errors.InvalidHex,
+            errors.NotFound,
+            errors.NotAnInteger,
+            errors.IntegerOutOfRange,
+        ),
+    )
+    def get_window(path: WindowPath, query: NoParameters) -> Response:
+        """Get a closed window: header, operators' votes, certificate and experts' endorsements."""
+        stream = components.streams.get(path.stream)
+        row = components.store.window(stream.id, path.number)
+        if row is None:
+            raise errors.NotFound(f"the stream has no closed window {path.number}")
+        return jsonify(window_to_json(components, row))
+
+    return api

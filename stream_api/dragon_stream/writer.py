@@ -1,0 +1,76 @@
+"""Writes the chunks of all streams to disk on one thread.
+
+Chunks that arrive during a write are written together, with one disk sync, in the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from dragon_stream.segments import Chunk, Segments, StoredChunk
+
+DISK_TIMEOUT_SECONDS: Final = 10.0  # how long a caller waits for its chunks to be on disk
+_POLL_SECONDS: Final = 0.2  # how often an idle writer checks whether to stop
+
+
+class Destination(Protocol):
+    """What the writer needs of a stream: its files, and where to report the outcome."""
+
+    segments: Segments
+    last_error: str
+
+    def on_written(self, stored: Sequence[StoredChunk]) -> None:
+        """These chunks are on disk."""
+
+    def on_write_failed(self, reason: str) -> None:
+        """The chunks could not be written."""
+
+
+class Writer:
+    """The queue and its thread. The credit of the sources bounds the size of the queue."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._queue: dict[Destination, list[Chunk]] = {}
+
+    def put(self, destination: Destination, chunk: Chunk) -> None:
+        """Queue a chunk. Chunks of one destination are written in the order of the calls."""
+        with self._changed:
+            self._queue.setdefault(destination, []).append(chunk)
+            if len(self._queue) == 1 and len(self._queue[destination]) == 1:
+                self._changed.notify_all()
+
+    def wait(self, condition: Callable[[], bool]) -> bool:
+        """Wait until the condition holds, at most DISK_TIMEOUT_SECONDS. Return whether it holds."""
+        with self._changed:
+            return self._changed.wait_for(condition, DISK_TIMEOUT_SECONDS)
+
+    def step(self) -> None:
+        """Write everything that is queued."""
+        with self._changed:
+            queue, self._queue = self._queue, {}
+        for destination, chunks in queue.items():
+            self._write(destination, chunks)
+        if queue:
+            with self._changed:
+                self._changed.notify_all()
+
+    def run(self, stop: threading.Event) -> None:
+        """Write until `stop` is set, then write what is still queued."""
+        while not stop.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue), timeout=_POLL_SECONDS)
+            self.step()
+        self.step()
+
+    def _write(self, destination: Destination, chunks: list[Chunk]) -> None:
+        if destination.last_error:
+            return
+        try:
+            stored = destination.segments.append(chunks)
+        except OSError as error:
+            destination.on_write_failed(error.strerror or type(error).__name__)
+            return
+        destination.on_written(stored)

@@ -6,12 +6,9 @@ import hashlib
 import io
 import json
 import logging
-import random
 import re
-import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_operator.routes import events as operator_events
+from ports import free_block
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -99,16 +97,6 @@ def test_a_fleet_in_one_process_says_nothing_secret(tmp_path: Path, output: io.S
     hold_no_secret("".join(answers), secrets | nonces)
 
 
-def free_ports() -> Ports:
-    """Six ports in a row that nobody listens on now."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 32_000, 10)
-        with suppress(OSError), ExitStack() as bound:
-            for port in range(base, base + 6):
-                bound.enter_context(socket.create_server(("127.0.0.1", port)))
-            return Ports(base, base + 4, base + 5)
-
-
 def secrets_of(home: Home) -> set[str]:
     """Keys, passwords and the keystores' own texts, as they stand in a fleet's folder."""
     found: set[str] = set()
@@ -125,8 +113,10 @@ def secrets_of(home: Home) -> set[str]:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    home = Home(tmp_path_factory.mktemp("home") / "fleet")
-    make_fleet(home, Plan(ports=free_ports(), round_seconds=2), genesis=int(time.time()))
+    home, base = Home(tmp_path_factory.mktemp("home") / "fleet"), free_block(6)
+    make_fleet(
+        home, Plan(ports=Ports(base, base + 4, base + 5), round_seconds=2), genesis=int(time.time())
+    )
     with Fleet(home) as running:
         running.start_all()
         running.wait_ready()

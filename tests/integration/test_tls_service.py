@@ -6,7 +6,6 @@ A whole fleet over TLS is that of `test_processes`.
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import ssl
@@ -26,7 +25,7 @@ from dragon.net import tls
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.tls import Tls
-from dragon_cli.fleet.create import Ports
+from ports import free_block
 
 pytestmark = pytest.mark.processes
 
@@ -74,16 +73,6 @@ serve(
 """
 
 
-def free_ports() -> Ports:
-    """Six ports in a row that nobody listens on now."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 32_000, 10)
-        with suppress(OSError), ExitStack() as bound:
-            for port in range(base, base + 6):
-                bound.enter_context(socket.create_server(("127.0.0.1", port)))
-            return Ports(base, base + 4, base + 5)
-
-
 @dataclass(frozen=True, slots=True)
 class Running:
     port: int
@@ -108,7 +97,7 @@ class Running:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("service")
-    shown, port = Papers.make(folder).service("service"), free_ports().operators
+    shown, port = Papers.make(folder).service("service"), free_block(1)
     code = SERVICE.format(
         span=SPAN, port=port, threads=THREADS, certfile=shown.certfile, keyfile=shown.keyfile
     )

@@ -19,16 +19,6 @@ from dragon.node.settings import Environment
 from dragon_cli.main import main
 
 
-@pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    return Papers.make(tmp_path_factory.mktemp("papers"))
-
-
-@pytest.fixture(scope="module")
-def shown(papers: Papers) -> Tls:
-    return papers.service("service")
-
-
 def environ(told: Tls) -> dict[str, str]:
     named = {tls.CERTFILE: told.certfile, tls.KEYFILE: told.keyfile, tls.CA: told.ca}
     return {name: str(path) for name, path in named.items() if path}

@@ -1,4 +1,4 @@
-"""Whatever a peer does, a call ends by its deadline, in bounded memory, with a named error."""
+"""HTTP requests end by their deadline, in bounded memory, and with a named error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dragon.net.session import make_session
 from peers import Behaviour, after_request, drips, floods, is_silent, listening, sends
 
 DEADLINE = 0.3  # seconds
-SOON = 1.0  # by then at the latest, however busy the machine is
+SLACK = 1.0  # seconds of delay on a busy machine
 
 
 @contextmanager
@@ -61,15 +61,15 @@ SLOW: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, manner: str) -> None:
+def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, manner: str) -> None:
     with server(SLOW[manner]) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
             http.get(url, deadline=DEADLINE)
         took = time.monotonic() - begun
 
-    assert took < DEADLINE + SOON
-    # Too many headers are found before the deadline; all else is late.
+    assert took < DEADLINE + SLACK
+    # Too many headers are refused before the deadline; everything else times out.
     if manner not in ("drips headers", "drips the trailer"):
         assert refused.value.facts == {"reason": "timeout"}
         assert took >= DEADLINE - 0.05
@@ -91,7 +91,7 @@ HUGE: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_a_huge_answer_is_bounded_in_time_and_memory(http: HttpClient, what: str) -> None:
+def test_a_huge_response_takes_bounded_time_and_memory(http: HttpClient, what: str) -> None:
     with server(HUGE[what]) as url:
         tracemalloc.start()
         begun = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_huge_answer_is_bounded_in_time_and_memory(http: HttpClient, what: str
     assert peak < 8_000_000
 
 
-def test_an_answer_may_have_64_kib_and_no_byte_more(http: HttpClient) -> None:
+def test_a_response_has_at_most_64_kib(http: HttpClient) -> None:
     with server(sends(ok(b"x" * MAX_RESPONSE_BYTES))) as url:
         assert len(http.get(url, deadline=2).body) == MAX_RESPONSE_BYTES
 
@@ -119,12 +119,12 @@ def test_an_answer_may_have_64_kib_and_no_byte_more(http: HttpClient) -> None:
     assert MAX_RESPONSE_BYTES == 64 * 1024
 
 
-def test_a_caller_may_ask_for_less(http: HttpClient) -> None:
+def test_a_caller_can_set_a_smaller_limit(http: HttpClient) -> None:
     with server(sends(ok(b"123"))) as url, pytest.raises(BadAnswer):
         http.get(url, deadline=2, max_bytes=2)
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(http: HttpClient) -> None:
+def test_a_redirect_is_returned_and_not_followed(http: HttpClient) -> None:
     followed: list[bytes] = []
     with server(is_silent, followed) as elsewhere:
         redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\n\r\n{{}}"
@@ -136,14 +136,14 @@ def test_a_redirect_is_an_answer_and_is_not_followed(http: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("location", ["", "http://[::1", "gopher:", "http://é..x/", "\xff\xfe"])
-def test_a_redirect_to_nonsense_is_an_answer_too(http: HttpClient, location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_returned(http: HttpClient, location: str) -> None:
     raw = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n"
 
     with server(sends(raw + b"Content-Length: 0\r\n\r\n")) as url:
         assert http.get(url, deadline=2) == HttpResponse(302, b"")
 
 
-def test_what_claims_to_be_compressed_is_taken_as_it_is(http: HttpClient) -> None:
+def test_a_compressed_body_is_not_decompressed(http: HttpClient) -> None:
     with server(sends(ok(BOMB, "Content-Encoding: gzip"))) as url:
         answer = http.get(url, deadline=2)
 
@@ -167,14 +167,14 @@ GARBAGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-def test_garbage_is_no_answer(http: HttpClient, what: str) -> None:
+def test_an_invalid_response_means_unreachable(http: HttpClient, what: str) -> None:
     with server(sends(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
         http.get(url, deadline=20)
 
     assert refused.value.facts == {"reason": "unreachable"}
 
 
-def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: HttpClient) -> None:
+def test_a_closed_port_and_an_unknown_host_are_unreachable(http: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -185,7 +185,7 @@ def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: Ht
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"1.5", b"[NaN]"])
-def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, body: bytes) -> None:
+def test_a_body_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, body: bytes) -> None:
     with server(sends(ok(body))) as url:
         answer = http.get(url, deadline=2)
 
@@ -193,7 +193,7 @@ def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, bod
         answer.json()
 
 
-def test_a_successful_answer_is_its_json(http: HttpClient) -> None:
+def test_a_successful_response_is_decoded(http: HttpClient) -> None:
     with server(sends(ok(b'{"a": 1}'))) as url:
         assert http.get(url, deadline=2).successful() == {"a": 1}
 
@@ -208,7 +208,7 @@ def test_a_successful_answer_is_its_json(http: HttpClient) -> None:
         (json.dumps({"detail": "x" * 1000}).encode(), "x" * 200),
     ],
 )
-def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str) -> None:
+def test_a_refusal_quotes_the_escaped_and_shortened_detail(body: bytes, said: str) -> None:
     with pytest.raises(BadAnswer) as refused:
         HttpResponse(429, body).successful()
 
@@ -216,7 +216,7 @@ def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str
     assert refused.value.facts == {"status": 429}
 
 
-def test_a_request_carries_nothing_from_the_environment_or_from_before(
+def test_a_request_uses_no_proxies_cookies_or_passwords(
     http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -236,7 +236,7 @@ def test_a_request_carries_nothing_from_the_environment_or_from_before(
     assert len(heads) == 2
 
 
-def test_what_is_posted_is_json(http: HttpClient) -> None:
+def test_post_sends_json(http: HttpClient) -> None:
     heads: list[bytes] = []
 
     with server(sends(ok(b"{}")), heads) as url:

@@ -1,4 +1,4 @@
-"""Over TLS, too, a call ends by its deadline and with a named error, whatever a peer does."""
+"""HTTPS requests end by their deadline and with a named error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dragon_sequencer.gateway import Gateway
 from peers import Behaviour, after_request, drips, floods, is_silent, listening, sends
 
 DEADLINE = 0.3  # seconds
-SOON = 1.0  # by then at the latest, however busy the machine is
+SLACK = 1.0  # seconds of delay on a busy machine
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -61,14 +61,12 @@ def refusal(http: HttpClient, url: str, deadline: float = 2) -> PeerError:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_answer_comes_through(http: HttpClient, shown: Tls, host: str) -> None:
+def test_a_trusted_certificate_is_accepted(http: HttpClient, shown: Tls, host: str) -> None:
     with https_server(over_tls(shown, sends(OK)), host=host) as url:
         assert http.get(url, deadline=2).successful() == {}
 
 
-def test_an_authority_that_nobody_named_is_not_trusted(
-    http: HttpClient, shown: Tls, tmp_path: Path
-) -> None:
+def test_an_unknown_authority_is_not_trusted(http: HttpClient, shown: Tls, tmp_path: Path) -> None:
     stranger = Papers.make(tmp_path).service("stranger")
     with https_server(over_tls(stranger, sends(OK))) as url:
         refused = refusal(http, url)
@@ -99,14 +97,16 @@ def connected(url: str) -> socket.socket:
 
 
 @pytest.mark.parametrize(("days", "said"), [(-826, "has expired"), (2, "is not valid yet")])
-def test_a_certificate_has_its_time(http: HttpClient, papers: Papers, days: int, said: str) -> None:
+def test_an_expired_or_future_certificate_is_refused(
+    http: HttpClient, papers: Papers, days: int, said: str
+) -> None:
     dated = papers.service(f"dated-{days}", days=days)
     with https_server(over_tls(dated, sends(OK))) as url:
         assert str(refusal(http, url)) == f"no answer: its certificate {said}"
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", bytes(99)])
-def test_what_is_no_tls_is_no_answer(http: HttpClient, raw: bytes) -> None:
+def test_a_peer_without_tls_is_refused(http: HttpClient, raw: bytes) -> None:
     with https_server(sends(raw)) as url:
         refused = refusal(http, url)
 
@@ -114,12 +114,12 @@ def test_what_is_no_tls_is_no_answer(http: HttpClient, raw: bytes) -> None:
     assert refused.facts == {"reason": "tls"}
 
 
-def test_a_peer_that_hangs_up_is_no_matter_of_tls(http: HttpClient) -> None:
+def test_a_closed_connection_is_not_a_tls_failure(http: HttpClient) -> None:
     with https_server(lambda connection: connection.recv(65_536)) as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
 
-def test_plain_http_to_a_service_with_tls_is_no_answer(http: HttpClient, shown: Tls) -> None:
+def test_plain_http_to_a_tls_service_is_unreachable(http: HttpClient, shown: Tls) -> None:
     with listening(over_tls(shown, sends(OK))) as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
@@ -127,7 +127,7 @@ def test_plain_http_to_a_service_with_tls_is_no_answer(http: HttpClient, shown: 
 RECORD = b"\x16\x03\x03\x40\x00"  # a handshake of 16 KB begins
 
 SLOW: dict[str, Callable[[Tls], Behaviour]] = {
-    "never shakes hands": lambda _: is_silent,
+    "makes no handshake": lambda _: is_silent,
     "drips its handshake": lambda _: drips(RECORD, b"\x02"),
     "never answers": lambda shown: over_tls(shown, is_silent),
     "drips its answer": lambda shown: over_tls(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b")),
@@ -136,7 +136,7 @@ SLOW: dict[str, Callable[[Tls], Behaviour]] = {
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, shown: Tls, manner: str) -> None:
+def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, shown: Tls, manner: str) -> None:
     with https_server(SLOW[manner](shown)) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
@@ -144,13 +144,11 @@ def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, shown: Tls, m
         took = time.monotonic() - begun
 
     assert refused.value.facts == {"reason": "timeout"}
-    assert DEADLINE - 0.05 <= took < DEADLINE + SOON
+    assert DEADLINE - 0.05 <= took < DEADLINE + SLACK
 
 
-def test_a_handshake_that_takes_its_time_leaves_the_answer_less(
-    http: HttpClient, shown: Tls
-) -> None:
-    """One deadline: half of it for the handshake, and the answer does not get a whole one."""
+def test_a_slow_handshake_leaves_less_time_for_the_response(http: HttpClient, shown: Tls) -> None:
+    """The handshake uses half of the deadline; the response gets the rest."""
     answering = over_tls(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b"))
 
     def late(connection: socket.socket) -> None:
@@ -167,7 +165,7 @@ def test_a_handshake_that_takes_its_time_leaves_the_answer_less(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_what_connecting_took_is_not_given_a_second_time(
+def test_the_time_for_connecting_counts_against_the_deadline(
     http: HttpClient, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = urllib3_connection.create_connection
@@ -224,12 +222,12 @@ def test_a_peer_cannot_send_more_than_the_budget(http: HttpClient, shown: Tls) -
     assert time.monotonic() - begun < 3
 
 
-def test_a_body_that_is_too_large_is_a_bad_answer(http: HttpClient, shown: Tls) -> None:
+def test_a_body_above_the_limit_is_a_bad_answer(http: HttpClient, shown: Tls) -> None:
     with https_server(over_tls(shown, sends(OK))) as url, pytest.raises(BadAnswer):
         http.get(url, deadline=2, max_bytes=1)
 
 
-def test_nothing_switches_verification_off(
+def test_verification_cannot_be_switched_off(
     papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = Papers.make(tmp_path)
@@ -265,14 +263,16 @@ def test_requests_adds_no_authorities(
     assert [len(context.get_ca_certs()) for context in contexts] == [1]
 
 
-def test_an_authority_that_cannot_be_read_is_found_at_once(tmp_path: Path, shown: Tls) -> None:
+def test_an_unreadable_authority_is_refused_when_the_session_is_made(
+    tmp_path: Path, shown: Tls
+) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         make_session(tmp_path / "nothing")
     with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* contains no PEM certificate"):
         make_session(shown.keyfile)
 
 
-def test_a_gateway_says_what_is_wrong_with_its_certificate(papers: Papers) -> None:
+def test_a_gateway_error_explains_the_certificate(papers: Papers) -> None:
     session = make_session(papers.ca)
     with https_server(over_tls(papers.expired(), sends(OK))) as url:
         gateway = Gateway(url, session, time.monotonic)

@@ -8,7 +8,7 @@ come from closed lists only: the committee, the code's own words, and the routes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from flask import Flask, Response, g, request
@@ -27,6 +27,7 @@ from prometheus_client.registry import Collector
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.protocol.log_entry import LogEntry
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
 
@@ -118,6 +119,23 @@ def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
     for reason, count in log.refusals().items():
         refused.add_metric([reason], count)
     yield refused
+
+
+def count_applied(follower: Follower) -> Counter:
+    """Make a counter of the events that the follower applies, by kind of claim."""
+    counter = Counter(
+        "datadragon_applied_events",
+        "Events that were applied to the log since the start, by kind of claim.",
+        ["kind"],
+        registry=None,
+    )
+
+    def count(entries: Sequence[LogEntry]) -> None:
+        for entry in entries:
+            counter.labels(entry.event.claim.KIND).inc()
+
+    follower.subscribe(count)
+    return counter
 
 
 def node_metrics(answered: Mapping[str, bool]) -> Metric:

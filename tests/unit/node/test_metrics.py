@@ -105,6 +105,17 @@ def test_faults_are_visible_in_the_metrics(world: World) -> None:
     assert refused >= 3
 
 
+def test_applied_events_are_counted_by_kind(world: World) -> None:
+    world.stop("operator_2")
+    world.run(2)
+
+    scraped = Scraped(world, "operator_1")
+
+    statuses = len(world.committee.keys) + 1  # every operator up, and one down
+    assert scraped("applied_events_total", kind="status") == statuses
+    assert scraped("log_size") >= statuses
+
+
 def test_before_the_first_read_the_ledger_is_silent_for_an_infinite_time(world: World) -> None:
     world.restart("operator_3")
 

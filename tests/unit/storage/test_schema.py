@@ -100,15 +100,6 @@ def test_alembic_is_loaded_only_for_a_database_that_is_behind(tmp_path: Path) ->
     assert not loads_alembic(path)
 
 
-<<<<<<< HEAD
-def test_a_database_of_an_earlier_release_is_brought_up_to_date(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        for table in ("streams", "windows", "endorsements"):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("ALTER TABLE cursor RENAME TO standing")
-    set_revision(path, "log_0001")
-    assert behind(LOG_SCHEMA, path)
-=======
 @pytest.mark.usefixtures("computed_anew")
 @pytest.mark.parametrize("location", SCHEMAS)
 def test_a_database_of_any_earlier_release_is_brought_up_to_date(
@@ -123,7 +114,6 @@ def test_a_database_of_any_earlier_release_is_brought_up_to_date(
             command.upgrade(config, revision)
         database.close()
         assert behind(location, path) == (revision != known(location).head)
->>>>>>> 2ef3dc1d99146ce886e663278d8b9c102f818ffc
 
         Database(path, location).close()
 
@@ -142,11 +132,7 @@ def test_a_database_of_a_newer_release_is_refused_by_its_name(newer: Path) -> No
             use()
         assert str(refused.value) == (
             f"{newer} was written by a newer release of DataDragon (schema log_0099; this release "
-<<<<<<< HEAD
-            "knows log_0003); install that release, or use another file"
-=======
             f"knows {known(LOG_SCHEMA).head}); install that release, or use another file"
->>>>>>> 2ef3dc1d99146ce886e663278d8b9c102f818ffc
         )
 
     assert newer.read_bytes() == before

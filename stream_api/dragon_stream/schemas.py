@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dragon.node.schemas import (
+    ChunkHeader,
     Descriptor,
     EndorsementAt,
     Hash,
@@ -102,13 +103,6 @@ class Accepted(Schema):
     sequence: int
     bytes: int
     chunks: int
-
-
-class ChunkHeader(Schema):
-    sequence: int
-    received_ms: int
-    length: int
-    commitment: Hash
 
 
 class Receipt(Schema):

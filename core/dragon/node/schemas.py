@@ -9,7 +9,19 @@ from __future__ import annotations
 import functools
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from dragon.protocol.claims.base import Claim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.status import StatusClaim
+from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
+from dragon.protocol.messages import Suspicion as SuspicionShape
+from dragon.protocol.shape import Shape, codecs_of
+from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
+from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
 
 
 class Described(BaseModel):
@@ -66,61 +78,60 @@ class Readiness(Schema):
 # Claims and events
 
 
-class Status(Schema):
-    kind: Literal["status"]
-    node_id: Id
-    status: UpOrDown
-    timestamp: int
+def _members(shape: type[Shape]) -> dict[str, Any]:
+    """The fields of a model for the members of a shape, in order."""
+    return {
+        field: (_annotation(codec.schema()), Field(alias=codec.name))
+        for field, codec in codecs_of(shape)
+    }
 
 
-class Checkpoint(Schema):
-    kind: Literal["checkpoint"]
-    size: int
-    root: Hash
-    timestamp: int
+def _annotation(schema: dict[str, Any]) -> Any:
+    if words := schema.get("enum"):
+        return Literal[tuple(words)]
+    if pattern := schema.get("pattern"):
+        return Annotated[str, Field(pattern=pattern)]
+    return int
 
 
-class Downtime(Schema):
-    kind: Literal["downtime"]
-    node_id: Id
-    begin: Annotated[int, Field(alias="from")]
-    end: Annotated[int, Field(alias="to")]
-    seconds_down: int
-    seconds_unknown: int
-    size: int
-    root: Hash
+def _model(shape: type[Shape], **fields: Any) -> Any:
+    """A model of the members that a shape declares, after further fields."""
+    return create_model(shape.__name__, __base__=Schema, **fields, **_members(shape))
 
 
-class Window(Schema):
-    kind: Literal["window"]
-    stream: Hash
-    number: int
-    previous: Hash
-    header: Hash
-    verdict: ValidOrNot
-    reason: Literal["none", "header", "root", "statement", "stark"]
-    proof: Hash
-    parameters: Literal["standard", "strong"]
-    timestamp: int
+def _claim(claim: type[Claim]) -> Any:
+    """A model of a claim: its kind, and its members."""
+    return _model(claim, kind=(Literal[claim.KIND], ...))
 
 
-class Endorsement(Schema):
-    kind: Literal["endorsement"]
-    stream: Hash
-    first: int
-    last: int
-    verdict: ValidOrNot
-    note: Hash
-    expert: Id
-    timestamp: int
-    signature: Signature
-    committee: Hash
+# The bases of the following classes are made at run time; mypy cannot follow them.
+
+
+class Status(_claim(StatusClaim)):  # type: ignore[misc]
+    pass
+
+
+class Checkpoint(_claim(CheckpointClaim)):  # type: ignore[misc]
+    pass
+
+
+class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
+    pass
+
+
+class Window(_claim(WindowClaim)):  # type: ignore[misc]
+    pass
 
 
 class _Certified(Schema):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
     signers: list[Id]
+    committee: Hash
+
+
+class Endorsement(_claim(EndorsementClaim)):  # type: ignore[misc]
+    signature: Signature
     committee: Hash
 
 
@@ -136,14 +147,8 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
-class DowntimeTotals(Schema):
-    node_id: Id
-    begin: Annotated[int, Field(alias="from")]
-    end: Annotated[int, Field(alias="to")]
-    seconds_down: int
-    seconds_unknown: int
-    size: int
-    root: Hash
+class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
+    pass
 
 
 class Period(Schema):
@@ -243,15 +248,12 @@ class Descriptor(Schema):
     name: Id
 
 
-class WindowHeader(Schema):
-    stream: Hash
-    number: int
-    previous: Hash
-    first: int
-    count: int
-    first_received_ms: int
-    last_received_ms: int
-    root: Hash
+class WindowHeader(_model(WindowHeaderShape)):  # type: ignore[misc]
+    pass
+
+
+class ChunkHeader(_model(ChunkHeaderShape)):  # type: ignore[misc]
+    pass
 
 
 class Announcement(Schema):
@@ -353,11 +355,7 @@ class WindowVerdicts(Schema):
 # Operators
 
 
-class StatusAnswer(Schema):
-    node_id: Id
-    status: Literal["up"]
-    time_ms: int
-    nonce: Nonce
+class StatusAnswer(_model(StatusAnswerShape)):  # type: ignore[misc]
     signature: Signature
 
 
@@ -371,11 +369,8 @@ class Report(Schema):
     status: UpOrDown
 
 
-class Suspected(Schema):
-    node_id: Id
-    status: UpOrDown
-    timestamp: int
-    operator: Id
+class Suspected(_model(SuspicionShape)):  # type: ignore[misc]
+    pass
 
 
 class Reported(Schema):

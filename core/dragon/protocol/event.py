@@ -57,7 +57,7 @@ def excerpt(item: Json | InvalidEncoding) -> str:
 
 
 def leaf(event: Event, ledger_index: int, ledger_time: int) -> bytes:
-    """Return the log's leaf for an applied event: canonical JSON of event, ledger index and time."""
+    """Return an applied event's leaf: canonical JSON of event, ledger index and ledger time."""
     return canonical(
         {"event": event.to_json(), "ledger_index": ledger_index, "ledger_time": ledger_time}
     )

@@ -90,7 +90,7 @@ class Kind(Generic[C]):
         return True
 
     def check_applicable(self, claim: C, state: State) -> None:
-        """Check what the log requires beyond age and `superseded`. Raises a leaf of NotApplicable."""
+        """Check what the log requires beyond age and `superseded`. Raises NotApplicable."""
 
     def check_log(self, claim: C, state: State, root_at: RootAt) -> None:
         """Check a certified claim about the log itself. Raises Diverged.

@@ -80,15 +80,21 @@ class Checkpoint(Schema):
     timestamp: int
 
 
-class Downtime(Schema):
-    kind: Literal["downtime"]
+class Period(Schema):
     node_id: Id
     begin: Annotated[int, Field(alias="from")]
     end: Annotated[int, Field(alias="to")]
+
+
+class DowntimeTotals(Period):
     seconds_down: int
     seconds_unknown: int
     size: int
     root: Hash
+
+
+class Downtime(DowntimeTotals):
+    kind: Literal["downtime"]
 
 
 class Window(Schema):
@@ -134,22 +140,6 @@ class CheckpointCertificate(Checkpoint, _Certified):
 
 class WindowCertificate(Window, _Certified):
     pass
-
-
-class DowntimeTotals(Schema):
-    node_id: Id
-    begin: Annotated[int, Field(alias="from")]
-    end: Annotated[int, Field(alias="to")]
-    seconds_down: int
-    seconds_unknown: int
-    size: int
-    root: Hash
-
-
-class Period(Schema):
-    node_id: Id
-    begin: Annotated[int, Field(alias="from")]
-    end: Annotated[int, Field(alias="to")]
 
 
 class DowntimeCertificate(Downtime, _Certified):

@@ -237,18 +237,14 @@ class Members:
 
     def text(self, name: str, *, longest: int = 256) -> str:
         """Take a string of 1 to `longest` characters."""
-        value = self.take(name)
-        if not isinstance(value, str):
-            raise errors.WrongType(f"{name} must be a string", member=name)
+        value = self._string(name)
         if not 0 < len(value) <= longest:
             raise errors.UnknownValue(f"{name} must have 1 to {longest} characters", member=name)
         return value
 
     def word(self, name: str, words: Iterable[str]) -> str:
         """Take a string that is one of `words`."""
-        value, allowed = self.take(name), list(words)
-        if not isinstance(value, str):
-            raise errors.WrongType(f"{name} must be a string", member=name)
+        value, allowed = self._string(name), list(words)
         if value not in allowed:
             message = f"{name} must be one of {', '.join(allowed)}"
             raise errors.UnknownValue(message, member=name, value=_quoted(value))
@@ -259,14 +255,7 @@ class Members:
 
     def ids(self, name: str, *, most: int) -> tuple[str, ...]:
         """Take a list of at most `most` ids."""
-        value = self.take(name)
-        if not isinstance(value, list):
-            raise errors.WrongType(f"{name} must be a list of ids", member=name)
-        if len(value) > most:
-            raise errors.UnknownValue(
-                f"{name} has {len(value)} ids, expected at most {most}", member=name
-            )
-        return tuple(check_id(item, member=name) for item in value)
+        return tuple(check_id(item, member=name) for item in self.list(name, most=most))
 
     def integer(self, name: str, *, least: int = 0, most: int = MAX_INTEGER) -> int:
         """Take an integer from `least` to `most`."""
@@ -301,6 +290,12 @@ class Members:
         value = self.take(name)
         if not isinstance(value, dict):
             raise errors.WrongType(f"{name} must be a JSON object", member=name)
+        return value
+
+    def _string(self, name: str) -> str:
+        value = self.take(name)
+        if not isinstance(value, str):
+            raise errors.WrongType(f"{name} must be a string", member=name)
         return value
 
     def end(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
-from dragon.node.websocket import Sockets
+from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline

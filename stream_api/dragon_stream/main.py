@@ -18,7 +18,7 @@ from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
 from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn
-from dragon.node.websocket import Sockets
+from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 from dragon_sequencer.connect import connect, load_nodes

@@ -25,7 +25,8 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from dragon.node.websocket import MAX_SOCKETS_PER_ADDRESS, MAX_TEXT_BYTES
+from dragon.node.sockets import MAX_SOCKETS_PER_ADDRESS
+from dragon.node.websocket import MAX_TEXT_BYTES
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import STREAMS, Home
 from ports import free_block

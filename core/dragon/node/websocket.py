@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from flask import Flask, request
 from simple_websocket import Server
-from werkzeug.exceptions import BadRequest
 from wsproto.events import (
     BytesMessage,
     CloseConnection,
@@ -28,7 +25,6 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from dragon import errors
 from dragon.net.deadlines import ServerSocket
 
 RECEIVE_BYTES: Final = 65_536
@@ -37,8 +33,6 @@ MAX_QUEUED_MESSAGES: Final = 1024  # messages that the peer has not read yet
 SEND_TIMEOUT_SECONDS: Final = 5.0  # for one frame
 PING_AFTER_SECONDS: Final = 20.0  # without anything received
 SILENCE_TIMEOUT_SECONDS: Final = 45.0  # without anything received: the peer is disconnected
-MAX_SOCKETS_PER_ADDRESS: Final = 16
-RESERVED_THREADS: Final = 16  # threads that sockets never use
 MAX_CLOSE_REASON_BYTES: Final = 120
 
 # Codes of RFC 6455, section 7.4.1.
@@ -200,85 +194,3 @@ class Connection:
             while self._queued:
                 self._write(self._frames.send(TextMessage(data=self._queued.popleft())))
             self._write(self._frames.send(CloseConnection(closed.code, reason)))
-
-
-class _Unstarted:
-    """Replaces the library's reading thread: the thread that serves the request reads."""
-
-    def __init__(self, target: object) -> None:
-        self.name = "unstarted"
-
-    def start(self) -> None:
-        """Do nothing; `Connection.serve` reads."""
-
-
-class Sockets:
-    """All sockets of a service: limits their number, and closes them when the service stops."""
-
-    def __init__(self, threads: int, monotonic: Callable[[], float]) -> None:
-        self.capacity = max(1, threads - RESERVED_THREADS)
-        self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards the following attributes
-        self._addresses: Counter[str] = Counter()
-        self._open: set[Connection] = set()
-        self._stopping = False
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def install(self, app: Flask) -> None:
-        """Make flask-sock's sockets read on the thread of their request."""
-        app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _Unstarted}
-
-    @contextmanager
-    def reserve(self) -> Iterator[None]:
-        """Reserve a place for the socket of the current request, before the upgrade.
-
-        Raises:
-            TooManySockets: the service or the client's address has too many sockets.
-            BadRequest: the request is not a WebSocket handshake of version 13.
-        """
-        # No extensions: a compressed message could expand without limit.
-        request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-        headers = request.headers
-        if headers.get("Sec-WebSocket-Version") != "13" or "Sec-WebSocket-Key" not in headers:
-            raise BadRequest("expected a WebSocket handshake with a key and version 13")
-        address = request.remote_addr or ""
-        with self._lock:
-            if self._stopping or self._addresses.total() >= self.capacity:
-                raise errors.TooManySockets(
-                    f"all {self.capacity} sockets are in use; try again later"
-                )
-            if self._addresses[address] >= MAX_SOCKETS_PER_ADDRESS:
-                raise errors.TooManySockets(
-                    f"one address may open at most {MAX_SOCKETS_PER_ADDRESS} sockets"
-                )
-            self._addresses[address] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._addresses[address] -= 1
-                self._addresses += Counter()
-
-    @contextmanager
-    def connection(self, server: Server) -> Iterator[Connection]:
-        """Register an accepted socket, so that it is closed when the service stops."""
-        made = Connection(server, self._monotonic)
-        with self._lock:
-            self._open.add(made)
-            if self._stopping:
-                made.close(GOING_AWAY, "the service is stopping")
-        try:
-            yield made
-        finally:
-            with self._lock:
-                self._open.discard(made)
-
-    def run(self, stop: threading.Event) -> None:
-        """Wait until the service stops, then close every socket."""
-        stop.wait()
-        with self._lock:
-            self._stopping = True
-            for connection in self._open:
-                connection.close(GOING_AWAY, "the service is stopping")

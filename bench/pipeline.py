@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection
 
 from dragon.encoding import Json, canonical
 from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.streams.chunks import encode_chunks
 from dragon.protocol.streams.finding import Finding
@@ -59,7 +59,7 @@ class Load:
                 connect(fleet.home, None, None), fleet.home, f"{name}-{number}", None, **wanted
             )
             self.opened.append((client, str(made["stream"])))
-            feeder = Feeder(client, str(made["stream"]), self._messages(per_second))
+            feeder = StreamUpload(client, str(made["stream"]), self._messages(per_second))
             self._threads.append(threading.Thread(target=feeder.run, daemon=True))
         for thread in self._threads:
             thread.start()

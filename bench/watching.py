@@ -43,8 +43,9 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
-from dragon_aggregator.monitor import Monitor, Round
+from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.round_record import Round
 from fixtures import Members, batch, make_members, quorum_certificate
 from timing import show, verdict
 
@@ -144,7 +145,7 @@ class Aggregator:
             Prober(committee, self.runtime),
             Certifier(committee, self.runtime),
         )
-        self.watch = Monitor(
+        self.monitor = Monitor(
             committee,
             0,
             prober=self.prober,
@@ -158,9 +159,9 @@ class Aggregator:
     def run_round(self) -> Round:
         """One round, at once: its number is this moment's, or the next that had none."""
         number = self.members.committee.rounds.number(self.runtime.wall())
-        if self.watch.recent:
-            number = max(number, self.watch.recent[-1].number + 1)
-        return self.watch.run_round(number)
+        if self.monitor.recent:
+            number = max(number, self.monitor.recent[-1].number + 1)
+        return self.monitor.run_round(number)
 
     def forget(self) -> None:
         """Empty the outbox, so that the log's word counts again."""
@@ -168,7 +169,7 @@ class Aggregator:
             self.outbox.remove([entry])
 
     def close(self) -> None:
-        for part in (self.watch, self.prober, self.certifier, self.database):
+        for part in (self.monitor, self.prober, self.certifier, self.database):
             part.close()
 
 
@@ -227,15 +228,15 @@ def _rows(
         for _ in range(repetitions):
             first.append(aggregator.run_round())
             certified.append(
-                sum(gathering.certificate is not None for gathering in first[-1].gatherings)
+                sum(gathering.certificate is not None for gathering in first[-1].attestation_rounds)
             )
             aggregator.forget()
         rows.append(_row(f"{dead} {manner}: they die", first, certified))
-        while aggregator.run_round().gatherings:
+        while aggregator.run_round().attestation_rounds:
             pass
         known = [aggregator.run_round() for _ in range(repetitions)]
         rows.append(_row(f"{dead} {manner}: known down", known))
-    if any(len(record.probe_results) < nodes for record in aggregator.watch.recent):
+    if any(len(record.probe_results) < nodes for record in aggregator.monitor.recent):
         raise SystemExit("a round has not looked at every node")
     aggregator.close()
     return rows

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, what it has signed, and what nobody should believe."""
+"""TLS certificates for tests: a CA, certificates that it signed, and expired ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragon_cli.fleet.authority import SERVICE_DAYS, Authority
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """An authority, and services that show a certificate of it for 127.0.0.1 and localhost."""
+    """A CA, and certificates for services at 127.0.0.1 and localhost."""
 
     folder: Path
     authority: Authority
@@ -28,7 +28,7 @@ class Papers:
         return cls(folder, authority, ca)
 
     def service(self, name: str, host: str = "127.0.0.1", *, days: int = 0) -> Tls:
-        """Certificate and key on disk, made so many days from now."""
+        """Write a certificate and its key to disk, made `days` from now."""
         made = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
         certificate, key = self.authority.issue(name, host, made)
         certfile, keyfile = self.folder / f"{name}.crt", self.folder / f"{name}.key"

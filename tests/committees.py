@@ -1,4 +1,4 @@
-"""Committees and certificates of known keys, for every test that needs one."""
+"""Committees and certificates with known keys, for tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Members:
     def status(
         self, node_id: str, status: Status, round_: int, signers: Iterable[str] | None = None
     ) -> Certificate:
-        """A certificate for that round, by default from everybody who may sign it."""
+        """A certificate for that round, by default signed by all who may sign it."""
         claim = StatusClaim(node_id, status, self.committee.rounds.start(round_))
         others = [name for name in self.secrets if name != node_id]
         able = list(self.secrets) if status is Status.UP else others

@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ memoize.install()
 
 
 def pytest_configure() -> None:
-    """Databases wait for the disk at every commit; files in memory have none to wait for. Provers
-    have one worker: each takes seconds to start, of which other tests want some."""
+    """Put temporary files into memory, because databases wait for the disk at every commit.
+
+    Provers get one worker, because each takes seconds of processor time to start.
+    """
     os.environ.setdefault("ZKP_WORKERS", "1")
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 1 << 30:
@@ -27,20 +29,20 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there by now stays, so the collector need not look through it again and again."""
+    """Exclude all existing objects from garbage collection."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 10)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _usual_recursion_limit() -> None:
-    """`py_ecc`, the oracle, raises the limit on import; our services keep Python's own."""
+    """Keep Python's default, as our services do: `py_ecc` raises it on import."""
     sys.setrecursionlimit(1000)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Kernels that tests compile are kept beside pytest's cache, or where the environment says."""
+    """Cache compiled kernels beside pytest's cache, or where NUMBA_CACHE_DIR says."""
     with pytest.MonkeyPatch.context() as environment:
         if "NUMBA_CACHE_DIR" not in os.environ:
             assert pytestconfig.cache is not None
@@ -50,18 +52,18 @@ def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def computed_anew() -> Iterator[None]:
-    """For modules that test the arithmetic itself: nothing is remembered from test to test."""
+    """Disable memoizing, for modules that test the arithmetic itself."""
     with memoize.forgotten():
         yield
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Four operators, an aggregator and a sequencer, all up and certified so.
+    """Four operators, an aggregator and a sequencer; all nodes are certified up.
 
-    After the test every log is verified from its first entry, and all are compared.
+    After the test every log is verified from its first entry, and all logs are compared.
     """
     with World(tmp_path) as made:
-        made.run(2, peers=False)  # looking at each other is most of the work
+        made.run(2, peers=False)  # probing peers is most of the work
         made.run(1)
         yield made

@@ -1,10 +1,8 @@
-"""Dear functions of nothing but their arguments, computed once per arguments in a test run, and
-keystores that are quick to open.
+"""Memoizes expensive pure functions during a test run, and makes keystores quick to open.
 
-Hundreds of tests make the same small fleet, whose members sign the same messages and verify the
-same signatures over and over, in the same databases and behind the same routes. Each answer is the
-real one, found the first time that it is asked for. The modules that test these functions
-themselves use the fixture `computed_anew`.
+Hundreds of tests create the same small fleet, with the same signatures, databases and routes. Each
+result is the real one, computed on first use. Modules that test these functions themselves use the
+fixture `computed_anew`.
 """
 
 from __future__ import annotations
@@ -23,11 +21,11 @@ from dragon.storage import keystore
 from dragon.storage.database import Database
 from dragon_sequencer import bn254, pairing
 
-_remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # whose, name, original, ours
+_remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, original, memoized
 
 
 def install() -> None:
-    """From now on, in this process. What raises is not remembered."""
+    """Memoize from now on, in this process. Exceptions are not remembered."""
     _remember(bls, "hash_to_curve", cache)  # signing and verifying begin with it
     _remember(bls, "verify", cache)
     _remember(bls, "verify_possession", cache)
@@ -40,17 +38,17 @@ def install() -> None:
     _remember(bn254, "public_key", cache)
     _remember(bn254, "sign", _of_lists)
     _remember(keystore, "unseal", cache)
-    # Keystores made in this process take two iterations of PBKDF2 in place of a million. Those of
-    # `test_keystore`, and all that a command in a process of its own makes, take them all.
+    # Keystores made in this process take two iterations of PBKDF2 instead of a million. Those of
+    # `test_keystore`, and those made by a command in another process, take all of them.
     _remember(keystore, "PBKDF2_ITERATIONS", lambda _: 2)
-    # Migrations are run for the first new database of its schemas, and copied for the others.
+    # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
 
 
 @contextmanager
 def forgotten() -> Iterator[None]:
-    """In here, everything is computed anew."""
+    """Disable memoizing within a `with` block."""
     for owner, name, original, _ in _remembering:
         setattr(owner, name, original)
     yield
@@ -66,8 +64,8 @@ def _remember(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 
 def _of_batches(verify_batch: Callable[..., bool]) -> Callable[..., bool]:
-    """By what was signed. The factors are drawn every time, so that a world's randomness goes on
-    the same; they decide nothing but with a probability of 2⁻¹²⁸."""
+    """Memoize by the signatures. Random factors are still drawn, so that a world's random numbers
+    stay the same. They affect the result with a probability of 2⁻¹²⁸ only."""
     answers: dict[tuple[bls.Signed, ...], tuple[bool, list[int]]] = {}
 
     def remembering(signed: Sequence[bls.Signed], entropy: Callable[[int], bytes]) -> bool:
@@ -114,7 +112,7 @@ def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
-    """Every app compiles the same routes. What is compiled takes its rule as an argument."""
+    """Every app compiles the same routes. The compiled function takes its rule as an argument."""
     builders: dict[tuple[object, ...], Any] = {}
 
     def remembering(self: Rule, append_unknown: bool = True) -> Any:

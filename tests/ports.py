@@ -1,4 +1,4 @@
-"""Ports that nobody listens on, for tests that start real services."""
+"""Free ports, for tests that start real services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def is_free(port: int) -> bool:
 
 
 def free_block(size: int) -> int:
-    """The first of so many neighbouring ports that are free now."""
+    """The first of `size` consecutive ports that are free now."""
     while True:
         base = random.SystemRandom().randrange(20_000, 32_000, 10)
         if all(is_free(base + offset) for offset in range(size)):

@@ -1,14 +1,16 @@
-"""A whole fleet in one process, on a simulated clock: every service is the real one, assembled as
-in production; only wire, clock and randomness are made here.
+"""A fleet in one process, on a simulated clock.
+
+Every service is the real one, assembled as in production. Only network, clock and randomness are
+simulated.
 
     with World(tmp_path) as world:
-        world.run(2)                    # two rounds: everybody is certified up
+        world.run(2)                    # two rounds: all operators are certified up
         world.stop("operator_2")        # from now on, its port is closed
         world.run(2)
         assert world.statuses("operator_1")["operator_2"] == "down"
 
-Time moves only when something waits. Work that would run side by side is run one after the other,
-each from the same moment, so that a second of waiting costs a second once.
+Time moves only when something waits. Concurrent work runs one after the other, each from the same
+moment, so that concurrent waiting takes simulated time only once.
 """
 
 from __future__ import annotations
@@ -55,12 +57,12 @@ from wsgi import WsgiAdapter, WsgiApp
 SEQUENCER = "sequencer:6001"
 FINALITY = 0.4  # seconds from a submission to its finality
 
-Made = tuple[list[Database], Any, WsgiApp]  # a service: its files, its collaborators, its app
+Made = tuple[list[Database], Any, WsgiApp]  # a service: its databases, components and app
 
 
 @dataclass
 class Clock:
-    """The one clock of a world. Services may see it with an offset of their own."""
+    """The clock of a world. Each service may see it with an offset."""
 
     now: float
 
@@ -74,7 +76,7 @@ class _SimulatedFuture(Future[Any]):
         self.clock, self.finished = clock, clock.now
 
     def result(self, timeout: float | None = None) -> Any:
-        """Waiting for it moves the clock to when it was finished."""
+        """Move the clock to the time when the work was finished."""
         left = max(0.0, self.finished - self.clock.now)
         if timeout is not None and left > timeout:
             self.clock.now += timeout
@@ -84,7 +86,7 @@ class _SimulatedFuture(Future[Any]):
 
 
 class SimulatedExecutor(Executor):
-    """Runs work at once, but lets it take its time beside whoever submitted it."""
+    """Runs work immediately, but sets the clock back, as if it ran in another thread."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -105,8 +107,10 @@ class SimulatedExecutor(Executor):
 
 @dataclass
 class Outage:
-    """When a service does not answer, and how: `refuse` like a closed port, `hang` like a host
-    that is frozen, and answers when it thaws."""
+    """A period in which a service does not answer.
+
+    `refuse`: like a closed port. `hang`: like a frozen host, which answers when the period ends.
+    """
 
     begin: float
     end: float
@@ -115,7 +119,7 @@ class Outage:
 
 @dataclass
 class Wire(BaseAdapter):
-    """Everything that one service sends, subject to the world's outages and cuts."""
+    """All requests of one service, subject to the world's outages and cuts."""
 
     world: World
     caller: str
@@ -158,18 +162,20 @@ def _total(timeout: object) -> float:
 
 @dataclass
 class Running:
-    """One service of ours in a world."""
+    """One running service of a world."""
 
     name: str
-    own: Any  # the Components of its package
+    components: Any  # the Components of its package
     databases: Sequence[Database]
     client: SequencerClient
 
 
 @dataclass
 class World:
-    """Committee, sequencer, operators and aggregators. A context manager; checks all logs at the
-    end with `audit`, the oracle."""
+    """Committee, sequencer, operators and aggregators.
+
+    A context manager. At the end it verifies all logs with `audit`.
+    """
 
     folder: Path
     members: Members = field(default_factory=make_members)
@@ -224,7 +230,7 @@ class World:
     def with_a_log(self) -> list[str]:
         return [*self.operators, *self.aggregators]
 
-    # Making
+    # Set-up
 
     def _make_network(self) -> None:
         keys = make_keys(1, random.Random(7).getrandbits)
@@ -265,7 +271,7 @@ class World:
         return self.folder / f"{name}.db"
 
     def start(self, name: str) -> Any:
-        """Start a service on whatever its files hold; its collaborators."""
+        """Start a service on its existing files. Return its components."""
         client = SequencerClient(
             self.committee.sequencer.app,
             self.nodes,
@@ -274,12 +280,12 @@ class World:
             sleep=self.clock.sleep,
             rng=random.Random(3),
         )
-        databases, own, app = self._make(name, client)
-        self.services[name] = Running(name, own, databases, client)
+        databases, components, app = self._make(name, client)
+        self.services[name] = Running(name, components, databases, client)
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
-        return own
+        return components
 
     def _make(self, name: str, client: SequencerClient) -> Made:
         if name in self.members.secrets:
@@ -299,8 +305,10 @@ class World:
         )
         database = dragon_operator.main.open_database(settings)
         objects = dragon_operator.main.open_objects(settings)
-        own = dragon_operator.main.assemble(settings, database, objects, client, self.runtime(name))
-        return [database, objects], own, dragon_operator.app.create_app(own)
+        components = dragon_operator.main.assemble(
+            settings, database, objects, client, self.runtime(name)
+        )
+        return [database, objects], components, dragon_operator.app.create_app(components)
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
@@ -314,7 +322,7 @@ class World:
         )
         database = dragon_aggregator.main.open_database(settings)
         objects = dragon_aggregator.main.open_objects(settings)
-        own = dragon_aggregator.main.assemble(
+        components = dragon_aggregator.main.assemble(
             settings,
             database,
             objects,
@@ -322,9 +330,9 @@ class World:
             sender=client,
             runtime=self.runtime(name),
         )
-        return [database, objects], own, dragon_aggregator.app.create_app(own)
+        return [database, objects], components, dragon_aggregator.app.create_app(components)
 
-    # Spoiling
+    # Faults
 
     def stop(self, name: str, manner: str = "refuse") -> None:
         """From now on `name` does not answer. It keeps its memory, unlike after `crash`."""
@@ -334,7 +342,7 @@ class World:
         self.outages.pop(name, None)
 
     def crash(self, name: str) -> None:
-        """As `kill -9`: what is not in the file is gone, and the port is closed."""
+        """Like `kill -9`: state outside its files is lost, and the port is closed."""
         running = self.services.pop(name)
         for database in running.databases:
             database.close()
@@ -347,7 +355,7 @@ class World:
         return self.start(name)
 
     def impersonate(self, name: str, app: WsgiApp) -> None:
-        """Somebody else answers at the address of `name`."""
+        """Let another app answer at the address of `name`."""
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
@@ -361,15 +369,14 @@ class World:
         )
 
     def run(self, rounds: int = 1, *, settle: bool = True, peers: bool = True) -> None:
-        """So many whole rounds, each from its beginning: watch, submit, finalize, follow; look at
-        the peers in the middle."""
+        """Run whole rounds: monitor, submit, finalize and follow; probe the peers in the middle."""
         clock, numbering = self.clock, self.committee.rounds
         for _ in range(rounds):
             number = numbering.number(clock.now - 1e-6) + 1
             clock.now = max(clock.now, float(numbering.start(number)))
             for name in self.aggregators:
                 if self.is_answering(name):
-                    self.services[name].own.watch.run_round(number)
+                    self.services[name].components.monitor.run_round(number)
             if settle:
                 self.settle()
             self._middle(number, peers=peers)
@@ -380,79 +387,78 @@ class World:
         for name in self.operators if peers else ():
             if self.is_answering(name):
                 begun = self.clock.now
-                self.services[name].own.peers.probe()
+                self.services[name].components.peers.probe()
                 self.clock.now = begun
         self.settle()
 
     def settle(self) -> None:
-        """Everything on its way reaches its end: windows, outboxes, ledger, logs."""
+        """Let windows, outboxes, ledger and logs finish what is pending."""
         for name in self.aggregators:
             if self.is_answering(name):
-                self.services[name].own.windows.step()
-                self._try(self.services[name].own.submitter.step)
+                self.services[name].components.window_queue.step()
+                self._try(self.services[name].components.submitter.step)
         self.clock.now += FINALITY
         self.network.finalize_due()
         for name in self.with_a_log():
             if self.is_answering(name):
-                self._try(self.services[name].own.follower.catch_up)
+                self._try(self.services[name].components.follower.catch_up)
         for name in self.aggregators:
             if self.is_answering(name):
-                self._try(self.services[name].own.submitter.step)
+                self._try(self.services[name].components.submitter.step)
 
     @staticmethod
     def _try(step: Callable[[], object]) -> None:
         with suppress(LedgerUnavailable):
             step()
 
-    # Looking
+    # Queries
 
-    def own(self, name: str) -> Any:
-        return self.services[name].own
+    def components(self, name: str) -> Any:
+        return self.services[name].components
 
     def statuses(self, name: str) -> dict[str, str]:
-        """Each node's status by the log of `name`."""
-        state = self.own(name).log.state
+        """Each node's status in the log of `name`."""
+        state = self.components(name).log.state
         return {node_id: str(state.status(node_id) or "unknown") for node_id in self.committee.urls}
 
     def entries(self, name: str) -> list[LogEntry]:
         """The status events in the log of `name`."""
-        return [e for e in self.own(name).log.entries() if e.event.claim.KIND == "status"]
+        return [e for e in self.components(name).log.entries() if e.event.claim.KIND == "status"]
 
     def checkpoints(self, name: str) -> list[AppliedCheckpoint]:
         """The certified checkpoints that the log of `name` has applied."""
-        return list(self.own(name).log.state.checkpoints)
+        return list(self.components(name).log.state.checkpoints)
 
     def story(self, name: str, node_id: str) -> list[tuple[str, int]]:
-        """(status, round) of each event on a node, by the log of `name`."""
+        """(status, round) of each event on a node in the log of `name`."""
         rounds = self.committee.rounds
-        moves = self.own(name).log.state.nodes.get(node_id, ())
+        moves = self.components(name).log.state.nodes.get(node_id, ())
         return [(str(move.status), rounds.number(move.timestamp)) for move in moves]
 
     def submit(self, *events: Any) -> None:
-        """Put events onto the ledger as anybody can, and let every log read them."""
+        """Put events onto the ledger, as anyone can, and let every log read them."""
         values = [e.to_json() if isinstance(e, Certificate) else e for e in events]
         self.network.submit(self.committee.sequencer.app, canonical(values).decode())
         self.settle()
 
     def get(self, name: str, path: str) -> requests.Response:
         host = next(host for host, known in self.names.items() if known == name)
-        return self.session("anybody").get(f"http://{host}{path}")
+        return self.session("client").get(f"http://{host}{path}")
 
     def post(self, name: str, path: str, body: object = None, raw: bytes | None = None) -> Any:
         host = next(host for host, known in self.names.items() if known == name)
         data = canonical(body) if raw is None else raw  # type: ignore[arg-type]
-        return self.session("anybody").post(f"http://{host}{path}", data=data)
+        return self.session("client").post(f"http://{host}{path}", data=data)
 
     def verify_logs(self) -> dict[str, Audit]:
-        """The oracle: every log is right from its first entry, and any two agree as far as both
-        go."""
+        """Verify every log from its first entry, and check that any two have a common prefix."""
         audits = {
             name: audit(self.database_file(name), self.committee) for name in self.with_a_log()
         }
         leaves = {name: _leaves(self.database_file(name)) for name in audits}
         longest = max(leaves.values(), key=len)
-        for name, own in leaves.items():
-            assert own == longest[: len(own)], f"the log of {name} differs"
+        for name, log in leaves.items():
+            assert log == longest[: len(log)], f"the log of {name} differs"
         return audits
 
 

@@ -1,4 +1,4 @@
-"""A network in containers, driven from a test: compose to make it, the engine to break it."""
+"""A network in containers for tests: compose starts it, the engine causes faults."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ PORTS: Final = {
     "aggregator": 5100,
     "stream-api": 5300,
 }
-HIDDEN: Final = {"zkp-api": 5200}  # listens on a network of its own, and is published nowhere
-SOURCES: Final = ("source-sensor", "source-ticker")  # listen to nothing, and have no health
+HIDDEN: Final = {"zkp-api": 5200}  # listens on a separate network and has no published port
+SOURCES: Final = ("source-sensor", "source-ticker")  # have no port and no health check
 OPERATORS: Final = [name for name in PORTS if name.startswith("operator")]
 PROJECT: Final = "com.docker.compose.project"
 SERVICE: Final = "com.docker.compose.service"
@@ -45,7 +45,7 @@ Log = tuple[int, str]  # size and root
 
 
 def compose_command() -> list[str]:
-    """Whichever there is of the two; DRAGON_COMPOSE names one."""
+    """The compose command: from DRAGON_COMPOSE, or the installed one."""
     if chosen := os.environ.get("DRAGON_COMPOSE"):
         return chosen.split()
     if shutil.which("docker-compose"):
@@ -54,13 +54,13 @@ def compose_command() -> list[str]:
 
 
 class Stack:
-    """One compose project. `files` lie over each other, paths from the project's root."""
+    """One compose project. Later `files` override earlier ones; paths start at the root."""
 
     def __init__(self, project: str, files: Sequence[str], images: dict[str, str]) -> None:
         self.project = project
         self.engine = docker.from_env(timeout=60)
         self.scheme = "http"
-        self.authority: str | None = None  # a file with the certificate that https is checked by
+        self.authority: str | None = None  # CA file used to verify HTTPS
         self._files = [part for file in files for part in ("-f", str(ROOT / file))]
         self._environ = {**os.environ, **images, "BIND_ADDRESS": "127.0.0.1"}
 
@@ -88,7 +88,7 @@ class Stack:
         return {service: self.container(service) for service in (*PORTS, *HIDDEN, *SOURCES)}
 
     def healthy(self) -> set[str]:
-        """Services that are; of those that have no health check, the ones that run."""
+        """Healthy services, and running ones without a health check."""
         labels = [f"{PROJECT}={self.project}", f"{ONE_OFF}=False"]
         listed = self.engine.api.containers(filters={"label": labels})
         return {
@@ -105,7 +105,7 @@ class Stack:
         )
 
     def of_each(self, ask: Callable[[str], T]) -> dict[str, T]:
-        """What `ask` finds of every service; some are asked at once, since it mostly waits."""
+        """The result of `ask` for every service. Some run concurrently."""
         names = (*PORTS, *HIDDEN, *SOURCES)
         with ThreadPoolExecutor(4) as pool:
             return dict(zip(names, pool.map(ask, names), strict=True))
@@ -118,7 +118,7 @@ class Stack:
         self.container(service).start()
         self.wait_healthy(service)
 
-    # What the services say, asked from the host.
+    # Queries from the host
 
     def get(self, service: str, path: str) -> Json:
         answer = requests.get(
@@ -138,7 +138,7 @@ class Stack:
         return checkpoint["size"], checkpoint["root"]
 
     def status(self, operator: str, node: str) -> str:
-        """What one operator's log says of a node."""
+        """A node's status in one operator's log."""
         try:
             nodes = self.get(operator, "/nodes")["nodes"]
         except requests.RequestException:
@@ -151,16 +151,16 @@ class Stack:
         return [(row["status"], row["timestamp"]) for row in rows]
 
     def streams(self) -> StreamClient:
-        """A client of the stream service that may make streams, as the sources may."""
+        """A client of the stream service with the token to create streams."""
         token = self.run("source-sensor", "cat", "/fleet/keys/sources/token")[1].strip()
         ca = Path(self.authority) if self.authority else None
         url = f"{self.scheme}://127.0.0.1:{PORTS['stream-api']}"
         return StreamClient(url, HttpClient(make_session(ca)), token, ca)
 
-    # What has to become true.
+    # Waiting
 
     def wait_certified(self, node: str, status: str, seconds: float = 45) -> float:
-        """Until all the other operators' logs say so."""
+        """Wait until all other operators' logs show that status."""
         others = [name for name in OPERATORS if name != node]
         return wait_until(
             lambda: all(self.status(name, node) == status for name in others),
@@ -169,7 +169,7 @@ class Stack:
         )
 
     def wait_identical(self, operators: Sequence[str] = OPERATORS, seconds: float = 45) -> Log:
-        """Until the logs have one size and one root; which."""
+        """Wait until all logs have the same size and root; return them."""
         seen: list[Log] = []
 
         def identical() -> bool:
@@ -180,7 +180,7 @@ class Stack:
         return seen[0]
 
     def wait_settled(self, *services: str, seconds: float = 90) -> Log:
-        """Until these, or all, are healthy, all are certified up, and all logs are identical."""
+        """Wait until the services are healthy, all are certified up, and all logs are equal."""
         self.wait_healthy(*services, seconds=seconds)
         for node in OPERATORS:
             self.wait_certified(node, "up", seconds)
@@ -188,7 +188,7 @@ class Stack:
 
     @contextmanager
     def paused(self, service: str) -> Iterator[None]:
-        """SIGSTOP to all of a container's processes, and SIGCONT however the block ends."""
+        """Stop a container's processes with SIGSTOP; SIGCONT at the end of the block."""
         container = self.container(service)
         pause(container)
         try:
@@ -197,7 +197,7 @@ class Stack:
             container.unpause()
 
     def run(self, service: str, *command: str) -> tuple[int, str]:
-        """A command in a running container: exit code and what it printed."""
+        """Run a command in a container. Return exit code and output."""
         code, output = self.container(service).exec_run(list(command))
         return int(code), output.decode(errors="replace")
 
@@ -207,14 +207,14 @@ class Stack:
         return output.strip()
 
     def copy(self, service: str, path: str, target: Path) -> Path:
-        """A folder or file out of a container, which may be stopped."""
+        """Copy a folder or file from a container, which may be stopped."""
         stream, _ = self.container(service).get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
             archive.extractall(target, filter="data")
         return target / Path(path).name
 
     def clean_up(self) -> None:
-        """Everything that bears the project's label, however far its making went."""
+        """Remove everything with the project's label, even after a failed start."""
         clean_up(self.engine, self.project)
 
     def close(self) -> None:
@@ -237,7 +237,7 @@ def clean_up(engine: docker.DockerClient, project: str) -> None:
 
 
 def pause(container: Container, attempts: int = 5) -> None:
-    """An engine may fail to freeze what begins a process at that moment, as health checks do."""
+    """Pause a container. Retries, because an engine may fail while a process starts."""
     for left in reversed(range(attempts)):
         try:
             container.pause()
@@ -250,7 +250,7 @@ def pause(container: Container, attempts: int = 5) -> None:
 
 
 def own_address() -> str:
-    """This machine's address on the way out, 127.0.0.1 if there is none; no packet is sent."""
+    """This machine's outgoing address, or 127.0.0.1. Sends no packet."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -260,9 +260,9 @@ def own_address() -> str:
 
 
 def wait_until(true: Callable[[], bool], what: str, seconds: float) -> float:
-    """How long it took. AssertionError: not in time."""
+    """Wait until `true` returns True; return the seconds. AssertionError: not in time."""
     begun = time.monotonic()
     while not true():
-        assert time.monotonic() - begun < seconds, f"after {seconds} s it is not so: {what}"
+        assert time.monotonic() - begun < seconds, f"not within {seconds} s: {what}"
         time.sleep(0.2)
     return time.monotonic() - begun

@@ -112,7 +112,7 @@ class StreamWorld(World):
 
     def step_pipeline(self) -> None:
         """One step of the stream service alone."""
-        components = self.own(STREAMS)
+        components = self.components(STREAMS)
         components.pipeline.step(components.streams)
 
     def reseed(self, seed: int) -> None:
@@ -159,11 +159,11 @@ class StreamWorld(World):
     def known(self, stream: Mapping[str, Any]) -> Any:
         """The running stream."""
         stream_id = from_hex(stream["stream"], member="stream", size=32)
-        return self.own(STREAMS).streams.get(stream_id)
+        return self.components(STREAMS).streams.get(stream_id)
 
     def row(self, stream: Mapping[str, Any], number: int) -> Any:
         """The service's row of a closed window."""
-        return self.own(STREAMS).store.window(self.known(stream).id, number)
+        return self.components(STREAMS).store.window(self.known(stream).id, number)
 
     def refute(self, stream: Mapping[str, Any], fault: InvalidReason, number: int = 0) -> None:
         """Put a certificate on the ledger that a quorum found the proven window invalid."""

@@ -1,10 +1,10 @@
-"""A network made of WSGI apps: requests on one side, the apps on the other, no socket between.
+"""A network of WSGI apps without sockets.
 
     network = WsgiAdapter({"one:5001": app})
     session = network.session()
     session.get("http://one:5001/healthz")
 
-A host that nobody mounted, or that was told to refuse, answers like a closed port.
+A host that is not mounted, or that refuses, behaves like a closed port.
 """
 
 from __future__ import annotations
@@ -29,10 +29,16 @@ class WsgiAdapter(BaseAdapter):
         super().__init__()
         self._apps = dict(apps or {})
         self._refusing: set[str] = set()
-        self.calls: list[tuple[str, str]] = []  # method and URL of every request, refused or not
+        self.calls: list[
+            tuple[str, str]
+        ] = []  # method and URL of every request, also of refused ones
 
     def mount(self, host: str, app: WsgiApp) -> None:
         self._apps[host] = app
+
+    def app(self, host: str) -> WsgiApp:
+        """The app that is mounted at `host`."""
+        return self._apps[host]
 
     def refuse(self, host: str) -> None:
         """From now on `host` is a closed port."""

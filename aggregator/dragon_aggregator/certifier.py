@@ -1,6 +1,6 @@
-"""Certifying: ask the operators at once, check every answer on arrival, stop at the quorum.
+"""Certifying: request attestations from all operators, verify each, and stop at the quorum.
 
-Nothing here is trusted by anybody: what comes out is a certificate that anyone can verify, or none.
+The aggregator is not trusted: anyone can verify the certificate that results.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -22,23 +23,23 @@ from dragon.protocol.claims.base import Claim, kind_of
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 
-ASK_AGAIN = 0.2  # seconds after which an operator that is busy is asked again
-AT_ONCE = 32  # requests under way to one operator: a silent one holds up only its own answers
+BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
+MAX_CONCURRENT_REQUESTS: Final = 32  # to one operator, so that a silent one delays no other
 
 
 @dataclass(frozen=True, slots=True)
 class AttestationResult:
-    """One operator's answer."""
+    """One operator's attestation, or its refusal."""
 
     operator: str
-    outcome: str  # "signed", a refusal's reason, or why there was no usable answer
+    outcome: str  # "signed", a refusal reason, or why there was no usable answer
     latency_ms: int
     signature: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
 class AttestationRound:
-    """One claim and what the operators said to it. Late answers are still noted down."""
+    """One claim and the operators' answers. Late answers are added as well."""
 
     claim: Claim
     asked: tuple[str, ...]
@@ -47,12 +48,13 @@ class AttestationRound:
     answers: dict[str, AttestationResult] = field(default_factory=dict)
 
     def outcome_of(self, operator: str) -> str:
+        """Return the operator's outcome as a word."""
         answer = self.answers.get(operator)
         return answer.outcome if answer else "no answer yet"
 
 
 class Certifier:
-    """Gathers attestations. Owns one small executor for each operator."""
+    """Collects attestations. Has a small thread pool for each operator."""
 
     def __init__(self, committee: Committee, runtime: Runtime) -> None:
         self._committee = committee
@@ -61,46 +63,56 @@ class Certifier:
         self._sleep = runtime.sleep
         self._answered = Counter(
             "datadragon_attestation_answers",
-            "What each operator said to a claim.",
+            "Answers to attestation requests, by operator and outcome.",
             ["operator", "outcome"],
             registry=None,
         )
-        self._gathered = Counter(
-            "datadragon_gatherings", "Claims put to the operators.", ["certified"], registry=None
+        self._collected = Counter(
+            "datadragon_gatherings",
+            "Claims for which attestations were collected.",
+            ["certified"],
+            registry=None,
         )
         self._certified = Counter(
-            "datadragon_certificates", "Claims certified.", ["kind", "status"], registry=None
+            "datadragon_certificates",
+            "Certificates assembled.",
+            ["kind", "status"],
+            registry=None,
         )
-        self.counters = (self._answered, self._gathered, self._certified)  # for Prometheus
+        self.counters = (self._answered, self._collected, self._certified)  # for Prometheus
         self._pools: dict[str, Executor] = {
-            operator: runtime.workers(AT_ONCE) for operator in committee.keys
+            operator: runtime.workers(MAX_CONCURRENT_REQUESTS) for operator in committee.keys
         }
 
     def collect(
         self,
         claim: Claim,
         ends: float,
-        note: Callable[[AttestationRound], None] = lambda _: None,
+        on_begin: Callable[[AttestationRound], None] = lambda _: None,
     ) -> AttestationRound:
-        """Ask everybody who may sign `claim`; return at the quorum, or at `ends` (monotonic).
+        """Request attestations of a claim; return at the quorum or at `ends` (monotonic seconds).
 
-        `note` gets the gathering as soon as it begins, so that it can be watched.
+        `on_begin` receives the round when it begins, so that its progress can be shown.
         """
         asked = self._who_may_sign(claim)
-        gathering = AttestationRound(claim, asked, certificate.quorum(claim, self._committee))
-        note(gathering)
+        attestation_round = AttestationRound(
+            claim, asked, certificate.quorum(claim, self._committee)
+        )
+        on_begin(attestation_round)
         arrived: queue.SimpleQueue[AttestationResult] = queue.SimpleQueue()
-        asking = [self._ask(operator, claim, ends, gathering, arrived) for operator in asked]
-        signatures = self._collect(gathering, arrived, ends)
+        asking = [
+            self._ask(operator, claim, ends, attestation_round, arrived) for operator in asked
+        ]
+        signatures = self._signatures(attestation_round, arrived, ends)
         for future in asking:
-            future.cancel()  # those that never began; the others end by their own deadline
-        if len(signatures) >= gathering.needed:
+            future.cancel()  # those that have not begun; the others end by their own deadline
+        if len(signatures) >= attestation_round.needed:
             certified = certificate.assemble(claim, signatures, self._committee)
             certified.verify(self._committee)
-            gathering.certificate = certified
+            attestation_round.certificate = certified
             self._certified.labels(claim.KIND, getattr(claim, "status", "none")).inc()
-        self._gathered.labels(str(gathering.certificate is not None).lower()).inc()
-        return gathering
+        self._collected.labels(str(attestation_round.certificate is not None).lower()).inc()
+        return attestation_round
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -115,20 +127,20 @@ class Certifier:
         operator: str,
         claim: Claim,
         ends: float,
-        gathering: AttestationRound,
+        attestation_round: AttestationRound,
         arrived: queue.SimpleQueue[AttestationResult],
     ) -> Future[None]:
         client = OperatorClient(self._committee, operator, self._http)
 
         def ask() -> None:
             answer = self._attestation(client, claim, ends)
-            gathering.answers[operator] = answer
+            attestation_round.answers[operator] = answer
             arrived.put(answer)
 
         return self._pools[operator].submit(ask)
 
     def _attestation(self, client: OperatorClient, claim: Claim, ends: float) -> AttestationResult:
-        """Runs on a thread of the operator's pool. Never raises."""
+        """Request one attestation. Runs on a thread of the operator's pool. Never raises."""
         begun = self._monotonic()
         signature: bytes | None = None
         outcome = RefusalReason.BUSY.value
@@ -139,46 +151,47 @@ class Certifier:
             except AttestationRefused as error:
                 outcome = error.reason
                 if outcome == RefusalReason.BUSY:
-                    self._sleep(min(ASK_AGAIN, left))
+                    self._sleep(min(BUSY_RETRY_SECONDS, left))
             except PeerError as error:
                 outcome = str(error.facts.get("reason", error.name))
         latency = round(1000 * (self._monotonic() - begun))
         self._answered.labels(client.operator, outcome).inc()
         return AttestationResult(client.operator, outcome, latency, signature)
 
-    def _collect(
+    def _signatures(
         self,
-        gathering: AttestationRound,
+        attestation_round: AttestationRound,
         arrived: queue.SimpleQueue[AttestationResult],
         ends: float,
     ) -> dict[str, bytes]:
         signatures: dict[str, bytes] = {}
-        for outstanding in reversed(range(len(gathering.asked))):
+        for outstanding in reversed(range(len(attestation_round.asked))):
             try:
                 answer = arrived.get(timeout=max(0.0, ends - self._monotonic()))
             except queue.Empty:
                 break
             if answer.signature is not None:
                 signatures[answer.operator] = answer.signature
-            if not len(signatures) < gathering.needed <= len(signatures) + outstanding:
-                break  # met, or out of reach
+            if not len(signatures) < attestation_round.needed <= len(signatures) + outstanding:
+                break  # the quorum is met, or out of reach
         return signatures
 
 
 class ActiveClaims:
-    """Which nodes are being gathered for, so that no node is gathered for twice at once."""
+    """The subjects of claims that are being certified, so that none is certified twice at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._nodes: set[str] = set()
+        self._keys: set[str] = set()
 
-    def take(self, node_id: str) -> bool:
+    def take(self, key: str) -> bool:
+        """Begin a claim with that ordering key. False if one is active."""
         with self._lock:
-            if node_id in self._nodes:
+            if key in self._keys:
                 return False
-            self._nodes.add(node_id)
+            self._keys.add(key)
             return True
 
-    def release(self, node_id: str) -> None:
+    def release(self, key: str) -> None:
         with self._lock:
-            self._nodes.discard(node_id)
+            self._keys.discard(key)

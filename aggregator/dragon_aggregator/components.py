@@ -1,4 +1,4 @@
-"""What an aggregator is made of."""
+"""The parts of an aggregator."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
-from dragon_aggregator.outbox import Outbox, Submitter
+from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.submitter import Submitter
 from dragon_aggregator.window_queue import WindowQueue
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What an aggregator's app is built around."""
+    """Everything that an aggregator's app and threads use; `main.assemble` builds it."""
 
     committee: Committee
-    watch: Monitor
+    monitor: Monitor
     outbox: Outbox
     submitter: Submitter
     downtime: Downtime
-    windows: WindowQueue
+    window_queue: WindowQueue
     log: Log
     follower: Follower
     wall: Callable[[], float]

@@ -1,4 +1,4 @@
-"""Downtime certificates: answers to whoever asks, signed by a quorum, and no events."""
+"""Downtime certificates: made on request and returned. They are not events of the ledger."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.committee import Committee, check_node_id
 from dragon_aggregator.certifier import Certifier
 
-AT_ONCE: Final = 4
+MAX_CONCURRENT_CERTIFICATES: Final = 4  # beyond, requests are `busy`
 
 
 class Downtime:
-    """Gathers signatures on the totals that the own log comes to. Keeps nothing."""
+    """Collects signatures on the totals of our own log. Stores nothing."""
 
     def __init__(
         self, committee: Committee, log: Log, certifier: Certifier, runtime: Runtime
@@ -27,30 +27,33 @@ class Downtime:
         self._certifier = certifier
         self._wall = runtime.wall
         self._monotonic = runtime.monotonic
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_CERTIFICATES)
 
     def certify(self, node_id: str, begin: int, end: int) -> Certificate:
-        """A quorum's word on how long the node was down in [begin, end), Unix seconds.
+        """Certify how long the node was down in [begin, end), Unix seconds.
 
         Raises:
-            UnknownNode: the committee does not list it.
-            NotSettled: the logs may still learn something about that time.
-            NotCertified: too few operators signed; `answers` says what each one said.
-            LogStopped: an alarm stands.
-            Busy: too many at once.
+            UnknownNode: the committee does not list the node.
+            NotSettled: the log may still learn something about that interval.
+            NotCertified: too few operators signed; `answers` has each operator's answer.
+            LogStopped: an alarm is raised.
+            Busy: too many certificates are in progress.
         """
         check_node_id(self._committee, node_id)
         if alarm := self._log.alarm():
             raise LogStopped(alarm.detail, reason=alarm.reason)
         claim = settled_claim(self._log, self._committee, node_id, (begin, end), self._wall())
         if not self._slots.acquire(blocking=False):
-            raise Busy("too many downtime certificates are being gathered")
+            message = (
+                f"{MAX_CONCURRENT_CERTIFICATES} downtime certificates are in progress, the maximum"
+            )
+            raise Busy(message)
         try:
             ends = self._monotonic() + self._committee.rounds.gather_deadline
-            gathering = self._certifier.collect(claim, ends)
+            result = self._certifier.collect(claim, ends)
         finally:
             self._slots.release()
-        if gathering.certificate is None:
-            answers = {operator: gathering.outcome_of(operator) for operator in gathering.asked}
+        if result.certificate is None:
+            answers = {operator: result.outcome_of(operator) for operator in result.asked}
             raise NotCertified("too few operators signed these totals", answers=answers)
-        return gathering.certificate
+        return result.certificate

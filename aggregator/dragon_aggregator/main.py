@@ -1,4 +1,4 @@
-"""Where an aggregator is put together: clock, randomness, network and files come in here only."""
+"""Assembles an aggregator. Clock, randomness, network and files enter here only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.components import Components
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
-from dragon_aggregator.outbox import Outbox, Sender, Submitter
+from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.settings import Settings
+from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
@@ -33,12 +34,17 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings, nodes: NodeList) -> Service:
-    """Put an aggregator together on the real world. Raises DragonError: a file cannot be used."""
+    """Assemble an aggregator on the real clock, network and files.
+
+    Raises DragonError: a file cannot be used.
+    """
     database, objects = open_database(settings), open_objects(settings)
     ca = settings.tls.ca
     reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
     runtime = Runtime.real(ca)
-    own = assemble(settings, database, objects, ledger=reading, sender=writing, runtime=runtime)
+    components = assemble(
+        settings, database, objects, ledger=reading, sender=writing, runtime=runtime
+    )
 
     def close() -> None:
         reading.close()
@@ -47,17 +53,22 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         objects.close()
 
     logger.info("aggregator_started", port=settings.port, rank=settings.rank)
-    loops = [own.follower.run, own.submitter.run, own.watch.run, own.windows.run]
-    return Service(create_app(own), loops, close)
+    loops = [
+        components.follower.run,
+        components.submitter.run,
+        components.monitor.run,
+        components.window_queue.run,
+    ]
+    return Service(create_app(components), loops, close)
 
 
 def open_database(settings: Settings) -> Database:
-    """`aggregator.db`: the log and the outbox."""
+    """Open `aggregator.db`: the log and the outbox."""
     return Database(settings.database, LOG_SCHEMA, outbox.SCHEMA)
 
 
 def open_objects(settings: Settings) -> Database:
-    """`aggregator-objects.db` beside it: what owners submit until the log has it."""
+    """Open `aggregator-objects.db` beside it: submitted objects, until the log has the window."""
     return Database(settings.database.with_name(f"{settings.database.stem}-objects.db"), OBJECTS)
 
 
@@ -70,12 +81,12 @@ def assemble(
     sender: Sender,
     runtime: Runtime,
 ) -> Components:
-    """The aggregator's parts around one database, one ledger and one set of runtime."""
+    """Build the components of an aggregator on a database, a ledger and a runtime."""
     committee = settings.committee
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
     entries, certifier = Outbox(database), Certifier(committee, runtime)
-    watch = Monitor(
+    monitor = Monitor(
         committee,
         settings.rank,
         prober=Prober(committee, runtime),
@@ -87,7 +98,7 @@ def assemble(
     )
     submitter = Submitter(committee, entries, log, sender, runtime.wall)
     downtime = Downtime(committee, log, certifier, runtime)
-    windows = WindowQueue(
+    window_queue = WindowQueue(
         committee,
         certifier=certifier,
         outbox=entries,
@@ -96,12 +107,12 @@ def assemble(
         runtime=runtime,
     )
     return Components(
-        committee, watch, entries, submitter, downtime, windows, log, follower, runtime.wall
+        committee, monitor, entries, submitter, downtime, window_queue, log, follower, runtime.wall
     )
 
 
 def serve(environ: Mapping[str, str]) -> None:
-    """The entry point behind `dragon serve aggregator`. Raises SettingsError."""
+    """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(

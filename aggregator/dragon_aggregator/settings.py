@@ -1,4 +1,4 @@
-"""An aggregator's settings, read once from the environment. It has no key: it cannot sign."""
+"""Settings of an aggregator, read once from the environment. It has no key and cannot sign."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragon.protocol.committee import Committee
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an aggregator; `README.md` beside this package has the table."""
+    """Every setting of an aggregator. `aggregator/README.md` lists them."""
 
     committee: Committee
     rank: int
@@ -28,7 +28,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Raises SettingsError, naming the setting."""
+        """Read the settings. Raises SettingsError: the message names the setting."""
         values = Environment(environ)
         return cls(
             committee=values.committee(),

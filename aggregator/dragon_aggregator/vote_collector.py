@@ -1,4 +1,4 @@
-"""Asking the operators: what each finds a window to be, and whether a quorum finds the same."""
+"""Collects the operators' votes on a window, until a quorum gives the same verdict."""
 
 from __future__ import annotations
 
@@ -16,68 +16,87 @@ from dragon.net.operator_client import OperatorClient, WindowVote
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
 
-AT_ONCE: Final = 8  # requests under way to one operator
-MOST_TOLD: Final = 64  # announcements on their way to one operator; more are left out
-VOTE_SECONDS: Final = 5.0  # for the operators to fetch, verify and answer
-ASK_AGAIN: Final = 0.2  # seconds after which an operator that is busy is asked again
+MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator
+MAX_PENDING_ANNOUNCEMENTS: Final = 64  # to one operator; further ones are dropped
+VOTE_TIMEOUT_SECONDS: Final = 5.0  # for all operators to fetch objects, verify and answer
+BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 NO_ANSWER: Final = ("no answer yet", "")
 
-Votes = dict[str, tuple[str, str]]  # of each operator the last answer and its detail, for people
+Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, for display only
 
 logger = structlog.stdlib.get_logger(__name__)
 
 
 class VoteCollector:
-    """Owns the threads that ask, so many for each operator."""
+    """Requests votes. Has a small thread pool for each operator."""
 
     def __init__(self, committee: Committee, runtime: Runtime) -> None:
         self._committee = committee
         self._runtime = runtime
-        operators = list(committee.keys)
-        self._telling = {each: threading.BoundedSemaphore(MOST_TOLD) for each in operators}
-        self._pools: dict[str, Executor] = {each: runtime.workers(AT_ONCE) for each in operators}
+        self._pools: dict[str, Executor] = {
+            operator: runtime.workers(MAX_CONCURRENT_REQUESTS) for operator in committee.keys
+        }
+        self._announcements = {
+            operator: threading.BoundedSemaphore(MAX_PENDING_ANNOUNCEMENTS)
+            for operator in committee.keys
+        }
         self.answered = Counter(
             "datadragon_vote_answers",
-            "What each operator said to a window.",
+            "Answers to vote requests, by operator and answer.",
             ["operator", "answer"],
             registry=None,
         )
 
     def announce(self, submission: Submission) -> None:
-        """Tell every operator; who does not hear it learns of the window with its proof."""
+        """Announce a window to every operator, without waiting.
+
+        Failures do not matter: the vote request carries the header again.
+        """
         for operator, pool in self._pools.items():
-            if self._telling[operator].acquire(blocking=False):
-                client = OperatorClient(self._committee, operator, self._runtime.http)
-                pool.submit(_tell, client, submission, self._telling[operator])
+            slots = self._announcements[operator]
+            if slots.acquire(blocking=False):
+                pool.submit(_announce, self._client(operator), submission, slots)
 
     def empty(self) -> Votes:
-        """Before anybody has said anything. Of one size, so that it can be read meanwhile."""
+        """A table without answers. Its size is fixed, so others can read it while it is filled."""
         return dict.fromkeys(self._pools, NO_ANSWER)
 
     def collect(self, submission: Submission, votes: Votes) -> InvalidReason | None:
-        """Ask every operator; the finding of a quorum, as soon as there is one. Each answer goes
-        into `votes`, also those that come later."""
-        ends = self._runtime.monotonic() + VOTE_SECONDS
-        needed = self._committee.quorum(WindowClaim.KIND)
+        """Request every operator's vote. Return the finding of a quorum, or None without one.
+
+        Every answer is entered into `votes`, even one that arrives after this returns.
+        """
+        ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
         arrived: queue.SimpleQueue[WindowVote | None] = queue.SimpleQueue()
         for operator, pool in self._pools.items():
-            client = OperatorClient(self._committee, operator, self._runtime.http)
-            pool.submit(self._ask, client, submission, votes, ends, arrived)
+            pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
+        return self._quorum(arrived, ends)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _quorum(
+        self, arrived: queue.SimpleQueue[WindowVote | None], ends: float
+    ) -> InvalidReason | None:
+        """The finding that a quorum shares, as soon as one does or none can any more."""
+        needed = self._committee.quorum(WindowClaim.KIND)
         tally: Tally[InvalidReason] = Tally()
         for outstanding in reversed(range(len(self._pools))):
             try:
                 vote = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
             except queue.Empty:
-                break
+                return None
             if vote is not None:
                 tally[vote.reason] += 1
             best = max(tally.values(), default=0)
             if best >= needed:
                 return tally.most_common(1)[0][0]
             if best + outstanding < needed:
-                break
+                return None
         return None
 
     def _ask(
@@ -88,7 +107,7 @@ class VoteCollector:
         ends: float,
         arrived: queue.SimpleQueue[WindowVote | None],
     ) -> None:
-        """Runs on a thread of the operator's pool. Always puts one answer."""
+        """Put exactly one answer into `arrived`. Runs on a thread of the operator's pool."""
         vote: WindowVote | None = None
         try:
             vote, answer, detail = self._vote(client, submission, ends)
@@ -100,14 +119,14 @@ class VoteCollector:
     def _vote(
         self, client: OperatorClient, submission: Submission, ends: float
     ) -> tuple[WindowVote | None, str, str]:
-        """The vote, and in words what was answered, and why."""
+        """The vote if there is one, the answer as a word, and its detail."""
         while True:
             left = ends - self._runtime.monotonic()
             try:
                 vote = client.request_vote(submission, deadline=max(0.05, left))
             except AttestationRefused as error:
-                if error.reason == "busy" and left > 2 * ASK_AGAIN:
-                    self._runtime.sleep(ASK_AGAIN)
+                if error.reason == RefusalReason.BUSY and left > 2 * BUSY_RETRY_SECONDS:
+                    self._runtime.sleep(BUSY_RETRY_SECONDS)
                     continue
                 return None, error.reason, str(error)
             except PeerError as error:
@@ -117,15 +136,14 @@ class VoteCollector:
             valid = vote.verdict is Verdict.VALID
             return vote, str(vote.verdict) if valid else f"invalid: {vote.reason}", vote.detail
 
-    def close(self) -> None:
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+    def _client(self, operator: str) -> OperatorClient:
+        return OperatorClient(self._committee, operator, self._runtime.http)
 
 
-def _tell(client: OperatorClient, submission: Submission, told: threading.Semaphore) -> None:
+def _announce(client: OperatorClient, submission: Submission, slots: threading.Semaphore) -> None:
     try:
-        client.request_vote(submission, deadline=VOTE_SECONDS)
+        client.request_vote(submission, deadline=VOTE_TIMEOUT_SECONDS)
     except (AttestationRefused, PeerError) as error:
         logger.debug("announcement_failed", operator=client.operator, reason=error.name)
     finally:
-        told.release()
+        slots.release()

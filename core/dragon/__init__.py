@@ -1,0 +1,74 @@
+"""DataDragon's core: everything that verifies, and typed clients of the services.
+
+The names in `__all__` are the public interface; docs/library.md shows how to use them. Each one is
+loaded on first use, so `import dragon` and `import dragon.errors` stay fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from dragon.encoding import parse
+    from dragon.errors import DragonError
+    from dragon.log.audit import audit as verify_log
+    from dragon.net.http_client import HttpClient
+    from dragon.net.operator_client import OperatorClient
+    from dragon.net.stream_client import StreamClient
+    from dragon.net.stream_upload import StreamUpload
+    from dragon.protocol.certificate import Certificate
+    from dragon.protocol.committee import Committee
+    from dragon.protocol.log_entry import LogEntry, ProvenEntry
+    from dragon.protocol.streams.receipt import Receipt
+    from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
+
+__all__ = [
+    "Certificate",
+    "Committee",
+    "DragonError",
+    "HttpClient",
+    "LogEntry",
+    "OperatorClient",
+    "ProvenEntry",
+    "Receipt",
+    "StreamClient",
+    "StreamUpload",
+    "is_complete",
+    "parse",
+    "verify_log",
+    "verify_receipt",
+]
+
+# Public name → module and the name in that module.
+_SOURCES: Final = {
+    "Certificate": "dragon.protocol.certificate:Certificate",
+    "Committee": "dragon.protocol.committee:Committee",
+    "DragonError": "dragon.errors:DragonError",
+    "HttpClient": "dragon.net.http_client:HttpClient",
+    "LogEntry": "dragon.protocol.log_entry:LogEntry",
+    "OperatorClient": "dragon.net.operator_client:OperatorClient",
+    "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
+    "Receipt": "dragon.protocol.streams.receipt:Receipt",
+    "StreamClient": "dragon.net.stream_client:StreamClient",
+    "StreamUpload": "dragon.net.stream_upload:StreamUpload",
+    "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
+    "parse": "dragon.encoding:parse",
+    "verify_log": "dragon.log.audit:audit",
+    "verify_receipt": "dragon.protocol.streams.receipt_verification:verify_receipt",
+}
+
+if not TYPE_CHECKING:  # else a type checker would accept any name at all
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name on first use (PEP 562)."""
+        source = _SOURCES.get(name)
+        if source is None:
+            raise AttributeError(f"module 'dragon' has no attribute {name!r}")
+        module, _, attribute = source.partition(":")
+        found = globals()[name] = getattr(import_module(module), attribute)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Attesting: an operator signs what it has just checked itself, and says why where it does not."""
+"""Attesting: an operator signs a claim only after it has verified the claim itself."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from dragon.protocol.refusal import RefusalReason
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
-from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.peer_monitor import WARM_UP_ROUNDS, PeerMonitor
 from dragon_operator.window_voter import WindowVoter
 
-AT_ONCE: Final = 48  # attestations under way; more are `busy`
-AT_ONCE_EACH: Final = 2  # of them about one node: one that hangs must not hold up the others
+MAX_CONCURRENT_ATTESTATIONS: Final = 48  # beyond, claims are `busy`
+MAX_CONCURRENT_PER_SUBJECT: Final = 2  # so that a node that hangs does not block other claims
 
 _SEES: Final = {Status.UP: RefusalReason.SEES_UP, Status.DOWN: RefusalReason.SEES_DOWN}
 
 
 class Attester:
-    """The one place where this operator's key signs what a quorum may certify."""
+    """The only place where this operator's key signs what a quorum may certify."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Attester:
         follower: Follower,
         prober: Prober,
         peers: PeerMonitor,
-        vouching: LogClaimChecks,
-        voting: WindowVoter,
+        log_claim_checks: LogClaimChecks,
+        window_voter: WindowVoter,
         wall: Callable[[], float],
     ) -> None:
         self._committee = committee
@@ -56,133 +56,143 @@ class Attester:
         self._follower = follower
         self._prober = prober
         self._peers = peers
-        self._vouching = vouching
-        self._voting = voting
+        self._log_claim_checks = log_claim_checks
+        self._window_voter = window_voter
         self._wall = wall
-        # What this operator checks itself before it signs, by kind of claim.
+        # The checks before a signature, by kind of claim. Each ends with an entry in the journal.
         self._decisions: Mapping[type[Claim], Callable[[Any], None]] = {
             StatusClaim: self._decide_status,
             CheckpointClaim: self._decide_checkpoint,
             DowntimeClaim: self._decide_downtime,
             WindowClaim: self._decide_window,
         }
-        self._slots = ConcurrencyLimiter(AT_ONCE, AT_ONCE_EACH)
+        self._concurrency_limiter = ConcurrencyLimiter(
+            MAX_CONCURRENT_ATTESTATIONS, MAX_CONCURRENT_PER_SUBJECT
+        )
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
-        """A signed answer for ourselves: whoever can give it is this operator, and up."""
+        """Return a status answer to `nonce` and its signature, which prove that we are up."""
         time_ms = round(1000 * self._wall())
         answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
         return answer, self._secret.sign(answer.root(self._committee.id))
 
     def attest(self, claim: Claim) -> bytes:
-        """Our signature on `claim`, if we have checked ourselves that it is true.
+        """Verify a claim and return our signature on it.
 
-        Raises AttestationRefused: the reason is one of the closed list.
+        Raises AttestationRefused: `reason` is from the closed list.
         """
-        with self._slots.hold(ordering_key(claim)):
+        with self._concurrency_limiter.hold(ordering_key(claim)):
             decide = self._decisions.get(type(claim))
             if decide is None:
-                _refuse(
-                    RefusalReason.MALFORMED, f"this operator signs no claims of kind {claim.KIND}"
-                )
+                message = f"this operator signs no claims of kind {claim.KIND}"
+                _refuse(RefusalReason.MALFORMED, message)
             decide(claim)
             return self._secret.sign(claim.root(self._committee.id))
 
     def _decide_downtime(self, claim: DowntimeClaim) -> None:
-        self._vouching.check_downtime(claim)
+        self._log_claim_checks.check_downtime(claim)
         self._journal.decide_downtime(claim, int(self._wall()))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
-        rounds = self._committee.rounds
-        if not rounds.starts_at(claim.timestamp):
-            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
-        self._check_time(rounds.number(claim.timestamp))
-        self._vouching.check_checkpoint(claim)
+        self._check_round(claim.timestamp)
+        self._check_time(claim.timestamp)
+        self._log_claim_checks.check_checkpoint(claim)
         last = self._log.state.checkpoint
         self._journal.decide_checkpoint(claim, last.size if last else 0)
 
     def _decide_window(self, claim: WindowClaim) -> None:
-        """In any round, as often as asked: the verdict is the decision, not the time."""
-        rounds = self._committee.rounds
-        if not rounds.starts_at(claim.timestamp):
-            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
-        self._check_time(rounds.number(claim.timestamp))
-        self._journal.decide_window(claim, self._voting.check(claim))
+        """Sign in any round and as often as requested: only the verdict is a decision."""
+        self._check_round(claim.timestamp)
+        self._check_time(claim.timestamp)
+        self._journal.decide_window(claim, self._window_voter.check_claim(claim))
 
     def _decide_status(self, claim: StatusClaim) -> None:
-        """The dear check, our own probe, comes late; the journal last, before any signature."""
-        # (1) A claim that could be certified with our signature on it.
-        self._check_claim(claim)
-        # (2) What was decided before stays decided: signed again, or never otherwise.
+        """Check in this order: the probe is expensive, and the journal comes before a signature."""
+        # (1) The claim could be certified with our signature.
+        self._check_certifiable(claim)
+        # (2) A decision of this round is repeated without new checks.
         number = self._committee.rounds.number(claim.timestamp)
         decided = self._journal.recall(claim.node_id, number)
         if decided is None:
-            # (3) Now, by a clock that the peers agree with.
-            self._check_time(number)
-            # (4) News, not what the log says anyway.
+            # (3) The round is current according to a clock that the peers agree with.
+            self._check_time(claim.timestamp)
+            # (4) The claim changes the node's status in the log.
             self._check_change(claim)
-            # (5) Seen by ourselves, and we are not the ones who are cut off.
-            self._check_sight(claim, number)
-        # (6) On disk before the signature exists. Refuses where (2) found another decision.
+            # (5) Our own probe agrees, and we are not cut off ourselves.
+            self._check_probe(claim, number)
+        # (6) On disk before the signature exists. Refuses if (2) found the opposite decision.
         self._journal.decide(claim)
 
-    def _check_claim(self, claim: StatusClaim) -> None:
+    def _check_certifiable(self, claim: StatusClaim) -> None:
         if claim.node_id not in self._committee.urls:
             _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
         if claim.node_id == self._myself and claim.status is Status.DOWN:
-            _refuse(RefusalReason.SUBJECT, "nobody signs that it is down itself")
-        if not self._committee.rounds.starts_at(claim.timestamp):
-            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {claim.timestamp}")
+            _refuse(RefusalReason.SUBJECT, "an operator does not sign that it is down itself")
+        self._check_round(claim.timestamp)
 
-    def _check_time(self, number: int) -> None:
-        if not self._committee.rounds.in_signing_span(number, self._wall()):
-            _refuse(RefusalReason.OFF_ROUND, "that round is over, or far from beginning")
+    def _check_round(self, timestamp: int) -> None:
+        if not self._committee.rounds.starts_at(timestamp):
+            _refuse(RefusalReason.OFF_ROUND, f"no round starts at {timestamp}")
+
+    def _check_time(self, timestamp: int) -> None:
+        rounds = self._committee.rounds
+        if not rounds.in_signing_span(rounds.number(timestamp), self._wall()):
+            message = f"the round that starts at {timestamp} cannot be signed at this time"
+            _refuse(RefusalReason.OFF_ROUND, message)
         if self._peers.clock_is_wrong():
-            _refuse(RefusalReason.CLOCK, "the peers' clocks put ours more than 2 s off")
+            _refuse(RefusalReason.CLOCK, "our clock is more than 2 s off according to the peers")
 
     def _check_change(self, claim: StatusClaim) -> None:
         last = self._log.state.last(claim.node_id)
         if last is None:
-            if claim.status is Status.DOWN and not self._peers.settled:
-                _refuse(RefusalReason.BEHIND, "an unknown node is down only after six rounds")
+            if claim.status is Status.DOWN and not self._peers.has_warmed_up:
+                message = (
+                    f"the status of {claim.node_id} is unknown, and this operator has been up for "
+                    f"less than {WARM_UP_ROUNDS} rounds"
+                )
+                _refuse(RefusalReason.BEHIND, message)
             return
         superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
-        if superseded and not self._pending_otherwise(claim, last.timestamp):
+        if superseded and not self._has_signed_opposite(claim, last.timestamp):
             if not self._follower.caught_up and not self._log.alarm():
-                _refuse(RefusalReason.BEHIND, "the ledger has not been read to its end")
+                _refuse(RefusalReason.BEHIND, "the ledger is not read to its end")
             _refuse(RefusalReason.NO_CHANGE, str(superseded))
 
-    def _pending_otherwise(self, claim: StatusClaim, applied: int) -> bool:
-        """Whether we signed the opposite lately, and the log may yet come to say so."""
+    def _has_signed_opposite(self, claim: StatusClaim, applied: int) -> bool:
+        """Whether we signed the opposite after `applied`, so that the log may still change."""
         since = max(int(self._wall()) - self._committee.rounds.max_age, applied + 1)
         pending = self._journal.pending(claim.node_id, since)
         return any(signed.status is not claim.status for signed in pending)
 
-    def _check_sight(self, claim: StatusClaim, number: int) -> None:
+    def _check_probe(self, claim: StatusClaim, number: int) -> None:
         if claim.node_id == self._myself:
             return
-        asked = [claim.node_id]
+        probed = [claim.node_id]
         if claim.status is Status.DOWN:
-            asked += [peer for peer in self._peers.ids if peer != claim.node_id]
-        results = self._prober.probe(asked)
-        seen = self._settle(claim, number, results[claim.node_id])
-        if seen.status is not claim.status:
-            _refuse(_SEES[seen.status], f"{claim.node_id} looks {seen.status} from here")
+            probed += [peer for peer in self._peers.ids if peer != claim.node_id]
+        results = self._prober.probe(probed)
+        result = self._confirmed(claim, number, results[claim.node_id])
+        if result.status is not claim.status:
+            message = f"our probe found {claim.node_id} {result.status} ({result.reason})"
+            _refuse(_SEES[result.status], message)
         if claim.status is Status.DOWN and self._peers.is_blind(results, claim.node_id):
-            _refuse(RefusalReason.BLIND, "too few peers answer to tell who is cut off")
+            _refuse(RefusalReason.BLIND, "too few peers answer: this operator may be cut off")
 
-    def _settle(self, claim: StatusClaim, number: int, seen: ProbeResult) -> ProbeResult:
-        """A shared result that disagrees may be a second old, and the node may have changed since:
-        it is looked at again, at most as often as the aggregator itself looks again."""
+    def _confirmed(self, claim: StatusClaim, number: int, result: ProbeResult) -> ProbeResult:
+        """The result, or that of a new probe if it disagrees with the claim.
+
+        A shared result may be a second old, and the node may have changed since. A node is probed
+        again at most as often as an aggregator probes it again.
+        """
         rounds = self._committee.rounds
-        in_span = rounds.in_signing_span(number, seen.begun_at)
-        if seen.status is claim.status and in_span:
-            return seen
-        fresh = min(RESULT_TTL_SECONDS, rounds.reprobe_pause)
-        seen = self._prober.probe([claim.node_id], fresh)[claim.node_id]
-        if not rounds.in_signing_span(number, seen.begun_at):
+        in_span = rounds.in_signing_span(number, result.begun_at)
+        if result.status is claim.status and in_span:
+            return result
+        max_age = min(RESULT_TTL_SECONDS, rounds.reprobe_pause)
+        result = self._prober.probe([claim.node_id], max_age)[claim.node_id]
+        if not rounds.in_signing_span(number, result.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")
-        return seen
+        return result
 
 
 def _refuse(reason: RefusalReason, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Bounds on what is under way at once, so that questions about one node cannot starve the rest."""
+"""Limits concurrent work, so that requests about one subject cannot starve all others."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from dragon.protocol.refusal import RefusalReason
 
 
 class ConcurrencyLimiter:
-    """So many in all, and so many for each subject. A node that hangs holds its own only."""
+    """At most `most` operations at a time, and at most `most_per_subject` about one subject."""
 
-    def __init__(self, most: int, most_each: int) -> None:
+    def __init__(self, most: int, most_per_subject: int) -> None:
         self._most = most
-        self._most_each = most_each
-        self._lock = threading.Lock()
-        self._taken: Counter[str] = Counter()
+        self._most_per_subject = most_per_subject
+        self._lock = threading.Lock()  # guards the next line
+        self._running: Counter[str] = Counter()  # by subject
 
     @contextmanager
     def hold(self, subject: str) -> Iterator[None]:
-        """Raises AttestationRefused: `busy`."""
-        with self._lock:
-            full = self._taken.total() >= self._most or self._taken[subject] >= self._most_each
-            if not full:
-                self._taken[subject] += 1
-        if full:
-            raise AttestationRefused(
-                RefusalReason.BUSY, "too much is under way, in all or about this one"
-            )
+        """Hold a slot for `subject` during a `with` block. Raises AttestationRefused: `busy`."""
+        self._acquire(subject)
         try:
             yield
         finally:
             with self._lock:
-                self._taken[subject] -= 1
-                self._taken += Counter()  # forget subjects that hold none
+                self._running[subject] -= 1
+                self._running += Counter()  # drops subjects whose count is zero
+
+    def _acquire(self, subject: str) -> None:
+        with self._lock:
+            if self._running.total() >= self._most:
+                raise _busy(f"{self._most} requests are in progress")
+            if self._running[subject] >= self._most_per_subject:
+                raise _busy(f"{self._most_per_subject} requests about this subject are in progress")
+            self._running[subject] += 1
+
+
+def _busy(message: str) -> AttestationRefused:
+    return AttestationRefused(RefusalReason.BUSY, f"{message}, which is the maximum")

@@ -1,10 +1,10 @@
-"""The journal: what this operator has decided to sign, on disk before any signature leaves.
+"""The journal: every decision to sign, written to disk before the signature is made.
 
-It is what keeps an honest operator from signing two opposite claims about one round, also across
-`kill -9`. Crash before the row is committed: nothing was signed. Crash after it, before the answer
-went out: the same decision is signed again when asked, never another.
+It prevents an honest operator from signing two contradicting claims, even across `kill -9`. After a
+crash before the row is committed, nothing was signed. After a crash between the commit and the
+response, the operator repeats the same decision and never a different one.
 
-An old copy of the journal must never be put back: it would forget decisions that have left.
+Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ SCHEMA: Final = "dragon_operator:migrations"
 # Decisions on checkpoints are about the history that `dragon log archive` sets aside. All others
 # stay: an operator must never forget what it signed.
 ARCHIVE_CLEARS: Final = ("journal_checkpoint",)
-TOTALS_KEPT: Final = 30 * 24 * 3600  # seconds for which a decision on totals is remembered
-MOST_TOTALS: Final = 50_000
-MARGIN: Final = 3  # rounds behind the newest signed one that may still be decided
-
+TOTALS_RETENTION_SECONDS: Final = 30 * 24 * 3600  # how long a decision on totals is kept
+MAX_TOTALS: Final = 50_000  # kept decisions on totals; beyond, new intervals are `busy`
+MAX_ROUNDS_BEHIND: Final = 3  # oldest round that may be decided, counted from the newest decided
 
 _VALID: Final = text(
     "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
@@ -50,23 +49,26 @@ _FORGET_WINDOWS: Final = (
 
 
 class Journal:
-    """Decisions: (node, round) → status, size → root, (node, interval, size) → totals, (stream,
-    number) → header once valid, (stream, number, proof) → reason. None is ever changed."""
+    """Decisions of one operator. A decision never changes.
+
+    They are: (node, round) → status; size → root; (node, interval, size) → totals;
+    (stream, number) → header of the valid window; (stream, number, proof) → reason why invalid.
+    """
 
     def __init__(self, database: Database, rounds: Rounds) -> None:
         self._database = database
         self._rounds = rounds
 
     def recall(self, node_id: str, number: int) -> Status | None:
-        """What was decided about that node in that round, if anything."""
+        """Return the decided status of a node in round `number`, or None."""
         with self._database.read() as connection:
             return _recall(connection, node_id, number)
 
     def decide(self, claim: StatusClaim) -> None:
-        """Record the decision to sign `claim`; it is on disk when this returns.
+        """Record the decision to sign `claim`. It is on disk when this returns.
 
-        Raises AttestationRefused: `equivocation` where the round was decided otherwise, `off_round`
-        where it lies so far back that a decision may have been forgotten.
+        Raises AttestationRefused: `equivocation` if the opposite was decided for that round;
+        `off_round` if the round is so old that its decision may have been deleted.
         """
         number = self._rounds.number(claim.timestamp)
         with self._database.write() as connection:
@@ -74,11 +76,11 @@ class Journal:
             if decided is claim.status:
                 return
             if decided is not None:
-                message = f"{claim.node_id} was said to be {decided} in that round"
+                message = f"already signed that {claim.node_id} was {decided} in that round"
                 raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
             newest = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
-            if newest is not None and number < newest - MARGIN:
-                message = "that round is too far behind the newest one that was signed"
+            if newest is not None and number < newest - MAX_ROUNDS_BEHIND:
+                message = f"round {number} is too far behind the newest signed round, {newest}"
                 raise AttestationRefused(RefusalReason.OFF_ROUND, message)
             values = {"node_id": claim.node_id, "round": number, "status": str(claim.status)}
             query = text("INSERT INTO journal_status VALUES (:node_id, :round, :status)")
@@ -86,7 +88,7 @@ class Journal:
             self._prune(connection, max(number, newest or number))
 
     def pending(self, node_id: str, since: int) -> list[StatusClaim]:
-        """Claims on that node signed for rounds that began at `since` (Unix seconds) or later."""
+        """Claims signed about a node for rounds starting at `since` (Unix seconds) or later."""
         query = text(
             "SELECT round, status FROM journal_status WHERE node_id = :node_id AND round >= :first "
             "ORDER BY round"
@@ -97,7 +99,9 @@ class Journal:
         return [StatusClaim(node_id, Status(r.status), self._rounds.start(r.round)) for r in rows]
 
     def decide_checkpoint(self, claim: CheckpointClaim, applied: int) -> None:
-        """Record the decision to sign a checkpoint; `applied` is the size of the last applied one.
+        """Record the decision to sign a checkpoint.
+
+        `applied` is the size of the last applied checkpoint; decisions up to it are deleted.
 
         Raises AttestationRefused: `equivocation`.
         """
@@ -105,16 +109,16 @@ class Journal:
         row = {"size": claim.size, "root": to_hex(claim.log_root)}
         with self._database.write() as connection:
             known = connection.execute(decided, row).scalar()
-            _check_same(known, row["root"], f"another root at {claim.size} entries was signed")
+            _check_same(known, row["root"], f"already signed another root at size {claim.size}")
             insert = text("INSERT OR IGNORE INTO journal_checkpoint VALUES (:size, :root)")
             connection.execute(insert, row)
             prune = text("DELETE FROM journal_checkpoint WHERE size <= :applied")
             connection.execute(prune, {"applied": applied})
 
     def decide_downtime(self, claim: DowntimeClaim, now: int) -> None:
-        """Record the decision to sign totals; `now` in Unix seconds.
+        """Record the decision to sign the downtime of an interval; `now` in Unix seconds.
 
-        Raises AttestationRefused: `equivocation`.
+        Raises AttestationRefused: `equivocation`, or `busy` if the journal is full.
         """
         decided = text(
             "SELECT totals FROM journal_downtime WHERE node_id = :node_id AND begin = :begin "
@@ -130,7 +134,7 @@ class Journal:
         }
         with self._database.write() as connection:
             known = connection.execute(decided, row).scalar()
-            _check_same(known, row["totals"], "other totals of that interval were signed")
+            _check_same(known, row["totals"], "already signed other totals for that interval")
             if known is None:
                 _check_room(connection)
             insert = text(
@@ -139,13 +143,14 @@ class Journal:
             )
             connection.execute(insert, row)
             prune = text("DELETE FROM journal_downtime WHERE decided_at < :oldest")
-            connection.execute(prune, {"oldest": now - TOTALS_KEPT})
+            connection.execute(prune, {"oldest": now - TOTALS_RETENTION_SECONDS})
 
     def decide_window(self, claim: WindowClaim, windows: int) -> None:
-        """Record the decision to sign a verdict; the log has `windows` windows of the stream.
+        """Record the decision to sign a verdict.
 
-        A window that was called valid may be signed with another proof, and in another round. Of
-        what the log has nothing more is signed, so those rows go.
+        `windows` is the number of windows of the stream in the log. No verdict on them is signed
+        any more, so their rows are deleted. A valid window may be signed again, with another proof
+        or in another round.
 
         Raises AttestationRefused: `equivocation`.
         """
@@ -155,31 +160,36 @@ class Journal:
         with self._database.write() as connection:
             if valid:
                 known = connection.execute(_VALID, row).scalar()
-                _check_same(known, claim.header, "another window of that number was called valid")
+                _check_same(
+                    known, claim.header, "already signed another valid window with that number"
+                )
                 connection.execute(_CALL_VALID, row)
             else:
                 known = connection.execute(_REFUTED, row).scalar()
-                _check_same(known, row["reason"], "that proof was refuted for another reason")
+                _check_same(
+                    known, row["reason"], "already signed another reason for that invalid proof"
+                )
                 connection.execute(_REFUTE, row)
             for forget in _FORGET_WINDOWS:
                 connection.execute(forget, row)
 
     def _prune(self, connection: Connection, newest: int) -> None:
-        """Rows below the mark are refused, but kept while a claim in them may still be applied."""
-        kept = MARGIN + -(-self._rounds.max_age // self._rounds.seconds)
+        """Delete rows once their claims can no longer be applied to the log."""
+        kept = MAX_ROUNDS_BEHIND + -(-self._rounds.max_age // self._rounds.seconds)
         query = text("DELETE FROM journal_status WHERE round < :mark")
         connection.execute(query, {"mark": newest - kept})
 
 
 def _check_room(connection: Connection) -> None:
-    """Anybody may ask about any interval, and each new one takes a row for a month."""
+    """Bound the table: anyone may request any interval, and each takes a row for 30 days."""
     count = connection.execute(text("SELECT COUNT(*) FROM journal_downtime")).scalar_one()
-    if count >= MOST_TOTALS:
-        raise AttestationRefused(RefusalReason.BUSY, "too many intervals were asked about lately")
+    if count >= MAX_TOTALS:
+        message = f"{count} downtime intervals were signed in the last 30 days; that is the maximum"
+        raise AttestationRefused(RefusalReason.BUSY, message)
 
 
-def _check_same(known: object, wanted: object, message: str) -> None:
-    if known is not None and known != wanted:
+def _check_same(decided: object, requested: object, message: str) -> None:
+    if decided is not None and decided != requested:
         raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
 
 

@@ -1,4 +1,4 @@
-"""LogClaimChecks for the log: when an operator signs a checkpoint, or the totals of a past interval."""
+"""Checks of claims about the log: checkpoints, and the downtime of a past interval."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.peer_monitor import PeerMonitor
 
-CONTRADICTED_ROUNDS: Final = 6  # how long our eyes may contradict our log
+CONTRADICTED_ROUNDS: Final = 6  # how long our probes may contradict our log
 
 
 @dataclass(frozen=True, slots=True)
 class LogClaimChecks:
-    """Checks of claims about the log against the own log, and of the log against the own eyes."""
+    """Compares claims with our own log, and our own log with our own probes."""
 
     committee: Committee
     log: Log
@@ -30,43 +30,52 @@ class LogClaimChecks:
     wall: Callable[[], float]
 
     def check_checkpoint(self, claim: CheckpointClaim) -> None:
-        """Raises AttestationRefused unless our log is the one that is claimed, and is believed."""
+        """Raise AttestationRefused unless our log has the claimed root and our probes agree."""
         self._check_not_stopped()
         state = self.log.state
         if superseded := kind_of(claim).superseded(claim, state, self.committee):
             _refuse(RefusalReason.NO_CHANGE, str(superseded))
         if claim.size > state.size:
-            _refuse(RefusalReason.BEHIND, f"our log has {state.size} entries as yet")
+            _refuse(
+                RefusalReason.BEHIND, f"our log has only {state.size} entries, not {claim.size}"
+            )
         if self.log.checkpoint(claim.size).root != claim.log_root:
-            _refuse(RefusalReason.MALFORMED, "our log has another root at that size")
+            _refuse(RefusalReason.MALFORMED, f"our log has another root at size {claim.size}")
         self._check_sights()
 
     def check_downtime(self, claim: DowntimeClaim) -> None:
-        """Raises AttestationRefused unless we come to exactly the same."""
+        """Raise AttestationRefused unless our log gives exactly the claimed totals."""
         self._check_not_stopped()
         if claim.node_id not in self.committee.urls:
             _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
         try:
             interval = (claim.begin, claim.end)
-            own = settled_claim(self.log, self.committee, claim.node_id, interval, self.wall())
+            ours = settled_claim(self.log, self.committee, claim.node_id, interval, self.wall())
         except NotSettled as error:
             _refuse(RefusalReason.BEHIND, str(error))
-        if own.size != claim.size:
-            _refuse(RefusalReason.MALFORMED, f"that time is settled at {own.size} entries")
-        if own != claim:
-            _refuse(RefusalReason.MALFORMED, "our log says otherwise about that time")
+        if ours.size != claim.size:
+            _refuse(
+                RefusalReason.MALFORMED,
+                f"that interval is settled at {ours.size} entries, not {claim.size}",
+            )
+        if ours != claim:
+            _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
 
     def _check_not_stopped(self) -> None:
         if alarm := self.log.alarm():
             _refuse(RefusalReason.BEHIND, f"our log has stopped: {alarm.reason}")
 
     def _check_sights(self) -> None:
-        """A log that our own eyes have contradicted for long is not to be vouched for."""
+        """Refuse to certify a log that our own probes have contradicted for several rounds."""
         if seen := self.peers.contradiction(self.log.state, CONTRADICTED_ROUNDS):
             node_id, status = seen
             down = status is Status.DOWN
             reason = RefusalReason.SEES_DOWN if down else RefusalReason.SEES_UP
-            _refuse(reason, f"{node_id} has looked {status} for long, and the log says otherwise")
+            message = (
+                f"our probes have found {node_id} {status} for over {CONTRADICTED_ROUNDS} rounds, "
+                "unlike our log"
+            )
+            _refuse(reason, message)
 
 
 def _refuse(reason: RefusalReason, message: str) -> NoReturn:

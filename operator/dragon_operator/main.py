@@ -1,4 +1,4 @@
-"""Where an operator is put together: clock, randomness, network and files come in here only."""
+"""Assembles an operator. Clock, randomness, network and files enter here only."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.database import Database
 from dragon_operator import journal
-from dragon_operator.app import Components, create_app
+from dragon_operator.app import create_app
 from dragon_operator.attester import Attester
+from dragon_operator.components import Components
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
@@ -33,7 +34,11 @@ from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
 from dragon_operator.verdict_store import VerdictStore
-from dragon_operator.window_voter import AT_ONCE, AT_ONCE_EACH, WindowVoter
+from dragon_operator.window_voter import (
+    MAX_CONCURRENT_PER_STREAM,
+    MAX_CONCURRENT_VERIFICATIONS,
+    WindowVoter,
+)
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 
@@ -41,53 +46,57 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings, nodes: NodeList) -> Service:
-    """Put an operator together on the real world. Raises DragonError: a file cannot be used."""
+    """Assemble an operator on the real clock, network and files.
+
+    Raises DragonError: a file cannot be used.
+    """
     database, objects = open_database(settings), open_objects(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
     runtime = Runtime.real(settings.tls.ca)
-    own = assemble(settings, database, objects, sequencer, runtime)
+    components = assemble(settings, database, objects, sequencer, runtime)
     if settings.from_checkpoint:
-        begin_late(own, runtime)
+        start_late(components, runtime)
 
     def close() -> None:
         sequencer.close()
         database.close()
         objects.close()
 
-    logger.info("operator_started", port=settings.port, size=own.log.checkpoint().size)
-    loops = [own.follower.run, own.peers.run, own.voting.run]
-    return Service(create_app(own), loops, close)
+    logger.info("operator_started", port=settings.port, size=components.log.checkpoint().size)
+    loops = [components.follower.run, components.peers.run, components.window_voter.run]
+    return Service(create_app(components), loops, close)
 
 
-def begin_late(own: Components, runtime: Runtime) -> None:
-    """Fill an empty log from a certified checkpoint; one that has begun goes on where it is.
+def start_late(components: Components, runtime: Runtime) -> None:
+    """Fill an empty log from a certified checkpoint. A log that is not empty stays unchanged.
 
-    Raises Unreachable: no other operator gave one that holds.
+    Raises Unreachable: no other operator returned a checkpoint that passes verification.
     """
-    if own.log.state.size == 0 and own.log.position.index == 0:
-        start_from_checkpoint(own.log, own.committee, runtime.http, own.peers.ids)
+    log = components.log
+    if log.state.size == 0 and log.position.index == 0:
+        start_from_checkpoint(log, components.committee, runtime.http, components.peers.ids)
 
 
 def open_database(settings: Settings) -> Database:
-    """`operator.db`: the log and the journal."""
+    """Open `operator.db`: the log and the journal."""
     return Database(settings.database, LOG_SCHEMA, journal.SCHEMA)
 
 
 def open_objects(settings: Settings) -> Database:
-    """`operator-objects.db` beside it: what can be had again from others."""
+    """Open `operator-objects.db` beside it: objects that other services hold as well."""
     return Database(settings.database.with_name(f"{settings.database.stem}-objects.db"), OBJECTS)
 
 
 def assemble(
     settings: Settings, database: Database, objects: Database, ledger: Ledger, runtime: Runtime
 ) -> Components:
-    """The operator's parts around one database, one ledger and one set of runtime."""
+    """Build the components of an operator on a database, a ledger and a runtime."""
     committee, myself, secret = settings.committee, settings.operator, settings.secret
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    voting = WindowVoter(
+    window_voter = WindowVoter(
         committee,
         log,
         ObjectStore(objects, settings.objects_mb << 20),
@@ -98,21 +107,22 @@ def assemble(
             settings.listed_streams,
             runtime.monotonic,
         ),
-        ObjectClient(_keepers(committee, myself), runtime),
+        ObjectClient(_object_sources(committee, myself), runtime),
         runtime.wall,
-        ConcurrencyLimiter(AT_ONCE, AT_ONCE_EACH),
+        ConcurrencyLimiter(MAX_CONCURRENT_VERIFICATIONS, MAX_CONCURRENT_PER_STREAM),
     )
+    operator_journal = Journal(database, committee.rounds)
     attester = Attester(
         committee,
         myself,
         secret,
-        journal=Journal(database, committee.rounds),
+        journal=operator_journal,
         log=log,
         follower=follower,
         prober=prober,
         peers=peers,
-        vouching=LogClaimChecks(committee, log, peers, runtime.wall),
-        voting=voting,
+        log_claim_checks=LogClaimChecks(committee, log, peers, runtime.wall),
+        window_voter=window_voter,
         wall=runtime.wall,
     )
     reporter = Reporter(
@@ -127,8 +137,9 @@ def assemble(
     return Components(
         committee,
         myself,
+        operator_journal,
         attester,
-        voting,
+        window_voter,
         reporter,
         log,
         StreamRecords(database),
@@ -138,15 +149,15 @@ def assemble(
     )
 
 
-def _keepers(committee: Committee, myself: str) -> list[str]:
-    """Who may have an object that this operator lacks: aggregators by rank, then its peers."""
+def _object_sources(committee: Committee, myself: str) -> list[str]:
+    """URLs to fetch missing objects from: aggregators by rank, then the other operators."""
     ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
     peers = [operator.url for operator in committee.operators if operator.id != myself]
     return [aggregator.url for aggregator in ranked] + peers
 
 
 def serve(environ: Mapping[str, str]) -> None:
-    """The entry point behind `dragon serve operator`. Raises SettingsError, KeystoreError."""
+    """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(

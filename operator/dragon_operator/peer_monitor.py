@@ -1,5 +1,7 @@
-"""Keeping an eye on the peers, once a round: without them an operator does not know whether it is
-itself cut off (`blind`) or its own clock is wrong (`clock`)."""
+"""Monitors the other operators, once a round.
+
+Their answers tell an operator whether it is cut off (`blind`) or its clock is wrong (`clock`).
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ from dragon.protocol.state import State
 
 logger = structlog.stdlib.get_logger(__name__)
 
-UPTIME_ROUNDS: Final = 6  # own uptime before an unknown node may be called down
-FRESH_ROUNDS: Final = 3  # how long a result of a peer says something about our clock
+WARM_UP_ROUNDS: Final = 6  # own uptime before a node of unknown status may be reported down
+FRESH_ROUNDS: Final = 3  # how long a probe of a peer counts as evidence about our clock
 
 
 class PeerMonitor:
-    """The other operators as last seen. Owns nothing but these results."""
+    """The latest probe of every other operator."""
 
     def __init__(
         self,
@@ -40,37 +42,37 @@ class PeerMonitor:
         self._started = runtime.monotonic()
         self._probe_results: Mapping[str, ProbeResult] = {}
         self.counters = (prober.counter,)  # for Prometheus
-        self._steady: dict[str, float] = {}  # since when each peer looks as it does, monotonic
+        self._unchanged_since: dict[str, float] = {}  # by peer, monotonic seconds
 
     @property
     def probe_results(self) -> Mapping[str, ProbeResult]:
         return self._probe_results
 
     @property
-    def settled(self) -> bool:
-        """Whether we have been up long enough to call an unknown node down."""
+    def has_warmed_up(self) -> bool:
+        """Whether we have been up long enough to report a node of unknown status down."""
         uptime = self._monotonic() - self._started
-        return uptime >= UPTIME_ROUNDS * self._committee.rounds.seconds
+        return uptime >= WARM_UP_ROUNDS * self._committee.rounds.seconds
 
     def probe(self) -> None:
-        """Probe every peer; at most one probe deadline."""
-        before, results = self._probe_results, self._prober.probe(self.ids)
-        for peer, result in results.items():
+        """Probe every peer. Takes at most one probe deadline."""
+        before, probe_results = self._probe_results, self._prober.probe(self.ids)
+        for peer, result in probe_results.items():
             if peer not in before or before[peer].status is not result.status:
-                self._steady[peer] = result.begun
-        self._probe_results = results
+                self._unchanged_since[peer] = result.begun
+        self._probe_results = probe_results
 
     def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
-        """A peer that has looked otherwise than `state` says for over so many rounds, and how."""
+        """A peer whose probes contradicted `state` for over `rounds`, and its probed status."""
         since = self._monotonic() - rounds * self._committee.rounds.seconds
         for peer, result in self._probe_results.items():
             known = state.status(peer)
-            if known not in (None, result.status) and self._steady[peer] < since:
+            if known not in (None, result.status) and self._unchanged_since[peer] < since:
                 return peer, result.status
         return None
 
     def offsets_ms(self) -> list[int]:
-        """How far each peer's clock is ahead of ours at the least, by those seen lately."""
+        """Least certain offset of each recently probed peer's clock from ours, in milliseconds."""
         oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
         seen = [result for result in self._probe_results.values() if result.begun >= oldest]
         return [offset for result in seen if (offset := result.certain_offset_ms) is not None]
@@ -80,17 +82,19 @@ class PeerMonitor:
             self.offsets_ms(), byzantine_faults(len(self._committee.operators))
         )
 
-    def is_blind(self, results: Mapping[str, ProbeResult], subject: str | None = None) -> bool:
-        """Whether we and the peers that answered, the subject aside, are too few for a quorum."""
+    def is_blind(
+        self, probe_results: Mapping[str, ProbeResult], subject: str | None = None
+    ) -> bool:
+        """True if fewer operators than the quorum are visible (the subject excluded)."""
         answered = [
             peer
             for peer in self.ids
-            if peer != subject and peer in results and results[peer].answered
+            if peer != subject and peer in probe_results and probe_results[peer].answered
         ]
         return 1 + len(answered) < self._committee.quorum("status")
 
     def run(self, stop: threading.Event) -> None:
-        """Look once a round, in its middle: the aggregator probes at its beginning."""
+        """Probe once a round, in its middle; the aggregators probe at its start."""
         rounds = self._committee.rounds
         while not stop.is_set():
             self.probe()

@@ -1,4 +1,7 @@
-"""Which streams are looked at, and how fast: anybody can make a stream, and each costs work."""
+"""Limits how many streams an operator verifies, and how many windows of each per second.
+
+Anyone can create a stream, and verifying its windows costs work.
+"""
 
 from __future__ import annotations
 
@@ -11,68 +14,84 @@ from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
 from dragon.protocol.refusal import RefusalReason
 
-BURST: Final = 120  # windows that a stream may catch up with at once
-IDLE: Final = 3600.0  # seconds after which a stream makes room for another
-HALF: Final = 0.5  # of a window: its announcement, and its objects; other ones are another half
-KNOWN: Final = 4 * BURST  # of a stream's newest halves, which are not counted again
+CAPACITY: Final = 120  # tokens of a full bucket: the windows that a stream may catch up with
+COST: Final = 0.5  # tokens per message; a window takes two: announcement, then objects
+DEDUP_SIZE: Final = 4 * CAPACITY  # newest messages of a stream that are not charged again
+IDLE_SECONDS: Final = 3600.0  # after which a stream without new messages can be evicted
 
 
 @dataclass(slots=True)
 class _Bucket:
-    left: float
-    at: float
-    counted: dict[bytes, None] = field(default_factory=dict)  # oldest first
+    """A token bucket of one stream."""
 
-    def count(self, what: bytes) -> None:
-        self.left -= HALF
-        self.counted[what] = None
-        if len(self.counted) > KNOWN:
-            del self.counted[next(iter(self.counted))]
+    tokens: float
+    refilled_at: float  # monotonic seconds
+    charged: dict[bytes, None] = field(default_factory=dict)  # message ids, oldest first
+
+    def charge(self, message: bytes) -> None:
+        self.tokens -= COST
+        self.charged[message] = None
+        if len(self.charged) > DEDUP_SIZE:
+            del self.charged[next(iter(self.charged))]
 
 
 class RateLimiter:
-    """So many streams, and of each so many new windows a second. Only the stream's own word is
-    counted, and once, so nobody else can use up what it may send: not by repeating it either."""
+    """One token bucket per stream.
+
+    Only messages that the stream has signed are charged, and each only once. So nobody else can
+    use up a stream's tokens, not even by repeating its messages.
+    """
 
     def __init__(
         self,
-        most: int,
-        per_second: float,
+        max_streams: int,
+        windows_per_second: float,
         listed: Collection[bytes] | None,
         monotonic: Callable[[], float],
     ) -> None:
-        """`listed`: the only streams that are looked at; None: any, up to `most`."""
-        self._most = most
-        self._per_second = per_second
+        """Create a limiter; `listed` names the only accepted streams (None: all of them)."""
+        self._max_streams = max_streams
+        self._windows_per_second = windows_per_second
         self._listed = listed
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards the next line
         self._buckets: dict[bytes, _Bucket] = {}
 
     def check_listed(self, stream: bytes) -> None:
-        """Asked before anything that costs work. Raises AttestationRefused: `busy`."""
-        if self._listed is not None and stream not in self._listed:
-            _refuse(f"this operator looks at listed streams only, not at {to_hex(stream)}")
+        """Refuse a stream that is not listed. Call this before any work is done for the stream.
 
-    def take(self, stream: bytes, what: bytes) -> None:
-        """Half of a window, known by `what`. Raises AttestationRefused: `busy`."""
+        Raises AttestationRefused: `busy`.
+        """
+        if self._listed is not None and stream not in self._listed:
+            _refuse(f"this operator verifies listed streams only; {to_hex(stream)} is not listed")
+
+    def take(self, stream: bytes, message: bytes) -> None:
+        """Charge one message, identified by `message`, unless it was charged before.
+
+        Raises AttestationRefused: `busy`.
+        """
         with self._lock:
             now = self._monotonic()
             bucket = self._buckets.get(stream) or self._admit(stream, now)
-            gained = (now - bucket.at) * self._per_second
-            bucket.left, bucket.at = min(float(BURST), bucket.left + gained), now
-            if what in bucket.counted:
+            gained = (now - bucket.refilled_at) * self._windows_per_second
+            bucket.tokens = min(float(CAPACITY), bucket.tokens + gained)
+            bucket.refilled_at = now
+            if message in bucket.charged:
                 return
-            if bucket.left < HALF:
-                _refuse("more windows of that stream than this operator looks at")
-            bucket.count(what)
+            if bucket.tokens < COST:
+                _refuse(f"this stream exceeds {self._windows_per_second} windows per second")
+            bucket.charge(message)
 
     def _admit(self, stream: bytes, now: float) -> _Bucket:
-        if len(self._buckets) >= self._most:
-            self._buckets = {s: b for s, b in self._buckets.items() if now - b.at < IDLE}
-        if len(self._buckets) >= self._most:
-            _refuse(f"this operator looks at {self._most} streams already")
-        return self._buckets.setdefault(stream, _Bucket(float(BURST), now))
+        if len(self._buckets) >= self._max_streams:
+            self._buckets = {
+                known: bucket
+                for known, bucket in self._buckets.items()
+                if now - bucket.refilled_at < IDLE_SECONDS
+            }
+        if len(self._buckets) >= self._max_streams:
+            _refuse(f"this operator already verifies {self._max_streams} streams, its maximum")
+        return self._buckets.setdefault(stream, _Bucket(float(CAPACITY), now))
 
 
 def _refuse(message: str) -> NoReturn:

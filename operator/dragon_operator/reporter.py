@@ -1,4 +1,4 @@
-"""Reports: anybody may say that a node changed; the operator believes only its own eyes."""
+"""Reports: anyone may report that a node has changed. The operator verifies it by a probe."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dragon.protocol.committee import Committee, check_node_id
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.refusal import RefusalReason
 
-DELIVERY_SECONDS: Final = 2.0
-AT_ONCE: Final = 4  # reports looked into; more are `busy`
+DELIVERY_TIMEOUT_SECONDS: Final = 2.0  # for one aggregator to accept a suspicion
+MAX_CONCURRENT_REPORTS: Final = 4  # beyond, reports are `busy`
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What came of a report."""
+    """Result of a report."""
 
     suspicion: Suspicion
-    delivered: Sequence[str]  # the aggregators that took it
+    delivered: Sequence[str]  # URLs of the aggregators that accepted the suspicion
 
 
 class Reporter:
-    """Owns a few slots, so that a flood of reports never takes the threads that answer probes."""
+    """Verifies reports. Few at a time, so that many reports never block status answers."""
 
     def __init__(
         self,
@@ -50,29 +50,33 @@ class Reporter:
         self._prober = prober
         self._log = log
         self._aggregators = aggregators
-        self._executor = runtime.workers(AT_ONCE * max(1, len(aggregators)))
+        self._executor = runtime.workers(MAX_CONCURRENT_REPORTS * max(1, len(aggregators)))
         self._wall = runtime.wall
-        self._slots = threading.BoundedSemaphore(AT_ONCE)
+        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REPORTS)
         self._lock = threading.Lock()  # guards the next line
         self._delivered: dict[Suspicion, Report] = {}  # of the current round
 
     def report(self, node_id: str, status: Status) -> Report:
-        """Look at the node; where we see that change too, tell every aggregator, signed, once.
+        """Probe the node. If it has changed, send a signed suspicion to every aggregator.
 
         Raises:
-            UnknownNode: the committee does not list it.
-            AttestationRefused: we see otherwise, or the log says so already.
-            Unreachable: no aggregator took the suspicion.
-            Busy: too many reports at once.
+            UnknownNode: the committee does not list the node.
+            AttestationRefused: our probe disagrees, or the log already has that status.
+            Unreachable: no aggregator accepted the suspicion.
+            Busy: too many reports are in progress.
         """
         check_node_id(self._committee, node_id)
         if node_id == self._myself:
-            raise AttestationRefused(RefusalReason.SUBJECT, "an operator does not report itself")
+            raise AttestationRefused(
+                RefusalReason.SUBJECT,
+                f"{node_id} cannot be reported to itself; report it to another operator",
+            )
         if self._log.state.status(node_id) is status:
-            message = f"{node_id} is {status} in the log"
+            message = f"{node_id} is already {status} in the log"
             raise AttestationRefused(RefusalReason.NO_CHANGE, message)
         if not self._slots.acquire(blocking=False):
-            raise Busy("too many reports are being looked into")
+            message = f"{MAX_CONCURRENT_REPORTS} reports are in progress, the maximum"
+            raise Busy(message)
         try:
             self._check_sight(node_id, status)
             return self._deliver_once(self._suspicion(node_id, status))
@@ -87,7 +91,9 @@ class Reporter:
         if seen.status is not status:
             up = seen.status is Status.UP
             reason = RefusalReason.SEES_UP if up else RefusalReason.SEES_DOWN
-            raise AttestationRefused(reason, f"{node_id} looks {seen.status} from here")
+            raise AttestationRefused(
+                reason, f"our probe found {node_id} {seen.status} ({seen.reason})"
+            )
 
     def _suspicion(self, node_id: str, status: Status) -> Suspicion:
         rounds = self._committee.rounds
@@ -95,7 +101,7 @@ class Reporter:
         return Suspicion(node_id, status, timestamp, self._myself)
 
     def _deliver_once(self, suspicion: Suspicion) -> Report:
-        """The same suspicion is delivered once in a round, however often it is reported."""
+        """Deliver a suspicion once per round, however often it is reported."""
         with self._lock:
             if known := self._delivered.get(suspicion):
                 return known
@@ -110,15 +116,15 @@ class Reporter:
     def _deliver(self, suspicion: Suspicion) -> Report:
         signature = self._secret.sign(suspicion.root(self._committee.id))
 
-        def tell(aggregator: AggregatorClient) -> str | None:
+        def deliver(aggregator: AggregatorClient) -> str | None:
             try:
-                aggregator.suspect(suspicion, signature, deadline=DELIVERY_SECONDS)
+                aggregator.suspect(suspicion, signature, deadline=DELIVERY_TIMEOUT_SECONDS)
             except PeerError:
                 return None
             return aggregator.url
 
-        told = self._executor.map(tell, self._aggregators)
-        delivered = [url for url in told if url is not None]
+        results = self._executor.map(deliver, self._aggregators)
+        delivered = [url for url in results if url is not None]
         if not delivered:
-            raise Unreachable("no aggregator took the suspicion", reason="aggregators")
+            raise Unreachable("no aggregator accepted the suspicion", reason="aggregators")
         return Report(suspicion, delivered)

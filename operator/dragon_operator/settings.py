@@ -1,4 +1,4 @@
-"""An operator's settings, read once from the environment."""
+"""Settings of an operator, read once from the environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dragon.storage import keystore
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an operator; `README.md` beside this package has the table."""
+    """Every setting of an operator. `operator/README.md` lists them."""
 
     operator: str
     committee: Committee
@@ -31,13 +31,16 @@ class Settings:
     from_checkpoint: bool = False
     streams: int = 64
     windows_per_second: int = 2
-    listed_streams: frozenset[bytes] | None = None  # None: any
+    listed_streams: frozenset[bytes] | None = None  # None: every stream is accepted
     objects_mb: int = 2048
     tls: Tls = PLAIN
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Raises SettingsError, KeystoreError: what is wrong, naming the setting or the file."""
+        """Read the settings.
+
+        Raises SettingsError, KeystoreError: the message names the setting or the file.
+        """
         values = Environment(environ)
         operator, committee = values.text("OPERATOR_ID"), values.committee()
         if operator not in committee.keys:
@@ -48,7 +51,7 @@ class Settings:
         )
         if secret.public_key() != committee.keys[operator]:
             listed = to_hex(committee.keys[operator].raw)
-            message = f"the keystore is not that of {operator}, whose key is {listed}"
+            message = f"the keystore does not hold the key of {operator}, which is {listed}"
             raise SettingsError(message, setting="OPERATOR_KEYSTORE")
         return cls(
             operator=operator,
@@ -69,7 +72,7 @@ class Settings:
 
 
 def _streams(values: Environment, name: str) -> frozenset[bytes] | None:
-    """The ids in a file, one a line. Raises SettingsError."""
+    """Read stream ids from a file, one per line. Raises SettingsError."""
     path = values.optional_path(name)
     if path is None:
         return None
@@ -77,8 +80,8 @@ def _streams(values: Environment, name: str) -> frozenset[bytes] | None:
         lines = path.read_text("ascii").split()
         return frozenset(from_hex(line, member=name, size=32) for line in lines)
     except OSError as error:
-        message = f"the list of streams {path} cannot be read: {error.strerror}"
+        message = f"cannot read the list of streams {path}: {error.strerror}"
         raise SettingsError(message, setting=name) from None
     except (UnicodeDecodeError, InvalidEncoding):
-        message = f"{path} is no list of stream ids, 0x and 64 digits a line"
+        message = f"{path} must hold one stream id per line: 0x and 64 lower-case hex digits"
         raise SettingsError(message, setting=name) from None

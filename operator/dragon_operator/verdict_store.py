@@ -1,4 +1,4 @@
-"""What this operator has found windows to be: verified once, remembered until they are settled."""
+"""Verdicts of this operator on windows, kept until the log has a valid window of that number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragon.storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class WindowVerdict:
-    """A verdict on one window and one proof for it."""
+    """The verdict on one window with one proof."""
 
     stream: bytes
     number: int
@@ -31,7 +31,7 @@ class WindowVerdict:
         return Verdict.VALID if self.reason is InvalidReason.NONE else Verdict.INVALID
 
     @classmethod
-    def of(cls, submission: Submission, proof: bytes, judgement: Finding) -> Self:
+    def of(cls, submission: Submission, proof: bytes, finding: Finding) -> Self:
         header = submission.header
         return cls(
             header.stream,
@@ -40,12 +40,12 @@ class WindowVerdict:
             proof,
             header.previous,
             submission.descriptor.parameters,
-            judgement.fault,
-            judgement.detail,
+            finding.fault,
+            finding.detail,
         )
 
     def is_claimed(self, claim: WindowClaim) -> bool:
-        """Whether the claim says exactly this, in whichever round."""
+        """Whether the claim states exactly this verdict, in any round."""
         return (
             (claim.stream, claim.number, claim.header, claim.proof)
             == (self.stream, self.number, self.header, self.proof)
@@ -55,7 +55,7 @@ class WindowVerdict:
 
 
 class VerdictStore:
-    """The table."""
+    """The table of verdicts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,6 +63,7 @@ class VerdictStore:
     def recall(
         self, stream: bytes, number: int, header: bytes, proof: bytes
     ) -> WindowVerdict | None:
+        """Return the verdict on a window and the proof with that SHA-256, or None."""
         query = text(
             "SELECT * FROM verdicts WHERE stream = :stream AND number = :number "
             "AND header = :header AND proof = :proof"
@@ -70,47 +71,48 @@ class VerdictStore:
         values = {"stream": stream, "number": number, "header": header, "proof": proof}
         with self._database.read() as connection:
             row = connection.execute(query, values).first()
-        return _found(row) if row else None
+        return _decode(row) if row else None
 
     def valid(self, stream: bytes, header: bytes) -> WindowVerdict | None:
-        """The window with that header, if it was found valid and is not settled yet."""
+        """Return the verdict on the window with that header if it is valid and still stored."""
         query = text(
             "SELECT * FROM verdicts WHERE stream = :stream AND header = :header "
             "AND reason = 'none' LIMIT 1"
         )
         with self._database.read() as connection:
             row = connection.execute(query, {"stream": stream, "header": header}).first()
-        return _found(row) if row else None
+        return _decode(row) if row else None
 
     def count(self, stream: bytes) -> int:
-        """How many there are on windows of that stream."""
+        """Number of stored verdicts on windows of a stream."""
         query = text("SELECT COUNT(*) FROM verdicts WHERE stream = :stream")
         with self._database.read() as connection:
             return int(connection.execute(query, {"stream": stream}).scalar_one())
 
-    def keep(self, found: WindowVerdict) -> None:
+    def keep(self, verdict: WindowVerdict) -> None:
+        """Store a verdict. An earlier one on the same window and proof stays unchanged."""
         query = text(
             "INSERT OR IGNORE INTO verdicts VALUES (:stream, :number, :header, :proof, "
             ":previous, :parameters, :reason, :detail)"
         )
-        row = {name: getattr(found, name) for name in WindowVerdict.__slots__}
+        row = {name: getattr(verdict, name) for name in WindowVerdict.__slots__}
         with self._database.write() as connection:
-            connection.execute(query, {**row, "reason": str(found.reason)})
+            connection.execute(query, {**row, "reason": str(verdict.reason)})
 
     def streams(self) -> list[bytes]:
-        """Those that have verdicts here."""
+        """Streams with stored verdicts."""
         with self._database.read() as connection:
-            found = connection.execute(text("SELECT DISTINCT stream FROM verdicts")).all()
-        return [bytes(row.stream) for row in found]
+            rows = connection.execute(text("SELECT DISTINCT stream FROM verdicts")).all()
+        return [bytes(row.stream) for row in rows]
 
-    def settle(self, stream: bytes, windows: int) -> None:
-        """The log has so many windows of the stream: what was found of them is history."""
+    def forget(self, stream: bytes, windows: int) -> None:
+        """Delete verdicts on the first `windows` windows of a stream, which are in the log."""
         query = text("DELETE FROM verdicts WHERE stream = :stream AND number < :windows")
         with self._database.write() as connection:
             connection.execute(query, {"stream": stream, "windows": windows})
 
 
-def _found(row: Row[tuple[object, ...]]) -> WindowVerdict:
+def _decode(row: Row[tuple[object, ...]]) -> WindowVerdict:
     return WindowVerdict(
         bytes(row.stream),
         row.number,

@@ -1,6 +1,6 @@
-"""WindowVoter on windows: an operator verifies once what a stream names, and remembers what it found.
+"""Voting on windows: an operator verifies what a stream submits, and stores the verdict.
 
-Nothing here signs. What was found becomes a signature in `Attester`, when a claim says the same.
+Nothing is signed here. `Attester` signs a claim if it states the stored verdict.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES, ChunkHeader, decode_chunks
-from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding, check_announced, judge
+from dragon.protocol.streams.finding import MAX_PROOF_BYTES, check_announced, judge
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import MAX_HEADER_BYTES, WindowHeader
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
@@ -27,88 +27,90 @@ from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
 
-AT_ONCE: Final = 8  # windows that are looked at; more are `busy`
-AT_ONCE_EACH: Final = 2  # of them of one stream
-AHEAD: Final = 64  # windows of a stream behind the last that the log has
-MOST_FOUND: Final = 256  # verdicts on windows of a stream that are not settled
-TIDY_EVERY: Final = 5.0  # seconds
+MAX_CONCURRENT_VERIFICATIONS: Final = 8  # beyond, windows are `busy`
+MAX_CONCURRENT_PER_STREAM: Final = 2  # concurrent verifications of one stream
+MAX_LOOKAHEAD: Final = 64  # windows of a stream from the next one in the log on
+MAX_PENDING_VERDICTS: Final = 256  # stored verdicts on windows of one stream
+TIDY_INTERVAL_SECONDS: Final = 5.0  # between two deletions of what the log has
 
 logger = structlog.stdlib.get_logger(__name__)
-
-_LARGEST: Final = {"chunks": MAX_CHUNKS_BYTES, "proof": MAX_PROOF_BYTES}
 
 
 @dataclass(frozen=True, slots=True)
 class WindowVoter:
-    """What an operator does with a window. All that it keeps is in its files."""
+    """Verifies windows of streams. All its state is in the database and the object store."""
 
     committee: Committee
     log: Log
     objects: ObjectStore
     verdicts: VerdictStore
-    admission: RateLimiter
+    rate_limiter: RateLimiter
     peers: ObjectClient
     wall: Callable[[], float]
-    slots: ConcurrencyLimiter
+    concurrency_limiter: ConcurrencyLimiter
 
-    def look(self, submission: Submission) -> WindowVerdict | None:
-        """The verdict on a window; None where only its header is known as yet.
+    def vote(self, submission: Submission) -> WindowVerdict | None:
+        """Return the verdict on a window; None if only its header was submitted.
 
-        Raises AttestationRefused: there is no verdict, and the reason says why not.
+        Raises AttestationRefused: the window cannot be judged now; `reason` says why.
         """
-        self.admission.check_listed(submission.stream)
-        if (found := self._recall(submission)) is not None:
-            return found
-        self._check_word(submission)  # first, so that nobody else takes the stream's slots
-        with self.slots.hold(submission.stream.hex()):
-            self._announce(submission)
+        self.rate_limiter.check_listed(submission.stream)
+        if (known := self._recall(submission)) is not None:
+            return known
+        # Before a slot is taken: only messages signed by the stream may use the stream's slots.
+        self._check_signed(submission)
+        with self.concurrency_limiter.hold(submission.stream.hex()):
+            self._store_header(submission)
             if submission.objects is None:
                 return None
             return self._judge(submission, submission.objects)
 
-    def check(self, claim: WindowClaim) -> int:
-        """Whether a claim says what was found here, of a window that the log may take next.
+    def check_claim(self, claim: WindowClaim) -> int:
+        """Check that a claim states our stored verdict and that the log can apply it next.
 
-        Returns how many windows of the stream the log has. Raises AttestationRefused.
+        Returns the number of windows of the stream in the log. Raises AttestationRefused.
         """
         windows = self.log.state.stream(claim.stream).windows
         if alarm := self.log.alarm():
             _refuse(RefusalReason.BEHIND, f"our log has stopped: {alarm.reason}")
         if claim.number < windows and claim.verdict is Verdict.VALID:
-            _refuse(RefusalReason.NO_CHANGE, f"the log has {windows} windows of that stream")
-        found = self.verdicts.recall(claim.stream, claim.number, claim.header, claim.proof)
-        if found is None:
-            _refuse(RefusalReason.BEHIND, "this operator has not looked at that window")
-        if not found.is_claimed(claim):
-            _refuse(RefusalReason.MALFORMED, f"we found it {found.verdict} ({found.reason})")
-        self._check_link(claim.stream, claim.previous)
+            _refuse(RefusalReason.NO_CHANGE, _in_log(claim.number, windows))
+        verdict = self.verdicts.recall(claim.stream, claim.number, claim.header, claim.proof)
+        if verdict is None:
+            _refuse(RefusalReason.BEHIND, "this operator has not verified that window and proof")
+        if not verdict.is_claimed(claim):
+            message = f"our verdict differs: {verdict.verdict} ({verdict.reason})"
+            _refuse(RefusalReason.MALFORMED, message)
+        self._check_predecessor(claim.stream, claim.previous)
         return windows
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.wait(TIDY_EVERY):
+        while not stop.wait(TIDY_INTERVAL_SECONDS):
             self.tidy()
 
     def tidy(self) -> None:
-        """What the log has is settled: its verdicts are history, its objects may go."""
+        """Delete verdicts and release objects of windows that are in the log."""
         for stream in self.verdicts.streams():
             if windows := self.log.state.stream(stream).windows:
-                self.verdicts.settle(stream, windows)
-                self.objects.release(stream, windows - 2)  # the next one is held against the last
+                self.verdicts.forget(stream, windows)
+                self.objects.release(stream, windows - 2)  # the last header verifies the next
 
     def _recall(self, submission: Submission) -> WindowVerdict | None:
-        """Asked again, it costs nothing: neither a check nor any of the stream's share."""
+        """The stored verdict, if any. Costs no verification and none of the stream's tokens."""
         header, named = submission.header, submission.objects
         if named is None:
             return None
         return self.verdicts.recall(header.stream, header.number, header.hash, named.proof)
 
-    def _check_word(self, submission: Submission) -> None:
-        """Whether all of it is the stream's own word, on a window that may be next."""
+    def _check_signed(self, submission: Submission) -> None:
+        """Check that the stream signed the whole submission and that its number is in range."""
         header = submission.header
         windows = self.log.state.stream(header.stream).windows
-        if not windows <= header.number < windows + AHEAD:
-            reason = RefusalReason.NO_CHANGE if header.number < windows else RefusalReason.BEHIND
-            _refuse(reason, f"the log has {windows} windows of that stream")
+        if header.number < windows:
+            _refuse(RefusalReason.NO_CHANGE, _in_log(header.number, windows))
+        if header.number >= windows + MAX_LOOKAHEAD:
+            message = f"window {header.number} is too far ahead: the log has {windows} windows"
+            _refuse(RefusalReason.BEHIND, message)
         check_announced(
             submission.descriptor,
             header,
@@ -117,28 +119,28 @@ class WindowVoter:
             committee_id=self.committee.id,
         )
         if submission.objects is not None and not submission.is_named():
-            _refuse(RefusalReason.MALFORMED, "the stream itself does not name these objects")
+            _refuse(RefusalReason.MALFORMED, "the stream did not sign these object hashes")
 
-    def _announce(self, submission: Submission) -> None:
-        """Keep a header that its stream has signed, and the descriptor."""
+    def _store_header(self, submission: Submission) -> None:
         header = submission.header
         if not self.objects.missing(header.stream, [header.hash]):
             return
-        self.admission.take(header.stream, header.hash)
-        self._keep(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self._keep(header.stream, header.number, header.encode())
+        self.rate_limiter.take(header.stream, header.hash)
+        self._store(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
+        self._store(header.stream, header.number, header.encode())
 
-    # Finding
+    # Verdict
 
     def _judge(self, submission: Submission, named: WindowObjects) -> WindowVerdict:
         header = submission.header
         previous = self._previous(header)
-        self.admission.take(header.stream, named.root(self.committee.id))
-        if self.verdicts.count(header.stream) >= MOST_FOUND:
-            _refuse(RefusalReason.BUSY, f"{MOST_FOUND} verdicts on that stream are not settled")
+        self.rate_limiter.take(header.stream, named.root(self.committee.id))
+        if self.verdicts.count(header.stream) >= MAX_PENDING_VERDICTS:
+            message = f"{MAX_PENDING_VERDICTS} verdicts on this stream are pending, the maximum"
+            _refuse(RefusalReason.BUSY, message)
         chunks = self._chunks(submission, named)
-        proof = self._object(submission, named.proof, "proof")
-        judgement = judge(
+        proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
+        finding = judge(
             submission.descriptor,
             header,
             submission.header_signature,
@@ -148,67 +150,73 @@ class WindowVoter:
             now_ms=round(1000 * self.wall()),
             committee_id=self.committee.id,
         )
-        return self._remember(WindowVerdict.of(submission, named.proof, judgement), judgement)
+        return self._keep(WindowVerdict.of(submission, named.proof, finding))
 
-    def _remember(self, found: WindowVerdict, judgement: Finding) -> WindowVerdict:
-        self.verdicts.keep(found)
+    def _keep(self, verdict: WindowVerdict) -> WindowVerdict:
+        self.verdicts.keep(verdict)
         logger.info(
             "window_judged",
-            stream=found.stream.hex(),
-            number=found.number,
-            verdict=str(found.verdict),
-            reason=str(found.reason),
-            detail=judgement.detail,
+            stream=verdict.stream.hex(),
+            number=verdict.number,
+            verdict=str(verdict.verdict),
+            reason=str(verdict.reason),
+            detail=verdict.detail,
         )
-        return found
+        return verdict
 
     def _previous(self, header: WindowHeader) -> WindowHeader | None:
-        """The header that this one says it follows. Raises AttestationRefused: `behind`."""
-        self._check_link(header.stream, header.previous)
+        """The header of the window before; None for the first. Raises AttestationRefused."""
+        self._check_predecessor(header.stream, header.previous)
         if header.previous == header.stream:
             return None
         raw = self.objects.get(header.previous)
         raw = raw or self.peers.fetch(header.previous, MAX_HEADER_BYTES)
         if raw is None:
-            _refuse(RefusalReason.BEHIND, "nobody has the header of the window before")
+            _refuse(RefusalReason.BEHIND, "no service has the header of the previous window")
         return WindowHeader.decode(raw)
 
-    def _check_link(self, stream: bytes, previous: bytes) -> None:
-        """Whether `previous` is the log's last window of the stream, or was found valid here and
-        leads back to that. Votes on anything else could never be applied."""
+    def _check_predecessor(self, stream: bytes, previous: bytes) -> None:
+        """Check that a chain of windows, valid to us, leads from `previous` to the log's last one.
+
+        The log could never apply a window that continues from anything else.
+        """
         last = self.log.state.stream(stream).last
         expected = last.header if last else stream
-        for _ in range(AHEAD):
+        for _ in range(MAX_LOOKAHEAD):
             if previous == expected:
                 return
-            found = self.verdicts.valid(stream, previous)
-            if found is None:
+            verdict = self.verdicts.valid(stream, previous)
+            if verdict is None:
                 break
-            previous = found.previous
-        _refuse(RefusalReason.BEHIND, "it follows a window that is not known to be valid here")
+            previous = verdict.previous
+        _refuse(RefusalReason.BEHIND, "this operator has not found the previous window valid")
 
     def _chunks(self, submission: Submission, named: WindowObjects) -> tuple[ChunkHeader, ...]:
-        raw = self._object(submission, named.chunks, "chunks")
+        raw = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
         try:
             return decode_chunks(raw)
         except DragonError as error:
-            _refuse(RefusalReason.MALFORMED, f"these are no chunk headers: {error}")
+            _refuse(RefusalReason.MALFORMED, f"the chunk headers cannot be decoded: {error}")
 
-    def _object(self, submission: Submission, sha256: bytes, kind: str) -> bytes:
-        """Raises AttestationRefused: `behind`, nobody of the committee has it."""
+    def _object(self, submission: Submission, sha256: bytes, kind: str, max_bytes: int) -> bytes:
+        """The object, from our store or another service. Raises AttestationRefused: `behind`."""
         if (known := self.objects.get(sha256)) is not None:
             return known
-        fetched = self.peers.fetch(sha256, _LARGEST[kind])
+        fetched = self.peers.fetch(sha256, max_bytes)
         if fetched is None:
-            _refuse(RefusalReason.BEHIND, f"nobody of the committee has the window's {kind}")
-        self._keep(submission.stream, submission.number, fetched)
+            _refuse(RefusalReason.BEHIND, f"no aggregator or operator has the window's {kind}")
+        self._store(submission.stream, submission.number, fetched)
         return fetched
 
-    def _keep(self, stream: bytes, number: int, body: bytes) -> None:
+    def _store(self, stream: bytes, number: int, body: bytes) -> None:
         try:
             self.objects.put(stream, number, body)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
+
+
+def _in_log(number: int, windows: int) -> str:
+    return f"window {number} is already in the log, which has {windows} windows of this stream"
 
 
 def _refuse(reason: RefusalReason, message: str) -> NoReturn:

@@ -16,7 +16,7 @@ from dragon.encoding import canonical, to_hex
 from dragon.errors import Unreachable
 from dragon.log.audit import audit
 from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
@@ -48,7 +48,7 @@ class Sent:
 
     def run(self) -> int:
         """Send until it is enough; how many messages there are."""
-        feeder = Feeder(self.client, self.stream, self._messages(), progress=self._note)
+        feeder = StreamUpload(self.client, self.stream, self._messages(), progress=self._note)
         return feeder.run()[1]
 
     def _messages(self) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import requests
 
 from dragon.encoding import canonical
 from dragon.errors import Unreachable
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
@@ -79,7 +79,7 @@ def test_data_streams_over_tls_from_the_host_and_from_the_sources(encrypted: Sta
     with pytest.raises(Unreachable), replace(client, ca=None).ingest(stream):
         pass
 
-    _, chunks = Feeder(client, stream, [b"%d" % number for number in range(20)]).run()
+    _, chunks = StreamUpload(client, stream, [b"%d" % number for number in range(20)]).run()
 
     assert chunks == 20
     wait_until(

@@ -1,4 +1,4 @@
-"""The ancestors' mistakes, made on purpose: each is refused by its name, in every log."""
+"""Attacks on certificates and events: every log refuses each with its named reason."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def this_round(world: World) -> int:
 
 
 def outage(world: World, *, signers: tuple[str, ...] | None = None) -> Certificate:
-    """A genuine certificate, as a quorum would make it now, that operator_2 is down."""
+    """A genuine certificate of this round that operator_2 is down."""
     return world.members.status("operator_2", Status.DOWN, this_round(world), signers)
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One world for all attacks that come to nothing: that is what they have to show."""
+    """One fleet for all attacks that fail, since they must not change it."""
     with World(tmp_path_factory.mktemp("world")) as made:
         made.run(3)
         yield made
@@ -38,7 +38,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @dataclass
 class Attacked:
-    """What each log had refused before this attack."""
+    """The refusals of each log before the attack."""
 
     refused: dict[str, Counter[str]]
 
@@ -51,18 +51,18 @@ def world(shared: World) -> World:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[World]:
-    """A world of its own, for what is applied."""
+    """A separate fleet for tests in which an event is applied."""
     with World(tmp_path) as made:
         made.run(3)
         yield made
 
 
 def refusals(world: World, name: str) -> Counter[str]:
-    return Counter(world.own(name).log.refusals())
+    return Counter(world.components(name).log.refusals())
 
 
 def refused_as(world: World, reason: str) -> None:
-    """Every log has refused it for that reason, once, and none has applied it."""
+    """Check that every log refused one event with that reason, and that none applied it."""
     before = getattr(world, "before", None)
     for name in world.operators:
         known = before.refused[name] if before else Counter()
@@ -70,14 +70,14 @@ def refused_as(world: World, reason: str) -> None:
         assert world.statuses(name)["operator_2"] == "up"
 
 
-def test_a_genuine_certificate_is_applied_whoever_submits_it(fresh: World) -> None:
-    """The counterpart of every attack below: without it they would prove nothing."""
+def test_a_genuine_certificate_is_applied_no_matter_who_submits_it(fresh: World) -> None:
+    """The control for every attack below."""
     fresh.submit(outage(fresh))
 
     assert fresh.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_one_signer_claimed_as_a_quorum(world: World) -> None:
+def test_one_signer_is_not_a_quorum(world: World) -> None:
     alone = outage(world, signers=("operator_1",))
 
     world.submit(alone)
@@ -85,8 +85,8 @@ def test_one_signer_claimed_as_a_quorum(world: World) -> None:
     refused_as(world, "quorum_not_met")
 
 
-def test_one_signature_passed_off_as_three(world: World) -> None:
-    """The signers' list says three, the signature is one operator's."""
+def test_one_signature_does_not_count_as_three(world: World) -> None:
+    """The certificate lists three signers, but one operator made the signature."""
     alone = outage(world, signers=("operator_1",))
     three = outage(world, signers=("operator_1", "operator_3", "operator_4"))
 
@@ -95,7 +95,7 @@ def test_one_signature_passed_off_as_three(world: World) -> None:
     refused_as(world, "bad_signature")
 
 
-def test_one_key_stated_as_the_sum_of_three(world: World) -> None:
+def test_one_key_is_not_the_sum_of_three(world: World) -> None:
     alone = outage(world, signers=("operator_1",))
     padded = dataclasses.replace(alone, signers=("operator_1", "operator_3", "operator_4"))
 
@@ -104,8 +104,8 @@ def test_one_key_stated_as_the_sum_of_three(world: World) -> None:
     refused_as(world, "wrong_aggregate_key")
 
 
-def test_a_rogue_key(world: World) -> None:
-    """A stated aggregate key whose secret the attacker holds: it signs for three alone."""
+def test_a_rogue_aggregate_key_is_refused(world: World) -> None:
+    """The attacker holds the secret of the stated aggregate key, and signs alone for three."""
     mallory = bls.SecretKey.generate(b"mallory" * 6)
     claim = outage(world).claim
     forged = dataclasses.replace(
@@ -119,10 +119,10 @@ def test_a_rogue_key(world: World) -> None:
     refused_as(world, "wrong_aggregate_key")
 
 
-def test_replay_of_an_old_certificate(fresh: World) -> None:
+def test_a_replayed_certificate_is_refused(fresh: World) -> None:
     first = outage(fresh)
     fresh.submit(first)
-    fresh.run(2)  # it is up after all, and certified so
+    fresh.run(2)  # operator_2 answers, and is certified up
     assert fresh.statuses("operator_1")["operator_2"] == "up"
 
     fresh.submit(first)
@@ -130,7 +130,7 @@ def test_replay_of_an_old_certificate(fresh: World) -> None:
     refused_as(fresh, "applied_already")
 
 
-def test_a_certificate_withheld_and_submitted_late(world: World) -> None:
+def test_a_certificate_submitted_after_max_age_is_refused(world: World) -> None:
     withheld = outage(world)
     world.clock.sleep(world.committee.rounds.max_age + world.committee.rounds.seconds)
 
@@ -139,10 +139,10 @@ def test_a_certificate_withheld_and_submitted_late(world: World) -> None:
     refused_as(world, "stale")
 
 
-def test_a_certificate_withheld_is_applied_within_its_age_and_no_later_than_news(
+def test_a_withheld_certificate_is_refused_after_a_later_event(
     fresh: World,
 ) -> None:
-    """What withholding can do: shift one real transition by at most `max_age`."""
+    """Withholding can delay a real transition by at most `max_age`."""
     withheld = outage(fresh)
     fresh.run(2)
     fresh.submit(outage(fresh))
@@ -150,10 +150,10 @@ def test_a_certificate_withheld_is_applied_within_its_age_and_no_later_than_news
 
     fresh.submit(withheld)
 
-    assert fresh.own("operator_1").log.refusals() == {"not_later": 1}
+    assert fresh.components("operator_1").log.refusals() == {"not_later": 1}
 
 
-def test_a_certificate_from_the_future(world: World) -> None:
+def test_a_certificate_of_a_future_round_is_refused(world: World) -> None:
     ahead = world.members.status("operator_2", Status.DOWN, this_round(world) + 5)
 
     world.submit(ahead)
@@ -161,8 +161,8 @@ def test_a_certificate_from_the_future(world: World) -> None:
     refused_as(world, "early")
 
 
-def test_a_certificate_for_another_committee(world: World) -> None:
-    """The same operators with the same keys, but another committee: another name is enough."""
+def test_a_certificate_of_another_committee_is_refused(world: World) -> None:
+    """The same operators and keys under another name are another committee."""
     other = make_members(name="elsewhere")
 
     world.submit(other.status("operator_2", Status.DOWN, this_round(world)))
@@ -170,7 +170,7 @@ def test_a_certificate_for_another_committee(world: World) -> None:
     refused_as(world, "wrong_committee")
 
 
-def test_a_certificate_relabelled_for_this_committee(world: World) -> None:
+def test_a_certificate_relabelled_for_this_committee_is_refused(world: World) -> None:
     other = make_members(name="elsewhere").status("operator_2", Status.DOWN, this_round(world))
 
     world.submit(dataclasses.replace(other, committee_id=world.committee.id))
@@ -178,7 +178,7 @@ def test_a_certificate_relabelled_for_this_committee(world: World) -> None:
     refused_as(world, "bad_signature")
 
 
-def test_a_certificate_for_another_round(world: World) -> None:
+def test_a_certificate_moved_to_another_round_is_refused(world: World) -> None:
     genuine = outage(world)
     later = genuine.claim.timestamp + world.committee.rounds.seconds
     moved = dataclasses.replace(genuine.claim, timestamp=later)
@@ -188,7 +188,7 @@ def test_a_certificate_for_another_round(world: World) -> None:
     refused_as(world, "bad_signature")
 
 
-def test_a_certificate_between_two_rounds(world: World) -> None:
+def test_a_certificate_between_two_rounds_is_refused(world: World) -> None:
     claim = StatusClaim("operator_2", Status.DOWN, outage(world).claim.timestamp + 1)
 
     world.submit(world.members.certify(claim, ("operator_1", "operator_3", "operator_4")))
@@ -196,7 +196,7 @@ def test_a_certificate_between_two_rounds(world: World) -> None:
     refused_as(world, "off_round")
 
 
-def test_a_certificate_of_another_kind(world: World) -> None:
+def test_a_certificate_of_an_unknown_kind_is_refused(world: World) -> None:
     value = {**outage(world).to_json(), "kind": "suspicion"}
 
     world.submit(value)
@@ -204,8 +204,8 @@ def test_a_certificate_of_another_kind(world: World) -> None:
     refused_as(world, "unknown_kind")
 
 
-def test_signatures_on_suspicions_passed_off_as_attestations(world: World) -> None:
-    """Three operators suspect; their suspicions must not add up to a certificate."""
+def test_signatures_on_suspicions_make_no_certificate(world: World) -> None:
+    """The suspicions of three operators must not add up to a certificate."""
     claim, signers = outage(world).claim, ("operator_1", "operator_3", "operator_4")
     suspicions = {
         signer: world.members.secrets[signer].sign(_suspicion_root(world, claim, signer))
@@ -222,8 +222,8 @@ def _suspicion_root(world: World, claim: StatusClaim, signer: str) -> bytes:
     return suspicion.root(world.committee.id)
 
 
-def test_a_signer_listed_twice(world: World) -> None:
-    """Two signatures, one of them counted twice, in a sum that is otherwise right."""
+def test_a_signer_listed_twice_is_refused(world: World) -> None:
+    """Two signatures, one counted twice, in an otherwise correct sum."""
     claim = outage(world).claim
     one, two = (world.members.attest(claim, [name])[name] for name in ("operator_1", "operator_3"))
     keys = [world.committee.keys[name] for name in ("operator_1", "operator_1", "operator_3")]
@@ -240,13 +240,13 @@ def test_a_signer_listed_twice(world: World) -> None:
     refused_as(world, "duplicate_signer")
 
 
-def test_the_subject_among_the_signers_of_its_own_down(world: World) -> None:
+def test_the_subject_among_the_signers_of_its_own_down_is_refused(world: World) -> None:
     world.submit(outage(world, signers=("operator_1", "operator_2", "operator_3")))
 
     refused_as(world, "subject_signed")
 
 
-def test_a_signed_status_answer_posted_to_the_ledger_as_an_event(world: World) -> None:
+def test_a_signed_status_answer_is_not_an_event(world: World) -> None:
     answer = world.get("operator_2", "/status?nonce=0x" + "ab" * 16).json()
 
     world.submit({"kind": "status-answer", **answer})
@@ -254,8 +254,8 @@ def test_a_signed_status_answer_posted_to_the_ledger_as_an_event(world: World) -
     refused_as(world, "unknown_kind")
 
 
-def test_a_status_answers_signature_in_a_certificate(fresh: World) -> None:
-    """Everybody answers `up` for itself all day; those signatures must certify nothing."""
+def test_signatures_on_status_answers_make_no_certificate(fresh: World) -> None:
+    """Operators sign `up` for themselves on request; those signatures must certify nothing."""
     fresh.submit(outage(fresh))
     following = fresh.committee.rounds.start(this_round(fresh) + 1)
     claim = StatusClaim("operator_2", Status.UP, following)
@@ -270,7 +270,7 @@ def test_a_status_answers_signature_in_a_certificate(fresh: World) -> None:
 
     fresh.submit(certificate.assemble(claim, answers, fresh.committee))
 
-    assert fresh.own("operator_1").log.refusals() == {"bad_signature": 1}
+    assert fresh.components("operator_1").log.refusals() == {"bad_signature": 1}
     assert fresh.statuses("operator_1")["operator_2"] == "down"
 
 
@@ -281,7 +281,7 @@ def test_a_forged_copy_sent_first_does_not_displace_the_true_event(fresh: World)
     fresh.submit(forged)
     fresh.submit(true)
 
-    assert fresh.own("operator_1").log.refusals() == {"bad_signature": 1}
+    assert fresh.components("operator_1").log.refusals() == {"bad_signature": 1}
     assert fresh.entries("operator_1")[-1].event == true
 
 
@@ -312,7 +312,7 @@ def test_a_forged_copy_in_the_same_batch_does_not_displace_the_true_event(fresh:
         ("surplus", 1, "unknown_member"),
     ],
 )
-def test_an_event_spoilt_in_one_member_is_refused_by_name(
+def test_an_event_with_one_invalid_member_is_refused_by_name(
     world: World, member: str, value: Json, reason: str
 ) -> None:
     world.submit({**outage(world).to_json(), member: value})
@@ -320,7 +320,7 @@ def test_an_event_spoilt_in_one_member_is_refused_by_name(
     refused_as(world, reason)
 
 
-def test_a_batch_that_is_no_array_is_one_refusal(world: World) -> None:
+def test_a_batch_that_is_not_an_array_is_one_refusal(world: World) -> None:
     world.network.submit(world.committee.sequencer.app, '{"kind": "status"}')
     world.settle()
 

@@ -1,4 +1,4 @@
-"""Certified checkpoints: the quorum vouches for the log, and for having been at work."""
+"""Certified checkpoints: a quorum confirms the root of the log, and that it was running."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def certify(members: Members, claim: CheckpointClaim, signers: tuple[str, ...]) 
 
 
 def next_due(world: World, **changes: object) -> CheckpointClaim:
-    """The claim on the log of operator_1 that would be due next, at the earliest."""
+    """The next claim on the log of operator_1, at its earliest time."""
     last, rounds = world.checkpoints("operator_1")[-1], world.committee.rounds
-    checkpoint = world.own("operator_1").log.checkpoint()
+    checkpoint = world.components("operator_1").log.checkpoint()
     claim = CheckpointClaim(
         checkpoint.size, checkpoint.root, last.timestamp + rounds.checkpoint_every
     )
@@ -45,9 +45,11 @@ def test_a_checkpoint_is_certified_every_twelve_rounds(world: World) -> None:
 def test_a_checkpoint_is_the_root_of_every_log_at_its_size(world: World) -> None:
     world.run(13)
 
-    for mark in world.checkpoints("operator_1"):
+    for checkpoint in world.checkpoints("operator_1"):
         for name in world.operators:
-            assert world.own(name).log.checkpoint(mark.size).root == mark.log_root
+            assert (
+                world.components(name).log.checkpoint(checkpoint.size).root == checkpoint.log_root
+            )
 
 
 def test_checkpoints_go_on_while_a_node_is_down(world: World) -> None:
@@ -69,21 +71,21 @@ def test_without_a_quorum_there_are_no_checkpoints(world: World) -> None:
 
 
 def test_a_certified_checkpoint_of_another_log_stops_this_one(world: World) -> None:
-    """With a quorum of liars, or a log gone wrong: nothing is applied over it."""
+    """Either the quorum lies or this log is wrong. Nothing more is applied."""
     claim = next_due(world, log_root=bytes(32))
 
     world.submit(certify(world.members, claim, OTHERS))
 
-    alarm = world.own("operator_1").log.alarm()
+    alarm = world.components("operator_1").log.alarm()
     assert alarm is not None
     assert alarm.reason == "diverged"
     assert "at 5 entries" in alarm.detail
     assert "the logs agree up to entry 3" in alarm.detail
     assert world.get("operator_1", "/readyz").status_code == 503
-    assert world.own("operator_1").log.state.size == 5
+    assert world.components("operator_1").log.state.size == 5
 
 
-def test_what_came_before_it_in_the_same_page_is_still_applied(world: World) -> None:
+def test_events_before_a_diverging_checkpoint_in_the_same_page_are_applied(world: World) -> None:
     claim = next_due(world, log_root=bytes(32))
     number = world.committee.rounds.number(world.clock.now)
     down = world.members.status("operator_2", Status.DOWN, number)
@@ -95,14 +97,14 @@ def test_what_came_before_it_in_the_same_page_is_still_applied(world: World) -> 
     world.settle()
 
     assert world.statuses("operator_1")["operator_2"] == "down"
-    assert world.own("operator_1").log.alarm() is not None
-    assert world.own("operator_1").log.state.size == 6
+    assert world.components("operator_1").log.alarm() is not None
+    assert world.components("operator_1").log.state.size == 6
 
 
 def test_a_checkpoint_beyond_the_log_stops_it(world: World) -> None:
     world.submit(certify(world.members, next_due(world, size=99), OTHERS))
 
-    alarm = world.own("operator_1").log.alarm()
+    alarm = world.components("operator_1").log.alarm()
     assert alarm is not None
     assert "this log had 5" in alarm.detail
 
@@ -116,8 +118,8 @@ def test_a_forged_checkpoint_stops_nothing(world: World) -> None:
 
     world.submit(forged)
 
-    assert world.own("operator_1").log.alarm() is None
-    assert world.own("operator_1").log.refusals() == {"bad_signature": 1}
+    assert world.components("operator_1").log.alarm() is None
+    assert world.components("operator_1").log.refusals() == {"bad_signature": 1}
 
 
 @pytest.mark.parametrize("earlier", [1, 11])
@@ -126,8 +128,8 @@ def test_a_checkpoint_that_is_not_due_is_refused_without_alarm(world: World, ear
     too_soon = claim.timestamp - earlier * world.committee.rounds.seconds
     world.submit(certify(world.members, dataclasses.replace(claim, timestamp=too_soon), OTHERS))
 
-    assert world.own("operator_1").log.alarm() is None
-    assert world.own("operator_1").log.refusals() == {"not_later": 1}
+    assert world.components("operator_1").log.alarm() is None
+    assert world.components("operator_1").log.refusals() == {"not_later": 1}
 
 
 def test_an_operator_does_not_sign_another_logs_checkpoint(world: World) -> None:
@@ -160,7 +162,7 @@ def test_two_roots_at_one_size_are_never_signed_across_a_restart(world: World) -
     assert world.post("operator_1", "/attestations", claim.to_json()).status_code == 200
     world.restart("operator_1")
     world.settle()
-    journal = world.own("operator_1").attester._journal
+    journal = world.components("operator_1").journal
 
     with pytest.raises(Exception, match="another root") as refused:
         journal.decide_checkpoint(dataclasses.replace(claim, log_root=bytes(32)), 0)
@@ -168,8 +170,8 @@ def test_two_roots_at_one_size_are_never_signed_across_a_restart(world: World) -
     assert refused.value.reason == "equivocation"  # type: ignore[attr-defined]
 
 
-def test_a_log_that_ones_own_eyes_contradict_for_long_is_not_vouched_for(world: World) -> None:
-    """Operator_2 is gone, but nothing says so: the aggregator is silent."""
+def test_an_operator_does_not_certify_a_log_that_its_probes_contradict(world: World) -> None:
+    """Operator_2 is down, but the log does not say so, because the aggregator is down too."""
     world.stop("aggregator_0")
     world.stop("operator_2")
     world.run(8)

@@ -1,8 +1,8 @@
-"""Who abstains, and who cannot be made to: wrong clocks, lying peers, operators that are cut off.
+"""When operators abstain: wrong clocks, lying peers, operators that are cut off.
 
-An operator's clock is wrong if at least f + 1 of its peers, and most of those that answer, say so
-to the same side. It is blind if itself and the peers that answer are fewer than a quorum. Both are
-reasons to abstain, and never reasons to declare anybody down.
+An operator's clock is wrong if at least f + 1 of its peers, and most of those that answer, show an
+offset to the same side. It is blind if fewer operators than a quorum are visible, itself included.
+Both are reasons to abstain, and never reasons to declare a node down.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from simulation import World
 from wsgi import WsgiApp
 
 FOUR, SEVEN = make_members(4), make_members(7)  # f = 1 and f = 2
-ROUNDS = 3  # after which all are certified up
-CLOCK = "clock: more than 2 s off, by the peers"
+ROUNDS = 3  # rounds until all operators are certified up
+CLOCK = "clock: more than 2 s off according to the peers"
 BLIND = "blind: too few peers answer for a quorum"
 
 
-class Sky(World):
-    """A world whose operators may lie."""
+class LyingWorld(World):
+    """A world in which operators may lie about the time, and in which links can be cut."""
 
     def lie(self, name: str, seconds: float) -> None:
-        """From now on `name` signs a time that is not its own; else it does as all do."""
-        genuine = self.face(name)
+        """From now on `name` signs a time that is off by `seconds`. Otherwise it is honest."""
+        genuine = self.app_of(name)
 
         def lying(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             if environ["PATH_INFO"] != "/status":
@@ -50,51 +50,51 @@ class Sky(World):
 
         self.impersonate(name, lying)
 
-    def face(self, name: str) -> WsgiApp:
+    def app_of(self, name: str) -> WsgiApp:
         """The app that answers at the address of `name`."""
         host = next(host for host, known in self.names.items() if known == name)
-        return self.wires._apps[host]
+        return self.wires.app(host)
 
     def cut(self, one: str, *others: str) -> None:
-        """`one` does not reach these; the way back is open."""
+        """Cut the link from `one` to others, but not the way back."""
         self.cuts |= {(one, other) for other in others}
 
     def split(self, *sides: Iterable[str]) -> None:
-        """Nobody reaches anybody on another side; all reach the sequencer."""
+        """Cut all links between the sides. All services still reach the sequencer."""
         for side in map(set, sides):
             elsewhere = {name for other in sides for name in other} - side
             for name in side:
                 self.cut(name, *elsewhere)
 
     def said(self, operator: str, node_id: str) -> str:
-        """What that operator answered when last it was asked about that node."""
-        return self.gathering(node_id).outcome_of(operator)
+        """The operator's answer in the newest attestation round about a node."""
+        return self.attestation_round(node_id).outcome_of(operator)
 
-    def gathering(self, node_id: str) -> AttestationRound:
-        """The newest about a node."""
-        recent = self.own("aggregator_0").watch.recent
-        made = [gathering for record in recent for gathering in record.gatherings]
+    def attestation_round(self, node_id: str) -> AttestationRound:
+        """The newest attestation round about a node."""
+        recent = self.components("aggregator_0").monitor.recent
+        made = [each for record in recent for each in record.attestation_rounds]
         return next(
-            gathering
-            for gathering in reversed(made)
-            if isinstance(gathering.claim, StatusClaim) and gathering.claim.node_id == node_id
+            each
+            for each in reversed(made)
+            if isinstance(each.claim, StatusClaim) and each.claim.node_id == node_id
         )
 
     def ask(self, operator: str, node_id: str, status: Status) -> str:
-        """Ask for an attestation of this round; "signed", or the reason why not."""
+        """Request an attestation of this round. Return "signed" or the refusal reason."""
         rounds = self.committee.rounds
         claim = StatusClaim(node_id, status, rounds.start(rounds.number(self.clock.now)))
         answer = self.post(operator, "/attestations", claim.to_json())
         return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
 
     def reasons(self, name: str) -> list[str]:
-        """Why `name` says that it is not ready."""
+        """The reasons why `name` is not ready."""
         return list(self.get(name, "/readyz").json()["reasons"])
 
     def probe(self) -> None:
-        """Every operator looks at its peers, as it does once a round."""
+        """Let every operator probe its peers, as it does once a round."""
         for name in self.operators:
-            self.own(name).peers.probe()
+            self.components(name).peers.probe()
 
     def are_all_up(self) -> bool:
         wanted = dict.fromkeys(self.committee.urls, "up")
@@ -102,14 +102,14 @@ class Sky(World):
 
 
 def made_certified(folder: Path, members: Members) -> Path:
-    with Sky(folder, members) as made:
+    with LyingWorld(folder, members) as made:
         made.run(ROUNDS)
     return folder
 
 
-def go_on(certified: Path, folder: Path, members: Members) -> Iterator[Sky]:
+def go_on(certified: Path, folder: Path, members: Members) -> Iterator[LyingWorld]:
     shutil.copytree(certified, folder, dirs_exist_ok=True)
-    with Sky(folder, members) as made:
+    with LyingWorld(folder, members) as made:
         made.clock.sleep((ROUNDS - 0.5) * made.committee.rounds.seconds)
         made.settle()
         yield made
@@ -126,28 +126,28 @@ def seven_certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def four(tmp_path: Path, four_certified: Path) -> Iterator[Sky]:
-    """Four operators, all certified up; one may be faulty."""
+def four(tmp_path: Path, four_certified: Path) -> Iterator[LyingWorld]:
+    """Four operators, all certified up. One may be faulty."""
     yield from go_on(four_certified, tmp_path, FOUR)
 
 
 @pytest.fixture
-def seven(tmp_path: Path, seven_certified: Path) -> Iterator[Sky]:
-    """Seven operators, all certified up; two may be faulty."""
+def seven(tmp_path: Path, seven_certified: Path) -> Iterator[LyingWorld]:
+    """Seven operators, all certified up. Two may be faulty."""
     yield from go_on(seven_certified, tmp_path, SEVEN)
 
 
-# One clock is wrong
+# One wrong clock
 
 
 @pytest.mark.parametrize(
     ("operator", "off"),
     [("operator_1", 3.0), ("operator_2", -3.0), ("operator_3", 3.0), ("operator_4", -3.0)],
 )
-def test_an_operator_whose_clock_is_wrong_abstains_and_the_others_go_on(
-    four: Sky, operator: str, off: float
+def test_an_operator_with_a_wrong_clock_abstains_and_the_others_go_on(
+    four: LyingWorld, operator: str, off: float
 ) -> None:
-    """Its own outage and its return are certified by the other three."""
+    """The other three certify its outage and its return."""
     four.offsets[operator] = off
     four.run(1)
     assert four.reasons(operator) == [CLOCK]
@@ -164,10 +164,10 @@ def test_an_operator_whose_clock_is_wrong_abstains_and_the_others_go_on(
 
 
 @pytest.mark.parametrize(("off", "reason"), [(3.0, "clock"), (-3.0, "off_round")])
-def test_an_operator_whose_clock_is_wrong_says_why_it_does_not_sign(
-    four: Sky, off: float, reason: str
+def test_an_operator_with_a_wrong_clock_refuses_with_a_reason(
+    four: LyingWorld, off: float, reason: str
 ) -> None:
-    """A clock that is behind has not reached the round's signing span either."""
+    """By a slow clock, the round cannot be signed yet."""
     four.offsets["operator_1"] = off
     four.run(1)
     four.stop("operator_2")
@@ -178,8 +178,8 @@ def test_an_operator_whose_clock_is_wrong_says_why_it_does_not_sign(
     assert four.said("operator_3", "operator_2") == "signed"
 
 
-def test_a_wrong_clock_and_an_outage_are_two_faults_and_four_operators_stand_one(
-    four: Sky,
+def test_four_operators_do_not_tolerate_a_wrong_clock_and_an_outage(
+    four: LyingWorld,
 ) -> None:
     four.offsets["operator_1"] = 3.0
     four.run(1)
@@ -188,10 +188,10 @@ def test_a_wrong_clock_and_an_outage_are_two_faults_and_four_operators_stand_one
     four.run(3)
 
     assert four.statuses("operator_3")["operator_2"] == "up"
-    assert four.gathering("operator_2").certificate is None
+    assert four.attestation_round("operator_2").certificate is None
 
 
-def test_seven_operators_stand_a_wrong_clock_and_an_outage(seven: Sky) -> None:
+def test_seven_operators_tolerate_a_wrong_clock_and_an_outage(seven: LyingWorld) -> None:
     seven.offsets["operator_1"] = -3.0
     seven.run(1)
     seven.stop("operator_2")
@@ -202,8 +202,8 @@ def test_seven_operators_stand_a_wrong_clock_and_an_outage(seven: Sky) -> None:
     assert "operator_1" not in seven.entries("operator_3")[-1].event.signers
 
 
-def test_an_operator_whose_clock_is_wrong_still_answers_and_keeps_its_log(four: Sky) -> None:
-    """Abstaining is no outage: it is asked for the time, and not believed."""
+def test_an_operator_with_a_wrong_clock_still_answers_and_keeps_its_log(four: LyingWorld) -> None:
+    """Abstaining is not an outage."""
     four.offsets["operator_1"] = 30.0
 
     four.run(3)
@@ -213,7 +213,7 @@ def test_an_operator_whose_clock_is_wrong_still_answers_and_keeps_its_log(four: 
     assert four.entries("operator_1") == four.entries("operator_2")
 
 
-def test_after_its_clock_is_right_again_an_operator_signs_and_is_ready(four: Sky) -> None:
+def test_an_operator_signs_and_is_ready_once_its_clock_is_right_again(four: LyingWorld) -> None:
     four.offsets["operator_1"] = 3.0
     four.run(1)
     four.stop("operator_2")
@@ -228,19 +228,21 @@ def test_after_its_clock_is_right_again_an_operator_signs_and_is_ready(four: Sky
     assert four.reasons("operator_1") == []
 
 
-def test_a_clock_that_is_wrong_is_forgotten_when_nobody_can_tell_any_more(four: Sky) -> None:
-    """What peers said more than three rounds ago says nothing about now."""
+def test_old_probes_of_peers_are_no_evidence_about_the_clock(four: LyingWorld) -> None:
+    """Probes that are more than three rounds old are ignored."""
     four.offsets["operator_1"] = 3.0
     four.run(1)
-    assert four.own("operator_1").peers.clock_is_wrong()
+    assert four.components("operator_1").peers.clock_is_wrong()
 
     four.clock.sleep(4 * four.committee.rounds.seconds)
 
-    assert not four.own("operator_1").peers.clock_is_wrong()
+    assert not four.components("operator_1").peers.clock_is_wrong()
 
 
 @pytest.mark.parametrize(("off", "reasons"), [(2.0, []), (-2.1, [CLOCK])])
-def test_two_seconds_are_the_limit(four: Sky, off: float, reasons: list[str]) -> None:
+def test_a_clock_is_wrong_beyond_two_seconds(
+    four: LyingWorld, off: float, reasons: list[str]
+) -> None:
     four.offsets["operator_1"] = off
 
     four.probe()
@@ -248,10 +250,10 @@ def test_two_seconds_are_the_limit(four: Sky, off: float, reasons: list[str]) ->
     assert four.reasons("operator_1") == reasons
 
 
-# Two clocks are wrong
+# Two wrong clocks
 
 
-def test_of_seven_two_wrong_clocks_silence_nobody_else(seven: Sky) -> None:
+def test_two_wrong_clocks_of_seven_silence_no_other_operator(seven: LyingWorld) -> None:
     seven.offsets |= {"operator_1": 3.0, "operator_2": 3.0}
     seven.run(1)
     seven.stop("operator_1")
@@ -262,9 +264,8 @@ def test_of_seven_two_wrong_clocks_silence_nobody_else(seven: Sky) -> None:
     assert seven.statuses("operator_3")["operator_1"] == "down"
 
 
-def test_of_four_two_clocks_wrong_to_the_same_side_silence_everybody(four: Sky) -> None:
-    """Two are more than f: for the right ones, most peers are wrong. Nothing is certified, and
-    nothing false."""
+def test_two_clocks_of_four_wrong_to_the_same_side_silence_all(four: LyingWorld) -> None:
+    """Two are more than f: to the right clocks, most peers seem off. Nothing is certified."""
     four.offsets |= {"operator_1": 3.0, "operator_2": 3.0}
     four.run(1)
     assert [four.reasons(name) for name in four.operators] == [[CLOCK]] * 4
@@ -276,7 +277,9 @@ def test_of_four_two_clocks_wrong_to_the_same_side_silence_everybody(four: Sky) 
     assert four.are_all_up()
 
 
-def test_of_four_two_clocks_wrong_to_opposite_sides_silence_only_themselves(four: Sky) -> None:
+def test_two_clocks_of_four_wrong_to_opposite_sides_silence_only_themselves(
+    four: LyingWorld,
+) -> None:
     four.offsets |= {"operator_1": 3.0, "operator_2": -3.0}
 
     four.probe()
@@ -284,7 +287,7 @@ def test_of_four_two_clocks_wrong_to_opposite_sides_silence_only_themselves(four
     assert [four.reasons(name) for name in four.operators] == [[CLOCK], [CLOCK], [], []]
 
 
-def test_after_two_clocks_are_right_again_everything_is_certified(four: Sky) -> None:
+def test_changes_are_certified_once_two_clocks_are_right_again(four: LyingWorld) -> None:
     four.offsets |= {"operator_1": 3.0, "operator_2": 3.0}
     four.run(1)
     four.stop("operator_2")
@@ -303,20 +306,22 @@ def test_after_two_clocks_are_right_again_everything_is_certified(four: Sky) -> 
 
 
 @pytest.mark.parametrize("off", [3.0, -3.0])
-def test_an_aggregator_whose_clock_is_wrong_abstains_and_says_so(four: Sky, off: float) -> None:
+def test_an_aggregator_with_a_wrong_clock_abstains_and_says_so(
+    four: LyingWorld, off: float
+) -> None:
     four.offsets["aggregator_0"] = off
     four.stop("operator_2")
 
     four.run(2)
 
     record = four.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0]
-    assert record["note"] == "abstains: the operators' clocks put ours more than 2 s off"
+    assert record["note"] == "abstains: this clock is more than 2 s off according to the operators"
     assert record["gatherings"] == []
-    assert "clock: more than 2 s off, by the operators" in four.reasons("aggregator_0")
+    assert "clock: more than 2 s off according to the operators" in four.reasons("aggregator_0")
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 
-def test_an_aggregator_whose_clock_is_wrong_follows_no_suspicion_either(four: Sky) -> None:
+def test_an_aggregator_with_a_wrong_clock_ignores_suspicions(four: LyingWorld) -> None:
     four.offsets["aggregator_0"] = 3.0
     four.stop("operator_2")
     four.run(1)
@@ -330,7 +335,7 @@ def test_an_aggregator_whose_clock_is_wrong_follows_no_suspicion_either(four: Sk
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 
-def test_after_the_aggregators_clock_is_right_again_the_outage_is_certified(four: Sky) -> None:
+def test_an_outage_is_certified_once_the_aggregators_clock_is_right_again(four: LyingWorld) -> None:
     four.offsets["aggregator_0"] = 3.0
     four.stop("operator_2")
     four.run(2)
@@ -343,7 +348,7 @@ def test_after_the_aggregators_clock_is_right_again_the_outage_is_certified(four
 
 
 @pytest.mark.parametrize("off", [1.9, -1.9])
-def test_an_aggregator_whose_clock_is_off_by_less_goes_on(four: Sky, off: float) -> None:
+def test_an_aggregator_with_a_smaller_clock_offset_goes_on(four: LyingWorld, off: float) -> None:
     four.offsets["aggregator_0"] = off
     four.stop("operator_2")
 
@@ -352,10 +357,10 @@ def test_an_aggregator_whose_clock_is_off_by_less_goes_on(four: Sky, off: float)
     assert four.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_another_aggregator_goes_on_where_one_abstains(
+def test_a_second_aggregator_goes_on_while_the_first_abstains(
     tmp_path: Path, four_certified: Path
 ) -> None:
-    """One that the committee's file names later: aggregators are not part of the id."""
+    """It is added to the committee file later: aggregators are not part of the committee's id."""
     for both in go_on(four_certified, tmp_path, make_members(4, aggregators=2)):
         both.offsets["aggregator_0"] = 3.0
         both.stop("operator_2")
@@ -365,38 +370,40 @@ def test_another_aggregator_goes_on_where_one_abstains(
         assert both.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_half_of_the_operators_lying_about_the_time_do_not_stop_the_aggregator(four: Sky) -> None:
+def test_two_of_four_operators_that_lie_about_the_time_do_not_stop_the_aggregator(
+    four: LyingWorld,
+) -> None:
     for liar in ("operator_3", "operator_4"):
         four.lie(liar, 10.0)
 
     four.run(1)
 
-    assert four.own("aggregator_0").watch.recent[-1].note == ""
+    assert four.components("aggregator_0").monitor.recent[-1].note == ""
 
 
-# The sequencer's clock: the time that the logs go by is the ledger's
+# The sequencer's clock, which gives the logs their time
 
 
 @pytest.mark.parametrize("off", [10.0, -10.0])
-def test_a_ledger_whose_clock_is_off_by_ten_seconds_does_no_harm(four: Sky, off: float) -> None:
+def test_a_ledger_clock_that_is_ten_seconds_off_does_no_harm(four: LyingWorld, off: float) -> None:
     four.offsets["sequencer"] = off
-    four.run(4)  # its time never goes back, so that it first has to catch up
+    four.run(4)  # its time never goes back, so the wall clock must catch up first
     four.stop("operator_2")
 
     four.run(1)
 
     assert four.statuses("operator_1")["operator_2"] == "down"
-    assert four.own("operator_1").log.refusals() == {}
+    assert four.components("operator_1").log.refusals() == {}
 
 
-def test_while_the_ledgers_clock_is_ninety_seconds_ahead_everything_is_stale(four: Sky) -> None:
-    """Its time does not go back when it is right again: what was stale once expires, and is
-    gathered anew, `max_age` later at the most."""
+def test_while_the_ledger_clock_is_ninety_seconds_ahead_events_are_stale(four: LyingWorld) -> None:
+    """The ledger's time does not go back afterwards. Stale certificates expire, and the change is
+    certified again, at most `max_age` later."""
     four.offsets["sequencer"] = 90.0
     four.stop("operator_2")
     four.run(3)
     assert four.statuses("operator_1")["operator_2"] == "up"
-    assert set(four.own("operator_1").log.refusals()) == {"stale"}
+    assert set(four.components("operator_1").log.refusals()) == {"stale"}
 
     four.offsets.clear()
     four.run(13)
@@ -404,14 +411,14 @@ def test_while_the_ledgers_clock_is_ninety_seconds_ahead_everything_is_stale(fou
     assert [status for status, _ in four.story("operator_1", "operator_2")] == ["up", "down"]
 
 
-def test_while_the_ledgers_clock_is_ninety_seconds_behind_everything_is_early(
+def test_while_the_ledger_clock_is_ninety_seconds_behind_events_are_early(
     tmp_path: Path,
 ) -> None:
-    with Sky(tmp_path, FOUR) as sky:
+    with LyingWorld(tmp_path, FOUR) as sky:
         sky.offsets["sequencer"] = -90.0
         sky.run(3)
         assert [sky.entries(name) for name in sky.operators] == [[]] * 4
-        assert set(sky.own("operator_1").log.refusals()) == {"early"}
+        assert set(sky.components("operator_1").log.refusals()) == {"early"}
 
         sky.offsets.clear()
         sky.run(3)
@@ -419,11 +426,11 @@ def test_while_the_ledgers_clock_is_ninety_seconds_behind_everything_is_early(
         assert sky.are_all_up()
 
 
-# PeerMonitor that lie
+# Peers that lie
 
 
 @pytest.mark.parametrize("lie", [2.5, -1e6])
-def test_one_liar_among_four_silences_nobody(four: Sky, lie: float) -> None:
+def test_one_liar_of_four_silences_no_operator(four: LyingWorld, lie: float) -> None:
     four.lie("operator_4", lie)
     four.run(1)
     four.stop("operator_2")
@@ -434,7 +441,7 @@ def test_one_liar_among_four_silences_nobody(four: Sky, lie: float) -> None:
     assert four.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_two_liars_among_seven_together_silence_nobody(seven: Sky) -> None:
+def test_two_liars_of_seven_silence_no_operator(seven: LyingWorld) -> None:
     seven.lie("operator_6", 10.0)
     seven.lie("operator_7", 10.0)
     seven.run(1)
@@ -446,8 +453,8 @@ def test_two_liars_among_seven_together_silence_nobody(seven: Sky) -> None:
     assert seven.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_two_liars_among_four_silence_the_honest_and_that_is_said(four: Sky) -> None:
-    """One more than f. They stop everything; they still cannot certify anything."""
+def test_two_liars_of_four_silence_the_honest_operators(four: LyingWorld) -> None:
+    """Two are one more than f. They stop certification, but cannot certify anything."""
     four.lie("operator_3", 10.0)
     four.lie("operator_4", 10.0)
     four.run(1)
@@ -457,12 +464,12 @@ def test_two_liars_among_four_silence_the_honest_and_that_is_said(four: Sky) -> 
 
     assert four.ask("operator_1", "operator_2", Status.DOWN) == "clock"
     assert four.reasons("operator_1") == [CLOCK]
-    assert "clocks" in four.own("aggregator_0").watch.recent[-1].note
+    assert "clock" in four.components("aggregator_0").monitor.recent[-1].note
     assert four.statuses("operator_1")["operator_2"] == "up"
 
 
-def test_three_liars_among_seven_silence_the_honest_only_beside_an_outage(seven: Sky) -> None:
-    """One more than f, but half of those that answer: it takes most of them, too."""
+def test_three_liars_of_seven_silence_the_honest_only_during_an_outage(seven: LyingWorld) -> None:
+    """Three are one more than f, but only half of the peers that answer. It takes a majority."""
     for liar in ("operator_5", "operator_6", "operator_7"):
         seven.lie(liar, -10.0)
     seven.probe()
@@ -475,7 +482,7 @@ def test_three_liars_among_seven_silence_the_honest_only_beside_an_outage(seven:
     assert seven.reasons("operator_1") == [CLOCK]
 
 
-def test_liars_to_opposite_sides_do_not_add_up(four: Sky) -> None:
+def test_liars_to_opposite_sides_do_not_add_up(four: LyingWorld) -> None:
     four.lie("operator_3", 10.0)
     four.lie("operator_4", -10.0)
 
@@ -484,8 +491,8 @@ def test_liars_to_opposite_sides_do_not_add_up(four: Sky) -> None:
     assert four.reasons("operator_1") == []
 
 
-def test_a_liar_cannot_keep_an_operator_from_noticing_that_its_clock_is_wrong(four: Sky) -> None:
-    """It says just what the wrong clock wants to hear; two others do not."""
+def test_a_liar_cannot_hide_an_operators_wrong_clock(four: LyingWorld) -> None:
+    """The liar confirms the wrong clock, but two other peers do not."""
     four.offsets["operator_1"] = 3.0
     four.lie("operator_4", 3.0)
 
@@ -494,7 +501,7 @@ def test_a_liar_cannot_keep_an_operator_from_noticing_that_its_clock_is_wrong(fo
     assert four.reasons("operator_1") == [CLOCK]
 
 
-def test_after_the_liars_are_gone_everything_is_certified(four: Sky) -> None:
+def test_changes_are_certified_once_the_liars_are_gone(four: LyingWorld) -> None:
     four.lie("operator_3", 10.0)
     four.lie("operator_4", 10.0)
     four.run(1)
@@ -511,7 +518,7 @@ def test_after_the_liars_are_gone_everything_is_certified(four: Sky) -> None:
     assert four.are_all_up()
 
 
-def test_a_peer_that_does_not_answer_one_operator_only_is_not_certified_down(four: Sky) -> None:
+def test_a_peer_that_one_operator_cannot_reach_is_not_certified_down(four: LyingWorld) -> None:
     four.cut("operator_1", "operator_4")
     four.run(1)
 
@@ -524,10 +531,10 @@ def test_a_peer_that_does_not_answer_one_operator_only_is_not_certified_down(fou
     assert four.statuses("operator_1")["operator_4"] == "up"
 
 
-def test_a_peer_that_does_not_answer_one_operator_costs_that_one_its_sight_in_an_outage(
-    four: Sky,
+def test_an_unreachable_peer_and_an_outage_make_an_operator_blind(
+    four: LyingWorld,
 ) -> None:
-    """A silent peer and an outage are two faults: with four operators nothing is certified."""
+    """These are two faults: with four operators nothing is certified."""
     four.cut("operator_1", "operator_4")
     four.stop("operator_2")
 
@@ -538,7 +545,9 @@ def test_a_peer_that_does_not_answer_one_operator_costs_that_one_its_sight_in_an
     assert four.statuses("operator_3")["operator_2"] == "up"
 
 
-def test_a_peer_that_does_not_answer_the_aggregator_only_is_not_certified_down(four: Sky) -> None:
+def test_a_peer_that_only_the_aggregator_cannot_reach_is_not_certified_down(
+    four: LyingWorld,
+) -> None:
     four.cut("aggregator_0", "operator_4")
 
     four.run(2)
@@ -548,13 +557,13 @@ def test_a_peer_that_does_not_answer_the_aggregator_only_is_not_certified_down(f
     assert four.statuses("operator_1")["operator_4"] == "up"
 
 
-def test_a_peer_that_answers_the_aggregator_only_is_certified_down_when_it_is_reported(
-    four: Sky,
+def test_a_peer_that_only_the_aggregator_reaches_is_certified_down_after_a_report(
+    four: LyingWorld,
 ) -> None:
     for name in ("operator_1", "operator_2", "operator_3"):
         four.cut(name, "operator_4")
     four.run(2)
-    assert four.statuses("operator_1")["operator_4"] == "up"  # the aggregator asks nobody
+    assert four.statuses("operator_1")["operator_4"] == "up"  # the aggregator sees no change
 
     four.post("operator_1", "/reports", {"node_id": "operator_4", "status": "down"})
     four.settle()
@@ -562,11 +571,11 @@ def test_a_peer_that_answers_the_aggregator_only_is_certified_down_when_it_is_re
     assert four.statuses("operator_1")["operator_4"] == "down"
 
 
-# A warning before it matters
+# Warnings about small offsets
 
 
 class Once(threading.Event):
-    """Lets a loop run once."""
+    """Stops a loop after its first pass."""
 
     def wait(self, timeout: float | None = None) -> bool:
         self.set()
@@ -574,28 +583,30 @@ class Once(threading.Event):
 
 
 @pytest.mark.parametrize(("off", "warned"), [(0.2, False), (0.201, True), (-0.201, True)])
-def test_an_operator_warns_from_two_hundred_milliseconds_and_stays_ready(
-    four: Sky, caplog: pytest.LogCaptureFixture, off: float, warned: bool
+def test_an_operator_warns_above_two_hundred_milliseconds_and_stays_ready(
+    four: LyingWorld, caplog: pytest.LogCaptureFixture, off: float, warned: bool
 ) -> None:
     four.offsets["operator_1"] = off
 
     with caplog.at_level(logging.WARNING):
-        four.own("operator_1").peers.run(Once())
+        four.components("operator_1").peers.run(Once())
 
     assert ("clock_offset" in caplog.text) is warned
     assert four.reasons("operator_1") == []
 
 
-def test_one_wrong_peer_is_nothing_to_warn_of(four: Sky, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_wrong_peer_causes_no_warning(
+    four: LyingWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     four.offsets["operator_4"] = 60.0
 
     with caplog.at_level(logging.WARNING):
-        four.own("operator_1").peers.run(Once())
+        four.components("operator_1").peers.run(Once())
 
     assert "clock_offset" not in caplog.text
 
 
-def test_the_rounds_of_the_aggregator_show_every_operators_offset(four: Sky) -> None:
+def test_the_aggregators_rounds_show_the_clock_offset_of_every_operator(four: LyingWorld) -> None:
     four.offsets["operator_3"] = 1.5
     four.lie("operator_4", -30.0)
 
@@ -617,17 +628,17 @@ def test_the_rounds_of_the_aggregator_show_every_operators_offset(four: Sky) -> 
         ((), "blind"),
     ],
 )
-def test_an_operator_calls_a_node_down_only_in_sight_of_a_quorum(
-    four: Sky, reached: tuple[str, ...], answer: str
+def test_an_operator_signs_down_only_if_it_sees_a_quorum(
+    four: LyingWorld, reached: tuple[str, ...], answer: str
 ) -> None:
-    """Itself and two others of four; the subject does not count."""
+    """The quorum is itself and two of the other three. The subject does not count."""
     four.stop("operator_2")
     four.cut("operator_1", *({"operator_3", "operator_4"} - set(reached)))
 
     assert four.ask("operator_1", "operator_2", Status.DOWN) == answer
 
 
-def test_of_seven_an_operator_sees_enough_with_one_more_out_of_sight(seven: Sky) -> None:
+def test_of_seven_operators_one_more_may_be_unreachable(seven: LyingWorld) -> None:
     seven.stop("operator_2")
     seven.cut("operator_1", "operator_7")
     seven.cut("operator_3", "operator_6", "operator_7")
@@ -636,27 +647,25 @@ def test_of_seven_an_operator_sees_enough_with_one_more_out_of_sight(seven: Sky)
     assert seven.ask("operator_3", "operator_2", Status.DOWN) == "blind"
 
 
-def test_being_blind_shows_where_people_look(four: Sky) -> None:
+def test_being_blind_is_shown_by_readiness_and_rounds(four: LyingWorld) -> None:
     four.cut("operator_1", "operator_3", "operator_4")
     four.stop("operator_2")
 
     four.run(1)
 
     assert four.reasons("operator_1") == [BLIND]
-    [gathering] = [
-        gathering
-        for gathering in four.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0][
-            "gatherings"
-        ]
-        if gathering["claim"].get("node_id") == "operator_2"
+    [shown] = [
+        shown
+        for shown in four.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0]["gatherings"]
+        if shown["claim"].get("node_id") == "operator_2"
     ]
-    answers = {given["operator"]: given["answer"] for given in gathering["answers"]}
+    answers = {given["operator"]: given["answer"] for given in shown["answers"]}
     assert answers["operator_1"] == "blind"
-    assert gathering["certified"] is False
+    assert shown["certified"] is False
 
 
-def test_a_blind_operator_still_attests_what_it_sees_up(four: Sky) -> None:
-    """Seeing somebody up takes no quorum: only ignorance looks like `down`."""
+def test_a_blind_operator_still_attests_what_it_sees_up(four: LyingWorld) -> None:
+    """An answer is evidence that a node is up, however few other nodes answer."""
     four.stop("operator_4")
     four.run(1)
     assert four.statuses("operator_1")["operator_4"] == "down"
@@ -669,7 +678,7 @@ def test_a_blind_operator_still_attests_what_it_sees_up(four: Sky) -> None:
     assert four.statuses("operator_2")["operator_4"] == "up"
 
 
-def test_an_operator_that_sees_nobody_calls_nobody_down(four: Sky) -> None:
+def test_an_operator_that_reaches_no_peer_signs_no_down(four: LyingWorld) -> None:
     four.cut("operator_1", "operator_2", "operator_3", "operator_4")
 
     said = {four.ask("operator_1", name, Status.DOWN) for name in four.operators[1:]}
@@ -677,7 +686,7 @@ def test_an_operator_that_sees_nobody_calls_nobody_down(four: Sky) -> None:
     assert said == {"blind"}
 
 
-def test_both_halves_of_a_split_committee_abstain_and_agree_when_it_has_healed(four: Sky) -> None:
+def test_both_halves_of_a_split_committee_abstain_and_agree_afterwards(four: LyingWorld) -> None:
     four.split(["operator_1", "operator_2", "aggregator_0"], ["operator_3", "operator_4"])
     four.run(3)
     assert {four.said("operator_1", node) for node in ("operator_3", "operator_4")} == {"blind"}
@@ -691,7 +700,7 @@ def test_both_halves_of_a_split_committee_abstain_and_agree_when_it_has_healed(f
     assert len(four.entries("operator_1")) == 4
 
 
-def test_the_larger_part_of_a_split_committee_goes_on(four: Sky) -> None:
+def test_the_larger_part_of_a_split_committee_goes_on(four: LyingWorld) -> None:
     four.split(["operator_1", "operator_2", "operator_3", "aggregator_0"], ["operator_4"])
     four.run(1)
     assert four.statuses("operator_1")["operator_4"] == "down"
@@ -704,7 +713,7 @@ def test_the_larger_part_of_a_split_committee_goes_on(four: Sky) -> None:
     assert four.are_all_up()
 
 
-def test_after_the_blind_can_see_again_the_outage_is_certified(four: Sky) -> None:
+def test_an_outage_is_certified_once_blind_operators_see_again(four: LyingWorld) -> None:
     four.cut("operator_1", "operator_3", "operator_4")
     four.stop("operator_2")
     four.run(2)

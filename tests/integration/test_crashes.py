@@ -1,7 +1,6 @@
-"""Stop anything at any line; whatever comes back, all logs end identical and right.
+"""Crashes at any line, and faults of the sequencer: all logs end identical and correct.
 
-Every test here ends with the oracle: each log is verified from its first entry, and all are
-compared.
+Every test ends with an audit: each log is verified from its first entry, and all are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from simulation import World
 
 
 class Killed(BaseException):
-    """Stands for `kill -9` at some line: nothing of ours catches it."""
+    """Stands for `kill -9` at some line: our code never catches it."""
 
 
 def claim_now(world: World, status: Status, node_id: str = "operator_2") -> StatusClaim:
@@ -37,7 +36,7 @@ def claim_now(world: World, status: Status, node_id: str = "operator_2") -> Stat
 
 
 def ask(world: World, operator: str, claim: StatusClaim) -> tuple[int, str]:
-    """Status and signature or reason."""
+    """The response status, and the signature or the refusal reason."""
     answer = world.post(operator, "/attestations", claim.to_json())
     body = answer.json()
     return answer.status_code, body.get("signature") or body["reason"]
@@ -46,7 +45,7 @@ def ask(world: World, operator: str, claim: StatusClaim) -> tuple[int, str]:
 # The journal
 
 
-def test_the_same_decision_is_signed_again_as_often_as_asked(world: World) -> None:
+def test_the_same_decision_is_signed_again_on_request(world: World) -> None:
     world.stop("operator_2")
     claim = claim_now(world, Status.DOWN)
 
@@ -57,7 +56,7 @@ def test_the_same_decision_is_signed_again_as_often_as_asked(world: World) -> No
 
 
 def test_equivocation_is_refused_across_kill_9(world: World) -> None:
-    """The node comes back in the very round in which it was called down."""
+    """The node comes back in the same round for which `down` was signed."""
     world.stop("operator_2")
     assert ask(world, "operator_1", claim_now(world, Status.DOWN))[0] == 200
 
@@ -81,7 +80,7 @@ def test_a_decision_is_on_disk_before_the_signature_exists(
 
     monkeypatch.setattr(bls.SecretKey, "sign", killed_while_signing_the_claim)
     with pytest.raises(Killed):
-        world.own("operator_1").attester.attest(claim)
+        world.components("operator_1").attester.attest(claim)
     monkeypatch.undo()
 
     world.restart("operator_1")
@@ -89,7 +88,7 @@ def test_a_decision_is_on_disk_before_the_signature_exists(
     assert ask(world, "operator_1", claim_now(world, Status.UP)) == (409, "equivocation")
 
 
-def test_a_crash_between_journal_and_answer_loses_nothing(
+def test_a_crash_between_journal_and_response_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     genuine = Journal.decide
@@ -101,7 +100,7 @@ def test_a_crash_between_journal_and_answer_loses_nothing(
     world.stop("operator_2")
     monkeypatch.setattr(Journal, "decide", decide_and_die)
     with pytest.raises(Killed):
-        world.own("operator_1").attester.attest(claim_now(world, Status.DOWN))
+        world.components("operator_1").attester.attest(claim_now(world, Status.DOWN))
     monkeypatch.undo()
 
     world.restart("operator_1")
@@ -110,8 +109,8 @@ def test_a_crash_between_journal_and_answer_loses_nothing(
     assert world.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_a_claim_is_news_against_what_was_signed_and_not_yet_applied(world: World) -> None:
-    """The ledger stalls, the node has come back: without this nobody could ever say so."""
+def test_a_return_is_signed_while_the_outage_is_not_yet_applied(world: World) -> None:
+    """The ledger stalls, and the node comes back. Its return must still be certified."""
     world.network.set_faults(stalled=True)
     world.stop("operator_2")
     world.run(2)
@@ -124,11 +123,11 @@ def test_a_claim_is_news_against_what_was_signed_and_not_yet_applied(world: Worl
     assert [status for status, _ in world.story("operator_1", "operator_2")] == ["up", "down", "up"]
 
 
-def test_no_change_is_signed_for_nobody(world: World) -> None:
+def test_a_claim_without_a_change_is_refused(world: World) -> None:
     assert ask(world, "operator_1", claim_now(world, Status.UP)) == (409, "no_change")
 
 
-def test_a_round_that_is_over_is_signed_for_nobody(world: World) -> None:
+def test_a_claim_about_a_past_round_is_refused(world: World) -> None:
     world.stop("operator_2")
     claim = claim_now(world, Status.DOWN)
 
@@ -138,7 +137,7 @@ def test_a_round_that_is_over_is_signed_for_nobody(world: World) -> None:
 
 
 def test_rounds_far_behind_the_newest_signed_one_are_refused(world: World) -> None:
-    journal = world.own("operator_1").attester._journal
+    journal = world.components("operator_1").journal
     rounds = world.committee.rounds
     number = rounds.number(world.clock.now)
     journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)))
@@ -156,8 +155,10 @@ def test_an_aggregator_killed_between_certificate_and_submission_loses_nothing(
     world: World,
 ) -> None:
     world.stop("operator_2")
-    world.own("aggregator_0").watch.run_round(world.committee.rounds.number(world.clock.now) + 1)
-    assert len(world.own("aggregator_0").outbox.pending()) == 1
+    world.components("aggregator_0").monitor.run_round(
+        world.committee.rounds.number(world.clock.now) + 1
+    )
+    assert len(world.components("aggregator_0").outbox.pending()) == 1
     assert world.statuses("operator_1")["operator_2"] == "up"
 
     world.restart("aggregator_0")
@@ -166,7 +167,7 @@ def test_an_aggregator_killed_between_certificate_and_submission_loses_nothing(
     assert world.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_an_aggregator_killed_before_the_certificate_was_kept_gathers_anew(
+def test_an_aggregator_killed_before_storing_the_certificate_certifies_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> None:
@@ -184,7 +185,7 @@ def test_an_aggregator_killed_before_the_certificate_was_kept_gathers_anew(
     assert world.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_an_aggregator_killed_after_sending_sends_again_and_the_logs_take_it_once(
+def test_an_event_sent_twice_after_a_crash_is_applied_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> None:
@@ -201,14 +202,14 @@ def test_an_aggregator_killed_after_sending_sends_again_and_the_logs_take_it_onc
     world.run(2)
 
     assert len(world.entries("operator_1")) == 5
-    assert set(world.own("operator_1").log.refusals()) <= {"applied_already"}
+    assert set(world.components("operator_1").log.refusals()) <= {"applied_already"}
 
 
 # Operator and log
 
 
 @pytest.mark.parametrize("line", ["_append", "_advance"])
-def test_an_operator_killed_between_batch_and_commit_ends_identical(
+def test_an_operator_killed_before_the_commit_of_a_batch_ends_with_the_same_log(
     world: World, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     def die(*_: object, **__: object) -> None:
@@ -221,7 +222,7 @@ def test_an_operator_killed_between_batch_and_commit_ends_identical(
     world.network.finalize_due()
     monkeypatch.setattr(f"dragon.log.store.{line}", die)
     with pytest.raises(Killed):
-        world.own("operator_1").follower.step()
+        world.components("operator_1").follower.step()
     monkeypatch.undo()
 
     world.restart("operator_1")
@@ -254,11 +255,11 @@ def test_a_repeated_batch_is_applied_once(world: World) -> None:
     world.run(2)
 
     assert len(world.entries("operator_1")) == 5
-    assert world.own("operator_1").log.refusals() == {"applied_already": 1}
+    assert world.components("operator_1").log.refusals() == {"applied_already": 1}
 
 
 def test_reordered_batches_leave_all_logs_identical(world: World) -> None:
-    """Two nodes' events arrive the other way round; a node's own cannot, one is in flight."""
+    """Only events of different nodes can arrive in reverse: one node's are sent one at a time."""
     world.network.set_faults(reorder=True)
     world.stop("operator_2")
     world.run(2)
@@ -291,7 +292,7 @@ def test_a_tampered_page_is_not_applied(world: World) -> None:
     assert world.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_a_proof_without_enough_stake_behind_it_is_not_applied(tmp_path: Path) -> None:
+def test_a_batch_whose_proof_lacks_stake_is_not_applied(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         world.network.set_faults(tamper="nonsigners")
 
@@ -300,8 +301,8 @@ def test_a_proof_without_enough_stake_behind_it_is_not_applied(tmp_path: Path) -
         assert world.entries("operator_1") == []
 
 
-def test_a_ledger_that_stalls_longer_than_max_age_wedges_nothing(world: World) -> None:
-    """The certificates of the stall go stale; the outage still lasting is certified anew."""
+def test_after_a_ledger_stall_beyond_max_age_changes_are_certified_again(world: World) -> None:
+    """Certificates made during the stall expire. The outage that still lasts is certified again."""
     world.network.set_faults(stalled=True)
     world.stop("operator_2")
     stalled = world.committee.rounds.max_age // world.committee.rounds.seconds + 4
@@ -314,10 +315,10 @@ def test_a_ledger_that_stalls_longer_than_max_age_wedges_nothing(world: World) -
     _, (status, down) = world.story("operator_1", "operator_2")
     assert status == "down"
     assert down > begun + world.committee.rounds.max_age // world.committee.rounds.seconds
-    assert world.own("aggregator_0").outbox.pending() == []
+    assert world.components("aggregator_0").outbox.pending() == []
 
 
-def test_a_ledger_that_is_away_longer_than_max_age_wedges_nothing(world: World) -> None:
+def test_after_a_ledger_outage_beyond_max_age_changes_are_certified_again(world: World) -> None:
     world.stop("sequencer")
     world.stop("operator_2")
     world.run(world.committee.rounds.max_age // world.committee.rounds.seconds + 4)
@@ -326,34 +327,34 @@ def test_a_ledger_that_is_away_longer_than_max_age_wedges_nothing(world: World) 
     world.run(4)
 
     assert world.statuses("operator_1")["operator_2"] == "down"
-    assert world.own("aggregator_0").outbox.pending() == []
+    assert world.components("aggregator_0").outbox.pending() == []
 
 
 # A network that was reset
 
 
-def test_a_history_that_was_reset_is_refused_and_alarmed(world: World) -> None:
-    before = world.own("operator_1").log.checkpoint()
+def test_a_ledger_that_was_reset_raises_an_alarm(world: World) -> None:
+    before = world.components("operator_1").log.checkpoint()
     world.network.reset()
-    for _ in range(8):  # other content at the same indices, with perfectly valid proofs
+    for _ in range(8):  # other content at the same indices, with valid proofs
         world.network.submit(world.committee.sequencer.app, '[{"kind":"other"}]')
         world.clock.sleep(1)
         world.network.finalize_due()
 
     world.run(4)
 
-    alarm = world.own("operator_1").log.alarm()
+    alarm = world.components("operator_1").log.alarm()
     assert alarm is not None
     assert alarm.reason == "ledger_rewritten"
     assert "entry 0 is the first" in alarm.detail
-    assert world.own("operator_1").log.checkpoint() == before
+    assert world.components("operator_1").log.checkpoint() == before
     reasons = world.get("operator_1", "/readyz").json()["reasons"]
     assert reasons[0].startswith("alarm: ledger_rewritten")
 
 
-def test_a_ledger_that_was_emptied_is_not_followed_and_the_operator_says_so(world: World) -> None:
-    """Only hearsay as yet: nothing proves that the history is gone and not merely late."""
-    before = world.own("operator_1").log.checkpoint()
+def test_an_operator_that_is_ahead_of_an_emptied_ledger_is_not_ready(world: World) -> None:
+    """There is no alarm yet: nothing proves that the history is gone and not just late."""
+    before = world.components("operator_1").log.checkpoint()
     world.network.reset()
     world.stop("aggregator_0")
 
@@ -362,13 +363,16 @@ def test_a_ledger_that_was_emptied_is_not_followed_and_the_operator_says_so(worl
     answer = world.get("operator_1", "/readyz")
     assert answer.status_code == 503
     assert "ledger: no gateway is further than 0, and 2 were read" in answer.json()["reasons"]
-    assert world.own("operator_1").log.checkpoint() == before
+    assert world.components("operator_1").log.checkpoint() == before
 
 
-def test_an_aggregator_goes_on_while_strangers_keep_the_ledger_busy(world: World) -> None:
-    """There is always one more batch; the end of the ledger never comes empty."""
+def test_an_aggregator_goes_on_while_others_keep_the_ledger_busy(world: World) -> None:
+    """Every poll returns one more batch, so no poll comes back empty."""
     world.restart("aggregator_0")
-    follower, poll = world.own("aggregator_0").follower, world.services["aggregator_0"].client.poll
+    follower, poll = (
+        world.components("aggregator_0").follower,
+        world.services["aggregator_0"].client.poll,
+    )
 
     def always_one_more(after: Position) -> Sequence[ProvenBatch]:
         world.network.submit(world.committee.sequencer.app, "0")
@@ -385,7 +389,7 @@ def test_an_aggregator_goes_on_while_strangers_keep_the_ledger_busy(world: World
 
 
 def test_under_an_alarm_nothing_is_applied_but_status_is_still_attested(world: World) -> None:
-    world.own("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
+    world.components("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
     world.stop("operator_2")
 
     world.run(2)
@@ -396,15 +400,15 @@ def test_under_an_alarm_nothing_is_applied_but_status_is_still_attested(world: W
 
 
 def test_an_alarm_survives_a_restart(world: World) -> None:
-    world.own("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
+    world.components("operator_1").log.raise_alarm("ledger_rewritten", "a test says so")
 
     world.restart("operator_1")
 
     assert world.get("operator_1", "/readyz").status_code == 503
 
 
-def test_after_a_reset_an_archived_log_begins_anew_and_keeps_its_journal(world: World) -> None:
-    """The way out of the alarm: set the logs aside, and follow the new history."""
+def test_after_a_reset_an_archived_log_restarts_and_keeps_its_journal(world: World) -> None:
+    """To end the alarm, archive the logs and follow the new history."""
     world.stop("operator_2")
     assert ask(world, "operator_1", claim_now(world, Status.DOWN))[0] == 200
     world.resume("operator_2")
@@ -421,7 +425,7 @@ def test_after_a_reset_an_archived_log_begins_anew_and_keeps_its_journal(world: 
     world.run(3)
 
     assert [audit(copy, world.committee).size for copy in copies] == [5] * 5
-    assert world.own("operator_1").log.alarm() is None
+    assert world.components("operator_1").log.alarm() is None
     assert world.statuses("operator_1") == dict.fromkeys(world.operators, "up")
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database:
         kept = database.execute("SELECT COUNT(*) FROM journal_status WHERE status = 'down'")
@@ -433,7 +437,7 @@ def test_a_log_in_use_is_not_archived(world: World) -> None:
         archive(world.database_file("operator_1"))
 
 
-def test_a_log_of_another_committee_is_not_continued(world: World) -> None:
+def test_a_log_of_another_committee_is_refused(world: World) -> None:
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
         database.execute("UPDATE cursor SET committee = '0x00'")
     running = world.services["operator_1"]

@@ -1,4 +1,4 @@
-"""Certified totals: what a reward or an SLA can rest on."""
+"""Certified downtime, as a reward or an SLA would use it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from simulation import World
 
 
 def outage(world: World) -> tuple[int, int]:
-    """Operator_2 is down for four rounds; the interval that was certified."""
+    """Take operator_2 down for four rounds; return the certified interval."""
     world.stop("operator_2")
     world.run(4)
     world.resume("operator_2")
     world.run(2)
-    moves = world.own("operator_1").log.state.nodes["operator_2"]
+    moves = world.components("operator_1").log.state.nodes["operator_2"]
     return moves[1].timestamp, moves[2].timestamp
 
 
 def settle_past(world: World, end: int) -> None:
-    """Until everything about the time before `end` has reached every log: nothing happens but time,
-    and one more batch."""
+    """Let time pass until the logs can learn nothing more about the time before `end`.
+
+    One more batch tells the logs what time it is.
+    """
     world.clock.now = max(world.clock.now, settled_moment(end, world.committee.rounds) + 2.0)
     world.network.submit(world.committee.sequencer.app, "[]")
     world.settle()
 
 
 def claim_on(world: World, begin: int, end: int) -> DowntimeClaim:
-    log = world.own("operator_1").log
+    log = world.components("operator_1").log
     return settled_claim(log, world.committee, "operator_2", (begin, end), world.clock.now)
 
 
@@ -48,7 +50,9 @@ def test_the_quorum_certifies_how_long_a_node_was_down(world: World) -> None:
     world.run(13)
     settle_past(world, ended + 10)
 
-    certified = world.own("aggregator_0").downtime.certify("operator_2", began - 10, ended + 10)
+    certified = world.components("aggregator_0").downtime.certify(
+        "operator_2", began - 10, ended + 10
+    )
 
     certified.verify(world.committee)
     claim = certified.claim
@@ -56,7 +60,7 @@ def test_the_quorum_certifies_how_long_a_node_was_down(world: World) -> None:
     assert (claim.seconds_down, claim.seconds_unknown) == (ended - began, 0)
 
 
-def test_every_log_comes_to_the_same_claim_whenever_it_is_asked(world: World) -> None:
+def test_every_log_gives_the_same_claim_at_any_later_time(world: World) -> None:
     began, ended = outage(world)
     settle_past(world, ended)
     early = claim_on(world, began, ended)
@@ -64,7 +68,11 @@ def test_every_log_comes_to_the_same_claim_whenever_it_is_asked(world: World) ->
 
     later = [
         settled_claim(
-            world.own(name).log, world.committee, "operator_2", (began, ended), world.clock.now
+            world.components(name).log,
+            world.committee,
+            "operator_2",
+            (began, ended),
+            world.clock.now,
         )
         for name in (*world.operators, *world.aggregators)
     ]
@@ -72,38 +80,38 @@ def test_every_log_comes_to_the_same_claim_whenever_it_is_asked(world: World) ->
     assert set(later) == {early}
 
 
-def test_a_time_that_is_not_settled_is_not_certified(world: World) -> None:
-    """Also a `to` in the future."""
+def test_an_interval_that_is_not_settled_is_not_certified(world: World) -> None:
+    """This includes an end in the future."""
     now = int(world.clock.now)
 
     for end in (now - 10, now, now + 10_000):
         with pytest.raises(errors.NotSettled):
-            world.own("aggregator_0").downtime.certify("operator_2", now - 100, end)
+            world.components("aggregator_0").downtime.certify("operator_2", now - 100, end)
 
 
-def test_an_operator_refuses_a_time_in_the_future_by_name(world: World) -> None:
-    now, log = int(world.clock.now), world.own("operator_1").log
+def test_an_operator_refuses_an_interval_in_the_future(world: World) -> None:
+    now, log = int(world.clock.now), world.components("operator_1").log
     claim = claim_at(log, world.committee, "operator_2", (now, now + 100), size=5)
 
     assert ask(world, claim) == (409, "behind")
 
 
-def test_an_operator_refuses_a_convenient_log_size_by_name(world: World) -> None:
-    """A smaller log, from before the outage was known, would say that nothing happened."""
+def test_an_operator_refuses_totals_at_another_log_size(world: World) -> None:
+    """A shorter log, from before the outage was certified, has no downtime."""
     began, ended = outage(world)
-    world.run(13)  # a checkpoint vouches for it
+    world.run(13)  # a checkpoint covers the interval
     settle_past(world, ended)
-    log = world.own("operator_1").log
+    log = world.components("operator_1").log
     genuine = claim_on(world, began, ended)
-    convenient = claim_at(log, world.committee, "operator_2", (began, ended), size=5)
-    assert convenient.seconds_down == 0
+    earlier = claim_at(log, world.committee, "operator_2", (began, ended), size=5)
+    assert earlier.seconds_down == 0
 
-    assert ask(world, convenient) == (409, "malformed")
+    assert ask(world, earlier) == (409, "malformed")
     assert ask(world, dataclasses.replace(genuine, seconds_down=0)) == (409, "malformed")
     assert ask(world, genuine) == (200, "signed")
 
 
-def test_an_operator_that_has_not_read_so_far_does_not_sign(world: World) -> None:
+def test_an_operator_that_has_not_read_the_ledger_so_far_does_not_sign(world: World) -> None:
     began, ended = outage(world)
     world.outages["operator_4"] = []
     world.cuts.add(("operator_4", "sequencer"))
@@ -114,12 +122,12 @@ def test_an_operator_that_has_not_read_so_far_does_not_sign(world: World) -> Non
 
 def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> None:
     began, ended = outage(world)
-    world.run(13)  # a checkpoint vouches for it
+    world.run(13)  # a checkpoint covers the interval
     settle_past(world, ended)
     claim = claim_on(world, began, ended)
     assert ask(world, claim) == (200, "signed")
     world.restart("operator_1")
-    journal = world.own("operator_1").attester._journal
+    journal = world.components("operator_1").journal
 
     with pytest.raises(errors.AttestationRefused) as refused:
         journal.decide_downtime(dataclasses.replace(claim, seconds_down=0), int(world.clock.now))
@@ -127,8 +135,8 @@ def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> Non
     assert refused.value.reason == "equivocation"
 
 
-def test_a_stretch_without_checkpoints_is_unknown_and_not_up(world: World) -> None:
-    """Two of four are away for longer than `unknown_after`: silence vouches for nothing."""
+def test_a_period_without_checkpoints_counts_as_unknown(world: World) -> None:
+    """Two of four are down for longer than `unknown_after`, so nothing can be certified."""
     world.run(12)
     world.stop("operator_3")
     world.stop("operator_4")
@@ -143,28 +151,28 @@ def test_a_stretch_without_checkpoints_is_unknown_and_not_up(world: World) -> No
     assert claim_on(world, begin, end).seconds_unknown == end - begin
 
 
-def test_too_few_signers_make_no_certificate_and_say_why(world: World) -> None:
+def test_with_too_few_signers_the_error_has_each_operators_answer(world: World) -> None:
     began, ended = outage(world)
     settle_past(world, ended)
     world.stop("operator_3")
     world.stop("operator_4")
 
     with pytest.raises(errors.NotCertified) as refused:
-        world.own("aggregator_0").downtime.certify("operator_2", began, ended)
+        world.components("aggregator_0").downtime.certify("operator_2", began, ended)
 
     answers = refused.value.facts["answers"]
     assert isinstance(answers, dict)
     assert answers["operator_3"] == "unreachable"
 
 
-def test_a_downtime_certificate_is_no_event(world: World) -> None:
+def test_a_downtime_certificate_is_not_an_event(world: World) -> None:
     began, ended = outage(world)
     settle_past(world, ended)
-    certified = world.own("aggregator_0").downtime.certify("operator_2", began, ended)
+    certified = world.components("aggregator_0").downtime.certify("operator_2", began, ended)
 
     world.submit(certified)
 
-    assert world.own("operator_1").log.refusals() == {"unknown_kind": 1}
+    assert world.components("operator_1").log.refusals() == {"unknown_kind": 1}
 
 
 @pytest.mark.parametrize(
@@ -178,20 +186,20 @@ def test_a_downtime_certificate_is_no_event(world: World) -> None:
         ({"node_id": "operator_9"}, errors.UnknownNode),
     ],
 )
-def test_a_downtime_certificate_spoilt_in_one_member_is_refused(
+def test_a_downtime_certificate_with_one_changed_member_is_refused(
     world: World, changes: dict[str, object], refusal: type[errors.CertificateError]
 ) -> None:
     claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
     genuine = world.members.certify(claim, ("operator_1", "operator_2", "operator_3"))
     genuine.verify(world.committee)
 
-    spoilt = dataclasses.replace(
+    changed = dataclasses.replace(
         genuine,
         claim=dataclasses.replace(claim, **changes),  # type: ignore[arg-type]
     )
 
     with pytest.raises(refusal):
-        spoilt.verify(world.committee)
+        changed.verify(world.committee)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +212,7 @@ def test_a_downtime_certificate_spoilt_in_one_member_is_refused(
         ({"seconds_up": 1}, errors.UnknownMember),
     ],
 )
-def test_totals_that_cannot_be_are_refused(
+def test_impossible_totals_are_refused(
     world: World, changes: dict[str, int], refusal: type[errors.InvalidEncoding]
 ) -> None:
     claim = DowntimeClaim("operator_2", 100, 200, 50, 0, 5, b"\x01" * 32)
@@ -214,17 +222,15 @@ def test_totals_that_cannot_be_are_refused(
         Certificate.from_json({**genuine.to_json(), **changes})
 
 
-def test_batched_verification_refuses_what_single_checks_refuse(world: World) -> None:
-    """Each forged signature spoils the batch, wherever it stands."""
+def test_batched_verification_refuses_a_forged_signature(world: World) -> None:
+    """One forged signature at any position invalidates the batch."""
     secrets = world.members.secrets
     signed = [
         bls.Signed(key.public_key(), message, key.sign(message))
         for key in (secrets["operator_1"], secrets["operator_2"])
         for message in (b"one", b"two", b"three")
     ]
-
-    def entropy(size: int) -> bytes:
-        return world._random.randbytes(size)
+    entropy = world.runtime("operator_1").entropy
 
     assert bls.verify_batch(signed, entropy)
     assert bls.verify_batch([], entropy)
@@ -236,7 +242,7 @@ def test_batched_verification_refuses_what_single_checks_refuse(world: World) ->
             dataclasses.replace(each, key=secrets["operator_3"].public_key()),
         ):
             assert not bls.verify_batch([*signed[:at], forged, *signed[at + 1 :]], entropy)
-    # Two wrongs that add up to a right sum do not pass either: the factors differ.
+    # Two wrong signatures with the correct sum do not pass: each has its own random factor.
     swapped = [
         dataclasses.replace(signed[0], signature=signed[1].signature),
         dataclasses.replace(signed[1], signature=signed[0].signature),

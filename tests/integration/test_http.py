@@ -60,10 +60,10 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One world for all of these: none of them may change anything."""
     with World(tmp_path_factory.mktemp("world")) as world:
         world.run(3)
-        before = world.own("operator_1").log.checkpoint()
+        before = world.components("operator_1").log.checkpoint()
         yield world
         world.run(1)
-        assert world.own("operator_1").log.checkpoint() == before
+        assert world.components("operator_1").log.checkpoint() == before
 
 
 @pytest.mark.parametrize(("service", "path", "body"), BODIES)

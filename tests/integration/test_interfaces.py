@@ -30,7 +30,7 @@ from dragon.storage import keystore
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
-from dragon_operator import app as operator_app
+from dragon_operator.routes import events as operator_events
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -285,7 +285,7 @@ def test_refused_events_are_counted_by_reason(listed: World) -> None:
 
 
 def test_listed_events_are_the_entries_of_the_log(listed: World) -> None:
-    entries = listed.own("operator_1").log.entries()
+    entries = listed.components("operator_1").log.entries()
 
     events = listed.get("operator_1", "/events?limit=1000").json()["events"]
 
@@ -298,7 +298,7 @@ def test_a_page_of_events_is_bounded_in_bytes(
 ) -> None:
     whole = listed.get("operator_1", "/events").json()["events"]
     for most in (1, 1000, 2500):
-        monkeypatch.setattr(operator_app, "MAX_PAGE_BYTES", most)
+        monkeypatch.setattr(operator_events, "MAX_PAGE_BYTES", most)
         found = list(pages(lambda p: listed.get("operator_1", p), "/events", "events", 100))
 
         assert [entry for page in found for entry in page] == whole

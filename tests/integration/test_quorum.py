@@ -1,4 +1,4 @@
-"""Who can certify what: quorums, strangers, the cut off, and nodes that come back."""
+"""Quorums, impostors, operators that are cut off, and nodes that come back."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from simulation import World
 
 
 def answers_of(world: World, name: str = "aggregator_0") -> dict[str, str]:
-    """What each operator answered in the newest gathering."""
-    gathering = world.own(name).watch.recent[-1].gatherings[-1]
-    return {operator: gathering.outcome_of(operator) for operator in gathering.asked}
+    """Each operator's answer in the newest attestation round."""
+    attestation_round = world.components(name).monitor.recent[-1].attestation_rounds[-1]
+    return {
+        operator: attestation_round.outcome_of(operator) for operator in attestation_round.asked
+    }
 
 
-def test_every_node_is_certified_up_at_first(world: World) -> None:
+def test_every_node_is_certified_up_after_the_start(world: World) -> None:
     for name in world.operators:
         assert world.statuses(name) == dict.fromkeys(world.operators, "up")
 
@@ -69,7 +71,7 @@ def test_one_transition_is_one_event(world: World) -> None:
     world.run(6)
 
     assert [status for status, _ in world.story("operator_3", "operator_2")] == ["up", "down", "up"]
-    assert world.own("operator_3").log.refusals() == {}
+    assert world.components("operator_3").log.refusals() == {}
 
 
 def test_with_two_nodes_down_the_one_that_returns_is_certified_up(world: World) -> None:
@@ -87,7 +89,7 @@ def test_with_two_nodes_down_the_one_that_returns_is_certified_up(world: World) 
 
 
 def test_an_operator_cut_off_from_its_peers_abstains(world: World) -> None:
-    """From its own place everybody is down; it must not help to say so."""
+    """To this operator all others look down. It must not help to certify that."""
     for peer in ("operator_2", "operator_3", "operator_4"):
         world.cuts.add(("operator_1", peer))
     world.stop("operator_2")
@@ -101,7 +103,7 @@ def test_an_operator_cut_off_from_its_peers_abstains(world: World) -> None:
     )
 
 
-def test_an_operator_nobody_can_reach_is_down_and_heals_identical(world: World) -> None:
+def test_an_unreachable_operator_is_down_and_later_has_the_same_log(world: World) -> None:
     for peer in ("operator_1", "operator_3", "operator_4", "aggregator_0"):
         world.cuts |= {(peer, "operator_2"), ("operator_2", peer)}
     world.run(2)
@@ -114,7 +116,7 @@ def test_an_operator_nobody_can_reach_is_down_and_heals_identical(world: World) 
     assert world.entries("operator_2") == world.entries("operator_4")
 
 
-def test_what_hits_everybody_is_the_aggregators_own_error(world: World) -> None:
+def test_a_failure_of_all_probes_counts_against_no_node(world: World) -> None:
     world.cuts.add(("aggregator_0", "operator_1"))
     world.cuts.add(("aggregator_0", "operator_2"))
     world.cuts.add(("aggregator_0", "operator_3"))
@@ -122,14 +124,14 @@ def test_what_hits_everybody_is_the_aggregators_own_error(world: World) -> None:
 
     world.run(3)
 
-    record = world.own("aggregator_0").watch.recent[-1]
+    record = world.components("aggregator_0").monitor.recent[-1]
     assert {result.status for result in record.probe_results} == {Status.DOWN}
-    assert record.gatherings == []
+    assert record.attestation_rounds == []
 
 
-def stranger(world: World, *, key: bls.SecretKey | None = None, name: str = "operator_2") -> Flask:
-    """An app that answers /status with 200: unsigned, or signed with a key of its own."""
-    app = Flask("stranger")
+def impostor(world: World, *, key: bls.SecretKey | None = None, name: str = "operator_2") -> Flask:
+    """An app that answers /status with 200: unsigned, or signed with the given key."""
+    app = Flask("impostor")
 
     @app.get("/status")
     def status() -> flask.Response:
@@ -152,23 +154,24 @@ def stranger(world: World, *, key: bls.SecretKey | None = None, name: str = "ope
         ("operator_3", "operator_2", "bad_signature"),
     ],
 )
-def test_a_stranger_answering_on_a_dead_nodes_address_is_down(
+def test_an_impostor_at_the_address_of_a_dead_node_counts_as_down(
     world: World, signer: str | None, claims_to_be: str, reason: str
 ) -> None:
     world.crash("operator_2")
     key = world.members.secrets.get(signer or "", bls.SecretKey.generate(b"mallory" * 6))
 
-    world.impersonate("operator_2", stranger(world, key=key if signer else None, name=claims_to_be))
+    world.impersonate("operator_2", impostor(world, key=key if signer else None, name=claims_to_be))
     world.run(1)
 
     assert world.statuses("operator_1")["operator_2"] == "down"
     results = {
-        s.node_id: s.reason for s in world.own("aggregator_0").watch.recent[-1].probe_results
+        s.node_id: s.reason
+        for s in world.components("aggregator_0").monitor.recent[-1].probe_results
     }
     assert results["operator_2"] == reason
 
 
-def test_an_old_answer_of_the_dead_node_does_not_make_it_live(world: World) -> None:
+def test_a_replayed_answer_of_a_dead_node_counts_as_down(world: World) -> None:
     recorded = world.get("operator_2", "/status?nonce=0x" + "11" * 16)
     replaying = Flask("replaying")
     replaying.get("/status")(lambda: flask.Response(recorded.content, mimetype="application/json"))
@@ -191,7 +194,7 @@ def test_an_unknown_node_is_down_only_after_six_rounds(tmp_path: Path) -> None:
         assert world.statuses("operator_1")["operator_2"] == "down"
 
 
-def test_a_report_makes_the_operator_look_and_start_a_gathering(world: World) -> None:
+def test_a_report_makes_the_operator_probe_and_send_a_suspicion(world: World) -> None:
     world.stop("operator_2")
 
     reported = world.post("operator_1", "/reports", {"node_id": "operator_2", "status": "down"})
@@ -208,12 +211,14 @@ def test_a_false_report_is_refused(world: World) -> None:
     assert reported.status_code == 409
     assert reported.json()["reason"] == "sees_up"
     assert not any(
-        gathering.claim.KIND == "status"
-        for gathering in world.own("aggregator_0").watch.recent[-1].gatherings
+        attestation_round.claim.KIND == "status"
+        for attestation_round in world.components("aggregator_0")
+        .monitor.recent[-1]
+        .attestation_rounds
     )
 
 
-def test_a_suspicion_signed_by_nobody_we_know_is_refused(world: World) -> None:
+def test_a_suspicion_signed_with_an_unknown_key_is_refused(world: World) -> None:
     rounds = world.committee.rounds
     suspicion = {
         "node_id": "operator_2",
@@ -221,7 +226,7 @@ def test_a_suspicion_signed_by_nobody_we_know_is_refused(world: World) -> None:
         "timestamp": rounds.start(rounds.number(world.clock.now)),
         "operator": "operator_1",
     }
-    forged = bls.SecretKey.generate(b"mallory" * 6).sign(b"whatever")
+    forged = bls.SecretKey.generate(b"mallory" * 6).sign(b"anything")
 
     refused = world.post("aggregator_0", "/suspicions", {**suspicion, "signature": to_hex(forged)})
 
@@ -229,8 +234,8 @@ def test_a_suspicion_signed_by_nobody_we_know_is_refused(world: World) -> None:
     assert refused.json()["title"] == "bad_signature"
 
 
-def test_a_liar_cannot_make_a_false_certificate_but_prevent_one(world: World) -> None:
-    """With four operators one fault is tolerated in all: the outage is one already."""
+def test_a_faulty_operator_cannot_forge_a_certificate_but_can_prevent_one(world: World) -> None:
+    """Four operators tolerate one fault in total. The outage is already one."""
     world.stop("operator_3")
     world.crash("operator_4")
     key, committee = world.members.secrets["operator_4"], world.committee
@@ -266,12 +271,12 @@ def test_seven_operators_certify_with_two_nodes_out(tmp_path: Path) -> None:
         assert (statuses["operator_2"], statuses["operator_5"]) == ("down", "down")
 
 
-def test_a_second_aggregator_submits_only_what_the_log_does_not_show(tmp_path: Path) -> None:
+def test_a_second_aggregator_submits_only_events_that_are_not_in_the_log(tmp_path: Path) -> None:
     with World(tmp_path, make_members(4, aggregators=2)) as world:
         world.run(3)
 
         assert len(world.entries("operator_1")) == 4
-        assert world.own("operator_1").log.refusals() == {}
+        assert world.components("operator_1").log.refusals() == {}
 
 
 def test_a_second_aggregator_takes_over_when_the_first_dies(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from dragon.encoding import canonical
 from dragon.log.audit import audit
 from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
 from dragon_cli.commands.stream import connect, find
@@ -99,7 +99,7 @@ def test_a_large_file_survives_three_kills(fleet: Fleet) -> None:
             at += size
 
     client, stream = open_stream(fleet, "large-file")
-    total, chunks = Feeder(client, stream, pieces()).run()
+    total, chunks = StreamUpload(client, stream, pieces()).run()
     windows = wait_certified(fleet, client, stream, chunks)
 
     assert not victims
@@ -118,7 +118,7 @@ def test_concurrent_streams_are_certified_and_every_log_passes_its_audit(fleet: 
     def send(number: int) -> None:
         client, stream = open_stream(fleet, f"concurrent-{number}", window_ms=1000, mode="message")
         messages = [b"%d of %d" % (i, number) for i in range(150)]
-        _, chunks = Feeder(client, stream, messages).run()
+        _, chunks = StreamUpload(client, stream, messages).run()
         wait_certified(fleet, client, stream, chunks)
         assert [data_of(client, stream, n) for n in range(chunks)] == messages
 

@@ -34,7 +34,7 @@ def sensor(world: StreamWorld, **settings: Any) -> Made:
 
 def steps(world: StreamWorld, step: str) -> dict[str, float]:
     """How often the service tried the step, by outcome."""
-    [metric] = world.own(STREAMS).pipeline.counter.collect()
+    [metric] = world.components(STREAMS).pipeline.counter.collect()
     return {
         sample.labels["outcome"]: sample.value
         for sample in metric.samples
@@ -287,8 +287,8 @@ def test_of_two_services_with_one_key_only_one_gets_its_window_certified(
 
 
 def same_stream(world: StreamWorld, copy: StreamWorld, stream: Made) -> Made:
-    [row] = world.own(STREAMS).store.streams()
-    copy.own(STREAMS).store.add_stream(row)
+    [row] = world.components(STREAMS).store.streams()
+    copy.components(STREAMS).store.add_stream(row)
     copy.restart(STREAMS)
     return stream
 

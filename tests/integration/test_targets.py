@@ -1,7 +1,7 @@
-"""Nodes beyond the operators: watched like them, certified like them, and with no key of their own.
+"""Targets: nodes without a key that are probed and certified like operators.
 
-A target is up where a plain GET of its address is answered with 200 in time. That says less than an
-operator's signed answer, and is marked as less.
+A target is up if a plain GET of its URL returns 200 in time. Its response is not signed, so anyone
+at its address can answer; `signed` marks the difference.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OTHER = "target_2"
 def page(
     status: str = "200 OK", body: bytes = b"hello", headers: Iterable[tuple[str, str]] = ()
 ) -> WsgiApp:
-    """A web server that gives everybody the same answer, whatever is asked."""
+    """A web server that gives the same response to every request."""
 
     def app(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         start(status, [("Content-Type", "text/plain"), *headers])
@@ -38,8 +38,8 @@ def page(
     return app
 
 
-class Watched(World):
-    """A world whose committee lists targets: web pages that know nothing of certificates."""
+class TargetWorld(World):
+    """A world with a committee that lists targets, which are plain web pages."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,7 +48,7 @@ class Watched(World):
             self.impersonate(target.id, page())
 
     def asked(self, node_id: str, by: str | None = None) -> list[str]:
-        """Every request that reached that node's address, of one caller or of all."""
+        """Every request that reached the node's address, from one caller or from all."""
         host = urlsplit(self.committee.urls[node_id]).netloc
         return [
             f"{request.method} {request.url}"
@@ -65,14 +65,14 @@ class Watched(World):
             if isinstance(event.claim, StatusClaim) and event.claim.node_id == node_id
         )
 
-    def gatherings(self, node_id: str) -> list[AttestationRound]:
-        """What was gathered for that node, in all rounds."""
-        recent = self.own("aggregator_0").watch.recent
+    def attestation_rounds(self, node_id: str) -> list[AttestationRound]:
+        """The attestation rounds about a node, in all rounds."""
+        recent = self.components("aggregator_0").monitor.recent
         return [
-            gathering
+            each
             for record in recent
-            for gathering in record.gatherings
-            if isinstance(gathering.claim, StatusClaim) and gathering.claim.node_id == node_id
+            for each in record.attestation_rounds
+            if isinstance(each.claim, StatusClaim) and each.claim.node_id == node_id
         ]
 
     def shown(self, operator: str, node_id: str) -> dict[str, Any]:
@@ -82,32 +82,32 @@ class Watched(World):
 
 
 MEMBERS = make_members(4, targets=2)
-ROUNDS = 3  # after which all are certified up
+ROUNDS = 3  # rounds until all nodes are certified up
 
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a fleet of four operators and two targets, all certified up."""
+    """Files of a fleet with four operators and two targets, all certified up."""
     folder = tmp_path_factory.mktemp("certified")
-    with Watched(folder, MEMBERS) as made:
+    with TargetWorld(folder, MEMBERS) as made:
         made.run(ROUNDS)
     return folder
 
 
 @pytest.fixture
-def watched(tmp_path: Path, certified: Path) -> Iterator[Watched]:
-    """That fleet, going on from its files."""
+def watched(tmp_path: Path, certified: Path) -> Iterator[TargetWorld]:
+    """A fleet that continues from those files."""
     shutil.copytree(certified, tmp_path, dirs_exist_ok=True)
-    with Watched(tmp_path, MEMBERS) as made:
+    with TargetWorld(tmp_path, MEMBERS) as made:
         made.clock.sleep((ROUNDS - 0.5) * made.committee.rounds.seconds)
         made.settle()
         yield made
 
 
-# What is up, and what is down
+# Up and down
 
 
-def test_a_target_that_answers_200_is_certified_up(watched: Watched) -> None:
+def test_a_target_that_answers_200_is_certified_up(watched: TargetWorld) -> None:
     for operator in watched.operators:
         assert watched.statuses(operator) == dict.fromkeys(watched.committee.urls, "up")
 
@@ -123,22 +123,22 @@ def test_a_target_that_answers_200_is_certified_up(watched: Watched) -> None:
     ],
     ids=["404", "500", "204", "redirect", "too large"],
 )
-def test_a_target_that_answers_otherwise_is_certified_down(
-    watched: Watched, answer: WsgiApp, reason: str
+def test_a_target_with_any_other_response_is_certified_down(
+    watched: TargetWorld, answer: WsgiApp, reason: str
 ) -> None:
     watched.impersonate(TARGET, answer)
 
     watched.run(1)
 
     assert [watched.statuses(name)[TARGET] for name in watched.operators] == ["down"] * 4
-    record = watched.own("aggregator_0").watch.recent[-1]
+    record = watched.components("aggregator_0").monitor.recent[-1]
     assert {s.reason for s in record.probe_results if s.node_id == TARGET} == {reason}
     assert watched.shown("operator_1", OTHER)["status"] == "up"
 
 
 @pytest.mark.parametrize("manner", ["refuse", "hang"])
 def test_a_target_that_does_not_answer_in_time_is_certified_down(
-    watched: Watched, manner: str
+    watched: TargetWorld, manner: str
 ) -> None:
     watched.stop(TARGET, manner)
 
@@ -147,7 +147,7 @@ def test_a_target_that_does_not_answer_in_time_is_certified_down(
     assert [watched.statuses(name)[TARGET] for name in watched.operators] == ["down"] * 4
 
 
-def test_a_body_as_large_as_allowed_is_up(watched: Watched) -> None:
+def test_a_target_with_a_body_of_the_maximum_size_is_up(watched: TargetWorld) -> None:
     watched.impersonate(TARGET, page("200 OK", bytes(MAX_RESPONSE_BYTES)))
 
     watched.run(2)
@@ -155,8 +155,8 @@ def test_a_body_as_large_as_allowed_is_up(watched: Watched) -> None:
     assert watched.statuses("operator_1")[TARGET] == "up"
 
 
-def test_an_answer_just_within_the_deadline_is_up_and_just_beyond_it_is_down(
-    watched: Watched,
+def test_a_response_within_the_deadline_is_up_and_a_later_one_is_down(
+    watched: TargetWorld,
 ) -> None:
     deadline = watched.committee.rounds.probe_deadline
 
@@ -175,7 +175,7 @@ def test_an_answer_just_within_the_deadline_is_up_and_just_beyond_it_is_down(
     assert (statuses[TARGET], statuses[OTHER]) == ("up", "down")
 
 
-def test_a_redirect_to_an_internal_address_is_not_followed(watched: Watched) -> None:
+def test_a_redirect_to_an_internal_address_is_not_followed(watched: TargetWorld) -> None:
     watched.wires.mount("internal:8000", page())
     answer = page("302 Found", b"", [("Location", "http://internal:8000/secret")])
 
@@ -186,15 +186,15 @@ def test_a_redirect_to_an_internal_address_is_not_followed(watched: Watched) -> 
     assert not [url for _, url in watched.wires.calls if "internal" in url]
 
 
-def test_a_target_is_asked_at_its_address_and_nothing_is_added_to_it(watched: Watched) -> None:
-    """No nonce: it could not sign it; and never anything but a GET."""
+def test_a_target_is_probed_at_exactly_its_address(watched: TargetWorld) -> None:
+    """There is no nonce, since a target cannot sign. The method is always GET."""
     watched.run(1)
 
     assert set(watched.asked(TARGET)) == {"GET http://target-1:80/"}
 
 
 def test_an_unknown_target_is_down_only_after_six_rounds(tmp_path: Path) -> None:
-    with Watched(tmp_path, make_members(4, targets=1)) as watched:
+    with TargetWorld(tmp_path, make_members(4, targets=1)) as watched:
         watched.stop(TARGET)
 
         watched.run(4)
@@ -204,7 +204,7 @@ def test_an_unknown_target_is_down_only_after_six_rounds(tmp_path: Path) -> None
         assert watched.statuses("operator_1")[TARGET] == "down"
 
 
-def test_an_outage_of_a_target_ends_as_one_of_an_operator_does(watched: Watched) -> None:
+def test_an_outage_of_a_target_and_its_end_are_certified(watched: TargetWorld) -> None:
     now = watched.clock.now
     watched.outages[TARGET] = [Outage(now, now + 12)]
 
@@ -214,10 +214,10 @@ def test_an_outage_of_a_target_ends_as_one_of_an_operator_does(watched: Watched)
         assert [status for status, _ in watched.story(operator, TARGET)] == ["up", "down", "up"]
 
 
-# The same certificates
+# Certificates
 
 
-def test_a_targets_certificate_is_like_an_operators(watched: Watched) -> None:
+def test_certificates_about_targets_and_operators_have_the_same_form(watched: TargetWorld) -> None:
     watched.stop(TARGET)
 
     watched.run(1)
@@ -228,16 +228,16 @@ def test_a_targets_certificate_is_like_an_operators(watched: Watched) -> None:
     assert len(event.signers) >= watched.committee.quorum("status")
 
 
-def test_every_operator_may_sign_that_a_target_is_down(watched: Watched) -> None:
-    """No operator is the subject: three of four suffice, whichever they are."""
+def test_every_operator_may_sign_that_a_target_is_down(watched: TargetWorld) -> None:
+    """No operator is the subject, so any three of four suffice."""
     watched.stop(TARGET)
 
     watched.run(1)
 
-    assert set(watched.gatherings(TARGET)[-1].asked) == set(watched.operators)
+    assert set(watched.attestation_rounds(TARGET)[-1].asked) == set(watched.operators)
 
 
-def test_an_operator_and_a_target_out_at_once_are_both_certified_down(watched: Watched) -> None:
+def test_an_operator_and_a_target_out_at_once_are_both_certified_down(watched: TargetWorld) -> None:
     watched.stop("operator_2")
     watched.stop(TARGET)
 
@@ -247,8 +247,8 @@ def test_an_operator_and_a_target_out_at_once_are_both_certified_down(watched: W
     assert (statuses["operator_2"], statuses[TARGET]) == ("down", "down")
 
 
-def test_all_targets_out_at_once_make_nobody_blind(watched: Watched) -> None:
-    """Only operators answer for whether one is cut off: targets may share a host."""
+def test_an_outage_of_all_targets_makes_no_operator_blind(watched: TargetWorld) -> None:
+    """Only operators count for `blind`, since targets may share a host."""
     watched.stop(TARGET)
     watched.stop(OTHER)
 
@@ -259,8 +259,8 @@ def test_all_targets_out_at_once_make_nobody_blind(watched: Watched) -> None:
     assert watched.get("operator_1", "/readyz").status_code == 200
 
 
-def test_a_target_signs_nothing(watched: Watched) -> None:
-    """A certificate that names one among its signers is refused, however many sign beside it."""
+def test_a_target_is_not_a_signer(watched: TargetWorld) -> None:
+    """A certificate with a target among its signers is refused, even if a quorum signed it."""
     rounds = watched.committee.rounds
     genuine = watched.members.status(OTHER, Status.DOWN, rounds.number(watched.clock.now))
     signers = tuple(sorted([*genuine.signers, TARGET]))
@@ -268,14 +268,14 @@ def test_a_target_signs_nothing(watched: Watched) -> None:
 
     watched.submit(forged)
 
-    assert watched.own("operator_1").log.refusals() == {"unknown_signer": 1}
+    assert watched.components("operator_1").log.refusals() == {"unknown_signer": 1}
     assert watched.statuses("operator_1")[OTHER] == "up"
 
 
-# Everybody looks for themselves
+# Every operator probes for itself
 
 
-def test_every_operator_looks_at_a_target_itself_before_it_signs(watched: Watched) -> None:
+def test_every_operator_probes_a_target_before_it_signs(watched: TargetWorld) -> None:
     watched.impersonate(TARGET, page("500 Internal Server Error"))
     watched.sent.clear()
 
@@ -285,7 +285,7 @@ def test_every_operator_looks_at_a_target_itself_before_it_signs(watched: Watche
         assert watched.asked(TARGET, by=operator)
 
 
-def test_an_operator_does_not_look_at_targets_unless_it_is_asked(watched: Watched) -> None:
+def test_an_operator_probes_a_target_only_on_request(watched: TargetWorld) -> None:
     watched.sent.clear()
 
     watched.run(2)
@@ -294,7 +294,9 @@ def test_an_operator_does_not_look_at_targets_unless_it_is_asked(watched: Watche
     assert not watched.asked(TARGET, by="operator_1")
 
 
-def test_a_target_that_answers_the_aggregator_only_is_not_certified_up(watched: Watched) -> None:
+def test_a_target_that_only_the_aggregator_reaches_is_not_certified_up(
+    watched: TargetWorld,
+) -> None:
     watched.stop(TARGET)
     watched.run(1)
     watched.resume(TARGET)
@@ -303,23 +305,25 @@ def test_a_target_that_answers_the_aggregator_only_is_not_certified_up(watched: 
     watched.run(2)
 
     assert watched.statuses("operator_1")[TARGET] == "down"
-    gathering = watched.gatherings(TARGET)[-1]
-    assert {gathering.outcome_of(name) for name in watched.operators} == {"sees_down"}
+    attestation_round = watched.attestation_rounds(TARGET)[-1]
+    assert {attestation_round.outcome_of(name) for name in watched.operators} == {"sees_down"}
 
 
-def test_a_target_that_the_aggregator_alone_does_not_reach_is_not_certified_down(
-    watched: Watched,
+def test_a_target_that_only_the_aggregator_cannot_reach_is_not_certified_down(
+    watched: TargetWorld,
 ) -> None:
     watched.cuts.add(("aggregator_0", TARGET))
 
     watched.run(2)
 
     assert watched.statuses("operator_1")[TARGET] == "up"
-    gathering = watched.gatherings(TARGET)[-1]
-    assert {gathering.outcome_of(name) for name in watched.operators} == {"sees_up"}
+    attestation_round = watched.attestation_rounds(TARGET)[-1]
+    assert {attestation_round.outcome_of(name) for name in watched.operators} == {"sees_up"}
 
 
-def test_a_target_that_shuns_one_operator_is_certified_by_the_others(watched: Watched) -> None:
+def test_a_target_that_one_operator_cannot_reach_is_certified_by_the_others(
+    watched: TargetWorld,
+) -> None:
     watched.stop(TARGET)
     watched.run(1)
     watched.resume(TARGET)
@@ -334,8 +338,8 @@ def test_a_target_that_shuns_one_operator_is_certified_by_the_others(watched: Wa
     )
 
 
-def test_a_target_that_half_of_the_operators_see_is_certified_neither_way(
-    watched: Watched,
+def test_a_target_that_half_of_the_operators_reach_is_not_certified(
+    watched: TargetWorld,
 ) -> None:
     watched.cuts |= {("operator_1", TARGET), ("operator_2", TARGET), ("aggregator_0", TARGET)}
 
@@ -344,18 +348,18 @@ def test_a_target_that_half_of_the_operators_see_is_certified_neither_way(
     assert [status for status, _ in watched.story("operator_1", TARGET)] == ["up"]
 
 
-def test_what_cuts_the_aggregator_off_from_everybody_is_not_the_targets_fault(
-    watched: Watched,
+def test_an_aggregator_that_is_cut_off_reports_no_target(
+    watched: TargetWorld,
 ) -> None:
     watched.cuts |= {("aggregator_0", name) for name in watched.committee.urls}
-    before = len(watched.gatherings(TARGET))
+    before = len(watched.attestation_rounds(TARGET))
 
     watched.run(3)
 
-    assert len(watched.gatherings(TARGET)) == before
+    assert len(watched.attestation_rounds(TARGET)) == before
 
 
-def test_a_reported_target_is_looked_at_by_the_operator_that_is_told(watched: Watched) -> None:
+def test_an_operator_probes_a_target_that_is_reported(watched: TargetWorld) -> None:
     watched.stop(TARGET)
 
     told = watched.post("operator_1", "/reports", {"node_id": TARGET, "status": "down"})
@@ -365,34 +369,34 @@ def test_a_reported_target_is_looked_at_by_the_operator_that_is_told(watched: Wa
     assert watched.statuses("operator_2")[TARGET] == "down"
 
 
-def test_nobody_looks_at_a_target_that_the_committee_does_not_list(watched: Watched) -> None:
+def test_a_report_about_an_unlisted_target_causes_no_probe(watched: TargetWorld) -> None:
     watched.sent.clear()
 
     told = watched.post("operator_1", "/reports", {"node_id": "target_9", "status": "down"})
 
     assert told.json()["title"] == "unknown_node"
-    assert [caller for caller, _ in watched.sent if caller != "anybody"] == []
+    assert [caller for caller, _ in watched.sent if caller != "client"] == []
 
 
-# And marked as what they are
+# How targets are shown
 
 
-def test_nodes_are_shown_as_what_they_are(watched: Watched) -> None:
+def test_nodes_are_shown_with_their_kind(watched: TargetWorld) -> None:
     operator, target = (watched.shown("operator_1", node) for node in ("operator_2", TARGET))
 
     assert (operator["kind"], operator["status"]) == ("operator", "up")
     assert (target["kind"], target["status"]) == ("target", "up")
 
 
-def test_unsigned_answers_are_marked_as_such(watched: Watched) -> None:
+def test_nodes_with_unsigned_answers_are_marked(watched: TargetWorld) -> None:
     assert watched.shown("operator_1", "operator_2")["signed"] is True
     assert watched.shown("operator_1", TARGET)["signed"] is False
 
 
-def test_whoever_answers_at_a_targets_address_passes_for_it(watched: Watched) -> None:
-    """What a target's `up` does not say, for want of a key; an operator's does."""
-    watched.impersonate(TARGET, page(body=b"somebody else"))
-    watched.impersonate("operator_2", page(body=b"somebody else"))
+def test_an_impostor_at_a_targets_address_counts_as_up(watched: TargetWorld) -> None:
+    """A target has no key, so its `up` does not prove its identity. An operator's `up` does."""
+    watched.impersonate(TARGET, page(body=b"an impostor"))
+    watched.impersonate("operator_2", page(body=b"an impostor"))
 
     watched.run(1)
 
@@ -400,8 +404,8 @@ def test_whoever_answers_at_a_targets_address_passes_for_it(watched: Watched) ->
     assert (statuses[TARGET], statuses["operator_2"]) == ("up", "down")
 
 
-def test_a_target_tells_nobody_the_time(watched: Watched) -> None:
-    """Its answer is not signed, so it has no say in whose clock is wrong."""
+def test_a_target_does_not_count_as_a_clock(watched: TargetWorld) -> None:
+    """Its response is not signed, so it is no evidence about clocks."""
     watched.run(1)
 
     probes = watched.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0]["probes"]

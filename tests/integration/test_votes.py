@@ -1,6 +1,6 @@
-"""Votes on windows: every rule, every liar, every crash; and what anybody is shown of it.
+"""Votes on windows: rules, refusals, faulty operators, crashes, and what the services show.
 
-Tests share a world, which saves most of the time, and each has a stream of its own.
+Tests share a world to save time. Each test uses its own stream.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from streams import Owner, Window, make_owner
 
 DATA = (b"21.5",)
 
-Said = dict[str, tuple[int, str | None]]  # by operator
+Answers = dict[str, tuple[int, str | None]]  # by operator: HTTP status and reason
 
 
-# -- helpers -------------------------------------------------------------------------------------
+# -- helpers ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +52,19 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def world(shared: World) -> Iterator[World]:
-    """Everybody is up and right, and no window waits."""
+    """All services are up and correct, and no window is pending."""
     yield shared
     for name in (*shared.operators, *shared.aggregators):
         shared.resume(name) if name in shared.services else shared.start(name)
     shared.offsets.clear()
-    shared.own("aggregator_0").windows._streams.clear()
-    shared.clock.sleep(rate_limiter.IDLE)  # so that its streams make room for others
+    if shared.components("aggregator_0").window_queue.pending():
+        shared.restart("aggregator_0")  # forgets them
+    shared.clock.sleep(rate_limiter.IDLE_SECONDS)  # so that its streams can be evicted
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _verified_once() -> Iterator[None]:
-    """Four operators come to the same; here they reckon it once, as in `remembered`."""
+    """Four operators verify the same proofs. Here each is verified once, as in `memoize`."""
     found: dict[object, ProofRefused | None] = {}
 
     def verify(*arguments: Any) -> None:
@@ -84,7 +85,7 @@ def _verified_once() -> Iterator[None]:
 
 @pytest.fixture
 def owner(world: World, request: pytest.FixtureRequest) -> Owner:
-    """Of a stream that no other test has."""
+    """The owner of a stream that no other test uses."""
     name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
     return make_owner(world.members, f"sensor-{name}")
 
@@ -105,12 +106,12 @@ def put(world: World, name: str, body: bytes) -> int:
 
 
 def no_proof(owner: Owner) -> bytes:
-    """Bytes that no other stream names."""
+    """Bytes that are not a proof, different for every stream."""
     return b"no proof of " + owner.descriptor.id
 
 
-def hand_in(world: World, submission: Submission, *objects: bytes, to: str = "aggregator_0") -> str:
-    """What the owner does: the window, then the objects; the window's state."""
+def submit(world: World, submission: Submission, *objects: bytes, to: str = "aggregator_0") -> str:
+    """Submit a window and its objects, as its owner does. Return the window's state."""
     answer = world.post(to, "/windows", submission.to_json())
     assert answer.status_code == 202, answer.text
     for body in objects:
@@ -118,19 +119,19 @@ def hand_in(world: World, submission: Submission, *objects: bytes, to: str = "ag
     return str(world.post(to, "/windows", submission.to_json()).json()["state"])
 
 
-def hand_in_whole(world: World, owner: Owner, window: Window, proof: bytes, **to: str) -> str:
+def submit_complete(world: World, owner: Owner, window: Window, proof: bytes, **to: str) -> str:
     objects = encode_chunks(window.chunks), proof
-    return hand_in(world, owner.submission(window, proof), *objects, **to)
+    return submit(world, owner.submission(window, proof), *objects, **to)
 
 
 def step(world: World, seconds: float = 1.1) -> None:
-    """Long enough for another vote, and everything reaches its end."""
+    """Wait long enough for another vote, and let all services finish."""
     world.clock.sleep(seconds)
     world.settle()
 
 
 def voted(world: World, owner: Owner, name: str = "aggregator_0") -> dict[str, str]:
-    """What each operator said of the stream's first window that waits, by the aggregator."""
+    """Each operator's answer about the stream's first pending window, by an aggregator."""
     listed = world.get(name, "/windows?limit=1000").json()["windows"]
     votes = next(each for each in listed if each["stream"] == to_hex(owner.descriptor.id))["votes"]
     assert all(isinstance(vote["detail"], str) for vote in votes)
@@ -138,8 +139,10 @@ def voted(world: World, owner: Owner, name: str = "aggregator_0") -> dict[str, s
 
 
 def verdicts(world: World, owner: Owner, number: int = 0) -> list[tuple[str, str]]:
-    """The certified verdicts on a window, the same by every log."""
-    known = {name: world.own(name).log.state.stream(owner.descriptor.id) for name in logs(world)}
+    """The certified verdicts on a window. They must be the same in every log."""
+    known = {
+        name: world.components(name).log.state.stream(owner.descriptor.id) for name in logs(world)
+    }
     assert len({repr(stream) for stream in known.values()}) == 1
     path = f"/streams/{to_hex(owner.descriptor.id)}/windows/{number}"
     shown = [
@@ -152,12 +155,12 @@ def verdicts(world: World, owner: Owner, number: int = 0) -> list[tuple[str, str
 
 
 def logs(world: World) -> list[str]:
-    """Those that can be asked."""
+    """The services with a log that answer."""
     return [name for name in (*world.operators, *world.aggregators) if world.is_answering(name)]
 
 
-def asked(world: World, submission: Submission) -> Said:
-    """What each operator says when it is asked itself: the status, and why or what."""
+def asked(world: World, submission: Submission) -> Answers:
+    """Each operator's own answer to a submission: HTTP status and reason."""
     found = {}
     for name in world.operators:
         answer = world.post(name, "/windows", submission.to_json())
@@ -165,7 +168,7 @@ def asked(world: World, submission: Submission) -> Said:
     return found
 
 
-def everybody(world: World, status: int, reason: str | None) -> Said:
+def all_operators(world: World, status: int, reason: str | None) -> Answers:
     return dict.fromkeys(world.operators, (status, reason))
 
 
@@ -176,7 +179,7 @@ def claim_of(
     proof: bytes,
     fault: InvalidReason = InvalidReason.NONE,
 ) -> WindowClaim:
-    """What would be signed in this round."""
+    """The claim that would be signed in this round."""
     rounds = world.committee.rounds
     timestamp = rounds.start(rounds.number(world.clock.now))
     digest = hashlib.sha256(proof).digest()
@@ -184,29 +187,29 @@ def claim_of(
 
 
 def attested(world: World, name: str, claim: WindowClaim) -> str:
-    """`signed`, or the reason why not."""
+    """Return `signed` or the refusal reason."""
     answer = world.post(name, "/attestations", claim.to_json())
     return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
 
 
 def applied(world: World, owner: Owner) -> WindowClaim:
-    """The last valid window of the stream, by an operator's log."""
-    last = world.own("operator_1").log.state.stream(owner.descriptor.id).last
+    """The last valid window of the stream in an operator's log."""
+    last = world.components("operator_1").log.state.stream(owner.descriptor.id).last
     assert isinstance(last, WindowClaim)
     return last
 
 
-# -- each rule, violated alone -------------------------------------------------------------------
+# -- each rule, violated separately ----------------------------------------------------------------
 
 
 def signed(owner: Owner, window: Window, **changes: Any) -> Window:
-    """The stream's own word, although it is wrong."""
+    """A window with a changed header, signed by the stream."""
     header = replace(window.header, **changes)
     return replace(window, header=header, signature=owner.sign(header))
 
 
 def with_chunks(owner: Owner, window: Window, *chunks: ChunkHeader, **changes: Any) -> Window:
-    """Other chunk headers, under a root that the stream has signed."""
+    """A window with other chunk headers, under a root that the stream signed."""
     other = replace(window, chunks=chunks)
     return signed(owner, other, chunks_root=tree_of(chunks).root(), **changes)
 
@@ -217,7 +220,7 @@ def spoiled(owner: Owner, window: Window, /, *, place: int = 0, **changes: Any) 
     return with_chunks(owner, window, *chunks)
 
 
-def in_its_middle(owner: Owner, window: Window) -> Window:
+def starting_later(owner: Owner, window: Window) -> Window:
     later = [replace(chunk, sequence=chunk.sequence + 1) for chunk in window.chunks]
     return with_chunks(owner, window, *later, first=1)
 
@@ -233,7 +236,7 @@ def flipped(proof: bytes) -> bytes:
 
 Spoil = Callable[[Owner, Window], Window]
 UNPROVEN: dict[str, tuple[InvalidReason, Spoil]] = {
-    "begins in its middle": (InvalidReason.HEADER, in_its_middle),
+    "does not begin at chunk 0": (InvalidReason.HEADER, starting_later),
     "ends before it begins": (InvalidReason.HEADER, backwards),
     "counts other chunks": (
         InvalidReason.ROOT,
@@ -254,26 +257,26 @@ UNPROVEN: dict[str, tuple[InvalidReason, Spoil]] = {
 
 
 @pytest.mark.parametrize("name", list(UNPROVEN))
-def test_a_window_that_proves_its_own_fault_is_certified_invalid(
+def test_a_window_with_a_valid_proof_of_a_wrong_header_is_certified_invalid(
     world: World, owner: Owner, name: str
 ) -> None:
-    """The proof is right for what was signed, so nothing else is wrong."""
+    """The proof is valid for the signed header, so the header is the only fault."""
     window = first(world, owner, b"21.5", b"21.7")
     fault, spoil = UNPROVEN[name]
     wrong = spoil(owner, window)
 
-    hand_in_whole(world, owner, wrong, owner.prove(wrong))
+    submit_complete(world, owner, wrong, owner.prove(wrong))
     step(world)
 
     assert verdicts(world, owner) == [("invalid", fault)]
 
 
-def test_a_window_that_was_certified_invalid_leaves_its_number_to_the_right_one(
+def test_a_valid_window_is_certified_after_an_invalid_one_with_its_number(
     world: World, owner: Owner
 ) -> None:
     window = first(world, owner, b"21.5", b"21.7")
     for each in (backwards(owner, window), window):
-        hand_in_whole(world, owner, each, owner.prove(each))
+        submit_complete(world, owner, each, owner.prove(each))
         step(world)
 
     assert verdicts(world, owner) == [("invalid", "header"), ("valid", "none")]
@@ -301,18 +304,16 @@ def test_a_window_with_a_wrong_proof_is_certified_invalid(
     window = first(world, owner)
     proof = WRONG_PROOFS[name](world, owner, window)
 
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     step(world)
     assert verdicts(world, owner) == [("invalid", "stark")]
-    assert hand_in(world, owner.submission(window, proof)) == "invalid"
+    assert submit(world, owner.submission(window, proof)) == "invalid"
 
 
-def test_the_right_proof_comes_after_wrong_ones_and_is_certified(
-    world: World, owner: Owner
-) -> None:
+def test_a_valid_proof_is_certified_after_invalid_ones(world: World, owner: Owner) -> None:
     window = first(world, owner)
     for proof in (b"wrong", b"wrong again", owner.prove(window)):
-        hand_in_whole(world, owner, window, proof)
+        submit_complete(world, owner, window, proof)
         step(world)
 
     assert verdicts(world, owner) == [("invalid", "stark")] * 2 + [("valid", "none")]
@@ -323,27 +324,27 @@ def test_a_second_window_that_does_not_continue_the_first_is_found_invalid(
     world: World, owner: Owner, changes: dict[str, int]
 ) -> None:
     begun = first(world, owner)
-    hand_in_whole(world, owner, begun, owner.prove(begun))
+    submit_complete(world, owner, begun, owner.prove(begun))
     step(world)
     wrong = signed(owner, owner.window(DATA, begun), **changes)
     proof = owner.prove(wrong)
 
     submission = owner.submission(wrong, proof)
-    hand_in_whole(world, owner, wrong, proof)
+    submit_complete(world, owner, wrong, proof)
 
-    assert asked(world, submission) == everybody(world, 200, "header")
+    assert asked(world, submission) == all_operators(world, 200, "header")
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A window that nobody gives a verdict on, and the objects that are handed in with it."""
+    """A window that no operator can judge, and the objects that are submitted with it."""
 
     submission: Submission
     objects: tuple[bytes, ...] = ()
 
 
 def named(owner: Owner, window: Window, chunks: bytes, proof: bytes) -> Submission:
-    """The stream names these bytes, whatever they are."""
+    """A submission in which the stream names any given bytes."""
     objects = WindowObjects.of(window.header, chunks, proof)
     signature = owner.header_secret.sign(objects.root(owner.descriptor.committee_id))
     return replace(owner.submission(window, proof), objects=objects, objects_signature=signature)
@@ -356,7 +357,7 @@ def from_the_future(world: World, owner: Owner) -> Refused:
     )
 
 
-def of_a_stranger(world: World, owner: Owner) -> Refused:
+def signed_by_another(world: World, owner: Owner) -> Refused:
     right = owner.submission(first(world, owner), no_proof(owner))
     stranger = make_owner(world.members, "stranger")
     return Refused(replace(right, header_signature=stranger.sign(right.header)))
@@ -404,33 +405,33 @@ def too_large(world: World, owner: Owner) -> Refused:
 
 REFUSALS: dict[str, tuple[str, Callable[[World, Owner], Refused]]] = {
     "another committee": ("malformed", of_another_committee),
-    "a header by a stranger": ("malformed", of_a_stranger),
-    "objects that the stream does not name": ("malformed", naming_other_objects),
+    "a header signed by another stream": ("malformed", signed_by_another),
+    "objects that the stream did not sign": ("malformed", naming_other_objects),
     "chunks that are not under the root": ("malformed", with_other_chunks),
     "no chunk headers": ("malformed", with_no_chunk_headers),
     "from the future": ("clock", from_the_future),
-    "following what nobody knows": ("behind", partial(following, bytes(32), 0)),
-    "too far ahead": ("behind", partial(following, bytes(32), window_voter.AHEAD)),
-    "chunk headers that nobody has": ("behind", partial(lacking, "chunks")),
-    "a proof that nobody has": ("behind", partial(lacking, "proof")),
+    "following an unknown window": ("behind", partial(following, bytes(32), 0)),
+    "too far ahead": ("behind", partial(following, bytes(32), window_voter.MAX_LOOKAHEAD)),
+    "missing chunk headers": ("behind", partial(lacking, "chunks")),
+    "a missing proof": ("behind", partial(lacking, "proof")),
     "a proof that is too large": ("behind", too_large),
 }
 
 
 @pytest.mark.parametrize("name", list(REFUSALS))
-def test_what_no_operator_can_judge_is_refused_with_its_reason(
+def test_a_window_that_cannot_be_judged_is_refused_with_a_reason(
     world: World, owner: Owner, name: str
 ) -> None:
     reason, make = REFUSALS[name]
     refused = make(world, owner)
 
     if refused.objects:
-        hand_in(world, refused.submission, *refused.objects)
+        submit(world, refused.submission, *refused.objects)
         step(world, 0.0)
-    assert asked(world, refused.submission) == everybody(world, 409, reason)
+    assert asked(world, refused.submission) == all_operators(world, 409, reason)
 
-    assert owner.descriptor.id not in world.own("operator_1").voting.verdicts.streams()
-    assert world.own("operator_1").log.state.stream(owner.descriptor.id) == StreamState()
+    assert owner.descriptor.id not in world.components("operator_1").window_voter.verdicts.streams()
+    assert world.components("operator_1").log.state.stream(owner.descriptor.id) == StreamState()
 
 
 VOTED = [
@@ -439,25 +440,23 @@ VOTED = [
 
 
 @pytest.mark.parametrize("name", VOTED)
-def test_the_reason_of_every_refusal_is_shown_while_the_window_waits(
+def test_the_refusal_reason_is_shown_while_the_window_is_pending(
     world: World, owner: Owner, name: str
 ) -> None:
     reason, make = REFUSALS[name]
     refused = make(world, owner)
-    hand_in(world, refused.submission, *refused.objects)
+    submit(world, refused.submission, *refused.objects)
 
     step(world, 0.0)
 
-    assert hand_in(world, refused.submission) == "waiting"
+    assert submit(world, refused.submission) == "waiting"
     assert voted(world, owner) == dict.fromkeys(world.operators, reason)
     assert verdicts(world, owner) == []
 
 
-def test_a_window_from_the_future_is_certified_when_its_time_has_come(
-    world: World, owner: Owner
-) -> None:
+def test_a_window_from_the_future_is_certified_later(world: World, owner: Owner) -> None:
     window = owner.window(DATA, began_ms=now_ms(world) + 3000)
-    hand_in_whole(world, owner, window, owner.prove(window))
+    submit_complete(world, owner, window, owner.prove(window))
     step(world, 0.0)
     assert set(voted(world, owner).values()) == {"clock"}
 
@@ -466,41 +465,41 @@ def test_a_window_from_the_future_is_certified_when_its_time_has_come(
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-def test_a_number_that_the_log_has_is_no_change(world: World, owner: Owner) -> None:
+def test_a_window_with_a_number_in_the_log_is_no_change(world: World, owner: Owner) -> None:
     window, other = first(world, owner), first(world, owner, b"22.0")
-    hand_in_whole(world, owner, window, owner.prove(window))
+    submit_complete(world, owner, window, owner.prove(window))
     step(world)
 
     refused = asked(world, owner.submission(other, no_proof(owner)))
 
-    assert refused == everybody(world, 409, "no_change")
-    assert hand_in(world, owner.submission(other, no_proof(owner))) == "applied"
+    assert refused == all_operators(world, 409, "no_change")
+    assert submit(world, owner.submission(other, no_proof(owner))) == "applied"
     assert applied(world, owner).header == window.header.hash
 
 
-# -- busy: what one stream may cost ---------------------------------------------------------------
+# -- busy: limits of one stream --------------------------------------------------------------------
 
 
-def test_a_stream_beyond_its_share_is_busy_and_no_other_is(
+def test_a_stream_beyond_its_rate_is_busy_and_no_other_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limiter, "BURST", 1)
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)
     greedy, modest = (make_owner(world.members, name) for name in ("greedy", "modest"))
     for data in (b"1", b"2"):  # a window is its header and its objects
         submission = greedy.submission(first(world, greedy, data), no_proof(greedy))
-        said = asked(world, submission)
-    assert said == everybody(world, 409, "busy")
+        answers = asked(world, submission)
+    assert answers == all_operators(world, 409, "busy")
 
     window = first(world, modest)
-    hand_in_whole(world, modest, window, modest.prove(window))
+    submit_complete(world, modest, window, modest.prove(window))
     step(world, 0.0)
     assert verdicts(world, modest) == [("valid", "none")]
 
     step(world)  # two windows a second
-    assert asked(world, submission) == everybody(world, 409, "behind")
+    assert asked(world, submission) == all_operators(world, 409, "behind")
 
 
-def test_more_streams_than_an_operator_looks_at_wait_until_one_is_idle(
+def test_streams_beyond_the_maximum_wait_until_one_is_idle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = partial(dragon_operator.settings.Settings, streams=1)
@@ -509,15 +508,15 @@ def test_more_streams_than_an_operator_looks_at_wait_until_one_is_idle(
         one, other = (make_owner(world.members, name) for name in ("one", "other"))
         announced = [each.submission(first(world, each)) for each in (one, other)]
 
-        said = [asked(world, each) for each in announced]
-        world.clock.sleep(rate_limiter.IDLE + 1)
+        answers = [asked(world, each) for each in announced]
+        world.clock.sleep(rate_limiter.IDLE_SECONDS + 1)
         late = asked(world, announced[1])
 
-    assert said == [everybody(world, 200, None), everybody(world, 409, "busy")]
-    assert late == everybody(world, 200, None)
+    assert answers == [all_operators(world, 200, None), all_operators(world, 409, "busy")]
+    assert late == all_operators(world, 200, None)
 
 
-def test_an_operator_with_a_list_looks_at_no_other_stream(
+def test_an_operator_with_a_list_accepts_listed_streams_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     members = make_members()
@@ -527,48 +526,50 @@ def test_an_operator_with_a_list_looks_at_no_other_stream(
     monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
     with World(tmp_path, members) as world:
         window, unlisted = first(world, listed), first(world, other)
-        hand_in_whole(world, listed, window, listed.prove(window))
-        hand_in_whole(world, other, unlisted, other.prove(unlisted))
+        submit_complete(world, listed, window, listed.prove(window))
+        submit_complete(world, other, unlisted, other.prove(unlisted))
         step(world)
 
         assert verdicts(world, listed) == [("valid", "none")]
         assert voted(world, other) == dict.fromkeys(world.operators, "busy")
 
 
-def test_two_windows_of_a_stream_at_once_are_enough(world: World, owner: Owner) -> None:
+def test_two_windows_of_a_stream_are_verified_at_a_time(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof, stream = owner.prove(window), owner.descriptor.id
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     with ExitStack() as looking:
         for name in world.operators[:2]:
-            for _ in range(window_voter.AT_ONCE_EACH):
-                looking.enter_context(world.own(name).voting.slots.hold(stream.hex()))
+            for _ in range(window_voter.MAX_CONCURRENT_PER_STREAM):
+                looking.enter_context(
+                    world.components(name).window_voter.concurrency_limiter.hold(stream.hex())
+                )
         step(world, 0.0)
-        said = voted(world, owner)
+        answers = voted(world, owner)
 
-    assert said == dict.fromkeys(world.operators[:2], "busy") | dict.fromkeys(
+    assert answers == dict.fromkeys(world.operators[:2], "busy") | dict.fromkeys(
         world.operators[2:], "valid"
     )
     step(world)
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-def test_verdicts_that_the_log_does_not_settle_are_bounded(
+def test_pending_verdicts_of_a_stream_are_bounded(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     window = first(world, owner)
     chunks, proof = encode_chunks(window.chunks), owner.prove(window)
-    hand_in(world, owner.submission(window, b"wrong"), chunks, b"wrong")
-    monkeypatch.setattr(window_voter, "MOST_FOUND", 1)
-    assert asked(world, owner.submission(window, b"wrong")) == everybody(world, 200, "stark")
+    submit(world, owner.submission(window, b"wrong"), chunks, b"wrong")
+    monkeypatch.setattr(window_voter, "MAX_PENDING_VERDICTS", 1)
+    assert asked(world, owner.submission(window, b"wrong")) == all_operators(world, 200, "stark")
 
-    hand_in(world, owner.submission(window, proof), proof)
+    submit(world, owner.submission(window, proof), proof)
 
-    assert asked(world, owner.submission(window, proof)) == everybody(world, 409, "busy")
-    assert asked(world, owner.submission(window, b"wrong")) == everybody(world, 200, "stark")
+    assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "busy")
+    assert asked(world, owner.submission(window, b"wrong")) == all_operators(world, 200, "stark")
 
 
-def test_an_operator_without_room_says_busy_and_keeps_what_others_have(
+def test_an_operator_without_room_is_busy_and_keeps_stored_objects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = partial(dragon_operator.settings.Settings, objects_mb=1)
@@ -576,14 +577,16 @@ def test_an_operator_without_room_says_busy_and_keeps_what_others_have(
     with World(tmp_path) as world:
         owner = make_owner(world.members)
         window = first(world, owner)
-        hand_in_whole(world, owner, window, owner.prove(window))
+        submit_complete(world, owner, window, owner.prove(window))
         step(world, 0.0)
 
         assert voted(world, owner) == dict.fromkeys(world.operators, "busy")
-        assert world.own("operator_1").voting.objects.get(window.header.hash) is not None
+        assert (
+            world.components("operator_1").window_voter.objects.get(window.header.hash) is not None
+        )
 
 
-# -- what is signed ------------------------------------------------------------------------------
+# -- attestations ----------------------------------------------------------------------------------
 
 
 UNSIGNED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -601,11 +604,11 @@ UNSIGNED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", list(UNSIGNED))
-def test_nothing_is_signed_but_what_was_found(world: World, owner: Owner, name: str) -> None:
+def test_only_the_stored_verdict_is_signed(world: World, owner: Owner, name: str) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
-    hand_in_whole(world, owner, window, proof)
-    look(world, "operator_1", owner.submission(window, proof))
+    submit_complete(world, owner, window, proof)
+    vote(world, "operator_1", owner.submission(window, proof))
     claim = claim_of(world, owner, window, proof)
     reason, changes = UNSIGNED[name]
     if "timestamp" in changes:
@@ -615,15 +618,15 @@ def test_nothing_is_signed_but_what_was_found(world: World, owner: Owner, name: 
     assert attested(world, "operator_1", claim) == "signed"
 
 
-def test_nothing_is_signed_of_a_window_that_is_history(world: World, owner: Owner) -> None:
+def test_no_verdict_is_signed_on_a_window_in_the_log(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     step(world)
     claim = claim_of(world, owner, window, proof)
 
     assert attested(world, "operator_1", claim) == "no_change"
-    world.own("operator_1").voting.tidy()
+    world.components("operator_1").window_voter.tidy()
     refuted = replace(claim, verdict=Verdict.INVALID, reason=InvalidReason.STARK)
     assert attested(world, "operator_1", refuted) == "behind"
 
@@ -633,10 +636,10 @@ def test_an_operator_whose_log_has_stopped_signs_no_window(
 ) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     stopped = Alarm("ledger_rewound", "it has fewer entries than before")
     for name in world.operators[:2]:
-        monkeypatch.setattr(world.own(name).log, "alarm", lambda: stopped)
+        monkeypatch.setattr(world.components(name).log, "alarm", lambda: stopped)
 
     step(world, 0.0)
 
@@ -648,12 +651,12 @@ def test_an_operator_whose_log_has_stopped_signs_no_window(
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-# -- a lying minority ----------------------------------------------------------------------------
+# -- a faulty operator -----------------------------------------------------------------------------
 
 
 @dataclass
 class Liar:
-    """Whoever has the key of an operator, and says what is asked of it here."""
+    """A faulty operator: it holds the operator's key, and answers as configured."""
 
     world: World
     name: str
@@ -683,7 +686,7 @@ class Liar:
 
 @pytest.fixture(scope="module")
 def liar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liar]:
-    """The first operator that everybody asks for a vote, a signature or an object."""
+    """A fleet in which the first operator is faulty. It is the first one that others ask."""
     with World(tmp_path_factory.mktemp("liar"), make_members()) as world:
         world.clock.sleep(1)
         world.crash("operator_1")
@@ -696,9 +699,9 @@ LIES: dict[str, dict[str, Any]] = {
     "calls everything valid and signs anything": {},
     "calls everything invalid and signs anything": {"vote": ("invalid", "header")},
     "votes and signs nonsense": {"vote": ("valid", "stark"), "signs": "nonsense"},
-    "says no word of the list": {"vote": ("perhaps", "perhaps"), "signs": "for another"},
-    "says that it was only announced": {"vote": (None, None)},
-    "refuses for a reason that it may give": {"vote": ("valid", "no_change"), "status": 409},
+    "votes with unknown words": {"vote": ("perhaps", "perhaps"), "signs": "for another"},
+    "answers that the window was only announced": {"vote": (None, None)},
+    "refuses with a reason of the closed list": {"vote": ("valid", "no_change"), "status": 409},
     "fails": {"status": 500},
 }
 
@@ -714,7 +717,7 @@ def test_one_liar_of_four_changes_no_verdict(
     window = first(world, owner)
     proof = owner.prove(window) if right else b"wrong"
 
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     step(world)
     step(world)
 
@@ -722,11 +725,11 @@ def test_one_liar_of_four_changes_no_verdict(
     assert verdicts(world, owner) == [expected]
 
 
-def test_what_a_liar_says_is_shown_in_few_plain_characters(liar: Liar) -> None:
+def test_a_liars_detail_is_shown_shortened_and_in_ascii(liar: Liar) -> None:
     vars(liar).update(vars(Liar(liar.world, liar.name, ("invalid", "root"))))
     owner = make_owner(liar.world.members, "shown")
     liar.world.stop("operator_2")
-    hand_in_whole(liar.world, owner, first(liar.world, owner), no_proof(owner))
+    submit_complete(liar.world, owner, first(liar.world, owner), no_proof(owner))
     step(liar.world, 0.0)
     liar.world.resume("operator_2")
 
@@ -739,34 +742,34 @@ def test_what_a_liar_says_is_shown_in_few_plain_characters(liar: Liar) -> None:
     assert len(vote["detail"]) < 300
 
 
-def test_garbage_instead_of_an_object_is_asked_for_elsewhere(liar: Liar) -> None:
+def test_an_object_is_fetched_elsewhere_if_one_service_returns_garbage(liar: Liar) -> None:
     world = liar.world
     owner = make_owner(world.members, "garbage")
     window = first(world, owner)
     proof = owner.prove(window)
     submission = owner.submission(window, proof)
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     assert world.post("operator_4", "/windows", submission.to_json()).json()["reason"] == "none"
     world.stop("aggregator_0")
 
     answer = world.post("operator_2", "/windows", submission.to_json())
     world.resume("aggregator_0")
 
-    assert answer.json()["verdict"] == "valid"  # from the last that was asked
+    assert answer.json()["verdict"] == "valid"  # fetched from the last service
 
 
-# -- down ----------------------------------------------------------------------------------------
+# -- outages ---------------------------------------------------------------------------------------
 
 
-def test_with_two_of_four_down_a_window_waits_until_one_is_back(world: World, owner: Owner) -> None:
+def test_a_window_waits_while_two_of_four_operators_are_down(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
     world.stop("operator_2")
     world.stop("operator_3", "hang")
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     step(world)
     step(world)
-    assert hand_in(world, owner.submission(window, proof)) == "waiting"
+    assert submit(world, owner.submission(window, proof)) == "waiting"
     down = {"operator_2": "unreachable", "operator_3": "timeout"}
     assert voted(world, owner) == dict.fromkeys(world.operators, "valid") | down
     assert verdicts(world, owner) == []
@@ -777,18 +780,18 @@ def test_with_two_of_four_down_a_window_waits_until_one_is_back(world: World, ow
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-def test_a_voter_that_was_down_catches_up_and_votes_again(world: World, owner: Owner) -> None:
+def test_an_operator_that_was_down_catches_up_and_votes_again(world: World, owner: Owner) -> None:
     begun = first(world, owner)
     world.crash("operator_4")
-    hand_in_whole(world, owner, begun, owner.prove(begun))
+    submit_complete(world, owner, begun, owner.prove(begun))
     step(world)
     world.start("operator_4")
     step(world)
-    assert world.own("operator_4").voting.objects.get(begun.header.hash) is None
+    assert world.components("operator_4").window_voter.objects.get(begun.header.hash) is None
     world.stop("operator_1")
 
     window = owner.window(DATA, begun)
-    hand_in_whole(world, owner, window, owner.prove(window))
+    submit_complete(world, owner, window, owner.prove(window))
     step(world)
 
     (signed_,) = window_events(world, owner, 1)
@@ -798,11 +801,9 @@ def test_a_voter_that_was_down_catches_up_and_votes_again(world: World, owner: O
     assert verdicts(world, owner, 1) == [("valid", "none")]
 
 
-def test_a_voter_that_has_lost_its_objects_has_them_again_from_others(
-    world: World, owner: Owner
-) -> None:
+def test_an_operator_that_lost_its_objects_fetches_them_again(world: World, owner: Owner) -> None:
     begun = first(world, owner)
-    hand_in_whole(world, owner, begun, owner.prove(begun))
+    submit_complete(world, owner, begun, owner.prove(begun))
     step(world)
     world.crash("operator_2")
     for lost in world.folder.glob("operator_2-objects.db*"):
@@ -811,17 +812,17 @@ def test_a_voter_that_has_lost_its_objects_has_them_again_from_others(
 
     window = owner.window(DATA, begun)
     proof = owner.prove(window)
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
 
     found = world.post("operator_2", "/windows", owner.submission(window, proof).to_json()).json()
     assert (found["verdict"], found["reason"]) == ("valid", "none")
 
 
-def test_a_header_that_everybody_has_lost_holds_up_the_next_window(
+def test_the_next_window_waits_if_all_services_lost_the_header_before_it(
     world: World, owner: Owner
 ) -> None:
     begun = first(world, owner)
-    hand_in_whole(world, owner, begun, owner.prove(begun))
+    submit_complete(world, owner, begun, owner.prove(begun))
     step(world)
     for name in logs(world):
         world.crash(name)
@@ -830,7 +831,7 @@ def test_a_header_that_everybody_has_lost_holds_up_the_next_window(
         world.start(name)
 
     window = owner.window(DATA, begun)
-    hand_in_whole(world, owner, window, owner.prove(window))
+    submit_complete(world, owner, window, owner.prove(window))
     step(world, 0.0)
 
     assert voted(world, owner) == dict.fromkeys(world.operators, "behind")
@@ -843,14 +844,12 @@ def window_events(world: World, owner: Owner, number: int = 0) -> list[dict[str,
     return [each["event"] for each in shown.json()["verdicts"]]
 
 
-def test_windows_of_a_stream_are_certified_one_behind_the_other_in_one_go(
-    world: World, owner: Owner
-) -> None:
+def test_several_windows_of_a_stream_are_certified_in_one_step(world: World, owner: Owner) -> None:
     windows = [first(world, owner)]
     for _ in range(2):
         windows.append(owner.window(DATA, windows[-1]))
     for window in reversed(windows):
-        hand_in_whole(world, owner, window, owner.prove(window))
+        submit_complete(world, owner, window, owner.prove(window))
 
     step(world, 0.0)
 
@@ -858,11 +857,11 @@ def test_windows_of_a_stream_are_certified_one_behind_the_other_in_one_go(
         assert verdicts(world, owner, number) == [("valid", "none")]
 
 
-# -- what a stranger sends -----------------------------------------------------------------------
+# -- messages from strangers -----------------------------------------------------------------------
 
 
-def rubbish(world: World, right: Submission, old: Submission) -> list[Submission]:
-    """What somebody can make who has seen all that a stream has ever sent, but not its secrets."""
+def forgeries(world: World, right: Submission, old: Submission) -> list[Submission]:
+    """Submissions by a stranger who knows all messages of a stream, but not its secrets."""
     assert right.objects is not None
     assert old.objects is not None
     mallory = make_owner(world.members, "mallory")
@@ -883,77 +882,77 @@ def rubbish(world: World, right: Submission, old: Submission) -> list[Submission
     ]
 
 
-def test_garbage_from_a_stranger_costs_a_stream_nothing(
+def test_forgeries_cost_a_stream_none_of_its_limits(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limiter, "BURST", 1)  # enough for one window
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)  # enough for one window
     window, unsent = first(world, owner), first(world, owner, b"x")
     proof = owner.prove(window)
     right = owner.submission(window, proof)
     held = sizes(world)
 
-    for garbage in rubbish(world, right, owner.submission(unsent, b"x")):
+    for forgery in forgeries(world, right, owner.submission(unsent, b"x")):
         for name in logs(world):
-            assert world.post(name, "/windows", garbage.to_json()).status_code in {409, 422}
+            assert world.post(name, "/windows", forgery.to_json()).status_code in {409, 422}
     for body in (proof, b"mallory"):
         assert put(world, "aggregator_0", body) == 404
     assert sizes(world) == held
-    assert owner.descriptor.id not in world.own("operator_1").voting.verdicts.streams()
+    assert owner.descriptor.id not in world.components("operator_1").window_voter.verdicts.streams()
 
-    hand_in_whole(world, owner, window, proof)
-    assert asked(world, right) == everybody(world, 200, "none")
+    submit_complete(world, owner, window, proof)
+    assert asked(world, right) == all_operators(world, 200, "none")
     step(world, 0.0)
     assert verdicts(world, owner) == [("valid", "none")]
 
 
 def sizes(world: World) -> list[int]:
-    """Bytes of objects at every operator and aggregator."""
-    stores = [world.own(name).voting.objects for name in world.operators]
-    stores += [world.own(name).windows.objects for name in world.aggregators]
+    """Bytes of objects stored by every operator and aggregator."""
+    stores = [world.components(name).window_voter.objects for name in world.operators]
+    stores += [world.components(name).window_queue.objects for name in world.aggregators]
     return [store.size() for store in stores]
 
 
-def test_repeating_what_a_stream_has_sent_uses_up_none_of_its_share(
+def test_repeated_messages_cost_a_stream_none_of_its_tokens(
     world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Asked all at once, because a share comes back with time."""
-    monkeypatch.setattr(rate_limiter, "BURST", 1)
+    """All at one moment, because tokens are refilled with time."""
+    monkeypatch.setattr(rate_limiter, "CAPACITY", 1)
     window = first(world, owner)
     proof = owner.prove(window)
     for _ in range(5):
-        assert asked(world, owner.submission(window)) == everybody(world, 200, None)
-        assert asked(world, owner.submission(window, proof)) == everybody(world, 409, "behind")
+        assert asked(world, owner.submission(window)) == all_operators(world, 200, None)
+        assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "behind")
 
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
 
-    assert asked(world, owner.submission(window, proof)) == everybody(world, 200, "none")
+    assert asked(world, owner.submission(window, proof)) == all_operators(world, 200, "none")
     following_ = owner.window(DATA, window)
-    assert asked(world, owner.submission(following_)) == everybody(world, 409, "busy")
+    assert asked(world, owner.submission(following_)) == all_operators(world, 409, "busy")
 
 
-# -- once said, never otherwise ------------------------------------------------------------------
+# -- no contradicting signatures -------------------------------------------------------------------
 
 
-def look(world: World, name: str, submission: Submission) -> None:
+def vote(world: World, name: str, submission: Submission) -> None:
     assert world.post(name, "/windows", submission.to_json()).json()["reason"] == "none"
 
 
 def not_next(world: World) -> int:
-    """How many events were refused because they do not follow the log."""
-    return int(world.own("operator_1").log.refusals().get("not_next", 0))
+    """The number of events refused as `not_next`."""
+    return int(world.components("operator_1").log.refusals().get("not_next", 0))
 
 
-def test_another_proof_of_the_same_window_is_signed_too(world: World, owner: Owner) -> None:
-    """The owner was killed after the votes, and has made its proof anew."""
+def test_another_valid_proof_of_the_same_window_is_signed_too(world: World, owner: Owner) -> None:
+    """The owner crashed after the votes, and made another proof."""
     window = first(world, owner)
     proof, anew = owner.prove(window), owner.prove(window, bytes(32))
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     before, refused = claim_of(world, owner, window, proof), not_next(world)
     for name in world.operators:
-        look(world, name, owner.submission(window, proof))
+        vote(world, name, owner.submission(window, proof))
         assert attested(world, name, before) == "signed"
 
-    hand_in_whole(world, owner, window, anew)
+    submit_complete(world, owner, window, anew)
     step(world)
 
     assert applied(world, owner).proof == hashlib.sha256(anew).digest()
@@ -962,23 +961,22 @@ def test_another_proof_of_the_same_window_is_signed_too(world: World, owner: Own
     assert not_next(world) == refused + 1
 
 
-@pytest.mark.parametrize("first_to_see", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("first_group", [0, 1, 2, 3, 4])
 def test_operators_never_sign_two_windows_of_one_number(
-    world: World, owner: Owner, first_to_see: int
+    world: World, owner: Owner, first_group: int
 ) -> None:
-    """An owner that shows one window to some operators, and another to the rest; then both to
-    all."""
+    """An owner submits one window to some operators and another to the rest, then both to all."""
     both = first(world, owner), first(world, owner, b"22.0")
     proofs = [owner.prove(window) for window in both]
     for window, proof in zip(both, proofs, strict=True):
-        hand_in_whole(world, owner, window, proof)
+        submit_complete(world, owner, window, proof)
         asked(world, owner.submission(window, proof))
     claims = [claim_of(world, owner, *each) for each in zip(both, proofs, strict=True)]
-    some, rest = world.operators[:first_to_see], world.operators[first_to_see:]
+    some, rest = world.operators[:first_group], world.operators[first_group:]
 
-    said = [{attested(world, name, claims[0]) for name in some}]
-    said += [{attested(world, name, claims[1]) for name in rest}]
-    assert said[0] | said[1] == {"signed"}
+    answers = [{attested(world, name, claims[0]) for name in some}]
+    answers += [{attested(world, name, claims[1]) for name in rest}]
+    assert answers[0] | answers[1] == {"signed"}
     for operators, claim in ((some, claims[1]), (rest, claims[0])):
         assert {attested(world, each, claim) for each in operators} <= {"equivocation"}
 
@@ -988,11 +986,11 @@ def test_only_one_of_two_windows_of_one_number_is_ever_certified(tmp_path: Path)
         owner = make_owner(world.members)
         both = first(world, owner), first(world, owner, b"22.0")
         for window, name in zip(both, world.aggregators, strict=True):
-            hand_in_whole(world, owner, window, owner.prove(window), to=name)
-        for name in world.aggregators:  # both vote before anything reaches the ledger
-            world.own(name).windows.step()
-        said = voted(world, owner, "aggregator_1")
-        assert said == dict.fromkeys(world.operators, "equivocation")
+            submit_complete(world, owner, window, owner.prove(window), to=name)
+        for name in world.aggregators:  # both collect votes before an event reaches the ledger
+            world.components(name).window_queue.step()
+        answers = voted(world, owner, "aggregator_1")
+        assert answers == dict.fromkeys(world.operators, "equivocation")
 
         for _ in range(3):
             step(world)
@@ -1001,71 +999,67 @@ def test_only_one_of_two_windows_of_one_number_is_ever_certified(tmp_path: Path)
         assert applied(world, owner).header == both[0].header.hash
 
 
-def test_two_windows_that_two_operators_each_have_signed_are_both_never_certified(
+def test_if_two_operators_sign_each_of_two_windows_neither_is_certified(
     world: World, owner: Owner
 ) -> None:
-    """The owner harms nobody but its own stream, which stands still."""
+    """The owner only blocks its own stream."""
     both = first(world, owner), first(world, owner, b"22.0")
     for window, operators in zip(both, (world.operators[:2], world.operators[2:]), strict=True):
         proof = owner.prove(window)
-        hand_in_whole(world, owner, window, proof)
+        submit_complete(world, owner, window, proof)
         for name in operators:
-            look(world, name, owner.submission(window, proof))
+            vote(world, name, owner.submission(window, proof))
             assert attested(world, name, claim_of(world, owner, window, proof)) == "signed"
 
     for window in both:
-        hand_in_whole(world, owner, window, owner.prove(window))
+        submit_complete(world, owner, window, owner.prove(window))
         step(world)
         assert sorted(voted(world, owner).values()) == ["equivocation"] * 2 + ["valid"] * 2
 
     assert verdicts(world, owner) == []
 
 
-def test_nobody_looks_at_what_follows_a_window_that_was_not_found_valid(
-    world: World, owner: Owner
-) -> None:
-    """Although its header is there."""
+def test_a_window_after_an_invalid_one_is_not_verified(world: World, owner: Owner) -> None:
+    """Even though the header of the invalid one is stored."""
     begun = first(world, owner)
-    hand_in_whole(world, owner, begun, b"wrong")
-    assert asked(world, owner.submission(begun, b"wrong")) == everybody(world, 200, "stark")
+    submit_complete(world, owner, begun, b"wrong")
+    assert asked(world, owner.submission(begun, b"wrong")) == all_operators(world, 200, "stark")
 
     window = owner.window(DATA, begun)
     proof = owner.prove(window)
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
 
-    assert asked(world, owner.submission(window, proof)) == everybody(world, 409, "behind")
+    assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "behind")
 
 
-def test_nobody_signs_what_follows_a_window_that_the_log_has_otherwise(
+def test_a_window_after_another_one_than_the_log_has_is_not_signed(
     world: World, owner: Owner
 ) -> None:
     other, begun = first(world, owner), first(world, owner, b"22.0")
     window = owner.window(DATA, other)
     for each in (other, window):
-        hand_in_whole(world, owner, each, owner.prove(each))
-        assert asked(world, owner.submission(each, owner.prove(each))) == everybody(
+        submit_complete(world, owner, each, owner.prove(each))
+        assert asked(world, owner.submission(each, owner.prove(each))) == all_operators(
             world, 200, "none"
         )
     claim = claim_of(world, owner, window, owner.prove(window))
 
-    world.own("aggregator_0").windows._streams.clear()
-    hand_in_whole(world, owner, begun, owner.prove(begun))
+    world.restart("aggregator_0")  # forgets the windows
+    submit_complete(world, owner, begun, owner.prove(begun))
     step(world, 0.0)
 
     assert applied(world, owner).header == begun.header.hash
     assert {attested(world, name, claim) for name in world.operators} == {"behind"}
 
 
-# -- crashes -------------------------------------------------------------------------------------
+# -- crashes ---------------------------------------------------------------------------------------
 
 
-def test_an_operator_that_crashes_between_verdict_and_signature_still_stands_by_it(
-    world: World, owner: Owner
-) -> None:
+def test_an_operator_keeps_its_decision_after_a_crash(world: World, owner: Owner) -> None:
     window, other = first(world, owner), first(world, owner, b"22.0")
     for each in (other, window):
-        hand_in_whole(world, owner, each, owner.prove(each))
-        look(world, "operator_1", owner.submission(each, owner.prove(each)))
+        submit_complete(world, owner, each, owner.prove(each))
+        vote(world, "operator_1", owner.submission(each, owner.prove(each)))
     claims = [claim_of(world, owner, each, owner.prove(each)) for each in (window, other)]
 
     world.restart("operator_1")
@@ -1078,11 +1072,11 @@ def test_an_operator_that_crashes_between_verdict_and_signature_still_stands_by_
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-def test_an_operator_that_crashes_says_of_a_refuted_proof_what_it_said(
+def test_an_operator_keeps_its_verdict_on_an_invalid_proof_after_a_crash(
     world: World, owner: Owner
 ) -> None:
     window = first(world, owner)
-    hand_in_whole(world, owner, window, b"wrong")
+    submit_complete(world, owner, window, b"wrong")
     submission = owner.submission(window, b"wrong")
     claim = claim_of(world, owner, window, b"wrong", InvalidReason.STARK)
     before = asked(world, submission)
@@ -1090,13 +1084,13 @@ def test_an_operator_that_crashes_says_of_a_refuted_proof_what_it_said(
 
     world.restart("operator_2")
 
-    assert asked(world, submission) == before == everybody(world, 200, "stark")
+    assert asked(world, submission) == before == all_operators(world, 200, "stark")
     assert attested(world, "operator_2", claim) == "signed"
     otherwise = replace(claim, reason=InvalidReason.ROOT)
     assert attested(world, "operator_2", otherwise) == "malformed"
 
 
-CRASHES = ("handed in", "complete", "voted on", "in the outbox", "sent")
+CRASHES = ("submitted", "complete", "voted on", "in the outbox", "sent")
 
 
 @pytest.mark.parametrize("moment", CRASHES)
@@ -1106,22 +1100,25 @@ def test_an_aggregator_that_crashes_loses_no_window(
     window = first(world, owner)
     proof = owner.prove(window)
     right = owner.submission(window, proof)
-    if moment == "handed in":
-        hand_in(world, right)
+    if moment == "submitted":
+        submit(world, right)
     else:
-        hand_in_whole(world, owner, window, proof)
-    own, refused = world.own("aggregator_0"), world.own("operator_1").log.refusals()
+        submit_complete(world, owner, window, proof)
+    components, refused = (
+        world.components("aggregator_0"),
+        world.components("operator_1").log.refusals(),
+    )
     if moment == "voted on":
         asked(world, right)
     if moment in {"in the outbox", "sent"}:
-        own.windows.step()
+        components.window_queue.step()
     if moment == "sent":
-        own.submitter.step()
+        components.submitter.step()
 
     world.restart("aggregator_0")
-    if moment in CRASHES[:3]:  # only the owner knows; it hands in whatever its log lacks
+    if moment in CRASHES[:3]:  # the owner submits it again
         assert world.get("aggregator_0", "/windows").json()["windows"] == []
-        hand_in(
+        submit(
             world, right, *((encode_chunks(window.chunks), proof) if moment == CRASHES[0] else ())
         )
     step(world)
@@ -1129,13 +1126,15 @@ def test_an_aggregator_that_crashes_loses_no_window(
 
     assert len(window_events(world, owner)) == 1
     assert verdicts(world, owner) == [("valid", "none")]
-    assert world.own("operator_1").log.refusals() == refused
+    assert world.components("operator_1").log.refusals() == refused
 
 
-def test_everybody_may_crash_at_once_between_vote_and_ledger(world: World, owner: Owner) -> None:
+def test_all_services_may_crash_between_the_votes_and_the_ledger(
+    world: World, owner: Owner
+) -> None:
     window = first(world, owner)
-    hand_in_whole(world, owner, window, owner.prove(window))
-    world.own("aggregator_0").windows.step()
+    submit_complete(world, owner, window, owner.prove(window))
+    world.components("aggregator_0").window_queue.step()
 
     for name in logs(world):
         world.crash(name)
@@ -1146,16 +1145,16 @@ def test_everybody_may_crash_at_once_between_vote_and_ledger(world: World, owner
     assert verdicts(world, owner) == [("valid", "none")]
 
 
-# -- what is shown -------------------------------------------------------------------------------
+# -- states and votes ------------------------------------------------------------------------------
 
 
-def test_everybody_is_shown_what_each_operator_said_and_why(world: World, owner: Owner) -> None:
+def test_votes_are_shown_with_each_operators_answer_and_detail(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
     world.stop("operator_1")
     world.offsets["operator_2"] = -10.0
-    hand_in_whole(world, owner, window, proof)
-    slots = world.own("operator_3").voting.slots
+    submit_complete(world, owner, window, proof)
+    slots = world.components("operator_3").window_voter.concurrency_limiter
     with slots.hold(owner.descriptor.id.hex()), slots.hold(owner.descriptor.id.hex()):
         step(world, 0.0)
 
@@ -1172,7 +1171,7 @@ def test_everybody_is_shown_what_each_operator_said_and_why(world: World, owner:
 
 def test_an_invalid_vote_is_shown_with_its_reason_and_detail(world: World, owner: Owner) -> None:
     window = first(world, owner)
-    hand_in_whole(world, owner, window, b"wrong")
+    submit_complete(world, owner, window, b"wrong")
     step(world)
 
     (shown,) = world.get("aggregator_0", "/windows").json()["windows"]
@@ -1181,29 +1180,27 @@ def test_an_invalid_vote_is_shown_with_its_reason_and_detail(world: World, owner
     assert all(vote["detail"] for vote in shown["votes"])
 
 
-def test_a_window_says_what_it_lacks(world: World, owner: Owner) -> None:
+def test_an_incomplete_window_lists_its_missing_objects(world: World, owner: Owner) -> None:
     window = first(world, owner)
     submission = owner.submission(window, no_proof(owner))
-    assert hand_in(world, owner.submission(window)) == "announced"
+    assert submit(world, owner.submission(window)) == "announced"
 
     answer = world.post("aggregator_0", "/windows", submission.to_json()).json()
 
     assert submission.objects is not None
     named_ = [to_hex(submission.objects.chunks), to_hex(submission.objects.proof)]
     assert (answer["state"], answer["missing"], answer["votes"]) == ("incomplete", named_, [])
-    assert hand_in(world, submission, encode_chunks(window.chunks)) == "incomplete"
-    assert hand_in(world, submission, no_proof(owner)) == "voting"
+    assert submit(world, submission, encode_chunks(window.chunks)) == "incomplete"
+    assert submit(world, submission, no_proof(owner)) == "voting"
     stored = world.get("operator_1", f"/objects/{to_hex(window.header.hash)}")
     assert stored.content == window.header.encode()
 
 
-def test_the_votes_on_a_certified_window_are_still_shown_to_who_asks_again(
-    world: World, owner: Owner
-) -> None:
+def test_the_votes_on_an_applied_window_are_still_shown(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof = owner.prove(window)
     world.stop("operator_4")
-    hand_in_whole(world, owner, window, proof)
+    submit_complete(world, owner, window, proof)
     step(world)
     step(world)
 
@@ -1216,10 +1213,10 @@ def test_the_votes_on_a_certified_window_are_still_shown_to_who_asks_again(
     Certificate.from_json(event).verify(world.committee)
 
 
-# -- experts -------------------------------------------------------------------------------------
+# -- experts ---------------------------------------------------------------------------------------
 
 
-def praise(world: World, owner: Owner, **changes: Any) -> EndorsementClaim:
+def endorsement(world: World, owner: Owner, **changes: Any) -> EndorsementClaim:
     now = int(world.clock.now)
     claim = EndorsementClaim(owner.descriptor.id, 0, 0, Verdict.VALID, bytes(32), "expert_1", now)
     return replace(claim, **changes)
@@ -1228,7 +1225,7 @@ def praise(world: World, owner: Owner, **changes: Any) -> EndorsementClaim:
 def with_one_window(world: World, name: str) -> Owner:
     owner = make_owner(world.members, name)
     window = first(world, owner)
-    hand_in_whole(world, owner, window, owner.prove(window))
+    submit_complete(world, owner, window, owner.prove(window))
     step(world)
     return owner
 
@@ -1244,15 +1241,15 @@ def certified(world: World, owner: Owner) -> Owner:
 
 
 def test_an_endorsement_is_applied_by_every_log_and_shown(world: World, certified: Owner) -> None:
-    claim = praise(world, certified)
+    claim = endorsement(world, certified)
 
     answer = world.post("aggregator_0", "/endorsements", world.members.endorse(claim).to_json())
     step(world, 0.0)
 
     assert (answer.status_code, answer.json()) == (202, {"accepted": True})
     for name in logs(world):
-        said = world.own(name).log.state.stream(certified.descriptor.id).by("expert_1")
-        assert said.claims == (claim,)
+        answers = world.components(name).log.state.stream(certified.descriptor.id).by("expert_1")
+        assert answers.claims == (claim,)
     for name in world.operators:
         stream = f"/streams/{to_hex(certified.descriptor.id)}"
         for path in (stream, f"{stream}/windows/0"):
@@ -1264,20 +1261,20 @@ Endorse = Callable[[World, Owner], dict[str, Any]]
 
 
 def forged(world: World, owner: Owner) -> dict[str, Any]:
-    """An operator's key is no expert's."""
-    claim = praise(world, owner)
+    """An endorsement that is signed with an operator's key."""
+    claim = endorsement(world, owner)
     key = world.members.secrets["operator_1"]
     signature = key.sign(claim.root(world.committee.id))
     return {**world.members.endorse(claim).to_json(), "signature": to_hex(signature)}
 
 
 def changed(world: World, owner: Owner, **changes: Any) -> dict[str, Any]:
-    return world.members.endorse(praise(world, owner, **changes)).to_json()
+    return world.members.endorse(endorsement(world, owner, **changes)).to_json()
 
 
 UNENDORSED: dict[str, tuple[str, Endorse]] = {
-    "by nobody's key": ("bad_signature", forged),
-    "by no expert": ("unknown_signer", partial(changed, expert="expert_2")),
+    "signed with another key": ("bad_signature", forged),
+    "by an unknown expert": ("unknown_signer", partial(changed, expert="expert_2")),
     "of a window that is not there": ("no_such_window", partial(changed, last=1)),
     "of a stream that is not there": ("no_such_window", partial(changed, stream=bytes(32))),
     "long ago": ("stale", partial(changed, timestamp=1_000_000_000)),
@@ -1290,7 +1287,7 @@ UNENDORSED: dict[str, tuple[str, Endorse]] = {
 
 
 @pytest.mark.parametrize("name", list(UNENDORSED))
-def test_an_endorsement_that_no_log_would_take_is_refused(
+def test_an_endorsement_that_no_log_would_apply_is_refused(
     world: World, unendorsed: Owner, name: str
 ) -> None:
     reason, make = UNENDORSED[name]
@@ -1299,13 +1296,13 @@ def test_an_endorsement_that_no_log_would_take_is_refused(
     step(world, 0.0)
 
     assert refused.json()["title"] == reason
-    assert world.own("operator_1").log.state.stream(unendorsed.descriptor.id).endorsed == {}
+    assert world.components("operator_1").log.state.stream(unendorsed.descriptor.id).endorsed == {}
 
 
-def test_an_endorsement_is_taken_once_and_changed_only_later(
+def test_an_endorsement_is_accepted_once_and_replaced_only_by_a_later_one(
     world: World, certified: Owner
 ) -> None:
-    claim = praise(world, certified)
+    claim = endorsement(world, certified)
     bodies = [
         world.members.endorse(replace(claim, **changes)).to_json()
         for changes in (
@@ -1315,12 +1312,12 @@ def test_an_endorsement_is_taken_once_and_changed_only_later(
             {"verdict": Verdict.INVALID, "timestamp": claim.timestamp + 1},
         )
     ]
-    said = []
+    answers = []
     for body in bodies:
         answer = world.post("aggregator_0", "/endorsements", body)
-        said.append(answer.json().get("title", answer.status_code))
+        answers.append(answer.json().get("title", answer.status_code))
         step(world, 0.0)
 
-    assert said == [202, "applied_already", "not_later", 202]
+    assert answers == [202, "applied_already", "not_later", 202]
     shown = world.get("operator_2", f"/streams/{to_hex(certified.descriptor.id)}").json()
     assert [each["verdict"] for each in shown["endorsements"]] == ["valid", "invalid"]

@@ -69,7 +69,7 @@ def test_a_window_becomes_a_receipt_that_anyone_can_verify(world: World) -> None
     world.submit(certificate)
     world.run(13)  # until a checkpoint covers the window
 
-    log = world.own("operator_3").log
+    log = world.components("operator_3").log
     position = log.find(certificate)
     mark = log.state.checkpoint
     checkpoint = log.entry(mark.position).event
@@ -96,9 +96,9 @@ def test_every_log_applies_the_same_windows_and_endorsements(world: World) -> No
     world.submit(*events, events[1], endorsed.to_json(), forged.to_json())
 
     for name in (*world.operators, *world.aggregators):
-        stream = world.own(name).log.state.stream(owner.descriptor.id)
+        stream = world.components(name).log.state.stream(owner.descriptor.id)
         assert (stream.last, stream.by("expert_1").claims) == (right, (approval,))
-        assert world.own(name).log.refusals() == {"applied_already": 1, "unknown_signer": 1}
+        assert world.components(name).log.refusals() == {"applied_already": 1, "unknown_signer": 1}
     answer = world.get("operator_1", "/events?limit=1000").json()["events"]
     kinds = [entry["event"]["kind"] for entry in answer]
     assert kinds[-3:] == ["window", "window", "endorsement"]

@@ -60,7 +60,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def collect(world: StreamWorld, stream: Mapping[str, Any]) -> Scene:
-    components = world.own(STREAMS)
+    components = world.components(STREAMS)
     stream_id = from_hex(stream["stream"], member="stream", size=32)
     keys = components.streams.get(stream_id).keys
     rows = [components.store.window(stream_id, number) for number in range(2)]
@@ -151,7 +151,7 @@ def test_nothing_secret_reaches_a_node_or_the_ledger(scene: Scene) -> None:
 
 def test_the_search_finds_what_is_transmitted(scene: Scene) -> None:
     """A control: it finds public values, and the openings in requests to the prover."""
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     for public in (row.header.hash, row.header.chunks_root, scene.keys.descriptor.identity):
         assert any(form in scene.held for form in written(public))
     for chunk in decode_chunks(row.chunks):
@@ -166,7 +166,7 @@ def test_the_prover_receives_no_data(scene: Scene) -> None:
 
 
 def test_equal_chunks_have_different_commitments(scene: Scene) -> None:
-    row = scene.world.own(STREAMS).store.window(scene.keys.descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(scene.keys.descriptor.id, 0)
     commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
 
     assert READINGS[0] == READINGS[2]
@@ -238,7 +238,7 @@ class Guesser:
 
 def guesser(scene: Scene, *, held: bytes = b"", keys: tuple[bytes, ...] = ()) -> Guesser:
     descriptor = scene.keys.descriptor
-    row = scene.world.own(STREAMS).store.window(descriptor.id, 0)
+    row = scene.world.components(STREAMS).store.window(descriptor.id, 0)
     public = (descriptor.id, descriptor.identity, scene.world.committee.id, row.header.hash)
     sequences = range(len(READINGS))
     return Guesser(scene.held + held, descriptor.id, sequences, (*public, *keys))

@@ -145,9 +145,7 @@ def _routes(own: Components) -> Routes:
 
 
 def _or_bytes(described: dict[str, Any]) -> dict[str, Any]:
-    described["requestBody"]["content"][OCTET_STREAM] = {
-        "schema": {"type": "string", "format": "binary"}
-    }
+    described["content"][OCTET_STREAM] = {"schema": {"type": "string", "format": "binary"}}
     return described
 
 

@@ -1,4 +1,4 @@
-"""What is handed in: windows and their objects by owners of streams, endorsements by experts."""
+"""Submissions: windows and objects by owners of streams, endorsements by experts."""
 
 from __future__ import annotations
 
@@ -21,41 +21,68 @@ from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.components import Components
-from dragon_aggregator.window_queue import Window
+from dragon_aggregator.pending_windows import Window
 
-MAX_OBJECT: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
-MOST_ENDORSEMENTS: Final = 16  # of one expert on their way
+MAX_OBJECT_BYTES: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
+MAX_PENDING_ENDORSEMENTS: Final = 16  # of one expert, accepted and not yet in the log
+_SUBMISSION_ERRORS: Final = (
+    errors.InvalidIdentity,
+    errors.InvalidHeaderKey,
+    errors.UnprovenHeaderKey,
+    errors.WrongCommittee,
+    errors.BadSignature,
+    errors.LogStopped,
+    errors.Busy,
+)
+_ENDORSEMENT_ERRORS: Final = (
+    errors.WrongCommittee,
+    errors.UnknownSigner,
+    errors.BadSignature,
+    errors.InvalidSignature,
+    errors.AppliedAlready,
+    errors.NoSuchWindow,
+    errors.NotLater,
+    errors.Stale,
+    errors.Early,
+    errors.LogStopped,
+)
 
 
 class WindowsQuery(LimitQuery):
     after: Annotated[int, integer(0, 1 << 20)] = 0
 
 
-def handing_in(own: Components) -> Routes:
-    routes = streams.objects(own.windows.objects)  # one path has all its methods in one place
+def routes(components: Components) -> Routes:
+    routes = streams.objects(components.window_queue.objects)  # GET and PUT share the path
+    _add_windows(routes, components)
+    _add_objects(routes, components)
+    _add_endorsements(routes, components)
+    return routes
 
+
+def _add_windows(routes: Routes, components: Components) -> None:
     @routes.post(
         "/windows",
         request_body=routes.request_body(schemas.Submission),
         responses={
-            **responses(
-                schemas.WindowStatus, *BODY_ERRORS, *_NOT_THE_STREAMS, errors.Busy, status=202
-            ),
+            **responses(schemas.WindowStatus, *BODY_ERRORS, *_SUBMISSION_ERRORS, status=202),
             **BODY_TOO_LARGE,
         },
     )
     def submit() -> tuple[Response, int]:
-        """Take a window of a stream, or its announcement; what has become of it. Ask again with
-        the same."""
-        return jsonify(_standing(own.windows.submit(Submission.from_json(web.body())))), 202
+        """Accept a window or its announcement, and return its state. Repeat it to poll."""
+        submission = Submission.from_json(web.body())
+        return jsonify(_window(components.window_queue.submit(submission))), 202
 
     @routes.get("/windows", responses=responses(schemas.WindowStatuses, *PAGING_ERRORS))
     def windows(query: WindowsQuery) -> Response:
-        """WindowQueue that the log does not have yet, and what each operator said, by stream."""
-        waiting = list(enumerate(own.windows.waiting(), start=1))[query.after :]
-        listed, following = page(waiting, query.limit, lambda numbered: numbered[0])
-        return jsonify(windows=[_standing(window) for _, window in listed], next=following)
+        """List windows that are not in the log, by stream, with each operator's last answer."""
+        numbered = list(enumerate(components.window_queue.pending(), start=1))[query.after :]
+        listed, following = page(numbered, query.limit, lambda each: each[0])
+        return jsonify(windows=[_window(window) for _, window in listed], next=following)
 
+
+def _add_objects(routes: Routes, components: Components) -> None:
     @routes.put(
         "/objects/<sha256>",
         request_body=routes.binary_body(),
@@ -72,68 +99,47 @@ def handing_in(own: Components) -> Routes:
         },
     )
     def store(path: streams.ObjectPath) -> tuple[Response, int]:
-        """Take an object that a submitted window names."""
-        request.max_content_length = MAX_OBJECT
+        """Store an object that a submitted window names."""
+        request.max_content_length = MAX_OBJECT_BYTES
         body = web.raw_body()
-        own.windows.store(path.sha256, body)
+        components.window_queue.store(path.sha256, body)
         return jsonify(sha256=to_hex(path.sha256), bytes=len(body)), 201
 
+
+def _add_endorsements(routes: Routes, components: Components) -> None:
     @routes.post(
         "/endorsements",
         request_body=routes.request_body(schemas.Endorsement),
         responses={
-            **responses(
-                schemas.Accepted,
-                *BODY_ERRORS,
-                errors.WrongCommittee,
-                errors.UnknownSigner,
-                errors.BadSignature,
-                errors.InvalidSignature,
-                errors.AppliedAlready,
-                errors.NoSuchWindow,
-                errors.NotLater,
-                errors.Stale,
-                errors.Early,
-                errors.LogStopped,
-                status=202,
-            ),
+            **responses(schemas.Accepted, *BODY_ERRORS, *_ENDORSEMENT_ERRORS, status=202),
             **BODY_TOO_LARGE,
         },
     )
     def endorse() -> tuple[Response, int]:
-        """Take what an expert says of windows; it goes to the ledger under the expert's key."""
+        """Accept an expert's endorsement of windows, and submit it to the ledger."""
         endorsement = Endorsement.from_json(web.body())
-        _check_endorsement(own, endorsement)
-        own.outbox.add(endorsement, not_before=0.0)
+        _check_endorsement(components, endorsement)
+        components.outbox.add(endorsement, not_before=0.0)
         return jsonify(accepted=True), 202
 
-    return routes
 
-
-def _check_endorsement(own: Components, endorsement: Endorsement) -> None:
-    """Only what the log would take now is worth a place in the outbox."""
-    if alarm := own.log.alarm():
+def _check_endorsement(components: Components, endorsement: Endorsement) -> None:
+    """Refuse what the log would not apply now, so that it takes no place in the outbox."""
+    log, committee, claim = components.log, components.committee, endorsement.claim
+    if alarm := log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
-    endorsement.check(own.committee)
-    check_applicable(own.log.state, endorsement.claim, int(own.wall()), own.committee)
-    endorsement.verify(own.committee)
-    if endorsement.claim in own.outbox.claims(ordering_key(endorsement.claim)):
-        raise errors.AppliedAlready("that endorsement is on its way to the ledger")
-    if len(own.outbox.claims(ordering_key(endorsement.claim))) >= MOST_ENDORSEMENTS:
-        raise errors.Busy("as many endorsements of that expert are on their way as may be")
+    endorsement.check(committee)
+    check_applicable(log.state, claim, int(components.wall()), committee)
+    endorsement.verify(committee)
+    pending = components.outbox.claims(ordering_key(claim))
+    if claim in pending:
+        raise errors.AppliedAlready("this endorsement was already accepted and is pending")
+    if len(pending) >= MAX_PENDING_ENDORSEMENTS:
+        message = f"{len(pending)} endorsements by {claim.expert} are pending, the maximum"
+        raise errors.Busy(message)
 
 
-_NOT_THE_STREAMS: Final = (
-    errors.InvalidIdentity,
-    errors.InvalidHeaderKey,
-    errors.UnprovenHeaderKey,
-    errors.WrongCommittee,
-    errors.BadSignature,
-    errors.LogStopped,
-)
-
-
-def _standing(window: Window) -> dict[str, object]:
+def _window(window: Window) -> dict[str, object]:
     submission = window.submission
     return {
         "stream": to_hex(submission.stream),

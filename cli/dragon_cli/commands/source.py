@@ -12,7 +12,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.errors import Unreachable
-from dragon.net.stream_upload import Feeder
+from dragon.net.stream_upload import StreamUpload
 from dragon_cli import services
 from dragon_cli.commands.stream import connect, find, token_option, url_option
 from dragon_cli.fleet.layout import Home
@@ -76,13 +76,13 @@ def source(
     wanted: dict[str, Json] = {"mode": "message", "window_chunks": window_chunks}
     wanted |= {"window_ms": window_ms, "retention_seconds": retention_seconds}
 
-    def opened() -> tuple[Feeder, dict[str, Json]]:
+    def opened() -> tuple[StreamUpload, dict[str, Json]]:
         client, found = find(connect(fleet, url, ca), fleet, stream, token_file, **wanted)
         done = int(str(found["chunks"]))
         messages = islice(services.source(kind)(seed, file), done, None)
         paced = pace(messages, rate, time.monotonic, time.sleep)
         pieces = paced if count is None else islice(paced, max(0, count - done))
-        return Feeder(client, str(found["stream"]), pieces, patience=FOREVER), found
+        return StreamUpload(client, str(found["stream"]), pieces, patience=FOREVER), found
 
     try:
         feeder, found = _until_reached(opened)
@@ -96,8 +96,8 @@ def source(
 
 
 def _until_reached(
-    opened: Callable[[], tuple[Feeder, dict[str, Json]]],
-) -> tuple[Feeder, dict[str, Json]]:
+    opened: Callable[[], tuple[StreamUpload, dict[str, Json]]],
+) -> tuple[StreamUpload, dict[str, Json]]:
     """A source may start before the service that it streams to."""
     for attempt in count_up():
         try:

@@ -17,7 +17,7 @@ from dragon.errors import BadAnswer, NotCertified, SettingsError
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import PIECE, Feeder
+from dragon.net.stream_upload import PIECE, StreamUpload
 from dragon_cli.errors import UnusableFile
 from dragon_cli.files import make_folder, read_text
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
@@ -145,7 +145,7 @@ def _feed(
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("safe", total=size)
-        feeder = Feeder(client, stream, pieces_of(source))
+        feeder = StreamUpload(client, stream, pieces_of(source))
 
         def note(total: int, _chunks: int) -> None:
             bar.update(task, completed=total - int(begun["base"]))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final, Self, cast
 
 import requests
 from urllib3 import Timeout
@@ -17,6 +18,7 @@ from urllib3.exceptions import TimeoutError as LibraryTimeout
 from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
+from dragon.net.session import make_session
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
@@ -78,6 +80,17 @@ class HttpClient:
 
     def __init__(self, session: requests.Session) -> None:
         self._session = session
+
+    @classmethod
+    def create(cls, ca: Path | None = None) -> Self:
+        """Create a client with its own session.
+
+        Args:
+            ca: file with the certificate authorities to trust over https; None for the system's.
+
+        Raises SettingsError: `ca` cannot be used.
+        """
+        return cls(make_session(ca))
 
     def get(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from dragon.encoding import Json, Members, to_hex
 from dragon.errors import AttestationRefused, BadAnswer, DragonError, InvalidEncoding
@@ -16,6 +16,8 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.submission import Submission
 
+READ_DEADLINE_SECONDS: Final = 5.0
+MAX_READ_BYTES: Final = 1 << 20
 STATUS_REFUSED: Final = 409  # the HTTP status of a refusal to sign or to vote
 
 
@@ -76,6 +78,21 @@ class OperatorClient:
         if not bls.is_signed(key, answer.root(self.committee.id), signature):
             message = f"the answer is not signed with the key of {self.operator}"
             raise BadAnswer(message, reason="bad_signature")
+
+    def get(
+        self, path: str, *, deadline: float = READ_DEADLINE_SECONDS, **params: str | int
+    ) -> dict[str, Any]:
+        """Fetch one JSON object as this operator states it: unsigned and not verified.
+
+        Raises Unreachable, BadAnswer.
+        """
+        response = self.http.get(
+            self._url + path, deadline=deadline, params=params, max_bytes=MAX_READ_BYTES
+        )
+        found = response.successful()
+        if not isinstance(found, dict):
+            raise BadAnswer("the answer is not a JSON object")
+        return found
 
     def attest(self, claim: Claim, *, deadline: float) -> bytes:
         """Request this operator's signature on `claim` and verify it.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.sync.client import ClientConnection, connect
@@ -44,14 +44,14 @@ class StreamClient:
     token: str = field(default="", repr=False)
     ca: Path | None = None
 
-    def make(self, wanted: Mapping[str, Json]) -> dict[str, Json]:
+    def make(self, wanted: Mapping[str, Json]) -> dict[str, Any]:
         """Create a stream, or return the stream that has this name and these settings already.
 
         Raises PeerError, Unauthorized.
         """
         return self._ask("POST", "/streams", json.dumps(dict(wanted)).encode())
 
-    def get(self, path: str, **params: str | int) -> dict[str, Json]:
+    def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """Fetch the JSON object at `path`. Raises PeerError, Unauthorized, NotFound."""
         return self._ask("GET", path, params=params)
 

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]  # bytes and chunks of the stream that are
 
 
 @dataclass
-class Feeder:
+class StreamUpload:
     """One run over pieces of data. In a stream of messages a piece is a message and a chunk."""
 
     client: StreamClient
@@ -67,7 +67,7 @@ class Feeder:
         if self.base is None:
             self.base = sender.total
         if self.first is None:
-            self.first, self._at, self._sequence = sender.sequence, sender.total, sender.sequence
+            self.first, self._at, self._sequence = sender.sequence, self.base, sender.sequence
         self._drop_safe(sender)
         if sender.total != self._at:
             message = f"the stream has {sender.total} bytes, and {self._at} were expected"

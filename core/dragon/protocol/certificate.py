@@ -117,7 +117,7 @@ class Certificate:
 
 def quorum(claim: Claim, committee: Committee) -> int:
     """Return how many signatures a certificate of this claim needs."""
-    return committee.quorum(claim.KIND, kind_of(claim).default_quorum or "byzantine")
+    return committee.quorum(claim.KIND, kind_of(claim).default_quorum)
 
 
 def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:

@@ -179,9 +179,13 @@ class Committee:
         nodes: Sequence[Operator | Target] = [*self.operators, *self.targets]
         return {node.id: node.url for node in nodes}
 
-    def quorum(self, kind: str, default: QuorumRule = "byzantine") -> int:
-        """Return how many signatures a kind of claim needs; `default` if the file states no rule."""
-        return quorum_of(self.quorum_rules.get(kind, default), len(self.operators))
+    def quorum(self, kind: str, default: QuorumRule | None = None) -> int:
+        """Return how many signatures a kind of claim needs; `default` if the file states no rule.
+
+        Raises KeyError: neither the file nor the caller has a rule.
+        """
+        rule = self.quorum_rules[kind] if default is None else self.quorum_rules.get(kind, default)
+        return quorum_of(rule, len(self.operators))
 
     def check_node(self, node_id: str) -> None:
         """Raises UnknownNode: the committee lists no such node."""

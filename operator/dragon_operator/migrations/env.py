@@ -1,4 +1,4 @@
-"""Runs this folder's migrations on the connection that `dragon.storage.database` hands over."""
+"""Runs the migrations of this folder on the connection given by `dragon.storage.database`."""
 
 from alembic import context
 

@@ -42,7 +42,7 @@ def routes(components: Components) -> Routes:
         stream = components.streams.get(path.stream)
         row, header = components.receipts.chunk(stream, path.sequence)
         place = {"stream": to_hex(row.stream), "window": row.number, "state": str(row.state)}
-        return jsonify({**place, **header.to_json()})
+        return jsonify({**place, **header.members()})
 
     @api.get(
         "/streams/<stream>/chunks/<sequence>/data",

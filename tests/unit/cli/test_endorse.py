@@ -93,7 +93,7 @@ def endorse(
 def endorsed(world: World) -> list[EndorsementClaim]:
     """What every log has of them."""
     world.settle()
-    logs = [world.own(name).log.state.stream(STREAM) for name in world.operators]
+    logs = [world.components(name).log.state.stream(STREAM) for name in world.operators]
     claims = [list(log.by("expert_1").claims) for log in logs]
     assert all(each == claims[0] for each in claims)
     return claims[0]

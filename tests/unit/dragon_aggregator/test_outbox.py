@@ -1,4 +1,4 @@
-"""A certificate waits on disk until the log shows it, something overtook it, or it is too old."""
+"""An event stays in the outbox until it is in the log, superseded, or too old."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
 from dragon.storage.database import Database
-from dragon_aggregator.outbox import RESEND_AFTER, SCHEMA, Outbox, Submitter, last_known
+from dragon_aggregator.outbox import SCHEMA, Outbox, last_known
+from dragon_aggregator.submitter import RESEND_AFTER_SECONDS, Submitter
 from simulation import Clock
 
 MEMBERS = make_members()
@@ -36,7 +37,7 @@ def certified(node_id: str, status: Status, round_: int) -> Event:
 
 @dataclass
 class Post:
-    """Takes events and forgets them, as a sequencer may that accepts and then crashes."""
+    """A sender that accepts events and forgets them, as a sequencer that crashes may."""
 
     down: bool = False
     sent: list[list[Json]] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Post:
 
 @dataclass
 class Sending:
-    """One outbox with its log and clock; the log moves on only where a test says so."""
+    """One outbox with its log and clock. The log changes only when a test says so."""
 
     path: Path
     clock: Clock
@@ -95,14 +96,14 @@ def sending(tmp_path: Path) -> Iterator[Sending]:
     made.crash()
 
 
-def test_a_certificate_is_sent_as_it_is_published(sending: Sending) -> None:
+def test_an_event_is_sent_in_its_published_form(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
 
     assert sending.step() == [event]
 
     assert sending.post.sent == [[event.to_json()]]
-    assert sending.waiting() == [event], "accepted is not applied"
+    assert sending.waiting() == [event], "accepted does not mean applied"
 
 
 def test_an_empty_outbox_sends_nothing(sending: Sending) -> None:
@@ -118,7 +119,7 @@ def test_events_of_different_nodes_go_together(sending: Sending) -> None:
     assert len(sending.post.sent) == 1
 
 
-def test_a_nodes_events_go_in_order_one_in_flight(sending: Sending) -> None:
+def test_events_of_a_node_are_sent_in_order_and_one_at_a_time(sending: Sending) -> None:
     first, second, third = (
         certified(ONE, UP, 8),
         certified(ONE, DOWN, 9),
@@ -137,7 +138,7 @@ def test_a_nodes_events_go_in_order_one_in_flight(sending: Sending) -> None:
     assert flights == [[first], [], [second], [], [third]]
 
 
-def test_a_node_in_flight_does_not_hold_up_another(sending: Sending) -> None:
+def test_an_event_that_was_sent_does_not_delay_other_nodes(sending: Sending) -> None:
     sending.add(certified(ONE, UP, 9))
     sending.step()
     sending.add(certified(ONE, DOWN, 10), certified(TWO, UP, 10))
@@ -145,23 +146,23 @@ def test_a_node_in_flight_does_not_hold_up_another(sending: Sending) -> None:
     assert sending.step() == [certified(TWO, UP, 10)]
 
 
-def test_what_did_not_come_back_is_sent_again_after_ten_seconds(sending: Sending) -> None:
+def test_an_event_that_is_not_applied_is_sent_again_after_ten_seconds(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
     sending.step()
 
-    sending.clock.sleep(RESEND_AFTER - 0.1)
+    sending.clock.sleep(RESEND_AFTER_SECONDS - 0.1)
     just_before = sending.step()
     sending.clock.sleep(0.1)
 
-    assert RESEND_AFTER == 10
+    assert RESEND_AFTER_SECONDS == 10
     assert just_before == []
     assert sending.step() == [event]
     assert sending.step() == []
     assert [entry.sends for entry in sending.outbox.pending()] == [2]
 
 
-def test_a_clock_that_was_set_back_holds_nothing_up(sending: Sending) -> None:
+def test_a_clock_that_was_set_back_delays_nothing(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
     sending.step()
@@ -172,7 +173,7 @@ def test_a_clock_that_was_set_back_holds_nothing_up(sending: Sending) -> None:
     assert sending.step() == []
 
 
-def test_a_failed_sending_leaves_the_event_due(sending: Sending) -> None:
+def test_an_event_stays_due_after_a_failed_attempt(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
     sending.post.down = True
@@ -186,7 +187,7 @@ def test_a_failed_sending_leaves_the_event_due(sending: Sending) -> None:
     assert sending.step() == [event]
 
 
-def test_an_applied_event_is_dropped(sending: Sending) -> None:
+def test_an_applied_event_is_removed(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
     sending.step()
@@ -213,14 +214,14 @@ def test_the_same_claim_by_other_signers_counts_as_applied(sending: Sending) -> 
     [
         ([(UP, 10)], False),  # a later event of that status
         ([(DOWN, 10)], False),  # a later event of the other
-        ([(DOWN, 9)], False),  # the opposite about the same round: the log takes one only
+        ([(DOWN, 9)], False),  # the opposite about the same round: the log applies only one
         ([(UP, 8)], False),  # an earlier one: the log is at that status already
         ([(DOWN, 8)], True),
         ([(UP, 7), (DOWN, 8)], True),
         ([(DOWN, 7), (UP, 8)], False),
     ],
 )
-def test_what_the_log_would_not_take_any_more_is_overtaken(
+def test_an_event_that_the_log_would_refuse_is_removed(
     sending: Sending, applied: list[tuple[Status, int]], kept: bool
 ) -> None:
     event = certified(ONE, UP, 9)
@@ -234,21 +235,21 @@ def test_what_the_log_would_not_take_any_more_is_overtaken(
     assert sending.waiting() == sent
 
 
-def test_an_event_expires_with_the_certificates_age_and_no_second_sooner(sending: Sending) -> None:
+def test_an_event_expires_right_after_max_age(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
 
     sending.clock.now = float(ROUNDS.start(10) + ROUNDS.max_age)
     at_the_bound = sending.step()
-    sending.clock.sleep(RESEND_AFTER)
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
 
     assert at_the_bound == [event]
     assert sending.step() == []
     assert sending.waiting() == []
 
 
-def test_an_entry_behind_an_unsettled_head_is_left_alone(sending: Sending) -> None:
-    """Up, down, up: while the first is on its way the third looks like no change, and is one."""
+def test_an_event_waits_for_the_one_before_it(sending: Sending) -> None:
+    """While the first of up, down, up is pending, the third looks like no change but is one."""
     head, behind, last = certified(ONE, DOWN, 8), certified(ONE, UP, 9), certified(ONE, DOWN, 10)
     sending.apply(certified(ONE, UP, 7))
     sending.add(head, behind, last)
@@ -261,7 +262,7 @@ def test_an_entry_behind_an_unsettled_head_is_left_alone(sending: Sending) -> No
     assert sending.waiting() == [behind, last]
 
 
-def test_behind_an_expired_head_only_what_is_still_news_remains(sending: Sending) -> None:
+def test_after_an_expired_event_only_changes_remain(sending: Sending) -> None:
     sending.apply(certified(ONE, UP, 9))
     sending.add(certified(ONE, DOWN, 10), certified(ONE, UP, 20), certified(ONE, DOWN, 21))
     sending.clock.now = float(ROUNDS.start(10) + ROUNDS.max_age + 1)
@@ -282,11 +283,11 @@ def test_the_outbox_survives_a_crash(sending: Sending) -> None:
 
     assert sending.outbox.pending() == before
     assert sending.step() == []
-    sending.clock.sleep(RESEND_AFTER)
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
     assert sending.step() == events
 
 
-def test_a_higher_rank_waits_until_its_turn(sending: Sending) -> None:
+def test_a_higher_rank_sends_later(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event, not_before=sending.clock.now + 5)
 
@@ -299,7 +300,7 @@ def test_a_higher_rank_waits_until_its_turn(sending: Sending) -> None:
     assert sending.step() == [event]
 
 
-def test_a_higher_rank_need_not_send_what_another_has_sent(sending: Sending) -> None:
+def test_a_higher_rank_does_not_send_an_applied_event(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event, not_before=sending.clock.now + 5)
     sending.apply(event)
@@ -310,7 +311,7 @@ def test_a_higher_rank_need_not_send_what_another_has_sent(sending: Sending) -> 
     assert sending.post.sent == []
 
 
-def test_what_is_known_last_is_the_newest_on_its_way_else_what_the_log_says(
+def test_the_last_known_status_is_the_newest_pending_one_or_that_of_the_log(
     sending: Sending,
 ) -> None:
     def known() -> Transition | None:
@@ -373,7 +374,7 @@ def test_a_refuted_proof_waits_until_it_is_applied(sending: Sending) -> None:
     assert sending.waiting() == []
 
 
-def test_a_window_is_overtaken_by_another_vote_on_it(sending: Sending) -> None:
+def test_a_window_is_superseded_by_another_certificate_on_it(sending: Sending) -> None:
     """Another aggregator had the same window certified, with another proof."""
     sending.add(window(0))
 
@@ -383,7 +384,7 @@ def test_a_window_is_overtaken_by_another_vote_on_it(sending: Sending) -> None:
     assert sending.waiting() == []
 
 
-def test_a_window_that_is_too_old_is_dropped(sending: Sending) -> None:
+def test_a_window_that_is_too_old_is_removed(sending: Sending) -> None:
     sending.add(window(0))
     sending.clock.now += ROUNDS.max_age + 1
 

@@ -1,4 +1,4 @@
-"""What was decided stays decided: across reopening, `kill -9` and eight threads at once."""
+"""Decisions never change: across reopening, `kill -9` and eight concurrent threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from committees import make_members
 from dragon.errors import AttestationRefused
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
-from dragon_operator.journal import MARGIN, SCHEMA, Journal
+from dragon_operator.journal import MAX_ROUNDS_BEHIND, SCHEMA, Journal
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = make_members().committee.rounds
@@ -89,9 +89,7 @@ def test_the_opposite_decision_about_one_round_is_equivocation(
     assert rows(path) == [(NODE, 7, str(first))]
 
 
-def test_the_same_decision_may_be_made_again_as_often_as_asked(
-    journal: Journal, path: Path
-) -> None:
+def test_the_same_decision_may_be_repeated(journal: Journal, path: Path) -> None:
     for _ in range(3):
         journal.decide(claim(7))
 
@@ -107,20 +105,20 @@ def test_another_round_and_another_node_are_other_decisions(journal: Journal) ->
     assert journal.recall("operator_1", 7) is UP
 
 
-def test_the_low_water_mark_lies_three_rounds_behind_the_newest_of_all_nodes(
+def test_rounds_more_than_three_behind_the_newest_of_all_nodes_are_refused(
     journal: Journal,
 ) -> None:
     journal.decide(claim(20, node_id="operator_1"))
 
-    journal.decide(claim(20 - MARGIN))
+    journal.decide(claim(20 - MAX_ROUNDS_BEHIND))
     with pytest.raises(AttestationRefused) as refused:
-        journal.decide(claim(20 - MARGIN - 1))
+        journal.decide(claim(20 - MAX_ROUNDS_BEHIND - 1))
 
     assert refused.value.reason == "off_round"
-    assert MARGIN == 3
+    assert MAX_ROUNDS_BEHIND == 3
 
 
-def test_the_mark_never_goes_back(journal: Journal) -> None:
+def test_the_oldest_allowed_round_never_goes_back(journal: Journal) -> None:
     journal.decide(claim(20))
     journal.decide(claim(17))
 
@@ -128,7 +126,7 @@ def test_the_mark_never_goes_back(journal: Journal) -> None:
         journal.decide(claim(16))
 
 
-def test_an_old_decision_that_is_still_known_may_be_made_again_and_not_otherwise(
+def test_an_old_decision_that_is_still_stored_may_be_repeated_but_not_changed(
     journal: Journal,
 ) -> None:
     journal.decide(claim(7))
@@ -142,7 +140,7 @@ def test_an_old_decision_that_is_still_known_may_be_made_again_and_not_otherwise
 
 
 def test_rows_are_kept_while_their_claim_may_still_be_applied(journal: Journal, path: Path) -> None:
-    kept = ROUNDS.max_age // ROUNDS.seconds + MARGIN
+    kept = ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND
     journal.decide(claim(7))
 
     journal.decide(claim(7 + kept, node_id="operator_1"))
@@ -153,7 +151,7 @@ def test_rows_are_kept_while_their_claim_may_still_be_applied(journal: Journal, 
     assert (NODE, 7, "down") not in rows(path)
 
 
-def test_a_decision_that_was_forgotten_cannot_be_made_otherwise(journal: Journal) -> None:
+def test_a_deleted_decision_cannot_be_changed(journal: Journal) -> None:
     journal.decide(claim(7))
     journal.decide(claim(1000))
     assert journal.recall(NODE, 7) is None
@@ -168,10 +166,10 @@ def test_the_journal_stays_small(journal: Journal, path: Path) -> None:
     for round_ in range(100):
         journal.decide(claim(round_))
 
-    assert len(rows(path)) <= ROUNDS.max_age // ROUNDS.seconds + MARGIN + 1
+    assert len(rows(path)) <= ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND + 1
 
 
-def test_a_refused_decision_leaves_nothing(journal: Journal, path: Path) -> None:
+def test_a_refused_decision_is_not_stored(journal: Journal, path: Path) -> None:
     journal.decide(claim(20))
 
     with pytest.raises(AttestationRefused):
@@ -180,7 +178,7 @@ def test_a_refused_decision_leaves_nothing(journal: Journal, path: Path) -> None
     assert rows(path) == [(NODE, 20, "down")]
 
 
-def test_pending_are_the_nodes_claims_of_rounds_that_began_since(journal: Journal) -> None:
+def test_pending_claims_are_those_of_rounds_from_a_time_on(journal: Journal) -> None:
     for round_, status in ((7, DOWN), (8, UP), (9, DOWN)):
         journal.decide(claim(round_, status))
     journal.decide(claim(9, DOWN, "operator_1"))
@@ -210,7 +208,7 @@ while True:
 
 
 def decide_until_killed(path: Path, after: int) -> int:
-    """The last round whose decision a process announced before SIGKILL."""
+    """Kill a process that decides; return the last round that it announced."""
     homes = ("core", "operator", "aggregator", "sequencer_client", "tests")
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / home) for home in homes)}
     command = [sys.executable, "-c", DECIDER, str(path), str(after)]
@@ -223,7 +221,7 @@ def decide_until_killed(path: Path, after: int) -> int:
     return int(said[-1]) if said else after + 1
 
 
-def test_a_decision_that_was_announced_is_there_after_kill_9(path: Path) -> None:
+def test_an_announced_decision_is_stored_after_kill_9(path: Path) -> None:
     announced = 0
     for _ in range(2):
         announced = decide_until_killed(path, announced)
@@ -235,7 +233,7 @@ def test_a_decision_that_was_announced_is_there_after_kill_9(path: Path) -> None
             assert refused.value.reason == "equivocation"
 
 
-def test_of_eight_threads_that_decide_opposites_at_once_one_side_wins(path: Path) -> None:
+def test_of_eight_threads_with_opposite_decisions_one_side_wins(path: Path) -> None:
     together = threading.Barrier(8)
 
     def decide(number: int, round_: int) -> Status | str:
@@ -254,11 +252,13 @@ def test_of_eight_threads_that_decide_opposites_at_once_one_side_wins(path: Path
 
             winner = journal.recall(NODE, round_)
             assert results.count("equivocation") == 4
-            assert results.count(str(winner)) == 4, "all that agree with the first have it"
+            assert results.count(str(winner)) == 4, (
+                "every thread that agrees with the first decision succeeds"
+            )
 
 
-def test_of_two_operators_on_one_file_only_one_side_wins(path: Path) -> None:
-    """A second process on the same file would be a mistake, but not one that equivocates."""
+def test_of_two_processes_on_one_file_only_one_side_wins(path: Path) -> None:
+    """A second process on the same file is a mistake, but must not lead to equivocation."""
     together = threading.Barrier(2)
 
     def decide(journal: Journal, wanted: Status, round_: int) -> bool:

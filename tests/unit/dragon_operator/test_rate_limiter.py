@@ -1,4 +1,4 @@
-"""Which streams an operator looks at, and how fast; and what it has under way at once."""
+"""Limits of an operator: streams, windows per second, concurrent work."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import pytest
 from dragon.errors import AttestationRefused
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
-from dragon_operator.rate_limiter import BURST, HALF, IDLE, KNOWN, RateLimiter
+from dragon_operator.rate_limiter import (
+    CAPACITY,
+    COST,
+    DEDUP_SIZE,
+    IDLE_SECONDS,
+    RateLimiter,
+)
 from simulation import Clock
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
-RATE = 2.0  # windows a second
+RATE = 2.0  # windows per second
 
 
 @pytest.fixture
@@ -23,13 +29,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def admission(clock: Clock) -> RateLimiter:
+def limiter(clock: Clock) -> RateLimiter:
     return RateLimiter(2, RATE, None, lambda: clock.now)
 
 
-def halves(admission: RateLimiter, stream: bytes, count: int, since: int = 0) -> int:
-    """How many of so many new halves of windows are admitted."""
-    asked = [partial(admission.take, stream, b"%d" % i) for i in range(since, since + count)]
+def accepted(limiter: RateLimiter, stream: bytes, count: int, since: int = 0) -> int:
+    """Send `count` new messages; return how many are accepted."""
+    asked = [partial(limiter.take, stream, b"%d" % i) for i in range(since, since + count)]
     return sum(not is_busy(ask) for ask in asked)
 
 
@@ -41,156 +47,156 @@ def is_busy(ask: Callable[[], object]) -> bool:
     return False
 
 
-WINDOWS = int(1 / HALF)  # halves of one
+BURST = int(CAPACITY / COST)  # messages that a full bucket covers
 
 
-# -- a stream's share ----------------------------------------------------------------------------
+# -- tokens of a stream ----------------------------------------------------------------------------
 
 
-def test_a_stream_catches_up_with_so_many_windows_at_once(admission: RateLimiter) -> None:
-    assert halves(admission, ONE, WINDOWS * BURST + 10) == WINDOWS * BURST
+def test_a_full_bucket_covers_a_burst(limiter: RateLimiter) -> None:
+    assert accepted(limiter, ONE, BURST + 10) == BURST
 
 
-def test_a_stream_beyond_its_share_leaves_the_others_theirs(admission: RateLimiter) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+def test_a_stream_without_tokens_does_not_affect_another(limiter: RateLimiter) -> None:
+    accepted(limiter, ONE, BURST)
 
-    assert is_busy(lambda: admission.take(ONE, b"one more"))
-    assert halves(admission, TWO, WINDOWS * BURST) == WINDOWS * BURST
+    assert is_busy(lambda: limiter.take(ONE, b"one more"))
+    assert accepted(limiter, TWO, BURST) == BURST
 
 
 @pytest.mark.parametrize(("seconds", "windows"), [(0.2, 0), (0.25, 0.5), (1, 2), (10, 20)])
-def test_a_share_comes_back_with_time(
-    admission: RateLimiter, clock: Clock, seconds: float, windows: float
+def test_tokens_are_refilled_with_time(
+    limiter: RateLimiter, clock: Clock, seconds: float, windows: float
 ) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    accepted(limiter, ONE, BURST)
 
     clock.sleep(seconds)
 
-    assert halves(admission, ONE, 100, since=1000) == WINDOWS * windows
+    assert accepted(limiter, ONE, 100, since=1000) == int(windows / COST)
 
 
-def test_a_share_is_never_more_than_a_burst(admission: RateLimiter, clock: Clock) -> None:
-    admission.take(ONE, b"first")
+def test_a_bucket_holds_at_most_its_capacity(limiter: RateLimiter, clock: Clock) -> None:
+    limiter.take(ONE, b"first")
 
-    clock.sleep(10 * BURST)
+    clock.sleep(10 * CAPACITY)
 
-    assert halves(admission, ONE, WINDOWS * BURST + 10) == WINDOWS * BURST
+    assert accepted(limiter, ONE, BURST + 10) == BURST
 
 
-def test_what_is_refused_costs_nothing_and_is_counted_when_it_comes_again(
-    admission: RateLimiter, clock: Clock
+def test_a_refused_message_costs_nothing_and_is_charged_when_repeated(
+    limiter: RateLimiter, clock: Clock
 ) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
+    accepted(limiter, ONE, BURST)
     for _ in range(100):
-        assert is_busy(lambda: admission.take(ONE, b"late"))
+        assert is_busy(lambda: limiter.take(ONE, b"late"))
 
-    clock.sleep(HALF / RATE)
+    clock.sleep(COST / RATE)
 
-    assert not is_busy(lambda: admission.take(ONE, b"late"))
-    assert is_busy(lambda: admission.take(ONE, b"later"))
-
-
-def test_what_was_counted_is_not_counted_again(admission: RateLimiter) -> None:
-    """So nobody uses up a stream's share by repeating its word."""
-    for _ in range(10 * BURST):
-        admission.take(ONE, b"the same")
-
-    assert halves(admission, ONE, WINDOWS * BURST) == WINDOWS * BURST - 1
+    assert not is_busy(lambda: limiter.take(ONE, b"late"))
+    assert is_busy(lambda: limiter.take(ONE, b"later"))
 
 
-def test_what_was_counted_is_taken_although_the_share_is_used_up(admission: RateLimiter) -> None:
-    admission.take(ONE, b"before")
-    halves(admission, ONE, WINDOWS * BURST)
+def test_a_repeated_message_is_not_charged_again(limiter: RateLimiter) -> None:
+    """So nobody can use up a stream's tokens by repeating its messages."""
+    for _ in range(10 * CAPACITY):
+        limiter.take(ONE, b"the same")
 
-    assert not is_busy(lambda: admission.take(ONE, b"before"))
-
-
-def test_the_same_words_of_another_stream_are_its_own(admission: RateLimiter) -> None:
-    halves(admission, ONE, WINDOWS * BURST)
-
-    assert halves(admission, TWO, WINDOWS * BURST + 1) == WINDOWS * BURST
+    assert accepted(limiter, ONE, BURST) == BURST - 1
 
 
-def test_only_the_newest_are_remembered_as_counted(admission: RateLimiter, clock: Clock) -> None:
-    for i in range(KNOWN + 1):
-        admission.take(ONE, b"%d" % i)
-        clock.sleep(HALF / RATE)
-    halves(admission, ONE, WINDOWS * BURST, since=KNOWN + 1)
+def test_a_charged_message_is_accepted_without_tokens(limiter: RateLimiter) -> None:
+    limiter.take(ONE, b"before")
+    accepted(limiter, ONE, BURST)
 
-    assert not is_busy(lambda: admission.take(ONE, b"%d" % KNOWN))
-    assert is_busy(lambda: admission.take(ONE, b"0"))
+    assert not is_busy(lambda: limiter.take(ONE, b"before"))
 
 
-# -- so many streams -----------------------------------------------------------------------------
+def test_the_same_message_of_another_stream_is_charged_separately(limiter: RateLimiter) -> None:
+    accepted(limiter, ONE, BURST)
+
+    assert accepted(limiter, TWO, BURST + 1) == BURST
 
 
-def test_there_is_room_for_so_many_streams(admission: RateLimiter) -> None:
-    admission.take(ONE, b"a")
-    admission.take(TWO, b"b")
+def test_only_the_newest_messages_are_remembered(limiter: RateLimiter, clock: Clock) -> None:
+    for i in range(DEDUP_SIZE + 1):
+        limiter.take(ONE, b"%d" % i)
+        clock.sleep(COST / RATE)
+    accepted(limiter, ONE, BURST, since=DEDUP_SIZE + 1)
 
-    assert is_busy(lambda: admission.take(THREE, b"c"))
-    assert not is_busy(lambda: admission.take(ONE, b"d"))
+    assert not is_busy(lambda: limiter.take(ONE, b"%d" % DEDUP_SIZE))
+    assert is_busy(lambda: limiter.take(ONE, b"0"))
 
 
-def test_a_stream_that_is_idle_makes_room_for_another(admission: RateLimiter, clock: Clock) -> None:
-    admission.take(ONE, b"a")
+# -- number of streams -----------------------------------------------------------------------------
+
+
+def test_streams_beyond_the_maximum_are_refused(limiter: RateLimiter) -> None:
+    limiter.take(ONE, b"a")
+    limiter.take(TWO, b"b")
+
+    assert is_busy(lambda: limiter.take(THREE, b"c"))
+    assert not is_busy(lambda: limiter.take(ONE, b"d"))
+
+
+def test_an_idle_stream_is_evicted_for_another(limiter: RateLimiter, clock: Clock) -> None:
+    limiter.take(ONE, b"a")
     clock.sleep(1)
-    admission.take(TWO, b"b")
+    limiter.take(TWO, b"b")
 
-    clock.sleep(IDLE - 2)
-    assert is_busy(lambda: admission.take(THREE, b"c"))
+    clock.sleep(IDLE_SECONDS - 2)
+    assert is_busy(lambda: limiter.take(THREE, b"c"))
     clock.sleep(1)
-    assert not is_busy(lambda: admission.take(THREE, b"c"))
-    assert is_busy(lambda: admission.take(ONE, b"e"))
+    assert not is_busy(lambda: limiter.take(THREE, b"c"))
+    assert is_busy(lambda: limiter.take(ONE, b"e"))
 
 
-def test_a_stream_that_goes_on_keeps_its_place(admission: RateLimiter, clock: Clock) -> None:
+def test_an_active_stream_is_not_evicted(limiter: RateLimiter, clock: Clock) -> None:
     for _ in range(3):
-        admission.take(ONE, b"a")
-        admission.take(TWO, b"b")
-        clock.sleep(IDLE - 1)
+        limiter.take(ONE, b"a")
+        limiter.take(TWO, b"b")
+        clock.sleep(IDLE_SECONDS - 1)
 
-    assert is_busy(lambda: admission.take(THREE, b"c"))
-
-
-def test_a_list_admits_its_streams_only(clock: Clock) -> None:
-    admission = RateLimiter(2, RATE, {ONE}, lambda: clock.now)
-
-    assert not is_busy(lambda: admission.check_listed(ONE))
-    assert is_busy(lambda: admission.check_listed(TWO))
+    assert is_busy(lambda: limiter.take(THREE, b"c"))
 
 
-def test_an_empty_list_admits_nobody_and_none_admits_all(clock: Clock) -> None:
-    nobody = RateLimiter(2, RATE, frozenset(), lambda: clock.now)
-    anybody = RateLimiter(2, RATE, None, lambda: clock.now)
+def test_a_list_accepts_its_streams_only(clock: Clock) -> None:
+    limiter = RateLimiter(2, RATE, {ONE}, lambda: clock.now)
 
-    assert is_busy(lambda: nobody.check_listed(ONE))
-    assert not is_busy(lambda: anybody.check_listed(ONE))
-
-
-# -- slots ---------------------------------------------------------------------------------------
+    assert not is_busy(lambda: limiter.check_listed(ONE))
+    assert is_busy(lambda: limiter.check_listed(TWO))
 
 
-def held(slots: ConcurrencyLimiter, subject: str) -> Callable[[], object]:
-    return lambda: slots.hold(subject).__enter__()
+def test_an_empty_list_accepts_no_stream_and_no_list_accepts_all(clock: Clock) -> None:
+    none_accepted = RateLimiter(2, RATE, frozenset(), lambda: clock.now)
+    all_accepted = RateLimiter(2, RATE, None, lambda: clock.now)
+
+    assert is_busy(lambda: none_accepted.check_listed(ONE))
+    assert not is_busy(lambda: all_accepted.check_listed(ONE))
 
 
-def test_one_subject_holds_its_own_slots_only() -> None:
-    slots = ConcurrencyLimiter(4, 2)
-
-    with slots.hold("one"), slots.hold("one"):
-        assert is_busy(held(slots, "one"))
-        with slots.hold("two"), slots.hold("two"):
-            assert is_busy(held(slots, "three"))
+# -- concurrency -----------------------------------------------------------------------------------
 
 
-def test_a_slot_is_free_again_however_it_ends() -> None:
-    slots = ConcurrencyLimiter(1, 1)
+def held(limiter: ConcurrencyLimiter, subject: str) -> Callable[[], object]:
+    return lambda: limiter.hold(subject).__enter__()
+
+
+def test_one_subject_cannot_take_all_slots() -> None:
+    limiter = ConcurrencyLimiter(4, 2)
+
+    with limiter.hold("one"), limiter.hold("one"):
+        assert is_busy(held(limiter, "one"))
+        with limiter.hold("two"), limiter.hold("two"):
+            assert is_busy(held(limiter, "three"))
+
+
+def test_a_slot_is_released_after_an_error() -> None:
+    limiter = ConcurrencyLimiter(1, 1)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), slots.hold("one"):
+        with pytest.raises(ZeroDivisionError), limiter.hold("one"):
             raise ZeroDivisionError
 
-    with slots.hold("two"):
-        assert is_busy(held(slots, "one"))
-    with slots.hold("one"):
+    with limiter.hold("two"):
+        assert is_busy(held(limiter, "one"))
+    with limiter.hold("one"):
         pass

@@ -1,4 +1,4 @@
-"""What an operator has found: remembered by window and proof, until the log has the window."""
+"""Verdicts of an operator: stored by window and proof, until the log has the window."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def verdicts(tmp_path: Path) -> Iterator[VerdictStore]:
         yield verdicts
 
 
-def recalled(verdicts: VerdictStore, found: WindowVerdict) -> WindowVerdict | None:
-    return verdicts.recall(found.stream, found.number, found.header, found.proof)
+def recalled(verdicts: VerdictStore, verdict: WindowVerdict) -> WindowVerdict | None:
+    return verdicts.recall(verdict.stream, verdict.number, verdict.header, verdict.proof)
 
 
-# -- found ---------------------------------------------------------------------------------------
+# -- verdicts --------------------------------------------------------------------------------------
 
 
-def test_what_was_found_is_of_a_window_and_one_proof() -> None:
+def test_a_verdict_names_its_window_and_proof() -> None:
     assert (VALID.stream, VALID.number, VALID.header) == (
         OWNER.descriptor.id,
         0,
@@ -61,20 +61,22 @@ def test_what_was_found_is_of_a_window_and_one_proof() -> None:
 
 
 @pytest.mark.parametrize("fault", list(InvalidReason))
-def test_only_what_has_no_fault_is_valid(fault: InvalidReason) -> None:
-    found = WindowVerdict.of(SUBMISSION, PROOF, Finding(fault, "why"))
+def test_only_a_window_without_a_fault_is_valid(fault: InvalidReason) -> None:
+    verdict = WindowVerdict.of(SUBMISSION, PROOF, Finding(fault, "why"))
 
-    assert found.verdict is (Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID)
-    assert (found.reason, found.detail) == (fault, "why")
+    assert verdict.verdict is (Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID)
+    assert (verdict.reason, verdict.detail) == (fault, "why")
 
 
 @pytest.mark.parametrize("fault", list(InvalidReason))
 @pytest.mark.parametrize("timestamp", [0, 1_732_522_760])
-def test_the_claim_of_a_judgement_says_what_was_found(fault: InvalidReason, timestamp: int) -> None:
-    judgement = Finding(fault, "not part of it")
-    claim = judgement.claim(OWNER.descriptor, WINDOW.header, PROOF, timestamp)
+def test_a_claim_made_from_a_finding_states_the_verdict(
+    fault: InvalidReason, timestamp: int
+) -> None:
+    finding = Finding(fault, "not part of it")
+    claim = finding.claim(OWNER.descriptor, WINDOW.header, PROOF, timestamp)
 
-    assert WindowVerdict.of(SUBMISSION, PROOF, judgement).is_claimed(claim)
+    assert WindowVerdict.of(SUBMISSION, PROOF, finding).is_claimed(claim)
 
 
 @pytest.mark.parametrize(
@@ -92,32 +94,30 @@ def test_the_claim_of_a_judgement_says_what_was_found(fault: InvalidReason, time
     ],
     ids=" and ".join,
 )
-def test_a_claim_that_says_anything_else_was_not_found(changes: dict[str, Any]) -> None:
+def test_a_claim_with_any_other_member_does_not_state_the_verdict(changes: dict[str, Any]) -> None:
     claim = Finding(InvalidReason.NONE).claim(OWNER.descriptor, WINDOW.header, PROOF, 0)
 
     assert not VALID.is_claimed(replace(claim, **changes))
 
 
-def test_the_same_verdict_for_another_reason_was_not_found() -> None:
+def test_a_claim_with_another_reason_does_not_state_the_verdict() -> None:
     claim = Finding(InvalidReason.ROOT).claim(OWNER.descriptor, WINDOW.header, INVALID.proof, 0)
 
     assert not INVALID.is_claimed(claim)
     assert INVALID.is_claimed(replace(claim, reason=InvalidReason.STARK))
 
 
-# -- remembered ----------------------------------------------------------------------------------
+# -- storage ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("found", [VALID, INVALID], ids=["valid", "invalid"])
-def test_a_verdict_is_recalled_whole_also_after_a_restart(
-    tmp_path: Path, found: WindowVerdict
-) -> None:
+@pytest.mark.parametrize("verdict", [VALID, INVALID], ids=["valid", "invalid"])
+def test_a_verdict_is_recalled_after_a_restart(tmp_path: Path, verdict: WindowVerdict) -> None:
     with opened(tmp_path / "operator.db") as verdicts:
-        assert recalled(verdicts, found) is None
-        verdicts.keep(found)
+        assert recalled(verdicts, verdict) is None
+        verdicts.keep(verdict)
 
     with opened(tmp_path / "operator.db") as verdicts:
-        assert recalled(verdicts, found) == found
+        assert recalled(verdicts, verdict) == verdict
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,15 @@ def test_a_verdict_is_recalled_whole_also_after_a_restart(
     [{"stream": bytes(32)}, {"number": 1}, {"header": bytes(32)}, {"proof": bytes(32)}],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_verdict_is_on_nothing_else(verdicts: VerdictStore, changes: dict[str, Any]) -> None:
+def test_a_verdict_is_recalled_for_nothing_else(
+    verdicts: VerdictStore, changes: dict[str, Any]
+) -> None:
     verdicts.keep(VALID)
 
     assert recalled(verdicts, replace(VALID, **changes)) is None
 
 
-def test_the_first_verdict_on_a_window_and_proof_stands(verdicts: VerdictStore) -> None:
+def test_the_first_verdict_on_a_window_and_proof_is_kept(verdicts: VerdictStore) -> None:
     verdicts.keep(VALID)
 
     verdicts.keep(replace(VALID, reason=InvalidReason.STARK, detail="on second thoughts"))
@@ -141,8 +143,8 @@ def test_the_first_verdict_on_a_window_and_proof_stands(verdicts: VerdictStore) 
 
 
 def test_several_proofs_of_one_window_have_a_verdict_each(verdicts: VerdictStore) -> None:
-    for found in (INVALID, VALID, replace(VALID, proof=b"v" * 32)):
-        verdicts.keep(found)
+    for verdict in (INVALID, VALID, replace(VALID, proof=b"v" * 32)):
+        verdicts.keep(verdict)
 
     assert recalled(verdicts, INVALID) == INVALID
     assert recalled(verdicts, VALID) == VALID
@@ -160,25 +162,25 @@ def test_a_window_is_valid_if_any_of_its_proofs_is(verdicts: VerdictStore) -> No
     assert verdicts.valid(bytes(32), HEADER) is None
 
 
-def test_streams_are_counted_each_by_itself(verdicts: VerdictStore) -> None:
+def test_verdicts_are_counted_per_stream(verdicts: VerdictStore) -> None:
     other = replace(VALID, stream=b"o" * 32)
-    for found in (VALID, INVALID, other):
-        verdicts.keep(found)
+    for verdict in (VALID, INVALID, other):
+        verdicts.keep(verdict)
 
     assert sorted(verdicts.streams()) == sorted([STREAM, other.stream])
     assert [verdicts.count(each) for each in (STREAM, other.stream, bytes(32))] == [2, 1, 0]
 
 
 @pytest.mark.parametrize("windows", [0, 1, 2, 3, 9])
-def test_what_the_log_has_is_forgotten_and_nothing_else(
+def test_only_verdicts_on_windows_in_the_log_are_deleted(
     verdicts: VerdictStore, windows: int
 ) -> None:
     numbered = [replace(VALID, number=number) for number in range(4)]
     other = replace(VALID, stream=b"o" * 32)
-    for found in (*numbered, other):
-        verdicts.keep(found)
+    for verdict in (*numbered, other):
+        verdicts.keep(verdict)
 
-    verdicts.settle(STREAM, windows)
+    verdicts.forget(STREAM, windows)
 
     assert [each for each in numbered if recalled(verdicts, each)] == numbered[windows:]
     assert recalled(verdicts, other) == other

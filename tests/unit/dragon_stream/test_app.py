@@ -94,13 +94,13 @@ def test_a_stream_has_the_documented_defaults_and_is_created_once(world: StreamW
 def test_an_invalid_setting_is_refused_by_name(
     world: StreamWorld, member: str, value: object, title: str
 ) -> None:
-    before = len(world.own(STREAMS).streams.all())
+    before = len(world.components(STREAMS).streams.all())
 
     answer = ask(world, "POST", "/streams", data=json.dumps({"name": "bad", member: value}))
 
     assert problem(answer) == (400, title)
     assert answer.json()["member"] == member
-    assert len(world.own(STREAMS).streams.all()) == before
+    assert len(world.components(STREAMS).streams.all()) == before
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_the_number_of_streams_is_limited(tmp_path: Path) -> None:
 
 
 def fill_up(world: StreamWorld) -> None:
-    while len(world.own(STREAMS).streams.all()) < MAX_STREAMS:
-        number = len(world.own(STREAMS).streams.all())
+    while len(world.components(STREAMS).streams.all()) < MAX_STREAMS:
+        number = len(world.components(STREAMS).streams.all())
         assert ask(world, "POST", "/streams", data=b'{"name":"n-%d"}' % number).status_code == 201
 
     answer = ask(world, "POST", "/streams", data=b'{"name":"one-more"}')

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dragon.errors import BadAnswer, Unreachable
-from dragon.net.stream_upload import AGAIN, SLOWEST, Feeder
+from dragon.net.stream_upload import AGAIN, SLOWEST, StreamUpload
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Stream:
         self.slept.append(seconds)
         self.now += seconds
 
-    def feeder(self, *pieces: bytes, **options: Any) -> Feeder:
-        return Feeder(
+    def feeder(self, *pieces: bytes, **options: Any) -> StreamUpload:
+        return StreamUpload(
             self,  # type: ignore[arg-type]
             *("0x", pieces),
             **options,
@@ -152,7 +152,7 @@ def test_a_stream_that_is_not_where_it_should_be_gets_nothing() -> None:
     stream = Stream(data=b"more", chunks=[b"more"])
 
     with pytest.raises(BadAnswer, match="the stream has 4 bytes, and 0 were expected"):
-        Feeder(stream, "0x", [b"abc"], base=0, first=0).run()  # type: ignore[arg-type]
+        StreamUpload(stream, "0x", [b"abc"], base=0, first=0).run()  # type: ignore[arg-type]
 
     assert stream.data == b"more"
 

@@ -46,23 +46,23 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_an_aggregator_counts_rounds_probes_answers_and_certificates(fleet: World) -> None:
-    own, scraped = fleet.own("aggregator_0"), Scraped(fleet, "aggregator_0")
+    components, scraped = fleet.components("aggregator_0"), Scraped(fleet, "aggregator_0")
 
-    assert scraped("rounds_total") == len(own.watch.recent) == 3
+    assert scraped("rounds_total") == len(components.monitor.recent) == 3
     assert scraped("round_seconds_count") == 3
     assert scraped("rounds_overrun_total") == 0
     assert scraped("probes_total", reason="answered") >= 3 * 4
     assert scraped("certificates_total", kind="status", status="up") == 4
     assert scraped("gatherings_total", certified="true") >= 4
     assert scraped("attestation_answers_total", operator="operator_1", outcome="signed") >= 4
-    assert scraped("outbox_pending") == len(own.outbox.pending())
+    assert scraped("outbox_pending") == len(components.outbox.pending())
     assert scraped("node_answers", node_id="operator_3") == 1
     assert scraped("clock_offset_seconds") == 0
 
 
 @pytest.mark.parametrize("name", ["operator_1", "aggregator_0"])
 def test_a_log_is_measured(fleet: World, name: str) -> None:
-    log, scraped = fleet.own(name).log, Scraped(fleet, name)
+    log, scraped = fleet.components(name).log, Scraped(fleet, name)
 
     assert scraped("log_size") == log.checkpoint().size >= 4
     assert scraped("ledger_index") == log.position.index >= 1
@@ -90,7 +90,7 @@ def test_what_goes_wrong_shows(world: World) -> None:
     world.submit("no event", "no event", {"kind": "nothing"})
     for name in ("operator_2", "operator_3", "operator_4"):
         world.stop(name)
-    world.own("operator_1").log.raise_alarm("ledger_rewritten", "for the test")
+    world.components("operator_1").log.raise_alarm("ledger_rewritten", "for the test")
     world.run(1)
     world.clock.sleep(100)
 

@@ -63,8 +63,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(scope="module")
 def apps(world: World) -> dict[str, OpenAPI]:
     return {
-        "operator": create_operator(world.own("operator_1")),
-        "aggregator": create_aggregator(world.own("aggregator_0")),
+        "operator": create_operator(world.components("operator_1")),
+        "aggregator": create_aggregator(world.components("aggregator_0")),
         "sequencer": create_sequencer(world.network, hold=0, control=True),
     }
 

@@ -882,7 +882,7 @@ def test_the_bounds_of_streams_are_those_of_the_page() -> None:
 
 
 def test_the_judgement_of_the_page_knows_the_faults_and_refusals_of_the_code() -> None:
-    text = section("9. Streams").split("\n### Finding\n")[1].split("\n### ")[0]
+    text = section("9. Streams").split("\n### Judgement\n")[1].split("\n### ")[0]
     steps = re.findall(r"^\| (\d+) \| .* \| (verdict )?`(\w+)` \|$", text, re.MULTILINE)
 
     assert [int(number) for number, _, _ in steps] == list(range(1, 10))

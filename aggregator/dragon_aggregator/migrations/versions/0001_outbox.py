@@ -7,8 +7,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # Certificates on their way to the ledger, oldest first. A row stays until the log shows it,
-    # something later has overtaken it, or it is too old to be applied.
+    # Certified events that are not yet in the log, oldest first. A row stays until its event is
+    # applied, superseded by a later one, or too old to be applied.
     op.execute(
         """CREATE TABLE outbox (
             id INTEGER PRIMARY KEY AUTOINCREMENT,

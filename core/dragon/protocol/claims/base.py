@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
-from dragon.encoding import Json, Members
+from dragon.encoding import Json
 from dragon.errors import NotApplicable, UnknownKind
-from dragon.protocol import signing
 from dragon.protocol.committee import Committee, QuorumRule
+from dragon.protocol.shape import SignedShape
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -25,24 +25,10 @@ if TYPE_CHECKING:
 RootAt: TypeAlias = Callable[[int], bytes]
 
 
-class Claim:
-    """A statement with exactly one canonical encoding. Subclasses are frozen dataclasses."""
+class Claim(SignedShape):
+    """A statement that may be signed, with exactly one canonical encoding."""
 
     __slots__ = ()
-    KIND: ClassVar[str]
-
-    def members(self) -> dict[str, Json]:
-        """Return the claim's members as they stand in JSON, without its kind."""
-        raise NotImplementedError
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        """Take the claim's members out of a larger object. Raises InvalidEncoding."""
-        raise NotImplementedError
-
-    def root(self, committee_id: bytes) -> bytes:
-        """Return the 32 bytes that are signed, bound to the kind and the committee."""
-        return signing.root(self.KIND, committee_id, self.members())
 
     def to_json(self) -> dict[str, Json]:
         """Return the claim as `POST /attestations` takes it: its kind beside its members."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dragon import errors
-from dragon.encoding import Json, Members, to_hex
+from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+from dragon.protocol.shape import Hex, Integer
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -24,17 +25,9 @@ class CheckpointClaim(EventClaim):
 
     KIND: ClassVar[str] = "checkpoint"
 
-    size: int
-    log_root: bytes  # 32 bytes, RFC 6962
-    timestamp: int  # Unix seconds, the start of a round
-
-    def members(self) -> dict[str, Json]:
-        return {"size": self.size, "root": to_hex(self.log_root), "timestamp": self.timestamp}
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        size = members.integer("size", least=1)
-        return cls(size, members.hex("root", size=32), members.integer("timestamp"))
+    size: Annotated[int, Integer(least=1)]
+    log_root: Annotated[bytes, Hex(name="root")]  # RFC 6962
+    timestamp: Annotated[int, Integer()]  # Unix seconds, the start of a round
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar
 
-from dragon.encoding import Json, Members, to_hex
 from dragon.protocol.claims.base import Claim, Kind, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+from dragon.protocol.shape import Hex, Id, Integer
+
+
+def _unaccounted(claim: Mapping[str, int]) -> int:
+    """Return the seconds of the interval that no member before has accounted for."""
+    return claim["end"] - claim["begin"] - claim.get("seconds_down", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,37 +25,17 @@ class DowntimeClaim(Claim):
 
     KIND: ClassVar[str] = "downtime"
 
-    node_id: str
-    begin: int  # Unix seconds; `from` in JSON
-    end: int  # Unix seconds, exclusive; `to` in JSON
-    seconds_down: int
-    seconds_unknown: int
-    size: int  # entries of the log
-    log_root: bytes  # 32 bytes, the log's root at that size
+    node_id: Annotated[str, Id()]
+    begin: Annotated[int, Integer(name="from")]  # Unix seconds
+    end: Annotated[int, Integer(name="to", least=lambda claim: claim["begin"] + 1)]  # exclusive
+    seconds_down: Annotated[int, Integer(most=_unaccounted)]
+    seconds_unknown: Annotated[int, Integer(most=_unaccounted)]
+    size: Annotated[int, Integer()]  # entries of the log
+    log_root: Annotated[bytes, Hex(name="root")]  # the log's root at that size
 
     @property
     def seconds_up(self) -> int:
         return self.end - self.begin - self.seconds_down - self.seconds_unknown
-
-    def members(self) -> dict[str, Json]:
-        return {
-            "node_id": self.node_id,
-            "from": self.begin,
-            "to": self.end,
-            "seconds_down": self.seconds_down,
-            "seconds_unknown": self.seconds_unknown,
-            "size": self.size,
-            "root": to_hex(self.log_root),
-        }
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        node_id, begin = members.id("node_id"), members.integer("from")
-        end = members.integer("to", least=begin + 1)
-        down = members.integer("seconds_down", most=end - begin)
-        unknown = members.integer("seconds_unknown", most=end - begin - down)
-        size = members.integer("size")
-        return cls(node_id, begin, end, down, unknown, size, members.hex("root", size=32))
 
 
 class DowntimeKind(Kind[DowntimeClaim]):

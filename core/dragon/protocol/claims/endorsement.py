@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
-from dragon.encoding import MAX_INTEGER, Json, Members, to_hex
+from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.committee import Committee
+from dragon.protocol.shape import HASH, Id, Integer
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -24,37 +25,17 @@ class EndorsementClaim(EventClaim):
 
     KIND: ClassVar[str] = "endorsement"
 
-    stream: bytes
-    first: int  # number of a window
-    last: int  # inclusive; the same number or a higher one
+    stream: Annotated[bytes, HASH]
+    first: Annotated[int, Integer()]  # number of a window
+    last: Annotated[
+        int, Integer(least=lambda claim: int(claim["first"]))
+    ]  # inclusive; the same number or a higher one
     verdict: Verdict
-    note: bytes  # SHA-256 of a text that the expert keeps, or of the empty string
-    expert: str
-    timestamp: int  # Unix seconds by the expert's clock: nobody else signs these bytes
-
-    def members(self) -> dict[str, Json]:
-        return {
-            "stream": to_hex(self.stream),
-            "first": self.first,
-            "last": self.last,
-            "verdict": str(self.verdict),
-            "note": to_hex(self.note),
-            "expert": self.expert,
-            "timestamp": self.timestamp,
-        }
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        stream, first = members.hex("stream", size=32), members.integer("first")
-        return cls(
-            stream,
-            first,
-            members.integer("last", least=first, most=MAX_INTEGER),
-            Verdict(members.word("verdict", Verdict)),
-            members.hex("note", size=32),
-            members.id("expert"),
-            members.integer("timestamp"),
-        )
+    note: Annotated[bytes, HASH]  # SHA-256 of a text that the expert keeps, or of the empty string
+    expert: Annotated[str, Id()]
+    timestamp: Annotated[
+        int, Integer()
+    ]  # Unix seconds by the expert's clock: nobody else signs these bytes
 
 
 @dataclass(frozen=True, slots=True)

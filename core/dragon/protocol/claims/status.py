@@ -6,13 +6,14 @@ import enum
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
-from dragon.encoding import Json, Members, to_hex
+from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
 from dragon.protocol.history import History
+from dragon.protocol.shape import Id, Integer
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -29,21 +30,11 @@ class StatusClaim(EventClaim):
 
     KIND: ClassVar[str] = "status"
 
-    node_id: str
+    node_id: Annotated[str, Id()]
     status: Status
-    timestamp: int  # Unix seconds: the start of a round, so that all operators sign the same bytes
-
-    def members(self) -> dict[str, Json]:
-        return {
-            "node_id": self.node_id,
-            "status": str(self.status),
-            "timestamp": self.timestamp,
-        }
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        node_id = members.id("node_id")
-        return cls(node_id, Status(members.word("status", Status)), members.integer("timestamp"))
+    timestamp: Annotated[
+        int, Integer()
+    ]  # Unix seconds: the start of a round, so that all operators sign the same bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
-from dragon.encoding import Json, Members, to_hex
+from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+from dragon.protocol.shape import HASH, Integer, Word
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.parameters import Slack
 
@@ -44,46 +45,22 @@ class WindowClaim(EventClaim):
 
     KIND: ClassVar[str] = "window"
 
-    stream: bytes  # the stream's id
-    number: int  # from 0
-    previous: bytes  # hash of the previous window's header; the stream's id for number 0
-    header: bytes  # hash of the window header
+    stream: Annotated[bytes, HASH]  # the stream's id
+    number: Annotated[int, Integer()]  # from 0
+    previous: Annotated[
+        bytes, HASH
+    ]  # hash of the previous window's header; the stream's id for number 0
+    header: Annotated[bytes, HASH]  # hash of the window header
     verdict: Verdict
     reason: InvalidReason
-    proof: bytes  # SHA-256 of the proof that was verified
-    parameters: str  # the parameter set it was verified under
-    timestamp: int  # Unix seconds, the start of a round
+    proof: Annotated[bytes, HASH]  # SHA-256 of the proof that was verified
+    parameters: Annotated[str, Word(words=WINDOW_SETS)]  # the parameter set it was verified under
+    timestamp: Annotated[int, Integer()]  # Unix seconds, the start of a round
 
-    def members(self) -> dict[str, Json]:
-        return {
-            "stream": to_hex(self.stream),
-            "number": self.number,
-            "previous": to_hex(self.previous),
-            "header": to_hex(self.header),
-            "verdict": str(self.verdict),
-            "reason": str(self.reason),
-            "proof": to_hex(self.proof),
-            "parameters": self.parameters,
-            "timestamp": self.timestamp,
-        }
-
-    @classmethod
-    def take(cls, members: Members) -> Self:
-        claim = cls(
-            members.hex("stream", size=32),
-            members.integer("number"),
-            members.hex("previous", size=32),
-            members.hex("header", size=32),
-            Verdict(members.word("verdict", Verdict)),
-            InvalidReason(members.word("reason", InvalidReason)),
-            members.hex("proof", size=32),
-            members.word("parameters", WINDOW_SETS),
-            members.integer("timestamp"),
-        )
-        if (claim.verdict is Verdict.VALID) is not (claim.reason is InvalidReason.NONE):
+    def check_members(self) -> None:
+        if (self.verdict is Verdict.VALID) is not (self.reason is InvalidReason.NONE):
             message = "the reason must be `none` if the verdict is valid, and only then"
-            raise errors.UnknownValue(message, member="reason", value=str(claim.reason))
-        return claim
+            raise errors.UnknownValue(message, member="reason", value=str(self.reason))
 
 
 WINDOWS: Final = Table(

@@ -10,11 +10,12 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias
+from typing import Annotated, Final, Self, TypeAlias
 
 from dragon import errors
-from dragon.encoding import Json, Members, canonical, parse, to_hex
+from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import merkle
+from dragon.protocol.shape import Hex, Integer, Shape
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import DATA_DIGEST_BYTES, OUTPUT_BYTES, SALT_BYTES, commit
 
@@ -26,38 +27,25 @@ HashMany: TypeAlias = Callable[[Sequence[bytes]], Sequence[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkHeader:
+class ChunkHeader(Shape):
     """What everybody may know of one chunk."""
 
-    sequence: int  # from 0, over the whole stream
-    received_ms: int  # Unix milliseconds by the stream service's clock
-    length: int  # bytes of data, up to 65,536; 0 for an empty message
-    commitment: bytes  # 32 bytes
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "sequence": self.sequence,
-            "received_ms": self.received_ms,
-            "length": self.length,
-            "commitment": to_hex(self.commitment),
-        }
+    sequence: Annotated[int, Integer()]  # from 0, over the whole stream
+    received_ms: Annotated[int, Integer()]  # Unix milliseconds by the stream service's clock
+    length: Annotated[int, Integer(most=MAX_CHUNK_BYTES)]  # bytes of data; 0 for an empty message
+    commitment: Annotated[bytes, Hex(size=OUTPUT_BYTES)]
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
         """Strict decoding. Raises InvalidEncoding."""
         members = Members(value, "the chunk header")
-        header = cls(
-            members.integer("sequence"),
-            members.integer("received_ms"),
-            members.integer("length", most=MAX_CHUNK_BYTES),
-            members.hex("commitment", size=OUTPUT_BYTES),
-        )
+        header = cls.take(members)
         members.end()
         return header
 
     def leaf(self) -> bytes:
         """The leaf under the window's root: canonical JSON of the header."""
-        return canonical(self.to_json())
+        return canonical(self.members())
 
 
 def digest(data: bytes) -> bytes:
@@ -127,7 +115,7 @@ def tree_of(chunks: Iterable[ChunkHeader]) -> merkle.Tree:
 
 def encode_chunks(chunks: Iterable[ChunkHeader]) -> bytes:
     """The chunk headers of a window as one object: the canonical JSON array."""
-    return canonical([chunk.to_json() for chunk in chunks])
+    return canonical([chunk.members() for chunk in chunks])
 
 
 def chunks_from_json(value: Sequence[Json]) -> tuple[ChunkHeader, ...]:

@@ -71,7 +71,7 @@ class Receipt:
     def to_json(self) -> dict[str, Json]:
         value: dict[str, Json] = {
             "descriptor": self.descriptor.to_json(),
-            "chunk": self.chunk.to_json(),
+            "chunk": self.chunk.members(),
             "path": [to_hex(sibling) for sibling in self.path],
             "header": self.header.members(),
             "header_signature": to_hex(self.header_signature),
@@ -86,7 +86,7 @@ class Receipt:
         if self.opening is not None:
             value["opening"] = to_hex(self.opening)
         if self.proven:
-            value["chunks"] = [chunk.to_json() for chunk in self.proven.chunks]
+            value["chunks"] = [chunk.members() for chunk in self.proven.chunks]
             value["proof"] = to_hex(self.proven.proof)
         if self.endorsements:
             value["endorsements"] = [each.to_json() for each in self.endorsements]

@@ -62,6 +62,24 @@ def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) ->
     ]
 
 
+def verify_receipt(
+    receipt: Receipt, committee: Committee, data: bytes | None = None
+) -> list[Check]:
+    """Verify every link from `data` to the certified log; returns all checks, none of them refused.
+
+    `is_complete` tells whether a certified checkpoint covers the receipt already. Without `data`,
+    everything but the data itself is verified.
+
+    Raises:
+        ReceiptRefused: the first check that is refused; `fields` names the members of which one
+            must be wrong.
+    """
+    checks = verify(committee, receipt, data)
+    for check in refused(checks):
+        raise errors.ReceiptRefused(f"{check.name}: {check.detail}", *check.fields)
+    return checks
+
+
 def refused(checks: Sequence[Check]) -> list[Check]:
     return [check for check in checks if check.outcome is Outcome.REFUSED]
 

@@ -9,43 +9,31 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 from dragon.encoding import Json, Members, to_hex
 from dragon.protocol import bls
-from dragon.protocol.signing import root
+from dragon.protocol.shape import HASH, SignedShape
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.window import WindowHeader, is_signed, is_word
 
 
 @dataclass(frozen=True, slots=True)
-class WindowObjects:
+class WindowObjects(SignedShape):
     """The objects on which a window is judged, by SHA-256: the stream's own word."""
 
     KIND: ClassVar[str] = "stream-objects"
 
-    stream: bytes  # the stream's id
-    header: bytes  # the hash of the window header
-    chunks: bytes  # of the canonical JSON array of its chunk headers
-    proof: bytes
+    stream: Annotated[bytes, HASH]  # the stream's id
+    header: Annotated[bytes, HASH]  # the hash of the window header
+    chunks: Annotated[bytes, HASH]  # of the canonical JSON array of its chunk headers
+    proof: Annotated[bytes, HASH]
 
     @classmethod
     def of(cls, header: WindowHeader, chunks: bytes, proof: bytes) -> Self:
         """Of the objects themselves."""
         digests = (hashlib.sha256(each).digest() for each in (chunks, proof))
         return cls(header.stream, header.hash, *digests)
-
-    def members(self) -> dict[str, Json]:
-        return {
-            "stream": to_hex(self.stream),
-            "header": to_hex(self.header),
-            "chunks": to_hex(self.chunks),
-            "proof": to_hex(self.proof),
-        }
-
-    def root(self, committee_id: bytes) -> bytes:
-        """The 32 bytes that the stream's header key signs."""
-        return root(self.KIND, committee_id, self.members())
 
 
 @dataclass(frozen=True)

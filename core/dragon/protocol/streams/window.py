@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
-from typing import ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from dragon import errors
-from dragon.encoding import Json, Members, canonical, parse, to_hex
+from dragon.encoding import Json, Members, canonical, parse
 from dragon.protocol import bls
-from dragon.protocol.signing import root
+from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
@@ -25,31 +25,19 @@ MAX_HEADER_BYTES: Final = 1024
 
 
 @dataclass(frozen=True)
-class WindowHeader:
+class WindowHeader(SignedShape):
     """What a stream's owner says of one window, and never says otherwise."""
 
     KIND: ClassVar[str] = "stream-header"
 
-    stream: bytes  # the stream's id
-    number: int  # from 0
-    previous: bytes  # hash of the header before; the stream's id for number 0
-    first: int  # sequence of the first chunk
-    count: int  # chunks, 1 to 4095
-    first_received_ms: int
-    last_received_ms: int
-    chunks_root: bytes  # RFC 6962, over the chunk headers
-
-    def members(self) -> dict[str, Json]:
-        return {
-            "stream": to_hex(self.stream),
-            "number": self.number,
-            "previous": to_hex(self.previous),
-            "first": self.first,
-            "count": self.count,
-            "first_received_ms": self.first_received_ms,
-            "last_received_ms": self.last_received_ms,
-            "root": to_hex(self.chunks_root),
-        }
+    stream: Annotated[bytes, HASH]  # the stream's id
+    number: Annotated[int, Integer()]  # from 0
+    previous: Annotated[bytes, HASH]  # hash of the header before; the stream's id for number 0
+    first: Annotated[int, Integer()]  # sequence of the first chunk
+    count: Annotated[int, Integer(least=1, most=MAX_CHUNKS)]  # chunks
+    first_received_ms: Annotated[int, Integer()]
+    last_received_ms: Annotated[int, Integer()]
+    chunks_root: Annotated[bytes, Hex(name="root")]  # RFC 6962, over the chunk headers
 
     @property
     def next_first(self) -> int:
@@ -65,24 +53,11 @@ class WindowHeader:
         """What the next window, the proof and the votes name this one by."""
         return hashlib.sha256(self.encode()).digest()
 
-    def root(self, committee_id: bytes) -> bytes:
-        """The 32 bytes that the stream's header key signs."""
-        return root(self.KIND, committee_id, self.members())
-
     @classmethod
     def from_json(cls, value: Json) -> Self:
         """Strict decoding; whether it makes sense is another question. Raises InvalidEncoding."""
         members = Members(value, "the window header")
-        header = cls(
-            members.hex("stream", size=32),
-            members.integer("number"),
-            members.hex("previous", size=32),
-            members.integer("first"),
-            members.integer("count", least=1, most=MAX_CHUNKS),
-            members.integer("first_received_ms"),
-            members.integer("last_received_ms"),
-            members.hex("root", size=32),
-        )
+        header = cls.take(members)
         members.end()
         return header
 

@@ -7,7 +7,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # What this operator has signed, or is about to: a row never changes.
+    # Decisions to sign, written before each signature. A row never changes.
     op.execute(
         """CREATE TABLE journal_status (
             node_id TEXT NOT NULL,

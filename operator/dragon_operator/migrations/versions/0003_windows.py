@@ -1,4 +1,4 @@
-"""Decisions on windows, and what was found about them."""
+"""Decisions on windows, and verdicts on them."""
 
 from alembic import op
 
@@ -19,7 +19,7 @@ TABLES = (
         reason TEXT NOT NULL,
         PRIMARY KEY (stream, number, proof)
     ) WITHOUT ROWID""",
-    # No decisions: what this operator has verified, so that it does so once.
+    # Not decisions: verdicts, stored so that each window is verified only once.
     """CREATE TABLE verdicts (
         stream BLOB NOT NULL,
         number INTEGER NOT NULL,

@@ -120,14 +120,14 @@ def test_a_spoiled_chunk_header_is_refused(
     name: str, value: Json, refusal: type[errors.DragonError]
 ) -> None:
     with pytest.raises(errors.DragonError) as refused:
-        ChunkHeader.from_json({**HEADER.to_json(), name: value})
+        ChunkHeader.from_json({**HEADER.members(), name: value})
 
     assert type(refused.value) is refusal
 
 
-@pytest.mark.parametrize("name", list(HEADER.to_json()))
+@pytest.mark.parametrize("name", list(HEADER.members()))
 def test_a_chunk_header_lacks_no_member(name: str) -> None:
-    value: dict[str, Any] = HEADER.to_json()
+    value: dict[str, Any] = HEADER.members()
     del value[name]
 
     with pytest.raises(errors.MissingMember):

@@ -1,0 +1,108 @@
+"""Finds nodes that have changed: two probes of one round must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from dragon.log.follower import Follower
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.probing import clock_skew
+from dragon.probing.prober import Prober, ProbeResult
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee, byzantine_faults
+from dragon_aggregator.outbox import Outbox, last_known
+from dragon_aggregator.round_record import Round
+
+WARM_UP_ROUNDS: Final = 6  # own uptime before a node of unknown status is reported down
+
+
+class ChangeDetector:
+    """Compares probes with what is certified. Keeps the last probes of all nodes."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        *,
+        prober: Prober,
+        outbox: Outbox,
+        log: Log,
+        follower: Follower,
+        runtime: Runtime,
+    ) -> None:
+        self._committee = committee
+        self._prober = prober
+        self._outbox = outbox
+        self._log = log
+        self._follower = follower
+        self._runtime = runtime
+        self._started = runtime.monotonic()
+        self._probe_results: Mapping[str, ProbeResult] = {}
+
+    def changes(self, record: Round) -> dict[str, Status]:
+        """Probe all nodes, and again those that differ from what is certified.
+
+        Returns the nodes that differ twice, with their new status. Adds results, and the reason for
+        an abstention, to `record`.
+        """
+        results = self._prober.probe(self._committee.urls, max_age=0)
+        self._probe_results = results
+        record.probe_results = list(results.values())
+        if why := self.why_abstain():
+            record.note = why
+            return {}
+        once = self._differing(results, self._committee.urls)
+        if not once:
+            return {}
+        self._runtime.sleep(self._committee.rounds.reprobe_pause)
+        # All operators are probed too: a failure counts only if another operator answers.
+        again = self._prober.probe([*once, *self._committee.keys], max_age=0)
+        record.probe_results += [again[node_id] for node_id in once]
+        twice = self._differing(again, once)
+        return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
+
+    def why_abstain(self) -> str:
+        """Why nothing may be certified now; empty if it may."""
+        if not self._follower.has_read_all and not self._log.alarm():
+            return "abstains: the ledger is not read to its end"
+        if self.clock_is_wrong():
+            return "abstains: this clock is more than 2 s off according to the operators"
+        return ""
+
+    def clock_is_wrong(self) -> bool:
+        results = self._probe_results.values()
+        offsets = [ms for result in results if (ms := result.certain_offset_ms) is not None]
+        return clock_skew.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
+
+    def certified_status(self, node_id: str) -> Status | None:
+        """The node's newest certified status, pending or in the log; None while unknown."""
+        last = last_known(self._outbox, self._log, node_id)
+        return last.status if last else None
+
+    def _differing(
+        self, results: Mapping[str, ProbeResult], node_ids: Iterable[str]
+    ) -> dict[str, Status]:
+        differing: dict[str, Status] = {}
+        for node_id in node_ids:
+            status, certified = results[node_id].status, self.certified_status(node_id)
+            if status is certified:
+                continue
+            if status is Status.DOWN and not self._counts(node_id, results):
+                continue
+            if certified is None and status is Status.DOWN and not self._has_warmed_up():
+                continue
+            differing[node_id] = status
+        return differing
+
+    def _counts(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
+        """Whether a failed probe counts against the node: only if another operator answered.
+
+        A failure of all probes is taken for a fault of our own network.
+        """
+        others = (results[key] for key in self._committee.keys if key in results and key != node_id)
+        return any(result.answered for result in others)
+
+    def _has_warmed_up(self) -> bool:
+        uptime = self._runtime.monotonic() - self._started
+        return uptime >= WARM_UP_ROUNDS * self._committee.rounds.seconds

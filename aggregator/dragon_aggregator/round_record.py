@@ -1,0 +1,23 @@
+"""What happened in one round, for `GET /rounds`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dragon.probing.prober import ProbeResult
+from dragon_aggregator.certifier import AttestationRound
+
+
+@dataclass(slots=True)
+class Round:
+    """The record of one round. Its lists grow while the round runs."""
+
+    number: int
+    start: int  # Unix seconds
+    begun_at: float  # Unix seconds
+    took: float | None = None  # seconds; None while it runs
+    overran: bool = False
+    skipped: int = 0  # rounds left out before this one because an earlier one overran
+    note: str = ""  # why the aggregator abstained
+    probe_results: list[ProbeResult] = field(default_factory=list)
+    attestation_rounds: list[AttestationRound] = field(default_factory=list)

@@ -1,0 +1,120 @@
+"""Has a complete window voted on, and its verdict certified."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from dragon.encoding import to_hex
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.protocol.claims.base import ordering_key
+from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.streams.finding import Finding
+from dragon.protocol.streams.submission import Submission
+from dragon_aggregator.certifier import AttestationRound, Certifier
+from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.pending_windows import Window
+from dragon_aggregator.vote_collector import VoteCollector
+
+RETRY_SECONDS: Final = 1.0  # before a window without a quorum is voted on again
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+class WindowCertifier:
+    """Proposes the claim that a quorum would sign, and puts its certificate into the outbox."""
+
+    def __init__(
+        self,
+        committee: Committee,
+        *,
+        vote_collector: VoteCollector,
+        certifier: Certifier,
+        outbox: Outbox,
+        log: Log,
+        runtime: Runtime,
+    ) -> None:
+        self._committee = committee
+        self._vote_collector = vote_collector
+        self._certifier = certifier
+        self._outbox = outbox
+        self._log = log
+        self._runtime = runtime
+
+    def certify(self, window: Window) -> bool:
+        """Have a complete window certified, at most once per RETRY_SECONDS.
+
+        Returns whether it is certified as valid, so that the next window can be voted on.
+        """
+        now = self._runtime.monotonic()
+        if now < window.tried_at + RETRY_SECONDS:
+            return False
+        window.tried_at = now
+        window.votes = self._vote_collector.empty()
+        reason = self._vote_collector.collect(window.submission, window.votes)
+        if reason not in (None, InvalidReason.NONE) and self._has_max_refuted(window):
+            window.state = "invalid"
+            return False
+        certified = reason is not None and self._attest(window, reason)
+        if not certified:
+            window.state = "waiting"
+        return certified and reason is InvalidReason.NONE
+
+    def is_decided(self, window: Window) -> bool:
+        """Whether a certificate is in the outbox, or the log has refuted this proof.
+
+        Sets the state of a decided window.
+        """
+        submission, objects = window.submission, window.submission.objects
+        for claim in self._outbox.claims(f"@{to_hex(submission.stream)}"):
+            if isinstance(claim, WindowClaim) and claim.header == submission.header.hash:
+                valid = claim.verdict is Verdict.VALID
+                if valid or (objects and claim.proof == objects.proof):
+                    window.state = "certified" if valid else "invalid"
+                    return True
+        if self.is_refuted(submission):
+            window.state = "invalid"
+            return True
+        return False
+
+    def is_refuted(self, submission: Submission) -> bool:
+        """Whether the log has refuted this proof."""
+        refuted = self._log.state.stream(submission.stream).refuted
+        objects = submission.objects
+        return objects is not None and (submission.number, objects.proof) in refuted
+
+    def _has_max_refuted(self, window: Window) -> bool:
+        """Whether the log applies no further refutation, so that no certificate is needed."""
+        return len(self._log.state.stream(window.submission.stream).refuted) >= MAX_REFUTED
+
+    def _attest(self, window: Window, reason: InvalidReason) -> bool:
+        """Have the claim signed in this round. Return whether a quorum signed it."""
+        submission, objects = window.submission, window.submission.objects
+        if objects is None:
+            return False
+        rounds, runtime = self._committee.rounds, self._runtime
+        timestamp = rounds.start(rounds.number(runtime.wall()))
+        claim = Finding(reason).claim(
+            submission.descriptor, submission.header, objects.proof, timestamp
+        )
+        result = self._certifier.collect(claim, runtime.monotonic() + rounds.gather_deadline)
+        _enter_refusals(window, result)
+        if result.certificate is None:
+            return False
+        self._outbox.add(result.certificate, not_before=0.0)
+        window.state = "certified" if reason is InvalidReason.NONE else "invalid"
+        logger.info(
+            "certificate_assembled", claim=claim.to_json(), ordering_key=ordering_key(claim)
+        )
+        return True
+
+
+def _enter_refusals(window: Window, attestation_round: AttestationRound) -> None:
+    """Show an operator's refusal to sign in place of its vote."""
+    for operator, answer in dict(attestation_round.answers).items():  # late ones still arrive
+        if answer.outcome != "signed":
+            vote, _ = window.votes[operator]
+            window.votes[operator] = answer.outcome, f"its vote before was: {vote}"

@@ -1,0 +1,33 @@
+"""The parts of an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
+from dragon.log.store import Log
+from dragon.protocol.committee import Committee
+from dragon_operator.attester import Attester
+from dragon_operator.journal import Journal
+from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.reporter import Reporter
+from dragon_operator.window_voter import WindowVoter
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Everything that an operator's app and threads use; `main.assemble` builds it."""
+
+    committee: Committee
+    myself: str  # this operator's id
+    journal: Journal
+    attester: Attester
+    window_voter: WindowVoter
+    reporter: Reporter
+    log: Log
+    streams: StreamRecords
+    follower: Follower
+    peers: PeerMonitor
+    entropy: Callable[[int], bytes]

@@ -1,0 +1,84 @@
+"""Events of an operator's log, for anyone to read and verify."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Annotated, Final
+
+from flask import Response, jsonify
+
+from dragon import errors
+from dragon.encoding import Json, canonical
+from dragon.errors import NotFound
+from dragon.log.store import Log
+from dragon.node import schemas
+from dragon.node.openapi import PAGING_ERRORS, Routes, responses
+from dragon.node.paging import IdPageQuery, PositionPageQuery, page
+from dragon.node.parameters import Query, identifier, integer
+from dragon.protocol.log_entry import ProvenEntry
+from dragon_operator.components import Components
+
+MAX_PAGE_BYTES: Final = 512 * 1024  # entries of one page; a page holds at least one entry
+_ROW_COLUMNS: Final = ("id", "node_id", "status", "timestamp", "signature")
+
+
+class LogsQuery(IdPageQuery):
+    node_id: Annotated[str | None, identifier()] = None
+
+
+class EventPath(schemas.Schema):
+    position: int
+
+
+class EventQuery(Query):
+    size: Annotated[int | None, integer()] = None
+
+
+def routes(components: Components) -> Routes:
+    routes, log = Routes("events", __name__), components.log
+
+    @routes.get("/logs", responses=responses(schemas.LogRows, *PAGING_ERRORS, errors.InvalidId))
+    def logs(query: LogsQuery) -> Response:
+        """List applied status events, oldest first."""
+        found = log.rows(query.node_id, query.after, query.limit + 1)
+        rows, following = page(found, query.limit, lambda row: row.id)
+        listed = [{column: getattr(row, column) for column in _ROW_COLUMNS} for row in rows]
+        return jsonify(logs=listed, next=following)
+
+    @routes.get("/events", responses=responses(schemas.Entries, *PAGING_ERRORS))
+    def events(query: PositionPageQuery) -> Response:
+        """List entries of the log, oldest first, without proofs; verify them against its root."""
+        found = [entry.to_json() for entry in log.entries(query.after, query.limit + 1)]
+        limit = min(query.limit, _fitting(found, MAX_PAGE_BYTES))
+        listed, following = page(found, limit, lambda entry: entry["position"])
+        return jsonify(events=listed, next=following)
+
+    @routes.get(
+        "/events/<int:position>",
+        responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, NotFound),
+    )
+    def event(path: EventPath, query: EventQuery) -> Response:
+        """One entry with its inclusion proof, as `dragon verify event` reads it."""
+        if path.position >= 2**62:
+            raise NotFound(f"no entry at position {path.position}: the log is shorter")
+        log_size = log.checkpoint().size
+        size = log_size if query.size is None else query.size
+        if size > log_size:
+            message = f"size ({size}) must lie between 0 and the log's size ({log_size})"
+            raise errors.IntegerOutOfRange(message, member="size")
+        return jsonify(_with_inclusion(log, path.position, size))
+
+    return routes
+
+
+def _fitting(entries: list[dict[str, Json]], max_bytes: int) -> int:
+    """The number of entries, from the first on, whose JSON fits into a page; at least one."""
+    sizes = accumulate(len(canonical(entry)) for entry in entries)
+    return max(1, sum(size <= max_bytes for size in sizes))
+
+
+def _with_inclusion(log: Log, position: int, size: int) -> dict[str, Json]:
+    """The entry at `position` with its inclusion proof in a log of `size` entries."""
+    inclusion = tuple(log.inclusion(position, size))
+    proven = ProvenEntry(log.entry(position), size, log.checkpoint(size).root, inclusion)
+    return proven.to_json()

@@ -1,7 +1,7 @@
 """Client of one gateway, which is the HTTP interface of a node.
 
-Every method returns within `seconds` or raises a subclass of `GatewayError`, whatever the gateway
-sends. Proofs are verified elsewhere: see `chain.read`.
+Every method returns within `seconds` or raises a subclass of `GatewayError`, for any response of
+the gateway. Proofs are verified elsewhere: see `chain.read`.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class IngestSession:
         self._costs: deque[int] = deque()  # of messages that are not on disk yet
         self._message = 0  # bytes of the message that is arriving
         self._received = 0  # credit that was used on this connection
-        self._stored = 0  # the part of it that is on disk
+        self._stored = 0  # credit of data that is on disk
         self._granted = 0  # credit that was granted on this connection
         self._first_byte = 0  # the stream's size when this connection took over
         self._sequence = 0  # chunks that are on disk
@@ -152,7 +152,7 @@ class IngestSession:
         self._connection.close(POLICY, reason)
 
     def on_capacity(self) -> None:
-        """Grant credit again, at least a quarter of it at a time, while there is capacity."""
+        """Grant credit again, in steps of at least a quarter, while there is capacity."""
         if not self._begun or not self._may_grant():
             return
         with self._lock:

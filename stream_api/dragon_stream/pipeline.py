@@ -213,7 +213,7 @@ class Pipeline:
         return 0.0
 
     def delete_expired(self, streams: Streams) -> float:
-        """Delete the data and proofs of certified windows whose retention time has passed."""
+        """Delete data and proofs of certified windows after their retention time."""
         for stream in streams.all():
             retention_ms = 1000 * stream.row.retention_seconds
             now_ms = round(1000 * self._runtime.wall())

@@ -13,7 +13,7 @@ from dragon_stream.keys import StreamKeys
 from dragon_stream.store import WindowRow
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
-MAX_REMEMBERED_WINDOWS: Final = 1024  # windows whose votes are kept in memory
+MAX_REMEMBERED_WINDOWS: Final = 1024  # with votes in memory
 
 Votes = Sequence[Mapping[str, str]]
 

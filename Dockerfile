@@ -65,7 +65,7 @@ USER dragon
 # Compiled for the machine that builds: where it runs on another kind, it compiles once into the
 # volume that is mounted here.
 ENV NUMBA_CACHE_DIR=/kernels
-RUN python -P -c 'from dragon.stark.prover.warmup import warm; warm(lambda name, done, of: print(done, of, name))'
+RUN python -P -c 'from dragon.stark.prover.warmup import warm_up; warm_up(lambda name, done, of: print(done, of, name))'
 CMD ["serve", "zkp"]
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -20,7 +20,7 @@ up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 # Kernels are compiled before, once: every process that wants them would do it for itself.
 test: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 test: $(VENV)/ready-dev ## Every test that needs no container
-	@$(BIN)/python -c 'from dragon.stark.prover.warmup import warm; warm(lambda *_: None)'
+	@$(BIN)/python -c 'from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)'
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (eight minutes)

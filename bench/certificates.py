@@ -1,11 +1,11 @@
-"""Verifying one certificate, beside the least that any verifier of it has to do.
+"""Verifying one certificate, compared with the minimal work of any verifier.
 
 Ours is `Certificate.verify`: committee, rules of the kind, signers, quorum, the sum of their keys,
-the subgroup, the pairing. The reference is the same library called bare, with the summed key given:
-hashing to the curve, decoding the signature, one product of two pairings. Beside them `py_ecc`, as
-Ethereum's specification runs it: FastAggregateVerify over the signers' keys.
+the subgroup, the pairing. The reference calls the same library directly, with the summed key given:
+hashing to the curve, decoding the signature, one product of two pairings. The second reference is
+`py_ecc`, as Ethereum's specification uses it: FastAggregateVerify over the signers' keys.
 
-Goals: at most 1.1 times the bare check with 4 operators, at most 1.2 times with 256.
+Goals: at most 1.1 times the bare check for 4 operators, at most 1.2 times for 256.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(*, sizes: tuple[int, ...] = (4, 16, 64, 256), repetitions: int = 101) -
     rows = [row(make_members(size), repetitions) for size in sizes]
     sys.setrecursionlimit(1000)  # py_ecc raises it on import
     columns = ("signers", "ours, ms", "bare, ms", "ratio", "goal", "py_ecc, ms", "py_ecc / ours")
-    note = f"Medians of {repetitions} in turns, processor time; py_ecc once."
+    note = f"Medians of {repetitions} alternating runs, processor time; py_ecc once."
     show("A certificate verified", columns, rows, note)
 
 

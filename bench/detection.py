@@ -1,15 +1,14 @@
-"""From `kill -9` of a node to the certified event in the log of everybody else.
+"""Time from `kill -9` of a node to the certified event in all other logs.
 
-A fleet of real processes on free ports: four operators, an aggregator, a sequencer. One operator
-after the other is killed, at phases spread evenly over the round; it is measured until the `down`
-event is committed in the last log of the three others and the aggregator. Then the node is started
+A fleet of real processes on free ports: four operators, an aggregator, a sequencer. Operators are
+killed one after the other, at phases spread evenly over the round. The time ends when the `down`
+event is in the logs of the three other operators and the aggregator. Then the node is started
 again, and the next one is killed once it is certified up.
 
-What nobody can be faster than is the wait for the next round, in which the node is looked at; the
-last column is what our own work adds to it: two probes, the pause between them, gathering, the
-ledger's finality, the logs.
+The wait for the next round, in which the node is probed, cannot be avoided. The last column is the
+time from there: two probes, the pause between them, attestations, the ledger's finality, the logs.
 
-    python bench/detection.py [SECONDS OF A ROUND …]        2, unless others are named
+    python bench/detection.py [ROUND_SECONDS …]        default: 2
 
 Goal: p95 at most one and a half rounds and a second.
 """
@@ -31,12 +30,12 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
 from timing import percentile, show, verdict
 
-PATIENCE = 40.0  # seconds for anything to happen
-LOOK_EVERY = 0.01
+WAIT_TIMEOUT_SECONDS = 40.0  # for an event to reach the logs
+POLL_SECONDS = 0.01
 
 
 class Logs:
-    """The log files of a running fleet, read from beside."""
+    """The log files of a running fleet, opened read-only."""
 
     def __init__(self, fleet: Fleet, stack: ExitStack) -> None:
         self._files: dict[str, sqlite3.Connection] = {}
@@ -47,18 +46,20 @@ class Logs:
                 self._files[name] = stack.enter_context(opened)
 
     def wait(self, node_id: str, moves: int, *, besides: str = "") -> None:
-        """Until every log, `besides` one, holds so many events on that node."""
+        """Wait until every log except `besides` holds `moves` events on that node."""
         query = "SELECT COUNT(*) FROM logs WHERE node_id = ?"
-        ends = time.monotonic() + PATIENCE
+        ends = time.monotonic() + WAIT_TIMEOUT_SECONDS
         for name, file in self._files.items():
             while name != besides and file.execute(query, (node_id,)).fetchone()[0] < moves:
                 if time.monotonic() > ends:
-                    raise SystemExit(f"{name} has no {moves} events on {node_id} in time")
-                time.sleep(LOOK_EVERY)
+                    raise SystemExit(
+                        f"{name} has fewer than {moves} events on {node_id} after the timeout"
+                    )
+                time.sleep(POLL_SECONDS)
 
 
 def free_ports() -> Ports:
-    """A stretch of ports that nobody listens on now."""
+    """Consecutive ports that are free now."""
     while True:
         base = random.SystemRandom().randrange(20_000, 32_000, 10)
         if all(_is_free(base + offset) for offset in range(6)):
@@ -75,7 +76,7 @@ def _is_free(port: int) -> bool:
 
 
 def measure(round_seconds: int, outages: int) -> tuple[list[float], list[float]]:
-    """Seconds from each kill to the last log, and from the following round's beginning to it."""
+    """Seconds to the last log, from each kill and from the start of the next round."""
     with tempfile.TemporaryDirectory(prefix="datadragon-bench-") as folder, ExitStack() as stack:
         home, plan = Home(Path(folder)), Plan(ports=free_ports(), round_seconds=round_seconds)
         make_fleet(home, plan, genesis=int(time.time()))
@@ -105,7 +106,7 @@ def measure(round_seconds: int, outages: int) -> tuple[list[float], list[float]]
 
 
 def _sleep_until(fleet: Fleet, phase: float) -> None:
-    """To that part of a round: of this one, if it is yet to come."""
+    """Sleep until that phase of the current or the next round."""
     rounds = fleet.committee.rounds
     into = (time.time() - rounds.genesis) / rounds.seconds
     time.sleep((phase - into) % 1 * rounds.seconds)
@@ -123,7 +124,7 @@ def row(round_seconds: int, outages: int) -> tuple[object, ...]:
 def main(*, rounds: tuple[int, ...] = (2,), outages: int = 20) -> None:
     rows = [row(round_seconds, outages) for round_seconds in rounds]
     columns = ("round", "outages", "p50, s", "p95, s", "most, s", "goal", "from next round, p50")
-    note = "From SIGKILL to the event in the last of four logs; six processes on this machine."
+    note = "From SIGKILL to the event in the last of four logs. Six processes on this machine."
     show("Kill to event in every log", columns, rows, note)
 
 

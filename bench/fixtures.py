@@ -1,7 +1,7 @@
-"""Committees, certificates and logs to measure on, from the tests' own makers.
+"""Committees, certificates and logs for benchmarks, made with the tests' helpers.
 
-Keys and claims are the tests'; only signing is shortened: the sum of the signatures of one root is
-the signature under the sum of the secrets, byte for byte.
+Only signing is shortened: the sum of all signatures of one root equals the signature under the sum
+of the secrets, byte for byte.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Members", "make_members"]
 
 
 def quorum_certificate(members: Members, claim: StatusClaim, signers: Iterable[str]) -> Certificate:
-    """What `members.certify` makes, with one signing for all signers."""
+    """Make the same certificate as `members.certify`, with one signature for all signers."""
     signers = tuple(sorted(signers))
     secret = bls.SecretKey(sum(members.secrets[name].scalar for name in signers) % bls.ORDER)
     committee_id = members.committee.id
@@ -42,8 +42,10 @@ def quorum_certificate(members: Members, claim: StatusClaim, signers: Iterable[s
 
 
 def history(members: Members, events: int) -> Iterator[Certificate]:
-    """So many status events as a fleet would have them: one node after the other goes down and
-    comes back, one event a round, signed by three different quorums of operators."""
+    """Make status events: one node after the other goes down and comes back, one event per round.
+
+    Three different quorums sign in turn.
+    """
     committee = members.committee
     quorum, names = committee.quorum("status"), list(members.secrets)
     nodes = [target.id for target in committee.targets]
@@ -56,7 +58,7 @@ def history(members: Members, events: int) -> Iterator[Certificate]:
 
 
 def fill_log(path: Path, members: Members, certificates: Iterable[Certificate]) -> None:
-    """Put them into the log at `path`, one batch each, as following a ledger would."""
+    """Apply certificates to the log at `path`, one batch each, as a follower would."""
     database = Database(path, LOG_SCHEMA)
     log = Log(database, members.committee)
     batches = [batch(index, one) for index, one in enumerate(certificates, start=1)]
@@ -65,20 +67,20 @@ def fill_log(path: Path, members: Members, certificates: Iterable[Certificate]) 
     refusals = log.refusals()
     database.close()
     if refusals:
-        raise SystemExit(f"the log refused what it should have taken: {refusals}")
+        raise SystemExit(f"the log refused events that it should have applied: {refusals}")
 
 
 def batch(index: int, certified: Certificate) -> ProvenBatch:
-    """A batch of one event, proven a second after the event's round began."""
+    """A batch of one event, finalized one second after the event's round began."""
     if not isinstance(certified.claim, StatusClaim):
-        raise TypeError("only status events are laid out here")
+        raise TypeError("only status events are supported")
     chain, time = f"{index:032x}", certified.claim.timestamp + 1
     body = canonical([certified.to_json()]).decode()
     return ProvenBatch(index, body, time, "{}", Position(index, chain, index, time))
 
 
 def ledger_network(size: int = 4) -> tuple[NodeList, list[Signer]]:
-    """A sequencing network's node list and the secrets behind it."""
+    """The node list of a sequencing network, and the signers with its secrets."""
     keys: list[Any] = make_keys(size, random.Random(7).getrandbits)  # noqa: S311
     nodes = NodeList.decode(json.dumps(nodes_document(keys, "http://sequencer:6001")))
     return nodes, [Signer(node, key) for node, key in zip(nodes.nodes.values(), keys, strict=True)]

@@ -1,18 +1,17 @@
-"""Durable ingest, beside the same server that only receives and hashes.
+"""Durable ingest, compared with a server that only receives and hashes.
 
-The stream service runs as it does anywhere: a process under gunicorn, chunks on disk and fsynced
-before they are acknowledged, windows closed and committed to. Prover, aggregator and ledger are not
-there, so that nothing else is measured; what is sent stays below the queue's bound, and every row
-has a service of its own, with nothing left to do from the row before. Clients are a process of
-their own and send prepared frames as fast as the credit lets them; it is measured until the last
-byte is called safe.
+The stream service runs as in production: a process under gunicorn; chunks are on disk and fsynced
+before they are acknowledged; windows are closed and committed to. Prover, aggregator and ledger do
+not run, so that only ingest is measured. The data stays below the queue's limit, and every row uses
+a new service. Clients run in another process and send prepared frames as fast as their credit
+allows. The time ends when the last byte is acknowledged.
 
     python bench/ingest.py
 
 The reference receives the same frames over the same sockets, cuts and hashes the same chunks, and
-acknowledges them at once. Both share two cores with the clients, which mask nothing anew.
+acknowledges them at once. Both share two cores with the clients.
 
-Goals: 100 MB/s at messages of 64 KB, 15 MB/s at 1 KB.
+Goals: 100 MB/s for messages of 64 KB, 15 MB/s for 1 KB.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ from timing import show, verdict
 CASES: Final = [(size, clients) for size in (1024, 4096, 65_536) for clients in (1, 8)]
 GOALS: Final = {65_536: 100.0, 1024: 15.0}  # MB/s
 PORT, REFERENCE = 25_300, 25_301
-SECONDS: Final = 3.0  # of sending, about
-BLOCK: Final = 1 << 20
+SEND_SECONDS: Final = 3.0  # approximate sending time of one row
+BLOCK_BYTES: Final = 1 << 20
 
 
-# -- clients, in a process of their own ----------------------------------------------------------
+# -- clients, in another process ----------------------------------------------------------
 
 
 class Client:
@@ -63,10 +62,10 @@ class Client:
             self._ws.send(Request(f"127.0.0.1:{port}", path, extra_headers=headers))
         )
         self._size, self.safe, self._credit = size, 0, 0
-        per_block = max(1, min(BLOCK, 256 << 10) // size)
+        per_block = max(1, min(BLOCK_BYTES, 256 << 10) // size)
         frame = Frame(Opcode.BINARY, os.urandom(size)).serialize(mask=True)
         self._block, self._bytes = frame * per_block, size * per_block
-        self._began = -1  # until the service has said where the stream is
+        self._began = -1  # until the service has told the stream's size
         while self._began < 0 or not self._credit:
             self._read()
 
@@ -97,7 +96,7 @@ class Client:
             elif isinstance(event, CloseConnection):
                 raise SystemExit(f"closed: {event.code} {event.reason}")
             elif not isinstance(event, AcceptConnection):
-                raise SystemExit(f"no socket: {event}")
+                raise SystemExit(f"not a WebSocket: {event}")
 
     def _take(self, said: Mapping[str, Any]) -> None:
         if said["type"] == "hello":
@@ -109,8 +108,8 @@ class Client:
 
 
 def clients(port: int, size: int, total: int, targets: list[list[str]]) -> None:
-    """All at once; prints how many seconds it took until the last byte was safe."""
-    each = total // len(targets) // BLOCK * BLOCK
+    """Run all clients. Print the seconds until the last byte was acknowledged."""
+    each = total // len(targets) // BLOCK_BYTES * BLOCK_BYTES
     opened = [Client(port, path, token, size) for path, token in targets]
     begun = time.perf_counter()
     threads = [threading.Thread(target=client.run, args=(each,)) for client in opened]
@@ -126,7 +125,7 @@ def clients(port: int, size: int, total: int, targets: list[list[str]]) -> None:
 
 
 def reference(port: int) -> None:
-    """Receives, cuts, hashes, acknowledges; the same sockets on the same threads."""
+    """Serve an app that receives, cuts, hashes and acknowledges, on the same sockets."""
     from flask import Flask  # noqa: PLC0415
     from flask_sock import Sock  # noqa: PLC0415
 
@@ -213,8 +212,8 @@ def make_streams(home: Home, number: int) -> list[list[str]]:
 
 
 def rate(port: int, size: int, targets: list[list[str]], guess: float) -> float:
-    """MB/s, with about as much data as takes a few seconds, and at most 400 MB."""
-    total = min(400 << 20, max(8 * BLOCK * len(targets), int(guess * SECONDS * 1e6)))
+    """MB/s, for data that takes a few seconds, and at most 400 MB."""
+    total = min(400 << 20, max(8 * BLOCK_BYTES * len(targets), int(guess * SEND_SECONDS * 1e6)))
     arguments = ["clients", str(port), str(size), str(total), json.dumps(targets)]
     done = subprocess.run(
         [sys.executable, __file__, *arguments], capture_output=True, text=True, check=False
@@ -226,13 +225,13 @@ def rate(port: int, size: int, targets: list[list[str]], guess: float) -> float:
 
 
 def warmed(port: int, size: int, targets: list[list[str]], guess: float) -> float:
-    """MB/s, after the least that can be sent: what a service loads only once is loaded by then."""
+    """MB/s, after a first short run in which the service loads its code."""
     rate(port, size, targets, 0.0)
     return rate(port, size, targets, guess)
 
 
 def measured(size: int, number: int) -> tuple[float, float]:
-    """MB/s that are only hashed, and that are durable, at servers of this row's own."""
+    """MB/s of the reference and of the stream service, both newly started."""
     with tempfile.TemporaryDirectory(prefix="ingest-", dir=Path(__file__).parent) as name:
         home = Home(Path(name) / "fleet")
         plan = Plan(ports=Ports(25_001, 25_100, 26_001, 25_200, PORT))
@@ -250,7 +249,7 @@ def measured(size: int, number: int) -> tuple[float, float]:
 
 
 def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
-    """`cases`: bytes of a message, and how many connections send."""
+    """Measure all `cases`: (bytes of a message, number of connections)."""
     rows = []
     for size, number in cases:
         hashed, durable = measured(size, number)
@@ -258,8 +257,8 @@ def main(cases: Sequence[tuple[int, int]] = CASES) -> None:
         said = f"{goal:.0f}: {verdict(durable >= goal)}" if goal else "–"
         share = f"{100 * durable / hashed:.0f} %"
         rows.append((f"{size:,} B", number, f"{durable:.1f}", f"{hashed:.1f}", share, said))
-    columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "of it", "goal MB/s")
-    show("durable ingest", columns, rows, "chunks of 64 KB; clients and service share two cores")
+    columns = ("message", "connections", "durable MB/s", "hashed only MB/s", "share", "goal MB/s")
+    show("Durable ingest", columns, rows, "Chunks of 64 KB. Clients and service share two cores.")
 
 
 if __name__ == "__main__":

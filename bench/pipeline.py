@@ -1,14 +1,14 @@
-"""From data to certified windows: a whole fleet on this machine, real processes.
+"""From data to certified windows, with a fleet of real processes on this machine.
 
-Throughput: sources send as fast as they are let; it is counted what the stream service's own log
-has certified in a stretch of time, once all is under way. Latency: at half of that rate, in windows
-of a second and so many streams that it is half of the windows, too; for each message from sending
-to `accepted` and to `certified`. Bytes: what a chunk costs on the ledger, in the proof and in all
-objects, for windows of several sizes. Memory: of every service, before and after a time of load.
+Throughput: sources send as fast as they can; certified chunks are counted in the stream service's
+log over a period of steady load. Latency: at half of that rate, in windows of one second and enough
+streams to get half of the windows too; for each message from sending to `accepted` and `certified`.
+Bytes: the cost of a chunk on the ledger, in the proof and in all objects, for several window sizes.
+Memory: of every service, before and after a period of load.
 
-    python bench/pipeline.py [SECONDS OF LOAD FOR MEMORY]        20, unless said otherwise
+    python bench/pipeline.py [SECONDS OF LOAD FOR MEMORY]        default: 20
 
-Goals: 300 chunks/s at windows of 63; certified p95 at most 3 s.
+Goals: 300 chunks/s with windows of 63 chunks; 95 % of messages certified within 3 s.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.claims.window import InvalidReason
 from dragon.protocol.streams.chunks import encode_chunks
 from dragon.protocol.streams.finding import Finding
-from dragon_cli.commands.stream import connect, find
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
+from dragon_cli.fleet.streams import connect, find
 from fixtures import make_members
 from timing import percentile, show, verdict
 
 SOURCES: Final = 4
 MESSAGE: Final = b"21.47 degrees at the north gate, all is well, over and out ......"
-SETTLE: Final = 6.0  # seconds until all is under way
-COUNTED: Final = 20.0
-GOAL_CHUNKS: Final = 300.0
-GOAL_CERTIFIED: Final = 3.0
+WARM_UP_SECONDS: Final = 6.0  # until the load is steady
+COUNTED_SECONDS: Final = 20.0
+GOAL_CHUNKS: Final = 300.0  # per second
+GOAL_CERTIFIED: Final = 3.0  # seconds
 SIZES: Final = (1, 15, 63, 255, 1023)
 SETTINGS: Final = {"OPERATOR_WINDOWS_PER_SECOND": "1000", "STREAM_WAITING": "24"}
 
 
 class Load:
-    """Sources that send until they are told to stop, each on a thread of its own."""
+    """Sources that send until they are stopped, each on its own thread."""
 
     def __init__(self, fleet: Fleet, name: str, per_second: float | None, **wanted: Json) -> None:
         self._stop = threading.Event()
@@ -73,7 +73,7 @@ class Load:
             yield MESSAGE
 
     def certified(self) -> int:
-        """Chunks in certified windows, of all streams."""
+        """Number of chunks in certified windows of all streams."""
         return sum(certified(client, stream) for client, stream in self.opened)
 
     def stop(self) -> None:
@@ -93,9 +93,9 @@ def certified(client: StreamClient, stream: str) -> int:
 
 
 def processor_seconds(fleet: Fleet) -> dict[str, float]:
-    """What each service has used so far."""
+    """Processor time that each service has used so far."""
     found = {}
-    for name, process in fleet._running.items():
+    for name, process in fleet.running.items():
         ticks = 0
         for entry in Path("/proc").iterdir():
             try:
@@ -109,9 +109,9 @@ def processor_seconds(fleet: Fleet) -> dict[str, float]:
 
 
 def memory(fleet: Fleet) -> dict[str, float]:
-    """MiB that each service holds and shares with nobody."""
+    """Private memory of each service, in MiB."""
     found = {}
-    for name, process in fleet._running.items():
+    for name, process in fleet.running.items():
         kib = 0
         for entry in Path("/proc").iterdir():
             try:
@@ -133,9 +133,9 @@ def throughput(fleet: Fleet) -> float:
         load = Load(
             fleet, f"t{chunks}", None, window_chunks=chunks, window_ms=60_000, mode="message"
         )
-        time.sleep(SETTLE)
+        time.sleep(WARM_UP_SECONDS)
         before, cpu, begun = load.certified(), processor_seconds(fleet), time.monotonic()
-        time.sleep(COUNTED)
+        time.sleep(COUNTED_SECONDS)
         done, took = load.certified() - before, time.monotonic() - begun
         used = {n: s - cpu[n] for n, s in processor_seconds(fleet).items() if n in cpu}
         load.stop()
@@ -148,7 +148,9 @@ def throughput(fleet: Fleet) -> float:
         total = f"{sum(used.values()) / took:.2f} of 2"
         rows.append((chunks, f"{rate:.0f}", f"{rate / chunks:.1f}", total, bound, goal))
     columns = ("chunks a window", "chunks/s", "windows/s", "cores", "most of it", "goal")
-    show("proven, voted and registered", columns, rows, f"{SOURCES} streams, messages of 65 bytes")
+    show(
+        "Proven, voted on and certified", columns, rows, f"{SOURCES} streams, messages of 65 bytes"
+    )
     return at_63
 
 
@@ -163,7 +165,7 @@ def wait_idle(load: Load) -> None:
 
 
 class Latencies:
-    """One message stream whose every message is timed."""
+    """One message stream, with the time of every message."""
 
     def __init__(self, client: StreamClient, stream: str, per_second: float) -> None:
         self._client, self._stream, self._pause = client, stream, 1 / per_second
@@ -206,7 +208,7 @@ class Latencies:
 
 
 def latency(fleet: Fleet, per_second: float, seconds: float = 20.0) -> None:
-    """Half of the chunks, and, windows being a second long, of the windows: so many streams."""
+    """Measure at half of the chunk rate, with enough streams for half of the window rate."""
     opened, streams = [], max(1, int(per_second / 63))
     for number in range(streams):
         client, made = find(
@@ -228,12 +230,12 @@ def latency(fleet: Fleet, per_second: float, seconds: float = 20.0) -> None:
         rows.append((name, len(values), f"{1000 * p50:.0f}", f"{1000 * p95:.0f}", goal))
     columns = ("until", "messages", "p50 ms", "p95 ms", "goal p95")
     said = f"{per_second:.0f} messages/s in {streams} streams, windows of a second"
-    show("latency at half load", columns, rows, said)
+    show("Latency at half load", columns, rows, said)
 
 
 def sizes(windows: Sequence[int]) -> None:
-    """What a chunk costs where, with four operators of which three sign."""
-    from streams import make_owner  # noqa: PLC0415 - the tests' own maker
+    """Bytes per chunk, with four operators of which three sign."""
+    from streams import make_owner  # noqa: PLC0415 - a helper of the tests
 
     members, rows = make_members(), []
     owner = make_owner(members)
@@ -254,12 +256,17 @@ def sizes(windows: Sequence[int]) -> None:
         "in objects",
         "objects of a window",
     )
-    show("bytes a chunk", columns, rows, "objects: header, chunk headers, proof; once per keeper")
+    show(
+        "Bytes per chunk",
+        columns,
+        rows,
+        "Objects: header, chunk headers, proof; stored once per service.",
+    )
 
 
-def remembered(fleet: Fleet, per_second: float, seconds: float) -> None:
+def memory_growth(fleet: Fleet, per_second: float, seconds: float) -> None:
     load = Load(fleet, "memory", per_second, window_ms=1000, mode="message")
-    time.sleep(SETTLE)
+    time.sleep(WARM_UP_SECONDS)
     before = memory(fleet)
     time.sleep(seconds)
     after = memory(fleet)
@@ -268,8 +275,8 @@ def remembered(fleet: Fleet, per_second: float, seconds: float) -> None:
         (name, f"{before[name]:.0f}", f"{after[name]:.0f}", f"{after[name] - before[name]:+.1f}")
         for name in before
     ]
-    columns = ("service", "MiB before", "MiB after", "grown by")
-    show(f"memory over {seconds:.0f} s of load", columns, rows, "private pages, all its processes")
+    columns = ("service", "MiB before", "MiB after", "growth")
+    show(f"Memory over {seconds:.0f} s of load", columns, rows, "Private pages of all processes.")
 
 
 def main(seconds: float = 20.0, windows: Sequence[int] = SIZES) -> None:
@@ -288,7 +295,7 @@ def loaded(fleet: Fleet, seconds: float) -> None:
     fleet.wait_ready()
     rate = throughput(fleet)
     latency(fleet, rate / 2)
-    remembered(fleet, rate / 2, seconds)
+    memory_growth(fleet, rate / 2, seconds)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Proofs: how long, how large, how they grow, and where the time goes; and the start of a prover.
+"""Time and size of proofs, their growth, the time of each stage, and the start of a prover.
 
 Reference: StarkWare's C++ build, in process, one thread, on two cores of an AMD EPYC (Zen 4):
-a classic signature in 3.05 ms (checked in 0.59 ms, 17.4 KB), a Rescue chain of 12,288 without zero
-knowledge in 3.78 s, and in 2.30 s with two threads. It knows no windows.
+a classic signature in 3.05 ms (verified in 0.59 ms, 17.4 KB), a Rescue chain of 12,288 without zero
+knowledge in 3.78 s, and in 2.30 s with two threads. It does not support windows.
 
-One thread is measured in seconds of the processor, two in seconds of the clock. Everything is warm,
-except where it says cold.
+One thread is measured in processor time, two threads in elapsed time. Kernels are compiled before,
+except where a table says otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dragon.stark.commitment import encode_output
 from dragon.stark.parameter_sets import fri_schedule
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks import hash_many, prove_blocks
-from dragon.stark.prover.prover import Watch, unwatched
+from dragon.stark.prover.prover import StageListener, ignore_stages
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.rescue import rescue_hash
@@ -42,19 +42,19 @@ SOURCE = random.Random(5)  # noqa: S311  # no secret is at stake
 KIB_IN_MIB = 1024
 BLINDED = "the same in zero knowledge"
 
-Prover = Callable[[int, Watch], bytes]
+Prover = Callable[[int, StageListener], bytes]
 Made = tuple[Prover, Callable[[bytes], None]]
 
 
 def window(chunks: int) -> Made:
-    """A prover of a window under `standard`, and its verifier."""
+    """A prover of a window with the parameters `standard`, and its verifier."""
     openings = [SOURCE.randbytes(60) for _ in range(chunks)]
     identity, commitments = encode_output(rescue_hash(IDENTITY)), hash_many(openings)
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
         secrets = [IDENTITY, *openings]
         rho = SOURCE.randbytes(32)
-        return prove_blocks("standard", secrets, b"bench", rho, threads=threads, watch=watch)
+        return prove_blocks("standard", secrets, b"bench", rho, threads=threads, on_stage=on_stage)
 
     return prove, lambda proof: verify_window("standard", identity, commitments, b"bench", proof)
 
@@ -62,8 +62,8 @@ def window(chunks: int) -> Made:
 def signature() -> Made:
     key = encode_output(public_key(KEY))
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
-        return prove_ziggy(KEY, b"bench", threads=threads, watch=watch)
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
+        return prove_ziggy(KEY, b"bench", threads=threads, on_stage=on_stage)
 
     return prove, partial(verify_signature, key, b"bench")
 
@@ -74,9 +74,9 @@ def chain(length: int, *, zero_knowledge: bool) -> Made:
     n = Parameters(2, 56, 18, (0,), 1, zero_knowledge).trace_length(air.original_length)
     parameters = Parameters(2, 56, 18, *fri_schedule(n), zero_knowledge)
 
-    def prove(threads: int, watch: Watch = unwatched) -> bytes:
+    def prove(threads: int, on_stage: StageListener = ignore_stages) -> bytes:
         return prove_rescue_chain(
-            witness, parameters, output=air.output, threads=threads, watch=watch
+            witness, parameters, output=air.output, threads=threads, on_stage=on_stage
         )
 
     return prove, lambda proof: verify(air, parameters, proof)
@@ -93,7 +93,7 @@ def median(work: Callable[[], object], clock: Callable[[], float], repetitions: 
 
 
 def stages(prove: Prover, repetitions: int) -> dict[str, float]:
-    """The median time of each stage with one thread, in seconds of the processor."""
+    """Median processor time of each stage with one thread, in seconds."""
     runs: list[dict[str, float]] = []
     for _ in range(repetitions):
         marks: list[tuple[str, float]] = []
@@ -108,7 +108,7 @@ def stages(prove: Prover, repetitions: int) -> dict[str, float]:
 
 
 def in_another_process(script: str, folder: str) -> tuple[float, list[float]]:
-    """How long it takes from start to end, and the numbers it prints."""
+    """Run a script in another process. Return its elapsed time and the numbers that it prints."""
     root = Path(__file__).parents[1]
     environment = environ | {
         "NUMBA_CACHE_DIR": folder,
@@ -121,7 +121,7 @@ def in_another_process(script: str, folder: str) -> tuple[float, list[float]]:
     return time.perf_counter() - begun, [float(word) for word in done.stdout.split()]
 
 
-WARM = "from dragon.stark.prover.warmup import warm; warm(lambda *_: None)"
+WARM = "from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)"
 
 
 def starting(chunks: int) -> None:
@@ -131,29 +131,29 @@ def starting(chunks: int) -> None:
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
         _, (peak,) = in_another_process(f"import proofs; proofs.say_peak({chunks})", folder)
     rows = [
-        ("all kernels compiled, nothing cached", f"{cold:.1f} s", f"≤ 60 s: {verdict(cold <= 60)}"),
-        ("ready with a warm cache", f"{warm:.2f} s", f"≤ 3 s: {verdict(warm <= 3)}"),
+        ("start with an empty kernel cache", f"{cold:.1f} s", f"≤ 60 s: {verdict(cold <= 60)}"),
+        ("start with a warm cache", f"{warm:.2f} s", f"≤ 3 s: {verdict(warm <= 3)}"),
         (f"memory at {chunks} chunks", f"{peak:.0f} MiB", f"≤ 300: {verdict(peak <= 300)}"),
         ("compiled code on disk", f"{size / 2**20:.1f} MiB", ""),
     ]
     columns = ("what", "measured", "goal")
-    show("Start and memory of a prover", columns, rows, "Seconds of the clock.")
+    show("Start and memory of a prover", columns, rows, "Elapsed time.")
 
 
 def say_peak(chunks: int) -> None:
-    """For a process of its own: the most memory it ever had, after one window.
+    """Print the peak memory of this process in MiB after one window. Run it in a new process.
 
-    From the kernel's own file: what `getrusage` says counts the process that started this one.
+    It reads /proc, because `getrusage` includes the parent process.
     """
     prove, _ = window(chunks)
-    prove(2, unwatched)
+    prove(2, ignore_stages)
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     sys.stdout.write(f"{int(status['VmHWM'].split()[0]) / KIB_IN_MIB}\n")
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is proven, how often it is measured, and the goal in ms for so many threads."""
+    """What is proven, how often it is measured, and the goal in ms with `threads` threads."""
 
     name: str
     made: Made
@@ -180,22 +180,22 @@ def proving(chosen: list[Case]) -> None:
     rows = []
     for case in chosen:
         prove, check = case.made
-        proof = prove(1, unwatched)
-        one = median(partial(prove, 1, unwatched), time.process_time, case.repetitions)
-        two = median(partial(prove, 2, unwatched), time.perf_counter, case.repetitions)
+        proof = prove(1, ignore_stages)
+        one = median(partial(prove, 1, ignore_stages), time.process_time, case.repetitions)
+        two = median(partial(prove, 2, ignore_stages), time.perf_counter, case.repetitions)
         checked = median(partial(check, proof), time.process_time, min(3, case.repetitions))
         reached = 1000 * (one if case.threads == 1 else two) <= case.goal
         threads = "" if case.threads == 1 else "two threads "
         judged = f"{threads}≤ {case.goal} ms: {verdict(reached)}"
         if case.name == BLINDED:
-            # In turns, so that a slow second is slow for both.
-            works = [partial(each.made[0], 1, unwatched) for each in chosen[-2:]]
+            # Alternating, so that a slow second is slow for both.
+            works = [partial(each.made[0], 1, ignore_stages) for each in chosen[-2:]]
             plain, blinded = medians(*works, repetitions=case.repetitions)
             judged = f"{blinded / plain:.2f} × plain, ≤ 2.2: {verdict(blinded <= 2.2 * plain)}"
         size = f"{len(proof):,}"
         rows.append((case.name, ms(one), ms(two), case.reference, judged, ms(checked), size))
     columns = ("proof", "ms", "two threads", "C++ ms", "goal", "checked ms", "bytes")
-    show("Proving", columns, rows, "Checked by the plain-Python verifier.")
+    show("Proving", columns, rows, "Verified by the plain-Python verifier.")
 
 
 def profile(chosen: list[Case]) -> None:
@@ -211,8 +211,8 @@ def growth(sizes: tuple[int, ...]) -> None:
     rows = []
     for blocks in sizes:
         prove, _ = window(blocks - 1)
-        size = len(prove(1, unwatched))
-        one = median(partial(prove, 1, unwatched), time.process_time, 3)
+        size = len(prove(1, ignore_stages))
+        one = median(partial(prove, 1, ignore_stages), time.process_time, 3)
         rows.append((blocks, ms(one), f"{1e6 * one / blocks:.0f}", f"{size:,}", size // blocks))
     columns = ("blocks", "ms", "µs a block", "bytes", "bytes a block")
     show("Windows under `standard`, by size", columns, rows, "One thread.")
@@ -226,7 +226,7 @@ def main(
     most: int = 101,
     cold: bool = True,
 ) -> None:
-    """At `most` so many repetitions; `cold` also compiles every kernel anew, in half a minute."""
+    """Run all with at most `most` repetitions. `cold` also compiles all kernels (30 s)."""
     chosen = cases(chunks, length, most)
     proving(chosen)
     profile(chosen)

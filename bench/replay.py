@@ -1,8 +1,8 @@
-"""Re-verifying a log of 5,000 status events from its first entry, as `dragon verify log` does.
+"""Verifying a log of 5,000 status events from its first entry, as `dragon verify log` does.
 
-Singly: every certificate by a pairing check of its own. Batched: the signatures of 256 entries in
-one random combination, one pairing for each set of signers. Everything else (decoding, rules,
-leaves, rows) is done alike, so that the ratio is of whole replays and not of pairings.
+Singly: one pairing check for each certificate. Batched: the signatures of 256 entries in one random
+combination, one pairing for each set of signers. Both do all other work (decoding, rules, leaves,
+rows), so the ratio is that of whole replays.
 
 Goal: batched at least 2.5 times as fast.
 """
@@ -28,7 +28,7 @@ STRETCH = auditing.ENTRIES_PER_BATCH  # events over which one time is taken
 
 
 class Singly:
-    """In the place of the batch: every certificate at once, as a log does that got a bad one."""
+    """Replaces the batch verifier: verifies every certificate immediately."""
 
     def __init__(self, _entropy: Callable[[int], bytes]) -> None:
         pass
@@ -36,12 +36,12 @@ class Singly:
     def __call__(self, event: Event, committee: Committee) -> None:
         event.verify(committee)
 
-    def holds(self) -> bool:
+    def verify(self) -> bool:
         return True
 
 
 def replay(path: Path, committee: Committee, *, batched: bool) -> tuple[float, float]:
-    """Seconds of the processor for the whole, and the median for an event, by stretches."""
+    """Processor seconds of the whole replay, and the median per event over stretches."""
     marks = [time.process_time()]
 
     def note(verified: int) -> None:

@@ -1,7 +1,7 @@
-"""Run the benchmarks, each in a process of its own: `make bench`, or `python bench/run.py NAME …`.
+"""Runs the benchmarks, each in its own process: `make bench`, or `python bench/run.py NAME …`.
 
-Each prints one table: our figure beside the reference, measured in the same run, and the goal. No
-test depends on a time.
+Each prints a table with our figure, a reference measured in the same run, and the goal. No test
+depends on a time.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ BENCHMARKS = (
 
 
 def main(names: tuple[str, ...] = BENCHMARKS) -> int:
-    """The number of benchmarks that did not come to their end."""
+    """Run benchmarks. Return the number that failed."""
     begun, failed = time.monotonic(), 0
     for name in names:
         if name not in BENCHMARKS:
-            raise SystemExit(f"there is no benchmark {name}; there are {', '.join(BENCHMARKS)}")
+            raise SystemExit(f"unknown benchmark {name!a}; available: {', '.join(BENCHMARKS)}")
     for name in names:
         script = Path(__file__).with_name(f"{name}.py")
         failed += subprocess.run([sys.executable, str(script)], check=False).returncode != 0
-    sys.stdout.write(f"all of it took {time.monotonic() - begun:.0f} s\n")
+    sys.stdout.write(f"total time: {time.monotonic() - begun:.0f} s\n")
     return failed
 
 

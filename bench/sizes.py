@@ -1,8 +1,8 @@
-"""How many bytes an event takes on the ledger, beside the 5,120 that Zellular allows for a batch.
+"""Size of an event on the ledger, compared with the 5,120 bytes that Zellular allows for a batch.
 
-Status: as certified by a quorum, and signed by everybody. Window: the largest that there could be,
-by the committee's own rule (`Committee.check` refuses a committee whose largest event does not
-fit). Names are `operator_1` … and, in the last column, of 32 characters, the longest there are.
+Status: certified by a quorum, and signed by all operators. Window: the largest possible one by the
+committee's own rule (`Committee.check` refuses a committee if its largest event does not fit). Ids
+are `operator_1` … and, in the last column, 32 characters long, the maximum.
 
 Goal: under 1 KB up to 16 signers with short ids.
 """
@@ -31,13 +31,13 @@ def status_size(members: Members, signers: list[str]) -> int:
 
 
 def largest_size(committee: Committee) -> int:
-    """What the committee's own rule says, brackets of the batch included."""
+    """The size by the committee's own rule, including the brackets of the batch."""
     with mock.patch.object(committees_of, "MAX_BATCH_BYTES", 0):
         try:
             committee.check()
         except errors.OversizedEvent as refusal:
             return int(str(refusal.facts["bytes"]))
-    raise SystemExit("the committee's rule about the largest event is gone")
+    raise SystemExit("Committee.check accepted an event of unlimited size")
 
 
 def with_long_names(committee: Committee) -> Committee:
@@ -71,7 +71,7 @@ def main(*, sizes: tuple[int, ...] = (4, 7, 16, 31)) -> None:
         "< 1 KB",
         "long names",
     )
-    note = f"Bytes of canonical JSON; a batch has at most {MAX_BATCH_BYTES}."
+    note = f"Bytes of canonical JSON. A batch has at most {MAX_BATCH_BYTES}."
     show("An event's size", columns, rows, note)
 
 

@@ -1,7 +1,7 @@
-"""What every benchmark needs: medians of what is done in turns, and a table.
+"""Medians of alternating measurements, and tables.
 
-What computes is measured in seconds of the processor, so that other programs on the machine do not
-count, and in turns with its reference, so that a slow second is slow for both.
+Computations are measured in processor time, so that other programs on the machine do not count.
+They alternate with their reference, so that a slow second is slow for both.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ WIDTH = 100
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long `work` keeps the processor, once."""
+    """Processor time of one call, in seconds."""
     begun = time.process_time()
     work()
     return time.process_time() - begun
 
 
 def medians(*works: Callable[[], object], repetitions: int) -> list[float]:
-    """The median time of each, in seconds; all are done in turns, each once beforehand."""
+    """Median processor time of each work, in seconds. They alternate, after one warm-up call."""
     for work in works:
         work()
     rounds = [[seconds(work) for work in works] for _ in range(repetitions)]
@@ -32,7 +32,7 @@ def medians(*works: Callable[[], object], repetitions: int) -> list[float]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that at least so many percent do not exceed (the nearest rank)."""
+    """The smallest value that at least `percent` of all values do not exceed (nearest rank)."""
     rank = -(-len(values) * percent // 100)
     return sorted(values)[max(1, rank) - 1]
 
@@ -46,7 +46,7 @@ def verdict(reached: bool) -> str:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str) -> None:
-    """Print a table: the first column is text, the others are figures."""
+    """Print a table. The first column is text, the others are figures."""
     table = Table(title=title, title_justify="left", caption=note, caption_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left")

@@ -1,11 +1,10 @@
-"""One aggregator watching 204 nodes: how long its round takes and how much memory it has.
+"""One aggregator that monitors 204 nodes: duration of a round, and memory.
 
-The aggregator's own prober, certifier, outbox and log, with real threads, sockets and files. Four
-operators and 200 targets are one other process, and its operators are yes-men: they sign whatever
-they are asked, at once, so that it is the aggregator that is measured. First all nodes are up; then
-100 targets die, either refusing connections or accepting them and never answering. In the round in
-which they die each is probed twice and its outage gathered for and certified; in the rounds after
-that they are known to be down.
+It uses the real prober, certifier, outbox and log, with real threads, sockets and files. Another
+process runs four operators and 200 targets. These operators sign every claim at once, so that only
+the aggregator is measured. First all nodes are up. Then 100 targets fail: they refuse connections,
+or accept them and never answer. In that round each of them is probed twice, and its outage is
+certified. In later rounds they are known to be down.
 
 Goal: at most half a round (of five seconds).
 """
@@ -52,24 +51,24 @@ from timing import show, verdict
 Handler: TypeAlias = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]
 ]
-Say: TypeAlias = Callable[[str, bytes], Json]  # from a request's path and body to the answer's
+Say: TypeAlias = Callable[[str, bytes], Json]  # from a request's path and body to the response body
 
 LOOPBACK = "127.0.0.1"
 OPERATORS = 4
 
 
-# The nodes: one process, one port an operator, one for all targets that live, one that hangs.
+# The nodes: one process with a port for each operator, one for live and one for hanging targets.
 
 
 class Nodes:
-    """All nodes at once. They learn their committee when their ports are known."""
+    """All nodes. They receive their committee once their ports are known."""
 
     def __init__(self) -> None:
         members = make_members(OPERATORS)
         self._secrets, self.committee = members.secrets, members.committee
 
     def say(self, operator: str, target: str, body: bytes) -> Json:
-        """A signed answer to /status, and a signature on whatever else is asked."""
+        """A signed answer to /status, and a signature on any claim."""
         secret, committee_id = self._secrets[operator], self.committee.id
         if target.startswith("/status"):
             nonce = from_hex(parse_qs(urlsplit(target).query)["nonce"][0], member="nonce", size=16)
@@ -79,7 +78,7 @@ class Nodes:
         return {"operator": operator, "signature": to_hex(secret.sign(claim.root(committee_id)))}
 
     async def serve(self, connection: Connection) -> None:
-        """Tell the ports of the operators, of what answers and of what hangs; serve until told."""
+        """Send the ports of operators, live and hanging targets; serve until told to stop."""
         living: Handler = partial(_answer, lambda *_: {"status": "up"})
         operators: list[Handler] = [
             partial(_answer, partial(self.say, name)) for name in self._secrets
@@ -90,7 +89,7 @@ class Nodes:
         self.committee = Committee.load(await asyncio.to_thread(connection.recv_bytes))
         with suppress(EOFError):
             await asyncio.to_thread(connection.recv)
-        os._exit(0)  # whoever hangs would be waited for
+        os._exit(0)  # a normal exit would wait for hanging connections
 
 
 def serve(connection: Connection) -> None:
@@ -126,7 +125,7 @@ class EmptyLedger:
 
 
 class Aggregator:
-    """One aggregator on a log in which every node is certified up."""
+    """An aggregator with a log in which every node is certified up."""
 
     def __init__(self, members: Members, folder: Path) -> None:
         self.members, committee = members, members.committee
@@ -157,14 +156,14 @@ class Aggregator:
         )
 
     def run_round(self) -> Round:
-        """One round, at once: its number is this moment's, or the next that had none."""
+        """Run one round now, with the current number or the next unused one."""
         number = self.members.committee.rounds.number(self.runtime.wall())
         if self.monitor.recent:
             number = max(number, self.monitor.recent[-1].number + 1)
         return self.monitor.run_round(number)
 
     def forget(self) -> None:
-        """Empty the outbox, so that the log's word counts again."""
+        """Empty the outbox, so that only the log counts again."""
         for entry in self.outbox.pending():
             self.outbox.remove([entry])
 
@@ -179,7 +178,7 @@ def resident_mib() -> float:
 
 
 def committee_at(members: Members, ports: list[int], targets: list[int]) -> Members:
-    """The same members, reached at these ports."""
+    """The same members at these ports."""
     committee = members.committee
     operators = tuple(
         dataclasses.replace(operator, url=f"http://{LOOPBACK}:{port}")
@@ -201,11 +200,11 @@ def measure(manner: str, targets: int, dead: int, repetitions: int) -> list[tupl
     ours, theirs = context.Pipe()
     nodes = context.Process(target=serve, args=(theirs,), daemon=True)
     with socket.socket() as closed:
-        closed.bind((LOOPBACK, 0))  # bound and not listening: it refuses
+        closed.bind((LOOPBACK, 0))  # bound but not listening, so it refuses
         nodes.start()
         theirs.close()
         *operators, living, hanging = ours.recv()
-        dying = {"nobody": living, "refuse": closed.getsockname()[1], "hang": hanging}[manner]
+        dying = {"none": living, "refuse": closed.getsockname()[1], "hang": hanging}[manner]
         where = [dying if number < dead else living for number in range(targets)]
         members = committee_at(members, operators, where)
         ours.send_bytes(canonical(members.committee.to_json()))
@@ -220,7 +219,7 @@ def _rows(
     aggregator: Aggregator, manner: str, dead: int, repetitions: int
 ) -> list[tuple[object, ...]]:
     rows, nodes = [], len(aggregator.members.committee.urls)
-    if manner == "nobody":
+    if manner == "none":
         aggregator.run_round()
         rows.append(_row("all are up", [aggregator.run_round() for _ in range(repetitions)]))
     else:
@@ -228,16 +227,16 @@ def _rows(
         for _ in range(repetitions):
             first.append(aggregator.run_round())
             certified.append(
-                sum(gathering.certificate is not None for gathering in first[-1].attestation_rounds)
+                sum(each.certificate is not None for each in first[-1].attestation_rounds)
             )
             aggregator.forget()
-        rows.append(_row(f"{dead} {manner}: they die", first, certified))
+        rows.append(_row(f"{dead} {manner}: round of the outage", first, certified))
         while aggregator.run_round().attestation_rounds:
             pass
         known = [aggregator.run_round() for _ in range(repetitions)]
         rows.append(_row(f"{dead} {manner}: known down", known))
     if any(len(record.probe_results) < nodes for record in aggregator.monitor.recent):
-        raise SystemExit("a round has not looked at every node")
+        raise SystemExit("a round did not probe every node")
     aggregator.close()
     return rows
 
@@ -255,17 +254,17 @@ def main(
     targets: int = 200,
     dead: int = 100,
     repetitions: int = 3,
-    manners: tuple[str, ...] = ("nobody", "refuse", "hang"),
+    manners: tuple[str, ...] = ("none", "refuse", "hang"),
 ) -> None:
-    # Rounds that overran are in the table, and need no warning.
+    # Rounds that overran are in the table; warnings are not needed.
     logging.getLogger("dragon_aggregator").addHandler(logging.NullHandler())
     rows: list[tuple[object, ...]] = []
     for manner in manners:
         rows += measure(manner, targets, dead, repetitions)
     columns = ("nodes", "probes", "certified", "round, s", "goal, s", "memory, MiB")
     note = (
-        f"Medians of {repetitions} rounds of 5 s; {OPERATORS} operators that sign whatever they "
-        "are asked. Memory: resident, of the aggregator's process."
+        f"Medians of {repetitions} rounds of 5 s; {OPERATORS} operators sign every claim. "
+        "Memory: resident, of the aggregator's process."
     )
     show(f"One aggregator, {targets} targets and {OPERATORS} operators", columns, rows, note)
 

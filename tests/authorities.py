@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from dragon.net.tls import Tls
-from dragon_cli.fleet.authority import SERVICE_DAYS, Authority
+from dragon_cli.fleet.certificates import SERVICE_DAYS, Authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Two attacks on proofs that hide too little, from public data alone (14.1 and 18.7).
+"""Two attacks on insufficient blinding, with public data only (sections 14.1 and 18.7).
 
-They read transcripts as the verifier replays them; no secret goes in.
+They read transcripts as the verifier replays them, and use no secret.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from plaintraces import preimage_of
 Equation = tuple[list[int], int]  # Σ coefficients·cells = value over F
 
 
-# -- one blinded trace, opened twice (14.1) ------------------------------------------------------
+# -- one blinded trace, opened twice (section 14.1) ----------------------------------------------
 
 
 def trace_row(transcripts: Sequence[Transcript], lengths: Lengths, row: int) -> list[int]:
-    """An original row of a trace that several proofs opened in n distinct rows together.
+    """An original row of a trace that several proofs together opened in n distinct rows.
 
-    Raises ValueError: they opened fewer.
+    Raises ValueError: they opened fewer rows.
     """
     opened: dict[int, Sequence[int]] = {}
     for transcript in transcripts:
@@ -44,7 +44,7 @@ def trace_row(transcripts: Sequence[Transcript], lengths: Lengths, row: int) -> 
 
 
 def lagrange_weights(points: Sequence[int], x: int) -> list[int]:
-    """How much the value at each point counts for the value at x."""
+    """The weight of the value at each point in the value at x."""
     weights = []
     for i, a in enumerate(points):
         numerator = denominator = 1
@@ -57,11 +57,11 @@ def lagrange_weights(points: Sequence[int], x: int) -> list[int]:
 
 
 def preimage_in_row(cells: Sequence[int], row_of_block: int) -> list[int]:
-    """The twelve inputs of the permutation whose round `row_of_block` - 1 has this middle."""
+    """The twelve inputs of the permutation, from the middle of round `row_of_block` - 1."""
     return preimage_of(cells, row_of_block - 1)
 
 
-# -- an unmasked DEEP polynomial (18.7) ----------------------------------------------------------
+# -- an unmasked DEEP polynomial (section 18.7) --------------------------------------------------
 
 ROW_OF_BLOCK = 4  # row 4i of the trace for i ≡ 13 mod 16, in blocks ≡ 3 mod 4
 QUIET_ROW = 13  # no constraint is active on rows ≡ 13 mod 16, and their cells are public zeros
@@ -70,10 +70,10 @@ QUIET_ROW = 13  # no constraint is active on rows ≡ 13 mod 16, and their cells
 def equations(
     air: BlocksAir, parameters: Parameters, transcript: Transcript, n_masked: int = 1
 ) -> list[Equation]:
-    """What the coordinates of d(h^4i) beyond the first `n_masked` say about the cells of row 4i.
+    """Equations for the cells of row 4i, from d(h^4i) without its first `n_masked` coordinates.
 
-    With i = 13 the four fourth roots of h^4i lie on rows ≡ 13 mod 16, whatever the power of two
-    B >= 4, so that every h_b(h^4i) is public. Needs the step list [0], whose last layer is d.
+    With i = 13, the four fourth roots of h^4i lie on rows ≡ 13 mod 16 for every power of two
+    B >= 4, so every h_b(h^4i) is public. Requires the step list [0], which makes d the last layer.
     """
     lengths = parameters.lengths(air.original_length)
     x = pow(lengths.row_generator, 4 * QUIET_ROW, P)
@@ -83,7 +83,7 @@ def equations(
 
 
 def _deep_at(transcript: Transcript, x: int) -> Element:
-    """d(x): the last layer has its coefficients, in x/3."""
+    """d(x). The last layer has its coefficients, in powers of x/3."""
     scalars = field.powers(x * pow(field.GENERATOR, -1, P) % P, len(transcript.fri.last_layer))
     return ext.dot(ext.pack(transcript.fri.last_layer), scalars)
 
@@ -122,9 +122,9 @@ def _parts_at(air: BlocksAir, lengths: Lengths, transcript: Transcript) -> list[
 
 
 def _quiet_composition(air: BlocksAir, lengths: Lengths, transcript: Transcript, y: int) -> Element:
-    """C on a row without active constraints, where this row, the next and the constants are zero.
+    """C on a row without active constraints: this row, the next and the constants are zero.
 
-    The round constraints vanish there; what is left are the outputs.
+    The round constraints vanish there, so only the outputs remain.
     """
     point, n = ext.embed(y), lengths.trace_length
     outputs = air.outputs_at(point, lengths)
@@ -139,7 +139,7 @@ def _quiet_composition(air: BlocksAir, lengths: Lengths, transcript: Transcript,
 
 
 def solve(system: Sequence[Equation]) -> list[int]:
-    """The solution of as many equations as unknowns. Raises ValueError: there is not just one."""
+    """Solve as many equations as unknowns. Raises ValueError: the solution is not unique."""
     rows = [[*coefficients, value] for coefficients, value in system]
     size = len(rows)
     for i in range(size):

@@ -1,7 +1,7 @@
-"""A prover in plain Python (section 11): the oracle for the fast one, byte for byte.
+"""A prover in plain Python (section 11): the byte-for-byte oracle for the compiled prover.
 
-It proves whatever rows it is given, right or wrong. Sizes stay small: a classic signature takes
-about half a second.
+It accepts any rows, correct or not. Use it with small sizes only: a classic signature takes about
+half a second.
 """
 
 from __future__ import annotations
@@ -30,19 +30,20 @@ Column = list[int]
 def prove_blocks(
     air: BlocksAir, parameters: Parameters, preimages: Sequence[Sequence[int]], rho: bytes
 ) -> bytes:
-    """A blocks proof; `preimages` are those of all blocks, `parameters` have a `slack`."""
+    """A blocks proof. `preimages` covers all blocks; `parameters` must have a `slack`."""
     zk_seed = seeds.blocks_zk_seed(air.channel_seed(parameters), rho, preimages)
     return Prover(air, parameters, zk_seed).prove(blocks_rows(preimages))
 
 
 def known_system(air: Air, lengths: Lengths) -> System:
+    """The constraints of the two built-in statements."""
     if not isinstance(air, (BlocksAir, RescueChainAir)):
-        raise TypeError("this statement brings no constraints of its own")
+        raise TypeError("pass `system` for this statement")
     return Constraints(air, lengths)
 
 
 class Channel:
-    """What the prover has sent, and the challenges that follow."""
+    """The proof so far, and the hash chain that gives the challenges."""
 
     def __init__(self, seed: bytes) -> None:
         self.chain = HashChain(seed)
@@ -55,7 +56,7 @@ class Channel:
 
 @dataclass
 class Table:
-    """A committed table: rows of bytes, perhaps salted, under a Merkle tree."""
+    """A committed table: rows of bytes, optionally salted, under a Merkle tree."""
 
     rows: list[bytes]
     salts: list[bytes] | None = None
@@ -77,7 +78,10 @@ class Table:
         return self.nodes[1]
 
     def open(self, known: Mapping[int, set[int]]) -> bytes:
-        """The opening of rows (7.4), each with the columns of K that the verifier computes."""
+        """The opening of rows (section 7.4).
+
+        `known` maps each row to the columns of K that the verifier computes itself.
+        """
         rows, shown = sorted(known), bytearray()
         for row in rows:
             cells = self.rows[row]
@@ -94,7 +98,7 @@ class Table:
         return bytes(shown) + self._siblings(leaves)
 
     def _siblings(self, leaves: Sequence[int]) -> bytes:
-        """The queue of section 7.3, to the letter."""
+        """The queue algorithm of section 7.3, taken literally."""
         queue, shown = [len(self.nodes) // 2 + leaf for leaf in leaves], bytearray()
         while queue[0] != 1:
             v = queue.pop(0)
@@ -115,7 +119,7 @@ class System(Protocol):
 
 
 class Prover:
-    """Section 11 for one statement. `zk_seed` is used with zero knowledge only."""
+    """The prover of section 11 for one statement. `zk_seed` is used with zero knowledge only."""
 
     def __init__(
         self,
@@ -135,19 +139,19 @@ class Prover:
         channel = Channel(self.air.channel_seed(self.parameters))
         chain = channel.chain
 
-        # (1) The trace.
+        # (1) Commit to the trace.
         coefficients = [interpolate(column) for column in self.columns(rows)]
         extended = [evaluate(column, self.size) for column in coefficients]
         trace = Table(self._encoded(extended), self._salts())
         channel.send(trace.root)
 
-        # (2) The composition polynomial, in four parts.
+        # (2) Commit to the composition polynomial, in four parts.
         parts = self._parts(extended, chain.extensions(2 * self.air.n_constraints))
         extended_parts = [evaluate(c, self.size) for part in parts for c in part]
         composition = Table(self._encoded(extended_parts))
         channel.send(composition.root)
 
-        # (3) Out of the domain.
+        # (3) Send the out-of-domain values.
         z = chain.extension()
         mask_values = [
             at(coefficients[column], ext.scale(z, pow(self.lengths.row_generator, row, P)))
@@ -158,7 +162,7 @@ class Prover:
         for value in [*mask_values, *part_values]:
             channel.send(ext.encode([value]))
 
-        # (4) The DEEP polynomial, folded down to the last layer.
+        # (4) Fold the DEEP polynomial down to the last layer.
         constraints = boundaries(z, self.air.mask, mask_values, part_values, self.lengths)
         deep = DeepPolynomial(constraints, chain.extensions(len(constraints)), self.lengths)
         words = list(zip(*extended, *extended_parts, strict=True))
@@ -166,13 +170,13 @@ class Prover:
         natural = deep.at(points, words)
         layers = self._fri(channel, [natural[i] for i in self.order])
 
-        # (5) Proof of work and openings.
+        # (5) Do the proof of work, and open the queried rows.
         self._grind(channel)
         self._open(channel, trace, composition, layers)
         return bytes(channel.proof)
 
     def columns(self, rows: Sequence[Row]) -> list[Column]:
-        """Trace columns with slack and blinding, drawn column by column."""
+        """The trace columns with slack and blinding, drawn column by column."""
         if not self.parameters.zero_knowledge:
             return [list(column) for column in zip(*rows, strict=True)]
         random = HashChain(self.zk_seed)
@@ -204,7 +208,7 @@ class Prover:
         return [field.encode(natural[i]) for i in self.order]
 
     def _parts(self, extended: Sequence[Column], alphas: Sequence[Element]) -> list[list[Column]]:
-        """h_0 … h_3, each as the coefficients of its three coordinates."""
+        """h_0 … h_3, each as the coefficients of three coordinates."""
         points = self.system.points
         stride = self.size // len(points)
         traced = extended[: self.air.columns]
@@ -267,7 +271,7 @@ class Prover:
 
 
 def folded(layer: Sequence[Element], step: int, challenge: Element) -> list[Element]:
-    """A whole layer after one step."""
+    """The whole layer after one step."""
     width = 1 << step
     n_rows = len(layer) // width
     return [
@@ -281,7 +285,7 @@ def folded(layer: Sequence[Element], step: int, challenge: Element) -> list[Elem
 
 
 def at(coefficients: Sequence[int], z: Element) -> Element:
-    """A polynomial over F at a point of K."""
+    """The value of a polynomial over F at a point of K."""
     total = ext.ZERO
     for coefficient in reversed(coefficients):
         c0, c1, c2 = ext.mul(total, z)
@@ -290,7 +294,7 @@ def at(coefficients: Sequence[int], z: Element) -> Element:
 
 
 def combined(coordinates: Sequence[Element]) -> Element:
-    """c_0 + φ·c_1 + φ²·c_2 for coordinates that are themselves elements of K."""
+    """c_0 + φ·c_1 + φ²·c_2 for coordinates in K."""
     total = ext.ZERO
     for coordinate in reversed(coordinates):
         total = ext.add(ext.mul(total, ext.PHI), coordinate)

@@ -1,7 +1,7 @@
-"""Execution traces and constraints in plain Python, to the letter of sections 5, 11 and 18.3.
+"""Execution traces and constraints in plain Python, from sections 5, 11 and 18.3 literally.
 
-An oracle: written from the coefficient forms of the specification where the verifier uses closed
-forms. Slow, and only for small sizes.
+This is an oracle: it uses the coefficient forms of the specification where the verifier uses closed
+forms. It is slow; use it with small sizes only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dragon.stark.parameters import Lengths
 from dragon.stark.rescue import CUBE_ROOT_EXPONENT, mds_matrix, mds_matrix_inverse, round_constants
 
 Row = list[int]
-Spoil = Callable[[int, Row], Row]  # the state before a round, given the number of that round
+Spoil = Callable[[int, Row], Row]  # (round, state before it) -> the state to continue with
 
 K, M, M_INVERSE = round_constants(), mds_matrix(), mds_matrix_inverse()
 
@@ -27,7 +27,7 @@ K, M, M_INVERSE = round_constants(), mds_matrix(), mds_matrix_inverse()
 
 
 def ntt(values: Sequence[int], root: int) -> list[int]:
-    """Σ_j values_j·root^(ij) for every i; the length is the order of `root`, a power of two."""
+    """Σ_j values_j·root^(ij) for every i. The length is the order of `root`, a power of two."""
     if len(values) == 1:
         return list(values)
     square = root * root % P
@@ -42,7 +42,7 @@ def ntt(values: Sequence[int], root: int) -> list[int]:
 
 
 def interpolate(values: Sequence[int], offset: int = 1) -> list[int]:
-    """Coefficients of the polynomial with these values on offset·⟨ω⟩, in natural order."""
+    """The coefficients of the polynomial with these values on offset·⟨ω⟩, in natural order."""
     size = len(values)
     scaled = ntt(values, pow(root_of_unity(size), -1, P))
     factor, shrink = pow(size, -1, P), pow(offset, -1, P)
@@ -54,7 +54,7 @@ def interpolate(values: Sequence[int], offset: int = 1) -> list[int]:
 
 
 def evaluate(coefficients: Sequence[int], size: int, offset: int = GENERATOR) -> list[int]:
-    """Values on offset·⟨ω_size⟩, in natural order."""
+    """The values on offset·⟨ω_size⟩, in natural order."""
     padded, power = [0] * size, 1
     for j, coefficient in enumerate(coefficients):
         padded[j] = coefficient * power % P
@@ -74,29 +74,29 @@ def _plus(left: Sequence[int], right: Sequence[int]) -> Row:
 
 
 def middle_of(state: Sequence[int], r: int) -> Row:
-    """The middle of round r from the state before it."""
+    """The middle of round r, from the state before the round."""
     return _plus(_apply(M, [pow(x, CUBE_ROOT_EXPONENT, P) for x in state]), K[2 * r + 1])
 
 
 def end_of(middle: Sequence[int], r: int) -> Row:
-    """The state after round r from its middle."""
+    """The state after round r, from the middle of the round."""
     return _plus(_apply(M, [pow(x, 3, P) for x in middle]), K[2 * r + 2])
 
 
 def before(middle: Sequence[int], r: int) -> Row:
-    """The state before round r from its middle: how secrets are read off a trace row."""
+    """The state before round r, from its middle. It recovers secrets from a trace row."""
     cubes = _apply(M_INVERSE, [(x - k) % P for x, k in zip(middle, K[2 * r + 1], strict=True)])
     return [pow(x, 3, P) for x in cubes]
 
 
 def middle_before(state: Sequence[int], r: int) -> Row:
-    """The middle of round r from the state after it."""
+    """The middle of round r, from the state after the round."""
     cubed = _apply(M_INVERSE, [(x - k) % P for x, k in zip(state, K[2 * r + 2], strict=True)])
     return [pow(x, CUBE_ROOT_EXPONENT, P) for x in cubed]
 
 
 def preimage_of(middle: Sequence[int], r: int) -> Row:
-    """The twelve inputs of the permutation from the middle of round r."""
+    """The twelve inputs of the permutation, from the middle of round r."""
     state = before(middle, r)
     while r:
         r -= 1
@@ -105,7 +105,7 @@ def preimage_of(middle: Sequence[int], r: int) -> Row:
 
 
 def rounds(inputs: Sequence[int], spoil: Spoil = lambda _, state: state) -> tuple[list[Row], Row]:
-    """The ten middles and the output of the permutation; `spoil` may bend the state between."""
+    """The ten middles and the output of the permutation. `spoil` may change states on the way."""
     state, middles = _plus(inputs, K[0]), []
     for r in range(10):
         middles.append(middle_of(spoil(r, state), r))
@@ -117,21 +117,22 @@ def rounds(inputs: Sequence[int], spoil: Spoil = lambda _, state: state) -> tupl
 
 
 def block_rows(inputs: Sequence[int], spoil: Spoil = lambda _, state: state) -> list[Row]:
-    """The 16 rows of one block; `inputs` are all twelve of the permutation."""
+    """The 16 rows of one block, from the twelve inputs of the permutation."""
     middles, _ = rounds(inputs, spoil)
     return [[0] * 12, *middles, *[[0] * 12 for _ in range(5)]]
 
 
 def blocks_rows(preimages: Sequence[Sequence[int]]) -> list[Row]:
+    """The rows of all blocks."""
     return [row for preimage in preimages for row in block_rows([*preimage, 0, 0, 0, 0])]
 
 
 @dataclass
 class Chain:
-    """The rows of a Rescue chain, batch by batch; what to spoil is given by the caller.
+    """The rows of a Rescue chain, batch by batch, optionally with errors.
 
-    `between` bends the twelve inputs of hash number j (from 0), `spoil` the state before round r
-    of that hash.
+    `between` may change the twelve inputs of hash j (from 0), `spoil` the state before round r of
+    that hash.
     """
 
     between: Callable[[int, Row], Row] = lambda _, inputs: inputs
@@ -153,6 +154,7 @@ class Chain:
 
 
 def chain_output(rows: Sequence[Row], chain_length: int) -> tuple[int, int, int, int]:
+    """The output of a chain, read from its rows."""
     a, b, c, d = rows[32 * (chain_length // 3) - 1][:4]
     return a, b, c, d
 
@@ -187,7 +189,7 @@ class Constraints:
         return evaluate(shifted, self.size)
 
     def quotients(self, columns: Sequence[Sequence[int]]) -> list[list[int]]:
-        """All quotients at each point in natural order; `columns` are the trace columns there."""
+        """All quotients at each point, in natural order. `columns` is the trace at these points."""
         step = 4 * self.lengths.slackness
         table = list(zip(*columns, strict=True))
         return [self._at(i, table[i], table[(i + step) % self.size]) for i in range(self.size)]
@@ -246,7 +248,7 @@ class Constraints:
         ]
 
     def violated(self, rows: Sequence[Row]) -> set[int]:
-        """The constraints whose quotient is no polynomial of degree 4n - 1 - e_k."""
+        """The constraints k for which the quotient is not a polynomial of degree 4n - 1 - e_k."""
         columns = [
             evaluate(interpolate(self._slackened(column)), self.size)
             for column in zip(*rows, strict=True)

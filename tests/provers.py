@@ -1,4 +1,4 @@
-"""A prover's parts for tests: a worker on the caller's own thread, and a whole app around it."""
+"""A prover service for tests, with a worker that runs on the calling thread."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from flask.testing import FlaskClient
 
 from dragon.errors import DragonError
 from dragon_zkp import messages
-from dragon_zkp.app import Components, counters, create_app
+from dragon_zkp.app import create_app
+from dragon_zkp.components import Components, counters
 from dragon_zkp.messages import Job
 from dragon_zkp.pool import Pool, Worker
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.worker import do
 
-TOKEN = "a-token-that-nobody-guesses"
+TOKEN = "a-token-for-tests-only"
 
 
 class Here:
-    """Does what a worker process does, on this thread; jobs and answers cross as they would."""
+    """A worker without a process. Jobs and answers are packed and unpacked as usual."""
 
-    def warm(self, progress: Callable[[str], None]) -> None:
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
     def do(self, job: Job, seconds: float) -> bytes:
@@ -38,29 +39,31 @@ class Here:
         return True
 
     def stop(self) -> None:
-        """Nothing of it goes on."""
+        """Do nothing: there is no process to end."""
 
 
 @dataclass(frozen=True)
 class Prover:
-    own: Components
+    """A prover service and a client for it."""
+
+    components: Components
     client: FlaskClient
 
 
 @contextmanager
 def prover(entropy: Callable[[int], bytes], make: Callable[[], Worker] = Here) -> Iterator[Prover]:
-    """A prover with one worker, ready."""
+    """A prover service with one worker, which is ready."""
     pool = Pool(1, 1, make)
-    until(lambda: not pool.boot)
-    own = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
+    until(lambda: not pool.startup_status)
+    components = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
     try:
-        yield Prover(own, create_app(own).test_client())
+        yield Prover(components, create_app(components).test_client())
     finally:
         pool.close()
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Another thread makes it true, in far less than a second."""
+    """Wait until a condition holds. Another thread makes it true, usually within a second."""
     ends = time.monotonic() + 30
     while not true():
         assert time.monotonic() < ends

@@ -1,4 +1,4 @@
-"""How much of a trace's randomness a verifier sees, as ranks over F (18.7, 18.10)."""
+"""How much of a trace's randomness a verifier sees, as ranks over F (sections 18.7, 18.10)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ M, M_INVERSE = mds_matrix(), mds_matrix_inverse()
 
 
 class Span:
-    """The space that vectors span, kept in echelon form."""
+    """The span of a set of vectors, in echelon form."""
 
     def __init__(self) -> None:
         self._basis: list[tuple[int, Vector]] = []
 
     def add(self, vectors: Sequence[Vector]) -> int:
-        """Take vectors in; the dimension with them."""
+        """Add vectors. Returns the new dimension."""
         for vector in vectors:
             rest = self._reduced(vector)
             pivot = next((i for i, x in enumerate(rest) if x), -1)
@@ -46,16 +46,17 @@ def rank(vectors: Sequence[Vector]) -> int:
     return Span().add(vectors)
 
 
-# -- (i) what the openings say about one column --------------------------------------------------
+# -- (i) what the openings reveal about one column -----------------------------------------------
 
 
 def residues(
     lengths: Lengths, points: Sequence[int], z: Element, unopened: Sequence[int] = ()
 ) -> list[Vector]:
-    """The map from the n - L random coefficients of a column to the residues of 18.7, transposed.
+    """The map from the n - L random coefficients of a column to its residues, transposed.
 
-    A column is f + (X^L - 1)·r; row k says what r = X^k adds to: the value at each opened point,
-    the residues modulo X^4 - x and X^4 - h^4·x, and the values at z·i^j and h·z·i^j.
+    See section 18.7. A column is f + (X^L - 1)·r. Row k is the contribution of r = X^k to: the
+    value at each opened point, the residues modulo X^4 - x and X^4 - h^4·x, and the values at z·i^j
+    and h·z·i^j.
     """
     n, original, h = lengths.trace_length, lengths.original_length, lengths.row_generator
     quarter = field.root_of_unity(4)
@@ -87,10 +88,10 @@ def _powers(z: Element, count: int) -> list[Element]:
 
 
 class View:
-    """What a verifier sees of the twelve columns of one block, and its derivative.
+    """The view of a verifier on the twelve columns of one block, and its derivative.
 
-    Seen are the opened cells f_j(x_r), the opened h_b(x_r), f_j at z and h·z, and h_b(z^4). The
-    DEEP polynomial is left out: three blinding columns hide it entirely.
+    The view consists of the opened cells f_j(x_r), the opened h_b(x_r), f_j at z and h·z, and
+    h_b(z^4). The DEEP polynomial is omitted: three blinding columns hide it completely.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class View:
         return evaluate(interpolate(spaced), self.size)
 
     def _functionals(self) -> None:
-        """What each value of C on the coset counts for in the opened h_b(x_r) and h_b(z^4)."""
+        """The weight of each value of C on the coset in the opened h_b(x_r) and h_b(z^4)."""
         shrink = pow(field.GENERATOR, -1, P)
         z4 = ext.power(self.z, 4)
         places = [ext.embed(x) for x in self.points] + [z4]
@@ -170,7 +171,7 @@ class View:
         for place in places:
             powers = _powers(place, self.size // 4)
             for b in range(4):
-                # h_b takes the coefficients C_b, C_b+4, …; these come by an inverse transform.
+                # h_b has the coefficients C_b, C_b+4, …, which an inverse transform gives.
                 weights = [ext.ZERO] * self.size
                 weights[b::4] = powers
                 scaled = [ext.scale(w, pow(shrink, j, P)) for j, w in enumerate(weights)]
@@ -181,7 +182,7 @@ class View:
                 self.functionals.append(ext.pack(values))
 
     def random_directions(self) -> list[Vector]:
-        """How the view changes with each random cell: one row for each."""
+        """The derivative of the view by each random cell, one row per cell."""
         s = self.lengths.slackness
         basis = [self._basis(t) for t in range(self.lengths.trace_length)]
         return [
@@ -192,7 +193,7 @@ class View:
         ]
 
     def preimage_directions(self) -> list[Vector]:
-        """How the view changes with the preimage, as far as the output stays what it is."""
+        """The derivative of the view by the preimage, in the directions that keep the output."""
         tangents = [self._tangent(i) for i in range(8)]
         kept = kernel([output for _, output in tangents])
         s, n = self.lengths.slackness, self.lengths.trace_length
@@ -207,7 +208,7 @@ class View:
         return result
 
     def _tangent(self, i: int) -> tuple[list[Row], Row]:
-        """Derivatives of the ten middles and of the output by input i."""
+        """The derivatives of the ten middles and of the output by input i."""
         change, rows = [int(k == i) for k in range(12)], []
         for r, middle in enumerate(self.middles):
             roots = [
@@ -230,7 +231,7 @@ class View:
         return self._extended([int(i == t) for i in range(self.lengths.trace_length)])
 
     def _extended(self, cells: Sequence[int]) -> tuple[Vector, Vector]:
-        """Coefficients, and values on the coset."""
+        """The coefficients, and the values on the coset."""
         coefficients = interpolate(cells)
         return coefficients, evaluate(coefficients, self.size)
 
@@ -277,7 +278,7 @@ def _at(coefficients: Sequence[int], point: Element) -> Element:
 
 
 def kernel(images: Sequence[Sequence[int]]) -> list[Vector]:
-    """A basis of the combinations of these vectors that give zero."""
+    """A basis of the linear combinations of these vectors that are zero."""
     size = len(images)
     rows = [[*image, *[int(i == k) for k in range(size)]] for i, image in enumerate(images)]
     width, done = len(images[0]), 0

@@ -1,4 +1,4 @@
-"""The published vectors of the proof system, and the alterations that its cases are made of."""
+"""Read the test vectors of the proof system, and apply the alterations of their cases."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _text(folder: str, name: str) -> str:
 
 
 def ziggy(name: str) -> Any:
-    """A file of the base protocol's vectors, fresh each time."""
+    """A new copy of a file of the base protocol's vectors."""
     return json.loads(_text("ziggy", name))
 
 
 def blocks(name: str) -> Any:
-    """A file of the blocks vectors, fresh each time."""
+    """A new copy of a file of the blocks vectors."""
     return json.loads(_text("blocks", name))
 
 
@@ -67,7 +67,7 @@ def digest(texts: Sequence[str]) -> Digest:
 
 
 def encoded(texts: Sequence[str]) -> bytes:
-    """Four elements as 32 bytes."""
+    """Four elements, encoded in 32 bytes."""
     return field.encode(bases(texts))
 
 
@@ -116,7 +116,7 @@ def blocks_air(file: Any) -> BlocksAir:
 
 
 def altered(file: Any, ops: Sequence[Any]) -> Any:
-    """A copy of a proof file after the operations of a case."""
+    """A copy of a proof file with the operations of a case applied."""
     file = copy.deepcopy(file)
     for op in ops:
         if op["op"] == "set":
@@ -158,5 +158,5 @@ def _altered_proof(proof: bytearray, op: Any) -> bytes:
             first, second = proof[a : a + size], proof[b : b + size]
             proof[a : a + size], proof[b : b + size] = second, first
         case unknown:
-            raise AssertionError(f"no such operation: {unknown}")
+            raise AssertionError(f"unknown operation: {unknown}")
     return bytes(proof)

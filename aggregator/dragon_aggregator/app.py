@@ -34,6 +34,7 @@ def create_app(components: Components) -> OpenAPI:
         collectors=[
             *components.monitor.counters,
             *components.window_queue.counters,
+            metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
     )

@@ -12,11 +12,12 @@ import structlog
 from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
-from dragon.net.operator_client import OperatorClient, WindowVote
+from dragon.net.operator_client import OperatorClient
 from dragon.net.runtime import Runtime
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 
 MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator
@@ -64,13 +65,13 @@ class VoteCollector:
         """A table without answers. Its size is fixed, so others can read it while it is filled."""
         return dict.fromkeys(self._pools, NO_ANSWER)
 
-    def collect(self, submission: Submission, votes: Votes) -> InvalidReason | None:
+    def collect(self, submission: Submission, votes: Votes) -> Finding | None:
         """Request every operator's vote. Return the finding of a quorum, or None without one.
 
         Every answer is entered into `votes`, even one that arrives after this returns.
         """
         ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
-        arrived: queue.SimpleQueue[WindowVote | None] = queue.SimpleQueue()
+        arrived: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
         for operator, pool in self._pools.items():
             pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
         return self._quorum(arrived, ends)
@@ -79,22 +80,20 @@ class VoteCollector:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _quorum(
-        self, arrived: queue.SimpleQueue[WindowVote | None], ends: float
-    ) -> InvalidReason | None:
+    def _quorum(self, arrived: queue.SimpleQueue[Finding | None], ends: float) -> Finding | None:
         """The finding that a quorum shares, as soon as one does or none can any more."""
         needed = self._committee.quorum(WindowClaim.KIND)
         tally: Tally[InvalidReason] = Tally()
         for outstanding in reversed(range(len(self._pools))):
             try:
-                vote = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
+                finding = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
             except queue.Empty:
                 return None
-            if vote is not None:
-                tally[vote.reason] += 1
+            if finding is not None:
+                tally[finding.reason] += 1
             best = max(tally.values(), default=0)
             if best >= needed:
-                return tally.most_common(1)[0][0]
+                return Finding(tally.most_common(1)[0][0])
             if best + outstanding < needed:
                 return None
         return None
@@ -105,25 +104,25 @@ class VoteCollector:
         submission: Submission,
         votes: Votes,
         ends: float,
-        arrived: queue.SimpleQueue[WindowVote | None],
+        arrived: queue.SimpleQueue[Finding | None],
     ) -> None:
         """Put exactly one answer into `arrived`. Runs on a thread of the operator's pool."""
-        vote: WindowVote | None = None
+        finding: Finding | None = None
         try:
-            vote, answer, detail = self._vote(client, submission, ends)
+            finding, answer, detail = self._vote(client, submission, ends)
             votes[client.operator] = answer, detail
             self.answered.labels(client.operator, answer).inc()
         finally:
-            arrived.put(vote)
+            arrived.put(finding)
 
     def _vote(
         self, client: OperatorClient, submission: Submission, ends: float
-    ) -> tuple[WindowVote | None, str, str]:
-        """The vote if there is one, the answer as a word, and its detail."""
+    ) -> tuple[Finding | None, str, str]:
+        """The finding if there is one, the answer as a word, and its detail."""
         while True:
             left = ends - self._runtime.monotonic()
             try:
-                vote = client.request_vote(submission, deadline=max(0.05, left))
+                finding = client.request_vote(submission, deadline=max(0.05, left))
             except AttestationRefused as error:
                 if error.reason == RefusalReason.BUSY and left > 2 * BUSY_RETRY_SECONDS:
                     self._runtime.sleep(BUSY_RETRY_SECONDS)
@@ -131,10 +130,10 @@ class VoteCollector:
                 return None, error.reason, str(error)
             except PeerError as error:
                 return None, str(error.facts.get("reason", error.name)), str(error)
-            if vote is None:
+            if finding is None:
                 return None, "announced", ""
-            valid = vote.verdict is Verdict.VALID
-            return vote, str(vote.verdict) if valid else f"invalid: {vote.reason}", vote.detail
+            answer = "valid" if finding.is_valid else f"invalid: {finding.reason}"
+            return finding, answer, finding.detail
 
     def _client(self, operator: str) -> OperatorClient:
         return OperatorClient(self._committee, operator, self._runtime.http)

@@ -10,7 +10,7 @@ from dragon.encoding import to_hex
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.base import ordering_key
-from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import MAX_REFUTED, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
@@ -54,14 +54,14 @@ class WindowCertifier:
             return False
         window.tried_at = now
         window.votes = self._vote_collector.empty()
-        reason = self._vote_collector.collect(window.submission, window.votes)
-        if reason not in (None, InvalidReason.NONE) and self._has_max_refuted(window):
+        finding = self._vote_collector.collect(window.submission, window.votes)
+        if finding and not finding.is_valid and self._has_max_refuted(window):
             window.state = "invalid"
             return False
-        certified = reason is not None and self._attest(window, reason)
-        if not certified:
-            window.state = "waiting"
-        return certified and reason is InvalidReason.NONE
+        if finding and self._attest(window, finding):
+            return finding.is_valid
+        window.state = "waiting"
+        return False
 
     def is_decided(self, window: Window) -> bool:
         """Whether a certificate is in the outbox, or the log has refuted this proof.
@@ -90,22 +90,20 @@ class WindowCertifier:
         """Whether the log applies no further refutation, so that no certificate is needed."""
         return len(self._log.state.stream(window.submission.stream).refuted) >= MAX_REFUTED
 
-    def _attest(self, window: Window, reason: InvalidReason) -> bool:
+    def _attest(self, window: Window, finding: Finding) -> bool:
         """Have the claim signed in this round. Return whether a quorum signed it."""
         submission, objects = window.submission, window.submission.objects
         if objects is None:
             return False
         rounds, runtime = self._committee.rounds, self._runtime
         timestamp = rounds.start(rounds.number(runtime.wall()))
-        claim = Finding(reason).claim(
-            submission.descriptor, submission.header, objects.proof, timestamp
-        )
+        claim = finding.claim(submission.descriptor, submission.header, objects.proof, timestamp)
         result = self._certifier.collect(claim, runtime.monotonic() + rounds.gather_deadline)
         _enter_refusals(window, result)
         if result.certificate is None:
             return False
         self._outbox.add(result.certificate, not_before=0.0)
-        window.state = "certified" if reason is InvalidReason.NONE else "invalid"
+        window.state = "certified" if finding.is_valid else "invalid"
         logger.info(
             "certificate_assembled", claim=claim.to_json(), ordering_key=ordering_key(claim)
         )

@@ -1,4 +1,4 @@
-"""What can go wrong on the command line only; everything else is in `dragon.errors`."""
+"""Errors that only the command line raises; all others are in `dragon.errors`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from dragon import errors
 from dragon.errors import DragonError, NotFound, SettingsError, StepFailed
 
 
+class MissingExtra(SettingsError):
+    """The packages of the extra `prover`, which compiled code needs, are not installed."""
+
+
 class NoCommittee(SettingsError):
-    """There is no committee file where it was looked for."""
+    """The committee file does not exist."""
 
 
 class CommitteeExists(SettingsError):
-    """A committee is never overwritten."""
+    """The folder holds a committee already; a committee is never overwritten."""
 
 
 class OverrideExists(SettingsError):
-    """A compose override is never overwritten."""
+    """The compose override exists already; it is never overwritten."""
 
 
 class UnusableFile(SettingsError):
@@ -25,52 +29,50 @@ class UnusableFile(SettingsError):
 
 
 class AlreadyThere(SettingsError):
-    """Something stands where a file was to be written; nothing is overwritten."""
-
-
-class MissingExtra(SettingsError):
-    """Compiled code is needed, and the packages of the extra `prover` are not installed."""
+    """The file to write exists already; no file is overwritten."""
 
 
 class PortInUse(StepFailed):
-    """Something else listens where a service should."""
+    """Another program listens on the port of a service."""
 
 
 class NotListed(NotFound):
-    """The committee lists no operator or aggregator of that name."""
+    """The committee lists no operator or aggregator of this name."""
 
 
 class NotCovered(NotFound):
-    """No certified checkpoint covers a receipt's event yet."""
+    """No certified checkpoint covers the receipt's event yet."""
 
 
 class ReceiptRefused(errors.ReceiptRefused):
-    """As the core's, with what a program is told of every check."""
+    """A check of a receipt failed. `report` holds the result of every check, for programs."""
 
-    def __init__(self, message: str, *fields: str, check: str, told: Mapping[str, object]) -> None:
+    def __init__(
+        self, message: str, *fields: str, check: str, report: Mapping[str, object]
+    ) -> None:
         super().__init__(message, *fields, check=check)
-        self.told = told
+        self.report = report
 
 
 class KeystoreRefused(DragonError):
-    """The keystore does not hold what it says, or not under this password."""
+    """The password does not open the keystore, or the keystore holds another key."""
 
 
 class NotAMember(DragonError):
-    """The key belongs to nobody in the committee."""
+    """The committee lists no member with this key."""
 
 
 class NotTheKey(DragonError):
-    """A private key is not that of the public key beside it."""
+    """The private key does not belong to the public key."""
 
 
 class KeyHasOneUse(DragonError):
-    """A key that signs under one set of parameters signs under no other."""
+    """A Ziggy key signs under one set of parameters only."""
 
 
 class OtherParameters(DragonError):
-    """A proof is said to be made with other parameters than those that are accepted."""
+    """The proof names other parameters than the accepted ones."""
 
 
 class OtherStatement(DragonError):
-    """A proof is about something else than what is expected."""
+    """The proof is about another statement than the expected one."""

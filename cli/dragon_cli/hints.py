@@ -1,51 +1,67 @@
-"""What the user can do about an error. A kind that is not here leaves nothing to do."""
+"""What the user can do about an error. An error without a hint has no obvious next step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from dragon import errors
 from dragon.errors import DragonError
 from dragon_cli import errors as cli_errors
 
+E = TypeVar("E", bound=DragonError)
+
 HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
     cli_errors.MissingExtra: "`pip install 'datadragon[prover]'` adds numba and numpy.",
-    cli_errors.NoCommittee: "`dragon init` makes one; `--home` or `--committee` names another.",
-    cli_errors.CommitteeExists: "`--home` names another folder.",
-    cli_errors.OverrideExists: "Move it away first; containers read every setting from it.",
-    cli_errors.AlreadyThere: "Choose another name, or move away what is there.",
-    cli_errors.UnusableFile: "Check the path, and who may read and write there.",
-    cli_errors.NotListed: "The committee file lists its operators and aggregators.",
-    errors.UnknownNode: "`dragon nodes` lists the nodes that the committee watches.",
-    errors.Unreachable: "Is the fleet up? `dragon up` starts one on this machine.",
-    errors.NotSettled: "Ask for a time that ends earlier, or ask again in a few minutes.",
-    errors.NotCertified: "Ask again in a minute; `--json` says what each operator answered.",
-    errors.WrongCommittee: "Get the committee file that it was made for from somebody you trust.",
-    errors.InvalidCommittee: "Get the file again from whoever made it; nobody edits it by hand.",
-    errors.NotJson: "Check that the file was saved whole, as the service answered it.",
-    errors.InvalidProof: "Ask another operator for the event and the root, and compare.",
-    errors.Stale: "Compare with another operator's log: no honest one takes an event so late.",
-    errors.LogDamaged: "If its service is running, stop it first or check a copy of the file.",
-    errors.DatabaseTooNew: "`dragon --version` shows which release this is.",
-    errors.Diverged: "Compare with the logs of other operators, as docs/operating.md says.",
-    errors.KeystoreError: "Check the paths of keystore and password file, and who may read them.",
+    cli_errors.NoCommittee: "`dragon init` creates one; `--home` or `--committee` selects another.",
+    cli_errors.CommitteeExists: "Choose another folder with `--home`.",
+    cli_errors.OverrideExists: "Move the file away first; containers read their settings from it.",
+    cli_errors.AlreadyThere: "Choose another name, or move the existing file away.",
+    cli_errors.UnusableFile: "Check the path and its permissions.",
+    cli_errors.NotListed: "The committee file lists all operators and aggregators.",
+    errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
+    errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
+    errors.NotSettled: (
+        "A downtime certificate becomes available about three minutes after the period ends."
+    ),
+    errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
+    errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
+    errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
+    errors.NotJson: "Check that the file was saved completely.",
+    errors.InvalidProof: "Get the event and the root from another operator, and compare.",
+    errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
+    errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
+    errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",
+    errors.Diverged: "Compare with the logs of other operators, as docs/operating.md describes.",
+    errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
-    cli_errors.ReceiptRefused: "Compare committee and data; else ask its owner for the receipt again.",
-    cli_errors.NotCovered: "Checkpoints are certified about once a minute; ask again then.",
-    errors.NoSuchWindow: "The operators' `/streams/<id>` says how many windows the log has.",
-    cli_errors.KeystoreRefused: "Check that the password is this keystore's own, the file whole.",
+    cli_errors.ReceiptRefused: (
+        "Check that committee and data belong to the receipt, or request the receipt again."
+    ),
+    cli_errors.NotCovered: "Checkpoints are certified about once a minute; try again then.",
+    errors.NoSuchWindow: "`GET /streams/<id>` of an operator shows how many windows its log has.",
+    cli_errors.KeystoreRefused: "Check that the password belongs to this keystore.",
     cli_errors.NotAMember: "`dragon key show` prints the key; compare it with the committee file.",
-    cli_errors.NotTheKey: "`dragon ziggy keygen` makes a pair of files that belong together.",
-    cli_errors.KeyHasOneUse: "Leave `--parameters` out: ziggy-classic is all that a key signs under.",
-    cli_errors.OtherParameters: "Whoever relies on a proof chooses its parameters, with `--set`.",
-    cli_errors.OtherStatement: "Ask its bearer for the proof of the statement that you expect.",
-    cli_errors.PortInUse: "Stop what listens there, or choose other ports with `dragon init`.",
-    errors.StepFailed: "What each service said is in the fleet's folder, under `output`.",
+    cli_errors.NotTheKey: "`dragon ziggy keygen` writes a matching pair of files.",
+    cli_errors.KeyHasOneUse: "Omit `--parameters`: keys sign under ziggy-classic only.",
+    cli_errors.OtherParameters: "Select the parameters that you accept with `--set`.",
+    cli_errors.OtherStatement: "Request a proof of the statement that you expect.",
+    cli_errors.PortInUse: (
+        "Stop that program, or choose other ports: `--base-port` of `dragon init` or `dragon demo`."
+    ),
 }
 
 
+def with_hint(error: E, hint: str) -> E:
+    """Give one error its own hint in place of its kind's; an empty text means no hint."""
+    error.add_note(hint)
+    return error
+
+
 def hint_for(error: DragonError) -> str | None:
-    """The hint of the most precise kind that has one."""
+    """Return the error's own hint, else that of its most precise kind, else None."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    if notes:
+        return notes[-1] or None
     return next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), None)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import click
 
 from dragon.net import tls
+
+_Decorator: TypeAlias = Callable[[Any], Any]
+
+EXISTING_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 home_option = click.option(
     "--home",
@@ -15,23 +22,58 @@ home_option = click.option(
     show_default=True,
     envvar="DRAGON_HOME",
     show_envvar=True,
-    help="The fleet's folder.",
+    help="Folder of the fleet.",
 )
 ca_option = click.option(
     "--ca",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=EXISTING_FILE,
     envvar=tls.CA,
-    help="Whom to believe over https; the fleet's own authority by default, else the system's.",
+    show_envvar=True,
+    help=(
+        "CA file used to verify HTTPS servers (default: the fleet's CA, otherwise the system "
+        "trust store)."
+    ),
 )
 committee_option = click.option(
     "--committee",
     "committee_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     default="fleet/committee.json",
     show_default=True,
     envvar="DRAGON_COMMITTEE",
     show_envvar=True,
-    help="The committee file; get it from somebody you trust.",
+    help="Committee file; get it from a source that you trust.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document instead.")
-file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+operator_option = click.option(
+    "--operator", help="Operator to query (default: the first to respond)."
+)
+file_argument = click.argument("file", type=EXISTING_FILE)
+url_option = click.option("--url", help="URL of the stream service (default: the fleet's).")
+token_option = click.option(
+    "--token-file",
+    type=NEW_FILE,
+    help=(
+        "File that contains the token: the stream's for an id, the service's for a name "
+        "(default: the fleet's)."
+    ),
+)
+
+
+def _port_option(option: str, default: int, text: str, highest: int = 65535) -> _Decorator:
+    return click.option(
+        option,
+        type=click.IntRange(1, highest),
+        default=default,
+        show_default=True,
+        help=text,
+    )
+
+
+base_port_option = _port_option(
+    "--base-port", 5001, "Port of the first operator; the others follow.", highest=65000
+)
+aggregator_port_option = _port_option("--aggregator-port", 5100, "Port of the aggregator.")
+sequencer_port_option = _port_option("--sequencer-port", 6001, "Port of the development sequencer.")
+prover_port_option = _port_option("--prover-port", 5200, "Port of the prover.")
+stream_port_option = _port_option("--stream-port", 5300, "Port of the stream service.")

@@ -1,6 +1,6 @@
-"""The services that `dragon serve` starts and the sources that `dragon source` runs, by name.
+"""The services that `dragon serve` runs and the sources that `dragon source` runs, by name.
 
-Each is imported when it is asked for: a command that starts one service loads no other.
+Only the requested one is imported, so that starting a service does not load the others.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Source: TypeAlias = Callable[[int, Path | None], Iterator[bytes]]
 
 SERVICES: Final = ("operator", "aggregator", "sequencer", "stream", "zkp")
 SOURCES: Final = ("sensor", "ticker", "replay")
-# Services that run compiled code. The stream service commits to chunks with it: plain Python would
-# take 3 ms a chunk in place of 20 µs, and hold up every other thread.
+# Services that run compiled code. The stream service computes commitments with it: plain Python
+# takes 3 ms for a chunk instead of 20 µs, and blocks all other threads.
 COMPILED: Final = {"stream": "The stream service", "zkp": "The prover"}
 EXTRA: Final = ("numba", "numpy")  # the packages of datadragon[prover]
 
 
 def service(name: str) -> Serve:
-    """Return the function that runs the service `name` on given settings until it is stopped.
+    """Return the function that runs a service with the given settings until it is stopped.
 
     Raises:
-        SettingsError: there is no service of that name.
-        MissingExtra: it needs compiled code that is not installed.
+        SettingsError: no service has this name.
+        MissingExtra: the service needs compiled code that is not installed.
     """
     check_installed(name)
     if name == "operator":
@@ -43,31 +43,35 @@ def service(name: str) -> Serve:
     elif name == "zkp":
         from dragon_zkp.main import serve
     else:
-        raise SettingsError(f"there is no service {name!a}; there are {', '.join(SERVICES)}")
+        raise SettingsError(f"Unknown service {name!a}; expected one of {', '.join(SERVICES)}.")
     return serve
 
 
 def source(name: str) -> Source:
-    """Return a generator of messages: (seed, file) → messages without end, equal for equal seeds.
+    """Return a generator of messages that takes a seed and, for `replay`, a file.
 
-    Raises SettingsError: there is no source of that name.
+    The messages never end; the same seed gives the same messages. Raises SettingsError: no source
+    has this name.
     """
     from dragon_stream import sources
 
     if name not in SOURCES:
-        raise SettingsError(f"there is no source {name!a}; there are {', '.join(SOURCES)}")
-    made: Source = getattr(sources, name)
-    return made
+        raise SettingsError(f"Unknown source {name!a}; expected one of {', '.join(SOURCES)}.")
+    found: Source = getattr(sources, name)
+    return found
 
 
 def check_installed(service: str) -> None:
-    """Raises MissingExtra: the service needs compiled code that is not installed."""
+    """Raise MissingExtra if a service needs compiled code that is not installed."""
     if service in COMPILED:
         check_prover_extra(COMPILED[service])
 
 
 def check_prover_extra(needed_by: str) -> None:
-    """Raises MissingExtra: the packages of the extra `prover` are not installed."""
+    """Raise MissingExtra if the packages of the extra `prover` are not installed.
+
+    Args: `needed_by`, what needs them, as the first words of the message.
+    """
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
         message = (

@@ -336,7 +336,7 @@ class LogDamaged(LogError):
 
 
 class DatabaseTooNew(LogError):
-    """A newer release has changed the file's schema. This one neither reads nor writes it."""
+    """A newer release has changed the schema of the file; this release cannot use it."""
 
 
 class Diverged(LogError):
@@ -368,7 +368,7 @@ class KeystoreError(DragonError):
 
 
 class NotEnoughMemory(KeystoreError):
-    """Opening a keystore needs more memory than the process may take."""
+    """Decrypting the keystore needs more memory than the process may use."""
 
 
 class SettingsError(DragonError):

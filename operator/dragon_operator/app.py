@@ -32,6 +32,7 @@ def create_app(components: Components) -> OpenAPI:
             *components.peers.counters,
             attested,
             votes,
+            metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
     )

@@ -91,31 +91,17 @@ def assemble(
     settings: Settings, database: Database, objects: Database, ledger: Ledger, runtime: Runtime
 ) -> Components:
     """Build the components of an operator on a database, a ledger and a runtime."""
-    committee, myself, secret = settings.committee, settings.operator, settings.secret
+    committee, myself = settings.committee, settings.operator
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    window_voter = WindowVoter(
-        committee,
-        log,
-        ObjectStore(objects, settings.objects_mb << 20),
-        VerdictStore(database),
-        RateLimiter(
-            settings.streams,
-            settings.windows_per_second,
-            settings.listed_streams,
-            runtime.monotonic,
-        ),
-        ObjectClient(_object_sources(committee, myself), runtime),
-        runtime.wall,
-        ConcurrencyLimiter(MAX_CONCURRENT_VERIFICATIONS, MAX_CONCURRENT_PER_STREAM),
-    )
+    window_voter = _window_voter(settings, log, database, objects, runtime)
     operator_journal = Journal(database, committee.rounds)
     attester = Attester(
         committee,
         myself,
-        secret,
+        settings.secret,
         journal=operator_journal,
         log=log,
         follower=follower,
@@ -125,27 +111,52 @@ def assemble(
         window_voter=window_voter,
         wall=runtime.wall,
     )
-    reporter = Reporter(
-        committee,
-        myself,
-        secret,
-        prober=prober,
-        log=log,
-        aggregators=[AggregatorClient(a.url, runtime.http) for a in committee.aggregators],
-        runtime=runtime,
-    )
     return Components(
         committee,
         myself,
         operator_journal,
         attester,
         window_voter,
-        reporter,
+        _reporter(settings, prober, log, runtime),
         log,
         StreamRecords(database),
         follower,
         peers,
         runtime.entropy,
+    )
+
+
+def _window_voter(
+    settings: Settings, log: Log, database: Database, objects: Database, runtime: Runtime
+) -> WindowVoter:
+    rate_limiter = RateLimiter(
+        settings.streams,
+        settings.windows_per_second,
+        settings.listed_streams,
+        runtime.monotonic,
+    )
+    return WindowVoter(
+        settings.committee,
+        log,
+        ObjectStore(objects, settings.objects_mb << 20),
+        VerdictStore(database),
+        rate_limiter,
+        ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
+        runtime.wall,
+        ConcurrencyLimiter(MAX_CONCURRENT_VERIFICATIONS, MAX_CONCURRENT_PER_STREAM),
+    )
+
+
+def _reporter(settings: Settings, prober: Prober, log: Log, runtime: Runtime) -> Reporter:
+    aggregators = settings.committee.aggregators
+    return Reporter(
+        settings.committee,
+        settings.operator,
+        settings.secret,
+        prober=prober,
+        log=log,
+        aggregators=[AggregatorClient(each.url, runtime.http) for each in aggregators],
+        runtime=runtime,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from sqlalchemy import Row, text
 
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.database import Database
@@ -23,12 +23,7 @@ class WindowVerdict:
     proof: bytes
     previous: bytes
     parameters: str
-    reason: InvalidReason
-    detail: str
-
-    @property
-    def verdict(self) -> Verdict:
-        return Verdict.VALID if self.reason is InvalidReason.NONE else Verdict.INVALID
+    finding: Finding
 
     @classmethod
     def of(cls, submission: Submission, proof: bytes, finding: Finding) -> Self:
@@ -40,8 +35,7 @@ class WindowVerdict:
             proof,
             header.previous,
             submission.descriptor.parameters,
-            finding.fault,
-            finding.detail,
+            finding,
         )
 
     def is_claimed(self, claim: WindowClaim) -> bool:
@@ -50,7 +44,7 @@ class WindowVerdict:
             (claim.stream, claim.number, claim.header, claim.proof)
             == (self.stream, self.number, self.header, self.proof)
             and (claim.previous, claim.parameters) == (self.previous, self.parameters)
-            and (claim.verdict, claim.reason) == (self.verdict, self.reason)
+            and (claim.verdict, claim.reason) == (self.finding.verdict, self.finding.reason)
         )
 
 
@@ -95,9 +89,11 @@ class VerdictStore:
             "INSERT OR IGNORE INTO verdicts VALUES (:stream, :number, :header, :proof, "
             ":previous, :parameters, :reason, :detail)"
         )
-        row = {name: getattr(verdict, name) for name in WindowVerdict.__slots__}
+        names = ("stream", "number", "header", "proof", "previous", "parameters")
+        row = {name: getattr(verdict, name) for name in names}
+        row |= {"reason": str(verdict.finding.reason), "detail": verdict.finding.detail}
         with self._database.write() as connection:
-            connection.execute(query, {**row, "reason": str(verdict.reason)})
+            connection.execute(query, row)
 
     def streams(self) -> list[bytes]:
         """Streams with stored verdicts."""
@@ -120,6 +116,5 @@ def _decode(row: Row[tuple[object, ...]]) -> WindowVerdict:
         bytes(row.proof),
         bytes(row.previous),
         row.parameters,
-        InvalidReason(row.reason),
-        row.detail,
+        Finding(InvalidReason(row.reason), row.detail),
     )

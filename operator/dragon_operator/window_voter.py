@@ -79,7 +79,7 @@ class WindowVoter:
         if verdict is None:
             _refuse(RefusalReason.BEHIND, "this operator has not verified that window and proof")
         if not verdict.is_claimed(claim):
-            message = f"our verdict differs: {verdict.verdict} ({verdict.reason})"
+            message = f"our finding differs: {verdict.finding.verdict} ({verdict.finding.reason})"
             _refuse(RefusalReason.MALFORMED, message)
         self._check_predecessor(claim.stream, claim.previous)
         return windows
@@ -158,9 +158,9 @@ class WindowVoter:
             "window_judged",
             stream=verdict.stream.hex(),
             number=verdict.number,
-            verdict=str(verdict.verdict),
-            reason=str(verdict.reason),
-            detail=verdict.detail,
+            verdict=str(verdict.finding.verdict),
+            reason=str(verdict.finding.reason),
+            detail=verdict.finding.detail,
         )
         return verdict
 

@@ -22,7 +22,11 @@ def create_app(components: Components) -> OpenAPI:
         "dragon_stream",
         lambda: _not_ready(components),
         title="DataDragon stream service",
-        collectors=[components.pipeline.counter, StateCollector(lambda: _metrics(components))],
+        collectors=[
+            components.pipeline.counter,
+            metrics.count_applied(components.follower),
+            StateCollector(lambda: _metrics(components)),
+        ],
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))

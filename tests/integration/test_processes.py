@@ -1,4 +1,4 @@
-"""The real thing: services as processes, real sockets, real signals, real time."""
+"""Services as processes, with real sockets, signals and time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 
 
 def free_ports() -> Ports:
-    """A stretch of ports that nobody listens on now, for everything there is."""
+    """Return free, consecutive ports for all services."""
     base = free_block(SERVICES)
     return Ports(base, base + 4, base + 5, base + 6, base + 7)
 
@@ -51,7 +51,7 @@ def all_free(ports: Ports) -> bool:
 
 
 def identical(fleet: Fleet) -> bool:
-    seen = [(view.size, view.root, view.trouble) for view in fleet.views()]
+    seen = [(view.size, view.root, view.error) for view in fleet.views()]
     return len(set(seen)) == 1 and not seen[0][2]
 
 
@@ -64,10 +64,10 @@ def verify_logs(fleet: Fleet) -> None:
 
 @pytest.fixture(scope="module")
 def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One fleet for many tests, with rounds of two seconds, over TLS; the demonstration is not."""
+    """One fleet for many tests, with rounds of two seconds, over TLS."""
     home = Home(tmp_path_factory.mktemp("processes") / "fleet")
     ports = free_ports()
-    nodes = Ports(ports.operators, ports.aggregator, ports.sequencer)  # data is another module's
+    nodes = Ports(ports.operators, ports.aggregator, ports.sequencer)  # no data services
     plan = Plan(ports=nodes, round_seconds=2, tls=True)
     make_fleet(home, plan, genesis=int(time.time()))
     with Fleet(home) as running:
@@ -78,7 +78,7 @@ def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.fixture
 def fleet(running_fleet: Fleet) -> Fleet:
-    """The fleet, with everybody certified up in identical logs."""
+    """The fleet, with all nodes certified up in identical logs."""
 
     def healed() -> bool:
         views = running_fleet.views()
@@ -88,7 +88,7 @@ def fleet(running_fleet: Fleet) -> Fleet:
             for node_id in running_fleet.committee.urls
         )
 
-    running_fleet.wait_until(healed, "everybody is up in identical logs", PATIENCE)
+    running_fleet.wait_until(healed, "all nodes are up in identical logs", PATIENCE)
     return running_fleet
 
 
@@ -105,7 +105,7 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) ->
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the same event in 3 logs" in done.stdout
+    assert "the same event is in 3 logs" in done.stdout
     assert "verified: operator_2 was down" in done.stdout
     assert "refused: bad_signature" in done.stdout
     assert "refused: quorum_not_met" in done.stdout
@@ -143,12 +143,12 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
         running.wait(20)
 
     assert running.returncode == 130
-    assert "interrupted" in said
+    assert "Interrupted" in said
     assert "Traceback" not in said
     assert all_free(ports)
 
 
-def test_a_port_in_use_fails_the_first_step_and_says_so(tmp_path: Path) -> None:
+def test_a_port_in_use_fails_the_first_step(tmp_path: Path) -> None:
     ports = free_ports()
     with socket.create_server(("127.0.0.1", ports.operators + 2)):
         done = subprocess.run(
@@ -161,12 +161,12 @@ def test_a_port_in_use_fails_the_first_step_and_says_so(tmp_path: Path) -> None:
         )
 
     assert done.returncode == 1
-    assert f"port {ports.operators + 2}, where operator_3 belongs, is in use" in done.stderr
+    assert f"Port {ports.operators + 2} of operator_3 is in use" in done.stderr
     assert "Traceback" not in done.stderr
     assert all_free(ports)
 
 
-def test_up_shows_a_table_and_stops_by_itself(tmp_path: Path) -> None:
+def test_up_shows_a_table_and_stops_after_its_time(tmp_path: Path) -> None:
     ports, home = free_ports(), str(tmp_path / "fleet")
     subprocess.run(
         [*DRAGON, "init", "--home", home, "--operators", "3", *port_options(ports)],
@@ -183,7 +183,7 @@ def test_up_shows_a_table_and_stops_by_itself(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "by the log of each operator" in done.stdout
+    assert "status in each operator's log" in done.stdout
     assert all_free(ports)
 
 
@@ -217,7 +217,7 @@ def test_every_service_killed_once_in_turn_leaves_all_logs_identical(fleet: Flee
         lambda: (
             all(v.status(n) == "up" for v in fleet.views() for n in v.nodes) and identical(fleet)
         ),
-        "everybody is up in identical logs",
+        "all nodes are up in identical logs",
         PATIENCE,
     )
     verify_logs(fleet)
@@ -244,8 +244,8 @@ def test_a_killed_operator_is_certified_down_and_up_again(fleet: Fleet) -> None:
 
 
 def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -> None:
-    """SIGSTOP: its port still takes connections, and nobody answers."""
-    group = fleet._running["operator_2"].pid
+    """After SIGSTOP its port still accepts connections, but nothing answers."""
+    group = fleet.running["operator_2"].pid
     os.killpg(group, signal.SIGSTOP)
     fleet.wait_until(
         lambda: fleet.view("operator_1").status("operator_2") == "down",
@@ -265,9 +265,9 @@ def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -
 
 def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:
     begun = time.monotonic()
-    for process in fleet._running.values():
+    for process in fleet.running.values():
         process.terminate()
-    for process in fleet._running.values():
+    for process in fleet.running.values():
         process.wait(10)
 
     assert time.monotonic() - begun < 5

@@ -1,4 +1,4 @@
-"""The prover as it runs: a service, its worker processes, real signals."""
+"""The prover service with real processes and signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dragon_cli.fleet.processes import COMPILING_SECONDS
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
-TOKEN = "a-token-that-nobody-guesses"
+TOKEN = "a-token-for-tests-only"
 KEY, OPENING = bytes(range(100, 132)), bytes(range(60))
 IDENTITY = encode_output(public_key(KEY))
 OUTPUTS = window_outputs(IDENTITY, [commit(OPENING)])
@@ -36,6 +36,8 @@ def free_port() -> int:
 
 
 class Running:
+    """A prover service in a separate process, with one worker."""
+
     def __init__(self, folder: Path, port: int) -> None:
         (folder / "token").write_text(TOKEN)
         self.url, self.output = f"http://127.0.0.1:{port}", folder / "output.log"
@@ -54,7 +56,7 @@ class Running:
             )
 
     def workers(self) -> list[int]:
-        """Process ids of this service's workers."""
+        """The process ids of this service's workers."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
@@ -101,18 +103,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         one.process.wait()
 
 
-def test_it_proves(running: Running) -> None:
+def test_the_service_makes_a_valid_proof(running: Running) -> None:
     answer = running.prove()
     assert answer.status_code == 200, answer.text
     proof = bytes.fromhex(answer.json()["proof"][2:])
     verify_window("standard", IDENTITY, [commit(OPENING)], b"\0", proof)
 
 
-def test_a_worker_that_is_killed_is_replaced_and_its_request_fails_clearly(
+def test_a_killed_worker_is_replaced_and_its_request_fails_by_name(
     running: Running,
 ) -> None:
     [worker] = running.workers()
-    os.kill(worker, signal.SIGSTOP)  # so that it dies with a request in its hands
+    os.kill(worker, signal.SIGSTOP)  # so that it dies during a request
     try:
         asking = subprocess.Popen(
             [sys.executable, "-c", f"import os, time; time.sleep(1.5); os.kill({worker}, 9)"]
@@ -125,11 +127,11 @@ def test_a_worker_that_is_killed_is_replaced_and_its_request_fails_clearly(
     assert (answer.status_code, answer.json()["title"]) == (503, "worker_died")
 
     again = running.prove()
-    assert again.status_code == 200
+    assert again.status_code == 200, again.text
     assert worker not in running.workers()
 
 
-def test_stopping_leaves_nothing_behind_and_no_secret_was_said(running: Running) -> None:
+def test_stopping_ends_all_workers_and_no_secret_was_logged(running: Running) -> None:
     workers = running.workers()
     assert workers
     begun = time.monotonic()
@@ -137,6 +139,6 @@ def test_stopping_leaves_nothing_behind_and_no_secret_was_said(running: Running)
     assert running.process.wait(10) == 0
     assert time.monotonic() - begun < 5
     assert running.workers() == []
-    said = running.output.read_text()
+    logged = running.output.read_text()
     for secret in (TOKEN, KEY.hex(), OPENING.hex(), "Traceback"):
-        assert secret not in said
+        assert secret not in logged

@@ -20,10 +20,10 @@ from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
-from dragon_cli.commands.stream import connect, find
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import PROVER, STREAMS, Home
 from dragon_cli.fleet.processes import Fleet
+from dragon_cli.fleet.streams import connect, find
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]

@@ -435,7 +435,7 @@ def test_a_stop_closes_sockets_and_a_kill_loses_no_accepted_data(tmp_path: Path)
             until_accepted(ws, 64_000)
             begun = time.monotonic()
             service.process.terminate()
-            assert closed(ws) == (1001, "the service stops")
+            assert closed(ws) == (1001, "the service is stopping")
         assert service.process.wait(10) == 0
         assert time.monotonic() - begun < 5  # an open socket does not delay the stop
         service.start()

@@ -1,4 +1,4 @@
-"""The benchmarks start, finish and print a table, on hardly any work; no time is asserted."""
+"""Every benchmark runs with little work and prints a table. No time is asserted."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LITTLE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Imports a script as `python bench/<name>.py` finds it."""
+    """Import a script as `python bench/<name>.py` finds it."""
     monkeypatch.syspath_prepend(BENCH)
     return importlib.import_module
 
 
 def test_the_runner_knows_every_script(load: Any) -> None:
-    helpers = {"measuring", "run", "scenery"}
+    helpers = {"timing", "run", "fixtures"}
 
     assert set(load("run").BENCHMARKS) == {path.stem for path in BENCH.glob("*.py")} - helpers
     assert set(LITTLE) == set(load("run").BENCHMARKS)
@@ -43,11 +43,11 @@ def test_a_benchmark_runs_and_prints_a_table(
     load: Any, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script: ModuleType = load(name)
-    if name == "detection":  # a fleet of processes takes its time, and has its own tests
+    if name == "detection":  # a fleet of processes takes long, and has its own tests
         monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
-    if name == "pipeline":  # so has this one
+    if name == "pipeline":  # it needs a fleet, too
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
-    if name == "ingest":  # and so have the sockets
+    if name == "ingest":  # it needs sockets
         monkeypatch.setattr(script, "running", lambda *_, **__: nullcontext())
         monkeypatch.setattr(script, "make_streams", lambda *_: [])
         monkeypatch.setattr(script, "rate", lambda *_: 100.0)
@@ -59,13 +59,13 @@ def test_a_benchmark_runs_and_prints_a_table(
     assert script.__doc__
 
 
-def test_the_runner_refuses_a_name_that_it_does_not_know(load: Any) -> None:
-    with pytest.raises(SystemExit, match="there is no benchmark speed"):
+def test_the_runner_refuses_an_unknown_name(load: Any) -> None:
+    with pytest.raises(SystemExit, match="unknown benchmark 'speed'"):
         load("run").main(("speed",))
 
 
 def test_a_percentile_is_one_of_the_values(load: Any) -> None:
-    percentile = load("measuring").percentile
+    percentile = load("timing").percentile
 
     assert percentile(range(1, 21), 50) == 10
     assert percentile(range(1, 21), 95) == 19

@@ -1,1 +1,1 @@
-"""The prover: makes and checks zero-knowledge proofs for whoever owns the data."""
+"""The prover service: makes and verifies zero-knowledge proofs for the owner of the data."""

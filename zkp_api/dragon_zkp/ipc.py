@@ -1,7 +1,8 @@
-"""What service and worker say to each other over a pair of sockets: lists of byte strings.
+"""Messages between the service and its workers, over a pair of sockets: lists of byte strings.
 
-A list is its number of strings, and then the length of each before it, as four bytes big endian.
-Nothing is unpickled, and nothing longer than `LARGEST` is read.
+A list is encoded as the number of its strings, followed by each string with its length in front.
+Numbers are 4 bytes, big endian. Nothing is unpickled. A longer list or string than `MAX_STRINGS`
+and `MAX_STRING_BYTES` allow is rejected before it is read.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Final
 
 Strings = list[bytes]
 
-LARGEST: Final = 4 << 20  # bytes of one string
-MOST: Final = 8  # strings
+MAX_STRING_BYTES: Final = 4 << 20
+MAX_STRINGS: Final = 8  # in one list
 _NUMBER: Final = struct.Struct(">I")
+_READ_BYTES: Final = 1 << 20  # at most, in one call of `recv`
 
 
 def send(to: socket.socket, strings: Sequence[bytes]) -> None:
-    """Raises OSError: the other side is gone, or does not read in time."""
+    """Send a list. Raises OSError: the peer closed the connection or does not read in time."""
     parts = [_NUMBER.pack(len(strings))]
     for string in strings:
         parts += [_NUMBER.pack(len(string)), string]
@@ -27,25 +29,29 @@ def send(to: socket.socket, strings: Sequence[bytes]) -> None:
 
 
 def receive(source: socket.socket) -> list[bytes]:
-    """Raises EOFError: the other side is gone. OSError: nothing comes in time."""
+    """Receive a list.
+
+    Raises EOFError: the peer closed the connection, or announced more than the limits allow.
+    OSError: nothing arrived in time.
+    """
     return [
-        _read(source, _number(source, LARGEST, "bytes"))
-        for _ in range(_number(source, MOST, "strings"))
+        _read(source, _number(source, MAX_STRING_BYTES, "bytes"))
+        for _ in range(_number(source, MAX_STRINGS, "strings"))
     ]
 
 
 def _number(source: socket.socket, most: int, what: str) -> int:
     number: int = _NUMBER.unpack(_read(source, _NUMBER.size))[0]
     if number > most:
-        raise EOFError(f"{number} {what} are more than anybody sends")
+        raise EOFError(f"the peer announced {number} {what}; at most {most} are accepted")
     return number
 
 
 def _read(source: socket.socket, size: int) -> bytes:
     read = bytearray()
     while len(read) < size:
-        piece = source.recv(min(size - len(read), 1 << 20))
+        piece = source.recv(min(size - len(read), _READ_BYTES))
         if not piece:
-            raise EOFError("the other side is gone")
+            raise EOFError("the peer closed the connection")
         read += piece
     return bytes(read)

@@ -1,4 +1,4 @@
-"""Where a prover is put together: clock, randomness and processes come in here only."""
+"""Assemble and run a prover service. The clock, randomness and processes enter only here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import structlog
 
 from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn
-from dragon_zkp.app import Components, counters, create_app
+from dragon_zkp.app import create_app
+from dragon_zkp.components import Components, counters
 from dragon_zkp.pool import Pool
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.settings import Settings
@@ -18,16 +19,18 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 def build(settings: Settings) -> Service:
-    """Put a prover together; its workers start in the background."""
-    pool = Pool(settings.workers, settings.waiting)
-    check = SelfCheck(pool, os.urandom, settings.deadline)
-    own = Components(pool, check, os.urandom, settings.deadline, settings.token, *counters())
+    """Assemble a prover service. Its workers start in the background."""
+    pool = Pool(settings.workers, settings.max_waiting)
+    self_check = SelfCheck(pool, os.urandom, settings.deadline_seconds)
+    components = Components(
+        pool, self_check, os.urandom, settings.deadline_seconds, settings.token, *counters()
+    )
     logger.info("prover_started", port=settings.port, workers=settings.workers)
-    return Service(create_app(own), [check.run], pool.close)
+    return Service(create_app(components), [self_check.run], pool.close)
 
 
 def serve(environ: Mapping[str, str]) -> None:
-    """The entry point behind `dragon serve zkp`. Raises SettingsError."""
+    """Run the service until it is told to stop (`dragon serve zkp`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
     serve_with_gunicorn(
         lambda: build(settings),

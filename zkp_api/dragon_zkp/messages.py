@@ -1,4 +1,4 @@
-"""What a worker is asked and what it answers, and both as they cross between processes."""
+"""The jobs that workers run and the answers they give, and how both cross between processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
 _DONE: Final = b"done"
 _FAILED: Final = b"failed"
-# What a worker may answer; anything else that goes wrong there is the end of it.
+# Errors that keep their type on the way back to the service, beside ProofRefused.
 _REPORTED: Final = {
     kind.__name__: kind
     for kind in (errors.WrongWitness, errors.UnsafeParameters, errors.UnluckyChallenge)
@@ -24,7 +24,7 @@ _REPORTED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What a proof is about: every output of a window, padding included, and a message."""
+    """The statement of a proof: all outputs of a window, including padding, and a message."""
 
     parameter_set: str
     outputs: tuple[bytes, ...]  # 32 bytes each
@@ -33,14 +33,18 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Prove:
+    """Make a proof of the statement."""
+
     statement: Statement
-    identity: bytes = field(repr=False)  # the private key, 32 bytes
+    identity: bytes = field(repr=False)  # the identity's private key, 32 bytes
     openings: tuple[bytes, ...] = field(repr=False)  # 60 bytes each
-    rho: bytes = field(repr=False)  # 32 random bytes, for this attempt alone
+    rho: bytes = field(repr=False)  # 32 random bytes, used for one attempt only
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
+    """Verify a proof of the statement."""
+
     statement: Statement
     proof: bytes = field(repr=False)
 
@@ -49,15 +53,16 @@ Job = Prove | Verify
 
 
 def pack(job: Job) -> Strings:
-    said = job.statement
-    common = [said.parameter_set.encode(), said.message, b"".join(said.outputs)]
+    """The strings that a job is sent as."""
+    statement = job.statement
+    common = [statement.parameter_set.encode(), statement.message, b"".join(statement.outputs)]
     if isinstance(job, Verify):
         return [_VERIFY, *common, job.proof]
     return [_PROVE, *common, job.identity, b"".join(job.openings), job.rho]
 
 
 def unpack(strings: Strings) -> Job:
-    """Raises ValueError: no job."""
+    """The job that `pack` encoded. Raises ValueError: the strings are not a job."""
     kind, name, message, outputs, *rest = strings
     statement = Statement(name.decode(), _cut(outputs, OUTPUT_BYTES), message)
     if kind == _VERIFY:
@@ -68,17 +73,21 @@ def unpack(strings: Strings) -> Job:
 
 
 def done(result: bytes) -> Strings:
+    """The answer to a job that succeeded."""
     return [_DONE, result]
 
 
 def failed(error: DragonError) -> Strings:
-    """The answer that raises this error, or its nearest kind, where the job came from."""
+    """The answer to a job that failed. `result` raises the error again, or its base class."""
     facts = json.dumps(error.facts, default=str).encode()
     return [_FAILED, type(error).__name__.encode(), str(error).encode(), facts]
 
 
 def result(strings: Strings) -> bytes:
-    """What the job gave. Raises ProofRefused, ProvingError: what it was refused for."""
+    """The result of a job, from the worker's answer.
+
+    Raises ProofRefused, ProvingError: the worker reported this error.
+    """
     if strings[0] == _DONE:
         return strings[1]
     _, kind, message, facts = (string.decode() for string in strings)

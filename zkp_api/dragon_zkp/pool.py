@@ -1,7 +1,7 @@
-"""Workers, and who may wait for one.
+"""A pool of worker processes with a bounded queue.
 
-As many jobs as there are workers are at work; a bounded number waits; everybody else is told to
-come back. A worker that dies or takes too long is replaced, and only its own job fails.
+Each worker runs one job at a time. A bounded number of jobs waits; further jobs are refused with
+Busy. A worker that dies or overruns its deadline is replaced, and only its own job fails.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from dragon.node.log_format import get_logger
 from dragon_zkp import ipc, messages
 from dragon_zkp.messages import Job, Verify
 
-LEAST: Final = 1.0  # seconds that a job begins with, or half of what it was given
-BOOTING: Final = 180.0  # seconds in which a worker compiles its kernels, cold and on a busy machine
+# A job starts with at least this much time left, or with half of its deadline if that is less.
+MIN_START_SECONDS: Final = 1.0
+# Long enough to compile all kernels without a cache on a busy machine.
+WORKER_START_TIMEOUT_SECONDS: Final = 180.0
+FIRST_RETRY_SECONDS: Final = 0.5  # after a worker failed to start; doubled after each failure
+MAX_RETRY_SECONDS: Final = 30.0
 
-# What is wrong with a job, and not with the worker that says so.
-_OF_THE_JOB: Final = (
+# These errors say that the job is wrong. The worker that reported them stays in use.
+_JOB_ERRORS: Final = (
     errors.ProofRefused,
     errors.WrongWitness,
     errors.UnsafeParameters,
@@ -37,30 +41,37 @@ logger = get_logger(__name__)
 
 
 class Worker(Protocol):
-    """One that takes jobs; `Process` is the real one."""
+    """Runs jobs, one at a time. `Process` is the implementation that the service uses."""
 
-    def warm(self, progress: Callable[[str], None]) -> None:
-        """Wait until it is ready. Raises WorkerDied."""
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
+        """Wait for the worker to start. `progress` receives what it is doing.
+
+        Raises WorkerDied, Overdue: it did not start.
+        """
 
     def do(self, job: Job, seconds: float) -> bytes:
-        """Raises ProofRefused, ProvingError: the job's own. WorkerDied, Overdue: it is no good."""
+        """Run a job within `seconds`.
+
+        Raises ProofRefused, ProvingError: the job is wrong. WorkerDied, Overdue: the worker failed
+        and must be replaced.
+        """
 
     def is_alive(self) -> bool:
-        """Whether it can be given a job."""
+        """Whether the worker can take a job."""
 
     def stop(self) -> None:
-        """End it at once, whatever it does."""
+        """End the worker immediately, even during a job."""
 
 
 class Process:
-    """A worker in a process of its own, started anew and not forked from this one."""
+    """A worker in a separate process. The process is spawned, not forked from this one."""
 
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         self._socket = DeadlineSocket.adopt(ours)
         with theirs, ExitStack() as undo:
             undo.callback(self._socket.close)
-            self._process = subprocess.Popen(  # noqa: S603 - we start only ourselves
+            self._process = subprocess.Popen(  # noqa: S603 - the command is fixed
                 [sys.executable, "-P", "-m", "dragon_zkp.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -68,25 +79,26 @@ class Process:
             )
             undo.pop_all()
 
-    def warm(self, progress: Callable[[str], None]) -> None:
-        self._socket.settimeout(BOOTING)
-        while (said := self._receive())[0] == b"warming":
-            number, of = int(said[2]) + 1, int(said[3])
-            progress(f"kernel {min(number, of)} of {of}")
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
+        self._socket.settimeout(WORKER_START_TIMEOUT_SECONDS)
+        while (message := self._receive())[0] == b"warming":
+            number, total = int(message[2]) + 1, int(message[3])
+            progress(f"kernel {min(number, total)} of {total}")
 
     def do(self, job: Job, seconds: float) -> bytes:
         self._socket.settimeout(max(0.001, seconds))
         try:
             ipc.send(self._socket, messages.pack(job))
         except TimeoutError:
-            raise errors.Overdue("the worker took too long") from None
+            raise _late() from None
         except OSError:
-            raise errors.WorkerDied("the worker has ended") from None
+            raise _ended() from None
         answer = self._receive()
         try:
             return messages.result(answer)
         except (LookupError, ValueError, TypeError, RecursionError):
-            raise errors.WorkerDied("the worker has lost its mind") from None
+            message = "the worker sent an invalid answer; send the request again"
+            raise errors.WorkerDied(message) from None
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -95,9 +107,9 @@ class Process:
         try:
             return ipc.receive(self._socket)
         except TimeoutError:
-            raise errors.Overdue("the worker took too long") from None
+            raise _late() from None
         except (EOFError, OSError):
-            raise errors.WorkerDied("the worker has ended") from None
+            raise _ended() from None
 
     def stop(self) -> None:
         self._socket.close()
@@ -105,8 +117,16 @@ class Process:
         self._process.wait()
 
 
-class _Place:
-    """Where one worker stands at a time."""
+def _late() -> errors.Overdue:
+    return errors.Overdue("the worker did not finish within the deadline")
+
+
+def _ended() -> errors.WorkerDied:
+    return errors.WorkerDied("the worker process ended; send the request again")
+
+
+class _Slot:
+    """The place of one worker in the pool. `empty` is set when a new worker is needed."""
 
     def __init__(self) -> None:
         self.worker: Worker | None = None
@@ -116,8 +136,8 @@ class _Place:
 class Pool:
     """`size` workers, started in the background, and at most `waiting` jobs that wait for one.
 
-    Each place has a thread of its own for as long as the pool lives: where a process cannot be
-    started now, neither could a thread that tries it again later.
+    Each slot keeps one thread for the whole life of the pool. When the system is too short of
+    resources to start a process, it could not start a thread that tries again later either.
     """
 
     def __init__(
@@ -129,121 +149,128 @@ class Pool:
     ) -> None:
         self._make = make
         self._monotonic = monotonic
-        self._idle: queue.Queue[_Place] = queue.Queue()
+        self._idle: queue.Queue[_Slot] = queue.Queue()
         self._admitted = threading.BoundedSemaphore(size + waiting)
-        # Anybody may have proofs checked; the owner's own proofs are to find a place beside them.
+        # Verifying needs no token. It may take half of the places, so the owner can always prove.
         self._verifying = threading.BoundedSemaphore(max(1, (size + waiting) // 2))
         self._closed = threading.Event()
         self._lock = threading.Lock()
-        self.size, self.waiting = size, waiting
-        self.replaced = 0
-        self.boot = "workers are being started"  # how far the first one has come; empty when ready
-        self._places = [_Place() for _ in range(size)]
-        for place in self._places:
-            threading.Thread(target=self._keep, args=(place,), name="worker", daemon=True).start()
+        self.size, self.max_waiting = size, waiting
+        self.replaced_workers = 0
+        self.startup_status = "workers are starting"  # of the first worker; empty when it is ready
+        self._slots = [_Slot() for _ in range(size)]
+        for slot in self._slots:
+            threading.Thread(
+                target=self._maintain, args=(slot,), name="worker", daemon=True
+            ).start()
 
     @property
-    def at_work(self) -> int:
-        """Workers that are neither idle nor ready yet count as at work."""
+    def busy_workers(self) -> int:
+        """The number of workers that are not idle. Workers that are still starting count."""
         return self.size - self._idle.qsize()
 
     def do(self, job: Job, seconds: float) -> bytes:
-        """What the job gives, within `seconds` in all.
+        """Run a job within `seconds`, including the time that it waits for a worker.
 
-        Raises Busy: too many wait. Overdue: not in time. WorkerDied: try again. ProofRefused,
-        ProvingError: what the job itself was refused for.
+        Raises Busy: the queue is full. Overdue: the deadline passed. WorkerDied: the worker failed;
+        try again. ProofRefused, ProvingError: the job is wrong.
         """
         ends = self._monotonic() + seconds
-        latest = ends - min(LEAST, seconds / 2)
+        latest = ends - min(MIN_START_SECONDS, seconds / 2)
         with ExitStack() as held:
             for bound in [self._admitted, *([self._verifying] if isinstance(job, Verify) else [])]:
                 if not bound.acquire(blocking=False):
-                    message = f"{self.size} jobs are at work and as many wait as may"
-                    raise errors.Busy(message)
+                    raise errors.Busy(
+                        f"too many requests are running or waiting ({self.size} workers, "
+                        f"{self.max_waiting} waiting places); try again later"
+                    )
                 held.callback(bound.release)
-            return self._hand_out(job, latest, ends)
+            return self._dispatch(job, latest, ends)
 
-    def _hand_out(self, job: Job, latest: float, ends: float) -> bytes:
-        """A job that can hardly be done any more is not begun: it would cost a worker."""
-        place, worker = self._next(latest)
-        while not worker.is_alive():  # it died with nothing in its hands
-            self._replace(place)
-            place, worker = self._next(latest)
+    def _dispatch(self, job: Job, latest: float, ends: float) -> bytes:
+        """Run the job on an idle worker.
+
+        It must start before `latest`: a job that cannot finish in time would cost a worker.
+        """
+        slot, worker = self._take_idle(latest)
+        while not worker.is_alive():  # it died while it was idle
+            self._replace(slot)
+            slot, worker = self._take_idle(latest)
         try:
             result = worker.do(job, ends - self._monotonic())
-        except _OF_THE_JOB:
-            self._idle.put(place)
+        except _JOB_ERRORS:
+            self._idle.put(slot)
             raise
         except BaseException:
-            # Late, dead, or saying what makes no sense: what it says next would be another's.
-            self._replace(place)
+            # The worker is late, dead or out of step: its next answer could belong to another job.
+            self._replace(slot)
             raise
-        self._idle.put(place)
+        self._idle.put(slot)
         return result
 
-    def _next(self, latest: float) -> tuple[_Place, Worker]:
+    def _take_idle(self, latest: float) -> tuple[_Slot, Worker]:
         try:
-            place = self._idle.get(timeout=max(0.0, latest - self._monotonic()))
+            slot = self._idle.get(timeout=max(0.0, latest - self._monotonic()))
         except queue.Empty:
-            raise errors.Overdue("no worker was free in time") from None
-        if place.worker is None:
+            raise errors.Overdue("no worker was free within the deadline") from None
+        if slot.worker is None:
             raise errors.WorkerDied("the service is stopping")
-        return place, place.worker
+        return slot, slot.worker
 
     def close(self) -> None:
-        """End all workers, and what they are at."""
+        """End all workers and their jobs."""
         self._closed.set()
-        for place in self._places:
-            self._clear(place)
+        for slot in self._slots:
+            self._clear(slot)
 
-    def _replace(self, place: _Place) -> None:
+    def _replace(self, slot: _Slot) -> None:
         logger.warning("worker_replaced")
         with self._lock:
-            self.replaced += 1
-        self._clear(place)
+            self.replaced_workers += 1
+        self._clear(slot)
 
-    def _clear(self, place: _Place) -> None:
-        """End what stands there; the place's own thread then looks for another."""
+    def _clear(self, slot: _Slot) -> None:
+        """End the slot's worker. The slot's thread then starts another."""
         with self._lock:
-            worker, place.worker = place.worker, None
+            worker, slot.worker = slot.worker, None
         if worker is not None:
             worker.stop()
-        place.empty.set()
+        slot.empty.set()
 
-    def _keep(self, place: _Place) -> None:
-        """Runs on the place's own thread: there is always a worker, or one is on its way."""
-        pause = 0.5
+    def _maintain(self, slot: _Slot) -> None:
+        """Keep a worker in the slot. Runs on the slot's own thread."""
+        pause = FIRST_RETRY_SECONDS
         while not self._closed.is_set():
-            if self._bring_up(place):
-                pause = 0.5
-                place.empty.wait()
-                place.empty.clear()
+            if self._start_worker(slot):
+                pause = FIRST_RETRY_SECONDS
+                slot.empty.wait()
+                slot.empty.clear()
             else:
-                self.boot = "a worker could not be started"
+                self.startup_status = "a worker could not be started; retrying"
                 self._closed.wait(pause)
-                pause = min(30.0, 2 * pause)
+                pause = min(MAX_RETRY_SECONDS, 2 * pause)
 
-    def _bring_up(self, place: _Place) -> bool:
-        """Whether there is a worker now."""
+    def _start_worker(self, slot: _Slot) -> bool:
+        """Start a worker in the slot. Returns whether it is ready."""
         worker = None
         try:
             worker = self._make()
             with self._lock:
-                place.worker = worker
+                slot.worker = worker
             if self._closed.is_set():
-                self._clear(place)
+                self._clear(slot)
                 return False
-            worker.warm(self._progress)
-        except Exception as error:  # whatever it is: the place must not be lost
+            worker.wait_until_ready(self._report_progress)
+        except Exception as error:  # any error: the slot's thread must survive it
             if not self._closed.is_set():
                 logger.warning("worker_failed_to_start", reason=type(error).__name__)
-            self._clear(place)
-            place.empty.clear()
+            self._clear(slot)
+            slot.empty.clear()
             return False
-        self.boot = ""
-        self._idle.put(place)
+        self.startup_status = ""
+        self._idle.put(slot)
         return True
 
-    def _progress(self, said: str) -> None:
-        if self.boot:
-            self.boot = f"workers prepare: {said}"
+    def _report_progress(self, step: str) -> None:
+        if self.startup_status:
+            self.startup_status = f"workers are preparing: {step}"

@@ -1,7 +1,8 @@
-"""The bodies of requests, in JSON and in bytes, as jobs.
+"""Parse request bodies, in JSON or in bytes, into jobs.
 
-In bytes: how many outputs there are, four bytes big endian, and the outputs; the message's length
-likewise, and the message; and then what is left, as each request says.
+The binary form starts with the statement: the number of outputs, then the outputs (32 bytes each);
+the length of the message, then the message. Numbers are 4 bytes, big endian. The rest depends on
+the request.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ from dragon.stark.parameter_sets import MAX_BLOCKS, SETS
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES
 from dragon_zkp.messages import Prove, Statement, Verify
 
-LARGEST_MESSAGE: Final = 64 * 1024
-LARGEST_PROOF: Final = 512 * 1024
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+MAX_PROOF_BYTES: Final = 512 * 1024  # of a proof to verify
 _MEMBERS: Final = frozenset(
     ("parameter_set", "statement", "outputs", "message", "secrets", "identity", "openings")
 )
 
 
 def prove_from_json(raw: bytes, rho: bytes) -> Prove:
-    """Raises InvalidEncoding, which quotes nothing of the request: any of it may be a secret."""
+    """The job of a JSON body. `rho` is 32 fresh random bytes.
+
+    Raises InvalidEncoding. Its message quotes no part of the body, which may hold secrets anywhere.
+    """
     try:
         return _prove(parse(raw), rho)
     except InvalidEncoding as error:
         member = error.facts.get("member")
         facts = {"member": member} if member in _MEMBERS else {}
-        message = "the request has not the form that a request for a proof has"
+        message = "the body is not a valid proof request (values are not shown: they may be secret)"
         raise type(error)(message, **facts) from None
 
 
@@ -48,39 +52,39 @@ def _prove(value: Json, rho: bytes) -> Prove:
 
 
 def verify_from_json(value: Json) -> Verify:
-    """Raises InvalidEncoding."""
+    """The job of a JSON body. Raises InvalidEncoding."""
     members = Members(value, "the request")
     statement = _statement(members)
-    proof = members.hex("proof", size=range(LARGEST_PROOF + 1))
+    proof = members.hex("proof", size=range(MAX_PROOF_BYTES + 1))
     members.end()
     return Verify(statement, proof)
 
 
 def prove_from_bytes(parameter_set: str, raw: bytes, rho: bytes) -> Prove:
-    """After the statement: the identity's private key, 32 bytes, and openings of 60 bytes each.
+    """The job of a binary body: statement, private key (32 bytes), openings (60 bytes each).
 
     Raises InvalidEncoding.
     """
     body = _Body(raw)
-    statement = body.statement(_named(parameter_set))
+    statement = body.statement(_known_set(parameter_set))
     identity = body.take(PRIVATE_KEY_BYTES)
-    return Prove(statement, identity, tuple(body.all(OPENING_BYTES, MAX_CHUNKS)), rho)
+    return Prove(statement, identity, tuple(body.openings()), rho)
 
 
 def verify_from_bytes(parameter_set: str, raw: bytes) -> Verify:
-    """After the statement: the proof. Raises InvalidEncoding."""
+    """The job of a binary body: statement, then the proof. Raises InvalidEncoding."""
     body = _Body(raw)
-    statement = body.statement(_named(parameter_set))
-    return Verify(statement, body.rest(LARGEST_PROOF))
+    statement = body.statement(_known_set(parameter_set))
+    return Verify(statement, body.proof())
 
 
 def _statement(members: Members) -> Statement:
     parameter_set = members.word("parameter_set", SETS)
-    said = Members(members.take("statement"), "the statement")
-    listed = said.list("outputs", most=MAX_BLOCKS)
+    statement = Members(members.take("statement"), "the statement")
+    listed = statement.list("outputs", most=MAX_BLOCKS)
     outputs = tuple(_bytes(one, OUTPUT_BYTES, "outputs") for one in listed)
-    message = said.hex("message", size=range(LARGEST_MESSAGE + 1))
-    said.end()
+    message = statement.hex("message", size=range(MAX_MESSAGE_BYTES + 1))
+    statement.end()
     return Statement(parameter_set, outputs, message)
 
 
@@ -88,15 +92,15 @@ def _bytes(value: Json, size: int, member: str) -> bytes:
     return from_hex(value, member=member, size=size)
 
 
-def _named(parameter_set: str) -> str:
+def _known_set(parameter_set: str) -> str:
     if parameter_set not in SETS:
-        message = f"parameter_set is one of {', '.join(SETS)}"
+        message = f"parameter_set must be one of {', '.join(SETS)}"
         raise UnknownValue(message, member="parameter_set")
     return parameter_set
 
 
 class _Body:
-    """Bytes that are taken off from the front."""
+    """A binary body, read from the front."""
 
     def __init__(self, raw: bytes) -> None:
         self._left = memoryview(raw)
@@ -104,30 +108,39 @@ class _Body:
     def statement(self, parameter_set: str) -> Statement:
         count = self._number(MAX_BLOCKS, "outputs")
         outputs = tuple(self.take(OUTPUT_BYTES) for _ in range(count))
-        message = self.take(self._number(LARGEST_MESSAGE, "bytes of message"))
+        message = self.take(self._number(MAX_MESSAGE_BYTES, "bytes of message"))
         return Statement(parameter_set, outputs, message)
 
     def take(self, size: int) -> bytes:
         if len(self._left) < size:
-            raise MissingMember("the body ends too early")
+            message = f"the body ends too early: {size} bytes expected, {len(self._left)} left"
+            raise MissingMember(message)
         taken, self._left = bytes(self._left[:size]), self._left[size:]
         return taken
 
-    def all(self, size: int, most: int) -> Iterator[bytes]:
-        if len(self._left) % size:
-            raise InvalidEncoding(f"what is left is no multiple of {size} bytes")
-        if len(self._left) > size * most:
-            raise TooLarge(f"at most {most} are taken")
+    def openings(self) -> Iterator[bytes]:
+        """The rest of the body, as openings."""
+        count, rest = divmod(len(self._left), OPENING_BYTES)
+        if rest:
+            message = (
+                f"the openings have {len(self._left)} bytes, which is not a multiple of "
+                f"{OPENING_BYTES}"
+            )
+            raise InvalidEncoding(message)
+        if count > MAX_CHUNKS:
+            raise TooLarge(f"{count} openings; at most {MAX_CHUNKS} are accepted")
         while self._left:
-            yield self.take(size)
+            yield self.take(OPENING_BYTES)
 
-    def rest(self, most: int) -> bytes:
-        if len(self._left) > most:
-            raise TooLarge(f"at most {most} bytes are taken")
-        return self.take(len(self._left))
+    def proof(self) -> bytes:
+        """The rest of the body, as a proof."""
+        size = len(self._left)
+        if size > MAX_PROOF_BYTES:
+            raise TooLarge(f"the proof has {size} bytes; at most {MAX_PROOF_BYTES} are accepted")
+        return self.take(size)
 
     def _number(self, most: int, what: str) -> int:
         number = int.from_bytes(self.take(4), "big")
         if number > most:
-            raise TooLarge(f"{number} {what} are more than {most}")
+            raise TooLarge(f"{number} {what}; at most {most} are accepted")
         return number

@@ -1,4 +1,4 @@
-"""The bodies of this service as `/openapi.json` describes them."""
+"""Request and response bodies of the prover service, as `/openapi.json` describes them."""
 
 from __future__ import annotations
 
@@ -15,44 +15,52 @@ Hex = Annotated[str, Field(pattern="^0x([0-9a-f]{2})*$")]
 
 
 class Statement(Schema):
-    """Every output of a window, padding included: a power of two of them; and a message."""
+    """All outputs of a window, including padding (a power of two), and a message."""
 
     outputs: Annotated[list[Output], Field(min_length=1, max_length=4096)]
     message: Hex
 
 
 class Secrets(Schema):
-    """The identity's private key, and the opening of each chunk, digest ‖ salt."""
+    """The identity's private key, and the opening (digest ‖ salt) of each chunk."""
 
     identity: Output
     openings: Annotated[list[Opening], Field(max_length=4095)]
 
 
 class ProofRequest(Schema):
+    """What to prove, and the secrets that make it true."""
+
     parameter_set: ParameterSet
     statement: Statement
     secrets: Secrets
 
 
 class Proof(Schema):
+    """A proof, and the parameter set under which it was made."""
+
     parameter_set: ParameterSet
     proof: Hex
 
 
 class VerificationRequest(Schema):
+    """A proof to verify, and what it should prove."""
+
     parameter_set: ParameterSet
     statement: Statement
     proof: Hex
 
 
 class Verdict(Schema):
+    """Whether the proof is valid; if not, which check failed first."""
+
     valid: bool
     reason: str | None
     detail: str | None
 
 
 class Figures(Schema):
-    """Bits of security; `level` is the least of the three."""
+    """Security figures in bits for one number of blocks; `level` is the least of the three."""
 
     blocks: int
     rows: int
@@ -64,10 +72,14 @@ class Figures(Schema):
 
 
 class NamedSet(Schema):
+    """A parameter set and its figures for each number of blocks."""
+
     name: ParameterSet
     zero_knowledge: Literal["strict", "heuristic"]
     figures: list[Figures]
 
 
 class ParameterSets(Schema):
+    """All parameter sets."""
+
     parameter_sets: list[NamedSet]

@@ -1,4 +1,7 @@
-"""Does it still prove and verify? Tried on a random statement, now and then, and not when asked."""
+"""A periodic self-check: prove a random statement and verify the proof.
+
+It runs on a schedule, not when `/healthz` is requested.
+"""
 
 from __future__ import annotations
 
@@ -15,66 +18,70 @@ from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
 from dragon_zkp.messages import Prove, Statement
 from dragon_zkp.pool import Pool
 
-EVERY: Final = 60.0  # seconds
-AGAIN: Final = 1.0  # after one that failed: what was wrong may be mended already
-MOST_UNDONE: Final = 3
-SET: Final = "standard"
+INTERVAL_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 1.0  # after a check that failed or was not finished
+MAX_UNFINISHED: Final = 3  # unfinished checks in a row before the service counts as unhealthy
+PARAMETER_SET: Final = "standard"
 MESSAGE_BYTES: Final = 32
 
 logger = get_logger(__name__)
 
 
 class SelfCheck:
-    """Proves a random statement with the pool and verifies it with the plain verifier, which shares
-    no code with the prover's kernels."""
+    """Proves a random statement with the pool and verifies the proof with the plain verifier.
+
+    The plain verifier shares no code with the prover's kernels.
+    """
 
     def __init__(self, pool: Pool, entropy: Callable[[int], bytes], seconds: float) -> None:
+        """`entropy(size)` returns random bytes; `seconds` is the deadline of one proof."""
         self._pool = pool
         self._entropy = entropy
         self._seconds = seconds
-        self.trouble = ""  # what the last check found
-        self.done = 0
-        self._undone = 0  # checks in a row that nobody has finished
+        self.last_error = ""  # why the latest check failed; empty if it passed
+        self.passed = 0
+        self._unfinished = 0  # checks in a row that ended without a result
 
     def run(self, stop: threading.Event) -> None:
+        """Check at intervals until `stop` is set, once the first worker is ready."""
         while not stop.is_set():
-            if not self._pool.boot:
+            if not self._pool.startup_status:
                 self.check()
-            soon = self._pool.boot or self.trouble or self._undone
-            stop.wait(AGAIN if soon else EVERY)
+            soon = self._pool.startup_status or self.last_error or self._unfinished
+            stop.wait(RETRY_SECONDS if soon else INTERVAL_SECONDS)
 
     def check(self) -> None:
-        """Try once. A pool that is busy with others' work is not in trouble."""
+        """Run one check. A pool that is busy with requests does not fail it."""
         try:
             self._try()
         except errors.Busy:
             return
         except (errors.Overdue, errors.WorkerDied) as error:
-            # Others' work may go first, and a worker that died is replaced; but not for ever.
-            self._undone += 1
-            if self._undone >= MOST_UNDONE:
-                self._note(error)
+            # Requests may come first, and a dead worker is replaced. Repeated, it is a fault.
+            self._unfinished += 1
+            if self._unfinished >= MAX_UNFINISHED:
+                self._fail(error)
             return
         except errors.DragonError as error:
-            self._note(error)
+            self._fail(error)
             return
-        self.trouble = ""
-        self._undone = 0
-        self.done += 1
+        self.last_error = ""
+        self._unfinished = 0
+        self.passed += 1
 
-    def _note(self, error: errors.DragonError) -> None:
-        self.trouble = f"the self-check failed: {error.name}: {error}"
+    def _fail(self, error: errors.DragonError) -> None:
+        self.last_error = f"the self-check failed: {error.name}: {error}"
         logger.warning("self_check_failed", reason=error.name, detail=str(error))
 
     def _try(self) -> None:
         key, opening = self._entropy(PRIVATE_KEY_BYTES), self._entropy(OPENING_BYTES)
         message, rho = self._entropy(MESSAGE_BYTES), self._entropy(RHO_BYTES)
         identity, commitment = encode_output(public_key(key)), commit(opening)
-        statement = Statement(SET, (identity, commitment), message)
+        statement = Statement(PARAMETER_SET, (identity, commitment), message)
         proof = self._pool.do(Prove(statement, key, (opening,), rho), self._seconds)
-        verify_window(SET, identity, [commitment], message, proof)
+        verify_window(PARAMETER_SET, identity, [commitment], message, proof)
         try:
-            verify_window(SET, identity, [commitment], message + b"!", proof)
+            verify_window(PARAMETER_SET, identity, [commitment], message + b"!", proof)
         except errors.ProofRefused:
             return
-        raise errors.ProvingError("a proof was accepted for another message")
+        raise errors.ProvingError("the verifier accepted a proof for a different message")

@@ -1,4 +1,4 @@
-"""The prover's settings, read once from the environment."""
+"""The prover service's settings, read once from the environment."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dragon.node.settings import Environment
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a prover; `README.md` beside this package has the table."""
+    """All settings of a prover service. `zkp_api/README.md` has the table."""
 
     token: str = field(repr=False)
     workers: int
-    waiting: int
-    deadline: float
+    max_waiting: int  # requests that may wait for a worker
+    deadline_seconds: float  # of one job, including waiting
     host: str
     port: int
     threads: int
@@ -26,13 +26,14 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Raises SettingsError, naming the setting."""
+        """Raises SettingsError, which names the setting."""
         values = Environment(environ)
         return cls(
             token=values.token("ZKP_TOKEN_FILE"),
             workers=values.integer("ZKP_WORKERS", min(64, _cores()), least=1, most=64),
-            waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
-            deadline=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000) / 1000,
+            max_waiting=values.integer("ZKP_WAITING", 8, least=0, most=256),
+            deadline_seconds=values.integer("ZKP_DEADLINE_MS", 10_000, least=100, most=12_000)
+            / 1000,
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5200, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
@@ -41,7 +42,7 @@ class Settings:
 
 
 def _cores() -> int:
-    """Those that this process may use, which is what counts in a container."""
+    """The processor cores that this process may use; a container may allow fewer than exist."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

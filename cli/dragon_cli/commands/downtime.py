@@ -1,4 +1,4 @@
-"""`dragon downtime`: for how long a node was down, as a certificate that anyone can check."""
+"""`dragon downtime`: a certificate of how long a node was down."""
 
 from __future__ import annotations
 
@@ -19,54 +19,84 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee, check_node_id
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
-from dragon_cli.options import ca_option, home_option, json_option
+from dragon_cli.options import NEW_FILE, ca_option, home_option, json_option
 from dragon_cli.render import certificates
-from dragon_cli.render.output import console, plain, print_json
+from dragon_cli.render.output import console, plain, print_verified
+from dragon_cli.render.text import print_json
 
-GATHERING: Final = 15.0  # seconds: the aggregator asks every operator before it answers
-LONGEST: Final = 200  # characters of a foreign sentence
+CERTIFY_SECONDS: Final = 15.0  # the aggregator asks all operators before it answers
+MAX_DETAIL_CHARACTERS: Final = 200  # of an aggregator's explanation
 
-PROBLEM: Final = frozenset({"type", "title", "status", "detail"})
+PROBLEM_MEMBERS: Final = frozenset({"type", "title", "status", "detail"})  # of RFC 9457
 REFUSALS: Final = {"not_settled": NotSettled, "not_certified": NotCertified}
 
 
-def _moment(_context: click.Context, _option: click.Parameter, text: str) -> int:
+def _time(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, str]:
+    """Return a time in Unix seconds and as the user wrote it."""
     try:
-        return seconds(text)
+        return parse_time(text), text
     except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{text!a} is no time: {error}") from None
+        message = f"{text!a} is not a time ({error}); expected Unix seconds or ISO 8601."
+        raise click.BadParameter(message) from None
 
 
-def seconds(text: str) -> int:
-    """Unix seconds from Unix seconds or ISO 8601, which is UTC where it names no zone and midnight
-    where it names no time. Raises ValueError, OverflowError."""
+def parse_time(text: str) -> int:
+    """Return a time in Unix seconds.
+
+    Args:
+        text: Unix seconds or ISO 8601, in UTC if it names no zone, and midnight if it names no
+            time of day.
+
+    Raises ValueError, OverflowError: not a time between 1970 and 2^53 seconds later.
+    """
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_INTEGER)):
         at = int(text)
     else:
         read = datetime.fromisoformat(text)
-        at_exactly = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-        at = int(at_exactly)
-        if at != at_exactly:
-            raise ValueError("whole seconds only")
+        exact = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+        at = int(exact)
+        if at != exact:
+            raise ValueError("fractions of a second are not supported")
     if not 0 <= at <= MAX_INTEGER:
-        raise ValueError("it lies before 1970 or beyond all clocks")
+        raise ValueError("outside the supported range, which starts in 1970")
     return at
 
 
-@click.command()
+@click.command(short_help="Certify a node's uptime and downtime.")
 @click.argument("node")
-@click.option("--from", "begin", callback=_moment, required=True, help="Unix seconds or ISO 8601.")
-@click.option("--to", "end", callback=_moment, required=True, help="The first second not counted.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Keep it there.")
-@click.option("--uncertified", is_flag=True, help="One operator's word; proves nothing.")
-@click.option("--operator", help="Whose word; the first that answers by default.")
+@click.option(
+    "--from",
+    "begin",
+    metavar="TIME",
+    callback=_time,
+    required=True,
+    help="Begin of the period, Unix seconds or ISO 8601 (UTC by default).",
+)
+@click.option(
+    "--to",
+    "end",
+    metavar="TIME",
+    callback=_time,
+    required=True,
+    help="End of the period, exclusive, in the same form.",
+)
+@click.option("--output", type=NEW_FILE, help="File to which the certificate is written.")
+@click.option(
+    "--uncertified",
+    is_flag=True,
+    help="Show the totals of one operator; this proves nothing.",
+)
+@click.option(
+    "--operator",
+    help="Operator to query with `--uncertified` (default: the first to respond).",
+)
 @home_option
 @ca_option
 @json_option
 def downtime(
     node: str,
-    begin: int,
-    end: int,
+    begin: tuple[int, str],
+    end: tuple[int, str],
     output: Path | None,
     uncertified: bool,
     operator: str | None,
@@ -74,52 +104,55 @@ def downtime(
     ca: Path | None,
     as_json: bool,
 ) -> None:
-    """Have it certified how long NODE was up, down and unknown in a period, and check it."""
-    if begin >= end:
-        raise click.UsageError("`--from` lies before `--to`")
+    """Request and verify a certificate of NODE's uptime and downtime for a period."""
+    if begin[0] >= end[0]:
+        raise click.UsageError(f"`--from` ({begin[1]}) must be earlier than `--to` ({end[1]}).")
     if uncertified and output:
-        raise click.UsageError("`--output` keeps certificates, and `--uncertified` asks for none")
+        raise click.UsageError("`--output` writes a certificate; `--uncertified` requests none.")
     if operator and not uncertified:
-        raise click.UsageError("`--operator` goes with `--uncertified`")
+        raise click.UsageError("`--operator` requires `--uncertified`.")
     committee = Home(home).committee()
     http = queries.connect(Home(home), ca)
-    asked = _Question(committee, http, check_node_id(committee, node), begin, end)
+    query = _DowntimeQuery(committee, http, check_node_id(committee, node), begin[0], end[0])
     if uncertified:
-        _show_word(*asked.ask_operator(operator), as_json=as_json)
+        _show_uncertified(*query.ask_operator(operator), as_json=as_json)
         return
-    certificate, claim = asked.ask_aggregator()
+    certificate, claim = query.ask_aggregator()
     if output:
         output.write_text(json.dumps(certificate.to_json(), indent=2) + "\n")
     _show_certificate(certificate, claim, committee, as_json=as_json)
 
 
-class _Question:
-    """A node and a period. An answer about anything else is none."""
+class _DowntimeQuery:
+    """A request for the downtime of one node in one period."""
 
     def __init__(
         self, committee: Committee, http: HttpClient, node_id: str, begin: int, end: int
     ) -> None:
         self._committee = committee
         self._http = http
-        self._asked = (node_id, begin, end)
+        self._subject = (node_id, begin, end)
 
     def ask_aggregator(self) -> tuple[Certificate, DowntimeClaim]:
-        """A certificate, verified. Raises PeerError, NotSettled, NotCertified, CertificateError."""
-        node_id, begin, end = self._asked
+        """Return a verified certificate.
+
+        Raises PeerError, NotSettled, NotCertified, CertificateError.
+        """
+        node_id, begin, end = self._subject
         body: Json = {"node_id": node_id, "from": begin, "to": end}
 
         def ask(url: str) -> Json:
             address = f"{url}/downtime-certificates"
-            return _certified(self._http.post(address, body, deadline=GATHERING))
+            return _successful(self._http.post(address, body, deadline=CERTIFY_SECONDS))
 
         _, answer = queries.first(queries.aggregators(self._committee), ask)
-        certificate = decode(answer)
+        certificate = _decode(answer)
         certificate.verify(self._committee)
         return certificate, self._check(certificate.claim)
 
     def ask_operator(self, operator: str | None) -> tuple[str, DowntimeClaim]:
-        """An operator's own word. Raises PeerError."""
-        node_id, begin, end = self._asked
+        """Return name and uncertified totals of an operator. Raises PeerError."""
+        node_id, begin, end = self._subject
         peers = queries.operators(self._committee, operator)
         path, period = f"/nodes/{node_id}/downtime", {"from": begin, "to": end}
         name, page = queries.first_get(peers, self._http, path, **period)
@@ -130,49 +163,51 @@ class _Question:
 
     def _check(self, claim: object) -> DowntimeClaim:
         match claim:
-            case DowntimeClaim(node_id, begin, end) if (node_id, begin, end) == self._asked:
+            case DowntimeClaim(node_id, begin, end) if (node_id, begin, end) == self._subject:
                 return claim
-        raise BadAnswer("the answer is about something else than was asked for")
+        raise BadAnswer("The answer is about another node or period than requested.")
 
 
-def _certified(answer: HttpResponse) -> Json:
-    """Raises PeerError, or what the aggregator says is the matter where it says it by name."""
+def _successful(answer: HttpResponse) -> Json:
+    """Return the answer. Raises PeerError, or the refusal that the aggregator names."""
     if answer.status >= HTTPStatus.BAD_REQUEST:
         with suppress(BadAnswer):
-            _refuse(answer.json())
+            _raise_refusal(answer.json())
     return answer.successful()
 
 
-def _refuse(problem: Json) -> None:
+def _raise_refusal(problem: Json) -> None:
     if isinstance(problem, dict) and (refusal := REFUSALS.get(str(problem.get("title")))):
-        facts = {name: fact for name, fact in problem.items() if name not in PROBLEM}
-        raise refusal(str(problem.get("detail"))[:LONGEST], answered=facts)
+        facts = {name: fact for name, fact in problem.items() if name not in PROBLEM_MEMBERS}
+        raise refusal(str(problem.get("detail"))[:MAX_DETAIL_CHARACTERS], answered=facts)
 
 
-def decode(answer: Json) -> Certificate:
-    """Raises BadAnswer: no certificate."""
+def _decode(answer: Json) -> Certificate:
+    """Raises BadAnswer: not a certificate."""
     try:
         return Certificate.from_json(answer)
     except InvalidEncoding as error:
-        raise BadAnswer(f"the answer is no certificate: {error}") from None
+        raise BadAnswer(f"The answer is not a certificate: {error}") from None
 
 
 def _show_certificate(
     certificate: Certificate, claim: DowntimeClaim, committee: Committee, *, as_json: bool
 ) -> None:
     if as_json:
-        told = certificates.facts(certificate) | {"seconds_up": certificates.seconds_up(claim)}
-        print_json({"verdict": "verified", **told, "certificate": certificate.to_json()})
+        report = certificates.facts(certificate) | {"seconds_up": certificates.seconds_up(claim)}
+        print_json({"verdict": "verified", **report, "certificate": certificate.to_json()})
         return
-    console.print(f"[green]verified[/]: {certificates.statement(certificate, committee)}")
+    print_verified(certificates.statement(certificate, committee))
     console.print(certificates.totals(claim))
 
 
-def _show_word(operator: str, claim: DowntimeClaim, *, as_json: bool) -> None:
-    told = {**claim.members(), "seconds_up": certificates.seconds_up(claim)}
+def _show_uncertified(operator: str, claim: DowntimeClaim, *, as_json: bool) -> None:
+    report = {**claim.members(), "seconds_up": certificates.seconds_up(claim)}
     if as_json:
-        print_json({"verdict": "uncertified", "operator": operator, **told})
+        print_json({"verdict": "uncertified", "operator": operator, **report})
         return
-    console.print(f"{claim.node_id} in {certificates.period(claim)}, by {plain(operator)} alone")
+    console.print(
+        f"{claim.node_id} in {certificates.period(claim)}, according to {plain(operator)}:"
+    )
     console.print(certificates.totals(claim))
-    console.print("nobody has signed this")
+    console.print("These totals are not certified.")

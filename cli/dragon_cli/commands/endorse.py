@@ -1,4 +1,4 @@
-"""`dragon endorse`: an expert of the committee says what windows of a stream are."""
+"""`dragon endorse`: sign an expert's verdict on windows of a stream."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from dragon.encoding import MAX_INTEGER, from_hex, to_hex
-from dragon.errors import BadAnswer, DragonError, PeerError
+from dragon.errors import BadAnswer, DragonError, Early, PeerError, Stale
 from dragon.net.aggregator_client import REFUSALS, AggregatorClient
 from dragon.net.http_client import HttpClient
 from dragon.protocol import bls
@@ -18,30 +18,53 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
-from dragon_cli.commands import key
 from dragon_cli.errors import NotAMember
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
-from dragon_cli.options import ca_option, home_option, json_option
+from dragon_cli.hints import with_hint
+from dragon_cli.keystores import unlock
+from dragon_cli.options import EXISTING_FILE, ca_option, home_option, json_option
 from dragon_cli.render import certificates
-from dragon_cli.render.output import console, plain, print_json
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import print_json
 
-DEADLINE: Final = 5.0  # seconds for one aggregator
+TIMEOUT_SECONDS: Final = 5.0  # for each aggregator
 MAX_NOTE_BYTES: Final = 1 << 24
 
-_file_type = click.Path(path_type=Path, exists=True, dir_okay=False)
 
-
-@click.command()
+@click.command(short_help="Sign and publish an expert's verdict on windows.")
 @click.argument("stream")
-@click.option("--first", type=click.IntRange(0, MAX_INTEGER), required=True, help="A window.")
-@click.option("--last", type=click.IntRange(0, MAX_INTEGER), help="Inclusive; the same by default.")
-@click.option("--verdict", type=click.Choice([str(each) for each in Verdict]), required=True)
-@click.option("--note", type=_file_type, help="A text that you keep; its SHA-256 is signed.")
+@click.option(
+    "--first",
+    type=click.IntRange(0, MAX_INTEGER),
+    required=True,
+    help="Number of the first window.",
+)
+@click.option(
+    "--last",
+    type=click.IntRange(0, MAX_INTEGER),
+    help="Number of the last window, inclusive (default: the first).",
+)
+@click.option(
+    "--verdict",
+    type=click.Choice([str(each) for each in Verdict]),
+    required=True,
+    help="Your verdict on these windows.",
+)
+@click.option("--note", type=EXISTING_FILE, help="Text file to keep; only its SHA-256 is signed.")
 @click.option("--expert", required=True, help="Your id in the committee.")
-@click.option("--keystore", "keystore_file", type=_file_type, help="The fleet's own by default.")
-@click.option("--password-file", type=_file_type, help="The file that holds its password.")
+@click.option(
+    "--keystore",
+    "keystore_file",
+    type=EXISTING_FILE,
+    help="Your keystore (default: in the folder of the fleet).",
+)
+@click.option(
+    "--password-file",
+    type=EXISTING_FILE,
+    help="File that contains its password (default: in the folder of the fleet).",
+)
 @home_option
 @ca_option
 @json_option
@@ -58,9 +81,9 @@ def endorse(
     ca: Path | None,
     as_json: bool,
 ) -> None:
-    """Sign as an expert what windows of STREAM are, 0x…, and have it put onto the ledger."""
+    """Sign an expert's verdict on windows of STREAM (an id 0x…) and publish it."""
     if last is not None and last < first:
-        raise click.UsageError("`--last` is no window before `--first`")
+        raise click.UsageError(f"`--last` ({last}) must not be lower than `--first` ({first}).")
     fleet = Home(home)
     committee = fleet.committee()
     claim = EndorsementClaim(
@@ -74,29 +97,30 @@ def endorse(
     )
     _check_listed(committee, expert)  # before the id becomes part of a path
     files = keystore_file or fleet.keystore(expert), password_file or fleet.password(expert)
-    secret = key.unlock(*files)
+    secret = unlock(*files)
     _check_key(committee, expert, secret.public_key())
     endorsement = Endorsement.sign(claim, secret, committee.id)
-    taker = post(committee, queries.connect(fleet, ca), endorsement)
+    aggregator = _post(committee, queries.connect(fleet, ca), endorsement)
     if as_json:
-        print_json({"verdict": "accepted", "by": taker, "endorsement": endorsement.to_json()})
+        print_json({"verdict": "accepted", "by": aggregator, "endorsement": endorsement.to_json()})
         return
     console.print(f"[green]signed[/]: {plain(certificates.statement(endorsement, committee))}")
-    console.print(f"{plain(taker)} puts it onto the ledger")
+    console.print(f"Accepted by {plain(aggregator)}, which publishes it on the ledger.")
 
 
-def post(committee: Committee, http: HttpClient, endorsement: Endorsement) -> str:
-    """Which aggregator has taken it, the first that does, by rank.
+def _post(committee: Committee, http: HttpClient, endorsement: Endorsement) -> str:
+    """Send the endorsement to the aggregators by rank; return the name of the first to accept it.
 
     Raises:
-        one of REFUSALS: none takes it, in the words of the first that says why.
-        PeerError: none answers usably. NotListed: there is none.
+        one of REFUSALS: no aggregator accepts it; the first explanation.
+        PeerError: no aggregator gave a usable answer.
+        NotListed: the committee lists no aggregator.
     """
     refusals: list[DragonError] = []
 
     def ask(url: str) -> None:
         try:
-            AggregatorClient(url, http).endorse(endorsement, deadline=DEADLINE)
+            AggregatorClient(url, http).endorse(endorsement, deadline=TIMEOUT_SECONDS)
         except tuple(REFUSALS.values()) as refusal:
             refusals.append(refusal)
             raise BadAnswer(str(refusal)) from None
@@ -104,21 +128,24 @@ def post(committee: Committee, http: HttpClient, endorsement: Endorsement) -> st
     try:
         return queries.first(queries.aggregators(committee), ask)[0]
     except PeerError:
-        if refusals:
-            raise refusals[0] from None
-        raise
+        if not refusals:
+            raise
+    if isinstance(refusals[0], (Early, Stale)):
+        raise with_hint(refusals[0], "Check the clock of this machine.")
+    raise refusals[0]
 
 
 def _check_listed(committee: Committee, expert: str) -> None:
     """Raises NotAMember."""
     if expert not in committee.expert_keys:
         listed = ", ".join(committee.expert_keys) or "none"
-        message = f"{expert!a} is no expert of the committee, which lists {listed}"
-        raise NotAMember(message, expert=expert)
+        message = f"{expert!a} is not an expert of the committee; its experts: {listed}."
+        hint = "Name one of the experts in the committee file with `--expert`."
+        raise with_hint(NotAMember(message, expert=expert), hint)
 
 
 def _check_key(committee: Committee, expert: str, found: bls.PublicKey) -> None:
-    """Raises NotAMember: the keystore is somebody else's."""
+    """Raises NotAMember: the keystore belongs to another member."""
     if found != committee.expert_keys[expert]:
-        message = f"the keystore's key is not that of the expert {expert}"
+        message = f"The keystore does not hold the key of expert {expert}."
         raise NotAMember(message, expert=expert, public_key=to_hex(found.raw))

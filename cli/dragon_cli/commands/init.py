@@ -1,4 +1,4 @@
-"""`dragon init`: a committee, its keys, and the network that orders its events."""
+"""`dragon init`: create a fleet."""
 
 from __future__ import annotations
 
@@ -7,61 +7,94 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.table import Table
 
 from dragon.encoding import to_hex
-from dragon.protocol.committee import Committee, byzantine_faults, quorum_of
+from dragon.protocol.committee import Committee, byzantine_faults
 from dragon_cli.fleet.compose import OVERRIDE, override, write_override
 from dragon_cli.fleet.create import Plan, Ports, check_plan, make_fleet, make_once
 from dragon_cli.fleet.layout import Home
-from dragon_cli.options import home_option, json_option
-from dragon_cli.render.output import console, print_json
+from dragon_cli.options import (
+    EXISTING_FILE,
+    aggregator_port_option,
+    base_port_option,
+    home_option,
+    json_option,
+    prover_port_option,
+    sequencer_port_option,
+    stream_port_option,
+)
+from dragon_cli.render.committee import outage_table
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import print_json
 
-MOST_EXPERTS: Final = 8  # that keys are made for here
-
-
-def outage_table(operators: int) -> Table:
-    """What a committee of each size withstands; the chosen size is marked."""
-    table = Table(title="What a committee withstands", title_justify="left")
-    for column in ("operators", "quorum", "may be out at once", "may lie", "two quorums share"):
-        table.add_column(column, justify="right")
-    for size in sorted({3, 4, 5, 6, 7, 10, operators}):
-        quorum = quorum_of("byzantine", size)
-        faults = byzantine_faults(size)
-        shared = 2 * quorum - size
-        honest = f"{shared}, at least {shared - faults} honest" if faults else "1, perhaps the liar"
-        row = (str(size), str(quorum), str(size - quorum), str(faults), honest)
-        table.add_row(*row, style="bold green" if size == operators else None)
-    return table
+MAX_EXPERTS: Final = 8
 
 
 @click.command(
-    "init",
-    # For containers: `DRAGON_INIT_OPERATORS=7` does what `--operators 7` does.
+    short_help="Create a committee with its keys and files.",
+    # For containers: `DRAGON_INIT_OPERATORS=7` is the same as `--operators 7`.
     context_settings={"auto_envvar_prefix": "DRAGON_INIT"},
 )
 @home_option
-@click.option("--name", default="local", help="What the committee is called.")
-@click.option("--operators", type=click.IntRange(3, 64), default=4, show_default=True)
-@click.option("--experts", type=click.IntRange(0, MOST_EXPERTS), default=0, show_default=True)
-@click.option("--round-seconds", type=click.IntRange(2, 3600), default=5, show_default=True)
-@click.option("--base-port", type=click.IntRange(1, 65000), default=5001, show_default=True)
-@click.option("--aggregator-port", type=click.IntRange(1, 65535), default=5100, show_default=True)
-@click.option("--sequencer-port", type=click.IntRange(1, 65535), default=6001, show_default=True)
-@click.option("--prover-port", type=click.IntRange(1, 65535), default=5200, show_default=True)
-@click.option("--stream-port", type=click.IntRange(1, 65535), default=5300, show_default=True)
-@click.option("--sequencer-nodes", type=click.IntRange(1, 4), default=4, show_default=True)
-@click.option("--app", default="datadragon", help="The app on the sequencer.", show_default=True)
-@click.option("--threshold", type=click.IntRange(1, 100), default=67, show_default=True)
+@click.option("--name", default="local", show_default=True, help="Name of the committee.")
 @click.option(
-    "--nodes-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The node list of a Zellular network that is there already.",
+    "--operators",
+    type=click.IntRange(3, 64),
+    default=4,
+    show_default=True,
+    help="Number of operators.",
 )
-@click.option("--containers", is_flag=True, help="Each service is a host with its own name.")
-@click.option("--once", is_flag=True, help="Be content if this very committee is there already.")
-@click.option("--compose", is_flag=True, help=f"Make no keys: write {OVERRIDE} for containers.")
-@click.option("--tls", is_flag=True, help="Services talk over TLS, with an authority made here.")
+@click.option(
+    "--experts",
+    type=click.IntRange(0, MAX_EXPERTS),
+    default=0,
+    show_default=True,
+    help="Number of experts, who endorse windows of streams.",
+)
+@click.option(
+    "--round-seconds",
+    type=click.IntRange(2, 3600),
+    default=5,
+    show_default=True,
+    help="Length of a round in seconds.",
+)
+@base_port_option
+@aggregator_port_option
+@sequencer_port_option
+@prover_port_option
+@stream_port_option
+@click.option(
+    "--sequencer-nodes",
+    type=click.IntRange(1, 4),
+    default=4,
+    show_default=True,
+    help="Number of nodes of the development sequencer.",
+)
+@click.option(
+    "--app", default="datadragon", show_default=True, help="Name of the app on the sequencer."
+)
+@click.option(
+    "--threshold",
+    type=click.IntRange(1, 100),
+    default=67,
+    show_default=True,
+    help="Percentage of the sequencer's stake that must sign a finality proof.",
+)
+@click.option(
+    "--nodes-file", type=EXISTING_FILE, help="Node list of an existing Zellular network to use."
+)
+@click.option(
+    "--containers", is_flag=True, help="Give each service its own host, named after the service."
+)
+@click.option(
+    "--once", is_flag=True, help="Succeed without changes if the same committee already exists."
+)
+@click.option(
+    "--compose", is_flag=True, help=f"Write only {OVERRIDE}; the containers create the keys."
+)
+@click.option(
+    "--tls", is_flag=True, help="Use TLS: create a CA and a certificate for each service."
+)
 @json_option
 def init(
     home: Path,
@@ -84,9 +117,10 @@ def init(
     tls: bool,
     as_json: bool,
 ) -> None:
-    """Make a committee: keys, keystores, committee file and node list.
+    """Create a committee: keys, keystores, committee file and node list.
 
-    Every option can come from the environment too: DRAGON_INIT_OPERATORS for --operators.
+    Every option can be set by an environment variable, such as DRAGON_INIT_OPERATORS for
+    `--operators`.
     """
     plan = Plan(
         name=name,
@@ -109,26 +143,32 @@ def init(
     if as_json:
         print_json(_as_json(committee, home))
         return
-    console.print(outage_table(operators))
-    console.print(f"committee 0x{committee.id.hex()} of {operators} operators in {home}/")
+    _show(committee, plan, plain(str(home)))
+
+
+def _show(committee: Committee, plan: Plan, home: str) -> None:
+    console.print(outage_table(plan.operators))
+    console.print(f"Committee {to_hex(committee.id)} with {plan.operators} operators in {home}/.")
     if committee.experts:
         named = ", ".join(committee.expert_keys)
-        console.print(f"its experts: {named}; give each its own folder in `{home}/keys`")
-    if not containers:
-        console.print(f"`dragon up --home {home}` starts it, `{home}/keys` is private")
+        console.print(f"Experts: {named}. Give each expert its own folder in {home}/keys.")
+    if not plan.containers:
+        console.print(f"`dragon up --home {home}` starts the fleet. Keep {home}/keys private.")
 
 
 def _compose(plan: Plan, *, as_json: bool) -> None:
-    usual = Plan(ports=Ports(prover=plan.ports.prover, streams=plan.ports.streams))
-    if (plan.ports, plan.nodes_file) != (usual.ports, None):
-        raise click.UsageError("ports and node list are not set in the override")
+    default = Plan(ports=Ports(prover=plan.ports.prover, streams=plan.ports.streams))
+    if (plan.ports, plan.nodes_file) != (default.ports, None):
+        raise click.UsageError("`--compose` does not support ports or `--nodes-file`.")
     if plan.experts:
-        raise click.UsageError("experts' keys do not belong into the fleet's containers")
+        raise click.UsageError(
+            "`--compose` does not support `--experts`: their keys do not belong in containers."
+        )
     settings = {
         "operators": plan.operators,
-        **({"name": plan.name} if plan.name != usual.name else {}),
+        **({"name": plan.name} if plan.name != default.name else {}),
         "round_seconds": plan.round_seconds,
-        **({"app": plan.app} if plan.app != usual.app else {}),
+        **({"app": plan.app} if plan.app != default.app else {}),
         "threshold": plan.threshold_percent,
         "sequencer_nodes": plan.sequencer_nodes,
         **({"tls": plan.tls} if plan.tls else {}),
@@ -139,7 +179,7 @@ def _compose(plan: Plan, *, as_json: bool) -> None:
         print_json({"file": OVERRIDE, "operators": plan.operators})
         return
     console.print(outage_table(plan.operators))
-    console.print(f"{OVERRIDE} is written: `docker-compose up` starts {plan.operators} operators")
+    console.print(f"Wrote {OVERRIDE}. `docker-compose up` starts {plan.operators} operators.")
 
 
 def _as_json(committee: Committee, home: Path) -> dict[str, object]:

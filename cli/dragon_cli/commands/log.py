@@ -1,4 +1,4 @@
-"""`dragon log archive`: the way out of an alarm about a network that was reset."""
+"""`dragon log archive`: start a new log after the network of a fleet was reset."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ import click
 from dragon.log.archive import archive as archive_log
 from dragon_aggregator import outbox
 from dragon_cli.options import file_argument, json_option
-from dragon_cli.render.output import console, plain, print_json
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import print_json
 from dragon_operator import journal
 
 
-@click.group("log")
+@click.group()
 def log() -> None:
-    """Look after a service's log file."""
+    """Maintain the log file of a service."""
 
 
-@log.command()
+@log.command(short_help="Archive a log and start a new one.")
 @file_argument
 @json_option
 def archive(file: Path, as_json: bool) -> None:
-    """Set the log in FILE aside and begin anew; its service must be stopped. Keeps the journal."""
+    """Archive the log in FILE, a service's database, and start a new log in it.
+
+    Stop the service first. The journal of signed claims is kept.
+    """
     copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal.ARCHIVE_CLEARS])
     if as_json:
         print_json({"file": str(file), "archived": str(copy)})
         return
-    old, new = plain(str(copy)), plain(str(file))
-    console.print(f"the old log is in {old}; the one in {new} begins anew")
+    console.print(f"Archived the old log in {plain(str(copy))}. {plain(str(file))} is empty now.")

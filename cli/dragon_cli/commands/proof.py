@@ -1,4 +1,4 @@
-"""`dragon proof`: proofs of many values at once, checked under a set that the asker names."""
+"""`dragon proof`: verify zero-knowledge proofs of many values under a chosen parameter set."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from dragon.stark.parameter_sets import MAX_BLOCKS, SETS, is_block_count
 from dragon.stark.security import set_security
 from dragon_cli.errors import OtherParameters
 from dragon_cli.files import read_bytes
-from dragon_cli.options import file_argument, json_option
-from dragon_cli.render.output import console, print_json
+from dragon_cli.options import EXISTING_FILE, file_argument, json_option
+from dragon_cli.render.output import console, print_verified
 from dragon_cli.render.parameters import CAVEATS, figures, table, warning
+from dragon_cli.render.text import print_json
 
 MAX_MESSAGE_BYTES: Final = 1 << 16
 MAX_PROOF_BYTES: Final = 1 << 19
-MAX_FILE_BYTES: Final = 1 << 21  # the most outputs, the longest message and proof, in digits
-LONGEST_SHOWN: Final = 66  # digits of a message
+MAX_FILE_BYTES: Final = 1 << 21  # holds the largest statement and proof in hexadecimal
+MAX_SHOWN_DIGITS: Final = 66  # of a message
 
 _set_type = click.Choice(list(SETS))
 
@@ -31,21 +32,21 @@ def _power_of_two(
     _context: click.Context, _option: click.Parameter, blocks: int | None
 ) -> int | None:
     if blocks is not None and not is_block_count(blocks):
-        raise click.BadParameter(f"{blocks} is no power of two")
+        raise click.BadParameter(f"{blocks} is not a power of two.")
     return blocks
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A statement and what is said to prove it. Nothing of it has been checked."""
+class ProofRequest:
+    """A statement and its alleged proof, not verified yet."""
 
     outputs: tuple[bytes, ...]
-    window: bool  # the first output is an identity, the others are commitments, without padding
+    window: bool  # the outputs are an identity and commitments, without padding
     message: bytes
     proof: bytes = field(repr=False)
 
     def verify(self, parameter_set: str) -> int:
-        """How many blocks were proven. Raises ProofRefused."""
+        """Verify the proof; return the number of proven blocks. Raises ProofRefused."""
         outputs = list(self.outputs)
         if not self.window:
             verify_blocks(parameter_set, outputs, self.message, self.proof)
@@ -57,10 +58,10 @@ class Question:
 
 @click.group()
 def proof() -> None:
-    """Zero-knowledge proofs of many values: checking them, and how much they are worth."""
+    """Verify zero-knowledge proofs and show their security."""
 
 
-@proof.command()
+@proof.command(short_help="Verify a zero-knowledge proof.")
 @file_argument
 @click.option(
     "--set",
@@ -68,56 +69,58 @@ def proof() -> None:
     type=_set_type,
     default="standard",
     show_default=True,
-    help="What you accept, whatever FILE says.",
+    help="Parameter set that you accept; FILE cannot change it.",
 )
 @click.option(
     "--proof",
     "proof_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The proof in bytes, where FILE holds the statement only.",
+    type=EXISTING_FILE,
+    help="File with the proof in binary form, if FILE contains the statement only.",
 )
 @json_option
 def verify(file: Path, parameter_set: str, proof_file: Path | None, as_json: bool) -> None:
-    """Check a proof: FILE is what POST /verifications takes, in JSON.
+    """Verify the proof in FILE, a JSON request as for POST /verifications.
 
-    Its `statement` has a `message`, and either `outputs`, padding included, or `identity` and
-    `commitments`, whose padding is built here.
+    Its `statement` has a `message`, and either `outputs` (including padding) or `identity` and
+    `commitments` (padding is added).
     """
     given = None if proof_file is None else read_bytes(proof_file, most=MAX_PROOF_BYTES)
-    asked = _question(parse(read_bytes(file, most=MAX_FILE_BYTES)), parameter_set, given)
+    request = _request(parse(read_bytes(file, most=MAX_FILE_BYTES)), parameter_set, given)
 
-    blocks = asked.verify(parameter_set)
+    blocks = request.verify(parameter_set)
 
     security = set_security(SETS[parameter_set], blocks)
-    chunks = len(asked.outputs) - 1 if asked.window else None
+    chunks = len(request.outputs) - 1 if request.window else None
     if as_json:
-        told = {"verdict": "verified", "parameter_set": parameter_set, "blocks": blocks}
-        message = {"chunks": chunks, "message": to_hex(asked.message)}
-        print_json({**told, **message, "security": security.rounded()})
+        report = {"verdict": "verified", "parameter_set": parameter_set, "blocks": blocks}
+        message = {"chunks": chunks, "message": to_hex(request.message)}
+        print_json({**report, **message, "security": security.rounded()})
         return
     what = f"{blocks} outputs" if chunks is None else f"the identity and {chunks} commitments"
-    bound = _shown(asked.message)
-    console.print(
-        f"[green]verified[/]: the preimages of {what} are known, bound to message {bound}"
-    )
-    console.print("the statement is the file's own word: compare it with what you expect")
-    console.print(f"bits of security under {parameter_set}: {security}")
+    message_shown = _shown(request.message)
+    print_verified(f"the prover knew the preimages of {what}, for message {message_shown}.")
+    console.print("The statement comes from the file: compare it with the one that you expect.")
+    console.print(f"Security in bits under {parameter_set}: {security}.")
 
 
-@proof.command()
+@proof.command(short_help="Show the security of a parameter set.")
 @click.argument("name", type=_set_type)
-@click.option("--chunks", type=click.IntRange(0, MAX_CHUNKS), help="For windows of so many chunks.")
+@click.option(
+    "--chunks",
+    type=click.IntRange(0, MAX_CHUNKS),
+    help="Show windows with this number of chunks only.",
+)
 @click.option(
     "--blocks",
     type=click.IntRange(1, MAX_BLOCKS),
     callback=_power_of_two,
-    help="For proofs of so many values, a power of two.",
+    help="Show proofs of this number of values only; a power of two.",
 )
 @json_option
 def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -> None:
-    """Show what the parameter set NAME gives: three figures, their level, and a proof's size."""
+    """Show security and proof size of a parameter set."""
     if chunks is not None and blocks is not None:
-        raise click.UsageError("`--chunks` and `--blocks` are two ways to say the same")
+        raise click.UsageError("`--chunks` and `--blocks` cannot be used together.")
     chosen = SETS[name]
     if chunks is not None:
         blocks = 1 << chunks.bit_length()
@@ -125,8 +128,8 @@ def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -
     rows = [figures(chosen, count) for count in counts]
     warned = warning(chosen)
     if as_json:
-        heeded = {"warning": warned} if warned else {}
-        print_json({"parameter_set": name, **heeded, "figures": rows})
+        extra = {"warning": warned} if warned else {}
+        print_json({"parameter_set": name, **extra, "figures": rows})
         return
     console.print(table(chosen, rows))
     for caveat in CAVEATS:
@@ -135,22 +138,22 @@ def security(name: str, chunks: int | None, blocks: int | None, as_json: bool) -
         console.print(f"[yellow]warning[/]: {warned}")
 
 
-def _question(value: Json, parameter_set: str, given: bytes | None) -> Question:
-    """Raises InvalidEncoding; OtherParameters: the file names another set."""
+def _request(value: Json, parameter_set: str, given: bytes | None) -> ProofRequest:
+    """Decode a request. Raises InvalidEncoding, OtherParameters."""
     members = Members(value, "the file")
     if "parameter_set" in members:
         named = members.word("parameter_set", SETS)
         if named != parameter_set:
-            message = f"the file is about {named}, and what you accept is {parameter_set}"
+            message = f"The file names the parameter set {named}; `--set` accepts {parameter_set}."
             raise OtherParameters(message)
     outputs, window, message_bytes = _statement(members.take("statement"))
     shown = members.hex("proof", size=range(MAX_PROOF_BYTES + 1)) if given is None else given
     members.end()
-    return Question(outputs, window, message_bytes, shown)
+    return ProofRequest(outputs, window, message_bytes, shown)
 
 
 def _statement(value: Json) -> tuple[tuple[bytes, ...], bool, bytes]:
-    """Outputs; whether they are those of a window without its padding; message."""
+    """Return outputs, whether they are those of a window without padding, and message."""
     said = Members(value, "the statement")
     window = "identity" in said
     if window:
@@ -171,6 +174,6 @@ def _output(value: Json, member: str) -> bytes:
 
 def _shown(message: bytes) -> str:
     digits = to_hex(message)
-    if len(digits) <= LONGEST_SHOWN:
+    if len(digits) <= MAX_SHOWN_DIGITS:
         return digits
-    return f"{digits[:LONGEST_SHOWN]}… of {len(message)} bytes"
+    return f"{digits[:MAX_SHOWN_DIGITS]}… ({len(message)} bytes)"

@@ -1,4 +1,4 @@
-"""`dragon rounds`: what an aggregator saw in its last rounds, and who answered it what."""
+"""`dragon rounds`: the latest rounds of an aggregator, with probes and attestations."""
 
 from __future__ import annotations
 
@@ -11,39 +11,46 @@ from dragon.encoding import Json
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
-from dragon_cli.render.output import console, moment, plain, print_json
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import moment, print_json
 
 Row = dict[str, Json]
 
 
-@click.command()
+@click.command(short_help="Show the latest rounds of an aggregator.")
 @home_option
 @ca_option
-@click.option("--limit", type=click.IntRange(1, 120), default=10, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 120),
+    default=10,
+    show_default=True,
+    help="Maximum number of rounds.",
+)
 @click.option(
     "--aggregator",
     "rank",
     type=click.IntRange(0, 63),
     metavar="RANK",
-    help="Which one, by its rank; the first that answers by default.",
+    help="Rank of the aggregator to query (default: the first to respond).",
 )
 @json_option
 def rounds(home: Path, ca: Path | None, limit: int, rank: int | None, as_json: bool) -> None:
-    """Show an aggregator's last rounds: failed probes, gatherings and every answer to them."""
+    """Show the latest rounds of an aggregator: failed probes, claims and operators' answers."""
     asked = queries.aggregators(Home(home).committee(), rank)
     name, page = queries.first_list(asked, queries.connect(Home(home), ca), "rounds", limit=limit)
     if as_json:
         print_json({**page, "aggregator": asked[name]})
         return
-    console.print(f"rounds, by {plain(name)}, newest first")
+    console.print(f"Rounds of {plain(name)}, newest first:")
     for row in queries.rows(page, "rounds"):
         console.print("\n".join(_round(row)))
 
 
 def _round(row: Row) -> Iterator[str]:
     took = row.get("took_ms")
-    lasted = "still going on" if took is None else f"took {_text(took)} ms"
-    overran = ", [red]overran[/]" if row.get("overran") is True else ""
+    lasted = "in progress" if took is None else f"took {_text(took)} ms"
+    overran = ", [red]longer than a round[/]" if row.get("overran") is True else ""
     start = moment(row.get("start"))
     yield f"[bold]{_text(row.get('number'))}[/]  {start}  {lasted}{overran}"
     if row.get("note"):
@@ -51,23 +58,23 @@ def _round(row: Row) -> Iterator[str]:
     for probe in queries.rows(row, "probes"):
         if probe.get("seen") != "up":
             name, reason = _text(probe.get("node_id")), _text(probe.get("reason"))
-            yield f"    [red]✗[/] no answer from {name}: {reason}, {_ms(probe)}"
-    for gathering in queries.rows(row, "gatherings"):
-        yield from _gathering(gathering)
+            yield f"    [red]✗[/] probe of {name} failed: {reason}, {_ms(probe)}"
+    for attestation_round in queries.rows(row, "gatherings"):
+        yield from _attestation_round(attestation_round)
 
 
-def _gathering(gathering: Row) -> Iterator[str]:
-    certified = gathering.get("certified") is True
-    needed = _text(gathering.get("needed"))
+def _attestation_round(row: Row) -> Iterator[str]:
+    certified = row.get("certified") is True
+    needed = _text(row.get("needed"))
     outcome = "[green]certified[/]" if certified else "[yellow]not certified[/]"
-    yield f"    {_claim(gathering.get('claim'))}: {outcome}, {needed} needed"
-    for answer in queries.rows(gathering, "answers"):
-        operator, said = _text(answer.get("operator")), _text(answer.get("answer"))
-        yield f"        {operator}  {said}  {_ms(answer)}".rstrip()
+    yield f"    {_claim(row.get('claim'))}: {outcome}, {needed} signatures needed"
+    for answer in queries.rows(row, "answers"):
+        operator, result = _text(answer.get("operator")), _text(answer.get("answer"))
+        yield f"        {operator}  {result}  {_ms(answer)}".rstrip()
 
 
 def _claim(claim: Json) -> str:
-    """A status claim in words, any other by its members."""
+    """Return a status claim in words, any other claim as a list of its members."""
     if not isinstance(claim, dict):
         return _text(claim)
     if "status" in claim:

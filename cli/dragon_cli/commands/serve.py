@@ -1,4 +1,4 @@
-"""`dragon serve`: one service in the foreground."""
+"""`dragon serve`: run one service in the foreground."""
 
 from __future__ import annotations
 
@@ -10,22 +10,37 @@ import click
 
 from dragon.errors import SettingsError
 from dragon_cli import services
-from dragon_cli.fleet.layout import PROVER, STREAMS, Home, merged, port_of
+from dragon_cli.fleet.layout import PROVER, STREAMS, Home, port_of
+from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.options import home_option
 
-NAMES: Final = {
-    "stream": STREAMS,
-    "zkp": PROVER,
-}  # of the folders of those that are named otherwise
+# Services whose folder has another name.
+FOLDERS: Final = {"stream": STREAMS, "zkp": PROVER}
+DEFAULT_PORTS: Final = {PROVER: 5200, STREAMS: 5300}
+FIRST_AGGREGATOR_PORT: Final = 5100
 
 
 @click.command()
 @click.argument("service", type=click.Choice(services.SERVICES))
-@click.option("--id", "operator", help="Which operator, e.g. operator_1.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Where it listens.")
-@click.option("--host", help="The address it listens on; only this machine's by default.")
-@click.option("--rank", type=click.IntRange(0, 63), default=0, help="An aggregator's rank.")
-@click.option("--from-checkpoint", is_flag=True, help="An operator whose log is empty starts late.")
+@click.option("--id", "operator", help="Id of the operator, such as operator_1.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to listen on (default: the port in the fleet's files).",
+)
+@click.option("--host", help="Address to listen on (default: 127.0.0.1).")
+@click.option(
+    "--rank",
+    type=click.IntRange(0, 63),
+    default=0,
+    show_default=True,
+    help="Rank of the aggregator.",
+)
+@click.option(
+    "--from-checkpoint",
+    is_flag=True,
+    help="Start an operator with an empty log from the newest certified checkpoint.",
+)
 @home_option
 def serve(
     service: str,
@@ -36,16 +51,22 @@ def serve(
     from_checkpoint: bool,
     home: Path,
 ) -> None:
-    """Run SERVICE until it is told to stop. The environment overrides the fleet's own settings."""
-    if (service == "operator") != (operator is not None):
-        raise click.UsageError("`--id` goes with the operator, and only with it")
-    if from_checkpoint and service != "operator":
-        raise click.UsageError("`--from-checkpoint` goes with the operator")
-    fleet, name = Home(home), operator or NAMES.get(service, service)
+    """Run one service until it is stopped.
+
+    Settings come from the folder of the fleet. Environment variables override them, and options
+    override both.
+    """
+    if service == "operator" and operator is None:
+        raise click.UsageError("`dragon serve operator` requires `--id`.")
+    if service != "operator" and operator is not None:
+        raise click.UsageError(f"`--id` is for operators only, not for {service}.")
+    if service != "operator" and from_checkpoint:
+        raise click.UsageError(f"`--from-checkpoint` is for operators only, not for {service}.")
+    fleet, name = Home(home), operator or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
-    chosen = port or default_port(fleet, name, rank)
-    defaults = fleet.environment(name, host=host or "127.0.0.1", port=chosen, rank=rank)
+    chosen = port or _default_port(fleet, name, rank)
+    defaults = environment(fleet, name, host=host or "127.0.0.1", port=chosen, rank=rank)
     environ = merged(os.environ, defaults)
     if port is not None:
         environ["DRAGON_PORT"] = str(port)
@@ -56,19 +77,16 @@ def serve(
     services.service(service)(environ)
 
 
-_PORTS: Final = {PROVER: 5200, STREAMS: 5300}
-
-
-def default_port(home: Home, name: str, rank: int = 0) -> int:
-    """The port that the fleet's own files give a service."""
+def _default_port(home: Home, name: str, rank: int = 0) -> int:
+    """Return the port of a service according to the files of the fleet."""
     if name == "sequencer":
         return port_of(home.sequencer_url())
-    if name in _PORTS:
-        return port_of(home.services().get(name, f"http://127.0.0.1:{_PORTS[name]}"))
+    if name in DEFAULT_PORTS:
+        return port_of(home.services().get(name, f"http://127.0.0.1:{DEFAULT_PORTS[name]}"))
     committee = home.committee()
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
-        return port_of(urls[0]) if urls else 5100 + rank
+        return port_of(urls[0]) if urls else FIRST_AGGREGATOR_PORT + rank
     if name not in committee.keys:
-        raise SettingsError(f"the committee lists no operator {name}")
+        raise SettingsError(f"The committee lists no operator {name}.")
     return port_of(committee.urls[name])

@@ -1,4 +1,4 @@
-"""`dragon source`: sensors, tickers and recordings that stream by themselves."""
+"""`dragon source`: stream generated or recorded messages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,36 +15,59 @@ from dragon.encoding import Json
 from dragon.errors import Unreachable
 from dragon.net.stream_upload import StreamUpload
 from dragon_cli import services
-from dragon_cli.commands.stream import connect, find, token_option, url_option
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.options import ca_option, home_option
+from dragon_cli.fleet.streams import connect, find
+from dragon_cli.options import EXISTING_FILE, ca_option, home_option, token_option, url_option
 from dragon_cli.render.output import console
 
-FOREVER = 10**12  # seconds
+UNLIMITED_SECONDS: Final = 10**12  # a source waits for its service without a limit
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["sensor", "ticker", "replay"]))
-@click.option("--stream", "stream", required=True, help="Its name; made if it is not there.")
+@click.argument("kind", type=click.Choice(services.SOURCES))
+@click.option(
+    "--stream", "stream", required=True, help="Name of the stream; created if it does not exist."
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0.001, 10_000),
     default=1.0,
     show_default=True,
-    help="Messages a second.",
+    help="Messages per second.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--count", type=click.IntRange(1), help="Stop after so many messages.")
 @click.option(
-    "--file",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="What `replay` repeats, a message a line.",
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the generator; the same seed gives the same messages.",
 )
-@click.option("--window-chunks", type=click.IntRange(1, 4095), default=63, show_default=True)
-@click.option("--window-ms", type=click.IntRange(100, 3_600_000), default=5000, show_default=True)
-@click.option("--retention-seconds", type=click.IntRange(60), default=86_400, show_default=True)
+@click.option("--count", type=click.IntRange(1), help="Stop after this many messages.")
+@click.option(
+    "--file", "file", type=EXISTING_FILE, help="File that `replay` repeats, one message per line."
+)
+@click.option(
+    "--window-chunks",
+    type=click.IntRange(1, 4095),
+    default=63,
+    show_default=True,
+    help="Maximum number of messages in a window of a new stream.",
+)
+@click.option(
+    "--window-ms",
+    type=click.IntRange(100, 3_600_000),
+    default=5000,
+    show_default=True,
+    help="Maximum duration of a window of a new stream, in milliseconds.",
+)
+@click.option(
+    "--retention-seconds",
+    type=click.IntRange(60),
+    default=86_400,
+    show_default=True,
+    help="Time for which the service keeps the data of a new stream, in seconds.",
+)
 @url_option
 @token_option
 @home_option
@@ -63,50 +87,52 @@ def source(
     home: Path,
     ca: Path | None,
 ) -> None:
-    """Generate a stream of messages, one after the other, until it is stopped.
+    """Stream generated messages until interrupted.
 
-    `sensor` measures temperature and humidity, `ticker` quotes a price, `replay` repeats the lines
-    of a file. The same seed gives the same messages. What waits for the service is sent when it is
-    back.
+    `sensor` generates temperature and humidity, `ticker` generates prices, and `replay` repeats the
+    lines of a file. Messages that the service has not stored are kept and sent again later.
     """
-    if (kind == "replay") != (file is not None):
-        raise click.UsageError("`--file` goes with replay, and only with it")
+    if kind == "replay" and file is None:
+        raise click.UsageError("`dragon source replay` requires `--file`.")
+    if kind != "replay" and file is not None:
+        raise click.UsageError(f"`--file` is for replay only, not for {kind}.")
     interrupt_on_signals()
     fleet = Home(home)
     wanted: dict[str, Json] = {"mode": "message", "window_chunks": window_chunks}
     wanted |= {"window_ms": window_ms, "retention_seconds": retention_seconds}
 
-    def opened() -> tuple[StreamUpload, dict[str, Json]]:
+    def prepare() -> tuple[StreamUpload, dict[str, Json]]:
         client, found = find(connect(fleet, url, ca), fleet, stream, token_file, **wanted)
         done = int(str(found["chunks"]))
         messages = islice(services.source(kind)(seed, file), done, None)
         paced = pace(messages, rate, time.monotonic, time.sleep)
         pieces = paced if count is None else islice(paced, max(0, count - done))
-        return StreamUpload(client, str(found["stream"]), pieces, patience=FOREVER), found
+        upload = StreamUpload(client, str(found["stream"]), pieces, retry_seconds=UNLIMITED_SECONDS)
+        return upload, found
 
     try:
-        feeder, found = _until_reached(opened)
+        upload, found = _retry(prepare)
         console.print(
-            f"{kind} streams to {stream}, {found['stream']}, at {rate:g} messages a second"
+            f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
         )
-        _, chunks = feeder.run()
-        console.print(f"the stream has {chunks} messages")
+        _, chunks = upload.run()
+        console.print(f"The stream has {chunks} messages.")
     except KeyboardInterrupt:
-        console.print("stopped")
+        console.print("Stopped.")
 
 
-def _until_reached(
-    opened: Callable[[], tuple[StreamUpload, dict[str, Json]]],
+def _retry(
+    prepare: Callable[[], tuple[StreamUpload, dict[str, Json]]],
 ) -> tuple[StreamUpload, dict[str, Json]]:
-    """A source may start before the service that it streams to."""
+    """Call `prepare` until the service responds: a source may start before its service."""
     for attempt in count_up():
         try:
-            return opened()
+            return prepare()
         except Unreachable as error:
             if not attempt:
-                console.print(f"waiting for the stream service: {error}")
+                console.print(f"Waiting for the stream service: {error}")
             time.sleep(1)
-    raise Unreachable("never reached")
+    raise AssertionError("unreachable")
 
 
 def pace(
@@ -115,7 +141,7 @@ def pace(
     monotonic: Callable[[], float],
     sleep: Callable[[float], object],
 ) -> Iterator[bytes]:
-    """So many a second, by the clock: what a pause has held up is not made up for."""
+    """Yield `rate` messages per second. Time lost in a pause is not caught up."""
     following = monotonic()
     for message in messages:
         if (left := following - monotonic()) > 0:

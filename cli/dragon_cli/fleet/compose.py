@@ -1,8 +1,8 @@
-"""`dragon init --compose`: another number of operators in containers.
+"""The compose override that `dragon init --compose` writes, for other numbers of operators.
 
-The compose file at the root has four. What is written here lies over it, so that the file itself
-stays as it is: both `docker-compose` and `docker compose` read `docker-compose.override.yml` by
-themselves. Containers make the keys, so that none is ever outside the volume of its owner.
+The compose file of the project has four operators. Both `docker-compose` and `docker compose` read
+`docker-compose.override.yml` automatically and apply it on top. The containers create the keys, so
+that no key ever leaves its volume.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from dragon_cli.errors import OverrideExists
 
 OVERRIDE: Final = "docker-compose.override.yml"
 INCLUDED: Final = 4  # operators in the compose file itself
-THREADS: Final = 128  # that the aggregator may have, and so many for each operator beside them
-THREADS_EACH: Final = 16
-NEEDED: Final = 3  # which its aggregator waits for
+AGGREGATOR_THREADS: Final = 128  # limit of the aggregator's container, without its operators
+THREADS_PER_OPERATOR: Final = 16
 
-# One operator, as the compose file has it; a test holds that the two agree.
+# One operator, as in the compose file; a test checks that the two agree.
 _OPERATOR: Final = Template("""\
   operator-$n:
     image: $${IMAGE_PREFIX:-datadragon}/api:$${TAG:-latest}
@@ -59,11 +58,17 @@ _LEFT_OUT: Final = Template("""\
 
 
 def override(operators: int, settings: Mapping[str, object], first_port: int = 5001) -> str:
-    """The text of an override for that many operators; `settings` are for `init`, by option."""
+    """Return the text of the override.
+
+    Args:
+        operators: the number of operators.
+        settings: options of `dragon init` with their values, for the container that runs it.
+        first_port: the port of the first operator; the others follow.
+    """
     extra = range(INCLUDED + 1, operators + 1)
     left_out = range(operators + 1, INCLUDED + 1)
     lines = [
-        f"# {operators} operators; written by `dragon init --compose`.",
+        f"# {operators} operators. Written by `dragon init --compose`.",
         "services:",
         "  init:",
         "    environment:",
@@ -83,8 +88,8 @@ def override(operators: int, settings: Mapping[str, object], first_port: int = 5
 
 
 def threads_for(operators: int) -> int:
-    """What an aggregator of so many operators may have: it asks each on threads of its own."""
-    return THREADS + THREADS_EACH * operators
+    """Return the thread limit of an aggregator that queries this many operators concurrently."""
+    return AGGREGATOR_THREADS + THREADS_PER_OPERATOR * operators
 
 
 def _variable(option: str) -> str:
@@ -92,14 +97,14 @@ def _variable(option: str) -> str:
 
 
 def _quoted(value: object) -> str:
-    """As YAML takes it, which knows JSON's strings, with nothing for compose to replace."""
+    """Quote for YAML, which accepts JSON strings, and for compose, which expands `$`."""
     return json.dumps(str(value), ensure_ascii=False).replace("$", "$$")
 
 
 def write_override(path: Path, text: str) -> None:
-    """Raises OverrideExists: a file is there, and it may hold somebody's own changes."""
+    """Write the override. Raises OverrideExists: the file exists and may hold manual changes."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise OverrideExists(f"{path} is there already and is not overwritten") from None
+        raise OverrideExists(f"{path} already exists and is not overwritten.") from None

@@ -1,70 +1,82 @@
-"""Founding a committee: keys, keystores, committee file, node list, each service's own folder."""
+"""Create a fleet: committee file, keys, node list, and a folder for each service."""
 
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dragon.protocol import bls
-from dragon.storage import keystore
-from dragon_sequencer.devnet import setup
-from dragon_cli.files import write_whole
-from dragon_cli.fleet.layout import Home, PROVER, SOURCES, STREAMS
-from dragon_cli.errors import CommitteeExists, UnusableFile
+from dragon.errors import SettingsError
 from dragon.protocol.committee import (
+    DEFAULT_QUORUMS,
     Aggregator,
     Committee,
-    DEFAULT_QUORUMS,
     Expert,
     Operator,
     Sequencer,
 )
 from dragon.protocol.rounds import Rounds
-from dragon.errors import KeystoreError, SettingsError
+from dragon.storage import keystore
+from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
+from dragon_cli.files import write_whole
+from dragon_cli.fleet import data_services
+from dragon_cli.fleet.data_services import new_keystore
+from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+from dragon_cli.hints import with_hint
+from dragon_sequencer.devnet import setup
 
-LONGEST_NAME: Final = 64
+MAX_NAME_CHARACTERS: Final = 64
+MAX_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the services of a local fleet listen (design: 5001 …, 5100, 6001)."""
+    """The ports of the services of a local fleet."""
 
-    operators: int = 5001  # the first operator's; the others follow
+    operators: int = 5001  # of the first operator; the others follow
     aggregator: int = 5100
     sequencer: int = 6001
-    prover: int | None = None  # None: the fleet has none
-    streams: int | None = None  # so for the stream service, which needs a prover
+    prover: int | None = None  # None: the fleet has no prover
+    streams: int | None = None  # None: no stream service; it needs a prover
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to make."""
+    """The properties of the fleet to create."""
 
     name: str = "local"
     operators: int = 4
     experts: int = 0
     round_seconds: int = 5
     sequencer_nodes: int = 4
-    containers: bool = False  # every service at a host of its own, by the service's name
+    containers: bool = False  # each service has its own host, named after the service
     ports: Ports = Ports()
     app: str = "datadragon"
     threshold_percent: int = 67
-    nodes_file: Path | None = None  # of a network that is there already
+    nodes_file: Path | None = None  # node list of an existing network
     tls: bool = False
 
     def url(self, service: str, port: int) -> str:
-        """Where a service is reached. A name on a network has no underscore."""
+        """Return the URL of a service. Host names contain no underscore."""
         host = service.replace("_", "-") if self.containers else "127.0.0.1"
         return f"{'https' if self.tls else 'http'}://{host}:{port}"
 
 
 def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
-    """Make keys and committee in `home`. Raises CommitteeExists: there is one already."""
+    """Create the fleet and return its committee.
+
+    Args:
+        home: the folder to create.
+        plan: the properties of the fleet.
+        genesis: the start of the first round, Unix seconds.
+
+    Raises:
+        CommitteeExists: the folder holds a committee already.
+        SettingsError: the plan is invalid; nothing is created.
+    """
     if home.committee_file.exists():
-        message = f"{home.committee_file} is there already; a committee is never overwritten"
+        message = f"{home.committee_file} already exists; a committee is never overwritten."
         raise CommitteeExists(message)
     check_plan(plan)
     _begin(home)
@@ -84,79 +96,85 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     written = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(written.encode())
     if plan.tls:
-        # Here, because every other command does without the library behind it.
-        from dragon_cli.fleet import authority  # noqa: PLC0415
+        # Imported here because no other command needs the library that it loads.
+        from dragon_cli.fleet import certificates  # noqa: PLC0415
 
-        authority.make_authority(home, plan.name, _services(home, committee), now=genesis)
-    # Last: a folder without this file is one that `init` did not finish.
+        certificates.make_authority(home, plan.name, _services(home, committee), now=genesis)
+    # Written last: a folder without this file is one that `init` did not finish.
     write_whole(home.committee_file, written)
     home.unfinished.unlink()
     return committee
 
 
-def _begin(home: Home) -> None:
-    """Make the folder. Keys that an interrupted `init` left in it have never been anybody's.
-
-    Raises KeystoreError: other keys are in it, and no key is ever overwritten.
-    """
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = sorted(home.keys.glob("*/*"))
-    if kept and not home.unfinished.exists():
-        raise KeystoreError(f"{kept[0]} is there already and is not overwritten")
-    for left in kept:
-        left.unlink()
-    home.unfinished.touch()
-
-
-def differences(there: Committee, plan: Plan) -> list[str]:
-    """What a plan asks for that the committee which is there already has not."""
-    asked: list[tuple[str, object, object]] = [
-        ("operators", len(there.operators), plan.operators),
-        ("experts", len(there.experts), plan.experts),
-        ("name", there.name, plan.name),
-        ("round-seconds", there.rounds.seconds, plan.round_seconds),
-        ("app", there.sequencer.app, plan.app),
-        ("threshold", there.sequencer.threshold_percent, plan.threshold_percent),
-        ("url", there.operators[0].url, plan.url("operator_1", plan.ports.operators)),
-    ]
-    if plan.nodes_file is not None:
-        digest = setup.digest(_read_text(plan.nodes_file))
-        asked.append(("nodes-file", there.sequencer.nodes_sha256.hex(), digest.hex()))
-    return [f"{name} {has}, not {wanted}" for name, has, wanted in asked if has != wanted]
-
-
 def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
-    """The committee that is there, if it is as planned; else make it.
+    """Return the existing committee if it matches the plan, else create the fleet.
 
-    Raises CommitteeExists: there is another one.
+    Raises CommitteeExists: the existing committee differs from the plan.
     """
     if not home.committee_file.exists():
         return make_fleet(home, plan, genesis=genesis)
-    there = home.committee()
-    if wrong := differences(there, plan):
-        raise CommitteeExists(f"the committee in {home.path} has {'; '.join(wrong)}")
-    if not {PROVER, STREAMS} <= home.services().keys():  # it was made before there were these
+    committee = home.committee()
+    if wrong := _differences(committee, plan):
+        message = f"The committee in {home.path} differs: {'; '.join(wrong)}."
+        raise CommitteeExists(message)
+    if not {PROVER, STREAMS} <= home.services().keys():  # created before these services existed
         _data_services(home, plan)
-    return there
+    return committee
 
 
 def check_plan(plan: Plan) -> None:
-    """What the committee file could not hold, before any key is made. Raises SettingsError."""
+    """Raise SettingsError for a plan that the committee file could not hold."""
     for option, text in (("--name", plan.name), ("--app", plan.app)):
-        if not 0 < len(text) <= LONGEST_NAME:
-            raise SettingsError(f"{option} has 1 to {LONGEST_NAME} characters")
+        if not 0 < len(text) <= MAX_NAME_CHARACTERS:
+            message = (
+                f"`{option}` must have 1 to {MAX_NAME_CHARACTERS} characters, not {len(text)}."
+            )
+            raise SettingsError(message)
         if not text.isprintable():
-            raise SettingsError(f"{option} has a character that cannot be printed")
+            raise SettingsError(f"`{option}` ({text!a}) must contain printable characters only.")
     ports = plan.ports
-    taken = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
-    taken += [] if plan.nodes_file else [ports.sequencer]
-    taken += [port for port in (ports.prover, ports.streams) if port is not None]
-    if len(set(taken)) < len(taken) or max(taken) > 65535:
-        raise SettingsError("two services would listen on one port, or on none that there is")
+    used = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
+    used += [] if plan.nodes_file else [ports.sequencer]
+    used += [port for port in (ports.prover, ports.streams) if port is not None]
+    if shared := {port for port in used if used.count(port) > 1}:
+        raise SettingsError(f"Two services would listen on port {min(shared)}; choose other ports.")
+    if max(used) > MAX_PORT:
+        raise SettingsError(f"Port {max(used)} is too high; the highest port is {MAX_PORT}.")
+
+
+def _differences(committee: Committee, plan: Plan) -> list[str]:
+    compared: list[tuple[str, object, object]] = [
+        ("operators", len(committee.operators), plan.operators),
+        ("experts", len(committee.experts), plan.experts),
+        ("name", committee.name, plan.name),
+        ("round-seconds", committee.rounds.seconds, plan.round_seconds),
+        ("app", committee.sequencer.app, plan.app),
+        ("threshold", committee.sequencer.threshold_percent, plan.threshold_percent),
+        ("url", committee.operators[0].url, plan.url("operator_1", plan.ports.operators)),
+    ]
+    if plan.nodes_file is not None:
+        digest = setup.digest(_read_text(plan.nodes_file))
+        compared.append(("nodes-file", committee.sequencer.nodes_sha256.hex(), digest.hex()))
+    return [f"{name} {has}, not {wanted}" for name, has, wanted in compared if has != wanted]
+
+
+def _begin(home: Home) -> None:
+    """Create the folder. Delete keys of an interrupted `init`, which no committee lists.
+
+    Raises AlreadyThere: the folder holds other keys; no key is ever overwritten.
+    """
+    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = sorted(home.keys.glob("*/*"))
+    if found and not home.unfinished.exists():
+        message = f"{found[0]} already exists; a key is never overwritten."
+        raise with_hint(AlreadyThere(message), "Choose another folder with `--home`.")
+    for file in found:
+        file.unlink()
+    home.unfinished.touch()
 
 
 def _network(home: Home, plan: Plan) -> bytes:
-    """The node list's digest; makes a development network unless one is named."""
+    """Return the digest of the node list; without `nodes_file`, create a development network."""
     if plan.nodes_file is not None:
         listed = _read_text(plan.nodes_file)
         home.nodes_file.write_text(listed)
@@ -168,8 +186,17 @@ def _network(home: Home, plan: Plan) -> bytes:
     return digest
 
 
+def _data_services(home: Home, plan: Plan) -> None:
+    urls: dict[str, str] = {}
+    if plan.ports.prover is not None:
+        urls[PROVER] = plan.url(PROVER, plan.ports.prover)
+        if plan.ports.streams is not None:
+            urls[STREAMS] = plan.url(STREAMS, plan.ports.streams)
+    data_services.make(home, urls)
+
+
 def _services(home: Home, committee: Committee) -> dict[str, str]:
-    """Every service that runs here, by the name of its folder, and where it is reached."""
+    """Return the URL of every service of this fleet by the name of its folder."""
     found = {operator.id: operator.url for operator in committee.operators}
     found["aggregator"] = committee.aggregators[0].url
     if home.sequencer_keys.exists():
@@ -177,53 +204,16 @@ def _services(home: Home, committee: Committee) -> dict[str, str]:
     return found | home.services()
 
 
-def _data_services(home: Home, plan: Plan) -> None:
-    """What a prover and a stream service need. Called again, it makes what is missing."""
-    services: dict[str, str] = {}
-    if plan.ports.prover is not None:
-        services[PROVER] = plan.url(PROVER, plan.ports.prover)
-        _token(home.token(PROVER))
-        if plan.ports.streams is not None:
-            services[STREAMS] = plan.url(STREAMS, plan.ports.streams)
-            _stream_service(home)
-    if services:
-        home.services_file.write_text(json.dumps(services | home.services(), indent=2) + "\n")
-
-
-def _stream_service(home: Home) -> None:
-    """Its key, from which those of all its streams come; and who may ask it for a stream."""
-    _token(home.token(STREAMS))
-    _token(home.token(SOURCES), home.token(STREAMS).read_text())
-    _token(home.prover_token, home.token(PROVER).read_text())
-    if not home.password(STREAMS).exists():
-        home.keystore(STREAMS).unlink(missing_ok=True)  # nobody can open it
-        _sealed(home, STREAMS)
-
-
-def _token(file: Path, token: str | None = None) -> None:
-    if not file.exists():
-        keystore.write_private(file, token or secrets.token_urlsafe(32) + "\n")
-
-
-def _sealed(home: Home, name: str) -> bls.SecretKey:
-    """A new key, in a keystore of its own with its password beside it."""
-    secret = bls.SecretKey.generate(secrets.token_bytes(32))
-    password = secrets.token_urlsafe(24)
-    keystore.write_private(home.keystore(name), keystore.seal(secret, password))
-    keystore.write_private(home.password(name), password + "\n")
-    return secret
-
-
 def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError:
-        raise UnusableFile(f"{file} is no text") from None
+        raise UnusableFile(f"{file} is not a text file in UTF-8.") from None
 
 
 def _operator(home: Home, plan: Plan, number: int) -> Operator:
     operator = f"operator_{number + 1}"
-    secret = _sealed(home, operator)
+    secret = new_keystore(home, operator)
     return Operator(
         id=operator,
         url=plan.url(operator, plan.ports.operators + number),
@@ -233,7 +223,6 @@ def _operator(home: Home, plan: Plan, number: int) -> Operator:
 
 
 def _expert(home: Home, number: int) -> Expert:
-    """Whoever it is gets its folder of keys, and nobody else does."""
     expert = f"expert_{number + 1}"
-    secret = _sealed(home, expert)
+    secret = new_keystore(home, expert)
     return Expert(expert, secret.public_key(), secret.prove_possession())

@@ -1,7 +1,6 @@
-"""A fleet as local processes: started, watched, killed and stopped from here.
+"""The services of a fleet as local processes: start, kill, wait for and stop them.
 
-Every service runs in a process group of its own, so that killing it kills all of it, and nothing is
-left behind when this program ends.
+Each service runs in its own process group, so that a signal reaches all of its processes.
 """
 
 from __future__ import annotations
@@ -19,33 +18,35 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from dragon.encoding import Json
+from dragon.errors import PeerError, StepFailed
 from dragon.net import tls
-from dragon_cli import services
-from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import Home, PROVER, port_of
-from dragon_cli.fleet.queries import View
-from dragon_cli.errors import PortInUse
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
-from dragon.encoding import Json
-from dragon.errors import PeerError, StepFailed
+from dragon_cli import services
+from dragon_cli.errors import PortInUse
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.layout import PROVER, Home, port_of
+from dragon_cli.fleet.queries import View
+from dragon_cli.hints import with_hint
 
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
-COMPILING_SECONDS: Final = 180.0  # a prover's first start, on a busy machine
+COMPILING_SECONDS: Final = 180.0  # for the first start of a prover on a busy machine
 
 
 class Fleet:
-    """The services of one home. A context manager: on the way out, however, all are stopped."""
+    """The services of one fleet. A context manager that stops all of them at its end."""
 
     def __init__(self, home: Home, settings: Mapping[str, str] | None = None) -> None:
+        """Args: `settings`, environment variables for all services."""
         self.home = home
         self.committee: Committee = home.committee()
+        self.running: dict[str, subprocess.Popen[bytes]] = {}  # by name of the service
         self._settings = dict(settings or {})
-        ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # as the services will have it
+        ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # the same CA as the services'
         self._http = HttpClient(make_session(Path(ca) if ca else home.ca))
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -60,9 +61,9 @@ class Fleet:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Every service of the fleet by name, in the order of starting."""
+        """The URL of every service by name, in the order in which they start."""
         found = {}
-        if self.home.sequencer_keys.exists():  # else the network is somebody else's
+        if self.home.sequencer_keys.exists():  # otherwise the network is not part of this fleet
             found["sequencer"] = self.home.sequencer_url()
         for operator in self.committee.operators:
             found[operator.id] = operator.url
@@ -72,27 +73,27 @@ class Fleet:
         return found | self.home.services()
 
     def check_installed(self) -> None:
-        """Raises MissingExtra: a service needs compiled code that is not installed."""
+        """Raise MissingExtra if a service needs compiled code that is not installed."""
         for name in self.addresses:
             services.check_installed(_kind(name))
 
     def check_ports(self) -> None:
-        """Raises PortInUse: something else listens where a service should."""
+        """Raise PortInUse if another program listens on the port of a service."""
         for name, url in self.addresses.items():
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
                     probe.bind(("127.0.0.1", port_of(url)))
                 except OSError:
-                    message = f"port {port_of(url)}, where {name} belongs, is in use"
+                    message = f"Port {port_of(url)} of {name} is in use by another program."
                     raise PortInUse(message) from None
 
     def start(self, name: str) -> None:
-        """Start one service in the background; its output goes to a file."""
+        """Start one service in the background; its output is appended to a file."""
         output = self.home.output(name)
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
-            self._running[name] = subprocess.Popen(
+            self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "dragon_cli.main", *self._arguments(name)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -111,20 +112,21 @@ class Fleet:
         return arguments
 
     def start_all(self) -> None:
+        """Start all services. Raises MissingExtra, PortInUse."""
         self.check_installed()
         self.check_ports()
         for name in self.addresses:
             self.start(name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, to the whole group: nothing is finished, nothing flushed."""
-        process = self._running.pop(name)
+        """Send SIGKILL to all processes of a service: it finishes and flushes nothing."""
+        process = self.running.pop(name)
         _signal(process, signal.SIGKILL)
         process.wait()
 
     def stop(self) -> None:
-        """SIGTERM to all, and SIGKILL to whatever is still there after a few seconds."""
-        processes = list(self._running.values())
+        """Send SIGTERM to all services, and SIGKILL to those still running after a few seconds."""
+        processes = list(self.running.values())
         for process in processes:
             _signal(process, signal.SIGTERM)
         ends = time.monotonic() + STOP_SECONDS
@@ -133,21 +135,24 @@ class Fleet:
                 process.wait(max(0.1, ends - time.monotonic()))
             _signal(process, signal.SIGKILL)
             process.wait()
-        self._running.clear()
+        self.running.clear()
         self._http.close()
 
     def is_running(self, name: str) -> bool:
-        process = self._running.get(name)
+        """Return whether we started this service and it has not ended."""
+        process = self.running.get(name)
         return process is not None and process.poll() is None
 
     def check_running(self) -> None:
-        """Raises StepFailed: a service that we started has ended, with the last line it said."""
-        for name, process in self._running.items():
+        """Raise StepFailed, with the last line of its output, if a service has ended."""
+        for name, process in self.running.items():
             if process.poll() is not None:
-                said = _last_words(self.home.output(name))
-                raise StepFailed(f"{name} ended with code {process.returncode}; it said: {said}")
+                said = _last_line(self.home.output(name))
+                message = f"{name} ended with exit code {process.returncode}; last output: {said}"
+                raise self._with_output_hint(StepFailed(message))
 
     def is_ready(self, name: str) -> bool:
+        """Return whether a service reports that it is ready."""
         path = "/node/ready" if name == "sequencer" else "/readyz"
         try:
             answer = self._http.get(self.addresses[name] + path, deadline=1.0)
@@ -156,57 +161,69 @@ class Fleet:
         return answer.status == 200
 
     def wait_ready(self) -> None:
-        """Raises StepFailed: a service ended, or is not ready in time."""
+        """Wait until all services are ready. Raises StepFailed: one ended, or is not in time."""
         for name in self.addresses:
             seconds = COMPILING_SECONDS if name == PROVER else READY_SECONDS
             self.wait_until(partial(self.is_ready, name), f"{name} is ready", seconds)
 
     def wait_until(
-        self, true: Callable[[], bool], what: str, seconds: float, pause: float = 0.1
+        self, condition: Callable[[], bool], what: str, seconds: float, pause: float = 0.1
     ) -> float:
-        """Wait for something to come true; how many seconds it took.
+        """Wait until a condition is true; return the time in seconds that it took.
 
-        Raises StepFailed: it did not in time, or a service has ended meanwhile.
+        Args:
+            condition: called every `pause` seconds.
+            what: the condition in words, for the error message.
+            seconds: the time limit.
+
+        Raises StepFailed: the time limit passed, or a service has ended.
         """
         begun = time.monotonic()
-        while not true():
+        while not condition():
             self.check_running()
             if time.monotonic() - begun > seconds:
-                raise StepFailed(f"after {seconds:.0f} s it is still not so that {what}")
+                message = f"Timed out after {seconds:.0f} s while waiting until {what}."
+                raise self._with_output_hint(StepFailed(message))
             time.sleep(pause)
         return time.monotonic() - begun
 
     def view(self, operator: str) -> View:
+        """Query one operator."""
         return queries.view(self.committee, operator, self._http)
 
     def views(self) -> list[View]:
+        """Query all operators."""
         return queries.views(self.committee, self._http)
 
     def get(self, name: str, path: str, **params: str | int) -> dict[str, Json]:
-        """Raises PeerError."""
+        """Return the JSON object that a service answers. Raises PeerError."""
         return queries.get(self._http, self.addresses[name] + path, **params)
 
+    def _with_output_hint(self, error: StepFailed) -> StepFailed:
+        folder = self.home.output("any").parent
+        return with_hint(error, f"The output of every service is in {folder}.")
 
-def _last_words(output: Path) -> str:
-    """What a service said last: its own message where there is one."""
-    said = output.read_text(errors="replace").strip().splitlines()
-    own = [line for line in said if line.startswith("dragon: ")]
-    return (own or said or ["nothing"])[-1]
+
+def _last_line(output: Path) -> str:
+    """Return the last error message of a service, else the last line of its output."""
+    lines = output.read_text(errors="replace").strip().splitlines()
+    messages = [line for line in lines if line.startswith("dragon: ")]
+    return (messages or lines or ["(none)"])[-1]
 
 
 def _kind(name: str) -> str:
-    """The service that `dragon serve` calls so, of a name such as `operator_1` or `zkp_api`."""
+    """Return the argument of `dragon serve` for a service such as `operator_1` or `zkp_api`."""
     return name.partition("_")[0]
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """To the whole group. The leader may be gone while its worker is not."""
+    """Signal the whole group: workers may outlive the leader."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def interrupt_on_signals() -> None:
-    """Make SIGTERM and SIGHUP end this program as Ctrl-C does, so that it cleans up."""
+    """Handle SIGTERM and SIGHUP as Ctrl-C, so that the program stops its services."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt

@@ -1,6 +1,8 @@
-"""What a certificate says, in words; each statement says no more than the claim does."""
+"""What a certificate proves, in words. A sentence never says more than the claim."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import kind_of
@@ -8,35 +10,40 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
-from dragon_cli.render.output import moment
+from dragon_cli.render.text import moment
+
+MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event has
 
 
 def statement(event: Event, committee: Committee) -> str:
-    """What was certified, and by whom."""
+    """Return what was certified and the signers."""
+    sentence = kind_of(event.claim).sentence(event.claim)
     if isinstance(event, Endorsement):
-        return kind_of(event.claim).sentence(event.claim)
+        return sentence
     signers = ", ".join(event.signers)
-    by = f"by {len(event.signers)} of {len(committee.operators)}: {signers}"
-    return f"{kind_of(event.claim).sentence(event.claim)}, {by}"
+    by = f"certified by {len(event.signers)} of {len(committee.operators)} operators ({signers})"
+    return f"{sentence}, {by}"
 
 
 def period(claim: DowntimeClaim) -> str:
+    """Return the length, begin and end of the period that a downtime claim is about."""
     seconds = claim.end - claim.begin
     return f"the {seconds} s from {moment(claim.begin)} to {moment(claim.end)}"
 
 
 def facts(event: Event) -> dict[str, Json]:
-    """The same for programs."""
+    """Return claim and signers for programs."""
     signers: list[Json] = list(event.signers)
     return {**event.claim.to_json(), "signers": signers}
 
 
 def seconds_up(claim: DowntimeClaim) -> int:
+    """Return the seconds of the period in which the node was up."""
     return claim.end - claim.begin - claim.seconds_down - claim.seconds_unknown
 
 
 def totals(claim: DowntimeClaim) -> str:
-    """Up, down and unknown, a line each, in seconds and percent."""
+    """Return one line each for up, down and unknown, in seconds and percent."""
     parts = {
         "[green]up[/]     ": seconds_up(claim),
         "[red]down[/]   ": claim.seconds_down,
@@ -50,16 +57,16 @@ def totals(claim: DowntimeClaim) -> str:
 
 
 def limits(claim: DowntimeClaim) -> str:
-    """What a downtime certificate does not prove."""
-    unknown = "every second of it is accounted for by certified checkpoints"
+    """Return what a downtime certificate does not prove."""
+    unknown = "Certified checkpoints cover every second of the period."
     if claim.seconds_unknown:
         unknown = (
-            f"for {claim.seconds_unknown} s nobody vouches: the node may have been up or down, "
-            "and the certificate does not say which"
+            f"No certificate covers {claim.seconds_unknown} s of the period: "
+            "the node may have been up or down."
         )
     root = to_hex(claim.log_root)
     return (
         f"{unknown}\n"
-        f"it rests on the first {claim.size} entries of the log, whose root is {root}: "
-        "the signers counted them, the certificate does not hold them"
+        f"The signers computed the totals from the first {claim.size} entries of the log "
+        f"(root {root}); the certificate does not contain these entries."
     )

@@ -1,4 +1,4 @@
-"""The figures of parameter sets, for people and for programs. None is shown without the others."""
+"""Security figures of parameter sets, for people and for programs. All are shown together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragon.stark.security import set_security
 
 Figures = dict[str, int | float]
 
-_ANY_OUTPUT: Final = (0, 0, 0, 0)  # a proof's size does not depend on what is proven
+_ANY_OUTPUT: Final = (0, 0, 0, 0)  # the size of a proof does not depend on its outputs
 _KINDS: Final = ("provable", "conjectured", "binding", "level")
 _COLUMNS: Final = {
     "blocks": "blocks",
@@ -26,22 +26,25 @@ _COLUMNS: Final = {
 }
 
 CAVEATS: Final = (
-    "A window of N chunks has the smallest power of two above N as its number of blocks.",
-    "The level is the least of the three figures. Provable: soundness of a proof, as published "
-    "theorems give it.",
-    "Conjectured: rests on a conjecture whose general form was refuted in 2025; it is shown for "
-    "comparison.",
-    "Binding: of the commitments, on the assumption that Rescue with ten rounds holds.",
+    "blocks: for a window of N chunks, the smallest power of two above N.",
+    "provable: soundness according to published theorems.",
+    "conjectured: soundness under a conjecture (its general form was refuted in 2025); shown for "
+    "comparison only.",
+    "binding: of the commitments, if Rescue with ten rounds is collision-resistant.",
+    "level: the lowest of the three figures.",
 )
 HEURISTIC: Final = (
-    "{name} serves for exchange with the original programs only. Its zero knowledge is heuristic "
-    "and little of its soundness is provable: take another set wherever either is promised, and "
-    "another key for everything else."
+    "{name} is only for compatibility with the original Ziggy programs. Its zero knowledge is "
+    "heuristic and little of its soundness is provable. Use another set where you need either, "
+    "and another key for everything else."
 )
 
 
 def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
-    """What a proof of `n_blocks` blocks costs and gives. Raises ProofRefused: not admitted."""
+    """Return cost and security of a proof of `n_blocks` blocks.
+
+    Raises ProofRefused: the parameter set does not allow this number of blocks.
+    """
     parameters = chosen.parameters(n_blocks)
     lengths = parameters.lengths(BLOCK_ROWS * n_blocks)
     air = BlocksAir((_ANY_OUTPUT,) * n_blocks, b"")
@@ -58,13 +61,14 @@ def figures(chosen: ParameterSet, n_blocks: int) -> Figures:
 
 
 def warning(chosen: ParameterSet) -> str | None:
-    """What whoever chooses this set has to know."""
+    """Return a warning for users of this set, or None."""
     return None if chosen.slack is Slack.STRICT else HEURISTIC.format(name=chosen.name)
 
 
 def table(chosen: ParameterSet, rows: list[Figures]) -> Table:
+    """Return a table with one row for each number of blocks."""
     shown = Table(
-        title=f"{chosen.name}, in bits of security", title_justify="left", box=None, pad_edge=False
+        title=f"{chosen.name}: security in bits", title_justify="left", box=None, pad_edge=False
     )
     shown.padding = (0, 1, 0, 0)
     for heading in _COLUMNS.values():

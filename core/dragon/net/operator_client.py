@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dragon.encoding import Json, Members, to_hex
@@ -10,27 +10,15 @@ from dragon.errors import AttestationRefused, BadAnswer, DragonError, InvalidEnc
 from dragon.net.http_client import HttpClient, HttpResponse, quoted
 from dragon.protocol import bls
 from dragon.protocol.claims import Claim
-from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 
 READ_DEADLINE_SECONDS: Final = 5.0
 MAX_READ_BYTES: Final = 1 << 20
 STATUS_REFUSED: Final = 409  # the HTTP status of a refusal to sign or to vote
-
-
-@dataclass(frozen=True, slots=True)
-class WindowVote:
-    """An operator's verdict on a window. It is not signed."""
-
-    reason: InvalidReason
-    detail: str = ""
-
-    @property
-    def verdict(self) -> Verdict:
-        return Verdict.VALID if self.reason is InvalidReason.NONE else Verdict.INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +107,22 @@ class OperatorClient:
             raise BadAnswer(message, reason="bad_signature")
         return signature
 
-    def request_vote(self, submission: Submission, *, deadline: float) -> WindowVote | None:
-        """Submit a window and return the operator's verdict, which is not signed.
+    def request_vote(self, submission: Submission, *, deadline: float) -> Finding | None:
+        """Submit a window and return the operator's finding, which is not signed.
 
         Returns:
-            The verdict; None if the submission was only an announcement.
+            The finding; None if the submission was only an announcement.
 
         Raises:
-            AttestationRefused: the operator has no verdict; `reason` is a `RefusalReason`.
+            AttestationRefused: the operator has no finding; `reason` is a `RefusalReason`.
             Unreachable, BadAnswer: no usable answer.
         """
         body = self._post("windows", submission.to_json(), deadline)
         try:
-            members = Members(body, "the vote")
-            if members.take("verdict") is None:
-                return None
-            reason = InvalidReason(members.word("reason", InvalidReason))
-            detail = members.take("detail")
+            finding = Finding.take(Members(body, "the vote"))
         except InvalidEncoding as error:
             raise BadAnswer(f"the answer is not a vote: {error}", reason="bad_answer") from None
-        return WindowVote(reason, quoted(detail) if isinstance(detail, str) else "")
+        return finding and replace(finding, detail=quoted(finding.detail))
 
     def _post(self, path: str, body: Json, deadline: float) -> Json:
         response = self.http.post(f"{self._url}/{path}", body, deadline=deadline)

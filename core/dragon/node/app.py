@@ -1,6 +1,6 @@
-"""What every service's app has: problem documents, health, readiness, limits, and its description.
+"""The common part of every service's app: problem documents, health, readiness, metrics, OpenAPI.
 
-`install_common_routes` is the part that has nothing to do with how a service words its errors.
+`install_common_routes` can be used alone by an app with another format of errors.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dragon.encoding import Json, parse
 from dragon.node import metrics, openapi, problems, request_id
 from dragon.node.schemas import Health, Readiness
 
-MAX_BODY_BYTES: Final = 16 * 1024  # bytes; a claim is far smaller
+MAX_BODY_BYTES: Final = 16 * 1024  # default limit of a request; a claim is far smaller
 
 Reasons = Callable[[], Iterable[str]]
 
@@ -31,10 +31,15 @@ def create(
     max_body: int = MAX_BODY_BYTES,
     unhealthy: Reasons = tuple,
 ) -> OpenAPI:
-    """An app whose errors are problem documents, furnished.
+    """Make an app whose errors are problem documents, with the common routes.
 
-    `not_ready` gives a sentence for each thing that keeps the service from doing its work,
-    `unhealthy` for each that a restart might mend.
+    Args:
+        name: the import name of the app.
+        not_ready: returns the reasons why the service cannot do its work now.
+        title: the title of the OpenAPI document.
+        collectors: metrics of the service.
+        max_body: maximum size of a request's body in bytes.
+        unhealthy: returns the faults that a restart may repair.
     """
     app = openapi.make_app(name, title=title)
     app.config["MAX_CONTENT_LENGTH"] = max_body
@@ -50,42 +55,50 @@ def install_common_routes(
     failed: openapi.Responses = openapi.INTERNAL_ERROR,
     unhealthy: Reasons = tuple,
 ) -> None:
-    """Give an app request ids, `/metrics`, `/openapi.json` with its page, `/healthz` (the process
-    answers, and nothing is wrong with it) and `/readyz` (200, or 503 with the reasons)."""
+    """Add request ids, `/healthz`, `/readyz`, `/metrics`, and `/openapi.json` with its page.
+
+    Args:
+        failed: the documented responses of a failure within the service.
+    """
     request_id.install(app)
     registry = metrics.install(app, collectors)
 
     @app.get("/healthz", responses={200: Health, 503: Readiness, **failed})
     def healthz() -> tuple[Response, int]:
-        """The process answers, and what it checks of itself now and then is well."""
+        """Whether the process works. 503 lists faults that a restart may repair."""
         if reasons := list(unhealthy()):
             return jsonify(status="not ready", reasons=reasons), 503
         return jsonify(status="ok"), 200
 
     @app.get("/readyz", responses={200: Readiness, 503: Readiness, **failed})
     def readyz() -> tuple[Response, int]:
-        """Whether the service does its work now, and if not, why."""
+        """Whether the service can do its work now. 503 lists the reasons why not."""
         reasons = list(not_ready())
         status = "not ready" if reasons else "ready"
         return jsonify(status=status, reasons=reasons), 503 if reasons else 200
 
     @app.get("/metrics", responses={200: metrics.METRICS_RESPONSE, **failed})
     def scrape() -> Response:
-        """What the service counts, for Prometheus."""
+        """Metrics in the text format of Prometheus."""
         return metrics.page(registry)
 
     openapi.serve_pages(app, failed)
 
 
 def body() -> Json:
-    """The request's body as strict JSON. Raises InvalidEncoding; 413 where it is too large."""
+    """Decode the request's body as strict JSON.
+
+    Raises:
+        InvalidEncoding: the body is not strict JSON.
+        RequestEntityTooLarge: the body exceeds the limit (HTTP 413).
+    """
     return parse(raw_body())
 
 
 def raw_body() -> bytes:
-    """The request's body. 413 where it is too large."""
+    """Return the request's body. Raises RequestEntityTooLarge: it exceeds the limit (HTTP 413)."""
     raw, most = request.get_data(cache=False), request.max_content_length
-    # A body that does not state its length is cut at the limit, and not refused.
+    # A body without a stated length is truncated at the limit instead of being refused.
     if request.content_length is None and most is not None and len(raw) >= most:
         raise RequestEntityTooLarge
     return raw

@@ -1,4 +1,4 @@
-"""Tokens in the header `Authorization`."""
+"""Bearer tokens in the header `Authorization`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ from flask import request
 from dragon.errors import Unauthorized
 
 
-def shown() -> str:
-    """The token that the caller shows; "" if none."""
+def token_of_request() -> str:
+    """Return the token of the current request; empty if it has none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def check(is_token: Callable[[str], bool], message: str) -> None:
-    """Raises Unauthorized. How long it takes says nothing about the token."""
-    token = shown()
+    """Check the token of the current request.
+
+    Args:
+        is_token: whether a token is right; it must take the same time for every token.
+        message: the error message if it is not.
+
+    Raises:
+        Unauthorized: the request has no token, or a wrong one.
+    """
+    token = token_of_request()
     if not token or not is_token(token):
         raise Unauthorized(message)
 
 
 def is_same(token: str) -> Callable[[str], bool]:
+    """Return a comparison with `token` in constant time."""
     return lambda other: hmac.compare_digest(other.encode(), token.encode())

@@ -1,11 +1,13 @@
-"""Is the service in this container ready? `python -m dragon.node.health` says so by its exit code.
+"""Health check of a container: exits with 0 if the service in it is ready.
 
     python -m dragon.node.health [--port N] [--path /readyz] [--home DIR] [--name NAME]
 
-Exit code 0: it answered 200. 1: it did not, and one line says why. Settings are those of the
-service: DRAGON_PORT, DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
+Exit code 0: the service answered 200. Exit code 1: it did not; one line on standard output says
+why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and
+DRAGON_TLS_CERTFILE.
 
-It runs every few seconds in every container, so it imports next to nothing, and nothing of ours.
+The check runs every few seconds in every container. To start quickly, it imports only a few modules
+of the standard library.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ import socket
 import sys
 import time
 
-SECONDS = 2.5  # in all
-LARGEST = 65_536  # bytes that are read of an answer
-SHOWN = 300  # characters of a body that are shown
+DEADLINE_SECONDS = 2.5  # for the whole check
+MAX_ANSWER_BYTES = 65_536
+MAX_QUOTED_CHARS = 300  # of a body, in the message
 OPTIONS = ("--port", "--path", "--home", "--name")
-EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - what a service that listens everywhere listens on
+ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - hosts of a service that listens everywhere
 
 
 class Unhealthy(Exception):
-    """One line that says why."""
+    """The service is not ready; the message is one line."""
 
 
 def check(arguments: list[str], environ: dict[str, str]) -> None:
@@ -31,12 +33,12 @@ def check(arguments: list[str], environ: dict[str, str]) -> None:
     chosen = _options(arguments)
     port = int(chosen.get("--port") or environ.get("DRAGON_PORT") or 0)
     if not port:
-        raise Unhealthy("neither --port nor DRAGON_PORT says where")
+        raise Unhealthy("the port is missing: give --port or set DRAGON_PORT")
     path, name = chosen.get("--path", "/readyz"), chosen.get("--name", "localhost")
     host = environ.get("DRAGON_HOST", "")
-    host = "127.0.0.1" if host in EVERYWHERE else host
-    ends = time.monotonic() + SECONDS
-    with socket.create_connection((host, port), timeout=SECONDS) as plain:
+    host = "127.0.0.1" if host in ANY_ADDRESS else host
+    ends = time.monotonic() + DEADLINE_SECONDS
+    with socket.create_connection((host, port), timeout=DEADLINE_SECONDS) as plain:
         plain.settimeout(_left(ends))
         with _encrypted(plain, chosen.get("--home"), name, environ) as connection:
             request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
@@ -48,21 +50,23 @@ def check(arguments: list[str], environ: dict[str, str]) -> None:
 def _options(arguments: list[str]) -> dict[str, str]:
     names, values = arguments[::2], arguments[1::2]
     if len(names) != len(values) or not set(names) <= set(OPTIONS):
-        raise Unhealthy(f"the options are {', '.join(OPTIONS)}, each with a value")
+        raise Unhealthy(f"expected the options {', '.join(OPTIONS)}, each with a value")
     return dict(zip(names, values, strict=True))
 
 
 def _encrypted(
     plain: socket.socket, home: str | None, name: str, environ: dict[str, str]
 ) -> socket.socket:
-    """Over TLS if the service has it: then the fleet's folder has an authority, or a setting says
-    so. It has to be believed under `name`, as by everybody else."""
+    """Wrap the connection in TLS if the service uses it, and verify its certificate for `name`.
+
+    The service uses TLS if the fleet's folder has a certificate authority, or if a setting says so.
+    """
     home = home or environ.get("DRAGON_HOME")
     local = os.path.join(home, "ca.crt") if home else ""
     ca = environ.get("DRAGON_TLS_CA") or (local if os.path.exists(local) else "")
     if not ca and not environ.get("DRAGON_TLS_CERTFILE"):
         return plain
-    import ssl  # noqa: PLC0415 - only where it is needed: it takes as long as all the rest
+    import ssl  # noqa: PLC0415 - only if needed: it doubles the start-up time
 
     context = ssl.create_default_context(cafile=ca or None)
     return context.wrap_socket(plain, server_hostname=name)
@@ -76,7 +80,7 @@ def _left(ends: float) -> float:
 
 def _read(connection: socket.socket, ends: float) -> bytes:
     answer = b""
-    while len(answer) < LARGEST:
+    while len(answer) < MAX_ANSWER_BYTES:
         connection.settimeout(_left(ends))
         piece = connection.recv(16_384)
         if not piece:
@@ -89,19 +93,19 @@ def _judge(answer: bytes) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     words = head.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
-        raise Unhealthy("what answers speaks no HTTP")
+        raise Unhealthy("the answer is not HTTP")
     if words[1] != b"200":
-        text = body.decode("utf-8", "replace")[:SHOWN]
+        text = body.decode("utf-8", "replace")[:MAX_QUOTED_CHARS]
         said = "".join(c if c.isprintable() else " " for c in text)
         raise Unhealthy(f"{words[1].decode('ascii', 'replace')}: {said}")
 
 
 def main() -> str:
-    """Why it is not ready; nothing if it is."""
+    """Return why the service is not ready; empty if it is ready."""
     try:
         check(sys.argv[1:], dict(os.environ))
     except TimeoutError:
-        return f"no answer within {SECONDS} s"
+        return f"no answer within {DEADLINE_SECONDS} s"
     except (Unhealthy, OSError, ValueError) as error:
         return " ".join(str(error).split())
     return ""

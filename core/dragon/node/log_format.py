@@ -1,7 +1,7 @@
-"""What a service says while it runs: one JSON object a line, on standard error.
+"""The log messages of a service: one JSON object per line, on standard error.
 
-Modules log a name with fields, `structlog.get_logger(__name__).info("event_sent", sends=2)`; what
-libraries log goes through the same formatter. Nobody logs a key, a password, a body or a nonce.
+Modules log an event name with fields: `get_logger(__name__).info("event_sent", sends=2)`. Messages
+of libraries use the same format. Keys, passwords, request bodies and nonces are never logged.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from typing import Any, Final
 
 import structlog
 
-_NAME: Final = re.compile(r"[a-z]+(_[a-z]+)+")
+_EVENT_NAME: Final = re.compile(r"[a-z]+(_[a-z]+)+")
 
 
 def _to_record(_logger: object, _level: str, fields: MutableMapping[str, Any]) -> dict[str, Any]:
-    """Hand a line over to the standard library. Its records have attributes of their own, so the
-    fields travel together, as one more."""
+    """Convert an event to arguments of the standard library's logger.
+
+    The fields become one attribute of the record, so that they cannot collide with the others.
+    """
     trace = {"exc_info": fields.pop("exc_info")} if "exc_info" in fields else {}
     return {"msg": fields.pop("event"), "extra": {"fields": dict(fields)}, **trace}
 
 
-# Here and not in `configure`, so that importing our web half is enough: structlog's own default
-# prints to standard output, where a command line's answers belong.
+# Set on import and not in `configure`: structlog's default prints to standard output, which is for
+# the results of the command line.
 structlog.configure(
     processors=[
         structlog.stdlib.filter_by_level,
@@ -41,7 +43,7 @@ get_logger = structlog.stdlib.get_logger
 
 
 class Lines(logging.Formatter):
-    """Records as lines of JSON. A field cannot replace what every line has."""
+    """Formats records as lines of JSON. A field cannot replace one of the common members."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields, event, message = getattr(record, "fields", {}), record.getMessage(), ""
-        if not _NAME.fullmatch(event):
+        if not _EVENT_NAME.fullmatch(event):
             event, message = "library_message", event
         line = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat("T", "milliseconds"),
@@ -66,7 +68,11 @@ class Lines(logging.Formatter):
 
 
 def configure(service: str) -> None:
-    """From here on, everything that this process logs is a line of JSON on standard error."""
+    """Log everything in this process as lines of JSON on standard error.
+
+    Args:
+        service: the value of the member `service`.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(service))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,14 +1,14 @@
-"""`GET /metrics`: what a service counts, for Prometheus.
+"""`GET /metrics`: metrics for Prometheus.
 
-Each app has a registry of its own. What the parts of a service know anyway is read when somebody
-asks (`StateCollector`); what happens is counted where it happens, by a counter that the part owns and the
-app registers. Labels come from closed lists only: the committee, our own words, our own routes.
+Each app has its own registry. A `StateCollector` reads the state of a service for every scrape;
+events are counted by counters that the components own and the app registers. The values of labels
+come from closed lists only: the committee, the code's own words, and the routes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from flask import Flask, Response, g, request
@@ -27,16 +27,17 @@ from prometheus_client.registry import Collector
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.protocol.log_entry import LogEntry
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began: twice the lines, of no use to anybody
+disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
 
-UNMATCHED: Final = "unmatched"  # the route of every path that is none of ours
+UNMATCHED: Final = "unmatched"  # the label of paths without a route
 METRICS_RESPONSE: Final = {"description": "Metrics", "content": {"text/plain": {}}}
-_BUCKETS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+_BUCKETS_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
 
 class StateCollector(Collector):
-    """Metrics that are read off the service's own state, anew for every scrape."""
+    """Metrics that are read from the service's state for every scrape."""
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
@@ -46,7 +47,7 @@ class StateCollector(Collector):
 
 
 def install(app: Flask, collectors: Iterable[Collector]) -> CollectorRegistry:
-    """Count this app's requests, beside what `collectors` tell."""
+    """Make the app's registry: `collectors`, the process, and the app's requests."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     for collector in collectors:
@@ -56,19 +57,23 @@ def install(app: Flask, collectors: Iterable[Collector]) -> CollectorRegistry:
 
 
 def page(registry: CollectorRegistry) -> Response:
+    """Return the metrics in the text format of Prometheus."""
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 def _count_requests(app: Flask, registry: CollectorRegistry) -> None:
     answered = Counter(
-        "datadragon_http_requests", "Answered requests.", ["route", "status"], registry=registry
+        "datadragon_http_requests",
+        "Answered requests, by route and HTTP status.",
+        ["route", "status"],
+        registry=registry,
     )
     seconds = Histogram(
         "datadragon_http_request_seconds",
-        "From the first handler to the answer.",
+        "Time from the first handler to the response, in seconds.",
         ["route"],
         registry=registry,
-        buckets=_BUCKETS,
+        buckets=_BUCKETS_SECONDS,
     )
 
     @app.before_request
@@ -77,7 +82,7 @@ def _count_requests(app: Flask, registry: CollectorRegistry) -> None:
 
     @app.after_request
     def count(response: Response) -> Response:
-        # Never the path: whoever asks chooses it, and every label is kept for ever.
+        # Never the path: clients choose it, and every label value stays in memory.
         route = request.url_rule.rule if request.url_rule else UNMATCHED
         answered.labels(route, response.status_code).inc()
         if "begun" in g:
@@ -86,22 +91,29 @@ def _count_requests(app: Flask, registry: CollectorRegistry) -> None:
 
 
 def gauge(name: str, meaning: str, value: float) -> Metric:
+    """Make a gauge. `name` is without the common prefix; `meaning` is its help text."""
     return GaugeMetricFamily(f"datadragon_{name}", meaning, value=value)
 
 
 def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
-    """What every service with a log tells of it."""
-    yield gauge("log_size", "Entries of the log.", log.checkpoint().size)
-    yield gauge("ledger_index", "The last batch of the ledger that was read.", log.position.index)
+    """Metrics of a service's log and of its follower."""
+    yield gauge("log_size", "Number of entries in the log.", log.checkpoint().size)
+    yield gauge(
+        "ledger_index",
+        "Number of the last batch that was read from the ledger.",
+        log.position.index,
+    )
     yield gauge(
         "ledger_silent_seconds",
-        "Since the ledger was last read to its end; infinite before the first time.",
+        "Seconds since the ledger was last read to its end; infinite before the first time.",
         follower.silent_seconds,
     )
-    yield gauge("alarm", "1 while an alarm stands and nothing is applied.", bool(log.alarm()))
+    yield gauge(
+        "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())
+    )
     refused = CounterMetricFamily(
         "datadragon_refused_events",
-        "Events of the ledger that were not applied.",
+        "Events of the ledger that the log refused, by reason.",
         labels=["reason"],
     )
     for reason, count in log.refusals().items():
@@ -109,10 +121,27 @@ def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
     yield refused
 
 
+def count_applied(follower: Follower) -> Counter:
+    """Make a counter of the events that the follower applies, by kind of claim."""
+    counter = Counter(
+        "datadragon_applied_events",
+        "Events that were applied to the log since the start, by kind of claim.",
+        ["kind"],
+        registry=None,
+    )
+
+    def count(entries: Sequence[LogEntry]) -> None:
+        for entry in entries:
+            counter.labels(entry.event.claim.KIND).inc()
+
+    follower.subscribe(count)
+    return counter
+
+
 def node_metrics(answered: Mapping[str, bool]) -> Metric:
-    """How each node of the committee looked the last time."""
+    """The latest probe result of each node: whether it answered."""
     family = GaugeMetricFamily(
-        "datadragon_node_answers", "1 if the last probe was answered.", labels=["node_id"]
+        "datadragon_node_answers", "1 if the node answered the latest probe.", labels=["node_id"]
     )
     for node_id, value in answered.items():
         family.add_metric([node_id], value)
@@ -120,7 +149,7 @@ def node_metrics(answered: Mapping[str, bool]) -> Metric:
 
 
 def clock_offset(milliseconds: int | None) -> Metric:
-    """How far the middle one of the operators' clocks is ahead of ours."""
-    meaning = "The middle one of the operators' clocks minus ours; not a number while unknown."
+    """The median offset of the operators' clocks; None while it is unknown."""
+    meaning = "Median of the operators' clocks minus the local clock, in seconds; NaN if unknown."
     seconds = float("nan") if milliseconds is None else milliseconds / 1000
     return gauge("clock_offset_seconds", meaning, seconds)

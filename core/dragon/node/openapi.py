@@ -1,17 +1,16 @@
-"""`GET /openapi.json` and its page: every route with its parameters, bodies, answers and problems.
+"""`GET /openapi.json` and its page: every route with its parameters, bodies, responses and errors.
 
 A route is documented where it is written, with flask-openapi:
 
-    class Page(Query):
+    class ThingsQuery(LimitQuery):
         after: Annotated[int, integer()] = 0
-        limit: Annotated[int, integer(1, MAX_PAGE_SIZE)] = 100
 
     @routes.get("/things", responses=responses(Things, *PAGING_ERRORS))
-    def things(query: Page) -> Response:
-        \"\"\"What stands here is the summary of the page.\"\"\"
+    def things(query: ThingsQuery) -> Response:
+        \"\"\"This sentence is the summary of the route.\"\"\"
 
-Queries and paths are read as described. Bodies are only described: whatever is signed goes through
-our own strict parser and no other.
+The library decodes queries and paths as they are described. Bodies are only described: everything
+that is signed is decoded by `dragon.encoding`.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from dragon.node import problems
 from dragon.node.schemas import Problem, Schema
 
 URL: Final = "/openapi.json"
-PAGES: Final = "/openapi"  # `/openapi/swagger` and what it loads
-OPENAPI: Final = "3.1.0"
-FORMATS: Final = "1"  # the version of everything that is signed, hashed or answered
+UI_PREFIX: Final = "/openapi"  # the page `/openapi/swagger` and its files
+OPENAPI_VERSION: Final = "3.1.0"
+FORMAT_VERSION: Final = "1"  # version of everything that is signed, hashed or answered
 _MEDIA_TYPE: Final = "application/problem+json"
-# The page shows what this service says; nothing is fetched from or told to anybody else.
+# The page loads nothing from other servers and sends nothing to them.
 _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 Refusal: TypeAlias = type[errors.DragonError]
-Responses: TypeAlias = dict[Any, Any]  # by status: a form, or a description in OpenAPI's own words
+Responses: TypeAlias = dict[Any, Any]  # by status: a model, or a description in OpenAPI's terms
 BODY_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.NotJson,
     errors.DuplicateMember,
@@ -62,11 +61,17 @@ PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
 
 
 def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Responses:
-    """What a route may answer: the good answer, and a problem document for each refusal."""
+    """Describe the responses of a route.
+
+    Args:
+        model: the body of a successful response.
+        refusals: the errors that the route answers with.
+        status: the HTTP status of a successful response.
+    """
     by_status: defaultdict[int, list[str]] = defaultdict(list)
     for refusal in refusals:
-        unmade = refusal.__new__(refusal)  # name and status are the class's
-        by_status[problems.status_of(unmade)].append(unmade.name)
+        error = refusal.__new__(refusal)  # name and status do not depend on the instance
+        by_status[problems.status_of(error)].append(error.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}
     return {status: model, **documented, **INTERNAL_ERROR}
 
@@ -84,55 +89,57 @@ BODY_TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])
 
 
 class Routes(APIBlueprint):
-    """A blueprint whose routes appear in the document."""
+    """A blueprint whose routes appear in the OpenAPI document."""
 
-    def request_body(self, *forms: type[Schema]) -> dict[str, Any]:
-        """Describes a request's body without reading it: one of these forms."""
-        for form in forms:
-            whole = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    def request_body(self, *models: type[Schema]) -> dict[str, Any]:
+        """Describe a JSON body that is one of `models`, without decoding it."""
+        for model in models:
+            whole = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schema = {name: part for name, part in whole.items() if name != "$defs"}
-            for name, inner in {**whole.get("$defs", {}), form.__name__: schema}.items():
+            for name, inner in {**whole.get("$defs", {}), model.__name__: schema}.items():
                 self.components_schemas[name] = OpenApiSchema(**inner)
-        references = [{"$ref": f"#/components/schemas/{form.__name__}"} for form in forms]
+        references = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
         schema = references[0] if len(references) == 1 else {"oneOf": references}
         return {"required": True, "content": {"application/json": {"schema": schema}}}
 
     def binary_body(self) -> dict[str, Any]:
-        """Describes a request's body of bytes."""
+        """Describe a body of bytes."""
         schema = {"type": "string", "format": "binary"}
         return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
 def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:
-    """An app that knows how to describe itself. `error` is the form of its errors."""
+    """Make an app that describes itself. `error` is the model of its errors."""
     app = OpenAPI(
         name,
-        info=Info(title=title, version=FORMATS),
+        info=Info(title=title, version=FORMAT_VERSION),
         static_folder=None,
         doc_ui=False,
-        # Every route of ours describes its 500; so the library adds the form and no answer.
+        # Every route describes its own 500, so the library adds only the model, and no response.
         validation_error_model=error,
         validation_error_status=500,
         validation_error_callback=_refuse,
     )
-    app.openapi_version = OPENAPI  # more readers know it than the library's 3.2
+    app.openapi_version = OPENAPI_VERSION  # more tools support it than the library's 3.2
     app.json.sort_keys = False  # type: ignore[attr-defined]
     return app
 
 
 def serve_pages(app: OpenAPI, failed: Responses) -> None:
-    """`/openapi.json`, and a page for people with everything that it loads."""
+    """Add `/openapi.json`, and a page that displays it, with the files of the page."""
     described = {"description": "OpenAPI 3.1", "content": {"application/json": {}}}
 
     @app.get(URL, responses={200: described, **failed})
     def document() -> Response:
-        """This document."""
+        """This document (OpenAPI 3.1)."""
         return jsonify(app.api_doc)
 
     pages = RegisterPlugin.register(doc_url=URL)
     pages.after_request(_keep_local)
-    app.config["SWAGGER_CONFIG"] = {"validatorUrl": None}  # else it asks a service of its makers
-    app.register_blueprint(pages, url_prefix=PAGES)
+    app.config["SWAGGER_CONFIG"] = {
+        "validatorUrl": None
+    }  # otherwise the page sends the document to a public validator
+    app.register_blueprint(pages, url_prefix=UI_PREFIX)
 
 
 def _keep_local(response: Response) -> Response:
@@ -141,9 +148,9 @@ def _keep_local(response: Response) -> Response:
 
 
 def _refuse(error: ValidationError) -> NoReturn:
-    """What our own readers of parameters leave to pydantic: a parameter that must be there."""
+    """Raise the error for a fault that pydantic itself found: usually a missing parameter."""
     first = error.errors()[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "missing":
         raise errors.MissingMember(f"the parameter {name} is missing", member=name) from None
-    raise errors.WrongType(f"{name} is not what belongs there", member=name) from None
+    raise errors.WrongType(f"{name} has the wrong type", member=name) from None

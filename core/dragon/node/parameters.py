@@ -1,6 +1,6 @@
-"""Path and query parameters, read by the rules of `dragon.encoding`.
+"""Path and query parameters, decoded by the rules of `dragon.encoding`.
 
-class Page(Query):
+class LogsQuery(Query):
     after: Annotated[int, integer()] = 0
 """
 
@@ -19,13 +19,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from dragon.encoding import MAX_INTEGER, check_id, from_hex
+from dragon.encoding import MAX_INTEGER, MAX_INTEGER_DIGITS, check_id, from_hex
 from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember
 from dragon.node.schemas import Schema
 
 
 class Query(Schema):
-    """What may stand behind the `?`. A misspelt filter must not pass for none."""
+    """The query parameters of a route. Unknown ones are refused, so that no typo is ignored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -33,9 +33,13 @@ class Query(Schema):
         names = {field.alias or name for name, field in cls.model_fields.items()}
         for name in given:
             if name not in names:
-                message = f"there is no parameter {name[:64]!a} here"
+                message = f"unknown parameter {name[:64]!a}, expected {_listed(names)}"
                 raise UnknownMember(message, member=name[:64])
         return given
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 class NoParameters(Query):
@@ -44,11 +48,11 @@ class NoParameters(Query):
 
 @dataclass(frozen=True)
 class Parameter:
-    """How the text of a parameter becomes its value, and how that is described."""
+    """How a parameter is decoded, and how OpenAPI describes it."""
 
-    read: Callable[[str, str], object]  # text and name; raises a DragonError
+    read: Callable[[str, str], object]  # takes text and name; raises a DragonError
     schema: Mapping[str, object]
-    name: str = ""  # where it is not the attribute's
+    name: str = ""  # if it differs from the attribute's name
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -65,27 +69,27 @@ class Parameter:
 
 
 def integer(least: int = 0, most: int = MAX_INTEGER, name: str = "") -> Parameter:
-    """Refuses with NotAnInteger, IntegerOutOfRange."""
+    """An integer from `least` to `most`. Refused with NotAnInteger, IntegerOutOfRange."""
 
     def read(text: str, name: str) -> int:
         digits = text.removeprefix("-")
         if not digits.isascii() or not digits.isdigit():
-            raise NotAnInteger(f"{name} is an integer", member=name)
-        if len(text) > 17 or not least <= int(text) <= most:
-            raise IntegerOutOfRange(f"{name} lies between {least} and {most}", member=name)
+            raise NotAnInteger(f"{name} must be an integer", member=name)
+        if len(text) > MAX_INTEGER_DIGITS or not least <= int(text) <= most:
+            raise IntegerOutOfRange(f"{name} must be between {least} and {most}", member=name)
         return int(text)
 
     return Parameter(read, {"type": "integer", "minimum": least, "maximum": most}, name)
 
 
 def identifier() -> Parameter:
-    """Refuses with InvalidId."""
+    """An id of a node, an operator or a stream. Refused with InvalidId."""
     schema = {"type": "string", "pattern": "^[a-z0-9_-]{1,32}$"}
     return Parameter(lambda text, name: check_id(text, member=name), schema)
 
 
 def hexadecimal(size: range) -> Parameter:
-    """Refuses with InvalidHex."""
+    """Bytes in hexadecimal; `size` is the range of their number. Refused with InvalidHex."""
     pattern = f"^0x([0-9a-f]{{2}}){{{size.start},{size.stop - 1}}}$"
     schema = {"type": "string", "pattern": pattern}
     return Parameter(lambda text, name: from_hex(text, member=name, size=size), schema)

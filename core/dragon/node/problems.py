@@ -1,4 +1,4 @@
-"""Every error that leaves a service is a problem document (RFC 9457), made only here."""
+"""Problem documents (RFC 9457): the only format of a service's errors."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
 
 
 def install(app: Flask) -> None:
-    """Answer every error that leaves this app with `application/problem+json`."""
+    """Answer every error of the app with `application/problem+json`."""
     app.register_error_handler(errors.DragonError, _from_domain)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(Exception, _from_bug)
 
 
 def status_of(error: errors.DragonError) -> HTTPStatus:
+    """Return the HTTP status of an error: that of its nearest class in `STATUS`."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
@@ -70,7 +71,7 @@ def _from_domain(error: errors.DragonError) -> Response:
 
 
 def _from_http(error: HTTPException) -> Response:
-    plain = error.get_response()  # keeps Allow, Retry-After and their like
+    plain = error.get_response()  # keeps headers such as Allow and Retry-After
     response = Response(status=plain.status_code, headers=dict(plain.headers))
     return _fill(response, "about:blank", error.name, error.description or "", {})
 
@@ -78,7 +79,13 @@ def _from_http(error: HTTPException) -> Response:
 def _from_bug(error: Exception) -> Response:
     logger.exception("unexpected_error", exc_info=error)
     response = Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
-    return _fill(response, "about:blank", "Internal Server Error", "this is our fault", {})
+    return _fill(
+        response,
+        "about:blank",
+        "Internal Server Error",
+        "an unexpected error occurred in this service; its log has the details",
+        {},
+    )
 
 
 def _fill(

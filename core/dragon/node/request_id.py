@@ -1,7 +1,6 @@
-"""A name for every request: in its answer, in a problem document, in every line logged meanwhile.
+"""A request id for every request: in the response, in problem documents, and in log messages.
 
-The caller may choose it (`X-Request-ID`), so that one name follows a question through several
-services.
+The caller may choose it in the header `X-Request-ID`, to trace a request through several services.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ _STATED: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 def install(app: Flask) -> None:
+    """Assign an id to every request of the app."""
     app.before_request(_begin)
     app.after_request(_state)
     app.teardown_request(_end)
 
 
 def current() -> str | None:
-    """The name of the request that is being answered; None outside, or where nothing names it."""
+    """Return the id of the current request; None outside a request, or if it has no id."""
     return g.get("request_id") if has_request_context() else None
 
 
@@ -41,5 +41,5 @@ def _state(response: Response) -> Response:
 
 
 def _end(_error: BaseException | None) -> None:
-    # Reset, not cleared: in a fleet within one process, another service's request may be around us.
+    # Reset, not cleared: in a fleet within one process, requests of several services are nested.
     reset_contextvars(**g.pop("bound", {}))

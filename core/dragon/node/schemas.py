@@ -1,7 +1,7 @@
-"""The bodies of `docs/protocol.md`, section 8, as `/openapi.json` describes them.
+"""Models of request and response bodies, for `/openapi.json`.
 
-They only describe: requests are decoded by `dragon.encoding`, answers are
-built by the services. A test holds real answers against them.
+The models only describe: `dragon.encoding` decodes requests, and the services build responses. A
+test compares real responses with the models.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Described(BaseModel):
-    """A model whose description is made once: every app asks for it, for queries every request."""
+    """A model that caches its JSON schema, which is used for every query and in every app."""
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -26,13 +26,13 @@ def _schema(model: type[Described], *args: Any, **kwargs: Any) -> dict[str, Any]
 
 
 class Schema(Described):
-    """Exactly these members."""
+    """A model that allows no further members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Problem(Described):
-    """An error (RFC 9457). Further members are facts about this very problem."""
+    """An error (RFC 9457). Further members are details of the error."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -255,7 +255,7 @@ class WindowHeader(Schema):
 
 
 class Announcement(Schema):
-    """A window's header alone, as soon as the window is closed."""
+    """The header of a window, submitted as soon as the window is closed."""
 
     descriptor: Descriptor
     header: WindowHeader
@@ -263,7 +263,7 @@ class Announcement(Schema):
 
 
 class Submission(Announcement):
-    """With the objects that it is judged by; all three further members, or none of them."""
+    """A window with the hashes of its objects: all three further members, or none of them."""
 
     chunks: Hash | None = None
     proof: Hash | None = None
@@ -282,7 +282,7 @@ class Vote(Schema):
 
 class OperatorVote(Schema):
     operator: Id
-    answer: str  # a verdict, a refusal's reason, or why there was no usable answer
+    answer: str  # a verdict, the reason of a refusal, or why there is no usable answer
     detail: str
 
 
@@ -394,7 +394,7 @@ class Node(Schema):
     status: Literal["up", "down", "unknown"]
     since: int | None
     seen: LatestProbe | None
-    signed: bool  # whether its answers are: a target has no key
+    signed: bool  # whether its answers are signed; a target has no key
 
 
 class Nodes(Schema):

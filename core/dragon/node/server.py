@@ -1,7 +1,7 @@
-"""Running a service: gunicorn with one process and threads, and the service's own loops beside it.
+"""Run a service: gunicorn with one worker process and threads, and the service's background loops.
 
-gunicorn imports our code, forks, and builds the app in the child; threads and database connections
-therefore begin there and never cross the fork.
+gunicorn imports the code, forks, and builds the app in the worker. Threads and database connections
+are therefore created in the worker and never cross the fork.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from dragon.net.tls import Tls, server_context
 from dragon.node import log_format
 
 Loop = Callable[[threading.Event], None]
-GRACE: Final = 3  # seconds in which a stopping service finishes what it has begun
+GRACE_SECONDS: Final = 3  # for requests that are in progress when the service stops
+LOOP_JOIN_SECONDS: Final = 1  # for the background loops to end
 
 logger = log_format.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a service's `build` returns: its face, and the loops that run for its whole life."""
+    """A service as `build` returns it: its app, and loops that run until the service stops."""
 
     app: Flask
     loops: Sequence[Loop] = ()
@@ -43,7 +44,7 @@ class Service:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A threaded worker in which a slow client cannot keep a thread for longer than a deadline."""
+    """A threaded worker in which a client can occupy a thread only up to a deadline."""
 
     def handle(self, conn: TConn) -> Any:
         if not isinstance(conn.sock, ServerSocket):
@@ -56,13 +57,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         return keep
 
     def _begin(self, conn: TConn) -> bool:
-        """Shake hands, if it is the first request and there is TLS. On this thread, within the span
-        of the request; gunicorn would wait five seconds for a first byte before it looks at all,
-        and would warn about whoever speaks no TLS and answer in plain text."""
+        """Make the TLS handshake before the first request, within the request's time limit.
+
+        gunicorn would first wait five seconds for a byte, and would log a warning and answer in
+        plain text if the client does not use TLS.
+        """
         try:
             conn.init()
         except OSError as error:
-            self.log.debug("No request comes: %s", error)
+            self.log.debug("The connection ended before a request: %s", error)
             return False
         return True
 
@@ -72,19 +75,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def _rest(conn: TConn) -> None:
-    """Let a connection wait for its next request, which has spans of its own.
+    """Let a connection wait for its next request, which gets new time limits.
 
-    What OpenSSL has decrypted of it would wait unseen, because the poller looks at the socket
-    alone. What is in the parser's buffer gunicorn takes up at once.
+    gunicorn polls only the socket, so it would not notice bytes that OpenSSL has already decrypted.
+    They are moved to the parser's buffer, which gunicorn checks.
     """
     conn.sock.setblocking(False)
-    unseen = conn.sock.pending() if isinstance(conn.sock, TlsServerSocket) else 0
-    if unseen and not conn.parser.unreader.buf.getvalue():
-        conn.parser.unreader.unread(conn.sock.recv(unseen))
+    decrypted = conn.sock.pending() if isinstance(conn.sock, TlsServerSocket) else 0
+    if decrypted and not conn.parser.unreader.buf.getvalue():
+        conn.parser.unreader.unread(conn.sock.recv(decrypted))
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
-    """gunicorn without handlers of its own: what it says comes out as what everybody says."""
+    """gunicorn's logger without its own handlers: its messages use the service's log format."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -100,7 +103,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._service: Service | None = None
-        self._told = False
+        self._told_to_stop = False
         super().__init__()
 
     def load_config(self) -> None:
@@ -113,7 +116,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         try:
             self._service = self._build()
         except DragonError as error:
-            # The arbiter gives up on code 3 (its "boot error"), so this is said once.
+            # gunicorn stops restarting workers at code 3 ("boot error"), so this is printed once.
             sys.stderr.write(f"dragon: {error.name}: {error}\n")
             sys.stderr.flush()
             raise SystemExit(3) from None
@@ -130,31 +133,31 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self._threads.append(thread)
 
     def begin_stopping(self) -> None:
-        """Called as soon as the worker is told to stop: the loops end while requests drain."""
-        self._told = True
+        """End the background loops while the remaining requests finish."""
+        self._told_to_stop = True
         self._stop.set()
 
     def _finish(self) -> None:
         self._stop.set()
-        ends = time.monotonic() + 1
+        ends = time.monotonic() + LOOP_JOIN_SECONDS
         for thread in self._threads:
             thread.join(timeout=max(0.0, ends - time.monotonic()))
         if self._service is None:
             return
         self._service.close()
-        if self._told:
-            # Python would wait for every thread, and nothing interrupts one that looks up a name.
+        if self._told_to_stop:
+            # Python would wait for every thread, but name lookups cannot be interrupted.
             logging.shutdown()
             os._exit(0)
 
 
 def bind_of(host: str, port: int) -> str:
-    """As gunicorn takes it; an IPv6 address is full of colons."""
+    """Return the address in gunicorn's format, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _guarded(loop: Loop) -> Loop:
-    """A loop that dies must not die silently: it is logged, and begun again after a second."""
+    """Wrap a loop so that an exception is logged and the loop restarts after a second."""
 
     def run(stop: threading.Event) -> None:
         while not stop.is_set():
@@ -177,14 +180,19 @@ def serve(
     threads: int,
     tls: Tls,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Does not return before the service has stopped.
+    """Serve until SIGTERM or SIGINT, and return when the service has stopped.
+
+    Args:
+        build: builds the service, in the worker process.
+        name: the name of the service in log messages and process lists.
+        threads: the number of threads that answer requests.
 
     Raises:
-        SettingsError: certificate or key cannot be used.
-        SystemExit: 3 if the service could not be built; its message is on standard error.
+        SettingsError: the certificate or the key cannot be used.
+        SystemExit: 3 if the service could not be built; the message is on standard error.
     """
     context = server_context(tls)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what we hold in memory is nobody else's
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
     log_format.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
@@ -193,7 +201,7 @@ def serve(
         "threads": threads,
         "worker_class": f"{__name__}.Worker",
         "proc_name": name,
-        "graceful_timeout": GRACE,
+        "graceful_timeout": GRACE_SECONDS,
         "timeout": 60,
         "keepalive": 2,
         "limit_request_line": 4094,
@@ -205,10 +213,10 @@ def serve(
         "logger_class": f"{__name__}.GunicornLog",
         "loglevel": "warning",
         "accesslog": None,
-        "sendfile": False,  # it would go past our deadline
+        "sendfile": False,  # it would bypass the deadline
     }
     if context is not None:
-        # The files only make gunicorn speak TLS; it asks for the context with every connection.
+        # The files only switch TLS on; gunicorn takes the context for every connection.
         options |= {"certfile": str(tls.certfile), "keyfile": str(tls.keyfile)}
         options["ssl_context"] = lambda _config, _default: context
     _Gunicorn(build, options).run()

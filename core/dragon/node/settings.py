@@ -1,4 +1,4 @@
-"""Reading settings from a mapping like the environment; a wrong one gets a good message."""
+"""Settings of a service, read from the environment."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from dragon.net import tls
 from dragon.net.tls import Tls
 from dragon.protocol.committee import Committee
 
-SHORTEST_TOKEN: Final = 16  # characters
+MIN_TOKEN_CHARS: Final = 16
+MAX_INTEGER_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Typed access to named settings. Every method raises SettingsError, naming the setting."""
+    """Typed access to settings. Every method raises a SettingsError that names the setting."""
 
     values: Mapping[str, str]
 
     def text(self, name: str, default: str | None = None) -> str:
+        """Return a setting that must not be empty."""
         value = self.values.get(name, default)
         if not value:
             raise SettingsError(f"the setting {name} is missing", setting=name)
@@ -31,15 +33,16 @@ class Environment:
         return Path(self.text(name, default))
 
     def integer(self, name: str, default: int, *, least: int, most: int) -> int:
+        """Return an integer from `least` to `most`."""
         value = self.values.get(name) or str(default)
-        digits = value.isascii() and value.isdigit() and len(value) < 10
+        digits = value.isascii() and value.isdigit() and len(value) <= MAX_INTEGER_DIGITS
         if not digits or not least <= int(value) <= most:
-            message = f"the setting {name} is an integer from {least} to {most}"
+            message = f"the setting {name} must be an integer from {least} to {most}"
             raise SettingsError(message, setting=name)
         return int(value)
 
     def token(self, name: str) -> str:
-        """The token in a file: what a caller could not guess."""
+        """Return the secret token in the file that the setting names."""
         path = self.path(name)
         try:
             token = path.read_text("ascii").strip()
@@ -48,28 +51,34 @@ class Environment:
         except OSError as error:
             message = f"the token file {path} cannot be read: {error.strerror}"
             raise SettingsError(message, setting=name) from None
-        if len(token) < SHORTEST_TOKEN or not token.isprintable() or " " in token:
-            message = f"the token file {path} holds no token of {SHORTEST_TOKEN} characters or more"
+        if len(token) < MIN_TOKEN_CHARS or not token.isprintable() or " " in token:
+            message = (
+                f"the token file {path} needs a token of at least {MIN_TOKEN_CHARS} characters"
+            )
             raise SettingsError(message, setting=name)
         return token
 
     def tls(self) -> Tls:
-        """Certificate and key, which go together, and the authorities that clients believe."""
+        """Return certificate and key, which are given together, and the trusted authorities."""
         certfile, keyfile, ca = map(self.optional_path, (tls.CERTFILE, tls.KEYFILE, tls.CA))
         if (certfile is None) != (keyfile is None):
             given, missing = tls.CERTFILE, tls.KEYFILE
             if certfile is None:
                 given, missing = missing, given
-            raise SettingsError(f"the setting {missing} is missing beside {given}", setting=missing)
+            raise SettingsError(
+                f"the setting {missing} is missing; {given} needs it", setting=missing
+            )
         if ca is not None:
             tls.client_context(ca)
         return Tls(certfile, keyfile, ca)
 
     def optional_path(self, name: str) -> Path | None:
+        """Return a path, or None if the setting is empty or missing."""
         value = self.values.get(name)
         return Path(value) if value else None
 
     def committee(self, name: str = "DRAGON_COMMITTEE") -> Committee:
+        """Load the committee file that the setting names."""
         path = self.path(name)
         try:
             return Committee.load(path.read_bytes())

@@ -1,8 +1,8 @@
-"""WebSockets on a service's own threads.
+"""WebSockets on the threads of a service.
 
-One thread owns a socket for its life: it alone reads, writes and closes. Others only leave messages
-for it. No frame is ever held whole, none is decompressed, and a peer that does not read, does not
-answer or does not go away is left behind in bounded time.
+One thread owns a socket: only this thread reads, writes and closes it; other threads queue
+messages. Frames are never buffered whole and never decompressed. A peer that does not read, answer
+or close is disconnected after a bounded time.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from dragon import errors
 from dragon.net.deadlines import ServerSocket
 
 RECEIVE_BYTES: Final = 65_536
-MAX_TEXT_BYTES: Final = 4096  # bytes of a text message
-MAX_QUEUED_MESSAGES: Final = 1024  # messages that others have left and the peer has not taken
-SEND_TIMEOUT_SECONDS: Final = 5.0
-PING_AFTER_SECONDS: Final = 20.0  # seconds in which nothing came
-SILENCE_TIMEOUT_SECONDS: Final = 45.0  # seconds after which a peer is gone
-MAX_SOCKETS_PER_ADDRESS: Final = 16  # sockets of one address
-RESERVED_THREADS: Final = 16  # threads that are never taken by sockets
-MAX_CLOSE_REASON_BYTES: Final = 120  # bytes of a reason for closing
+MAX_TEXT_BYTES: Final = 4096  # of a text message
+MAX_QUEUED_MESSAGES: Final = 1024  # messages that the peer has not read yet
+SEND_TIMEOUT_SECONDS: Final = 5.0  # for one frame
+PING_AFTER_SECONDS: Final = 20.0  # without anything received
+SILENCE_TIMEOUT_SECONDS: Final = 45.0  # without anything received: the peer is disconnected
+MAX_SOCKETS_PER_ADDRESS: Final = 16
+RESERVED_THREADS: Final = 16  # threads that sockets never use
+MAX_CLOSE_REASON_BYTES: Final = 120
 
-# Codes of RFC 6455, 7.4.1.
+# Codes of RFC 6455, section 7.4.1.
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 NO_STATUS: Final = 1005
@@ -51,7 +51,7 @@ TOO_BIG: Final = 1009
 
 
 class Closed(Exception):  # not DragonError: it never leaves the thread that serves the socket
-    """The connection is to be closed, with a code of RFC 6455 and a reason."""
+    """Closes the connection with a code of RFC 6455 and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -59,13 +59,13 @@ class Closed(Exception):  # not DragonError: it never leaves the thread that ser
 
 
 class Handler(Protocol):
-    """What a service does with a socket. Both may raise Closed."""
+    """What a service does with received messages. Both methods may raise Closed."""
 
     def on_bytes(self, piece: bytes | bytearray, *, finished: bool) -> None:
-        """A piece of a binary message, as it comes."""
+        """Handle a piece of a binary message; `finished` marks the last piece."""
 
     def on_text(self, text: str) -> None:
-        """A whole text message."""
+        """Handle a whole text message."""
 
 
 class Connection:
@@ -76,34 +76,34 @@ class Connection:
         self._socket: socket.socket = server.sock
         self._frames = server.ws
         self._monotonic = monotonic
-        self._left: deque[str] = deque()
+        self._queued: deque[str] = deque()
         self._closing: Closed | None = None
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._text = ""
         self._peer_closed = False
-        self._heard = self._pinged = monotonic()
+        self._received_at = self._pinged_at = monotonic()
 
-    # For other threads
+    # Called by other threads
 
     def send(self, message: str) -> None:
-        """Leave a text message. A peer that lets too many of them lie is closed."""
-        if len(self._left) >= MAX_QUEUED_MESSAGES:
-            self.close(POLICY, "it reads too slowly")
+        """Queue a text message. If too many messages are queued, the connection is closed."""
+        if len(self._queued) >= MAX_QUEUED_MESSAGES:
+            self.close(POLICY, "the peer reads too slowly")
             return
-        self._left.append(message)
+        self._queued.append(message)
         self._wake()
 
     def close(self, code: int, reason: str) -> None:
-        """Have the connection closed. The first reason counts."""
+        """Ask the owning thread to close the connection. The first reason is used."""
         self._closing = self._closing or Closed(code, reason)
         self._wake()
 
     def _wake(self) -> None:
-        with suppress(OSError):  # full: it will wake anyway; closed: it has ended
+        with suppress(OSError):  # full: the thread will wake anyway; closed: it has ended
             self._waker.send(b"\0")
 
-    # For the thread that owns it
+    # Called by the owning thread
 
     def serve(
         self,
@@ -112,7 +112,13 @@ class Connection:
         begin: Callable[[], None] = lambda: None,
         end: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """Until either side closes, or the peer is gone. `end` is told whether the peer closed."""
+        """Serve the connection until either side closes it or the peer is disconnected.
+
+        Args:
+            handler: handles received messages.
+            begin: called before the first message is read.
+            end: called at the end, with True if the peer closed the connection properly.
+        """
         if isinstance(self._socket, ServerSocket):
             self._socket.upgrade()
         try:
@@ -123,9 +129,9 @@ class Connection:
                 while self._server.connected:
                     self._turn(selector, handler)
         except Closed as closed:
-            self._say_close(closed)
+            self._send_close(closed)
         except (OSError, LocalProtocolError, RemoteProtocolError):
-            pass  # the peer is gone, or speaks something else
+            pass  # the peer has disconnected, or violates the protocol
         finally:
             end(self._peer_closed)
             self._server.connected = False
@@ -138,29 +144,31 @@ class Connection:
             self._woken.recv(4096)
         if self._socket in ready:
             self._receive(handler)
-        while self._left:
-            self._write(self._frames.send(TextMessage(data=self._left.popleft())))
+        while self._queued:
+            self._write(self._frames.send(TextMessage(data=self._queued.popleft())))
         if self._closing is not None:
             raise self._closing
-        self._beat()
+        self._check_silence()
 
     def _receive(self, handler: Handler) -> None:
         data = self._socket.recv(RECEIVE_BYTES)
         if not data:
-            raise ConnectionResetError("the peer is gone")
-        self._heard = self._monotonic()
+            raise ConnectionResetError("the peer has disconnected")
+        self._received_at = self._monotonic()
         self._frames.receive_data(data)
         for event in self._frames.events():
-            self._take(event, handler)
+            self._handle(event, handler)
 
-    def _take(self, event: Any, handler: Handler) -> None:
+    def _handle(self, event: Any, handler: Handler) -> None:
         match event:
             case BytesMessage():
                 handler.on_bytes(event.data, finished=event.message_finished)
             case TextMessage():
                 self._text += event.data
                 if len(self._text.encode()) > MAX_TEXT_BYTES:
-                    raise Closed(TOO_BIG, f"a text message has at most {MAX_TEXT_BYTES} bytes")
+                    raise Closed(
+                        TOO_BIG, f"a text message must have at most {MAX_TEXT_BYTES} bytes"
+                    )
                 if event.message_finished:
                     text, self._text = self._text, ""
                     handler.on_text(text)
@@ -174,43 +182,43 @@ class Connection:
             case Pong() | Message():
                 pass
 
-    def _beat(self) -> None:
+    def _check_silence(self) -> None:
         now = self._monotonic()
-        if now - self._heard > SILENCE_TIMEOUT_SECONDS:
-            raise Closed(POLICY, f"nothing was heard for {SILENCE_TIMEOUT_SECONDS:.0f} s")
-        if now - max(self._heard, self._pinged) > PING_AFTER_SECONDS:
-            self._pinged = now
+        if now - self._received_at > SILENCE_TIMEOUT_SECONDS:
+            raise Closed(POLICY, f"nothing was received for {SILENCE_TIMEOUT_SECONDS:.0f} s")
+        if now - max(self._received_at, self._pinged_at) > PING_AFTER_SECONDS:
+            self._pinged_at = now
             self._write(self._frames.send(Ping()))
 
     def _write(self, data: bytes) -> None:
-        self._socket.settimeout(SEND_TIMEOUT_SECONDS)  # for all of it
+        self._socket.settimeout(SEND_TIMEOUT_SECONDS)
         self._socket.sendall(data)
 
-    def _say_close(self, closed: Closed) -> None:
+    def _send_close(self, closed: Closed) -> None:
         reason = closed.reason.encode()[:MAX_CLOSE_REASON_BYTES].decode(errors="ignore")
         with suppress(OSError, LocalProtocolError):
-            while self._left:
-                self._write(self._frames.send(TextMessage(data=self._left.popleft())))
+            while self._queued:
+                self._write(self._frames.send(TextMessage(data=self._queued.popleft())))
             self._write(self._frames.send(CloseConnection(closed.code, reason)))
 
 
 class _Unstarted:
-    """In the place of the library's reading thread: the thread that serves the request reads."""
+    """Replaces the library's reading thread: the thread that serves the request reads."""
 
     def __init__(self, target: object) -> None:
         self.name = "unstarted"
 
     def start(self) -> None:
-        """Nothing: see `Connection.serve`."""
+        """Do nothing; `Connection.serve` reads."""
 
 
 class Sockets:
-    """All the sockets of a service: how many there may be, and their end when it stops."""
+    """All sockets of a service: limits their number, and closes them when the service stops."""
 
     def __init__(self, threads: int, monotonic: Callable[[], float]) -> None:
         self.capacity = max(1, threads - RESERVED_THREADS)
         self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards what follows
+        self._lock = threading.Lock()  # guards the following attributes
         self._addresses: Counter[str] = Counter()
         self._open: set[Connection] = set()
         self._stopping = False
@@ -219,27 +227,31 @@ class Sockets:
         return len(self._open)
 
     def install(self, app: Flask) -> None:
-        """Have flask-sock make sockets that read on the thread of their request."""
+        """Make flask-sock's sockets read on the thread of their request."""
         app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _Unstarted}
 
     @contextmanager
     def reserve(self) -> Iterator[None]:
-        """A place for the socket that the request asks for. Asked before the upgrade.
+        """Reserve a place for the socket of the current request, before the upgrade.
 
-        Raises TooManySockets; BadRequest: no handshake of version 13.
+        Raises:
+            TooManySockets: the service or the client's address has too many sockets.
+            BadRequest: the request is not a WebSocket handshake of version 13.
         """
-        # What nobody decompresses cannot explode.
+        # No extensions: a compressed message could expand without limit.
         request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         headers = request.headers
         if headers.get("Sec-WebSocket-Version") != "13" or "Sec-WebSocket-Key" not in headers:
-            raise BadRequest("a WebSocket's handshake has a key, and version 13")
+            raise BadRequest("expected a WebSocket handshake with a key and version 13")
         address = request.remote_addr or ""
         with self._lock:
             if self._stopping or self._addresses.total() >= self.capacity:
-                raise errors.TooManySockets(f"at most {self.capacity} sockets are served at once")
+                raise errors.TooManySockets(
+                    f"all {self.capacity} sockets are in use; try again later"
+                )
             if self._addresses[address] >= MAX_SOCKETS_PER_ADDRESS:
                 raise errors.TooManySockets(
-                    f"at most {MAX_SOCKETS_PER_ADDRESS} sockets of one address"
+                    f"one address may open at most {MAX_SOCKETS_PER_ADDRESS} sockets"
                 )
             self._addresses[address] += 1
         try:
@@ -251,11 +263,12 @@ class Sockets:
 
     @contextmanager
     def connection(self, server: Server) -> Iterator[Connection]:
+        """Register an accepted socket, so that it is closed when the service stops."""
         made = Connection(server, self._monotonic)
         with self._lock:
             self._open.add(made)
             if self._stopping:
-                made.close(GOING_AWAY, "the service stops")
+                made.close(GOING_AWAY, "the service is stopping")
         try:
             yield made
         finally:
@@ -263,9 +276,9 @@ class Sockets:
                 self._open.discard(made)
 
     def run(self, stop: threading.Event) -> None:
-        """Waits until the service stops, and closes every socket."""
+        """Wait until the service stops, then close every socket."""
         stop.wait()
         with self._lock:
             self._stopping = True
             for connection in self._open:
-                connection.close(GOING_AWAY, "the service stops")
+                connection.close(GOING_AWAY, "the service is stopping")

@@ -1,19 +1,26 @@
-"""Is our own clock wrong? Only the peers can tell, and some of them may lie."""
+"""Detect that the local clock is wrong, from the offsets of the peers' clocks.
+
+Up to `faults` peers may lie about their clocks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-WARN_MS: Final = 200
-ABSTAIN_MS: Final = 2000
+WARN_MS: Final = 200  # median offset at which a service logs a warning
+ABSTAIN_MS: Final = 2000  # offset at which a service stops signing
 
 
 def is_wrong(offsets_ms: Sequence[int], faults: int) -> bool:
-    """Whether to abstain: the peers' clocks, less ours, put us more than 2 s to one side.
+    """Whether the local clock is more than 2 s ahead or more than 2 s behind.
 
-    At least `faults` + 1 of them must say so, so that liars alone cannot silence us, and most of
-    those that answered, so that a few wrong clocks cannot either. Ahead and behind do not add up.
+    At least `faults` + 1 peers must agree on the direction, so that liars alone cannot silence a
+    service; and more than half of the peers that answered, so that a few wrong clocks cannot.
+
+    Args:
+        offsets_ms: for each peer that answered, its clock minus the local clock, in milliseconds.
+        faults: the maximum number of faulty operators.
     """
     ahead = sum(offset > ABSTAIN_MS for offset in offsets_ms)
     behind = sum(offset < -ABSTAIN_MS for offset in offsets_ms)
@@ -22,5 +29,5 @@ def is_wrong(offsets_ms: Sequence[int], faults: int) -> bool:
 
 
 def median_ms(offsets_ms: Sequence[int]) -> int | None:
-    """The middle offset, for people; None when nobody answered."""
+    """The median offset in milliseconds, for display; None if no peer answered."""
     return sorted(offsets_ms)[len(offsets_ms) // 2] if offsets_ms else None

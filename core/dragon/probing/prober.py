@@ -1,7 +1,7 @@
-"""Looking at nodes: is it up, as seen from here, now?
+"""Probe nodes: is a node up, as seen from this service, now?
 
-One probe per node at a time; its result is shared by everybody who asks within a second, so that no
-flood of questions becomes a flood of probes. Addresses come from the committee only.
+Each node has at most one probe at a time. A result is shared by all callers for one second, so that
+many requests cause few probes. Addresses come from the committee only.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from dragon.net.runtime import Runtime
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 
-RESULT_TTL_SECONDS: Final = 1.0  # seconds for which a result serves everybody who asks
+RESULT_TTL_SECONDS: Final = 1.0  # how long a result is shared
 NONCE_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one probe saw. `down`: no valid answer within the deadline, for whatever reason."""
+    """The result of one probe. The status is `down` if there was no valid answer in time."""
 
     node_id: str
     status: Status
-    reason: str  # "answered", or why not: timeout, unreachable, bad_signature, …
+    reason: str  # "answered", or a fault: timeout, unreachable, bad_signature, …
     begun: float  # monotonic seconds
     begun_at: float  # Unix seconds
     latency_ms: int
-    offset_ms: int | None  # the node's clock minus ours; None without a signed answer
+    offset_ms: int | None  # the node's clock minus the local one; None without a signed answer
 
     @property
     def certain_offset_ms(self) -> int | None:
-        """The offset less what a slow way there or back may account for."""
+        """The offset, reduced by the part that network latency can explain."""
         if self.offset_ms is None:
             return None
         certain = max(0, abs(self.offset_ms) - self.latency_ms // 2)
@@ -51,14 +51,16 @@ class ProbeResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class _RunningProbe:
     future: Future[ProbeResult]
     begun: tuple[float, float]  # monotonic and Unix seconds
 
 
 class Prober:
-    """Owns one slot and one thread for each node of the committee: a name server that hangs, or
-    whatever else holds a probe up, costs that node only."""
+    """Probes the nodes of a committee, with one thread for each node.
+
+    A probe that hangs, for example in a name lookup, delays only the results of that node.
+    """
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class Prober:
         *,
         myself: str | None = None,
     ) -> None:
+        """`myself`: the id of the local node, which is up without a probe."""
         self._committee = committee
         self._http = runtime.http
         self._executor = runtime.workers(len(committee.urls))
@@ -75,18 +78,24 @@ class Prober:
         self._entropy = runtime.entropy
         self._myself = myself
         self.counter = Counter(
-            "datadragon_probes", "Finished probes by what they saw.", ["reason"], registry=None
+            "datadragon_probes", "Finished probes by result.", ["reason"], registry=None
         )
-        self._lock = threading.RLock()  # reentrant: an executor may run the probe in `submit`
+        self._lock = threading.RLock()  # reentrant: an executor may run the probe within `submit`
         self._last: dict[str, ProbeResult] = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, _RunningProbe] = {}
 
     def probe(
         self, node_ids: Iterable[str], max_age: float = RESULT_TTL_SECONDS
     ) -> Mapping[str, ProbeResult]:
-        """Sights no older than `max_age` seconds, of all these nodes at once.
+        """Probe nodes in parallel.
 
-        Returns after one probe deadline at the most, whatever the nodes do.
+        Args:
+            node_ids: ids of nodes of the committee.
+            max_age: seconds for which an earlier result may be returned instead; negative for a
+                new probe in any case.
+
+        Returns:
+            The result of each node, after at most one probe deadline.
         """
         begun = {node_id: self._begin(node_id, max_age) for node_id in node_ids}
         ends = self._monotonic() + self._committee.rounds.probe_deadline
@@ -95,7 +104,7 @@ class Prober:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, node_id: str, max_age: float) -> ProbeResult | _Running:
+    def _begin(self, node_id: str, max_age: float) -> ProbeResult | _RunningProbe:
         if node_id == self._myself:
             return self._result(node_id, Status.UP, "myself", (self._monotonic(), self._wall()))
         with self._lock:
@@ -105,24 +114,24 @@ class Prober:
             begun = (self._monotonic(), self._wall())
             if last is not None and begun[0] - last.begun <= max_age:
                 return last
-            running = _Running(self._executor.submit(self._run, node_id, begun), begun)
+            running = _RunningProbe(self._executor.submit(self._run, node_id, begun), begun)
             self._running[node_id] = running
-        running.future.add_done_callback(lambda _: self._forget(node_id))
+        running.future.add_done_callback(lambda _: self._remove_running(node_id))
         return running
 
     def _run(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
-        """Runs on a thread of the executor."""
+        """Run the probe. Called on a thread of the executor."""
         result = self._probe_node(node_id, begun)
         self.counter.labels(result.reason).inc()
         with self._lock:
             self._last[node_id] = result
         return result
 
-    def _forget(self, node_id: str) -> None:
+    def _remove_running(self, node_id: str) -> None:
         with self._lock:
             self._running.pop(node_id, None)
 
-    def _await(self, node_id: str, begun: ProbeResult | _Running, ends: float) -> ProbeResult:
+    def _await(self, node_id: str, begun: ProbeResult | _RunningProbe, ends: float) -> ProbeResult:
         if isinstance(begun, ProbeResult):
             return begun
         try:
@@ -131,7 +140,7 @@ class Prober:
             return self._result(node_id, Status.DOWN, "timeout", begun.begun)
 
     def _probe_node(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
-        """Never raises: whatever goes wrong is what was seen."""
+        """Probe one node. Never raises: every failure is returned as a DOWN result."""
         deadline = self._committee.rounds.probe_deadline
         try:
             if node_id in self._committee.keys:
@@ -145,17 +154,17 @@ class Prober:
         self, node_id: str, begun: tuple[float, float], deadline: float
     ) -> ProbeResult:
         client = OperatorClient(self._committee, node_id, self._http)
-        stated = client.status(self._entropy(NONCE_BYTES), deadline=deadline)
+        answer = client.status(self._entropy(NONCE_BYTES), deadline=deadline)
         middle = (begun[1] + self._wall()) / 2
-        reason = "answered" if stated.status is Status.UP else "says_down"
-        offset = stated.time_ms - round(1000 * middle)
-        return self._result(node_id, stated.status, reason, begun, offset)
+        reason = "answered" if answer.status is Status.UP else "says_down"
+        offset = answer.time_ms - round(1000 * middle)
+        return self._result(node_id, answer.status, reason, begun, offset)
 
     def _probe_target(
         self, node_id: str, begun: tuple[float, float], deadline: float
     ) -> ProbeResult:
-        answer = self._http.get(self._committee.urls[node_id], deadline=deadline)
-        if answer.status != 200:
+        response = self._http.get(self._committee.urls[node_id], deadline=deadline)
+        if response.status != 200:
             return self._result(node_id, Status.DOWN, "status_code", begun)
         return self._result(node_id, Status.UP, "answered", begun)
 

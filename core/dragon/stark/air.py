@@ -1,7 +1,7 @@
-"""What a statement has to tell prover and verifier: its algebraic intermediate representation.
+"""The interface of a statement: its algebraic intermediate representation (AIR).
 
-A third statement is one more class with the members of `Air`; neither `verifier` nor the prover
-names any of them.
+To add a statement, write one more class with the members of `Air`. The verifier and the prover know
+statements only through this interface.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dragon.stark.parameters import Lengths, Parameters
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Constraints with one domain, evaluated at a point (5.5).
+    """Constraints that share one domain, evaluated at a point (section 5.5).
 
-    Each contributes (α + α'·x^exponent) · numerator · factor / vanishing; what vanishes on the
-    domain, and only there, is `vanishing`/`factor`.
+    Each constraint contributes (α + α'·x^exponent) · numerator · factor / vanishing. The quotient
+    `vanishing`/`factor` vanishes exactly on the domain.
     """
 
     numerators: Sequence[Element]
@@ -38,33 +38,34 @@ class Air(Protocol):
 
     @property
     def columns(self) -> int:
-        """Columns of the trace without the blinding ones."""
+        """The number of trace columns, without blinding columns."""
 
     @property
-    def n_constraints(self) -> int: ...
+    def n_constraints(self) -> int:
+        """The number of constraints."""
 
     @property
     def mask(self) -> Sequence[tuple[int, int]]:
-        """The cells a constraint reads, as (row offset, column), rows counted in original rows.
+        """The cells that a constraint reads, as (row offset in original rows, column).
 
-        Also the order of the out-of-domain values. Every column occurs.
+        The out-of-domain values are sent in this order. Every column occurs at least once.
         """
 
     def admit(self, parameters: Parameters) -> None:
-        """Raises ProofRefused (parameters): this statement is not proven with such parameters."""
+        """Check that the parameters fit this statement. Raises ProofRefused (parameters)."""
 
     def channel_seed(self, parameters: Parameters) -> bytes:
-        """Binds the proof to the statement."""
+        """The seed of the hash chain. It binds the proof to the statement (section 4)."""
 
     def exponents(self, lengths: Lengths) -> Sequence[int]:
-        """e_k for every constraint in order; all adjusted terms have degree < 4n."""
+        """The exponent e_k of every constraint, in order. All adjusted terms have degree < 4n."""
 
     def families_at(
         self, z: Element, values: Sequence[Element], lengths: Lengths
     ) -> Sequence[Family]:
-        """All constraints in order, at a point of K.
+        """All constraints, in order, evaluated at a point z of K.
 
-        `values` are the trace polynomials there in the order of `mask`: entry (row, column) is
+        `values` holds the trace polynomials in the order of `mask`: entry (row, column) is
         f_column(z·h^row).
 
         Raises ZeroDivisionError: z lies in the subgroup of order L.
@@ -74,7 +75,7 @@ class Air(Protocol):
 def composition_at(
     z: Element, families: Sequence[Family], coefficients: Sequence[Element]
 ) -> Element:
-    """C(z) = Σ_k (α_2k + α_2k+1·z^e_k) · c_k · num_k/den_k (5.5).
+    """C(z) = Σ_k (α_2k + α_2k+1·z^e_k) · c_k · num_k/den_k (section 5.5).
 
     Raises ZeroDivisionError: z lies in the domain of a constraint.
     """

@@ -1,4 +1,4 @@
-"""Blocks proofs for whoever relies on them: a set by name, a statement, a proof (section 18)."""
+"""Verify blocks proofs and windows under a named parameter set (section 18)."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from dragon.stark.parameters import Slack
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.verifier import verify
 
-MAX_CHUNKS: Final = MAX_BLOCKS - 1
+MAX_CHUNKS: Final = MAX_BLOCKS - 1  # of a window; the identity takes one block
 
 
 def statement(outputs: Sequence[bytes], message: bytes) -> BlocksAir:
-    """The statement "I know preimages of these outputs", each of 32 bytes, bound to `message`.
+    """The statement "I know preimages of these outputs", bound to `message`.
 
-    Raises ProofRefused (input, parameters): it is none.
+    Each output has 32 bytes; their number is a power of two up to 4096.
+
+    Raises ProofRefused (input, parameters): the arguments do not form a statement.
     """
     if not isinstance(outputs, (list, tuple)) or not isinstance(message, bytes):
-        raise ProofRefused(Reason.INPUT, "a statement is a list of outputs and a message")
+        text = "a statement needs a list of outputs and a message of bytes"
+        raise ProofRefused(Reason.INPUT, text)
     if len(outputs) > MAX_BLOCKS:
-        raise ProofRefused(Reason.PARAMETERS, f"a proof covers at most {MAX_BLOCKS} outputs")
+        text = f"{len(outputs)} outputs; a proof covers at most {MAX_BLOCKS}"
+        raise ProofRefused(Reason.PARAMETERS, text)
     return BlocksAir(tuple(decode_output(output) for output in outputs), message)
 
 
 def verify_blocks(set_name: str, outputs: Sequence[bytes], message: bytes, proof: bytes) -> None:
-    """Return quietly if `proof` proves the statement under the named set.
+    """Verify that `proof` proves the statement under the named set. Returns nothing.
 
-    The name comes from the relying party's own policy, never from the proof or its bearer.
+    The relying party chooses the set. Never take its name from the proof or from the sender.
 
-    Raises ProofRefused: it does not.
+    Raises ProofRefused: the proof is invalid; `reason` names the check that failed first.
     """
     chosen = named_set(set_name)
     air = statement(outputs, message)
@@ -40,20 +44,23 @@ def verify_blocks(set_name: str, outputs: Sequence[bytes], message: bytes, proof
 
 
 def window_outputs(identity: bytes, commitments: Sequence[bytes]) -> list[bytes]:
-    """The outputs of a window: the identity, its chunks, and the identity again as padding.
+    """The outputs of a window: the identity, the chunks, and the identity again as padding.
 
-    `commitments` are those of the 0 to 4095 chunks in their order; the same one may occur twice.
-    The result has the smallest power of two of entries above their number.
+    `commitments` holds one output for each of the 0 to 4095 chunks, in order; equal ones may occur.
+    The length of the result is the smallest power of two above the number of chunks.
 
-    Raises ProofRefused (input): too many, an entry is no output, or one equals the identity, which
-    would leave open where the chunks end.
+    Raises ProofRefused (input): there are too many commitments, one is not an output, or one equals
+    the identity. In the last case the number of chunks would be ambiguous (section 18.1).
     """
     if not isinstance(commitments, (list, tuple)) or len(commitments) > MAX_CHUNKS:
-        raise ProofRefused(Reason.INPUT, f"a window is a list of at most {MAX_CHUNKS} commitments")
+        message = f"a window must be a list of at most {MAX_CHUNKS} commitments"
+        raise ProofRefused(Reason.INPUT, message)
     for output in (identity, *commitments):
         decode_output(output)
     if identity in commitments:
-        raise ProofRefused(Reason.INPUT, "a chunk's commitment equals the identity")
+        chunk = commitments.index(identity)
+        message = f"the commitment of chunk {chunk} equals the identity"
+        raise ProofRefused(Reason.INPUT, message)
     n_blocks = 1 << len(commitments).bit_length()
     return [identity, *commitments, *[identity] * (n_blocks - 1 - len(commitments))]
 
@@ -61,13 +68,14 @@ def window_outputs(identity: bytes, commitments: Sequence[bytes]) -> list[bytes]
 def verify_window(
     set_name: str, identity: bytes, commitments: Sequence[bytes], message: bytes, proof: bytes
 ) -> None:
-    """Return quietly if `proof` proves the window's statement under the named set.
+    """Verify that `proof` proves the window's statement under the named set. Returns nothing.
 
-    Only strict sets serve for windows, even for one without chunks: an identity that also signed
-    under a base file would have the weaker secrecy of that (18.12).
+    Windows require a strict set, even without chunks: an identity that also signs under a base
+    parameter file would have only the weaker secrecy of that file (section 18.12).
 
-    Raises ProofRefused: it does not.
+    Raises ProofRefused: the proof is invalid, or the set is not strict.
     """
     if named_set(set_name).slack is not Slack.STRICT:
-        raise ProofRefused(Reason.PARAMETERS, f"{set_name} is no set for windows")
+        text = f"windows require a strict parameter set, and {set_name} is not strict"
+        raise ProofRefused(Reason.PARAMETERS, text)
     verify_blocks(set_name, window_outputs(identity, commitments), message, proof)

@@ -1,4 +1,4 @@
-"""How many bytes a proof can have, known before any of them is looked at."""
+"""Bounds on the size of a proof, checked before the proof is parsed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dragon.stark.tables import SALT_BYTES, package_rows
 
 
 def fixed_size(air: Air, parameters: Parameters) -> int:
-    """The bytes before the query phase (section 8)."""
+    """The number of bytes before the query phase (section 8)."""
     elements = len(air.mask) + DEGREE_FACTOR + parameters.last_layer_degree_bound
     digests = 2 + len(parameters.fri_step_list) - 1
     nonce = NONCE_BYTES if parameters.proof_of_work_bits else 0
@@ -20,7 +20,7 @@ def fixed_size(air: Air, parameters: Parameters) -> int:
 
 
 def largest_size(air: Air, parameters: Parameters, lengths: Lengths) -> int:
-    """No proof is longer: as if the queries met nowhere but where they must."""
+    """An upper bound on the bytes of a proof: the size if no two queries share a Merkle node."""
     steps = parameters.fri_step_list
     rows = min(parameters.n_queries << steps[0], lengths.domain_size)
     salt = SALT_BYTES if lengths.blinding_columns else 0
@@ -38,7 +38,7 @@ def largest_size(air: Air, parameters: Parameters, lengths: Lengths) -> int:
 
 
 def _opening(rows: int, row_bytes: int, n_rows: int, per_leaf: int) -> int:
-    """`rows` opened rows, the rest of their packages, and siblings on every level."""
+    """Bytes for `rows` opened rows, the rest of their packages, and siblings on every level."""
     leaves, siblings = n_rows // per_leaf, 0
     level = leaves
     while level > 1:
@@ -48,10 +48,17 @@ def _opening(rows: int, row_bytes: int, n_rows: int, per_leaf: int) -> int:
 
 
 def check_size(air: Air, parameters: Parameters, lengths: Lengths, proof: bytes) -> None:
-    """Raises ProofRefused (input, proof_too_short, trailing_bytes): no proof has that size."""
+    """Refuse a proof of an impossible size.
+
+    Raises ProofRefused (input, proof_too_short, trailing_bytes).
+    """
     if not isinstance(proof, bytes):
-        raise ProofRefused(Reason.INPUT, "a proof is a string of bytes")
-    if len(proof) <= fixed_size(air, parameters):
-        raise ProofRefused(Reason.PROOF_TOO_SHORT, f"no proof has only {len(proof)} bytes")
-    if len(proof) > largest_size(air, parameters, lengths):
-        raise ProofRefused(Reason.TRAILING_BYTES, f"no proof has {len(proof)} bytes")
+        raise ProofRefused(Reason.INPUT, "a proof must be of type bytes")
+    size = len(proof)
+    least, most = fixed_size(air, parameters), largest_size(air, parameters, lengths)
+    if size <= least:
+        message = f"the proof has {size} bytes; these parameters require more than {least}"
+        raise ProofRefused(Reason.PROOF_TOO_SHORT, message)
+    if size > most:
+        message = f"the proof has {size} bytes; these parameters allow at most {most}"
+        raise ProofRefused(Reason.TRAILING_BYTES, message)

@@ -1,8 +1,8 @@
 """Commitments to data, and the 32-byte form of all outputs (section 18.1).
 
-An opening is the 60-byte string digest ‖ salt: the SHA-256 of the data and 28 random bytes, fresh
-for every commitment. Its commitment is the Rescue hash of its eight limbs of 60 bits. It hides the
-digest computationally and binds to at most 122 bits.
+An opening is the 60-byte string digest ‖ salt: the SHA-256 of the data and 28 random bytes, which
+must be fresh for every commitment. The commitment is the Rescue hash of the eight 60-bit limbs of
+the opening. It hides the digest computationally and binds with at most 122 bits.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ LIMB_BITS: Final = 60
 
 
 def encode_output(output: Digest) -> bytes:
-    """The 32 bytes of four elements."""
+    """Encode four elements in 32 bytes."""
     return field.encode(output)
 
 
 def decode_output(raw: bytes) -> Digest:
-    """The four elements that an output, an identity or a commitment consists of.
+    """Decode an output (an identity or a commitment) into its four elements.
 
-    Raises ProofRefused (input): not 32 bytes, or a word of p or more.
+    Raises ProofRefused (input): it does not have 32 bytes, or a word is not below p.
     """
     if not isinstance(raw, bytes) or len(raw) != OUTPUT_BYTES:
-        raise ProofRefused(Reason.INPUT, "an output has 32 bytes")
+        raise ProofRefused(Reason.INPUT, "an output must have 32 bytes")
     try:
         c0, c1, c2, c3 = field.decode(raw)
     except ProofRefused:
-        raise ProofRefused(Reason.INPUT, "an output holds a word >= p") from None
+        raise ProofRefused(Reason.INPUT, "an output contains a word that is not below p") from None
     return c0, c1, c2, c3
 
 
 def opening_limbs(opening: bytes) -> list[int]:
-    """The eight limbs of 60 bits, big endian: the preimage that a proof shows knowledge of.
+    """The eight 60-bit limbs of an opening, big endian: the preimage of its commitment.
 
-    Raises ProofRefused (input): not 60 bytes.
+    Raises ProofRefused (input): the opening does not have 60 bytes.
     """
     if not isinstance(opening, bytes) or len(opening) != OPENING_BYTES:
-        raise ProofRefused(Reason.INPUT, "an opening has 60 bytes")
+        raise ProofRefused(Reason.INPUT, "an opening must have 60 bytes")
     bits = int.from_bytes(opening, "big")
     return [bits >> LIMB_BITS * (RATE - 1 - i) & (1 << LIMB_BITS) - 1 for i in range(RATE)]
 

@@ -1,4 +1,4 @@
-"""The DEEP polynomial: all openings out of the domain as one low-degree test (section 8.1)."""
+"""The DEEP polynomial: all out-of-domain openings as one low-degree test (section 8.1)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragon.stark.reciprocals import Reciprocals
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """The claim that a column takes a value at a point; h_b counts as column W + b."""
+    """The claim that a column has a value at a point. Column W + b stands for h_b."""
 
     column: int
     point: Element
@@ -29,10 +29,10 @@ def boundaries(
     composition_values: Sequence[Element],
     lengths: Lengths,
 ) -> list[Boundary]:
-    """The constraints in the order of their coefficients δ.
+    """The boundary constraints, in the order of their coefficients δ.
 
-    The first one of a trace column is followed by its conjugate, which forces the polynomial to
-    have coefficients in F.
+    The first constraint of each trace column is followed by its conjugate. The conjugate forces the
+    polynomial to have its coefficients in F.
     """
     result: list[Boundary] = []
     seen: set[int] = set()
@@ -49,10 +49,11 @@ def boundaries(
 
 
 class DeepPolynomial:
-    """d(x) = Σ δ_i·(v_i(x) - value_i)/(x - point_i), plus the blinding columns (8.1, 18.4).
+    """d(x) = Σ δ_i·(v_i(x) - value_i)/(x - point_i), plus the blinding columns.
 
-    Terms with one point share their denominator. Everything is linear over F in the opened
-    words, h_b in its three coordinates, so that one row costs a dot product for each point.
+    See sections 8.1 and 18.4. Terms with the same point share their denominator. All terms are
+    linear over F in the opened words (h_b in its three coordinates), so one row costs one dot
+    product for each point.
     """
 
     def __init__(
@@ -66,12 +67,12 @@ class DeepPolynomial:
             group.add(constraint, coefficient, lengths.columns)
 
     def at(self, points: Sequence[int], rows: Sequence[Sequence[int]]) -> list[Element]:
-        """d at each x of `points`.
+        """d(x) at each x of `points`.
 
-        `rows` are the opened words at those points: the trace row, then the composition row with
+        `rows` holds the opened words at these points: the trace row, then the composition row with
         three coordinates for each h_b.
 
-        Raises ZeroDivisionError: x is the point of a constraint.
+        Raises ZeroDivisionError: an x is the point of a constraint.
         """
         values = [self._blinding(row) for row in rows]
         for point, group in self._groups.items():
@@ -86,13 +87,13 @@ class DeepPolynomial:
         return values
 
     def _blinding(self, row: Sequence[int]) -> Element:
-        """f_12 + φ·f_13 + φ²·f_14, as many of them as there are."""
+        """f_12 + φ·f_13 + φ²·f_14; missing blinding columns count as zero."""
         c0, c1, c2 = (*row[self._air_columns : self._columns], 0, 0, 0)[:3]
         return c0, c1, c2
 
 
 class _Group:
-    """The terms with one point: Σ weights·words - constant over the common denominator."""
+    """The terms that share a point: numerator Σ weights·words - constant."""
 
     def __init__(self, width: int) -> None:
         self.weights = [ext.ZERO] * width
@@ -113,6 +114,6 @@ class _Group:
 
 
 def domain_points(rows: Sequence[int], lengths: Lengths) -> list[int]:
-    """x_r = 3·w^rev(r), the point of each row of the evaluation domain (section 6)."""
+    """The points x_r = 3·w^rev(r) of these rows of the evaluation domain (section 6)."""
     bits, w = field.log2(lengths.domain_size), field.root_of_unity(lengths.domain_size)
     return [field.GENERATOR * pow(w, field.bit_reverse(r, bits), P) % P for r in rows]

@@ -1,11 +1,11 @@
-"""The cubic extension K = F[φ]/(φ³ + 2φ - 1) (section 1.3 of the protocol).
+"""The cubic extension K = F[φ]/(φ³ + 2φ - 1) (section 1.3).
 
 An element c0 + c1·φ + c2·φ² is the tuple (c0, c1, c2) of integers in [0, p). "Conjugate" always
 means the Frobenius image z^p.
 
-Sums of products with elements of F are where a verifier spends its time. They are computed on
-*packed* elements, the three coordinates side by side in one large integer: one multiplication
-serves all three, and the reduction is put off to the end of the sum.
+A verifier spends most of its time on sums of products with elements of F. They are computed on
+*packed* elements, with the three coordinates side by side in one large integer: one multiplication
+serves all three coordinates, and the sum is reduced once at its end.
 """
 
 from __future__ import annotations
@@ -26,30 +26,33 @@ ELEMENT_BYTES: Final = 24
 PHI_P: Final[Element] = (318233216319004744, 179006184179440168, 238674912239253558)  # φ^p
 PHI_2P: Final[Element] = (2067168182873786313, 159116608159502372, 2126836910933599704)  # φ^2p
 
-# A packed coordinate has room for a sum of 2^34 products of two elements below 2^62.
+# Room for one packed coordinate: a sum of 2^34 products of two elements below 2^62.
 _SHIFT: Final = 158
 _MASK: Final = (1 << _SHIFT) - 1
 
 
 def embed(x: int) -> Element:
-    """x of F as an element of K."""
+    """Embed x of F into K."""
     return (x % P, 0, 0)
 
 
 def add(a: Element, b: Element) -> Element:
+    """a + b."""
     return ((a[0] + b[0]) % P, (a[1] + b[1]) % P, (a[2] + b[2]) % P)
 
 
 def sub(a: Element, b: Element) -> Element:
+    """a - b."""
     return ((a[0] - b[0]) % P, (a[1] - b[1]) % P, (a[2] - b[2]) % P)
 
 
 def scale(a: Element, x: int) -> Element:
-    """a·x for x of F."""
+    """a·x for x in F."""
     return (a[0] * x % P, a[1] * x % P, a[2] * x % P)
 
 
 def mul(a: Element, b: Element) -> Element:
+    """a·b."""
     a0, a1, a2 = a
     b0, b1, b2 = b
     t3, t4 = a1 * b2 + a2 * b1, a2 * b2
@@ -71,7 +74,7 @@ def power(a: Element, exponent: int) -> Element:
 
 
 def conjugate(z: Element) -> Element:
-    """z̄ = z^p, which is linear over F."""
+    """z̄ = z^p, computed as a linear map over F."""
     c0, c1, c2 = z
     return (
         (c0 + c1 * PHI_P[0] + c2 * PHI_2P[0]) % P,
@@ -81,7 +84,7 @@ def conjugate(z: Element) -> Element:
 
 
 def norm_and_cofactor(z: Element) -> tuple[int, Element]:
-    """N = z·z̄·z̿, which lies in F, and z̄·z̿, so that 1/z is the second over the first."""
+    """The norm N = z·z̄·z̿, an element of F, and the cofactor z̄·z̿. 1/z = cofactor/N."""
     conjugated = conjugate(z)
     cofactor = mul(conjugated, conjugate(conjugated))
     return mul(z, cofactor)[0], cofactor
@@ -94,25 +97,25 @@ def inverse(z: Element) -> Element:
 
 
 def encode(elements: Iterable[Element]) -> bytes:
-    """enc(c0) ‖ enc(c1) ‖ enc(c2) of each element in turn."""
+    """Encode each element as enc(c0) ‖ enc(c1) ‖ enc(c2)."""
     return field.encode(coordinate for element in elements for coordinate in element)
 
 
 def decode(raw: bytes) -> list[Element]:
-    """The elements that `raw`, a multiple of 24 bytes, encodes.
+    """Decode elements from `raw`, a multiple of 24 bytes.
 
-    Raises ProofRefused (non_canonical): a word is p or more.
+    Raises ProofRefused (non_canonical): a word is not below p.
     """
     words = field.decode(raw)
     return list(zip(words[::3], words[1::3], words[2::3], strict=True))
 
 
 def pack(elements: Iterable[Element]) -> list[int]:
-    """Each element as one integer, for `dot`."""
+    """Pack each element into one integer, for `dot`."""
     return [c0 | c1 << _SHIFT | c2 << 2 * _SHIFT for c0, c1, c2 in elements]
 
 
 def dot(packed: Iterable[int], scalars: Sequence[int]) -> Element:
-    """Σ packed_i · scalars_i, as many terms as the shorter has, at most 2^34."""
+    """Σ packed_i · scalars_i, up to the shorter length. At most 2^34 terms."""
     total = sum(map(times, packed, scalars))
     return (total & _MASK) % P, (total >> _SHIFT & _MASK) % P, (total >> 2 * _SHIFT) % P

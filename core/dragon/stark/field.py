@@ -1,7 +1,7 @@
-"""The base field F of p = 2^61 + 20·2^32 + 1 elements (section 1 of the protocol).
+"""The base field F of p = 2^61 + 20·2^32 + 1 elements (section 1).
 
-Elements are integers in [0, p). Montgomery form exists on the wire only: `encode` and `decode`
-are the one place that knows of it.
+Elements are integers in [0, p). Montgomery form occurs on the wire only; `encode` and `decode`
+convert it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from dragon.stark.refusal import ProofRefused, Reason
 
 P: Final = 2**61 + 20 * 2**32 + 1
-GENERATOR: Final = 3  # of F*, and the offset of the evaluation domain
+GENERATOR: Final = 3  # of F*; also the offset of the evaluation domain
 TWO_ADICITY: Final = 34  # p - 1 = 2^34 · 13 · 167 · 211 · 293
 ELEMENT_BYTES: Final = 8
 R: Final = 2**64 % P
@@ -23,19 +23,22 @@ _ROOTS: Final = tuple(pow(GENERATOR, (P - 1) >> k, P) for k in range(TWO_ADICITY
 
 
 def log2(size: int) -> int:
-    """The logarithm of a power of two. Raises ValueError: `size` is none."""
+    """The base-2 logarithm. Raises ValueError: `size` is not a power of two."""
     if size < 1 or size & (size - 1):
-        raise ValueError(f"{size} is no power of two")
+        raise ValueError(f"{size} is not a power of two")
     return size.bit_length() - 1
 
 
 def ceil_log2(size: int) -> int:
-    """The smallest k with 2^k >= size, for size >= 1."""
+    """The smallest k with 2^k >= size. Requires size >= 1."""
     return (size - 1).bit_length()
 
 
 def root_of_unity(size: int) -> int:
-    """ω_size, the generator of the subgroup of that order, a power of two up to 2^34 (1.1)."""
+    """ω_size, the generator of the subgroup of this order (section 1.1).
+
+    `size` is a power of two up to 2^34.
+    """
     return _ROOTS[log2(size)]
 
 
@@ -49,7 +52,7 @@ def powers(base: int, count: int) -> list[int]:
 
 
 def bit_reverse(index: int, bits: int) -> int:
-    """rev_bits(index): the lowest `bits` bits in reverse order; rev_0(0) = 0."""
+    """rev_bits(index): the lowest `bits` bits in reverse order. rev_0(0) = 0."""
     return int(f"{index:0{bits}b}"[::-1], 2) if bits else 0
 
 
@@ -61,9 +64,9 @@ def inverse(x: int) -> int:
 
 
 def batch_inverse(elements: Sequence[int]) -> list[int]:
-    """The inverse of each element at the price of one inversion (Montgomery's trick).
+    """The inverse of each element, with a single inversion (Montgomery's trick).
 
-    Raises ZeroDivisionError: one of them is zero.
+    Raises ZeroDivisionError: an element is zero.
     """
     products, product = [], 1
     for x in elements:
@@ -78,17 +81,18 @@ def batch_inverse(elements: Sequence[int]) -> list[int]:
 
 
 def encode(elements: Iterable[int]) -> bytes:
-    """enc(x) of each element in turn: 8 bytes, Montgomery form, big endian (1.2)."""
+    """Encode each element in 8 bytes: Montgomery form, big endian (section 1.2)."""
     words = [x * R % P for x in elements]
     return struct.pack(f">{len(words)}Q", *words)
 
 
 def decode(raw: bytes) -> list[int]:
-    """The elements that `raw`, a multiple of 8 bytes, encodes.
+    """Decode elements from `raw`, a multiple of 8 bytes.
 
-    Raises ProofRefused (non_canonical): a word is p or more.
+    Raises ProofRefused (non_canonical): a word is not below p.
     """
     words = struct.unpack(f">{len(raw) // ELEMENT_BYTES}Q", raw)
     if words and max(words) >= P:
-        raise ProofRefused(Reason.NON_CANONICAL, "a field element is written as a word >= p")
+        message = "a field element is encoded as a word that is not below p"
+        raise ProofRefused(Reason.NON_CANONICAL, message)
     return [word * R_INVERSE % P for word in words]

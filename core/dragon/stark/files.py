@@ -1,9 +1,9 @@
-"""The original programs' JSON files, as text in and text out (section 12).
+"""Read and write the JSON files of the original Ziggy programs, as text (section 12).
 
-What is written here the original programs read, and the reverse. Reading is stricter than theirs:
-numbers are integers, elements are below p, lists have the right length, hexadecimal digits are
-lower case and complete. Members that a proof file or its parameters have beside the known ones are
-ignored, as annotations are.
+The original programs read what this module writes, and the reverse. Reading is stricter here:
+numbers must be integers, elements below p, lists of the right length, and hexadecimal digits lower
+case and complete. Unknown members of a proof file or of its parameters (for example annotations)
+are ignored.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from dragon.stark.verifier import verify
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, verify_signature
 
 MAX_PROOF_BYTES: Final = 1 << 24
-MAX_MESSAGE: Final = 1 << 20  # characters
+MAX_MESSAGE_CHARACTERS: Final = 1 << 20
 _DIGITS: Final = re.compile(r"0x[0-9a-f]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class ZiggyProofFile:
-    """A signature with its public input, and the parameters its bearer says it was made with."""
+    """A signature with its public input and the parameters that the file states."""
 
     public_key: Digest
     message: str
@@ -42,20 +42,22 @@ class ZiggyProofFile:
     proof: bytes = field(repr=False)
 
     def verify(self) -> None:
-        """Return quietly if this is a signature under `ziggy-classic`.
+        """Verify that this is a valid signature under `ziggy-classic`. Returns nothing.
 
-        Raises ProofRefused: it is none, or the file states other parameters. A file never decides
-        on its own parameters: with one query anybody can forge.
+        The file never chooses the parameters: with a single query, anyone could forge (section
+        10.3).
+
+        Raises ProofRefused: the signature is invalid, or the file states other parameters.
         """
         if self.parameters != CLASSIC.parameters(1):
-            message = "the file states other parameters than those of ziggy-classic"
+            message = "the file states parameters that differ from those of ziggy-classic"
             raise ProofRefused(Reason.PARAMETERS, message)
         verify_signature(encode_output(self.public_key), self.message.encode(), self.proof)
 
 
 @dataclass(frozen=True, slots=True)
 class ChainProofFile:
-    """A Rescue-chain proof with its public input and stated parameters."""
+    """A Rescue-chain proof with its public input and the parameters that the file states."""
 
     output: Digest
     chain_length: int
@@ -63,12 +65,12 @@ class ChainProofFile:
     proof: bytes = field(repr=False)
 
     def verify(self, parameters: Parameters) -> None:
-        """Return quietly if this proves its chain under `parameters`, the relying party's own.
+        """Verify the proof under `parameters`, which the relying party chooses. Returns nothing.
 
-        Raises ProofRefused: it does not, or the file states other parameters.
+        Raises ProofRefused: the proof is invalid, or the file states other parameters.
         """
         if self.parameters != parameters:
-            message = "the file states other parameters than those that are asked for"
+            message = "the file states parameters that differ from the required ones"
             raise ProofRefused(Reason.PARAMETERS, message)
         verify(RescueChainAir(self.output, self.chain_length), parameters, self.proof)
 
@@ -77,16 +79,16 @@ class ChainProofFile:
 
 
 def read_parameters(text: str) -> Parameters:
-    """A parameter file. Raises InvalidEncoding, ProofRefused (parameters)."""
+    """Read a parameter file. Raises InvalidEncoding, ProofRefused (parameters)."""
     return _parameters(parse(text))
 
 
 def read_ziggy_private_input(text: str) -> bytes:
-    """The 32 bytes of a private key; fewer digits than 64 stand for leading zeros.
+    """Read a private key of 32 bytes. With fewer than 64 digits, leading zeros are added.
 
-    Raises InvalidEncoding, which never shows the key.
+    Raises InvalidEncoding. The message never contains the key.
     """
-    with _discreet("a Ziggy private input"):
+    with _without_details("a Ziggy private input"):
         members = Members(parse(text), "a Ziggy private input")
         digits = _hexadecimal(members.take("private_key"), "private_key")
         members.end()
@@ -94,50 +96,52 @@ def read_ziggy_private_input(text: str) -> bytes:
 
 
 def read_ziggy_public_input(text: str) -> tuple[Digest, str]:
-    """Public key and message. Raises InvalidEncoding."""
+    """Read public key and message. Raises InvalidEncoding."""
     return _ziggy_public_input(parse(text))
 
 
 def read_chain_private_input(text: str) -> list[Digest]:
-    """The words of a witness, one more than the chain is long.
+    """Read the words of a witness: one more than the length of the chain.
 
-    Raises InvalidEncoding, which never shows a word.
+    Raises InvalidEncoding. The message never contains a word.
     """
-    with _discreet("a Rescue-chain private input"):
+    with _without_details("a Rescue-chain private input"):
         members = Members(parse(text), "a Rescue-chain private input")
         words = [_digest(word, "witness") for word in members.list("witness", most=MAX_CHAIN + 1)]
         members.end()
         if len(words) < 4 or len(words) % HASHES_PER_PERIOD != 1:
-            raise errors.UnknownValue("a witness has 3k + 1 words", member="witness")
+            message = f"a witness must have 3k + 1 words (k >= 1), not {len(words)}"
+            raise errors.UnknownValue(message, member="witness")
     return words
 
 
 def read_chain_public_input(text: str) -> tuple[Digest, int]:
-    """Output and chain length. Raises InvalidEncoding."""
+    """Read output and chain length. Raises InvalidEncoding."""
     return _chain_public_input(parse(text))
 
 
 def read_ziggy_proof(text: str) -> ZiggyProofFile:
-    """A proof file of the Ziggy prover. Raises InvalidEncoding, ProofRefused (parameters)."""
+    """Read a proof file of the Ziggy prover. Raises InvalidEncoding, ProofRefused (parameters)."""
     public_input, parameters, proof = _proof_file(text)
     key, message = _ziggy_public_input(public_input)
     return ZiggyProofFile(key, message, parameters, proof)
 
 
 def read_chain_proof(text: str) -> ChainProofFile:
-    """A proof file of the Rescue prover. Raises InvalidEncoding, ProofRefused (parameters)."""
+    """Read a proof file of the Rescue prover. Raises InvalidEncoding, ProofRefused (parameters)."""
     public_input, parameters, proof = _proof_file(text)
     output, chain_length = _chain_public_input(public_input)
     return ChainProofFile(output, chain_length, parameters, proof)
 
 
 @contextmanager
-def _discreet(what: str) -> Iterator[None]:
-    """Refusals keep their kind and lose their particulars, which could quote a secret."""
+def _without_details(what: str) -> Iterator[None]:
+    """Replace the message of an error, which could quote a secret, and keep the error's type."""
     try:
         yield
     except errors.InvalidEncoding as refusal:
-        raise type(refusal)(f"{what} is not of the form it should have") from None
+        message = f"the file is not {what} (values are not shown: they may be secret)"
+        raise type(refusal)(message) from None
 
 
 def _proof_file(text: str) -> tuple[Json, Parameters, bytes]:
@@ -154,7 +158,7 @@ def _parameters(value: Json) -> Parameters:
     slack = stark.word("slack", [each.value for each in Slack]) if "slack" in stark else None
     zero_knowledge = stark.take("enable_zero_knowledge")
     if not isinstance(zero_knowledge, bool):
-        message = "enable_zero_knowledge is true or false"
+        message = "enable_zero_knowledge must be true or false"
         raise errors.WrongType(message, member="enable_zero_knowledge")
     return Parameters(
         log_n_cosets=stark.integer("log_n_cosets"),
@@ -175,9 +179,11 @@ def _ziggy_public_input(value: Json) -> tuple[Digest, str]:
     members = Members(value, "a Ziggy public input")
     message = members.take("message")
     if not isinstance(message, str):
-        raise errors.WrongType("message is a text", member="message")
-    if len(message) > MAX_MESSAGE:
-        raise errors.TooLarge(f"message has at most {MAX_MESSAGE} characters", member="message")
+        raise errors.WrongType("message must be a string", member="message")
+    if len(message) > MAX_MESSAGE_CHARACTERS:
+        raise errors.TooLarge(
+            f"message must have at most {MAX_MESSAGE_CHARACTERS} characters", member="message"
+        )
     key = _digest(members.take("public_key"), "public_key")
     members.end()
     return key, message
@@ -193,7 +199,7 @@ def _chain_public_input(value: Json) -> tuple[Digest, int]:
 
 def _digest(value: Json, member: str) -> Digest:
     if not isinstance(value, list) or len(value) != 4:
-        raise errors.WrongType(f"{member} is a list of four elements", member=member)
+        raise errors.WrongType(f"{member} must be a list of four elements", member=member)
     c0, c1, c2, c3 = (_element(each, member) for each in value)
     return c0, c1, c2, c3
 
@@ -201,16 +207,17 @@ def _digest(value: Json, member: str) -> Digest:
 def _element(value: Json, member: str) -> int:
     element = int(_hexadecimal(value, member), 16)
     if element >= P:
-        raise errors.IntegerOutOfRange(f"{member} holds an element >= p", member=member)
+        message = f"{member} contains an element that is not below p"
+        raise errors.IntegerOutOfRange(message, member=member)
     return element
 
 
 def _hexadecimal(value: Json, member: str) -> str:
-    """0x and digits. What is refused is not shown: it may be a secret."""
+    """The `0x` string. An error does not show the value, which may be a secret."""
     if not isinstance(value, str):
-        raise errors.WrongType(f"{member} is a text of hexadecimal digits", member=member)
+        raise errors.WrongType(f"{member} must be a string of hexadecimal digits", member=member)
     if not _DIGITS.fullmatch(value):
-        message = f"{member} is not 0x and 1 to 64 lower-case digits"
+        message = f"{member} must be 0x followed by 1 to 64 lower-case hexadecimal digits"
         raise errors.InvalidHex(message, member=member)
     return value
 
@@ -219,27 +226,33 @@ def _hexadecimal(value: Json, member: str) -> str:
 
 
 def write_ziggy_private_input(private_key: bytes) -> str:
+    """The private-input file of a key. It contains the secret."""
     return _input_text({"private_key": to_hex(private_key)})
 
 
 def write_ziggy_public_input(public_key: Digest, message: str) -> str:
+    """The public-input file of a key and a message."""
     return _input_text(_ziggy_statement(public_key, message))
 
 
 def write_chain_private_input(witness: Sequence[Digest]) -> str:
+    """The private-input file of a Rescue chain. It contains the secret."""
     return _input_text({"witness": [_hex_elements(word) for word in witness]})
 
 
 def write_chain_public_input(output: Digest, chain_length: int) -> str:
+    """The public-input file of a Rescue chain."""
     return _input_text({"output": _hex_elements(output), "chain_length": chain_length})
 
 
 def write_ziggy_proof(file: ZiggyProofFile) -> str:
+    """A proof file as the Ziggy prover writes it."""
     statement = _ziggy_statement(file.public_key, file.message)
     return _proof_text(statement, file.parameters, file.proof)
 
 
 def write_chain_proof(file: ChainProofFile) -> str:
+    """A proof file as the Rescue prover writes it."""
     statement = {"output": _hex_elements(file.output), "chain_length": file.chain_length}
     return _proof_text(statement, file.parameters, file.proof)
 

@@ -1,7 +1,7 @@
-"""FRI: commitments to ever smaller layers, and their agreement at the queries (section 9).
+"""FRI: commitments to folded layers, and their consistency at the queries (section 9).
 
 The value at index i of a layer of size S belongs to the point ω_S^rev(i) of the plain subgroup,
-although layer 0 holds evaluations on a coset. Folds are not normalised: each brings a factor 2.
+although layer 0 holds evaluations on a coset. Folds are not normalised: each adds a factor 2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.transcript import FriCommitments
 
-INNER_POINTS: Final = 32  # fewer cost more for each query, more are shared by fewer queries
+# `check_last_layer` evaluates a polynomial in two stages, with at most this many inner points.
+# Fewer points make each query more expensive; with more points, fewer queries share one.
+INNER_POINTS: Final = 32
 
 
 def commit(
@@ -30,7 +32,7 @@ def commit(
     channel: VerifierChannel,
     constraints: Sequence[Boundary],
 ) -> FriCommitments:
-    """Steps 7 to 11 of the transcript: from the DEEP coefficients to the queries.
+    """Steps 7 to 11 of the transcript (section 8): from the DEEP coefficients to the queries.
 
     Raises ProofRefused (proof_of_work, proof_too_short, non_canonical).
     """
@@ -64,22 +66,23 @@ def commit(
 
 
 def _proof_of_work(bits: int, channel: VerifierChannel) -> bytes:
-    """The nonce, checked against the state before it is mixed."""
+    """Read the nonce, and check it against the state before the nonce is mixed."""
     if not bits:
         return b""
     state = channel.chain.state
     nonce = channel.receive(NONCE_BYTES)
     if not is_valid_nonce(state, bits, nonce):
-        raise ProofRefused(Reason.PROOF_OF_WORK, f"the nonce is no proof of {bits} bits of work")
+        raise ProofRefused(Reason.PROOF_OF_WORK, f"the nonce does not prove {bits} bits of work")
     return nonce
 
 
 def first_fold(
     cells: Mapping[int, Element], step: int, size: int, challenges: Sequence[Element]
 ) -> dict[int, Element]:
-    """The layer after the first step, from whole rows of 2^step of a layer of `size` cells.
+    """Apply the first step to complete rows of 2^step cells of a layer of `size` cells.
 
-    `cells` maps indices to values, ascending. A step of 0 changes nothing and has no challenge.
+    `cells` maps indices to values, in ascending order. A step of 0 changes nothing and has no
+    challenge.
     """
     if not step:
         return dict(cells)
@@ -98,7 +101,8 @@ def check_layers(
 ) -> list[dict[int, Element]]:
     """Open each committed layer at the queries and fold it into the next, down to the last.
 
-    `values` are those of the first layer by index. Returns the values of every layer.
+    `values` maps the indices of the first layer to their values. Returns such a map for every
+    layer.
 
     Raises ProofRefused (fri_layer_decommitment, last_layer, proof_too_short, non_canonical).
     """
@@ -111,7 +115,7 @@ def check_layers(
         known = {divmod(index, 1 << step): value for index, value in layers[-1].items()}
         opening = tables.LayerOpening(reader, known, 1 << step)
         if opening.root(size >> step) != root:
-            message = f"the opening of FRI layer {i} does not lead to its commitment"
+            message = f"the opening of FRI layer {i} does not match its commitment"
             raise ProofRefused(Reason.FRI_LAYER_DECOMMITMENT, message)
         layers.append(_fold_rows(opening.rows, size, challenge))
         size >>= step
@@ -122,11 +126,11 @@ def check_layers(
 def check_last_layer(
     coefficients: Sequence[Element], size: int, values: Mapping[int, Element]
 ) -> None:
-    """Every value, by its index in a layer of `size` cells, lies on the polynomial L of these
-    coefficients.
+    """Check that every value lies on the polynomial L with these coefficients.
 
-    L(x) = Σ xʳ·Lᵣ(xʷ) for r < w, where Lᵣ has every w-th coefficient of L. A layer has no more
-    than INNER_POINTS of xʷ, so most queries share the values of all Lᵣ.
+    `values` maps indices in a layer of `size` cells to values. L(x) = Σ xʳ·Lᵣ(xʷ) for r < w, where
+    Lᵣ has every w-th coefficient of L. A layer has at most INNER_POINTS different xʷ, so most
+    queries share the values of all Lᵣ.
 
     Raises ProofRefused (last_layer).
     """
@@ -141,14 +145,14 @@ def check_last_layer(
             powers = field.powers(y, len(parts[0]))
             inner[y] = ext.pack(ext.dot(part, powers) for part in parts)
         if ext.dot(inner[y], field.powers(x, width)) != value:
-            message = "a query does not lie on the polynomial of the last layer"
+            message = f"the value at index {index} does not lie on the polynomial of the last layer"
             raise ProofRefused(Reason.LAST_LAYER, message)
 
 
 def _fold_rows(
     rows: Mapping[int, Sequence[Element]], size: int, challenge: Element
 ) -> dict[int, Element]:
-    """One step of a layer of `size` cells on some of its rows."""
+    """Apply one step to some rows of a layer of `size` cells."""
     width = len(next(iter(rows.values())))
     inverses = field.batch_inverse([row_point(row, size // width, width) for row in rows])
     return {
@@ -158,13 +162,13 @@ def _fold_rows(
 
 
 def row_point(row: int, n_rows: int, width: int) -> int:
-    """The FRI point of the first cell in a row of `width` cells, both counts powers of two."""
+    """The FRI point of the first cell of a row. `n_rows` and `width` are powers of two."""
     exponent = field.bit_reverse(row, field.log2(n_rows))
     return pow(field.root_of_unity(n_rows * width), exponent, P)
 
 
 def fold_row(values: Sequence[Element], inverse_point: int, challenge: Element) -> Element:
-    """One step on a row of 2^t neighbours: t folds with ζ, ζ², ζ⁴, … down to one value.
+    """Apply one step to a row of 2^t values: t folds with ζ, ζ², ζ⁴, … give one value.
 
     `inverse_point` is 1/x for the FRI point x of the first value.
     """
@@ -186,6 +190,6 @@ def _fold(at_x: Element, at_minus_x: Element, inverse_x: int, challenge: Element
 
 @cache
 def _inverse_twiddles(width: int) -> tuple[int, ...]:
-    """1/ω_width^rev(2j) for j < width/2: the points of a row relative to its first."""
+    """1/ω_width^rev(2j) for j < width/2: inverse points of a row, relative to its first."""
     root, bits = field.inverse(field.root_of_unity(width)), field.log2(width)
     return tuple(pow(root, field.bit_reverse(2 * j, bits), P) for j in range(width // 2))

@@ -1,4 +1,4 @@
-"""The hash chain from which all challenges and all blinding are drawn (section 2)."""
+"""The hash chain: the source of all challenges and all blinding (section 2)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _WORD_MASK: Final = 2**62 - 1  # p has 62 bits
 
 
 def blake2s_256(data: bytes) -> bytes:
-    """H, the hash function of the whole protocol: BLAKE2s, unkeyed, 32 bytes."""
+    """H, the hash function of the protocol: BLAKE2s, unkeyed, 32-byte digest."""
     return blake2s(data).digest()
 
 
 class HashChain:
-    """A state of 32 bytes that takes messages in (`mix`) and gives challenges out (`draw`).
+    """A 32-byte state that absorbs messages (`mix`) and produces challenges (`draw`).
 
-    Draws between two mixes are one stream of bytes. A mix throws away what is left of it, and
-    even a mix with nothing changes the state.
+    Draws between two mixes form one stream of bytes. A mix discards the unread part of the stream.
+    Mixing an empty string also changes the state.
     """
 
     def __init__(self, seed: bytes) -> None:
@@ -34,12 +34,13 @@ class HashChain:
         self._spare = b""
 
     def copy(self) -> Self:
-        """A chain that goes on from here by itself."""
+        """An independent copy with the same state and stream position."""
         twin = type(self)(b"")
         twin.state, twin._counter, twin._spare = self.state, self._counter, self._spare
         return twin
 
     def mix(self, data: bytes) -> None:
+        """Absorb a message."""
         self.state = blake2s_256(self.state + data)
         self._counter = 0
         self._spare = b""
@@ -50,7 +51,7 @@ class HashChain:
         return blake2s_256(self.state + _BLOCK_PADDING + counter)
 
     def draw(self, size: int) -> bytes:
-        """`size` bytes: whole fresh blocks first, the rest from what earlier draws left over."""
+        """`size` bytes: fresh whole blocks first, then bytes that earlier draws left over."""
         blocks = b"".join(self._block() for _ in range(size // DIGEST_BYTES))
         rest = size % DIGEST_BYTES
         if rest <= len(self._spare):
@@ -61,35 +62,37 @@ class HashChain:
         return blocks + taken
 
     def word(self) -> int:
+        """A uniform 64-bit number."""
         return int.from_bytes(self.draw(8), "big")
 
     def base(self) -> int:
-        """A uniform element of F: words of 62 bits until one is below p, in Montgomery form."""
+        """A uniform element of F: the first 62-bit word below p, read as Montgomery form."""
         while (word := self.word() & _WORD_MASK) >= P:
             pass
         return word * R_INVERSE % P
 
     def extension(self) -> Element:
-        """A uniform element of K, its coordinates drawn in the order c0, c1, c2."""
+        """A uniform element of K. Its coordinates are drawn in the order c0, c1, c2."""
         c0 = self.base()
         c1 = self.base()
         c2 = self.base()
         return c0, c1, c2
 
     def extensions(self, count: int) -> list[Element]:
+        """`count` uniform elements of K."""
         return [self.extension() for _ in range(count)]
 
     def number(self, bound: int) -> int:
-        """A uniform number below `bound`, a power of two."""
+        """A uniform number below `bound`, which is a power of two."""
         return self.word() % bound
 
 
 def grinding_prefix(state: bytes, bits: int) -> bytes:
-    """What is hashed with a nonce; `bits` is 1 to 40."""
+    """The prefix that is hashed with a nonce. `bits` is 1 to 40."""
     return blake2s_256(_GRINDING_MAGIC + state + bytes([bits]))
 
 
 def is_valid_nonce(state: bytes, bits: int, nonce: bytes) -> bool:
-    """Whether the 8 bytes `nonce` are a proof of work of `bits` bits on `state`."""
+    """Whether `nonce` (8 bytes) is a proof of work of `bits` bits (1 to 40) on `state`."""
     digest = blake2s_256(grinding_prefix(state, bits) + nonce)
     return int.from_bytes(digest[:8], "big") < 1 << (64 - bits)

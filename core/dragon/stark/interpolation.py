@@ -1,4 +1,4 @@
-"""Polynomials given by their values on a subgroup, evaluated at a point of K."""
+"""Evaluate polynomials that are given by their values on a subgroup, at a point of K."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dragon.stark.reciprocals import Reciprocals
 def interpolants_at(columns: Sequence[Sequence[int]], u: Element) -> list[Element]:
     """For each column, the value at u of the polynomial of degree < m that it determines.
 
-    Entry b of a column of m entries, m a power of two, is the value at ω_m^b. The barycentric form
-    I(u) = (u^m - 1)/m · Σ_b v_b·ω^b/(u - ω^b) costs three sums over F a column.
+    Entry b of a column is the value at ω_m^b; m, the number of entries, is a power of two. The
+    barycentric form I(u) = (u^m - 1)/m · Σ_b v_b·ω^b/(u - ω^b) costs three sums over F per column.
 
     Raises ZeroDivisionError: u lies in the subgroup.
     """
@@ -42,9 +42,9 @@ def interpolants_at(columns: Sequence[Sequence[int]], u: Element) -> list[Elemen
 
 
 def periodic_at(columns: Sequence[Sequence[int]], z: Element, lengths: Lengths) -> list[Element]:
-    """Periodic columns at z (5.3): T values each, zero on the slack rows.
+    """Periodic columns at z: T values each, zero on the slack rows (section 5.3).
 
-    P(x) = (x^n - 1)/(s·(x^L - 1)) · I(x^(L/T)), I being the interpolant of the T values.
+    P(x) = (x^n - 1)/(s·(x^L - 1)) · I(x^(L/T)), where I interpolates the T values.
 
     Raises ZeroDivisionError: z lies in the subgroup of order L.
     """

@@ -1,4 +1,4 @@
-"""The out-of-domain check: the polynomials fit the statement at one random point (8, 10.1)."""
+"""The out-of-domain check: the polynomials fit the statement at a random point (section 10.1)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragon.stark.transcript import OutOfDomain
 
 
 def sample(air: Air, lengths: Lengths, channel: VerifierChannel) -> OutOfDomain:
-    """Steps 1 to 6 of the transcript, and the check.
+    """Steps 1 to 6 of the transcript (section 8), and the check.
 
     Raises ProofRefused (oods, proof_too_short, non_canonical).
     """
@@ -31,7 +31,7 @@ def sample(air: Air, lengths: Lengths, channel: VerifierChannel) -> OutOfDomain:
 
     composition = _composition_at(air, lengths, z, mask_values, coefficients)
     if composition != recombined(z, composition_values):
-        message = "the composition polynomial is not that of the trace at z"
+        message = "the composition polynomial does not match the trace at z"
         raise ProofRefused(Reason.OODS, message)
     return OutOfDomain(
         initial_state,
@@ -62,7 +62,7 @@ def _composition_at(
 
 
 def recombined(z: Element, parts: Sequence[Element]) -> Element:
-    """Σ z^b·h_b(z^4), which is C(z)."""
+    """C(z) = Σ z^b·h_b(z^4)."""
     total = ext.ZERO
     for part in reversed(parts):
         total = ext.add(ext.mul(total, z), part)

@@ -1,7 +1,7 @@
-"""Parameter sets by name (section 18.5).
+"""Named parameter sets (section 18.5).
 
-A relying party knows a set by its name and computes the parameters from the name and the number
-of blocks. Which set it accepts is its policy; sets are never tried one after the other.
+A relying party computes the parameters from the name of a set and the number of blocks. Its policy
+names one set to accept. Never try several sets in turn: the weakest one would set the level.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dragon.stark.field import log2
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.refusal import ProofRefused, Reason
 
-BLOCK_ROWS: Final = 16
+BLOCK_ROWS: Final = 16  # original rows of one block
 MAX_BLOCKS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """Parameters that a set may use for up to `max_blocks` blocks."""
+
     log_n_cosets: int
     n_queries: int
     max_blocks: int
@@ -28,29 +30,33 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class ParameterSet:
+    """A named rule that gives the parameters for each number of blocks."""
+
     name: str
     proof_of_work_bits: int
     slack: Slack | None
     candidates: tuple[Candidate, ...]
 
     def parameters(self, n_blocks: int) -> Parameters:
-        """The parameters for `n_blocks` blocks, by the rule of 18.5.
+        """The parameters for `n_blocks` blocks, by the rule of section 18.5.
 
-        Raises ProofRefused (parameters): no power of two, or more than the set admits.
+        Raises ProofRefused (parameters): `n_blocks` is not a power of two, or exceeds the maximum
+        of the set.
         """
         if not is_block_count(n_blocks):
-            message = "the number of blocks is a power of two from 1 to 4096"
+            rule = f"a power of two from 1 to {MAX_BLOCKS}"
+            message = f"the number of blocks must be {rule}, not {n_blocks}"
             raise ProofRefused(Reason.PARAMETERS, message)
         admitted = [each for each in self.candidates if n_blocks <= each.max_blocks]
         if not admitted:
-            message = f"{self.name} does not admit {n_blocks} blocks"
+            message = f"parameter set {self.name} does not allow {n_blocks} blocks"
             raise ProofRefused(Reason.PARAMETERS, message)
-        # The smallest domain; among equals the shortest trace; among equals the fewest queries.
+        # The smallest domain wins; then the shortest trace; then the fewest queries.
         options = [self._with(candidate, n_blocks) for candidate in admitted]
         return min(options, key=lambda option: _cost(option, n_blocks))
 
     def block_counts(self) -> list[int]:
-        """Every number of blocks that this set admits."""
+        """All numbers of blocks that this set allows, in ascending order."""
         most = max(candidate.max_blocks for candidate in self.candidates)
         return [n_blocks for n_blocks in range(1, most + 1) if is_block_count(n_blocks)]
 
@@ -75,6 +81,7 @@ class ParameterSet:
 
 
 def is_block_count(n_blocks: int) -> bool:
+    """Whether this is a power of two from 1 to 4096."""
     return 1 <= n_blocks <= MAX_BLOCKS and n_blocks & (n_blocks - 1) == 0
 
 
@@ -84,7 +91,7 @@ def _cost(parameters: Parameters, n_blocks: int) -> tuple[int, int, int]:
 
 
 def fri_schedule(trace_length: int) -> tuple[tuple[int, ...], int]:
-    """FRI steps and the size of the last layer for a trace of that length (18.5)."""
+    """The FRI steps and the last-layer degree bound for a trace length (section 18.5)."""
     excess = log2(trace_length) - 8
     if excess <= 0:
         return (0,), trace_length
@@ -103,8 +110,8 @@ STRONG: Final = ParameterSet(
     Slack.STRICT,
     (Candidate(3, 81, 64), Candidate(2, 125, 256), Candidate(2, 148, MAX_BLOCKS)),
 )
-# For test vectors only: with several blocks its proofs give the preimages away (18.7). It stands
-# outside `SETS`, so no name that a user or a configuration holds leads to it.
+# For test vectors only: with four or more blocks its proofs reveal preimages (section 18.7). It is
+# not in `SETS`, so it cannot be chosen by name.
 TEST_REFERENCE: Final = ParameterSet(
     "test-reference", 8, Slack.REFERENCE, (Candidate(3, 38, MAX_BLOCKS),)
 )
@@ -115,12 +122,12 @@ SETS: Final[Mapping[str, ParameterSet]] = MappingProxyType(
 
 
 def named_set(name: str) -> ParameterSet:
-    """The set of that name.
+    """The parameter set with this name.
 
-    Raises ProofRefused (parameters): there is none that a relying party may accept.
+    Raises ProofRefused (parameters): the name is unknown, or not one that may be relied on.
     """
     if not isinstance(name, str) or name not in SETS:
-        message = f"a parameter set is one of {', '.join(SETS)}"
+        message = f"unknown parameter set {name!r:.40}: choose one of {', '.join(SETS)}"
         raise ProofRefused(Reason.PARAMETERS, message)
     return SETS[name]
 

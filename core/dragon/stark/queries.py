@@ -1,4 +1,4 @@
-"""The query phase: the openings agree with each other and with FRI (10.1, steps 7 to 10)."""
+"""The query phase: check the openings (section 10.1, steps 7 to 10)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def open_queries(
     sampled: OutOfDomain,
     committed: FriCommitments,
 ) -> Openings:
-    """Steps 12 to 14 of the transcript, and all checks on them.
+    """Steps 12 to 14 of the transcript (section 8), and all checks on them.
 
     Raises ProofRefused (layer0_decommitment, fri_layer_decommitment, last_layer, oods,
     proof_too_short, non_canonical).
     """
-    # (1) The trace and the composition. A query is an index into the layer after the first step,
-    #     and stands for 2^step neighbours before it.
+    # (1) Open trace and composition. A query is an index into the layer after the first step; it
+    #     stands for 2^step neighbouring rows before that step.
     query_offset = reader.offset
     step = parameters.fri_step_list[0]
     rows = [
@@ -40,13 +40,13 @@ def open_queries(
     composition = _composition_opening(reader, lengths, rows, sampled.composition_root)
     composition_end = reader.offset
 
-    # (2) What the DEEP polynomial is there, hence the first layer.
+    # (2) Compute the DEEP polynomial at these rows, and from it the first layer.
     words = [[*left, *right] for left, right in zip(trace, composition, strict=True)]
     deep_values = _deep_values(lengths, committed, rows, words)
     cells = dict(zip(rows, deep_values, strict=True))
     values = fri.first_fold(cells, step, lengths.domain_size, committed.challenges)
 
-    # (3) Each committed layer agrees with the one before, down to the last.
+    # (3) Check each committed layer against the one before, down to the last.
     layers = fri.check_layers(parameters, lengths, reader, committed, values)
     return Openings(
         query_offset,
@@ -78,10 +78,10 @@ def _composition_opening(
 
 
 def _checked(opening: tuple[list[bytes], bytes], expected: bytes, what: str) -> list[list[int]]:
-    """The words of the opened rows, once these lead to the root that was committed to."""
+    """The words of the opened rows, after checking their Merkle root."""
     opened, root = opening
     if root != expected:
-        message = f"the opening of the {what} does not lead to its commitment"
+        message = f"the opening of the {what} table does not match its commitment"
         raise ProofRefused(Reason.LAYER0_DECOMMITMENT, message)
     return [field.decode(raw) for raw in opened]
 
@@ -96,5 +96,5 @@ def _deep_values(
     try:
         return deep.at(domain_points(rows, lengths), words)
     except ZeroDivisionError:
-        message = "a point out of the domain lies in the evaluation domain"
+        message = "the out-of-domain point lies in the evaluation domain"
         raise ProofRefused(Reason.OODS, message) from None

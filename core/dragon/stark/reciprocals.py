@@ -1,8 +1,8 @@
-"""1/(u - a) for one u of K and many a of F, at the price of one inversion in F.
+"""Compute 1/(u - a) for one u in K and many a in F, with a single inversion in F.
 
 With ū and u̿ the conjugates of u, 1/(u - a) = (ū - a)(u̿ - a) / N(u - a). The numerator is the
-quadratic `product` - `total`·a + a² over K, the norm a cubic in a over F; both have coefficients
-that depend on u alone.
+quadratic `product` - `total`·a + a² over K. The norm is a cubic in a over F. The coefficients of
+both depend on u only.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dragon.stark.field import P
 
 
 class Reciprocals:
-    """The coefficients of that quadratic and that cubic."""
+    """The coefficients of the quadratic and the cubic for one u."""
 
     def __init__(self, u: Element) -> None:
         first = ext.conjugate(u)
         second = ext.conjugate(first)
         self.total: Element = ext.add(first, second)
         self.product: Element = ext.mul(first, second)
-        # N(u - a) = e3 - e2·a + e1·a² - a³, elementary symmetric functions of u, ū, u̿, all in F.
+        # N(u - a) = e3 - e2·a + e1·a² - a³ with the elementary symmetric functions e_i of u, ū, u̿.
         self._e1 = ext.add(u, self.total)[0]
         self._e2 = ext.add(ext.mul(u, self.total), self.product)[0]
         self._e3 = ext.mul(u, self.product)[0]
 
     def norm_inverses(self, points: Sequence[int]) -> list[int]:
-        """1/N(u - a) for each a of `points`. Raises ZeroDivisionError: one of them is u."""
+        """1/N(u - a) for each a of `points`. Raises ZeroDivisionError: a point equals u."""
         e1, e2, e3 = self._e1, self._e2, self._e3
         return field.batch_inverse([(e3 - a * (e2 - a * (e1 - a) % P)) % P for a in points])
 

@@ -1,6 +1,6 @@
-"""The one way in which a verifier says no: `ProofRefused`, with one of these reasons.
+"""The reasons of `ProofRefused`.
 
-Nothing else is ever raised by a verifier because of what a proof or a statement contains.
+A verifier raises no other error for any content of a proof or a statement.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ __all__ = ["ProofRefused", "Reason"]
 
 
 class Reason(enum.StrEnum):
-    """Why a proof is refused; the words are those of sections 10.1 and 18.8.
+    """Why a proof is refused, in the terms of sections 10.1 and 18.8.
 
-    `PROOF_TOO_SHORT` and `TRAILING_BYTES` are also said of a proof whose length alone is out of
-    the bounds that its parameters set.
+    `PROOF_TOO_SHORT` and `TRAILING_BYTES` also cover proofs that are shorter or longer than the
+    parameters allow.
     """
 
-    INPUT = "input"  # the statement is none: wrong types, counts, lengths or words
-    PARAMETERS = "parameters"  # no such set, or parameters that do not fit
+    INPUT = "input"  # not a statement: wrong type, count, length or word
+    PARAMETERS = "parameters"  # unknown set, or parameters that do not fit the statement
     PROOF_TOO_SHORT = "proof_too_short"
     TRAILING_BYTES = "trailing_bytes"
-    NON_CANONICAL = "non_canonical"  # a field element written as a word of p or more
+    NON_CANONICAL = "non_canonical"  # a field element is encoded as a word that is not below p
     OODS = "oods"  # the out-of-domain check
     PROOF_OF_WORK = "proof_of_work"
     LAYER0_DECOMMITMENT = "layer0_decommitment"  # trace or composition opening

@@ -1,4 +1,4 @@
-"""The Rescue permutation and hash over F (section 3): 12 elements, 10 rounds, capacity 4."""
+"""The Rescue permutation and hash over F (section 3): width 12, 10 rounds, capacity 4."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def round_constants() -> Matrix:
 
 @cache
 def _cauchy_points() -> tuple[list[int], list[int]]:
-    """x_i and y_j of the third candidate matrix, which begins at index 24."""
+    """x_i and y_j of the third candidate matrix. Its derivation starts at index 24."""
     first = 2 * WIDTH
     xs = [_derived("MDSx", first + i) for i in range(WIDTH)]
     ys = [_derived("MDSy", first + j) for j in range(WIDTH)]
@@ -54,7 +54,7 @@ def mds_matrix_inverse() -> Matrix:
     """M^-1, by Gauss-Jordan elimination."""
     rows = [list(row) + [int(i == j) for j in range(WIDTH)] for i, row in enumerate(mds_matrix())]
     for i in range(WIDTH):
-        # Every leading minor of a Cauchy matrix is invertible, so no pivot is ever zero.
+        # Every leading minor of a Cauchy matrix is invertible, so no pivot is zero.
         pivot = field.inverse(rows[i][i])
         rows[i] = [x * pivot % P for x in rows[i]]
         for k in range(WIDTH):
@@ -77,8 +77,8 @@ def _layer(
 def permutation_states(inputs: Sequence[int]) -> list[list[int]]:
     """All 21 states of the permutation of 12 elements.
 
-    Entry 0 is the state after the first constants, entry 2r + 1 the middle of round r and entry
-    2r + 2 its end.
+    Entry 0 is the state after adding the first constants, entry 2r + 1 the middle of round r, and
+    entry 2r + 2 its end.
     """
     constants, matrix = round_constants(), mds_matrix()
     states = [[(x + k) % P for x, k in zip(inputs, constants[0], strict=True)]]
@@ -89,12 +89,13 @@ def permutation_states(inputs: Sequence[int]) -> list[list[int]]:
 
 
 def permutation(inputs: Sequence[int]) -> list[int]:
+    """The permutation of 12 elements."""
     return permutation_states(inputs)[-1]
 
 
 def rescue_hash(inputs: Sequence[int]) -> Digest:
-    """Rescue(x_0 … x_7): four elements from eight."""
+    """Rescue(x_0 … x_7): hash eight elements to four. Raises ValueError: not eight elements."""
     if len(inputs) != RATE:
-        raise ValueError("Rescue hashes eight elements")
+        raise ValueError(f"Rescue hashes eight elements, not {len(inputs)}")
     state = permutation([*inputs, *[0] * (WIDTH - RATE)])
     return state[0], state[1], state[2], state[3]

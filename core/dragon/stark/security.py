@@ -1,13 +1,13 @@
-"""How much security a parameter set gives, in bits (section 18.6).
+"""The security of a parameter set, in bits (section 18.6).
 
-Three figures belong together and are shown together: the provable and the conjectured soundness of
-a proof, and the binding of the commitments it speaks of. The level is the least of them. Figures
-are per round: after T calls of the hash function a forger succeeds with probability at most
-T·2^-bits + O(T²·2^-256), and the sum over all rounds is at most one bit worse.
+Three figures are always shown together: the provable soundness and the conjectured soundness of a
+proof, and the binding of the commitments. The level is the least of the three. The figures hold per
+round: after T calls of the hash function a forger succeeds with probability at most
+T·2^-bits + O(T²·2^-256). The sum over all rounds is at most one bit worse.
 
 Sources: Ben-Sasson, Carmon, Ishai, Kopparty, Saraf, "Proximity gaps for Reed-Solomon codes" (ePrint
 2020/654), Theorem 8.3; Haböck, "A summary on the FRI low degree test" (ePrint 2022/1216),
-Theorem 8; the ethSTARK documentation (ePrint 2021/582) for the conjecture, whose general form was
+Theorem 8; the ethSTARK documentation (ePrint 2021/582) for the conjecture. Its general form was
 refuted in 2025 (ePrint 2025/2010, 2025/2046).
 """
 
@@ -22,14 +22,14 @@ from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet
 from dragon.stark.parameters import Lengths, Parameters
 
 FIELD_BITS: Final = 3 * log2(P)  # log |K|
-COLLISION_BITS: Final = 128.0  # BLAKE2s with 256 bits; also the SHA-256 of the data
-BINDING_BITS: Final = 122.0  # collisions of Rescue: output and capacity of 244 bits each
-LEAST_LIST_PARAMETER: Final = 3
+COLLISION_BITS: Final = 128.0  # of BLAKE2s-256, and of the SHA-256 of the data
+BINDING_BITS: Final = 122.0  # collisions of Rescue: output and capacity have 244 bits each
+MIN_LIST_PARAMETER: Final = 3  # the smallest m that the theorems allow
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """Bits of security; `list_parameter` is the m at which the provable figure is reached."""
+    """Security figures in bits. `list_parameter` is the m that maximises the provable figure."""
 
     provable: float
     conjectured: float
@@ -38,10 +38,11 @@ class Security:
 
     @property
     def level(self) -> float:
+        """The least of the three figures."""
         return min(self.provable, self.conjectured, self.binding)
 
     def rounded(self) -> dict[str, float]:
-        """All figures and the level, rounded down to a tenth: none is shown without the others."""
+        """All figures and the level, rounded down to a tenth of a bit."""
         names = ("provable", "conjectured", "binding", "level")
         return {name: floor(10 * getattr(self, name)) / 10 for name in names}
 
@@ -53,21 +54,22 @@ class Security:
 
 
 def set_security(chosen: ParameterSet, n_blocks: int) -> Security:
-    """The figures of a named set for proofs of `n_blocks` blocks.
+    """The figures of a parameter set for proofs of `n_blocks` blocks.
 
-    Raises ProofRefused (parameters): the set does not admit so many.
+    Raises ProofRefused (parameters): the set does not allow this number of blocks.
     """
     parameters = chosen.parameters(n_blocks)
     return security(parameters, parameters.lengths(BLOCK_ROWS * n_blocks))
 
 
 def security(parameters: Parameters, lengths: Lengths) -> Security:
+    """The figures of arbitrary parameters."""
     provable, m = provable_bits(parameters, lengths)
     return Security(provable, conjectured_bits(parameters, lengths), BINDING_BITS, m)
 
 
 def conjectured_bits(parameters: Parameters, lengths: Lengths) -> float:
-    """The designers' estimate, which rests on list decoding up to capacity."""
+    """The designers' estimate. It assumes list decoding up to capacity."""
     queries = parameters.log_n_cosets * parameters.n_queries + parameters.proof_of_work_bits
     return min(float(queries), COLLISION_BITS, FIELD_BITS - log2(lengths.domain_size))
 
@@ -75,18 +77,17 @@ def conjectured_bits(parameters: Parameters, lengths: Lengths) -> float:
 def provable_bits(parameters: Parameters, lengths: Lengths) -> tuple[float, int]:
     """Soundness in the Johnson regime, capped by hash collisions, and the best parameter m.
 
-    The longer the list of close codewords that one allows for, the fewer lies escape a query, but
-    the more can go wrong in the other rounds; m weighs one against the other. No admissible m
-    leaves nothing provable.
+    A larger m allows a longer list of close codewords: fewer false proofs escape the queries, but
+    the other rounds become weaker. Returns 0 bits if no m is admissible.
     """
-    best, best_m = 0.0, LEAST_LIST_PARAMETER
-    m = LEAST_LIST_PARAMETER
+    best, best_m = 0.0, MIN_LIST_PARAMETER
+    m = MIN_LIST_PARAMETER
     while _is_admissible(m, lengths):
         others = _other_rounds(m, parameters, lengths)
         bits = min(others, _query_round(m, parameters))
         if bits > best:
             best, best_m = bits, m
-        if others < best:  # it only falls from here on
+        if others < best:  # it only decreases from here on
             break
         m += 1
     return min(best, COLLISION_BITS), best_m
@@ -104,7 +105,7 @@ def _is_admissible(m: int, lengths: Lengths) -> bool:
 
 
 def _other_rounds(m: int, parameters: Parameters, lengths: Lengths) -> float:
-    """The least of constraint coefficients, out-of-domain point, and batching with folding."""
+    """The least of: constraint coefficients, out-of-domain point, batching with folding."""
     rho, domain = 2.0**-lengths.log_n_cosets, lengths.domain_size
     codewords = m / (rho - 2 * m / domain)
     coefficients = FIELD_BITS - log2(codewords)

@@ -1,7 +1,7 @@
-"""The byte strings from which both sides start (sections 4 and 18.2).
+"""The seeds of the hash chains (sections 4 and 18.2).
 
-A channel seed binds a proof to its statement. A zero-knowledge seed is a secret of the prover:
-whoever holds it knows all blinding.
+A channel seed binds a proof to its statement. A zero-knowledge seed is a secret of the prover: it
+determines all blinding.
 """
 
 from __future__ import annotations
@@ -13,33 +13,46 @@ from dragon.stark.hashchain import blake2s_256
 
 
 def ziggy_channel_seed(public_key: Sequence[int], message: bytes) -> bytes:
+    """The channel seed of a signature (section 4.1)."""
     return b"Ziggy\0" + field.encode(public_key) + message
 
 
 def ziggy_zk_seed(private_key: bytes, message: bytes) -> bytes:
-    """Of key and message only: never prove one message under two parameter sets (14.1)."""
+    """The blinding seed of a signature.
+
+    It depends on key and message only. Never sign one message under two parameter sets (section
+    14.1).
+    """
     return b"Ziggy private seed\0" + private_key + message
 
 
 def blocks_channel_seed(
     parameters_digest: bytes, outputs: Sequence[Sequence[int]], message: bytes
 ) -> bytes:
-    """Injective in (parameters, number of blocks, outputs, message)."""
+    """The channel seed of a blocks proof.
+
+    It is injective in (parameters, number of blocks, outputs, message).
+    """
     encoded = b"".join(field.encode(output) for output in outputs)
     count = len(outputs).to_bytes(8, "big")
     return b"Ziggy blocks\0" + parameters_digest + count + encoded + message
 
 
 def blocks_zk_seed(channel_seed: bytes, rho: bytes, preimages: Sequence[Sequence[int]]) -> bytes:
-    """`rho` is 32 fresh random bytes; `preimages` are those of all blocks, padding included."""
+    """The blinding seed of a blocks proof.
+
+    `rho` is 32 fresh random bytes. `preimages` holds one preimage per block, including padding.
+    """
     encoded = b"".join(field.encode(preimage) for preimage in preimages)
     return b"Ziggy blocks private seed\0" + blake2s_256(channel_seed) + rho + encoded
 
 
 def chain_channel_seed(output: Sequence[int], chain_length: int) -> bytes:
+    """The channel seed of a Rescue chain (section 4.2)."""
     return b"Rescue hash chain\0" + field.encode(output) + chain_length.to_bytes(8, "big")
 
 
 def chain_zk_seed(witness: Sequence[Sequence[int]]) -> bytes:
+    """The blinding seed of a Rescue chain. It depends on the witness only (section 14.1)."""
     encoded = b"".join(field.encode(word) for word in witness)
     return b"Rescue hash chain private seed\0" + encoded

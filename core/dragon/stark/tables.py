@@ -1,7 +1,7 @@
 """Openings of committed tables (section 7).
 
-A table is committed to by a Merkle tree over its rows: one row a leaf together with its salt, or,
-where there are no salts, packages of rows of at least 64 bytes. Rows are opened as a set.
+A table is committed by a Merkle tree over its rows. With salts, each leaf is one row and its salt.
+Without salts, each leaf is a package of rows with at least 64 bytes. Rows are opened as a set.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from dragon.stark.field import ceil_log2
 from dragon.stark.hashchain import DIGEST_BYTES, blake2s_256
 
 SALT_BYTES: Final = 16
-PACKAGE_BYTES: Final = 64
+PACKAGE_BYTES: Final = 64  # a leaf without a salt has at least this size
 
 
 def package_rows(row_bytes: int, n_rows: int) -> int:
-    """How many rows share a leaf of a table without salts."""
+    """The number of rows per leaf in a table without salts (section 7.2)."""
     needed = -(-PACKAGE_BYTES // row_bytes)
     return min(1 << ceil_log2(needed), n_rows)
 
 
 def read_root(reader: ProofReader, leaves: Sequence[tuple[int, bytes]], n_leaves: int) -> bytes:
-    """The root over leaves (index, hash), given ascending, with the siblings read from the proof.
+    """The Merkle root over `leaves`, pairs (index, hash) in ascending order.
 
-    The siblings come level by level from the leaves, left to right (7.3).
+    The siblings are read from the proof, level by level from the leaves, left to right (section
+    7.3).
     """
     nodes = [(n_leaves + index, digest) for index, digest in leaves]
     while nodes[0][0] > 1:
@@ -51,7 +52,10 @@ def read_root(reader: ProofReader, leaves: Sequence[tuple[int, bytes]], n_leaves
 def read_salted(
     reader: ProofReader, rows: Sequence[int], row_bytes: int, n_rows: int
 ) -> tuple[list[bytes], bytes]:
-    """The opened rows of a table with salts, `rows` ascending, and the root they lead to."""
+    """Read the opened rows of a table with salts. Returns the rows and the Merkle root.
+
+    `rows` is ascending.
+    """
     opened = [reader.take(row_bytes) for _ in rows]
     leaves = [
         (row, blake2s_256(raw + reader.take(SALT_BYTES)))
@@ -63,7 +67,10 @@ def read_salted(
 def read_packaged(
     reader: ProofReader, rows: Sequence[int], row_bytes: int, n_rows: int
 ) -> tuple[list[bytes], bytes]:
-    """The opened rows of a table without salts, `rows` ascending, and the root they lead to."""
+    """Read the opened rows of a table without salts. Returns the rows and the Merkle root.
+
+    `rows` is ascending.
+    """
     opened = [reader.take(row_bytes) for _ in rows]
     shown = dict(zip(rows, opened, strict=True))
     return opened, read_package_root(reader, shown, row_bytes, n_rows)
@@ -72,9 +79,9 @@ def read_packaged(
 def read_package_root(
     reader: ProofReader, opened: Mapping[int, bytes], row_bytes: int, n_rows: int
 ) -> bytes:
-    """The root that opened rows lead to, given as index to bytes, ascending.
+    """The Merkle root of opened rows. `opened` maps row indices to bytes, in ascending order.
 
-    The rest of their packages and the siblings are read from the proof.
+    The other rows of their packages and the siblings are read from the proof.
     """
     per_leaf = package_rows(row_bytes, n_rows)
     leaves = []
@@ -86,15 +93,15 @@ def read_package_root(
 
 
 class LayerOpening:
-    """Rows of a committed FRI layer of which the verifier computes some cells itself.
+    """Opened rows of a committed FRI layer, some cells of which the verifier computes itself.
 
-    The cells that it cannot know are read at once, the rest of the opening by `root`.
+    The constructor reads the unknown cells; `root` reads the rest of the opening.
     """
 
     def __init__(
         self, reader: ProofReader, known: Mapping[tuple[int, int], Element], width: int
     ) -> None:
-        """`known` maps (row, column) to values and names every opened row at least once."""
+        """`known` maps (row, column) to values. It contains every opened row at least once."""
         self._reader = reader
         self._row_bytes = width * ext.ELEMENT_BYTES
         self.rows: dict[int, list[Element]] = {}
@@ -106,6 +113,6 @@ class LayerOpening:
             ]
 
     def root(self, n_rows: int) -> bytes:
-        """The root that the rows lead to, in a layer of `n_rows`."""
+        """The Merkle root of the rows, in a layer of `n_rows` rows."""
         encoded = {row: ext.encode(values) for row, values in self.rows.items()}
         return read_package_root(self._reader, encoded, self._row_bytes, n_rows)

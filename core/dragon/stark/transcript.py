@@ -1,4 +1,4 @@
-"""Everything that passes between prover and verifier, and what the verifier makes of it."""
+"""The messages between prover and verifier, and the values that the verifier computes from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dragon.stark.extension import Element
 
 @dataclass(frozen=True, slots=True)
 class OutOfDomain:
-    """Steps 1 to 6 of section 8: the commitments and the openings out of the domain."""
+    """Steps 1 to 6 of section 8: commitments and out-of-domain openings."""
 
     initial_state: bytes
     trace_root: bytes
@@ -23,12 +23,12 @@ class OutOfDomain:
     mask_values: Sequence[Element]
     composition_values: Sequence[Element]
     composition: Element  # C(z)
-    state: bytes  # after all of these
+    state: bytes  # of the hash chain after these steps
 
 
 @dataclass(frozen=True, slots=True)
 class FriCommitments:
-    """Steps 7 to 11: from the DEEP coefficients to the queries."""
+    """Steps 7 to 11 of section 8: from the DEEP coefficients to the queries."""
 
     deep_coefficients: Sequence[Element]  # δ
     boundaries: Sequence[Boundary]
@@ -43,21 +43,23 @@ class FriCommitments:
 
 @dataclass(frozen=True, slots=True)
 class Openings:
-    """Steps 12 to 14: what the queries show. Offsets count bytes of the proof."""
+    """Steps 12 to 14 of section 8: the opened values. Offsets are bytes of the proof."""
 
     query_offset: int
     trace_end: int
     composition_end: int
     end: int
-    rows: Sequence[int]  # opened rows of trace and composition, ascending
+    rows: Sequence[int]  # opened rows of trace and composition, in ascending order
     trace: Sequence[Sequence[int]]  # their cells
     composition: Sequence[Sequence[int]]  # their cells, each as three coordinates
-    deep_values: Sequence[Element]  # d at each of them
-    query_values: Sequence[dict[int, Element]]  # for each layer, its values by index
+    deep_values: Sequence[Element]  # d at each opened row
+    query_values: Sequence[dict[int, Element]]  # for each layer, values by index
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
+    """A complete, verified exchange."""
+
     out_of_domain: OutOfDomain
     fri: FriCommitments
     openings: Openings

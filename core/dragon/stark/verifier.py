@@ -1,7 +1,7 @@
-"""The verifier (section 10.1). Pure: the outcome depends on its three arguments alone.
+"""The verifier (section 10.1). It is pure: the result depends only on its three arguments.
 
-`verify` raises `ProofRefused` or returns nothing. Whatever the bytes of a proof, it raises nothing
-else, and it does no more work than the parameters, which are the relying party's, allow.
+`verify` returns nothing, or raises `ProofRefused`. It raises no other error for any proof bytes.
+The parameters, which the relying party chooses, bound its work.
 """
 
 from __future__ import annotations
@@ -17,37 +17,38 @@ from dragon.stark.transcript import Transcript
 
 
 def verify(air: Air, parameters: Parameters, proof: bytes) -> None:
-    """Return quietly if `proof` proves the statement `air` under exactly these parameters.
+    """Verify that `proof` proves the statement `air` under exactly these parameters.
 
-    Raises ProofRefused: it does not; `reason` names the check that failed first.
+    Returns nothing. Raises ProofRefused: the proof is invalid; `reason` names the check that failed
+    first.
     """
     replay(air, parameters, proof)
 
 
 def replay(air: Air, parameters: Parameters, proof: bytes) -> Transcript:
-    """Verify, and return all that was sent, drawn and computed on the way.
+    """Verify, and return everything that was sent, drawn and computed.
 
-    Raises ProofRefused: as `verify` does.
+    Raises ProofRefused, like `verify`.
     """
-    # (1) The statement goes with the parameters, and they with a proof of this size.
+    # (1) Check that statement, parameters and size of the proof fit together.
     air.admit(parameters)
     lengths = parameters.lengths(air.original_length, air.columns)
     check_size(air, parameters, lengths, proof)
     reader = ProofReader(proof)
     channel = VerifierChannel(air.channel_seed(parameters), reader)
 
-    # (2) At one random point the polynomials fit the statement.
+    # (2) Check that the polynomials fit the statement at one random point.
     sampled = oods.sample(air, lengths, channel)
 
-    # (3) What was claimed there becomes one polynomial of low degree, which FRI commits to.
+    # (3) Combine the claims at that point into one low-degree polynomial; read its FRI commitments.
     constraints = boundaries(
         sampled.point, air.mask, sampled.mask_values, sampled.composition_values, lengths
     )
     committed = fri.commit(parameters, lengths, channel, constraints)
 
-    # (4) At the queries its layers are what the trace and the challenges make of them.
+    # (4) Check the layers against trace and composition at the queries.
     openings = open_queries(parameters, lengths, reader, sampled, committed)
 
-    # (5) Not a byte is left.
+    # (5) Check that no byte is left.
     reader.end()
     return Transcript(sampled, committed, openings)

@@ -1,4 +1,4 @@
-"""Ziggy signatures: keys, and the check of a signature under the classic set (4.1)."""
+"""Ziggy signatures: derive keys, and verify signatures under `ziggy-classic` (section 4.1)."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ PRIVATE_KEY_BYTES: Final = 32
 
 
 def secret_preimage(private_key: bytes) -> list[int]:
-    """w_0 … w_7 from the 32 bytes of a private key. Raises ValueError: another length."""
+    """w_0 … w_7 of a private key. Raises ValueError: the key does not have 32 bytes."""
     if len(private_key) != PRIVATE_KEY_BYTES:
-        raise ValueError("a private key has 32 bytes")
+        raise ValueError(f"a private key must have 32 bytes, not {len(private_key)}")
     chain = HashChain(b"Ziggy secret preimage seed\0" + private_key)
     return [chain.base() for _ in range(RATE)]
 
 
 def public_key(private_key: bytes) -> Digest:
-    """The Rescue hash of the secret preimage. Raises ValueError: not 32 bytes."""
+    """The public key of a private key. Raises ValueError: the key does not have 32 bytes."""
     return rescue_hash(secret_preimage(private_key))
 
 
 def verify_signature(key: bytes, message: bytes, proof: bytes) -> None:
-    """Return quietly if `proof` is a Ziggy signature of `message` by the key of 32 bytes.
+    """Verify a Ziggy signature of `message` by the public key `key` (32 bytes). Returns nothing.
 
-    The parameters are those of `ziggy-classic`, whatever a file beside the proof may say.
+    The parameters are always those of `ziggy-classic`.
 
-    Raises ProofRefused: it is none.
+    Raises ProofRefused: the signature is invalid.
     """
     if not isinstance(message, bytes):
-        raise ProofRefused(Reason.INPUT, "a message is a string of bytes")
+        raise ProofRefused(Reason.INPUT, "a message must be of type bytes")
     air = BlocksAir((decode_output(key),), message)
     verify(air, CLASSIC.parameters(1), proof)

@@ -1,8 +1,9 @@
-"""Objects by their SHA-256: descriptors, window headers, chunk headers, proofs. Within a quota.
+"""Objects by SHA-256, within a quota: descriptors, window headers, chunk headers and proofs.
 
-What belongs to a window that is not settled stays, and so do descriptors; the rest goes, oldest
-first, from the stream that holds most. So a stream can only ever displace itself, or one that
-holds more. Of more streams than there are shares, one that has fallen silent goes altogether.
+Objects of windows that are not yet decided are pinned, and so are descriptors. The others can be
+evicted, oldest window first, from the stream that has the most evictable bytes. A stream therefore
+displaces only itself, or a stream that has more. If there are more streams than shares and nothing
+is evictable, a stream that has not written lately loses all its objects.
 """
 
 from __future__ import annotations
@@ -20,40 +21,45 @@ from dragon import errors
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon.storage:migrations"
-DESCRIPTOR_NUMBER: Final = -1  # in the place of a window's number
-STREAM_SHARES: Final = 64  # an unsettled stream may hold this part of the quota
-ROW_OVERHEAD_BYTES: Final = 256  # bytes that an object counts for beside its body
+DESCRIPTOR_NUMBER: Final = -1  # stored instead of a window's number
+STREAM_SHARES: Final = 64  # the pinned objects of a stream may use 1/64 of the quota
+ROW_OVERHEAD_BYTES: Final = 256  # added to the size of an object's body
 
 
 @dataclass(slots=True)
-class _Held:
-    settled: int = 0  # bytes
-    unsettled: int = 0
+class _StreamBytes:
+    evictable: int = 0
+    pinned: int = 0
 
 
 class ObjectStore:
-    """The table. Safe for threads; bodies are bytes of any kind, named by their hash alone."""
+    """The table of objects. Safe for threads. An object is any byte string, named by its hash."""
 
-    def __init__(self, database: Database, most: int) -> None:
-        """`most`: bytes of all bodies together, with `ROW_OVERHEAD_BYTES` for each."""
+    def __init__(self, database: Database, max_bytes: int) -> None:
+        """`max_bytes`: the size of all bodies together, plus `ROW_OVERHEAD_BYTES` for each."""
         self._database = database
-        self._most = most
-        self._lock = threading.RLock()  # held while writing, so that the counts are the table's
-        self._held: dict[bytes, _Held] = {}  # that which was given something last stands last
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()  # held while writing, so that counts and table agree
+        self._held: dict[bytes, _StreamBytes] = {}  # ordered by last write, oldest first
         self._recount()
 
     def size(self) -> int:
+        """The bytes that all objects count for."""
         with self._lock:
-            return sum(held.settled + held.unsettled for held in self._held.values())
+            return sum(held.evictable + held.pinned for held in self._held.values())
 
     def get(self, sha256: bytes) -> bytes | None:
+        """Return the object with this hash, or None."""
         query = text("SELECT body FROM objects WHERE sha256 = :sha256 LIMIT 1")
         with self._database.read() as connection:
             body = connection.execute(query, {"sha256": sha256}).scalar()
         return None if body is None else bytes(body)
 
     def missing(self, stream: bytes, wanted: Iterable[bytes]) -> list[bytes]:
-        """Those that are not here for that stream: what another one has may go with it."""
+        """Those of the wanted hashes that are not stored for this stream.
+
+        An object that only another stream has is missing too: it is evicted with that stream.
+        """
         query = text("SELECT 1 FROM objects WHERE sha256 = :sha256 AND stream = :stream")
         with self._database.read() as connection:
             return [
@@ -63,17 +69,21 @@ class ObjectStore:
             ]
 
     def put(self, stream: bytes, number: int, *bodies: bytes) -> None:
-        """Keep these; they are on disk when this returns. Known ones are left alone.
+        """Store objects of a window. They are on disk when this returns. Known ones are skipped.
 
-        Raises Busy: what the stream holds of windows that are not settled is enough already.
+        Args:
+            number: the window's number, or `DESCRIPTOR_NUMBER`.
+
+        Raises:
+            Busy: the pinned objects of the stream would exceed its share of the quota.
         """
         rows = {hashlib.sha256(body).digest(): body for body in bodies}
         with self._lock:
             new = {sha256: rows[sha256] for sha256 in self.missing(stream, rows)}
             size = sum(ROW_OVERHEAD_BYTES + len(body) for body in new.values())
-            unsettled = self._held.get(stream, _Held()).unsettled
-            if new and unsettled + size > self._most // STREAM_SHARES:
-                raise errors.Busy("that stream holds too much that is not settled")
+            pinned = self._held.get(stream, _StreamBytes()).pinned
+            if new and pinned + size > self._max_bytes // STREAM_SHARES:
+                raise errors.Busy("the stream has too many objects of undecided windows")
             if not new:
                 return
             with self._writing() as connection:
@@ -83,7 +93,7 @@ class ObjectStore:
                 self._evict(connection)
 
     def release(self, stream: bytes, number: int) -> None:
-        """The stream's windows up to this number may go when there is no more room."""
+        """Make the objects of the stream's windows up to this number evictable."""
         values = {"stream": stream, "number": number}
         which = "stream = :stream AND number BETWEEN 0 AND :number AND settled = 0"
         with self._writing() as connection:
@@ -92,13 +102,13 @@ class ObjectStore:
             if not size:
                 return
             connection.execute(text(f"UPDATE objects SET settled = 1 WHERE {which}"), values)  # noqa: S608
-            self._count(stream, settled=False, size=-size)
-            self._count(stream, settled=True, size=size)
+            self._count(stream, evictable=False, size=-size)
+            self._count(stream, evictable=True, size=size)
             self._evict(connection)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        """A transaction; the counts follow it, also where it comes to nothing."""
+        """Run a transaction. If it fails, count again, so that counts and table agree."""
         with self._lock:
             try:
                 with self._database.write() as connection:
@@ -117,7 +127,7 @@ class ObjectStore:
         with self._lock:
             self._held.clear()
             for row in found:
-                self._count(bytes(row.stream), settled=row.settled, size=row.bytes)
+                self._count(bytes(row.stream), evictable=row.settled, size=row.bytes)
                 self._held[bytes(row.stream)] = self._held.pop(bytes(row.stream))
 
     def _insert(
@@ -134,21 +144,21 @@ class ObjectStore:
             "size": ROW_OVERHEAD_BYTES + len(body),
         }
         connection.execute(query, {**row, "body": body})
-        self._count(stream, settled=False, size=ROW_OVERHEAD_BYTES + len(body))
+        self._count(stream, evictable=False, size=ROW_OVERHEAD_BYTES + len(body))
 
     def _evict(self, connection: Connection) -> None:
-        """In the transaction that made it too much."""
-        while self.size() > self._most:
-            stream = max(self._held, key=lambda each: self._held[each].settled)
-            if self._held[stream].settled:
+        """Delete objects until the quota is met, in the transaction that exceeded it."""
+        while self.size() > self._max_bytes:
+            stream = max(self._held, key=lambda each: self._held[each].evictable)
+            if self._held[stream].evictable:
                 self._drop_oldest(connection, stream)
-            elif silent := list(self._held)[:-STREAM_SHARES]:
-                self._drop(connection, max(silent, key=lambda each: self._held[each].unsettled))
+            elif oldest := list(self._held)[:-STREAM_SHARES]:
+                self._drop(connection, max(oldest, key=lambda each: self._held[each].pinned))
             else:
-                return  # nothing may go; what is to come is bounded by `put`
+                return  # everything is pinned; `put` limits what each stream can add
 
     def _drop_oldest(self, connection: Connection, stream: bytes) -> None:
-        """What is settled of the stream's oldest window."""
+        """Delete the evictable objects of the stream's oldest window."""
         oldest = text("SELECT MIN(number) FROM objects WHERE stream = :stream AND settled = 1")
         number = connection.execute(oldest, {"stream": stream}).scalar_one()
         which = "stream = :stream AND number = :number AND settled = 1"
@@ -156,18 +166,18 @@ class ObjectStore:
         query = text(f"SELECT SUM(size) FROM objects WHERE {which}")  # noqa: S608
         size = connection.execute(query, values).scalar_one()
         connection.execute(text(f"DELETE FROM objects WHERE {which}"), values)  # noqa: S608
-        self._count(stream, settled=True, size=-size)
+        self._count(stream, evictable=True, size=-size)
 
     def _drop(self, connection: Connection, stream: bytes) -> None:
-        """All of a stream."""
+        """Delete all objects of a stream."""
         connection.execute(text("DELETE FROM objects WHERE stream = :stream"), {"stream": stream})
         del self._held[stream]
 
-    def _count(self, stream: bytes, *, settled: bool, size: int) -> None:
-        held = self._held.setdefault(stream, _Held())
-        if settled:
-            held.settled += size
+    def _count(self, stream: bytes, *, evictable: bool, size: int) -> None:
+        held = self._held.setdefault(stream, _StreamBytes())
+        if evictable:
+            held.evictable += size
         else:
-            held.unsettled += size
-        if not held.settled and not held.unsettled:
+            held.pinned += size
+        if not held.evictable and not held.pinned:
             del self._held[stream]

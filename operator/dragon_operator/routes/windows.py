@@ -8,7 +8,7 @@ from flask import Response, jsonify
 from prometheus_client import Counter
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.errors import AttestationRefused
 from dragon.node import app as web
 from dragon.node import schemas
@@ -22,6 +22,9 @@ _INVALID_STREAM: Final = (
     errors.InvalidHeaderKey,
     errors.UnprovenHeaderKey,
 )
+
+
+_NO_FINDING: Final[dict[str, Json]] = {"verdict": None, "reason": None, "detail": ""}
 
 
 def routes(components: Components, votes: Counter) -> Routes:
@@ -44,7 +47,7 @@ def routes(components: Components, votes: Counter) -> Routes:
         except AttestationRefused as error:
             votes.labels(error.reason).inc()
             raise
-        votes.labels(str(verdict.verdict) if verdict else "announced").inc()
+        votes.labels(str(verdict.finding.verdict) if verdict else "announced").inc()
         return jsonify(operator=components.myself, **_vote(submission, verdict))
 
     return routes
@@ -55,7 +58,5 @@ def _vote(submission: Submission, verdict: WindowVerdict | None) -> dict[str, ob
         "stream": to_hex(submission.stream),
         "number": submission.number,
         "header": to_hex(submission.header.hash),
-        "verdict": str(verdict.verdict) if verdict else None,
-        "reason": str(verdict.reason) if verdict else None,
-        "detail": verdict.detail if verdict else "",
+        **(verdict.finding.members() if verdict else _NO_FINDING),
     }

@@ -46,8 +46,11 @@ def test_nodes_and_rounds_of_a_fleet_in_which_one_is_down(world: World, dragon: 
     [down] = [line for line in nodes.splitlines() if "operator_2" in line]
     assert "down" in down
     assert "unreachable" in down
-    assert "no answer from operator_2: unreachable" in rounds
-    assert "    operator_2 is down: certified, 3 needed\n        operator_1  signed  " in rounds
+    assert "probe of operator_2 failed: unreachable" in rounds
+    assert (
+        "    operator_2 is down: certified, 3 signatures needed\n        operator_1  signed  "
+        in rounds
+    )
 
 
 def test_status_asks_everybody_and_logs_the_first_that_answers(world: World, dragon: Run) -> None:

@@ -1,4 +1,4 @@
-"""The compose files, and the override that `dragon init --compose` lays over them."""
+"""The compose files, and the override that `dragon init --compose` writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dragon_cli.fleet.compose import INCLUDED, NEEDED, OVERRIDE, override, threads_for
+from dragon_cli.fleet.compose import INCLUDED, OVERRIDE, override, threads_for
 from dragon_cli.main import main
 from dragon_cli.services import COMPILED
 
@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SOURCES = ("source-sensor", "source-ticker")
+MIN_OPERATORS = 3  # in a committee
 
 
 def run(*arguments: str) -> int:
@@ -33,8 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_operator_of_the_override_is_one_of_the_compose_file() -> None:
-    """But for its number, so that the two cannot drift apart."""
+def test_operators_in_override_and_compose_file_are_equal() -> None:
+    """Except for the number."""
     made = yaml.safe_load(override(5, {}))["services"]["operator-5"]
     renamed = yaml.safe_load(
         yaml.safe_dump(made)
@@ -47,7 +48,7 @@ def test_an_operator_of_the_override_is_one_of_the_compose_file() -> None:
 
 
 @pytest.mark.parametrize("operators", [3, 4, 5, 7, 64])
-def test_every_operator_has_keys_that_init_makes_and_data_that_lasts(operators: int) -> None:
+def test_every_operator_has_volumes_for_keys_and_data(operators: int) -> None:
     over = yaml.safe_load(override(operators, {"operators": operators}))
     services = BASE["services"] | over["services"]
     volumes = BASE["volumes"] | over.get("volumes", {})
@@ -65,12 +66,14 @@ def test_every_operator_has_keys_that_init_makes_and_data_that_lasts(operators: 
         assert f"operator-{number}-keys:/fleet/keys/operator_{number}" in made
 
 
-def test_the_aggregator_waits_for_no_operator_that_may_be_left_out() -> None:
+def test_the_aggregator_does_not_wait_for_optional_operators() -> None:
     waits = BASE["services"]["aggregator"]["depends_on"]
-    assert set(waits) == {f"operator-{number}" for number in range(1, NEEDED + 1)}
+    assert set(waits) == {f"operator-{number}" for number in range(1, MIN_OPERATORS + 1)}
 
 
-def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_override_is_written_and_not_overwritten(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert (
         run("init", "--operators", "7", "--round-seconds", "3", "--name", 'a "$b" 😀', "--compose")
         == 0
@@ -80,8 +83,8 @@ def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[
 
     assert environment["DRAGON_INIT_OPERATORS"] == "7"
     assert environment["DRAGON_INIT_ROUND_SECONDS"] == "3"
-    assert environment["DRAGON_INIT_NAME"] == 'a "$$b" 😀'  # compose makes one of the two
-    assert sorted(path.name for path in folder.iterdir()) == [OVERRIDE]  # no key was made
+    assert environment["DRAGON_INIT_NAME"] == 'a "$$b" 😀'  # compose replaces $$ by $
+    assert sorted(path.name for path in folder.iterdir()) == [OVERRIDE]  # no key was created
 
     assert run("init", "--operators", "3", "--compose") == 2
     assert "override_exists" in capsys.readouterr().err
@@ -89,7 +92,9 @@ def test_the_command_writes_it_once(folder: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("options", [["--base-port", "6000"], ["--nodes-file", "nodes.json"]])
-def test_what_the_override_cannot_hold_is_wrong_usage(folder: Path, options: list[str]) -> None:
+def test_options_that_the_override_does_not_support_are_wrong_usage(
+    folder: Path, options: list[str]
+) -> None:
     (folder / "nodes.json").write_text("{}")
 
     assert run("init", "--compose", *options) == 2
@@ -126,8 +131,8 @@ def test_only_the_stream_service_is_in_the_provers_network() -> None:
     assert all(found == ["fleet"] for found in networks.values())
 
 
-def test_every_volume_is_there_and_keys_and_data_belong_to_one_service() -> None:
-    """But for the sources' token, which they share. Only `init` writes keys."""
+def test_volumes_of_keys_and_data_belong_to_one_service() -> None:
+    """Except for the token that the sources share. Only `init` writes keys."""
     users: dict[str, set[str]] = {}
     for name, service in BASE["services"].items():
         for volume, path, *mode in (mount.split(":") for mount in service["volumes"]):
@@ -146,8 +151,8 @@ def test_every_volume_is_there_and_keys_and_data_belong_to_one_service() -> None
     assert {volume for volume in users if volume.endswith("-keys")} <= made
 
 
-def test_each_folder_that_a_volume_is_mounted_over_is_in_both_images() -> None:
-    """So that it belongs to who has to write there."""
+def test_both_images_contain_the_mount_point_of_every_volume() -> None:
+    """A folder in the image gives the volume its owner."""
     listed = re.findall(r"for service in (.*) \$\(seq", (ROOT / "Dockerfile").read_text())
     folders = set(" ".join(listed).split()) | {f"operator_{n}" for n in range(1, 65)}
     for service in BASE["services"].values():
@@ -166,8 +171,7 @@ def options_of(source: str) -> dict[str, str]:
     return dict(zip(command[2::2], command[3::2], strict=True))
 
 
-def test_the_sources_fill_no_disk() -> None:
-    """And the compose file says how much they fill."""
+def test_the_disk_usage_of_the_sources_is_bounded_and_documented() -> None:
     services, windows, messages = BASE["services"], [], 0
     for name in SOURCES:
         options = options_of(name)
@@ -195,14 +199,14 @@ def test_the_sources_fill_no_disk() -> None:
     assert f"{total / 1e9:.2f} GB a day" in (ROOT / "docs/operating.md").read_text()
 
 
-def test_the_aggregator_may_have_threads_for_each_operator() -> None:
+def test_the_thread_limit_of_the_aggregator_grows_with_the_operators() -> None:
     assert BASE["services"]["aggregator"]["pids_limit"] == threads_for(INCLUDED)
     over = yaml.safe_load(override(7, {"operators": 7}))["services"]
     assert over["aggregator"] == {"pids_limit": threads_for(7)}
     assert "aggregator" not in yaml.safe_load(override(3, {"operators": 3}))["services"]
 
 
-def test_every_command_of_a_compose_file_is_one_that_there_is() -> None:
+def test_every_command_in_the_compose_file_exists() -> None:
     for service in BASE["services"].values():
         command, *options = service["command"]
         assert run(command, *options, "--help") == 0
@@ -247,7 +251,7 @@ def test_every_file_that_the_dockerfile_copies_is_in_its_context() -> None:
     assert named | packages <= allowed
 
 
-def test_the_image_gets_nothing_that_is_not_named() -> None:
+def test_the_image_contains_listed_files_only() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
 

@@ -115,8 +115,8 @@ def test_what_an_expert_says_is_in_every_log(world: World, endorse: Run, tmp_pat
     code, out, err = endorse("--note", note)
 
     assert (code, err) == (0, "")
-    assert f"signed: the expert expert_1 called windows 0 to 0 of stream {to_hex(STREAM)}" in out
-    assert "the aggregator at http://aggregator-0:5100 puts it onto the ledger" in out
+    assert f"windows 0 to 0 of stream {to_hex(STREAM)}" in out
+    assert "Accepted by the aggregator at http://aggregator-0:5100, which publishes it" in out
     [claim] = endorsed(world)
     assert (claim.first, claim.last, claim.verdict) == (0, 0, Verdict.VALID)
     assert claim.note == hashlib.sha256(note.read_bytes()).digest()
@@ -141,7 +141,7 @@ def test_the_next_aggregator_is_asked_where_one_is_silent(world: World, endorse:
     code, out, _ = endorse()
 
     assert code == 0
-    assert "the aggregator at http://aggregator-1:5101 puts it" in out
+    assert "Accepted by the aggregator at http://aggregator-1:5101" in out
     assert len(endorsed(world)) == 1
 
 
@@ -160,7 +160,7 @@ def test_only_the_experts_own_key_speaks_for_the_expert(
 
     code, out, err = endorse(*other, "--password-file", home.password("operator_1"))
 
-    refused((code, out, err), "refused: not_a_member: the keystore's key is not that of")
+    refused((code, out, err), "refused: not_a_member: The keystore does not hold the key of")
     assert posts(world) == []
 
 
@@ -169,7 +169,7 @@ def test_whoever_is_no_expert_is_refused(world: World, endorse: Run, expert: str
     result = endorse(expert=expert)
 
     refused(result, "refused: not_a_member: ")
-    assert "which lists expert_1, expert_2" in result[2]
+    assert "its experts: expert_1, expert_2" in result[2]
     assert "\x1b" not in result[2]
     assert posts(world) == []
 
@@ -191,7 +191,7 @@ def test_a_window_that_the_log_does_not_have_is_refused_in_its_words(
     code, out, err = endorse("--last", 7)
 
     refused((code, out, err), "refused: no_such_window: ")
-    assert "hint: The operators' `/streams/<id>` says how many windows the log has." in err
+    assert "hint: `GET /streams/<id>` of an operator shows how many windows its log has." in err
     assert len(posts(world)) == 2  # the other may know more
     assert endorsed(world) == []
 
@@ -225,7 +225,9 @@ def test_a_clock_that_is_wrong_is_refused_by_name(
         monkeypatch.setattr(
             "dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda now=now: now)
         )
-        refused(endorse(), f"refused: {reason}: ")
+        result = endorse()
+        refused(result, f"refused: {reason}: ")
+        assert result[2].endswith("hint: Check the clock of this machine.\n")
 
 
 def _answering(status: str, body: bytes) -> WsgiApp:
@@ -256,7 +258,10 @@ def test_where_no_aggregator_answers_it_fails(world: World, endorse: Run) -> Non
     for name in world.aggregators:
         world.stop(name)
 
-    refused(endorse(), "failed: unreachable: none of the aggregator at http://aggregator-0:5100")
+    refused(
+        endorse(),
+        "failed: unreachable: No response from the aggregator at http://aggregator-0:5100",
+    )
 
 
 @pytest.mark.parametrize("stream", ["sensor-1", "0x00", to_hex(STREAM).upper(), ""])

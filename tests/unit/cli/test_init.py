@@ -1,4 +1,4 @@
-"""`dragon init` makes a committee once, privately, and says what it withstands."""
+"""`dragon init` creates a committee once, keeps its keys private, and overwrites nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from dragon.encoding import to_hex
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
-from dragon_cli.commands.init import outage_table
 from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.settings import environment
 from dragon_cli.main import main
+from dragon_cli.render.committee import outage_table
 
 
 def run(*arguments: object) -> int:
@@ -32,7 +33,7 @@ def run(*arguments: object) -> int:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fleet's folder as `dragon init` leaves it."""
+    """The folder that `dragon init` creates."""
     home = tmp_path_factory.mktemp("init") / "fleet"
     assert run("init", "--home", home, "--operators", "3", "--name", "three") == 0
     return home
@@ -46,7 +47,7 @@ def files(home: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_files_are_there(made: Path) -> None:
+def test_all_files_are_created(made: Path) -> None:
     kinds = ("keystore.json", "password")
     keys = [f"keys/operator_{n}/{kind}" for n in (1, 2, 3) for kind in kinds]
 
@@ -60,14 +61,14 @@ def test_the_files_are_there(made: Path) -> None:
     )
 
 
-def test_what_is_private_is_private(made: Path) -> None:
+def test_private_files_have_private_permissions(made: Path) -> None:
     assert stat.S_IMODE((made / "keys").stat().st_mode) == 0o700
     for path in (made / "keys").rglob("*"):
         mode = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
-def test_the_committee_loads_and_is_as_asked_for(made: Path) -> None:
+def test_the_committee_matches_the_options(made: Path) -> None:
     committee = Committee.load((made / "committee.json").read_bytes())
 
     assert (committee.name, committee.rounds.seconds) == ("three", 5)
@@ -80,7 +81,7 @@ def test_the_committee_loads_and_is_as_asked_for(made: Path) -> None:
     assert abs(committee.rounds.genesis - time.time()) < 300
 
 
-def test_every_operators_keystore_opens_with_its_password_alone(made: Path) -> None:
+def test_every_keystore_has_its_own_password(made: Path) -> None:
     home = Home(made)
     committee = home.committee()
 
@@ -90,7 +91,7 @@ def test_every_operators_keystore_opens_with_its_password_alone(made: Path) -> N
     assert len({home.password(operator).read_text() for operator in committee.keys}) == 3
 
 
-def test_no_secret_is_in_what_is_not_private(made: Path) -> None:
+def test_public_files_contain_no_secret(made: Path) -> None:
     home = Home(made)
     public = home.committee_file.read_text() + home.nodes_file.read_text()
 
@@ -112,7 +113,7 @@ def _leaves(value: object) -> list[str]:
     return [str(value)]
 
 
-def test_experts_have_keys_of_their_own_and_are_in_the_committee(
+def test_experts_have_keys_and_are_in_the_committee(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = Home(tmp_path / "fleet")
@@ -136,19 +137,19 @@ def test_experts_have_keys_of_their_own_and_are_in_the_committee(
     assert "experts 2, not 0" in capsys.readouterr().err
 
 
-def test_experts_are_named_and_told_where_their_keys_are(
+def test_experts_and_the_folder_of_their_keys_are_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "fleet"
 
     assert run("init", "--home", home, "--operators", "3", "--experts", "1") == 0
 
-    assert f"its experts: expert_1; give each its own folder in `{home}/keys`" in (
+    assert f"Experts: expert_1. Give each expert its own folder in {home}/keys." in (
         capsys.readouterr().out
     )
 
 
-def test_a_committee_has_no_experts_unless_asked(
+def test_a_committee_has_no_experts_by_default(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Home(made).committee().experts == ()
@@ -156,21 +157,21 @@ def test_a_committee_has_no_experts_unless_asked(
     assert json.loads(capsys.readouterr().out)["experts"] == []
 
 
-def test_experts_keys_are_not_made_in_the_fleets_containers(
+def test_experts_are_not_supported_in_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert run("init", "--compose", "--experts", "1") == 2
 
-    assert "do not belong into the fleet's containers" in capsys.readouterr().err
+    assert "their keys do not belong in containers" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_folder_holds_the_settings_of_every_service(made: Path) -> None:
+def test_the_settings_of_every_service_are_valid(made: Path) -> None:
     home = Home(made)
     for service in ("operator_1", "aggregator", "sequencer"):
-        environ = home.environment(service, host="127.0.0.1", port=5001)
+        environ = environment(home, service, host="127.0.0.1", port=5001)
         assert Environment(environ).committee().id == home.committee().id
         assert Path(environ["SEQUENCER_NODES_FILE"]).exists()
 
@@ -183,7 +184,7 @@ def test_a_committee_is_never_overwritten(made: Path, capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert code == 2
     assert err.startswith("dragon: failed: committee_exists: ")
-    assert "is never overwritten\nhint: `--home` names another folder." in err
+    assert "is never overwritten.\nhint: Choose another folder with `--home`." in err
     assert out == ""
     assert files(made) == before
 
@@ -200,11 +201,12 @@ def test_an_unfinished_folder_is_left_as_it_is(
     code = run("init", "--home", home)
 
     assert code == 2
-    assert "is not overwritten" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "a key is never overwritten.\nhint: Choose another folder" in err
     assert files(home) == before
 
 
-def test_what_an_interrupted_init_left_is_made_anew(made: Path, tmp_path: Path) -> None:
+def test_an_interrupted_init_can_be_repeated(made: Path, tmp_path: Path) -> None:
     home = tmp_path / "fleet"
     subprocess.run(["cp", "-a", made, home], check=True)
     (home / "committee.json").unlink()
@@ -221,7 +223,7 @@ def test_what_an_interrupted_init_left_is_made_anew(made: Path, tmp_path: Path) 
         assert secret.public_key() == key
 
 
-def test_once_is_content_with_the_same_and_with_nothing_else(
+def test_once_accepts_the_same_committee_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = tmp_path / "fleet"
@@ -265,7 +267,7 @@ def test_a_full_disk_leaves_no_half_committee(
 
 
 @pytest.mark.parametrize("there", [set(), {"zkp_api"}], ids=str)
-def test_once_adds_what_an_older_fleet_has_not(tmp_path: Path, there: set[str]) -> None:
+def test_once_adds_services_that_an_older_fleet_lacks(tmp_path: Path, there: set[str]) -> None:
     home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
     assert run("init", "--home", home.path, *once) == 0
     before, urls = files(home.path), home.services()
@@ -287,7 +289,7 @@ def test_once_adds_what_an_older_fleet_has_not(tmp_path: Path, there: set[str]) 
     assert keystore.load(home.keystore("stream_api"), home.password("stream_api"))
 
 
-def test_once_goes_on_where_the_disk_was_full(tmp_path: Path) -> None:
+def test_once_creates_files_that_are_missing(tmp_path: Path) -> None:
     home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
     assert run("init", "--home", home.path, *once) == 0
     for file in (home.services_file, home.password("stream_api"), home.token("sources")):
@@ -310,7 +312,7 @@ def test_once_compares_the_node_list_too(made: Path, tmp_path: Path) -> None:
     assert run("init", "--home", home, "--once", "--nodes-file", other) == 2
 
 
-def test_in_containers_every_service_is_a_host_of_its_own(
+def test_in_containers_every_service_has_its_own_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DRAGON_INIT_OPERATORS", "3")
@@ -350,13 +352,13 @@ def test_in_containers_every_service_is_a_host_of_its_own(
         ["--name", "two\nlines"],
         ["--app", "half a \udc80"],
         ["--app", "x" * 65],
-        ["--base-port", "5098"],  # the third operator would sit on the aggregator's port
+        ["--base-port", "5098"],  # the third operator would get the aggregator's port
         ["--aggregator-port", "6001"],
         ["--wrong"],
     ],
     ids=" ".join,
 )
-def test_wrong_usage_makes_nothing(
+def test_wrong_usage_creates_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     home = tmp_path / "fleet"
@@ -380,7 +382,7 @@ def test_a_home_that_is_a_file_is_wrong_usage(
 
 
 @pytest.mark.parametrize("size", range(3, 11))
-def test_the_table_has_the_numbers_of_the_design(size: int) -> None:
+def test_the_table_has_quorum_outages_and_faults(size: int) -> None:
     lines = rendered(size)
     quorum = (size + (size - 1) // 3) // 2 + 1
 

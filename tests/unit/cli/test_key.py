@@ -104,7 +104,7 @@ def test_whose_key_it_is_is_said_by_the_committee(key: Run, folder: Path) -> Non
     _, told, _ = verify(key, folder, *options, "--json")
 
     assert code == 0
-    assert f"it is operator {OPERATOR} of the committee test" in out
+    assert f"The key belongs to operator {OPERATOR} of the committee test." in out
     assert json.loads(told) == {
         "verdict": "verified",
         "public_key": PUBLIC,

@@ -1,4 +1,4 @@
-"""The `dragon` command: its exit codes, one sentence for what is wrong, and never a traceback."""
+"""The `dragon` command: exit codes and error messages, and never a traceback."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from dragon import errors
 from dragon.errors import DragonError, SettingsError
 from dragon.net.http_client import HttpClient
 from dragon_cli import services
-from dragon_cli.commands import nodes, status
+from dragon_cli.commands.logs import logs_table
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.queries import View
-from dragon_cli.main import COMMANDS, main
-from dragon_cli.render.output import moment, styled
+from dragon_cli.main import main
+from dragon_cli.render.output import styled
+from dragon_cli.render.status import status_table
+from dragon_cli.render.text import moment
 from wsgi import WsgiAdapter, WsgiApp
 
 Run = Callable[..., tuple[int, str, str]]
@@ -47,7 +49,7 @@ def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def failed(err: str, reason: str) -> None:
-    """One sentence, and one more where the user can do something."""
+    """Check the error message, and that at most a hint follows."""
     sentence, *hint = err.splitlines()
     assert sentence.startswith(f"dragon: failed: {reason}: ")
     assert not hint or (len(hint) == 1 and hint[0].startswith("hint: "))
@@ -55,7 +57,7 @@ def failed(err: str, reason: str) -> None:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A fleet's folder with a committee whose ports nobody listens on."""
+    """The folder of a fleet that is not running."""
     folder = tmp_path / "fleet"
     folder.mkdir()
     value = COMMITTEE.to_json()
@@ -73,19 +75,11 @@ def home(tmp_path: Path) -> Iterator[Path]:
 # Exit codes
 
 
-def test_help_and_version_are_no_errors(dragon: Run) -> None:
+def test_help_and_version_end_with_0(dragon: Run) -> None:
     for option in ("--help", "-h", "--version"):
         code, out, err = dragon(option)
         assert (code, err) == (0, "")
         assert out
-
-
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_explains_itself(dragon: Run, command: str) -> None:
-    code, out, _ = dragon(command, "--help")
-
-    assert code == 0
-    assert out.startswith("Usage: ")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +116,7 @@ def test_every_command_explains_itself(dragon: Run, command: str) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_ends_with_2_and_says_how_it_is_used(dragon: Run, arguments: list[str]) -> None:
+def test_wrong_usage_ends_with_2_and_prints_the_usage(dragon: Run, arguments: list[str]) -> None:
     code, out, err = dragon(*arguments)
 
     assert (code, out) == (2, "")
@@ -144,34 +138,32 @@ def test_wrong_usage_ends_with_2_and_says_how_it_is_used(dragon: Run, arguments:
     ],
     ids=" ".join,
 )
-def test_without_a_committee_every_command_says_how_one_is_made(
+def test_without_a_committee_every_command_hints_at_dragon_init(
     dragon: Run, tmp_path: Path, arguments: list[str]
 ) -> None:
     code, out, err = dragon(*arguments, "--home", tmp_path)
 
     assert (code, out) == (2, "")
-    assert err.startswith("dragon: failed: no_committee: there is no committee at ")
-    assert "\nhint: `dragon init` makes one" in err
+    assert err.startswith("dragon: failed: no_committee: Committee file ")
+    assert "\nhint: `dragon init` creates one" in err
     assert err.count("\n") == 2
 
 
-def test_without_a_node_list_there_is_no_sequencer(dragon: Run, tmp_path: Path) -> None:
+def test_serving_a_sequencer_without_a_node_list_fails(dragon: Run, tmp_path: Path) -> None:
     code, out, err = dragon("serve", "sequencer", "--home", tmp_path)
 
     assert (code, out) == (2, "")
     failed(err, "settings_error")
 
 
-def test_an_operator_that_the_committee_does_not_list_cannot_be_served(
-    dragon: Run, home: Path
-) -> None:
+def test_serving_an_unlisted_operator_fails(dragon: Run, home: Path) -> None:
     code, _, err = dragon("serve", "operator", "--id", "operator_9", "--home", home)
 
     assert code == 2
-    assert "the committee lists no operator operator_9" in err
+    assert "The committee lists no operator operator_9." in err
 
 
-def test_an_operator_without_its_key_is_not_served(dragon: Run, home: Path) -> None:
+def test_serving_an_operator_without_its_key_fails(dragon: Run, home: Path) -> None:
     code, _, err = dragon("serve", "operator", "--id", OPERATOR, "--home", home)
 
     assert code == 2
@@ -179,7 +171,7 @@ def test_an_operator_without_its_key_is_not_served(dragon: Run, home: Path) -> N
     failed(err, "keystore_error")
 
 
-def test_a_committee_file_that_is_none_is_named_by_its_fault(dragon: Run, home: Path) -> None:
+def test_an_invalid_committee_file_is_refused_by_name(dragon: Run, home: Path) -> None:
     (home / "committee.json").write_text("{}")
 
     for arguments in (["status"], ["logs"], ["serve", "aggregator"]):
@@ -189,11 +181,16 @@ def test_a_committee_file_that_is_none_is_named_by_its_fault(dragon: Run, home: 
         assert "missing_member" in err
 
 
-def test_a_service_that_is_not_installed_is_a_setting_that_makes_no_sense() -> None:
-    with pytest.raises(SettingsError, match="weather is not installed"):
+def test_unknown_services_and_sources_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match="Unknown service 'weather'; expected one of operator,"):
         services.service("weather")
+    with pytest.raises(SettingsError, match="Unknown source 'weather'; expected one of sensor,"):
+        services.source("weather")
 
-    assert set(services.service_names()) >= {"operator", "aggregator", "sequencer"}
+
+@pytest.mark.parametrize("name", services.SERVICES)
+def test_every_service_can_be_loaded(name: str) -> None:
+    assert callable(services.service(name))
 
 
 def test_an_interruption_ends_with_130(dragon: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,13 +198,13 @@ def test_an_interruption_ends_with_130(dragon: Run, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(services, "service", interrupt)
-    monkeypatch.setattr("dragon_cli.fleet.layout.Home.environment", lambda *_, **__: {})
+    monkeypatch.setattr("dragon_cli.commands.serve.environment", lambda *_, **__: {})
 
     assert dragon("serve", "sequencer", "--port", "6001")[0] == 130
 
 
 def serving(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
-    """What services would be started with, in the place of gunicorn."""
+    """Return the settings with which services are started; none is run."""
     started: list[Mapping[str, str]] = []
     monkeypatch.setattr(services, "service", lambda _name: started.append)
     for name in ("DRAGON_PORT", "DRAGON_HOST", "OPERATOR_ID"):
@@ -215,7 +212,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     return started
 
 
-def test_a_service_is_given_its_settings_from_the_folder(
+def test_settings_come_from_the_folder(
     dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = serving(monkeypatch)
@@ -231,7 +228,7 @@ def test_a_service_is_given_its_settings_from_the_folder(
     assert environ["DRAGON_HOST"] == "127.0.0.1"
 
 
-def test_the_environment_overrides_the_folder_and_options_override_both(
+def test_environment_overrides_folder_and_options_override_both(
     dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = serving(monkeypatch)
@@ -248,7 +245,7 @@ def test_the_environment_overrides_the_folder_and_options_override_both(
 # Refusals
 
 
-def test_a_refusal_is_one_sentence_with_its_name(
+def test_a_refusal_is_printed_with_its_name(
     dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> DragonError:
@@ -265,41 +262,39 @@ def test_a_refusal_is_one_sentence_with_its_name(
     assert json.loads(json_out)["facts"] == {"signers": 2, "needed": 3}
 
 
-def test_the_status_of_a_fleet_that_is_not_up_says_so_in_one_sentence(
-    dragon: Run, home: Path
-) -> None:
+def test_status_without_a_running_fleet_fails(dragon: Run, home: Path) -> None:
     _, out, err = dragon("status", "--home", home)
 
     failed(err, "unreachable")
-    assert "no operator answers\nhint: Is the fleet up? " in err
+    assert "No operator responds.\nhint: Is the fleet running? " in err
     assert "operator_4" in out
 
 
-def test_the_status_of_a_fleet_that_is_not_up_is_one_json_document(dragon: Run, home: Path) -> None:
+def test_status_without_a_running_fleet_prints_one_json_document(dragon: Run, home: Path) -> None:
     _, out, err = dragon("status", "--home", home, "--json")
 
     told = json.loads(out)
     assert (told["verdict"], told["reason"]) == ("failed", "unreachable")
     assert list(told["facts"]["silent"]) == list(COMMITTEE.keys)
-    assert told["hint"].startswith("Is the fleet up?")
+    assert told["hint"].startswith("Is the fleet running?")
     failed(err, "unreachable")
 
 
-def test_the_logs_of_a_fleet_that_is_not_up_end_with_1(dragon: Run, home: Path) -> None:
+def test_logs_without_a_running_fleet_end_with_1(dragon: Run, home: Path) -> None:
     code, out, err = dragon("logs", "--home", home)
 
     assert (code, out) == (1, "")
     failed(err, "unreachable")
 
 
-def test_the_log_of_an_operator_that_is_not_listed_is_not_found(dragon: Run, home: Path) -> None:
+def test_the_log_of_an_unlisted_operator_is_not_found(dragon: Run, home: Path) -> None:
     code, _, err = dragon("logs", "--home", home, "--operator", "operator_9")
 
     assert code == 1
     failed(err, "not_listed")
 
 
-# What other services say
+# Answers of services
 
 
 def text(body: str, status: str = "200 OK") -> WsgiApp:
@@ -311,7 +306,7 @@ def text(body: str, status: str = "200 OK") -> WsgiApp:
 
 
 def view(**pages: WsgiApp) -> View:
-    """One operator as `dragon status` sees it; a page may be spoilt."""
+    """Return the view of one operator, of which `pages` replace honest answers."""
     honest = {
         "checkpoint": text('{"size": 7, "root": "0x00ff"}'),
         "nodes": text('{"nodes": [{"node_id": "operator_1", "status": "up"}]}'),
@@ -331,19 +326,19 @@ def printed(table: Table) -> str:
     return output.getvalue()
 
 
-def test_an_operators_own_view_is_read() -> None:
+def test_the_state_of_an_operator_is_read() -> None:
     seen = view()
 
-    assert (seen.trouble, seen.size, seen.root, seen.reasons) == ("", 7, "0x00ff", ())
+    assert (seen.error, seen.size, seen.root, seen.reasons) == ("", 7, "0x00ff", ())
     assert seen.status(OPERATOR) == "up"
     assert seen.status("operator_2") == "unknown"
 
 
-def test_an_operator_that_is_not_ready_is_read_all_the_same() -> None:
+def test_the_state_of_an_operator_that_is_not_ready_is_read() -> None:
     seen = view(readyz=text('{"reasons": ["ledger: not read"]}', "503 Busy"))
 
     assert (seen.size, seen.reasons) == (7, ("ledger: not read",))
-    assert "ledger: not read" in printed(status.status_table(COMMITTEE, [seen]))
+    assert "ledger: not read" in printed(status_table(COMMITTEE, [seen]))
 
 
 ODD = [
@@ -370,16 +365,16 @@ ODD = [
 
 @pytest.mark.parametrize("page", ["checkpoint", "nodes", "readyz"])
 @pytest.mark.parametrize("body", ODD)
-def test_no_answer_of_an_operator_breaks_the_table(page: str, body: str) -> None:
+def test_malformed_answers_do_not_break_the_status_table(page: str, body: str) -> None:
     seen = view(**{page: text(body)})
 
-    assert OPERATOR in printed(status.status_table(COMMITTEE, [seen]))
+    assert OPERATOR in printed(status_table(COMMITTEE, [seen]))
 
 
-def test_trouble_is_told_as_it_is() -> None:
+def test_the_status_table_shows_errors() -> None:
     seen = view(checkpoint=text('{"detail": "[/red] \\\\"}', "500 No"))
 
-    assert "answered 500: [/red]" in printed(status.status_table(COMMITTEE, [seen]))
+    assert "answered 500: [/red]" in printed(status_table(COMMITTEE, [seen]))
 
 
 @pytest.mark.parametrize(
@@ -393,13 +388,13 @@ def test_trouble_is_told_as_it_is() -> None:
         {},
     ],
 )
-def test_no_row_of_an_operator_breaks_the_table_of_logs(row: dict[str, object]) -> None:
+def test_malformed_rows_do_not_break_the_logs_table(row: dict[str, object]) -> None:
     page: dict[str, object] = {"logs": [row, 7, None]}
 
-    assert f"log of {OPERATOR}" in printed(nodes._logs_table(OPERATOR, page))  # type: ignore[arg-type]
+    assert f"log of {OPERATOR}" in printed(logs_table(OPERATOR, page))  # type: ignore[arg-type]
 
 
-def test_a_moment_is_told_in_utc() -> None:
+def test_times_are_shown_in_utc() -> None:
     assert moment(1_732_522_695) == "2024-11-25 08:18:15 UTC"
     assert moment(None) == "–"
     assert moment(2**53 - 1) == f"second {2**53 - 1}"
@@ -411,7 +406,7 @@ def test_only_known_statuses_have_a_colour() -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["", "json"])
-def test_the_status_of_a_fleet_that_is_not_up_ends_with_1(
+def test_status_without_a_running_fleet_ends_with_1(
     dragon: Run, home: Path, options: list[str]
 ) -> None:
     assert dragon("status", "--home", home, *options)[0] == 1

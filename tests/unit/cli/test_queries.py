@@ -1,4 +1,4 @@
-"""Commands that ask services, on services that may be silent, wrong or hostile."""
+"""Commands that query services which may be silent, wrong or hostile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon_cli.commands import status as status_module
-from dragon_cli.commands.downtime import seconds
+from dragon_cli.commands.downtime import parse_time
 from dragon_cli.fleet import queries
 from dragon_cli.main import main
 from wsgi import WsgiAdapter, WsgiApp
@@ -51,7 +51,7 @@ def answering(*bodies: object, status: str = "200 OK") -> WsgiApp:
 
 
 class Network:
-    """The services that a command finds. Who is not named here is a closed port."""
+    """The services of the fleet. All others have closed ports."""
 
     def __init__(self) -> None:
         self.wires = WsgiAdapter()
@@ -112,19 +112,19 @@ NODES = {
 }
 
 
-def test_nodes_are_shown_as_one_operator_knows_them(dragon: Run, network: Network) -> None:
+def test_nodes_of_one_operator_are_shown(dragon: Run, network: Network) -> None:
     network.operator("operator_1", answering(NODES))
 
     code, out, err = dragon("nodes", "--operator", "operator_1")
 
     assert (code, err) == (0, "")
-    assert "nodes, by operator_1" in out
+    assert "nodes according to operator_1" in out
     [down] = [line for line in out.splitlines() if NODE in line]
     for shown in ("operator", "down", "2024-11-25 08:06:45 UTC", "down, unreachable"):
         assert shown in down
 
 
-def test_the_first_operator_that_answers_is_asked(dragon: Run, network: Network) -> None:
+def test_the_first_operator_that_answers_is_used(dragon: Run, network: Network) -> None:
     network.operator("operator_2", answering("<html>", status="500 No"))
     network.operator("operator_3", answering(NODES))
 
@@ -148,20 +148,20 @@ def test_nodes_are_read_page_by_page(dragon: Run, network: Network) -> None:
     assert network.asked[-1].endswith("/nodes?after=operator_1")
 
 
-def test_pages_without_end_come_to_one(dragon: Run, network: Network) -> None:
+def test_the_number_of_pages_is_limited(dragon: Run, network: Network) -> None:
     network.operator("operator_1", answering({"nodes": [], "next": "operator_1"}))
 
     assert dragon("nodes", "--operator", "operator_1")[0] == 0
-    assert len(network.asked) == queries.MOST_PAGES
+    assert len(network.asked) == queries.MAX_NODE_PAGES
 
 
 @pytest.mark.parametrize("what", ["nodes", "logs", "rounds"])
-def test_silence_is_a_failure(dragon: Run, network: Network, what: str) -> None:
+def test_without_an_answer_a_command_fails(dragon: Run, network: Network, what: str) -> None:
     refused(dragon(what), "failed: unreachable")
     assert len(network.asked) == (2 if what == "rounds" else 4)
 
 
-def test_who_is_silent_is_named(dragon: Run, network: Network) -> None:
+def test_an_error_names_the_operator_that_did_not_respond(dragon: Run, network: Network) -> None:
     _, out, err = dragon("nodes", "--operator", NODE, "--json")
 
     assert f"unreachable: {NODE}: no answer" in err
@@ -169,14 +169,14 @@ def test_who_is_silent_is_named(dragon: Run, network: Network) -> None:
     assert len(network.asked) == 1
 
 
-def test_a_refusal_is_told_where_nobody_does_better(dragon: Run, network: Network) -> None:
+def test_an_explanation_is_preferred_to_silence(dragon: Run, network: Network) -> None:
     network.operator("operator_4", answering({"detail": "no\x1b[2J"}, status="404 No"))
 
     refused(dragon("nodes"), "failed: bad_answer: operator_4: answered 404")
 
 
 @pytest.mark.parametrize("options", [("--operator", "operator_9"), ("--operator", "[red]")])
-def test_who_is_not_listed_is_not_asked(
+def test_unlisted_services_are_not_queried(
     dragon: Run, network: Network, options: tuple[str, str]
 ) -> None:
     for what in ("nodes", "logs"):
@@ -203,7 +203,7 @@ ODD: list[Any] = [
 
 @pytest.mark.parametrize("body", ODD[:6], ids=str)
 @pytest.mark.parametrize("what", ["nodes", "rounds", "logs"])
-def test_an_answer_without_a_list_is_no_empty_list(
+def test_an_answer_without_a_list_is_an_error(
     dragon: Run, network: Network, what: str, body: object
 ) -> None:
     network.operator("operator_1", answering(body))
@@ -214,7 +214,7 @@ def test_an_answer_without_a_list_is_no_empty_list(
 
 @pytest.mark.parametrize("body", ODD, ids=str)
 @pytest.mark.parametrize("what", ["nodes", "rounds", "logs"])
-def test_no_answer_breaks_what_is_shown(
+def test_malformed_answers_do_not_break_the_output(
     dragon: Run, network: Network, what: str, body: object
 ) -> None:
     network.operator("operator_1", answering(body))
@@ -258,27 +258,27 @@ ROUND: dict[str, Any] = {
 }
 
 
-def test_a_round_is_told_whole(dragon: Run, network: Network) -> None:
+def test_a_round_is_shown_with_probes_and_answers(dragon: Run, network: Network) -> None:
     network.aggregator(0, answering({"rounds": [ROUND]}))
 
     code, out, err = dragon("rounds", "--limit", "1")
 
     assert (code, err) == (0, "")
     assert out == (
-        "rounds, by the aggregator at http://aggregator-0:5100, newest first\n"
-        "24  2024-11-25 08:06:40 UTC  took 428 ms, overran\n"
+        "Rounds of the aggregator at http://aggregator-0:5100, newest first:\n"
+        "24  2024-11-25 08:06:40 UTC  took 428 ms, longer than a round\n"
         "    two operators restarted\n"
-        "    ✗ no answer from operator_2: timeout, 1000 ms\n"
-        "    operator_2 is down: certified, 3 needed\n"
+        "    ✗ probe of operator_2 failed: timeout, 1000 ms\n"
+        "    operator_2 is down: certified, 3 signatures needed\n"
         "        operator_1  signed  32 ms\n"
         "        operator_3  no answer yet\n"
-        "    size 7, root 0x00, timestamp 1732522000: not certified, 3 needed\n"
+        "    size 7, root 0x00, timestamp 1732522000: not certified, 3 signatures needed\n"
         "        operator_1  behind  4 ms\n"
     )
     assert network.asked == ["http://aggregator-0:5100/rounds?limit=1"]
 
 
-def test_an_aggregator_is_chosen_by_its_rank(dragon: Run, network: Network) -> None:
+def test_an_aggregator_is_selected_by_rank(dragon: Run, network: Network) -> None:
     for rank in (0, 1):
         network.aggregator(rank, answering({"rounds": [ROUND]}))
 
@@ -288,17 +288,17 @@ def test_an_aggregator_is_chosen_by_its_rank(dragon: Run, network: Network) -> N
     assert json.loads(out) == {"rounds": [ROUND], "aggregator": "http://aggregator-1:5101"}
 
 
-def test_a_round_that_is_not_over_says_so(dragon: Run, network: Network) -> None:
+def test_a_round_in_progress_is_shown(dragon: Run, network: Network) -> None:
     network.aggregator(1, answering({"rounds": [{"number": 25, "start": BEGIN, "took_ms": None}]}))
 
-    assert "25  2024-11-25 08:06:40 UTC  still going on\n" in dragon("rounds")[1]
+    assert "25  2024-11-25 08:06:40 UTC  in progress\n" in dragon("rounds")[1]
 
 
 # Watching
 
 
 class Sleep:
-    """Instead of waiting: notes it down, and presses Ctrl-C at the third time."""
+    """Record the pauses in place of sleeping, and interrupt at the third."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -317,7 +317,7 @@ def sleep(monkeypatch: pytest.MonkeyPatch) -> Sleep:
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["up", "silent"])
-def test_watching_shows_a_table_per_interval_until_ctrl_c(
+def test_watch_prints_a_table_per_interval_until_interrupted(
     dragon: Run, network: Network, sleep: Sleep, answers: bool
 ) -> None:
     if answers:
@@ -326,11 +326,11 @@ def test_watching_shows_a_table_per_interval_until_ctrl_c(
     code, out, err = dragon("status", "--watch", "--every", "7")
 
     assert (code, err) == (0, "")
-    assert out.count("by the log of each operator") == 3
+    assert out.count("status in each operator's log") == 3
     assert sleep.slept == [7, 7, 7]
 
 
-def test_on_a_terminal_one_table_renews_itself(
+def test_on_a_terminal_watch_refreshes_one_table(
     dragon: Run, network: Network, sleep: Sleep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Console(file=StringIO(), force_terminal=True, width=100)
@@ -362,7 +362,7 @@ def test_on_a_terminal_one_table_renews_itself(
     ],
 )
 def test_a_time_is_unix_seconds_or_iso_8601_in_utc(text: str, expected: int) -> None:
-    assert seconds(text) == expected
+    assert parse_time(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -386,11 +386,11 @@ def test_a_time_is_unix_seconds_or_iso_8601_in_utc(text: str, expected: int) -> 
         "\x1b[2J",
     ],
 )
-def test_what_is_no_time_is_wrong_usage(dragon: Run, network: Network, text: str) -> None:
+def test_an_invalid_time_is_wrong_usage(dragon: Run, network: Network, text: str) -> None:
     code, out, err = dragon("downtime", NODE, f"--from={text}", "--to", END)
 
     assert (code, out) == (2, "")
-    assert "is no time" in err
+    assert "is not a time" in err
     assert network.asked == []
 
 
@@ -412,7 +412,7 @@ PERIOD = ("--from", BEGIN, "--to", END)
     ],
     ids=str,
 )
-def test_half_a_question_is_wrong_usage(
+def test_contradictory_downtime_options_are_wrong_usage(
     dragon: Run, network: Network, arguments: tuple[object, ...]
 ) -> None:
     code, out, err = dragon("downtime", *arguments)
@@ -426,14 +426,14 @@ def test_half_a_question_is_wrong_usage(
     ("node", "told"),
     [("operator_9", "refused: unknown_node"), ("../readyz", "refused: invalid_id")],
 )
-def test_only_nodes_of_the_committee_are_asked_about(
+def test_downtime_of_unknown_nodes_is_refused(
     dragon: Run, network: Network, node: str, told: str
 ) -> None:
     refused(dragon("downtime", node, *PERIOD), told)
     assert network.asked == []
 
 
-def test_a_certificate_is_verified_shown_and_kept(
+def test_a_downtime_certificate_is_verified_shown_and_written(
     dragon: Run, network: Network, tmp_path: Path
 ) -> None:
     network.aggregator(1, answering(certified().to_json()))
@@ -447,7 +447,7 @@ def test_a_certificate_is_verified_shown_and_kept(
     assert out == (
         "verified: operator_2 was down for 30 s and unknown for 90 s of the 3600 s from "
         "2024-11-25 08:06:40 UTC to 2024-11-25 09:06:40 UTC, "
-        "by 3 of 4: operator_1, operator_3, operator_4\n"
+        "certified by 3 of 4 operators (operator_1, operator_3, operator_4)\n"
         "  up            3480 s   96.667 %\n"
         "  down            30 s    0.833 %\n"
         "  unknown         90 s    2.500 %\n"
@@ -456,7 +456,7 @@ def test_a_certificate_is_verified_shown_and_kept(
     assert [url.partition("/down")[2] for url in network.asked] == ["time-certificates"] * 2
 
 
-def test_a_certificate_is_shown_to_programs_whole(dragon: Run, network: Network) -> None:
+def test_a_downtime_certificate_is_printed_as_json(dragon: Run, network: Network) -> None:
     network.aggregator(0, answering(certified().to_json()))
 
     code, out, _ = dragon("downtime", NODE, *PERIOD, "--json")
@@ -493,7 +493,7 @@ FORGED: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 @pytest.mark.parametrize("what", FORGED)
-def test_a_forged_certificate_is_neither_shown_nor_kept(
+def test_a_forged_certificate_is_neither_shown_nor_written(
     dragon: Run, network: Network, tmp_path: Path, what: str
 ) -> None:
     make, told = FORGED[what]
@@ -516,7 +516,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("title", PROBLEMS)
-def test_why_an_aggregator_certifies_nothing_is_told(
+def test_the_explanation_of_an_aggregator_is_shown(
     dragon: Run, network: Network, title: str
 ) -> None:
     problem = {"type": "x", "title": title, "status": 409, "detail": "that is too early: \x1b[2J"}
@@ -529,7 +529,7 @@ def test_why_an_aggregator_certifies_nothing_is_told(
 
 
 @pytest.mark.parametrize("body", ["", "<html>", [], 7, {}, {"title": []}], ids=str)
-def test_an_aggregator_that_says_nothing_useful_is_a_bad_answer(
+def test_a_malformed_answer_of_an_aggregator_is_an_error(
     dragon: Run, network: Network, body: object
 ) -> None:
     network.aggregator(0, answering(body, status="502 Bad Gateway"))
@@ -537,7 +537,7 @@ def test_an_aggregator_that_says_nothing_useful_is_a_bad_answer(
     refused(dragon("downtime", NODE, *PERIOD), "failed: bad_answer")
 
 
-def test_a_file_that_cannot_be_written_is_a_failure(dragon: Run, network: Network) -> None:
+def test_an_unwritable_file_is_an_error(dragon: Run, network: Network) -> None:
     network.aggregator(0, answering(certified().to_json()))
 
     code, out, err = dragon("downtime", NODE, *PERIOD, "--output", "/proc/none/down.json")
@@ -546,16 +546,16 @@ def test_a_file_that_cannot_be_written_is_a_failure(dragon: Run, network: Networ
     assert err.startswith("dragon: failed: unusable_file: /proc/none/down.json: ")
 
 
-def test_one_operators_word_is_called_that(dragon: Run, network: Network) -> None:
+def test_totals_of_one_operator_are_called_uncertified(dragon: Run, network: Network) -> None:
     network.operator("operator_3", answering(CLAIM.members()))
 
     code, out, err = dragon("downtime", NODE, *PERIOD, "--uncertified")
     _, told, _ = dragon("downtime", NODE, *PERIOD, "--uncertified", "--json")
 
     assert (code, err) == (0, "")
-    assert "by operator_3 alone" in out
+    assert "according to operator_3:" in out
     assert "  down            30 s    0.833 %\n" in out
-    assert out.endswith("nobody has signed this\n")
+    assert out.endswith("These totals are not certified.\n")
     uncertified = {"verdict": "uncertified", "operator": "operator_3", "seconds_up": 3480}
     assert json.loads(told) == {**CLAIM.members(), **uncertified}
     assert network.asked[-1].endswith(f"/nodes/{NODE}/downtime?from={BEGIN}&to={END}")
@@ -573,7 +573,7 @@ def test_one_operators_word_is_called_that(dragon: Run, network: Network) -> Non
     ],
     ids=str,
 )
-def test_an_impossible_word_is_a_bad_answer(dragon: Run, network: Network, body: object) -> None:
+def test_impossible_totals_are_an_error(dragon: Run, network: Network, body: object) -> None:
     network.operator("operator_1", answering(body))
 
     result = dragon("downtime", NODE, *PERIOD, "--uncertified", "--operator", "operator_1")

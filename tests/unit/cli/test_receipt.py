@@ -137,12 +137,11 @@ def test_a_whole_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> 
     assert marks(out) == {**dict.fromkeys(CHECKS, "✓"), "proof": "–", "experts": "–"}
     assert out.splitlines()[len(CHECKS) :] == [
         "verified",
-        "these 4 bytes are chunk 1 of stream sensor-1",
-        "they existed not later than in the round from 2024-11-25 08:19:10 UTC, "
-        "by the word of 3 of 4 operators",
-        "their window was on the ledger at 2024-11-25 08:19:12 UTC",
-        "that they were received at 2024-11-25 08:18:20 UTC is the stream's own word, "
-        "and nobody else's",
+        "The 4 bytes of the file are chunk 1 of stream sensor-1.",
+        # The round that started at 08:19:10 took five seconds.
+        "The data existed no later than 2024-11-25 08:19:15 UTC (certified by 3 of 4 operators).",
+        "Its window was on the ledger at 2024-11-25 08:19:12 UTC.",
+        "Received at 2024-11-25 08:18:20 UTC (reported by the stream's owner, not certified).",
     ]
 
 
@@ -154,8 +153,8 @@ def test_an_incomplete_receipt_is_verified_and_told_how_it_becomes_whole(
     assert (code, err) == (0, "")
     assert marks(out)["checkpoint"] == "–"
     assert (
-        "verified, but incomplete: no certified checkpoint covers it yet; "
-        f"`dragon receipt complete {folder}/early.json` adds it\n"
+        "verified, but incomplete: no certified checkpoint covers the receipt yet; "
+        f"`dragon receipt complete {folder}/early.json` adds it later.\n"
     ) in out
     assert "on the ledger" not in out
 
@@ -164,8 +163,10 @@ def test_without_data_it_is_said_that_nobody_looked_at_any(verify: Run) -> None:
     _, out, _ = verify("whole.json")
 
     assert marks(out)["data"] == "–"
-    assert f"the 4 bytes with the digest {to_hex(digest(READINGS[1]))} are chunk 1" in out
-    assert "the data was not looked at: `--data` holds a file against the receipt" in out
+    assert f"The 4 bytes with digest {to_hex(digest(READINGS[1]))} are chunk 1" in out
+    assert (
+        "The data itself was not checked: compare a file with the receipt by `--data FILE`." in out
+    )
 
 
 def test_a_receipt_that_discloses_nothing_speaks_of_a_commitment(verify: Run) -> None:
@@ -174,7 +175,7 @@ def test_a_receipt_that_discloses_nothing_speaks_of_a_commitment(verify: Run) ->
     code, out, _ = verify(closed.encode())
 
     assert code == 0
-    assert f"the 4 bytes behind the commitment {to_hex(WINDOW.chunks[1].commitment)}" in out
+    assert f"The 4 bytes with commitment {to_hex(WINDOW.chunks[1].commitment)}" in out
 
 
 def test_a_receipt_with_its_proof_is_verified_with_the_proof(verify: Run) -> None:
@@ -300,7 +301,7 @@ def test_a_receipt_of_another_committee_is_refused(verify: Run) -> None:
 
     sentence = refused(result, "receipt_refused")
     assert "window: the stream belongs to another committee; descriptor is wrong" in sentence
-    assert "hint: Compare committee and data" in result[2]
+    assert "hint: Check that committee and data" in result[2]
 
 
 def test_a_refusal_is_one_document_for_programs(verify: Run, folder: Path) -> None:
@@ -451,8 +452,8 @@ def test_a_receipt_is_completed_in_place_once_a_checkpoint_covers_it(
     code, out, err = complete(held)
     assert (code, out) == (1, "")
     sentence, hint = err.splitlines()
-    assert sentence.startswith(f"dragon: failed: not_covered: {held}: no c")
-    assert hint == "hint: Checkpoints are certified about once a minute; ask again then."
+    assert sentence.startswith(f"dragon: failed: not_covered: {held}: No c")
+    assert hint == "hint: Checkpoints are certified about once a minute; try again then."
     assert held.read_bytes() == before
 
     checkpointed(world)
@@ -470,7 +471,7 @@ def test_a_whole_receipt_is_left_alone_and_nobody_is_asked(
     complete(held)
     before, asked = held.stat(), len(world.wires.calls)
 
-    assert complete(held) == (0, f"complete already: {held}\n", "")
+    assert complete(held) == (0, f"already complete: {held}\n", "")
 
     assert (held.stat().st_ino, held.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert len(world.wires.calls) == asked
@@ -562,7 +563,7 @@ def test_where_all_lie_nothing_is_written(world: World, held: Path, complete: Ru
     code, out, err = complete(held)
 
     assert (code, out) == (1, "")
-    assert err.startswith(f"dragon: failed: bad_answer: {held}: operator_1: the answer does not")
+    assert err.startswith(f"dragon: failed: bad_answer: {held}: operator_1: The answer does not")
     assert held.read_bytes() == before
 
 
@@ -573,7 +574,9 @@ def test_where_nobody_answers_it_fails(world: World, held: Path, complete: Run) 
     code, _, err = complete(held)
 
     assert code == 1
-    assert err.startswith(f"dragon: failed: unreachable: {held}: none of operator_1, operator_2")
+    assert err.startswith(
+        f"dragon: failed: unreachable: {held}: No response from operator_1, operator_2"
+    )
 
 
 def test_a_receipt_that_is_not_right_is_refused_before_anybody_is_asked(
@@ -601,7 +604,7 @@ def test_one_receipt_that_fails_does_not_hold_up_the_others(
 
     told = json.loads(out)
     assert code == 1
-    assert "not_json: 1 of 2 receipts are not complete, the first is" in err
+    assert "not_json: 1 of 2 receipts are not complete; the first: " in err
     assert (told["verdict"], told["reason"]) == ("refused", "not_json")
     rows = told["facts"]["receipts"]
     assert [row["state"] for row in rows] == ["failed", "completed"]

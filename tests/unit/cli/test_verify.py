@@ -118,8 +118,8 @@ def test_a_true_certificate_is_verified(verify: Run, folder: Path, name: str) ->
     code, out, err = verify("certificate", folder / name)
 
     assert (code, err) == (0, "")
-    assert out.startswith("verified: operator_2 was down in the round from 2024-11-25 ")
-    assert "by 3 of 4: operator_1, operator_3, operator_4" in out
+    assert out.startswith("verified: operator_2 was down in the round ")
+    assert "certified by 3 of 4 operators (operator_1, operator_3, operator_4)." in out
 
 
 def test_a_true_certificate_is_verified_for_programs(verify: Run, folder: Path) -> None:
@@ -208,15 +208,15 @@ def test_a_downtime_certificate_says_what_it_proves_and_what_not(
     assert (code, err) == (0, "")
     assert out.startswith("verified: operator_2 was down for 30 s and unknown for 90 s of the 3600")
     assert "  up            3480 s   96.667 %\n" in out
-    assert "for 90 s nobody vouches: the node may have been up or down" in out
-    assert f"it rests on the first 12 entries of the log, whose root is {to_hex(bytes(32))}" in out
+    assert "No certificate covers 90 s of the period: the node may have been up or down." in out
+    assert f"from the first 12 entries of the log (root {to_hex(bytes(32))})" in out
 
 
 def test_a_downtime_certificate_without_gaps_says_so(verify: Run, tmp_path: Path) -> None:
     _, out, _ = verify("downtime", written(tmp_path, downtime(unknown=0).to_json()))
 
-    assert "nobody vouches" not in out
-    assert "every second of it is accounted for by certified checkpoints" in out
+    assert "No certificate covers" not in out
+    assert "Certified checkpoints cover every second of the period." in out
 
 
 @pytest.mark.parametrize("what", ["downtime", "certificate"])
@@ -258,7 +258,7 @@ def test_a_certified_checkpoint_is_verified(verify: Run, tmp_path: Path) -> None
     code, out, _ = verify("certificate", written(tmp_path, made.to_json()))
 
     assert code == 0
-    assert f"the log had 7 entries and root {to_hex(bytes(32))} in the round from 2024" in out
+    assert f"the log had 7 entries and root {to_hex(bytes(32))} in the round " in out
 
 
 def window_claim(**changes: Any) -> WindowClaim:
@@ -282,10 +282,10 @@ def window_claim(**changes: Any) -> WindowClaim:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "was valid in the round from 2024"),
+        ({}, "was valid in the round "),
         (
             {"verdict": Verdict.INVALID, "reason": InvalidReason.ROOT},
-            "was invalid (root) in the round",
+            "was invalid (root) in the round ",
         ),
     ],
 )
@@ -318,7 +318,7 @@ def test_an_endorsement_in_a_log_is_verified(
 
     out = " ".join(capsys.readouterr().out.split())
     assert ended.value.code == 0
-    assert "the expert expert_1 called windows 3 to 5 of stream 0x0101" in out
+    assert "windows 3 to 5 of stream 0x0101" in out
 
 
 # Events
@@ -330,8 +330,8 @@ def test_a_true_event_is_verified_and_its_root_is_called_the_files_own_word(
     code, out, err = verify("event", folder / "event.json")
 
     assert (code, err) == (0, "")
-    assert "event 1 of the log with root 0x" in out
-    assert "the root is the file's own word" in out
+    assert "It is event 1 of the log with root 0x" in out
+    assert "The root itself was not verified" in out
 
 
 def test_a_true_event_is_verified_against_a_root_that_is_known(verify: Run, folder: Path) -> None:
@@ -341,7 +341,7 @@ def test_a_true_event_is_verified_against_a_root_that_is_known(verify: Run, fold
     told, json_out, _ = verify("event", folder / "event.json", "--root", root, "--json")
 
     assert (code, told) == (0, 0)
-    assert "own word" not in out
+    assert "not verified" not in out
     facts = json.loads(json_out)
     assert (facts["verdict"], facts["position"]) == ("verified", 1)
     assert facts["root"] == root
@@ -404,7 +404,7 @@ def test_a_log_that_was_left_alone_is_verified(verify: Run, folder: Path) -> Non
     told, json_out, _ = verify("log", folder / "operator.db", "--json")
 
     assert (code, told, err) == (0, 0, "")
-    assert out.startswith("verified: all 5 entries are right, root 0x")
+    assert out.startswith("verified: all 5 log entries are valid; root 0x")
     facts = json.loads(json_out)
     assert facts["root"] == exported(folder)["root"]
     assert facts["nodes"] == {NODE: {"status": "up", "since": ROUNDS.start(5)}}
@@ -415,7 +415,7 @@ LOGS = {
     "not_json": "UPDATE entries SET event = '' WHERE position = 2",
     "stale": "UPDATE entries SET ledger_time = ledger_time + 1000",
     "early": "UPDATE entries SET ledger_time = 1",
-    "wrong_committee": "UPDATE standing SET committee = '0x00'",
+    "wrong_committee": "UPDATE cursor SET committee = '0x00'",
 }
 
 
@@ -502,7 +502,7 @@ def test_a_committee_that_is_not_there_is_misuse(verify: Run, folder: Path, what
     code, out, err = verify(what, folder / "event.json", committee="none.json")
 
     assert (code, out) == (2, "")
-    assert "there is no committee at" in err
+    assert "does not exist" in err
 
 
 def test_a_committee_file_that_is_none_is_refused(

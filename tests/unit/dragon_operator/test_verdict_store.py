@@ -24,7 +24,7 @@ WINDOW = OWNER.window([b"21.5"])
 SUBMISSION = OWNER.submission(WINDOW, b"a proof")
 PROOF = hashlib.sha256(b"a proof").digest()
 VALID = WindowVerdict.of(SUBMISSION, PROOF, Finding(InvalidReason.NONE))
-INVALID = replace(VALID, proof=b"w" * 32, reason=InvalidReason.STARK, detail="it proves nothing")
+INVALID = replace(VALID, proof=b"w" * 32, finding=Finding(InvalidReason.STARK, "it proves nothing"))
 STREAM, HEADER = VALID.stream, VALID.header
 
 
@@ -57,15 +57,17 @@ def test_a_verdict_names_its_window_and_proof() -> None:
         WINDOW.header.hash,
     )
     assert (VALID.previous, VALID.proof) == (OWNER.descriptor.id, PROOF)
-    assert (VALID.parameters, VALID.detail) == ("standard", "")
+    assert (VALID.parameters, VALID.finding.detail) == ("standard", "")
 
 
 @pytest.mark.parametrize("fault", list(InvalidReason))
 def test_only_a_window_without_a_fault_is_valid(fault: InvalidReason) -> None:
     verdict = WindowVerdict.of(SUBMISSION, PROOF, Finding(fault, "why"))
 
-    assert verdict.verdict is (Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID)
-    assert (verdict.reason, verdict.detail) == (fault, "why")
+    assert verdict.finding.verdict is (
+        Verdict.VALID if fault is InvalidReason.NONE else Verdict.INVALID
+    )
+    assert (verdict.finding.reason, verdict.finding.detail) == (fault, "why")
 
 
 @pytest.mark.parametrize("fault", list(InvalidReason))
@@ -136,7 +138,7 @@ def test_a_verdict_is_recalled_for_nothing_else(
 def test_the_first_verdict_on_a_window_and_proof_is_kept(verdicts: VerdictStore) -> None:
     verdicts.keep(VALID)
 
-    verdicts.keep(replace(VALID, reason=InvalidReason.STARK, detail="on second thoughts"))
+    verdicts.keep(replace(VALID, finding=Finding(InvalidReason.STARK, "on second thoughts")))
 
     assert recalled(verdicts, VALID) == VALID
     assert verdicts.count(STREAM) == 1

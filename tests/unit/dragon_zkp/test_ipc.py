@@ -1,4 +1,4 @@
-"""What crosses between service and worker arrives whole, or not at all."""
+"""Messages between service and worker arrive complete, or the connection ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragon_zkp.messages import Prove, Statement, Verify
 STATEMENT = Statement("standard", (b"o" * 32, b"p" * 32), b"message")
 
 
-@given(st.lists(st.binary(max_size=64), max_size=ipc.MOST))
+@given(st.lists(st.binary(max_size=64), max_size=ipc.MAX_STRINGS))
 def test_a_list_arrives_as_it_was_sent(strings: list[bytes]) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -33,7 +33,7 @@ def test_a_list_arrives_as_it_was_sent(strings: list[bytes]) -> None:
         b"\0\0\0\1\xff\xff\xff\xff",
     ],
 )
-def test_what_is_no_list_ends_the_conversation(raw: bytes) -> None:
+def test_an_invalid_list_ends_the_connection(raw: bytes) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         with ours:
@@ -54,7 +54,7 @@ def test_a_job_arrives_as_it_was_sent(job: messages.Job) -> None:
     assert messages.unpack(messages.pack(job)) == job
 
 
-def test_a_refusal_is_raised_where_the_job_came_from() -> None:
+def test_the_service_raises_the_error_that_the_worker_reported() -> None:
     with pytest.raises(errors.ProofRefused, match="no proof") as refused:
         messages.result(messages.failed(errors.ProofRefused("oods", "no proof", at=3)))
     assert (refused.value.reason, refused.value.facts) == ("oods", {"reason": "oods", "at": 3})
@@ -63,10 +63,10 @@ def test_a_refusal_is_raised_where_the_job_came_from() -> None:
         with pytest.raises(kind, match="which one"):
             messages.result(messages.failed(kind("which one", number=2)))
     with pytest.raises(errors.ProvingError):
-        messages.result(messages.failed(errors.NotFound("something that no worker says")))
+        messages.result(messages.failed(errors.NotFound("an error that no worker reports")))
 
 
-def test_no_secret_is_in_what_a_job_says_of_itself() -> None:
+def test_the_repr_of_a_job_shows_no_secret() -> None:
     job = Prove(STATEMENT, b"SECRET-K" * 4, (b"SECRET-O" * 7 + b"SECR",), b"SECRET-R" * 4)
     assert "SECR" not in repr(job)
     assert "SECR" not in str(job)

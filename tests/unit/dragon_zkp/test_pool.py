@@ -1,4 +1,4 @@
-"""Who gets a worker, who waits, and what becomes of one that is no good."""
+"""The pool: admission, waiting, deadlines, and the replacement of failed workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHECK = Verify(STATEMENT, b"")
 
 
 class Worker:
-    """Does what the test says when it is asked."""
+    """A worker that calls a function of the test for each job."""
 
     def __init__(self, answer: Callable[[float], bytes]) -> None:
         self.answer = answer
@@ -31,7 +31,7 @@ class Worker:
     def is_alive(self) -> bool:
         return self.alive
 
-    def warm(self, progress: Callable[[str], None]) -> None:
+    def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
     def do(self, job: Job, seconds: float) -> bytes:
@@ -42,7 +42,7 @@ class Worker:
 
 
 class Workers(list[Worker]):
-    """All that were made; `answers` are handed to them in order, the last one for ever."""
+    """Makes and lists workers. They get `answers` in order; the last answer repeats."""
 
     def __init__(self, *answers: Callable[[float], bytes]) -> None:
         self.answers = list(answers)
@@ -53,8 +53,8 @@ class Workers(list[Worker]):
         return self[-1]
 
 
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two attempts to start a worker."""
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the pauses between attempts to start a worker."""
     wait = threading.Event.wait
     monkeypatch.setattr(
         threading.Event, "wait", lambda self, timeout=None: wait(self, timeout and 0.001)
@@ -73,8 +73,8 @@ def hangs(_: float) -> bytes:
     raise errors.Overdue("too long")
 
 
-def raves(_: float) -> bytes:
-    raise ValueError("no answer to anything")
+def answers_nonsense(_: float) -> bytes:
+    raise ValueError("not an answer")
 
 
 def refuses(_: float) -> bytes:
@@ -92,13 +92,13 @@ def pools() -> Iterator[list[Pool]]:
 def ready(pools: list[Pool], size: int, waiting: int, workers: Workers) -> Pool:
     pool = Pool(size, waiting, workers)
     pools.append(pool)
-    until(lambda: pool.at_work == 0)
-    assert pool.boot == ""
+    until(lambda: pool.busy_workers == 0)
+    assert pool.startup_status == ""
     return pool
 
 
-@pytest.mark.parametrize("bad", [dies, hangs, raves])
-def test_a_worker_that_is_no_good_fails_its_own_job_and_is_replaced(
+@pytest.mark.parametrize("bad", [dies, hangs, answers_nonsense])
+def test_a_failed_worker_fails_only_its_own_job_and_is_replaced(
     pools: list[Pool], bad: Callable[[float], bytes]
 ) -> None:
     workers = Workers(bad, fine)
@@ -109,31 +109,31 @@ def test_a_worker_that_is_no_good_fails_its_own_job_and_is_replaced(
 
     until(lambda: workers[0].stopped)
     assert pool.do(JOB, 5) == b"done"
-    assert (len(workers), pool.replaced) == (2, 1)
+    assert (len(workers), pool.replaced_workers) == (2, 1)
 
 
-def test_a_refusal_costs_no_worker(pools: list[Pool]) -> None:
+def test_a_refused_job_does_not_replace_the_worker(pools: list[Pool]) -> None:
     workers = Workers(refuses)
     pool = ready(pools, 1, 0, workers)
     for _ in range(3):
         with pytest.raises(errors.ProofRefused):
             pool.do(JOB, 5)
-    assert (len(workers), pool.replaced, workers[0].stopped) == (1, 0, False)
+    assert (len(workers), pool.replaced_workers, workers[0].stopped) == (1, 0, False)
 
 
-def test_a_bounded_number_waits_and_the_next_one_is_told_to_come_back(pools: list[Pool]) -> None:
-    go, at_work = threading.Event(), threading.Semaphore(0)
+def test_a_job_beyond_the_waiting_places_is_refused_as_busy(pools: list[Pool]) -> None:
+    go, busy_workers = threading.Event(), threading.Semaphore(0)
 
     def slow(_: float) -> bytes:
-        at_work.release()
+        busy_workers.release()
         assert go.wait(30)
         return b"done"
 
     pool = ready(pools, 2, 1, Workers(slow))
     with ThreadPoolExecutor(3) as callers:
         asked = [callers.submit(pool.do, JOB, 30) for _ in range(3)]
-        assert at_work.acquire(timeout=30)
-        assert at_work.acquire(timeout=30)
+        assert busy_workers.acquire(timeout=30)
+        assert busy_workers.acquire(timeout=30)
         until(lambda: pool._admitted._value == 0)
         with pytest.raises(errors.Busy):
             pool.do(JOB, 30)
@@ -142,8 +142,8 @@ def test_a_bounded_number_waits_and_the_next_one_is_told_to_come_back(pools: lis
     assert pool.do(JOB, 30) == b"done"
 
 
-def test_having_proofs_checked_leaves_room_for_proofs(pools: list[Pool]) -> None:
-    """Anybody may have proofs checked."""
+def test_verifications_leave_room_for_proofs(pools: list[Pool]) -> None:
+    """Verifying needs no token, so it must not use up all places."""
     go = threading.Event()
 
     def slow(_: float) -> bytes:
@@ -165,7 +165,7 @@ def test_having_proofs_checked_leaves_room_for_proofs(pools: list[Pool]) -> None
     assert pool.do(CHECK, 30) == b"done"
 
 
-def test_waiting_counts_to_the_deadline(pools: list[Pool]) -> None:
+def test_waiting_counts_towards_the_deadline(pools: list[Pool]) -> None:
     go, begun, given = threading.Event(), threading.Event(), []
 
     def slow(seconds: float) -> bytes:
@@ -186,26 +186,26 @@ def test_waiting_counts_to_the_deadline(pools: list[Pool]) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "waited"), [(10.0, 9.0), (2.0, 1.0), (0.5, 0.25)])
-def test_a_job_for_which_too_little_time_is_left_is_not_begun(
+def test_a_job_with_too_little_time_left_is_not_started(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, seconds: float, waited: float
 ) -> None:
-    """It would cost a worker, and anybody may have proofs checked."""
+    """Overrunning the deadline would cost a worker, and verifying needs no token."""
     pool = Pool(1, 0, Workers(fine), lambda: 100.0)
     pools.append(pool)
-    until(lambda: pool.at_work == 0)
+    until(lambda: pool.busy_workers == 0)
     asked: list[float] = []
 
-    def nobody(timeout: float) -> NoReturn:
+    def none_idle(timeout: float) -> NoReturn:
         asked.append(timeout)
         raise queue.Empty
 
-    monkeypatch.setattr(pool._idle, "get", nobody)
+    monkeypatch.setattr(pool._idle, "get", none_idle)
     with pytest.raises(errors.Overdue, match="no worker was free"):
         pool.do(JOB, seconds)
     assert asked == [waited]
 
 
-def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
+def test_workers_that_died_while_idle_are_replaced_without_failing_a_job(
     pools: list[Pool],
 ) -> None:
     workers = Workers(fine)
@@ -213,14 +213,14 @@ def test_a_worker_that_died_with_nothing_in_its_hands_costs_nobody_anything(
     for worker in list(workers):
         worker.alive = False
     assert pool.do(JOB, 30) == b"done"
-    assert pool.replaced == 2
+    assert pool.replaced_workers == 2
 
 
 @pytest.mark.parametrize("error", [BlockingIOError(11, "no more processes"), MemoryError()])
-def test_a_worker_that_cannot_even_be_made_is_tried_again(
+def test_a_worker_that_cannot_be_created_is_tried_again(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    quick(monkeypatch)
+    without_pauses(monkeypatch)
     failures = [error, error]
 
     def make() -> Worker:
@@ -231,22 +231,22 @@ def test_a_worker_that_cannot_even_be_made_is_tried_again(
     pool = Pool(1, 0, make)
     pools.append(pool)
     assert pool.do(JOB, 30) == b"done"
-    assert pool.boot == ""
+    assert pool.startup_status == ""
 
 
 @pytest.mark.parametrize("error", [errors.WorkerDied("at once"), ValueError("no number")])
 def test_a_worker_that_does_not_start_is_tried_again(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    class Stillborn(Worker):
-        def warm(self, progress: Callable[[str], None]) -> None:
+    class FailingAtStart(Worker):
+        def wait_until_ready(self, progress: Callable[[str], None]) -> None:
             raise error
 
-    quick(monkeypatch)
+    without_pauses(monkeypatch)
     made: list[Worker] = []
 
     def make() -> Worker:
-        made.append(Stillborn(fine) if len(made) < 2 else Worker(fine))
+        made.append(FailingAtStart(fine) if len(made) < 2 else Worker(fine))
         return made[-1]
 
     pool = Pool(1, 0, make)
@@ -255,9 +255,9 @@ def test_a_worker_that_does_not_start_is_tried_again(
     assert [worker.stopped for worker in made] == [True, True, False]
 
 
-def test_closing_ends_every_worker_and_starts_no_other() -> None:
+def test_closing_ends_all_workers_and_starts_no_other() -> None:
     workers = Workers(fine)
     pool = Pool(3, 0, workers)
-    until(lambda: pool.at_work == 0)
+    until(lambda: pool.busy_workers == 0)
     pool.close()
     assert [worker.stopped for worker in workers] == [True] * 3

@@ -1,4 +1,4 @@
-"""The prover over HTTP: proofs are right, refusals have names, and nothing secret is ever said."""
+"""The prover over HTTP: valid proofs, named refusals, and no secret in any answer or log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
 from dragon_zkp import schemas
-from dragon_zkp.app import OCTET_STREAM
 from dragon_zkp.messages import Job, Prove
-from dragon_zkp.request_parsing import LARGEST_MESSAGE
+from dragon_zkp.request_parsing import MAX_MESSAGE_BYTES
+from dragon_zkp.routes.proofs import OCTET_STREAM
 from provers import TOKEN, Here, Prover, prover, until
 
 KEY = bytes(range(32))
@@ -75,8 +75,8 @@ def test_a_proof_is_accepted_by_the_plain_verifier(proof: bytes) -> None:
     verify_window("standard", IDENTITY, COMMITMENTS, MESSAGE, proof)
 
 
-def test_bytes_are_as_good_as_json(made: Prover, proof: bytes) -> None:
-    """With the same randomness, the same proof."""
+def test_a_request_in_bytes_gives_the_same_proof_as_json(made: Prover, proof: bytes) -> None:
+    """The randomness is the same in both requests."""
     body = in_bytes(KEY, *OPENINGS)
     answer = made.client.post(
         "/proofs?parameter_set=standard",
@@ -93,7 +93,7 @@ def test_bytes_are_as_good_as_json(made: Prover, proof: bytes) -> None:
     assert answer.json == {"valid": True, "reason": None, "detail": None}
 
 
-def test_verifying_needs_no_token_and_its_verdict_is_an_answer(made: Prover, proof: bytes) -> None:
+def test_verifying_needs_no_token_and_answers_with_a_verdict(made: Prover, proof: bytes) -> None:
     def verdict(**changed: object) -> Json:
         body = {
             "parameter_set": "standard",
@@ -146,7 +146,7 @@ WRONG: dict[str, tuple[Json, tuple[int, str]]] = {
     "identity": ({"secrets": {**SECRETS, "identity": "0x" + "11" * 32}}, (422, "wrong_witness")),
     "message": ({"statement": statement(message="hello")}, (400, "invalid_hex")),
     "long message": (
-        {"statement": statement(message="0x" + "00" * (LARGEST_MESSAGE + 1))},
+        {"statement": statement(message="0x" + "00" * (MAX_MESSAGE_BYTES + 1))},
         (400, "invalid_hex"),
     ),
     "outputs": ({"statement": statement(outputs=7)}, (400, "wrong_type")),
@@ -154,17 +154,17 @@ WRONG: dict[str, tuple[Json, tuple[int, str]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_proven_is_refused_by_name(
+def test_requests_that_cannot_be_proven_are_refused_by_name(
     made: Prover, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed, expected = WRONG[name]
     with caplog.at_level(logging.DEBUG):
         answer = made.client.post("/proofs", json=asking(**changed), headers=ASKED)
     assert refused(answer) == expected
-    for said in (answer.text, caplog.text):
-        assert KEY.hex() not in said
-        assert all(opening.hex() not in said for opening in OPENINGS)
-        assert "11" * 32 not in said
+    for text in (answer.text, caplog.text):
+        assert KEY.hex() not in text
+        assert all(opening.hex() not in text for opening in OPENINGS)
+        assert "11" * 32 not in text
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_what_cannot_be_proven_is_refused_by_name(
         f"0x{KEY.hex()}",
     ],
 )
-def test_what_a_request_holds_in_the_wrong_place_is_not_quoted(made: Prover, body: str) -> None:
-    """Callers log the errors that they get."""
+def test_an_error_quotes_nothing_of_the_request(made: Prover, body: str) -> None:
+    """Callers log the errors that they receive."""
     answer = made.client.post("/proofs", data=body, headers=ASKED)
     status, _ = refused(answer)
     assert status == 400
@@ -199,7 +199,7 @@ def test_what_a_request_holds_in_the_wrong_place_is_not_quoted(made: Prover, bod
         ("?set=standard", in_bytes(KEY), (400, "unknown_member")),
     ],
 )
-def test_bytes_that_are_no_request_are_refused_by_name(
+def test_invalid_requests_in_bytes_are_refused_by_name(
     made: Prover, path: str, body: bytes, expected: tuple[int, str]
 ) -> None:
     answer = made.client.post(f"/proofs{path}", data=body, content_type=OCTET_STREAM, headers=ASKED)
@@ -207,18 +207,18 @@ def test_bytes_that_are_no_request_are_refused_by_name(
 
 
 @pytest.mark.parametrize("path", ["/proofs", "/verifications"])
-def test_json_names_its_set_in_its_body_alone(made: Prover, path: str) -> None:
+def test_a_json_request_may_name_its_set_in_the_body_only(made: Prover, path: str) -> None:
     answer = made.client.post(f"{path}?parameter_set=strong", json=asking(), headers=ASKED)
     assert refused(answer) == (400, "unknown_member")
 
 
-def test_a_body_that_is_too_large_is_not_read(made: Prover) -> None:
+def test_a_body_that_is_too_large_is_refused(made: Prover) -> None:
     answer = made.client.post("/proofs", data=b" " * (1 << 20 | 1), headers=ASKED)
     assert answer.status_code == 413
 
 
 class Failing(Here):
-    """Fails as it is told, and then does what it is asked."""
+    """A worker that fails with the given errors first, and then answers."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
@@ -239,7 +239,7 @@ class Failing(Here):
         (errors.Busy("full"), (429, "busy")),
     ],
 )
-def test_what_went_wrong_with_a_worker_is_said(
+def test_a_failure_of_the_worker_is_answered_by_name(
     error: errors.DragonError, expected: tuple[int, str]
 ) -> None:
     with prover(entropy, lambda: Failing(error)) as one:
@@ -248,7 +248,7 @@ def test_what_went_wrong_with_a_worker_is_said(
     assert ("Retry-After" in answer.headers) == (expected[0] == 429)
 
 
-def test_an_unlucky_challenge_is_tried_again_with_fresh_randomness() -> None:
+def test_an_unlucky_challenge_is_retried_with_fresh_randomness() -> None:
     drawn = iter(range(256))
     worker = Failing(errors.UnluckyChallenge("z"), errors.UnluckyChallenge("z"))
     with prover(lambda size: bytes([next(drawn)]) * size, lambda: worker) as one:
@@ -258,7 +258,7 @@ def test_an_unlucky_challenge_is_tried_again_with_fresh_randomness() -> None:
     assert rhos == [bytes([k]) * 32 for k in range(3)]
 
 
-def test_every_proof_has_randomness_of_its_own() -> None:
+def test_every_proof_uses_fresh_randomness() -> None:
     drawn = iter(range(256))
     worker = Failing()
     with prover(lambda size: bytes([next(drawn)]) * size, lambda: worker) as one:
@@ -268,7 +268,7 @@ def test_every_proof_has_randomness_of_its_own() -> None:
     assert first != second
 
 
-def test_the_parameter_sets_are_shown_with_all_their_figures(made: Prover) -> None:
+def test_the_parameter_sets_are_listed_with_all_figures(made: Prover) -> None:
     listed = made.client.get("/parameter-sets").json["parameter_sets"]
     assert [one["name"] for one in listed] == ["ziggy-classic", "standard", "strong"]
     assert [one["zero_knowledge"] for one in listed] == ["heuristic", "strict", "strict"]
@@ -283,15 +283,15 @@ def counter(start: int = 0) -> Callable[[int], bytes]:
     return lambda size: bytes([next(drawn)]) * size
 
 
-def test_the_self_check_proves_and_verifies_something_of_its_own() -> None:
+def test_the_self_check_proves_and_verifies_a_random_statement() -> None:
     with prover(counter()) as one:
-        one.own.check.check()
-        assert (one.own.check.done, one.own.check.trouble) == (1, "")
+        one.components.self_check.check()
+        assert (one.components.self_check.passed, one.components.self_check.last_error) == (1, "")
         assert one.client.get("/healthz").json == {"status": "ok"}
 
 
 @pytest.mark.parametrize("answer", [b"", b"\0" * 70_000])
-def test_a_self_check_that_fails_is_said_until_one_goes_well(answer: bytes) -> None:
+def test_a_failed_self_check_is_reported_until_one_passes(answer: bytes) -> None:
     class Wrong(Here):
         wrong = True
 
@@ -300,37 +300,37 @@ def test_a_self_check_that_fails_is_said_until_one_goes_well(answer: bytes) -> N
 
     worker = Wrong()
     with prover(counter(), lambda: worker) as one:
-        one.own.check.check()
+        one.components.self_check.check()
         for path in ("/healthz", "/readyz"):
-            said = one.client.get(path)
-            assert (said.status_code, "self-check" in said.text) == (503, True)
+            shown = one.client.get(path)
+            assert (shown.status_code, "self-check" in shown.text) == (503, True)
         worker.wrong = False
-        one.own.check.check()
+        one.components.self_check.check()
         assert one.client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("error", [errors.Busy("full"), errors.WorkerDied("gone")])
-def test_a_pool_that_is_busy_or_has_lost_a_worker_is_not_in_trouble(
+def test_a_busy_pool_or_a_lost_worker_does_not_fail_the_self_check(
     error: errors.DragonError,
 ) -> None:
     with prover(counter(), lambda: Failing(error)) as one:
-        one.own.check.check()
-        assert (one.own.check.done, one.own.check.trouble) == (0, "")
+        one.components.self_check.check()
+        assert (one.components.self_check.passed, one.components.self_check.last_error) == (0, "")
 
 
 @pytest.mark.parametrize("kind", [errors.Overdue, errors.WorkerDied])
-def test_a_self_check_that_is_not_finished_again_and_again_is_trouble(
+def test_three_unfinished_self_checks_in_a_row_are_a_failure(
     kind: type[errors.DragonError],
 ) -> None:
-    undone = [kind("others first")] * 3
-    with prover(counter(), lambda: Failing(undone.pop())) as one:
-        for trouble in (False, False, True):
-            until(lambda: one.own.pool.at_work == 0)
-            one.own.check.check()
-            assert bool(one.own.check.trouble) is trouble
+    unfinished = [kind("requests come first")] * 3
+    with prover(counter(), lambda: Failing(unfinished.pop())) as one:
+        for failed in (False, False, True):
+            until(lambda: one.components.pool.busy_workers == 0)
+            one.components.self_check.check()
+            assert bool(one.components.self_check.last_error) is failed
 
 
-def test_what_is_answered_has_the_form_that_is_described(made: Prover, proof: bytes) -> None:
+def test_requests_and_answers_match_their_openapi_schemas(made: Prover, proof: bytes) -> None:
     document = made.client.get("/openapi.json").json
     described = document["components"]["schemas"]
     for name in ("ProofRequest", "VerificationRequest", "Proof", "Verdict", "ParameterSets"):

@@ -1,4 +1,4 @@
-"""A prover's settings, and the token that it asks for."""
+"""The prover service's settings and its token file."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from dragon.errors import SettingsError
 from dragon_zkp.settings import Settings
 
 
-def test_what_is_said_is_taken_and_the_token_is_not_shown(tmp_path: Path) -> None:
+def test_settings_are_read_and_the_token_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("0123456789abcdef\n")
     settings = Settings.from_environ(
         {"ZKP_TOKEN_FILE": str(tmp_path / "token"), "ZKP_WORKERS": "3", "ZKP_DEADLINE_MS": "2500"}
     )
-    assert (settings.token, settings.workers, settings.deadline) == ("0123456789abcdef", 3, 2.5)
-    assert (settings.host, settings.port, settings.waiting) == ("127.0.0.1", 5200, 8)
+    assert (settings.token, settings.workers, settings.deadline_seconds) == (
+        "0123456789abcdef",
+        3,
+        2.5,
+    )
+    assert (settings.host, settings.port, settings.max_waiting) == ("127.0.0.1", 5200, 8)
     assert "0123456789abcdef" not in repr(settings)
 
 
 @pytest.mark.parametrize(
     "token", ["", "short", "has spaces in its middle", "caf\xe9" * 8, "a\n" * 16]
 )
-def test_a_file_without_a_token_is_refused(tmp_path: Path, token: str) -> None:
+def test_a_file_without_a_valid_token_is_refused(tmp_path: Path, token: str) -> None:
     (tmp_path / "token").write_text(token, "latin-1")
-    with pytest.raises(SettingsError, match="holds no token") as refused:
+    with pytest.raises(SettingsError, match="needs a token") as refused:
         Settings.from_environ({"ZKP_TOKEN_FILE": str(tmp_path / "token")})
     assert refused.value.facts == {"setting": "ZKP_TOKEN_FILE"}
 

@@ -1,4 +1,4 @@
-"""Feeding a stream through connections that break: nothing is lost, nothing is sent twice."""
+"""Uploads through unreliable connections: nothing is lost or stored twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dragon.errors import BadAnswer, Unreachable
-from dragon.net.stream_upload import AGAIN, SLOWEST, StreamUpload
+from dragon.net.stream_upload import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS, StreamUpload
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Stream:
         self.slept.append(seconds)
         self.now += seconds
 
-    def feeder(self, *pieces: bytes, **options: Any) -> StreamUpload:
+    def upload(self, *pieces: bytes, **options: Any) -> StreamUpload:
         return StreamUpload(
             self,  # type: ignore[arg-type]
             *("0x", pieces),
@@ -88,7 +88,7 @@ class Sending:
 def test_everything_arrives_once() -> None:
     stream = Stream()
 
-    assert stream.feeder(b"abc", b"defgh", b"i").run() == (9, 3)
+    assert stream.upload(b"abc", b"defgh", b"i").run() == (9, 3)
 
     assert stream.data == b"abcdefghi"
     assert stream.slept == []
@@ -100,7 +100,7 @@ def test_a_connection_that_breaks_costs_nothing(mode: str, breaks: list[int]) ->
     stream = Stream(mode=mode, breaks=[*breaks], data=b"before", chunks=[b"before"])
     pieces = [b"abc", b"de", b"fghijk", b"l", b"mnopqrs"]
 
-    total, chunks = stream.feeder(*pieces).run()
+    total, chunks = stream.upload(*pieces).run()
 
     assert stream.data == b"before" + b"".join(pieces)
     assert (total, chunks) == (len(stream.data), len(stream.chunks))
@@ -112,7 +112,7 @@ def test_a_connection_that_breaks_costs_nothing(mode: str, breaks: list[int]) ->
 def test_equal_messages_are_told_apart_by_their_place() -> None:
     stream = Stream(mode="message", breaks=[2, 1])
 
-    stream.feeder(*[b"21.5"] * 5).run()
+    stream.upload(*[b"21.5"] * 5).run()
 
     assert stream.chunks == [b"21.5"] * 5
 
@@ -120,16 +120,23 @@ def test_equal_messages_are_told_apart_by_their_place() -> None:
 def test_it_waits_longer_and_longer_for_a_service_that_is_away() -> None:
     stream = Stream(away=6)
 
-    stream.feeder(b"abc").run()
+    stream.upload(b"abc").run()
 
-    assert stream.slept == [AGAIN, 1.0, 2.0, 4.0, SLOWEST, SLOWEST]
+    assert stream.slept == [
+        FIRST_BACKOFF_SECONDS,
+        1.0,
+        2.0,
+        4.0,
+        MAX_BACKOFF_SECONDS,
+        MAX_BACKOFF_SECONDS,
+    ]
 
 
 def test_patience_ends() -> None:
     stream = Stream(away=10**6)
 
     with pytest.raises(Unreachable, match="closed port"):
-        stream.feeder(b"abc", patience=20.0).run()
+        stream.upload(b"abc", retry_seconds=20.0).run()
 
     assert 20 < sum(stream.slept) < 30
 
@@ -142,17 +149,17 @@ def test_a_stream_that_somebody_else_writes_to_is_left_alone() -> None:
         stream.data += b"strange"
         yield b"efgh"
 
-    feeder = stream.feeder()
-    feeder.pieces = pieces()
-    with pytest.raises(BadAnswer, match="were expected"):
-        feeder.run()
+    upload = stream.upload()
+    upload.pieces = pieces()
+    with pytest.raises(BadAnswer, match="another client may have written"):
+        upload.run()
 
 
 def test_a_stream_that_is_not_where_it_should_be_gets_nothing() -> None:
     stream = Stream(data=b"more", chunks=[b"more"])
 
-    with pytest.raises(BadAnswer, match="the stream has 4 bytes, and 0 were expected"):
-        StreamUpload(stream, "0x", [b"abc"], base=0, first=0).run()  # type: ignore[arg-type]
+    with pytest.raises(BadAnswer, match="The stream has 4 bytes, expected 0"):
+        StreamUpload(stream, "0x", [b"abc"], base=0).run()  # type: ignore[arg-type]
 
     assert stream.data == b"more"
 
@@ -161,7 +168,7 @@ def test_progress_says_what_is_safe() -> None:
     seen: list[tuple[int, int]] = []
     stream = Stream()
 
-    stream.feeder(b"abcde", b"fgh", progress=lambda *now: seen.append(now)).run()
+    stream.upload(b"abcde", b"fgh", progress=lambda *now: seen.append(now)).run()
 
     assert seen[-1] == (8, 2)
     assert seen == sorted(seen)

@@ -50,7 +50,7 @@ def test_certificate_and_key_go_together(shown: Tls, missing: str, given: str) -
     with pytest.raises(SettingsError) as refused:
         Environment({**environ(shown), missing: ""}).tls()
 
-    assert str(refused.value) == f"the setting {missing} is missing beside {given}"
+    assert str(refused.value) == f"the setting {missing} is missing; {given} needs it"
 
 
 @pytest.mark.parametrize(

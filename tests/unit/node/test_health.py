@@ -86,11 +86,11 @@ def test_one_that_is_not_ready_says_why_in_print() -> None:
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"200"])
 def test_what_speaks_no_http_is_unhealthy(raw: bytes) -> None:
     with answering(raw) as (port, _):
-        assert said("--port", port) == "what answers speaks no HTTP"
+        assert said("--port", port) == "the answer is not HTTP"
 
 
 def test_wrong_usage_is_unhealthy() -> None:
-    assert said() == "neither --port nor DRAGON_PORT says where"
+    assert said() == "the port is missing: give --port or set DRAGON_PORT"
     assert said("--port") == said("--nonsense", "1")
     assert "invalid literal" in said("--port", "x")
 

@@ -105,6 +105,17 @@ def test_what_goes_wrong_shows(world: World) -> None:
     assert refused >= 3
 
 
+def test_applied_events_are_counted_by_kind(world: World) -> None:
+    world.stop("operator_2")
+    world.run(2)
+
+    scraped = Scraped(world, "operator_1")
+
+    statuses = len(world.committee.keys) + 1  # every operator up, and one down
+    assert scraped("applied_events_total", kind="status") == statuses
+    assert scraped("log_size") >= statuses
+
+
 def test_a_log_that_was_never_read_to_its_end_has_been_silent_for_ever(world: World) -> None:
     world.restart("operator_3")
 

@@ -154,7 +154,7 @@ def test_an_unexpected_exception_is_logged_and_not_told(
 
     said = document(answer)
     assert said["status"] == 500
-    assert said["detail"] == "this is our fault"
+    assert said["detail"] == "an unexpected error occurred in this service; its log has the details"
     assert "c0ffee" not in answer.text
     assert "Traceback" not in answer.text
     assert "unexpected_error" in caplog.text

@@ -139,7 +139,7 @@ def test_a_number_lies_within_its_bounds(
 
     for value in wrong:
         error = refusal(read, {**environ, name: value})
-        assert f"the setting {name} is an integer from " in str(error), value
+        assert f"the setting {name} must be an integer from " in str(error), value
         assert error.facts == {"setting": name}
 
     for value in (str(most), *([str(least)] if least is not None else [])):

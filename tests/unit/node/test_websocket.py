@@ -128,7 +128,7 @@ def test_a_silent_peer_is_asked_and_then_left(pair: Pair, monkeypatch: pytest.Mo
     assert [type(each) for each in said] == [Ping, CloseConnection]
     assert (said[-1].code, said[-1].reason) == (
         1008,
-        f"nothing was heard for {SILENCE_TIMEOUT_SECONDS:.0f} s",
+        f"nothing was received for {SILENCE_TIMEOUT_SECONDS:.0f} s",
     )
     assert pair.now == pytest.approx(
         SILENCE_TIMEOUT_SECONDS + PING_AFTER_SECONDS / 4, abs=PING_AFTER_SECONDS / 4
@@ -167,7 +167,7 @@ def test_a_peer_that_lets_messages_lie_is_closed(pair: Pair) -> None:
     assert [each.data for each in said[:-1]] == [
         str(number) for number in range(MAX_QUEUED_MESSAGES)
     ]
-    assert (said[-1].code, said[-1].reason) == (1008, "it reads too slowly")
+    assert (said[-1].code, said[-1].reason) == (1008, "the peer reads too slowly")
 
 
 def test_what_the_handler_refuses_is_said(pair: Pair) -> None:

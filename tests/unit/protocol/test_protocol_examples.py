@@ -44,7 +44,7 @@ from dragon.protocol.streams.chunks import (
     tree_of,
 )
 from dragon.protocol.streams.descriptor import MAX_DESCRIPTOR_BYTES, Descriptor
-from dragon.protocol.streams.finding import AHEAD_MS, MAX_PROOF_BYTES, judge
+from dragon.protocol.streams.finding import MAX_CLOCK_LEAD_MS, MAX_PROOF_BYTES, judge
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, MAX_RECEIPT_BYTES, Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, verify
 from dragon.protocol.streams.submission import Submission, WindowObjects
@@ -873,7 +873,7 @@ def test_the_bounds_of_streams_are_those_of_the_page() -> None:
         (MAX_PROOF_BYTES, "A proof has at most {} bytes"),
         (MAX_PROOF_BYTES, "a proof of at most {} bytes"),
         (MAX_CHUNKS, "at most {} chunk headers"),
-        (AHEAD_MS, "more than {} ms ahead"),
+        (MAX_CLOCK_LEAD_MS, "more than {} ms ahead"),
         (MAX_RECEIPT_BYTES, "It has at most {} bytes"),
         (MAX_ENDORSEMENTS, "are about the window, at most {}"),
     ):

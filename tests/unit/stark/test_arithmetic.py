@@ -1,4 +1,4 @@
-"""Fields, hash chain, Rescue and table openings against the original's answers."""
+"""Fields, hash chain, Rescue and table openings, against the published vectors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ points = st.tuples(scalars, scalars, scalars)
 
 
 @pytest.mark.parametrize("case", FIELD["base"], ids=lambda case: case["a"])
-def test_base_field(case: Any) -> None:
+def test_base_field_arithmetic(case: Any) -> None:
     a, b = base(case["a"]), base(case["b"])
 
     assert field.encode([a, b]).hex() == case["a_wire"] + case["b_wire"]
@@ -52,12 +52,12 @@ def test_base_field(case: Any) -> None:
         assert field.inverse(a) == base(case["inv_a"])
 
 
-def test_generators_of_subgroups() -> None:
+def test_generators_of_subgroups_equal_the_published_ones() -> None:
     for case in FIELD["subgroup_generators"]:
         assert field.root_of_unity(1 << case["log_size"]) == base(case["generator"])
 
 
-def test_points_of_the_evaluation_domain() -> None:
+def test_points_of_the_evaluation_domain_equal_the_published_ones() -> None:
     case = FIELD["evaluation_domain"]
     parameters = Parameters(field.log2(case["n_cosets"]), 38, 8, (0,), case["trace_length"])
     rows = [row for row, _ in case["points_by_commitment_row"]]
@@ -68,7 +68,7 @@ def test_points_of_the_evaluation_domain() -> None:
 
 
 @pytest.mark.parametrize("word", [P, P + 1, 2**64 - 1])
-def test_words_of_p_and_more_are_no_elements(word: int) -> None:
+def test_words_that_are_not_below_p_are_refused(word: int) -> None:
     with pytest.raises(ProofRefused) as refused:
         field.decode(field.encode([1]) + word.to_bytes(8, "big"))
 
@@ -76,13 +76,13 @@ def test_words_of_p_and_more_are_no_elements(word: int) -> None:
 
 
 @given(st.lists(scalars, max_size=9), st.lists(points, max_size=4))
-def test_elements_survive_the_wire(values: list[int], extended: list[Element]) -> None:
+def test_decoding_reverses_encoding(values: list[int], extended: list[Element]) -> None:
     assert field.decode(field.encode(values)) == values
     assert ext.decode(ext.encode(extended)) == extended
 
 
 @given(st.binary(min_size=16, max_size=16))
-def test_an_element_has_one_spelling(raw: bytes) -> None:
+def test_an_element_has_a_single_encoding(raw: bytes) -> None:
     try:
         values = field.decode(raw)
     except ProofRefused:
@@ -91,16 +91,16 @@ def test_an_element_has_one_spelling(raw: bytes) -> None:
 
 
 @given(st.integers(0, P - 1), st.integers(0, 70))
-def test_powers(base_value: int, count: int) -> None:
+def test_powers_equal_repeated_multiplication(base_value: int, count: int) -> None:
     assert field.powers(base_value, count) == [pow(base_value, k, P) for k in range(count)]
 
 
 @given(st.lists(st.integers(1, P - 1), max_size=9))
-def test_inverses_in_batches(values: list[int]) -> None:
+def test_batch_inverses_equal_single_inverses(values: list[int]) -> None:
     assert field.batch_inverse(values) == [pow(value, -1, P) for value in values]
 
 
-def test_no_batch_with_a_zero_is_inverted() -> None:
+def test_a_batch_with_a_zero_is_refused() -> None:
     with pytest.raises(ZeroDivisionError):
         field.batch_inverse([3, 0, 5])
 
@@ -113,8 +113,8 @@ def test_bit_reversal_is_its_own_inverse(bits: int, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("size", [0, 3, 12, -4])
-def test_only_powers_of_two_have_a_logarithm_here(size: int) -> None:
-    with pytest.raises(ValueError, match="no power of two"):
+def test_log2_refuses_other_numbers_than_powers_of_two(size: int) -> None:
+    with pytest.raises(ValueError, match="not a power of two"):
         field.log2(size)
 
 
@@ -122,7 +122,7 @@ def test_only_powers_of_two_have_a_logarithm_here(size: int) -> None:
 
 
 @pytest.mark.parametrize("case", FIELD["extension"], ids=lambda case: case["a_wire"][:20])
-def test_extension_field(case: Any) -> None:
+def test_extension_field_arithmetic(case: Any) -> None:
     a, b = element(case["a"]), element(case["b"])
 
     assert ext.encode([a]).hex() == case["a_wire"]
@@ -140,12 +140,12 @@ def test_extension_field(case: Any) -> None:
 
 
 @given(points)
-def test_the_conjugate_is_the_power_of_p(z: Element) -> None:
+def test_the_conjugate_is_the_p_th_power(z: Element) -> None:
     assert ext.conjugate(z) == ext.power(z, P)
 
 
 @given(st.lists(st.tuples(points, scalars), max_size=20))
-def test_packed_sums_of_products_are_sums_of_products(terms: list[tuple[Element, int]]) -> None:
+def test_packed_dot_products_equal_plain_ones(terms: list[tuple[Element, int]]) -> None:
     expected = ext.ZERO
     for factor, scalar in terms:
         expected = ext.add(expected, ext.scale(factor, scalar))
@@ -188,7 +188,7 @@ def test_interpolants_agree_with_coefficients(bits: int, u: Element, data: st.Da
 
 
 @pytest.mark.parametrize("case", FIELD["fri_fold"], ids=lambda case: case["x"])
-def test_one_fold(case: Any) -> None:
+def test_a_single_fold_equals_the_published_result(case: Any) -> None:
     pair = [element(case["f_x"]), element(case["f_minus_x"])]
 
     folded = fold_row(pair, field.inverse(base(case["x"])), element(case["eval_point"]))
@@ -198,7 +198,7 @@ def test_one_fold(case: Any) -> None:
 
 @given(st.integers(1, 4), points, st.integers(0, 7), st.data())
 @settings(max_examples=20)
-def test_a_step_is_so_many_single_folds(
+def test_a_step_equals_a_sequence_of_single_folds(
     step: int, challenge: Element, row: int, data: st.DataObject
 ) -> None:
     width, n_rows = 1 << step, 8
@@ -224,7 +224,7 @@ def test_a_step_is_so_many_single_folds(
 @pytest.mark.parametrize(
     ("bound", "size"), [(1, 2), (4, 16), (8, 32), (64, 256), (3, 256), (256, 1024), (128, 4096)]
 )
-def test_the_last_layer_is_held_to_its_polynomial(bound: int, size: int) -> None:
+def test_values_off_the_last_layer_polynomial_are_refused(bound: int, size: int) -> None:
     chain = HashChain(b"last layer")
     coefficients = chain.extensions(bound)
     indices = {chain.number(size) for _ in range(40)}
@@ -252,7 +252,7 @@ def horner(coefficients: list[Element], x: int) -> Element:
 
 
 @pytest.mark.parametrize("case", RANDOMNESS["prng"], ids=lambda case: case["seed_hex"] or "empty")
-def test_hash_chain(case: Any) -> None:
+def test_hash_chain_draws_and_states(case: Any) -> None:
     chain = HashChain(bytes.fromhex(case["seed_hex"]))
     assert chain.state.hex() == case["initial_state"]
 
@@ -277,7 +277,7 @@ def check_step(chain: HashChain, step: Any) -> None:
             raise AssertionError(unknown)
 
 
-def test_salts() -> None:
+def test_salts_equal_the_published_ones() -> None:
     case = RANDOMNESS["salts"]
     chain = HashChain(bytes.fromhex(case["zk_seed_hex"]))
     chain.mix(b"Salts")
@@ -290,7 +290,7 @@ def test_salts() -> None:
 
 
 @pytest.mark.parametrize("case", RANDOMNESS["proof_of_work"], ids=lambda case: case["bits"])
-def test_proof_of_work(case: Any) -> None:
+def test_the_published_nonce_is_the_smallest_valid_one(case: Any) -> None:
     state, bits = bytes.fromhex(case["state"]), case["bits"]
     nonce = int(case["lowest_nonce"], 16)
 
@@ -303,7 +303,7 @@ def test_proof_of_work(case: Any) -> None:
 # -- Rescue --------------------------------------------------------------------------------------
 
 
-def test_constants_are_those_of_the_original() -> None:
+def test_constants_equal_those_of_the_original_programs() -> None:
     known = vectors.ziggy("rescue_constants.json")
 
     assert int(known["prime"]) == P
@@ -316,12 +316,12 @@ def numbers(matrix: Any) -> list[list[int]]:
     return [[int(entry) for entry in row] for row in matrix]
 
 
-def test_rescue_hashes() -> None:
+def test_rescue_hashes_equal_the_published_ones() -> None:
     for case in HASHING["rescue_hash"]:
         assert rescue.rescue_hash(bases(case["input"])) == vectors.digest(case["output"])
 
 
-def test_every_state_of_a_permutation() -> None:
+def test_every_state_of_a_permutation_equals_the_published_one() -> None:
     case = HASHING["rescue_permutation_states"]
     inputs = [*bases(case["input"]), 0, 0, 0, 0]
 
@@ -330,7 +330,7 @@ def test_every_state_of_a_permutation() -> None:
     assert states == [bases(step["state"]) for step in case["states"]]
 
 
-def test_chains_of_hashes() -> None:
+def test_chains_of_hashes_end_in_the_published_outputs() -> None:
     for case in HASHING["rescue_chain"]:
         state, *words = [bases(word) for word in case["witness"]]
         for word in words:
@@ -338,7 +338,7 @@ def test_chains_of_hashes() -> None:
         assert state == bases(case["output"])
 
 
-def test_rescue_hashes_eight_elements_only() -> None:
+def test_rescue_hash_refuses_other_lengths_than_eight() -> None:
     with pytest.raises(ValueError, match="eight"):
         rescue.rescue_hash(range(7))
 
@@ -347,7 +347,7 @@ def test_rescue_hashes_eight_elements_only() -> None:
 
 
 @pytest.mark.parametrize("case", OPENINGS, ids=lambda case: f"{case['n_elements']}")
-def test_openings_lead_to_the_published_roots(case: Any) -> None:
+def test_openings_have_the_published_roots(case: Any) -> None:
     size, n_rows, rows = case["element_size"], case["n_elements"], case["queries"]
     shown = b"".join(
         bytes((7 * i + size) % 256 for i in range(row * size, (row + 1) * size)) for row in rows

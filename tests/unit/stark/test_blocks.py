@@ -1,4 +1,4 @@
-"""Commitments, windows and signatures as those who rely on proofs use them."""
+"""Commitments, windows and signatures, as a relying party uses them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNKS = [bytes.fromhex(case["commitment"]) for case in COMMITMENTS["openings"]]
 
 
 @pytest.mark.parametrize("case", COMMITMENTS["openings"], ids=lambda case: case["digest"][:8])
-def test_commitments_open_to_digest_and_salt(case: Any) -> None:
+def test_commitments_equal_the_published_ones(case: Any) -> None:
     opening = bytes.fromhex(case["digest"] + case["salt"])
     commitment = bytes.fromhex(case["commitment"])
 
@@ -40,7 +40,7 @@ def test_commitments_open_to_digest_and_salt(case: Any) -> None:
 
 
 @pytest.mark.parametrize("opening", [b"", bytes(59), bytes(61), "0" * 60, None, [0] * 60])
-def test_an_opening_has_sixty_bytes(opening: Any) -> None:
+def test_an_opening_of_another_length_is_refused(opening: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
         commit(opening)
 
@@ -52,7 +52,7 @@ def test_an_opening_has_sixty_bytes(opening: Any) -> None:
     [b"", IDENTITY[:31], IDENTITY + b"\0", P.to_bytes(8, "big") * 4, "x" * 32, None, 7],
     ids=repr,
 )
-def test_an_output_is_four_canonical_words(output: Any) -> None:
+def test_an_output_that_is_not_four_canonical_words_is_refused(output: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
         decode_output(output)
 
@@ -65,7 +65,7 @@ def test_an_output_is_four_canonical_words(output: Any) -> None:
 @pytest.mark.parametrize(
     "case", vectors.blocks("pk_evaluations.json")["cases"], ids=lambda c: c["B"]
 )
-def test_outputs_are_interpolated_over_the_rows_that_hold_them(case: Any) -> None:
+def test_outputs_are_interpolated_over_their_rows(case: Any) -> None:
     air = BlocksAir(tuple(vectors.digest(output) for output in case["outputs"]), b"")
     lengths = TEST_REFERENCE.parameters(case["B"]).lengths(air.original_length)
 
@@ -78,7 +78,7 @@ def test_outputs_are_interpolated_over_the_rows_that_hold_them(case: Any) -> Non
 @pytest.mark.parametrize(
     "case", vectors.ziggy("ziggy_keys_kat.json")["cases"], ids=lambda case: case["message"]
 )
-def test_ziggy_keys_and_seeds(case: Any) -> None:
+def test_ziggy_keys_and_seeds_equal_the_published_ones(case: Any) -> None:
     private_key = bytes.fromhex(case["private_key_bytes"])
     message = bytes.fromhex(case["message_bytes"])
 
@@ -91,13 +91,13 @@ def test_ziggy_keys_and_seeds(case: Any) -> None:
     assert seeds.ziggy_zk_seed(private_key, message).hex() == case["zk_seed"]
 
 
-def test_a_private_key_has_32_bytes() -> None:
+def test_a_private_key_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         ziggy.public_key(bytes(31))
 
 
 @pytest.mark.parametrize("length", [0, -3, 1, 4, 3.0, "3", True, None, 3 << 60])
-def test_a_chain_length_is_a_multiple_of_three(length: Any) -> None:
+def test_other_chain_lengths_than_multiples_of_three_are_refused(length: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
         RescueChainAir((1, 2, 3, 4), length)
 
@@ -141,7 +141,7 @@ def test_equal_chunks_are_allowed() -> None:
     ],
     ids=["identity", "too many", "short", "not canonical", "none", "text", "bytes", "null", "map"],
 )
-def test_no_window_is_built_from_something_else(commitments: Any) -> None:
+def test_invalid_commitments_of_a_window_are_refused(commitments: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
         window_outputs(IDENTITY, commitments)
 
@@ -149,7 +149,7 @@ def test_no_window_is_built_from_something_else(commitments: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["proof_standard_b1", "proof_standard_b2", "proof_standard_b4"])
-def test_a_window_proof_is_verified_from_identity_and_commitments(name: str) -> None:
+def test_a_window_proof_verifies_from_identity_and_commitments(name: str) -> None:
     file = vectors.blocks(f"{name}.json")
     message = bytes.fromhex(file["statement"]["message_hex"])
     chunks, proof = CHUNKS[: file["n_chunks"]], vectors.proof_bytes(file)
@@ -165,7 +165,7 @@ def test_a_window_proof_is_verified_from_identity_and_commitments(name: str) -> 
         verify_window("standard", IDENTITY, [*chunks, CHUNKS[9]], message, proof)
 
 
-def test_a_window_never_falls_back_to_a_classic_signature() -> None:
+def test_a_classic_signature_is_not_accepted_for_a_window() -> None:
     file = vectors.ziggy("ziggy_proof_1.json")
     message, proof = file["public_input"]["message"].encode(), vectors.proof_bytes(file)
     verify_blocks("ziggy-classic", [IDENTITY], message, proof)
@@ -177,7 +177,7 @@ def test_a_window_never_falls_back_to_a_classic_signature() -> None:
     assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_the_blinding_that_leaks_is_out_of_reach_by_name() -> None:
+def test_the_leaking_blinding_cannot_be_chosen_by_name() -> None:
     file = vectors.blocks("proof_reference_b4.json")
     outputs = [bytes.fromhex(output) for output in file["statement"]["outputs"]]
     message = bytes.fromhex(file["statement"]["message_hex"])
@@ -214,7 +214,7 @@ STATEMENT: dict[str, Any] = {"outputs": [IDENTITY], "message": b"", "proof": byt
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_whatever_is_no_statement_or_proof_is_refused(change: Any, reason: Reason) -> None:
+def test_invalid_statements_and_proofs_are_refused_by_name(change: Any, reason: Reason) -> None:
     given = STATEMENT | change
 
     with pytest.raises(ProofRefused) as refused:
@@ -223,7 +223,7 @@ def test_whatever_is_no_statement_or_proof_is_refused(change: Any, reason: Reaso
     assert refused.value.reason is reason
 
 
-def test_a_window_of_4095_chunks_is_a_statement() -> None:
+def test_a_window_may_have_4095_chunks() -> None:
     chunks = [field.encode([i, 1, 2, 3]) for i in range(4095)]
     outputs = window_outputs(IDENTITY, chunks)
 

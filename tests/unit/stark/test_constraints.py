@@ -1,4 +1,4 @@
-"""Every constraint is there, and a trace that breaks one kind of them alone proves nothing."""
+"""Each constraint is needed: a trace that violates only one family of them cannot be proven."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shifted(row: Row, where: range) -> Row:
     return [(x + 1) % P if i in where else x for i, x in enumerate(row)]
 
 
-# -- blocks: the second of two is spoiled --------------------------------------------------------
+# -- blocks: the second of two is wrong ----------------------------------------------------------
 
 
 def with_second_block(inputs: Row, spoil: Callable[[int, Row], Row]) -> Blocks:
@@ -59,7 +59,7 @@ def output_replaced(where: range) -> Blocks:
     return BlocksAir((OUTPUTS[0], (a, b, c, d)), b"spoiled"), blocks_rows(PREIMAGES)
 
 
-def test_right_blocks_break_no_constraint() -> None:
+def test_correct_blocks_violate_no_constraint() -> None:
     air = BlocksAir(OUTPUTS, b"")
     assert not violated_blocks((air, blocks_rows(PREIMAGES)))
 
@@ -76,7 +76,7 @@ def test_each_capacity_constraint_is_needed(i: int) -> None:
 
 @pytest.mark.parametrize("i", range(12))
 def test_each_round_constraint_is_needed(i: int) -> None:
-    # Rounds 1 to 9 are linked to the round before; every one of them is bent once here.
+    # Rounds 1 to 9 are linked to the previous round; each of them is changed once here.
     assert violated_blocks(round_bent(range(i, i + 1), 1 + i % 9)) == {4 + i}
 
 
@@ -90,7 +90,7 @@ def test_each_output_constraint_is_needed(i: int) -> None:
     [capacity_filled(range(9, 10)), round_bent(range(3, 4), 5), output_replaced(range(1))],
     ids=["capacity", "round", "output"],
 )
-def test_a_proof_of_spoiled_blocks_is_refused_out_of_domain(spoiled: Blocks) -> None:
+def test_a_proof_of_wrong_blocks_fails_the_out_of_domain_check(spoiled: Blocks) -> None:
     air, rows = spoiled
 
     proof = Prover(air, BLOCKS_PARAMETERS, b"any").prove(rows)
@@ -100,7 +100,7 @@ def test_a_proof_of_spoiled_blocks_is_refused_out_of_domain(spoiled: Blocks) -> 
     assert refused.value.reason is Reason.OODS
 
 
-def test_the_same_prover_proves_right_blocks() -> None:
+def test_the_same_prover_proves_correct_blocks() -> None:
     air = BlocksAir(OUTPUTS, b"spoiled")
 
     verify(
@@ -125,14 +125,14 @@ def bent_within(where: range) -> Chain:
 
 
 def first_row_denied() -> Chained:
-    """The first hash takes other inputs than row 0 shows."""
+    """The inputs of the first hash differ from row 0."""
     air, rows = chained(bent_between(0, range(12)))
     honest = [*WITNESS[0], *WITNESS[1], 0, 0, 0, 0]
     return air, [honest, *rows[1:]]
 
 
 def last_row_denied() -> Chained:
-    """Row 31 shows another state than the third hash ends with; the next batch goes on from it."""
+    """Row 31 differs from the end of the third hash; the next batch continues from row 31."""
     _, rows = chained(Chain())
     shown = shifted(rows[31], range(12))
     air, rows = chained(Chain(between=lambda j, row: [*shown[:4], *row[4:]] if j == 3 else row))
@@ -157,7 +157,7 @@ SPOILED_CHAINS = {
 }
 
 
-def test_a_right_chain_breaks_no_constraint() -> None:
+def test_a_correct_chain_violates_no_constraint() -> None:
     assert not violated_chain(chained(Chain()))
 
 
@@ -167,14 +167,14 @@ def violated_chain(spoiled: Chained) -> set[int]:
 
 
 @pytest.mark.parametrize("name", SPOILED_CHAINS)
-def test_each_family_of_chain_constraints_is_broken_alone(name: str) -> None:
+def test_each_family_of_chain_constraints_can_be_violated_alone(name: str) -> None:
     spoiled, constraints = SPOILED_CHAINS[name]
 
     assert violated_chain(spoiled) == set(constraints)
 
 
 @pytest.mark.parametrize("name", SPOILED_CHAINS)
-def test_a_proof_of_a_spoiled_chain_is_refused_out_of_domain(name: str) -> None:
+def test_a_proof_of_a_wrong_chain_fails_the_out_of_domain_check(name: str) -> None:
     (air, rows), _ = SPOILED_CHAINS[name]
 
     proof = Prover(air, CHAIN_PARAMETERS).prove(rows)
@@ -184,7 +184,7 @@ def test_a_proof_of_a_spoiled_chain_is_refused_out_of_domain(name: str) -> None:
     assert refused.value.reason is Reason.OODS
 
 
-def test_the_same_prover_proves_a_right_chain() -> None:
+def test_the_same_prover_proves_a_correct_chain() -> None:
     air, rows = chained(Chain())
 
     verify(air, CHAIN_PARAMETERS, Prover(air, CHAIN_PARAMETERS).prove(rows))

@@ -1,4 +1,4 @@
-"""The original programs' JSON files: read strictly, written as they write them."""
+"""The JSON files of the original programs: strict reading, compatible writing."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_members_are_written_in_alphabetical_order_and_indented_with_tabs() -> N
     assert lines[2] == '\t"proof_parameters": {'
 
 
-def test_annotations_are_no_obstacle() -> None:
+def test_annotations_are_ignored() -> None:
     file = vectors.ziggy("ziggy_proof_1.json")
     file |= {"annotations": vectors.ziggy("ziggy_proof_1_annotations.json")["annotations"]}
 
@@ -65,7 +65,7 @@ def test_annotations_are_no_obstacle() -> None:
 
 
 @pytest.mark.parametrize("case", ZIGGY_KEYS, ids=lambda case: case["private_key"][:12])
-def test_keys_are_read_with_their_leading_zeros_left_out(case: Any) -> None:
+def test_keys_without_their_leading_zeros_are_read(case: Any) -> None:
     text = json.dumps({"private_key": case["private_key"]})
 
     private_key = files.read_ziggy_private_input(text)
@@ -163,7 +163,7 @@ STARK, PUBLIC = "proof_parameters.stark", "public_input"
         (set_member(f"{STARK}.fri.fri_step_list", []), ProofRefused),
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(
+def test_malformed_proof_files_are_refused_by_name(
     change: Change, refusal: type[DragonError]
 ) -> None:
     file = vectors.ziggy("ziggy_proof_5.json")
@@ -176,7 +176,7 @@ def test_what_could_be_read_in_two_ways_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"private_key": "0x1"} more', "{}", "7"])
-def test_other_texts_are_no_files(text: str) -> None:
+def test_other_texts_are_refused(text: str) -> None:
     for read in (
         files.read_ziggy_proof,
         files.read_chain_proof,
@@ -212,7 +212,7 @@ SECRET = "5e" * 32
         f"0x{SECRET}",
     ],
 )
-def test_a_secret_that_is_refused_is_not_shown(text: str) -> None:
+def test_an_error_does_not_show_the_refused_secret(text: str) -> None:
     for read in (files.read_ziggy_private_input, files.read_chain_private_input):
         with pytest.raises(errors.InvalidEncoding) as refused:
             read(text)
@@ -222,14 +222,14 @@ def test_a_secret_that_is_refused_is_not_shown(text: str) -> None:
 
 
 @pytest.mark.parametrize("n_words", [0, 1, 3, 5, 6])
-def test_a_witness_has_a_word_more_than_a_multiple_of_three(n_words: int) -> None:
+def test_a_witness_of_another_length_is_refused(n_words: int) -> None:
     witness = [["0x1", "0x2", "0x3", "0x4"]] * n_words
 
     with pytest.raises(errors.UnknownValue):
         files.read_chain_private_input(json.dumps({"witness": witness}))
 
 
-def test_a_file_shows_neither_proof_nor_secrets_of_it() -> None:
+def test_the_repr_of_a_file_does_not_show_the_proof() -> None:
     read = files.read_ziggy_proof(json.dumps(vectors.ziggy("ziggy_proof_5.json")))
 
     assert read.proof.hex()[:32] not in repr(read)

@@ -1,4 +1,4 @@
-"""What the verifier stands on: the standard library, and no part of a prover."""
+"""The verifier imports the standard library only, and no part of the prover."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import dragon.stark
 
 PACKAGE = Path(dragon.stark.__file__).parent
-PROVING = "prover"  # what may use compiled code
-READING = "files"  # reads the project's JSON, which the verifier does not
-# No clock, randomness, environment, file or network decides about a proof.
+PROVING = "prover"  # may use compiled code
+READING = "files"  # may use the JSON parser of the project
+# Verification depends on no clock, randomness, environment, file or network.
 IMPURE = {"os", "time", "random", "secrets", "pathlib", "io", "socket", "datetime", "threading"}
 
 MODULES = sorted(

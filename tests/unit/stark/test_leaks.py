@@ -1,4 +1,4 @@
-"""The reference's blinding gives secrets away, and the strict one does not."""
+"""The blinding of the reference reveals secrets; the strict blinding does not."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def system(proofs: Sequence[Replayed], n_masked: int = 1) -> list[leak.Equation]
     return [equation for proof in proofs for equation in leak.equations(*proof, n_masked)]
 
 
-# -- one message, two parameter sets (14.1) ------------------------------------------------------
+# -- one message, two parameter sets (section 14.1) ----------------------------------------------
 
 
-def test_two_signatures_of_one_message_under_two_parameter_sets_give_the_key_away() -> None:
+def test_two_signatures_of_one_message_under_two_parameter_sets_reveal_the_key() -> None:
     transcripts = []
     for signature in PAIR["signatures"]:
         air, parameters = (
@@ -58,12 +58,12 @@ def test_two_signatures_of_one_message_under_two_parameter_sets_give_the_key_awa
             leak.trace_row([transcript], lengths, 1)
 
 
-# -- one blinding column for four blocks (18.7) --------------------------------------------------
+# -- one blinding column for four blocks (section 18.7) ------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def reference_proofs() -> list[Replayed]:
-    """Six honest proofs; their fourth block pads with the identity."""
+    """Six honest proofs. Their fourth block is padding: the identity."""
     parameters = vectors.parameters(SIX["parameters"])
     result = []
     for file in SIX["proofs"]:
@@ -74,9 +74,9 @@ def reference_proofs() -> list[Replayed]:
 
 @pytest.fixture(scope="module")
 def strict_proofs() -> list[Replayed]:
-    """The same statements with three blinding columns, each proof with its own randomness.
+    """Similar statements with three blinding columns and fresh randomness for each proof.
 
-    As many published values as in the reference's: the step list [0] shows all of d.
+    The step list [0] publishes all of d, as in the proofs of the reference.
     """
     parameters = Parameters(2, 3, 1, (0,), 128, slack=Slack.STRICT)
     preimages = [PREIMAGE, [1, 2, 3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1], PREIMAGE]
@@ -89,7 +89,7 @@ def strict_proofs() -> list[Replayed]:
     return result
 
 
-def test_six_proofs_with_the_references_blinding_give_the_preimage_away(
+def test_six_proofs_with_the_blinding_of_the_reference_reveal_the_preimage(
     reference_proofs: list[Replayed],
 ) -> None:
     cells = leak.solve(system(reference_proofs))
@@ -127,7 +127,7 @@ def test_no_equation_holds_for_strict_proofs(strict_proofs: list[Replayed]) -> N
     assert held == [False] * 18
 
 
-def test_the_attack_on_six_strict_proofs_finds_nothing(strict_proofs: list[Replayed]) -> None:
+def test_the_attack_on_six_strict_proofs_fails(strict_proofs: list[Replayed]) -> None:
     cells = leak.solve(system(strict_proofs))
 
     inputs = leak.preimage_in_row(cells, leak.ROW_OF_BLOCK)

@@ -1,4 +1,4 @@
-"""No altered byte passes, and nothing but the refusal is ever raised, whatever the bytes."""
+"""No altered proof is accepted, and no bytes cause another error than a refusal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def subject(name: str) -> Subject:
 
 @cache
 def regions(name: str) -> list[tuple[str, int, int]]:
-    """What the proof consists of: label, first byte, byte after the last."""
+    """The parts of a proof: label, first byte, byte after the last."""
     if name.startswith("proof_"):
         return regions_of_blocks(name)
     layout = vectors.ziggy(f"{name}_transcript.json")["proof_layout"]
@@ -45,7 +45,7 @@ def regions(name: str) -> list[tuple[str, int, int]]:
 
 
 def regions_of_blocks(name: str) -> list[tuple[str, int, int]]:
-    """Cells, salts and nodes of each table, from what is known of their sizes."""
+    """Cells, salts and nodes of each table, from their sizes."""
     air, parameters, proof = subject(name)
     transcript = replay(air, parameters, proof)
     openings, width = transcript.openings, parameters.lengths(air.original_length).columns
@@ -75,7 +75,7 @@ def regions_of_blocks(name: str) -> list[tuple[str, int, int]]:
 
 
 def refusal_of(air: Air, parameters: Parameters, proof: bytes) -> ProofRefused | None:
-    """The refusal, or nothing where the proof is accepted. Any other exception fails the test."""
+    """The refusal, or None if the proof is accepted. Any other error fails the test."""
     try:
         verify(air, parameters, proof)
     except ProofRefused as refused:
@@ -117,17 +117,17 @@ def test_the_regions_cover_the_proof(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ziggy_proof_4", "proof_standard_b2"])
-def test_a_proof_that_ends_early_is_refused_wherever_it_ends(name: str) -> None:
+def test_a_truncated_proof_is_refused_at_any_length(name: str) -> None:
     air, parameters, proof = subject(name)
     random = Random(f"cuts of {name}")
-    runtime = {edge for _, start, end in regions(name) for edge in (start, start + 1, end - 1)}
-    cuts = runtime | {random.randrange(len(proof)) for _ in range(20)}
+    edges = {edge for _, start, end in regions(name) for edge in (start, start + 1, end - 1)}
+    cuts = edges | {random.randrange(len(proof)) for _ in range(20)}
 
     assert all(refusal_of(air, parameters, proof[:cut]) for cut in sorted(cuts))
 
 
-def test_every_word_above_p_is_refused_where_it_stands_for_the_same_element() -> None:
-    """Adding p to a word changes no element, only its spelling: it must not pass anywhere."""
+def test_non_canonical_encodings_of_the_same_elements_are_refused() -> None:
+    """Adding p to a word changes the encoding but not the element."""
     air, parameters, proof = subject("ziggy_proof_4")
     spelled = []
     for label, start, end in regions("ziggy_proof_4"):
@@ -169,7 +169,7 @@ edits = st.lists(
 
 
 def edited(proof: bytes, changes: list[tuple[str, int, bytes]], first: int) -> bytes:
-    """`proof` after changes at places from `first` on."""
+    """`proof` with changes at offsets from `first` on."""
     altered = bytearray(proof)
     for kind, place, data in changes:
         at = first + place % max(1, len(altered) - first)
@@ -190,7 +190,7 @@ def edited(proof: bytes, changes: list[tuple[str, int, bytes]], first: int) -> b
 def test_edited_proofs_are_refused_or_unchanged(
     changes: list[tuple[str, int, bytes]], late: bool, name: str
 ) -> None:
-    """Half of the edits spare the part that all later bytes depend on, and so reach deeper."""
+    """Half of the edits change only the query phase, and so reach its checks."""
     air, parameters, proof = subject(name)
     first = fixed_size(air, parameters) if late else 0
 
@@ -209,7 +209,7 @@ def test_random_bytes_are_refused(start: bytes, size: int) -> None:
 
 @given(st.integers(0, 2**16), st.sampled_from(["ziggy_proof_1", "ziggy_proof_3"]))
 @settings(max_examples=40, deadline=None, derandomize=True)
-def test_halves_of_two_genuine_proofs_are_none(cut: int, other: str) -> None:
+def test_two_genuine_proofs_spliced_together_are_refused(cut: int, other: str) -> None:
     air, parameters, proof = subject("ziggy_proof_2")
     _, _, foreign = subject(other)
     at = cut % len(proof)

@@ -1,4 +1,4 @@
-"""The oracle of the fast prover writes the original's proofs, byte for byte."""
+"""The plain prover, the oracle of the compiled one, makes the published proofs byte for byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starkvectors import bases
 
 
 @pytest.mark.parametrize("name", ["ziggy_proof_1.json", "ziggy_proof_4.json", "ziggy_proof_5.json"])
-def test_signatures(name: str) -> None:
+def test_signatures_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     air, parameters = vectors.ziggy_air(file), vectors.parameters(file["proof_parameters"])
     private_key = vectors.private_key(file)
@@ -24,7 +24,7 @@ def test_signatures(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rescue_proof_1.json", "rescue_proof_2.json"])
-def test_chains(name: str) -> None:
+def test_chains_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     air, parameters = vectors.chain_air(file), vectors.parameters(file["proof_parameters"])
     witness = [bases(word) for word in file["private_input_for_tests_only"]["witness"]]
@@ -36,7 +36,7 @@ def test_chains(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["proof_reference_b1.json", "proof_reference_b2.json"])
-def test_blocks(name: str) -> None:
+def test_blocks_equal_the_published_ones(name: str) -> None:
     file = vectors.blocks(name)
     secrets = file["secrets_for_tests_only"]
     preimages = [bases(preimage) for preimage in secrets["preimages"]]

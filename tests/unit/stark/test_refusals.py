@@ -1,4 +1,4 @@
-"""Whatever is no proof of the statement is refused, by name, and so is whatever is not strict."""
+"""Invalid proofs and non-strict encodings are refused by name."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ ZIGGY = vectors.ziggy("invalid_proofs.json")["cases"]
 LENIENT = {case["name"]: case for case in vectors.ziggy("reference_lenient.json")["cases"]}
 BLOCKS = vectors.blocks("invalid_proofs.json")["cases"]
 
-# Where ours is another reason than the published one, and why.
+# Cases with another reason than the published one.
 STRICTER = {
-    # The shifted out-of-domain values hold words of p or more, and are never computed with.
+    # The shifted out-of-domain values contain words that are not below p; decoding fails first.
     "byte_inserted": Reason.NON_CANONICAL,
-    # The missing node is missed before the hash that it belongs to.
+    # The missing node is noticed before its hash is computed.
     "truncated": Reason.PROOF_TOO_SHORT,
 }
 
@@ -47,14 +47,14 @@ def expected(case: Any, published: str) -> Reason:
 
 
 def verify_as_stated(file: Any) -> None:
-    """With the parameters that the file states, as the original verifier reads them."""
+    """Verify with the parameters that the file states, like the original verifier."""
     is_chain = "chain_length" in file["public_input"]
     air = vectors.chain_air(file) if is_chain else vectors.ziggy_air(file)
     verify(air, vectors.parameters(file["proof_parameters"]), vectors.proof_bytes(file))
 
 
 def verify_blocks_as_stated(file: Any) -> None:
-    """With the parameters that the file states: the transcript alone has to refuse."""
+    """Verify with the parameters that the file states: the transcript itself must refuse."""
     outputs = [bytes.fromhex(output) for output in file["statement"]["outputs"]]
     air = statement(outputs, bytes.fromhex(file["statement"]["message_hex"]))
     verify(air, vectors.parameters(file["parameters"]), vectors.proof_bytes(file))
@@ -73,7 +73,7 @@ def test_invalid_proofs_of_the_base_protocol_are_refused_by_name(case: Any) -> N
 @pytest.mark.parametrize(
     "case", [case for case in ZIGGY if case["base"] == "ziggy_proof_1.json"], ids=name_of
 )
-def test_no_altered_file_passes_for_a_classic_signature(case: Any) -> None:
+def test_no_altered_file_is_accepted_as_a_classic_signature(case: Any) -> None:
     file = vectors.altered(vectors.ziggy(case["base"]), case["ops"])
 
     with pytest.raises(DragonError) as refused:
@@ -94,7 +94,7 @@ def test_invalid_blocks_proofs_are_refused_by_name(case: Any) -> None:
     assert refused.value.reason is expected(case, case["reason"])
 
 
-# -- stricter than the original ------------------------------------------------------------------
+# -- stricter than the original programs ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,9 @@ def test_invalid_blocks_proofs_are_refused_by_name(case: Any) -> None:
         ("noncanonical_last_layer", Reason.NON_CANONICAL),
     ],
 )
-def test_proofs_that_the_original_lets_pass_are_refused(name: str, refusal: Reason) -> None:
+def test_non_canonical_proofs_that_the_original_accepts_are_refused(
+    name: str, refusal: Reason
+) -> None:
     file = vectors.altered(vectors.ziggy(LENIENT[name]["base"]), LENIENT[name]["ops"])
 
     with pytest.raises(ProofRefused) as refused:
@@ -120,7 +122,7 @@ def test_proofs_that_the_original_lets_pass_are_refused(name: str, refusal: Reas
     ("name", "refusal"),
     [("public_key_plus_p", IntegerOutOfRange), ("public_key_five_entries", WrongType)],
 )
-def test_statements_that_the_original_bends_are_refused(
+def test_statements_that_the_original_corrects_are_refused(
     name: str, refusal: type[DragonError]
 ) -> None:
     file = vectors.altered(vectors.ziggy(LENIENT[name]["base"]), LENIENT[name]["ops"])
@@ -130,27 +132,27 @@ def test_statements_that_the_original_bends_are_refused(
 
 
 @pytest.mark.parametrize("name", ["public_key_leading_zeros", "unknown_keys"])
-def test_harmless_spellings_are_accepted(name: str) -> None:
+def test_harmless_variants_are_accepted(name: str) -> None:
     file = vectors.altered(vectors.ziggy(LENIENT[name]["base"]), LENIENT[name]["ops"])
 
     files.read_ziggy_proof(json.dumps(file)).verify()
 
 
-def test_an_empty_proof_is_no_hexadecimal_text() -> None:
+def test_an_odd_number_of_digits_is_refused() -> None:
     file = vectors.ziggy("ziggy_proof_1.json") | {"proof_hex": "0x0"}
 
     with pytest.raises(InvalidHex):
         files.read_ziggy_proof(json.dumps(file))
 
 
-# -- parameters are the relying party's ----------------------------------------------------------
+# -- the relying party chooses the parameters ----------------------------------------------------
 
 
 def test_a_forgery_under_parameters_of_the_forgers_choice_is_refused() -> None:
-    """One query, no grinding: anybody can make such a "signature" of any message by any key.
+    """With one query and no grinding, anyone can forge a signature of any message by any key.
 
-    The verification itself finds no fault with it under the parameters of its file, which is
-    what the original program does; ours never asks the file.
+    Under the parameters of the file, the forgery verifies; the original program accepts it. Ours
+    does not take parameters from the file.
     """
     case = LENIENT["forged_signature_weak_parameters"]
     forged = vectors.altered(vectors.ziggy(case["base"]), case["ops"])
@@ -169,7 +171,7 @@ def test_a_forgery_under_parameters_of_the_forgers_choice_is_refused() -> None:
     assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_statements_are_proven_with_their_own_kinds_of_parameters_only() -> None:
+def test_parameters_that_do_not_fit_the_statement_are_refused() -> None:
     one = BlocksAir(((1, 2, 3, 4),), b"")
     two = BlocksAir(((1, 2, 3, 4), (5, 6, 7, 8)), b"")
     chain = RescueChainAir((1, 2, 3, 4), 3)
@@ -192,7 +194,7 @@ def test_statements_are_proven_with_their_own_kinds_of_parameters_only() -> None
         assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_a_genuine_signature_with_other_parameters_is_no_classic_one() -> None:
+def test_a_genuine_signature_under_other_parameters_is_refused_as_classic() -> None:
     file = vectors.ziggy("ziggy_proof_4.json")
     verify(
         vectors.ziggy_air(file),
@@ -206,7 +208,7 @@ def test_a_genuine_signature_with_other_parameters_is_no_classic_one() -> None:
     assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_a_chain_is_verified_under_parameters_that_are_asked_for() -> None:
+def test_a_chain_is_verified_under_the_required_parameters() -> None:
     read = files.read_chain_proof(json.dumps(vectors.ziggy("rescue_proof_2.json")))
     read.verify(read.parameters)
 

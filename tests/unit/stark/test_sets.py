@@ -1,4 +1,4 @@
-"""Parameter sets by name, and the security that each of them states."""
+"""Named parameter sets and their security figures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_figures_are_shown_together_and_never_rounded_up() -> None:
     )
 
 
-def test_one_query_gives_next_to_nothing() -> None:
+def test_one_query_gives_almost_no_security() -> None:
     weak = Parameters(2, 1, 0, (0,), 32)
 
     figures = security.security(weak, weak.lengths(16))
@@ -82,14 +82,14 @@ def test_one_query_gives_next_to_nothing() -> None:
 @pytest.mark.parametrize(
     "name", ["test-reference", "Standard", "", "standard ", None, 7, ["standard"]]
 )
-def test_no_other_name_leads_to_a_set(name: Any) -> None:
+def test_unknown_names_of_sets_are_refused(name: Any) -> None:
     with pytest.raises(ProofRefused) as refused:
         parameter_sets.parameters_for(name, 1)
 
     assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_no_named_set_has_the_blinding_that_leaks() -> None:
+def test_no_named_set_has_the_leaking_blinding() -> None:
     assert all(each.slack is not Slack.REFERENCE for each in parameter_sets.SETS.values())
     assert parameter_sets.CLASSIC.candidates[0].max_blocks == 1
 
@@ -100,7 +100,7 @@ def test_a_set_refuses_other_numbers_of_blocks(n_blocks: int) -> None:
         parameter_sets.STANDARD.parameters(n_blocks)
 
 
-def test_classic_is_for_one_block() -> None:
+def test_the_classic_set_allows_one_block_only() -> None:
     with pytest.raises(ProofRefused):
         parameter_sets.CLASSIC.parameters(2)
 
@@ -159,7 +159,7 @@ def test_folding_must_end_at_the_last_layer() -> None:
         Parameters(**VALID).lengths(64)
 
 
-def test_a_domain_larger_than_the_field_has_is_refused() -> None:
+def test_a_domain_that_is_too_large_for_the_field_is_refused() -> None:
     steps = (0, 10, 7)
     parameters = Parameters(14, 1, 0, steps, 16384)
 

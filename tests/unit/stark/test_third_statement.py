@@ -1,6 +1,6 @@
-"""A statement of another kind needs a class of its own, and no change to the verifier.
+"""A third kind of statement needs one new class, and no change to the verifier.
 
-"I know numbers a_0, b_0 with a_0 as given, so that fifteen steps (a, b) → (b, a³ + b) end in b_15."
+"I know a number b_0 such that fifteen steps (a, b) → (b, a³ + b) from (a_0, b_0) end in b_15."
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class StepsAir:
 
 
 class Steps:
-    """The same constraints on the coset, for the prover."""
+    """The same constraints on the coset, for the plain prover."""
 
     def __init__(self, air: StepsAir, lengths: Lengths) -> None:
         self.air, self.lengths = air, lengths
@@ -116,7 +116,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=["plain", "zero knowledge"])
-def test_a_third_statement_is_proven_and_verified(parameters: Parameters) -> None:
+def test_a_third_statement_can_be_proven_and_verified(parameters: Parameters) -> None:
     rows = trace(3, 5)
     air = StepsAir(3, rows[-1][1])
 
@@ -129,7 +129,7 @@ def test_a_third_statement_is_proven_and_verified(parameters: Parameters) -> Non
 
 
 @pytest.mark.parametrize("place", [(0, 0), (4, 1), (15, 1)])
-def test_a_wrong_trace_of_it_is_refused(place: tuple[int, int]) -> None:
+def test_a_wrong_trace_is_refused(place: tuple[int, int]) -> None:
     rows = trace(3, 5)
     air = StepsAir(3, rows[-1][1])
     rows[place[0]][place[1]] += 1
@@ -141,11 +141,11 @@ def test_a_wrong_trace_of_it_is_refused(place: tuple[int, int]) -> None:
     assert refused.value.reason is Reason.OODS
 
 
-# -- points where nothing can be evaluated -------------------------------------------------------
+# -- points that cannot be evaluated -------------------------------------------------------------
 
 
 class Unlucky(StepsAir):
-    """A statement whose constraints all sit where z happens to fall."""
+    """A statement with a constraint that has z in its domain."""
 
     def families_at(
         self, z: Element, values: Sequence[Element], lengths: Lengths
@@ -163,7 +163,7 @@ def test_a_point_in_the_domain_of_a_constraint_is_refused() -> None:
     assert refused.value.reason is Reason.OODS
 
 
-def test_no_statement_evaluates_its_constraints_on_its_rows() -> None:
+def test_evaluating_constraints_on_a_row_is_an_error() -> None:
     blocks = BlocksAir(((1, 2, 3, 4), (5, 6, 7, 8)), b"")
     chain = RescueChainAir((1, 2, 3, 4), 3)
     for air in (blocks, chain):
@@ -173,7 +173,7 @@ def test_no_statement_evaluates_its_constraints_on_its_rows() -> None:
             air.families_at(on_row, [ext.ONE] * 24, lengths)
 
 
-def test_the_deep_polynomial_has_no_value_at_a_point_of_its_constraints() -> None:
+def test_evaluating_the_deep_polynomial_at_a_constraint_point_is_an_error() -> None:
     lengths = Parameters(2, 4, 2, (0,), 32).lengths(ROWS, 2)
     [x] = domain_points([7], lengths)
     mask = ((0, 0), (0, 1))
@@ -184,7 +184,7 @@ def test_the_deep_polynomial_has_no_value_at_a_point_of_its_constraints() -> Non
         deep.at([x], [[0] * 15])
 
 
-def test_such_a_point_is_refused_with_the_openings() -> None:
+def test_a_constraint_point_in_the_evaluation_domain_is_refused() -> None:
     file = vectors.ziggy("ziggy_proof_5.json")
     air, parameters = vectors.ziggy_air(file), vectors.parameters(file["proof_parameters"])
     proof, lengths = vectors.proof_bytes(file), parameters.lengths(air.original_length)

@@ -1,4 +1,4 @@
-"""The verifier accepts every genuine proof and computes every value that is published of it."""
+"""The verifier accepts all published proofs, and reproduces all published intermediate values."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def statement_of(name: str) -> tuple[Air, Parameters, bytes]:
 
 
 @pytest.mark.parametrize("name", [*vectors.ZIGGY_PROOFS, *vectors.RESCUE_PROOFS])
-def test_proofs_of_the_original_provers_are_accepted(name: str) -> None:
+def test_proofs_of_the_original_programs_are_accepted(name: str) -> None:
     verify(*statement_of(name))
 
 
 @pytest.mark.parametrize("name", [*vectors.BLOCKS_PROOFS, "valid_unusual.json"])
-def test_blocks_proofs_are_accepted(name: str) -> None:
+def test_published_blocks_proofs_are_accepted(name: str) -> None:
     file = vectors.blocks(name)
 
     verify(
@@ -128,7 +128,7 @@ def check_openings(transcript: Transcript, known: Any) -> None:
     assert [[row, value] for row, value in deep] == [
         [row, element(value)] for row, value in known["deep_values"]
     ]
-    # The published values are listed by sorted query; ours are kept by index, each once.
+    # The published values are listed by sorted query; ours are stored once per index.
     assert len(openings.query_values) == len(known["fri_query_values"])
     for layer, values in zip(openings.query_values, known["fri_query_values"], strict=True):
         shift = _shift_to(layer, indices)
@@ -136,7 +136,7 @@ def check_openings(transcript: Transcript, known: Any) -> None:
 
 
 def _shift_to(layer: dict[int, Any], indices: list[int]) -> int:
-    """By how many bits the queries were shortened on their way to this layer."""
+    """The number of bits by which queries are shifted for this layer."""
     return next(shift for shift in range(64) if {i >> shift for i in indices} == set(layer))
 
 

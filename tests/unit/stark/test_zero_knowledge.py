@@ -1,4 +1,4 @@
-"""The blinding suffices: ranks of what a verifier sees against what is random (18.7, 18.10)."""
+"""The blinding suffices: ranks of the view of a verifier (sections 18.7, 18.10)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def opened(lengths: Lengths, count: int) -> list[int]:
 
 @pytest.mark.parametrize(("trace", "original", "q"), [(128, 32, 8), (256, 128, 9), (64, 16, 1)])
 def test_every_opening_of_a_column_is_uniform(trace: int, original: int, q: int) -> None:
-    """The first case is tight: as many random coefficients as residues."""
+    """The first case is tight: it has as many random coefficients as residues."""
     lengths = strict(original, trace)
 
     view = residues(lengths, opened(lengths, q), Z)
@@ -39,7 +39,7 @@ def test_every_opening_of_a_column_is_uniform(trace: int, original: int, q: int)
     assert rank(view) == len(view[0]) == 9 * q + 24
 
 
-def test_so_is_the_composition_row_of_a_leaf_that_stays_shut() -> None:
+def test_the_composition_row_of_an_unopened_leaf_is_uniform() -> None:
     parameters = Parameters(2, 3, 0, (0,), 128, slack=Slack.STRICT)
     lengths = parameters.lengths(64)
     points = opened(lengths, 4)
@@ -49,7 +49,7 @@ def test_so_is_the_composition_row_of_a_leaf_that_stays_shut() -> None:
     assert rank(view) == len(view[0]) == 9 * 3 + 24 + 8
 
 
-def test_with_one_query_too_many_the_column_is_determined() -> None:
+def test_one_query_too_many_determines_the_column() -> None:
     lengths = strict(32, 128)
 
     view = residues(lengths, opened(lengths, 9), Z)
@@ -58,8 +58,8 @@ def test_with_one_query_too_many_the_column_is_determined() -> None:
     assert rank(view) == 128 - 32
 
 
-def test_coinciding_moduli_show_less_not_more() -> None:
-    """With x' = h^4·x two residues of dimension four are one."""
+def test_coinciding_moduli_reveal_less() -> None:
+    """With x' = h^4·x, two residues of dimension four coincide."""
     lengths = strict(32, 128)
     x = opened(lengths, 1)[0]
     rows = [x, x * pow(lengths.row_generator, 4, P) % P]
@@ -69,14 +69,14 @@ def test_coinciding_moduli_show_less_not_more() -> None:
     assert rank(view) == len(view[0]) - 4
 
 
-def test_a_point_on_an_original_row_would_show_it() -> None:
-    """There the blinding vanishes. Such a z is refused out of domain."""
+def test_a_point_on_an_original_row_would_reveal_the_row() -> None:
+    """The blinding vanishes there. The verifier refuses such a z."""
     lengths = strict(16, 64)
     on_row = ext.embed(lengths.row_generator)
 
     view = residues(lengths, opened(lengths, 1), on_row)
 
-    # In F the eight points have one dimension instead of three; on rows these are nothing.
+    # In F, the eight points have one dimension each instead of three, and none on rows.
     assert rank(view) == 9
 
 
@@ -84,7 +84,7 @@ def test_a_point_on_an_original_row_would_show_it() -> None:
 
 
 def view_of(trace: int, q: int) -> tuple[int, int]:
-    """Ranks of the view: by the random cells, and by these and the preimage together."""
+    """Ranks of the view: by the random cells alone, and together with the preimage."""
     random = HashChain(b"view %d %d" % (trace, q))
     lengths = strict(16, trace)
     preimage = [random.base() for _ in range(8)]
@@ -95,17 +95,17 @@ def view_of(trace: int, q: int) -> tuple[int, int]:
     return span.add(view.random_directions()), span.add(view.preimage_directions())
 
 
-def test_the_view_of_a_strict_proof_says_nothing_about_the_preimage() -> None:
-    """Published for n = 64, q = 1: rank 105, which is 108 less the three of the relation at z."""
+def test_the_view_of_a_strict_proof_reveals_nothing_about_the_preimage() -> None:
+    """Section 18.10 states rank 105 for n = 64, q = 1: 108 less 3 for the relation at z."""
     assert view_of(64, 1) == (105, 105)
 
 
-def test_the_view_says_everything_where_the_bound_is_violated() -> None:
-    """n = 32 has 192 random cells; five queries use them all up, and the preimage shows."""
+def test_the_view_reveals_the_preimage_if_the_bound_is_violated() -> None:
+    """n = 32 has 192 random cells. Five queries exhaust them."""
     assert view_of(32, 5) == (192, 196)
 
 
-def test_the_rule_for_strict_lengths_covers_the_count() -> None:
+def test_the_rule_for_strict_lengths_satisfies_the_bound() -> None:
     for q in (1, 8, 60, 90, 148, 256):
         for bits in range(4, 17):
             parameters = Parameters(2, q, 0, (0,), 1, slack=Slack.STRICT)

@@ -1,4 +1,4 @@
-"""What every service with a log answers about it."""
+"""Routes of every service that follows the log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dragon.protocol.committee import Committee
 
 
 def routes(committee: Committee, log: Log) -> Routes:
-    found = Routes("log", __name__)
+    routes_ = Routes("log", __name__)
 
-    @found.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
+    @routes_.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
     def checkpoint(query: NoParameters) -> Response:
-        """What the service's own log holds now. It is not signed."""
+        """The size and root of this service's log now, unsigned; and the newest checkpoint."""
         now = log.checkpoint()
         return jsonify(
             size=now.size,
@@ -31,20 +31,20 @@ def routes(committee: Committee, log: Log) -> Routes:
             certified=_certified(log),
         )
 
-    @found.get("/refused", responses=responses(schemas.RefusedEvents, *PAGING_ERRORS))
+    @routes_.get("/refused", responses=responses(schemas.RefusedEvents, *PAGING_ERRORS))
     def refused(query: NewestFirstPageQuery) -> Response:
-        """Events of the ledger that the log did not take, newest first, and how many in all."""
+        """Events of the ledger that the log refused, newest first, and their number by reason."""
         found = log.refused_before(query.after, query.limit + 1)
         rows, following = page(found, query.limit, lambda row: row[0])
         counts = [{"reason": reason, "count": count} for reason, count in log.refusals().items()]
         refusals = [{"id": id_, **asdict(refusal)} for id_, refusal in rows]
         return jsonify(counts=counts, refused=refusals, next=following)
 
-    return found
+    return routes_
 
 
 def _certified(log: Log) -> dict[str, object] | None:
-    """The newest checkpoint that a quorum has certified, as far as this log knows."""
+    """The newest certified checkpoint in this log."""
     last = log.state.checkpoint
     if last is None:
         return None

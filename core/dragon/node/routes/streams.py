@@ -1,4 +1,4 @@
-"""What the log says about streams, and the objects that windows are judged by."""
+"""Routes about streams in the log, and the objects of their windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dragon.storage.blobs import ObjectStore
 
 OCTET_STREAM: Final = "application/octet-stream"
 HASH_PARAMETER: Final = hexadecimal(range(32, 33))
-MAX_ENDORSEMENTS_SHOWN: Final = 100  # endorsements
+MAX_ENDORSEMENTS_SHOWN: Final = 100
 
 
 class StreamsQuery(LimitQuery):
@@ -40,37 +40,37 @@ class ObjectPath(schemas.Schema):
 
 
 def routes(log: Log, records: StreamRecords) -> Routes:
-    """Of a service whose log is all that it knows of streams."""
-    found = Routes("streams", __name__)
+    """Routes of a service that knows streams only from its log."""
+    routes_ = Routes("streams", __name__)
 
-    @found.get("/streams", responses=responses(schemas.Streams, *PAGING_ERRORS, InvalidHex))
+    @routes_.get("/streams", responses=responses(schemas.Streams, *PAGING_ERRORS, InvalidHex))
     def streams(query: StreamsQuery) -> Response:
-        """Streams that have a valid window in the log, by their ids."""
+        """Streams that have a valid window in the log, in the order of their ids."""
         found = records.streams(query.after, query.limit + 1)
         rows, following = page(found, query.limit, lambda row: to_hex(row.stream))
         return jsonify(streams=[_row(row) for row in rows], next=following)
 
-    @found.get(
+    @routes_.get(
         "/streams/<stream>",
         responses=responses(schemas.EndorsedStream, InvalidHex, UnknownMember, NotFound),
     )
     def stream(path: StreamPath, query: NoParameters) -> Response:
-        """One stream as the log has it, and what experts say of it."""
+        """One stream: its last valid window in the log, and experts' endorsements."""
         known = log.state.stream(path.stream)
         if known == StreamState():
-            raise NotFound("the log knows nothing of that stream")
+            raise NotFound("the log has no window of this stream")
         said = records.endorsements(path.stream, limit=MAX_ENDORSEMENTS_SHOWN)
         return jsonify({**_head(path.stream, known), "endorsements": endorsements(said)})
 
-    @found.get(
+    @routes_.get(
         "/streams/<stream>/windows/<number>",
         responses=responses(schemas.WindowVerdicts, *PAGING_ERRORS, InvalidHex, NotFound),
     )
     def window(path: WindowPath, query: NoParameters) -> Response:
-        """The verdicts on one window, each with its event, and what experts say of it."""
+        """The verdicts on one window with their events, and experts' endorsements."""
         verdicts = verdicts_on(log, records, path.stream, path.number)
         if not verdicts:
-            raise NotFound("the log has no verdict on that window")
+            raise NotFound("the log has no verdict on this window")
         said = records.endorsements(path.stream, path.number, limit=MAX_ENDORSEMENTS_SHOWN)
         return jsonify(
             stream=to_hex(path.stream),
@@ -79,32 +79,32 @@ def routes(log: Log, records: StreamRecords) -> Routes:
             endorsements=endorsements(said),
         )
 
-    return found
+    return routes_
 
 
 def objects(store: ObjectStore) -> Routes:
-    """Whoever asks for bytes by their hash can check them himself."""
-    found = Routes("objects", __name__)
+    """Route that returns objects by their SHA-256. Clients check the hash themselves."""
+    routes_ = Routes("objects", __name__)
     body = {
         "description": "the object",
         "content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}},
     }
     described: dict[Any, Any] = responses(schemas.Health, InvalidHex, UnknownMember, NotFound)
 
-    @found.get("/objects/<sha256>", responses={**described, 200: body})
+    @routes_.get("/objects/<sha256>", responses={**described, 200: body})
     def get(path: ObjectPath, query: NoParameters) -> Response:
-        """A descriptor, a window header, a window's chunk headers or its proof."""
+        """A descriptor, a window header, the chunk headers of a window, or its proof."""
         if (kept := store.get(path.sha256)) is None:
-            raise NotFound("there is no such object here")
+            raise NotFound("this service does not have the object")
         return Response(kept, mimetype=OCTET_STREAM)
 
-    return found
+    return routes_
 
 
 def verdicts_on(
     log: Log, records: StreamRecords, stream: bytes, number: int
 ) -> list[dict[str, object]]:
-    """Every verdict on a window in the log, with its event."""
+    """All verdicts on a window in the log, with their events."""
     return [
         {"position": found.position, "event": log.entry(found.position).event.to_json()}
         for found in records.windows(stream, number)

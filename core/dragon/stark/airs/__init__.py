@@ -1,0 +1,1 @@
+"""The statements that can be proven, each as an `Air`."""

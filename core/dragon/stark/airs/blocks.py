@@ -1,6 +1,6 @@
 """Ziggy blocks: "I know the Rescue preimages of these B values" (sections 4.1, 5.6 and 18.3).
 
-With B = 1 and a parameter file of the base protocol this is Ziggy itself.
+With B = 1 and a base parameter file this is Ziggy.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, WIDTH, Digest, Matrix, round_constants
 
 CAPACITY: Final = range(8, WIDTH)
-OUTPUT_ROW: Final = N_ROUNDS  # the row half a round before the output, within a block
+OUTPUT_ROW: Final = N_ROUNDS  # within a block; the output follows half a round later
 _ROUND_ROOT: Final = field.root_of_unity(BLOCK_ROWS)
 
 
 @cache
 def periodic_columns() -> Matrix:
-    """even_0 … even_11, odd_0 … odd_11, each the values on the 16 rows of a block (5.3)."""
+    """even_0 … even_11, odd_0 … odd_11, each as 16 values, one per row of a block (section 5.3)."""
     constants = round_constants()
     blank = (0,) * WIDTH
     even = [constants[2 * r] if r <= N_ROUNDS else blank for r in range(BLOCK_ROWS)]
@@ -41,7 +41,7 @@ def periodic_columns() -> Matrix:
 class BlocksAir:
     """The outputs P_0 … P_{B-1}, four elements of F each, and the message bound to them.
 
-    Raises ProofRefused (parameters): the number of outputs is no power of two up to 4096.
+    Raises ProofRefused (parameters): the number of outputs is not a power of two up to 4096.
     """
 
     outputs: tuple[Digest, ...]
@@ -49,12 +49,13 @@ class BlocksAir:
 
     def __post_init__(self) -> None:
         if not is_block_count(len(self.outputs)):
-            message = "the number of outputs is a power of two from 1 to 4096"
+            count = len(self.outputs)
+            message = f"the number of outputs must be a power of two from 1 to 4096, not {count}"
             raise ProofRefused(Reason.PARAMETERS, message)
 
     @property
     def n_blocks(self) -> int:
-        """B."""
+        """B, the number of outputs."""
         return len(self.outputs)
 
     @property
@@ -75,9 +76,9 @@ class BlocksAir:
 
     def admit(self, parameters: Parameters) -> None:
         if not parameters.zero_knowledge:
-            raise ProofRefused(Reason.PARAMETERS, "Ziggy is proven in zero knowledge only")
+            raise ProofRefused(Reason.PARAMETERS, "a Ziggy proof requires zero knowledge")
         if parameters.slack is None and self.n_blocks != 1:
-            raise ProofRefused(Reason.PARAMETERS, "a base parameter file admits one block only")
+            raise ProofRefused(Reason.PARAMETERS, "a base parameter file allows one output only")
 
     def channel_seed(self, parameters: Parameters) -> bytes:
         if parameters.slack is None:
@@ -98,7 +99,7 @@ class BlocksAir:
         starts = starts_of_rounds(values[WIDTH:], odd)
         outputs = self.outputs_at(z, lengths)
 
-        # y - ω_16^r vanishes exactly on the rows ≡ r mod 16.
+        # y - ω_16^r vanishes exactly on rows ≡ r mod 16.
         y = ext.power(z, self.n_blocks)
         on_row = [ext.sub(y, ext.embed(root)) for root in field.powers(_ROUND_ROOT, BLOCK_ROWS)]
         chained = ext.ONE
@@ -119,9 +120,9 @@ class BlocksAir:
         ]
 
     def outputs_at(self, z: Element, lengths: Lengths) -> list[Element]:
-        """pk_0(z) … pk_3(z), where pk_i(h^(16b + 10)) is the i-th element of output b (18.3).
+        """pk_0(z) … pk_3(z), where pk_i(h^(16b + 10)) is element i of output b (section 18.3).
 
-        Raises ZeroDivisionError: z is one of those points.
+        Raises ZeroDivisionError: z is one of these points.
         """
         if self.n_blocks == 1:
             return [ext.embed(element) for element in self.outputs[0]]

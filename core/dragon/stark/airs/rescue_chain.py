@@ -1,4 +1,4 @@
-"""Rescue chain: "I know words that hash, one after the other, to this value" (4.2, 5.7)."""
+"""Rescue chain: "I know words that hash, in sequence, to this value" (sections 4.2, 5.7)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, WIDTH, Digest, Matrix, round_constants
 
-PERIOD: Final = 32  # rows that hold three hashes
+PERIOD: Final = 32  # rows of a batch, which holds three hashes
 HASHES_PER_PERIOD: Final = 3
-MAX_CHAIN: Final = 3 << 24  # a trace of 2^29 rows, where the original's exponents end
+MAX_CHAIN: Final = 3 << 24  # a trace of 2^29 rows, the limit of the original programs
 
 
 @cache
 def periodic_columns() -> Matrix:
-    """even_0 … even_11, odd_0 … odd_11, each the values on the 32 rows of a batch (5.3)."""
+    """even_0 … even_11, odd_0 … odd_11, each as 32 values, one per row of a batch (section 5.3)."""
     constants = round_constants()
     blank = (0,) * WIDTH
     odd = [constants[2 * (r % N_ROUNDS) + 1] if r < 30 else blank for r in range(PERIOD)]
     even = [constants[2 * ((r - 1) % N_ROUNDS) + 2] for r in range(PERIOD)]
-    # Between two hashes the output loses its capacity and the constants of the next one begin.
+    # Between two hashes the output drops its capacity; the next hash adds its first constants.
     sums = [(a + b) % P for a, b in zip(constants[2 * N_ROUNDS], constants[0], strict=True)]
     turn = (*sums[:DIGEST_LENGTH], *constants[0][DIGEST_LENGTH:])
     even[0], even[10], even[20], even[31] = constants[0], turn, turn, blank
@@ -41,7 +41,7 @@ def periodic_columns() -> Matrix:
 class RescueChainAir:
     """The output of a chain and its length, a positive multiple of three.
 
-    Raises ProofRefused (input): the length is something else.
+    Raises ProofRefused (input): the length is not such a number, or too large.
     """
 
     output: Digest
@@ -50,7 +50,8 @@ class RescueChainAir:
     def __post_init__(self) -> None:
         length = self.chain_length
         if type(length) is not int or not 0 < length <= MAX_CHAIN or length % HASHES_PER_PERIOD:
-            raise ProofRefused(Reason.INPUT, "a chain length is a positive multiple of three")
+            message = f"a chain length must be a multiple of three from 3 to {MAX_CHAIN}"
+            raise ProofRefused(Reason.INPUT, message)
 
     @property
     def original_length(self) -> int:
@@ -70,12 +71,13 @@ class RescueChainAir:
 
     @property
     def output_row(self) -> int:
-        """The last row of the batch that ends the chain."""
+        """The last row of the batch in which the chain ends."""
         return PERIOD * (self.chain_length // HASHES_PER_PERIOD) - 1
 
     def admit(self, parameters: Parameters) -> None:
         if parameters.slack is not None:
-            raise ProofRefused(Reason.PARAMETERS, "a Rescue chain takes a base parameter file")
+            message = "a Rescue chain requires a base parameter file (without slack)"
+            raise ProofRefused(Reason.PARAMETERS, message)
 
     def channel_seed(self, parameters: Parameters) -> bytes:
         return seeds.chain_channel_seed(self.output, self.chain_length)
@@ -97,7 +99,7 @@ class RescueChainAir:
     def families_at(
         self, z: Element, values: Sequence[Element], lengths: Lengths
     ) -> Sequence[Family]:
-        # (1) The states that constraints speak of.
+        # (1) The states that the constraints use.
         current, following = values[:WIDTH], values[WIDTH:]
         periodic = periodic_at(periodic_columns(), z, lengths)
         even, odd = periodic[:WIDTH], periodic[WIDTH:]
@@ -106,7 +108,7 @@ class RescueChainAir:
         begun = [ext.add(x, constant) for x, constant in zip(current, even, strict=True)]
         output = [ext.embed(x) for x in self.output]
 
-        # (2) What vanishes on which rows: y_t on those ≡ t mod 32.
+        # (2) Vanishing polynomials; y_t vanishes on rows ≡ t mod 32.
         rows, h = self.original_length, lengths.row_generator
         y = ext.power(z, rows // PERIOD)
         y0, y10, y20, y30, y31 = (
@@ -118,7 +120,7 @@ class RescueChainAir:
         last_row = ext.sub(z, ext.embed(pow(h, rows - 1, P)))
         output_row = ext.sub(z, ext.embed(pow(h, self.output_row, P)))
 
-        # (3) The constraints in the order of table 5.7.
+        # (3) The constraints, in the order of the table in section 5.7.
         within = differences(ends, starts)
         e = self.exponents(lengths)
         return [

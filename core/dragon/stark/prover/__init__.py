@@ -1,0 +1,1 @@
+"""The prover. It uses numpy and kernels compiled by numba; the verifier does not import it."""

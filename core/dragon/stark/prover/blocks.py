@@ -1,10 +1,11 @@
-"""Proofs of many openings at once under a named set (section 18), and commitments in bulk."""
+"""Prove many openings at once under a named set (section 18), and compute many commitments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.commitment import OPENING_BYTES, decode_output, encode_output, opening_limbs
@@ -13,20 +14,19 @@ from dragon.stark.parameter_sets import named_set
 from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
 
 RHO_BYTES: Final = 32
 
-Secret = bytes | Sequence[int]
+Secret = bytes | Sequence[int]  # an opening of 60 bytes, or eight elements of F
 
 
 def hash_many(openings: Sequence[bytes], *, threads: int = 1) -> list[bytes]:
-    """The 32-byte commitment of every 60-byte opening (18.1).
+    """The 32-byte commitment of each 60-byte opening (section 18.1).
 
-    Raises WrongWitness: one has another length.
+    Raises WrongWitness: an opening has another length.
     """
     if not openings:
         return []
@@ -41,68 +41,71 @@ def prove_blocks(
     *,
     outputs: Sequence[bytes] | None = None,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
-    """A proof that the preimages of a window's outputs are known, bound to `message`.
+    """Prove knowledge of the preimages of a window's outputs, bound to `message`.
 
-    `secrets` are the identity's preimage, eight elements of F, and then the opening of each chunk,
-    60 bytes (or eight elements); what pads the window up to a power of two is added here.
-    `outputs`, if given, are those of the whole window, padding included, and are compared. `rho` is
-    32 bytes from the system's random generator, fresh for every call: it is never kept, and no
-    secret is.
+    `secrets` holds the identity's preimage (eight elements of F) and then one opening per chunk (60
+    bytes, or eight elements). Padding is added here. If `outputs` is given, it must equal the
+    outputs of the whole window, including padding. `rho` is 32 bytes from the system's random
+    generator, fresh for every call. `on_stage` receives the name of each stage when it begins. No
+    secret is kept after the call.
 
-    Raises WrongWitness: secrets or `rho` are malformed, do not belong to `outputs`, or a chunk
-    equals the identity; UnsafeParameters: the set is not strict; ProofRefused: no such set, or too
-    many blocks for it; UnluckyChallenge: call again, with a fresh `rho`.
+    Raises WrongWitness: secrets or `rho` are malformed or do not match `outputs`, or a chunk equals
+    the identity. UnsafeParameters: the set is not strict. ProofRefused: the set is unknown, or does
+    not allow this many blocks. UnluckyChallenge: call again with a fresh `rho`.
     """
     chosen = named_set(set_name)
     if chosen.slack is not Slack.STRICT:
-        raise UnsafeParameters(f"{set_name} is no set for windows")
+        text = f"windows require a strict parameter set, and {set_name} is not strict"
+        raise UnsafeParameters(text)
     if not secrets or len(secrets) > MAX_CHUNKS + 1:
-        raise WrongWitness(f"a window has an identity and at most {MAX_CHUNKS} chunks")
+        raise WrongWitness(f"a window must have an identity and at most {MAX_CHUNKS} chunks")
     parameters = chosen.parameters(1 << (len(secrets) - 1).bit_length())
     witness = window_witness(secrets, message, rho)
     if outputs is not None and [decode_output(output) for output in outputs] != list(
         witness.air.outputs
     ):
-        raise WrongWitness("the secrets are not those of the outputs")
-    return prove(witness, parameters, threads=threads, watch=watch)
+        raise WrongWitness("the secrets do not match the outputs")
+    return prove(witness, parameters, threads=threads, on_stage=on_stage)
 
 
 def window_witness(secrets: Sequence[Secret], message: bytes, rho: bytes) -> BlocksWitness:
-    """The statement that `secrets` make true, and its witness, both padded.
+    """The statement that `secrets` make true, with its witness, both including padding.
 
     Raises WrongWitness: secrets or `rho` are malformed, or a chunk equals the identity.
     """
     if len(rho) != RHO_BYTES:
-        raise WrongWitness("rho has 32 bytes")
+        raise WrongWitness(f"rho must have {RHO_BYTES} bytes, not {len(rho)}")
     preimages = _preimages(secrets)
     digests = _outputs(preimages)
     if digests[0] in digests[1:]:
-        raise WrongWitness("a chunk's commitment equals the identity")
+        chunk = digests.index(digests[0], 1) - 1
+        raise WrongWitness(f"the commitment of chunk {chunk} equals the identity")
     padding = (1 << (len(secrets) - 1).bit_length()) - len(secrets)
     air = BlocksAir((*digests, *[digests[0]] * padding), message)
     return BlocksWitness(air, [*preimages, *[preimages[0]] * padding], rho=rho)
 
 
 def _preimages(secrets: Sequence[Secret]) -> list[list[int]]:
-    """Eight elements each. Raises WrongWitness, which tells the place and never the value."""
+    """Eight elements per secret. Raises WrongWitness, which names the place but not the value."""
     result = []
     for number, secret in enumerate(secrets):
         if isinstance(secret, bytes):
             if len(secret) != OPENING_BYTES:
-                raise WrongWitness(f"opening {number} has not 60 bytes", number=number)
+                raise WrongWitness(f"opening {number} does not have 60 bytes", number=number)
             result.append(opening_limbs(secret))
         else:
             if len(secret) != RATE or not all(0 <= x < P for x in secret):
-                raise WrongWitness(f"preimage {number} is not eight elements", number=number)
+                message = f"preimage {number} is not eight elements of the field"
+                raise WrongWitness(message, number=number)
             result.append(list(secret))
     return result
 
 
 def _outputs(preimages: Sequence[Sequence[int]], threads: int = 1) -> list[Digest]:
     secret = words(x for preimage in preimages for x in preimage)
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         numbers = integers(rescue_hashes(secret, team))
     secret.fill(0)
     digests: list[Digest] = []

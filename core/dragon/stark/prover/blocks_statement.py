@@ -1,4 +1,4 @@
-"""Blocks and Ziggy as the prover sees them (18.3): the trace, and the composition polynomial."""
+"""Blocks and Ziggy for the prover: trace and composition polynomial (section 18.3)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.blocks import OUTPUT_ROW, BlocksAir, periodic_columns
@@ -20,20 +21,19 @@ from dragon.stark.prover.kernels import blocks_composition, rescue
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, matrices, rescue_constants, roots, word, words
-from dragon.stark.prover.refusal import UnsafeParameters, WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, N_ROUNDS, RATE, WIDTH
 
-_GRAIN = 64  # hashes, and vectors of rows, that are worth a thread
+_MIN_PER_THREAD = 64  # hashes, or vectors of rows: less work is not split
 
 
 @dataclass(frozen=True)
 class BlocksWitness:
-    """A blocks statement with its preimages, eight elements for each output, padding included.
+    """A blocks statement with its preimages: eight elements per output, including padding.
 
-    With a private key it is a Ziggy signature, blinded as the base protocol does it. The
-    reference's blinding for blocks gives preimages away (18.7): only tests ask for it, with
-    `leaky_for_tests`.
+    With a private key and base parameters it is a Ziggy signature with the blinding of the base
+    protocol. The reference's blinding for blocks reveals preimages (section 18.7); only tests may
+    request it, with `leaky_for_tests`.
     """
 
     air: BlocksAir
@@ -46,11 +46,11 @@ class BlocksWitness:
         if parameters.slack is None:
             return seeds.ziggy_zk_seed(self.private_key, self.air.message)
         if parameters.slack is Slack.REFERENCE and not self.leaky_for_tests:
-            raise UnsafeParameters("proofs with the reference's slack give preimages away")
+            raise UnsafeParameters("slack reference reveals preimages; use a strict parameter set")
         channel_seed = self.air.channel_seed(parameters)
         return seeds.blocks_zk_seed(channel_seed, self.rho, self.preimages)
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         preimages = words(x for preimage in self.preimages for x in preimage)
         rows = np.zeros(BLOCK_ROWS * WIDTH * self.air.n_blocks, dtype=np.uint64)
         outputs = np.empty(DIGEST_LENGTH * self.air.n_blocks, dtype=np.uint64)
@@ -58,18 +58,20 @@ class BlocksWitness:
         def work(first: int, last: int) -> None:
             rescue.hash_many(preimages, rescue_constants(), outputs, rows, BLOCK_ROWS, first, last)
 
-        team.share(work, self.air.n_blocks, _GRAIN)
+        team.share(work, self.air.n_blocks, _MIN_PER_THREAD)
         preimages.fill(0)
         expected = words(x for output in self.air.outputs for x in output)
         wrong = np.flatnonzero(outputs != expected)
         if wrong.size:
             rows.fill(0)
             number = int(wrong[0]) // DIGEST_LENGTH
-            raise WrongWitness(f"preimage {number} does not hash to its output", number=number)
+            raise WrongWitness(
+                f"the hash of preimage {number} is not output {number}", number=number
+            )
         return rows
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         columns, multipliers, shift = _tables(lengths)
         table = np.empty(blocks_composition.NUMBERS, dtype=np.uint64)
@@ -85,15 +87,15 @@ class BlocksWitness:
                 result, first, last,
             )  # fmt: skip
 
-        team.share(work, domain // LANES, _GRAIN)
+        team.share(work, domain // LANES, _MIN_PER_THREAD)
 
 
 @lru_cache(maxsize=8)
 def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
-    """Periodic columns and multipliers as vectors, and how many vectors of rows share one (18.3).
+    """Periodic columns and multipliers as vectors, and log2 of the row vectors that share one.
 
-    A multiplier is num/den of a family, or that times x^(e - 2), where e is n + 2 + a multiple of
-    B. Everything is a function of y = x^B.
+    See section 18.3. A multiplier is num/den of a family, or num/den · x^(e - 2), where e is n + 2
+    plus a multiple of B. All of them are functions of y = x^B.
     """
     columns = periodic.values(periodic.with_inverted_odd(periodic_columns()), lengths)
     rows = lengths.trace_length * BLOCK_ROWS // lengths.original_length  # n/B
@@ -114,8 +116,8 @@ def _tables(lengths: Lengths) -> tuple[Words, Words, int]:
     return periodic.as_vectors(columns, run), periodic.as_vectors(multipliers, run), shared
 
 
-def _outputs(air: BlocksAir, lengths: Lengths, team: Team) -> Words:
-    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (18.3)."""
+def _outputs(air: BlocksAir, lengths: Lengths, team: ThreadTeam) -> Words:
+    """pk_0 … pk_3 on the coset 3·⟨ω_4n⟩ (section 18.3)."""
     count, bits = air.n_blocks, base.log2(air.n_blocks)
     order = [base.bit_reverse(b, bits) for b in range(count)]
     columns = words(air.outputs[b][i] for i in range(DIGEST_LENGTH) for b in order)
@@ -124,13 +126,13 @@ def _outputs(air: BlocksAir, lengths: Lengths, team: Team) -> Words:
     return domains.evaluate(columns, count, DEGREE_FACTOR * lengths.trace_length, team)
 
 
-def rescue_hashes(preimages: Words, team: Team) -> Words:
-    """The Rescue hashes of preimages of eight numbers each: four numbers each."""
+def rescue_hashes(preimages: Words, team: ThreadTeam) -> Words:
+    """The Rescue hashes, four numbers each, of preimages of eight numbers each."""
     count = preimages.size // RATE
     outputs = np.empty(DIGEST_LENGTH * count, dtype=np.uint64)
 
     def work(first: int, last: int) -> None:
         rescue.hash_many(preimages, rescue_constants(), outputs, outputs[:0], N_ROUNDS, first, last)
 
-    team.share(work, count, _GRAIN)
+    team.share(work, count, _MIN_PER_THREAD)
     return outputs

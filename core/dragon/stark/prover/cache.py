@@ -1,12 +1,14 @@
-"""Compiled kernels on disk: one file a kernel, named by everything its code depends on.
+"""A disk cache of compiled kernels, one file per kernel.
 
-numba's own cache follows the date of one source file, and stops the program when a file is damaged
-or no directory can be written. Here the name of a file is the hash of all kernel sources, of the
-versions of Python, numba and LLVM, of the processor (model and features) and of the signature: a
-machine of another kind, or a newer release, finds nothing under its names and compiles. What cannot
-be read, or was cut short, counts as not there; what cannot be written is compiled again next time.
+numba's own cache depends on the modification time of one source file, and stops the program when a
+file is damaged or the directory is not writable. Here, the name of a file is a hash of all kernel
+sources, the versions of Python, numba and LLVM, the processor (model and features) and the
+signature. After an update, or on another kind of machine, no file has the new name, and the kernel
+is compiled. A damaged or unreadable file counts as missing. A kernel that cannot be written is
+compiled again at the next start.
 
-Whoever can write into the directory can run code as us: it is made for its owner alone.
+Anyone who can write to the directory can run code in this process. It is created with access for
+its owner only.
 """
 
 from __future__ import annotations
@@ -32,21 +34,21 @@ from numba.core.serialize import dumps
 
 DIGEST_BYTES: Final = 32
 SUFFIX: Final = ".kernel"
-KEPT: Final = 8  # files a kernel may have
-_PAUSE: Final = 0.05  # seconds between two attempts to take the lock
-_ATTEMPTS: Final = 1200
-_STARK: Final = Path(__file__).parents[1]
-CONSTANTS_FROM: Final = ("extension", "field", "rescue")  # modules that kernels import
+MAX_FILES_PER_KERNEL: Final = 8  # older files are deleted
+_LOCK_RETRY_SECONDS: Final = 0.05
+_LOCK_ATTEMPTS: Final = 1200  # about a minute
+_STARK_DIRECTORY: Final = Path(__file__).parents[1]
+CONSTANT_MODULES: Final = ("extension", "field", "rescue")  # kernels import constants from them
 
 
 def directory() -> Path:
-    """Where compiled kernels are kept: `NUMBA_CACHE_DIR`, or the user's cache directory."""
+    """The cache directory: `NUMBA_CACHE_DIR`, by default `~/.cache/datadragon`."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     return Path(chosen) if chosen else Path.home() / ".cache" / "datadragon"
 
 
 def is_private() -> bool:
-    """Whether nobody else can have put anything there, or could not before it is made."""
+    """Whether only this user can write to the directory. True if it does not exist yet."""
     try:
         found = directory().stat()
     except (OSError, RuntimeError):
@@ -56,9 +58,9 @@ def is_private() -> bool:
 
 @contextmanager
 def compiling_alone() -> Iterator[None]:
-    """One process at a time compiles; the others wait and then find its work on disk.
+    """Let one process compile at a time; the others wait and then read its files.
 
-    After a minute, or where there is no directory to agree in, nobody waits.
+    Waiting ends after a minute. Without a usable directory there is no waiting.
     """
     try:
         directory().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,29 +69,29 @@ def compiling_alone() -> Iterator[None]:
         yield
         return
     with lock:
-        for _ in range(_ATTEMPTS):
+        for _ in range(_LOCK_ATTEMPTS):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                time.sleep(_PAUSE)
+                time.sleep(_LOCK_RETRY_SECONDS)
             except OSError:
-                break  # a file system without locks
+                break  # the file system has no locks
         yield
 
 
 @lru_cache(maxsize=1)
 def _sources_digest() -> bytes:
-    """Of every module that kernels are made from, and of what makes them."""
+    """A hash of all modules that kernels are compiled from, and of the compiler's versions."""
     digest = hashlib.sha256(f"{sys.version} {numba.__version__} {llvmlite.__version__}".encode())
-    constants = [_STARK / f"{name}.py" for name in CONSTANTS_FROM]
-    for source in (*sorted((_STARK / "prover" / "kernels").glob("*.py")), *constants):
+    constants = [_STARK_DIRECTORY / f"{name}.py" for name in CONSTANT_MODULES]
+    for source in (*sorted((_STARK_DIRECTORY / "prover" / "kernels").glob("*.py")), *constants):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.digest()
 
 
 class DiskCache:
-    """The cache of one kernel, in the place of numba's."""
+    """The cache of one kernel. It has the interface of numba's cache, and replaces it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -106,10 +108,10 @@ class DiskCache:
         self._enabled = False
 
     def flush(self) -> None:
-        """Nothing is kept in memory."""
+        """Do nothing: there is no in-memory state."""
 
     def load_overload(self, sig: object, target_context: Any) -> Any:
-        """The compiled kernel, or None where there is none that could be used."""
+        """The compiled kernel, or None if there is no usable file."""
         target_context.refresh()
         if not is_private():
             return None
@@ -117,27 +119,27 @@ class DiskCache:
             raw = self._path(sig, target_context.codegen()).read_bytes()
             if hashlib.sha256(raw[DIGEST_BYTES:]).digest() != raw[:DIGEST_BYTES]:
                 return None
-            kept = pickle.loads(raw[DIGEST_BYTES:])  # noqa: S301  # ours alone to write
+            kept = pickle.loads(raw[DIGEST_BYTES:])  # noqa: S301  # only we can write it
             return CompileResult._rebuild(target_context, *kept)
         except Exception:
-            # Whatever a damaged file or a home without a directory makes of this: we can compile.
+            # A damaged file can raise anything. The kernel is then compiled.
             return None
 
     def save_overload(self, sig: object, data: Any) -> None:
-        """Keep the compiled kernel `data` if there is a place where it can be kept."""
+        """Write the compiled kernel `data`, if the directory allows it."""
         if not self._enabled or data.library.has_dynamic_globals:
             return
         payload = dumps(data._reduce())
         try:
             _replace(self._path(sig, data.codegen), hashlib.sha256(payload).digest() + payload)
-            self._forget_old()
+            self._delete_old_files()
         except (OSError, RuntimeError):
             return
 
-    def _forget_old(self) -> None:
-        """Keep the latest of this kernel, made by other releases or machines on one volume."""
+    def _delete_old_files(self) -> None:
+        """Keep only the latest files; other releases and machines may share the directory."""
         kept = directory().glob(f"{self._name}-*{SUFFIX}")
-        for path in sorted(kept, key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        for path in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MAX_FILES_PER_KERNEL]:
             path.unlink(missing_ok=True)
 
     def _path(self, sig: object, codegen: Any) -> Path:
@@ -147,7 +149,7 @@ class DiskCache:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file that others see whole or not at all."""
+    """Write a file atomically."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent)
     try:

@@ -1,4 +1,4 @@
-"""Rescue chains as the prover sees them (5.7): the trace, and the composition polynomial."""
+"""Rescue chains for the prover: trace and composition polynomial (section 5.7)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from dragon.errors import WrongWitness
 from dragon.stark import field as base
 from dragon.stark import seeds
 from dragon.stark.airs.rescue_chain import PERIOD, RescueChainAir, periodic_columns
@@ -25,17 +26,16 @@ from dragon.stark.prover.montgomery import (
     word,
     words,
 )
-from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH
 
 _FAMILIES = 8
-_GRAIN = 64  # vectors of rows that are worth a thread
+_MIN_VECTORS_PER_THREAD = 64  # vectors of rows: less work is not split
 
 
 @dataclass(frozen=True)
 class ChainWitness:
-    """A Rescue chain with its words w_0 … w_c, four elements each."""
+    """A Rescue chain with its secret words w_0 … w_c, four elements each."""
 
     air: RescueChainAir
     words: Sequence[Sequence[int]] = field(repr=False)
@@ -43,8 +43,8 @@ class ChainWitness:
     def zk_seed(self, parameters: Parameters) -> bytes:
         return seeds.chain_zk_seed(self.words)
 
-    def rows(self, team: Team) -> Words:
-        """One after the other: each hash needs the one before it."""
+    def rows(self, team: ThreadTeam) -> Words:
+        """The original trace, computed in sequence: each hash needs the previous one."""
         batches = self.air.original_length // PERIOD
         secret = words(x for element in self.words for x in element)
         padded = np.zeros(DIGEST_LENGTH * (3 * batches + 1), dtype=np.uint64)
@@ -56,11 +56,11 @@ class ChainWitness:
         at = WIDTH * self.air.output_row
         if not np.array_equal(rows[at : at + DIGEST_LENGTH], words(self.air.output)):
             rows.fill(0)
-            raise WrongWitness("the chain does not end in its output")
+            raise WrongWitness("the chain of the words does not end in the output")
         return rows
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         columns, multipliers, numbers = _tables(lengths)
         table = np.empty(6 * _FAMILIES * chain_composition.SLOTS, dtype=np.uint64)
@@ -81,18 +81,18 @@ class ChainWitness:
                 result, first, last,
             )  # fmt: skip
 
-        team.share(invert, domain // LANES, _GRAIN)
+        team.share(invert, domain // LANES, _MIN_VECTORS_PER_THREAD)
         team.share(work, columns.size // (2 * WIDTH))
 
 
 @lru_cache(maxsize=8)
 def _tables(lengths: Lengths) -> tuple[Words, Words, Words]:
-    """Periodic columns and multipliers for every run of rows, and a few numbers (5.7)."""
+    """Periodic columns and multipliers for each run of rows, and constants (section 5.7)."""
     columns = periodic.values(periodic.with_inverted_odd(periodic_columns()), lengths)
     n, periods = lengths.trace_length, lengths.original_length // PERIOD
     h, arguments = lengths.row_generator, periodic.arguments(lengths, PERIOD)
     plain = _quotients(arguments, {t: pow(h, periods * t, P) for t in (0, 10, 20, 30, 31)})
-    # x^e of each family, as powers of x^n and of y, apart from x² (families 1 … 5) and 1/x (6).
+    # x^e of each family as powers of x^n and y, without x² (families 1 to 5) and 1/x (family 6).
     exponents = ((3, 1), (1, 1), (1, PERIOD - 3), (1, PERIOD - 5), (1, 2), (1, 1), (3, 1))
     adjusted = [
         [q * pow(y, a * (n // periods) + b, P) % P for q, y in zip(family, arguments, strict=True)]
@@ -106,7 +106,10 @@ def _tables(lengths: Lengths) -> tuple[Words, Words, Words]:
 
 
 def _quotients(arguments: Sequence[int], on_row: Mapping[int, int]) -> list[list[int]]:
-    """num/den of families 0 … 5 and 1/y_31, at every y; `on_row` has the y of rows ≡ t mod 32."""
+    """num/den of families 0 to 5, and 1/y_31, at every y.
+
+    `on_row` maps t to the y of rows ≡ t mod 32.
+    """
     y0, y10, y20, y30, y31 = ([y - root for y in arguments] for root in on_row.values())
     all_rows = base.batch_inverse([pow(y, PERIOD, P) - 1 for y in arguments])
     batches = [a * b * c * d % P for a, b, c, d in zip(y0, y30, y31, all_rows, strict=True)]

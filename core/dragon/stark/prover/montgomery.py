@@ -1,4 +1,4 @@
-"""Constants of kernels, and the step between integers and the words that kernels work on."""
+"""Constants for kernels, and conversion between integers and the words of kernels."""
 
 from __future__ import annotations
 
@@ -22,34 +22,40 @@ _ROOTS: Final[dict[str, Words]] = {}
 
 
 def words(elements: Iterable[int]) -> Words:
-    """Elements of F in Montgomery form."""
+    """Convert elements of F to Montgomery form."""
     return np.array([x * R % P for x in elements], dtype=np.uint64)
 
 
 def word(element: int) -> np.uint64:
+    """Convert one element of F to Montgomery form."""
     return np.uint64(element * R % P)
 
 
 def integers(numbers: Words) -> list[int]:
+    """Convert Montgomery form to elements of F."""
     return [x * R_INVERSE % P for x in numbers.tolist()]
 
 
 def digest_words(digest: bytes) -> Words32:
+    """The eight words of a BLAKE2s digest."""
     return np.frombuffer(bytearray(digest), dtype="<u4")
 
 
 def wire(numbers: Words) -> bytes:
-    """enc(x) of each (1.2)."""
+    """Encode numbers for the wire: enc(x) of each (section 1.2)."""
     return numbers.astype(">u8").tobytes()
 
 
 def roots(size: int) -> Words:
-    """At least `size` of the numbers that transforms multiply by. They grow, but never change."""
+    """At least `size` of the roots of unity that transforms use.
+
+    A longer request extends the table; known entries never change.
+    """
     return _roots("forward", size, 1)
 
 
 def inverse_roots(size: int) -> Words:
-    """Their inverses."""
+    """The inverses of `roots`."""
     return _roots("backward", size, -1)
 
 
@@ -76,7 +82,7 @@ def geometric(count: int, start: int, base: int) -> Words:
 
 @lru_cache(maxsize=1)
 def rescue_constants() -> Words:
-    """In the order that `kernels.rescue` expects."""
+    """The constants of Rescue, in the order that `kernels.rescue` expects."""
     padding = [0] * 4
     columns = [[*column, *padding] for column in zip(*mds_matrix(), strict=True)]
     rounds = [[*constants, *padding] for constants in round_constants()]

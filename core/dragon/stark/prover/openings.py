@@ -1,4 +1,4 @@
-"""What the prover sends about the columns out of the domain, and the DEEP polynomial (8.1)."""
+"""Out-of-domain values, and the values of the DEEP polynomial (section 8.1)."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from dragon.stark.prover.kernels import deep, polynomials
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Indices, Words
 from dragon.stark.prover.montgomery import integers, roots, word, words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 Mask = Sequence[tuple[int, int]]
-_WORTH: Final = 1 << 14  # coefficients that are worth a thread
-_GRAIN: Final = 64  # vectors of rows that are
+_MIN_COEFFICIENTS_PER_THREAD: Final = 1 << 14  # less work is not split
+_MIN_VECTORS_PER_THREAD: Final = 64  # vectors of rows: less work is not split
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The DEEP constraints of a mask, grouped by point, as `kernels.deep` wants them."""
+    """The DEEP constraints of a mask, grouped by point, in the form that `kernels.deep` expects."""
 
-    points: tuple[tuple[int, bool], ...]  # of each group: the row of the mask, whether conjugate
+    points: tuple[tuple[int, bool], ...]  # for each group: row of the mask, whether conjugate
     terms: Indices
     spans: Indices
 
 
 @lru_cache(maxsize=32)
 def plan(mask: tuple[tuple[int, int], ...], air_columns: int, columns: int) -> Plan:
-    """In the order of 8.1: the first term of a column is followed by its conjugate."""
+    """Group the constraints. Their order is that of section 8.1."""
     points: list[tuple[int, bool]] = []
     terms: list[int] = []
     seen: set[int] = set()
@@ -55,24 +55,29 @@ def plan(mask: tuple[tuple[int, int], ...], air_columns: int, columns: int) -> P
 
 
 def mask_point(z: Element, row: int, lengths: Lengths) -> Element:
-    """z·h^row, where the mask's row is evaluated."""
+    """z·h^row, the point at which this row of the mask is evaluated."""
     return ext.scale(z, pow(lengths.row_generator, row, P))
 
 
-def values_at(coefficients: Words, length: int, columns: int, point: Element, team: Team) -> Words:
-    """The first `columns` columns at a point of K, from coefficients times 3^i."""
+def values_at(
+    coefficients: Words, length: int, columns: int, point: Element, team: ThreadTeam
+) -> Words:
+    """The values of the first `columns` columns at a point of K, three numbers each.
+
+    `coefficients` holds coefficient i times 3^i.
+    """
     values = np.empty(3 * columns, dtype=np.uint64)
     scaled = words(ext.scale(point, inverse(GENERATOR)))
 
     def work(first: int, last: int) -> None:
         polynomials.values_at(coefficients, length, scaled, values, first, last)
 
-    team.share(work, columns, -(-_WORTH // length))
+    team.share(work, columns, -(-_MIN_COEFFICIENTS_PER_THREAD // length))
     return values
 
 
-def composition_values(coefficients: Words, length: int, z: Element, team: Team) -> Words:
-    """h_0 … h_3 at z^4: each is the sum of its three columns times 1, φ and φ²."""
+def composition_values(coefficients: Words, length: int, z: Element, team: ThreadTeam) -> Words:
+    """h_0(z^4) … h_3(z^4): the three columns of each, weighted with 1, φ and φ²."""
     point = ext.power(z, DEGREE_FACTOR)
     columns = values_at(coefficients, length, 3 * DEGREE_FACTOR, point, team)
     result: list[int] = []
@@ -85,9 +90,9 @@ def composition_values(coefficients: Words, length: int, z: Element, team: Team)
 
 def deep_values(
     trace: Words, composition: Words, z: Element, mask: Mask, lengths: Lengths, deltas: Words,
-    values: Words, team: Team,
+    values: Words, team: ThreadTeam,
 ) -> Words:  # fmt: skip
-    """d on the coset 3·⟨g⟩, the first n rows of both tables, as three columns."""
+    """d on the coset 3·⟨g⟩ (the first n rows of both tables), as three columns."""
     grouped = plan(tuple(mask), lengths.air_columns, lengths.columns)
     group_points = []
     for row, conjugate in grouped.points:
@@ -111,5 +116,5 @@ def deep_values(
             result, first, last,
         )  # fmt: skip
 
-    team.share(work, n // LANES, _GRAIN)
+    team.share(work, n // LANES, _MIN_VECTORS_PER_THREAD)
     return result

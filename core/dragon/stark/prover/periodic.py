@@ -1,7 +1,7 @@
-"""Periodic columns and multipliers on the coset 3·⟨ω_4n⟩ (5.3).
+"""Periodic columns and multipliers on the coset 3·⟨ω_4n⟩ (section 5.3).
 
-What depends on y = x^(n/m) only takes 4m values there, m = T·s, and in bit-reversed order each of
-them stands for n/m rows in a row. Kernels read them with vectors of eight rows.
+A function of y = x^(n/m) with m = T·s has only 4m different values there. In bit-reversed order,
+each value holds for n/m consecutive rows. Kernels read the values in vectors of eight rows.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dragon.stark.prover import domains
 from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import WIDTH, Matrix, mds_matrix_inverse
 
 
 def run_length(lengths: Lengths, period: int) -> int:
-    """How many rows in a row share a value: n/(T·s)."""
+    """The number of consecutive rows that share a value: n/(T·s)."""
     return lengths.original_length // period
 
 
 def values(columns: Matrix, lengths: Lengths) -> Words:
     """The distinct values of each periodic column, one column after the other."""
-    period, team = len(columns[0]), Team(1)
+    period, team = len(columns[0]), ThreadTeam(1)
     size, bits = period * lengths.slackness, field.log2(period * lengths.slackness)
     sparse = np.zeros((len(columns), size), dtype=np.uint64)
     places = [field.bit_reverse(lengths.slackness * k, bits) for k in range(period)]
@@ -50,12 +50,12 @@ def arguments(lengths: Lengths, period: int) -> list[int]:
 
 
 def as_vectors(distinct: Words, run: int) -> Words:
-    """Vectors of eight rows: one for each eight of all rows, or for each run if it is as long."""
+    """Repeat values to vectors of eight rows: one vector per eight rows, or per run if longer."""
     return np.repeat(distinct, min(run, LANES))
 
 
 def with_inverted_odd(columns: Matrix) -> Matrix:
-    """even_0 … even_11 as they are, then M^-1·odd: what B subtracts from M^-1·next."""
+    """even_0 … even_11 unchanged, then M^-1·odd. B subtracts the latter from M^-1·next."""
     odd = columns[WIDTH:]
     inverted = [_combination(row, odd) for row in mds_matrix_inverse()]
     return (*columns[:WIDTH], *inverted)

@@ -1,8 +1,8 @@
-"""The prover (section 11): a statement, its secrets and parameters in, a proof out.
+"""The prover (section 11): makes a proof from a statement, its secrets and parameters.
 
-Deterministic: the same seed of the blinding gives the same bytes. Everything that is committed or
-sent is computed exactly, so shortcuts do not show in the proof. Two are taken: the DEEP polynomial
-is evaluated on one coset only, which determines it, and FRI folds coefficients instead of values.
+It is deterministic: the same blinding seed gives the same bytes. All arithmetic is exact, so
+shortcuts do not change the proof. There are two shortcuts: the DEEP polynomial is evaluated on one
+coset only, which determines it, and FRI folds coefficients instead of values.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from dragon.errors import UnluckyChallenge
 from dragon.stark import field
 from dragon.stark.extension import Element
 from dragon.stark.field import GENERATOR, P
@@ -22,96 +23,104 @@ from dragon.stark.prover.kernels import chains, polynomials
 from dragon.stark.prover.kernels.blake2s import MESSAGES
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import digest_words, integers, wire
-from dragon.stark.prover.refusal import UnluckyChallenge
 from dragon.stark.prover.tables import LayerTable, RowTable, spread
-from dragon.stark.prover.threads import Team
-from dragon.stark.prover.witness import Witnessed
+from dragon.stark.prover.threads import ThreadTeam
+from dragon.stark.prover.witness import ProverAir
 
-Watch = Callable[[str], None]
-_WAVE = 1 << 14  # nonces that a thread tries before it asks how the others fare
+StageListener = Callable[[str], None]  # receives the name of each stage when it begins
+_NONCES_PER_WAVE = 1 << 14  # nonces that a thread tries between two checks for a result
 
 
-def unwatched(_stage: str) -> None:
-    """Nobody wants to know which stage begins."""
+def ignore_stages(_stage: str) -> None:
+    """A stage listener that does nothing."""
 
 
 def prove(
-    statement: Witnessed, parameters: Parameters, *, threads: int = 1, watch: Watch = unwatched
+    statement: ProverAir,
+    parameters: Parameters,
+    *,
+    threads: int = 1,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
-    """A proof of `statement` under `parameters`, which the statement's verifier must pin.
+    """Make a proof of `statement` under `parameters`, which its verifiers must require too.
 
-    `watch` is told the name of each stage when it begins, and "end".
+    `threads` is the number of threads to use. `on_stage` receives the name of each stage when it
+    begins, and finally "end".
 
-    Raises ProofRefused (parameters): the statement is not proven under such parameters;
-    WrongWitness: the secrets are not those of the statement; UnluckyChallenge.
+    Raises ProofRefused (parameters): the parameters do not fit the statement. WrongWitness: the
+    secrets do not make the statement true. UnluckyChallenge: prove again with fresh randomness.
     """
     statement.air.admit(parameters)
-    with Team(threads) as team:
-        proving = _Proving(statement, parameters, team, watch)
+    with ThreadTeam(threads) as team:
+        proving = _Proving(statement, parameters, team, on_stage)
         try:
             return proving.proof()
         finally:
-            proving.forget()
+            proving.wipe()
 
 
 class _Proving:
-    """The state of one proof. Everything in `_secrets` is overwritten in the end."""
+    """The state of one proof. `wipe` overwrites all arrays in `_secrets`."""
 
     def __init__(
-        self, statement: Witnessed, parameters: Parameters, team: Team, watch: Watch
+        self,
+        statement: ProverAir,
+        parameters: Parameters,
+        team: ThreadTeam,
+        on_stage: StageListener,
     ) -> None:
         self._statement, self._parameters = statement, parameters
         self._air = statement.air
         self._lengths = parameters.lengths(self._air.original_length, self._air.columns)
-        self._team, self._watch = team, watch
+        self._team, self._on_stage = team, on_stage
         self._channel = ProverChannel(self._air.channel_seed(parameters))
         self._secrets: list[Words] = []
 
-    def forget(self) -> None:
+    def wipe(self) -> None:
         for array in self._secrets:
             array.fill(0)
 
     def proof(self) -> bytes:
-        # (1) The trace and its commitment.
+        # (1) Commit to the trace.
         trace_coefficients, trace = self._commit_trace()
-        # (2) The composition polynomial and the commitment to its parts.
+        # (2) Commit to the parts of the composition polynomial.
         composition_coefficients, composition = self._commit_composition(trace)
-        # (3) Both out of the domain.
+        # (3) Evaluate both at the out-of-domain point.
         z = self._draw_point()
         values = self._send_values(trace_coefficients, composition_coefficients, z)
-        # (4) All of this as one polynomial of low degree.
+        # (4) Combine all claims into one low-degree polynomial; commit to its FRI layers.
         layers = self._commit_layers(trace, composition, z, values)
-        # (5) Queries, which cost work.
+        # (5) Do the proof of work, then draw the queries.
         self._grind()
-        self._watch("openings")
+        self._on_stage("openings")
         steps = self._parameters.fri_step_list
         bound = self._lengths.domain_size >> steps[0]
         queries = self._channel.draw_queries(self._parameters.n_queries, bound)
-        # (6) What they ask for.
+        # (6) Open the queried rows.
         self._open(trace, composition, layers, queries)
-        self._watch("end")
+        self._on_stage("end")
         return self._channel.proof()
 
     def _commit_trace(self) -> tuple[Words, RowTable]:
-        self._watch("trace")
+        self._on_stage("trace")
         lengths, team = self._lengths, self._team
         seed = (
             self._statement.zk_seed(self._parameters) if self._parameters.zero_knowledge else None
         )
         coefficients = self._trace(seed)
-        self._watch("trace transforms")
+        self._on_stage("trace transforms")
         n = lengths.trace_length
         domains.interpolate(coefficients, n, domains.onto_coset(n), team)
         columns = domains.evaluate(coefficients, n, lengths.domain_size, team)
         self._secrets.append(columns)
-        self._watch("trace commitment")
+        self._on_stage("trace commitment")
         salt_state = None if seed is None else _mixed(seed, b"Salts")
         table = RowTable(columns, lengths.domain_size, salt_state, team)
         self._channel.send(table.root)
         return coefficients, table
 
     def _trace(self, seed: bytes | None) -> Words:
-        """The trace in bit-reversed order, with its random cells."""
+        """The trace in bit-reversed order, including its random cells."""
         lengths = self._lengths
         n, original = lengths.trace_length, lengths.original_length
         rows = self._statement.rows(self._team)
@@ -126,30 +135,30 @@ class _Proving:
         return trace
 
     def _commit_composition(self, trace: RowTable) -> tuple[Words, RowTable]:
-        self._watch("composition")
+        self._on_stage("composition")
         lengths, team = self._lengths, self._team
         alphas = self._channel.draw_extensions(2 * self._air.n_constraints)
         n = lengths.trace_length
         values = np.empty(3 * DEGREE_FACTOR * n, dtype=np.uint64)
         self._statement.compose(trace.columns, lengths, alphas, values, team)
-        self._watch("composition transforms")
+        self._on_stage("composition transforms")
         domains.interpolate(values, DEGREE_FACTOR * n, domains.composition_scale(n), team)
         coefficients = domains.split_composition(values, n)
         columns = domains.evaluate(coefficients, n, lengths.domain_size, team)
-        self._watch("composition commitment")
+        self._on_stage("composition commitment")
         table = RowTable(columns, lengths.domain_size, None, team)
         self._channel.send(table.root)
         return coefficients, table
 
     def _draw_point(self) -> Element:
-        """z. Raises UnluckyChallenge: z or h·z lies in a domain (18.12)."""
+        """Draw z. Raises UnluckyChallenge: z or h·z lies in a domain (section 18.12)."""
         c0, c1, c2 = integers(self._channel.draw_extensions(1))
-        refuse_inside((c0, c1, c2), self._lengths)
+        check_outside_domain((c0, c1, c2), self._lengths)
         return c0, c1, c2
 
     def _send_values(self, trace: Words, composition: Words, z: Element) -> Words:
-        """The values of the mask, then those of h_0 … h_3 (steps 5 and 6)."""
-        self._watch("out of domain")
+        """Send the values of the mask, then h_0 … h_3 (section 8, steps 5 and 6)."""
+        self._on_stage("out of domain")
         lengths, team, mask = self._lengths, self._team, self._air.mask
         n, width = lengths.trace_length, lengths.air_columns
         by_row = {}
@@ -165,8 +174,8 @@ class _Proving:
     def _commit_layers(
         self, trace: RowTable, composition: RowTable, z: Element, values: Words
     ) -> list[LayerTable]:
-        """The DEEP polynomial, its folds, and the last layer (section 9.1)."""
-        self._watch("DEEP")
+        """Compute the DEEP polynomial, fold it, and send the last layer (section 9.1)."""
+        self._on_stage("DEEP")
         lengths, steps = self._lengths, self._parameters.fri_step_list
         n_terms = len(self._air.mask) + self._air.columns + DEGREE_FACTOR
         drawn = self._channel.draw_extensions(n_terms + 1)
@@ -183,11 +192,11 @@ class _Proving:
             self._team,
         )
         domains.interpolate(coefficients, length, domains.unscaled(length), self._team)
-        self._watch("FRI")
+        self._on_stage("FRI")
         layers: list[LayerTable] = []
         for i, step in enumerate(steps):
             if step:
-                # A first step draws on from the δ; later ones begin anew after a commitment.
+                # The first challenge follows the δ in one draw; later ones follow a commitment.
                 challenge = challenge if i == 0 else self._channel.draw_extensions(1)
                 folded = np.empty(3 * (length >> step), dtype=np.uint64)
                 polynomials.fold(coefficients, length, challenge, step, folded)
@@ -201,11 +210,14 @@ class _Proving:
         return layers
 
     def _grind(self) -> None:
-        """The smallest valid nonce. Another one on the same blinding leaks the secret (14.1)."""
+        """Send the smallest valid nonce.
+
+        A second nonce with the same blinding would reveal secrets (section 14.1).
+        """
         bits = self._parameters.proof_of_work_bits
         if bits == 0:
             return
-        self._watch("grinding")
+        self._on_stage("grinding")
         nonce = smallest_nonce(grinding_prefix(self._channel.state, bits), bits, self._team)
         self._channel.send(nonce.to_bytes(NONCE_BYTES, "big"))
 
@@ -223,21 +235,24 @@ class _Proving:
             indices = np.unique(indices >> step)
 
 
-def refuse_inside(z: Element, lengths: Lengths) -> None:
-    """Raises UnluckyChallenge: z or h·z lies in the evaluation domain or in ⟨g⟩ (18.12)."""
+def check_outside_domain(z: Element, lengths: Lengths) -> None:
+    """Check that z and h·z lie neither in the evaluation domain nor in ⟨g⟩ (section 18.12).
+
+    Raises UnluckyChallenge: one of them does.
+    """
     c0, c1, c2 = z
     if c1 or c2:
         return
-    # h lies in the subgroups of both, so h·z is where z is.
+    # h is in the subgroup of both domains, so h·z lies in a domain exactly if z does.
     on_coset = pow(c0 * field.inverse(GENERATOR), lengths.domain_size, P) == 1
     if on_coset or pow(c0, lengths.trace_length, P) == 1:
-        raise UnluckyChallenge("the out-of-domain point lies in the domain")
+        raise UnluckyChallenge("the out-of-domain point lies in the domain; prove again")
 
 
-def smallest_nonce(prefix: bytes, bits: int, team: Team) -> int:
-    """The smallest nonce that is a proof of work of `bits` bits, however many threads search."""
+def smallest_nonce(prefix: bytes, bits: int, team: ThreadTeam) -> int:
+    """The smallest nonce that proves `bits` bits of work, for any number of threads."""
     words = digest_words(prefix)
-    start, wave = 0, MESSAGES * max(1, min(_WAVE, 1 << bits) // MESSAGES)
+    start, wave = 0, MESSAGES * max(1, min(_NONCES_PER_WAVE, 1 << bits) // MESSAGES)
 
     while True:
 
@@ -251,7 +266,7 @@ def smallest_nonce(prefix: bytes, bits: int, team: Team) -> int:
 
 
 def _mixed(seed: bytes, label: bytes) -> bytes:
-    """The state of the chains `tr` and `sa` (section 11)."""
+    """The state of a hash chain after mixing `label`: chain `tr` or `sa` of section 11."""
     chain = HashChain(seed)
     chain.mix(label)
     return chain.state

@@ -1,4 +1,4 @@
-"""Proofs of Rescue chains (4.2)."""
+"""Prove Rescue chains (section 4.2)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dragon.errors import WrongWitness
 from dragon.stark.airs.rescue_chain import HASHES_PER_PERIOD, PERIOD, RescueChainAir
 from dragon.stark.field import P
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.chain_statement import ChainWitness
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import WrongWitness
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
 from dragon.stark.rescue import DIGEST_LENGTH, WIDTH, Digest
 
 Witness = Sequence[Sequence[int]]
 
 
 def chain_output(witness: Witness) -> Digest:
-    """The end of the chain of c + 1 words of four elements each, c a positive multiple of three.
+    """The output of a chain of c + 1 words, four elements each. c is a positive multiple of three.
 
-    Raises WrongWitness: the words are none.
+    Raises WrongWitness: the words do not form a chain.
     """
     _check(witness)
     batches = (len(witness) - 1) // HASHES_PER_PERIOD
@@ -42,26 +42,27 @@ def prove_rescue_chain(
     *,
     output: Digest | None = None,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
-    """A proof that a chain of words is known that ends in `output` (computed, if it is not given).
+    """Prove knowledge of a chain of words that ends in `output`, by default the computed output.
 
-    The blinding depends on the witness alone: never prove one witness under two sets of parameters
-    (14.1). Without zero knowledge the proof may show the words.
+    The blinding depends on the witness only. Never prove one witness under two sets of parameters
+    (section 14.1). Without zero knowledge, the proof may reveal the words.
 
-    Raises WrongWitness: the words are malformed, or their chain does not end there; ProofRefused:
-    parameters that do not fit.
+    Raises WrongWitness: the words are malformed, or their chain does not end in `output`.
+    ProofRefused: the parameters do not fit.
     """
     end = chain_output(witness) if output is None else output
     _check(witness)
     air = RescueChainAir(end, len(witness) - 1)
-    return prove(ChainWitness(air, witness), parameters, threads=threads, watch=watch)
+    return prove(ChainWitness(air, witness), parameters, threads=threads, on_stage=on_stage)
 
 
 def _check(witness: Witness) -> None:
     length = len(witness) - 1
     if length < HASHES_PER_PERIOD or length % HASHES_PER_PERIOD:
-        raise WrongWitness("a chain has a positive multiple of three hashes", length=length)
+        message = f"the number of hashes must be a positive multiple of three, not {length}"
+        raise WrongWitness(message, length=length)
     for number, element in enumerate(witness):
         if len(element) != DIGEST_LENGTH or not all(0 <= x < P for x in element):
             raise WrongWitness(f"word {number} is not four field elements", number=number)

@@ -1,4 +1,4 @@
-"""Committed tables on the prover's side: their trees, and what opening them writes (section 7)."""
+"""Committed tables for the prover: Merkle trees and openings (section 7)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dragon.stark.prover.kernels.chains import SALT_WORDS
 from dragon.stark.prover.kernels.commitments import MIN_PITCH
 from dragon.stark.prover.kernels.jit import Indices, Words, Words32
 from dragon.stark.prover.montgomery import digest_words, wire
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.tables import package_rows
 
-_GRAIN: Final = 8  # groups of leaves that are worth a thread
+_MIN_GROUPS_PER_THREAD: Final = 8  # groups of 16 leaves: less work is not split
 _WORD_BYTES: Final = 8
 _ELEMENT_BYTES: Final = 24
 
 
 class Tree:
-    """The Merkle tree over leaves that a kernel writes."""
+    """A Merkle tree. A kernel writes its leaves into `nodes`."""
 
     def __init__(self, leaves: int) -> None:
         self.leaves = leaves
         pitches = [max(leaves >> level, MIN_PITCH) for level in range(leaves.bit_length())]
         self.nodes: Words32 = np.zeros(DIGEST_WORDS * sum(pitches), dtype=np.uint32)
 
-    def grow(self, team: Team) -> None:
-        """Hash from the leaves to the root."""
+    def grow(self, team: ThreadTeam) -> None:
+        """Hash all levels, from the leaves to the root."""
         parts = 1 << (team.threads.bit_length() - 1)
         apart = max(0, self.leaves.bit_length() - 1 - (parts * MESSAGES).bit_length() + 1)
         if parts == 1 or apart < 2:
@@ -44,20 +44,29 @@ class Tree:
 
     @property
     def root(self) -> bytes:
+        """The commitment. Call `grow` first."""
         return self.nodes[-DIGEST_WORDS * MIN_PITCH :: MIN_PITCH].tobytes()
 
     def siblings(self, opened: Indices) -> bytes:
-        """The hashes that lead from opened leaves, ascending and distinct, to the root (7.3)."""
+        """The hashes that connect opened leaves with the root (section 7.3).
+
+        `opened` is ascending and distinct.
+        """
         hashes = np.empty(DIGEST_WORDS * opened.size * self.leaves.bit_length(), dtype=np.uint32)
         count = commitments.open_leaves(self.nodes, self.leaves, opened, hashes)
         return hashes[: DIGEST_WORDS * count].tobytes()
 
 
 class RowTable:
-    """Columns of base elements. A row is a leaf with its salt; without salts, a package of rows."""
+    """A table of base elements, in columns.
 
-    def __init__(self, columns: Words, rows: int, salt_state: bytes | None, team: Team) -> None:
-        """`salt_state` is the state of the chain `sa` (section 11)."""
+    With salts, a leaf is a row and its salt. Without salts, a leaf is a package of rows.
+    """
+
+    def __init__(
+        self, columns: Words, rows: int, salt_state: bytes | None, team: ThreadTeam
+    ) -> None:
+        """`salt_state` is the state of chain `sa` (section 11); None for a table without salts."""
         self.columns, self.rows = columns, rows
         self.width = columns.size // rows
         self._salts: Words32 = np.empty(0 if salt_state is None else SALT_WORDS * rows, np.uint32)
@@ -75,12 +84,15 @@ class RowTable:
                 salts = self._salts
                 commitments.hash_rows(columns, rows, self.width, chain, salts, nodes, first, last)
 
-        team.share(work, -(-self._tree.leaves // MESSAGES), _GRAIN)
+        team.share(work, -(-self._tree.leaves // MESSAGES), _MIN_GROUPS_PER_THREAD)
         self._tree.grow(team)
         self.root = self._tree.root
 
     def opening(self, rows: Indices) -> bytes:
-        """Cells, salts or the rest of packages, hashes, for rows ascending and distinct (7.4)."""
+        """The opening of rows, which are ascending and distinct (section 7.4).
+
+        It holds their cells, their salts or the rest of their packages, and hashes.
+        """
         salts = b""
         if self._salts.size:
             salts = self._salts.reshape(SALT_WORDS, self.rows)[:, rows].T.tobytes()
@@ -95,10 +107,10 @@ class RowTable:
 
 
 class LayerTable:
-    """A FRI layer: a row is `width` consecutive elements of K, a leaf is a package of rows."""
+    """A FRI layer. A row is `width` consecutive elements of K; a leaf is a package of rows."""
 
-    def __init__(self, values: Words, width: int, team: Team) -> None:
-        """`values` are the coordinates of all elements, as three columns."""
+    def __init__(self, values: Words, width: int, team: ThreadTeam) -> None:
+        """`values` holds the coordinates of all elements, as three columns."""
         size = values.size // 3
         self.elements = values.reshape(3, size)
         self.width = width
@@ -109,12 +121,15 @@ class LayerTable:
         def work(first: int, last: int) -> None:
             commitments.hash_stretches(values, size, 3, stretch, self._tree.nodes, first, last)
 
-        team.share(work, -(-self._tree.leaves // MESSAGES), _GRAIN)
+        team.share(work, -(-self._tree.leaves // MESSAGES), _MIN_GROUPS_PER_THREAD)
         self._tree.grow(team)
         self.root = self._tree.root
 
     def opening(self, known: Indices) -> bytes:
-        """For the rows of these elements: their other cells, the rest of packages, hashes (7.4)."""
+        """The opening of the rows that contain the elements `known` (section 7.4).
+
+        It holds the other cells of these rows, the rest of their packages, and hashes.
+        """
         elements = np.unique(known)
         rows = np.unique(elements // self.width)
         cells = np.setdiff1d(spread(rows, self.width), elements)
@@ -128,5 +143,5 @@ class LayerTable:
 
 
 def spread(indices: Indices, width: int) -> Indices:
-    """All parts of these, if each has `width` parts."""
+    """The indices of all parts, if each index of `indices` stands for `width` parts."""
     return (indices[:, None] * width + np.arange(width)).reshape(-1)

@@ -1,4 +1,4 @@
-"""Threads that share the work of one kernel."""
+"""Threads that divide the work of one kernel."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
-class Team:
-    """`threads` threads for the time of a `with` block; a single one is the caller itself.
+class ThreadTeam:
+    """A team of `threads` threads for a `with` block. A team of one runs on the calling thread.
 
-    Kernels release Python's lock, so that plain threads are enough; no process is forked.
+    Kernels release Python's global lock, so threads run in parallel; no processes are needed.
+
+    Raises ValueError: `threads` is less than 1.
     """
 
     def __init__(self, threads: int) -> None:
         if threads < 1:
-            raise ValueError("a team has at least one thread")
+            raise ValueError(f"a team needs at least one thread, not {threads}")
         self.threads = threads
         self._executor = ThreadPoolExecutor(threads) if threads > 1 else None
 
@@ -29,9 +31,9 @@ class Team:
             self._executor.shutdown()
 
     def share(self, work: Callable[[int, int], T], count: int, grain: int = 1) -> list[T]:
-        """`work(first, last)` for the parts of range(count), as many as there are threads.
+        """Run `work(first, last)` on parts of range(count), at most one part per thread.
 
-        Nothing smaller than `grain` is divided. The results come in order.
+        No part is smaller than `grain`, unless there is only one. Returns the results in order.
         """
         parts = min(self.threads, max(1, count // grain))
         if self._executor is None or parts == 1:

@@ -1,4 +1,4 @@
-"""Have all kernels ready before the first proof."""
+"""Load or compile all kernels before the first proof."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Callable
 from dragon.stark.prover import blocks, rescue_chain, ziggy
 from dragon.stark.prover.kernels.jit import KERNELS
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]  # kernel name, kernels done, kernels in total
 
 PROVERS = (blocks, rescue_chain, ziggy)  # importing them registers every kernel
 
 
-def warm(progress: Progress) -> None:
-    """Read every kernel from the cache, or compile it (half a second to three each).
+def warm_up(progress: Progress) -> None:
+    """Read every kernel from the cache, or compile it (0.5 to 3 seconds each).
 
-    `progress(name, done, total)` is called before each kernel, and once with the name "" at the
-    end.
+    `progress(name, done, total)` is called before each kernel, and at the end with an empty name.
     """
     for done, kernel in enumerate(KERNELS):
         progress(kernel.name, done, len(KERNELS))

@@ -1,4 +1,4 @@
-"""What a statement brings along to be proven; `prover` names none of them."""
+"""The interface of a statement for the prover. `prover` knows statements only through it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from typing import Protocol
 from dragon.stark.air import Air
 from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 
-class Witnessed(Protocol):
-    """A statement together with the secrets that make it true.
+class ProverAir(Protocol):
+    """A statement (`Air`) together with the secrets that make it true.
 
-    An implementation holds secrets: its `repr` shows none of them.
+    The `repr` of an implementation must not show the secrets.
     """
 
     @property
-    def air(self) -> Air: ...
+    def air(self) -> Air:
+        """The statement, as its verifier knows it."""
 
     def zk_seed(self, parameters: Parameters) -> bytes:
-        """The seed of all blinding. Never the same for two different continuations (14.1)."""
+        """The seed of all blinding.
 
-    def rows(self, team: Team) -> Words:
-        """The original trace, row by row: a fresh array, which the prover overwrites after use.
+        Two different continuations of a trace must not share it (section 14.1).
+        """
 
-        Raises WrongWitness: the secrets do not belong to the statement.
+    def rows(self, team: ThreadTeam) -> Words:
+        """The original trace, row by row, in a new array. The prover overwrites it after use.
+
+        Raises WrongWitness: the secrets do not make the statement true.
         """
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
-        """The composition polynomial C (5.5) on the coset 3·⟨ω_4n⟩, in bit-reversed order.
+        """Compute the composition polynomial C (section 5.5) on the coset 3·⟨ω_4n⟩.
 
-        `trace` has the columns with blinding, N numbers each, of which the first 4n are that coset;
-        `coefficients` are the α, three numbers each; `result` takes three columns of 4n numbers.
+        `trace` has all columns including blinding, N numbers each; the first 4n numbers of a column
+        are this coset, in bit-reversed order. `coefficients` holds the α, three numbers each. The
+        values of C are written to `result`, three columns of 4n numbers.
         """

@@ -1,15 +1,15 @@
-"""Ziggy signatures (4.1): blinded as the reference does it, so that the bytes are the same."""
+"""Make Ziggy signatures (section 4.1), byte for byte as the original programs do."""
 
 from __future__ import annotations
 
+from dragon.errors import UnsafeParameters
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.parameter_sets import CLASSIC
 from dragon.stark.parameters import Parameters
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
-from dragon.stark.prover.prover import Watch, prove, unwatched
-from dragon.stark.prover.refusal import UnsafeParameters
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.ziggy import secret_preimage
 
 
@@ -19,21 +19,21 @@ def prove_ziggy(
     parameters: Parameters | None = None,
     *,
     threads: int = 1,
-    watch: Watch = unwatched,
+    on_stage: StageListener = ignore_stages,
 ) -> bytes:
-    """A signature of `message` by a private key of 32 bytes, under `ziggy-classic` by default.
+    """Sign `message` with a private key of 32 bytes, by default under `ziggy-classic`.
 
-    The blinding depends on key and message alone. A message that was signed under one set of
-    parameters must never be signed under another: both together reveal the key (14.1).
+    The blinding depends on key and message only. Never sign one message under two sets of
+    parameters: the two signatures together reveal the key (section 14.1).
 
-    Raises ValueError: no 32 bytes; UnsafeParameters: not those of a base file; ProofRefused:
-    parameters that do not fit.
+    Raises ValueError: the key does not have 32 bytes. UnsafeParameters: the parameters are not from
+    a base file. ProofRefused: the parameters do not fit.
     """
     chosen = CLASSIC.parameters(1) if parameters is None else parameters
     if chosen.slack is not None:
-        raise UnsafeParameters("a Ziggy signature takes a base parameter file")
+        raise UnsafeParameters("a Ziggy signature requires a base parameter file (without slack)")
     preimage = secret_preimage(private_key)
-    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), Team(1)))
+    c0, c1, c2, c3 = integers(rescue_hashes(words(preimage), ThreadTeam(1)))
     air = BlocksAir(((c0, c1, c2, c3),), message)
     witness = BlocksWitness(air, (preimage,), private_key=private_key)
-    return prove(witness, chosen, threads=threads, watch=watch)
+    return prove(witness, chosen, threads=threads, on_stage=on_stage)

@@ -16,7 +16,12 @@ from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, W
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams import finding
 from dragon.protocol.streams.chunks import ChunkHeader, tree_of
-from dragon.protocol.streams.finding import AHEAD_MS, MAX_PROOF_BYTES, Finding, check_announced
+from dragon.protocol.streams.finding import (
+    MAX_CLOCK_LEAD_MS,
+    MAX_PROOF_BYTES,
+    Finding,
+    check_announced,
+)
 from dragon.protocol.streams.window import WindowHeader
 from dragon.stark.airs.blocks import BlocksAir
 from dragon.stark.blocks import MAX_CHUNKS
@@ -139,11 +144,11 @@ def test_a_stream_of_another_committee_is_not_voted_on(judge: Judge) -> None:
 
 @pytest.mark.parametrize("name", ["first_received_ms", "last_received_ms"])
 def test_a_header_from_the_future_is_a_matter_of_clocks(judge: Judge, name: str) -> None:
-    ahead = signed(SECOND.header, **{name: NOW + AHEAD_MS + 1})
+    ahead = signed(SECOND.header, **{name: NOW + MAX_CLOCK_LEAD_MS + 1})
 
     assert refusal(judge, **ahead) == RefusalReason.CLOCK
-    assert judge(now_ms=NOW - AHEAD_MS).verdict is Verdict.VALID
-    assert refusal(judge, now_ms=NOW - AHEAD_MS - 1) == RefusalReason.CLOCK
+    assert judge(now_ms=NOW - MAX_CLOCK_LEAD_MS).verdict is Verdict.VALID
+    assert refusal(judge, now_ms=NOW - MAX_CLOCK_LEAD_MS - 1) == RefusalReason.CLOCK
 
 
 def test_a_window_whose_previous_one_is_not_known_is_beyond_a_verdict(judge: Judge) -> None:
@@ -173,7 +178,7 @@ def test_chunk_headers_that_are_not_under_the_root_are_held_against_nobody(
 
 def test_a_proof_larger_than_any_is_not_looked_at(judge: Judge) -> None:
     assert refusal(judge, proof=bytes(MAX_PROOF_BYTES + 1)) == RefusalReason.MALFORMED
-    assert judge(proof=bytes(MAX_PROOF_BYTES)).fault is InvalidReason.STARK
+    assert judge(proof=bytes(MAX_PROOF_BYTES)).reason is InvalidReason.STARK
 
 
 @pytest.mark.parametrize("name", WINDOW_SETS)
@@ -205,21 +210,21 @@ def test_a_header_that_contradicts_itself_or_the_one_before_is_invalid(
 ) -> None:
     found = judge(**signed(SECOND.header, **changes))
 
-    assert (found.verdict, found.fault) == (Verdict.INVALID, InvalidReason.HEADER)
+    assert (found.verdict, found.reason) == (Verdict.INVALID, InvalidReason.HEADER)
     assert found.detail
 
 
 def test_a_stream_that_begins_in_its_middle_is_invalid(judge: Judge) -> None:
     begins = signed(SECOND.header, previous=OWNER.descriptor.id)
 
-    assert judge(**begins, previous=None).fault is InvalidReason.HEADER
+    assert judge(**begins, previous=None).reason is InvalidReason.HEADER
 
 
 def test_a_header_linked_to_another_streams_window_is_invalid(judge: Judge) -> None:
     other = STRANGER.window([b"x"]).header
     linked = signed(SECOND.header, previous=other.hash, first=1)
 
-    assert judge(**linked, previous=other).fault is InvalidReason.HEADER
+    assert judge(**linked, previous=other).reason is InvalidReason.HEADER
 
 
 def spoiled_chunk(**changes: Any) -> ChunkHeader:
@@ -239,7 +244,7 @@ def spoiled_chunk(**changes: Any) -> ChunkHeader:
 def test_chunk_headers_under_the_root_that_contradict_the_header_are_invalid(
     judge: Judge, chunks: tuple[ChunkHeader, ...]
 ) -> None:
-    assert judge(**under_root(*chunks)).fault is InvalidReason.ROOT
+    assert judge(**under_root(*chunks)).reason is InvalidReason.ROOT
 
 
 @pytest.mark.parametrize(
@@ -249,7 +254,7 @@ def test_commitments_about_which_nothing_can_be_proven_are_invalid(
     judge: Judge, commitment: bytes
 ) -> None:
     assert (
-        judge(**under_root(spoiled_chunk(commitment=commitment))).fault is InvalidReason.STATEMENT
+        judge(**under_root(spoiled_chunk(commitment=commitment))).reason is InvalidReason.STATEMENT
     )
 
 
@@ -265,7 +270,7 @@ def test_a_proof_of_something_else_is_invalid(judge: Judge, proof: bytes) -> Non
     proofs += [OWNER.prove(FIRST), OWNER.prove(twisted), bytes(len(proof))]
 
     for wrong in proofs:
-        assert judge(proof=wrong).fault is InvalidReason.STARK
+        assert judge(proof=wrong).reason is InvalidReason.STARK
 
 
 def test_a_proof_under_other_parameters_is_invalid(judge: Judge) -> None:
@@ -273,11 +278,11 @@ def test_a_proof_under_other_parameters_is_invalid(judge: Judge) -> None:
     strong = make_owner(MEMBERS, parameters="strong")
     same: Window = dataclasses.replace(SECOND)
 
-    assert judge(proof=strong.prove(same)).fault is InvalidReason.STARK
+    assert judge(proof=strong.prove(same)).reason is InvalidReason.STARK
 
 
 def test_a_proof_by_another_identity_is_invalid(judge: Judge) -> None:
-    assert judge(proof=dataclasses.replace(STRANGER).prove(SECOND)).fault is InvalidReason.STARK
+    assert judge(proof=dataclasses.replace(STRANGER).prove(SECOND)).reason is InvalidReason.STARK
 
 
 def test_the_first_fault_is_named(judge: Judge) -> None:
@@ -286,10 +291,10 @@ def test_the_first_fault_is_named(judge: Judge) -> None:
     no_output = spoiled_chunk(commitment=b"\xff" * 32)
 
     faults = [
-        judge(**under_root(beyond, number=7), proof=b"").fault,
-        judge(**under_root(beyond), proof=b"").fault,
-        judge(**under_root(no_output), proof=b"").fault,
-        judge(proof=b"").fault,
+        judge(**under_root(beyond, number=7), proof=b"").reason,
+        judge(**under_root(beyond), proof=b"").reason,
+        judge(**under_root(no_output), proof=b"").reason,
+        judge(proof=b"").reason,
     ]
 
     assert faults == [

@@ -1,4 +1,4 @@
-"""BLAKE2s in sixteen lanes: draws, salts, nonces, leaves, trees and openings, against `hashlib`."""
+"""BLAKE2s in sixteen lanes, against `hashlib`: draws, salts, nonces, leaves, trees, openings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dragon.stark.prover.channel import ProverChannel, drawn_elements
 from dragon.stark.prover.montgomery import integers
 from dragon.stark.prover.prover import smallest_nonce
 from dragon.stark.prover.tables import LayerTable, RowTable
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 
 def numbers(count: int, seed: int) -> list[int]:
@@ -23,7 +23,7 @@ def numbers(count: int, seed: int) -> list[int]:
 
 
 def plain_tree(leaves: Sequence[bytes]) -> list[bytes]:
-    """Nodes 1 … 2ℓ - 1, of which the first is the root (7.3)."""
+    """The nodes; node 1 is the root (section 7.3)."""
     nodes = [b""] * len(leaves) + list(leaves)
     for v in range(len(leaves) - 1, 0, -1):
         nodes[v] = blake2s_256(nodes[2 * v] + nodes[2 * v + 1])
@@ -31,7 +31,7 @@ def plain_tree(leaves: Sequence[bytes]) -> list[bytes]:
 
 
 def plain_siblings(nodes: Sequence[bytes], opened: Sequence[int]) -> bytes:
-    """With the queue of section 7.3."""
+    """The queue algorithm of section 7.3."""
     queue, result = [len(nodes) // 2 + leaf for leaf in opened], b""
     while queue[0] != 1:
         v = queue.pop(0)
@@ -57,7 +57,7 @@ def test_elements_are_drawn_as_the_hash_chain_draws_them(count: int) -> None:
     assert integers(drawn) == [chain.base() for _ in range(count)]
 
 
-def test_queries_are_the_numbers_of_the_chain() -> None:
+def test_queries_are_drawn_as_the_hash_chain_draws_numbers() -> None:
     channel, chain = ProverChannel(b"seed"), HashChain(b"seed")
     channel.send(b"item")
     chain.mix(b"item")
@@ -70,7 +70,7 @@ def test_queries_are_the_numbers_of_the_chain() -> None:
 def test_the_nonce_is_the_smallest_valid_one(bits: int, threads: int) -> None:
     for label in (b"a", b"b", b"c"):
         state = blake2s_256(label)
-        with Team(threads) as team:
+        with ThreadTeam(threads) as team:
             nonce = smallest_nonce(grinding_prefix(state, bits), bits, team)
 
         valid = [is_valid_nonce(state, bits, n.to_bytes(8, "big")) for n in range(nonce + 1)]
@@ -82,14 +82,16 @@ def test_the_nonce_is_the_smallest_valid_one(bits: int, threads: int) -> None:
     ("width", "rows", "salted"),
     [(13, 512, True), (15, 1024, True), (2, 64, True), (12, 64, False), (2, 64, False)],
 )
-def test_tables_of_rows(width: int, rows: int, salted: bool, threads: int) -> None:
+def test_commitments_and_openings_of_row_tables(
+    width: int, rows: int, salted: bool, threads: int
+) -> None:
     columns = numbers(width * rows, width)
     chain = HashChain(b"zero-knowledge seed")
     chain.mix(b"Salts")
     state = chain.state if salted else None
     opened = sorted(random.Random(rows).sample(range(rows), 9))
 
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         table = RowTable(np.array(columns, dtype=np.uint64), rows, state, team)
     opening = table.opening(np.array(opened))
 
@@ -120,12 +122,12 @@ def salt(chain: HashChain, row: int) -> bytes:
 
 
 @pytest.mark.parametrize(("size", "width"), [(512, 8), (64, 2), (2, 2), (32, 16), (64, 64)])
-def test_tables_of_layers(size: int, width: int) -> None:
+def test_commitments_and_openings_of_fri_layers(size: int, width: int) -> None:
     columns = numbers(3 * size, size)
     elements = [wire([columns[c * size + i] for c in range(3)]) for i in range(size)]
     known = sorted(random.Random(width).sample(range(size), min(5, size // 2)))
 
-    table = LayerTable(np.array(columns, dtype=np.uint64), width, Team(1))
+    table = LayerTable(np.array(columns, dtype=np.uint64), width, ThreadTeam(1))
     opening = table.opening(np.array(known))
 
     rows = [b"".join(elements[at : at + width]) for at in range(0, size, width)]
@@ -142,5 +144,5 @@ def test_tables_of_layers(size: int, width: int) -> None:
     assert opening == expected + plain_siblings(nodes, touched)
 
 
-def test_the_montgomery_form_of_one_is_what_the_wire_has() -> None:
+def test_the_montgomery_form_of_one_is_r() -> None:
     assert integers(np.array([R], dtype=np.uint64)) == [1]

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: found again, never trusted when damaged, never needed."""
+"""The disk cache of kernels: reuse, damaged files, missing directories, permissions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def works(kernel: Kernel) -> bool:
     return bool(values.tolist() == [2, 4])
 
 
-def made() -> Kernel:
+def new_kernel() -> Kernel:
     return Kernel(doubled, "void(uint64[::1])")
 
 
@@ -45,8 +45,8 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.kernel"))
 
 
-def test_a_second_start_finds_what_the_first_compiled(folder: Path) -> None:
-    first, second = made(), made()
+def test_a_second_start_reads_what_the_first_compiled(folder: Path) -> None:
+    first, second = new_kernel(), new_kernel()
 
     assert works(first)
     assert works(second)
@@ -64,12 +64,12 @@ def test_a_second_start_finds_what_the_first_compiled(folder: Path) -> None:
     ids=["empty", "cut short", "changed", "nonsense"],
 )  # fmt: skip
 def test_a_damaged_file_is_replaced(folder: Path, damage: Callable[[bytes], bytes]) -> None:
-    assert works(made())
+    assert works(new_kernel())
     (path,) = files(folder)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
 
-    again, after = made(), made()
+    again, after = new_kernel(), new_kernel()
 
     assert works(again)
     assert not was_found(again)
@@ -77,17 +77,17 @@ def test_a_damaged_file_is_replaced(folder: Path, damage: Callable[[bytes], byte
     assert was_found(after)
 
 
-def test_without_a_place_to_write_kernels_are_compiled_all_the_same(
+def test_kernels_work_without_a_writable_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no directory")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "kernels"))
 
-    assert works(made())
+    assert works(new_kernel())
 
 
-def test_another_processor_has_files_of_its_own(folder: Path) -> None:
-    """A volume that was filled on a plain x86-64 serves this machine too, and the reverse."""
+def test_each_kind_of_processor_has_separate_files(folder: Path) -> None:
+    """Machines of different kinds can share one directory."""
     script = (
         "from dragon.stark.prover.montgomery import geometric, integers\n"
         "print(integers(geometric(24, 1, 3)) == [3**i for i in range(24)])\n"
@@ -111,52 +111,52 @@ def test_another_processor_has_files_of_its_own(folder: Path) -> None:
     assert len(list(folder.glob("powers-*.kernel"))) == 2
 
 
-def test_of_one_kernel_only_the_latest_files_are_kept(folder: Path) -> None:
+def test_only_the_latest_files_of_a_kernel_are_kept(folder: Path) -> None:
     folder.mkdir()
-    old = [folder / f"doubled-{k}.kernel" for k in range(cache.KEPT + 2)]
+    old = [folder / f"doubled-{k}.kernel" for k in range(cache.MAX_FILES_PER_KERNEL + 2)]
     for age, path in enumerate(reversed(old)):
         path.write_bytes(b"")
         os.utime(path, (1000 - age, 1000 - age))
 
-    assert works(made())
+    assert works(new_kernel())
 
-    assert len(files(folder)) == cache.KEPT
+    assert len(files(folder)) == cache.MAX_FILES_PER_KERNEL
     assert not old[0].exists()
     assert old[-1].exists()
 
 
-def test_warming_tells_how_far_it_is() -> None:
-    told: list[tuple[str, int, int]] = []
+def test_warming_up_reports_its_progress() -> None:
+    reports: list[tuple[str, int, int]] = []
 
-    warmup.warm(lambda *step: told.append(step))
+    warmup.warm_up(lambda *step: reports.append(step))
 
     count = len(KERNELS)
-    assert [name for name, _, _ in told] == [*(kernel.name for kernel in KERNELS), ""]
-    assert [(done, total) for _, done, total in told] == [(k, count) for k in range(count + 1)]
+    assert [name for name, _, _ in reports] == [*(kernel.name for kernel in KERNELS), ""]
+    assert [(done, total) for _, done, total in reports] == [(k, count) for k in range(count + 1)]
 
 
-def test_names_of_kernels_are_their_own() -> None:
+def test_names_of_kernels_are_distinct() -> None:
     names = [kernel.name for kernel in KERNELS]
 
     assert len(set(names)) == len(names)
 
 
-def test_the_name_of_a_file_depends_on_every_module_that_kernels_import() -> None:
+def test_file_names_depend_on_every_module_that_kernels_import() -> None:
     kernels = Path(cache.__file__).parent / "kernels"
     text = "".join(path.read_text() for path in kernels.glob("*.py"))
     imported = set(re.findall(r"^from dragon\.([\w.]+) import", text, re.MULTILINE))
 
     within = {name for name in imported if name.startswith("stark.prover.kernels")}
-    others = {f"stark.{name}" for name in cache.CONSTANTS_FROM} | {"stark.prover.cache"}
+    others = {f"stark.{name}" for name in cache.CONSTANT_MODULES} | {"stark.prover.cache"}
     assert imported - within == others
 
 
-def test_kernels_are_not_read_from_where_others_may_write(
+def test_kernels_are_not_read_from_a_directory_that_others_can_write_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is read there is run."""
+    """Files of the cache contain code that is run."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kernels"))
-    assert cache.is_private()  # it is not there yet, and will be made for us alone
+    assert cache.is_private()  # it does not exist yet, and will be created private
     (tmp_path / "kernels").mkdir()
     for mode, private in ((0o755, True), (0o777, False), (0o700, True)):
         (tmp_path / "kernels").chmod(mode)

@@ -1,4 +1,4 @@
-"""The arithmetic of lanes and of single numbers, against plain integers."""
+"""The arithmetic of lanes and of single numbers, against Python integers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FOLDED_EDGES = [*EDGES, P, P + 1, 2 * P - 1]
 LOOSE_EDGES = [*FOLDED_EDGES, 2 * P, 3 * P, 4 * P - 1]
 
 
-def numbers(runtime: list[int], bound: int, seed: int) -> list[int]:
-    """Every edge in every ordering_key, then random ones: whole vectors."""
+def numbers(edges: list[int], bound: int, seed: int) -> list[int]:
+    """Every edge in every lane, then random numbers: whole vectors."""
     source = random.Random(seed)
     fill = [source.randrange(bound) for _ in range(200)]
-    return [edge for edge in runtime for _ in range(LANES)] + fill
+    return [edge for edge in edges for _ in range(LANES)] + fill
 
 
 def every_operation(x: Words, y: Words, loose: Words, result: Words) -> None:
@@ -101,10 +101,8 @@ def test_dot_products_are_exact_up_to_their_largest_sums() -> None:
 
         kernel(np.array(values, dtype=np.uint64), np.array(factors, dtype=np.uint64), result, count)
 
-        for ordering_key, value in enumerate(result.tolist()):
-            wanted = (
-                sum(values[8 * j + ordering_key] * factors[j] for j in range(count)) * R_INVERSE
-            )
+        for lane, value in enumerate(result.tolist()):
+            wanted = sum(values[8 * j + lane] * factors[j] for j in range(count)) * R_INVERSE
             assert value < 2 * P
             assert value % P == wanted % P
 
@@ -128,10 +126,7 @@ def test_products_in_the_extension_agree_with_the_plain_field() -> None:
     kernel(np.array(x, dtype=np.uint64), np.array(y, dtype=np.uint64), result, result)
 
     for at in range(0, len(x), 24):
-        for ordering_key in range(at, at + 8):
-            a, b, c = (
-                (each[ordering_key], each[ordering_key + 8], each[ordering_key + 16])
-                for each in (x, y, result)
-            )
+        for lane in range(at, at + 8):
+            a, b, c = ((each[lane], each[lane + 8], each[lane + 16]) for each in (x, y, result))
             wanted = ext.scale(ext.mul(a, b), R_INVERSE)
             assert tuple(int(value) % P for value in c) == wanted

@@ -1,4 +1,4 @@
-"""Proofs of random statements are accepted, wrong secrets refused, and secrets kept."""
+"""Proofs of random statements verify; wrong secrets are refused; secrets stay secret."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dragon.errors import UnluckyChallenge, WrongWitness
 from dragon.stark import field
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.blocks import verify_window
@@ -21,9 +22,8 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover import prover
 from dragon.stark.prover.blocks import hash_many, prove_blocks, window_witness
 from dragon.stark.prover.kernels.jit import Words
-from dragon.stark.prover.refusal import UnluckyChallenge, WrongWitness
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.prover.ziggy import prove_ziggy
 from dragon.stark.refusal import ProofRefused, Reason
 from dragon.stark.rescue import rescue_hash
@@ -41,7 +41,7 @@ few = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck
 
 @few
 @given(st.binary(min_size=32, max_size=32), st.binary(max_size=80))
-def test_signatures_are_accepted(private_key: bytes, message: bytes) -> None:
+def test_signatures_verify(private_key: bytes, message: bytes) -> None:
     proof = prove_ziggy(private_key, message)
 
     verify_signature(encode_output(public_key(private_key)), message, proof)
@@ -49,7 +49,7 @@ def test_signatures_are_accepted(private_key: bytes, message: bytes) -> None:
 
 @few
 @given(st.lists(st.binary(min_size=60, max_size=60), max_size=4), st.binary(max_size=40))
-def test_windows_are_accepted_and_bound_to_their_message(
+def test_windows_verify_and_are_bound_to_their_message(
     openings: list[bytes], message: bytes
 ) -> None:
     proof = prove_blocks("standard", [IDENTITY, *openings], message, RHO)
@@ -61,7 +61,7 @@ def test_windows_are_accepted_and_bound_to_their_message(
 
 @few
 @given(st.integers(1, 4), st.integers(0, P - 1), st.booleans())
-def test_chains_are_accepted(batches: int, start: int, zero_knowledge: bool) -> None:
+def test_chains_verify(batches: int, start: int, zero_knowledge: bool) -> None:
     witness = [[(start + k) % P, k, P - 1, 0] for k in range(3 * batches + 1)]
     draft = dataclasses.replace(CHAIN, zero_knowledge=zero_knowledge)
     air = RescueChainAir(chain_output(witness), 3 * batches)
@@ -84,7 +84,7 @@ def test_fresh_randomness_gives_another_proof_of_the_same_statement() -> None:
         verify_window("standard", OUTPUTS[0], [], b"m", proof)
 
 
-def test_the_same_randomness_gives_the_same_proof_with_any_number_of_threads() -> None:
+def test_the_number_of_threads_does_not_change_the_proof() -> None:
     proofs = {prove_blocks("standard", [IDENTITY], b"", RHO, threads=k) for k in (1, 2, 3)}
 
     assert len(proofs) == 1
@@ -103,7 +103,9 @@ def test_the_same_randomness_gives_the_same_proof_with_any_number_of_threads() -
     ],
     ids=["exchanged", "one missing", "another identity", "another opening"],
 )
-def test_secrets_of_other_outputs_are_refused(secrets: list[bytes | list[int]]) -> None:
+def test_secrets_that_do_not_match_the_outputs_are_refused(
+    secrets: list[bytes | list[int]],
+) -> None:
     with pytest.raises(WrongWitness):
         prove_blocks("standard", secrets, b"", RHO, outputs=OUTPUTS)
 
@@ -130,13 +132,13 @@ def test_rho_of_another_length_is_refused() -> None:
         prove_blocks("standard", [IDENTITY], b"", RHO[:31])
 
 
-def test_a_set_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_parameter_set_is_refused() -> None:
     with pytest.raises(ProofRefused) as refused:
         prove_blocks("weak", [IDENTITY], b"", RHO)
     assert refused.value.reason is Reason.PARAMETERS
 
 
-def test_a_witness_whose_preimage_is_wrong_is_refused_before_anything_is_committed() -> None:
+def test_a_wrong_preimage_is_refused_before_anything_is_committed() -> None:
     witness = window_witness([IDENTITY, *OPENINGS], b"", RHO)
     preimages = [list(preimage) for preimage in witness.preimages]
     preimages[2][7] ^= 1
@@ -146,7 +148,7 @@ def test_a_witness_whose_preimage_is_wrong_is_refused_before_anything_is_committ
         prover.prove(
             dataclasses.replace(witness, preimages=preimages),
             STANDARD.parameters(4),
-            watch=stages.append,
+            on_stage=stages.append,
         )
     assert refused.value.facts == {"number": 2}
     assert stages == ["trace"]
@@ -177,14 +179,14 @@ LENGTHS = Lengths(16, 64, 12, 1, 3)
         field.root_of_unity(64),
     ],
 )
-def test_a_point_inside_the_domain_asks_for_another_attempt(z: int) -> None:
+def test_a_point_inside_the_domain_is_an_unlucky_challenge(z: int) -> None:
     with pytest.raises(UnluckyChallenge):
-        prover.refuse_inside((z, 0, 0), LENGTHS)
+        prover.check_outside_domain((z, 0, 0), LENGTHS)
 
 
-def test_other_points_do_not() -> None:
+def test_points_outside_the_domain_are_accepted() -> None:
     for z in ((GENERATOR, 1, 0), (GENERATOR, 0, 1), (5, 0, 0), (0, 0, 0), (1, P - 1, 0)):
-        prover.refuse_inside(z, LENGTHS)
+        prover.check_outside_domain(z, LENGTHS)
 
 
 # -- secrets -------------------------------------------------------------------------------------
@@ -215,27 +217,27 @@ def test_no_secret_is_in_a_representation_an_error_or_a_log(
     assert traces_of_secrets(caplog.text) == []
 
 
-def test_what_determines_the_secrets_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrays_that_determine_the_secrets_are_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Words] = []
     filled: list[int] = []
 
     class Watched(prover._Proving):
-        def forget(self) -> None:
+        def wipe(self) -> None:
             kept.extend(self._secrets)
             filled.extend(int(np.count_nonzero(array)) for array in kept)
-            super().forget()
+            super().wipe()
 
     monkeypatch.setattr(prover, "_Proving", Watched)
 
     prove_blocks("standard", [SECRET], b"", RHO)
 
-    # The original rows and what was drawn are gone as soon as the trace is there; the trace's
-    # coefficients and its values go in the end.
+    # The original rows and the drawn numbers are overwritten as soon as the trace exists; the
+    # coefficients and the values of the trace at the end.
     rows, coefficients, drawn, values = filled
     assert rows == drawn == 0 < coefficients < values
     assert not any(np.count_nonzero(array) for array in kept)
 
 
-def test_a_team_needs_somebody() -> None:
+def test_a_team_needs_at_least_one_thread() -> None:
     with pytest.raises(ValueError, match="thread"):
-        Team(0)
+        ThreadTeam(0)

@@ -1,4 +1,4 @@
-"""With the reference's parameters the proofs are the reference's, byte for byte."""
+"""Proofs equal the published ones, byte for byte."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 import starkvectors as vectors
+from dragon.errors import UnsafeParameters
 from dragon.stark import seeds
 from dragon.stark.airs.rescue_chain import RescueChainAir
 from dragon.stark.parameter_sets import TEST_REFERENCE
 from dragon.stark.parameters import Parameters, Slack
 from dragon.stark.prover.blocks import prove_blocks, window_witness
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.refusal import UnsafeParameters
 from dragon.stark.prover.rescue_chain import chain_output, prove_rescue_chain
 from dragon.stark.prover.ziggy import prove_ziggy
 from plainprover import Prover as PlainProver
@@ -28,7 +28,7 @@ def preimages(file: Any) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("name", vectors.ZIGGY_PROOFS)
-def test_ziggy_signatures(name: str) -> None:
+def test_ziggy_signatures_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     key, message = vectors.private_key(file), file["public_input"]["message"].encode()
 
@@ -46,7 +46,7 @@ def test_ziggy_signatures_are_classic_by_default() -> None:
 
 
 @pytest.mark.parametrize("name", vectors.RESCUE_PROOFS)
-def test_rescue_chains(name: str) -> None:
+def test_rescue_chains_equal_the_published_ones(name: str) -> None:
     file = vectors.ziggy(name)
     witness = [vectors.bases(word) for word in file["private_input_for_tests_only"]["witness"]]
     output = vectors.digest(file["public_input"]["output"])
@@ -61,7 +61,7 @@ def test_rescue_chains(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in vectors.BLOCKS_PROOFS if "reference" not in name]
 )
-def test_windows(name: str, threads: int) -> None:
+def test_windows_equal_the_published_ones(name: str, threads: int) -> None:
     file = vectors.blocks(name)
     message = bytes.fromhex(file["statement"]["message_hex"])
     outputs = [bytes.fromhex(output) for output in file["statement"]["outputs"]]
@@ -73,7 +73,7 @@ def test_windows(name: str, threads: int) -> None:
     assert proof == vectors.proof_bytes(file)
 
 
-def test_chunks_are_given_as_openings() -> None:
+def test_chunks_can_be_given_as_openings() -> None:
     file = vectors.blocks("proof_standard_b4.json")
     opened = vectors.blocks("commitments.json")["openings"][: file["n_chunks"]]
     openings = [bytes.fromhex(case["digest"] + case["salt"]) for case in opened]
@@ -85,7 +85,7 @@ def test_chunks_are_given_as_openings() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in vectors.BLOCKS_PROOFS if "reference" in name])
-def test_the_blinding_of_the_reference_is_for_tests_that_say_so(name: str) -> None:
+def test_the_blinding_of_the_reference_requires_a_flag_for_tests(name: str) -> None:
     file = vectors.blocks(name)
     parameters = vectors.parameters(file["parameters"])
     message = bytes.fromhex(file["statement"]["message_hex"])
@@ -98,7 +98,7 @@ def test_the_blinding_of_the_reference_is_for_tests_that_say_so(name: str) -> No
     assert proof == vectors.proof_bytes(file)
 
 
-def test_no_entry_by_name_leads_to_the_blinding_of_the_reference() -> None:
+def test_the_blinding_of_the_reference_cannot_be_chosen_by_name() -> None:
     parameters = TEST_REFERENCE.parameters(1)
     assert parameters.slack is Slack.REFERENCE
 
@@ -108,7 +108,7 @@ def test_no_entry_by_name_leads_to_the_blinding_of_the_reference() -> None:
         prove_blocks("ziggy-classic", [[0] * 8], b"", RHO)
 
 
-# Runs of rows shorter and longer than a vector, slack, first steps that fold, many layers.
+# Cases: runs of rows shorter and longer than a vector, slack, a folding first step, many layers.
 CHAINS = [
     (3, Parameters(3, 7, 0, (1, 2), 4, zero_knowledge=False)),
     (9, Parameters(2, 5, 2, (0, 1, 3), 16)),
@@ -117,7 +117,7 @@ CHAINS = [
 
 
 @pytest.mark.parametrize(("length", "parameters"), CHAINS)
-def test_chains_of_other_shapes_are_those_of_the_plain_prover(
+def test_chains_of_other_shapes_equal_those_of_the_plain_prover(
     length: int, parameters: Parameters
 ) -> None:
     witness = [[k, k + 1, k * k, 7] for k in range(length + 1)]

@@ -1,4 +1,4 @@
-"""Rescue in lanes, against the plain permutation and the published answers."""
+"""Rescue in lanes, against the plain permutation and the published vectors."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import starkvectors as vectors
+from dragon.errors import WrongWitness
 from dragon.stark.commitment import commit
 from dragon.stark.field import P
 from dragon.stark.prover.blocks import hash_many
 from dragon.stark.prover.blocks_statement import rescue_hashes
 from dragon.stark.prover.kernels import rescue
 from dragon.stark.prover.montgomery import integers, rescue_constants, words
-from dragon.stark.prover.refusal import WrongWitness
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import WIDTH, permutation_states, rescue_hash
 
 EDGES = [[0] * 8, [P - 1] * 8, [1, 2, 3, 4, 5, 6, 7, 8], [P - 1, 0, 1, P - 2, 2, 0, 0, P - 1]]
@@ -27,23 +27,23 @@ def preimages(count: int) -> list[list[int]]:
     return (EDGES + fill)[:count]
 
 
-# Up to seven are hashed one by one, eight side by side.
+# Groups of eight are hashed in parallel, the rest one by one.
 @pytest.mark.parametrize("count", [1, 4, 8, 17])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_many_hashes(count: int, threads: int) -> None:
+def test_bulk_hashes_equal_single_hashes(count: int, threads: int) -> None:
     inputs = preimages(count)
 
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         found = integers(rescue_hashes(words(x for each in inputs for x in each), team))
 
     assert found == [x for each in inputs for x in rescue_hash(each)]
 
 
-def test_the_published_answers() -> None:
+def test_hashes_equal_the_published_vectors() -> None:
     cases = vectors.ziggy("rescue_kat.json")["rescue_hash"]
     inputs = [vectors.bases(case["input"]) for case in cases]
 
-    found = integers(rescue_hashes(words(x for each in inputs for x in each), Team(1)))
+    found = integers(rescue_hashes(words(x for each in inputs for x in each), ThreadTeam(1)))
 
     assert found == [x for case in cases for x in vectors.bases(case["output"])]
 
@@ -64,7 +64,7 @@ def test_the_rows_of_a_trace_are_the_middles_of_the_rounds() -> None:
             assert integers(table[b, r]) == middle
 
 
-def test_the_rows_of_a_chain() -> None:
+def test_the_rows_of_a_chain_follow_section_11() -> None:
     chain = [[P - 1, 0, 1, 2], *(preimage[:4] for preimage in preimages(6))]
     rows = np.empty(2 * 32 * WIDTH, dtype=np.uint64)
 
@@ -85,7 +85,7 @@ def test_the_rows_of_a_chain() -> None:
             assert table[32 * batch + 31] == list(states[20])
 
 
-def test_commitments_in_bulk_are_those_of_the_plain_module() -> None:
+def test_bulk_commitments_equal_those_of_the_plain_module() -> None:
     published = vectors.blocks("commitments.json")["openings"]
     openings = [bytes.fromhex(case["digest"] + case["salt"]) for case in published]
 
@@ -94,7 +94,7 @@ def test_commitments_in_bulk_are_those_of_the_plain_module() -> None:
     assert hash_many([]) == []
 
 
-def test_an_opening_of_another_length_is_refused_by_its_place() -> None:
+def test_an_opening_of_another_length_is_refused_by_its_number() -> None:
     secret = b"\xab" * 59
 
     with pytest.raises(WrongWitness) as refused:

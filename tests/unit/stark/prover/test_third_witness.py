@@ -1,6 +1,6 @@
-"""A statement of a third kind brings its trace and constraints along; the prover stays as it is.
+"""A third kind of statement needs a class for its trace and constraints, but no new prover code.
 
-"I know x with fifteen steps x → x³ + y, y → x from (x, 1) that end in (end, …)."
+"I know an x such that fifteen steps x → x³ + y, y → x from (x, 1) end in (end, …)."
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dragon.stark.parameters import Lengths, Parameters
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import prove
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.refusal import ProofRefused
 from dragon.stark.verifier import verify
 from plainprover import Prover as PlainProver
@@ -74,11 +74,11 @@ class StepsWitness:
     def zk_seed(self, parameters: Parameters) -> bytes:
         return SEED
 
-    def rows(self, team: Team) -> Words:
+    def rows(self, team: ThreadTeam) -> Words:
         return words(x for row in self.secret for x in row)
 
     def compose(
-        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: Team
+        self, trace: Words, lengths: Lengths, coefficients: Words, result: Words, team: ThreadTeam
     ) -> None:
         size = 4 * lengths.trace_length
         order = [base.bit_reverse(i, base.log2(size)) for i in range(size)]
@@ -130,7 +130,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=["plain", "zero knowledge"])
-def test_a_third_statement_is_proven_as_the_plain_prover_does(parameters: Parameters) -> None:
+def test_a_third_statement_gives_the_proof_of_the_plain_prover(parameters: Parameters) -> None:
     rows = [[3, 1]]
     while len(rows) < ROWS:
         x, y = rows[-1]

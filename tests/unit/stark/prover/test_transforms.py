@@ -1,4 +1,4 @@
-"""Transforms, powers, values at points and folds, against the definitions."""
+"""Transforms, powers, values at points and folds, against their definitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragon.stark.prover import domains, openings
 from dragon.stark.prover.kernels import polynomials
 from dragon.stark.prover.kernels.jit import Words
 from dragon.stark.prover.montgomery import geometric, integers, roots, word, words
-from dragon.stark.prover.threads import Team
+from dragon.stark.prover.threads import ThreadTeam
 
 EDGES = [0, 1, P - 1]
 
@@ -40,7 +40,7 @@ def test_coefficients_become_values_in_bit_reversed_order_and_back(
     columns = [elements(length, seed) for seed in (1, 2)]
     rows = 4 * length
     source = words(columns[0] + columns[1])
-    with Team(threads) as team:
+    with ThreadTeam(threads) as team:
         values = domains.evaluate(source, length, rows, team)
         first = np.concatenate([values[:length], values[rows : rows + length]])
         domains.interpolate(first, length, domains.unscaled(length), team)
@@ -63,10 +63,12 @@ def test_powers(count: int) -> None:
 def test_values_at_a_point_of_the_extension() -> None:
     point: Element = (5, P - 1, 7)
     columns = [elements(16, 3), elements(16, 4), [0] * 16]
-    # The prover keeps coefficient i times 3^i.
+    # The prover stores coefficient i times 3^i.
     scaled = [[c * pow(GENERATOR, i, P) % P for i, c in enumerate(column)] for column in columns]
 
-    found = openings.values_at(words(c for column in scaled for c in column), 16, 3, point, Team(1))
+    found = openings.values_at(
+        words(c for column in scaled for c in column), 16, 3, point, ThreadTeam(1)
+    )
 
     expected: list[int] = []
     for column in columns:
@@ -78,7 +80,7 @@ def test_values_at_a_point_of_the_extension() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_folding_coefficients_is_folding_values(steps: int) -> None:
+def test_folding_coefficients_equals_folding_values(steps: int) -> None:
     length, size = 16, 64
     coefficients = words(elements(3 * length, 5))
     challenge: Element = (3, P - 1, 12345)
@@ -86,8 +88,8 @@ def test_folding_coefficients_is_folding_values(steps: int) -> None:
 
     polynomials.fold(coefficients, length, words(challenge), steps, folded)
 
-    before = domains.evaluate(coefficients, length, size, Team(1)).reshape(3, size)
-    after = domains.evaluate(folded, length >> steps, size >> steps, Team(1))
+    before = domains.evaluate(coefficients, length, size, ThreadTeam(1)).reshape(3, size)
+    after = domains.evaluate(folded, length >> steps, size >> steps, ThreadTeam(1))
     layer = [(a, b, c) for a, b, c in zip(*(integers(each) for each in before), strict=True)]
     wanted = fold_layer(layer, challenge, steps)
     found = [integers(each) for each in after.reshape(3, -1)]
@@ -95,7 +97,7 @@ def test_folding_coefficients_is_folding_values(steps: int) -> None:
 
 
 def fold_layer(layer: list[Element], challenge: Element, steps: int) -> list[Element]:
-    """By the formula of section 9, one fold after the other."""
+    """The formula of section 9, fold by fold."""
     for _ in range(steps):
         size = len(layer)
         w, bits = field.root_of_unity(size), log2(size)
@@ -108,7 +110,7 @@ def fold_layer(layer: list[Element], challenge: Element, steps: int) -> list[Ele
     return layer
 
 
-def test_reciprocals_in_batches_that_end_anywhere() -> None:
+def test_reciprocals_in_batches_of_any_size() -> None:
     rows = 8 * 37
     result: Words = np.empty(rows, dtype=np.uint64)
     pole = 987654321

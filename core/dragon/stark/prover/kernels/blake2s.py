@@ -1,7 +1,7 @@
-"""BLAKE2s (RFC 7693) of sixteen messages at once, unkeyed, with 32-byte digests.
+"""BLAKE2s (RFC 7693) of sixteen messages at once: unkeyed, with 32-byte digests.
 
-Word j of sixteen messages or digests lies side by side at 16·j … 16·j + 15; a word is a number, its
-bytes on the wire are in little-endian order.
+Word j of the sixteen messages or digests is stored at 16·j … 16·j + 15. A word is a number; on the
+wire its bytes are in little-endian order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DOUBLE: Final = ir.IntType(64)
 _INITIAL: Final = (
     0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19,
 )  # fmt: skip
-_PARAMETERS: Final = 0x01010020  # a digest of 32 bytes, no key, no tree
+_PARAMETERS: Final = 0x01010020  # 32-byte digest, no key, no tree mode
 _SCHEDULE: Final = (
     (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
     (14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3),
@@ -56,7 +56,7 @@ def _constant(word: int) -> Any:
 
 
 def _vector(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """A pointer to the sixteen words, or eight double words, from an index on."""
+    """A pointer to the sixteen words, or sixteen double words, that start at an index."""
     data = context.make_array(array_type)(context, builder, array).data
     wide = array_type.dtype == types.uint64
     kind = ir.VectorType(_DOUBLE, MESSAGES) if wide else _VECTOR
@@ -121,7 +121,7 @@ def _compress(_typing: Any, state: Any, message: Any, at: Any, length: Any, fina
 
 @intrinsic
 def put_numbers(_typing: Any, numbers: Any, index: Any, message: Any, at: Any) -> Any:
-    """Sixteen 64-bit numbers from an index on become two words each: big-endian, as on the wire."""
+    """Write sixteen 64-bit numbers, from `index` on, as two words each: big endian on the wire."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         source = _vector(context, builder, signature.args[0], values[0], values[1])
@@ -141,7 +141,7 @@ def put_numbers(_typing: Any, numbers: Any, index: Any, message: Any, at: Any) -
 
 @intrinsic
 def put_pairs(_typing: Any, words: Any, index: Any, message: Any, even_at: Any, odd_at: Any) -> Any:
-    """Of 32 words from an index on, those at even places go to one place, the others elsewhere."""
+    """Split 32 words, from `index` on: those at even places go to `even_at`, others to `odd_at`."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         source = _vector(context, builder, signature.args[0], values[0], values[1])
@@ -157,7 +157,7 @@ def put_pairs(_typing: Any, words: Any, index: Any, message: Any, even_at: Any, 
 
 @intrinsic
 def put_words(_typing: Any, words: Any, index: Any, message: Any, at: Any) -> Any:
-    """Copy one word of sixteen messages."""
+    """Copy one word of each of the sixteen messages."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         source = _vector(context, builder, signature.args[0], values[0], values[1])
@@ -170,7 +170,7 @@ def put_words(_typing: Any, words: Any, index: Any, message: Any, at: Any) -> An
 
 @intrinsic
 def put_word(_typing: Any, word: Any, message: Any, at: Any) -> Any:
-    """The same word in all sixteen messages."""
+    """Write the same word into all sixteen messages."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         target = _vector(context, builder, signature.args[1], values[1], values[2])
@@ -182,7 +182,7 @@ def put_word(_typing: Any, word: Any, message: Any, at: Any) -> Any:
 
 @intrinsic
 def put_counters(_typing: Any, first: Any, message: Any, at: Any) -> Any:
-    """first, first + 1, …, first + 15 as two big-endian words each."""
+    """Write first, first + 1, …, first + 15 as two big-endian words each."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         wide = ir.VectorType(_DOUBLE, MESSAGES)
@@ -205,7 +205,7 @@ def put_counters(_typing: Any, first: Any, message: Any, at: Any) -> Any:
 
 @intrinsic
 def swapped(_typing: Any, word: Any) -> Any:
-    """A word with its bytes in reverse order."""
+    """The word with its bytes in reverse order."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         return builder.bswap(values[0])

@@ -1,9 +1,9 @@
-"""The composition polynomial of blocks proofs (18.3) on the coset 3·⟨ω_4n⟩.
+"""The composition polynomial of blocks proofs (section 18.3) on the coset 3·⟨ω_4n⟩.
 
 The sum over constraints is regrouped. A constraint is linear in the *forms* of a row: the outputs
-pk, the cubes of the current row, the periodic `even`, and the states B before the round. So a
-family of constraints with one domain is, for each coordinate of K and for α_2k and α_2k+1, one dot
-product:
+pk, the cubes of the current row, the periodic `even`, and the states B before the round. For each
+coordinate of K and for each of α_2k and α_2k+1, a family of constraints with the same domain is
+therefore one dot product:
 
     pk 0..3 · cubes 0..11 · even 0..11 · B 8..11 · B 0..7                   the forms, in this order
     [-------- family 2 (20) -------]                                        outputs
@@ -31,13 +31,13 @@ _CUBES: Final = 4
 _EVEN: Final = 16
 _STATES: Final = 28
 _FORMS: Final = 40
-_TERMS: Final = 64  # of all three families
+_TERMS: Final = 64  # in all three families together
 NUMBERS: Final = 6 * _TERMS
 
 
 @inline
 def _family(family: int) -> tuple[int, int, int, int]:
-    """The first constraint, the first form, the number of forms, and where its numbers begin."""
+    """First constraint, first form, number of forms, and offset of the family's numbers."""
     if family == 0:
         return 0, _EVEN + 8, 8, 0
     if family == 1:
@@ -47,7 +47,7 @@ def _family(family: int) -> tuple[int, int, int, int]:
 
 @kernel("void(uint64[::1], uint64[::1], uint64[::1])")
 def blocks_functionals(alphas: Words, constants: Words, table: Words) -> None:
-    """Numbers of the dot products, from the coefficients α (three numbers each).
+    """Compute the factors of the dot products from the coefficients α (three numbers each).
 
     `constants` begins with M by rows. Coordinate c of part p (0: plain, 1: adjusted) begins at
     64·(3p + c) in `table`.
@@ -87,11 +87,11 @@ def blocks_composition(
     outputs: Words, periodic: Words, multipliers: Words, roots: Words, shift: int, offset: Number,
     result: Words, first: int, last: int,
 ) -> None:  # fmt: skip
-    """C(x_r) for the vectors of rows first … last - 1 of the first 4n rows of the trace table.
+    """Compute C(x_r) for row vectors first … last - 1 of the first 4n rows of the trace table.
 
-    `constants` continues with M^-1 by rows. `periodic` and `multipliers` have a vector for every
-    2^shift vectors of rows and column; the multipliers are q_f of each family f (num/den), then q_f
-    times x^(e_f - 2). `outputs` are the values of pk_0 … pk_3 on the coset.
+    `constants` holds M by rows, then M^-1 by rows. `periodic` and `multipliers` hold, for each
+    column, one vector per 2^shift row vectors. The multipliers are q_f of each family f (num/den),
+    then q_f · x^(e_f - 2). `outputs` holds the values of pk_0 … pk_3 on the coset.
     """
     domain = 4 << log_n
     pitch = periodic.size // PERIODIC
@@ -113,7 +113,7 @@ def blocks_composition(
             odd = lanes.load(periodic, (WIDTH + i) * pitch + at)
             state = cube(lanes.difference(state, odd))
             lanes.store(forms, LANES * (_STATES + (i + 4) % WIDTH), state)
-        # (2) Σ_f q_f·(plain + x²·…·adjusted), coordinate by coordinate.
+        # (2) Σ_f q_f·(plain + x²·…·adjusted), for each coordinate.
         x = lanes.product(points(roots, row), offset)
         square = lanes.square(x)
         for c in range(3):

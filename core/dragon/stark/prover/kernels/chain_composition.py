@@ -1,14 +1,14 @@
-"""The composition polynomial of Rescue chains (5.7) on the coset 3·⟨ω_4n⟩.
+"""The composition polynomial of Rescue chains (section 5.7) on the coset 3·⟨ω_4n⟩.
 
-Six of the eight families of constraints have factors that only depend on y = x^(L/32), which many
-rows in a row share (a *run*). For a run they are added up to two dot products for each coordinate
-of K, whose numbers are computed once: C is
+Six of the eight families of constraints have factors that depend only on y = x^(L/32). Many
+consecutive rows (a *run*) share y. For each run, the six families are merged into two dot products
+per coordinate of K. Their factors are computed once per run. C is
 
     Σ run(x) + x²·Σ run'(x)                           families 0 … 5
     + (x - h^(L-1))·(Σ + x^-1·Σ')·q_6                 family 6, where the words are carried on
     + (Σ + x·Σ')/(x - h^t)                            family 7, the output
 
-each Σ being linear in the *forms* of a row: current, next, cubes of current, and B.
+where each Σ is linear in the *forms* of a row: current, next, cubes of current, and B.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from dragon.stark.prover.kernels.polynomials import points
 from dragon.stark.prover.kernels.rounds import cube, load_current, load_following
 from dragon.stark.rescue import WIDTH
 
-MERGED: Final = 6  # families that are added up
+MERGED: Final = 6  # families that are merged for a run
 MULTIPLIERS: Final = 2 * MERGED + 2
 FORMS: Final = 48
 _NEXT: Final = 12
 _CUBES: Final = 24
 _STATES: Final = 36
-_EVEN: Final = 48  # in the table: what multiplies even_0 …
-_ONE: Final = 60  # and the constant
-SLOTS: Final = 64  # of one family, part and coordinate
+_EVEN: Final = 48  # in `table`: the factors of even_0 …
+_ONE: Final = 60  # in `table`: the constant
+SLOTS: Final = 64  # per family, part and coordinate
 
-# Table 5.7, family by family: where its constraints begin, which state its first one speaks of, and
-# whether it has the current row, `even` by itself, -B, A, the negative next row.
+# The table of section 5.7 by family: its first constraint; the state index of that constraint; and
+# whether it contains the current row, `even` without A, -B, A, and the negated next row.
 _BEGINS: Final = (0, 4, 16, 20, 28, 32, 44, 48, 52)
 _STATE: Final = (8, 0, 0, 4, 8, 0, 0, 0)
 _HAS_CURRENT: Final = (1, 1, 0, 0, 0, 0, 1, 1)
@@ -53,10 +53,10 @@ def _add(table: Words, at: int, x: Number) -> None:
 
 @kernel("void(uint64[::1], uint64[::1], uint64[::1], uint64[::1])")
 def chain_functionals(alphas: Words, constants: Words, output: Words, table: Words) -> None:
-    """The numbers of the dot products, from the coefficients α (three numbers each).
+    """Compute the factors of the dot products from the coefficients α (three numbers each).
 
     Coordinate c of part p (0: plain, 1: adjusted) of family f begins at 64·(6f + 3p + c) in
-    `table`. `constants` begins with M by rows; `output` is the end of the chain.
+    `table`. `constants` begins with M by rows. `output` is the output of the chain.
     """
     zero = np.uint64(0)
     for k in range(table.size):
@@ -90,9 +90,9 @@ def chain_functionals(alphas: Words, constants: Words, output: Words, table: Wor
 def _merge(
     table: Words, periodic: Words, multipliers: Words, runs: int, run: int, merged: Words
 ) -> None:
-    """The numbers for one run: three coordinates plain, then three to be times x².
+    """The factors for one run: three plain coordinates, then three that are multiplied by x².
 
-    The constant, where the multiples of `even` end up too, is in slot `_ONE`.
+    Slot `_ONE` holds the constant, which includes the multiples of `even`.
     """
     for row in range(6):
         for slot in range(0, SLOTS, LANES):
@@ -100,7 +100,7 @@ def _merge(
     for family in range(MERGED):
         for part in range(2):
             factor = multipliers[(MERGED * part + family) * runs + run]
-            # x^e of family 0 is a function of y; those of the others are x² times one.
+            # x^e is a function of y for family 0, and x² times such a function for the others.
             target = 1 if part == 1 and family > 0 else 0
             for c in range(3):
                 source, at = SLOTS * (6 * family + 3 * part + c), SLOTS * (3 * target + c)
@@ -140,14 +140,14 @@ def _value(
 ) -> Number:  # fmt: skip
     """Coordinate c of C for eight rows.
 
-    The 48 forms add up to less than (12 + 12 + 12·1.15 + 12·1.375)·p < 55·p, as `dot` demands.
+    The 48 forms add up to less than (12 + 12 + 12·1.15 + 12·1.375)·p < 55·p, as `dot` requires.
     """
     total = lanes.dot(forms, 0, LANES, merged, SLOTS * c, FORMS)
     total = lanes.sum_of(total, lanes.splat(merged[SLOTS * c + _ONE]))
     adjusted = lanes.dot(forms, 0, LANES, merged, SLOTS * (3 + c), FORMS)
     adjusted = lanes.sum_of(adjusted, lanes.splat(merged[SLOTS * (3 + c) + _ONE]))
     total = lanes.sum_of(total, lanes.product(adjusted, lanes.square(x)))
-    # Family 6: the first four of current and of next, which are sixteen forms with gaps of zeros.
+    # Family 6: the first four of current and of next. Other factors in these 16 forms are zero.
     at = SLOTS * (36 + c)
     plain = lanes.product(lanes.dot(forms, 0, LANES, table, at, 16), q)
     other = lanes.product(lanes.dot(forms, 0, LANES, table, at + 3 * SLOTS, 16), adjusted_q)
@@ -174,12 +174,13 @@ def chain_composition(
     periodic: Words, multipliers: Words, reciprocals: Words, roots: Words, inverse_roots: Words,
     numbers: Words, result: Words, first: int, last: int,
 ) -> None:  # fmt: skip
-    """C(x_r) for the runs first … last - 1 of the first 4n rows of the trace table.
+    """Compute C(x_r) for runs first … last - 1 of the first 4n rows of the trace table.
 
-    `constants` continues with M^-1 by rows. `periodic` (even, then M^-1·odd) and `multipliers` have
-    a number for every run and column: num/den of families 0 … 5, the same times x^e or x^(e - 2),
-    then 1/y_31 and that times x^(e + 1) for family 6. `reciprocals` are 1/(x - h^t) of family 7.
-    `numbers` are 3, 1/3, h^(L-1), and x^3n for the four cosets.
+    `constants` holds M by rows, then M^-1 by rows. `periodic` (even, then M^-1·odd) and
+    `multipliers` hold one number per column and run. The multipliers are num/den of families 0 to
+    5; the same times x^e or x^(e - 2); then, for family 6, 1/y_31 and that times x^(e + 1).
+    `reciprocals` holds 1/(x - h^t) of family 7. `numbers` holds 3, 1/3, h^(L-1), and x^3n for the
+    four cosets.
     """
     domain = 4 << log_n
     runs = periodic.size // (2 * WIDTH)
@@ -212,6 +213,6 @@ def chain_composition(
                     numbers[2],
                 )
                 lanes.store(cells, 0, lanes.canonical(value))
-                # Of short runs the vector holds rows that belong to others.
+                # If runs are short, the vector also holds rows of other runs.
                 for k in range(max(begin, row), min(end, row + LANES)):
                     result[c * domain + k] = cells[k - row]

@@ -1,4 +1,4 @@
-"""The hash chain of section 2 in bulk: uniform field elements, salts, and the smallest nonce."""
+"""Bulk operations on hash chains (section 2): field elements, salts, and the smallest nonce."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dragon.stark.prover.kernels.jit import Words, Words32, inline, kernel
 
 ELEMENT_WORDS: Final = 2
 SALT_WORDS: Final = 4
-SPARE: Final = 4 * MESSAGES  # elements that a draw may write beyond those asked for
+SPARE: Final = 4 * MESSAGES  # elements that `draw_elements` may write beyond `count`
 _COUNTER_AT: Final = 14 * MESSAGES
 _MASK: Final = np.uint64(2**62 - 1)  # p has 62 bits
 _PRIME: Final = np.uint64(P)
@@ -34,10 +34,10 @@ def _word(state: Words32, block: int, k: int) -> np.uint64:
 
 @kernel("int64(uint32[::1], uint64[::1], int64)")
 def draw_elements(chain: Words32, elements: Words, count: int) -> int:
-    """The first `count` elements that a chain gives after a mix: words of 62 bits below p.
+    """Draw the first `count` elements of a chain after a mix: 62-bit words below p.
 
-    What is accepted is the Montgomery form. `elements` has room for `SPARE` more, which are spoilt.
-    Returns how many elements there are, `count` or a few more.
+    An accepted word is the Montgomery form. `elements` must have room for `SPARE` more elements,
+    which are overwritten. Returns the number of elements found: `count` or a few more.
     """
     message = np.zeros(MESSAGES * BLOCK_WORDS, np.uint32)
     state = np.empty(MESSAGES * DIGEST_WORDS, np.uint32)
@@ -57,7 +57,7 @@ def draw_elements(chain: Words32, elements: Words, count: int) -> int:
 
 @inline
 def put_salts(chain: Words32, row: int, message: Words32, state: Words32) -> None:
-    """The salts of sixteen rows, as the first four words of `state` (section 11)."""
+    """Compute the salts of sixteen rows into the first four words of `state` (section 11)."""
     put_state(chain, message)
     blake2s.put_counters(row, message, MESSAGES * DIGEST_WORDS)
     for j in range(DIGEST_WORDS + ELEMENT_WORDS, BLOCK_WORDS):
@@ -73,7 +73,7 @@ def put_salts(chain: Words32, row: int, message: Words32, state: Words32) -> Non
 
 @kernel("int64(uint32[::1], int64, int64, int64)")
 def find_nonce(prefix: Words32, bits: int, first: int, last: int) -> int:
-    """The smallest valid nonce in first … last - 1 (multiples of sixteen), or -1."""
+    """The smallest valid nonce in first … last - 1, or -1. Both are multiples of sixteen."""
     message = np.zeros(MESSAGES * BLOCK_WORDS, np.uint32)
     state = np.empty(MESSAGES * DIGEST_WORDS, np.uint32)
     put_state(prefix, message)

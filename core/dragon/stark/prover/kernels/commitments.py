@@ -1,8 +1,8 @@
 """Leaves, trees and openings of committed tables (section 7).
 
-A tree lies in one array, level by level from the leaves up. A level of c nodes has word j of node t
-at level_start + j·pitch + t with pitch = max(c, 32), so that sixteen parents read their children
-without looking where a level ends.
+A tree is one array, level by level from the leaves up. In a level of c nodes, word j of node t is
+at level_start + j·pitch + t with pitch = max(c, 32). Sixteen parents can therefore read their
+children without a bounds check at the end of a level.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dragon.stark.prover.kernels.chains import SALT_WORDS
 from dragon.stark.prover.kernels.jit import Indices, Words, Words32, inline, kernel
 
 MIN_PITCH: Final = 2 * MESSAGES
-_PLACE: Final = 2 * MESSAGES  # words of sixteen messages that one number takes
+_PLACE: Final = 2 * MESSAGES  # words that one number takes in sixteen messages
 
 
 @inline
@@ -30,10 +30,10 @@ def hash_rows(
     columns: Words, rows: int, width: int, salt_chain: Words32, salts: Words32, tree: Words32,
     first: int, last: int,
 ) -> None:  # fmt: skip
-    """Leaves of a table whose rows take 64 bytes or more: one row each, sixteen rows a group.
+    """Hash the leaves of a table with rows of 64 bytes or more: one row per leaf.
 
-    Rows are salted if `salts` is not empty; it keeps word j of row r at j·rows + r. Groups first …
-    last - 1 of rows/16.
+    Rows are salted if `salts` is not empty; it receives word j of the salt of row r at j·rows + r.
+    Handles groups first … last - 1, of sixteen rows each.
     """
     salted = salts.size > 0
     size = 8 * width + (4 * SALT_WORDS if salted else 0)
@@ -59,10 +59,10 @@ def hash_rows(
 def hash_stretches(
     columns: Words, rows: int, width: int, stretch: int, tree: Words32, first: int, last: int
 ) -> None:
-    """Leaves of `stretch` consecutive rows each, of any length.
+    """Hash leaves of `stretch` consecutive rows each. Rows may have any length.
 
-    Of a FRI layer, whose columns are the three coordinates of its elements, a leaf is a row or a
-    package of rows. Groups first … last - 1 of sixteen leaves.
+    In a FRI layer the columns are the three coordinates of the elements, and a leaf is a row or a
+    package of rows. Handles groups first … last - 1, of sixteen leaves each.
     """
     leaves = rows // stretch
     size = 8 * width * stretch
@@ -86,10 +86,10 @@ def hash_stretches(
 
 @kernel("void(uint32[::1], int64, int64, int64, int64)")
 def hash_levels(tree: Words32, leaves: int, part: int, parts: int, last_level: int) -> None:
-    """Hash upwards from the leaves, or where other parts stopped.
+    """Hash levels of the tree.
 
-    With more than one part, the levels up to `last_level`, of which each must have sixteen nodes
-    for every part; with `parts` = 1 those above it (all if it is 0).
+    If `parts` > 1: one part of the levels up to `last_level`; each of these levels must have at
+    least sixteen nodes per part. If `parts` = 1: all levels above `last_level`.
     """
     message = np.zeros(MESSAGES * BLOCK_WORDS, np.uint32)
     state = np.empty(MESSAGES * DIGEST_WORDS, np.uint32)
@@ -116,9 +116,10 @@ def hash_levels(tree: Words32, leaves: int, part: int, parts: int, last_level: i
 
 @kernel("int64(uint32[::1], int64, int64[::1], uint32[::1])")
 def open_leaves(tree: Words32, leaves: int, opened: Indices, hashes: Words32) -> int:
-    """Write the hashes that authenticate `opened` (ascending, distinct), and return how many (7.3).
+    """Write the hashes that authenticate the leaves `opened`, and return their number.
 
-    Level by level, left to right: the sibling of every known node, unless it is known too.
+    `opened` is ascending and distinct. For each level from the leaves, left to right, the sibling
+    of each known node is written unless it is known as well (section 7.3).
     """
     known = opened.copy()
     count, found, start, nodes = known.size, 0, 0, leaves

@@ -1,4 +1,4 @@
-"""The DEEP polynomial (8.1) on the first coset of the evaluation domain, which determines it."""
+"""The DEEP polynomial (section 8.1) on the first coset of the domain, which determines it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dragon.stark.prover.kernels.polynomials import CHUNK, invert_vectors, multi
 
 GEOMETRY: Final = 12  # numbers that describe a group
 TERM: Final = 5  # integers that describe a term
-_TERMS: Final = 32  # of one dot product
+_TERMS: Final = 32  # at most, in one dot product
 _ZERO: Final = np.uint64(0)
 _F0, _F1, _F2 = (np.uint64(c * R % P) for c in PHI_P)
 _G0, _G1, _G2 = (np.uint64(c * R % P) for c in PHI_2P)
@@ -23,7 +23,7 @@ _G0, _G1, _G2 = (np.uint64(c * R % P) for c in PHI_2P)
 
 @inline
 def conjugate(c0: Number, c1: Number, c2: Number) -> tuple[Number, Number, Number]:
-    """z^p (1.3)."""
+    """z^p (section 1.3)."""
     a0 = lanes.sum_of(lanes.product(c1, _F0), lanes.product(c2, _G0))
     a1 = lanes.sum_of(lanes.product(c1, _F1), lanes.product(c2, _G1))
     a2 = lanes.sum_of(lanes.product(c1, _F2), lanes.product(c2, _G2))
@@ -42,18 +42,19 @@ def deep_terms(
     terms: Indices, deltas: Words, values: Words, spans: Indices,
     group_points: Words, table: Words, geometry: Words,
 ) -> None:  # fmt: skip
-    """Fill in `table` and `geometry` for `deep`, from the coefficients δ and the values sent.
+    """Fill `table` and `geometry` for `deep`, from the coefficients δ and the values sent.
 
-    The i-th of `terms` gets δ_i: its group, its place in the group's span, how many columns it has
-    there (one of F, or the three coordinates of one of K), the number of its value in `values`, and
-    whether the conjugate of that value is meant. `group_points` has ζ of each group.
+    Term i of `terms` belongs to δ_i. It consists of five integers: its group; its place in the
+    group's span; its number of columns there (one over F, or three coordinates over K); the index
+    of its value in `values`; and 1 if the value is conjugated, else 0. `group_points` holds the
+    point ζ of each group.
     """
     groups = spans.size // 2
     for k in range(table.size):
         table[k] = _ZERO
     for k in range(geometry.size):
         geometry[k] = _ZERO
-    # (1) What depends on the point: the cofactor and the norm of x - ζ.
+    # (1) Cofactor and norm of x - ζ, which depend on the point only.
     for group in range(groups):
         at = GEOMETRY * group
         z0, z1, z2 = (
@@ -100,7 +101,7 @@ def deep_terms(
 
 @inline
 def _functional(columns: Words, begin: int, table: Words, at: int, count: int) -> Number:
-    """Σ columns[begin + j]·table[at + j], however many there are."""
+    """Σ columns[begin + j]·table[at + j] for j < count, for any count."""
     total = lanes.splat(np.uint64(0))
     for start in range(0, count, _TERMS):
         terms = min(_TERMS, count - start)
@@ -118,13 +119,14 @@ def deep(
     table: Words, spans: Indices, geometry: Words, roots: Words, offset: Number, result: Words,
     first: int, last: int,
 ) -> None:  # fmt: skip
-    """The DEEP polynomial (8.1) on the first coset, rows 8·first … 8·last - 1 of `rows`-row tables.
+    """Compute d (section 8.1) in rows 8·first … 8·last - 1 of tables with `rows` rows.
 
-    Terms are grouped by point ζ. Group k takes columns of `width` trace and `parts` composition
-    ones: spans[2k + 1] of them from spans[2k] on. Its part of `table` has the three coordinates of
-    Σ δ·v(x), its 12 numbers of `geometry` those of -Σ δ·value, of ζ'·ζ'' and of -(ζ' + ζ'') for the
-    conjugates ζ', ζ'' of ζ, and c0, c1, c2 of the norm (x - ζ)(x - ζ')(x - ζ'') = x³ + c2·x² + c1·x
-    + c0. The last `blinding` trace columns are the coordinates of the mask.
+    Terms are grouped by their point ζ. The columns are `width` trace columns, then `parts`
+    composition columns; group k uses spans[2k + 1] columns from spans[2k] on. Its part of `table`
+    holds the three coordinates of the factors in Σ δ·v(x). Its 12 numbers in `geometry` are the
+    coordinates of -Σ δ·value, of ζ'·ζ'' and of -(ζ' + ζ'') for the conjugates ζ', ζ'' of ζ, and c0,
+    c1, c2 of the norm (x - ζ)(x - ζ')(x - ζ'') = x³ + c2·x² + c1·x + c0. The last `blinding` trace
+    columns are the coordinates of the mask.
     """
     groups = spans.size // 2
     length = result.size // 3

@@ -1,7 +1,7 @@
-"""How numbers modulo p are written as LLVM instructions: one of them, or eight in a vector.
+"""Arithmetic modulo p as LLVM instructions, for single numbers and for vectors of eight.
 
-The formulas are those of `lanes`, which says what they take and give. As p = 2^61 + 20·2^32 + 1 ≡ 1
-(mod 2^32), a Montgomery step by 2^32 needs no inverse: with t the low word,
+`lanes` states the ranges of operands and results. As p = 2^61 + 20·2^32 + 1 ≡ 1 (mod 2^32), a
+Montgomery step by 2^32 needs no inverse: with t the low word,
 (T + (-t)·p) / 2^32 = (T >> 32) + [t ≠ 0] + (-t)·(2^29 + 20).
 """
 
@@ -27,6 +27,8 @@ _MINUS_P_INVERSE: Final = -pow(P, -1, 1 << 64) % (1 << 64)
 
 
 class LanesType(types.Type):
+    """The numba type of a vector of eight numbers."""
+
     def __init__(self) -> None:
         super().__init__("lanes")
 
@@ -41,46 +43,51 @@ class _LanesModel(models.PrimitiveModel):
 
 
 class Arithmetic:
-    """Writes the formulas for numbers of one LLVM type, a word or a vector of words."""
+    """Emits arithmetic for one LLVM type: a word or a vector of words."""
 
     def __init__(self, builder: Any, number: Any) -> None:
         self.builder = builder
         self.number = number
 
     def constant(self, value: int) -> Any:
+        """The constant `value`, in every lane of a vector."""
         lanes = isinstance(self.number, ir.VectorType)
         return ir.Constant(self.number, [value] * LANES if lanes else value)
 
     def low(self, x: Any) -> Any:
+        """The low 32 bits."""
         return self.builder.and_(x, self.constant(_LOW))
 
     def high(self, x: Any) -> Any:
+        """The high 32 bits."""
         return self.builder.lshr(x, self.constant(HALF))
 
     def sum(self, *terms: Any) -> Any:
+        """The sum of the terms, without reduction."""
         total = terms[0]
         for term in terms[1:]:
             total = self.builder.add(total, term)
         return total
 
     def less(self, x: Any, multiple: int) -> Any:
-        """x minus that multiple of p, if that is not negative (the smaller one, unsigned)."""
+        """x - multiple·p if that is not negative, else x (the smaller one, unsigned)."""
         reduced = self.builder.sub(x, self.constant(multiple * P))
         smaller = self.builder.icmp_unsigned("<", reduced, x)
         return self.builder.select(smaller, reduced, x)
 
     def step(self, t: Any) -> Any:
-        """What a Montgomery step adds for the low word t."""
+        """The term that a Montgomery step adds for the low word t."""
         negated = self.low(self.builder.sub(self.constant(0), t))
         carry = self.high(self.builder.add(t, self.constant(_LOW)))
         return self.sum(carry, self.builder.mul(negated, self.constant(_STEP)))
 
     def reduced(self, low: Any, middle: Any, high: Any) -> Any:
-        """(low + middle·2^32 + high·2^64) / R modulo p, for a low part below 2^32."""
+        """(low + middle·2^32 + high·2^64) / R modulo p. `low` must be below 2^32."""
         first = self.sum(middle, self.step(low))
         return self.sum(self.high(first), high, self.step(self.low(first)))
 
     def product(self, x: Any, y: Any) -> Any:
+        """x·y / R modulo p."""
         if self.number == WORD:
             return self._word_product(x, y)
         mul = self.builder.mul
@@ -90,6 +97,7 @@ class Arithmetic:
         return self.reduced(self.low(low), middle, mul(x1, y1))
 
     def square(self, x: Any) -> Any:
+        """x² / R modulo p."""
         if self.number == WORD:
             return self._word_product(x, x)
         mul = self.builder.mul
@@ -99,7 +107,7 @@ class Arithmetic:
         return self.reduced(self.low(low), middle, mul(x1, x1))
 
     def _word_product(self, x: Any, y: Any) -> Any:
-        """With 128-bit numbers, which processors multiply in one instruction."""
+        """x·y / R with 128-bit numbers: processors multiply two words in one instruction."""
         builder, wide = self.builder, ir.IntType(128)
         full = builder.mul(builder.zext(x, wide), builder.zext(y, wide))
         factor = builder.mul(builder.trunc(full, WORD), self.constant(_MINUS_P_INVERSE))
@@ -109,33 +117,36 @@ class Arithmetic:
 
 
 def splat_word(builder: Any, word: Any) -> Any:
+    """A vector with `word` in every lane."""
     undefined = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, word, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, undefined, pattern_of([0] * LANES))
 
 
 def pattern_of(indices: list[int]) -> Any:
+    """The constant that selects these lanes in a shuffle."""
     return ir.Constant(ir.VectorType(ir.IntType(32), len(indices)), indices)
 
 
 def element(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any
 ) -> Any:
-    """A pointer to the vector that begins at an element of an array."""
+    """A pointer to the vector that starts at an element of an array."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
 def loaded(builder: Any, pointer: Any) -> Any:
+    """Load a vector or word with the alignment of a word."""
     value = builder.load(pointer)
     value.align = 8
     return value
 
 
 def outlined(builder: Any, name: str, returns: Any, values: Any, write: Callable[..., Any]) -> Any:
-    """Call a function of its own in the same module, written by `write(builder, *arguments)`.
+    """Call a separate function in the same module. `write(builder, *arguments)` emits its body.
 
-    For long formulas with many uses: they are compiled once a kernel and not once a use.
+    Used for long formulas that occur often: they are compiled once per kernel, not once per use.
     """
     signature = ir.FunctionType(returns, [value.type for value in values])
     function = cgutils.get_or_insert_function(builder.module, signature, name)

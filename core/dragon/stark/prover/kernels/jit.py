@@ -1,9 +1,9 @@
-"""The one door to numba: typed decorators, and a register of all kernels.
+"""Typed wrappers around numba's decorators, and a registry of all kernels.
 
-A *kernel* is called from Python; it is compiled once, for the one signature that it declares, and
-its machine code is kept on disk (`prover.cache`). An *inline* function is called by kernels only.
-An *intrinsic* writes LLVM instructions itself (`lanes`, `blake2s`). Kernels release Python's lock
-and own none of their arguments, so that threads may work on parts of one array.
+A *kernel* is called from Python. It is compiled once, for the signature that it declares, and its
+machine code is cached on disk (`prover.cache`). An *inline* function is called by kernels only. An
+*intrinsic* emits LLVM instructions (`lanes`, `blake2s`). Kernels release Python's global lock and
+keep no reference to their arguments, so threads can work on parts of the same array.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from dragon.stark.prover.cache import DiskCache, compiling_alone
 Words = NDArray[np.uint64]  # field elements: Montgomery form, flat, below p unless said otherwise
 Words32 = NDArray[np.uint32]  # words of BLAKE2s, flat
 Indices = NDArray[np.int64]
-# One field element, or eight of them in lanes: which of them, numba infers from the use.
+# One field element, or eight in lanes. numba infers which from the use.
 Number: TypeAlias = Any
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Division by zero does not occur and is not looked for; only kernels are called from Python.
+# No division can be by zero, so none is checked. Only kernels are called from Python.
 _INLINE: Final[dict[str, Any]] = {
     "nogil": True,
     "error_model": "numpy",
@@ -41,7 +41,7 @@ _LOCK: Final = threading.Lock()
 
 
 class Kernel:
-    """A compiled function: from disk or compiled at its first call, or when it is told to."""
+    """A function that is read from the cache or compiled at its first call, or by `prepare`."""
 
     def __init__(self, function: Callable[..., Any], signature: str) -> None:
         self.name = function.__name__
@@ -54,7 +54,7 @@ class Kernel:
         return self._call(*arguments)
 
     def prepare(self) -> None:
-        """Have it ready: read from disk, or compile (half a second to three)."""
+        """Read the kernel from the cache, or compile it (0.5 to 3 seconds)."""
         with _LOCK:
             if self._call != self._dispatcher:
                 with compiling_alone():
@@ -71,7 +71,7 @@ KERNELS: Final[list[Kernel]] = []
 
 
 def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Register a function as a kernel of this numba signature."""
+    """Register a function as a kernel with this numba signature."""
 
     def register(function: Callable[P, R]) -> Callable[P, R]:
         KERNELS.append(Kernel(function, signature))
@@ -81,10 +81,10 @@ def kernel(signature: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def inline(function: Callable[P, R]) -> Callable[P, R]:
-    """A function that kernels are made of."""
+    """Mark a function that only kernels call."""
     return cast(Callable[P, R], numba.njit(**_INLINE)(function))
 
 
 def intrinsic(build: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose LLVM instructions `build` writes."""
+    """Define a function by its LLVM instructions, which `build` emits."""
     return cast(Callable[..., Any], _numba_intrinsic(build))

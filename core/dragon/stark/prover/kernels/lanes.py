@@ -1,7 +1,7 @@
-"""Eight field elements at once, as LLVM vectors; the same functions serve a single one.
+"""Arithmetic on eight field elements at once, as LLVM vectors, or on a single one.
 
-Numbers are in Montgomery form with R = 2^64 and reduced lazily. *Canonical* is below p, *folded*
-below 2p, *loose* below 4p.
+Numbers are in Montgomery form with R = 2^64 and reduced lazily. *Canonical* numbers are below p,
+*folded* ones below 2p, *loose* ones below 4p. Operands and results:
 
     product        of a loose and a folded factor    folded, even below 1.5p from loose × canonical
     dot            Σ of products that stays below 55·p², one factor of each canonical  folded
@@ -9,8 +9,8 @@ below 2p, *loose* below 4p.
     loose_sum, loose_difference  of folded numbers                                     loose
     fold, canonical  of a loose number                                     folded, canonical
 
-Arrays are flat and contiguous; an index counts elements. LLVM splits the vectors on processors that
-have narrower ones, and the results are the same everywhere.
+Arrays are flat and contiguous; an index counts elements. On processors with narrower vectors, LLVM
+splits them. The results are the same on all processors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from dragon.stark.prover.kernels.jit import intrinsic
 
 
 def _operation(formula: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of numbers; a single number meets lanes in each of them."""
+    """The type rule of an operation: a single number is repeated in all lanes if needed."""
 
     def typed(_typing: Any, *operands: Any) -> Any:
         wide = lanes_type in operands
@@ -70,21 +70,26 @@ def square(typing: Any, x: Any) -> Any:
 
 @intrinsic
 def loose_sum(typing: Any, x: Any, y: Any) -> Any:
+    """x + y, loose."""
     return _operation(lambda a, x, y: a.builder.add(x, y))(typing, x, y)
 
 
 @intrinsic
 def loose_difference(typing: Any, x: Any, y: Any) -> Any:
+    """x - y, loose."""
     return _operation(lambda a, x, y: a.builder.sub(a.sum(x, a.constant(2 * P)), y))(typing, x, y)
 
 
 @intrinsic
 def sum_of(typing: Any, x: Any, y: Any) -> Any:
+    """x + y, folded."""
     return _operation(lambda a, x, y: a.less(a.builder.add(x, y), 2))(typing, x, y)
 
 
 @intrinsic
 def difference(typing: Any, x: Any, y: Any) -> Any:
+    """x - y, folded."""
+
     def formula(a: Arithmetic, x: Any, y: Any) -> Any:
         return a.less(a.builder.sub(a.sum(x, a.constant(2 * P)), y), 2)
 
@@ -93,17 +98,19 @@ def difference(typing: Any, x: Any, y: Any) -> Any:
 
 @intrinsic
 def fold(typing: Any, x: Any) -> Any:
+    """Reduce a loose number to below 2p."""
     return _operation(lambda a, x: a.less(x, 2))(typing, x)
 
 
 @intrinsic
 def canonical(typing: Any, x: Any) -> Any:
+    """Reduce a loose number to below p."""
     return _operation(lambda a, x: a.less(a.less(x, 2), 1))(typing, x)
 
 
 @intrinsic
 def splat(_typing: Any, word: Any) -> Any:
-    """The same number in each lane."""
+    """The same number in all lanes."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         return splat_word(builder, values[0])
@@ -113,7 +120,7 @@ def splat(_typing: Any, word: Any) -> Any:
 
 @intrinsic
 def load(_typing: Any, array: Any, index: Any) -> Any:
-    """The lanes that begin at an index."""
+    """Load the eight numbers that start at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return loaded(
@@ -125,7 +132,7 @@ def load(_typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
-    """Write the lanes from an index on."""
+    """Store eight numbers, starting at an index."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         pointer = element(context, builder, signature.args[0], values[0], values[1], VECTOR)
@@ -136,7 +143,7 @@ def store(_typing: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 def _spread(width: int) -> Callable[..., Any]:
-    """Loads `width` words and repeats each to fill the lanes."""
+    """An intrinsic that loads `width` words and repeats each one to fill the lanes."""
 
     @intrinsic
     def spread(_typing: Any, array: Any, index: Any) -> Any:
@@ -155,7 +162,7 @@ def _spread(width: int) -> Callable[..., Any]:
 
 
 def _shuffle(*pattern: int) -> Callable[..., Any]:
-    """Picks lanes of two: 0 … 7 are those of the first, 8 … 15 of the second."""
+    """An intrinsic that selects lanes of two vectors: 0 … 7 of the first, 8 … 15 of the second."""
 
     @intrinsic
     def shuffle(_typing: Any, first: Any, second: Any) -> Any:
@@ -170,7 +177,7 @@ def _shuffle(*pattern: int) -> Callable[..., Any]:
 spread2: Final = _spread(2)
 spread4: Final = _spread(4)
 
-# For two vectors side by side: their first and second halves, quarters, and even and odd lanes.
+# Rearrange the lanes of two vectors: by halves, quarters, single lanes; interleave; even and odd.
 halves0: Final = _shuffle(0, 1, 2, 3, 8, 9, 10, 11)
 halves1: Final = _shuffle(4, 5, 6, 7, 12, 13, 14, 15)
 quarters0: Final = _shuffle(0, 1, 8, 9, 4, 5, 12, 13)
@@ -181,14 +188,14 @@ zipped0: Final = _shuffle(0, 8, 1, 9, 2, 10, 3, 11)
 zipped1: Final = _shuffle(4, 12, 5, 13, 6, 14, 7, 15)
 evens: Final = _shuffle(0, 2, 4, 6, 8, 10, 12, 14)
 odds: Final = _shuffle(1, 3, 5, 7, 9, 11, 13, 15)
-# Lane l holds number rev(l) of eight; each moves on to the next number, the last to the first.
+# Lane l holds number rev(l) of eight. Each lane gets the next number, the last one the first.
 _NEXT: Final = [int(f"{(int(f'{lane:03b}'[::-1], 2) + 1) % 8:03b}"[::-1], 2) for lane in range(8)]
 next_lane: Final = _shuffle(*_NEXT)
 
 
 @intrinsic
 def reversed_index(_typing: Any, index: Any, bits: Any) -> Any:
-    """rev_bits(index), for 1 ≤ bits ≤ 63."""
+    """rev_bits(index). Requires 1 ≤ bits ≤ 63."""
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
         unused = builder.sub(ir.Constant(WORD, 64), values[1])
@@ -198,7 +205,7 @@ def reversed_index(_typing: Any, index: Any, bits: Any) -> Any:
 
 
 def _add_products(builder: Any, numbers: Any, stride: Any, factors: Any, terms: Any) -> Any:
-    """The formula of `dot`, from pointers to the first numbers."""
+    """The body of `dot`. `numbers` and `factors` point to the first elements."""
     a = Arithmetic(builder, VECTOR)
     sums = [cgutils.alloca_once_value(builder, a.constant(0)) for _ in range(5)]
     with cgutils.for_range(builder, terms) as loop:
@@ -226,8 +233,8 @@ def dot(
 ) -> Any:
     """Σ_j array[index + j·stride …]·table[offset + j] / R for j < count: lanes times numbers.
 
-    The words of the products are added up, high and low apart, and reduced once. A sum S of numbers
-    whose high words sum to H has the low words S - 2^32·H: so the low words need no mask.
+    The low and high words of the products are summed separately and reduced once. If numbers sum to
+    S and their high words to H, their low words sum to S - 2^32·H, so the low words need no mask.
     """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
@@ -251,7 +258,7 @@ def _square_both(builder: Any, x: Any, y: Any, count: Any) -> Any:
 
 @intrinsic
 def squared(_typing: Any, x: Any, y: Any, count: Any) -> Any:
-    """Both lanes squared `count` times, side by side: each alone would wait for its products."""
+    """Square x and y `count` times. Interleaving them hides the latency of the products."""
     pair = types.UniTuple(lanes_type, 2)
 
     def generate(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Polynomials over F and K as columns of coefficients: powers, values, quotients, folds."""
+"""Polynomials over F and K as columns of coefficients: powers, values, reciprocals, folds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dragon.stark.prover.kernels.jit import Number, Words, inline, kernel
 
 _INVERSION: Final = P - 2
 _ONE: Final = np.uint64(R)
-CHUNK: Final = 32  # vectors of rows whose denominators are inverted together
+CHUNK: Final = 32  # vectors that share one inversion
 
 
 @inline
 def multiply(
     a0: Number, a1: Number, a2: Number, b0: Number, b1: Number, b2: Number
 ) -> tuple[Number, Number, Number]:
-    """The product in K of folded numbers or lanes (1.3), folded."""
+    """The product in K of folded numbers or lanes (section 1.3). The result is folded."""
     t3 = lanes.sum_of(lanes.product(a1, b2), lanes.product(a2, b1))
     t4 = lanes.product(a2, b2)
     c0 = lanes.sum_of(lanes.product(a0, b0), t3)
@@ -33,7 +33,7 @@ def multiply(
 
 @kernel("void(uint64[::1], uint64, uint64)")
 def powers(result: Words, start: Number, base: Number) -> None:
-    """start·base^i, canonical."""
+    """Fill `result` with start·base^i, canonical."""
     power = start
     for i in range(min(LANES, result.size)):
         result[i] = lanes.canonical(power)
@@ -48,7 +48,10 @@ def powers(result: Words, start: Number, base: Number) -> None:
 def values_at(
     coefficients: Words, length: int, point: Words, values: Words, first: int, last: int
 ) -> None:
-    """Columns first … last - 1 of `length` ≥ 8 coefficients at a point of K: three numbers each."""
+    """Evaluate columns first … last - 1 at a point of K: three numbers each.
+
+    A column has `length` ≥ 8 coefficients.
+    """
     width = last - first
     sums = np.zeros(3 * LANES * width, np.uint64)
     power = np.empty(3 * LANES, np.uint64)
@@ -75,7 +78,7 @@ def values_at(
 
 @inline
 def points(roots: Words, row: int) -> Number:
-    """The numbers ω^rev(r) for eight rows r (section 6), to be multiplied by 3."""
+    """ω^rev(r) for eight rows r (section 6). Multiply by 3 for the points of the coset."""
     w = lanes.load(roots, row >> 1)
     return lanes.zipped0(w, lanes.difference(lanes.splat(np.uint64(0)), w))
 
@@ -93,7 +96,7 @@ def _invert(x: Number) -> Number:
 
 @inline
 def invert_vectors(values: Words, prefixes: Words, count: int) -> None:
-    """Invert `count` vectors of nonzero numbers in place; each lane is a batch of its own."""
+    """Invert `count` vectors of nonzero numbers in place. Each lane is a separate batch."""
     total = lanes.load(values, 0)
     for k in range(1, count):
         lanes.store(prefixes, LANES * k, total)
@@ -110,7 +113,7 @@ def invert_vectors(values: Words, prefixes: Words, count: int) -> None:
 def reciprocals(
     result: Words, roots: Words, offset: Number, pole: Number, first: int, last: int
 ) -> None:
-    """1/(x_r - pole) at x_r = offset·ω^rev(r), for the rows of vectors first … last - 1."""
+    """1/(x_r - pole) with x_r = offset·ω^rev(r), for row vectors first … last - 1."""
     prefixes = np.empty(CHUNK * LANES, np.uint64)
     values = np.empty(CHUNK * LANES, np.uint64)
     for start in range(first, last, CHUNK):
@@ -126,9 +129,10 @@ def reciprocals(
 
 @kernel("void(uint64[::1], int64, uint64[::1], int64, uint64[::1])")
 def fold(coefficients: Words, length: int, challenge: Words, steps: int, result: Words) -> None:
-    """`steps` FRI folds with ζ, ζ², ζ⁴, … (section 9), on coefficients: F'_j = 2·(F_2j + ζ·F_2j+1).
+    """Fold coefficients `steps` times with ζ, ζ², ζ⁴, … (section 9).
 
-    Three columns of `length` numbers become three of length/2^steps.
+    One fold is F'_j = 2·(F_2j + ζ·F_2j+1). Three columns of `length` numbers become three columns
+    of length/2^steps numbers.
     """
     work = coefficients.copy()
     a0, a1, a2 = challenge[0], challenge[1], challenge[2]
@@ -153,10 +157,11 @@ def fold(coefficients: Words, length: int, challenge: Words, steps: int, result:
 
 @kernel("void(uint64[::1], int64, int64, int64, uint64[::1], uint64[::1])")
 def place(rows: Words, length: int, width: int, log_n: int, drawn: Words, trace: Words) -> None:
-    """The trace in columns and bit-reversed order, with its random cells (section 11).
+    """Build the trace in columns and bit-reversed order, with its random cells (section 11).
 
-    `rows` are `length` original rows of `width` numbers. `trace` has these columns first, then
-    blinding ones, of 2^log_n cells. `drawn` is used up in the order of the protocol.
+    `rows` holds `length` original rows of `width` numbers. `trace` gets these columns first, then
+    the blinding columns, with 2^log_n cells each. The numbers of `drawn` are used in the order of
+    the protocol.
     """
     n = 1 << log_n
     slackness = n // length

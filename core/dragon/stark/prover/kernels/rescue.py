@@ -1,7 +1,7 @@
-"""Rescue (section 3): one permutation with its state in the lanes, or eight hashes side by side.
+"""Rescue (section 3): one permutation with its state in the lanes, or eight hashes in parallel.
 
-Constants are one array, made by `prover.tables`: M transposed with its columns padded to sixteen
-numbers (192), M by rows (144), and the 21 vectors of round constants, padded to sixteen (336).
+The constants are one array, made by `prover.montgomery`: M transposed, with columns padded to 16
+numbers (192 numbers); M by rows (144); the 21 vectors of round constants, padded to 16 (336).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ OUTPUT: Final = 4
 
 @inline
 def cube_roots(x: Number, y: Number) -> tuple[Number, Number]:
-    """The cube roots of two, whose long chains of products keep the processor busy together.
+    """The cube roots of two numbers or vectors, interleaved to hide the latency of products.
 
-    The exponent (2p - 1)/3 = 0x15555562aaaaaaab in 60 squarings and 9 products.
+    The exponent (2p - 1)/3 = 0x15555562aaaaaaab takes 60 squarings and 9 products.
     """
     x2, y2 = lanes.square(x), lanes.square(y)
     x3, y3 = lanes.product(x2, x), lanes.product(y2, y)
@@ -51,7 +51,7 @@ def cube_roots(x: Number, y: Number) -> tuple[Number, Number]:
 def _times_matrix(
     state: Words, first: Number, second: Number, constants: Words, k: int
 ) -> tuple[Number, Number]:
-    """M·(first, second) + K[k], through the memory of `state`."""
+    """M·(first, second) + K[k]. Uses the memory of `state`."""
     lanes.store(state, 0, first)
     lanes.store(state, LANES, second)
     at = ROUNDS_AT + PADDED * k
@@ -63,9 +63,9 @@ def _times_matrix(
 
 @inline
 def permute(state: Words, constants: Words, rows: Words, at: int) -> None:
-    """The permutation of the 16 numbers of `state`, of which the last four are zero, in place.
+    """Permute `state` in place: 12 numbers, padded with four zeros.
 
-    Writes the middle of round r, twelve canonical numbers and room for four, to rows[at + 12·r].
+    Writes the middle of round r, twelve canonical numbers, to rows[at + 12·r].
     """
     x = lanes.sum_of(lanes.load(state, 0), lanes.load(constants, ROUNDS_AT))
     y = lanes.sum_of(lanes.load(state, LANES), lanes.load(constants, ROUNDS_AT + LANES))
@@ -96,10 +96,10 @@ def _clear(values: Words, first: int) -> None:
 
 @kernel("void(uint64[::1], uint64[::1], uint64[::1], int64)")
 def chain_rows(words: Words, constants: Words, rows: Words, batches: int) -> None:
-    """The original rows of a Rescue chain (section 11): `batches` batches of 32 rows of twelve.
+    """Compute the original rows of a Rescue chain (section 11): `batches` · 32 rows of 12 numbers.
 
-    `words` are the words of the chain, four numbers each, of which batch b takes 3b + 1 … 3b + 3.
-    Beyond the chain's own they are zeros.
+    `words` holds the words of the chain, four numbers each, followed by zeros. Batch b uses words
+    3b + 1 … 3b + 3.
     """
     state = np.zeros(PADDED, np.uint64)
     _copy(words, 0, state, 0, OUTPUT)
@@ -126,7 +126,7 @@ def _hash_eight(
     first: int,
     block: int,
 ) -> None:
-    """Eight hashes, one in each lane: state has 2·12 vectors, the second twelve are scratch."""
+    """Eight hashes, one per lane. `state` has 24 vectors; the last twelve are scratch."""
     for j in range(WIDTH):
         for lane in range(LANES):
             value = preimages[INPUT * (first + lane) + j] if j < INPUT else np.uint64(0)
@@ -168,10 +168,10 @@ def hash_many(
     first: int,
     last: int,
 ) -> None:
-    """The hashes of preimages first … last - 1, of eight canonical numbers each.
+    """Hash preimages first … last - 1, eight canonical numbers each.
 
-    Unless `rows` is empty, the middle of round r of hash b goes to row block·b + 1 + r of it, of
-    twelve numbers: the original trace of section 18.3, whose other rows are zeros.
+    Unless `rows` is empty, the middle of round r of hash b is written to its row block·b + 1 + r,
+    of twelve numbers. This is the original trace of section 18.3; its other rows are zeros.
     """
     state = np.zeros(2 * WIDTH * LANES, np.uint64)
     single = np.zeros(PADDED, np.uint64)

@@ -1,7 +1,7 @@
-"""What both statements about Rescue compute in every row: the states around a round (5.4).
+"""The states around a round of Rescue, which both statements compute per row (section 5.4).
 
-Rows come in vectors of eight. A vector of rows is eight consecutive ones of the table; in it, as in
-the whole coset that it belongs to, rows are in bit-reversed order.
+A vector of rows is eight consecutive rows of the table. Rows are in bit-reversed order, both in the
+vector and in the whole coset.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dragon.stark.rescue import WIDTH
 def load_following(
     table: Words, rows: int, row: int, log_n: int, slackness: int, state: Words, at: int
 ) -> None:
-    """The twelve cells of the next original row, f_j(x·g^s), to vectors of `state`."""
+    """Load the twelve cells of the next original row, f_j(x·g^s), into vectors of `state`."""
     mask = (1 << (log_n - 3)) - 1
     natural = lanes.reversed_index((row >> 3) & mask, log_n - 3) + slackness
     following = (row & ~((mask << 3) | 7)) + (lanes.reversed_index(natural & mask, log_n - 3) << 3)
@@ -29,11 +29,12 @@ def load_following(
 
 @inline
 def load_current(table: Words, rows: int, row: int, state: Words, at: int) -> None:
+    """Load the twelve cells of the current row, f_j(x), into vectors of `state`."""
     for j in range(WIDTH):
         lanes.store(state, at + LANES * j, lanes.load(table, j * rows + row))
 
 
 @inline
 def cube(x: Number) -> Number:
-    """x³ of a folded number: at most 1.375p, and 1.15p for a canonical one."""
+    """x³ of a folded number: at most 1.375p, or 1.15p if x is canonical."""
     return lanes.product(lanes.square(x), x)

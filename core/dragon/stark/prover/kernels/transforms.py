@@ -1,14 +1,14 @@
 """Number-theoretic transforms between coefficients and values in bit-reversed order (section 6).
 
-Seen as a tree: the root is x^n - 1, and a node x^{2m} - c² has the children x^m - c and x^m + c;
-the leaves are x - point, in bit-reversed order of the points. Reducing a polynomial from the root
-down to the leaves evaluates it; going back up interpolates. Node k of a level needs the number c =
-roots[k] = ω_{2^(v+1)}^rev_v(k) for k < 2^v, the same in every transform. The value domain of size N
-= β·n is one larger tree: its node t at depth log β leads to the rows [t·n, (t+1)·n), the t-th
-coset, and as a polynomial of degree below n is its own remainder there, evaluation begins at that
-node.
+The transform is a tree. The root is x^n - 1; a node x^{2m} - c² has the children x^m - c and
+x^m + c; the leaves are x - point, in bit-reversed order of the points. Reducing a polynomial from
+the root to the leaves evaluates it; the reverse direction interpolates. Node k of a level uses
+c = roots[k] = ω_{2^(v+1)}^rev_v(k) for k < 2^v, which is the same in every transform. The
+evaluation domain of size N = β·n is a larger tree: node t at depth log β leads to rows
+[t·n, (t+1)·n), which are coset t. A polynomial of degree below n is its own remainder at that node,
+so evaluation starts there.
 
-A coset 3·⟨ω⟩ instead of ⟨ω⟩ is a matter of coefficients: c_i·3^i at ω^j is c_i at 3·ω^j.
+To work on the coset 3·⟨ω⟩ instead of ⟨ω⟩, scale the coefficients: c_i·3^i at ω^j is c_i at 3·ω^j.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ from dragon.stark.prover.kernels.formulas import LANES
 from dragon.stark.prover.kernels.jit import Number, Words, inline, kernel
 
 UNIT: Final = 16  # numbers in the two vectors that the last four levels work on
-BLOCK: Final = 2048  # numbers that stay in the fastest cache: subtrees are finished one by one
+BLOCK: Final = (
+    2048  # numbers that fit the fastest cache; subtrees of this size are finished in turn
+)
 
 
 @kernel("void(uint64[::1], int64, uint64[::1])")
 def extend_roots(roots: Words, known: int, generators: Words) -> None:
-    """Fill `roots` from its first `known` (a power of two); generators[v] is ω of order 4·2^v."""
+    """Fill `roots` from its first `known` entries (a power of two).
+
+    generators[v] is ω of order 4·2^v.
+    """
     level = 0
     while 1 << level < known:
         level += 1
@@ -98,7 +103,7 @@ def _split_levels(values: Words, at: int, size: int, end: int, node: int, roots:
 
 @inline
 def _split_few(values: Words, at: int, size: int, node: int, roots: Words) -> None:
-    """A whole transform of fewer than sixteen numbers, one by one."""
+    """A whole transform of fewer than sixteen numbers, one number at a time."""
     half, blocks = size // 2, 1
     while half:
         for block in range(blocks):
@@ -121,7 +126,7 @@ def _descend(
             values[at + k] = source[i + k]
         _split_few(values, at, size, node, roots)
         return
-    # (1) The first level alone, if an odd number of them is left before the last four.
+    # (1) The first level alone, if an odd number of levels precedes the last four.
     rest, first, nodes = size, node, 1
     odd = False
     while rest > UNIT:
@@ -136,7 +141,7 @@ def _descend(
         for k in range(0, size, LANES):
             lanes.store(values, at + k, lanes.load(source, i + k))
     part = size // nodes
-    # (2) The upper levels of large ones, over the whole array; (3) then subtree by subtree.
+    # (2) The upper levels of large transforms, over the whole array; (3) then each subtree.
     small = part
     while small > BLOCK:
         small //= 4
@@ -156,10 +161,11 @@ def _descend(
 def evaluate(
     coefficients: Words, length: int, values: Words, rows: int, roots: Words, first: int, last: int
 ) -> None:
-    """Columns of `length` canonical coefficients to columns of `rows` canonical values.
+    """Evaluate columns of `length` canonical coefficients in `rows` points, canonical.
 
-    Jobs first … last - 1 of columns · rows/length: one coset of one column each. `roots` has at
-    least rows/2 numbers (and eight).
+    A job is one coset of one column; there are columns · rows/length jobs. This call runs jobs
+    first … last - 1.
+    `roots` has at least max(rows/2, 8) numbers.
     """
     cosets = rows // length
     for job in range(first, last):
@@ -255,9 +261,9 @@ def _ascend(values: Words, at: int, size: int, inverse_roots: Words) -> None:
 def interpolate(
     values: Words, length: int, inverse_roots: Words, scale: Words, first: int, last: int
 ) -> None:
-    """Columns first … last - 1 of values in bit-reversed order become coefficients, in place.
+    """Turn columns first … last - 1 of values in bit-reversed order into coefficients, in place.
 
-    `scale[i]` multiplies coefficient i; it contains the factor 1/length.
+    Coefficient i is multiplied by `scale[i]`, which includes the factor 1/length.
     """
     for column in range(first, last):
         at = column * length

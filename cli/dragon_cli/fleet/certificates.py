@@ -1,7 +1,7 @@
-"""A small certificate authority for one fleet: what `dragon init --tls` makes.
+"""A certificate authority for one fleet, created by `dragon init --tls`.
 
-It signs one certificate for each service and is not asked again. For demonstrations and small
-fleets; a service can be given any other certificate (docs/operating.md).
+It signs one certificate for each service and is not used again. It is meant for demonstrations and
+small fleets; services accept any other certificate (docs/operating.md).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from dragon.storage import keystore
 from dragon_cli.fleet.layout import Home
 
 AUTHORITY_DAYS: Final = 3650
-SERVICE_DAYS: Final = 825  # longer, and some clients refuse it
-SLACK: Final = timedelta(hours=1)  # a machine whose clock is behind takes it too
-LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+SERVICE_DAYS: Final = 825  # some clients refuse certificates with a longer validity
+BACKDATED: Final = timedelta(hours=1)  # for machines with a slow clock
+LOCAL_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 _NO_USAGE: Final = dict.fromkeys(
     (
         "digital_signature",
@@ -43,11 +43,14 @@ _NO_USAGE: Final = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Authority:
+    """A certificate authority: its own certificate and its private key."""
+
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
     def make(cls, name: str, now: datetime) -> Self:
+        """Create an authority for the committee `name`, valid from `now`."""
         key = ec.generate_private_key(ec.SECP256R1())
         common_name = f"DataDragon authority of {name}"[:64]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -61,11 +64,13 @@ class Authority:
     def issue(
         self, service: str, host: str, now: datetime
     ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        """A certificate for a service that is reached at `host`, and from its own machine."""
+        """Return a certificate for a service at `host` and at local addresses, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, service)])
         builder = _begin(subject, self.certificate.subject, key, now, SERVICE_DAYS)
-        names = x509.SubjectAlternativeName([_name(one) for one in dict.fromkeys((host, *LOCAL))])
+        names = x509.SubjectAlternativeName(
+            [_name(one) for one in dict.fromkeys((host, *LOCAL_NAMES))]
+        )
         both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         usage = x509.KeyUsage(**(_NO_USAGE | {"digital_signature": True}))
@@ -77,9 +82,15 @@ class Authority:
 
 
 def make_authority(home: Home, name: str, services: Mapping[str, str], *, now: int) -> None:
-    """Make an authority, and key and certificate for each service (its name → its url).
+    """Create the authority of a fleet, and key and certificate for each service.
 
-    Raises KeystoreError: a key is there already, and none is overwritten.
+    Args:
+        home: the folder of the fleet.
+        name: the name of the committee.
+        services: the URL of each service by the name of its folder.
+        now: Unix seconds; the certificates are valid from this time.
+
+    Raises KeystoreError: a key file already exists; no key is overwritten.
     """
     moment = datetime.fromtimestamp(now, UTC)
     authority = Authority.make(name, moment)
@@ -88,7 +99,7 @@ def make_authority(home: Home, name: str, services: Mapping[str, str], *, now: i
         certificate, key = authority.issue(service, urlsplit(url).hostname or "localhost", moment)
         keystore.write_private(home.tls_key(service), _private(key))
         home.tls_certificate(service).write_text(_public(certificate))
-    # Last: from now on the fleet speaks TLS.
+    # Written last: its existence switches the fleet to TLS.
     home.authority_file.write_text(_public(authority.certificate))
 
 
@@ -104,7 +115,7 @@ def _begin(
         subject_name=subject,
         public_key=key.public_key(),
         serial_number=x509.random_serial_number(),
-        not_valid_before=now - SLACK,
+        not_valid_before=now - BACKDATED,
         not_valid_after=now + timedelta(days=days),
     )
 

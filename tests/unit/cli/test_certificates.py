@@ -1,4 +1,4 @@
-"""`dragon init --tls`: a small authority, a certificate for each service, and nothing open."""
+"""`dragon init --tls` creates a CA and a certificate for each service, with private keys."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from dragon.errors import KeystoreError
 from dragon.net import tls
 from dragon.net.tls import Tls
 from dragon.protocol.committee import Committee
-from dragon_cli.fleet.authority import AUTHORITY_DAYS, SERVICE_DAYS, Authority, make_authority
+from dragon_cli.fleet.certificates import AUTHORITY_DAYS, SERVICE_DAYS, Authority, make_authority
 from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.settings import environment, transport
 from dragon_cli.main import main
 
 NOW = 1_732_522_000
@@ -36,7 +37,7 @@ SERVICES = (
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A fleet's folder as `dragon init --tls` leaves it."""
+    """The folder that `dragon init --tls` creates."""
     path = tmp_path_factory.mktemp("init") / "fleet"
     with pytest.raises(SystemExit) as done:
         main(["init", "--home", str(path), "--operators", "3", "--tls"])
@@ -53,7 +54,7 @@ def days(certificate: x509.Certificate, since: int) -> float:
     return (end - dt.datetime.fromtimestamp(since, dt.UTC)).total_seconds() / 86_400
 
 
-def test_the_files_are_there_and_what_is_private_is_private(home: Home) -> None:
+def test_all_files_are_created_with_their_permissions(home: Home) -> None:
     for service in SERVICES:
         assert home.tls_certificate(service) == home.path / "keys" / service / "tls.crt"
         assert home.tls_certificate(service).is_file()
@@ -72,14 +73,14 @@ def test_every_address_is_https(home: Home) -> None:
     urls = [*committee.urls.values(), *(one.url for one in committee.aggregators)]
 
     assert all(url.startswith("https://127.0.0.1:") for url in [*urls, home.sequencer_url()])
-    # Where they are reached is not in the id, so a committee may move to TLS and back.
+    # The id does not depend on URLs, so a committee can change to TLS and back.
     plain = json.loads(home.committee_file.read_text().replace("https://", "http://"))
     assert Committee.from_json(plain).id == committee.id
 
 
-def test_each_service_gets_its_settings_and_they_hold(home: Home) -> None:
+def test_the_tls_settings_of_each_service_are_valid(home: Home) -> None:
     for service in SERVICES:
-        settings = home.environment(service, host="127.0.0.1", port=1)
+        settings = environment(home, service, host="127.0.0.1", port=1)
         told = Tls(*(Path(settings[name]) for name in (tls.CERTFILE, tls.KEYFILE, tls.CA)))
 
         assert told == Tls(home.tls_certificate(service), home.tls_key(service), home.ca)
@@ -87,7 +88,7 @@ def test_each_service_gets_its_settings_and_they_hold(home: Home) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_strict_verifier_believes_each_service(home: Home, service: str) -> None:
+def test_a_strict_verifier_accepts_each_certificate(home: Home, service: str) -> None:
     store = Store([read(home.authority_file)])
     shown = read(home.tls_certificate(service))
 
@@ -103,7 +104,7 @@ def addresses() -> list[object]:
     return [ip_address("127.0.0.1"), ip_address("::1")]
 
 
-def test_what_a_certificate_says(home: Home) -> None:
+def test_validity_usage_and_keys_of_certificates(home: Home) -> None:
     genesis = home.committee().rounds.genesis
     authority, shown = read(home.authority_file), read(home.tls_certificate("operator_2"))
     extended = shown.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
@@ -123,7 +124,7 @@ def test_what_a_certificate_says(home: Home) -> None:
     )
 
 
-def test_a_service_is_named_as_its_url_names_it(tmp_path: Path) -> None:
+def test_a_certificate_names_the_host_of_the_url(tmp_path: Path) -> None:
     home = Home(tmp_path)
     urls = {"operator_1": "https://operator-1:5001", "operator_2": "https://[fd00::2]:5002"}
 
@@ -153,14 +154,14 @@ def test_no_key_is_overwritten(tmp_path: Path) -> None:
         make_authority(home, "twice", {"operator_1": "https://a:1"}, now=NOW)
 
 
-def test_a_long_name_of_a_committee_is_cut() -> None:
+def test_a_long_committee_name_is_truncated() -> None:
     moment = dt.datetime.fromtimestamp(NOW, dt.UTC)
 
     assert len(Authority.make("n" * 64, moment).certificate.subject.rfc4514_string()) == 67
 
 
-def test_without_it_nothing_changes(tmp_path: Path) -> None:
+def test_without_a_ca_there_are_no_tls_settings(tmp_path: Path) -> None:
     home = Home(tmp_path)
 
     assert home.ca is None
-    assert home.transport("operator_1") == {}
+    assert transport(home, "operator_1") == {}

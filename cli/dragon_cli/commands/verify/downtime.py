@@ -1,0 +1,42 @@
+"""`dragon verify downtime`: verify a downtime certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dragon.encoding import parse
+from dragon.errors import UnknownKind
+from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon_cli.files import read_bytes
+from dragon_cli.fleet.layout import load_committee
+from dragon_cli.options import committee_option, file_argument, json_option
+from dragon_cli.render import certificates
+from dragon_cli.render.certificates import MAX_CERTIFICATE_BYTES
+from dragon_cli.render.output import console, print_verified
+from dragon_cli.render.text import print_json
+
+
+@click.command(short_help="Verify a downtime certificate.")
+@file_argument
+@committee_option
+@json_option
+def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
+    """Verify the downtime certificate in FILE and show what it proves and what it does not."""
+    committee = load_committee(committee_file)
+    certified = Certificate.from_json(parse(read_bytes(file, most=MAX_CERTIFICATE_BYTES)))
+    claim = certified.claim
+    if not isinstance(claim, DowntimeClaim):
+        message = f"{file} is a {claim.KIND} certificate; expected a downtime certificate."
+        raise UnknownKind(message, kind=claim.KIND)
+    certified.verify(committee)
+    if as_json:
+        seconds_up = certificates.seconds_up(claim)
+        facts = certificates.facts(certified)
+        print_json({"verdict": "verified", **facts, "seconds_up": seconds_up})
+        return
+    print_verified(f"{certificates.statement(certified, committee)}.")
+    console.print(certificates.totals(claim))
+    console.print(certificates.limits(claim))

@@ -1,0 +1,57 @@
+"""`dragon verify receipt`: verify every link from the data to the certified log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
+from dragon.protocol.streams.receipt_verification import Check, is_complete, verify
+from dragon_cli import receipts
+from dragon_cli.files import read_bytes
+from dragon_cli.fleet.layout import load_committee
+from dragon_cli.options import EXISTING_FILE, committee_option, file_argument, json_option
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.receipts import check_line, statement
+from dragon_cli.render.text import print_json
+
+
+@click.command(short_help="Verify a receipt and show when its data existed.")
+@file_argument
+@committee_option
+@click.option(
+    "--data",
+    "data_file",
+    type=EXISTING_FILE,
+    help="File with the data of the receipt's chunk, to compare with the receipt.",
+)
+@json_option
+def receipt(file: Path, committee_file: Path, data_file: Path | None, as_json: bool) -> None:
+    """Verify the receipt in FILE, link by link from the data to the certified log.
+
+    Shows when the data existed, and which statements are not certified.
+    """
+    committee = load_committee(committee_file)
+    held = receipts.load(file)
+    data = None if data_file is None else read_bytes(data_file, most=MAX_CHUNK_BYTES)
+    checks = verify(committee, held, data)
+    if not as_json:
+        for check in checks:
+            console.print(check_line(check))
+    receipts.raise_refused(held, checks)
+    if as_json:
+        print_json(receipts.report(held, checks))
+        return
+    for line in (_verdict(checks, file), *statement(held, checks, committee)):
+        console.print(line)
+
+
+def _verdict(checks: Sequence[Check], file: Path) -> str:
+    if is_complete(checks):
+        return "[green]verified[/]"
+    return (
+        "[green]verified[/], but incomplete: no certified checkpoint covers the receipt yet; "
+        f"`dragon receipt complete {plain(str(file))}` adds it later."
+    )

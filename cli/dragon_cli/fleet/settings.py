@@ -1,0 +1,70 @@
+"""The settings that each service of a fleet gets, as environment variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dragon.net import tls
+from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+
+
+def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
+    """Return the settings of one service.
+
+    Args:
+        home: the folder of the fleet.
+        service: the name of the service's folder, such as `operator_1` or `aggregator`.
+        host, port: the address on which the service listens.
+        rank: the rank of an aggregator.
+    """
+    listening = {"DRAGON_HOST": host, "DRAGON_PORT": str(port), **transport(home, service)}
+    if service == PROVER:
+        return listening | {"ZKP_TOKEN_FILE": str(home.token(PROVER))}
+    common = listening | {
+        "DRAGON_COMMITTEE": str(home.committee_file),
+        "SEQUENCER_NODES_FILE": str(home.nodes_file),
+    }
+    if service == STREAMS:
+        return common | _stream_service(home)
+    database = str(home.database(service))
+    if service == "sequencer":
+        return common | {
+            "SEQUENCER_KEYS_FILE": str(home.sequencer_keys),
+            "SEQUENCER_APP": home.committee().sequencer.app,
+            "SEQUENCER_DATABASE": database,
+        }
+    if service.startswith("aggregator"):
+        return common | {"AGGREGATOR_DATABASE": database, "AGGREGATOR_RANK": str(rank)}
+    return common | {
+        "OPERATOR_ID": service,
+        "OPERATOR_KEYSTORE": str(home.keystore(service)),
+        "OPERATOR_PASSWORD_FILE": str(home.password(service)),
+        "OPERATOR_DATABASE": database,
+    }
+
+
+def _stream_service(home: Home) -> dict[str, str]:
+    database = home.database(STREAMS)
+    return {
+        "STREAM_KEYSTORE": str(home.keystore(STREAMS)),
+        "STREAM_PASSWORD_FILE": str(home.password(STREAMS)),
+        "STREAM_TOKEN_FILE": str(home.token(STREAMS)),
+        "STREAM_PROVER_URL": home.services().get(PROVER, "http://127.0.0.1:5200"),
+        "STREAM_PROVER_TOKEN_FILE": str(home.prover_token),
+        "STREAM_DATABASE": str(database),
+        "STREAM_DATA": str(database.with_name("streams")),
+    }
+
+
+def transport(home: Home, service: str) -> dict[str, str]:
+    """Return the TLS settings of a service; empty if the fleet does not use TLS."""
+    found = {tls.CA: str(home.ca)} if home.ca else {}
+    certificate = home.tls_certificate(service)
+    if certificate.exists():
+        found |= {tls.CERTFILE: str(certificate), tls.KEYFILE: str(home.tls_key(service))}
+    return found
+
+
+def merged(environ: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults, overridden by the non-empty variables of the environment."""
+    return {**defaults, **{name: value for name, value in environ.items() if value}}

@@ -1,0 +1,31 @@
+"""Command groups that load a command only when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import click
+
+
+class PackageGroup(click.Group):
+    """The commands of a package: module `status` defines the command `status`.
+
+    Running one command imports its module only; listing the commands imports all of them.
+    """
+
+    def __init__(self, *args: object, package: str, **kwargs: object) -> None:
+        """Args: `package`, the dotted name of the package that holds the commands."""
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._package = package
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name, or None if the package has no such module."""
+        if cmd_name not in self.commands and cmd_name in self.list_commands(ctx):
+            module = import_module(f"{self._package}.{cmd_name}")
+            self.add_command(getattr(module, cmd_name), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands in alphabetical order."""
+        return sorted(each.name for each in iter_modules(import_module(self._package).__path__))

@@ -1,0 +1,76 @@
+"""Receipts in files: load and check them, and report the checks to programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dragon.encoding import to_hex
+from dragon.errors import DragonError
+from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
+from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
+from dragon_cli.errors import ReceiptRefused
+from dragon_cli.files import read_bytes
+
+
+def load(file: Path) -> Receipt:
+    """Read a receipt.
+
+    Raises UnusableFile, TooLarge, InvalidEncoding, InvalidStream or UnknownKind. The message names
+    the file and the member; the fact `field` names the member.
+    """
+    raw = read_bytes(file, most=MAX_RECEIPT_BYTES)
+    try:
+        return Receipt.decode(raw)
+    except DragonError as error:
+        if field := error.facts.get("field", error.facts.get("member")):
+            error.facts["field"] = field
+        within = f"in {field}: " if field and str(field) not in str(error) else ""
+        error.args = (f"{file}: {within}{error}",)
+        raise
+
+
+def raise_refused(receipt: Receipt, checks: Sequence[Check]) -> None:
+    """Raise ReceiptRefused for the first check that failed, if any.
+
+    The message names the check and the members of which one must be wrong.
+    """
+    for check in refused(checks):
+        names = ", ".join(check.fields)
+        wrong = f"{names} is wrong" if len(check.fields) == 1 else f"one of {names} is wrong"
+        message = f"{check.name}: {check.detail}; {wrong}"
+        raise ReceiptRefused(
+            message, *check.fields, check=check.name, report=report(receipt, checks)
+        )
+
+
+def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
+    """Return verdict, times and checks for programs. A refused receipt has no times."""
+    verified = not refused(checks)
+    claim, place = receipt.event.claim, receipt.place
+    times = {
+        "received_ms": receipt.chunk.received_ms,  # reported by the stream, not certified
+        "timestamp": claim.timestamp if isinstance(claim, WindowClaim) else None,
+        "ledger_time": place.ledger_time if place else None,
+    }
+    return {
+        "verdict": "verified" if verified else "refused",
+        "complete": is_complete(checks),
+        "stream": to_hex(receipt.descriptor.id),
+        "name": receipt.descriptor.name,
+        "window": receipt.header.number,
+        "chunk": receipt.chunk.sequence,
+        "times": times if verified else None,
+        "checks": [_check(check) for check in checks],
+    }
+
+
+def _check(check: Check) -> dict[str, object]:
+    return {
+        "name": check.name,
+        "outcome": str(check.outcome),
+        "detail": check.detail,
+        "refusal": check.refusal,
+        "fields": list(check.fields),
+    }

@@ -1,0 +1,54 @@
+"""What a receipt proves, in words, with the source of every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from dragon.encoding import to_hex
+from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.committee import Committee
+from dragon.protocol.streams.chunks import digest_of
+from dragon.protocol.streams.receipt import Receipt
+from dragon.protocol.streams.receipt_verification import Check, Outcome
+from dragon_cli.render.output import plain
+from dragon_cli.render.text import moment
+
+MARKS: Final = {
+    Outcome.HOLDS: "[green]✓[/]",
+    Outcome.REFUSED: "[red]✗[/]",
+    Outcome.ABSENT: "[yellow]–[/]",
+}
+
+
+def check_line(check: Check) -> str:
+    """Return one line with the outcome of a check."""
+    return f"{MARKS[check.outcome]} {check.name:10} {plain(check.detail)}"
+
+
+def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -> Iterator[str]:
+    """Yield what a verified receipt proves, and which statements are not certified."""
+    claim, place = receipt.event.claim, receipt.place
+    data_checked = checks[0].outcome is Outcome.HOLDS
+    name = plain(receipt.descriptor.name)
+    yield f"{_data(receipt, data_checked)} chunk {receipt.chunk.sequence} of stream {name}."
+    if isinstance(claim, WindowClaim):
+        by = f"certified by {len(receipt.event.signers)} of {len(committee.operators)} operators"
+        # The claim says "in the round that starts at its timestamp", so this is the round's end.
+        latest = moment(claim.timestamp + committee.rounds.seconds)
+        yield f"The data existed no later than {latest} ({by})."
+    if place:
+        yield f"Its window was on the ledger at {moment(place.ledger_time)}."
+    received = moment(receipt.chunk.received_ms // 1000)
+    yield f"Received at {received} (reported by the stream's owner, not certified)."
+    if not data_checked:
+        yield "The data itself was not checked: compare a file with the receipt by `--data FILE`."
+
+
+def _data(receipt: Receipt, data_checked: bool) -> str:
+    chunk = receipt.chunk
+    if data_checked:
+        return f"The {chunk.length} bytes of the file are"
+    if receipt.opening is None:
+        return f"The {chunk.length} bytes with commitment {to_hex(chunk.commitment)} are"
+    return f"The {chunk.length} bytes with digest {to_hex(digest_of(receipt.opening))} are"

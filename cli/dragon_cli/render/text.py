@@ -1,0 +1,28 @@
+"""Text output that needs no terminal library."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def moment(timestamp: object) -> str:
+    """Return Unix seconds as a date and time in UTC, or a dash if it is not an integer."""
+    if not isinstance(timestamp, int):
+        return "–"
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"second {timestamp}"
+
+
+def printable(text: str) -> str:
+    """Replace characters of untrusted text that could control the terminal."""
+    return "".join(c if c.isprintable() else "�" for c in text)

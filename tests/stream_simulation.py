@@ -60,7 +60,7 @@ class StreamWorld(World):
         match name:
             case "zkp_api":
                 made = ends.enter_context(prover(self._random.randbytes))
-                return [], made.own, made.client.application
+                return [], made.components, made.client.application
             case "stream_api":
                 return self._make_stream_service(client, ends)
         return super()._make(name, client)

@@ -6,7 +6,7 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 # Services start often in tests and demonstrations: what is compiled once is kept, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo up test e2e check bench lock clean
+.PHONY: help demo up test e2e check docs bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,10 +27,14 @@ e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/en
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }
 	@$(BIN)/python -m pytest tests/e2e -m docker --durations 12 -p no:xdist
 
-check: $(VENV)/ready-dev ## Format, lint, types, import contracts
+check: $(VENV)/ready-dev ## Format, lint, types, import contracts, generated documentation
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@PYTHONPATH=docs $(BIN)/python -m dragon_docs --check
+
+docs: $(VENV)/ready-dev ## Write the generated sections of the documentation
+	@PYTHONPATH=docs $(BIN)/python -m dragon_docs
 
 bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten minutes)
 	@$(BIN)/python bench/run.py

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "AGGREGATOR_DATABASE": "SQLite file for log and outbox; created if it does not exist.",
+    "AGGREGATOR_RANK": (
+        "Rounds that the aggregator waits for others before it submits a certificate. Windows "
+        "and endorsements are submitted at once."
+    ),
+    "AGGREGATOR_OBJECTS_MB": "Storage for the objects of windows, in MiB.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an aggregator. `aggregator/README.md` lists them."""
+    """Every setting of an aggregator. `docs/reference.md` lists them."""
 
     committee: Committee
     rank: int

@@ -6,10 +6,11 @@ loaded on first use, so `import dragon` and `import dragon.errors` stay fast.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+TYPE_CHECKING = False  # not imported: `typing` takes long to load, and the health check needs none
 
 if TYPE_CHECKING:
+    from typing import Any, Final
+
     from dragon.encoding import parse
     from dragon.errors import DragonError
     from dragon.log.audit import audit as verify_log
@@ -65,6 +66,8 @@ if not TYPE_CHECKING:  # else a type checker would accept any name at all
         source = _SOURCES.get(name)
         if source is None:
             raise AttributeError(f"module 'dragon' has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - only if needed, as the types above
+
         module, _, attribute = source.partition(":")
         found = globals()[name] = getattr(import_module(module), attribute)
         return found

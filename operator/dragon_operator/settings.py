@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidEncoding, SettingsError
@@ -15,10 +15,34 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "OPERATOR_ID": "Id of this operator in the committee file.",
+    "OPERATOR_KEYSTORE": (
+        "EIP-2335 keystore with the operator's key; it must be the key that the committee "
+        "file lists."
+    ),
+    "OPERATOR_PASSWORD_FILE": "File with the keystore's password.",
+    "OPERATOR_DATABASE": "SQLite file for log, journal and verdicts; created if it does not exist.",
+    "OPERATOR_FROM_CHECKPOINT": (
+        "1: an empty log starts from the newest certified checkpoint of another operator."
+    ),
+    "OPERATOR_STREAMS": (
+        "Streams that the operator votes on at the same time. A stream that sends nothing new "
+        "for an hour is replaced."
+    ),
+    "OPERATOR_WINDOWS_PER_SECOND": "New windows per stream and second, on average.",
+    "OPERATOR_STREAMS_FILE": (
+        "File with stream ids, one per line: the operator votes on these streams only. "
+        "Without it, on any stream."
+    ),
+    "OPERATOR_OBJECTS_MB": "Storage for the objects of windows, in MiB.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of an operator. `operator/README.md` lists them."""
+    """Every setting of an operator. `docs/reference.md` lists them."""
 
     operator: str
     committee: Committee

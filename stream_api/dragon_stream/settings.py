@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.settings import Environment
@@ -13,10 +13,34 @@ from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "STREAM_KEYSTORE": (
+        "EIP-2335 keystore with the service's key, from which the keys of all its streams are "
+        "derived."
+    ),
+    "STREAM_PASSWORD_FILE": "File with the keystore's password.",
+    "STREAM_TOKEN_FILE": (
+        "File with the token that is required to create a stream: at least 16 characters."
+    ),
+    "STREAM_PROVER_URL": "URL of the prover.",
+    "STREAM_PROVER_TOKEN_FILE": "File with the prover's token.",
+    "STREAM_DATABASE": "SQLite file for the log; created if it does not exist.",
+    "STREAM_DATA": "Folder for the data of the streams, and for the state of their windows.",
+    "STREAM_WAITING": (
+        "Windows of one stream that may wait for certification. Beyond that the service "
+        "accepts no more data."
+    ),
+    "DRAGON_THREADS": (
+        "Requests and sockets that are served at the same time. 16 of these threads never "
+        "serve a socket."
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of a stream service. The table in `stream_api/README.md` explains them."""
+    """Every setting of a stream service. `docs/reference.md` lists them."""
 
     committee: Committee
     secret: bls.SecretKey = field(repr=False)

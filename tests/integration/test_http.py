@@ -1,4 +1,4 @@
-"""Bad input over HTTP: a clear problem document, the right status, and nothing lost."""
+"""Invalid input over HTTP gets a problem document and changes nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RAW = [
 
 
 def is_problem(answer: requests.Response, status: int, title: str) -> bool:
-    """Whether it is a problem document of that status and title, with no traceback in it."""
+    """Whether the response is a problem document with this status and title."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     body = answer.json()
     assert set(body) >= {"type", "title", "status", "detail"}
@@ -57,7 +57,7 @@ def is_problem(answer: requests.Response, status: int, title: str) -> bool:
 
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """One world for all of these: none of them may change anything."""
+    """A fleet for all tests of this module: none of them may change the log."""
     with World(tmp_path_factory.mktemp("world")) as world:
         world.run(3)
         before = world.components("operator_1").log.checkpoint()
@@ -68,7 +68,7 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize(("service", "path", "body"), BODIES)
 @pytest.mark.parametrize(("raw", "title"), RAW)
-def test_what_is_no_such_body_is_refused(
+def test_an_invalid_body_is_refused(
     still: World, service: str, path: str, body: Json, raw: bytes, title: str
 ) -> None:
     assert body
@@ -79,7 +79,7 @@ def test_what_is_no_such_body_is_refused(
     ("service", "path", "body", "member"),
     [(*each, member) for each in BODIES for member in each[2]],
 )
-def test_a_body_that_lacks_a_member_is_refused(
+def test_a_body_with_a_missing_member_is_refused(
     still: World, service: str, path: str, body: dict[str, Json], member: str
 ) -> None:
     cut = {name: value for name, value in body.items() if name != member}
@@ -91,7 +91,7 @@ def test_a_body_that_lacks_a_member_is_refused(
 
 
 @pytest.mark.parametrize(("service", "path", "body"), BODIES)
-def test_a_body_with_a_member_too_many_is_refused(
+def test_a_body_with_an_unknown_member_is_refused(
     still: World, service: str, path: str, body: dict[str, Json]
 ) -> None:
     assert is_problem(still.post(service, path, {**body, "surplus": 1}), 400, "unknown_member")
@@ -146,14 +146,14 @@ def test_a_report_on_an_unknown_node_is_not_found(still: World) -> None:
     assert is_problem(answer, 404, "unknown_node")
 
 
-def test_a_report_on_an_address_is_refused_and_nothing_is_probed(still: World) -> None:
-    """Only ids of the committee are ever probed."""
+def test_a_report_on_an_address_is_refused_without_a_probe(still: World) -> None:
+    """Only nodes of the committee are probed."""
     sent = len(still.sent)
 
     answer = still.post("operator_1", "/reports", {**REPORT, "node_id": "http://elsewhere"})
 
     assert is_problem(answer, 400, "invalid_id")
-    assert len(still.sent) == sent + 1  # the report itself
+    assert len(still.sent) == sent + 1  # the report
 
 
 def test_a_body_that_is_too_large_is_refused(still: World) -> None:
@@ -188,13 +188,13 @@ def test_a_body_that_is_too_large_is_refused(still: World) -> None:
         ("/attestations", 405, "Method Not Allowed"),
     ],
 )
-def test_a_question_that_makes_no_sense_gets_a_problem_document(
+def test_an_invalid_request_gets_a_problem_document(
     still: World, path: str, status: int, title: str
 ) -> None:
     assert is_problem(still.get("operator_1", path), status, title)
 
 
-def test_a_status_answer_is_signed_over_the_askers_nonce(still: World) -> None:
+def test_a_status_answer_is_signed_with_the_nonce(still: World) -> None:
 
     answer = still.get("operator_1", "/status?nonce=0x" + "ab" * 32)
 
@@ -213,13 +213,13 @@ def test_the_log_is_read_in_pages(still: World) -> None:
     assert set(first["logs"][0]) == {"id", "node_id", "status", "timestamp", "signature"}
 
 
-def test_the_log_can_be_asked_for_one_node(still: World) -> None:
+def test_the_log_can_be_filtered_by_node(still: World) -> None:
     page = still.get("operator_1", "/logs?node_id=operator_3").json()
 
     assert [(row["node_id"], row["status"]) for row in page["logs"]] == [("operator_3", "up")]
 
 
-def test_every_event_proves_its_place_in_the_log(still: World) -> None:
+def test_every_event_has_a_valid_inclusion_proof(still: World) -> None:
 
     checkpoint = still.get("operator_1", "/checkpoint").json()
 

@@ -1,4 +1,4 @@
-"""What a fleet says of itself: lines without secrets, metrics, descriptions, lists in pages."""
+"""Logs without secrets, metrics, OpenAPI documents, and lists in pages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import hashlib
 import io
 import json
 import logging
-import random
 import re
-import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_operator.routes import events as operator_events
+from ports import free_block
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -39,11 +37,11 @@ NONCE = re.compile(r"nonce=0x([0-9a-f]+)")
 
 
 def spellings(secret: int) -> set[str]:
-    """How a secret number might stand in a line."""
+    """The forms in which a secret number could appear in a line."""
     return {str(secret), f"{secret:x}", f"{secret:064x}", str(secret.to_bytes(32, "big"))}
 
 
-def hold_no_secret(text: str, secrets: Iterable[str]) -> None:
+def check_no_secrets(text: str, secrets: Iterable[str]) -> None:
     for secret in secrets:
         assert len(secret) >= 8
         assert secret.lower() not in text.lower()
@@ -65,7 +63,7 @@ def pages(get: Any, path: str, name: str, limit: int) -> Iterator[list[Json]]:
 
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
-    """Everything that a fleet in this process says, down to the least."""
+    """Everything that a fleet in this process logs, at the lowest level."""
     stream, root = io.StringIO(), logging.getLogger()
     handler, before = logging.StreamHandler(stream), root.level
     handler.setFormatter(Lines("fleet"))
@@ -76,7 +74,7 @@ def output() -> Iterator[io.StringIO]:
     root.setLevel(before)
 
 
-def test_a_fleet_in_one_process_says_nothing_secret(tmp_path: Path, output: io.StringIO) -> None:
+def test_a_fleet_in_one_process_logs_no_secrets(tmp_path: Path, output: io.StringIO) -> None:
     with World(tmp_path) as world:
         world.run(3)
         world.stop("operator_2")
@@ -95,22 +93,12 @@ def test_a_fleet_in_one_process_says_nothing_secret(tmp_path: Path, output: io.S
     events = [json.loads(line)["event"] for line in said.splitlines()]
     assert "certificate_assembled" in events
     assert len(nonces) >= 10
-    hold_no_secret(said, secrets | nonces | {"hunter2hunter2"})
-    hold_no_secret("".join(answers), secrets | nonces)
-
-
-def free_ports() -> Ports:
-    """Six ports in a row that nobody listens on now."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 32_000, 10)
-        with suppress(OSError), ExitStack() as bound:
-            for port in range(base, base + 6):
-                bound.enter_context(socket.create_server(("127.0.0.1", port)))
-            return Ports(base, base + 4, base + 5)
+    check_no_secrets(said, secrets | nonces | {"hunter2hunter2"})
+    check_no_secrets("".join(answers), secrets | nonces)
 
 
 def secrets_of(home: Home) -> set[str]:
-    """Keys, passwords and the keystores' own texts, as they stand in a fleet's folder."""
+    """Keys, passwords and contents of the keystores in a fleet's folder."""
     found: set[str] = set()
     for number in json.loads(home.sequencer_keys.read_text()):
         found |= spellings(int(number))
@@ -125,8 +113,10 @@ def secrets_of(home: Home) -> set[str]:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    home = Home(tmp_path_factory.mktemp("home") / "fleet")
-    make_fleet(home, Plan(ports=free_ports(), round_seconds=2), genesis=int(time.time()))
+    home, base = Home(tmp_path_factory.mktemp("home") / "fleet"), free_block(6)
+    make_fleet(
+        home, Plan(ports=Ports(base, base + 4, base + 5), round_seconds=2), genesis=int(time.time())
+    )
     with Fleet(home) as running:
         running.start_all()
         running.wait_ready()
@@ -140,7 +130,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 @pytest.mark.processes
 @pytest.mark.timeout(150)
-def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Fleet) -> None:
+def test_real_services_log_json_without_secrets(fleet: Fleet) -> None:
     fleet.kill("operator_4")
     others = ["operator_1", "operator_2", "operator_3"]
     fleet.wait_until(
@@ -153,13 +143,13 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
     http, url = HttpClient(make_session()), fleet.addresses["operator_1"]
     http.get(f"{url}/status", params={"nonce": "0x" + "c0ffee" * 6}, deadline=2)
     http.post(f"{url}/reports", {"password": "hunter2hunter2"}, deadline=2)
-    http.get(f"{url}/" + "x" * 5000, deadline=2)  # refused by the HTTP server itself
+    http.get(f"{url}/" + "x" * 5000, deadline=2)  # refused by gunicorn
     http.close()
 
     secrets = secrets_of(fleet.home) | {"c0ffee" * 6, "hunter2hunter2"}
     for name in fleet.addresses:
         said = fleet.home.output(name).read_text()
-        hold_no_secret(said, secrets)
+        check_no_secrets(said, secrets)
         for line in said.splitlines():
             fields = json.loads(line)
             assert {"timestamp", "level", "event", "service", "logger"} <= set(fields), line
@@ -174,7 +164,7 @@ def test_every_line_of_a_real_fleet_is_json_and_holds_nothing_secret(fleet: Flee
 
 @pytest.mark.processes
 @pytest.mark.timeout(150)
-def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
+def test_real_services_serve_openapi_and_metrics(fleet: Fleet) -> None:
     http = HttpClient(make_session())
     for url in fleet.addresses.values():
         document = json.loads(http.get(f"{url}/openapi.json", deadline=5, max_bytes=1 << 20).body)
@@ -194,27 +184,27 @@ def test_every_real_service_describes_and_measures_itself(fleet: Fleet) -> None:
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world with something in every list: also two streams with a window in the log, and further
-    windows of one of them that are announced."""
+    """A fleet with items in every list, among them two streams with a window in the log, and
+    announced windows of one of them."""
     members = make_members(targets=3)
     with World(tmp_path_factory.mktemp("world"), members) as world:
         world.run(3)
         for name in ("sensor-1", "sensor-2"):
             owner = make_owner(world.members, name)
             window = owner.window([b"21.5"], began_ms=1000 * GENESIS)
-            hand_in(world, owner, window)
+            submit(world, owner, window)
         world.settle()
         for _ in range(4):
             window = owner.window([b"21.7"], window)
             world.post("aggregator_0", "/windows", owner.submission(window).to_json())
         world.submit(*[{"kind": "nothing", "number": n} for n in range(7)])
         world.network.set_faults(stalled=True)
-        world.run(5)  # now it is certified, and stays in the outbox, that no target was ever up
+        world.run(5)  # the targets are certified down, and the events stay in the outbox
         yield world
         world.network.set_faults(stalled=False)
 
 
-def hand_in(world: World, owner: Owner, window: Window) -> None:
+def submit(world: World, owner: Owner, window: Window) -> None:
     proof = owner.prove(window)
     world.post("aggregator_0", "/windows", owner.submission(window, proof).to_json())
     for body in (encode_chunks(window.chunks), proof):
@@ -237,7 +227,7 @@ LISTS = [
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-def test_the_pages_of_a_list_are_the_list(
+def test_the_pages_of_a_list_make_up_the_list(
     listed: World, service: str, path: str, name: str, cursor: str, limit: int
 ) -> None:
     whole = listed.get(service, f"{path}?limit=120").json()[name]
@@ -263,7 +253,7 @@ def test_the_last_page_names_no_next_page(
 
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)
-def test_behind_the_end_of_a_list_is_an_empty_page(
+def test_after_the_end_of_a_list_the_page_is_empty(
     listed: World, service: str, path: str, name: str, cursor: str
 ) -> None:
     ends = {"nodes": "z", "rounds": "0", "refused": "0", "streams": "0x" + "ff" * 32}

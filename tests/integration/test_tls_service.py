@@ -1,12 +1,11 @@
-"""A service over TLS as gunicorn runs it, and what its clients may try.
+"""A service over TLS under gunicorn, with faulty clients.
 
-A whole fleet over TLS is that of `test_processes`.
+`test_processes` runs a whole fleet over TLS.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
 import ssl
@@ -26,11 +25,11 @@ from dragon.net import tls
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.net.tls import Tls
-from dragon_cli.fleet.create import Ports
+from ports import free_block
 
 pytestmark = pytest.mark.processes
 
-SPAN = 0.6  # seconds for a request to arrive, and as many again for its answer
+LIMIT = 0.6  # seconds for a request, and for its response
 THREADS = 2
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 
@@ -74,16 +73,6 @@ serve(
 """
 
 
-def free_ports() -> Ports:
-    """Six ports in a row that nobody listens on now."""
-    while True:
-        base = random.SystemRandom().randrange(20_000, 32_000, 10)
-        with suppress(OSError), ExitStack() as bound:
-            for port in range(base, base + 6):
-                bound.enter_context(socket.create_server(("127.0.0.1", port)))
-            return Ports(base, base + 4, base + 5)
-
-
 @dataclass(frozen=True, slots=True)
 class Running:
     port: int
@@ -108,9 +97,9 @@ class Running:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("service")
-    shown, port = Papers.make(folder).service("service"), free_ports().operators
+    shown, port = Papers.make(folder).service("service"), free_block(1)
     code = SERVICE.format(
-        span=SPAN, port=port, threads=THREADS, certfile=shown.certfile, keyfile=shown.keyfile
+        span=LIMIT, port=port, threads=THREADS, certfile=shown.certfile, keyfile=shown.keyfile
     )
     output = folder / "output"
     with output.open("wb") as file:
@@ -129,13 +118,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @contextmanager
-def unmoved(service: Running) -> Iterator[None]:
-    """In the end it answers, soon, and has not said a word about it."""
+def undisturbed(service: Running) -> Iterator[None]:
+    """Check that the service soon answers again and has logged nothing."""
     before = service.output.read_text()
     yield
     begun = time.monotonic()
     assert service.answers()
-    assert time.monotonic() - begun < 2 * SPAN + 2
+    assert time.monotonic() - begun < 2 * LIMIT + 2
     assert service.output.read_text() == before
 
 
@@ -148,25 +137,25 @@ def read_to(client: socket.socket, end: bytes) -> bytes:
     return answer
 
 
-def test_a_request_over_tls_is_answered_and_closed_in_form(service: Running) -> None:
-    with unmoved(service), service.shake() as client:
+def test_a_tls_connection_is_closed_with_close_notify(service: Running) -> None:
+    with undisturbed(service), service.shake() as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(65_536), b""))
 
         assert client.version() == "TLSv1.3"
         assert answer.endswith(b"\r\n\r\nhttps")
-        assert client.unwrap().recv(1) == b"", "its own close_notify has come, and the end"
+        assert client.unwrap().recv(1) == b"", "the service has sent close_notify"
 
 
-def test_the_version_before_is_taken(service: Running) -> None:
+def test_tls_1_2_is_accepted(service: Running) -> None:
     context = tls.client_context(service.shown.ca)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with context.wrap_socket(service.connect(), server_hostname="localhost") as client:
         assert client.version() == "TLSv1.2"
 
 
-def test_what_openssl_has_read_already_is_answered_at_once(service: Running) -> None:
-    """A second request in the first one's record, behind the piece that gunicorn reads."""
+def test_a_request_that_openssl_has_decrypted_is_answered_at_once(service: Running) -> None:
+    """The second request is in the TLS record of the first, after the part that gunicorn reads."""
     first, second = b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nHost: b\r\n\r\n"
     filling = 8192 - len(first) - len(b"A: \r\nB: \r\n\r\n")
     fields = (b"a" * (filling // 2), b"b" * (filling - filling // 2))
@@ -182,22 +171,22 @@ def test_what_openssl_has_read_already_is_answered_at_once(service: Running) -> 
     assert time.monotonic() - begun < 1
 
 
-def test_a_kept_connection_answers_again(service: Running) -> None:
+def test_a_connection_can_be_used_again(service: Running) -> None:
     with service.shake() as client:
         for _ in range(3):
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             assert read_to(client, b"https").startswith(b"HTTP/1.1 200 OK")
-            time.sleep(SPAN / 2)
+            time.sleep(LIMIT / 2)
 
 
-def test_a_large_body_comes_through(service: Running) -> None:
+def test_a_large_body_is_received_whole(service: Running) -> None:
     with service.shake() as client:
         client.sendall(b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n")
         client.sendall(bytes(3_000_000))
         assert read_to(client, b"\r\n\r\n3000000").startswith(b"HTTP/1.1 200 OK")
 
 
-NO_TLS = {
+NOT_TLS = {
     "plain HTTP": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "garbage": bytes(range(256)) * 40,
     "zeros": bytes(1000),
@@ -207,32 +196,32 @@ NO_TLS = {
 }
 
 
-@pytest.mark.parametrize("what", NO_TLS)
-def test_what_is_no_tls_is_closed_without_a_word(service: Running, what: str) -> None:
-    with unmoved(service), service.connect() as client:
-        client.sendall(NO_TLS[what])
+@pytest.mark.parametrize("what", NOT_TLS)
+def test_a_client_without_tls_is_disconnected_silently(service: Running, what: str) -> None:
+    with undisturbed(service), service.connect() as client:
+        client.sendall(NOT_TLS[what])
         client.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
             assert b"HTTP" not in b"".join(iter(lambda: client.recv(65_536), b""))
 
 
-def test_garbage_behind_the_handshake_is_closed_without_a_word(service: Running) -> None:
-    with unmoved(service), service.shake() as client:
+def test_garbage_after_the_handshake_closes_the_connection_silently(service: Running) -> None:
+    with undisturbed(service), service.shake() as client:
         with socket.socket(fileno=os.dup(client.fileno())) as beneath:
             beneath.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
         with suppress(OSError):
             client.recv(1)
 
 
-def test_a_client_that_hangs_up_in_a_handshake_leaves_nothing(service: Running) -> None:
-    with unmoved(service):
+def test_a_client_may_disconnect_during_the_handshake(service: Running) -> None:
+    with undisturbed(service):
         for _ in range(5):
             with service.connect() as client:
-                client.sendall(NO_TLS["half a record"])
+                client.sendall(NOT_TLS["half a record"])
 
 
 def is_cut(client: socket.socket) -> bool:
-    """Whether the service has hung up, looked at without waiting."""
+    """Whether the service has closed the connection; does not wait."""
     client.settimeout(0)
     try:
         return client.recv(1 << 20) == b""
@@ -242,43 +231,41 @@ def is_cut(client: socket.socket) -> bool:
         return True
 
 
-@pytest.mark.parametrize("drip", [b"", b"\x01"], ids=["never shakes hands", "drips its handshake"])
-def test_a_client_without_a_handshake_gets_its_span_and_no_more(
-    service: Running, drip: bytes
-) -> None:
-    """More of them than there are threads; then one that behaves is served."""
-    with unmoved(service), ExitStack() as slow:
+@pytest.mark.parametrize("drip", [b"", b"\x01"], ids=["makes no handshake", "drips its handshake"])
+def test_an_unfinished_handshake_is_cut_off_at_the_limit(service: Running, drip: bytes) -> None:
+    """As many of them as there are threads; then another client is served."""
+    with undisturbed(service), ExitStack() as slow:
         clients = [slow.enter_context(service.connect()) for _ in range(THREADS)]
         begun = time.monotonic()
         for client in clients:
             client.sendall(b"\x16\x03\x01\x40\x00" if drip else b"")
         while not all(map(is_cut, clients)):
-            assert time.monotonic() - begun < SPAN + 1.5
+            assert time.monotonic() - begun < LIMIT + 1.5
             for client in clients:
                 with suppress(OSError):
                     client.send(drip)
             time.sleep(0.05)
-        assert time.monotonic() - begun > SPAN - 0.1
+        assert time.monotonic() - begun > LIMIT - 0.1
 
 
-def test_a_handshake_and_the_request_behind_it_share_one_span(service: Running) -> None:
+def test_handshake_and_request_share_one_limit(service: Running) -> None:
     context = tls.client_context(service.shown.ca)
-    with unmoved(service), service.connect() as plain:
+    with undisturbed(service), service.connect() as plain:
         begun = time.monotonic()
-        time.sleep(SPAN * 0.8)
+        time.sleep(LIMIT * 0.8)
         with context.wrap_socket(plain, server_hostname="localhost") as client:
             client.sendall(b"GET / HTTP/1.1\r\n")
             while not is_cut(client):
                 time.sleep(0.02)
-            # A span of its own for the request would end at 1.8.
-            assert time.monotonic() - begun < SPAN * 1.5
+            # With a separate limit for the request, the connection would end at 1.8.
+            assert time.monotonic() - begun < LIMIT * 1.5
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut(service: Running) -> None:
-    with ExitStack() as slow, unmoved(service):
+def test_a_client_that_does_not_read_its_response_is_cut_off(service: Running) -> None:
+    with ExitStack() as slow, undisturbed(service):
         begun = time.monotonic()
         for _ in range(THREADS):
             client = slow.enter_context(service.shake())
             client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
         assert service.answers()
-        assert time.monotonic() - begun > SPAN / 2, "no thread was free before"
+        assert time.monotonic() - begun > LIMIT / 2, "no thread was free before"

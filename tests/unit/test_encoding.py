@@ -1,4 +1,4 @@
-"""What is read in one way only is read; everything else is refused, each with its own name."""
+"""Unambiguous JSON is decoded; every other text is refused with a precise error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VALUES = st.recursive(
 
 
 def depth(value: Json) -> int:
-    """How many arrays and objects stand around the innermost value."""
+    """The number of arrays and objects around the innermost value."""
     match value:
         case list():
             return max((1 + depth(item) for item in value), default=0)
@@ -49,8 +49,8 @@ def depth(value: Json) -> int:
 # -- canonical form ------------------------------------------------------------------------------
 
 
-def test_members_stand_in_the_order_of_their_utf_16_code_units() -> None:
-    """The example of RFC 8785, 3.2.3: by code points, the face would come last."""
+def test_members_are_ordered_by_utf_16_code_units() -> None:
+    """The example of RFC 8785, section 3.2.3: by code points, the face would be last."""
     names = ["\u20ac", "\r", "\ufb33", "1", "\U0001f600", "\u0080", "\u00f6"]
 
     ordered = list(json.loads(canonical(dict.fromkeys(names, 0))))
@@ -59,8 +59,8 @@ def test_members_stand_in_the_order_of_their_utf_16_code_units() -> None:
     assert ordered != sorted(names)
 
 
-def test_literals_and_texts_are_written_as_rfc_8785_prescribes() -> None:
-    """The text and the literals of the example in RFC 8785, 3.2.2."""
+def test_literals_and_strings_follow_rfc_8785() -> None:
+    """The string and the literals of the example in RFC 8785, section 3.2.2."""
     value: Json = {
         "string": '\u20ac$\u000f\nA\'B"\\\\"/',
         "literals": [None, True, False],
@@ -83,20 +83,20 @@ def test_literals_and_texts_are_written_as_rfc_8785_prescribes() -> None:
         (-MAX_INTEGER, b"-9007199254740991"),
     ],
 )
-def test_equal_values_have_these_bytes_and_no_others(value: Json, raw: bytes) -> None:
+def test_a_value_has_exactly_one_encoding(value: Json, raw: bytes) -> None:
     assert canonical(value) == raw
     assert parse(raw) == value
 
 
 @given(VALUES)
-def test_reading_undoes_writing(value: Json) -> None:
+def test_decoding_reverses_encoding(value: Json) -> None:
     assume(depth(value) <= MAX_DEPTH)
 
     assert parse(canonical(value)) == value
 
 
 @given(VALUES)
-def test_what_is_read_from_any_spelling_is_written_in_the_canonical_one(value: Json) -> None:
+def test_any_spelling_is_encoded_canonically(value: Json) -> None:
     assume(depth(value) <= MAX_DEPTH)
 
     spaced = json.dumps(value, ensure_ascii=True, indent=2, sort_keys=False)
@@ -105,7 +105,7 @@ def test_what_is_read_from_any_spelling_is_written_in_the_canonical_one(value: J
 
 
 @given(st.dictionaries(st.text(max_size=8), INTEGERS, min_size=2, max_size=6))
-def test_the_order_in_which_members_arrive_does_not_matter(value: dict[str, Json]) -> None:
+def test_the_order_of_members_does_not_matter(value: dict[str, Json]) -> None:
     turned = dict(reversed(value.items()))
 
     assert canonical(turned) == canonical(value)
@@ -131,12 +131,12 @@ def refusal_of(raw: bytes | str) -> type[errors.DragonError]:
         '{"a":{"b":1,"b":1},"c":1}',
     ],
 )
-def test_a_member_named_twice_is_refused_at_any_depth(raw: str) -> None:
+def test_a_duplicate_member_is_refused_at_any_depth(raw: str) -> None:
     assert refusal_of(raw) is errors.DuplicateMember
 
 
 @pytest.mark.parametrize("name", ["\ufeffa", "\u00e9" * 3000, "\U0001f600"])
-def test_the_report_of_a_double_member_is_short_and_ascii(name: str) -> None:
+def test_a_duplicate_member_is_named_in_short_ascii(name: str) -> None:
     raw = json.dumps({name: 0})[:-1] + "," + json.dumps({name: 0})[1:]
 
     with pytest.raises(errors.DuplicateMember) as refused:
@@ -151,23 +151,23 @@ def test_the_report_of_a_double_member_is_short_and_ascii(name: str) -> None:
     "number",
     ["1.0", "0.5", "1e3", "1E3", "1e-3", "1e400", "-0", "-0.0", "NaN", "Infinity", "-Infinity"],
 )
-def test_numbers_that_are_no_integers_are_refused(number: str) -> None:
+def test_numbers_that_are_not_integers_are_refused(number: str) -> None:
     assert refusal_of(number) is errors.NotAnInteger
     assert refusal_of(f'{{"a":[1,{number}]}}') is errors.NotAnInteger
 
 
 @pytest.mark.parametrize("number", [2**53, -(2**53), 2**63, 10**17, -(10**17), 10**300])
-def test_integers_that_others_would_round_are_refused(number: int) -> None:
+def test_integers_outside_the_safe_range_are_refused(number: int) -> None:
     assert refusal_of(str(number)) is errors.IntegerOutOfRange
 
 
 @pytest.mark.parametrize("number", [MAX_INTEGER, -MAX_INTEGER, 0, 1, -1])
-def test_integers_that_everybody_reads_alike_are_read(number: int) -> None:
+def test_integers_within_the_safe_range_are_decoded(number: int) -> None:
     assert parse(str(number)) == number
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_an_integer_of_a_million_digits_is_refused_without_being_computed(sign: str) -> None:
+def test_an_integer_of_a_million_digits_is_refused_quickly(sign: str) -> None:
     raw = sign + "7" * 1_000_000
 
     started = time.perf_counter()
@@ -190,11 +190,11 @@ def test_an_integer_of_a_million_digits_is_refused_without_being_computed(sign: 
         '"\ud800"',
     ],
 )
-def test_half_a_character_is_refused_in_values_and_in_names(raw: str) -> None:
+def test_a_lone_surrogate_is_refused_in_values_and_names(raw: str) -> None:
     assert refusal_of(raw) is errors.LoneSurrogate
 
 
-def test_both_halves_of_a_character_make_one() -> None:
+def test_a_surrogate_pair_is_one_character() -> None:
     assert parse(r'"\ud83d\ude00"') == "\U0001f600"
 
 
@@ -226,7 +226,7 @@ def test_both_halves_of_a_character_make_one() -> None:
         "\u00a01".encode(),
     ],
 )
-def test_what_is_no_json_is_refused(raw: bytes) -> None:
+def test_a_text_that_is_not_json_is_refused(raw: bytes) -> None:
     assert refusal_of(raw) is errors.NotJson
 
 
@@ -235,7 +235,7 @@ def test_text_after_the_value_is_refused(rest: bytes) -> None:
     assert refusal_of(b'{"a":1}' + rest) is errors.NotJson
 
 
-def test_white_space_around_the_value_is_no_fault() -> None:
+def test_white_space_around_the_value_is_allowed() -> None:
     assert parse(b' \r\n\t{"a" : 1}\n') == {"a": 1}
 
 
@@ -252,7 +252,7 @@ def test_white_space_around_the_value_is_no_fault() -> None:
         '"ü"'.encode("latin-1"),
     ],
 )
-def test_what_is_not_utf_8_is_refused(raw: bytes) -> None:
+def test_a_text_that_is_not_utf_8_is_refused(raw: bytes) -> None:
     assert refusal_of(raw) is errors.NotJson
 
 
@@ -262,23 +262,21 @@ def test_a_byte_order_mark_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_a_value_stands_inside_at_most_sixteen_others(opening: str, closing: str) -> None:
+def test_a_value_has_at_most_sixteen_nesting_levels(opening: str, closing: str) -> None:
     assert depth(parse(opening * 16 + "1" + closing * 16)) == MAX_DEPTH
 
     assert refusal_of(opening * 17 + "1" + closing * 17) is errors.NotJson
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
-def test_a_hundred_thousand_levels_are_refused_and_break_nothing(
-    opening: str, closing: str
-) -> None:
+def test_a_hundred_thousand_levels_are_refused(opening: str, closing: str) -> None:
     assert refusal_of(opening * 100_000 + "1" + closing * 100_000) is errors.NotJson
     assert refusal_of(opening * 100_000) is errors.NotJson
 
 
 @pytest.mark.parametrize("frames", [1, 30, 300])
-def test_how_deep_a_text_may_be_does_not_depend_on_who_reads_it(frames: int) -> None:
-    """Else two operators could come to two verdicts on the same batch."""
+def test_the_maximum_depth_does_not_depend_on_the_call_stack(frames: int) -> None:
+    """Otherwise two operators could judge the same batch differently."""
 
     def below(left: int, text: str) -> type[errors.DragonError]:
         return refusal_of(text) if left == 0 else below(left - 1, text)
@@ -288,7 +286,7 @@ def test_how_deep_a_text_may_be_does_not_depend_on_who_reads_it(frames: int) -> 
         assert below(frames, text) is errors.NotJson
 
 
-def test_a_deep_item_spoils_only_its_own_place() -> None:
+def test_a_deep_item_does_not_affect_the_other_items() -> None:
     deep = "[" * 40 + "]" * 40
 
     first, second, third = parse_items(f'[1, {deep}, {{"a": "[[[["}}]', what="it")
@@ -297,14 +295,14 @@ def test_a_deep_item_spoils_only_its_own_place() -> None:
     assert isinstance(second, errors.NotJson)
 
 
-def test_brackets_inside_texts_do_not_count() -> None:
+def test_brackets_inside_strings_do_not_count() -> None:
     text = "[" * 1000 + '\\"' + "{" * 1000
 
     assert parse(canonical([text])) == [text]
 
 
 @pytest.mark.parametrize("piece", ['"', '\\"', '"\\', "\\", '"[', '["\\"', "{", "a"])
-def test_no_text_takes_long_to_refuse(piece: str) -> None:
+def test_every_text_is_refused_quickly(piece: str) -> None:
     assert refusal_of(piece * 200_000) is errors.NotJson
 
 
@@ -322,7 +320,7 @@ def outcome(raw: bytes) -> Json | errors.DragonError:
 @given(HOSTILE)
 @example(b"")
 @example(b'{"a":1,"a":"\\ud800"}')
-def test_whatever_arrives_is_read_or_refused_by_a_leaf_of_the_tree(raw: bytes) -> None:
+def test_any_bytes_are_decoded_or_refused_with_a_precise_error(raw: bytes) -> None:
     result = outcome(raw)
 
     if isinstance(result, errors.DragonError):
@@ -332,7 +330,7 @@ def test_whatever_arrives_is_read_or_refused_by_a_leaf_of_the_tree(raw: bytes) -
 
 
 @given(VALUES, st.data())
-def test_one_spoiled_byte_is_read_or_refused_by_a_leaf_of_the_tree(
+def test_one_changed_byte_is_decoded_or_refused_with_a_precise_error(
     value: Json, data: st.DataObject
 ) -> None:
     raw = bytearray(canonical(value))
@@ -360,7 +358,7 @@ def test_one_spoiled_byte_is_read_or_refused_by_a_leaf_of_the_tree(
         ("[" * 16 + "1" + "]" * 16, errors.NotJson),
     ],
 )
-def test_an_item_that_is_refused_takes_only_its_own_place(
+def test_a_refused_item_does_not_affect_the_other_items(
     item: str, refusal: type[errors.InvalidEncoding]
 ) -> None:
     items = parse_items(f'[{{"before":1}},{item},"after"]', what="the example")
@@ -372,19 +370,19 @@ def test_an_item_that_is_refused_takes_only_its_own_place(
 
 
 @pytest.mark.parametrize("raw", ["{}", '"[]"', "null", "0", "true", '{"a":[1]}'])
-def test_items_stand_in_an_array(raw: str) -> None:
+def test_items_need_an_array(raw: str) -> None:
     with pytest.raises(errors.WrongType):
         parse_items(raw, what="the example")
 
 
 @pytest.mark.parametrize("raw", ["", "[", "[1,]", "[1] 2", "[1", b"[\xff]", "[1,2]]"])
-def test_what_is_no_json_has_no_items(raw: bytes | str) -> None:
+def test_a_text_that_is_not_json_has_no_items(raw: bytes | str) -> None:
     with pytest.raises(errors.NotJson):
         parse_items(raw, what="the example")
 
 
 @given(st.lists(VALUES, max_size=4))
-def test_items_are_what_the_whole_array_holds(values: list[Json]) -> None:
+def test_items_equal_the_decoded_array(values: list[Json]) -> None:
     assume(depth(values) <= MAX_DEPTH)
 
     assert parse_items(canonical(values), what="the example") == parse(canonical(values)) == values
@@ -394,7 +392,7 @@ def test_items_are_what_the_whole_array_holds(values: list[Json]) -> None:
 
 
 @given(st.binary(max_size=64))
-def test_bytes_come_back_from_their_digits(raw: bytes) -> None:
+def test_hexadecimal_decoding_reverses_encoding(raw: bytes) -> None:
     assert from_hex(to_hex(raw), member="m", size=len(raw)) == raw
     assert from_hex(to_hex(raw), member="m", size=range(65)) == raw
 
@@ -417,19 +415,19 @@ def test_bytes_come_back_from_their_digits(raw: bytes) -> None:
         "0x0x01",
     ],
 )
-def test_bytes_are_0x_and_pairs_of_lower_case_digits(text: str) -> None:
+def test_other_spellings_of_hexadecimal_are_refused(text: str) -> None:
     with pytest.raises(errors.InvalidHex):
         from_hex(text, member="m", size=range(8))
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 33, 64])
-def test_bytes_of_another_length_are_refused(size: int) -> None:
+def test_a_wrong_number_of_bytes_is_refused(size: int) -> None:
     with pytest.raises(errors.InvalidHex):
         from_hex(to_hex(bytes(size)), member="m", size=32)
 
 
 @pytest.mark.parametrize(("size", "fits"), [(15, False), (16, True), (32, True), (33, False)])
-def test_a_range_of_lengths_has_two_ends(size: int, fits: bool) -> None:
+def test_a_range_of_lengths_includes_its_ends(size: int, fits: bool) -> None:
     text = to_hex(bytes(size))
 
     if fits:
@@ -440,7 +438,7 @@ def test_a_range_of_lengths_has_two_ends(size: int, fits: bool) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 0, 1, [], {}, ["0x00"]])
-def test_bytes_and_ids_are_texts(value: Json) -> None:
+def test_bytes_and_ids_must_be_strings(value: Json) -> None:
     with pytest.raises(errors.WrongType):
         from_hex(value, member="m", size=1)
     with pytest.raises(errors.WrongType):
@@ -448,14 +446,14 @@ def test_bytes_and_ids_are_texts(value: Json) -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "0", "_", "-", "operator_1", "a-b_c-9", "x" * 32])
-def test_an_id_is_read(text: str) -> None:
+def test_a_valid_id_is_accepted(text: str) -> None:
     assert check_id(text, member="m") == text
 
 
 @pytest.mark.parametrize(
     "text", ["", "x" * 33, "A", "a b", "a.b", "a/b", "é", "a\n", "\na", "a\x00", "١", "ａ"]
 )
-def test_an_id_of_other_characters_or_another_length_is_refused(text: str) -> None:
+def test_an_invalid_id_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidId) as refused:
         check_id(text, member="m")
 
@@ -493,13 +491,13 @@ def take_all(value: Json) -> list[object]:
     return taken
 
 
-def test_a_valid_object_is_taken_apart() -> None:
+def test_the_members_of_a_valid_object_are_taken() -> None:
     taken = take_all(VALID)
 
     assert taken == ["words", "up", "operator_1", ("a", "b"), 7, b"\x01\x02", [1, "two"], {"k": 1}]
 
 
-def test_taking_an_object_apart_leaves_it_whole() -> None:
+def test_taking_members_does_not_change_the_object() -> None:
     before = dict(VALID)
 
     take_all(VALID)
@@ -508,13 +506,13 @@ def test_taking_an_object_apart_leaves_it_whole() -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, 0, "x", [], [{}]])
-def test_what_is_no_object_has_no_members(value: Json) -> None:
+def test_a_value_that_is_not_an_object_is_refused(value: Json) -> None:
     with pytest.raises(errors.WrongType):
         Members(value, "the example")
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_member_too_few_is_named(name: str) -> None:
+def test_a_missing_member_is_named(name: str) -> None:
     value = {other: item for other, item in VALID.items() if other != name}
 
     with pytest.raises(errors.MissingMember) as refused:
@@ -524,7 +522,7 @@ def test_a_member_too_few_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["extra", "", "Text", "text ", "ｔext"])
-def test_a_member_too_many_is_refused(name: str) -> None:
+def test_an_unknown_member_is_refused(name: str) -> None:
     with pytest.raises(errors.UnknownMember) as refused:
         take_all({**VALID, name: 1})
 
@@ -568,7 +566,7 @@ def test_a_member_too_many_is_refused(name: str) -> None:
         ("object", None, errors.WrongType),
     ],
 )
-def test_a_spoiled_member_is_refused_by_name(
+def test_an_invalid_member_is_named(
     name: str, value: Json, refusal: type[errors.InvalidEncoding]
 ) -> None:
     with pytest.raises(errors.InvalidEncoding) as refused:
@@ -578,7 +576,7 @@ def test_a_spoiled_member_is_refused_by_name(
     assert refused.value.facts["member"] == name
 
 
-def test_integers_of_members_are_not_negative_unless_they_may_be() -> None:
+def test_integers_must_not_be_negative_by_default() -> None:
     with pytest.raises(errors.IntegerOutOfRange):
         Members({"i": -1}, "it").integer("i")
 

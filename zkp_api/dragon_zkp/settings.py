@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.settings import Environment
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "ZKP_TOKEN_FILE": (
+        "File with the token that is required to make a proof: at least 16 characters."
+    ),
+    "ZKP_WORKERS": (
+        "Worker processes, and so proofs that are made at the same time. The default is the "
+        "number of available cores, at most 64."
+    ),
+    "ZKP_WAITING": "Requests that may wait for a worker; further ones are refused as `busy`.",
+    "ZKP_DEADLINE_MS": "Milliseconds for one proof, including the time that it waits.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings of a prover service. `zkp_api/README.md` has the table."""
+    """All settings of a prover service. `docs/reference.md` lists them."""
 
     token: str = field(repr=False)
     workers: int

@@ -108,9 +108,22 @@ class Routes(APIBlueprint):
         return {"required": True, "content": {"application/octet-stream": {"schema": schema}}}
 
 
+class _App(OpenAPI):
+    """An app whose blueprints may share a path: the library keeps the last one's methods only."""
+
+    def register_api(self, api: APIBlueprint, **options: Any) -> None:
+        before = dict(self.paths)
+        super().register_api(api, **options)
+        for path in before.keys() & api.paths.keys():
+            added = {
+                name: getattr(api.paths[path], name) for name in api.paths[path].model_fields_set
+            }
+            self.paths[path] = before[path].model_copy(update=added)
+
+
 def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:
     """Make an app that describes itself. `error` is the model of its errors."""
-    app = OpenAPI(
+    app = _App(
         name,
         info=Info(title=title, version=FORMAT_VERSION),
         static_folder=None,

@@ -16,6 +16,29 @@ MIN_TOKEN_CHARS: Final = 16
 MAX_INTEGER_DIGITS: Final = 9
 
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "DRAGON_COMMITTEE": "Committee file.",
+    "SEQUENCER_NODES_FILE": (
+        "Node list of the sequencer network; the committee file holds its hash."
+    ),
+    "DRAGON_HOST": "Address to listen on.",
+    "DRAGON_PORT": "Port to listen on.",
+    "DRAGON_THREADS": "Requests that are served at the same time; further ones wait.",
+    "DRAGON_TLS_CERTFILE": (
+        "The service's certificate in PEM, followed by the intermediate certificates. Without "
+        "it the service speaks plain HTTP."
+    ),
+    "DRAGON_TLS_KEYFILE": (
+        "Private key of that certificate, in PEM, without a password. Set both or neither."
+    ),
+    "DRAGON_TLS_CA": (
+        "CA certificates in PEM that are trusted for HTTPS to other services, in place of the "
+        "system trust store."
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Typed access to settings. Every method raises a SettingsError that names the setting."""

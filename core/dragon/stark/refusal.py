@@ -21,11 +21,11 @@ class Reason(enum.StrEnum):
 
     INPUT = "input"  # not a statement: wrong type, count, length or word
     PARAMETERS = "parameters"  # unknown set, or parameters that do not fit the statement
-    PROOF_TOO_SHORT = "proof_too_short"
-    TRAILING_BYTES = "trailing_bytes"
+    PROOF_TOO_SHORT = "proof_too_short"  # the proof ends too early
+    TRAILING_BYTES = "trailing_bytes"  # the proof has more bytes than it should
     NON_CANONICAL = "non_canonical"  # a field element is encoded as a word that is not below p
     OODS = "oods"  # the out-of-domain check
-    PROOF_OF_WORK = "proof_of_work"
+    PROOF_OF_WORK = "proof_of_work"  # the nonce does not meet the grinding bits
     LAYER0_DECOMMITMENT = "layer0_decommitment"  # trace or composition opening
-    FRI_LAYER_DECOMMITMENT = "fri_layer_decommitment"
-    LAST_LAYER = "last_layer"
+    FRI_LAYER_DECOMMITMENT = "fri_layer_decommitment"  # opening of a FRI layer
+    LAST_LAYER = "last_layer"  # the last layer is not the stated polynomial

@@ -29,6 +29,21 @@ _TICK_SECONDS: Final = 0.05  # between two checks for batches to finalize
 _SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
 
 
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "SEQUENCER_KEYS_FILE": "JSON list of secret keys, decimal or 0x…, readable by its owner only.",
+    "SEQUENCER_NODES_FILE": "Node list that belongs to these keys.",
+    "SEQUENCER_APP": "Names of the apps, separated by commas.",
+    "SEQUENCER_DATABASE": "SQLite file for the batches.",
+    "SEQUENCER_MIN_AGE_MS": (
+        "Milliseconds from acceptance to finality. Blocking senders need more than 0."
+    ),
+    "SEQUENCER_PAGE_BYTES": "Bytes of batches on one page.",
+    "SEQUENCER_FAULTS": "1: `/dev/faults` exists.",
+    "SEQUENCER_HOLD_MS": "Milliseconds for which a read that finds nothing waits for new batches.",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of the development sequencer."""

@@ -204,7 +204,7 @@ def test_what_was_said_before_is_refused(
     monkeypatch.setattr("dragon_cli.commands.endorse.time", SimpleNamespace(time=lambda: now))
     endorse()
 
-    refused(endorse(), "refused: applied_already: that endorsement is on its way")
+    refused(endorse(), "refused: applied_already: this endorsement was already accepted")
     assert len(endorsed(world)) == 1
     refused(endorse(verdict="invalid"), "refused: not_later: the last endorsement of that range")
 

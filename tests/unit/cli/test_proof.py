@@ -124,7 +124,7 @@ def test_a_proof_may_come_in_bytes_beside_the_statement(dragon: Run, tmp_path: P
 
     code, _, err = dragon("verify", file)
     assert code == 1
-    assert "missing_member: the file lacks proof" in err
+    assert "missing_member: the file lacks the member proof" in err
     twice = write(tmp_path / "twice.json", request())
     code, _, err = dragon("verify", twice, "--proof", proof_file)
     assert code == 1

@@ -1,4 +1,4 @@
-"""One deadline for a whole exchange, on real sockets: these tests take real time, but little."""
+"""One deadline for a whole exchange. These tests use real sockets and real time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gunicorn.http import RequestParser
 
 from dragon.net.deadlines import DeadlineSocket, ServerSocket
 
-SPAN = 0.3  # seconds
-SOON = 1.0  # by then at the latest, however busy the machine is
+LIMIT = 0.3  # seconds
+SLACK = 1.0  # seconds of delay on a busy machine
 
 
 @contextmanager
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Two ends of one connection over 127.0.0.1."""
+    """The two ends of a connection over 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         near = socket.create_connection(listener.getsockname())
         far, _ = listener.accept()
@@ -30,7 +30,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 @contextmanager
 def dripping(sender: socket.socket, piece: bytes, pause: float = 0.02) -> Iterator[None]:
-    """Somebody who sends a little again and again."""
+    """Send `piece` again and again in the background."""
     stop = threading.Event()
 
     def drip() -> None:
@@ -54,7 +54,7 @@ def ending_on_time() -> Iterator[None]:
     begun = time.monotonic()
     yield
     took = time.monotonic() - begun
-    assert SPAN - 0.05 <= took <= SPAN + SOON
+    assert LIMIT - 0.15 <= took <= LIMIT + SLACK
 
 
 def forever(call: Callable[[], object]) -> None:
@@ -70,7 +70,7 @@ def ends() -> Iterator[tuple[DeadlineSocket, socket.socket]]:
             yield adopted, far
 
 
-def test_an_adopted_socket_is_the_same_connection() -> None:
+def test_an_adopted_socket_keeps_the_connection() -> None:
     with pair() as (near, far):
         address = near.getpeername()
         near.settimeout(7)
@@ -83,65 +83,65 @@ def test_an_adopted_socket_is_the_same_connection() -> None:
             assert near.fileno() == -1
 
 
-def test_a_peer_that_never_answers_is_given_up_at_the_deadline(
+def test_a_silent_peer_times_out_at_the_deadline(
     ends: tuple[DeadlineSocket, socket.socket],
 ) -> None:
     near, _ = ends
-    near.settimeout(SPAN)
+    near.settimeout(LIMIT)
 
     with ending_on_time(), pytest.raises(TimeoutError):
         near.recv(1)
 
 
-def test_a_peer_that_drips_is_given_up_at_the_same_deadline(
+def test_a_dripping_peer_times_out_at_the_same_deadline(
     ends: tuple[DeadlineSocket, socket.socket],
 ) -> None:
     near, far = ends
-    near.settimeout(SPAN)
+    near.settimeout(LIMIT)
     received: list[bytes] = []
 
     with dripping(far, b"x"), ending_on_time(), pytest.raises(TimeoutError):
         forever(lambda: received.append(near.recv(100)))
 
-    assert len(received) > 1, "each read by itself was on time"
+    assert len(received) > 1, "each single read was in time"
 
 
-def test_reading_into_a_buffer_and_through_a_file_has_the_deadline_too(
+def test_the_deadline_applies_to_buffers_and_files(
     ends: tuple[DeadlineSocket, socket.socket],
 ) -> None:
     near, far = ends
     for read in (lambda: near.recv_into(bytearray(9)), near.makefile("rb").readline):
-        near.settimeout(SPAN)
+        near.settimeout(LIMIT)
         with dripping(far, b"x"), ending_on_time(), pytest.raises(TimeoutError):
             forever(read)
 
 
 @pytest.mark.parametrize("method", ["send", "sendall"])
-def test_a_peer_that_does_not_read_is_given_up_at_the_deadline(
+def test_a_peer_that_does_not_read_times_out_at_the_deadline(
     ends: tuple[DeadlineSocket, socket.socket], method: str
 ) -> None:
     near, _ = ends
-    near.settimeout(SPAN)
+    near.settimeout(LIMIT)
 
     with ending_on_time(), pytest.raises(TimeoutError):
         forever(lambda: getattr(near, method)(bytes(1 << 20)))
 
 
-def test_after_the_deadline_even_what_has_arrived_is_too_late(
+def test_data_received_before_the_deadline_is_refused_after_it(
     ends: tuple[DeadlineSocket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, far = ends
-    near.settimeout(SPAN)
+    near.settimeout(LIMIT)
     far.sendall(b"late")
     now = time.monotonic()
-    monkeypatch.setattr("dragon.net.deadlines.time.monotonic", lambda: now + SPAN + 1)
+    monkeypatch.setattr("dragon.net.deadlines.time.monotonic", lambda: now + LIMIT + 1)
 
     for call in (lambda: near.recv(4), lambda: near.send(b"x"), lambda: near.sendall(b"x")):
         with pytest.raises(TimeoutError):
             call()
 
 
-def test_a_new_timeout_is_a_new_span(ends: tuple[DeadlineSocket, socket.socket]) -> None:
+def test_a_new_timeout_sets_a_new_deadline(ends: tuple[DeadlineSocket, socket.socket]) -> None:
     near, far = ends
     near.settimeout(0.05)
     with pytest.raises(TimeoutError):
@@ -181,28 +181,28 @@ def test_a_peer_cannot_send_more_than_the_budget(
 
 
 class Hurried(ServerSocket):
-    receiving = SPAN
-    answering = SPAN
+    receiving = LIMIT
+    answering = LIMIT
 
 
-CUT = ConnectionResetError  # what gunicorn takes for a client that went away
+CUT = ConnectionResetError  # gunicorn treats it as a client that has disconnected
 
 
 @contextmanager
 def served() -> Iterator[tuple[Hurried, socket.socket]]:
-    """A server's socket as gunicorn has it, waiting for a request, and its client."""
+    """A server's socket that waits for a request, as gunicorn sets it, and its client."""
     with pair() as (near, far):
         near.setblocking(False)
         with Hurried.adopt(near) as adopted:
             yield adopted, far
 
 
-def test_a_server_gives_a_request_three_seconds_and_its_answer_fifteen() -> None:
+def test_a_request_has_3_seconds_and_its_response_15() -> None:
     assert (ServerSocket.receiving, ServerSocket.answering) == (3, 15)
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /hal", b"GET / HTTP/1.1\r\nHost: a\r\n"])
-def test_a_client_that_does_not_finish_its_request_is_cut_after_the_span(begun: bytes) -> None:
+def test_an_unfinished_request_is_cut_off_at_the_limit(begun: bytes) -> None:
     with served() as (server, client):
         client.sendall(begun)
         server.setblocking(True)
@@ -211,7 +211,7 @@ def test_a_client_that_does_not_finish_its_request_is_cut_after_the_span(begun: 
             next(RequestParser(Config(), server, ("127.0.0.1", 0)))
 
 
-def test_a_client_that_drips_its_headers_is_cut_after_the_span() -> None:
+def test_dripping_headers_are_cut_off_at_the_limit() -> None:
     with served() as (server, client):
         client.sendall(b"GET / HTTP/1.1\r\nA: ")
         server.setblocking(True)
@@ -221,7 +221,7 @@ def test_a_client_that_drips_its_headers_is_cut_after_the_span() -> None:
             next(RequestParser(Config(), server, ("127.0.0.1", 0)))
 
 
-def test_a_client_that_drips_its_body_is_cut_after_the_span() -> None:
+def test_a_dripping_body_is_cut_off_at_the_limit() -> None:
     with served() as (server, client):
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000\r\n\r\n")
         server.setblocking(True)
@@ -231,7 +231,7 @@ def test_a_client_that_drips_its_body_is_cut_after_the_span() -> None:
             request.body.read()
 
 
-def test_a_client_that_does_not_take_its_answer_is_cut_after_the_span() -> None:
+def test_a_client_that_does_not_read_is_cut_off_at_the_limit() -> None:
     with served() as (server, _):
         server.setblocking(True)
 
@@ -239,7 +239,7 @@ def test_a_client_that_does_not_take_its_answer_is_cut_after_the_span() -> None:
             server.sendall(bytes(1 << 26))
 
 
-def test_each_request_of_a_connection_has_a_span_of_its_own() -> None:
+def test_each_request_of_a_connection_gets_new_limits() -> None:
     with served() as (server, client):
         for _ in range(2):
             server.setblocking(True)
@@ -249,10 +249,10 @@ def test_each_request_of_a_connection_has_a_span_of_its_own() -> None:
             assert server.gettimeout() == 0
             with pytest.raises(BlockingIOError):
                 server.recv(1)
-            time.sleep(SPAN / 2)
+            time.sleep(LIMIT / 2)
 
 
-def test_a_thread_that_takes_its_time_to_answer_is_not_held_to_the_span_of_the_request() -> None:
+def test_a_slow_handler_does_not_exceed_the_limit_of_the_request() -> None:
     class Patient(ServerSocket):
         receiving = 0.05
         answering = 5.0

@@ -1,14 +1,13 @@
-"""Whatever a peer does, a call ends by its deadline, in bounded memory, with a named error."""
+"""HTTP requests end by their deadline, in bounded memory, and with a named error."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import socket
-import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
@@ -16,37 +15,17 @@ import pytest
 from dragon.errors import BadAnswer, PeerError, Unreachable
 from dragon.net.http_client import MAX_RESPONSE_BYTES, HttpClient, HttpResponse
 from dragon.net.session import make_session
+from peers import Behaviour, after_request, drips, floods, is_silent, listening, sends
 
 DEADLINE = 0.3  # seconds
-SOON = 1.0  # by then at the latest, however busy the machine is
-
-Behaviour = Callable[[socket.socket], object]
+SLACK = 1.0  # seconds of delay on a busy machine
 
 
 @contextmanager
 def server(behave: Behaviour, heads: list[bytes] | None = None) -> Iterator[str]:
-    """A server on 127.0.0.1 that reads a request's head, then behaves as it likes."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def run() -> None:
-        with suppress(OSError):
-            connection, _ = listener.accept()
-            with connection:
-                head = connection.recv(65_536)
-                if heads is not None:
-                    heads.append(head)
-                behave(connection)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/path"
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(timeout=5)
-        assert not thread.is_alive()
+    """A server that reads the head of a request, then behaves. Yields a URL with a path."""
+    with listening(after_request(behave, heads)) as url:
+        yield f"{url}/path"
 
 
 @pytest.fixture
@@ -54,36 +33,6 @@ def http() -> Iterator[HttpClient]:
     made = HttpClient(make_session())
     yield made
     made.close()
-
-
-def says(raw: bytes) -> Behaviour:
-    return lambda connection: connection.sendall(raw)
-
-
-def drips(head: bytes, piece: bytes) -> Behaviour:
-    """Sends a little again and again, each time well within any timeout of a single read."""
-
-    def drip(connection: socket.socket) -> None:
-        connection.sendall(head)
-        while True:
-            connection.sendall(piece)
-            time.sleep(0.02)
-
-    return drip
-
-
-def floods(head: bytes) -> Behaviour:
-    def flood(connection: socket.socket) -> None:
-        connection.sendall(head)
-        while True:
-            connection.sendall(b"0" * 65_536)
-
-    return flood
-
-
-def is_silent(connection: socket.socket) -> None:
-    connection.settimeout(5)
-    connection.recv(1)  # until the caller hangs up
 
 
 def ok(body: bytes, *headers: str) -> bytes:
@@ -112,15 +61,15 @@ SLOW: dict[str, Behaviour] = {
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, manner: str) -> None:
+def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, manner: str) -> None:
     with server(SLOW[manner]) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
             http.get(url, deadline=DEADLINE)
         took = time.monotonic() - begun
 
-    assert took < DEADLINE + SOON
-    # Too many headers are found before the deadline; all else is late.
+    assert took < DEADLINE + SLACK
+    # Too many headers are refused before the deadline; everything else times out.
     if manner not in ("drips headers", "drips the trailer"):
         assert refused.value.facts == {"reason": "timeout"}
         assert took >= DEADLINE - 0.05
@@ -135,14 +84,14 @@ HUGE: dict[str, Behaviour] = {
     "the body of an error": floods(b"HTTP/1.1 500 No\r\n\r\n"),
     "one header": floods(b"HTTP/1.1 200 OK\r\nA: "),
     "a status line": floods(b"HTTP/1.1 200 "),
-    "a redirect to a bomb": says(
+    "a redirect to a bomb": sends(
         REDIRECT + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(BOMB) + BOMB
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_a_huge_answer_is_bounded_in_time_and_memory(http: HttpClient, what: str) -> None:
+def test_a_huge_response_takes_bounded_time_and_memory(http: HttpClient, what: str) -> None:
     with server(HUGE[what]) as url:
         tracemalloc.start()
         begun = time.monotonic()
@@ -156,12 +105,12 @@ def test_a_huge_answer_is_bounded_in_time_and_memory(http: HttpClient, what: str
     assert peak < 8_000_000
 
 
-def test_an_answer_may_have_64_kib_and_no_byte_more(http: HttpClient) -> None:
-    with server(says(ok(b"x" * MAX_RESPONSE_BYTES))) as url:
+def test_a_response_has_at_most_64_kib(http: HttpClient) -> None:
+    with server(sends(ok(b"x" * MAX_RESPONSE_BYTES))) as url:
         assert len(http.get(url, deadline=2).body) == MAX_RESPONSE_BYTES
 
     with (
-        server(says(ok(b"x" * (MAX_RESPONSE_BYTES + 1)))) as url,
+        server(sends(ok(b"x" * (MAX_RESPONSE_BYTES + 1)))) as url,
         pytest.raises(BadAnswer) as refused,
     ):
         http.get(url, deadline=2)
@@ -170,16 +119,16 @@ def test_an_answer_may_have_64_kib_and_no_byte_more(http: HttpClient) -> None:
     assert MAX_RESPONSE_BYTES == 64 * 1024
 
 
-def test_a_caller_may_ask_for_less(http: HttpClient) -> None:
-    with server(says(ok(b"123"))) as url, pytest.raises(BadAnswer):
+def test_a_caller_can_set_a_smaller_limit(http: HttpClient) -> None:
+    with server(sends(ok(b"123"))) as url, pytest.raises(BadAnswer):
         http.get(url, deadline=2, max_bytes=2)
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(http: HttpClient) -> None:
+def test_a_redirect_is_returned_and_not_followed(http: HttpClient) -> None:
     followed: list[bytes] = []
     with server(is_silent, followed) as elsewhere:
         redirect = f"HTTP/1.1 302 Found\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\n\r\n{{}}"
-        with server(says(redirect.encode())) as url:
+        with server(sends(redirect.encode())) as url:
             answer = http.get(url, deadline=2)
 
     assert answer == HttpResponse(302, b"{}")
@@ -187,15 +136,15 @@ def test_a_redirect_is_an_answer_and_is_not_followed(http: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("location", ["", "http://[::1", "gopher:", "http://é..x/", "\xff\xfe"])
-def test_a_redirect_to_nonsense_is_an_answer_too(http: HttpClient, location: str) -> None:
+def test_a_redirect_to_an_invalid_address_is_returned(http: HttpClient, location: str) -> None:
     raw = b"HTTP/1.1 302 Found\r\nLocation: " + location.encode("latin-1") + b"\r\n"
 
-    with server(says(raw + b"Content-Length: 0\r\n\r\n")) as url:
+    with server(sends(raw + b"Content-Length: 0\r\n\r\n")) as url:
         assert http.get(url, deadline=2) == HttpResponse(302, b"")
 
 
-def test_what_claims_to_be_compressed_is_taken_as_it_is(http: HttpClient) -> None:
-    with server(says(ok(BOMB, "Content-Encoding: gzip"))) as url:
+def test_a_compressed_body_is_not_decompressed(http: HttpClient) -> None:
+    with server(sends(ok(BOMB, "Content-Encoding: gzip"))) as url:
         answer = http.get(url, deadline=2)
 
     assert answer.body == BOMB
@@ -218,14 +167,14 @@ GARBAGE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("what", GARBAGE)
-def test_garbage_is_no_answer(http: HttpClient, what: str) -> None:
-    with server(says(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
+def test_an_invalid_response_means_unreachable(http: HttpClient, what: str) -> None:
+    with server(sends(GARBAGE[what])) as url, pytest.raises(Unreachable) as refused:
         http.get(url, deadline=20)
 
     assert refused.value.facts == {"reason": "unreachable"}
 
 
-def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: HttpClient) -> None:
+def test_a_closed_port_and_an_unknown_host_are_unreachable(http: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -236,16 +185,16 @@ def test_a_closed_port_and_a_name_that_does_not_resolve_are_unreachable(http: Ht
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"1.5", b"[NaN]"])
-def test_an_answer_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, body: bytes) -> None:
-    with server(says(ok(body))) as url:
+def test_a_body_that_is_not_strict_json_is_a_bad_answer(http: HttpClient, body: bytes) -> None:
+    with server(sends(ok(body))) as url:
         answer = http.get(url, deadline=2)
 
     with pytest.raises(BadAnswer):
         answer.json()
 
 
-def test_a_successful_answer_is_its_json(http: HttpClient) -> None:
-    with server(says(ok(b'{"a": 1}'))) as url:
+def test_a_successful_response_is_decoded(http: HttpClient) -> None:
+    with server(sends(ok(b'{"a": 1}'))) as url:
         assert http.get(url, deadline=2).successful() == {"a": 1}
 
 
@@ -259,7 +208,7 @@ def test_a_successful_answer_is_its_json(http: HttpClient) -> None:
         (json.dumps({"detail": "x" * 1000}).encode(), "x" * 200),
     ],
 )
-def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str) -> None:
+def test_a_refusal_quotes_the_escaped_and_shortened_detail(body: bytes, said: str) -> None:
     with pytest.raises(BadAnswer) as refused:
         HttpResponse(429, body).successful()
 
@@ -267,7 +216,7 @@ def test_a_refusal_is_told_in_its_own_words_made_harmless(body: bytes, said: str
     assert refused.value.facts == {"status": 429}
 
 
-def test_a_request_carries_nothing_from_the_environment_or_from_before(
+def test_a_request_uses_no_proxies_cookies_or_passwords(
     http: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
@@ -275,7 +224,7 @@ def test_a_request_carries_nothing_from_the_environment_or_from_before(
     heads: list[bytes] = []
 
     for _ in range(2):
-        with server(says(ok(b"{}", "Set-Cookie: a=b")), heads) as url:
+        with server(sends(ok(b"{}", "Set-Cookie: a=b")), heads) as url:
             http.get(url, deadline=2, params={"nonce": "0x00"})
 
     for head in heads:
@@ -287,10 +236,10 @@ def test_a_request_carries_nothing_from_the_environment_or_from_before(
     assert len(heads) == 2
 
 
-def test_what_is_posted_is_json(http: HttpClient) -> None:
+def test_post_sends_json(http: HttpClient) -> None:
     heads: list[bytes] = []
 
-    with server(says(ok(b"{}")), heads) as url:
+    with server(sends(ok(b"{}")), heads) as url:
         http.post(url, {"a": [1, "ä"]}, deadline=2)
 
     assert heads[0].startswith(b"POST /path HTTP/1.1\r\n")

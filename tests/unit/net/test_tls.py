@@ -1,13 +1,12 @@
-"""Over TLS, too, a call ends by its deadline and with a named error, whatever a peer does."""
+"""HTTPS requests end by their deadline and with a named error."""
 
 from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +23,11 @@ from dragon.net.session import make_session
 from dragon.net.tls import Tls
 from dragon_sequencer.errors import GatewayUnreachable
 from dragon_sequencer.gateway import Gateway
+from peers import Behaviour, after_request, drips, floods, is_silent, listening, sends
 
 DEADLINE = 0.3  # seconds
-SOON = 1.0  # by then at the latest, however busy the machine is
+SLACK = 1.0  # seconds of delay on a busy machine
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-Behaviour = Callable[[socket.socket], object]
-
-
-@pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    return Papers.make(tmp_path_factory.mktemp("papers"))
-
-
-@pytest.fixture(scope="module")
-def shown(papers: Papers) -> Tls:
-    return papers.service("service")
 
 
 @pytest.fixture
@@ -49,67 +37,21 @@ def http(papers: Papers) -> Iterator[HttpClient]:
     made.close()
 
 
-@contextmanager
-def listening(behave: Behaviour, scheme: str = "https", host: str = "127.0.0.1") -> Iterator[str]:
-    """A server on this machine that does as it likes with one connection."""
-    listener = socket.create_server((host, 0))
-
-    def run() -> None:
-        with suppress(OSError):
-            connection, _ = listener.accept()
-            with connection:
-                behave(connection)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield f"{scheme}://{host}:{listener.getsockname()[1]}"
-    finally:
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(timeout=5)
-        assert not thread.is_alive()
-
-
-def shaking(shown: Tls, behave: Behaviour) -> Behaviour:
-    """Speaks TLS as anybody does, reads a request's head, then behaves as it likes."""
+def over_tls(shown: Tls, behave: Behaviour) -> Behaviour:
+    """Make a TLS handshake, read the head of a request, then behave."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     assert shown.certfile is not None
     context.load_cert_chain(shown.certfile, shown.keyfile)
 
     def run(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as encrypted:
-            encrypted.recv(65_536)
-            behave(encrypted)
+            after_request(behave)(encrypted)
 
     return run
 
 
-def says(raw: bytes) -> Behaviour:
-    return lambda connection: connection.sendall(raw)
-
-
-def drips(head: bytes, piece: bytes) -> Behaviour:
-    def drip(connection: socket.socket) -> None:
-        connection.sendall(head)
-        while True:
-            connection.sendall(piece)
-            time.sleep(0.02)
-
-    return drip
-
-
-def floods(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nA: ")
-    while True:
-        connection.sendall(bytes(65_536))
-
-
-def is_silent(connection: socket.socket) -> None:
-    connection.settimeout(5)
-    while connection.recv(65_536):
-        pass
+def https_server(behave: Behaviour, host: str = "127.0.0.1") -> AbstractContextManager[str]:
+    return listening(behave, "https", host)
 
 
 def refusal(http: HttpClient, url: str, deadline: float = 2) -> PeerError:
@@ -119,16 +61,14 @@ def refusal(http: HttpClient, url: str, deadline: float = 2) -> PeerError:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_an_answer_comes_through(http: HttpClient, shown: Tls, host: str) -> None:
-    with listening(shaking(shown, says(OK)), host=host) as url:
+def test_a_trusted_certificate_is_accepted(http: HttpClient, shown: Tls, host: str) -> None:
+    with https_server(over_tls(shown, sends(OK)), host=host) as url:
         assert http.get(url, deadline=2).successful() == {}
 
 
-def test_an_authority_that_nobody_named_is_not_trusted(
-    http: HttpClient, shown: Tls, tmp_path: Path
-) -> None:
+def test_an_unknown_authority_is_not_trusted(http: HttpClient, shown: Tls, tmp_path: Path) -> None:
     stranger = Papers.make(tmp_path).service("stranger")
-    with listening(shaking(stranger, says(OK))) as url:
+    with https_server(over_tls(stranger, sends(OK))) as url:
         refused = refusal(http, url)
 
     assert isinstance(refused, Unreachable)
@@ -136,17 +76,17 @@ def test_an_authority_that_nobody_named_is_not_trusted(
     assert refused.facts == {"reason": "tls"}
 
     system = HttpClient(make_session())
-    with listening(shaking(shown, says(OK))) as url:
+    with https_server(over_tls(shown, sends(OK))) as url:
         assert "not trusted" in str(refusal(system, url))
     system.close()
 
 
 def test_a_certificate_for_another_address_or_name_is_refused(http: HttpClient, shown: Tls) -> None:
-    with listening(shaking(shown, says(OK)), host="127.0.0.2") as url:
+    with https_server(over_tls(shown, sends(OK)), host="127.0.0.2") as url:
         assert str(refusal(http, url)) == "no answer: its certificate is for another address"
 
     context = tls.client_context(shown.ca)
-    with listening(shaking(shown, says(OK))) as url, connected(url) as plain:
+    with https_server(over_tls(shown, sends(OK))) as url, connected(url) as plain:
         with pytest.raises(ssl.SSLCertVerificationError) as refused:
             context.wrap_socket(plain, server_hostname="example.org")
         assert tls.tls_failure_reason(refused.value) == "its certificate is for another name"
@@ -157,65 +97,65 @@ def connected(url: str) -> socket.socket:
 
 
 @pytest.mark.parametrize(("days", "said"), [(-826, "has expired"), (2, "is not valid yet")])
-def test_a_certificate_has_its_time(http: HttpClient, papers: Papers, days: int, said: str) -> None:
+def test_an_expired_or_future_certificate_is_refused(
+    http: HttpClient, papers: Papers, days: int, said: str
+) -> None:
     dated = papers.service(f"dated-{days}", days=days)
-    with listening(shaking(dated, says(OK))) as url:
+    with https_server(over_tls(dated, sends(OK))) as url:
         assert str(refusal(http, url)) == f"no answer: its certificate {said}"
 
 
 @pytest.mark.parametrize("raw", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-x\r\n", bytes(99)])
-def test_what_is_no_tls_is_no_answer(http: HttpClient, raw: bytes) -> None:
-    with listening(says(raw)) as url:
+def test_a_peer_without_tls_is_refused(http: HttpClient, raw: bytes) -> None:
+    with https_server(sends(raw)) as url:
         refused = refusal(http, url)
 
     assert str(refused) == "no answer: it does not support TLS 1.2 or later"
     assert refused.facts == {"reason": "tls"}
 
 
-def test_a_peer_that_hangs_up_is_no_matter_of_tls(http: HttpClient) -> None:
-    with listening(lambda connection: connection.recv(65_536)) as url:
+def test_a_closed_connection_is_not_a_tls_failure(http: HttpClient) -> None:
+    with https_server(lambda connection: connection.recv(65_536)) as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
 
-def test_plain_http_to_a_service_with_tls_is_no_answer(http: HttpClient, shown: Tls) -> None:
-    with listening(shaking(shown, says(OK)), scheme="http") as url:
+def test_plain_http_to_a_tls_service_is_unreachable(http: HttpClient, shown: Tls) -> None:
+    with listening(over_tls(shown, sends(OK))) as url:
         assert refusal(http, url).facts == {"reason": "unreachable"}
 
 
 RECORD = b"\x16\x03\x03\x40\x00"  # a handshake of 16 KB begins
 
 SLOW: dict[str, Callable[[Tls], Behaviour]] = {
-    "never shakes hands": lambda _: is_silent,
+    "makes no handshake": lambda _: is_silent,
     "drips its handshake": lambda _: drips(RECORD, b"\x02"),
-    "never answers": lambda shown: shaking(shown, is_silent),
-    "drips its answer": lambda shown: shaking(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b")),
-    "drips its body": lambda shown: shaking(shown, drips(OK[:-2].replace(b"2\r", b"999\r"), b"x")),
+    "never answers": lambda shown: over_tls(shown, is_silent),
+    "drips its answer": lambda shown: over_tls(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b")),
+    "drips its body": lambda shown: over_tls(shown, drips(OK[:-2].replace(b"2\r", b"999\r"), b"x")),
 }
 
 
 @pytest.mark.parametrize("manner", SLOW)
-def test_a_slow_peer_is_given_up_at_the_deadline(http: HttpClient, shown: Tls, manner: str) -> None:
-    with listening(SLOW[manner](shown)) as url:
+def test_a_slow_peer_times_out_at_the_deadline(http: HttpClient, shown: Tls, manner: str) -> None:
+    with https_server(SLOW[manner](shown)) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable) as refused:
             http.get(url, deadline=DEADLINE)
         took = time.monotonic() - begun
 
     assert refused.value.facts == {"reason": "timeout"}
-    assert DEADLINE - 0.05 <= took < DEADLINE + SOON
+    assert DEADLINE - 0.05 <= took < DEADLINE + SLACK
 
 
-def test_a_handshake_that_takes_its_time_leaves_the_answer_less(
-    http: HttpClient, shown: Tls
-) -> None:
-    """One deadline: half of it for the handshake, and the answer does not get a whole one."""
-    answering = shaking(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b"))
+def test_a_slow_handshake_leaves_less_time_for_the_response(http: HttpClient, shown: Tls) -> None:
+    """The handshake uses half of the deadline; the response gets the rest."""
+    answering = over_tls(shown, drips(b"HTTP/1.1 200 OK\r\nA: ", b"b"))
 
     def late(connection: socket.socket) -> None:
         time.sleep(DEADLINE * 0.6)
         answering(connection)
 
-    with listening(late) as url:
+    with https_server(late) as url:
         begun = time.monotonic()
         with pytest.raises(Unreachable):
             http.get(url, deadline=DEADLINE)
@@ -225,7 +165,7 @@ def test_a_handshake_that_takes_its_time_leaves_the_answer_less(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_what_connecting_took_is_not_given_a_second_time(
+def test_the_time_for_connecting_counts_against_the_deadline(
     http: HttpClient, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = urllib3_connection.create_connection
@@ -243,42 +183,51 @@ def test_what_connecting_took_is_not_given_a_second_time(
     assert time.monotonic() - begun < DEADLINE * 1.6
 
 
-def test_a_socket_keeps_deadline_and_budget_through_the_handshake(shown: Tls) -> None:
+def test_a_tls_socket_keeps_the_budget_of_the_plain_socket(shown: Tls) -> None:
     context = tls.client_context(shown.ca)
-    with listening(shaking(shown, floods)) as url:
+    with https_server(over_tls(shown, floods(b"HTTP/1.1 200 OK\r\nA: "))) as url:
         adopted = DeadlineSocket.adopt(connected(url))
         adopted.settimeout(2)
-        adopted.budget, ends = 50_000, adopted._ends
+        adopted.budget = 50_000
         with context.wrap_socket(adopted, server_hostname="localhost") as wrapped:
             assert isinstance(wrapped, TlsSocket)
-            assert (wrapped._ends, wrapped.budget) == (ends, 50_000)
+            assert wrapped.budget == 50_000
             wrapped.sendall(b"GET / HTTP/1.1\r\n\r\n")
             with pytest.raises(ConnectionAbortedError):
                 list(iter(lambda: wrapped.recv(16_384), b""))
+
+
+def test_a_tls_socket_keeps_the_deadline_of_the_plain_socket(shown: Tls) -> None:
+    context = tls.client_context(shown.ca)
+    with https_server(over_tls(shown, is_silent)) as url:
+        adopted = DeadlineSocket.adopt(connected(url))
+        adopted.settimeout(2 * DEADLINE)
+        begun = time.monotonic()
+        with context.wrap_socket(adopted, server_hostname="localhost") as wrapped:
+            time.sleep(max(0.0, begun + DEADLINE - time.monotonic()))
+            with pytest.raises(TimeoutError):
+                wrapped.recv(1)
+
+    assert time.monotonic() - begun < 2.8 * DEADLINE
 
 
 def test_a_peer_cannot_send_more_than_the_budget(http: HttpClient, shown: Tls) -> None:
     """A chunk of size -1, which the library would read without end in one call."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n"
 
-    def flood(connection: socket.socket) -> None:
-        connection.sendall(head)
-        while True:
-            connection.sendall(b"0" * 65_536)
-
-    with listening(shaking(shown, flood)) as url:
+    with https_server(over_tls(shown, floods(head))) as url:
         begun = time.monotonic()
         assert refusal(http, url, deadline=5).facts == {"reason": "unreachable"}
 
     assert time.monotonic() - begun < 3
 
 
-def test_a_body_that_is_too_large_is_a_bad_answer(http: HttpClient, shown: Tls) -> None:
-    with listening(shaking(shown, says(OK))) as url, pytest.raises(BadAnswer):
+def test_a_body_above_the_limit_is_a_bad_answer(http: HttpClient, shown: Tls) -> None:
+    with https_server(over_tls(shown, sends(OK))) as url, pytest.raises(BadAnswer):
         http.get(url, deadline=2, max_bytes=1)
 
 
-def test_nothing_switches_verification_off(
+def test_verification_cannot_be_switched_off(
     papers: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stranger = Papers.make(tmp_path)
@@ -288,33 +237,44 @@ def test_nothing_switches_verification_off(
     session.verify = False
 
     with (
-        listening(shaking(stranger.service("stranger"), says(OK))) as url,
+        https_server(over_tls(stranger.service("stranger"), sends(OK))) as url,
         pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"),
     ):
         session.get(url, timeout=2, verify=False)
     session.close()
 
 
-def test_the_libraries_add_no_authorities_of_their_own(papers: Papers, shown: Tls) -> None:
-    session = make_session(papers.ca)
-    with listening(shaking(shown, says(OK))) as url:
-        session.get(url, timeout=2).close()
+def test_requests_adds_no_authorities(
+    papers: Papers, shown: Tls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[ssl.SSLContext] = []
+    make = tls.client_context
 
-    adapter: Any = session.get_adapter("https://")
-    assert len(adapter._context.get_ca_certs()) == 1
+    def record(ca: Path | None) -> ssl.SSLContext:
+        contexts.append(make(ca))
+        return contexts[-1]
+
+    monkeypatch.setattr(tls, "client_context", record)
+    session = make_session(papers.ca)
+    with https_server(over_tls(shown, sends(OK))) as url:
+        session.get(url, timeout=2).close()
     session.close()
 
+    assert [len(context.get_ca_certs()) for context in contexts] == [1]
 
-def test_an_authority_that_cannot_be_read_is_found_at_once(tmp_path: Path, shown: Tls) -> None:
+
+def test_an_unreadable_authority_is_refused_when_the_session_is_made(
+    tmp_path: Path, shown: Tls
+) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         make_session(tmp_path / "nothing")
     with pytest.raises(SettingsError, match=r"DRAGON_TLS_CA: .* contains no PEM certificate"):
         make_session(shown.keyfile)
 
 
-def test_a_gateway_says_what_is_wrong_with_its_certificate(papers: Papers) -> None:
+def test_a_gateway_error_explains_the_certificate(papers: Papers) -> None:
     session = make_session(papers.ca)
-    with listening(shaking(papers.expired(), says(OK))) as url:
+    with https_server(over_tls(papers.expired(), sends(OK))) as url:
         gateway = Gateway(url, session, time.monotonic)
         with pytest.raises(GatewayUnreachable, match="its certificate has expired"):
             gateway.newest("app", seconds=2)

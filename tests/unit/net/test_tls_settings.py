@@ -1,4 +1,4 @@
-"""Certificates and keys that cannot be used are named before a service starts."""
+"""Unusable certificates and keys are reported before a service starts."""
 
 from __future__ import annotations
 
@@ -19,34 +19,24 @@ from dragon.node.settings import Environment
 from dragon_cli.main import main
 
 
-@pytest.fixture(scope="module")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    return Papers.make(tmp_path_factory.mktemp("papers"))
-
-
-@pytest.fixture(scope="module")
-def shown(papers: Papers) -> Tls:
-    return papers.service("service")
-
-
 def environ(told: Tls) -> dict[str, str]:
     named = {tls.CERTFILE: told.certfile, tls.KEYFILE: told.keyfile, tls.CA: told.ca}
     return {name: str(path) for name, path in named.items() if path}
 
 
-def test_nothing_given_is_plain_http() -> None:
+def test_without_settings_a_service_uses_plain_http() -> None:
     assert Environment({}).tls() == Tls()
     assert tls.server_context(Tls()) is None
 
 
-def test_what_is_given_is_read(shown: Tls) -> None:
+def test_the_settings_are_read(shown: Tls) -> None:
     assert Environment(environ(shown)).tls() == shown
 
 
 @pytest.mark.parametrize(
     ("missing", "given"), [(tls.KEYFILE, tls.CERTFILE), (tls.CERTFILE, tls.KEYFILE)]
 )
-def test_certificate_and_key_go_together(shown: Tls, missing: str, given: str) -> None:
+def test_certificate_and_key_need_each_other(shown: Tls, missing: str, given: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Environment({**environ(shown), missing: ""}).tls()
 
@@ -60,7 +50,7 @@ def test_certificate_and_key_go_together(shown: Tls, missing: str, given: str) -
         ("empty", "contains no PEM certificate"),
     ],
 )
-def test_authorities_that_cannot_be_used_are_named(tmp_path: Path, spoilt: str, said: str) -> None:
+def test_an_unusable_authority_file_is_named(tmp_path: Path, spoilt: str, said: str) -> None:
     (tmp_path / "empty").touch()
 
     with pytest.raises(SettingsError) as refused:
@@ -69,7 +59,7 @@ def test_authorities_that_cannot_be_used_are_named(tmp_path: Path, spoilt: str, 
     assert str(refused.value) == f"DRAGON_TLS_CA: {tmp_path / spoilt} {said}"
 
 
-def test_both_contexts_ask_for_tls_1_2_and_a_client_for_a_name(shown: Tls) -> None:
+def test_both_contexts_require_tls_1_2_and_clients_check_the_host_name(shown: Tls) -> None:
     server, client = tls.server_context(shown), tls.client_context(shown.ca)
 
     assert server is not None
@@ -90,7 +80,7 @@ def locked(papers: Papers) -> bytes:
     )
 
 
-def test_each_fault_of_a_certificate_or_its_key_is_named(papers: Papers, shown: Tls) -> None:
+def test_a_faulty_certificate_or_key_file_is_named(papers: Papers, shown: Tls) -> None:
     certfile, keyfile, folder = shown.certfile, shown.keyfile, papers.folder
     other = papers.service("other").keyfile
     (folder / "locked").write_bytes(locked(papers))
@@ -115,7 +105,7 @@ def test_each_fault_of_a_certificate_or_its_key_is_named(papers: Papers, shown: 
 
 
 @pytest.mark.parametrize("change", ["half", "mismatch", "no authority"])
-def test_a_service_with_wrong_settings_ends_with_code_2_and_one_sentence(
+def test_wrong_settings_end_a_service_with_code_2_and_one_sentence(
     papers: Papers,
     shown: Tls,
     change: str,
@@ -131,7 +121,7 @@ def test_a_service_with_wrong_settings_ends_with_code_2_and_one_sentence(
     }[change]
     for name, value in environ(told).items():
         monkeypatch.setenv(name, value)
-    # The development sequencer needs the least beside it.
+    # The development sequencer has the fewest other settings.
     monkeypatch.setenv("SEQUENCER_DATABASE", str(tmp_path / "data" / "sequencer.db"))
 
     with pytest.raises(SystemExit) as done:

@@ -1,4 +1,4 @@
-"""What every service's app has, and what the two services refuse at their door."""
+"""The common part of every service's app: health, parameters, bodies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SpanQuery(Query):
 
 
 def refused(client: FlaskClient, path: str, **options: Any) -> tuple[int, str]:
-    """Status and title of a problem document."""
+    """Return status and title of a problem document."""
     method = options.pop("method", "GET")
     answer = client.open(path, method=method, **options)
     assert answer.mimetype == "application/problem+json", answer.text
@@ -44,7 +44,7 @@ def refused(client: FlaskClient, path: str, **options: Any) -> tuple[int, str]:
 
 @pytest.fixture
 def reasons() -> list[str]:
-    """Why the service is not ready; a test may add to it."""
+    """The reasons why the service is not ready; tests add to them."""
     return []
 
 
@@ -74,7 +74,9 @@ def client(reasons: list[str]) -> FlaskClient:
 # Health
 
 
-def test_a_process_that_answers_is_healthy(client: FlaskClient, reasons: list[str]) -> None:
+def test_a_service_that_is_not_ready_is_still_healthy(
+    client: FlaskClient, reasons: list[str]
+) -> None:
     reasons.append("something")
 
     assert (client.get("/healthz").status_code, client.get("/healthz").json) == (
@@ -83,7 +85,7 @@ def test_a_process_that_answers_is_healthy(client: FlaskClient, reasons: list[st
     )
 
 
-def test_a_service_is_ready_or_says_why_not(client: FlaskClient, reasons: list[str]) -> None:
+def test_a_service_is_ready_or_lists_the_reasons(client: FlaskClient, reasons: list[str]) -> None:
     ready = client.get("/readyz")
     reasons += ["ledger: not read to its end", "clock: more than 2 s off"]
     not_ready = client.get("/readyz")
@@ -103,7 +105,7 @@ def test_a_service_serves_no_files(client: FlaskClient) -> None:
 # Queries
 
 
-def test_parameters_that_are_known_are_read(client: FlaskClient) -> None:
+def test_known_parameters_are_decoded(client: FlaskClient) -> None:
     assert client.get("/page").json == {"limit": 10, "node_id": None}
     assert client.get("/page?limit=100&node_id=operator_1").json == {
         "limit": 100,
@@ -111,7 +113,7 @@ def test_parameters_that_are_known_are_read(client: FlaskClient) -> None:
     }
 
 
-def test_a_parameter_that_must_be_there_is_asked_for_by_its_own_name(client: FlaskClient) -> None:
+def test_a_missing_parameter_is_named_by_its_alias(client: FlaskClient) -> None:
     missing, wrong = client.get("/span"), client.get("/span?from=soon")
 
     assert client.get("/span?from=7").json == {"begin": 7}
@@ -126,7 +128,7 @@ def test_an_unknown_parameter_is_refused(client: FlaskClient, query: str) -> Non
     assert refused(client, f"/page?{query}") == (400, "unknown_member")
 
 
-def test_an_unknown_parameter_is_not_repeated_at_length(client: FlaskClient) -> None:
+def test_a_long_unknown_parameter_is_shortened_in_the_error(client: FlaskClient) -> None:
     answer = client.get(f"/page?{'x' * 5000}=1")
 
     assert answer.status_code == 400
@@ -155,31 +157,29 @@ def test_an_unknown_parameter_is_not_repeated_at_length(client: FlaskClient) -> 
         ("0" * 17 + "1", "integer_out_of_range"),
     ],
 )
-def test_a_number_that_is_none_or_out_of_bounds_is_refused(
-    client: FlaskClient, value: str, title: str
-) -> None:
+def test_an_invalid_number_is_refused(client: FlaskClient, value: str, title: str) -> None:
     assert refused(client, f"/page?limit={value}") == (400, title)
 
 
 @pytest.mark.parametrize("value", [0, -1, MAX_INTEGER, -MAX_INTEGER])
-def test_a_number_may_be_as_large_as_in_json(client: FlaskClient, value: int) -> None:
+def test_a_number_has_the_same_range_as_in_json(client: FlaskClient, value: int) -> None:
     assert client.get(f"/after?after={value}").json == {"after": value}
 
 
 @pytest.mark.parametrize("value", [MAX_INTEGER + 1, -MAX_INTEGER - 1])
-def test_a_number_may_be_no_larger_than_in_json(client: FlaskClient, value: int) -> None:
+def test_a_number_beyond_the_range_of_json_is_refused(client: FlaskClient, value: int) -> None:
     assert refused(client, f"/after?after={value}") == (400, "integer_out_of_range")
 
 
 @pytest.mark.parametrize("value", ["", "A", "a b", "%00", "a/b", "x" * 33, "%ED%A0%80"])
-def test_an_id_that_is_none_is_refused(client: FlaskClient, value: str) -> None:
+def test_an_invalid_id_is_refused(client: FlaskClient, value: str) -> None:
     assert refused(client, f"/page?node_id={value}") == (400, "invalid_id")
 
 
 # Bodies
 
 
-def test_a_body_is_strict_json_whatever_its_type_is_said_to_be(client: FlaskClient) -> None:
+def test_a_body_is_json_regardless_of_its_content_type(client: FlaskClient) -> None:
     for kind in ("application/json", "text/plain", "application/x-www-form-urlencoded", None):
         answer = client.post("/body", data=b'{"a": 1}', content_type=kind)
         assert answer.json == {"body": {"a": 1}}
@@ -217,8 +217,8 @@ def test_a_body_has_at_most_16_kib(client: FlaskClient) -> None:
     assert web.MAX_BODY_BYTES == 16 * 1024
 
 
-def test_a_body_without_a_length_is_bounded_too(client: FlaskClient) -> None:
-    """As gunicorn hands over what comes in chunks."""
+def test_a_body_without_a_length_has_the_same_limit(client: FlaskClient) -> None:
+    """The request that gunicorn makes of a chunked body."""
     options: dict[str, Any] = {
         "method": "POST",
         "input_stream": io.BytesIO(b" " * (web.MAX_BODY_BYTES + 1)),
@@ -240,7 +240,7 @@ def test_a_body_without_a_length_is_bounded_too(client: FlaskClient) -> None:
         ("GET", "//page", 404),
     ],
 )
-def test_another_method_and_another_path_are_refused(
+def test_unknown_methods_and_paths_are_refused(
     client: FlaskClient, method: str, path: str, status: int
 ) -> None:
     answer = client.open(path, method=method)
@@ -253,13 +253,13 @@ def test_another_method_and_another_path_are_refused(
 # The services
 
 
-def test_the_services_of_a_fleet_are_healthy_and_ready(world: World) -> None:
+def test_a_running_fleet_is_healthy_and_ready(world: World) -> None:
     for name in (*world.operators, *world.aggregators):
         assert world.get(name, "/healthz").status_code == 200
         assert world.get(name, "/readyz").json() == {"status": "ready", "reasons": []}
 
 
-def test_every_page_refuses_parameters_that_it_does_not_read(world: World) -> None:
+def test_every_route_refuses_unknown_parameters(world: World) -> None:
     pages = {
         "operator_1": [
             "/status?nonce=0x" + "00" * 16 + "&x=1",
@@ -281,5 +281,5 @@ def test_every_page_refuses_parameters_that_it_does_not_read(world: World) -> No
     ("host", "bind"),
     [("127.0.0.1", "127.0.0.1:5001"), ("::", "[::]:5001"), ("::1", "[::1]:5001")],
 )
-def test_a_service_listens_on_either_kind_of_address(host: str, bind: str) -> None:
+def test_ipv6_addresses_are_put_in_brackets(host: str, bind: str) -> None:
     assert bind_of(host, 5001) == bind

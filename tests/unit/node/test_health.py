@@ -1,4 +1,4 @@
-"""The health check of a container: quick, alone, and never silent about why."""
+"""The health check of a container."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BLIND = b'HTTP/1.1 503 No\r\n\r\n{"status":"not ready","reasons":["blind\x1b[2J"
 
 @pytest.fixture(scope="module")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
-    """Its folder looks like a fleet's: the authority is in `ca.crt`."""
+    """Certificates in a folder like a fleet's, with the authority in `ca.crt`."""
     return Papers.make(tmp_path_factory.mktemp("home"))
 
 
 @contextmanager
 def answering(*pieces: bytes, shown: Tls | None = None) -> Iterator[tuple[str, list[bytes]]]:
-    """A port where one request gets these bytes, a tenth of a second apart; and the request."""
+    """A server that answers one request with `pieces`, 0.1 s apart. Yields port and requests."""
     listener, heads = socket.create_server(("127.0.0.1", 0)), []
 
     def run() -> None:
@@ -58,7 +58,7 @@ def answering(*pieces: bytes, shown: Tls | None = None) -> Iterator[tuple[str, l
 
 
 def said(*arguments: str, **environ: str) -> str:
-    """Why it is not ready; nothing if it is."""
+    """Run the check and return the reason why the service is not ready; empty if it is."""
     try:
         health.check(list(arguments), environ)
     except (health.Unhealthy, OSError, ValueError) as error:
@@ -76,7 +76,7 @@ def test_a_service_that_answers_200_is_healthy() -> None:
     assert more[0].startswith(b"GET /node/ready HTTP/1.1\r\n")
 
 
-def test_one_that_is_not_ready_says_why_in_print() -> None:
+def test_the_reason_is_printable_and_short() -> None:
     with answering(BLIND) as (port, _):
         assert said("--port", port) == '503: {"status":"not ready","reasons":["blind [2J"]}'
     with answering(b"HTTP/1.1 500 No\r\n\r\n" + b"x" * 1000) as (port, _):
@@ -84,7 +84,7 @@ def test_one_that_is_not_ready_says_why_in_print() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"200"])
-def test_what_speaks_no_http_is_unhealthy(raw: bytes) -> None:
+def test_an_answer_that_is_not_http_is_unhealthy(raw: bytes) -> None:
     with answering(raw) as (port, _):
         assert said("--port", port) == "the answer is not HTTP"
 
@@ -95,8 +95,8 @@ def test_wrong_usage_is_unhealthy() -> None:
     assert "invalid literal" in said("--port", "x")
 
 
-def test_a_dripping_answer_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "SECONDS", 0.25)
+def test_a_dripping_answer_times_out_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "DEADLINE_SECONDS", 0.25)
     with answering(*[b"H"] * 6) as (port, _):
         begun = time.monotonic()
         assert said("--port", port) in {"TimeoutError", "timed out"}
@@ -105,7 +105,7 @@ def test_a_dripping_answer_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch)
     assert said("--port", "1").startswith("[Errno")
 
 
-def test_over_tls_the_fleets_authority_is_believed(papers: Papers) -> None:
+def test_over_tls_the_authority_of_the_fleet_is_trusted(papers: Papers) -> None:
     shown, home = papers.service("operator-1", "operator-1"), str(papers.folder)
     for arguments, environ in (
         (["--home", home], {}),
@@ -117,7 +117,7 @@ def test_over_tls_the_fleets_authority_is_believed(papers: Papers) -> None:
             assert said("--port", port, *arguments, **environ) == ""
 
 
-def test_over_tls_nobody_else_is_believed(papers: Papers, tmp_path: Path) -> None:
+def test_over_tls_other_certificates_are_refused(papers: Papers, tmp_path: Path) -> None:
     strange = Papers.make(tmp_path).service("stranger")
     for environ in (
         {"DRAGON_HOME": str(papers.folder)},
@@ -130,7 +130,7 @@ def test_over_tls_nobody_else_is_believed(papers: Papers, tmp_path: Path) -> Non
         assert "Hostname mismatch" in wrong
 
 
-def test_it_runs_alone_and_imports_next_to_nothing() -> None:
+def test_it_imports_few_modules() -> None:
     code = (
         "import sys; before = set(sys.modules); import dragon.node.health;"
         "print(*sorted({name.partition('.')[0] for name in sys.modules if name not in before}))"

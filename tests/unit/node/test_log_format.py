@@ -1,4 +1,4 @@
-"""What services say is one JSON object a line, with fields of its own and nobody else's."""
+"""Log messages are one JSON object per line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ALWAYS = {"timestamp", "level", "service", "event", "logger"}
 
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
-    """What a service called `some_service` says."""
+    """The log output of a service called `some_service`."""
     stream, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(log_format.Lines("some_service"))
@@ -41,7 +41,7 @@ def lines(output: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.getvalue().splitlines()]
 
 
-def test_a_line_has_time_level_service_name_and_fields(output: io.StringIO) -> None:
+def test_a_line_has_the_common_members_and_the_fields(output: io.StringIO) -> None:
     log.warning("gateway_left", gateway="http://one", tries=3)
 
     [line] = lines(output)
@@ -52,7 +52,7 @@ def test_a_line_has_time_level_service_name_and_fields(output: io.StringIO) -> N
     assert line["timestamp"].endswith("+00:00")
 
 
-def test_what_is_bound_stands_in_every_line(output: io.StringIO) -> None:
+def test_bound_fields_are_in_every_line(output: io.StringIO) -> None:
     bound = log.bind(node_id="operator_2")
     with structlog.contextvars.bound_contextvars(request_id="mine"):
         bound.info("first_thing")
@@ -63,8 +63,8 @@ def test_what_is_bound_stands_in_every_line(output: io.StringIO) -> None:
     ] * 2
 
 
-def test_a_field_cannot_replace_what_every_line_has(output: io.StringIO) -> None:
-    """Nor can it get in the way of the standard library's own records."""
+def test_a_field_cannot_replace_a_common_member(output: io.StringIO) -> None:
+    """It cannot collide with attributes of the standard library's records either."""
     log.info("true_name", level="x", service="x", timestamp=1, name="x", message="x", args=(1,))
 
     [line] = lines(output)
@@ -75,9 +75,7 @@ def test_a_field_cannot_replace_what_every_line_has(output: io.StringIO) -> None
 
 
 @pytest.mark.parametrize("value", ["two\nlines", "\ud800", "\x00\x1b[31m", b"\xff", object(), "%s"])
-def test_whatever_a_field_holds_the_line_stays_one_line_of_json(
-    output: io.StringIO, value: object
-) -> None:
+def test_any_value_of_a_field_gives_one_line_of_json(output: io.StringIO, value: object) -> None:
     log.info("odd_field", value=value)
 
     assert output.getvalue().count("\n") == 1
@@ -97,7 +95,7 @@ def test_an_exception_is_one_field(output: io.StringIO) -> None:
     assert line["level"] == "error"
 
 
-def test_libraries_are_heard_too(output: io.StringIO) -> None:
+def test_messages_of_libraries_are_logged(output: io.StringIO) -> None:
     logging.getLogger("gunicorn.error").warning("Worker (pid:%d) was sent SIGKILL!", 7)
 
     [line] = lines(output)
@@ -106,13 +104,13 @@ def test_libraries_are_heard_too(output: io.StringIO) -> None:
     assert line["message"] == "Worker (pid:7) was sent SIGKILL!"
 
 
-def test_less_than_info_is_not_said(output: io.StringIO) -> None:
+def test_messages_below_info_are_not_logged(output: io.StringIO) -> None:
     log.debug("small_thing")
 
     assert lines(output) == []
 
 
-def test_a_fault_is_logged_with_the_requests_name(output: io.StringIO) -> None:
+def test_a_fault_is_logged_with_the_request_id(output: io.StringIO) -> None:
     app: Flask = web.create("some_service", list)
 
     @app.get("/bug")
@@ -126,13 +124,13 @@ def test_a_fault_is_logged_with_the_requests_name(output: io.StringIO) -> None:
     for path in ("/bug", "/stopped", "/nowhere"):
         app.test_client().get(path, headers={HEADER: "mine"})
 
-    fault, failure = lines(output)  # and nothing about what is the caller's fault
+    fault, failure = lines(output)  # errors of the caller are not logged
     assert (fault["event"], fault["request_id"]) == ("unexpected_error", "mine")
     assert (failure["event"], failure["reason"]) == ("request_failed", "log_stopped")
     assert failure["request_id"] == "mine"
 
 
-def test_a_configured_process_says_everything_on_standard_error_in_lines() -> None:
+def test_a_process_logs_lines_of_json_on_standard_error() -> None:
     program = (
         "import logging, warnings\n"
         "from dragon.node import log_format as logs\n"

@@ -1,4 +1,4 @@
-"""`/metrics` counts what happens, in a form that Prometheus reads, under names that are bounded."""
+"""`/metrics` in the format of Prometheus, with a bounded set of labels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_log_is_measured(fleet: World, name: str) -> None:
     assert scraped("alarm") == 0
 
 
-def test_an_operator_counts_what_it_says_to_claims(fleet: World) -> None:
+def test_an_operator_counts_its_answers_to_claims(fleet: World) -> None:
     before = Scraped(fleet, "operator_1")
 
     fleet.post("operator_1", "/attestations", {"kind": "status"})
@@ -86,7 +86,7 @@ def test_an_operator_counts_what_it_says_to_claims(fleet: World) -> None:
     assert after("blind") == 0
 
 
-def test_what_goes_wrong_shows(world: World) -> None:
+def test_faults_are_visible_in_the_metrics(world: World) -> None:
     world.submit("no event", "no event", {"kind": "nothing"})
     for name in ("operator_2", "operator_3", "operator_4"):
         world.stop(name)
@@ -116,13 +116,13 @@ def test_applied_events_are_counted_by_kind(world: World) -> None:
     assert scraped("log_size") >= statuses
 
 
-def test_a_log_that_was_never_read_to_its_end_has_been_silent_for_ever(world: World) -> None:
+def test_before_the_first_read_the_ledger_is_silent_for_an_infinite_time(world: World) -> None:
     world.restart("operator_3")
 
     assert Scraped(world, "operator_3")("ledger_silent_seconds") == float("inf")
 
 
-def test_two_apps_in_one_process_count_apart(fleet: World) -> None:
+def test_two_apps_in_one_process_have_separate_metrics(fleet: World) -> None:
     before = Scraped(fleet, "operator_3")
 
     fleet.get("operator_2", "/healthz")
@@ -134,8 +134,8 @@ def test_two_apps_in_one_process_count_apart(fleet: World) -> None:
     assert before("log_size") == after("log_size")
 
 
-def test_whatever_is_asked_for_the_labels_stay_few() -> None:
-    """Whoever asks chooses path, method and query: none of them becomes a label."""
+def test_requests_cannot_add_label_values() -> None:
+    """Clients choose path, method and query, so none of them becomes a label."""
     client = web.create("some_service", list).test_client()
     client.get("/metrics")
     rng = random.Random(1)
@@ -155,7 +155,7 @@ def test_whatever_is_asked_for_the_labels_stay_few() -> None:
     assert found["datadragon_http_requests_total", unmatched] == 1000
 
 
-def test_every_metric_is_explained(fleet: World) -> None:
+def test_every_metric_has_a_help_text(fleet: World) -> None:
     for name in ("operator_1", "aggregator_0"):
         for family in text_string_to_metric_families(fleet.get(name, "/metrics").text):
             assert family.documentation, family.name

@@ -1,4 +1,4 @@
-"""`/openapi.json` describes every route as it is: real requests and answers are held against it."""
+"""`/openapi.json` is compared with the routes and with real responses."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from simulation import World
 from streams import make_owner
 
 SERVICES = ("operator", "aggregator", "sequencer")
-SWAGGER_PATHS = re.compile(r"/openapi/")  # what the page for people loads
+SWAGGER_PATHS = re.compile(r"/openapi/")  # the page and its files
 METHODS = {"GET", "POST", "PUT"}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Something of everything: an event on its way, refused ones, a node that is out, a stream that
-    an expert has endorsed, and a window of it that is announced."""
+    """A fleet with a pending event, refused events, a stopped node, a stream that an expert has
+    endorsed, and an announced window of this stream."""
     folder, members = tmp_path_factory.mktemp("world"), make_members(targets=1, experts=1)
     with World(folder, members) as made:
         made.run(3)
@@ -102,7 +102,7 @@ def references(value: object) -> Iterator[str]:
 
 
 def titles(operation: dict[str, Any]) -> dict[int, list[str]]:
-    """The problems that an operation documents, by status."""
+    """The errors that an operation documents, by status."""
     found = {}
     for status, response in operation["responses"].items():
         if content := response.get("content", {}).get("application/problem+json"):
@@ -111,7 +111,7 @@ def titles(operation: dict[str, Any]) -> dict[int, list[str]]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_route_is_described_and_every_description_is_a_route(
+def test_every_route_is_described(
     apps: dict[str, OpenAPI], documents: dict[str, Any], service: str
 ) -> None:
     assert set(operations(documents[service])) == routes(apps[service])
@@ -119,7 +119,7 @@ def test_every_route_is_described_and_every_description_is_a_route(
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_document_is_openapi_3_1(documents: dict[str, Any], service: str) -> None:
-    """Its structure, as far as readers depend on it."""
+    """Checks the structure on which tools depend."""
     document = documents[service]
     found = operations(document)
 
@@ -145,7 +145,7 @@ def test_the_document_is_openapi_3_1(documents: dict[str, Any], service: str) ->
 
 
 @pytest.mark.parametrize("service", ["operator", "aggregator"])
-def test_every_documented_problem_exists(documents: dict[str, Any], service: str) -> None:
+def test_every_documented_error_exists(documents: dict[str, Any], service: str) -> None:
     ours = {
         kind.__new__(kind).name
         for kind in vars(errors).values()
@@ -160,7 +160,7 @@ def test_every_documented_problem_exists(documents: dict[str, Any], service: str
 
 
 def asked(service: str) -> list[tuple[str, str, str, Any]]:
-    """Method, template, path and body of questions that get each of the usual refusals."""
+    """Method, template, path and body of requests that get each of the usual errors."""
     unknown = "0x" + "00" * 32
     owner = make_owner(make_members(name="other"))
     strange = owner.submission(owner.window([b"21.5"], began_ms=1000 * GENESIS)).to_json()
@@ -217,7 +217,7 @@ def asked(service: str) -> list[tuple[str, str, str, Any]]:
 
 
 @pytest.mark.parametrize("service", ["operator", "aggregator"])
-def test_every_problem_that_is_met_is_documented(
+def test_every_error_response_is_documented(
     apps: dict[str, OpenAPI], documents: dict[str, Any], service: str
 ) -> None:
     found = operations(documents[service])
@@ -253,7 +253,7 @@ ANSWERS: list[tuple[str, str, type[Schema]]] = [
 
 
 @pytest.mark.parametrize(("name", "path", "form"), ANSWERS)
-def test_an_answer_has_the_form_that_is_documented(
+def test_responses_match_their_documented_models(
     world: World, documents: dict[str, Any], name: str, path: str, form: type[Schema]
 ) -> None:
     template = path.partition("?")[0].replace("/windows/0", "/windows/{number}")
@@ -271,7 +271,7 @@ def test_an_answer_has_the_form_that_is_documented(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_page_loads_nothing_from_elsewhere(apps: dict[str, OpenAPI], service: str) -> None:
+def test_the_page_loads_only_local_files(apps: dict[str, OpenAPI], service: str) -> None:
     client = apps[service].test_client()
 
     page = client.get("/openapi/swagger")
@@ -292,7 +292,7 @@ def test_the_page_loads_nothing_from_elsewhere(apps: dict[str, OpenAPI], service
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_there_are_no_other_files(apps: dict[str, OpenAPI], service: str) -> None:
+def test_no_other_files_are_served(apps: dict[str, OpenAPI], service: str) -> None:
     client = apps[service].test_client()
 
     for path in ("/openapi/swagger/../../plugins.py", "/openapi/swagger/%2e%2e/__init__.py"):

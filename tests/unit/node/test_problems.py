@@ -1,4 +1,4 @@
-"""Every error that leaves a service is a problem document, and none tells more than it should."""
+"""Every error of a service becomes a problem document that discloses nothing internal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TREE = [
     if isinstance(value, type) and issubclass(value, errors.DragonError)
 ]
 
-# What each branch of the tree is to a caller; a leaf has its branch's.
+# The HTTP status of each branch of the tree; a leaf has the status of its branch.
 EXPECTED: dict[type[errors.DragonError], int] = {
     errors.InvalidEncoding: 400,
     errors.InvalidPoint: 422,
@@ -64,7 +64,7 @@ def made(kind: type[errors.DragonError]) -> errors.DragonError:
 
 
 def raising(error: Exception) -> Flask:
-    """An app whose one page raises."""
+    """An app whose only page raises `error`."""
     app = Flask("raising")
     problems.install(app)
 
@@ -76,7 +76,7 @@ def raising(error: Exception) -> Flask:
 
 
 def document(answer: TestResponse) -> dict[str, object]:
-    """Holds the form that every problem has."""
+    """Decode a response and check what all problem documents have in common."""
     assert answer.mimetype == "application/problem+json"
     assert int(answer.headers["Content-Length"]) == len(answer.data)
     value = json.loads(answer.data)
@@ -87,14 +87,14 @@ def document(answer: TestResponse) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_every_error_of_the_tree_has_its_branchs_status(kind: type[errors.DragonError]) -> None:
+def test_every_error_has_the_status_of_its_branch(kind: type[errors.DragonError]) -> None:
     branch = next(base for base in kind.__mro__ if base in EXPECTED)
 
     assert problems.status_of(made(kind)) == EXPECTED[branch]
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_every_error_of_the_tree_becomes_a_document_that_names_it(
+def test_every_error_becomes_a_problem_document(
     kind: type[errors.DragonError],
 ) -> None:
     error = made(kind)
@@ -107,16 +107,16 @@ def test_every_error_of_the_tree_becomes_a_document_that_names_it(
     assert {name: said[name] for name in error.facts} == error.facts
 
 
-def test_an_error_of_a_service_beneath_the_tree_has_its_branchs_status() -> None:
+def test_an_error_defined_by_a_service_has_the_status_of_its_branch() -> None:
     class DiskFull(errors.LogError):
-        """A leaf that a service hangs beneath."""
+        """An error that a service defines."""
 
     said = document(raising(DiskFull("no space left")).test_client().get("/"))
 
     assert (said["status"], said["title"]) == (503, "disk_full")
 
 
-def test_facts_never_replace_the_documents_own_members() -> None:
+def test_facts_cannot_replace_the_members_of_the_document() -> None:
     error = errors.BadAnswer("what went wrong", status=418, title="x", type="y")
 
     said = document(raising(error).test_client().get("/"))
@@ -125,11 +125,11 @@ def test_facts_never_replace_the_documents_own_members() -> None:
 
 
 @pytest.mark.parametrize("fact", [b"\xff", {1, 2}, object(), errors, 10**40, "\ud800"])
-def test_a_fact_that_is_no_json_does_not_break_the_document(fact: object) -> None:
+def test_a_fact_that_is_not_json_is_converted_to_text(fact: object) -> None:
     document(raising(errors.NotFound("gone", fact=fact)).test_client().get("/"))
 
 
-def test_a_busy_service_says_when_to_come_again() -> None:
+def test_a_busy_service_sends_retry_after() -> None:
     answer = raising(errors.Busy("too many at once")).test_client().get("/")
 
     assert answer.headers["Retry-After"] == "1"
@@ -147,7 +147,7 @@ def test_a_busy_service_says_when_to_come_again() -> None:
     ],
     ids=lambda bug: type(bug).__name__,
 )
-def test_an_unexpected_exception_is_logged_and_not_told(
+def test_an_unexpected_exception_is_logged_and_not_disclosed(
     bug: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = raising(bug).test_client().get("/")
@@ -161,7 +161,7 @@ def test_an_unexpected_exception_is_logged_and_not_told(
     assert caplog.records[-1].exc_info is not None
 
 
-def test_a_debugged_app_answers_alike() -> None:
+def test_debug_mode_discloses_nothing() -> None:
     app = raising(RuntimeError("0xc0ffee"))
     app.testing = app.debug = True
 
@@ -179,7 +179,7 @@ ABORTS: list[tuple[Callable[[], object], int]] = [
 
 
 @pytest.mark.parametrize(("stop", "status"), ABORTS)
-def test_an_http_error_becomes_a_document(stop: Callable[[], object], status: int) -> None:
+def test_an_http_error_becomes_a_problem_document(stop: Callable[[], object], status: int) -> None:
     app = Flask("aborting")
     problems.install(app)
     app.add_url_rule("/", view_func=lambda: stop() or "")
@@ -189,7 +189,7 @@ def test_an_http_error_becomes_a_document(stop: Callable[[], object], status: in
     assert (said["status"], said["type"]) == (status, "about:blank")
 
 
-def test_a_path_that_is_not_there_and_a_method_that_is_not_allowed_are_documents() -> None:
+def test_unknown_paths_and_methods_become_problem_documents() -> None:
     client = raising(errors.NotFound("x")).test_client()
 
     missing, refused = client.get("/nothing"), client.post("/")
@@ -199,7 +199,7 @@ def test_a_path_that_is_not_there_and_a_method_that_is_not_allowed_are_documents
     assert "GET" in refused.headers["Allow"]
 
 
-def test_an_answer_that_is_no_error_is_left_alone() -> None:
+def test_other_responses_are_not_changed() -> None:
     app = Flask("fine")
     problems.install(app)
     app.add_url_rule("/", view_func=lambda: Response("fine", 404, mimetype="text/plain"))

@@ -1,4 +1,4 @@
-"""A request's name is the caller's if it is a plain one, and stands wherever the request shows."""
+"""The request id: chosen by the caller or generated, in responses and log messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.mark.parametrize("name", ["a", "A-b_9", "0" * 64])
-def test_a_plain_name_is_kept(client: FlaskClient, name: str) -> None:
+def test_a_valid_request_id_is_kept(client: FlaskClient, name: str) -> None:
     answer = client.get("/bound", headers={HEADER: name})
 
     assert answer.headers.getlist(HEADER) == [name]
@@ -36,7 +36,7 @@ def test_a_plain_name_is_kept(client: FlaskClient, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "0" * 65, "a b", "a\tb", "ä", "a;b", "<script>", "a,b", "٣"])
-def test_any_other_name_is_replaced(client: FlaskClient, name: str) -> None:
+def test_an_invalid_request_id_is_replaced(client: FlaskClient, name: str) -> None:
     answer = client.get("/bound", headers={HEADER: name})
 
     assert answer.json == {"request_id": answer.headers[HEADER]}
@@ -44,12 +44,12 @@ def test_any_other_name_is_replaced(client: FlaskClient, name: str) -> None:
     assert answer.headers[HEADER].isalnum()
 
 
-def test_two_requests_without_a_name_get_two(client: FlaskClient) -> None:
+def test_requests_without_an_id_get_different_ids(client: FlaskClient) -> None:
     assert client.get("/bound").json != client.get("/bound").json
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/bound?x", "/healthz"])
-def test_every_answer_bears_the_name_and_every_problem_says_it(
+def test_responses_and_problem_documents_contain_the_request_id(
     client: FlaskClient, path: str
 ) -> None:
     answer = client.post(path, headers={HEADER: "mine"})
@@ -58,17 +58,15 @@ def test_every_answer_bears_the_name_and_every_problem_says_it(
     assert answer.json["request_id"] == "mine"
 
 
-def test_nothing_stays_bound_behind_a_request(client: FlaskClient) -> None:
+def test_nothing_stays_bound_after_a_request(client: FlaskClient) -> None:
     client.get("/bound", headers={HEADER: "mine"})
     client.get("/nowhere", headers={HEADER: "mine"})
 
     assert structlog.contextvars.get_contextvars() == {}
 
 
-def test_a_request_within_a_request_gives_the_outer_name_back(
-    app: Flask, client: FlaskClient
-) -> None:
-    """As in a fleet within one process, where the other service runs on the same thread."""
+def test_a_nested_request_restores_the_outer_id(app: Flask, client: FlaskClient) -> None:
+    """In a fleet within one process, the other service runs on the same thread."""
     inner = web.create("another_service", list)
 
     @app.get("/outer")  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A setting that is missing or makes no sense is named in one sentence; no secret is shown."""
+"""A missing or invalid setting is named in one sentence that contains no secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def seal_lightly(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Committee, keystore and password, as a fleet's folder holds them."""
+    """Committee, keystores and passwords, as in a fleet's folder."""
     made = tmp_path_factory.mktemp("fleet")
     (made / "committee.json").write_text(json.dumps(MEMBERS.committee.to_json()))
     (made / "key.json").write_text(seal_lightly("operator_2"))
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def environ(folder: Path) -> dict[str, str]:
-    """Everything that an operator and an aggregator need."""
+    """The settings that an operator and an aggregator need."""
     return {
         "DRAGON_COMMITTEE": str(folder / "committee.json"),
         "OPERATOR_ID": "operator_2",
@@ -82,7 +82,7 @@ def test_an_aggregators_settings_are_read(environ: dict[str, str]) -> None:
     assert settings.nodes_file == Path("nodes.json")
 
 
-def test_the_secret_is_not_in_the_representation(environ: dict[str, str]) -> None:
+def test_the_representation_does_not_contain_the_secret(environ: dict[str, str]) -> None:
     shown = repr(OPERATOR(environ)) + str(OPERATOR(environ))
 
     for private in (secret("operator_2").encode().hex(), str(secret("operator_2").scalar)):
@@ -128,11 +128,11 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("read", "name", "least", "most"), NUMBERS)
-def test_a_number_lies_within_its_bounds(
+def test_a_number_outside_its_bounds_is_refused(
     environ: dict[str, str], read: Read, name: str, least: int | None, most: int
 ) -> None:
     wrong = ["-1", "1.5", "five", " 5", "5 ", "+5", "0x10", "1e3", "²", "٣", "1_0", str(most + 1)]
-    # More digits than an honest number has, with a beginning that would pass.
+    # More digits than allowed, starting like a valid number.
     wrong += ["0" * 17 + "19999999", "0" * 18 + "9999999", "0" * 18 + "9" * 5000]
     if least:
         wrong.append(str(least - 1))
@@ -146,14 +146,14 @@ def test_a_number_lies_within_its_bounds(
         read({**environ, name: value})
 
 
-def test_an_empty_number_is_the_default(environ: dict[str, str]) -> None:
+def test_an_empty_setting_means_the_default(environ: dict[str, str]) -> None:
     assert OPERATOR({**environ, "DRAGON_PORT": ""}).port == 5001
 
 
-# What the settings name
+# Files that the settings name
 
 
-SPOILT_COMMITTEES: dict[str, tuple[Callable[[], bytes], str]] = {
+INVALID_COMMITTEES: dict[str, tuple[Callable[[], bytes], str]] = {
     "no JSON": (lambda: b"committee", "not_json"),
     "no committee": (lambda: b"{}", "missing_member"),
     "a list": (lambda: b"[]", "wrong_type"),
@@ -169,12 +169,12 @@ def _without_operators(left: int) -> bytes:
     return json.dumps({**value, "operators": operators[:left]}).encode()
 
 
-@pytest.mark.parametrize("what", SPOILT_COMMITTEES)
+@pytest.mark.parametrize("what", INVALID_COMMITTEES)
 @pytest.mark.parametrize("read", [OPERATOR, AGGREGATOR], ids=["operator", "aggregator"])
-def test_a_committee_file_that_is_refused_is_named_with_the_reason(
+def test_a_refused_committee_file_is_named_with_the_reason(
     environ: dict[str, str], tmp_path: Path, read: Read, what: str
 ) -> None:
-    make, reason = SPOILT_COMMITTEES[what]
+    make, reason = INVALID_COMMITTEES[what]
     path = tmp_path / "committee.json"
     path.write_bytes(make())
 
@@ -184,18 +184,14 @@ def test_a_committee_file_that_is_refused_is_named_with_the_reason(
     assert error.facts == {"setting": "DRAGON_COMMITTEE"}
 
 
-def test_a_committee_file_that_cannot_be_read_is_named(
-    environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_unreadable_committee_file_is_named(environ: dict[str, str], tmp_path: Path) -> None:
     for path in (tmp_path / "none.json", tmp_path):
         error = refusal(OPERATOR, {**environ, "DRAGON_COMMITTEE": str(path)})
         assert str(error).startswith(f"the committee file {path} cannot be read: ")
 
 
 @pytest.mark.parametrize("operator", ["operator_9", "target_1", "Operator 1", "../operator_1"])
-def test_an_operator_that_the_committee_does_not_list_is_refused(
-    environ: dict[str, str], operator: str
-) -> None:
+def test_an_unknown_operator_is_refused(environ: dict[str, str], operator: str) -> None:
     error = refusal(OPERATOR, {**environ, "OPERATOR_ID": operator})
 
     assert operator in str(error)
@@ -210,9 +206,7 @@ def test_the_keystore_of_another_operator_is_refused(environ: dict[str, str], fo
 
 
 @pytest.mark.parametrize("name", ["OPERATOR_KEYSTORE", "OPERATOR_PASSWORD_FILE"])
-def test_a_key_file_that_is_missing_is_named(
-    environ: dict[str, str], name: str, tmp_path: Path
-) -> None:
+def test_a_missing_key_file_is_named(environ: dict[str, str], name: str, tmp_path: Path) -> None:
     path = tmp_path / "none"
 
     error = refusal(OPERATOR, {**environ, name: str(path)})
@@ -228,7 +222,7 @@ def test_a_wrong_password_is_refused(environ: dict[str, str], folder: Path) -> N
     assert "another password" not in str(error)
 
 
-def test_an_environment_gives_defaults_only_where_there_are_some() -> None:
+def test_a_setting_without_a_default_is_required() -> None:
     environment = Environment({"A": "a"})
 
     assert environment.text("A", "b") == "a"

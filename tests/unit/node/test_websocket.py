@@ -1,4 +1,4 @@
-"""One accepted WebSocket: who is silent, leaves messages lying or sends too much is left behind."""
+"""An accepted WebSocket disconnects peers that are silent, too slow, or send too much."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Handler:
 
 
 class Server:
-    """What flask-sock hands over."""
+    """The attributes of flask-sock's server that are used."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock, self.ws, self.connected = sock, Frames(ConnectionType.SERVER), True
 
 
 class Pair:
-    """A connection, and its peer in the test's own hands."""
+    """A connection and its peer, which the test controls."""
 
     def __init__(self) -> None:
         ours, self.peer = socket.socketpair()
@@ -64,12 +64,12 @@ class Pair:
             self.peer.sendall(self.frames.send(event))
 
     def heard(self) -> list[Any]:
-        """Everything that was said, when it has ended."""
+        """Close the connection and return everything that it sent."""
         self.ours.close()
         return self.listen()
 
     def listen(self) -> list[Any]:
-        """Everything up to the close."""
+        """Return everything that was sent up to the close."""
         found: list[Any] = []
         self.peer.settimeout(5)
         while not any(isinstance(each, CloseConnection) for each in found):
@@ -87,7 +87,7 @@ def pair() -> Iterator[Pair]:
         yield made
 
 
-def test_frames_come_in_pieces_and_text_comes_whole(pair: Pair) -> None:
+def test_binary_messages_arrive_in_pieces_and_text_whole(pair: Pair) -> None:
     pair.send(
         BytesMessage(b"21.", message_finished=False),
         BytesMessage(b"5"),
@@ -105,22 +105,26 @@ def test_frames_come_in_pieces_and_text_comes_whole(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(("code", "cleanly"), [(1000, True), (1001, True), (1011, False)])
-def test_a_peer_that_closes_is_answered(pair: Pair, code: int, cleanly: bool) -> None:
+def test_the_end_says_whether_the_peer_closed_properly(
+    pair: Pair, code: int, cleanly: bool
+) -> None:
     pair.send(CloseConnection(code))
     pair.serve()
 
     assert pair.ended == [cleanly]
 
 
-def test_a_peer_that_breaks_off_has_not_closed(pair: Pair) -> None:
+def test_a_broken_connection_is_not_a_proper_close(pair: Pair) -> None:
     pair.peer.shutdown(socket.SHUT_WR)
     pair.serve()
 
     assert pair.ended == [False]
 
 
-def test_a_silent_peer_is_asked_and_then_left(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its clock is turned forward by whoever waits for it."""
+def test_a_silent_peer_is_pinged_and_then_disconnected(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting advances the clock."""
     monkeypatch.setattr(websocket.selectors, "DefaultSelector", lambda: Turning(pair))
     pair.serve()
 
@@ -137,7 +141,7 @@ def test_a_silent_peer_is_asked_and_then_left(pair: Pair, monkeypatch: pytest.Mo
 
 
 class Turning:
-    """A selector for which nothing ever comes: time passes instead."""
+    """A selector that never reports an event and lets time pass instead."""
 
     def __init__(self, pair: Pair) -> None:
         self._pair = pair
@@ -146,17 +150,17 @@ class Turning:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
     def register(self, *_: object) -> None:
-        """Nothing is watched."""
+        """Do nothing."""
 
     def select(self, timeout: float) -> list[Any]:
         self._pair.now += timeout
         return []
 
 
-def test_a_peer_that_lets_messages_lie_is_closed(pair: Pair) -> None:
+def test_too_many_queued_messages_close_the_connection(pair: Pair) -> None:
     for number in range(MAX_QUEUED_MESSAGES + 1):
         pair.connection.send(f"{number}")
     with ThreadPoolExecutor(1) as pool:
@@ -170,16 +174,16 @@ def test_a_peer_that_lets_messages_lie_is_closed(pair: Pair) -> None:
     assert (said[-1].code, said[-1].reason) == (1008, "the peer reads too slowly")
 
 
-def test_what_the_handler_refuses_is_said(pair: Pair) -> None:
+def test_the_reason_of_the_handler_is_sent(pair: Pair) -> None:
     pair.handler.refuses = Closed(1009, "é" * 100)
     pair.send(TextMessage("x"))
     pair.serve()
 
     end = pair.heard()[-1]
-    assert (end.code, end.reason) == (1009, "é" * 60)  # cut where a character ends
+    assert (end.code, end.reason) == (1009, "é" * 60)  # cut at the end of a character
 
 
-def test_the_first_reason_for_closing_counts(pair: Pair) -> None:
+def test_the_first_reason_for_closing_is_used(pair: Pair) -> None:
     pair.connection.close(1001, "first")
     pair.connection.close(1008, "second")
     pair.serve()
@@ -187,7 +191,7 @@ def test_the_first_reason_for_closing_counts(pair: Pair) -> None:
     assert pair.heard()[-1].reason == "first"
 
 
-def test_text_that_never_ends_is_not_kept(pair: Pair) -> None:
+def test_a_text_message_above_the_limit_is_refused(pair: Pair) -> None:
     pair.send(*[TextMessage("x" * 1000, message_finished=False)] * 5)
     pair.serve()
 
@@ -195,7 +199,7 @@ def test_text_that_never_ends_is_not_kept(pair: Pair) -> None:
     assert pair.handler.got == []
 
 
-def test_text_that_is_none_ends_it(pair: Pair) -> None:
+def test_invalid_utf_8_ends_the_connection(pair: Pair) -> None:
     pair.peer.sendall(b"\x81\x82\0\0\0\0\xff\xfe")
     pair.serve()
 
@@ -203,7 +207,7 @@ def test_text_that_is_none_ends_it(pair: Pair) -> None:
     assert pair.handler.got == []
 
 
-def test_a_peer_that_takes_nothing_is_left_in_bounded_time(
+def test_a_peer_that_does_not_read_is_disconnected_in_bounded_time(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "SEND_TIMEOUT_SECONDS", 0.05)

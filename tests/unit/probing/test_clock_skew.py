@@ -1,4 +1,4 @@
-"""Whether our clock is wrong is for the peers to say, and not for a few liars among them."""
+"""The rule by which peers' clocks show that the local clock is wrong."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ AHEAD, BEHIND, RIGHT = ABSTAIN_MS + 1, -ABSTAIN_MS - 1, 0
 @pytest.mark.parametrize(
     ("offsets", "faults", "wrong"),
     [
-        # (1) Nobody answered: nothing is known.
+        # (1) No peer answered: unknown.
         ([], 1, False),
         ([], 0, False),
-        # (2) At least f + 1.
+        # (2) At least f + 1 peers.
         ([AHEAD], 1, False),
         ([AHEAD, AHEAD], 1, True),
         ([BEHIND, BEHIND], 1, True),
         ([AHEAD], 0, True),
         ([AHEAD, AHEAD], 2, False),
         ([AHEAD, AHEAD, AHEAD], 2, True),
-        # (3) And most of those that answered.
+        # (3) And more than half of those that answered.
         ([AHEAD, AHEAD, RIGHT], 1, True),
         ([AHEAD, AHEAD, RIGHT, RIGHT], 1, False),
         ([AHEAD, AHEAD, AHEAD, RIGHT, RIGHT, RIGHT], 1, False),
         ([AHEAD, AHEAD, AHEAD, AHEAD, RIGHT, RIGHT, RIGHT], 1, True),
-        # (4) To the same side.
+        # (4) In the same direction.
         ([AHEAD, BEHIND], 1, False),
         ([AHEAD, AHEAD, BEHIND], 1, True),
         ([AHEAD, AHEAD, BEHIND, BEHIND], 1, False),
         ([AHEAD, BEHIND, BEHIND, BEHIND], 1, True),
-        # (5) Beyond two seconds, not at them.
+        # (5) More than two seconds.
         ([2000, 2000, 2000], 1, False),
         ([2001, 2001, 2000], 1, True),
         ([-2000, -2000, -2000], 1, False),
         ([-2001, -2001, -2000], 1, True),
-        # (6) How far does not matter.
+        # (6) The size of the offset does not matter.
         ([10**12, 0, 0], 1, False),
     ],
 )
@@ -53,7 +53,9 @@ anything = st.integers(-(10**15), 10**15)
 
 
 @given(st.data(), st.integers(3, 40))
-def test_the_faulty_alone_cannot_silence_us(data: st.DataObject, members: int) -> None:
+def test_faulty_peers_alone_cannot_make_a_service_abstain(
+    data: st.DataObject, members: int
+) -> None:
     faults = byzantine_faults(members)
     honest = data.draw(st.lists(near, max_size=members - 1))
     lies = data.draw(st.lists(anything, max_size=faults))
@@ -62,10 +64,10 @@ def test_the_faulty_alone_cannot_silence_us(data: st.DataObject, members: int) -
 
 
 @given(st.data(), st.integers(3, 40), st.sampled_from([1, -1]))
-def test_the_faulty_cannot_keep_us_from_noticing(
+def test_faulty_peers_cannot_hide_a_wrong_clock(
     data: st.DataObject, members: int, side: int
 ) -> None:
-    """All honest peers answer, and all see us far off; there are more of them than twice f."""
+    """All honest peers answer and see a wrong clock, and they outnumber the faulty ones."""
     faults = byzantine_faults(members)
     far = st.integers(ABSTAIN_MS + 1, 10**9).map(lambda offset: side * offset)
     count = members - 1 - faults
@@ -77,7 +79,7 @@ def test_the_faulty_cannot_keep_us_from_noticing(
 
 
 @given(st.lists(anything, max_size=30), st.integers(0, 13))
-def test_the_rule_knows_no_order_and_no_side(offsets: list[int], faults: int) -> None:
+def test_the_rule_depends_on_neither_order_nor_direction(offsets: list[int], faults: int) -> None:
     wrong = is_wrong(offsets, faults)
 
     assert is_wrong(offsets[::-1], faults) is wrong
@@ -85,12 +87,12 @@ def test_the_rule_knows_no_order_and_no_side(offsets: list[int], faults: int) ->
 
 
 @given(st.lists(st.sampled_from([AHEAD, BEHIND]), max_size=30), st.integers(0, 13))
-def test_ahead_and_behind_do_not_add_up(offsets: list[int], faults: int) -> None:
+def test_ahead_and_behind_are_counted_separately(offsets: list[int], faults: int) -> None:
     if offsets.count(AHEAD) == offsets.count(BEHIND):
         assert not is_wrong(offsets, faults)
 
 
-def test_the_median_is_for_people() -> None:
+def test_the_median_is_one_of_the_offsets() -> None:
     assert median_ms([]) is None
     assert median_ms([7]) == 7
     assert median_ms([900, -5, 3]) == 3

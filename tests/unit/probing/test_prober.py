@@ -1,4 +1,4 @@
-"""A node is up if it says so itself, signed, to this very question and in time; else it is down."""
+"""A node is up if its answer in time is signed and contains the nonce of the probe."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def text(body: str, status: str = "200 OK", headers: Iterable[tuple[str, str]] =
 
 
 @dataclass
-class Sky:
-    """A committee's nodes on a network in memory, and a prober that looks at them."""
+class Network:
+    """The nodes of a committee on a network in memory, and a prober."""
 
     members: Members = MEMBERS
     clock: Clock = field(default_factory=lambda: Clock(0.0))
     wires: WsgiAdapter = field(default_factory=WsgiAdapter)
-    threads: int = 0  # real ones; else all is simulated
+    threads: int = 0  # number of real threads; 0 for a simulated executor
 
     def __post_init__(self) -> None:
         self.nonces: list[bytes] = []
         for node_id in self.members.committee.urls:
-            self.put(node_id, self.genuine(node_id))
+            self.put(node_id, self.honest(node_id))
         self.executor: Executor = SimulatedExecutor(self.clock)
         if self.threads:
             self.executor = ThreadPoolExecutor(self.threads)
@@ -78,7 +78,7 @@ class Sky:
         return urlsplit(self.members.committee.urls[node_id]).netloc
 
     def put(self, node_id: str, app: WsgiApp) -> None:
-        """From now on `app` answers at the address of that node."""
+        """Let `app` answer at the address of the node."""
         self.wires.mount(self.host(node_id), app)
 
     def answer(self, node_id: str, nonce: bytes, status: Status = Status.UP) -> dict[str, Any]:
@@ -87,18 +87,18 @@ class Sky:
         signature = secret(node_id).sign(stated.root(self.members.committee.id))
         return {**stated.members(), "signature": to_hex(signature)}
 
-    def genuine(
+    def honest(
         self,
         node_id: str,
-        spoil: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        change: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         status: Status = Status.UP,
     ) -> WsgiApp:
-        """The node itself; `spoil` changes what it says after it has signed."""
+        """The node's app; `change` changes its answer after signing."""
 
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
             [nonce] = parse_qs(environ["QUERY_STRING"]).get("nonce", ["0x" + "00" * 16])
             self.nonces.append(bytes.fromhex(nonce[2:]))
-            said = spoil(self.answer(node_id, self.nonces[-1], status))
+            said = change(self.answer(node_id, self.nonces[-1], status))
             return text(json.dumps(said))(environ, start)
 
         return app
@@ -111,42 +111,46 @@ class Sky:
 
 
 @pytest.fixture
-def sky() -> Sky:
-    return Sky()
+def network() -> Network:
+    return Network()
 
 
-def test_a_node_that_answers_for_itself_is_up(sky: Sky) -> None:
-    seen = sky.probe(NODE)
+def test_a_node_with_a_valid_answer_is_up(network: Network) -> None:
+    seen = network.probe(NODE)
 
-    assert seen == ProbeResult(NODE, Status.UP, "answered", 0.0, sky.wall(), 0, round(1000 * SKEW))
+    assert seen == ProbeResult(
+        NODE, Status.UP, "answered", 0.0, network.wall(), 0, round(1000 * SKEW)
+    )
     assert seen.answered
-    assert sky.wires.calls == [("GET", f"http://{sky.host(NODE)}/status?nonce={_last_nonce(sky)}")]
+    assert network.wires.calls == [
+        ("GET", f"http://{network.host(NODE)}/status?nonce={_last_nonce(network)}")
+    ]
 
 
-def _last_nonce(sky: Sky) -> str:
-    return to_hex(sky.nonces[-1])
+def _last_nonce(network: Network) -> str:
+    return to_hex(network.nonces[-1])
 
 
-def test_the_offset_is_taken_at_the_middle_of_the_question(sky: Sky) -> None:
+def test_the_offset_refers_to_the_middle_of_the_probe(network: Network) -> None:
     def slow(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        sky.clock.sleep(0.2)
-        said = sky.genuine(NODE)(environ, start)
-        sky.clock.sleep(0.2)
+        network.clock.sleep(0.2)
+        said = network.honest(NODE)(environ, start)
+        network.clock.sleep(0.2)
         return said
 
-    sky.put(NODE, slow)
+    network.put(NODE, slow)
 
-    seen = sky.probe(NODE)
+    seen = network.probe(NODE)
 
     assert (seen.offset_ms, seen.latency_ms) == (round(1000 * SKEW), 400)
 
 
-def test_every_question_has_a_nonce_of_its_own(sky: Sky) -> None:
+def test_every_probe_has_a_new_nonce(network: Network) -> None:
     for _ in range(3):
-        sky.prober.probe(sky.members.committee.keys, max_age=-1)
+        network.prober.probe(network.members.committee.keys, max_age=-1)
 
-    assert len(sky.nonces) == len(set(sky.nonces)) == 12
-    assert {len(nonce) for nonce in sky.nonces} == {16}
+    assert len(network.nonces) == len(set(network.nonces)) == 12
+    assert {len(nonce) for nonce in network.nonces} == {16}
 
 
 def _signed_for_another_committee(said: dict[str, Any]) -> dict[str, Any]:
@@ -160,41 +164,41 @@ def _without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda said: {key: value for key, value in said.items() if key != name}
 
 
-# What answers at the node's address, and why it is not the node, or not up.
-STRANGERS: dict[str, tuple[Callable[[Sky], WsgiApp], str]] = {
-    "an unsigned answer": (lambda s: s.genuine(NODE, _without("signature")), "bad_answer"),
-    "an answer without a nonce": (lambda s: s.genuine(NODE, _without("nonce")), "bad_answer"),
-    "an answer with a member too many": (
-        lambda s: s.genuine(NODE, lambda said: {**said, "more": 1}),
+# Apps at the node's address, and the reason why the node counts as down.
+INVALID_ANSWERS: dict[str, tuple[Callable[[Network], WsgiApp], str]] = {
+    "an unsigned answer": (lambda s: s.honest(NODE, _without("signature")), "bad_answer"),
+    "an answer without a nonce": (lambda s: s.honest(NODE, _without("nonce")), "bad_answer"),
+    "an answer with an unknown member": (
+        lambda s: s.honest(NODE, lambda said: {**said, "more": 1}),
         "bad_answer",
     ),
     "an answer that was changed": (
-        lambda s: s.genuine(NODE, lambda said: {**said, "time_ms": said["time_ms"] + 1}),
+        lambda s: s.honest(NODE, lambda said: {**said, "time_ms": said["time_ms"] + 1}),
         "bad_signature",
     ),
-    "down made up": (
-        lambda s: s.genuine(NODE, lambda said: {**said, "status": "up"}, Status.DOWN),
+    "a signed down, changed to up": (
+        lambda s: s.honest(NODE, lambda said: {**said, "status": "up"}, Status.DOWN),
         "bad_signature",
     ),
     "a signature by another key": (
-        lambda s: s.genuine(NODE, lambda said: {**said, "signature": _other_key(said)}),
+        lambda s: s.honest(NODE, lambda said: {**said, "signature": _other_key(said)}),
         "bad_signature",
     ),
     "a signature that is no point": (
-        lambda s: s.genuine(NODE, lambda said: {**said, "signature": "0x" + "ff" * 96}),
+        lambda s: s.honest(NODE, lambda said: {**said, "signature": "0x" + "ff" * 96}),
         "bad_signature",
     ),
     "a signature for another committee": (
-        lambda s: s.genuine(NODE, _signed_for_another_committee),
+        lambda s: s.honest(NODE, _signed_for_another_committee),
         "bad_signature",
     ),
-    "another node": (lambda s: s.genuine("operator_3"), "other_node"),
-    "an old answer of its own": (
+    "another node": (lambda s: s.honest("operator_3"), "other_node"),
+    "an old answer of the node": (
         lambda s: text(json.dumps(s.answer(NODE, bytes(16)))),
         "bad_nonce",
     ),
-    "the node, which says that it is down": (
-        lambda s: s.genuine(NODE, status=Status.DOWN),
+    "a signed answer that says down": (
+        lambda s: s.honest(NODE, status=Status.DOWN),
         "says_down",
     ),
     "an empty page": (lambda _: text(""), "bad_answer"),
@@ -218,113 +222,116 @@ def _other_key(said: dict[str, Any]) -> str:
     return to_hex(secret("operator_3").sign(stated.root(MEMBERS.committee.id)))
 
 
-@pytest.mark.parametrize("who", STRANGERS)
-def test_whoever_else_answers_leaves_the_node_down_for_a_named_reason(sky: Sky, who: str) -> None:
-    make, reason = STRANGERS[who]
-    sky.put(NODE, make(sky))
+@pytest.mark.parametrize("who", INVALID_ANSWERS)
+def test_an_invalid_answer_means_down_with_a_named_reason(network: Network, who: str) -> None:
+    make, reason = INVALID_ANSWERS[who]
+    network.put(NODE, make(network))
 
-    seen = sky.probe(NODE)
+    seen = network.probe(NODE)
 
     assert (seen.status, seen.reason) == (Status.DOWN, reason)
     assert not seen.answered
     assert (seen.offset_ms is None) is (reason != "says_down")
 
 
-def test_a_closed_port_is_down(sky: Sky) -> None:
-    sky.wires.refuse(sky.host(NODE))
+def test_a_closed_port_is_down(network: Network) -> None:
+    network.wires.refuse(network.host(NODE))
 
-    seen = sky.probe(NODE)
+    seen = network.probe(NODE)
 
     assert (seen.status, seen.reason, seen.offset_ms) == (Status.DOWN, "unreachable", None)
 
 
 @pytest.mark.parametrize("body", ["", "{}", "<html>", " " * MAX_RESPONSE_BYTES])
-def test_a_target_is_up_if_it_answers_200_whatever_it_says(sky: Sky, body: str) -> None:
-    sky.put(TARGET, text(body))
+def test_a_target_is_up_if_it_answers_200_with_any_body(network: Network, body: str) -> None:
+    network.put(TARGET, text(body))
 
-    seen = sky.probe(TARGET)
+    seen = network.probe(TARGET)
 
     assert (seen.status, seen.reason, seen.offset_ms) == (Status.UP, "answered", None)
 
 
 @pytest.mark.parametrize("code", ["204 No Content", "301 Moved", "404 Not Found", "503 Busy"])
-def test_a_target_that_answers_anything_but_200_is_down(sky: Sky, code: str) -> None:
-    sky.put(TARGET, text("", code))
+def test_a_target_with_another_status_than_200_is_down(network: Network, code: str) -> None:
+    network.put(TARGET, text("", code))
 
-    assert (sky.probe(TARGET).status, sky.probe(TARGET).reason) == (Status.DOWN, "status_code")
+    assert (network.probe(TARGET).status, network.probe(TARGET).reason) == (
+        Status.DOWN,
+        "status_code",
+    )
 
 
-def test_a_targets_answer_is_bounded_too(sky: Sky) -> None:
-    sky.put(TARGET, text(" " * (MAX_RESPONSE_BYTES + 1)))
+def test_the_response_of_a_target_has_a_maximum_size(network: Network) -> None:
+    network.put(TARGET, text(" " * (MAX_RESPONSE_BYTES + 1)))
 
-    assert sky.probe(TARGET).reason == "too_large"
+    assert network.probe(TARGET).reason == "too_large"
 
 
 # Sharing
 
 
-def test_a_sight_is_shared_for_a_second(sky: Sky) -> None:
-    first = sky.probe(NODE)
-    sky.clock.sleep(1.0)
-    at_the_bound = sky.probe(NODE)
-    sky.clock.sleep(0.001)
-    later = sky.probe(NODE)
+def test_a_result_is_shared_for_one_second(network: Network) -> None:
+    first = network.probe(NODE)
+    network.clock.sleep(1.0)
+    at_the_bound = network.probe(NODE)
+    network.clock.sleep(0.001)
+    later = network.probe(NODE)
 
     assert at_the_bound is first
     assert later.begun == 1.001
-    assert sky.calls(NODE) == 2
+    assert network.calls(NODE) == 2
 
 
-def test_whoever_wants_it_fresher_has_it_fresher(sky: Sky) -> None:
-    sky.probe(NODE)
-    sky.clock.sleep(0.4)
+def test_a_caller_can_ask_for_a_newer_result(network: Network) -> None:
+    network.probe(NODE)
+    network.clock.sleep(0.4)
 
-    assert sky.probe(NODE, max_age=0.5).begun == 0.0
-    assert sky.probe(NODE, max_age=0.3).begun == 0.4
-    assert sky.calls(NODE) == 2
-
-
-def test_a_failure_is_shared_as_well(sky: Sky) -> None:
-    sky.wires.refuse(sky.host(NODE))
-    sky.probe(NODE)
-    sky.wires.accept(sky.host(NODE))
-
-    assert sky.probe(NODE).reason == "unreachable"
-    assert sky.probe(NODE, max_age=-1).reason == "answered"
+    assert network.probe(NODE, max_age=0.5).begun == 0.0
+    assert network.probe(NODE, max_age=0.3).begun == 0.4
+    assert network.calls(NODE) == 2
 
 
-def test_an_operator_never_asks_itself(sky: Sky) -> None:
-    prober = sky.make_prober(myself=NODE)
+def test_a_failure_is_shared_too(network: Network) -> None:
+    network.wires.refuse(network.host(NODE))
+    network.probe(NODE)
+    network.wires.accept(network.host(NODE))
+
+    assert network.probe(NODE).reason == "unreachable"
+    assert network.probe(NODE, max_age=-1).reason == "answered"
+
+
+def test_an_operator_does_not_probe_itself(network: Network) -> None:
+    prober = network.make_prober(myself=NODE)
 
     seen = prober.probe([NODE, "operator_1"])[NODE]
 
     assert (seen.status, seen.reason) == (Status.UP, "myself")
-    assert sky.calls(NODE) == 0
+    assert network.calls(NODE) == 0
 
 
-def test_there_is_one_thread_for_each_node(sky: Sky) -> None:
-    assert sky.asked == [5]
+def test_each_node_has_one_thread(network: Network) -> None:
+    assert network.asked == [5]
 
 
 # Hanging
 
 
-def hanging(sky: Sky, seconds: float) -> WsgiApp:
+def hanging(network: Network, seconds: float) -> WsgiApp:
     def app(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        sky.clock.sleep(seconds)
+        network.clock.sleep(seconds)
         return text("")(_environ, start)
 
     return app
 
 
-def test_probes_that_hang_end_after_one_deadline_for_all(sky: Sky) -> None:
-    nodes = list(sky.members.committee.urls)
+def test_hanging_probes_end_at_the_same_deadline(network: Network) -> None:
+    nodes = list(network.members.committee.urls)
     for node_id in nodes[1:]:
-        sky.put(node_id, hanging(sky, 3600))
+        network.put(node_id, hanging(network, 3600))
 
-    seen = sky.prober.probe(nodes)
+    seen = network.prober.probe(nodes)
 
-    assert sky.clock.now == sky.members.committee.rounds.probe_deadline == 1.0
+    assert network.clock.now == network.members.committee.rounds.probe_deadline == 1.0
     assert {node_id: (result.status, result.reason) for node_id, result in seen.items()} == {
         nodes[0]: (Status.UP, "answered"),
         **dict.fromkeys(nodes[1:], (Status.DOWN, "timeout")),
@@ -334,7 +341,7 @@ def test_probes_that_hang_end_after_one_deadline_for_all(sky: Sky) -> None:
 
 @dataclass
 class Gate:
-    """An app behind a gate, and who stands before it."""
+    """An app behind a gate; `arrived` counts the requests that wait."""
 
     app: WsgiApp
     open: threading.Event = field(default_factory=threading.Event)
@@ -347,37 +354,37 @@ class Gate:
 
 
 @pytest.fixture
-def real_sky() -> Iterator[Sky]:
-    """With real threads, and rounds of two seconds: a probe has 0.4 s."""
-    sky = Sky(make_members(round_seconds=2), threads=8)
-    yield sky
-    sky.prober.close()
-    sky.executor.shutdown()
+def threaded_network() -> Iterator[Network]:
+    """Real threads, and rounds of two seconds: a probe has 0.4 s."""
+    network = Network(make_members(round_seconds=2), threads=8)
+    yield network
+    network.prober.close()
+    network.executor.shutdown()
 
 
-def test_one_node_is_probed_once_at_a_time_however_many_ask(real_sky: Sky) -> None:
-    gate = Gate(real_sky.genuine(NODE))
-    real_sky.put(NODE, gate)
+def test_a_node_has_at_most_one_probe_at_a_time(threaded_network: Network) -> None:
+    gate = Gate(threaded_network.honest(NODE))
+    threaded_network.put(NODE, gate)
     with ThreadPoolExecutor(6) as crowd:
-        first = crowd.submit(real_sky.probe, NODE)
+        first = crowd.submit(threaded_network.probe, NODE)
         assert gate.arrived.acquire(timeout=5)
-        others = [crowd.submit(real_sky.probe, NODE, max_age=0) for _ in range(5)]
+        others = [crowd.submit(threaded_network.probe, NODE, max_age=0) for _ in range(5)]
         gate.open.set()
         seen = [one.result(timeout=5) for one in (first, *others)]
 
     assert {result.status for result in seen} == {Status.UP}
-    assert real_sky.calls(NODE) == 1
+    assert threaded_network.calls(NODE) == 1
 
 
-def test_a_probe_that_hangs_costs_its_own_node_only(real_sky: Sky) -> None:
-    gate = Gate(real_sky.genuine(NODE))
-    real_sky.put(NODE, gate)
+def test_a_hanging_probe_delays_only_its_own_node(threaded_network: Network) -> None:
+    gate = Gate(threaded_network.honest(NODE))
+    threaded_network.put(NODE, gate)
 
-    hung = real_sky.prober.probe(real_sky.members.committee.urls)
-    again = real_sky.probe(NODE, max_age=0)
-    free = real_sky.probe("operator_1", max_age=-1)
+    hung = threaded_network.prober.probe(threaded_network.members.committee.urls)
+    again = threaded_network.probe(NODE, max_age=0)
+    free = threaded_network.probe("operator_1", max_age=-1)
 
     assert [result.reason for result in hung.values()].count("timeout") == 1
     assert (hung[NODE].reason, again.reason, free.reason) == ("timeout", "timeout", "answered")
-    assert real_sky.calls(NODE) == 1, "the one that hangs is still under way"
+    assert threaded_network.calls(NODE) == 1, "the hanging probe is still running"
     gate.open.set()

@@ -1,4 +1,4 @@
-"""Objects by their SHA-256: named by nothing else, within a quota, and nobody displaces others."""
+"""Objects by SHA-256: within a quota, and no stream displaces a smaller one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dragon.storage.database import Database
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
 BODY = 1000 - ROW_OVERHEAD_BYTES  # bytes, so that an object counts for a thousand
-SHARE = 4  # objects that one stream may hold unsettled
+SHARE = 4  # pinned objects that one stream may have
 MOST = STREAM_SHARES * SHARE * 1000
 
 
@@ -60,7 +60,7 @@ def there(objects: ObjectStore, *names: str) -> list[str]:
 
 
 def fill(objects: ObjectStore, stream: bytes, prefix: str, windows: int) -> list[str]:
-    """Settled windows of one object each."""
+    """Store and release windows of one object each."""
     names = [f"{prefix}{number}" for number in range(windows)]
     for number, name in enumerate(names):
         objects.put(stream, number, body(name))
@@ -71,7 +71,7 @@ def fill(objects: ObjectStore, stream: bytes, prefix: str, windows: int) -> list
 # -- by their hash -------------------------------------------------------------------------------
 
 
-def test_an_object_is_had_by_its_hash_and_by_nothing_else(objects: ObjectStore) -> None:
+def test_an_object_is_found_by_its_hash_only(objects: ObjectStore) -> None:
     objects.put(ONE, 0, b"any bytes \xff\x00", b"")
 
     for kept in (b"any bytes \xff\x00", b""):
@@ -80,7 +80,7 @@ def test_an_object_is_had_by_its_hash_and_by_nothing_else(objects: ObjectStore) 
         assert objects.get(wrong) is None
 
 
-def test_what_is_missing_is_said_in_the_order_that_was_asked(objects: ObjectStore) -> None:
+def test_missing_objects_are_listed_in_the_requested_order(objects: ObjectStore) -> None:
     objects.put(ONE, 0, body("b"))
 
     wanted = [sha256("c"), sha256("b"), sha256("a")]
@@ -89,7 +89,7 @@ def test_what_is_missing_is_said_in_the_order_that_was_asked(objects: ObjectStor
     assert objects.missing(ONE, []) == []
 
 
-def test_an_object_counts_once_for_each_stream_and_for_its_row(objects: ObjectStore) -> None:
+def test_an_object_counts_once_for_each_stream(objects: ObjectStore) -> None:
     for _ in range(3):
         objects.put(ONE, 0, body("a"), body("a"))
         objects.put(TWO, 7, body("a"))
@@ -98,21 +98,21 @@ def test_an_object_counts_once_for_each_stream_and_for_its_row(objects: ObjectSt
     assert objects.size() == 2 * 1000 + ROW_OVERHEAD_BYTES
 
 
-def test_objects_survive_a_restart_and_so_do_the_counts(path: Path) -> None:
+def test_objects_and_counts_survive_a_restart(path: Path) -> None:
     with opened(path) as objects:
         objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
         fill(objects, ONE, "a", 2)
-        objects.put(ONE, 2, *(body(f"unsettled {i}") for i in range(SHARE - 1)))
+        objects.put(ONE, 2, *(body(f"pinned {i}") for i in range(SHARE - 1)))
         size = objects.size()
 
     with opened(path) as objects:
         assert objects.size() == size == 1000 * (SHARE + 2)
-        assert there(objects, "descriptor", "a0", "a1", "unsettled 0")
+        assert there(objects, "descriptor", "a0", "a1", "pinned 0")
         with pytest.raises(Busy):
             objects.put(ONE, 3, body("more"))
 
 
-def test_eight_threads_count_right(path: Path) -> None:
+def test_eight_threads_keep_the_counts_correct(path: Path) -> None:
     with opened(path) as objects:
         with ThreadPoolExecutor(8) as pool:
             list(
@@ -124,9 +124,7 @@ def test_eight_threads_count_right(path: Path) -> None:
         assert objects.size() == size == sum(ROW_OVERHEAD_BYTES + len(b"%d" % i) for i in range(8))
 
 
-def test_an_object_that_could_not_be_written_is_not_counted(
-    path: Path, objects: ObjectStore
-) -> None:
+def test_a_failed_write_is_not_counted(path: Path, objects: ObjectStore) -> None:
     with closing(sqlite3.connect(path)) as database:
         database.execute(
             "CREATE TRIGGER full BEFORE INSERT ON objects WHEN new.number = 9 "
@@ -141,10 +139,10 @@ def test_an_object_that_could_not_be_written_is_not_counted(
     objects.put(ONE, 1, *(body(f"c{i}") for i in range(SHARE - 1)))
 
 
-# -- what is not settled -------------------------------------------------------------------------
+# -- pinned objects -------------------------------------------------------------------------------
 
 
-def test_a_stream_holds_its_share_of_what_is_not_settled(objects: ObjectStore) -> None:
+def test_the_pinned_objects_of_a_stream_are_limited(objects: ObjectStore) -> None:
     for number in range(SHARE):
         objects.put(ONE, number, body(f"a{number}"))
 
@@ -155,7 +153,7 @@ def test_a_stream_holds_its_share_of_what_is_not_settled(objects: ObjectStore) -
     assert there(objects, "more", "a0", "b") == ["a0", "b"]
 
 
-def test_of_objects_that_are_too_many_together_none_is_kept(objects: ObjectStore) -> None:
+def test_objects_that_exceed_the_limit_together_are_all_refused(objects: ObjectStore) -> None:
     with pytest.raises(Busy):
         objects.put(ONE, 0, *(body(f"a{i}") for i in range(SHARE + 1)))
 
@@ -163,10 +161,10 @@ def test_of_objects_that_are_too_many_together_none_is_kept(objects: ObjectStore
 
 
 @pytest.mark.parametrize(("up_to", "room"), [(-1, 0), (0, 1), (1, 2), (9, SHARE - 1)])
-def test_what_is_settled_makes_room_for_the_stream(
+def test_released_windows_make_room_for_the_stream(
     objects: ObjectStore, up_to: int, room: int
 ) -> None:
-    """Its descriptor is never settled."""
+    """The descriptor stays pinned."""
     objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
     for number in range(SHARE - 1):
         objects.put(ONE, number, body(f"a{number}"))
@@ -179,7 +177,7 @@ def test_what_is_settled_makes_room_for_the_stream(
         objects.put(ONE, 10, body("more"))
 
 
-def test_settling_is_repeated_for_nothing_and_touches_no_other_stream(objects: ObjectStore) -> None:
+def test_releasing_again_changes_nothing_and_affects_no_other_stream(objects: ObjectStore) -> None:
     for stream in (ONE, TWO):
         objects.put(stream, 0, *(body(f"{stream[0]}{i}") for i in range(SHARE)))
 
@@ -193,10 +191,10 @@ def test_settling_is_repeated_for_nothing_and_touches_no_other_stream(objects: O
         objects.put(TWO, 1, body("more still"))
 
 
-# -- when there is no more room ------------------------------------------------------------------
+# -- eviction ------------------------------------------------------------------------------------
 
 
-def test_the_oldest_window_of_the_stream_that_holds_most_goes_first(objects: ObjectStore) -> None:
+def test_the_oldest_window_of_the_largest_stream_is_evicted_first(objects: ObjectStore) -> None:
     others = fill(objects, TWO, "b", 3)
     own = fill(objects, ONE, "a", STREAM_SHARES * SHARE - 3)
 
@@ -207,7 +205,7 @@ def test_the_oldest_window_of_the_stream_that_holds_most_goes_first(objects: Obj
     assert objects.size() == MOST
 
 
-def test_a_window_goes_with_all_that_is_settled_of_it(objects: ObjectStore) -> None:
+def test_all_released_objects_of_a_window_are_evicted_together(objects: ObjectStore) -> None:
     for name in ("chunks", "proof"):
         objects.put(ONE, 0, body(name))
     objects.release(ONE, 0)
@@ -223,20 +221,20 @@ def test_a_window_goes_with_all_that_is_settled_of_it(objects: ObjectStore) -> N
     assert objects.size() == MOST - 1000
 
 
-def test_what_is_not_settled_and_descriptors_stay(objects: ObjectStore) -> None:
+def test_pinned_objects_and_descriptors_are_not_evicted(objects: ObjectStore) -> None:
     objects.put(ONE, DESCRIPTOR_NUMBER, body("descriptor"))
-    objects.put(ONE, 5000, body("unsettled"))
+    objects.put(ONE, 5000, body("pinned"))
 
     fill(objects, ONE, "a", STREAM_SHARES * SHARE + 20)
 
-    assert there(objects, "descriptor", "unsettled", "a0") == ["descriptor", "unsettled"]
+    assert there(objects, "descriptor", "pinned", "a0") == ["descriptor", "pinned"]
     assert objects.size() == MOST
 
 
-def test_what_another_stream_has_settled_stays_while_a_window_needs_it(
+def test_an_object_stays_while_another_stream_pins_it(
     objects: ObjectStore,
 ) -> None:
-    """Anybody's stream may name what this one has made, bring it first, and settle it."""
+    """Another stream may store the same object first, and release it."""
     objects.put(TWO, 0, body("shared"))
     objects.put(ONE, 0, body("shared"))
     objects.release(TWO, 0)
@@ -246,7 +244,7 @@ def test_what_another_stream_has_settled_stays_while_a_window_needs_it(
     assert there(objects, "shared") == ["shared"]
 
 
-def test_one_stream_displaces_no_smaller_one(objects: ObjectStore) -> None:
+def test_a_stream_does_not_displace_a_smaller_one(objects: ObjectStore) -> None:
     small = fill(objects, TWO, "b", 10)
 
     fill(objects, ONE, "a", STREAM_SHARES * SHARE + 50)
@@ -258,7 +256,7 @@ def stream(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
-def test_of_more_streams_than_shares_a_silent_one_goes_altogether(objects: ObjectStore) -> None:
+def test_with_more_streams_than_shares_a_silent_one_is_deleted(objects: ObjectStore) -> None:
     for number in range(STREAM_SHARES):
         objects.put(stream(number), 0, *(body(f"{number} {i}") for i in range(SHARE)))
     assert objects.size() == MOST
@@ -269,7 +267,7 @@ def test_of_more_streams_than_shares_a_silent_one_goes_altogether(objects: Objec
     assert objects.size() == MOST - 1000 * SHARE + 1000
 
 
-def test_whoever_has_spoken_lately_is_not_silent(objects: ObjectStore) -> None:
+def test_a_stream_that_wrote_lately_is_not_silent(objects: ObjectStore) -> None:
     objects.put(stream(0), 0, body("0 0"))
     for number in range(1, STREAM_SHARES):
         objects.put(stream(number), 0, *(body(f"{number} {i}") for i in range(SHARE)))
@@ -280,7 +278,7 @@ def test_whoever_has_spoken_lately_is_not_silent(objects: ObjectStore) -> None:
     assert there(objects, "0 0", "1 0", "2 0", "new") == ["0 0", "2 0", "new"]
 
 
-def test_a_smaller_quota_after_a_restart_is_kept_from_the_next_object_on(path: Path) -> None:
+def test_a_smaller_quota_applies_from_the_next_object(path: Path) -> None:
     with opened(path) as objects:
         fill(objects, ONE, "a", STREAM_SHARES * SHARE)
 

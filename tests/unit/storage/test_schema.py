@@ -103,6 +103,7 @@ def test_a_database_of_an_earlier_release_is_brought_up_to_date(path: Path) -> N
     with closing(sqlite3.connect(path)) as database, database:
         for table in ("streams", "windows", "endorsements"):
             database.execute(f"DROP TABLE {table}")
+        database.execute("ALTER TABLE cursor RENAME TO standing")
     set_revision(path, "log_0001")
     assert behind(LOG_SCHEMA, path)
 
@@ -125,7 +126,7 @@ def test_a_database_of_a_newer_release_is_refused_by_its_name(newer: Path) -> No
             use()
         assert str(refused.value) == (
             f"{newer} was written by a newer release of DataDragon (schema log_0099; this release "
-            "knows log_0002); install that release, or use another file"
+            "knows log_0003); install that release, or use another file"
         )
 
     assert newer.read_bytes() == before

@@ -1,0 +1,64 @@
+"""The table of metrics: every counter, gauge and histogram that a service registers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Final
+
+from dragon_docs import tables
+from dragon_docs.sources import PACKAGES, Source, calls, literal, modules, text_of
+from dragon_docs.tables import code, sentence
+
+PREFIX: Final = "datadragon_"
+TYPES: Final = {
+    "Counter": "counter",
+    "CounterMetricFamily": "counter",
+    "Gauge": "gauge",
+    "GaugeMetricFamily": "gauge",
+    "gauge": "gauge",  # of `dragon.node.metrics`, which puts the prefix before the name
+    "Histogram": "histogram",
+}
+SERVICES: Final = {
+    "dragon": "shared",
+    "dragon_operator": "operator",
+    "dragon_aggregator": "aggregator",
+    "dragon_stream": "stream",
+    "dragon_zkp": "prover",
+    "dragon_sequencer": "sequencer",
+}
+
+
+def table(_argument: str) -> str:
+    """Name, type, labels and meaning, in the order of packages and modules."""
+    rows = [row for package in PACKAGES if package in SERVICES for row in _of_package(package)]
+    return tables.table(("metric", "type", "labels", "service", "meaning"), rows)
+
+
+def _of_package(package: str) -> Iterator[tuple[str, str, str, str, str]]:
+    for source in modules(package):
+        for function, call in calls(source):
+            if function in TYPES and (found := _metric(source, function, call)):
+                name, meaning, labels = found
+                service = SERVICES[package]
+                yield code(name), TYPES[function], labels, service, sentence(meaning)
+
+
+def _metric(source: Source, function: str, call: ast.Call) -> tuple[str, str, str] | None:
+    """Name, meaning and labels; None for a call of the same name that makes no metric."""
+    if len(call.args) < 2 or (name := text_of(source, call.args[0])) is None:
+        return None
+    meaning = text_of(source, call.args[1])
+    if meaning is None:
+        place = f"{source.name}, line {call.lineno}"
+        raise LookupError(f"{place}: the meaning of the metric {name} is no literal text")
+    full = name if name.startswith(PREFIX) else PREFIX + name
+    ending = "_total" if TYPES[function] == "counter" else ""
+    return full + ending, meaning, _labels(source, call)
+
+
+def _labels(source: Source, call: ast.Call) -> str:
+    given = [*call.args[2:], *(each.value for each in call.keywords if each.arg == "labels")]
+    named = [node for each in given if isinstance(node := literal(source, each), ast.List)]
+    texts = [text_of(source, node) for each in named[:1] for node in each.elts]
+    return ", ".join(code(text) for text in texts if text)

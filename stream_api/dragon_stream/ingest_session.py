@@ -19,10 +19,10 @@ from dragon.node.websocket import NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
 from dragon_stream.chunker import MESSAGE_MODE
 from dragon_stream.streams import Stream
 
-MAX_CREDIT_BYTES: Final = 4 << 20  # of one source
-MIN_CREDIT_BYTES: Final = 256 << 10  # of one source, beside many others
-TOTAL_CREDIT_BYTES: Final = 64 << 20  # of all sources, approximately
-MIN_MESSAGE_COST_BYTES: Final = 1024  # a small message still costs a whole chunk
+MAX_CREDIT_BYTES: Final = 4 << 20  # credit of one source
+MIN_CREDIT_BYTES: Final = 256 << 10  # credit of one source beside many others
+TOTAL_CREDIT_BYTES: Final = 64 << 20  # credit of all sources, approximately
+MIN_MESSAGE_COST_BYTES: Final = 1024  # least credit for a message, which becomes a chunk
 
 
 def credit_for(sockets: int) -> int:

@@ -134,7 +134,7 @@ class Monitor:
 
     def _collection_ends(self) -> float:
         """One deadline (monotonic seconds) for all claims of a round, even if some must wait."""
-        return self._runtime.monotonic() + self._committee.rounds.gather_deadline
+        return self._runtime.monotonic() + self._committee.rounds.attestation_deadline
 
     def _certify(self, claim: Claim, ends: float, record: Round) -> None:
         """Have one claim certified, and put the certificate into the outbox."""

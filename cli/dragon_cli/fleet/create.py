@@ -24,7 +24,7 @@ from dragon_cli.fleet import data_services
 from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import PROVER, STREAMS, Home
 from dragon_cli.hints import with_hint
-from dragon_sequencer.devnet import setup
+from dragon_sequencer.nodes import NodeList
 
 MAX_NAME_CHARACTERS: Final = 64
 MAX_PORT: Final = 65535
@@ -153,7 +153,7 @@ def _differences(committee: Committee, plan: Plan) -> list[str]:
         ("url", committee.operators[0].url, plan.url("operator_1", plan.ports.operators)),
     ]
     if plan.nodes_file is not None:
-        digest = setup.digest(_read_text(plan.nodes_file))
+        digest = _nodes_digest(_read_text(plan.nodes_file))
         compared.append(("nodes-file", committee.sequencer.nodes_sha256.hex(), digest.hex()))
     return [f"{name} {has}, not {wanted}" for name, has, wanted in compared if has != wanted]
 
@@ -178,12 +178,19 @@ def _network(home: Home, plan: Plan) -> bytes:
     if plan.nodes_file is not None:
         listed = _read_text(plan.nodes_file)
         home.nodes_file.write_text(listed)
-        return setup.digest(listed)
+        return _nodes_digest(listed)
     socket = plan.url("sequencer", plan.ports.sequencer)
-    keys, listed, digest = setup.make_network(plan.sequencer_nodes, socket)
+    # Loaded here: most commands import this module and need no development sequencer, nor Flask.
+    from dragon_sequencer.devnet.setup import make_network  # noqa: PLC0415
+
+    keys, listed, digest = make_network(plan.sequencer_nodes, socket)
     keystore.write_private(home.sequencer_keys, keys)
     home.nodes_file.write_text(listed)
     return digest
+
+
+def _nodes_digest(listed: str) -> bytes:
+    return NodeList.decode(listed).sha256
 
 
 def _data_services(home: Home, plan: Plan) -> None:

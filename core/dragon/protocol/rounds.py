@@ -40,7 +40,7 @@ class Rounds:
         return min(0.3, 0.06 * self.seconds)
 
     @property
-    def gather_deadline(self) -> float:
+    def attestation_deadline(self) -> float:
         return self.seconds / 2
 
     @property

@@ -434,7 +434,7 @@ def is_whole(file: Path, capsys: pytest.CaptureFixture[str]) -> bool:
 def lie(world: World, name: str, change: Callable[[str, Any], Any]) -> None:
     """From now on, `name` answers what `change` makes of path and true answer."""
     host = next(host for host, known in world.names.items() if known == name)
-    real = world.wires._apps[host]
+    real = world.wires.app(host)
 
     def app(environ: Any, start_response: Any) -> list[bytes]:
         status, _, body = wsgi._answer(real, environ)

@@ -825,7 +825,7 @@ def test_the_timers_follow_from_the_round(
     rounds = Rounds(GENESIS, seconds)
 
     assert rounds.probe_deadline == pytest.approx(probe)
-    assert rounds.gather_deadline == pytest.approx(gather)
+    assert rounds.attestation_deadline == pytest.approx(gather)
     assert (rounds.max_age, rounds.early) == (max_age, early)
 
 

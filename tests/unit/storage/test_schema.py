@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -43,8 +44,8 @@ print("alembic" in sys.modules)
 
 
 def loads_alembic(path: Path) -> bool:
-    command = [sys.executable, "-c", OPEN, str(path)]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    arguments = [sys.executable, "-c", OPEN, str(path)]
+    said = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
     return {"True": True, "False": False}[said.strip()]
 
 
@@ -99,19 +100,24 @@ def test_alembic_is_loaded_only_for_a_database_that_is_behind(tmp_path: Path) ->
     assert not loads_alembic(path)
 
 
-def test_a_database_of_an_earlier_release_is_brought_up_to_date(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        for table in ("streams", "windows", "endorsements"):
-            database.execute(f"DROP TABLE {table}")
-        database.execute("ALTER TABLE cursor RENAME TO standing")
-    set_revision(path, "log_0001")
-    assert behind(LOG_SCHEMA, path)
+@pytest.mark.usefixtures("computed_anew")
+@pytest.mark.parametrize("location", SCHEMAS)
+def test_a_database_of_any_earlier_release_is_brought_up_to_date(
+    tmp_path: Path, location: str
+) -> None:
+    for number, revision in enumerate(sorted(known(location).revisions)):
+        path = tmp_path / f"{number}.db"
+        config, database = Config(), Database(path)
+        config.set_main_option("script_location", location)
+        with database.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+        database.close()
+        assert behind(location, path) == (revision != known(location).head)
 
-    Database(path, LOG_SCHEMA).close()
+        Database(path, location).close()
 
-    assert not behind(LOG_SCHEMA, path)
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT COUNT(*) FROM windows").fetchone() == (0,)
+        assert not behind(location, path)
 
 
 def test_a_database_of_a_newer_release_is_refused_by_its_name(newer: Path) -> None:
@@ -126,7 +132,7 @@ def test_a_database_of_a_newer_release_is_refused_by_its_name(newer: Path) -> No
             use()
         assert str(refused.value) == (
             f"{newer} was written by a newer release of DataDragon (schema log_0099; this release "
-            "knows log_0003); install that release, or use another file"
+            f"knows {known(LOG_SCHEMA).head}); install that release, or use another file"
         )
 
     assert newer.read_bytes() == before
@@ -145,10 +151,10 @@ def test_a_command_ends_with_code_three(newer: Path, capsys: pytest.CaptureFixtu
 def test_a_service_ends_with_code_three_and_one_sentence(newer: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "fleet")
     make_fleet(home, Plan(ports=Ports(operators=free_block(6))), genesis=1_700_000_000)
-    command = [sys.executable, "-m", "dragon_cli.main", "serve", "operator", "--id", "operator_1"]
+    dragon = [sys.executable, "-m", "dragon_cli.main", "serve", "operator", "--id", "operator_1"]
 
     done = subprocess.run(
-        [*command, "--home", str(home.path)],
+        [*dragon, "--home", str(home.path)],
         env={**os.environ, "OPERATOR_DATABASE": str(newer)},
         capture_output=True,
         text=True,

@@ -42,7 +42,7 @@ HOSTS: Final = {"streams:5300": STREAMS, "prover:5200": PROVER}
 
 
 class StreamWorld(World):
-    """A world whose `stream_api` and `zkp_api` can stop, crash and restart like other services."""
+    """A world with `stream_api` and `zkp_api`, which can stop, crash and restart."""
 
     def __post_init__(self) -> None:
         self._ends: dict[str, ExitStack] = {}

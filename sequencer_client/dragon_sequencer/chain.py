@@ -25,7 +25,7 @@ from dragon_sequencer.errors import (
 from dragon_sequencer.finality import Proof, check_digest, decode_proof, extend
 from dragon_sequencer.nodes import NodeList
 
-MAX_PAGE_BATCHES: Final = 200_000  # empty batches take no bytes of a page, but memory of the reader
+MAX_PAGE_BATCHES: Final = 200_000  # batches of a page; empty ones take memory, but no bytes
 
 
 @dataclass(frozen=True, slots=True)

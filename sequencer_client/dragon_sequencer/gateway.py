@@ -1,7 +1,7 @@
 """Client of one gateway, which is the HTTP interface of a node.
 
-Every method returns within `seconds` or raises a subclass of `GatewayError`, whatever the gateway
-sends. Proofs are verified elsewhere: see `chain.read`.
+Every method returns within `seconds` or raises a subclass of `GatewayError`, for any response of
+the gateway. Proofs are verified elsewhere: see `chain.read`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dragon_sequencer.chain import Page, decode_page
 from dragon_sequencer.errors import AnswerMalformed, GatewayRefused, GatewayUnreachable
 from dragon_sequencer.finality import Proof, decode_newest
 
-MAX_ANSWER_BYTES: Final = 8 << 20  # default; a network with larger pages needs more
+MAX_ANSWER_BYTES: Final = 8 << 20  # answer of a gateway; a network with larger pages needs more
 _READ_BYTES: Final = 1 << 16  # per read of the socket
 _MAX_INTEGER_DIGITS: Final = 80  # keys in /node/state have up to 77
 _CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)

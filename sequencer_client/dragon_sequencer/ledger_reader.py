@@ -28,9 +28,9 @@ from dragon_sequencer.gateway import Gateway
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.nodes import NodeList
 
-MAX_PENDING_CHARACTERS: Final = 16 << 20  # of batches in memory whose proof is not found yet
-MAX_PENDING_PAGES: Final = 1000  # without a proof
-MAX_PENDING_REQUEST_TIMES: Final = 3  # search for a proof for that many `request_seconds`
+MAX_PENDING_CHARACTERS: Final = 16 << 20  # characters of batches in memory that no proof covers yet
+MAX_PENDING_PAGES: Final = 1000  # pages in memory that no proof covers yet
+MAX_PENDING_REQUEST_TIMES: Final = 3  # search for a proof, as a multiple of `request_seconds`
 _BATCH_OVERHEAD_CHARACTERS: Final = 200  # added for each batch, so that empty ones count too
 _log = structlog.stdlib.get_logger(__name__)
 

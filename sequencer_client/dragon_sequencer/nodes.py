@@ -37,7 +37,7 @@ from dragon_sequencer.tower import F2, P
 
 STATIC_TAG: Final = 0  # a static list has one version
 ROLES: Final = ("posting", "sequencing")
-MAX_NODES: Final = 512
+MAX_NODES: Final = 512  # nodes of a network
 _MAX_CACHED_SIGNER_SETS: Final = 64  # about 30 KB each
 
 

@@ -10,7 +10,7 @@ import rfc8785
 from dragon.encoding import Json, canonical
 from dragon.errors import EventTooLarge, InvalidEncoding
 
-MAX_BATCH_BYTES: Final = 5120  # UTF-8 bytes; the usual limit, which networks do not publish
+MAX_BATCH_BYTES: Final = 5120  # UTF-8 bytes of a batch; networks do not publish their limit
 
 
 def pack(

@@ -19,7 +19,7 @@ from dragon_stream.store import Store, WindowRow, WindowSummary
 from dragon_stream.streams import Stream, Streams
 
 MAX_LOOKAHEAD: Final = 16  # unfinished windows of a stream that are processed at once
-MAX_PROOFS_PER_WINDOW: Final = 3  # a window whose proofs were all refuted is invalid
+MAX_PROOFS_PER_WINDOW: Final = 3  # proofs of a window, if each is refuted; then it is invalid
 _PAGE: Final = 4 * MAX_LOOKAHEAD  # log entries read at a time
 
 logger = structlog.stdlib.get_logger(__name__)

@@ -19,10 +19,10 @@ from dragon.node.websocket import NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
 from dragon_stream.chunker import MESSAGE_MODE
 from dragon_stream.streams import Stream
 
-MAX_CREDIT_BYTES: Final = 4 << 20  # of one source
-MIN_CREDIT_BYTES: Final = 256 << 10  # of one source, beside many others
-TOTAL_CREDIT_BYTES: Final = 64 << 20  # of all sources, approximately
-MIN_MESSAGE_COST_BYTES: Final = 1024  # a small message still costs a whole chunk
+MAX_CREDIT_BYTES: Final = 4 << 20  # credit of one source
+MIN_CREDIT_BYTES: Final = 256 << 10  # credit of one source beside many others
+TOTAL_CREDIT_BYTES: Final = 64 << 20  # credit of all sources, approximately
+MIN_MESSAGE_COST_BYTES: Final = 1024  # least credit for a message, which becomes a chunk
 
 
 def credit_for(sockets: int) -> int:
@@ -60,7 +60,7 @@ class IngestSession:
         self._costs: deque[int] = deque()  # of messages that are not on disk yet
         self._message = 0  # bytes of the message that is arriving
         self._received = 0  # credit that was used on this connection
-        self._stored = 0  # the part of it that is on disk
+        self._stored = 0  # credit of data that is on disk
         self._granted = 0  # credit that was granted on this connection
         self._first_byte = 0  # the stream's size when this connection took over
         self._sequence = 0  # chunks that are on disk
@@ -152,7 +152,7 @@ class IngestSession:
         self._connection.close(POLICY, reason)
 
     def on_capacity(self) -> None:
-        """Grant credit again, at least a quarter of it at a time, while there is capacity."""
+        """Grant credit again, in steps of at least a quarter, while there is capacity."""
         if not self._begun or not self._may_grant():
             return
         with self._lock:

@@ -11,7 +11,7 @@ import structlog
 
 from dragon.errors import DragonError
 
-RETRY_SECONDS: Final = 1.0  # pause after a job that failed
+RETRY_SECONDS: Final = 1.0  # pause after a step that failed
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from dragon.protocol.streams.descriptor import Descriptor
 from dragon.stark.commitment import encode_output
 from dragon.stark.ziggy import public_key
 
-SEED_BYTES: Final = 32
+SEED_BYTES: Final = 32  # public random seed of a stream's keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,13 @@ from dragon_stream.submission import Aggregators
 from dragon_stream.submitter import SUBMITTING_THREADS, Submitter
 from dragon_stream.window_sealer import window_openings
 
-CLOSING_THREADS: Final = 2  # closing a window takes processor time
+CLOSING_THREADS: Final = 2  # threads that close windows, which takes processor time
 MAX_WINDOWS_PER_TURN: Final = 8  # windows of a stream that are closed before another stream's
-MAX_CONCURRENT_PROOFS: Final = 4  # requests to the prover
+MAX_CONCURRENT_PROOFS: Final = 4  # concurrent requests to the prover
 MAX_ANNOUNCED_WINDOWS: Final = 8  # with more unfinished windows, a new one is not announced
-PROOF_TIMEOUT_SECONDS: Final = 15.0
-STEP_SECONDS: Final = 0.1  # between two checks of a stream's windows, if nothing happens
-RETENTION_SECONDS: Final = 60.0  # between two deletions of old data
+PROOF_TIMEOUT_SECONDS: Final = 15.0  # time to make a proof
+STEP_SECONDS: Final = 0.1  # time between two checks of a stream's windows
+RETENTION_SECONDS: Final = 60.0  # time between two deletions of old data
 PROVER_UNAVAILABLE: Final = "prover"  # key that is delayed while the prover is unreachable
 
 
@@ -213,7 +213,7 @@ class Pipeline:
         return 0.0
 
     def delete_expired(self, streams: Streams) -> float:
-        """Delete the data and proofs of certified windows whose retention time has passed."""
+        """Delete data and proofs of certified windows after their retention time."""
         for stream in streams.all():
             retention_ms = 1000 * stream.row.retention_seconds
             now_ms = round(1000 * self._runtime.wall())

@@ -19,11 +19,11 @@ from typing import Final, TypeAlias
 
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 
-MAX_SEGMENT_BYTES: Final = 64 << 20  # approximately: the last write may exceed it
-MAX_CHUNKS_PER_WRITE: Final = 512  # two parts each; the system accepts 1,024 parts per call
+MAX_SEGMENT_BYTES: Final = 64 << 20  # segment of data, approximately: the last write may exceed it
+MAX_CHUNKS_PER_WRITE: Final = 512  # chunks in a system call, which accepts 1,024 parts, two a chunk
 _HEAD: Final = struct.Struct(">QQI32s")  # sequence, received_ms, length, digest
 _CHECK: Final = struct.Struct(">I")  # CRC-32 of the head
-HEAD_BYTES: Final = _HEAD.size + _CHECK.size
+HEAD_BYTES: Final = _HEAD.size + _CHECK.size  # record of a chunk without its data
 _SUFFIX: Final = ".chunks"
 
 ChunkLength: TypeAlias = tuple[int, int]  # sequence and length in bytes of a chunk

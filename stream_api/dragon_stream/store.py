@@ -210,7 +210,7 @@ class Store:
             before_ms: Unix milliseconds.
 
         Returns:
-            The sequence of the first chunk whose data must be kept.
+            The sequence of the first chunk that must be kept.
         """
         old = "stream = :stream AND state = 'certified' AND closed_ms < :before"
         values = {"stream": stream, "before": before_ms}

@@ -21,7 +21,7 @@ from dragon_stream.store import Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
 from dragon_stream.writer import Writer
 
-MAX_STREAMS: Final = 64
+MAX_STREAMS: Final = 64  # streams of a service
 
 logger = structlog.stdlib.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon_stream.keys import StreamKeys
 from dragon_stream.store import WindowRow
 
-REQUEST_TIMEOUT_SECONDS: Final = 5.0
-MAX_REMEMBERED_WINDOWS: Final = 1024  # windows whose votes are kept in memory
+REQUEST_TIMEOUT_SECONDS: Final = 5.0  # one request to an aggregator
+MAX_REMEMBERED_WINDOWS: Final = 1024  # windows with votes in memory
 
 Votes = Sequence[Mapping[str, str]]
 

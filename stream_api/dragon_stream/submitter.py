@@ -19,8 +19,8 @@ from dragon_stream.streams import Stream
 from dragon_stream.submission import Aggregators, LastVotes, announcement, submission
 
 SUBMITTING_THREADS: Final = 8  # concurrent requests to aggregators
-POLL_SECONDS: Final = 0.5  # between two submissions of a stream's next window
-RESEND_SECONDS: Final = 3.0  # between two submissions of each window after it
+POLL_SECONDS: Final = 0.5  # time between two submissions of a stream's next window
+RESEND_SECONDS: Final = 3.0  # time between two submissions of each window after it
 
 
 class Submitter:

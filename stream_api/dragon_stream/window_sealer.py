@@ -19,7 +19,7 @@ from dragon_stream.keys import StreamKeys
 from dragon_stream.segments import StoredChunk
 from dragon_stream.store import Store, WindowRow, WindowState
 
-DIGEST_BYTES: Final = 32
+DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from dragon_stream.segments import Chunk, Segments, StoredChunk
 
-DISK_TIMEOUT_SECONDS: Final = 10.0  # how long a caller waits for its chunks to be on disk
+DISK_TIMEOUT_SECONDS: Final = 10.0  # time for which a caller waits for its chunks to be on disk
 _POLL_SECONDS: Final = 0.2  # how often an idle writer checks whether to stop
 
 

@@ -34,9 +34,11 @@ from dragon.node.openapi import Responses, Routes
 from dragon.node.schemas import Described, Schema
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
 
-MAX_BATCH_BODY_BYTES: Final = 64 << 10  # JSON escapes may make a batch six times as long
-MAX_BULK_BODY_BYTES: Final = 1 << 20
-MAX_WAITING_READS: Final = 32  # that wait for a batch; further ones are answered at once
+MAX_BATCH_BODY_BYTES: Final = (
+    64 << 10
+)  # body with one batch; JSON escapes may make it six times as long
+MAX_BULK_BODY_BYTES: Final = 1 << 20  # body with batches of several apps
+MAX_WAITING_READS: Final = 32  # reads that wait for a batch; further ones are answered at once
 _AFTER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 

@@ -24,7 +24,7 @@ from dragon_sequencer.errors import InvalidNodeList
 from dragon_sequencer.nodes import ROLES, NodeList
 from dragon_sequencer.tower import R
 
-MAX_KEYS: Final = 4
+MAX_KEYS: Final = 4  # simulated nodes
 _TICK_SECONDS: Final = 0.05  # between two checks for batches to finalize
 _SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
 

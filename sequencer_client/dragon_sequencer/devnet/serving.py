@@ -10,7 +10,7 @@ from dragon.node.server import serve as serve_with_gunicorn
 from dragon.node.settings import Environment
 from dragon_sequencer.devnet.main import Settings, build
 
-PORT: Final = 6001
+PORT: Final = 6001  # default port
 
 
 def serve(environ: Mapping[str, str]) -> None:

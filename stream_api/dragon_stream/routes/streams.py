@@ -23,11 +23,11 @@ from dragon_stream.routes.paths import StreamPath, check_owner
 from dragon_stream.serializers import stream_to_json
 from dragon_stream.streams import Stream, StreamConfig
 
-MAX_UPLOAD_BYTES: Final = 1 << 20  # of one request; larger data goes through the WebSocket
-MIN_WINDOW_MS: Final = 100
-MAX_WINDOW_MS: Final = 3_600_000
-MIN_RETENTION_SECONDS: Final = 60
-MAX_RETENTION_SECONDS: Final = 315_360_000
+MAX_UPLOAD_BYTES: Final = 1 << 20  # body of an upload; larger data goes through the WebSocket
+MIN_WINDOW_MS: Final = 100  # shortest `window_ms`
+MAX_WINDOW_MS: Final = 3_600_000  # longest `window_ms`
+MIN_RETENTION_SECONDS: Final = 60  # shortest `retention_seconds`
+MAX_RETENTION_SECONDS: Final = 315_360_000  # longest `retention_seconds`: ten years
 
 
 class DataQuery(Query):

@@ -432,8 +432,8 @@ def test_an_endless_segment_is_abandoned(world, monkeypatch):
 
 WRONG = {
     "closed port": None,
-    "an error of its own": refusing(503, "IsPausedError"),
-    "an error of somebody in between": refusing(502),
+    "an error of the node": refusing(503, "IsPausedError"),
+    "an error of a proxy": refusing(502),
     "a redirect": answering(
         lambda: Response("", 307, {"Location": f"http://two:2{request.full_path}"})
     ),

@@ -443,7 +443,7 @@ def off_curve() -> list[int]:
 
 
 def outside_subgroup() -> dict[str, list[int]]:
-    """A point of the twist whose order is not r: the cofactor of the twist is large."""
+    """A point of the twist that has not the order r: the cofactor of the twist is large."""
     for x0 in itertools.count(1):
         x = (x0, 0)
         right = tower.add_2(tower.multiply_2(tower.square_2(x), x), bn254._TWIST_B)

@@ -13,7 +13,7 @@ from dragon import errors
 from dragon.node.log_format import get_logger
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import OPENING_BYTES, commit, encode_output
-from dragon.stark.prover.blocks import RHO_BYTES
+from dragon.stark.prover.randomness import RHO_BYTES
 from dragon.stark.ziggy import PRIVATE_KEY_BYTES, public_key
 from dragon_zkp.messages import Prove, Statement
 from dragon_zkp.pool import Pool

@@ -115,7 +115,8 @@ class Fleet:
         """Start all services. Raises MissingExtra, PortInUse."""
         self.check_installed()
         self.check_ports()
-        for name in self.addresses:
+        # The prover first: it takes longest until it is ready.
+        for name in sorted(self.addresses, key=lambda name: name != PROVER):
             self.start(name)
 
     def kill(self, name: str) -> None:

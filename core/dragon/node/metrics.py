@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, g, request
 from prometheus_client import (
@@ -25,9 +25,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from dragon.log.follower import Follower
-from dragon.log.store import Log
-from dragon.protocol.log_entry import LogEntry
+if TYPE_CHECKING:  # services without a log do not load the database library
+    from dragon.log.follower import Follower
+    from dragon.log.store import Log
+    from dragon.protocol.log_entry import LogEntry
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
 

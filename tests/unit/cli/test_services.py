@@ -105,3 +105,47 @@ def test_signing_without_the_extra_is_refused(
 
     assert done.value.code == 2
     assert "missing_extra: Signing needs numba and numpy" in capsys.readouterr().err
+
+
+LIBRARIES = ("alembic", "numba", "numpy", "py_ecc", "pygments", "requests", "rich", "sqlalchemy")
+
+
+def loaded_by(program: str) -> set[str]:
+    """Return those of LIBRARIES that a program loads in a new process."""
+    program += f"\nimport sys\nprint(*set({LIBRARIES}) & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_command_itself_loads_no_large_library_to_serve() -> None:
+    assert loaded_by("import dragon_cli.main, dragon_cli.commands.serve") == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "libraries"),
+    [
+        ("operator", {"requests", "sqlalchemy"}),
+        ("aggregator", {"requests", "sqlalchemy"}),
+        ("sequencer", set()),
+        ("stream", {"numba", "numpy", "requests", "sqlalchemy"}),
+        ("zkp", set()),  # its workers, not the service itself, load the compiler
+    ],
+)
+def test_a_service_loads_only_the_large_libraries_that_it_needs(
+    name: str, libraries: set[str]
+) -> None:
+    program = f"from dragon_cli import services\nservices.service({name!r})"
+
+    assert loaded_by(program) <= libraries
+
+
+def test_a_loaded_library_stays_loaded_when_a_service_is_loaded() -> None:
+    program = """
+import rich
+from dragon_cli import services
+services.service("sequencer")
+import rich.table
+"""
+    assert "rich" in loaded_by(program)

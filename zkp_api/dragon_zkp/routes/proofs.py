@@ -15,7 +15,7 @@ from dragon.node import auth
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
 from dragon.node.parameters import Parameter, Query
 from dragon.stark.parameter_sets import SETS
-from dragon.stark.prover.blocks import RHO_BYTES
+from dragon.stark.prover.randomness import RHO_BYTES
 from dragon_zkp import request_parsing, schemas
 from dragon_zkp.components import Components
 from dragon_zkp.messages import Job, Prove, Verify

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from dragon.errors import UnsafeParameters, WrongWitness
 from dragon.stark.airs.blocks import BlocksAir
@@ -15,10 +14,9 @@ from dragon.stark.parameters import Slack
 from dragon.stark.prover.blocks_statement import BlocksWitness, rescue_hashes
 from dragon.stark.prover.montgomery import integers, words
 from dragon.stark.prover.prover import StageListener, ignore_stages, prove
+from dragon.stark.prover.randomness import RHO_BYTES
 from dragon.stark.prover.threads import ThreadTeam
 from dragon.stark.rescue import DIGEST_LENGTH, RATE, Digest
-
-RHO_BYTES: Final = 32
 
 Secret = bytes | Sequence[int]  # an opening of 60 bytes, or eight elements of F
 

@@ -28,7 +28,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     DRAGON_COMMITTEE=/fleet/committee.json \
     DRAGON_HOST=0.0.0.0
 # A volume takes the owner of the folder that it is first mounted over, so each has to be here:
-# nobody in a container is root, and nobody has to be.
+# no process in a container is root, and none needs to be.
 RUN groupadd --system --gid 10001 dragon && useradd --system --uid 10001 --gid dragon --no-create-home --home-dir /fleet --shell /usr/sbin/nologin dragon \
     && for service in ca sequencer aggregator zkp_api stream_api sources $(seq -f operator_%g 64); do \
         install -d -o dragon -g dragon -m 0700 /fleet/keys/$service /fleet/data/$service; \

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
-# Services start often in tests and demonstrations: what is compiled once is kept, whatever the shell says.
+# Services start often in tests and demonstrations, so keep their byte code even if the shell disables it.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo up test e2e check docs bench lock clean
@@ -17,7 +17,7 @@ demo: $(VENV)/ready ## Show it: a file is proven and voted on; a node is killed 
 up: $(VENV)/ready ## Keep a fleet up on this machine until Ctrl-C
 	@$(BIN)/dragon up
 
-# Kernels are compiled before, once: every process that wants them would do it for itself.
+# Compile the kernels once before the tests; otherwise every test process would compile them.
 test: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 test: $(VENV)/ready-dev ## Every test that needs no container
 	@$(BIN)/python -c 'from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)'

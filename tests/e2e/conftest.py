@@ -1,4 +1,4 @@
-"""One image and one network for all tests; whatever happens, nothing of it is left behind."""
+"""One image and one network for all tests. They are removed at the end, also after a failure."""
 
 from __future__ import annotations
 

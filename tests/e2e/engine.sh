@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make a bare Debian machine ready for `make e2e`: a Docker engine, docker-compose, a base image.
-# Whoever has Docker needs none of this. What is there already is left as it is; run as root.
+# Not needed where Docker runs already. Keeps what exists; run as root.
 #   BASE_IMAGE  the image to have (python:3.11-slim-bookworm)
 set -euo pipefail
 base="${BASE_IMAGE:-python:3.11-slim-bookworm}"

@@ -1,4 +1,4 @@
-"""Answers on a node's name and port, with an answer that the node gave once, whatever is asked."""
+"""Answers on a node's name and port, always with the same old answer of that node."""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -206,7 +206,7 @@ def test_every_command_works_beside_a_service(stack: Stack) -> None:
     assert (code, printed[:8]) == (0, "verified"), printed
 
 
-# What is broken, and what the others make of it.
+# Faults, and how the other services handle them.
 
 
 def test_a_killed_operator_is_certified_down_and_then_up(network: Stack, report: list[str]) -> None:

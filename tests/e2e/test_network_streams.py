@@ -41,9 +41,9 @@ class Sent:
     enough: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        anybody = self.stack.streams()
-        made = anybody.make({"name": self.name, **QUICK})
-        self.client = StreamClient(anybody.url, anybody.http, str(made["token"]), anybody.ca)
+        public = self.stack.streams()
+        made = public.make({"name": self.name, **QUICK})
+        self.client = StreamClient(public.url, public.http, str(made["token"]), public.ca)
         self.stream = str(made["stream"])
 
     def run(self) -> int:
@@ -142,7 +142,7 @@ def sent(stack: Stack, report: list[str]) -> Sent:
 
 
 def test_a_sources_windows_are_certified_in_every_operators_log(stack: Stack) -> None:
-    """A source of its own, with short windows, beside those of the compose file."""
+    """A further source with short windows, beside those of the compose file."""
     command = ["source", "ticker", "--stream", "short-windows", "--rate", "20", "--seed", "3"]
     stack.compose(
         "run", "-d", "--no-deps", "source-ticker", *command, "--window-ms", str(WINDOW_MS)

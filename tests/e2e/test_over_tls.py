@@ -72,10 +72,10 @@ def test_a_certificate_is_for_one_name_only(encrypted: Stack) -> None:
 
 
 def test_data_streams_over_tls_from_the_host_and_from_the_sources(encrypted: Stack) -> None:
-    anybody = encrypted.streams()
-    made = anybody.make({"name": "over-tls", "mode": "message", "window_ms": 1000})
+    public = encrypted.streams()
+    made = public.make({"name": "over-tls", "mode": "message", "window_ms": 1000})
     stream = str(made["stream"])
-    client = replace(anybody, token=str(made["token"]))
+    client = replace(public, token=str(made["token"]))
     with pytest.raises(Unreachable), replace(client, ca=None).ingest(stream):
         pass
 

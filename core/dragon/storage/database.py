@@ -18,9 +18,8 @@ from dragon.storage.schema import is_behind
 class Database:
     """One SQLite file. Readers see the last commit; writers take turns.
 
-    `schemas` are the Alembic script locations whose tables the file holds, brought up to date on
-    opening. Each keeps a version table of its own, so that the log's schema and a service's own
-    can change separately.
+    `schemas` are the locations of Alembic scripts. Their tables are brought up to date when the
+    file is opened. Each schema has its own version table, so schemas can change separately.
 
     Raises:
         LogDamaged: the file cannot be used.

@@ -104,7 +104,7 @@ def load(
 def read_password(path: Path) -> str:
     """The password in a file of one line. Raises KeystoreError.
 
-    The line's end is not part of it, in either spelling; spaces are.
+    A line end, LF or CRLF, is not part of the password; spaces are.
     """
     password = read_private(path).rstrip("\r\n")
     if "\n" in password or "\r" in password:
@@ -114,7 +114,7 @@ def read_password(path: Path) -> str:
 
 
 def read_private(path: Path) -> str:
-    """A small text file that only its owner should read; a byte-order mark is not part of it.
+    """Read a small text file that only its owner should read, without a byte-order mark.
 
     Raises KeystoreError: it cannot be read, is too large or is not UTF-8.
     """

@@ -30,7 +30,7 @@ def available_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     """Bytes that can still be allocated; None where the system does not say. Swap is not counted.
 
     A process in a control group with a limit is killed when it exceeds it: allocating does not
-    fail, so whoever needs much memory at once asks here first.
+    fail, so code that needs much memory at once checks here first.
     """
     found = list(_groups(proc, cgroups))
     if (host := _member(proc / "meminfo", "MemAvailable:")) is not None:

@@ -49,7 +49,7 @@ def known(location: str) -> Schema:
 
 
 def is_behind(location: str, path: Path, query: Query) -> bool:
-    """Whether the database at `path` lacks migrations of this schema, or all of it.
+    """Whether the database at `path` lacks some or all migrations of this schema.
 
     Raises DatabaseTooNew: it has a revision that this release does not know.
     """

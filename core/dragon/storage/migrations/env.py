@@ -1,4 +1,4 @@
-"""Runs this folder's migrations on the connection that `dragon.storage.database` hands over."""
+"""Run this folder's migrations on the connection that `dragon.storage.database` provides."""
 
 from alembic import context
 

@@ -1,10 +1,10 @@
-"""Runs this folder's migrations on the connection that `dragon.storage.database` hands over."""
+"""Run this folder's migrations on the connection that `dragon.storage.database` provides."""
 
 from alembic import context
 
 context.configure(
     connection=context.config.attributes["connection"],
     version_table="schema_log",
-    transactional_ddl=False,  # the caller's transaction is the transaction
+    transactional_ddl=False,  # the caller has opened the transaction
 )
 context.run_migrations()

@@ -55,7 +55,7 @@ class ChangeDetector:
         once = self._differing(results, self._committee.urls)
         if not once:
             return {}
-        self._runtime.sleep(self._committee.rounds.reprobe_pause)
+        self._runtime.sleep(self._committee.rounds.reprobe_pause_seconds)
         # All operators are probed too: a failure counts only if another operator answers.
         again = self._prober.probe([*once, *self._committee.keys], max_age=0)
         record.probe_results += [again[node_id] for node_id in once]

@@ -49,7 +49,7 @@ class Downtime:
             )
             raise Busy(message)
         try:
-            ends = self._monotonic() + self._committee.rounds.attestation_deadline
+            ends = self._monotonic() + self._committee.rounds.collect_deadline_seconds
             result = self._certifier.collect(claim, ends)
         finally:
             self._slots.release()

@@ -134,7 +134,7 @@ class Monitor:
 
     def _collection_ends(self) -> float:
         """One deadline (monotonic seconds) for all claims of a round, even if some must wait."""
-        return self._runtime.monotonic() + self._committee.rounds.attestation_deadline
+        return self._runtime.monotonic() + self._committee.rounds.collect_deadline_seconds
 
     def _certify(self, claim: Claim, ends: float, record: Round) -> None:
         """Have one claim certified, and put the certificate into the outbox."""
@@ -165,7 +165,7 @@ class Monitor:
         """The claim on the root of our own log, if a checkpoint is due."""
         if record.note or self._log.alarm() or not (size := self._log.state.size):
             return None
-        claim = CheckpointClaim(size, self._log.checkpoint(size).root, record.start)
+        claim = CheckpointClaim(size, self._log.head(size).root, record.start)
         superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
         return None if superseded else claim
 

@@ -98,7 +98,9 @@ class WindowCertifier:
         rounds, runtime = self._committee.rounds, self._runtime
         timestamp = rounds.start(rounds.number(runtime.wall()))
         claim = finding.claim(submission.descriptor, submission.header, objects.proof, timestamp)
-        result = self._certifier.collect(claim, runtime.monotonic() + rounds.attestation_deadline)
+        result = self._certifier.collect(
+            claim, runtime.monotonic() + rounds.collect_deadline_seconds
+        )
         _enter_refusals(window, result)
         if result.certificate is None:
             return False

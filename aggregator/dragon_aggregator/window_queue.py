@@ -103,7 +103,7 @@ class WindowQueue:
             WrongDigest: the body has another SHA-256.
             Busy: no room for the stream's objects.
         """
-        naming = [each for each in self.pending() if sha256 in each.submission.named()]
+        naming = [each for each in self.pending() if sha256 in each.submission.object_kinds()]
         if not naming:
             raise errors.NotFound("no submitted window names this object")
         if hashlib.sha256(body).digest() != sha256:
@@ -153,13 +153,13 @@ class WindowQueue:
             message = f"window {submission.number} is too far ahead: the log has {windows} windows"
             raise errors.Busy(message)
         self._windows.reserve(submission.stream)
-        if not submission.is_announced():
+        if not submission.is_header_signed():
             raise errors.BadSignature("the header is not signed by its stream")
-        if submission.objects is not None and not submission.is_named():
+        if submission.objects is not None and not submission.are_objects_signed():
             raise errors.BadSignature("the object hashes are not signed by the stream")
 
     def _update_missing(self, window: Window) -> None:
-        named = window.submission.named()
+        named = window.submission.object_kinds()
         window.missing = tuple(self.objects.missing(window.submission.stream, named))
         if window.submission.objects is not None:
             window.state = "incomplete" if window.missing else "voting"

@@ -188,7 +188,7 @@ class Attester:
         in_span = rounds.in_signing_span(number, result.begun_at)
         if result.status is claim.status and in_span:
             return result
-        max_age = min(RESULT_TTL_SECONDS, rounds.reprobe_pause)
+        max_age = min(RESULT_TTL_SECONDS, rounds.reprobe_pause_seconds)
         result = self._prober.probe([claim.node_id], max_age)[claim.node_id]
         if not rounds.in_signing_span(number, result.begun_at):
             _refuse(RefusalReason.OFF_ROUND, "the probe began outside the round's signing span")

@@ -39,7 +39,7 @@ class LogClaimChecks:
             _refuse(
                 RefusalReason.BEHIND, f"our log has only {state.size} entries, not {claim.size}"
             )
-        if self.log.checkpoint(claim.size).root != claim.log_root:
+        if self.log.head(claim.size).root != claim.log_root:
             _refuse(RefusalReason.MALFORMED, f"our log has another root at size {claim.size}")
         self._check_sights()
 

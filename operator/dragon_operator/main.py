@@ -62,7 +62,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         database.close()
         objects.close()
 
-    logger.info("operator_started", port=settings.port, size=components.log.checkpoint().size)
+    logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [components.follower.run, components.peers.run, components.window_voter.run]
     return Service(create_app(components), loops, close)
 

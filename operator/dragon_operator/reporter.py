@@ -86,7 +86,7 @@ class Reporter:
     def _check_sight(self, node_id: str, status: Status) -> None:
         seen = self._prober.probe([node_id])[node_id]
         if seen.status is not status:
-            pause = self._committee.rounds.reprobe_pause
+            pause = self._committee.rounds.reprobe_pause_seconds
             seen = self._prober.probe([node_id], pause)[node_id]
         if seen.status is not status:
             up = seen.status is Status.UP

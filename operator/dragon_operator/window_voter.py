@@ -118,7 +118,7 @@ class WindowVoter:
             now_ms=round(1000 * self.wall()),
             committee_id=self.committee.id,
         )
-        if submission.objects is not None and not submission.is_named():
+        if submission.objects is not None and not submission.are_objects_signed():
             _refuse(RefusalReason.MALFORMED, "the stream did not sign these object hashes")
 
     def _store_header(self, submission: Submission) -> None:

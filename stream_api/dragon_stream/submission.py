@@ -63,7 +63,7 @@ def _submit(
     status = client.submit(submitted, deadline=REQUEST_TIMEOUT_SECONDS)
     if not status.missing or not bodies:
         return status
-    for sha256, kind in submitted.named().items():
+    for sha256, kind in submitted.object_kinds().items():
         if sha256 in status.missing:
             body = bodies[0] if kind == "chunks" else bodies[1]
             client.put(body, deadline=REQUEST_TIMEOUT_SECONDS)

@@ -26,7 +26,7 @@ def certify(members: Members, claim: CheckpointClaim, signers: tuple[str, ...]) 
 def next_due(world: World, **changes: object) -> CheckpointClaim:
     """The next claim on the log of operator_1, at its earliest time."""
     last, rounds = world.checkpoints("operator_1")[-1], world.committee.rounds
-    checkpoint = world.components("operator_1").log.checkpoint()
+    checkpoint = world.components("operator_1").log.head()
     claim = CheckpointClaim(
         checkpoint.size, checkpoint.root, last.timestamp + rounds.checkpoint_every
     )
@@ -47,9 +47,7 @@ def test_a_checkpoint_is_the_root_of_every_log_at_its_size(world: World) -> None
 
     for checkpoint in world.checkpoints("operator_1"):
         for name in world.operators:
-            assert (
-                world.components(name).log.checkpoint(checkpoint.size).root == checkpoint.log_root
-            )
+            assert world.components(name).log.head(checkpoint.size).root == checkpoint.log_root
 
 
 def test_checkpoints_go_on_while_a_node_is_down(world: World) -> None:

@@ -208,7 +208,7 @@ def test_an_event_sent_twice_after_a_crash_is_applied_once(
 # Operator and log
 
 
-@pytest.mark.parametrize("line", ["_append", "_advance"])
+@pytest.mark.parametrize("line", ["entry_table.append", "cursor.advance_cursor"])
 def test_an_operator_killed_before_the_commit_of_a_batch_ends_with_the_same_log(
     world: World, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
@@ -220,7 +220,7 @@ def test_an_operator_killed_before_the_commit_of_a_batch_ends_with_the_same_log(
     world.network.submit(world.committee.sequencer.app, canonical([down.to_json()]).decode())
     world.clock.sleep(1)
     world.network.finalize_due()
-    monkeypatch.setattr(f"dragon.log.store.{line}", die)
+    monkeypatch.setattr(f"dragon.log.{line}", die)
     with pytest.raises(Killed):
         world.components("operator_1").follower.step()
     monkeypatch.undo()
@@ -334,7 +334,7 @@ def test_after_a_ledger_outage_beyond_max_age_changes_are_certified_again(world:
 
 
 def test_a_ledger_that_was_reset_raises_an_alarm(world: World) -> None:
-    before = world.components("operator_1").log.checkpoint()
+    before = world.components("operator_1").log.head()
     world.network.reset()
     for _ in range(8):  # other content at the same indices, with valid proofs
         world.network.submit(world.committee.sequencer.app, '[{"kind":"other"}]')
@@ -347,14 +347,14 @@ def test_a_ledger_that_was_reset_raises_an_alarm(world: World) -> None:
     assert alarm is not None
     assert alarm.reason == "ledger_rewritten"
     assert "entry 0 is the first" in alarm.detail
-    assert world.components("operator_1").log.checkpoint() == before
+    assert world.components("operator_1").log.head() == before
     reasons = world.get("operator_1", "/readyz").json()["reasons"]
     assert reasons[0].startswith("alarm: ledger_rewritten")
 
 
 def test_an_operator_that_is_ahead_of_an_emptied_ledger_is_not_ready(world: World) -> None:
     """There is no alarm yet: nothing proves that the history is gone and not just late."""
-    before = world.components("operator_1").log.checkpoint()
+    before = world.components("operator_1").log.head()
     world.network.reset()
     world.stop("aggregator_0")
 
@@ -363,7 +363,7 @@ def test_an_operator_that_is_ahead_of_an_emptied_ledger_is_not_ready(world: Worl
     answer = world.get("operator_1", "/readyz")
     assert answer.status_code == 503
     assert "ledger: no gateway is further than 0, and 2 were read" in answer.json()["reasons"]
-    assert world.components("operator_1").log.checkpoint() == before
+    assert world.components("operator_1").log.head() == before
 
 
 def test_an_aggregator_goes_on_while_others_keep_the_ledger_busy(world: World) -> None:

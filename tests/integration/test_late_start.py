@@ -40,7 +40,7 @@ def test_a_new_operator_starts_from_a_certified_checkpoint(world: World) -> None
 
     size = components.log.state.size
     assert size == world.checkpoints("operator_1")[-1].size
-    assert components.log.checkpoint() == world.components("operator_1").log.checkpoint(size)
+    assert components.log.head() == world.components("operator_1").log.head(size)
 
 
 def test_its_log_ends_identical_to_logs_read_from_the_first_event(world: World) -> None:
@@ -50,7 +50,7 @@ def test_its_log_ends_identical_to_logs_read_from_the_first_event(world: World) 
 
     world.run(14)
 
-    assert components.log.checkpoint() == world.components("operator_1").log.checkpoint()
+    assert components.log.head() == world.components("operator_1").log.head()
     assert components.log.state == world.components("operator_1").log.state
     assert audit(world.database_file(LATE), world.committee).size == components.log.state.size
 
@@ -61,16 +61,16 @@ def test_without_the_option_it_reads_from_the_first_event(world: World) -> None:
 
     world.run(2)
 
-    assert components.log.checkpoint() == world.components("operator_1").log.checkpoint()
+    assert components.log.head() == world.components("operator_1").log.head()
 
 
 def test_a_log_that_is_not_empty_stays_unchanged(world: World) -> None:
     components = world.components(LATE)
-    before, asked = components.log.checkpoint(), len(sent_by(world, LATE))
+    before, asked = components.log.head(), len(sent_by(world, LATE))
 
     start_late(components, world.runtime(LATE))
 
-    assert components.log.checkpoint() == before
+    assert components.log.head() == before
     assert len(sent_by(world, LATE)) == asked
 
 
@@ -109,7 +109,7 @@ def test_an_operator_that_lies_about_its_log_is_skipped(world: World, spoil: str
     start_late(components, world.runtime(LATE))
 
     size = components.log.state.size
-    assert components.log.checkpoint() == world.components("operator_4").log.checkpoint(size)
+    assert components.log.head() == world.components("operator_4").log.head(size)
 
 
 def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(world: World) -> None:
@@ -118,7 +118,7 @@ def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(wo
     up = world.members.status(LATE, Status.UP, number + 2)
     down = world.members.status(LATE, Status.DOWN, number + 1)
     world.submit(up, down)  # `up` is not a change at that point, so it is refused
-    checkpoint = world.components("operator_1").log.checkpoint()
+    checkpoint = world.components("operator_1").log.head()
     components = start_empty(world)
     claim = CheckpointClaim(checkpoint.size, checkpoint.root, 0)
     entries = [
@@ -129,7 +129,7 @@ def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(wo
     components.log.begin_at(claim, entries)
     world.settle()
 
-    assert components.log.checkpoint() == world.components("operator_1").log.checkpoint()
+    assert components.log.head() == world.components("operator_1").log.head()
     assert components.log.position.index == world.components("operator_1").log.position.index
 
 

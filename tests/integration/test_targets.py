@@ -158,7 +158,7 @@ def test_a_target_with_a_body_of_the_maximum_size_is_up(watched: TargetWorld) ->
 def test_a_response_within_the_deadline_is_up_and_a_later_one_is_down(
     watched: TargetWorld,
 ) -> None:
-    deadline = watched.committee.rounds.probe_deadline
+    deadline = watched.committee.rounds.probe_deadline_seconds
 
     def slow(seconds: float) -> WsgiApp:
         def app(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:

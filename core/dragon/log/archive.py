@@ -1,4 +1,4 @@
-"""Setting an old log aside, after the network that it followed has been reset."""
+"""Archiving a log after its sequencing network was reset."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "stan
 
 
 def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
-    """Copy the database at `path` aside and let the log in it begin anew at genesis.
+    """Copy the database at `path` and empty its log, which then starts again at genesis.
 
-    The service must not be running. If we crash before the last commit, the copy is there and the
-    log is unchanged.
+    The service must not be running. After a crash the log is unchanged or completely emptied, and
+    an emptied log has a complete copy.
 
     Args:
-        owners_tables: further tables to empty, as each owner of tables in the file names them.
+        owners_tables: further tables to empty, of the services that own tables in the file.
 
     Returns the path of the copy.
 
     Raises:
-        NotFound: no such file.
-        LogDamaged: no log, or a service still has it open.
+        NotFound: there is no file at `path`.
+        LogDamaged: the file is no log, or a service still has it open.
         DatabaseTooNew: a newer release has changed its schema.
     """
     if not path.is_file():
@@ -46,10 +46,12 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
             unfinished.unlink(missing_ok=True)
             with closing(sqlite3.connect(unfinished)) as target:
                 database.backup(target)
-            unfinished.rename(copy)  # whatever bears an archive's name is whole
+            unfinished.rename(copy)  # so a file with an archive's name is always complete
             _clear(database, [*_LOG_TABLES, *tables(), *owners_tables])
     except sqlite3.Error as error:
-        message = f"{path} cannot be archived ({error}); is its service still running?"
+        message = (
+            f"{path} cannot be archived ({error}); stop the service that uses it and try again"
+        )
         raise errors.LogDamaged(message) from None
     return copy
 

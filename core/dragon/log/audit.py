@@ -1,7 +1,7 @@
-"""Re-verifying a whole log from its first entry: `dragon verify log`, and the tests' oracle.
+"""Verification of a whole log from its first entry, for `dragon verify log`.
 
-Trusts nothing that the file says about itself except the ledger index and time of each entry: those
-are this operator's record of what the finality proofs said when it read them.
+The only values that are trusted are the ledger index and time of each entry: the operator recorded
+them from finality proofs that the file does not contain.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A log that was found right, whole."""
+    """The result of verifying a log completely."""
 
     size: int
     root: bytes
@@ -51,21 +51,23 @@ def audit(
 ) -> Audit:
     """Verify every certificate, rule, leaf and row of the log file at `path`.
 
-    Works on a copy or on the file of a running operator; reads only.
+    The file may be a copy, or belong to a running operator. It is not changed.
 
     Args:
         progress: called with the number of entries verified so far.
-        batched: verify many signatures at once; single checks find the one that is wrong.
+        batched: verify many signatures together; verify them one by one only if that fails.
+        entropy: returns random bytes, for batched verification.
 
     Raises:
-        NotFound: no such file.
+        NotFound: there is no file at `path`.
         LogDamaged: the file contradicts itself.
         DatabaseTooNew: a newer release has changed its schema.
-        CertificateError, NotApplicable, Diverged: an entry that should never have been applied.
+        WrongCommittee: the log belongs to another committee.
+        CertificateError, NotApplicable, Diverged: an entry should not have been applied.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
-    audit_ = _Auditor(committee)
+    auditor = _Auditor(committee)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
@@ -80,18 +82,18 @@ def audit(
                     }
                 )
                 while together := list(islice(entries, ENTRIES_PER_BATCH if batched else 1)):
-                    audit_.take(together, entropy)
+                    auditor.take(together, entropy)
                     for entry in together:
                         rows.check(entry)
-                    progress(audit_.state.size)
+                    progress(auditor.state.size)
                 rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {error}") from None
-    return Audit(len(audit_.tree), audit_.tree.root(), audit_.state)
+    return Audit(len(auditor.tree), auditor.tree.root(), auditor.state)
 
 
 class _Auditor:
-    """What the entries seen so far add up to."""
+    """The state and tree after all entries that were verified so far."""
 
     def __init__(self, committee: Committee) -> None:
         self._committee = committee
@@ -100,34 +102,37 @@ class _Auditor:
         self._index = self._time = 0
 
     def take(self, entries: Sequence[_StoredEntry], entropy: Callable[[int], bytes]) -> None:
-        """The next entries, their signatures together; one by one if some signature is wrong."""
+        """Verify the next entries, with all signatures together; one by one if that fails."""
         if len(entries) == 1:
             self._take(entries[0], None)
             return
-        before, deferred = (self.state, self._index, self._time), BatchVerifier(entropy)
+        before, verifier = (self.state, self._index, self._time), BatchVerifier(entropy)
         try:
             for entry in entries:
-                self._take(entry, deferred)
-            genuine = deferred.verify()
+                self._take(entry, verifier)
+            valid = verifier.verify()
         except errors.DragonError:
-            genuine = False
-        if genuine:
+            valid = False
+        if valid:
             return
-        # Again from where we were: the first thing that is wrong has to be named.
+        # Verify again one by one, so that the error names the first wrong entry.
         self.state, self._index, self._time = before
         self.tree.truncate(self.state.size)
         for entry in entries:
             self._take(entry, None)
 
     def _take(self, entry: _StoredEntry, verify: Verify[Event] | None) -> None:
-        # (1) In order, without gaps, on a ledger that goes forward.
+        # (1) Entries have no gaps, and their ledger indices and times do not decrease.
         position = self.state.size
         if entry.position != position:
             raise errors.LogDamaged(f"entry {position} is missing", position=position)
         if entry.ledger_index < self._index or entry.ledger_time < self._time:
-            raise errors.LogDamaged(f"entry {position} goes back in time", position=position)
+            raise errors.LogDamaged(
+                f"entry {position} has an earlier ledger index or time than the entry before it",
+                position=position,
+            )
         self._index, self._time = entry.ledger_index, entry.ledger_time
-        # (2) The event is in its one form, applicable at its time, and certified.
+        # (2) The event is well-formed, applicable at its ledger time, and certified.
         try:
             decoded = event.decode(parse(entry.event))
             following = transition(
@@ -141,7 +146,7 @@ class _Auditor:
         except errors.DragonError as refusal:
             refusal.facts["position"] = position
             raise
-        # (3) What is derived from it is right: text, root and leaf.
+        # (3) The columns that are derived from the event are right.
         _check_derived(entry, decoded)
         self.tree.append(entry.leaf_hash)
         self.state = following
@@ -160,7 +165,7 @@ class _StoredEntry:
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    # Files of version 0.1 call the table `standing`; they are audited as they are, not upgraded.
+    # Version 0.1 calls the table `standing`. An audit does not upgrade the file.
     known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     table = "cursor" if "cursor" in known else "standing"
     row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
@@ -176,13 +181,13 @@ def _entries(database: sqlite3.Connection) -> Generator[_StoredEntry, None, None
 
 
 def _checked(entry: _StoredEntry) -> _StoredEntry:
-    """SQLite keeps whatever type it was given; a column must hold its own."""
+    """Check the types of all columns, because SQLite stores values of any type."""
     kinds = {"position": int, "ledger_index": int, "ledger_time": int, "leaf_hash": bytes}
     for column in entry.__dataclass_fields__:
         value = getattr(entry, column)
         fit = type(value) is kinds.get(column, str)
         if not fit or (isinstance(value, int) and not 0 <= value <= MAX_INTEGER):
-            message = f"entry {entry.position!a}: {column} holds something else than it should"
+            message = f"entry {entry.position!a}: column {column} has an invalid value"
             raise errors.LogDamaged(message, column=column)
     return entry
 
@@ -190,7 +195,7 @@ def _checked(entry: _StoredEntry) -> _StoredEntry:
 def _rows(database: sqlite3.Connection, table: Table) -> _Rows:
     known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,)).fetchone()
     if known is None and table.name != "logs":
-        return  # a file that is older than this table
+        return  # the file is older than this table
     query = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.order}"  # noqa: S608
     with closing(database.execute(query)) as found:
         yield from found
@@ -210,15 +215,15 @@ def _check_derived(entry: _StoredEntry, decoded: Event) -> None:
 
 
 class _DerivedRows:
-    """The rows of the derived tables, compared with what the events say."""
+    """Compares the rows of the derived tables with the events."""
 
     def __init__(self, stored: Mapping[str, _Rows]) -> None:
         self._stored = stored
-        # Of tables in which later rows replace earlier ones, the newest row by key.
+        # For tables in which new rows replace old ones: the newest row of each key, by table.
         self._newest: dict[str, dict[str, tuple[Json, ...]]] = {}
 
     def check(self, entry: _StoredEntry) -> None:
-        """Compare the rows of this entry's event with the next ones in their tables."""
+        """Compare the rows of an entry's event with the next rows of their tables."""
         for row in derive(entry.position, event.decode(parse(entry.event))):
             table, values = row.table, tuple(row.values[column] for column in row.table.columns)
             if table.key is not None:
@@ -227,17 +232,17 @@ class _DerivedRows:
                 raise _differs(entry.position, table.name)
 
     def check_rest(self) -> None:
-        """Compare the tables with one row per key, and refuse rows that no event explains."""
+        """Compare the tables with one row per key, and refuse rows that belong to no event."""
         for name, newest in self._newest.items():
             for key in sorted(newest):
                 if next(self._stored[name], None) != newest[key]:
-                    message = f"the table {name} does not say what the log says of {key}"
+                    message = f"table {name}: the row of {key} differs from the log"
                     raise errors.LogDamaged(message, column=name)
         for name, left in self._stored.items():
             if next(left, None) is not None:
-                raise errors.LogDamaged(f"the table {name} holds a row that no event explains")
+                raise errors.LogDamaged(f"table {name}: there is a row that belongs to no event")
 
 
 def _differs(position: int, column: str) -> errors.LogDamaged:
-    message = f"entry {position}: {column} is not what its event says"
+    message = f"entry {position}: {column} does not match the event"
     return errors.LogDamaged(message, position=position, column=column)

@@ -1,4 +1,4 @@
-"""Verifying many certificates at the price of few pairings."""
+"""Verification of many certificates with few pairings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dragon.protocol.event import Event
 
 
 class BatchVerifier:
-    """Checks everything about a certificate but its signature, and that later, with all others.
+    """Checks certificates, and postpones their signatures to verify all of them together.
 
-    Used as the `verify` of `apply`: the events are taken for genuine until `holds` has the last
-    word. If it says no, all of them have to be applied again, one by one.
+    Pass it as `verify` to `dragon.protocol.state.transition`, and call `verify` at the end. If that
+    returns False, discard the results and apply the events again, one by one.
     """
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:
@@ -21,9 +21,11 @@ class BatchVerifier:
         self._signed: list[bls.Signed] = []
 
     def __call__(self, event: Event, committee: Committee) -> None:
+        """Check an event except for its signature, which is postponed. Raises CertificateError."""
         key = event.check(committee)
         root = event.claim.root(committee.id)
         self._signed.append(bls.Signed(key, root, event.signature))
 
     def verify(self) -> bool:
+        """Return whether all postponed signatures are valid."""
         return bls.verify_batch(self._signed, self._entropy)

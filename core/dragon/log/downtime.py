@@ -1,9 +1,10 @@
-"""How long a node was down, and for how long nobody knows: half-open integer arithmetic.
+"""The seconds of an interval in which a node was down or unknown, computed from the log.
 
-Down is from a `down` event's timestamp to the next `up`. Unknown is what no checkpoint vouches for:
-before the node's first event, before the first checkpoint, and over the whole stretch between two
-consecutive checkpoints that are more than `unknown_after` apart (the end of the log counts as a
-checkpoint that never came). Unknown wins over down and up.
+All intervals are half-open, in Unix seconds. A node is down from the timestamp of a `down` event to
+the timestamp of the next `up` event. Its status is unknown in times that no checkpoint covers:
+before the node's first event, before the first checkpoint, between two consecutive checkpoints that
+are more than `unknown_after` apart, and after the last checkpoint. Unknown takes precedence over
+down and up.
 """
 
 from __future__ import annotations
@@ -27,29 +28,34 @@ Interval: TypeAlias = tuple[int, int]  # [begin, end), Unix seconds
 
 @dataclass(frozen=True, slots=True)
 class Totals:
+    """Seconds of an interval; the other seconds are certified up."""
+
     seconds_down: int
     seconds_unknown: int
 
 
 def totals(state: State, size: int, node_id: str, interval: Interval, rounds: Rounds) -> Totals:
-    """What the first `size` entries of the log behind `state` say about an interval.
+    """Return the totals of an interval according to the first `size` entries of a log.
 
-    Intervals that touch add up: the totals of [a, b) and [b, c) are those of [a, c).
+    Totals are additive: those of [a, b) and [b, c) add up to those of [a, c).
+
+    Args:
+        state: the state of the log with at least `size` entries.
     """
     begin, end = interval
-    moves = _first(state.nodes.get(node_id, History()), size)
-    marks = _first(state.checkpoints, size)
-    unknown = _union(_clip(_unknown(moves, marks, interval, rounds), begin, end))
-    down = _union(_clip(_down(moves, end), begin, end))
+    transitions = _first(state.nodes.get(node_id, History()), size)
+    checkpoints = _first(state.checkpoints, size)
+    unknown = _union(_clip(_unknown(transitions, checkpoints, interval, rounds), begin, end))
+    down = _union(_clip(_down(transitions, end), begin, end))
     hidden = sum(_length(_clip(down, *stretch)) for stretch in unknown)
     return Totals(_length(down) - hidden, _length(unknown))
 
 
 def settled_moment(end: int, rounds: Rounds) -> int:
-    """When everything about the time before `end` has reached every log, or never will.
+    """Return the time (Unix seconds) after which no new event can concern the time before `end`.
 
-    A checkpoint that vouches for the seconds before `end` is at most `unknown_after` later, and no
-    event is applied more than `max_age` after its timestamp.
+    A checkpoint that covers the seconds before `end` is at most `unknown_after` later, and no event
+    is applied more than `max_age` after its timestamp.
     """
     return end + rounds.settled_after
 
@@ -57,32 +63,32 @@ def settled_moment(end: int, rounds: Rounds) -> int:
 def _first(
     items: History[Transition] | History[AppliedCheckpoint], size: int
 ) -> Sequence[Transition | AppliedCheckpoint]:
-    """Those among the first `size` entries of the log."""
+    """Return the items among the first `size` entries of the log."""
     return items[: bisect_left(items, size, key=lambda item: item.position)]
 
 
 def _unknown(
-    moves: Sequence[Transition | AppliedCheckpoint],
-    marks: Sequence[Transition | AppliedCheckpoint],
+    transitions: Sequence[Transition | AppliedCheckpoint],
+    checkpoints: Sequence[Transition | AppliedCheckpoint],
     interval: Interval,
     rounds: Rounds,
 ) -> Iterable[Interval]:
     begin, end = interval
-    if not moves or not marks:
+    if not transitions or not checkpoints:
         yield begin, end
         return
-    yield begin, max(moves[0].timestamp, marks[0].timestamp)
-    for earlier, later in pairwise(marks):
+    yield begin, max(transitions[0].timestamp, checkpoints[0].timestamp)
+    for earlier, later in pairwise(checkpoints):
         if later.timestamp - earlier.timestamp > rounds.unknown_after:
             yield earlier.timestamp, later.timestamp
-    yield marks[-1].timestamp, end
+    yield checkpoints[-1].timestamp, end
 
 
-def _down(moves: Sequence[Transition | AppliedCheckpoint], end: int) -> Iterable[Interval]:
-    for at, move in enumerate(moves):
-        if isinstance(move, Transition) and move.status is Status.DOWN:
-            following = moves[at + 1].timestamp if at + 1 < len(moves) else end
-            yield move.timestamp, following
+def _down(transitions: Sequence[Transition | AppliedCheckpoint], end: int) -> Iterable[Interval]:
+    for at, transition in enumerate(transitions):
+        if isinstance(transition, Transition) and transition.status is Status.DOWN:
+            following = transitions[at + 1].timestamp if at + 1 < len(transitions) else end
+            yield transition.timestamp, following
 
 
 def _clip(intervals: Iterable[Interval], begin: int, end: int) -> list[Interval]:
@@ -91,7 +97,7 @@ def _clip(intervals: Iterable[Interval], begin: int, end: int) -> list[Interval]
 
 
 def _union(intervals: list[Interval]) -> list[Interval]:
-    """The same seconds, in order and without overlaps."""
+    """Return the same seconds, in order and without overlaps."""
     joined: list[Interval] = []
     for first, last in sorted(intervals):
         if joined and first <= joined[-1][1]:
@@ -108,26 +114,37 @@ def _length(intervals: Iterable[Interval]) -> int:
 def settled_claim(
     log: Log, committee: Committee, node_id: str, interval: Interval, now: float
 ) -> DowntimeClaim:
-    """The one claim on an interval of Unix seconds that every log comes to, in the end.
+    """Return the claim about an interval (Unix seconds). Every log returns the same claim.
 
-    The size is that of the log after the last segment not later than `settled_moment` of its end:
-    nobody chooses it, and every log that has read on has the same.
+    The claim's size is the log's size at `settled_moment` of the interval's end. So the requester
+    cannot choose it.
 
-    Raises NotSettled: its end is not far enough in the past, or the log has not been read that far.
+    Args:
+        now: the current time in Unix seconds.
+
+    Raises NotSettled: the end is too recent, or the log is not up to date.
     """
     moment = settled_moment(interval[1], committee.rounds)
     if now <= moment:
         wait = int(moment - now) + 1
-        raise errors.NotSettled(f"that time is settled in {wait} s at the earliest", seconds=wait)
+        raise errors.NotSettled(
+            f"the period is not settled yet; try again in {wait} s", seconds=wait
+        )
     if log.position.proof_time <= moment:
-        raise errors.NotSettled("the ledger has not been read beyond that time", moment=moment)
+        raise errors.NotSettled(
+            f"the log has not read the ledger beyond {moment} (Unix seconds) yet; try again",
+            moment=moment,
+        )
     return claim_at(log, committee, node_id, interval, size=log.size_at(moment))
 
 
 def claim_at(
     log: Log, committee: Committee, node_id: str, interval: Interval, *, size: int
 ) -> DowntimeClaim:
-    """What the first `size` entries say about it. Raises NotFound: the log is shorter."""
+    """Return the claim about an interval for the first `size` entries.
+
+    Raises NotFound: the log is shorter.
+    """
     found = totals(log.state, size, node_id, interval, committee.rounds)
-    root = log.checkpoint(size).root
+    root = log.head(size).root
     return DowntimeClaim(node_id, *interval, found.seconds_down, found.seconds_unknown, size, root)

@@ -1,4 +1,4 @@
-"""Following the ledger: poll, apply, and stop with an alarm where history was rewritten."""
+"""Following the ledger: poll it, apply its batches, and raise an alarm if it was rewritten."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dragon.protocol.log_entry import LogEntry
 
 logger = structlog.stdlib.get_logger(__name__)
 
-POLL_PAUSE_SECONDS: Final = 0.2  # between polls that bring nothing
-ERROR_PAUSE_SECONDS: Final = 1.0
-BATCHES_PER_TRANSACTION: Final = 100  # so that a flood of small batches is applied quickly
-WARNING_INTERVAL_SECONDS: Final = 60.0
+POLL_PAUSE_SECONDS: Final = 0.2  # after a poll without new entries
+ERROR_PAUSE_SECONDS: Final = 1.0  # after a failed poll
+BATCHES_PER_TRANSACTION: Final = 100  # batches applied together
+WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
 REWRITTEN: Final = "ledger_rewritten"
 DIVERGED: Final = "diverged"
@@ -27,11 +27,12 @@ Listener: TypeAlias = Callable[[Sequence[LogEntry]], None]
 
 
 class Follower:
-    """Keeps one log up to date with the ledger. Owns the only thread that applies batches.
+    """Keeps one log up to date with the ledger. Its thread is the only one that applies batches.
 
     Args:
-        monotonic, wall: clocks in seconds and Unix seconds. They only tell how long ago the end of
-            the ledger was read; no rule of the log uses them.
+        monotonic: clock in seconds.
+        wall: clock in Unix seconds. Both clocks only measure how long ago the end of the ledger
+            was read; no rule of the log uses them.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Follower:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with the entries of each transaction after it has committed.
 
-        It runs on the thread that applies batches, so it must return quickly. What it raises is
-        logged and stops nothing. Entries that a log begins with (`Log.begin_at`), or that are read
-        back from the file, are not announced.
+        It runs on the thread that applies batches, so it must return quickly. Its exceptions are
+        logged and otherwise ignored. It is not called for entries that a log begins with
+        (`Log.begin_at`) or that are read from the file.
 
         Returns a function that ends the subscription.
         """
@@ -69,12 +70,12 @@ class Follower:
 
     @property
     def has_read_all(self) -> bool:
-        """Whether the ledger was read to its end once since the start."""
+        """Whether the ledger was read to its end at least once since the start."""
         return self._read_all_at is not None
 
     @property
     def caught_up(self) -> bool:
-        """Whether the ledger was read to its end within the last seconds."""
+        """Whether the ledger was read to its end within the last `CAUGHT_UP_SECONDS`."""
         at = self._read_all_at
         return at is not None and self._monotonic() - at <= CAUGHT_UP_SECONDS
 
@@ -86,23 +87,25 @@ class Follower:
 
     @property
     def last_error(self) -> str:
-        """Why the ledger could not be read the last time; empty if it could."""
+        """Why the last poll failed; empty if it succeeded."""
         return self._last_error
 
     def step(self) -> list[LogEntry]:
         """Read one page and apply its batches. Returns the entries that were added.
 
-        Raises LedgerUnavailable. A rewritten history is not raised but becomes the log's alarm.
+        If the history was rewritten, raises the log's alarm, but no exception.
+
+        Raises LedgerUnavailable.
         """
         return self._apply(self._read())
 
     def catch_up(self) -> None:
-        """Read until the ledger has nothing more, or an alarm stands. Raises LedgerUnavailable."""
+        """Read until the end of the ledger, or until an alarm. Raises LedgerUnavailable."""
         while batches := self._read():
             self._apply(batches)
 
     def _apply(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
-        """In transactions of bounded length: others wait for the writer's lock."""
+        """Apply batches in transactions of bounded length: other writers wait for the lock."""
         entries: list[LogEntry] = []
         for start in range(0, len(batches), BATCHES_PER_TRANSACTION):
             together = batches[start : start + BATCHES_PER_TRANSACTION]
@@ -144,13 +147,13 @@ class Follower:
             self._last_error = str(error)
             raise
         self._last_error, self._warned_at = "", None
-        # On a busy ledger there is always one more batch: one that was final just now counts too.
+        # A busy ledger always has another batch, so a batch that became final just now counts too.
         if not batches or batches[-1].time >= self._wall() - CAUGHT_UP_SECONDS:
             self._read_all_at = self._monotonic()
         return batches
 
     def run(self, stop: threading.Event) -> None:
-        """Follow until `stop` is set; an outage of the ledger is waited out."""
+        """Follow the ledger until `stop` is set. During an outage of the ledger, keep trying."""
         while not stop.is_set():
             pause = POLL_PAUSE_SECONDS
             try:
@@ -162,7 +165,7 @@ class Follower:
             stop.wait(pause)
 
     def _warn(self, detail: str) -> None:
-        """Log an outage of the ledger when it begins, and once a minute while it lasts."""
+        """Log an outage of the ledger when it begins, and then once a minute."""
         now = self._monotonic()
         if self._warned_at is None or now - self._warned_at >= WARNING_INTERVAL_SECONDS:
             self._warned_at = now
@@ -174,9 +177,9 @@ class Follower:
         logger.error("alarm_raised", reason=REWRITTEN, detail=detail)
 
     def _first_difference(self) -> str:
-        """Read the ledger again from genesis, to name the first entry that it contradicts.
+        """Read the ledger again from genesis, and describe the first entry that it contradicts.
 
-        For people only: the alarm is raised even if this fails.
+        The result is for people only: the alarm is raised even if this fails.
         """
         position, after = Position(), -1
         chain: dict[int, str] = {}
@@ -185,14 +188,14 @@ class Follower:
                 try:
                     position = self._read_on(position, entry.ledger_index, chain)
                 except errors.LedgerError as failure:
-                    return f"the first differing entry is not known ({failure})"
+                    return f"the first contradicted entry is unknown ({failure})"
                 if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
-                    return f"entry {entry.position} is the first that the ledger contradicts"
+                    return f"entry {entry.position} is the first one that the ledger contradicts"
             after = page[-1].position
-        return "no entry is contradicted, only batches after the last one"
+        return "no entry is contradicted, only batches after the last entry"
 
     def _read_on(self, position: Position, index: int, chain: dict[int, str]) -> Position:
-        """Read until batch `index` is known or the ledger ends, keeping chain values in `chain`."""
+        """Read up to batch `index` or the end of the ledger; store chaining hashes in `chain`."""
         while position.index < index:
             chain.clear()
             batches = self._ledger.poll(position)

@@ -1,7 +1,7 @@
-"""Tables that are derived from the events in `entries`: one row per event, one per stream.
+"""Tables that are derived from the events in `entries`.
 
-Nothing is decided by them, and the audit derives them again. Each kind of claim says which rows its
-events have (`Kind.rows`).
+They serve queries only: no rule reads them, and the audit derives them again. Each kind of claim
+defines the rows of its events (`Kind.rows`).
 """
 
 from __future__ import annotations
@@ -49,14 +49,39 @@ def _insert(table: Table) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class LogRow:
+    """A row of the table `logs`: one status event."""
+
+    id: int
+    node_id: str
+    status: str
+    timestamp: int  # Unix seconds
+    signature: str
+
+
+def log_rows(connection: Connection, node_id: str | None, after: int, limit: int) -> list[LogRow]:
+    """Return rows of the table `logs` after row id `after`, oldest first.
+
+    Args:
+        node_id: return only this node's rows; None for all rows.
+    """
+    query = text(
+        "SELECT id, node_id, status, timestamp, signature FROM logs WHERE id > :after "
+        "AND (:node_id IS NULL OR node_id = :node_id) ORDER BY id LIMIT :limit"
+    )
+    values = {"node_id": node_id, "after": after, "limit": limit}
+    return [LogRow(*row) for row in connection.execute(query, values)]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRow:
-    """A stream, as far as the log knows it."""
+    """A stream with at least one valid window."""
 
     stream: bytes
     windows: int  # number of valid windows, which is the number of the next one
     header: bytes  # hash of the last valid window's header
-    timestamp: int
-    position: int
+    timestamp: int  # Unix seconds, of the last valid window's claim
+    position: int  # of its event in the log
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
@@ -73,7 +98,7 @@ class Applied(Generic[C]):
 
 
 class StreamRecords:
-    """What the log's file says about streams. Reads only."""
+    """Queries about streams in the log's file. Reads only."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,7 +111,7 @@ class StreamRecords:
     def windows(
         self, stream: bytes, first: int = 0, limit: int = 100
     ) -> list[Applied[WindowClaim]]:
-        """Return verdicts on a stream's windows, valid and invalid, from number `first` on."""
+        """Return the verdicts on a stream's windows, valid and invalid, from window `first` on."""
         query = (
             "SELECT * FROM windows WHERE stream = :stream AND number >= :first "
             "ORDER BY number, position LIMIT :limit"
@@ -97,7 +122,7 @@ class StreamRecords:
     def endorsements(
         self, stream: bytes, number: int | None = None, *, after: int = -1, limit: int = 100
     ) -> list[Applied[EndorsementClaim]]:
-        """Return what experts said about a stream, or about one of its windows, oldest first."""
+        """Return the endorsements of a stream, or of one of its windows, oldest first."""
         query = (
             "SELECT * FROM endorsements WHERE stream = :stream AND position > :after "
             "AND (:number IS NULL OR :number BETWEEN first AND last) "
@@ -113,7 +138,7 @@ class StreamRecords:
 
 
 def _applied(claim: type[C]) -> Callable[[RowMapping], Applied[C]]:
-    """Return a function that makes a claim from its row, by the rules of its wire form."""
+    """Return a function that decodes a row into a claim, with the claim's own codecs."""
 
     def make(row: RowMapping) -> Applied[C]:
         members: dict[str, Any] = dict(row)

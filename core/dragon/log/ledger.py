@@ -1,7 +1,6 @@
-"""The ledger as a log sees it: batches that a sequencing network has proven final.
+"""The ledger as the log sees it: batches that the sequencing network has proven final.
 
-The core follows *some* source of proven batches; `dragon_sequencer` provides the one that talks to
-Zellular. What crosses the border is declared here.
+This module declares the interface of a ledger. `dragon_sequencer` implements it for Zellular.
 """
 
 from __future__ import annotations
@@ -13,39 +12,38 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader stands. StoredChunk durably with whatever was applied up to it.
+    """The position of a reader in the ledger. The log stores it with the batches up to it.
 
-    The default is genesis. A position inside a segment is legal: a reader may stop between two
-    batches of one finality proof.
+    The default is genesis. A position may lie between two batches of one finality proof.
     """
 
-    index: int = 0  # of the last batch taken
-    chaining_hash: str = ""  # Zellular's hash chain at that batch, 32 hex digits, "" at genesis
+    index: int = 0  # of the last batch that was read
+    chaining_hash: str = ""  # Zellular's hash chain at that batch: 32 hex digits; "" at genesis
     proof_index: int = 0  # of the last finality proof at or before `index`
-    proof_time: int = 0  # that proof's time, Unix seconds; later proofs are never earlier
+    proof_time: int = 0  # time of that proof, Unix seconds; never decreases along the ledger
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenBatch:
-    """One batch whose finality proof and parent link have been verified."""
+    """A batch with a verified finality proof and a verified link to its parent."""
 
     index: int
     body: str
-    time: int  # Unix seconds: the proven time of its segment, by the network's leader
-    proof: str  # the finality proof as canonical JSON; the last batch of a segment is at its index
-    position: Position  # where a reader stands that has taken this batch
+    time: int  # Unix seconds: proven time of its segment, set by the network's leader
+    proof: str  # finality proof in canonical JSON; its index is that of its segment's last batch
+    position: Position  # of a reader after this batch
 
 
 class Ledger(Protocol):
     """A source of proven batches."""
 
     def poll(self, after: Position) -> Sequence[ProvenBatch]:
-        """The next proven batches after a position, in order; none if there are none yet.
+        """Return the next proven batches after a position, in order; empty if there are none.
 
-        One page at the most, so that memory is bounded. Does not wait for news.
+        Returns one page at most, so that memory is bounded. Does not wait for new batches.
 
         Raises:
-            LedgerUnavailable: no gateway gave a usable answer; nothing was taken.
+            LedgerUnavailable: no gateway returned a usable response; no batch was read.
             LedgerContradiction: the network's history no longer contains `after`.
         """
         ...

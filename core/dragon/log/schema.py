@@ -1,4 +1,4 @@
-"""Where the migrations of the log's own tables are."""
+"""The location of the migrations of the log's tables."""
 
 from __future__ import annotations
 

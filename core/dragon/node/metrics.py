@@ -98,7 +98,7 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
 
 def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
     """Metrics of a service's log and of its follower."""
-    yield gauge("log_size", "Number of entries in the log.", log.checkpoint().size)
+    yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
         "ledger_index",
         "Number of the last batch that was read from the ledger.",

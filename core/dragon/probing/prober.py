@@ -98,7 +98,7 @@ class Prober:
             The result of each node, after at most one probe deadline.
         """
         begun = {node_id: self._begin(node_id, max_age) for node_id in node_ids}
-        ends = self._monotonic() + self._committee.rounds.probe_deadline
+        ends = self._monotonic() + self._committee.rounds.probe_deadline_seconds
         return {node_id: self._await(node_id, seen, ends) for node_id, seen in begun.items()}
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class Prober:
 
     def _probe_node(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Probe one node. Never raises: every failure is returned as a DOWN result."""
-        deadline = self._committee.rounds.probe_deadline
+        deadline = self._committee.rounds.probe_deadline_seconds
         try:
             if node_id in self._committee.keys:
                 return self._probe_operator(node_id, begun, deadline)

@@ -1,8 +1,9 @@
 """BLS signatures on BLS12-381: keys in G1 (48 bytes), signatures in G2 (96 bytes).
 
-The IETF proof-of-possession ciphersuite, as Ethereum uses it. Sources: draft-irtf-cfrg-bls-
-signature (sections 2.3, 2.6 to 2.9, 3.3) and RFC 9380 for hashing to the curve. The arithmetic is
-arkworks'; what stands here is the scheme and its strictness. `py_ecc` is the oracle in the tests.
+The proof-of-possession ciphersuite of the IETF, which Ethereum also uses. Sources:
+draft-irtf-cfrg-bls-signature, sections 2.3, 2.6 to 2.9 and 3.3, cited below by number; RFC 9380 for
+hashing to the curve. arkworks does the arithmetic; this module has the scheme and strict decoding.
+The tests compare it with `py_ecc`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 POSSESSION_DST: Final = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 PUBLIC_KEY_BYTES: Final = 48
 SIGNATURE_BYTES: Final = 96
-HASHED: Final = 256  # messages whose points are kept: each takes most of a millisecond to make
+HASH_CACHE_SIZE: Final = 256  # hashed messages; hashing one to the curve takes almost 1 ms
 
 _MINUS_GENERATOR: Final = -G1Point()
 _G1_IDENTITY: Final = G1Point.identity()
@@ -32,37 +33,50 @@ _G2_IDENTITY: Final = G2Point.identity()
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """A point of G1 that is known to lie in the subgroup and not at infinity."""
+    """A point of the prime-order subgroup of G1, not the point at infinity."""
 
     raw: bytes
     point: G1Point = field(repr=False, compare=False)
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Raises InvalidPoint: not 48 bytes, not on the curve, not in the subgroup, at infinity."""
+        """Decode a compressed point of 48 bytes.
+
+        Raises InvalidPoint: the bytes are no point of the subgroup, or the point at infinity.
+        """
         try:
             point = G1Point.from_compressed_bytes(raw)
         except (ValueError, TypeError):
-            raise InvalidPoint("the public key is no point of the subgroup of G1") from None
-        # A second spelling of the same point would be a second name of the same key.
+            raise InvalidPoint("the public key is not a point of the subgroup of G1") from None
+        # Each point must have one encoding, or one key could be listed twice.
         if point == _G1_IDENTITY or bytes(point.to_compressed_bytes()) != raw:
-            raise InvalidPoint("the public key is at infinity or not in its one encoding")
+            raise InvalidPoint(
+                "the public key is the point at infinity, or not in its canonical encoding"
+            )
         return cls(raw, point)
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
+    """A secret scalar, from 1 to `ORDER` - 1."""
+
     scalar: int = field(repr=False)
 
     def __post_init__(self) -> None:
         if not 0 < self.scalar < ORDER:
-            raise InvalidPoint("a secret key lies between 1 and the group order")
+            raise InvalidPoint("a secret key must be at least 1 and below the group order")
 
     @classmethod
     def generate(cls, entropy: bytes) -> Self:
-        """KeyGen of the draft (2.3): HKDF over at least 32 bytes of secret randomness."""
+        """Derive a key from secret randomness: KeyGen (2.3).
+
+        Args:
+            entropy: at least 32 bytes.
+
+        Raises ValueError: `entropy` is shorter.
+        """
         if len(entropy) < 32:
-            raise ValueError("at least 32 bytes of entropy")
+            raise ValueError(f"at least 32 bytes of entropy are needed, not {len(entropy)}")
         salt, scalar = b"BLS-SIG-KEYGEN-SALT-", 0
         while scalar == 0:
             salt = hashlib.sha256(salt).digest()
@@ -72,21 +86,24 @@ class SecretKey:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
+        """Decode a big-endian scalar. Raises InvalidPoint: it is out of range."""
         return cls(int.from_bytes(raw))
 
     def encode(self) -> bytes:
-        """32 bytes, big-endian, as EIP-2335 keystores hold them."""
+        """Return 32 bytes, big-endian, as in EIP-2335 keystores."""
         return self.scalar.to_bytes(32)
 
     def public_key(self) -> PublicKey:
+        """Return the public key of this secret key."""
         point = G1Point() * self._as_scalar()
         return PublicKey(bytes(point.to_compressed_bytes()), point)
 
     def sign(self, message: bytes) -> bytes:
+        """Return the signature on a message, 96 bytes."""
         return self._sign(message, SIGNATURE_DST)
 
     def prove_possession(self) -> bytes:
-        """A signature on the own public key under a domain of its own (3.3.2)."""
+        """Return a signature on the public key under a separate domain (3.3.2), 96 bytes."""
         return self._sign(self.public_key().raw, POSSESSION_DST)
 
     def _sign(self, message: bytes, dst: bytes) -> bytes:
@@ -106,37 +123,44 @@ def _expand(key: bytes, info: bytes, length: int) -> bytes:
     return output[:length]
 
 
-@lru_cache(HASHED)
+@lru_cache(HASH_CACHE_SIZE)
 def hash_to_curve(message: bytes, dst: bytes) -> G2Point:
-    """The point that is signed in place of the message, under a domain. The last few are kept:
-    whoever signs a claim verifies it again with its certificate."""
+    """Return the point of G2 for a message under a domain (RFC 9380).
+
+    Results are cached: an operator hashes a claim to sign it, and again to verify its certificate.
+    """
     return G2Point.hash_to_curve(message, dst)
 
 
 def decode_signature(raw: bytes) -> G2Point:
-    """A signature's point; raises InvalidPoint unless it is in the subgroup and not at infinity."""
+    """Decode a signature of 96 bytes.
+
+    Raises InvalidPoint: the bytes are no point of the subgroup, or the point at infinity.
+    """
     try:
         point = G2Point.from_compressed_bytes(raw)
     except (ValueError, TypeError):
-        raise InvalidPoint("the signature is no point of the subgroup of G2") from None
+        raise InvalidPoint("the signature is not a point of the subgroup of G2") from None
     if point == _G2_IDENTITY or bytes(point.to_compressed_bytes()) != raw:
-        raise InvalidPoint("the signature is at infinity or not in its one encoding")
+        raise InvalidPoint(
+            "the signature is the point at infinity, or not in its canonical encoding"
+        )
     return point
 
 
 def verify(key: PublicKey, message: bytes, signature: bytes) -> bool:
-    """Whether `key` signed `message`. Two pairings, one final exponentiation.
+    """Return whether `key` signed `message`. Costs two pairings and one final exponentiation.
 
-    For many signers of one message, pass the sum of their keys: the cost does not grow with their
-    number. Only sound for keys whose possession is proven.
+    To verify an aggregate signature on one message, pass the sum of the signers' keys. This is
+    secure only if the possession of all keys is proven.
 
-    Raises InvalidPoint: the signature is no point of the subgroup.
+    Raises InvalidPoint: the signature is not a point of the subgroup.
     """
     return _check(key.point, message, SIGNATURE_DST, decode_signature(signature))
 
 
 def is_signed(key: PublicKey, message: bytes, signature: bytes) -> bool:
-    """Whether `key` signed `message`; False too if the signature is not a valid point."""
+    """Return whether `key` signed `message`; False if the signature is not a valid point."""
     try:
         return verify(key, message, signature)
     except InvalidPoint:
@@ -144,15 +168,15 @@ def is_signed(key: PublicKey, message: bytes, signature: bytes) -> bool:
 
 
 def check_signature(key: PublicKey, message: bytes, signature: bytes, refusal: str) -> None:
-    """Return quietly if `key` signed `message`.
+    """Verify that `key` signed `message`.
 
     Args:
         message: the 32-byte root of the statement.
-        refusal: the error message where another key or another message was signed.
+        refusal: the message of BadSignature.
 
     Raises:
-        InvalidSignature: the signature is no point of the subgroup.
-        BadSignature: the pairing check fails.
+        InvalidSignature: the signature is not a point of the subgroup.
+        BadSignature: it is a signature with another key or on another message.
     """
     try:
         valid = verify(key, message, signature)
@@ -163,16 +187,16 @@ def check_signature(key: PublicKey, message: bytes, signature: bytes, refusal: s
 
 
 def verify_possession(key: PublicKey, proof: bytes) -> bool:
-    """Whether `proof` shows that somebody holds the secret of `key` (3.3.3).
+    """Return whether `proof` proves possession of the secret key of `key` (3.3.3).
 
-    Raises InvalidPoint: the proof is no point of the subgroup.
+    Raises InvalidPoint: the proof is not a point of the subgroup.
     """
     return _check(key.point, key.raw, POSSESSION_DST, decode_signature(proof))
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """One signature that remains to be verified: by whom, on what."""
+    """A signature to be verified, with its key and message."""
 
     key: PublicKey
     message: bytes
@@ -180,15 +204,16 @@ class Signed:
 
 
 def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> bool:
-    """Whether all of these verify, at the price of one pairing for each key and one more.
+    """Return whether all signatures are valid. Costs one pairing per distinct key, and one more.
 
-    Σ zᵢ·sigᵢ is checked against Σ zᵢ·H(mᵢ), gathered by key, with random 128-bit zᵢ: if any single
-    one were wrong, this would hold with a probability of 2⁻¹²⁸. The factors must not be known to
-    whoever made the signatures. Source: Bellare, Garay and Rabin, "Fast Batch Verification for
+    Σ zᵢ·sigᵢ is checked against Σ zᵢ·H(mᵢ), grouped by key, with random 128-bit factors zᵢ. If a
+    signature is invalid, the check succeeds with a probability of 2⁻¹²⁸. The signers must not be
+    able to predict the factors. Source: Bellare, Garay and Rabin, "Fast Batch Verification for
     Modular Exponentiation and Digital Signatures", EUROCRYPT 1998; Camenisch, Hohenberger and
     Pedersen, "Batch Verification of Short Signatures", 2007.
 
-    A signature that is no point of the subgroup makes it false.
+    Args:
+        entropy: returns this number of random bytes.
     """
     hashed: dict[bytes, tuple[G1Point, list[G2Point], list[Scalar]]] = {}
     signatures, factors = [], []
@@ -209,25 +234,25 @@ def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> b
 
 
 def _check(key: G1Point, message: bytes, dst: bytes, signature: G2Point) -> bool:
-    """e(key, H(message)) = e(generator, signature), as one product of two pairings."""
+    """Check e(key, H(message)) = e(generator, signature), as one product of two pairings."""
     hashed = hash_to_curve(message, dst)
     return GT.pairing_check([key, _MINUS_GENERATOR], [hashed, signature])
 
 
 def aggregate_keys(keys: Iterable[PublicKey]) -> PublicKey:
-    """The sum of the keys. Raises InvalidPoint: the sum is at infinity, or there are none."""
+    """Return the sum of the keys. Raises InvalidPoint: no keys, or their sum is infinity."""
     total = _G1_IDENTITY
     for key in keys:
         total = total + key.point
     if total == _G1_IDENTITY:
-        raise InvalidPoint("the keys add up to infinity")
+        raise InvalidPoint("the sum of the keys is the point at infinity")
     return PublicKey(bytes(total.to_compressed_bytes()), total)
 
 
 def aggregate_signatures(signatures: Iterable[bytes]) -> bytes:
-    """The sum of the signatures, 96 bytes.
+    """Return the sum of the signatures, 96 bytes.
 
-    Raises InvalidPoint: one is no point of the subgroup.
+    Raises InvalidPoint: a signature is not a point of the subgroup.
     """
     total = _G2_IDENTITY
     for signature in signatures:

@@ -1,7 +1,7 @@
-"""Certificates: a claim, who signed it, and one aggregate signature that meets the quorum.
+"""Certificates: a claim, the operators that signed it, and their aggregate signature.
 
-Anyone can verify one with the committee file alone. `signers` is data from an adversary: it is
-checked before it is counted, and counted before any pairing.
+Anyone can verify a certificate with the committee file alone. An adversary may have written
+`signers`: it is checked before it is counted, and counted before any pairing is computed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from dragon.protocol.committee import MAX_LISTED, Committee
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What a quorum signed. Holding one proves nothing before `verify` has returned."""
+    """A claim with a quorum of signatures. It proves nothing until `verify` has succeeded."""
 
     claim: Claim
     signers: tuple[str, ...]
     signature: bytes  # 96 bytes: the sum of the signers' signatures on the claim's root
-    public_key: bytes  # 48 bytes: the sum of the signers' keys, as stated
+    public_key: bytes  # 48 bytes: the stated sum of the signers' keys
     committee_id: bytes
 
     def to_json(self) -> dict[str, Json]:
-        """The published form, exactly these members."""
+        """Return the published form."""
         return {
             **self.claim.to_json(),
             "aggregated_signature": to_hex(self.signature),
@@ -40,7 +40,10 @@ class Certificate:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. Raises InvalidEncoding, or UnknownKind for another kind of claim."""
+        """Decode a certificate strictly.
+
+        Raises InvalidEncoding; UnknownKind: a quorum does not sign claims of this kind.
+        """
         members = Members(value, "the certificate")
         name = members.text("kind", longest=32)
         kind = kind_named(name)
@@ -57,41 +60,40 @@ class Certificate:
         return certificate
 
     def verify(self, committee: Committee) -> None:
-        """Return quietly if a quorum of `committee` signed exactly this claim.
+        """Verify that a quorum of `committee` signed this claim. Cheap checks come first.
 
-        Strict decoding came before; the order is cheap before dear, one named refusal each.
-
-        Raises:
-            CertificateError: the leaf that says what is wrong.
+        Raises CertificateError: a subclass says what is wrong.
         """
-        # (1) to (5): everything but the signature.
+        # (1) to (5): everything except the signature.
         key = self.check(committee)
-        # (6) A point of the subgroup, and (7) they signed this claim and no other.
-        refusal = "the aggregate does not verify under its signers' keys"
+        # (6) The signature is a point of the subgroup, and (7) the signers signed this claim.
+        refusal = "the aggregate signature does not verify with the signers' keys"
         bls.check_signature(key, self.claim.root(committee.id), self.signature, refusal)
 
     def check(self, committee: Committee) -> bls.PublicKey:
-        """The stages before the signature; the key under which it remains to be verified.
+        """Check everything except the signature; return the key to verify the signature with.
 
         Raises CertificateError.
         """
-        # (1) Made for this committee.
+        # (1) The certificate is for this committee.
         if self.committee_id != committee.id:
             raise errors.WrongCommittee(
-                "the certificate is another committee's", committee=to_hex(self.committee_id)
+                "the certificate is for another committee", committee=to_hex(self.committee_id)
             )
-        # (2) The rules of the claim's kind.
+        # (2) The claim follows the rules of its kind.
         kind = kind_of(self.claim)
         kind.check(self.claim, committee)
         for signer in self.signers:
             if not kind.may_sign(self.claim, signer):
-                raise errors.SubjectSigned(f"{signer} signed that it is down itself")
-        # (3) Signers known, listed once, in order. A stranger must not ride along unchecked.
+                raise errors.SubjectSigned(
+                    f"{signer} may not sign the claim that it is down itself"
+                )
+        # (3) All signers are operators, each is listed once, and they are sorted.
         self._check_signers(committee)
-        # (4) Enough of them.
+        # (4) The signers are a quorum.
         if len(self.signers) < (needed := quorum(self.claim, committee)):
             raise errors.QuorumNotMet(signers=len(self.signers), needed=needed)
-        # (5) The stated key is their sum.
+        # (5) The stated key is the sum of the signers' keys.
         key = self._sum_of_keys(committee)
         if key.raw != self.public_key:
             raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
@@ -101,39 +103,41 @@ class Certificate:
         try:
             return bls.aggregate_keys(committee.keys[signer] for signer in self.signers)
         except errors.InvalidPoint as error:
-            # Two members may have made keys that cancel out; nobody can sign for such a sum.
+            # Members may have chosen keys that cancel out; no signature is valid for such a sum.
             raise errors.WrongAggregateKey(str(error)) from None
 
     def _check_signers(self, committee: Committee) -> None:
         for signer in self.signers:
             if signer not in committee.keys:
-                raise errors.UnknownSigner(f"{signer} is not in the committee", signer=signer)
+                raise errors.UnknownSigner(
+                    f"{signer} is no operator of the committee", signer=signer
+                )
         if len(set(self.signers)) < len(self.signers):
             twice = next(name for name in self.signers if self.signers.count(name) > 1)
-            raise errors.DuplicateSigner(f"{twice} is listed twice", signer=twice)
+            raise errors.DuplicateSigner(f"signer {twice} is listed twice", signer=twice)
         if list(self.signers) != sorted(self.signers):
             raise errors.UnsortedSigners("the signers are not in ascending order")
 
 
 def quorum(claim: Claim, committee: Committee) -> int:
-    """Return how many signatures a certificate of this claim needs."""
+    """Return the number of signatures that a certificate of this claim needs."""
     return committee.quorum(claim.KIND, kind_of(claim).default_quorum)
 
 
 def assemble(claim: Claim, attestations: Mapping[str, bytes], committee: Committee) -> Certificate:
-    """Put attestations together. Promises no validity: `verify` decides.
+    """Combine attestations into a certificate, which is not verified.
 
     Args:
-        claim: what they signed.
+        claim: the claim that the operators signed.
         attestations: operator id → signature (96 bytes) on the claim's root.
 
     Raises:
-        UnknownSigner: somebody outside the committee.
-        InvalidPoint: a signature is no point, or the keys add up to infinity.
+        UnknownSigner: a signer is no operator of the committee.
+        InvalidPoint: a signature is no valid point, or the sum of the keys is infinity.
     """
     for signer in attestations:
         if signer not in committee.keys:
-            raise errors.UnknownSigner(f"{signer} is not in the committee", signer=signer)
+            raise errors.UnknownSigner(f"{signer} is no operator of the committee", signer=signer)
     signers = tuple(sorted(attestations))
     return Certificate(
         claim,

@@ -1,4 +1,4 @@
-"""Endorsements: what one expert of the committee signs alone, as it stands on the ledger."""
+"""Endorsements: claims that one expert of the committee signs alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from dragon.protocol.committee import Committee
 
 @dataclass(frozen=True, slots=True)
 class Endorsement:
-    """A claim under one named key. Holding one proves nothing before `verify` has returned."""
+    """A claim with one expert's signature. It proves nothing until `verify` has succeeded."""
 
     claim: EndorsementClaim
-    signature: bytes  # 96 bytes, the expert's on the claim's root
+    signature: bytes  # 96 bytes: the expert's signature on the claim's root
     committee_id: bytes
 
     @classmethod
     def sign(cls, claim: EndorsementClaim, secret: bls.SecretKey, committee_id: bytes) -> Self:
+        """Sign a claim with the expert's secret key."""
         return cls(claim, secret.sign(claim.root(committee_id)), committee_id)
 
     @property
@@ -29,7 +30,7 @@ class Endorsement:
         return (self.claim.expert,)
 
     def to_json(self) -> dict[str, Json]:
-        """The published form, exactly these members."""
+        """Return the published form."""
         return {
             **self.claim.to_json(),
             "signature": to_hex(self.signature),
@@ -38,7 +39,7 @@ class Endorsement:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. Raises InvalidEncoding."""
+        """Decode an endorsement strictly. Raises InvalidEncoding."""
         members = Members(value, "the endorsement")
         members.word("kind", [EndorsementClaim.KIND])
         endorsement = cls(
@@ -50,27 +51,27 @@ class Endorsement:
         return endorsement
 
     def verify(self, committee: Committee) -> None:
-        """Return quietly if the expert that is named signed exactly this claim.
+        """Verify that the named expert signed this claim.
 
-        Raises CertificateError: the leaf that says what is wrong.
+        Raises CertificateError: a subclass says what is wrong.
         """
-        # (1) and (2): everything but the signature.
+        # (1) and (2): everything except the signature.
         key = self.check(committee)
-        # (3) A point of the subgroup, and (4) the expert signed this and nothing else.
-        refusal = "the signature does not verify under the expert's key"
+        # (3) The signature is a point of the subgroup, and (4) the expert signed this claim.
+        refusal = "the signature does not verify with the expert's key"
         bls.check_signature(key, self.claim.root(committee.id), self.signature, refusal)
 
     def check(self, committee: Committee) -> bls.PublicKey:
-        """The stages before the signature; the key under which it remains to be verified.
+        """Check everything except the signature; return the key to verify the signature with.
 
         Raises WrongCommittee, UnknownSigner.
         """
-        # (1) Made for this committee.
+        # (1) The endorsement is for this committee.
         if self.committee_id != committee.id:
             raise errors.WrongCommittee(
                 "the endorsement is for another committee", committee=to_hex(self.committee_id)
             )
-        # (2) By an expert whom it lists. An operator's key is none.
+        # (2) The committee lists the expert. Operators are not experts.
         expert = self.claim.expert
         if expert not in committee.expert_keys:
             raise errors.UnknownSigner(f"the committee lists no expert {expert}", signer=expert)

@@ -1,7 +1,7 @@
-"""Events: signed statements as they stand on the ledger.
+"""Events: signed claims on the ledger.
 
-An event is a certificate or, for kinds marked so, a statement under one named key. Kinds that only
-travel between services (`status-answer`, `suspicion`) are signed too, but are never events.
+An event is a certificate or, for kinds without a quorum, a claim signed with one named key.
+Messages between services (`status-answer`, `suspicion`) are signed too, but never become events.
 """
 
 from __future__ import annotations
@@ -16,53 +16,56 @@ from dragon.protocol.endorsement import Endorsement
 
 Event: TypeAlias = Certificate | Endorsement
 
-MOST_EVENTS: Final = 16  # in a batch: 5,120 bytes have room for about ten
+MAX_EVENTS_PER_BATCH: Final = 16  # about ten events fit into the 5,120 bytes of a batch
 
 
 def decode(value: Json) -> Event:
-    """An event from its JSON value. Raises InvalidEncoding, or UnknownKind for what is no event."""
+    """Decode an event. Raises InvalidEncoding; UnknownKind: a claim of this kind is no event."""
     name = value.get("kind") if isinstance(value, dict) else None
     kind = kind_named(name) if isinstance(name, str) else None
     if kind is not None and kind.default_quorum is None:
         return Endorsement.from_json(value)
     certified = Certificate.from_json(value)
     if kind is not None and not kind.is_event:
-        raise UnknownKind(f"a {kind.name} certificate is an answer, not an event", kind=kind.name)
+        raise UnknownKind(f"a {kind.name} certificate cannot be an event", kind=kind.name)
     return certified
 
 
 def decode_batch(body: str) -> list[Json | InvalidEncoding]:
-    """The events of a batch, not yet decoded: a bad one must not spoil its neighbours.
+    """Return the JSON values of the events in a batch; `decode_item` decodes each of them.
 
-    Where an event is not even strict JSON, its place holds the refusal.
+    An event that is not strict JSON does not affect the others: its place contains the error.
 
-    Raises InvalidEncoding: the batch as a whole is not a JSON array, or no honest one has so many.
+    Raises InvalidEncoding: the batch is not a JSON array, or has too many events.
     """
     items = parse_items(body, what="a batch")
-    if len(items) > MOST_EVENTS:
-        raise TooLarge(f"a batch holds at most {MOST_EVENTS} events", events=len(items))
+    if len(items) > MAX_EVENTS_PER_BATCH:
+        raise TooLarge(
+            f"the batch has {len(items)} events; at most {MAX_EVENTS_PER_BATCH} are allowed",
+            events=len(items),
+        )
     return items
 
 
 def decode_item(item: Json | InvalidEncoding) -> Event:
-    """An event from its place in a batch. Raises as `decode` does, or the refusal itself."""
+    """Decode one value of `decode_batch`. Raises as `decode` does, or the error in its place."""
     if isinstance(item, InvalidEncoding):
         raise item
     return decode(item)
 
 
 def excerpt(item: Json | InvalidEncoding) -> str:
-    """For people who look at what was refused."""
+    """Return the text of a refused event, for inspection."""
     return "" if isinstance(item, InvalidEncoding) else canonical(item).decode()
 
 
 def leaf(event: Event, ledger_index: int, ledger_time: int) -> bytes:
-    """Return an applied event's leaf: canonical JSON of event, ledger index and ledger time."""
+    """Return the leaf of an applied event: canonical JSON of event, ledger index and time."""
     return canonical(
         {"event": event.to_json(), "ledger_index": ledger_index, "ledger_time": ledger_time}
     )
 
 
 def root(event: Event) -> str:
-    """Return the root of the event's claim as text. Two events are the same if their roots are."""
+    """Return the root of the event's claim in hex. Equal roots mean equal claims."""
     return to_hex(event.claim.root(event.committee_id))

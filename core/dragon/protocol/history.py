@@ -1,4 +1,4 @@
-"""Histories: append-only sequences that are values, so that older states keep theirs."""
+"""Histories: immutable sequences with a cheap append, so that older states do not change."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ T = TypeVar("T")
 
 
 class History(Sequence[T], Generic[T]):
-    """What happened to one thing, oldest first. A value: `appended` returns a new one.
+    """An immutable sequence, oldest item first. `appended` returns a new history.
 
-    Successive histories share one list, of which each knows its own length. So appending costs the
-    same however long a history is, and no older state changes.
+    Successive histories share one list, and each stores its own length. Appending takes constant
+    time, and older histories do not change.
     """
 
     __slots__ = ("_length", "_shared")
@@ -24,7 +24,7 @@ class History(Sequence[T], Generic[T]):
     def appended(self, item: T) -> History[T]:
         """Return this history with `item` at its end."""
         following: History[T] = History()
-        # Only the newest history may append to the shared list; a branch gets a list of its own.
+        # Only the newest history may append to the shared list; a branch gets a copy.
         newest = len(self._shared) == self._length
         following._shared = self._shared if newest else self._shared[: self._length]
         following._shared.append(item)

@@ -1,4 +1,4 @@
-"""Log entries: events at their places in the log, alone or with a proof of inclusion."""
+"""Log entries: events with their positions in the log, alone or with a proof of inclusion."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dragon.protocol.event import Event, decode, leaf
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One applied event at its place in the log."""
+    """An event that was applied to the log."""
 
     position: int  # from 0: the index of its leaf
     event: Event
-    ledger_index: int  # of the batch that it came in
-    ledger_time: int  # Unix seconds, proven
-    chaining_hash: str = ""  # the ledger's at that batch: where a rewritten ledger departs
+    ledger_index: int  # of the batch that contained the event
+    ledger_time: int  # Unix seconds, proven by the ledger
+    chaining_hash: str = ""  # of the ledger at that batch; shows where a rewritten ledger differs
 
     @cached_property
     def leaf_hash(self) -> bytes:
@@ -28,7 +28,7 @@ class LogEntry:
         return merkle.leaf_hash(leaf(self.event, self.ledger_index, self.ledger_time))
 
     def to_json(self) -> dict[str, Json]:
-        """Return the entry as `GET /events` shows it."""
+        """Return the entry as `GET /events` returns it."""
         return {
             "position": self.position,
             "event": self.event.to_json(),
@@ -49,14 +49,15 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class ProvenEntry:
-    """An entry with the path from its leaf to the root of the log: `GET /events/<position>`."""
+    """An entry with its proof of inclusion, as `GET /events/<position>` returns it."""
 
     entry: LogEntry
     size: int  # of the log
     root: bytes  # 32 bytes, the log's root at that size
-    inclusion: tuple[bytes, ...]  # RFC 6962, from the leaf to the root
+    inclusion: tuple[bytes, ...]  # RFC 6962; sibling hashes, nearest to the leaf first
 
     def to_json(self) -> dict[str, Json]:
+        """Return the published form."""
         return {
             **self.entry.to_json(),
             "size": self.size,
@@ -66,7 +67,7 @@ class ProvenEntry:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. Raises InvalidEncoding, UnknownKind."""
+        """Decode an entry strictly. Raises InvalidEncoding, UnknownKind."""
         members = Members(value, "the log entry")
         path = members.list("inclusion", most=merkle.MAX_PATH)
         proven = cls(
@@ -79,9 +80,9 @@ class ProvenEntry:
         return proven
 
     def verify(self, committee: Committee) -> None:
-        """Check that a quorum certified the event and that the entry is in the log of that root.
+        """Verify the event's signatures, and that the entry is in the log with the stated root.
 
-        The root is what this document states: compare it with one from another source.
+        The stated root is not verified: compare it with a root from another source.
 
         Raises CertificateError, InvalidProof.
         """

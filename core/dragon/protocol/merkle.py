@@ -1,7 +1,7 @@
-"""The Merkle tree of RFC 6962 (and RFC 9162): append-only logs with short proofs.
+"""The Merkle tree of RFC 6962 and RFC 9162, for append-only logs with short proofs.
 
-A leaf's hash is SHA-256(0x00 ‖ leaf), a node's SHA-256(0x01 ‖ left ‖ right), the empty tree's
-SHA-256(). Proofs are lists of 32-byte hashes, nearest to the leaf first.
+The hash of a leaf is SHA-256(0x00 ‖ leaf), that of a node SHA-256(0x01 ‖ left ‖ right), and that of
+the empty tree SHA-256(""). Proofs are lists of 32-byte hashes, nearest to the leaf first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dragon.errors import InvalidProof, NotFound
 
 HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256().digest()
-MAX_PATH: Final = 64  # no tree of ours has more than 2^64 leaves
+MAX_PATH: Final = 64  # hashes in a proof: a tree has at most 2^64 leaves
 
 
 def leaf_hash(leaf: bytes) -> bytes:
+    """Return the hash of a leaf, 32 bytes."""
     return hashlib.sha256(b"\x00" + leaf).digest()
 
 
@@ -26,10 +27,10 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Tree:
-    """A growing tree that answers for each of its former sizes.
+    """A growing tree with roots and proofs for all its former sizes.
 
-    Keeps the hash of every complete subtree, 64 bytes a leaf in all; appending is one hash on
-    average, a root or a proof O(log² n).
+    It stores the hash of every complete subtree, 64 bytes per leaf in total. Appending computes one
+    hash on average; a root or a proof takes O(log² n).
     """
 
     def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
@@ -41,7 +42,7 @@ class Tree:
         return len(self._levels[0]) // HASH_BYTES
 
     def append(self, hashed: bytes) -> None:
-        """Add the hash of one leaf, and of every subtree that it completes."""
+        """Append the hash of one leaf, and compute the subtrees that it completes."""
         level, index = 0, len(self)
         self._level(0).extend(hashed)
         while index % 2:
@@ -50,34 +51,38 @@ class Tree:
             self._level(level).extend(hashed)
 
     def truncate(self, size: int) -> None:
-        """Take the leaves behind the first `size` off again. Raises NotFound: it has fewer."""
+        """Remove all leaves after the first `size`. Raises NotFound: the tree has fewer leaves."""
         self._checked(size)
         for level, hashes in enumerate(self._levels):
             del hashes[HASH_BYTES * (size >> level) :]
 
     def root(self, size: int | None = None) -> bytes:
-        """The root over the first `size` leaves (all of them by default)."""
+        """Return the root over the first `size` leaves (default: all). Raises NotFound."""
         size = len(self) if size is None else self._checked(size)
         return self._range_root(0, size) if size else EMPTY_ROOT
 
     def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
-        """The path that proves leaf `index` in the tree of `size` leaves (RFC 6962, 2.1.1).
+        """Return the proof that leaf `index` is in the tree of `size` leaves (RFC 6962, 2.1.1).
 
-        Raises NotFound: no such leaf in a tree of that size, or the tree is smaller.
+        Raises NotFound: `index` is not below `size`, or the tree is smaller than `size`.
         """
         size = len(self) if size is None else self._checked(size)
         if not 0 <= index < size:
-            raise NotFound(f"no leaf {index} in a tree of {size}", index=index, size=size)
+            raise NotFound(
+                f"leaf {index} is not in a tree of {size} leaves", index=index, size=size
+            )
         return self._path(index, 0, size)
 
     def consistency(self, old: int, new: int | None = None) -> list[bytes]:
-        """Proves that the tree of `new` leaves begins with that of `old` (RFC 6962, 2.1.2).
+        """Return the proof that the tree of `new` leaves begins with the tree of `old` leaves.
 
-        Raises NotFound: `old` is larger than `new`, or the tree is smaller.
+        Source: RFC 6962, 2.1.2. Raises NotFound: `old` exceeds `new`, or `new` the tree's size.
         """
         new = len(self) if new is None else self._checked(new)
         if not 0 <= old <= new:
-            raise NotFound(f"a tree of {new} has no beginning of {old}", old=old, new=new)
+            raise NotFound(
+                f"a tree of {new} leaves cannot begin with {old} leaves", old=old, new=new
+            )
         return [] if old in (0, new) else self._subproof(old, 0, new, complete=True)
 
     def _checked(self, size: int) -> int:
@@ -94,7 +99,10 @@ class Tree:
         return bytes(self._levels[level][HASH_BYTES * index : HASH_BYTES * (index + 1)])
 
     def _range_root(self, start: int, size: int) -> bytes:
-        """The root over `size` leaves from `start`, a multiple of the power of two ≥ size."""
+        """Return the root over `size` leaves from `start`.
+
+        `start` is a multiple of the smallest power of two that is not below `size`.
+        """
         if size & (size - 1) == 0:
             level = size.bit_length() - 1
             return self._node(level, start >> level)
@@ -124,26 +132,31 @@ class Tree:
 
 
 def _split(size: int) -> int:
-    """The largest power of two below `size`, which is at least 2."""
+    """Return the largest power of two below `size`, which must be at least 2."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
 def _check_lengths(*hashes: bytes) -> None:
-    """A hash cut short could lend its bytes to its neighbour and still give the right sum."""
+    """Check that each hash has 32 bytes.
+
+    Otherwise two neighbours with shifted boundaries would have the same concatenation.
+    """
     if any(len(hashed) != HASH_BYTES for hashed in hashes):
-        raise InvalidProof("a hash of another length than 32 bytes")
+        raise InvalidProof(f"every hash of a proof must have {HASH_BYTES} bytes")
 
 
 def verify_inclusion(
     hashed: bytes, index: int, size: int, path: Sequence[bytes], root: bytes
 ) -> None:
-    """Return quietly if `path` leads from leaf `index` of `size` to `root` (RFC 9162, 2.1.3.2).
+    """Verify that `path` leads from leaf `index` of `size` leaves to `root` (RFC 9162, 2.1.3.2).
 
     Raises InvalidProof.
     """
     _check_lengths(hashed, root, *path)
     if not 0 <= index < size:
-        raise InvalidProof(f"leaf {index} lies outside a tree of {size}", index=index, size=size)
+        raise InvalidProof(
+            f"leaf {index} is not in a tree of {size} leaves", index=index, size=size
+        )
     position, last = index, size - 1
     for sibling in path:
         if last == 0:
@@ -164,17 +177,21 @@ def verify_inclusion(
 def verify_consistency(
     old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]
 ) -> None:
-    """Return quietly if the tree of `new` leaves begins with that of `old` (RFC 9162, 2.1.4.2).
+    """Verify that the tree of `new` leaves begins with the tree of `old` leaves.
 
-    Raises InvalidProof.
+    Source: RFC 9162, 2.1.4.2. Raises InvalidProof.
     """
     _check_lengths(old_root, new_root, *proof)
     if not 0 <= old <= new:
-        raise InvalidProof(f"{old} leaves are no beginning of {new}", old=old, new=new)
+        raise InvalidProof(
+            f"a tree of {new} leaves cannot begin with {old} leaves", old=old, new=new
+        )
     if old in (0, new):
         expected = EMPTY_ROOT if old == 0 else new_root
         if proof or old_root != expected:
-            raise InvalidProof("the smaller root is not the one that must be", old=old, new=new)
+            raise InvalidProof(
+                "the root of the smaller tree is wrong, or the proof is not empty", old=old, new=new
+            )
         return
     hashes = [old_root, *proof] if old & (old - 1) == 0 else list(proof)
     if not hashes:
@@ -194,4 +211,4 @@ def verify_consistency(
             from_new = _node_hash(from_new, sibling)
         position, last = position >> 1, last >> 1
     if last != 0 or from_old != old_root or from_new != new_root:
-        raise InvalidProof("the proof does not join the two roots", old=old, new=new)
+        raise InvalidProof("the proof does not lead to both roots", old=old, new=new)

@@ -1,19 +1,22 @@
-"""Signed messages between services. They travel in requests and never become events."""
+"""Signed messages between services. They are sent in requests and never become events."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from dragon.protocol.claims.status import Status
 from dragon.protocol.shape import Hex, Id, Integer, SignedShape
 
-NONCE_SIZES = range(16, 33)
+NONCE_SIZES: Final = range(16, 33)  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class StatusAnswer(SignedShape):
-    """An operator answers for itself. The nonce is the asker's: no old answer can be replayed."""
+    """An operator's status of itself, as it answers a probe.
+
+    The prober chooses the nonce, so an old answer cannot be replayed.
+    """
 
     KIND: ClassVar[str] = "status-answer"
 
@@ -25,7 +28,10 @@ class StatusAnswer(SignedShape):
 
 @dataclass(frozen=True, slots=True)
 class Suspicion(SignedShape):
-    """One operator's own probe says that a node changed. Starts a gathering, proves nothing."""
+    """A report of one operator that its probe of a node shows a change.
+
+    It makes aggregators collect attestations. It proves nothing.
+    """
 
     KIND: ClassVar[str] = "suspicion"
 

@@ -1,4 +1,4 @@
-"""Reasons for which an operator refuses to sign a claim."""
+"""The reasons why an operator refuses to sign a claim."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import enum
 
 
 class RefusalReason(enum.StrEnum):
-    """Why an operator does not sign. The list is closed."""
+    """Why an operator refuses to sign. This list is complete."""
 
     # The claim says down, but the operator's own probe was answered.
     SEES_UP = "sees_up"
     # The claim says up, but the operator's own probe was not answered.
     SEES_DOWN = "sees_down"
-    # The log says the same already, or has a valid window of that number.
+    # The log already says the same, or has a valid window of that number.
     NO_CHANGE = "no_change"
-    # Too few other operators answer: the operator cannot tell which side is cut off.
+    # Too few other operators answer, so the operator itself may be disconnected.
     BLIND = "blind"
     # The operator's clock is more than 2 s off, or the window comes from the future.
     CLOCK = "clock"
     # The operator's log is not up to date, or it lacks an object or the previous window.
     BEHIND = "behind"
-    # The timestamp starts no round, or a round that may not be signed now.
+    # The timestamp is not the start of a round, or that round may not be signed now.
     OFF_ROUND = "off_round"
     # The committee does not list the node.
     UNKNOWN_NODE = "unknown_node"
-    # By this claim the operator itself is down.
+    # The claim says that this operator is down.
     SUBJECT = "subject"
-    # The operator has signed the opposite.
+    # The operator has signed the opposite claim.
     EQUIVOCATION = "equivocation"
-    # The operator's limits are used up; ask again later.
+    # The operator has reached its rate or concurrency limits; try again later.
     BUSY = "busy"
     # The body is not a claim, or contradicts the operator's log or verdict.
     MALFORMED = "malformed"

@@ -1,4 +1,4 @@
-"""Rounds: wall-clock time in numbered periods."""
+"""Rounds: fixed periods of wall-clock time, numbered from the committee's genesis."""
 
 from __future__ import annotations
 
@@ -9,66 +9,82 @@ from dragon.errors import OffRound
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """Wall-clock time, numbered. Round r covers [genesis + r·seconds, genesis + (r+1)·seconds)."""
+    """The round length, and all time limits that follow from it.
+
+    Round r is the interval [genesis + r·seconds, genesis + (r+1)·seconds).
+    """
 
     genesis: int  # Unix seconds
     seconds: int
 
     def number(self, time: float) -> int:
+        """Return the number of the round at a time (Unix seconds)."""
         return int((time - self.genesis) // self.seconds)
 
     def start(self, number: int) -> int:
+        """Return the start of a round in Unix seconds."""
         return self.genesis + number * self.seconds
 
     def starts_at(self, timestamp: int) -> bool:
-        """Whether a round begins exactly then."""
+        """Return whether a round starts exactly at this time (Unix seconds)."""
         return timestamp >= self.genesis and (timestamp - self.genesis) % self.seconds == 0
 
     def check_start(self, timestamp: int) -> None:
-        """Raises OffRound: no round starts then."""
+        """Check that a round starts exactly at this time (Unix seconds). Raises OffRound."""
         if not self.starts_at(timestamp):
-            raise OffRound(f"no round starts at {timestamp}", timestamp=timestamp)
+            raise OffRound(f"{timestamp} is not the start of a round", timestamp=timestamp)
 
     @property
-    def probe_deadline(self) -> float:
+    def probe_deadline_seconds(self) -> float:
+        """Seconds within which a node has to answer a probe."""
         return self.seconds / 5
 
     @property
-    def reprobe_pause(self) -> float:
-        """300 ms at the usual five seconds. Two probes, this pause and the attesters' own probe
-        have to fit into R/2 + R/5 if the detection guarantee is to hold for short rounds too."""
+    def reprobe_pause_seconds(self) -> float:
+        """Seconds between a failed probe and the second one: 0.3 in rounds of 5 s or longer.
+
+        Two probes, this pause and the attesters' probe have to fit into 0.7 rounds. Otherwise the
+        detection guarantee would not hold for short rounds.
+        """
         return min(0.3, 0.06 * self.seconds)
 
     @property
-    def attestation_deadline(self) -> float:
+    def collect_deadline_seconds(self) -> float:
+        """Seconds within which an aggregator collects the attestations of one claim."""
         return self.seconds / 2
 
     @property
     def max_age(self) -> int:
-        """Seconds for which a certificate may wait for the ledger."""
+        """Maximum seconds from a claim's timestamp to its event's time on the ledger."""
         return max(12 * self.seconds, 60)
 
     @property
     def early(self) -> int:
-        """Seconds by which the ledger's clock may lag behind a certificate."""
+        """Maximum seconds by which the ledger's time may be earlier than a claim's timestamp."""
         return max(3 * self.seconds, 15)
 
     @property
     def checkpoint_every(self) -> int:
-        """Seconds between two certified checkpoints."""
+        """Minimum seconds between two certified checkpoints."""
         return 12 * self.seconds
 
     @property
     def unknown_after(self) -> int:
-        """Seconds of silence between two checkpoints for which nobody vouches any more."""
+        """Maximum seconds between two checkpoints that certify the time between them.
+
+        After a longer gap the whole gap counts as unknown.
+        """
         return 24 * self.seconds
 
     @property
     def settled_after(self) -> int:
-        """Seconds after which the log can no longer learn anything about a moment."""
+        """Seconds after a moment until no new event can concern that moment."""
         return self.unknown_after + self.max_age
 
     def in_signing_span(self, number: int, time: float) -> bool:
-        """From 2 s before the round to half a round and 2 s after it."""
+        """Return whether a claim about round `number` may be signed at this time (Unix seconds).
+
+        The span begins 2 s before the round and ends half a round and 2 s after the round.
+        """
         start = self.start(number)
         return start - 2 <= time <= start + 1.5 * self.seconds + 2

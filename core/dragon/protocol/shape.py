@@ -1,13 +1,13 @@
-"""Wire shapes: the declaration of a member gives its decoding, its encoding and its schema.
+"""Wire shapes: each member is declared once; decoding, encoding and JSON Schema follow from it.
 
-A shape is a frozen dataclass. Each field is annotated with the codec of its member:
+A shape is a frozen dataclass. The annotation of each field names the codec of its member:
 
     @dataclass(frozen=True, slots=True)
     class Reading(Shape):
         sensor: Annotated[str, Id()]
         begin: Annotated[int, Integer(name="from")]
 
-Members are decoded in the order of the fields, so the first fault decides the refusal.
+Members are decoded in the order of the fields; the first invalid member determines the error.
 """
 
 from __future__ import annotations
@@ -26,12 +26,16 @@ Bound: TypeAlias = int | Callable[[Mapping[str, Any]], int]
 
 @dataclass(frozen=True, kw_only=True)
 class Codec:
-    """How one member stands in JSON."""
+    """The JSON form of one member."""
 
-    name: str = ""  # the member's name, if it is not the field's
+    name: str = ""  # the member's name, if it differs from the field's name
 
     def take(self, members: Members, name: str, before: Mapping[str, Any]) -> Any:
-        """Take the member. Raises InvalidEncoding."""
+        """Take the member out of an object and decode it. Raises InvalidEncoding.
+
+        Args:
+            before: the fields that were decoded before, by name.
+        """
         raise NotImplementedError
 
     def encode(self, value: Any) -> Json:
@@ -45,7 +49,7 @@ class Codec:
 
 @dataclass(frozen=True, kw_only=True)
 class Id(Codec):
-    """An id of a node, an expert or a stream's name."""
+    """The id of a node or expert, or the name of a stream."""
 
     def take(self, members: Members, name: str, before: Mapping[str, Any]) -> str:
         return members.id(name)
@@ -59,6 +63,8 @@ class Id(Codec):
 
 @dataclass(frozen=True, kw_only=True)
 class Integer(Codec):
+    """An integer within bounds; both bounds are allowed values."""
+
     least: Bound = 0
     most: Bound = MAX_INTEGER
 
@@ -112,12 +118,12 @@ HASH: Final = Hex(size=32)
 
 
 class Shape:
-    """A frozen dataclass with one JSON form. See the module's text."""
+    """A frozen dataclass with one JSON form, declared as the module's docstring shows."""
 
     __slots__ = ()
 
     def members(self) -> dict[str, Json]:
-        """Return the members as they stand in JSON."""
+        """Return the members of the JSON object."""
         return {
             codec.name: codec.encode(getattr(self, field)) for field, codec in codecs_of(type(self))
         }
@@ -133,11 +139,11 @@ class Shape:
         return made
 
     def check_members(self) -> None:
-        """Check what several members have to agree on. Raises InvalidEncoding."""
+        """Check rules that concern several members. Raises InvalidEncoding."""
 
 
 class SignedShape(Shape):
-    """A shape that is signed under a kind of its own."""
+    """A shape that can be signed. `KIND` separates its signatures from those of other shapes."""
 
     __slots__ = ()
     KIND: ClassVar[str]
@@ -151,7 +157,7 @@ _CODECS: Final[dict[type[Shape], tuple[tuple[str, Codec], ...]]] = {}
 
 
 def codecs_of(shape: type[Shape]) -> tuple[tuple[str, Codec], ...]:
-    """Return the fields of a shape in order, each with its codec, whose name is filled in."""
+    """Return the fields of a shape in order, each with its codec. All codecs have names."""
     if (known := _CODECS.get(shape)) is None:
         hints = get_type_hints(shape, include_extras=True)
         names = [field.name for field in fields(shape)]  # type: ignore[arg-type]

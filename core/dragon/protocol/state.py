@@ -1,7 +1,7 @@
 """The log's state, and the pure function from (state, event, proven time) to the next state.
 
-Every log applies the same rules, so logs that have read the same batches are identical. Nothing
-here depends on when or by whom it is run.
+Every operator applies the same rules to the same batches, so all logs are identical. The result
+does not depend on the time or on the operator.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["AppliedCheckpoint", "History", "State", "StreamState", "Transition",
 
 
 class SignedClaim(Protocol):
-    """What an event is to the rules: a claim that can be verified."""
+    """The part of an event that the rules need: a claim that can be verified."""
 
     @property
     def claim(self) -> Claim: ...
@@ -37,13 +37,13 @@ Verify: TypeAlias = Callable[[E, Committee], None]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the applied events say so far."""
+    """The result of all events that were applied so far."""
 
     nodes: Mapping[str, History[Transition]] = field(default_factory=dict)
     checkpoints: History[AppliedCheckpoint] = field(default_factory=History)
     size: int = 0  # events applied
     streams: Mapping[bytes, StreamState] = field(default_factory=dict)
-    further: Mapping[str, object] = field(default_factory=dict)  # of other kinds, by kind
+    further: Mapping[str, object] = field(default_factory=dict)  # state of other kinds, by kind
 
     def last(self, node_id: str) -> Transition | None:
         """Return the node's newest transition; None while it is unknown."""
@@ -51,11 +51,12 @@ class State:
         return transitions[-1] if transitions else None
 
     def status(self, node_id: str) -> Status | None:
+        """Return the node's certified status; None while it is unknown."""
         last = self.last(node_id)
         return last.status if last else None
 
     def stream(self, stream_id: bytes) -> StreamState:
-        """Return what is known about a stream, which may be nothing."""
+        """Return the state of a stream; an empty state if the log has no event about it."""
         return self.streams.get(stream_id, StreamState())
 
     @property
@@ -73,40 +74,40 @@ def transition(
     root_at: RootAt,
     verify: Verify[E] | None = None,
 ) -> State:
-    """Return the state after `event`, which the ledger took at `proven_time` (Unix seconds).
+    """Return the state after `event`, which is on the ledger since `proven_time` (Unix seconds).
 
-    The certificate is verified last because it is expensive: a flood of replays costs no pairing.
+    The certificate is verified after the cheap checks, so a flood of replays costs no pairing.
 
     Args:
-        root_at: the root of this log at a former size, up to `state.size`.
-        verify: how a certificate is verified; a batched replay collects them and verifies later.
+        root_at: returns the root of this log at a former size, up to `state.size`.
+        verify: verifies a certificate; a batched replay passes a function that postpones it.
 
     Raises:
-        WrongCommittee: an event of another committee.
-        NotApplicable: a leaf of it; the event may be genuine, but the log does not accept it now.
+        WrongCommittee: the event belongs to another committee.
+        NotApplicable: the log does not accept the event now, genuine or not; a subclass says why.
         CertificateError: the certificate does not prove the claim.
-        Diverged: a quorum has certified another log than this one.
+        Diverged: a quorum certified another log than this one.
     """
-    # (1) Of this committee.
+    # (1) The event is of this committee.
     if event.committee_id != committee.id:
         raise errors.WrongCommittee("the event belongs to another committee")
-    # (2) News, of the right age, and what its kind requires.
+    # (2) The claim is not superseded, has the right age, and meets the rules of its kind.
     check_applicable(state, event.claim, proven_time, committee)
-    # (3) Certified.
+    # (3) The claim is certified.
     verify(event, committee) if verify else event.verify(committee)
-    # (4) In agreement with this log, if it is about the log.
+    # (4) A claim about the log agrees with this log.
     kind_of(event.claim).check_log(event.claim, state, root_at)
     return advance(state, event.claim)
 
 
 def check_applicable(state: State, claim: Claim, proven_time: int, committee: Committee) -> None:
-    """Check everything but the certificate.
+    """Check whether the log accepts a claim, before its certificate is verified.
 
-    Raises UnknownKind: no event of this kind, or a leaf of NotApplicable.
+    Raises UnknownKind: claims of this kind are no events; a subclass of NotApplicable.
     """
     kind = kind_of(claim)
     if not isinstance(claim, EventClaim):
-        raise errors.UnknownKind(f"a {kind.name} certificate is an answer, not an event")
+        raise errors.UnknownKind(f"a {kind.name} certificate cannot be an event")
     superseded = kind.superseded(claim, state, committee)
     if isinstance(superseded, errors.AppliedAlready):
         raise superseded
@@ -121,17 +122,19 @@ def _check_age(timestamp: int, proven_time: int, committee: Committee) -> None:
     if proven_time > timestamp + rounds.max_age:
         late = proven_time - timestamp
         message = (
-            f"the ledger took it {late} s after its round; at most {rounds.max_age} s are allowed"
+            f"the event reached the ledger {late} s after its timestamp; "
+            f"at most {rounds.max_age} s are allowed"
         )
         raise errors.Stale(message, late=late, most=rounds.max_age)
     if proven_time < timestamp - rounds.early:
         early = timestamp - proven_time
         message = (
-            f"the ledger took it {early} s before its round; at most {rounds.early} s are allowed"
+            f"the event reached the ledger {early} s before its timestamp; "
+            f"at most {rounds.early} s are allowed"
         )
         raise errors.Early(message, early=early, most=rounds.early)
 
 
 def advance(state: State, claim: Claim) -> State:
-    """Return the state after an event that was checked before."""
+    """Return the state after an event that was already checked."""
     return replace(kind_of(claim).advance(claim, state), size=state.size + 1)

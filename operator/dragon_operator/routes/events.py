@@ -61,7 +61,7 @@ def routes(components: Components) -> Routes:
         """One entry with its inclusion proof, as `dragon verify event` reads it."""
         if path.position >= 2**62:
             raise NotFound(f"no entry at position {path.position}: the log is shorter")
-        log_size = log.checkpoint().size
+        log_size = log.head().size
         size = log_size if query.size is None else query.size
         if size > log_size:
             message = f"size ({size}) must lie between 0 and the log's size ({log_size})"
@@ -80,5 +80,5 @@ def _fitting(entries: list[dict[str, Json]], max_bytes: int) -> int:
 def _with_inclusion(log: Log, position: int, size: int) -> dict[str, Json]:
     """The entry at `position` with its inclusion proof in a log of `size` entries."""
     inclusion = tuple(log.inclusion(position, size))
-    proven = ProvenEntry(log.entry(position), size, log.checkpoint(size).root, inclusion)
+    proven = ProvenEntry(log.entry(position), size, log.head(size).root, inclusion)
     return proven.to_json()

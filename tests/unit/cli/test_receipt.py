@@ -244,16 +244,19 @@ TAMPERED: dict[str, tuple[Value, str]] = {
     ),
     "header_signature": (
         changed("header_signature", to=to_hex(bytes(96))),
-        "window: the window header does not bear the stream's signature; header_signature is wrong",
+        "window: the window header does not have the stream's signature; header_signature is wrong",
     ),
-    "event": (changed("event", "timestamp", to=AT + 5), "votes: the votes do not hold: "),
+    "event": (
+        changed("event", "timestamp", to=AT + 5),
+        "votes: the certificate of the votes is invalid: ",
+    ),
     "opening": (
         changed("opening", to=to_hex(bytes(60))),
         "commitment: the opening does not open the chunk's commitment; opening is wrong",
     ),
     "ledger_time": (
         changed("ledger_time", to=AT),
-        "checkpoint: the event is not at that place of the certified log: ",
+        "checkpoint: the event is not at this position of the certified log: ",
     ),
     "checkpoint": (changed("checkpoint", "size", to=4), "(bad_signature); checkpoint is wrong"),
 }
@@ -277,7 +280,7 @@ def test_the_data_of_another_chunk_is_refused(verify: Run, folder: Path, name: s
     result = verify("whole.json", "--data", folder / name)
 
     sentence = refused(result, "receipt_refused")
-    assert "data: the data has another SHA-256 than the opening says" in sentence
+    assert "data: the SHA-256 of the data is not the digest in the opening" in sentence
     assert sentence.endswith("one of data, opening is wrong")
     assert marks(result[1])["data"] == "✗"
 
@@ -287,7 +290,7 @@ def test_data_of_another_length_is_refused(verify: Run, folder: Path) -> None:
 
     sentence = refused(verify("whole.json", "--data", folder / "data"), "receipt_refused")
 
-    assert "the data has 0 bytes, the chunk 4" in sentence
+    assert "the data has 0 bytes, but the chunk has 4" in sentence
 
 
 def test_data_that_no_chunk_can_hold_is_not_read(verify: Run, folder: Path) -> None:
@@ -315,7 +318,7 @@ def test_a_refusal_is_one_document_for_programs(verify: Run, folder: Path) -> No
     assert told["checks"][0] == {
         "name": "data",
         "outcome": "refused",
-        "detail": "the data has another SHA-256 than the opening says",
+        "detail": "the SHA-256 of the data is not the digest in the opening",
         "refusal": "receipt_refused",
         "fields": ["data", "opening"],
     }

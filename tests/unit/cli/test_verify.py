@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         time = ROUNDS.start(index)
         position = Position(index, f"{index:032x}", index, time)
         log.take(ProvenBatch(index, body, time, "{}", position))
-    entry, now = log.entry(1), log.checkpoint()
+    entry, now = log.entry(1), log.head()
     logged = ProvenEntry(entry, now.size, now.root, tuple(log.inclusion(1, now.size)))
     database.close()
     (made / "event.json").write_text(json.dumps(logged.to_json()))

@@ -154,7 +154,7 @@ def test_an_audit_sees_what_a_running_operator_has_committed(running: tuple[Log,
 
     found = audit(path, COMMITTEE)
 
-    assert (found.size, found.root) == (ENTRIES, log.checkpoint().root)
+    assert (found.size, found.root) == (ENTRIES, log.head().root)
 
 
 def test_an_operator_goes_on_while_it_is_audited(running: tuple[Log, Path]) -> None:
@@ -167,7 +167,7 @@ def test_an_operator_goes_on_while_it_is_audited(running: tuple[Log, Path]) -> N
     found = audit(path, COMMITTEE, take_another, batched=False)
 
     assert found.size == ENTRIES
-    assert log.checkpoint().size == ENTRIES + 1
+    assert log.head().size == ENTRIES + 1
     assert audit(path, COMMITTEE).size == ENTRIES + 1
 
 

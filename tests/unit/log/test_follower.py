@@ -121,7 +121,7 @@ def test_catching_up_reads_to_the_ledgers_end(following: Following) -> None:
     following.follower.catch_up()
 
     assert following.log.position.index == 5
-    assert following.log.checkpoint().size == 5
+    assert following.log.head().size == 5
 
 
 def test_a_log_has_read_all_only_once_the_ledger_had_nothing_more(following: Following) -> None:
@@ -293,12 +293,12 @@ def test_trouble_during_the_search_does_not_keep_the_alarm_back(following: Follo
     alarm = following.log.alarm()
     assert alarm is not None
     assert alarm.reason == "ledger_rewritten"
-    assert "the first differing entry is not known (no gateway answers)" in alarm.detail
+    assert "the first contradicted entry is unknown (no gateway answers)" in alarm.detail
 
 
 def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Following) -> None:
     following.follower.catch_up()
-    checkpoint = following.log.checkpoint()
+    checkpoint = following.log.head()
     following.rewrite(["other"] * 9)
     following.follower.step()
     following.ledger.polled.clear()
@@ -307,7 +307,7 @@ def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Follow
     following.follower.catch_up()
 
     assert following.ledger.polled == []
-    assert following.log.checkpoint() == checkpoint
+    assert following.log.head() == checkpoint
     following.clock.sleep(CAUGHT_UP_SECONDS + 1)
     assert not following.follower.caught_up
 

@@ -160,7 +160,7 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
 ) -> None:
     with opened(original) as (log, records):
         entries = log.entries()
-        head = log.checkpoint()
+        head = log.head()
         rows = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
     claim = CheckpointClaim(head.size, head.root, ROUNDS.start(2))
     stored = [LogEntry(e.position, e.event, e.ledger_index, e.ledger_time) for e in entries]
@@ -168,7 +168,7 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
     with opened(tmp_path / "late.db") as (log, records):
         log.begin_at(claim, stored)
 
-        assert log.checkpoint() == head
+        assert log.head() == head
         again = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
         assert again == rows
         assert log.state.stream(STREAM).windows == 3

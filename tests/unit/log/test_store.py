@@ -22,7 +22,7 @@ import sqlalchemy
 from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical, to_hex
-from dragon.log import store
+from dragon.log import refused_events, store
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
@@ -107,7 +107,7 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 
 def test_a_new_log_is_empty_and_stands_at_genesis(log: Log) -> None:
     assert log.position == Position()
-    assert log.checkpoint() == store.TreeHead(0, merkle.EMPTY_ROOT)
+    assert log.head() == store.TreeHead(0, merkle.EMPTY_ROOT)
     assert log.state.nodes == {}
     assert log.alarm() is None
 
@@ -134,8 +134,8 @@ def test_the_root_is_that_of_the_events_with_ledger_index_and_time(log: Log) -> 
         for i in range(1, 6)
     ]
     tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
-    assert log.checkpoint() == store.TreeHead(5, tree.root())
-    assert [log.checkpoint(size).root for size in range(6)] == [tree.root(n) for n in range(6)]
+    assert log.head() == store.TreeHead(5, tree.root())
+    assert [log.head(size).root for size in range(6)] == [tree.root(n) for n in range(6)]
 
 
 def test_every_entry_is_proven_to_be_in_the_log(log: Log) -> None:
@@ -144,14 +144,14 @@ def test_every_entry_is_proven_to_be_in_the_log(log: Log) -> None:
 
     for entry in log.entries():
         path = log.inclusion(entry.position, 6)
-        root = log.checkpoint().root
+        root = log.head().root
         merkle.verify_inclusion(entry.leaf_hash, entry.position, 6, path, root)
 
 
 def test_an_empty_batch_only_moves_the_log_on(log: Log) -> None:
     assert log.take(batch(1)) == []
     assert log.position.index == 1
-    assert log.checkpoint().size == 0
+    assert log.head().size == 0
 
 
 def test_the_logs_table_has_the_literal_columns_of_the_design(log: Log, path: Path) -> None:
@@ -216,13 +216,13 @@ def test_taking_a_batch_again_changes_nothing(log: Log, path: Path) -> None:
     batches = flips(3)
     for taken in batches:
         log.take(taken)
-    before, state, checkpoint = dump(path), log.state, log.checkpoint()
+    before, state, checkpoint = dump(path), log.state, log.head()
 
     for taken in batches:
         assert log.take(taken) == []
 
     assert dump(path) == before
-    assert (log.state, log.checkpoint()) == (state, checkpoint)
+    assert (log.state, log.head()) == (state, checkpoint)
 
 
 def test_another_batch_at_a_taken_index_changes_nothing_either(log: Log, path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_bad_event_is_refused_by_name_and_does_not_spoil_its_neighbours(
     assert log.refusals() == {reason: 1}
     [refusal] = log.refused()
     assert (refusal.ledger_index, refusal.place, refusal.reason) == (1, 1, reason)
-    assert len(refusal.excerpt) <= store.EXCERPT
+    assert len(refusal.excerpt) <= refused_events.MAX_EXCERPT_CHARS
     assert audit(path, COMMITTEE).size == 2
 
 
@@ -371,7 +371,7 @@ def test_a_batch_that_is_no_array_is_one_refusal(log: Log, body: str) -> None:
 def test_only_the_newest_refusals_are_kept_while_all_are_counted(
     log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "REFUSED_KEPT", 5)
+    monkeypatch.setattr(refused_events, "MAX_REFUSED_KEPT", 5)
 
     for index in range(1, 5):
         log.take(proven(index, "[1, null, {}]"))
@@ -394,7 +394,7 @@ def test_refused_events_leave_no_mark_on_the_root(tmp_path: Path) -> None:
         one.take(proven(1, f"[1.5,{_text(certified(NODE, UP, 1))},{{}}]"))
         two.take(batch(1, certified(NODE, UP, 1)))
 
-        assert one.checkpoint() == two.checkpoint()
+        assert one.head() == two.head()
 
 
 # Reading
@@ -411,7 +411,7 @@ def test_an_entry_that_is_not_there_is_not_found(log: Log) -> None:
 
 def test_a_checkpoint_larger_than_the_log_is_not_found(log: Log) -> None:
     with pytest.raises(errors.NotFound):
-        log.checkpoint(1)
+        log.head(1)
     with pytest.raises(errors.NotFound):
         log.inclusion(0, 0)
 
@@ -442,10 +442,10 @@ def test_a_log_is_the_same_after_reopening(path: Path) -> None:
         for taken in flips(7):
             log.take(taken)
         log.take(proven(8, "[1.5]"))
-        before = (log.state, log.checkpoint(), log.position, log.entries(), log.refusals())
+        before = (log.state, log.head(), log.position, log.entries(), log.refusals())
 
     with opened(path) as log:
-        assert (log.state, log.checkpoint(), log.position, log.entries(), log.refusals()) == before
+        assert (log.state, log.head(), log.position, log.entries(), log.refusals()) == before
 
 
 def test_reopening_in_between_makes_no_difference(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_reopening_in_between_makes_no_difference(tmp_path: Path) -> None:
                 two.take(taken)
 
     with opened(tmp_path / "one.db") as one, opened(tmp_path / "two.db") as two:
-        assert one.checkpoint() == two.checkpoint()
+        assert one.head() == two.head()
         assert one.state == two.state
 
 
@@ -519,7 +519,7 @@ def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batc
     first = batch(1, certified(NODE, UP, 1))
     second = batch(2, certified(NODE, DOWN, 2), certified(NODE, DOWN, 2), certified(NODE, UP, 3))
     log.take(first)
-    before, state, checkpoint = dump(path), log.state, log.checkpoint()
+    before, state, checkpoint = dump(path), log.state, log.head()
     writing: list[str] = []
 
     def at_statement(_c: object, _cursor: object, statement: str, *_: object) -> None:
@@ -536,7 +536,7 @@ def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batc
         log.take(second)
 
     assert dump(path) == before
-    assert (log.state, log.checkpoint()) == (state, checkpoint)
+    assert (log.state, log.head()) == (state, checkpoint)
     assert log.position.index == 1
     assert len(log.take(second)) == 2
     assert audit(path, COMMITTEE).size == 3
@@ -600,7 +600,7 @@ def test_kill_9_leaves_a_log_that_is_right_and_goes_on(path: Path) -> None:
         with opened(path) as log:
             index = log.position.index
             assert index in (said, said + 1), "what was said to be taken is in the file"
-            assert log.checkpoint() == store.TreeHead(found.size, found.root)
+            assert log.head() == store.TreeHead(found.size, found.root)
             assert found.size == 3 * index
             assert log.refusals() == {"wrong_type": index}
     assert said >= 3
@@ -642,6 +642,6 @@ def test_two_logs_of_the_same_batches_are_identical(tmp_path: Path) -> None:
         with opened(tmp_path / f"{name}.db") as log:
             for taken in batches:
                 log.take(taken)
-            roots.append((log.checkpoint(), [entry.leaf_hash for entry in log.entries()]))
+            roots.append((log.head(), [entry.leaf_hash for entry in log.entries()]))
 
     assert roots[0] == roots[1]

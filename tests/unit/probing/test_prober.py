@@ -331,7 +331,7 @@ def test_hanging_probes_end_at_the_same_deadline(network: Network) -> None:
 
     seen = network.prober.probe(nodes)
 
-    assert network.clock.now == network.members.committee.rounds.probe_deadline == 1.0
+    assert network.clock.now == network.members.committee.rounds.probe_deadline_seconds == 1.0
     assert {node_id: (result.status, result.reason) for node_id, result in seen.items()} == {
         nodes[0]: (Status.UP, "answered"),
         **dict.fromkeys(nodes[1:], (Status.DOWN, "timeout")),

@@ -824,8 +824,8 @@ def test_the_timers_follow_from_the_round(
 ) -> None:
     rounds = Rounds(GENESIS, seconds)
 
-    assert rounds.probe_deadline == pytest.approx(probe)
-    assert rounds.attestation_deadline == pytest.approx(gather)
+    assert rounds.probe_deadline_seconds == pytest.approx(probe)
+    assert rounds.collect_deadline_seconds == pytest.approx(gather)
     assert (rounds.max_age, rounds.early) == (max_age, early)
 
 
@@ -833,7 +833,7 @@ def test_the_timers_follow_from_the_round(
 def test_two_probes_and_the_attesters_own_fit_into_the_detection_guarantee(seconds: int) -> None:
     rounds = Rounds(GENESIS, seconds)
 
-    last_probe_begins = rounds.reprobe_pause + 2 * rounds.probe_deadline
+    last_probe_begins = rounds.reprobe_pause_seconds + 2 * rounds.probe_deadline_seconds
 
-    assert rounds.reprobe_pause <= 0.3
-    assert last_probe_begins < rounds.seconds / 2 + rounds.probe_deadline
+    assert rounds.reprobe_pause_seconds <= 0.3
+    assert last_probe_begins < rounds.seconds / 2 + rounds.probe_deadline_seconds

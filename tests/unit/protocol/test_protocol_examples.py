@@ -690,8 +690,8 @@ def test_a_stream_names_the_objects_of_a_window(shown: Shown, committee: Committ
     assert raw("stream-objects-signature") == signature
     header_signature = raw("stream-header-signature")
     submission = Submission(shown.descriptor, shown.header, header_signature, named, signature)
-    assert submission.is_announced()
-    assert submission.is_named()
+    assert submission.is_header_signed()
+    assert submission.are_objects_signed()
 
 
 def test_the_window_is_judged_valid(shown: Shown, committee: Committee) -> None:

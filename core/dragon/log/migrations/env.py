@@ -5,6 +5,6 @@ from alembic import context
 context.configure(
     connection=context.config.attributes["connection"],
     version_table="schema_log",
-    transactional_ddl=False,  # the caller's transaction is the transaction
+    transactional_ddl=False,  # the caller has opened the transaction
 )
 context.run_migrations()

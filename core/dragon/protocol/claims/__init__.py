@@ -1,6 +1,6 @@
-"""Claims: the statements that are signed, one file per kind.
+"""Claims: the statements that operators sign, one module per kind.
 
-Importing this package registers all kinds. `base` has what they share.
+Importing this package registers all kinds. `base` defines what the kinds have in common.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ __all__ = ["Claim", "checkpoint", "downtime", "endorsement", "from_json", "statu
 
 
 def from_json(value: Json) -> Claim:
-    """Decode a claim that a quorum signs, its kind beside its members.
+    """Decode a claim that a quorum signs, in the form of `POST /attestations`.
 
-    `POST /attestations` takes it in this form. Raises InvalidEncoding.
+    The object has the claim's members and `kind`. Raises InvalidEncoding.
     """
     members = Members(value, "the claim")
     certified = {kind.name: kind for kind in kinds() if kind.default_quorum is not None}

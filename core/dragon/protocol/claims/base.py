@@ -1,8 +1,8 @@
-"""What every kind of claim is made of, and the registry that finds a kind by name or by claim.
+"""The base classes of claims and kinds, and the registry of kinds.
 
-A claim is a statement that operators (or one expert) may sign. Its *kind* holds every rule about
-it: when it may be signed, when the log accepts it, what it changes, and how it is shown. A new kind
-is one file in this package that ends with `register(…)`.
+A claim is a statement that operators, or one expert, may sign. Its *kind* has all rules about it:
+when it may be signed, when the log accepts it, how it changes the state, and how it is shown. A new
+kind is one module in this package that ends with `register(…)`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dragon.protocol.shape import SignedShape
 if TYPE_CHECKING:
     from dragon.protocol.state import State
 
-# The root of the log at a former size, up to its present one.
+# Returns the root of the log at a size between 0 and its current size.
 RootAt: TypeAlias = Callable[[int], bytes]
 
 
@@ -31,12 +31,12 @@ class Claim(SignedShape):
     __slots__ = ()
 
     def to_json(self) -> dict[str, Json]:
-        """Return the claim as `POST /attestations` takes it: its kind beside its members."""
+        """Return the claim in the form of `POST /attestations`: its members and `kind`."""
         return {"kind": self.KIND, **self.members()}
 
 
 class EventClaim(Claim):
-    """A claim that becomes an event on the ledger. The log judges its age by `timestamp`."""
+    """A claim that becomes an event on the ledger. Its age is measured from `timestamp`."""
 
     __slots__ = ()
     timestamp: int  # Unix seconds
@@ -44,12 +44,12 @@ class EventClaim(Claim):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the log's file that is derived from events and decides nothing."""
+    """A table of the log's file that is derived from events and serves queries only."""
 
     name: str
     columns: tuple[str, ...]
-    order: str  # the column that rows are read in order of
-    key: str | None = None  # a row replaces the earlier one with the same value in this column
+    order: str  # the column by which rows are sorted
+    key: str | None = None  # column; a new row replaces the row with the same value in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,65 +64,73 @@ C = TypeVar("C", bound=Claim)
 
 
 class Kind(Generic[C]):
-    """The rules of one kind of claim. Pure: nothing here reads a clock, a file or the network."""
+    """The rules of one kind of claim. Pure: no clock, file or network."""
 
     claim: type[C]
-    default_quorum: QuorumRule | None  # None: one named key signs, see `endorsement`
+    default_quorum: QuorumRule | None  # None: one expert signs alone, see `endorsement`
     tables: tuple[Table, ...] = ()
-    in_sequence: bool = True  # later events with the same ordering key wait for earlier ones
+    in_sequence: bool = True  # events with the same ordering key are sent one after the other
 
     @property
     def name(self) -> str:
+        """The name of the kind, as in the member `kind`."""
         return self.claim.KIND
 
     @property
     def is_event(self) -> bool:
+        """Whether claims of this kind become events on the ledger."""
         return issubclass(self.claim, EventClaim)
 
     def check(self, claim: C, committee: Committee) -> None:
-        """Check the rules that a claim meets by itself, whoever signs it.
+        """Check the rules that do not depend on the signers or the log.
 
         Raises UnknownNode, OffRound.
         """
 
     def may_sign(self, claim: C, operator: str) -> bool:
-        """Return whether this operator's signature counts."""
+        """Return whether this operator may sign the claim."""
         return True
 
     def check_applicable(self, claim: C, state: State) -> None:
-        """Check what the log requires beyond age and `superseded`. Raises NotApplicable."""
+        """Check the log's conditions other than age and `superseded`.
+
+        Raises a subclass of NotApplicable.
+        """
 
     def check_log(self, claim: C, state: State, root_at: RootAt) -> None:
         """Check a certified claim about the log itself. Raises Diverged.
 
-        It runs after the certificate has been verified: a forged claim must not stop a log.
+        It runs after the certificate was verified, so that a forged claim cannot stop a log.
         """
 
     def advance(self, claim: C, state: State) -> State:
-        """Return the state after a claim that was checked before; `transition` counts the event."""
+        """Return the state after a claim that was already checked.
+
+        `dragon.protocol.state.advance` increases the size.
+        """
         return state
 
     def superseded(self, claim: C, state: State, committee: Committee) -> NotApplicable | None:
-        """Return why the claim is no longer news, or None while it is.
+        """Return why the claim is superseded, or None if it is not.
 
-        Monitor, outbox, attester and log all ask this one function: an AppliedAlready if exactly
-        this claim is in the log, another NotApplicable if a later event has overtaken it.
+        Monitor, outbox, attester and log use this function. It returns AppliedAlready if this claim
+        is in the log, and another NotApplicable if the log has a later event instead.
         """
         return None
 
     def ordering_key(self, claim: C) -> str:
-        """Return the key that claims about one subject share: they go to the ledger in order.
+        """Return the key of the claim's subject. Claims with the same key are sent in order.
 
-        No node id starts with "@", so the keys of nodes and of other subjects never meet.
+        The key of a node is its id. Other keys start with "@", which no id contains.
         """
         raise NotImplementedError
 
     def rows(self, claim: C, position: int, signature: bytes) -> Iterable[Row]:
-        """Return the rows in derived tables of the event at this position of the log."""
+        """Return the rows for derived tables of the event at this position of the log."""
         return ()
 
     def sentence(self, claim: C) -> str:
-        """Return what the claim says, for people."""
+        """Return a sentence that tells people what the claim says."""
         raise NotImplementedError
 
 
@@ -130,18 +138,18 @@ _KINDS: Final[dict[str, Kind[Any]]] = {}
 
 
 def register(kind: Kind[Any]) -> None:
-    """Make a kind known to certificates, events, log and audit.
+    """Add a kind to the registry that certificates, events, log and audit use.
 
-    Raises ValueError: the name is taken.
+    Raises ValueError: a kind with this name is registered already.
     """
     if kind.name in _KINDS:
-        raise ValueError(f"a kind {kind.name!a} is registered already")
+        raise ValueError(f"a kind named {kind.name!a} is registered already")
     _KINDS[kind.name] = kind
 
 
 @contextmanager
 def registered(kind: Kind[Any]) -> Iterator[None]:
-    """Know a further kind within a `with` block."""
+    """Register a kind for the duration of a `with` block."""
     register(kind)
     try:
         yield
@@ -155,24 +163,24 @@ def kinds() -> tuple[Kind[Any], ...]:
 
 
 def kind_named(name: str) -> Kind[Any] | None:
-    """Return the kind of that name, or None."""
+    """Return the kind with this name, or None."""
     return _KINDS.get(name)
 
 
 def kind_of(claim: Claim) -> Kind[Any]:
-    """Return the kind of a claim. Raises UnknownKind: it is not registered."""
+    """Return the kind of a claim. Raises UnknownKind: the kind is not registered."""
     if (kind := _KINDS.get(claim.KIND)) is None:
-        raise UnknownKind(f"no kind of claim is called {claim.KIND!a}", kind=claim.KIND)
+        raise UnknownKind(f"unknown kind of claim: {claim.KIND!a}", kind=claim.KIND)
     return kind
 
 
 def ordering_key(claim: Claim) -> str:
-    """Return the key under which claims about one subject go to the ledger in order."""
+    """Return the key of the claim's subject. Claims with the same key are sent in order."""
     return kind_of(claim).ordering_key(claim)
 
 
 def utc(timestamp: int) -> str:
-    """Return Unix seconds as people read them, in UTC."""
+    """Return Unix seconds as a date and time in UTC, for people."""
     try:
         return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (OverflowError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Checkpoint claims: the log had this size and root."""
+"""Checkpoint claims: the size and root of the log in a round."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointClaim(EventClaim):
-    """In the round that begins at `timestamp` the log had this size and root.
+    """The log had this size and root in the round that begins at `timestamp`.
 
-    A quorum that signs it confirms two things: every event up to there, and that it was at work
-    then. Only checkpoints make silence mean that nothing happened.
+    By signing, a quorum confirms every event up to that size, and that it was working in that
+    round. Without checkpoints, a time without events could also be an outage of the operators.
     """
 
     KIND: ClassVar[str] = "checkpoint"
@@ -32,7 +32,7 @@ class CheckpointClaim(EventClaim):
 
 @dataclass(frozen=True, slots=True)
 class AppliedCheckpoint:
-    """A certified checkpoint as it was applied."""
+    """A certified checkpoint that was applied to the log."""
 
     size: int
     log_root: bytes
@@ -49,14 +49,14 @@ class CheckpointKind(Kind[CheckpointClaim]):
 
     def check_log(self, claim: CheckpointClaim, state: State, root_at: RootAt) -> None:
         last = state.checkpoint
-        agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is agreed on"
+        agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is certified"
         if claim.size > state.size:
-            message = f"a quorum certified {claim.size} entries, this log had {state.size}"
+            message = f"a quorum certified {claim.size} entries, but this log had {state.size}"
             raise errors.Diverged(f"{message}; {agreed}", size=claim.size)
         if (own := root_at(claim.size)) != claim.log_root:
             message = (
                 f"a quorum certified the root {to_hex(claim.log_root)} at {claim.size} entries, "
-                f"this log has {to_hex(own)}; {agreed}"
+                f"but this log has {to_hex(own)}; {agreed}"
             )
             raise errors.Diverged(message, size=claim.size)
 
@@ -67,17 +67,20 @@ class CheckpointKind(Kind[CheckpointClaim]):
     def superseded(
         self, claim: CheckpointClaim, state: State, committee: Committee
     ) -> errors.NotApplicable | None:
-        """A checkpoint is due when the log has grown, twelve rounds after the last one."""
+        """A checkpoint is due twelve rounds after the last one, if the log has new entries."""
         last = state.checkpoint
         if last is None:
             return None
         if last == AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp):
-            return errors.AppliedAlready(f"the checkpoint at {claim.size} is in the log already")
+            return errors.AppliedAlready(
+                f"the checkpoint at size {claim.size} is in the log already"
+            )
         due = last.timestamp + committee.rounds.checkpoint_every
         if claim.size > last.size and claim.timestamp >= due:
             return None
         return errors.NotLater(
-            "the last checkpoint is as large, or less than twelve rounds old", last=last.timestamp
+            "no checkpoint is due: the log has not grown, or twelve rounds have not passed",
+            last=last.timestamp,
         )
 
     def ordering_key(self, claim: CheckpointClaim) -> str:

@@ -1,4 +1,4 @@
-"""Downtime claims: how many seconds of an interval a node was down or unknown."""
+"""Downtime claims: the seconds of an interval in which a node was down or unknown."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dragon.protocol.shape import Hex, Id, Integer
 
 
 def _unaccounted(claim: Mapping[str, int]) -> int:
-    """Return the seconds of the interval that no member before has accounted for."""
+    """Return the seconds of the interval that the members before have not counted."""
     return claim["end"] - claim["begin"] - claim.get("seconds_down", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class DowntimeClaim(Claim):
-    """In [begin, end) a node was down, and unknown, for these numbers of seconds.
+    """The seconds in [begin, end) in which a node was down, and in which its status was unknown.
 
     The requester does not choose the size: it follows from `end` (see `dragon.log.downtime`).
     """
@@ -35,17 +35,18 @@ class DowntimeClaim(Claim):
 
     @property
     def seconds_up(self) -> int:
+        """Seconds in which the node was certified up."""
         return self.end - self.begin - self.seconds_down - self.seconds_unknown
 
 
 class DowntimeKind(Kind[DowntimeClaim]):
-    """Downtime certificates are answers: they are never put on the ledger."""
+    """Downtime certificates answer requests. They are not sent to the ledger."""
 
     claim = DowntimeClaim
     default_quorum = DEFAULT_QUORUMS["downtime"]
 
     def check(self, claim: DowntimeClaim, committee: Committee) -> None:
-        """The requester chose the times, so they need not start a round."""
+        """Check the node only: the requester chose the times, so no round has to start then."""
         committee.check_node(claim.node_id)
 
     def ordering_key(self, claim: DowntimeClaim) -> str:

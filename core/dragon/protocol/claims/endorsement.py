@@ -1,4 +1,4 @@
-"""Endorsement claims: an expert's verdict on windows, signed by one key instead of a quorum."""
+"""Endorsement claims: an expert's verdict on windows, signed with the expert's key alone."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ from dragon.protocol.shape import HASH, Id, Integer
 if TYPE_CHECKING:
     from dragon.protocol.state import State
 
-MAX_RANGES_PER_EXPERT: Final = 64  # ranges that are kept of one expert and stream
+MAX_RANGES_PER_EXPERT: Final = 64  # endorsements kept per expert and stream
 
 
 @dataclass(frozen=True, slots=True)
 class EndorsementClaim(EventClaim):
-    """An expert of the committee has examined windows and calls them valid or invalid."""
+    """An expert of the committee examined windows and found them valid or invalid."""
 
     KIND: ClassVar[str] = "endorsement"
 
     stream: Annotated[bytes, HASH]
-    first: Annotated[int, Integer()]  # number of a window
+    first: Annotated[int, Integer()]  # number of the first window
     last: Annotated[
         int, Integer(least=lambda claim: int(claim["first"]))
-    ]  # inclusive; the same number or a higher one
+    ]  # number of the last window, inclusive
     verdict: Verdict
-    note: Annotated[bytes, HASH]  # SHA-256 of a text that the expert keeps, or of the empty string
+    note: Annotated[bytes, HASH]  # SHA-256 of a text that the expert stores, or of the empty string
     expert: Annotated[str, Id()]
     timestamp: Annotated[
         int, Integer()
-    ]  # Unix seconds by the expert's clock: nobody else signs these bytes
+    ]  # Unix seconds by the expert's clock; need not be the start of a round
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertRecord:
-    """What one expert has said about one stream, oldest first, without what newer claims cover."""
+    """One expert's endorsements of one stream, oldest first; newer ones replace covered ones."""
 
     claims: tuple[EndorsementClaim, ...] = ()
-    floor: int = -1  # the newest timestamp among the claims that were dropped for lack of room
+    floor: int = -1  # the newest timestamp of claims dropped because of MAX_RANGES_PER_EXPERT
 
     def latest_overlapping(self, claim: EndorsementClaim) -> int:
-        """Return the newest timestamp of what may concern the same windows; -1 if nothing does."""
+        """Return the newest timestamp of claims that may concern the same windows; -1 if none."""
         known = (each.timestamp for each in self.claims if overlap(each, claim))
         return max([self.floor, *known])
 
     def appended(self, claim: EndorsementClaim) -> ExpertRecord:
+        """Return the record with `claim` added."""
         kept = [each for each in self.claims if not covers(claim, each)]
         claims = sorted([*kept, claim], key=lambda each: each.timestamp)
         dropped = claims[: max(0, len(claims) - MAX_RANGES_PER_EXPERT)]
@@ -59,10 +60,12 @@ class ExpertRecord:
 
 
 def overlap(one: EndorsementClaim, other: EndorsementClaim) -> bool:
+    """Return whether two claims concern at least one window in common."""
     return one.first <= other.last and other.first <= one.last
 
 
 def covers(whole: EndorsementClaim, part: EndorsementClaim) -> bool:
+    """Return whether `whole` concerns all windows of `part`."""
     return whole.first <= part.first and part.last <= whole.last
 
 
@@ -81,7 +84,9 @@ class EndorsementKind(Kind[EndorsementClaim]):
     def check_applicable(self, claim: EndorsementClaim, state: State) -> None:
         windows = state.stream(claim.stream).windows
         if claim.last >= windows:
-            message = f"the log has {windows} windows of that stream, not window {claim.last}"
+            message = (
+                f"window {claim.last} is not in the log, which has {windows} windows of this stream"
+            )
             raise errors.NoSuchWindow(message, windows=windows)
 
     def advance(self, claim: EndorsementClaim, state: State) -> State:
@@ -93,12 +98,12 @@ class EndorsementKind(Kind[EndorsementClaim]):
     def superseded(
         self, claim: EndorsementClaim, state: State, committee: Committee
     ) -> errors.NotApplicable | None:
-        """An expert's later word on any of the same windows supersedes an earlier one."""
+        """A later endorsement by the same expert supersedes earlier ones of the same windows."""
         record = state.stream(claim.stream).by(claim.expert)
         if claim in record.claims:
-            return errors.AppliedAlready("that endorsement is in the log already")
+            return errors.AppliedAlready("the endorsement is in the log already")
         if claim.timestamp <= (last := record.latest_overlapping(claim)):
-            message = f"the last endorsement of that range by {claim.expert} is as late or later"
+            message = f"{claim.expert} has endorsed some of these windows at the same time or later"
             return errors.NotLater(message, last=last)
         return None
 

@@ -1,4 +1,4 @@
-"""Status claims: a node is up, or down, in a round."""
+"""Status claims: a node is up or down in a round."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StatusClaim(EventClaim):
-    """A node is up, or down, in the round that begins at `timestamp`."""
+    """A node is up or down in the round that begins at `timestamp`."""
 
     KIND: ClassVar[str] = "status"
 
@@ -34,12 +34,12 @@ class StatusClaim(EventClaim):
     status: Status
     timestamp: Annotated[
         int, Integer()
-    ]  # Unix seconds: the start of a round, so that all operators sign the same bytes
+    ]  # Unix seconds, the start of a round: all operators have to sign the same bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change of a node's status as it was applied."""
+    """A change of a node's status that was applied to the log."""
 
     status: Status
     timestamp: int  # Unix seconds, the start of the round in which it was certified
@@ -59,7 +59,7 @@ class StatusKind(Kind[StatusClaim]):
         committee.rounds.check_start(claim.timestamp)
 
     def may_sign(self, claim: StatusClaim, operator: str) -> bool:
-        """An operator may not sign that it is down itself."""
+        """Return False for an operator that would sign that it is down itself."""
         return claim.status is Status.UP or operator != claim.node_id
 
     def advance(self, claim: StatusClaim, state: State) -> State:
@@ -70,16 +70,16 @@ class StatusKind(Kind[StatusClaim]):
     def superseded(
         self, claim: StatusClaim, state: State, committee: Committee
     ) -> errors.NotApplicable | None:
-        """Only changes are news, and only later than the node's last event."""
+        """The log accepts only changes of status, later than the node's last event."""
         if _has(state, claim):
-            message = f"{claim.node_id} {claim.status} is in the log already"
+            message = f"this claim ({claim.node_id} {claim.status}) is in the log already"
             return errors.AppliedAlready(message)
         last = state.last(claim.node_id)
         if last and claim.timestamp <= last.timestamp:
-            message = f"the last event of {claim.node_id} is as late or later"
+            message = f"the log has an event of {claim.node_id} at the same time or later"
             return errors.NotLater(message, last=last.timestamp)
         if last and claim.status is last.status:
-            return errors.NotAChange(f"{claim.node_id} is {last.status} already")
+            return errors.NotAChange(f"{claim.node_id} is already {last.status}")
         return None
 
     def ordering_key(self, claim: StatusClaim) -> str:
@@ -93,7 +93,7 @@ class StatusKind(Kind[StatusClaim]):
 
 
 def _has(state: State, claim: StatusClaim) -> bool:
-    """Return whether exactly this claim has been applied."""
+    """Return whether this claim was applied."""
     transitions = state.nodes.get(claim.node_id, History())
     at = bisect_left(transitions, claim.timestamp, key=lambda move: move.timestamp)
     return at < len(transitions) and transitions[at] == Transition(claim.status, claim.timestamp)

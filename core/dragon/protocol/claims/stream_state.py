@@ -1,7 +1,7 @@
-"""What applied events say about one stream.
+"""The part of the log's state that concerns one stream.
 
-It is bounded, however long the stream runs: the last valid window, the proofs of its successor that
-were found invalid, and each expert's newest endorsements.
+Its size does not grow with the stream. It contains the last valid window, the invalid proofs of
+the next window, and each expert's newest endorsements.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from dragon.protocol.claims.window import WindowClaim
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    last: WindowClaim | None = None  # the last valid one
-    position: int = -1  # of its event in the log
-    refuted: frozenset[tuple[int, bytes]] = frozenset()  # numbers and proofs found invalid since
+    """The result of all applied events about one stream."""
+
+    last: WindowClaim | None = None  # the last valid window
+    position: int = -1  # of its event in the log; -1 if there is none
+    refuted: frozenset[tuple[int, bytes]] = frozenset()  # (number, proof) found invalid since then
     endorsed: Mapping[str, ExpertRecord] = field(default_factory=dict)  # by expert
 
     @property
@@ -26,4 +28,5 @@ class StreamState:
         return self.last.number + 1 if self.last else 0
 
     def by(self, expert: str) -> ExpertRecord:
+        """Return an expert's endorsements of the stream."""
         return self.endorsed.get(expert, ExpertRecord())

@@ -1,4 +1,4 @@
-"""Window claims: a majority found a window of a stream valid, or invalid."""
+"""Window claims: a majority of operators found a window of a stream valid or invalid."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dragon.protocol.claims.stream_state import StreamState
     from dragon.protocol.state import State
 
-# The parameter sets whose proofs keep the secrets of many chunks.
+# Only these parameter sets hide the secrets of windows with many chunks.
 WINDOW_SETS: Final = tuple(name for name, each in SETS.items() if each.slack is Slack.STRICT)
-MAX_REFUTED: Final = 16  # proofs found invalid that are kept between two valid windows
+MAX_REFUTED: Final = 16  # invalid proofs of one window that the log records
 
 
 class Verdict(enum.StrEnum):
@@ -30,18 +30,18 @@ class Verdict(enum.StrEnum):
 
 
 class InvalidReason(enum.StrEnum):
-    """Why a window is invalid: the first of these that its own objects prove."""
+    """Why a window is invalid: the first of these reasons that its objects prove."""
 
     NONE = "none"  # the window is valid
-    HEADER = "header"  # the header contradicts itself, or the header of the previous window
-    ROOT = "root"  # the chunk headers under its root contradict it or each other
+    HEADER = "header"  # the header contradicts itself or the previous window's header
+    ROOT = "root"  # the chunk headers contradict the window header or each other
     STATEMENT = "statement"  # a commitment is malformed, so nothing can be proven about it
     STARK = "stark"  # the proof does not prove the statement
 
 
 @dataclass(frozen=True, slots=True)
 class WindowClaim(EventClaim):
-    """No later than in the round that begins at `timestamp` a window was valid, or invalid."""
+    """A window was found valid or invalid in the round that begins at `timestamp`."""
 
     KIND: ClassVar[str] = "window"
 
@@ -59,7 +59,10 @@ class WindowClaim(EventClaim):
 
     def check_members(self) -> None:
         if (self.verdict is Verdict.VALID) is not (self.reason is InvalidReason.NONE):
-            message = "the reason must be `none` if the verdict is valid, and only then"
+            message = (
+                "the reason must be `none` for a valid window, and another for an invalid one; "
+                f"it is `{self.reason}` for the verdict `{self.verdict}`"
+            )
             raise errors.UnknownValue(message, member="reason", value=str(self.reason))
 
 
@@ -77,7 +80,7 @@ STREAMS: Final = Table(
 
 
 class WindowKind(Kind[WindowClaim]):
-    """Windows of a stream form a chain: each valid one names the header of the one before."""
+    """Windows of a stream form a chain: each names the hash of the previous valid header."""
 
     claim = WindowClaim
     default_quorum = DEFAULT_QUORUMS["window"]
@@ -88,9 +91,9 @@ class WindowKind(Kind[WindowClaim]):
         committee.rounds.check_start(claim.timestamp)
 
     def check_applicable(self, claim: WindowClaim, state: State) -> None:
-        """Check that a window follows the stream's last valid one.
+        """Check that a window follows the stream's last valid window.
 
-        A window that was found invalid may state a wrong number: that may be why it is invalid.
+        An invalid window may have a wrong number, because that can be the reason why it is invalid.
         """
         stream = state.stream(claim.stream)
         if claim.previous != (stream.last.header if stream.last else claim.stream):
@@ -104,7 +107,9 @@ class WindowKind(Kind[WindowClaim]):
                 message = f"the stream's next window is {stream.windows}, not {claim.number}"
                 raise _not_next(claim, stream, message)
         elif len(stream.refuted) >= MAX_REFUTED:
-            message = f"{MAX_REFUTED} proofs of this window are known to be invalid already"
+            message = (
+                f"the log already has {MAX_REFUTED} invalid proofs of this window, the maximum"
+            )
             raise errors.EnoughRefuted(message, number=claim.number)
 
     def advance(self, claim: WindowClaim, state: State) -> State:
@@ -118,13 +123,13 @@ class WindowKind(Kind[WindowClaim]):
     def superseded(
         self, claim: WindowClaim, state: State, committee: Committee
     ) -> errors.NotApplicable | None:
-        """A window is news until a window with its number, or its invalid proof, is in the log."""
+        """The log accepts one valid window per number, and each invalid proof once."""
         stream = state.stream(claim.stream)
         if claim.verdict is Verdict.VALID:
             if claim == stream.last:
                 return errors.AppliedAlready(f"window {claim.number} is in the log already")
         elif (claim.number, claim.proof) in stream.refuted:
-            message = f"that proof of window {claim.number} has been found invalid already"
+            message = f"the log already says that this proof of window {claim.number} is invalid"
             return errors.AppliedAlready(message)
         follows = claim.previous == (stream.last.header if stream.last else claim.stream)
         if claim.number < stream.windows and (claim.verdict is Verdict.VALID or not follows):

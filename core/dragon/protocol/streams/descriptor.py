@@ -1,6 +1,7 @@
-"""What a stream is: keys, rules and a name, and the id that follows from them.
+"""Stream descriptors: the keys, the rules and the name of a stream, and its id.
 
-The id is a hash over the keys, so nobody else can speak for a stream, and no registry is needed.
+The id is a hash that covers the keys. So only the owner can sign for a stream, and no registry of
+streams is needed.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ MAX_DESCRIPTOR_BYTES: Final = 1024
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A stream's descriptor. `from_json` and `decode` are the only doors from outside."""
+    """A stream's descriptor. `from_json` and `decode` check its keys."""
 
     committee_id: bytes
-    identity: bytes  # 32 bytes: the Ziggy public key whose secret is in every proof
+    identity: bytes  # 32 bytes: a Ziggy public key; every proof shows knowledge of its secret key
     header_key: bls.PublicKey  # signs window headers
     proof_of_possession: bytes  # of the header key, 96 bytes
-    parameters: str  # the set under which every window is proven
+    parameters: str  # name of the parameter set of all proofs
     name: str
 
     def to_json(self) -> dict[str, Json]:
-        """Exactly these members; their canonical JSON is under the id."""
+        """Return the published form; the id is the hash of its canonical JSON."""
         return {
             "committee": to_hex(self.committee_id),
             "identity": to_hex(self.identity),
@@ -43,20 +44,21 @@ class Descriptor:
         }
 
     def encode(self) -> bytes:
-        """The descriptor as an object: its SHA-256 is the stream's id."""
+        """Return the descriptor as an object, in canonical JSON."""
         return canonical(self.to_json())
 
     @cached_property
     def id(self) -> bytes:
+        """The stream's id: SHA-256 of the encoded descriptor, 32 bytes."""
         return hashlib.sha256(self.encode()).digest()
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding, and the keys are proven.
+        """Decode a descriptor strictly and check its keys.
 
         Raises:
-            InvalidEncoding: not the form of a descriptor.
-            InvalidStream: a leaf of it, for a key that could not be trusted.
+            InvalidEncoding: the value does not have the form of a descriptor.
+            InvalidStream: a key is invalid or not proven; a subclass says which.
         """
         members = Members(value, "the descriptor")
         committee_id = members.hex("committee", size=32)
@@ -74,17 +76,22 @@ class Descriptor:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Raises as `from_json` does; TooLarge: no descriptor has so many bytes."""
+        """Decode an encoded descriptor. Raises as `from_json` does; TooLarge: it is too long."""
         if len(raw) > MAX_DESCRIPTOR_BYTES:
-            message = f"a descriptor has at most {MAX_DESCRIPTOR_BYTES} bytes"
+            message = (
+                f"the descriptor has {len(raw)} bytes; at most {MAX_DESCRIPTOR_BYTES} are allowed"
+            )
             raise errors.TooLarge(message, bytes=len(raw))
         return cls.from_json(parse(raw))
 
 
 @lru_cache(maxsize=1024)
 def _proven_key(raw: bytes, possession: bytes) -> bls.PublicKey:
-    """Remembered, since a stream's descriptor comes with each of its windows. What is refused is
-    not: it raises InvalidStream each time."""
+    """Return the header key if its possession is proven. Raises InvalidStream.
+
+    Results are cached, because every window is submitted with its stream's descriptor. Errors are
+    not cached.
+    """
     try:
         key = bls.PublicKey.decode(raw)
     except errors.InvalidPoint as error:
@@ -94,5 +101,5 @@ def _proven_key(raw: bytes, possession: bytes) -> bls.PublicKey:
     except errors.InvalidPoint:
         proven = False
     if not proven:
-        raise errors.UnprovenHeaderKey("nobody proves to hold the secret of the header key")
+        raise errors.UnprovenHeaderKey("the proof of possession of the header key is invalid")
     return key

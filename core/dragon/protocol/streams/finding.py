@@ -1,8 +1,8 @@
-"""Findings: what follows about a window from its objects alone.
+"""Findings: verdicts on a window that follow from its objects alone.
 
-`invalid` is a finding that anyone can reproduce from the same objects. It never rests on what a
-voter does not know, or on what somebody other than the stream submitted. Everything else that
-prevents a vote is a refusal, with its reason.
+Anyone can reproduce the finding `invalid` from the same objects. It never depends on missing
+knowledge of a voter, or on data that another party than the stream submitted. Everything else that
+prevents a vote is a refusal with a reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dragon.protocol.streams.window import (
 from dragon.stark.blocks import MAX_CHUNKS, verify_window
 from dragon.stark.refusal import ProofRefused
 
-MAX_CLOCK_LEAD_MS: Final = 2000  # by which a stream's clock may be ahead of a voter's
+MAX_CLOCK_LEAD_MS: Final = 2000  # a stream's clock may be ahead of a voter's by this much
 MAX_PROOF_BYTES: Final = 384 * 1024  # larger than any proof under a window's parameter sets
 
 
@@ -37,14 +37,16 @@ class Finding:
     """A verdict on a window: the first reason why it is invalid, or `none`."""
 
     reason: InvalidReason
-    detail: str = ""  # for people; not part of any signature
+    detail: str = ""  # for people; not signed
 
     @property
     def verdict(self) -> Verdict:
+        """Valid or invalid."""
         return Verdict.VALID if self.reason is InvalidReason.NONE else Verdict.INVALID
 
     @property
     def is_valid(self) -> bool:
+        """Whether the window is valid."""
         return self.reason is InvalidReason.NONE
 
     def claim(
@@ -96,8 +98,8 @@ def check_announced(
 ) -> None:
     """Check whether a header is worth storing, before any of the window's objects is fetched.
 
-    Raises AttestationRefused: `malformed`, the stream did not sign it; `clock`, its times lie in
-    the future. Such a header is neither stored nor counted, and no evidence against the stream.
+    Raises AttestationRefused: `malformed`, the stream did not sign it; `clock`, its times are in
+    the future. Such a header is not stored, and is no evidence against the stream.
     """
     if descriptor.committee_id != committee_id:
         _refuse(RefusalReason.MALFORMED, "the stream belongs to another committee")
@@ -105,7 +107,7 @@ def check_announced(
         _refuse(RefusalReason.MALFORMED, "the header does not have its stream's signature")
     latest = max(header.first_received_ms, header.last_received_ms)
     if latest > now_ms + MAX_CLOCK_LEAD_MS:
-        message = f"a chunk has a time of arrival {latest - now_ms} ms in the future"
+        message = f"a chunk's time of arrival is {latest - now_ms} ms in the future"
         _refuse(RefusalReason.CLOCK, message)
 
 
@@ -120,44 +122,55 @@ def judge(
     now_ms: int,
     committee_id: bytes,
 ) -> Finding:
-    """Return the finding on a window: the first fault that its objects prove; cheap checks first.
+    """Return the first fault that a window's objects prove, or `none`. Cheap checks come first.
 
     Args:
-        previous: the header that this window must follow, as the voter knows it: that of the last
-            window it voted on or applied, whichever is later; None where the stream begins.
-        now_ms: the voter's clock, Unix milliseconds. Lateness is no fault.
+        previous: the header that this window must follow: that of the last window that the voter
+            voted on or applied, the later of both; None at the beginning of the stream.
+        now_ms: the voter's clock, Unix milliseconds. A late window is no fault.
         committee_id: the voter's committee.
 
     Raises AttestationRefused: there is no finding, for one of these reasons.
-        malformed: the stream did not sign the header, or what was submitted beside it is not what
-            the header names, or is too large.
-        clock: a time of arrival lies more than two seconds in the future.
-        behind: the header follows another window than the last one that the voter knows.
+        malformed: the stream did not sign the header, or the submitted objects are too large or
+            not those of the header.
+        clock: a time of arrival is more than two seconds in the future.
+        behind: the header does not follow the last window that the voter knows.
     """
-    # (1) Within the sizes that a window can have.
+    # (1) The objects have possible sizes.
     if len(chunks) > MAX_CHUNKS:
-        _refuse(RefusalReason.MALFORMED, f"a window has at most {MAX_CHUNKS} chunks")
+        _refuse(
+            RefusalReason.MALFORMED, f"a window has at most {MAX_CHUNKS} chunks, not {len(chunks)}"
+        )
     if len(proof) > MAX_PROOF_BYTES:
-        _refuse(RefusalReason.MALFORMED, f"a proof has at most {MAX_PROOF_BYTES} bytes")
-    # (2) Signed by the stream, and not from the future.
+        _refuse(
+            RefusalReason.MALFORMED,
+            f"the proof has {len(proof)} bytes; at most {MAX_PROOF_BYTES} are allowed",
+        )
+    # (2) The stream signed the header, and its times are not in the future.
     check_announced(descriptor, header, signature, now_ms=now_ms, committee_id=committee_id)
-    # (3) After a window that we know. We cannot judge a window with an unknown predecessor.
+    # (3) We know the predecessor. We cannot judge a window whose predecessor we do not know.
     if header.previous != expected_previous(descriptor.id, previous):
-        _refuse(RefusalReason.BEHIND, "it follows a window that is not the last one known here")
-    # (4) Two headers that the stream signed prove a contradiction between them.
+        _refuse(
+            RefusalReason.BEHIND,
+            "the window does not follow the last window that this operator knows",
+        )
+    # (4) The headers do not contradict each other. The stream signed both, so this is proof.
     if fault := header_fault(header, previous):
         return Finding(InvalidReason.HEADER, fault)
-    # (5) Chunk headers that are not under the signed root prove nothing: anyone can make them.
+    # (5) The chunk headers have the signed root, and do not contradict the header. Chunk headers
+    # with another root prove nothing, because anyone can make them.
     if tree_of(chunks).root() != header.chunks_root:
-        _refuse(RefusalReason.MALFORMED, "these are not the chunk headers that the header names")
+        _refuse(
+            RefusalReason.MALFORMED, "the chunk headers do not have the root in the window header"
+        )
     if fault := chunks_fault(header, chunks):
         return Finding(InvalidReason.ROOT, fault)
-    # (6) Commitments that a proof can be about.
+    # (6) The commitments are well-formed.
     try:
         outputs(descriptor, chunks)
     except ProofRefused as refusal:
         return Finding(InvalidReason.STATEMENT, str(refusal))
-    # (7) Proven under the stream's own parameters, bound to this header. The most expensive check.
+    # (7) The proof is valid for the stream's parameters and this header. The most expensive check.
     commitments = [chunk.commitment for chunk in chunks]
     try:
         verify_window(descriptor.parameters, descriptor.identity, commitments, header.hash, proof)

@@ -1,8 +1,8 @@
-"""Receipts: what a data owner keeps, in its one form.
+"""Receipts: documents that prove that a chunk existed by a certified time.
 
-A receipt leads from data to a certified log in links;
-`dragon.protocol.streams.receipt_verification` checks each of
-them by itself. It may disclose one chunk's digest, and never another's.
+A receipt is a chain of links from the data to a certified log, and
+`dragon.protocol.streams.receipt_verification` checks each link separately. A receipt may disclose
+the digest of its own chunk, but not of other chunks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dragon.stark.commitment import OPENING_BYTES
 _T = TypeVar("_T")
 _V = TypeVar("_V")
 
-MAX_RECEIPT_BYTES: Final = 2 << 20  # with the proof of the largest window
+MAX_RECEIPT_BYTES: Final = 2 << 20  # enough for the proof of the largest window
 MAX_ENDORSEMENTS: Final = 64
 _PLACE: Final = ("position", "ledger_index", "ledger_time", "inclusion", "checkpoint")
 _PROVEN: Final = ("chunks", "proof")
@@ -36,18 +36,18 @@ _PROVEN: Final = ("chunks", "proof")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the window's event stands in a log that a quorum has certified."""
+    """The position of the window's event in the log, and a certified checkpoint that covers it."""
 
     position: int
     ledger_index: int
     ledger_time: int  # Unix seconds
-    inclusion: tuple[bytes, ...]  # up to the root of the checkpoint's size
+    inclusion: tuple[bytes, ...]  # proof of inclusion in the log of the checkpoint's size
     checkpoint: Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """The window's proof and what it is about: the chunk headers hide what they commit to."""
+    """The window's proof and its chunk headers, which do not disclose any digest."""
 
     chunks: tuple[ChunkHeader, ...]
     proof: bytes
@@ -55,20 +55,21 @@ class Proven:
 
 @dataclass(frozen=True)
 class Receipt:
-    """For one chunk. Holding one proves nothing before `verify` has said so."""
+    """A receipt of one chunk. It proves nothing until `verify_receipt` has succeeded."""
 
     descriptor: Descriptor
     chunk: ChunkHeader
-    path: tuple[bytes, ...]  # from the chunk header to the window's root
+    path: tuple[bytes, ...]  # proof of inclusion of the chunk header in the window's tree
     header: WindowHeader
     header_signature: bytes
-    event: Certificate  # the window's
+    event: Certificate  # of the window
     place: Place | None = None
-    opening: bytes | None = None  # digest ‖ salt: it discloses the digest
+    opening: bytes | None = None  # digest ‖ salt; discloses the digest
     proven: Proven | None = None
-    endorsements: tuple[Endorsement, ...] = ()  # what experts say of the window, either way
+    endorsements: tuple[Endorsement, ...] = ()  # experts' verdicts on the window
 
     def to_json(self) -> dict[str, Json]:
+        """Return the published form."""
         value: dict[str, Json] = {
             "descriptor": self.descriptor.to_json(),
             "chunk": self.chunk.members(),
@@ -93,11 +94,12 @@ class Receipt:
         return value
 
     def encode(self) -> bytes:
+        """Return the published form in canonical JSON."""
         return canonical(self.to_json())
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. What is wrong in a part has that part's name as its fact `field`.
+        """Decode a receipt strictly. The fact `field` of an error names the faulty member.
 
         Raises InvalidEncoding, InvalidStream, UnknownKind.
         """
@@ -119,16 +121,19 @@ class Receipt:
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Raises as `from_json` does; TooLarge: no receipt has so many bytes."""
+        """Decode an encoded receipt. Raises as `from_json` does; TooLarge: it is too long."""
         if len(raw) > MAX_RECEIPT_BYTES:
-            message = f"a receipt has at most {MAX_RECEIPT_BYTES} bytes"
+            message = f"the receipt has {len(raw)} bytes; at most {MAX_RECEIPT_BYTES} are allowed"
             raise errors.TooLarge(message, bytes=len(raw))
         return cls.from_json(parse(raw))
 
     def completed(self, proven: ProvenEntry, checkpoint: Certificate) -> Receipt:
-        """With the event's place in the log at the size of a certified checkpoint.
+        """Return this receipt with the event's place in the log of a certified checkpoint.
 
-        Promises no validity: `verify` decides.
+        The place is not verified here.
+
+        Args:
+            proven: the event's entry, with the proof of inclusion at the checkpoint's size.
         """
         place = Place(
             proven.entry.position,
@@ -141,12 +146,12 @@ class Receipt:
 
     @cached_property
     def is_signed(self) -> bool:
-        """Whether the header is the word of the stream that the descriptor describes."""
+        """Whether the described stream signed the header."""
         return is_signed(self.header, self.descriptor, self.header_signature)
 
     @cached_property
     def is_under_root(self) -> bool:
-        """Whether the path leads from the chunk's place to the header's root."""
+        """Whether the path leads from the chunk header to the root in the window header."""
         index = self.chunk.sequence - self.header.first
         hashed = merkle.leaf_hash(self.chunk.leaf())
         try:

@@ -1,7 +1,7 @@
-"""Verifying receipts offline: every link from data to the certified log, each by itself.
+"""Offline verification of receipts: separate checks of all links from the data to the log.
 
-With the committee file nothing else is needed. What is refused is refused by the name of the check
-and of the members of which one must be wrong.
+Only the committee file is needed. A refused check states the members of which at least one must be
+wrong.
 """
 
 from __future__ import annotations
@@ -27,28 +27,29 @@ from dragon.stark.commitment import is_opening
 
 
 class Outcome(enum.StrEnum):
+    """The outcome of a check."""
+
     HOLDS = "holds"
     REFUSED = "refused"
-    ABSENT = "absent"  # the receipt does not have what it takes
+    ABSENT = "absent"  # the receipt does not have the members that the check needs
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One link of the chain."""
+    """The check of one link."""
 
     name: str
     outcome: Outcome
     detail: str  # a sentence for people
-    refusal: str = ""  # the error's name
-    fields: tuple[str, ...] = ()  # the members of which one must be wrong
+    refusal: str = ""  # the error's name; empty if the check was not refused
+    fields: tuple[str, ...] = ()  # members of which at least one must be wrong
 
 
 def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) -> list[Check]:
-    """Every link from `data` to the certified log, in order, each by itself.
+    """Check every link from `data` to the certified log; return all checks, in order.
 
-    A receipt is right if no check is refused, and complete if "checkpoint" holds. Only "data",
-    "commitment", "proof", "checkpoint" and "experts" can be absent; the rest always holds or is
-    refused.
+    A receipt is valid if no check is refused, and complete if "checkpoint" holds. Only "data",
+    "commitment", "proof", "checkpoint" and "experts" can be absent.
     """
     return [
         _check("data", lambda: _check_data(receipt, data)),
@@ -65,13 +66,15 @@ def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) ->
 def verify_receipt(
     receipt: Receipt, committee: Committee, data: bytes | None = None
 ) -> list[Check]:
-    """Verify every link from `data` to the certified log; returns all checks, none of them refused.
+    """Verify a receipt; return all checks if none is refused.
 
-    `is_complete` tells whether a certified checkpoint covers the receipt already. Without `data`,
-    everything but the data itself is verified.
+    `is_complete` tells whether a certified checkpoint covers the receipt.
+
+    Args:
+        data: the chunk's data; None to verify everything except the data.
 
     Raises:
-        ReceiptRefused: the first check that is refused; `fields` names the members of which one
+        ReceiptRefused: the first refused check; `fields` names the members of which at least one
             must be wrong.
     """
     checks = verify(committee, receipt, data)
@@ -81,17 +84,18 @@ def verify_receipt(
 
 
 def refused(checks: Sequence[Check]) -> list[Check]:
+    """Return the refused checks."""
     return [check for check in checks if check.outcome is Outcome.REFUSED]
 
 
 def is_complete(checks: Sequence[Check]) -> bool:
-    """Whether nothing is refused and a certified checkpoint covers the window's event."""
+    """Return whether no check is refused and a certified checkpoint covers the window's event."""
     held = {check.name for check in checks if check.outcome is Outcome.HOLDS}
     return not refused(checks) and "checkpoint" in held
 
 
 class _Absent(Exception):
-    """The receipt does not have what this check is about."""
+    """The receipt does not have the members that this check needs."""
 
 
 def _check(name: str, find: Callable[[], str]) -> Check:
@@ -111,38 +115,38 @@ def _check_data(receipt: Receipt, data: bytes | None) -> str:
     if data is None:
         raise _Absent("no data was given")
     if receipt.opening is None:
-        _refuse("the receipt discloses no digest that data could be held against", "opening")
+        _refuse("the receipt has no opening, so data cannot be compared with it", "opening")
     if len(data) != receipt.chunk.length:
-        message = f"the data has {len(data)} bytes, the chunk {receipt.chunk.length}"
+        message = f"the data has {len(data)} bytes, but the chunk has {receipt.chunk.length}"
         _refuse(message, "data", "chunk")
     if not hmac.compare_digest(digest(data), digest_of(receipt.opening)):
-        _refuse("the data has another SHA-256 than the opening says", "data", "opening")
-    return f"the {len(data)} bytes have the digest {to_hex(digest_of(receipt.opening))}"
+        _refuse("the SHA-256 of the data is not the digest in the opening", "data", "opening")
+    return f"the {len(data)} bytes of data have the digest {to_hex(digest_of(receipt.opening))}"
 
 
 def _check_commitment(receipt: Receipt) -> str:
     if receipt.opening is None:
-        raise _Absent("the receipt does not disclose the chunk's digest")
+        raise _Absent("the receipt has no opening of the chunk's commitment")
     if not is_opening(receipt.chunk.commitment, receipt.opening):
-        # A chunk that stands under the signed root is what the stream committed to.
-        doubtful = () if receipt.is_under_root and receipt.is_signed else ("chunk",)
-        _refuse("the opening does not open the chunk's commitment", "opening", *doubtful)
+        # A chunk header under a signed root is authentic, so only the opening can be wrong.
+        suspects = () if receipt.is_under_root and receipt.is_signed else ("chunk",)
+        _refuse("the opening does not open the chunk's commitment", "opening", *suspects)
     return "digest and salt open the chunk's commitment"
 
 
 def _check_chunk(receipt: Receipt) -> str:
     chunk, header = receipt.chunk, receipt.header
-    doubtful = () if receipt.is_signed else ("header",)
+    suspects = () if receipt.is_signed else ("header",)
     if not header.first <= chunk.sequence < header.next_first:
-        message = f"chunk {chunk.sequence} is none of those of the window"
-        _refuse(message, "chunk", *doubtful)
+        message = f"chunk {chunk.sequence} is not in the window"
+        _refuse(message, "chunk", *suspects)
     if not receipt.is_under_root:
         message = "the path does not lead from the chunk to the window's root"
-        _refuse(message, "chunk", "path", *doubtful)
+        _refuse(message, "chunk", "path", *suspects)
     if not header.first_received_ms <= chunk.received_ms <= header.last_received_ms:
-        _refuse("the chunk came at a time outside its window", "chunk", *doubtful)
+        _refuse("the chunk's time is outside the times of its window", "chunk", *suspects)
     place = f"{chunk.sequence - header.first + 1} of {header.count}"
-    return f"chunk {chunk.sequence}, {chunk.length} bytes, is the window's {place}"
+    return f"chunk {chunk.sequence} ({chunk.length} bytes) is number {place} of the window's chunks"
 
 
 def _check_window(receipt: Receipt, committee: Committee) -> str:
@@ -151,24 +155,24 @@ def _check_window(receipt: Receipt, committee: Committee) -> str:
         _refuse("the stream belongs to another committee", "descriptor")
     if header.stream != descriptor.id:
         wrong = "header" if _claim(receipt).stream == descriptor.id else "descriptor"
-        _refuse("the window is of another stream than is described", wrong)
+        _refuse("the window does not belong to the described stream", wrong)
     if not receipt.is_signed:
         same = header.hash == _claim(receipt).header
         wrong = "header_signature" if same else "header"
-        _refuse("the window header does not bear the stream's signature", wrong)
-    return f"window {header.number} of stream {descriptor.name} bears its signature"
+        _refuse("the window header does not have the stream's signature", wrong)
+    return f"window {header.number} has the signature of stream {descriptor.name}"
 
 
 def _check_proof(receipt: Receipt) -> str:
     proven, header, descriptor = receipt.proven, receipt.header, receipt.descriptor
     if proven is None:
-        raise _Absent("the receipt does not hold the window's proof")
+        raise _Absent("the receipt does not contain the window's proof")
     if hashlib.sha256(proven.proof).digest() != _claim(receipt).proof:
-        _refuse("the voters have seen another proof", "proof", "event")
+        _refuse("the operators voted on another proof", "proof", "event")
     if tree_of(proven.chunks).root() != header.chunks_root:
-        _refuse("the chunk headers have another root than the window", "chunks", "header")
+        _refuse("the chunk headers do not have the root in the window header", "chunks", "header")
     if why := chunks_fault(header, proven.chunks):
-        _refuse(f"the chunk headers contradict the window: {why}", "chunks", "header")
+        _refuse(f"the chunk headers contradict the window header: {why}", "chunks", "header")
     try:
         outputs(descriptor, proven.chunks)
         commitments = [chunk.commitment for chunk in proven.chunks]
@@ -176,8 +180,8 @@ def _check_proof(receipt: Receipt) -> str:
             descriptor.parameters, descriptor.identity, commitments, header.hash, proven.proof
         )
     except errors.ProofRefused as refusal:
-        _refuse(f"the proof does not prove the window ({refusal.reason})", "proof")
-    return f"the proof shows that all {len(proven.chunks)} openings and the identity are known"
+        _refuse(f"the proof is not valid for the window ({refusal.reason})", "proof")
+    return f"the prover knew all {len(proven.chunks)} openings and the secret key of the identity"
 
 
 def _check_votes(receipt: Receipt, committee: Committee) -> str:
@@ -185,63 +189,74 @@ def _check_votes(receipt: Receipt, committee: Committee) -> str:
     try:
         receipt.event.verify(committee)
     except errors.CertificateError as refusal:
-        _refuse(f"the votes do not hold: {refusal} ({refusal.name})", "event")
+        _refuse(f"the certificate of the votes is invalid: {refusal} ({refusal.name})", "event")
     if claim.verdict is not Verdict.VALID:
-        _refuse(f"the voters found the window invalid ({claim.reason})", "event")
+        _refuse(f"the operators found the window invalid ({claim.reason})", "event")
     header = receipt.header
-    said = claim.stream, claim.number, claim.previous, claim.header
-    if said != (header.stream, header.number, header.previous, header.hash):
-        _refuse("the voters have seen another window", "header", "event")
+    voted = claim.stream, claim.number, claim.previous, claim.header
+    if voted != (header.stream, header.number, header.previous, header.hash):
+        _refuse("the operators voted on another window", "header", "event")
     if claim.parameters != receipt.descriptor.parameters:
-        message = "the voters have verified under other parameters than the stream's"
+        message = (
+            f"the operators verified with the parameters {claim.parameters}, but the stream has "
+            f"{receipt.descriptor.parameters}"
+        )
         _refuse(message, "descriptor", "event")
-    signers = ", ".join(receipt.event.signers)
-    return f"{len(receipt.event.signers)} of {len(committee.operators)} call it valid: {signers}"
+    signers, members = receipt.event.signers, len(committee.operators)
+    return f"{len(signers)} of {members} operators found the window valid: {', '.join(signers)}"
 
 
 def _check_checkpoint(receipt: Receipt, committee: Committee) -> str:
     place = receipt.place
     if place is None:
-        raise _Absent("no certified checkpoint covers it yet; the receipt can be completed")
+        raise _Absent("no certified checkpoint yet; run `dragon receipt complete` later")
     claim = place.checkpoint.claim
     if not isinstance(claim, CheckpointClaim):
-        _refuse(f"a certificate of kind {claim.KIND} is no checkpoint", "checkpoint")
+        _refuse(f"the certificate is of kind {claim.KIND}, not checkpoint", "checkpoint")
     try:
         place.checkpoint.verify(committee)
     except errors.CertificateError as refusal:
-        _refuse(f"the checkpoint does not hold: {refusal} ({refusal.name})", "checkpoint")
+        _refuse(f"the checkpoint is invalid: {refusal} ({refusal.name})", "checkpoint")
     leaf = event.leaf(receipt.event, place.ledger_index, place.ledger_time)
     hashed = merkle.leaf_hash(leaf)
     try:
         merkle.verify_inclusion(hashed, place.position, claim.size, place.inclusion, claim.log_root)
     except errors.InvalidProof as refusal:
-        message = f"the event is not at that place of the certified log: {refusal}"
+        message = f"the event is not at this position of the certified log: {refusal}"
         _refuse(message, "event", "position", "ledger_index", "ledger_time", "inclusion")
-    return f"event {place.position} of the {claim.size} that a quorum has certified"
+    return f"the event is entry {place.position} of a certified log of {claim.size} entries"
 
 
 def _check_experts(receipt: Receipt, committee: Committee) -> str:
-    """Theirs is another word than the majority's: who calls a window invalid is shown."""
+    """Check the endorsements and list their verdicts, which may differ from the majority's."""
     if not receipt.endorsements:
-        raise _Absent("no expert's word is in it")
-    doubtful = () if receipt.is_signed else ("header",)
+        raise _Absent("the receipt contains no endorsements")
+    suspects = () if receipt.is_signed else ("header",)
     for each in receipt.endorsements:
         claim = each.claim
         if claim.stream != receipt.header.stream:
-            _refuse("an endorsement is about another stream", "endorsements", *doubtful)
+            _refuse(
+                f"the endorsement of {claim.expert} is about another stream",
+                "endorsements",
+                *suspects,
+            )
         if not claim.first <= receipt.header.number <= claim.last:
-            _refuse("an endorsement is about other windows", "endorsements", *doubtful)
+            _refuse(
+                f"the endorsement of {claim.expert} is about other windows",
+                "endorsements",
+                *suspects,
+            )
         try:
             each.verify(committee)
         except errors.CertificateError as refusal:
-            message = f"the word of {claim.expert} does not hold: {refusal} ({refusal.name})"
+            message = f"the endorsement of {claim.expert} is invalid: {refusal} ({refusal.name})"
             _refuse(message, "endorsements")
-    words = [f"{each.claim.expert} calls it {each.claim.verdict}" for each in receipt.endorsements]
-    return ", ".join(words)
+    verdicts = [f"{each.claim.expert}: {each.claim.verdict}" for each in receipt.endorsements]
+    return ", ".join(verdicts)
 
 
 def _claim(receipt: Receipt) -> WindowClaim:
     claim = receipt.event.claim
     if not isinstance(claim, WindowClaim):
-        _refuse(f"a certificate of kind {claim.KIND} says nothing about a window", "event")
+        _refuse(f"the certificate is of kind {claim.KIND}, not window", "event")
     return claim

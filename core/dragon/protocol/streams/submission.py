@@ -1,8 +1,8 @@
-"""Submissions: what a stream's owner hands to aggregators, and they to the voters.
+"""Submissions: windows that a stream service sends to aggregators, and aggregators to voters.
 
-First the header alone, as soon as the window is closed: that is its announcement. Later, with the
-proof, the stream names by their hashes the objects that are to be voted on. The header key signs
-that too, so nobody else can have a window judged by a proof that its owner never made.
+As soon as a window is closed, its header is submitted alone: the announcement. When the proof is
+ready, the window is submitted with the hashes of its objects. The header key signs these hashes, so
+only the stream's owner decides which proof is voted on.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from dragon.encoding import Json, Members, to_hex
 from dragon.protocol import bls
 from dragon.protocol.shape import HASH, SignedShape
 from dragon.protocol.streams.descriptor import Descriptor
-from dragon.protocol.streams.window import WindowHeader, is_signed, is_word
+from dragon.protocol.streams.window import WindowHeader, is_signed, is_signed_root
 
 
 @dataclass(frozen=True, slots=True)
 class WindowObjects(SignedShape):
-    """The objects on which a window is judged, by SHA-256: the stream's own word."""
+    """SHA-256 of the objects that a window is judged by. The stream's header key signs it."""
 
     KIND: ClassVar[str] = "stream-objects"
 
     stream: Annotated[bytes, HASH]  # the stream's id
     header: Annotated[bytes, HASH]  # the hash of the window header
-    chunks: Annotated[bytes, HASH]  # of the canonical JSON array of its chunk headers
-    proof: Annotated[bytes, HASH]
+    chunks: Annotated[bytes, HASH]  # SHA-256 of the canonical JSON array of its chunk headers
+    proof: Annotated[bytes, HASH]  # SHA-256 of the proof
 
     @classmethod
     def of(cls, header: WindowHeader, chunks: bytes, proof: bytes) -> Self:
-        """Of the objects themselves."""
+        """Return the hashes of a window's encoded chunk headers and proof."""
         digests = (hashlib.sha256(each).digest() for each in (chunks, proof))
         return cls(header.stream, header.hash, *digests)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One window as it travels. Holding one proves nothing before both signatures are checked."""
+    """A submitted window. It proves nothing until both signatures are checked."""
 
     descriptor: Descriptor
     header: WindowHeader
@@ -48,13 +48,16 @@ class Submission:
 
     @property
     def stream(self) -> bytes:
+        """The stream's id, 32 bytes."""
         return self.descriptor.id
 
     @property
     def number(self) -> int:
+        """The window's number."""
         return self.header.number
 
     def to_json(self) -> dict[str, Json]:
+        """Return the form in which windows are submitted."""
         value: dict[str, Json] = {
             "descriptor": self.descriptor.to_json(),
             "header": self.header.members(),
@@ -68,7 +71,7 @@ class Submission:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding. Raises InvalidEncoding, InvalidStream."""
+        """Decode a submission strictly. Raises InvalidEncoding, InvalidStream."""
         members = Members(value, "the submission")
         descriptor = Descriptor.from_json(members.take("descriptor"))
         header = WindowHeader.from_json(members.take("header"))
@@ -81,19 +84,19 @@ class Submission:
         members.end()
         return cls(descriptor, header, signature, objects, objects_signature)
 
-    def named(self) -> dict[bytes, str]:
-        """The objects that are fetched, by their SHA-256, and which of the two each is."""
+    def object_kinds(self) -> dict[bytes, str]:
+        """Return `chunks` or `proof` for the SHA-256 of each object; empty for an announcement."""
         if self.objects is None:
             return {}
         return {self.objects.chunks: "chunks", self.objects.proof: "proof"}
 
-    def is_announced(self) -> bool:
-        """Whether the header bears the stream's signature. Dear: a pairing."""
+    def is_header_signed(self) -> bool:
+        """Return whether the stream signed the header. Expensive: a pairing check."""
         return is_signed(self.header, self.descriptor, self.header_signature)
 
-    def is_named(self) -> bool:
-        """Whether the stream itself names these objects. Dear: a pairing."""
+    def are_objects_signed(self) -> bool:
+        """Return whether the stream signed the objects' hashes. Expensive: a pairing check."""
         if self.objects is None:
             return False
         named = self.objects.root(self.descriptor.committee_id)
-        return is_word(self.descriptor.header_key, named, self.objects_signature)
+        return is_signed_root(self.descriptor.header_key, named, self.objects_signature)

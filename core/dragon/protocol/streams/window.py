@@ -1,7 +1,7 @@
-"""Windows: consecutive chunks under one signed header, each window linked to the one before.
+"""Windows: consecutive chunks with one signed header. Each window names the previous one.
 
-What can be wrong with a header or with the chunk headers under it is found here; who may conclude
-what from that is decided in `dragon.protocol.streams.finding`.
+This module finds faults in headers and chunk headers. `dragon.protocol.streams.finding` decides
+which faults make a window invalid.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ MAX_HEADER_BYTES: Final = 1024
 
 @dataclass(frozen=True)
 class WindowHeader(SignedShape):
-    """What a stream's owner says of one window, and never says otherwise."""
+    """The header of one window. A stream must not sign two headers for one window."""
 
     KIND: ClassVar[str] = "stream-header"
 
     stream: Annotated[bytes, HASH]  # the stream's id
     number: Annotated[int, Integer()]  # from 0
-    previous: Annotated[bytes, HASH]  # hash of the header before; the stream's id for number 0
+    previous: Annotated[bytes, HASH]  # hash of the previous header; the stream's id for number 0
     first: Annotated[int, Integer()]  # sequence of the first chunk
-    count: Annotated[int, Integer(least=1, most=MAX_CHUNKS)]  # chunks
-    first_received_ms: Annotated[int, Integer()]
-    last_received_ms: Annotated[int, Integer()]
+    count: Annotated[int, Integer(least=1, most=MAX_CHUNKS)]  # number of chunks
+    first_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the first chunk
+    last_received_ms: Annotated[int, Integer()]  # Unix milliseconds, of the last chunk
     chunks_root: Annotated[bytes, Hex(name="root")]  # RFC 6962, over the chunk headers
 
     @property
     def next_first(self) -> int:
-        """The sequence of the first chunk behind this window."""
+        """The sequence of the first chunk of the next window."""
         return self.first + self.count
 
     def encode(self) -> bytes:
-        """The header as an object: its SHA-256 is its hash."""
+        """Return the header as an object, in canonical JSON."""
         return canonical(self.members())
 
     @cached_property
     def hash(self) -> bytes:
-        """What the next window, the proof and the votes name this one by."""
+        """SHA-256 of the encoded header. The next window, the proof and the votes refer to it."""
         return hashlib.sha256(self.encode()).digest()
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Strict decoding; whether it makes sense is another question. Raises InvalidEncoding."""
+        """Decode a header strictly, without judging its content. Raises InvalidEncoding."""
         members = Members(value, "the window header")
         header = cls.take(members)
         members.end()
@@ -63,9 +63,11 @@ class WindowHeader(SignedShape):
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """Raises InvalidEncoding; TooLarge: no window header has so many bytes."""
+        """Decode an encoded header. Raises InvalidEncoding; TooLarge: it is too long."""
         if len(raw) > MAX_HEADER_BYTES:
-            message = f"a window header has at most {MAX_HEADER_BYTES} bytes"
+            message = (
+                f"the window header has {len(raw)} bytes; at most {MAX_HEADER_BYTES} are allowed"
+            )
             raise errors.TooLarge(message, bytes=len(raw))
         return cls.from_json(parse(raw))
 
@@ -73,12 +75,16 @@ class WindowHeader(SignedShape):
 def close(
     descriptor: Descriptor, previous: WindowHeader | None, chunks: Sequence[ChunkHeader]
 ) -> WindowHeader:
-    """The header of the window that follows `previous` (None: the stream's first) with `chunks`.
+    """Return the header of the window with `chunks` that follows `previous`.
 
-    Raises ValueError: the chunks are none that could follow. It would be certified as invalid.
+    Args:
+        previous: the previous window's header; None for the stream's first window.
+        chunks: from 1 to `MAX_CHUNKS` chunk headers.
+
+    Raises ValueError: the chunks cannot follow; the window would be certified as invalid.
     """
     if not 0 < len(chunks) <= MAX_CHUNKS:
-        raise ValueError(f"a window has 1 to {MAX_CHUNKS} chunks")
+        raise ValueError(f"a window has 1 to {MAX_CHUNKS} chunks, not {len(chunks)}")
     header = WindowHeader(
         descriptor.id,
         previous.number + 1 if previous else 0,
@@ -95,75 +101,84 @@ def close(
 
 
 def sign(header: WindowHeader, descriptor: Descriptor, secret: bls.SecretKey) -> bytes:
-    """The signature of the stream's header key, 96 bytes."""
+    """Return the signature with the stream's header key, 96 bytes."""
     return secret.sign(header.root(descriptor.committee_id))
 
 
 def is_signed(header: WindowHeader, descriptor: Descriptor, signature: bytes) -> bool:
-    """Whether the header is of this stream and bears its signature."""
+    """Return whether the header belongs to this stream and has its signature."""
     if header.stream != descriptor.id:
         return False
-    return is_word(descriptor.header_key, header.root(descriptor.committee_id), signature)
+    return is_signed_root(descriptor.header_key, header.root(descriptor.committee_id), signature)
 
 
 @lru_cache(maxsize=4096)
-def is_word(key: bls.PublicKey, root: bytes, signature: bytes) -> bool:
-    """Whether a stream's header key has signed that root. Dear, and remembered: a stream's word
-    comes with the announcement, with the objects, and again before the judgement."""
+def is_signed_root(key: bls.PublicKey, root: bytes, signature: bytes) -> bool:
+    """Return whether a stream's header key signed this root. Expensive, so results are cached.
+
+    One signature is checked several times: with the announcement, the objects and the finding.
+    """
     return bls.is_signed(key, root, signature)
 
 
 def expected_previous(stream_id: bytes, previous: WindowHeader | None) -> bytes:
-    """What a window that follows `previous` names as the one before it."""
+    """Return the value of `previous` in the header of the window that follows `previous`."""
     return previous.hash if previous else stream_id
 
 
 def header_fault(header: WindowHeader, previous: WindowHeader | None) -> str:
-    """What contradicts itself in a header, or contradicts the window before; "" if nothing does.
+    """Return what contradicts itself, or the previous header, in a header; "" if nothing does.
 
-    Only for a header that names `previous` (or, for None, the stream's id) as the one before it.
+    The header must name `previous` (the stream's id if `previous` is None).
     """
     if header.last_received_ms < header.first_received_ms:
-        return "its last chunk came before its first"
+        return (
+            f"its last chunk has an earlier time ({header.last_received_ms} ms) than its first "
+            f"({header.first_received_ms} ms)"
+        )
     number, first, since = 0, 0, 0
     if previous:
         number, first = previous.number + 1, previous.next_first
         since = previous.last_received_ms
         if previous.stream != header.stream:
-            return "it follows a window of another stream"
+            return "the previous window belongs to another stream"
     if header.number != number:
-        return f"it has number {header.number} and follows number {number - 1}"
+        return f"its number must be {number}, not {header.number}"
     if header.first != first:
-        return f"it begins with chunk {header.first}, and chunk {first} comes next"
+        return f"its first chunk must be chunk {first}, not {header.first}"
     if header.first_received_ms < since:
-        return "its first chunk came before the last one of the window before"
+        return (
+            f"its first chunk has an earlier time ({header.first_received_ms} ms) than the last "
+            f"chunk of the previous window ({since} ms)"
+        )
     return ""
 
 
 def chunks_fault(header: WindowHeader, chunks: Sequence[ChunkHeader]) -> str:
-    """What contradicts the header, or itself, in the chunk headers under its root; "" if nothing.
+    """Return what contradicts the header, or itself, in chunk headers; "" if nothing does.
 
-    Only for chunk headers whose root is the header's: others prove nothing against it.
+    The chunk headers must have the header's root. Otherwise they prove nothing about the header.
     """
     if len(chunks) != header.count:
-        return f"the header counts {header.count} chunks, and there are {len(chunks)}"
+        return f"the header states {header.count} chunks, but there are {len(chunks)}"
     for sequence, chunk in enumerate(chunks, start=header.first):
         if chunk.sequence != sequence:
-            return f"chunk {chunk.sequence} stands in the place of {sequence}"
+            return f"chunk {chunk.sequence} is in the place of chunk {sequence}"
     for one, other in pairwise(chunks):
         if other.received_ms < one.received_ms:
-            return f"chunk {other.sequence} came before the one in front of it"
+            return f"chunk {other.sequence} has an earlier time than the chunk before it"
     times = chunks[0].received_ms, chunks[-1].received_ms
     if times != (header.first_received_ms, header.last_received_ms):
-        return "the header gives other times for its first and last chunk"
+        return "the times of the first and last chunk differ from those in the header"
     return ""
 
 
 def outputs(descriptor: Descriptor, chunks: Sequence[ChunkHeader]) -> list[bytes]:
-    """What is proven: that somebody knows the identity's secret and every opening.
+    """Return the outputs of the statement that a window's proof is about.
 
-    The message that the proof is bound to is the header's hash.
+    The prover knows the identity's secret and the opening of every commitment. The message of the
+    proof is the header's hash.
 
-    Raises ProofRefused (input): a commitment is none, or is the identity.
+    Raises ProofRefused (input): a commitment is malformed, or equals the identity.
     """
     return window_outputs(descriptor.identity, [chunk.commitment for chunk in chunks])

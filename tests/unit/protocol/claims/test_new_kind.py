@@ -136,9 +136,9 @@ def test_a_log_applies_a_new_kind_and_the_audit_verifies_it(
     assert log.refusals() == {"applied_already": 1, "not_later": 1}
     assert log.state.further == {"weather harbour": second.claim}
     reopened = Log(database, committee)
-    assert (reopened.state, reopened.checkpoint()) == (log.state, log.checkpoint())
+    assert (reopened.state, reopened.head()) == (log.state, log.head())
     database.close()
-    assert audit(path, committee).root == log.checkpoint().root
+    assert audit(path, committee).root == log.head().root
 
 
 def test_a_kind_is_registered_once() -> None:

@@ -372,7 +372,7 @@ def test_an_expert_is_heard_whatever_it_says(whole: Receipt) -> None:
     check = verify(COMMITTEE, whole)[-1]
 
     assert check.name == "experts"
-    assert check.detail == "expert_1 calls it valid, expert_2 calls it invalid"
+    assert check.detail == "expert_1: valid, expert_2: invalid"
     silent = verify(COMMITTEE, dataclasses.replace(whole, endorsements=()))
     assert silent[-1].outcome is Outcome.ABSENT
     assert is_complete(silent)

@@ -33,7 +33,7 @@ def test_a_submission_is_restored_from_its_json(submission: Submission) -> None:
     back = Submission.from_json(parse(canonical(submission.to_json())))
 
     assert back == submission
-    assert back.is_announced()
+    assert back.is_header_signed()
     assert (back.stream, back.number) == (OWNER.descriptor.id, 0)
 
 
@@ -48,8 +48,8 @@ def test_objects_are_named_by_their_hashes() -> None:
     chunks = hashlib.sha256(encode_chunks(WINDOW.chunks)).digest()
     proof = hashlib.sha256(PROOF).digest()
 
-    assert WHOLE.named() == {chunks: "chunks", proof: "proof"}
-    assert ANNOUNCED.named() == {}
+    assert WHOLE.object_kinds() == {chunks: "chunks", proof: "proof"}
+    assert ANNOUNCED.object_kinds() == {}
 
 
 POINT = to_hex(bytes(96))
@@ -134,13 +134,13 @@ def test_objects_are_signed_with_a_separate_domain() -> None:
 
 
 def test_a_submission_of_the_stream_is_authentic() -> None:
-    assert WHOLE.is_announced()
-    assert WHOLE.is_named()
+    assert WHOLE.is_header_signed()
+    assert WHOLE.are_objects_signed()
 
 
 def test_an_announcement_names_nothing() -> None:
-    assert ANNOUNCED.is_announced()
-    assert not ANNOUNCED.is_named()
+    assert ANNOUNCED.is_header_signed()
+    assert not ANNOUNCED.are_objects_signed()
 
 
 def by(owner: Any, objects: WindowObjects) -> bytes:
@@ -172,7 +172,7 @@ UNNAMED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", list(UNNAMED))
 def test_objects_that_the_stream_did_not_sign_are_refused(name: str) -> None:
-    assert not replace(WHOLE, **UNNAMED[name]).is_named()
+    assert not replace(WHOLE, **UNNAMED[name]).are_objects_signed()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_objects_that_the_stream_did_not_sign_are_refused(name: str) -> None:
     ],
 )
 def test_a_header_that_the_stream_did_not_sign_is_refused(changes: dict[str, Any]) -> None:
-    assert not replace(WHOLE, **changes).is_announced()
+    assert not replace(WHOLE, **changes).is_header_signed()
 
 
 def test_objects_of_one_window_cannot_be_used_for_another() -> None:
@@ -196,5 +196,5 @@ def test_objects_of_one_window_cannot_be_used_for_another() -> None:
 
     mixed = Submission.from_json(value)
 
-    assert mixed.is_announced()
-    assert not mixed.is_named()
+    assert mixed.is_header_signed()
+    assert not mixed.are_objects_signed()

@@ -1,4 +1,4 @@
-"""The log's first schema."""
+"""Create the log's first tables."""
 
 from alembic import op
 
@@ -6,7 +6,7 @@ revision = "log_0001"
 down_revision = None
 
 TABLES = (
-    # The ancestors' table, to the letter: filled as status events apply.
+    # One row per applied status event. The columns are fixed by the protocol.
     """CREATE TABLE logs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         node_id TEXT NOT NULL,
@@ -26,7 +26,7 @@ TABLES = (
         ledger_time INTEGER NOT NULL,
         chaining_hash TEXT NOT NULL
     )""",
-    # Where the reader stands; advanced in the transaction that applies a batch.
+    # The reader's position, advanced in the transaction that applies a batch.
     """CREATE TABLE standing (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         committee TEXT NOT NULL,
@@ -35,7 +35,7 @@ TABLES = (
         proof_index INTEGER NOT NULL,
         proof_time INTEGER NOT NULL
     )""",
-    # What was refused: counted by reason, the newest kept to look at. No part of log or root.
+    # The newest refused events, for inspection. Not part of the log or its root.
     """CREATE TABLE refused (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         ledger_index INTEGER NOT NULL,
@@ -45,7 +45,7 @@ TABLES = (
         excerpt TEXT NOT NULL
     )""",
     "CREATE TABLE refusals (reason TEXT PRIMARY KEY, count INTEGER NOT NULL)",
-    # While a row stands here nothing is applied.
+    # While this table has a row, no batch is applied.
     """CREATE TABLE alarm (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         reason TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""Streams: their windows and what experts say of them."""
+"""Create the tables of streams, windows and endorsements."""
 
 from alembic import op
 

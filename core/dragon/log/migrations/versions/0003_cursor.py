@@ -1,4 +1,4 @@
-"""The table of the reader's position is called what it is: a cursor."""
+"""Rename the table of the reader's position to `cursor`."""
 
 from alembic import op
 

@@ -1,0 +1,92 @@
+"""The record of refused events: counts by reason, and the newest events for inspection.
+
+The record is not part of the log or its root. No rule depends on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from dragon.errors import DragonError
+
+MAX_REFUSED_KEPT: Final = 10_000  # refused events kept for inspection
+MAX_EXCERPT_CHARS: Final = 200  # of a refused event
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused event."""
+
+    ledger_index: int
+    place: int  # within its batch, from 0
+    reason: str  # the error's name
+    detail: str
+    excerpt: str  # the beginning of the event's text
+
+    @classmethod
+    def of(cls, ledger_index: int, place: int, error: DragonError, event_text: str) -> Refusal:
+        """Return the record of an event that was refused with this error."""
+        # Replacing surrogates: SQLite stores only text that can be encoded as UTF-8.
+        excerpt = event_text[:MAX_EXCERPT_CHARS].encode(errors="replace").decode()
+        return cls(ledger_index, place, error.name, str(error), excerpt)
+
+
+def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
+    """Count all refusals and keep the newest.
+
+    The number of statements does not grow with the number of refusals, because anyone who can reach
+    the sequencer can cause refusals.
+    """
+    if not refusals:
+        return
+    connection.execute(
+        text(
+            "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
+            "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)"
+        ),
+        [asdict(refusal) for refusal in refusals[-MAX_REFUSED_KEPT:]],
+    )
+    connection.execute(
+        text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),
+        {"kept": MAX_REFUSED_KEPT},
+    )
+    connection.execute(
+        text(
+            "INSERT INTO refusals VALUES (:reason, :count) "
+            "ON CONFLICT (reason) DO UPDATE SET count = count + excluded.count"
+        ),
+        [
+            {"reason": reason, "count": count}
+            for reason, count in Counter(refusal.reason for refusal in refusals).items()
+        ],
+    )
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Return the number of refused events by reason."""
+    query = text("SELECT reason, count FROM refusals ORDER BY reason")
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def newest(connection: Connection, limit: int) -> list[Refusal]:
+    """Return the newest refused events, newest first."""
+    query = text(
+        "SELECT ledger_index, place, reason, detail, excerpt FROM refused "
+        "ORDER BY id DESC LIMIT :limit"
+    )
+    return [Refusal(*row) for row in connection.execute(query, {"limit": limit})]
+
+
+def page_before(connection: Connection, before: int, limit: int) -> list[tuple[int, Refusal]]:
+    """Return refused events with row ids below `before`, each with its row id, newest first."""
+    query = text(
+        "SELECT ledger_index, place, reason, detail, excerpt, id FROM refused "
+        "WHERE id < :before ORDER BY id DESC LIMIT :limit"
+    )
+    rows = connection.execute(query, {"before": before, "limit": limit}).all()
+    return [(row.id, Refusal(*row[:5])) for row in rows]

@@ -1,4 +1,4 @@
-"""The commands read what the real services answer: a whole fleet in one process."""
+"""Commands on the real services of a fleet, all in one process."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def dragon(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
-    """What `dragon …` says, without an error."""
+    """Run `dragon …` and return its output; it must succeed."""
     (tmp_path / "committee.json").write_text(json.dumps(world.committee.to_json()))
-    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("client"))
 
     def run(*arguments: object, home: bool = True) -> str:
         chosen = ["--home", str(tmp_path)] if home else []
@@ -37,7 +37,7 @@ def dragon(
     return run
 
 
-def test_nodes_and_rounds_of_a_fleet_in_which_one_is_down(world: World, dragon: Run) -> None:
+def test_nodes_and_rounds_of_a_fleet_with_an_outage(world: World, dragon: Run) -> None:
     world.stop("operator_2")
     world.run(2)
 
@@ -53,7 +53,7 @@ def test_nodes_and_rounds_of_a_fleet_in_which_one_is_down(world: World, dragon: 
     )
 
 
-def test_status_asks_everybody_and_logs_the_first_that_answers(world: World, dragon: Run) -> None:
+def test_status_queries_all_operators_and_logs_the_first(world: World, dragon: Run) -> None:
     world.stop("operator_1")
 
     listed = json.loads(dragon("status", "--json"))["operators"]

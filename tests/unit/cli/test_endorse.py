@@ -1,5 +1,4 @@
-"""`dragon endorse`: only an expert's own key speaks for the expert, and what the log does not take
-is refused in its words."""
+"""`dragon endorse` signs with the expert's key only and reports refusals of the aggregators."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A fleet whose logs have window 0 of a stream."""
+    """A fleet with window 0 of a stream in its logs."""
     (tmp_path / "world").mkdir()
     with World(tmp_path / "world", MEMBERS) as made:
         made.run(2, peers=False)
@@ -68,7 +67,7 @@ def endorse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """`dragon endorse STREAM …` as expert_1: exit code, standard output, standard error."""
-    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("client"))
     clock = SimpleNamespace(time=lambda: world.clock.now)
     monkeypatch.setattr("dragon_cli.commands.endorse.time", clock)
 
@@ -108,7 +107,7 @@ def refused(result: tuple[int, str, str], words: str, code: int = 1) -> None:
     assert result[2].startswith(f"dragon: {words}")
 
 
-def test_what_an_expert_says_is_in_every_log(world: World, endorse: Run, tmp_path: Path) -> None:
+def test_an_endorsement_is_in_every_log(world: World, endorse: Run, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_bytes(b"the sensor was calibrated on Monday")
 
@@ -135,7 +134,7 @@ def test_without_a_note_the_hash_of_no_bytes_is_signed(world: World, endorse: Ru
     assert (claim.verdict, claim.note) == (Verdict.INVALID, hashlib.sha256().digest())
 
 
-def test_the_next_aggregator_is_asked_where_one_is_silent(world: World, endorse: Run) -> None:
+def test_the_next_aggregator_is_used_if_one_does_not_respond(world: World, endorse: Run) -> None:
     world.stop("aggregator_0")
 
     code, out, _ = endorse()
@@ -145,7 +144,7 @@ def test_the_next_aggregator_is_asked_where_one_is_silent(world: World, endorse:
     assert len(endorsed(world)) == 1
 
 
-def test_another_keystore_may_be_named(world: World, endorse: Run, home: Home) -> None:
+def test_another_keystore_can_be_used(world: World, endorse: Run, home: Home) -> None:
     moved = home.keystore("expert_1").rename(home.path / "mine.json")
     password = home.password("expert_1").rename(home.path / "mine.txt")
 
@@ -153,9 +152,7 @@ def test_another_keystore_may_be_named(world: World, endorse: Run, home: Home) -
     assert len(endorsed(world)) == 1
 
 
-def test_only_the_experts_own_key_speaks_for_the_expert(
-    world: World, endorse: Run, home: Home
-) -> None:
+def test_the_key_of_another_member_is_refused(world: World, endorse: Run, home: Home) -> None:
     other = ("--keystore", home.keystore("operator_1"))
 
     code, out, err = endorse(*other, "--password-file", home.password("operator_1"))
@@ -165,7 +162,7 @@ def test_only_the_experts_own_key_speaks_for_the_expert(
 
 
 @pytest.mark.parametrize("expert", ["operator_1", "expert_3", "../expert_1", "\x1b[2J"])
-def test_whoever_is_no_expert_is_refused(world: World, endorse: Run, expert: str) -> None:
+def test_unlisted_experts_are_refused(world: World, endorse: Run, expert: str) -> None:
     result = endorse(expert=expert)
 
     refused(result, "refused: not_a_member: ")
@@ -174,7 +171,7 @@ def test_whoever_is_no_expert_is_refused(world: World, endorse: Run, expert: str
     assert posts(world) == []
 
 
-def test_an_expert_without_a_keystore_is_told_so(endorse: Run) -> None:
+def test_a_missing_keystore_is_an_error(endorse: Run) -> None:
     refused(endorse(expert="expert_2"), "failed: keystore_error: ", code=2)
 
 
@@ -185,9 +182,7 @@ def test_a_wrong_password_is_refused(world: World, endorse: Run, tmp_path: Path)
     assert posts(world) == []
 
 
-def test_a_window_that_the_log_does_not_have_is_refused_in_its_words(
-    world: World, endorse: Run
-) -> None:
+def test_a_missing_window_is_refused(world: World, endorse: Run) -> None:
     code, out, err = endorse("--last", 7)
 
     refused((code, out, err), "refused: no_such_window: ")
@@ -196,7 +191,7 @@ def test_a_window_that_the_log_does_not_have_is_refused_in_its_words(
     assert endorsed(world) == []
 
 
-def test_what_was_said_before_is_refused(
+def test_repeated_endorsements_are_refused(
     world: World, endorse: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = world.clock.now
@@ -209,7 +204,7 @@ def test_what_was_said_before_is_refused(
     refused(endorse(verdict="invalid"), "refused: not_later: the last endorsement of that range")
 
 
-def test_a_refusal_is_one_document_for_programs(endorse: Run) -> None:
+def test_a_refusal_is_one_json_document(endorse: Run) -> None:
     code, out, _ = endorse("--json", first=3)
 
     told = json.loads(out)
@@ -218,7 +213,7 @@ def test_a_refusal_is_one_document_for_programs(endorse: Run) -> None:
     assert told["detail"]
 
 
-def test_a_clock_that_is_wrong_is_refused_by_name(
+def test_a_wrong_clock_is_refused_with_a_hint(
     endorse: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for now, reason in ((1_000_000_000, "stale"), (4_000_000_000, "early")):
@@ -243,9 +238,7 @@ def _answering(status: str, body: bytes) -> WsgiApp:
     [b"", b"[]", b"no json", b'{"title": 7}', b'{"title": "system_exit", "detail": "x"}'],
     ids=bytes.decode,
 )
-def test_an_aggregator_that_talks_nonsense_is_passed_over(
-    world: World, endorse: Run, body: bytes
-) -> None:
+def test_malformed_answers_are_skipped(world: World, endorse: Run, body: bytes) -> None:
     world.impersonate("aggregator_0", _answering("409 CONFLICT", body))
 
     assert endorse()[0] == 0
@@ -254,7 +247,7 @@ def test_an_aggregator_that_talks_nonsense_is_passed_over(
     refused(endorse(), "failed: bad_answer: the aggregator at http://aggregator-0:5100: answered")
 
 
-def test_where_no_aggregator_answers_it_fails(world: World, endorse: Run) -> None:
+def test_without_an_answer_it_fails(world: World, endorse: Run) -> None:
     for name in world.aggregators:
         world.stop(name)
 
@@ -265,12 +258,12 @@ def test_where_no_aggregator_answers_it_fails(world: World, endorse: Run) -> Non
 
 
 @pytest.mark.parametrize("stream", ["sensor-1", "0x00", to_hex(STREAM).upper(), ""])
-def test_a_stream_is_named_by_its_id(world: World, endorse: Run, stream: str) -> None:
+def test_a_stream_must_be_an_id(world: World, endorse: Run, stream: str) -> None:
     refused(endorse(stream=stream), "refused: invalid_hex: stream ")
     assert posts(world) == []
 
 
-def test_misuse_signs_nothing(world: World, endorse: Run, tmp_path: Path) -> None:
+def test_wrong_usage_signs_nothing(world: World, endorse: Run, tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.write_bytes(b"")
     with big.open("r+b") as file:

@@ -1,4 +1,4 @@
-"""`dragon key`: says whose key a keystore holds, refuses by name, and never shows the secret."""
+"""`dragon key` shows and verifies keystores and never prints the secret key."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, sealed: str) -> Path:
 
 @pytest.fixture
 def key(folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `dragon key …` in the folder. Whatever happens, the secret is not in what it says."""
+    """Run `dragon key …` and check that its output never contains the secret key."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as done:
@@ -64,7 +64,7 @@ def verify(key: Run, folder: Path, *options: object, file: Path | None = None) -
     return key("verify", chosen, "--password-file", folder / "password", *options)
 
 
-def test_a_keystore_says_what_it_is_without_its_password(key: Run, folder: Path) -> None:
+def test_a_keystore_is_shown_without_its_password(key: Run, folder: Path) -> None:
     file = spoilt(folder, path="m/12381/60/0/0", description="the second")
 
     code, out, err = key("show", file)
@@ -82,7 +82,7 @@ def test_a_keystore_says_what_it_is_without_its_password(key: Run, folder: Path)
     }
 
 
-def test_a_keystore_that_states_no_key_is_shown_all_the_same(key: Run, folder: Path) -> None:
+def test_a_keystore_without_a_stated_key_is_shown(key: Run, folder: Path) -> None:
     code, out, _ = key("show", spoilt(folder, pubkey="", description="\x1b[2J[red]"))
 
     assert code == 0
@@ -90,14 +90,14 @@ def test_a_keystore_that_states_no_key_is_shown_all_the_same(key: Run, folder: P
     assert "description  �[2J[red]" in out
 
 
-def test_a_keystore_that_is_right_is_verified(key: Run, folder: Path) -> None:
+def test_a_valid_keystore_is_verified(key: Run, folder: Path) -> None:
     code, out, err = verify(key, folder)
 
     assert (code, err) == (0, "")
     assert out == f"verified: the keystore holds the key {PUBLIC}\n"
 
 
-def test_whose_key_it_is_is_said_by_the_committee(key: Run, folder: Path) -> None:
+def test_the_owner_of_a_key_is_found_in_the_committee(key: Run, folder: Path) -> None:
     options = ("--committee", folder / "committee.json")
 
     code, out, _ = verify(key, folder, *options)
@@ -113,7 +113,7 @@ def test_whose_key_it_is_is_said_by_the_committee(key: Run, folder: Path) -> Non
     }
 
 
-def test_a_key_of_nobody_is_refused(key: Run, folder: Path) -> None:
+def test_a_key_of_no_member_is_refused(key: Run, folder: Path) -> None:
     (folder / "key.json").write_text(keystore.seal(secret("stranger"), PASSWORD))
 
     code, out, err = verify(key, folder, "--committee", folder / "committee.json")
@@ -123,7 +123,7 @@ def test_a_key_of_nobody_is_refused(key: Run, folder: Path) -> None:
     assert "\nhint: " in err
 
 
-def test_another_password_is_refused(key: Run, folder: Path) -> None:
+def test_a_wrong_password_is_refused(key: Run, folder: Path) -> None:
     (folder / "password").write_text("battery staple\n")
 
     code, out, err = verify(key, folder, "--json")
@@ -133,7 +133,7 @@ def test_another_password_is_refused(key: Run, folder: Path) -> None:
     assert err.startswith("dragon: refused: keystore_refused: ")
 
 
-def test_a_keystore_that_states_another_key_is_refused(key: Run, folder: Path) -> None:
+def test_a_keystore_with_another_key_than_stated_is_refused(key: Run, folder: Path) -> None:
     other = MEMBERS.secrets["operator_1"].public_key().raw.hex()
 
     code, _, err = verify(key, folder, file=spoilt(folder, pubkey=other))
@@ -165,7 +165,7 @@ SPOILT: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("what", SPOILT)
-def test_what_is_no_keystore_is_refused_by_name(key: Run, folder: Path, what: str) -> None:
+def test_invalid_keystores_are_refused_by_name(key: Run, folder: Path, what: str) -> None:
     changes, reason = SPOILT[what]
     file = spoilt(folder, **changes)
 
@@ -175,7 +175,7 @@ def test_what_is_no_keystore_is_refused_by_name(key: Run, folder: Path, what: st
 
 
 @pytest.mark.parametrize("content", ["", "{", "[" * 5000, "null", "[]", '{"version": 4.0}'])
-def test_what_is_no_json_is_refused(key: Run, folder: Path, content: str) -> None:
+def test_invalid_json_is_refused(key: Run, folder: Path, content: str) -> None:
     (folder / "key.json").write_text(content)
 
     for code, out, err in (key("show", folder / "key.json"), verify(key, folder)):
@@ -183,7 +183,7 @@ def test_what_is_no_json_is_refused(key: Run, folder: Path, content: str) -> Non
         assert err.startswith("dragon: refused: ")
 
 
-def test_files_that_cannot_be_read_are_misuse(key: Run, folder: Path) -> None:
+def test_unreadable_files_end_with_2(key: Run, folder: Path) -> None:
     assert key("show", folder / "none.json")[0] == 2
     assert key("verify", folder / "key.json")[0] == 2
     assert verify(key, folder, "--committee", folder / "none.json")[0] == 2

@@ -1,4 +1,4 @@
-"""`dragon proof`: the asker's set decides, never the bearer's; figures are shown together."""
+"""`dragon proof` verifies under the user's parameter set and shows all security figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROOFS = {
     "proof_strong_b1.json": "strong",
 }
 
-# Without the one that nobody may rely on.
+# Without the insecure set that only tests use.
 LISTED = [each for each in vectors.blocks("parameter_sets.json")["sets"] if each["set"] in SETS]
 
 Run = Callable[..., tuple[int, str, str]]
@@ -76,7 +76,7 @@ def write(path: Path, value: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_a_proof_is_verified_under_the_askers_set(dragon: Run, tmp_path: Path, name: str) -> None:
+def test_a_proof_is_verified_under_the_chosen_set(dragon: Run, tmp_path: Path, name: str) -> None:
     asked, chosen = request(name), PROOFS[name]
     file = write(tmp_path / "asked.json", asked)
 
@@ -100,7 +100,7 @@ def test_a_proof_is_verified_under_the_askers_set(dragon: Run, tmp_path: Path, n
     assert figures["level"] == min(figures["provable"], figures["conjectured"], figures["binding"])
 
 
-def test_the_padding_of_a_window_is_built_here(dragon: Run, tmp_path: Path) -> None:
+def test_the_padding_of_a_window_is_added(dragon: Run, tmp_path: Path) -> None:
     asked = window(request("proof_standard_b64.json"), chunks=40)
 
     code, out, _ = dragon("verify", write(tmp_path / "asked.json", asked))
@@ -114,7 +114,7 @@ def test_the_padding_of_a_window_is_built_here(dragon: Run, tmp_path: Path) -> N
     }
 
 
-def test_a_proof_may_come_in_bytes_beside_the_statement(dragon: Run, tmp_path: Path) -> None:
+def test_a_proof_can_be_a_binary_file(dragon: Run, tmp_path: Path) -> None:
     asked = window(request())
     proof_file = tmp_path / "proof.bin"
     proof_file.write_bytes(bytes.fromhex(asked.pop("proof")[2:]))
@@ -184,7 +184,7 @@ REFUSED: dict[str, tuple[Callable[[Any], None], str]] = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_not_proven_is_refused_by_name(dragon: Run, tmp_path: Path, what: str) -> None:
+def test_invalid_proofs_are_refused_by_name(dragon: Run, tmp_path: Path, what: str) -> None:
     change, name = REFUSED[what]
     asked = request()
     change(asked)
@@ -196,7 +196,7 @@ def test_what_is_not_proven_is_refused_by_name(dragon: Run, tmp_path: Path, what
     assert err.count("\n") <= 2
 
 
-def test_a_proof_of_the_standard_set_is_none_of_a_stronger_one(dragon: Run, tmp_path: Path) -> None:
+def test_a_standard_proof_is_refused_under_a_stronger_set(dragon: Run, tmp_path: Path) -> None:
     asked = request()
     del asked["parameter_set"]
     file = write(tmp_path / "asked.json", asked)
@@ -208,9 +208,7 @@ def test_a_proof_of_the_standard_set_is_none_of_a_stronger_one(dragon: Run, tmp_
     assert err.startswith("dragon: refused: proof_refused (")
 
 
-def test_no_window_is_verified_under_a_set_that_does_not_hide_it(
-    dragon: Run, tmp_path: Path
-) -> None:
+def test_windows_are_refused_under_a_set_that_does_not_hide(dragon: Run, tmp_path: Path) -> None:
     asked = window(request("proof_standard_b1.json"), chunks=0)
     del asked["parameter_set"]
 
@@ -244,7 +242,7 @@ def test_a_chunk_that_equals_the_identity_is_refused(dragon: Run, tmp_path: Path
     ],
     ids=lambda value: str(value)[:9],
 )
-def test_garbage_is_refused_in_one_sentence(
+def test_invalid_files_are_refused_by_name(
     dragon: Run, tmp_path: Path, content: bytes, name: str
 ) -> None:
     (tmp_path / "garbage").write_bytes(content)
@@ -256,7 +254,7 @@ def test_garbage_is_refused_in_one_sentence(
     assert err.count("\n") <= 2
 
 
-def test_a_proof_file_that_is_too_large_is_not_read(dragon: Run, tmp_path: Path) -> None:
+def test_a_proof_file_that_is_too_large_is_refused(dragon: Run, tmp_path: Path) -> None:
     asked = request()
     del asked["proof"]
     (tmp_path / "proof.bin").write_bytes(bytes(proof.MAX_PROOF_BYTES + 1))
@@ -295,7 +293,7 @@ def test_wrong_usage_ends_with_2(dragon: Run, arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("vector", LISTED, ids=lambda vector: f"{vector['set']} {vector['B']}")
-def test_the_figures_of_every_set_are_those_of_the_vectors(dragon: Run, vector: Any) -> None:
+def test_the_figures_of_every_set_match_the_vectors(dragon: Run, vector: Any) -> None:
     code, out, _ = dragon("security", vector["set"], "--blocks", vector["B"], "--json")
 
     [row] = json.loads(out)["figures"]
@@ -319,7 +317,7 @@ def test_a_window_has_the_power_of_two_above_its_chunks(
     assert [row["blocks"] for row in json.loads(out)["figures"]] == [blocks]
 
 
-def test_all_figures_stand_in_one_line_that_no_terminal_cuts(dragon: Run) -> None:
+def test_all_figures_fit_into_80_columns(dragon: Run) -> None:
     code, out, _ = dragon("security", "standard")
 
     heads, *lines = out.splitlines()[1:]

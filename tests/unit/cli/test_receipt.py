@@ -1,5 +1,4 @@
-"""`dragon verify receipt` says of every link whether it holds; `dragon receipt complete` believes
-no operator."""
+"""`dragon verify receipt` checks every link; `dragon receipt complete` trusts no operator."""
 
 from __future__ import annotations
 
@@ -44,7 +43,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def young(members: Members, owner: Owner, window: Window, at: int, proof: bytes = PROOF) -> Receipt:
-    """For the window's second chunk; no checkpoint covers it yet."""
+    """Return a receipt of the window's second chunk that no checkpoint covers yet."""
     found = Finding(InvalidReason.NONE)
     claim = found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), at)
     return Receipt(
@@ -59,7 +58,7 @@ def young(members: Members, owner: Owner, window: Window, at: int, proof: bytes 
 
 
 def whole(held: Receipt) -> Receipt:
-    """The event is the last of three in a log, which a checkpoint covers."""
+    """Complete a receipt with a checkpoint over a log of three entries."""
     events = [*(MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2)), held.event]
     leaves = [event.leaf(each, 7 + i, AT + i) for i, each in enumerate(events)]
     tree = merkle.Tree(map(merkle.leaf_hash, leaves))
@@ -126,10 +125,10 @@ def refused(result: tuple[int, str, str], reason: str) -> str:
     return sentence
 
 
-# -- what is right -------------------------------------------------------------------------------
+# -- valid receipts -------------------------------------------------------------------------------
 
 
-def test_a_whole_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> None:
+def test_a_complete_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> None:
     code, out, err = verify("whole.json", "--data", folder / "data-1")
 
     assert (code, err) == (0, "")
@@ -145,9 +144,7 @@ def test_a_whole_receipt_is_verified_link_by_link(verify: Run, folder: Path) -> 
     ]
 
 
-def test_an_incomplete_receipt_is_verified_and_told_how_it_becomes_whole(
-    verify: Run, folder: Path
-) -> None:
+def test_an_incomplete_receipt_is_verified_with_a_hint(verify: Run, folder: Path) -> None:
     code, out, err = verify("early.json", "--data", folder / "data-1")
 
     assert (code, err) == (0, "")
@@ -159,7 +156,7 @@ def test_an_incomplete_receipt_is_verified_and_told_how_it_becomes_whole(
     assert "on the ledger" not in out
 
 
-def test_without_data_it_is_said_that_nobody_looked_at_any(verify: Run) -> None:
+def test_without_data_the_output_says_that_it_was_not_checked(verify: Run) -> None:
     _, out, _ = verify("whole.json")
 
     assert marks(out)["data"] == "–"
@@ -169,7 +166,7 @@ def test_without_data_it_is_said_that_nobody_looked_at_any(verify: Run) -> None:
     )
 
 
-def test_a_receipt_that_discloses_nothing_speaks_of_a_commitment(verify: Run) -> None:
+def test_a_receipt_without_an_opening_names_the_commitment(verify: Run) -> None:
     closed = dataclasses.replace(WHOLE, opening=None)
 
     code, out, _ = verify(closed.encode())
@@ -188,7 +185,7 @@ def test_a_receipt_with_its_proof_is_verified_with_the_proof(verify: Run) -> Non
     assert marks(out)["proof"] == "✓"
 
 
-def test_programs_are_told_verdict_checks_and_times(verify: Run, folder: Path) -> None:
+def test_verdict_checks_and_times_are_reported_as_json(verify: Run, folder: Path) -> None:
     code, out, err = verify("whole.json", "--data", folder / "data-1", "--json")
 
     told = json.loads(out)
@@ -211,7 +208,7 @@ def test_programs_are_told_verdict_checks_and_times(verify: Run, folder: Path) -
     assert all(set(check) == {"name", "outcome", "detail", "refusal", "fields"} for check in checks)
 
 
-def test_programs_are_told_that_it_is_incomplete(verify: Run) -> None:
+def test_an_incomplete_receipt_is_reported_as_json(verify: Run) -> None:
     code, out, _ = verify("early.json", "--json")
 
     told = json.loads(out)
@@ -224,7 +221,7 @@ def test_programs_are_told_that_it_is_incomplete(verify: Run) -> None:
     }
 
 
-# -- what is refused -----------------------------------------------------------------------------
+# -- refused receipts -----------------------------------------------------------------------------
 
 
 def changed(*path: str, to: object) -> Value:
@@ -263,7 +260,7 @@ TAMPERED: dict[str, tuple[Value, str]] = {
 
 
 @pytest.mark.parametrize("field", TAMPERED)
-def test_what_was_tampered_with_is_named(verify: Run, field: str) -> None:
+def test_the_changed_member_is_named(verify: Run, field: str) -> None:
     value, words = TAMPERED[field]
 
     result = verify(value)
@@ -293,7 +290,7 @@ def test_data_of_another_length_is_refused(verify: Run, folder: Path) -> None:
     assert "the data has 0 bytes, but the chunk has 4" in sentence
 
 
-def test_data_that_no_chunk_can_hold_is_not_read(verify: Run, folder: Path) -> None:
+def test_data_larger_than_a_chunk_is_refused(verify: Run, folder: Path) -> None:
     (folder / "data").write_bytes(bytes(65_537))
 
     refused(verify("whole.json", "--data", folder / "data"), "too_large")
@@ -307,7 +304,7 @@ def test_a_receipt_of_another_committee_is_refused(verify: Run) -> None:
     assert "hint: Check that committee and data" in result[2]
 
 
-def test_a_refusal_is_one_document_for_programs(verify: Run, folder: Path) -> None:
+def test_a_refusal_is_one_json_document(verify: Run, folder: Path) -> None:
     code, out, err = verify("whole.json", "--data", folder / "data-0", "--json")
 
     told = json.loads(out)
@@ -325,7 +322,7 @@ def test_a_refusal_is_one_document_for_programs(verify: Run, folder: Path) -> No
     assert err.startswith("dragon: refused: receipt_refused: data: ")
 
 
-# -- what is no receipt --------------------------------------------------------------------------
+# -- malformed receipts --------------------------------------------------------------------------
 
 
 def without(name: str) -> Value:
@@ -346,7 +343,7 @@ MALFORMED: dict[str, tuple[Value | bytes, str, str | None]] = {
     "a short hash": (changed("path", to=["0x00"]), "invalid_hex", "path"),
     "a chunk of text": (changed("chunk", "length", to="4"), "wrong_type", "chunk"),
     "a strange event": (changed("event", "kind", to="weather"), "unknown_kind", "event"),
-    "a key of nobody": (
+    "an invalid key": (
         changed("descriptor", "header_key", to=to_hex(bytes(48))), "invalid_header_key",
         "descriptor",
     ),
@@ -357,7 +354,7 @@ MALFORMED: dict[str, tuple[Value | bytes, str, str | None]] = {
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_what_is_no_receipt_is_refused_by_name_and_field(verify: Run, what: str) -> None:
+def test_malformed_receipts_are_refused_by_name_and_field(verify: Run, what: str) -> None:
     content, reason, field = MALFORMED[what]
 
     sentence = refused(verify(content), reason)
@@ -371,7 +368,7 @@ def test_what_is_no_receipt_is_refused_by_name_and_field(verify: Run, what: str)
         assert field in sentence
 
 
-def test_files_that_are_not_there_are_misuse(verify: Run, folder: Path) -> None:
+def test_missing_files_end_with_2(verify: Run, folder: Path) -> None:
     assert verify("none.json")[0] == 2
     assert verify("whole.json", "--data", folder / "none")[0] == 2
     assert verify("whole.json", committee="none.json")[0] == 2
@@ -394,7 +391,7 @@ def _folders(tmp_path: Path) -> None:
 
 @pytest.fixture
 def held(world: World, tmp_path: Path) -> Path:
-    """A receipt whose window every log has, and no checkpoint covers."""
+    """A receipt of a window that is in every log and that no checkpoint covers."""
     owner = make_owner(world.members)
     window = owner.window(READINGS, began_ms=1000 * int(world.clock.now) - 500)
     rounds = world.committee.rounds
@@ -415,7 +412,7 @@ def complete(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """`dragon receipt complete …` in the fleet's folder: exit code, output, error."""
-    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("anybody"))
+    monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("client"))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         return run_main(capsys, "receipt", "complete", *arguments, "--home", tmp_path)
@@ -424,7 +421,7 @@ def complete(
 
 
 def checkpointed(world: World) -> None:
-    """Until a certified checkpoint covers all that was there."""
+    """Run until a certified checkpoint covers all entries."""
     world.run(13, peers=False)
 
 
@@ -435,7 +432,7 @@ def is_whole(file: Path, capsys: pytest.CaptureFixture[str]) -> bool:
 
 
 def lie(world: World, name: str, change: Callable[[str, Any], Any]) -> None:
-    """From now on, `name` answers what `change` makes of path and true answer."""
+    """Make `name` answer with what `change` returns for a path and the true answer."""
     host = next(host for host, known in world.names.items() if known == name)
     real = world.wires.app(host)
 
@@ -448,7 +445,7 @@ def lie(world: World, name: str, change: Callable[[str, Any], Any]) -> None:
     world.impersonate(name, app)
 
 
-def test_a_receipt_is_completed_in_place_once_a_checkpoint_covers_it(
+def test_a_receipt_is_completed_in_place(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = held.read_bytes()
@@ -463,11 +460,11 @@ def test_a_receipt_is_completed_in_place_once_a_checkpoint_covers_it(
 
     assert complete(held) == (0, f"completed: {held}\n", "")
     assert is_whole(held, capsys)
-    assert stat.S_IMODE(held.stat().st_mode) == 0o600  # who may not read the opening still may not
+    assert stat.S_IMODE(held.stat().st_mode) == 0o600  # the opening stays private
     assert [path.name for path in held.parent.glob("*.part")] == []
 
 
-def test_a_whole_receipt_is_left_alone_and_nobody_is_asked(
+def test_a_complete_receipt_is_unchanged_without_a_query(
     world: World, held: Path, complete: Run
 ) -> None:
     checkpointed(world)
@@ -480,7 +477,7 @@ def test_a_whole_receipt_is_left_alone_and_nobody_is_asked(
     assert len(world.wires.calls) == asked
 
 
-def test_it_is_written_elsewhere_if_asked_and_nothing_is_overwritten(
+def test_output_writes_a_new_file_and_overwrites_nothing(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpointed(world)
@@ -495,7 +492,7 @@ def test_it_is_written_elsewhere_if_asked_and_nothing_is_overwritten(
     assert complete(held, held, "--output", "x.json")[0] == 2
 
 
-def test_a_link_stays_a_link(
+def test_a_symbolic_link_stays_a_link(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpointed(world)
@@ -546,7 +543,7 @@ LIES: dict[str, Callable[[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("what", LIES)
-def test_a_lying_operator_is_passed_over(
+def test_a_false_answer_is_skipped(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     checkpointed(world)
@@ -557,7 +554,9 @@ def test_a_lying_operator_is_passed_over(
     assert is_whole(held, capsys)
 
 
-def test_where_all_lie_nothing_is_written(world: World, held: Path, complete: Run) -> None:
+def test_if_all_answers_are_false_nothing_is_written(
+    world: World, held: Path, complete: Run
+) -> None:
     checkpointed(world)
     before = held.read_bytes()
     for name in world.operators:
@@ -570,7 +569,7 @@ def test_where_all_lie_nothing_is_written(world: World, held: Path, complete: Ru
     assert held.read_bytes() == before
 
 
-def test_where_nobody_answers_it_fails(world: World, held: Path, complete: Run) -> None:
+def test_without_an_answer_it_fails(world: World, held: Path, complete: Run) -> None:
     for name in world.operators:
         world.stop(name)
 
@@ -582,7 +581,7 @@ def test_where_nobody_answers_it_fails(world: World, held: Path, complete: Run) 
     )
 
 
-def test_a_receipt_that_is_not_right_is_refused_before_anybody_is_asked(
+def test_an_invalid_receipt_is_refused_without_a_query(
     world: World, held: Path, complete: Run
 ) -> None:
     value = json.loads(held.read_text())
@@ -596,7 +595,7 @@ def test_a_receipt_that_is_not_right_is_refused_before_anybody_is_asked(
     assert len(world.wires.calls) == asked
 
 
-def test_one_receipt_that_fails_does_not_hold_up_the_others(
+def test_one_failure_does_not_prevent_the_others(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpointed(world)
@@ -615,7 +614,7 @@ def test_one_receipt_that_fails_does_not_hold_up_the_others(
     assert is_whole(held, capsys)
 
 
-def test_programs_are_told_what_has_become_of_every_file(
+def test_the_result_of_every_file_is_reported_as_json(
     world: World, held: Path, complete: Run
 ) -> None:
     checkpointed(world)
@@ -627,7 +626,7 @@ def test_programs_are_told_what_has_become_of_every_file(
     assert json.loads(out) == {"verdict": "verified", "receipts": states}
 
 
-def test_a_receipt_larger_than_any_is_not_read(held: Path, complete: Run) -> None:
+def test_a_file_that_is_too_large_is_refused(held: Path, complete: Run) -> None:
     held.write_bytes(b" " * (MAX_RECEIPT_BYTES + 1))
 
     code, _, err = complete(held)

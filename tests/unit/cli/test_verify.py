@@ -1,4 +1,4 @@
-"""`dragon verify`: what is true ends with 0, what is not with 1 and its name, misuse with 2."""
+"""`dragon verify` ends with 0 if verified, 1 with a named refusal, 2 on wrong usage."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def refused(result: tuple[int, str, str], reason: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["certificate.json", "event.json"])
-def test_a_true_certificate_is_verified(verify: Run, folder: Path, name: str) -> None:
+def test_a_valid_certificate_is_verified(verify: Run, folder: Path, name: str) -> None:
     code, out, err = verify("certificate", folder / name)
 
     assert (code, err) == (0, "")
@@ -122,7 +122,7 @@ def test_a_true_certificate_is_verified(verify: Run, folder: Path, name: str) ->
     assert "certified by 3 of 4 operators (operator_1, operator_3, operator_4)." in out
 
 
-def test_a_true_certificate_is_verified_for_programs(verify: Run, folder: Path) -> None:
+def test_a_valid_certificate_is_reported_as_json(verify: Run, folder: Path) -> None:
     code, out, _ = verify("certificate", folder / "certificate.json", "--json")
 
     assert code == 0
@@ -174,7 +174,7 @@ def test_a_tampered_certificate_is_refused_by_name(
     refused(verify("certificate", path), reason)
 
 
-def test_a_refusal_for_programs_names_reason_and_facts(verify: Run, tmp_path: Path) -> None:
+def test_a_refusal_as_json_has_reason_and_facts(verify: Run, tmp_path: Path) -> None:
     few = MEMBERS.status(NODE, Status.DOWN, 2, SIGNERS[:2])
 
     code, out, err = verify("certificate", written(tmp_path, few.to_json()), "--json")
@@ -200,9 +200,7 @@ def downtime(unknown: int = 90, signers: tuple[str, ...] = SIGNERS) -> Certifica
     return assemble(claim, attestations, MEMBERS.committee)
 
 
-def test_a_downtime_certificate_says_what_it_proves_and_what_not(
-    verify: Run, tmp_path: Path
-) -> None:
+def test_the_limits_of_a_downtime_certificate_are_shown(verify: Run, tmp_path: Path) -> None:
     code, out, err = verify("downtime", written(tmp_path, downtime().to_json()))
 
     assert (code, err) == (0, "")
@@ -212,7 +210,7 @@ def test_a_downtime_certificate_says_what_it_proves_and_what_not(
     assert f"from the first 12 entries of the log (root {to_hex(bytes(32))})" in out
 
 
-def test_a_downtime_certificate_without_gaps_says_so(verify: Run, tmp_path: Path) -> None:
+def test_a_downtime_certificate_without_gaps(verify: Run, tmp_path: Path) -> None:
     _, out, _ = verify("downtime", written(tmp_path, downtime(unknown=0).to_json()))
 
     assert "No certificate covers" not in out
@@ -220,9 +218,7 @@ def test_a_downtime_certificate_without_gaps_says_so(verify: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("what", ["downtime", "certificate"])
-def test_a_downtime_certificate_is_verified_for_programs(
-    verify: Run, tmp_path: Path, what: str
-) -> None:
+def test_a_downtime_certificate_is_reported_as_json(verify: Run, tmp_path: Path, what: str) -> None:
     made = downtime()
 
     code, out, _ = verify(what, written(tmp_path, made.to_json()), "--json")
@@ -233,7 +229,7 @@ def test_a_downtime_certificate_is_verified_for_programs(
     assert told == {"verdict": "verified", **made.claim.to_json(), "signers": list(SIGNERS)}
 
 
-def test_a_downtime_certificate_that_is_not_right_is_refused(verify: Run, tmp_path: Path) -> None:
+def test_an_invalid_downtime_certificate_is_refused(verify: Run, tmp_path: Path) -> None:
     made = downtime()
     refused(verify("downtime", written(tmp_path, OUTAGE.to_json())), "unknown_kind")
     few = downtime(signers=SIGNERS[:2])
@@ -324,9 +320,7 @@ def test_an_endorsement_in_a_log_is_verified(
 # Events
 
 
-def test_a_true_event_is_verified_and_its_root_is_called_the_files_own_word(
-    verify: Run, folder: Path
-) -> None:
+def test_a_valid_event_is_verified_and_its_root_is_not(verify: Run, folder: Path) -> None:
     code, out, err = verify("event", folder / "event.json")
 
     assert (code, err) == (0, "")
@@ -334,7 +328,7 @@ def test_a_true_event_is_verified_and_its_root_is_called_the_files_own_word(
     assert "The root itself was not verified" in out
 
 
-def test_a_true_event_is_verified_against_a_root_that_is_known(verify: Run, folder: Path) -> None:
+def test_a_valid_event_is_verified_with_a_known_root(verify: Run, folder: Path) -> None:
     root = exported(folder)["root"]
 
     code, out, _ = verify("event", folder / "event.json", "--root", root)
@@ -354,7 +348,7 @@ def test_an_event_of_another_log_is_refused(verify: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["", "0x", "abc", "0x" + "AB" * 32])
-def test_a_root_that_is_none_is_refused(verify: Run, folder: Path, root: str) -> None:
+def test_an_invalid_root_is_refused(verify: Run, folder: Path, root: str) -> None:
     code, _, err = verify("event", folder / "event.json", "--root", root)
 
     assert code in (1, 2)
@@ -399,7 +393,7 @@ def test_a_tampered_event_is_refused_by_name(
 # Logs
 
 
-def test_a_log_that_was_left_alone_is_verified(verify: Run, folder: Path) -> None:
+def test_a_valid_log_is_verified(verify: Run, folder: Path) -> None:
     code, out, err = verify("log", folder / "operator.db")
     told, json_out, _ = verify("log", folder / "operator.db", "--json")
 
@@ -433,7 +427,7 @@ def test_a_tampered_log_is_refused_by_name(
     assert (code, json.loads(out)["reason"]) == (1, reason)
 
 
-def test_a_file_that_is_no_log_is_refused(verify: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_log_is_refused(verify: Run, tmp_path: Path) -> None:
     path = tmp_path / "some.db"
     path.write_bytes(b"no database")
 
@@ -459,7 +453,7 @@ def test_a_file_that_is_no_log_is_refused(verify: Run, tmp_path: Path) -> None:
     ],
     ids=["empty", "text", "deep", "float", "null", "list", "twice", "half an event", "2 MB"],
 )
-def test_what_is_no_certificate_is_refused(
+def test_invalid_files_are_refused(
     verify: Run, tmp_path: Path, what: str, content: str, reason: str | None
 ) -> None:
     expected = {"certificate": "wrong_type", "event": "missing_member"}[what]
@@ -467,7 +461,7 @@ def test_what_is_no_certificate_is_refused(
     refused(verify(what, written(tmp_path, content)), reason or expected)
 
 
-def test_bytes_that_are_no_text_are_refused(verify: Run, tmp_path: Path) -> None:
+def test_binary_data_is_refused(verify: Run, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(b"\xff\xfe{}")
 
@@ -476,7 +470,7 @@ def test_bytes_that_are_no_text_are_refused(verify: Run, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("what", ["certificate", "event", "log"])
 @pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["", "json"])
-def test_another_committee_is_a_refusal(
+def test_results_of_another_committee_are_refused(
     verify: Run, folder: Path, what: str, as_json: list[str]
 ) -> None:
     file = {"certificate": "certificate.json", "event": "event.json", "log": "operator.db"}[what]
@@ -490,7 +484,7 @@ def test_another_committee_is_a_refusal(
 
 
 @pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
-def test_a_file_that_is_not_there_is_misuse(verify: Run, tmp_path: Path, what: str) -> None:
+def test_a_missing_file_ends_with_2(verify: Run, tmp_path: Path, what: str) -> None:
     for path in (tmp_path / "none", tmp_path):
         code, out, err = verify(what, path)
         assert (code, out) == (2, "")
@@ -498,16 +492,14 @@ def test_a_file_that_is_not_there_is_misuse(verify: Run, tmp_path: Path, what: s
 
 
 @pytest.mark.parametrize("what", ["certificate", "downtime", "event", "log"])
-def test_a_committee_that_is_not_there_is_misuse(verify: Run, folder: Path, what: str) -> None:
+def test_a_missing_committee_file_ends_with_2(verify: Run, folder: Path, what: str) -> None:
     code, out, err = verify(what, folder / "event.json", committee="none.json")
 
     assert (code, out) == (2, "")
     assert "does not exist" in err
 
 
-def test_a_committee_file_that_is_none_is_refused(
-    verify: Run, folder: Path, tmp_path: Path
-) -> None:
+def test_an_invalid_committee_file_is_refused(verify: Run, folder: Path, tmp_path: Path) -> None:
     for content, reason in (("{", "not_json"), ("{}", "missing_member")):
         path = written(tmp_path, content)
         result = verify("certificate", folder / "certificate.json", committee=str(path))
@@ -515,12 +507,12 @@ def test_a_committee_file_that_is_none_is_refused(
         assert f"{reason}: " in result[2]
 
 
-def test_an_unknown_option_and_a_missing_argument_are_misuse(verify: Run, folder: Path) -> None:
+def test_unknown_options_and_commands_end_with_2(verify: Run, folder: Path) -> None:
     assert verify("certificate", folder / "certificate.json", "--wrong")[0] == 2
     assert verify("weather", folder / "certificate.json")[0] == 2
 
 
-def test_a_committee_file_that_is_none_is_named_beside_the_other_file(
+def test_an_error_in_the_committee_file_names_that_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     committee, certificate = tmp_path / "committee.json", tmp_path / "certificate.json"

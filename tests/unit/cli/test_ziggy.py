@@ -1,4 +1,4 @@
-"""`dragon ziggy`: the original programs' files, their very bytes, and never a word of the key."""
+"""`dragon ziggy` reads and writes the original programs' files and never prints the key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(autouse=True, scope="module")
 def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
-    """What `sign` compiles is kept beside pytest's own cache, with that of the prover's tests."""
+    """Keep the compiled kernels in pytest's cache, as the tests of the prover do."""
     with pytest.MonkeyPatch.context() as environment:
         assert pytestconfig.cache is not None
         environment.setenv("NUMBA_CACHE_DIR", str(pytestconfig.cache.mkdir("kernels")))
@@ -42,7 +42,7 @@ def _kept_kernels(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture
 def dragon(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `dragon ziggy …`. Whatever happens, the private key is not in what it says."""
+    """Run `dragon ziggy …` and check that its output never contains the private key."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as done:
@@ -78,7 +78,7 @@ def signing(folder: Path, *options: object) -> list[object]:
 # Keys
 
 
-def test_a_key_pair_is_made_in_the_original_format(dragon: Run, tmp_path: Path) -> None:
+def test_a_key_pair_is_written_in_the_original_format(dragon: Run, tmp_path: Path) -> None:
     made = tmp_path / "new" / "keys"
 
     code, out, err = dragon("keygen", "--output-dir", made, "--message", "naïve ☃")
@@ -92,7 +92,7 @@ def test_a_key_pair_is_made_in_the_original_format(dragon: Run, tmp_path: Path) 
     assert key.hex() not in out
 
 
-def test_every_key_is_another_one(dragon: Run, tmp_path: Path) -> None:
+def test_every_new_key_is_different(dragon: Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert dragon("keygen", "--output-dir", tmp_path / name)[0] == 0
 
@@ -100,7 +100,7 @@ def test_every_key_is_another_one(dragon: Run, tmp_path: Path) -> None:
     assert first != second
 
 
-def test_keys_come_from_the_systems_generator(
+def test_keys_come_from_the_system_generator(
     dragon: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_bytes", lambda size: {32: KEY}[size])
@@ -116,7 +116,7 @@ def test_keys_come_from_the_systems_generator(
 
 
 @pytest.mark.parametrize("case", KEYS, ids=lambda case: case["private_key"][:8])
-def test_a_key_that_is_there_is_read_from_a_file(dragon: Run, tmp_path: Path, case: Any) -> None:
+def test_an_existing_key_is_read_from_a_file(dragon: Run, tmp_path: Path, case: Any) -> None:
     digits = case["private_key"].removeprefix("0x")
     forms = [digits + "\n", "0x" + digits.upper(), json.dumps({"private_key": "0x" + digits})]
 
@@ -145,9 +145,7 @@ def test_no_key_is_ever_overwritten(dragon: Run, tmp_path: Path, there: str) -> 
 @pytest.mark.parametrize(
     "content", ["", "0x", KEY.hex() + "00", KEY.hex()[:-1] + "g", '{"private_key": 7}', "[" * 4000]
 )
-def test_what_is_no_key_is_refused_and_not_quoted(
-    dragon: Run, tmp_path: Path, content: str
-) -> None:
+def test_invalid_keys_are_refused_and_not_quoted(dragon: Run, tmp_path: Path, content: str) -> None:
     kept = write(tmp_path / "key", content)
 
     code, out, err = dragon("keygen", "--private-key-file", kept, "--output-dir", tmp_path / "made")
@@ -157,7 +155,7 @@ def test_what_is_no_key_is_refused_and_not_quoted(
     assert not (tmp_path / "made").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_misuse(dragon: Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_ends_with_2(dragon: Run, tmp_path: Path) -> None:
     write(tmp_path / "file", "")
 
     code, _, err = dragon("keygen", "--output-dir", tmp_path / "file" / "keys")
@@ -166,7 +164,7 @@ def test_a_folder_that_cannot_be_made_is_misuse(dragon: Run, tmp_path: Path) -> 
     assert err.startswith("dragon: failed: unusable_file: ")
 
 
-def test_half_a_character_is_no_message(dragon: Run, tmp_path: Path) -> None:
+def test_invalid_utf_8_is_not_a_message(dragon: Run, tmp_path: Path) -> None:
     code, _, err = dragon("keygen", "--output-dir", tmp_path / "made", "--message", "\udcff")
 
     assert code == 2
@@ -196,7 +194,7 @@ def test_a_signature_is_the_original_programs_byte_for_byte(
     assert dragon("verify", folder / "signed.json", "--public", folder / "public.json")[0] == 0
 
 
-def test_a_new_key_signs_what_is_verified(dragon: Run, tmp_path: Path) -> None:
+def test_signatures_of_new_keys_are_verified(dragon: Run, tmp_path: Path) -> None:
     dragon("keygen", "--output-dir", tmp_path, "--message", "[red]\x1b")
     private, public = tmp_path / ziggy.PRIVATE_INPUT, tmp_path / ziggy.PUBLIC_INPUT
 
@@ -222,7 +220,7 @@ def refused(dragon: Run, folder: Path, *options: object) -> str:
     return err.removeprefix("dragon: refused: ").partition(": ")[0]
 
 
-def test_another_keys_public_input_is_refused(dragon: Run, folder: Path) -> None:
+def test_the_public_input_of_another_key_is_refused(dragon: Run, folder: Path) -> None:
     other = {**FIRST["public_input"], "public_key": KEYS[1]["public_key"]}
     write(folder / "public.json", other)
 
@@ -239,7 +237,7 @@ def test_another_keys_public_input_is_refused(dragon: Run, folder: Path) -> None
         lambda stark: stark.update(slack="strict"),
     ],
 )
-def test_a_key_signs_under_no_second_set_of_parameters(
+def test_other_parameters_are_refused(
     dragon: Run, folder: Path, spoil: Callable[[Any], None]
 ) -> None:
     document = CLASSIC.parameters(1).document()
@@ -249,7 +247,7 @@ def test_a_key_signs_under_no_second_set_of_parameters(
     assert refused(dragon, folder, "--parameters", parameters) == "key_has_one_use"
 
 
-def test_parameters_that_are_none_are_refused_by_name(dragon: Run, folder: Path) -> None:
+def test_invalid_parameters_are_refused_by_name(dragon: Run, folder: Path) -> None:
     document: Any = CLASSIC.parameters(1).document()
     document["stark"]["fri"]["n_queries"] = 0
     parameters = write(folder / "parameters.json", document)
@@ -259,15 +257,13 @@ def test_parameters_that_are_none_are_refused_by_name(dragon: Run, folder: Path)
 
 @pytest.mark.parametrize("file", ["private.json", "public.json"])
 @pytest.mark.parametrize("content", ["", "{", "null", "{}", '{"private_key": "0x' + KEY.hex()])
-def test_inputs_that_are_none_are_refused(
-    dragon: Run, folder: Path, file: str, content: str
-) -> None:
+def test_invalid_inputs_are_refused(dragon: Run, folder: Path, file: str, content: str) -> None:
     write(folder / file, content)
 
     assert refused(dragon, folder) in {"not_json", "wrong_type", "missing_member"}
 
 
-def test_no_proof_is_overwritten_and_none_is_made_for_a_folder_that_is_not_there(
+def test_unwritable_outputs_are_refused_before_the_work(
     dragon: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ziggy, "_prove", lambda *_: pytest.fail("the work was begun"))
@@ -280,7 +276,7 @@ def test_no_proof_is_overwritten_and_none_is_made_for_a_folder_that_is_not_there
     assert (folder / "signed.json").read_text() == "mine"
 
 
-def test_what_a_faulty_machine_makes_is_not_written(
+def test_a_faulty_proof_is_not_written(
     dragon: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoilt = bytearray(vectors.proof_bytes(FIRST))
@@ -290,7 +286,7 @@ def test_what_a_faulty_machine_makes_is_not_written(
     assert refused(dragon, folder) == "proof_refused (layer0_decommitment)"
 
 
-def test_compiling_shows_its_progress_on_a_terminal(
+def test_a_terminal_shows_the_progress_of_compilation(
     dragon: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -300,7 +296,7 @@ def test_compiling_shows_its_progress_on_a_terminal(
     lines = err.split("\r")
     assert code == 0
     assert any(line.startswith("compiled 1 of ") for line in lines)
-    assert not lines[-2].strip()  # and nothing of it stays
+    assert not lines[-2].strip()  # the line is cleared at the end
 
 
 # Verifying
@@ -349,7 +345,7 @@ def test_a_changed_message_is_refused_by_the_check_that_fails(dragon: Run, folde
 @pytest.mark.parametrize(
     "other", [{"message": "Hello"}, {"public_key": KEYS[1]["public_key"]}], ids=str
 )
-def test_a_signature_of_something_else_is_not_the_one_expected(
+def test_a_signature_of_another_statement_is_refused(
     dragon: Run, folder: Path, other: dict[str, Any]
 ) -> None:
     write(folder / "public.json", {**FIRST["public_input"], **other})
@@ -372,7 +368,7 @@ def test_a_signature_of_something_else_is_not_the_one_expected(
     ],
     ids=lambda value: str(value)[:9],
 )
-def test_garbage_is_refused_in_one_sentence(
+def test_invalid_files_are_refused_by_name(
     dragon: Run, folder: Path, content: bytes, name: str
 ) -> None:
     (folder / "garbage").write_bytes(content)
@@ -384,7 +380,7 @@ def test_garbage_is_refused_in_one_sentence(
     assert err.count("\n") <= 2
 
 
-def test_a_file_that_is_not_there_is_misuse(dragon: Run, folder: Path) -> None:
+def test_missing_files_end_with_2(dragon: Run, folder: Path) -> None:
     for arguments in (["verify", folder / "none"], ["verify", folder], ["keygen"], ["sign"]):
         assert dragon(*arguments)[0] == 2
 
@@ -392,7 +388,7 @@ def test_a_file_that_is_not_there_is_misuse(dragon: Run, folder: Path) -> None:
 # Writing
 
 
-def test_a_file_that_came_in_the_meantime_is_not_overwritten(tmp_path: Path) -> None:
+def test_write_new_never_overwrites(tmp_path: Path) -> None:
     file = write(tmp_path / "file", "theirs")
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "nowhere")
@@ -405,7 +401,7 @@ def test_a_file_that_came_in_the_meantime_is_not_overwritten(tmp_path: Path) -> 
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_could_not_be_written_whole_is_gone_again(tmp_path: Path) -> None:
+def test_write_new_leaves_no_partial_file(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -422,7 +418,7 @@ def test_what_could_not_be_written_whole_is_gone_again(tmp_path: Path) -> None:
 # Starting
 
 
-def test_no_command_loads_the_compiler_before_it_is_needed() -> None:
+def test_the_command_does_not_load_the_compiler() -> None:
     probe = (
         "import sys, dragon_cli.main;"
         "print(*{'numba', 'numpy', 'dragon.stark.prover'} & set(sys.modules))"

@@ -15,13 +15,13 @@ from dragon.net.stream_upload import FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS,
 
 @dataclass
 class Stream:
-    """A stream service that keeps what it was sent, and breaks when it is told to."""
+    """A stream service that stores what it receives and breaks connections on purpose."""
 
     mode: str = "bytes"
     chunk: int = 4
-    data: bytes = b""  # safe
+    data: bytes = b""  # stored
     chunks: list[bytes] = field(default_factory=list)
-    breaks: list[int] = field(default_factory=list)  # after so many pieces on a connection
+    breaks: list[int] = field(default_factory=list)  # pieces after which a connection breaks
     away: int = 0  # attempts to connect that fail
     slept: list[float] = field(default_factory=list)
     now: float = 0.0
@@ -82,10 +82,10 @@ class Sending:
             self._keep(len(self._buffer))
 
     def receive(self, _timeout: float | None) -> None:
-        """Everything is safe already."""
+        """All data is stored already."""
 
 
-def test_everything_arrives_once() -> None:
+def test_all_data_is_stored_once() -> None:
     stream = Stream()
 
     assert stream.upload(b"abc", b"defgh", b"i").run() == (9, 3)
@@ -96,7 +96,7 @@ def test_everything_arrives_once() -> None:
 
 @pytest.mark.parametrize("mode", ["bytes", "message"])
 @pytest.mark.parametrize("breaks", [[0], [1], [2], [3, 1, 0], [0, 0, 4]], ids=str)
-def test_a_connection_that_breaks_costs_nothing(mode: str, breaks: list[int]) -> None:
+def test_lost_connections_lose_no_data(mode: str, breaks: list[int]) -> None:
     stream = Stream(mode=mode, breaks=[*breaks], data=b"before", chunks=[b"before"])
     pieces = [b"abc", b"de", b"fghijk", b"l", b"mnopqrs"]
 
@@ -109,7 +109,7 @@ def test_a_connection_that_breaks_costs_nothing(mode: str, breaks: list[int]) ->
     assert len(stream.slept) == len(breaks)
 
 
-def test_equal_messages_are_told_apart_by_their_place() -> None:
+def test_equal_messages_are_all_stored() -> None:
     stream = Stream(mode="message", breaks=[2, 1])
 
     stream.upload(*[b"21.5"] * 5).run()
@@ -117,7 +117,7 @@ def test_equal_messages_are_told_apart_by_their_place() -> None:
     assert stream.chunks == [b"21.5"] * 5
 
 
-def test_it_waits_longer_and_longer_for_a_service_that_is_away() -> None:
+def test_pauses_between_attempts_grow_to_a_limit() -> None:
     stream = Stream(away=6)
 
     stream.upload(b"abc").run()
@@ -132,7 +132,7 @@ def test_it_waits_longer_and_longer_for_a_service_that_is_away() -> None:
     ]
 
 
-def test_patience_ends() -> None:
+def test_attempts_end_after_the_retry_time() -> None:
     stream = Stream(away=10**6)
 
     with pytest.raises(Unreachable, match="closed port"):
@@ -141,7 +141,7 @@ def test_patience_ends() -> None:
     assert 20 < sum(stream.slept) < 30
 
 
-def test_a_stream_that_somebody_else_writes_to_is_left_alone() -> None:
+def test_data_of_another_client_is_an_error() -> None:
     stream = Stream(breaks=[1])
 
     def pieces() -> Iterator[bytes]:
@@ -155,7 +155,7 @@ def test_a_stream_that_somebody_else_writes_to_is_left_alone() -> None:
         upload.run()
 
 
-def test_a_stream_that_is_not_where_it_should_be_gets_nothing() -> None:
+def test_a_stream_of_unexpected_length_is_an_error() -> None:
     stream = Stream(data=b"more", chunks=[b"more"])
 
     with pytest.raises(BadAnswer, match="The stream has 4 bytes, expected 0"):
@@ -164,7 +164,7 @@ def test_a_stream_that_is_not_where_it_should_be_gets_nothing() -> None:
     assert stream.data == b"more"
 
 
-def test_progress_says_what_is_safe() -> None:
+def test_progress_reports_stored_data() -> None:
     seen: list[tuple[int, int]] = []
     stream = Stream()
 

@@ -196,7 +196,7 @@ def test_the_disk_usage_of_the_sources_is_bounded_and_documented() -> None:
     for size in (objects, logs, messages * MESSAGE_BYTES):
         assert f" {size / 1e6:.0f} MB\n" in comment
     assert f" {total / 1e9:.2f} GB\n" in comment
-    assert f"{total / 1e9:.2f} GB a day" in (ROOT / "docs/operating.md").read_text()
+    assert f"{total / 1e9:.2f} GB per day" in (ROOT / "docs/operating.md").read_text()
 
 
 def test_the_thread_limit_of_the_aggregator_grows_with_the_operators() -> None:

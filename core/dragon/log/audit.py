@@ -27,7 +27,7 @@ from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
 from dragon.storage.schema import is_behind
 
-ENTRIES_PER_BATCH: Final = 256  # entries whose signatures are verified together
+ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
 
 _Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 

@@ -67,7 +67,7 @@ def count_until(connection: Connection, moment: int) -> int:
 
 
 def position_of(connection: Connection, root: str) -> int | None:
-    """Return the position of the event whose claim has this root, if it was applied."""
+    """Return the position of the event with this root of its claim, if it was applied."""
     query = text("SELECT position FROM entries WHERE root = :root")
     row = connection.execute(query, {"root": root}).first()
     return row.position if row else None

@@ -190,7 +190,7 @@ class Follower:
                 except errors.LedgerError as failure:
                     return f"the first contradicted entry is unknown ({failure})"
                 if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
-                    return f"entry {entry.position} is the first one that the ledger contradicts"
+                    return f"entry {entry.position} is the first that the ledger contradicts"
             after = page[-1].position
         return "no entry is contradicted, only batches after the last entry"
 

@@ -220,7 +220,7 @@ class Log(LogQueries):
         )
 
     def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
-        """Begin an empty log with the entries of a checkpoint whose certificate was verified.
+        """Begin an empty log with the entries of a verified checkpoint.
 
         The entries are not verified one by one: they hash to the certified root. The last batch
         among them is read again, because the checkpoint may end in the middle of that batch.

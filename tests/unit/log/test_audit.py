@@ -1,4 +1,4 @@
-"""The oracle finds whatever was done to a log file, and says what it found."""
+"""The audit finds every change to a log file and names it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def batch(index: int) -> ProvenBatch:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A log of six entries, closed, and whole without a -wal file."""
+    """A closed log of six entries, without a -wal file."""
     path = tmp_path_factory.mktemp("original") / "operator.db"
     database = Database(path, LOG_SCHEMA)
     log = Log(database, COMMITTEE)
@@ -67,7 +67,7 @@ def change(path: Path, *statements: str, values: tuple[object, ...] = ()) -> Non
 
 
 def put(path: Path, position: int, item: Event) -> None:
-    """Put an event into the file as if it had always been there, rows and hashes and all."""
+    """Put an event into the file, with all rows and hashes that belong to it."""
     index, time = position + 1, ROUNDS.start(position + 1)
     hashed = merkle.leaf_hash(event.leaf(item, index, time))
     text = canonical(item.to_json()).decode()
@@ -90,10 +90,10 @@ def put(path: Path, position: int, item: Event) -> None:
     )
 
 
-# What is right
+# Valid logs
 
 
-def test_a_log_that_was_left_alone_is_right(original: Path) -> None:
+def test_an_unchanged_log_is_valid(original: Path) -> None:
     found = audit(original, COMMITTEE)
 
     leaves = [event.leaf(certified(i), i, ROUNDS.start(i)) for i in range(1, ENTRIES + 1)]
@@ -102,7 +102,7 @@ def test_a_log_that_was_left_alone_is_right(original: Path) -> None:
     assert [move.status for move in found.state.nodes[NODE]] == 3 * [Status.UP, Status.DOWN]
 
 
-def test_an_empty_log_is_right(tmp_path: Path) -> None:
+def test_an_empty_log_is_valid(tmp_path: Path) -> None:
     database = Database(tmp_path / "empty.db", LOG_SCHEMA)
     Log(database, COMMITTEE)
     database.close()
@@ -121,8 +121,8 @@ def test_progress_counts_the_entries(original: Path) -> None:
     assert seen == [*range(1, ENTRIES + 1), ENTRIES]
 
 
-def test_an_event_put_in_behind_the_last_one_with_a_quorum_is_as_good_as_any(copy: Path) -> None:
-    """The forger of this module knows the form; what he lacks elsewhere is a quorum."""
+def test_an_appended_event_with_a_quorum_is_valid(copy: Path) -> None:
+    """`put` writes everything right, so the audit refuses its other events for their content."""
     put(copy, ENTRIES, certified(ENTRIES + 1))
 
     assert audit(copy, COMMITTEE).size == ENTRIES + 1
@@ -138,7 +138,7 @@ def test_an_audit_does_not_change_the_file(copy: Path) -> None:
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[tuple[Log, Path]]:
-    """A log in use: what it took last stands in its -wal file only."""
+    """A log in use: its last entries are in the -wal file only."""
     path = tmp_path / "running.db"
     database = Database(path, LOG_SCHEMA)
     log = Log(database, COMMITTEE)
@@ -157,7 +157,7 @@ def test_an_audit_sees_what_a_running_operator_has_committed(running: tuple[Log,
     assert (found.size, found.root) == (ENTRIES, log.head().root)
 
 
-def test_an_operator_goes_on_while_it_is_audited(running: tuple[Log, Path]) -> None:
+def test_an_operator_continues_during_an_audit(running: tuple[Log, Path]) -> None:
     log, path = running
 
     def take_another(entries: int) -> None:
@@ -181,17 +181,17 @@ def test_a_copy_of_file_and_wal_has_the_newest_entries(
     assert audit(tmp_path / "copied.db", COMMITTEE).size == ENTRIES
 
 
-# What is no log
+# Files that are no log
 
 
-def test_a_missing_file_is_not_found_and_not_made(tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound):
         audit(tmp_path / "none.db", COMMITTEE)
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_no_log(tmp_path: Path) -> None:
+def test_a_folder_is_not_a_log(tmp_path: Path) -> None:
     with pytest.raises(errors.NotFound):
         audit(tmp_path, COMMITTEE)
 
@@ -201,7 +201,7 @@ def test_a_folder_is_no_log(tmp_path: Path) -> None:
     [b"", b"no database", b"SQLite format 3\0" + bytes(4096), bytes(8192)],
     ids=["empty", "text", "a header and nothing", "zeros"],
 )
-def test_what_is_no_database_is_no_log(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_not_a_log(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "some.db"
     path.write_bytes(content)
 
@@ -209,7 +209,7 @@ def test_what_is_no_database_is_no_log(tmp_path: Path, content: bytes) -> None:
         audit(path, COMMITTEE)
 
 
-def test_a_database_of_something_else_is_no_log(tmp_path: Path) -> None:
+def test_another_database_is_not_a_log(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     change(path, "CREATE TABLE recipes (name TEXT)")
 
@@ -217,7 +217,7 @@ def test_a_database_of_something_else_is_no_log(tmp_path: Path) -> None:
         audit(path, COMMITTEE)
 
 
-def test_a_file_that_was_cut_short_is_damaged(copy: Path) -> None:
+def test_a_truncated_file_is_damaged(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
 
     with pytest.raises(errors.LogDamaged):
@@ -239,12 +239,12 @@ def test_a_log_of_another_committee_is_refused(copy: Path, change_: str) -> None
         audit(copy, COMMITTEE)
 
 
-def test_a_log_is_refused_by_another_committee(original: Path) -> None:
+def test_an_audit_for_another_committee_is_refused(original: Path) -> None:
     with pytest.raises(errors.WrongCommittee):
         audit(original, make_members(name="another").committee)
 
 
-# Each column, each table
+# Every column and table
 
 DAMAGES = {
     "position, and a gap": "UPDATE entries SET position = 17 WHERE position = 5",
@@ -322,7 +322,7 @@ def test_swapped_events_are_not_applicable_in_that_order(copy: Path) -> None:
         ('{"kind":"status","kind":"status"}', errors.DuplicateMember),
     ],
 )
-def test_an_event_that_is_none_is_refused_as_everywhere(
+def test_an_invalid_event_is_refused_by_name(
     copy: Path, text: str, refusal: type[errors.DragonError]
 ) -> None:
     change(copy, "UPDATE entries SET event = ? WHERE position = 2", values=(text,))
@@ -334,7 +334,7 @@ def test_an_event_that_is_none_is_refused_as_everywhere(
 
 
 def forgeries() -> dict[str, tuple[Event, type[errors.DragonError]]]:
-    """What somebody might put in the place of entry 2, in its right form with all hashes right."""
+    """Return events to replace entry 2, with right form and hashes, and the expected errors."""
     genuine = certified(3)
     stranger = make_members(name="another").status(NODE, Status.UP, 3)
     return {
@@ -359,9 +359,11 @@ def forgeries() -> dict[str, tuple[Event, type[errors.DragonError]]]:
 
 
 @pytest.mark.parametrize("what", forgeries())
-def test_an_event_that_should_never_have_been_applied_is_named(copy: Path, what: str) -> None:
+def test_an_event_that_should_not_have_been_applied_is_refused_by_name(
+    copy: Path, what: str
+) -> None:
     forged, refusal = forgeries()[what]
-    # Roots are unique in the file, so the genuine entry with the same claim has to go first.
+    # Roots are unique, so a genuine entry with the same claim has to be removed first.
     position = 2 if what != "a genuine one that was applied" else ENTRIES
     change(copy, f"DELETE FROM entries WHERE position = {position}")
     if position == ENTRIES:
@@ -377,7 +379,7 @@ def test_an_event_that_should_never_have_been_applied_is_named(copy: Path, what:
     assert refused.value.facts["position"] == position
 
 
-def test_an_event_that_came_too_late_is_named(copy: Path) -> None:
+def test_a_stale_event_is_refused_by_name(copy: Path) -> None:
     late = ROUNDS.start(1) + ROUNDS.max_age + 1
     change(copy, "UPDATE entries SET ledger_time = ?", values=(late,))
 

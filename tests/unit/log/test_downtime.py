@@ -1,4 +1,4 @@
-"""Totals of downtime: half-open integer arithmetic, against a second-by-second count."""
+"""Downtime totals, compared with a count second by second."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NODE = "operator_2"
 
 @dataclass(frozen=True)
 class Past:
-    """Transitions and checkpoints in the order in which the log has them."""
+    """Transitions and checkpoints in the order of the log."""
 
     state: State
 
     @classmethod
     def of(cls, moves: list[int], marks: list[int]) -> Past:
-        """Statuses alternate, beginning with up; positions follow the times."""
+        """Create transitions that alternate, beginning with up, with positions in order of time."""
         order = sorted([(time, "move") for time in moves] + [(time, "mark") for time in marks])
         statuses = [Status.UP, Status.DOWN] * len(moves)
         transitions = [
@@ -45,7 +45,7 @@ class Past:
         return totals(self.state, size, NODE, (begin, end), ROUNDS)
 
     def counted(self, begin: int, end: int) -> Totals:
-        """The same, by asking about every second by itself."""
+        """Compute the totals by classifying every second."""
         seconds = [self._second(second) for second in range(begin, end)]
         return Totals(seconds.count("down"), seconds.count("unknown"))
 
@@ -54,9 +54,9 @@ class Past:
         marks = [mark.timestamp for mark in self.state.checkpoints]
         before = [time for time in marks if time <= second]
         after = [time for time in marks if time > second]
-        vouched = bool(before and after) and after[0] - before[-1] <= ROUNDS.unknown_after
+        covered = bool(before and after) and after[0] - before[-1] <= ROUNDS.unknown_after
         known = [move for move in moves if move.timestamp <= second]
-        if not known or not vouched:
+        if not known or not covered:
             return "unknown"
         return str(known[-1].status)
 
@@ -69,7 +69,7 @@ INSTANT = st.integers(0, 420)
 @settings(deadline=None)
 @given(PASTS, INSTANT, INSTANT)
 @example(Past.of([0, 10, 20], [0, 30, 60]), 0, 60)
-def test_totals_are_what_counting_the_seconds_gives(past: Past, one: int, other: int) -> None:
+def test_totals_equal_a_count_of_the_seconds(past: Past, one: int, other: int) -> None:
     begin, end = min(one, other), max(one, other) + 1
 
     assert past.totals(begin, end) == past.counted(begin, end)
@@ -88,7 +88,7 @@ def test_splitting_an_interval_changes_nothing(past: Past, a: int, b: int, c: in
 
 
 @given(PASTS, INSTANT, INSTANT)
-def test_parts_add_up_to_no_more_than_the_whole(past: Past, one: int, other: int) -> None:
+def test_down_and_unknown_do_not_exceed_the_interval(past: Past, one: int, other: int) -> None:
     begin, end = min(one, other), max(one, other) + 1
 
     found = past.totals(begin, end)
@@ -98,14 +98,14 @@ def test_parts_add_up_to_no_more_than_the_whole(past: Past, one: int, other: int
     assert found.seconds_down + found.seconds_unknown <= end - begin
 
 
-def test_an_outage_that_checkpoints_vouch_for_is_counted_to_the_second() -> None:
+def test_an_outage_covered_by_checkpoints_is_counted_exactly() -> None:
     past = Past.of([0, 10, 25], [0, 20, 40, 60])
 
     assert past.totals(0, 60) == Totals(15, 0)
     assert past.totals(12, 20) == Totals(8, 0)
 
 
-def test_unknown_wins_over_down() -> None:
+def test_unknown_takes_precedence_over_down() -> None:
     past = Past.of([0, 10, 100], [0, 20, 90, 110])
 
     assert past.totals(0, 110) == Totals(seconds_down=10 + 10, seconds_unknown=70)
@@ -119,16 +119,16 @@ def test_everything_is_unknown_before_the_first_checkpoint() -> None:
     assert Past.of([0, 5, 10], [20, 40]).totals(0, 40) == Totals(0, 20)
 
 
-def test_what_lies_behind_the_last_checkpoint_is_unknown() -> None:
+def test_the_time_after_the_last_checkpoint_is_unknown() -> None:
     assert Past.of([0, 5], [0, 20]).totals(0, 100) == Totals(15, 80)
 
 
-def test_a_gap_of_exactly_unknown_after_is_still_vouched_for() -> None:
+def test_a_gap_of_exactly_unknown_after_is_known() -> None:
     assert Past.of([0], [0, 48]).totals(0, 48) == Totals(0, 0)
     assert Past.of([0], [0, 49]).totals(0, 49) == Totals(0, 49)
 
 
-def test_without_a_checkpoint_nothing_is_known() -> None:
+def test_without_a_checkpoint_everything_is_unknown() -> None:
     assert Past.of([0, 5], []).totals(0, 100) == Totals(0, 100)
 
 

@@ -1,4 +1,4 @@
-"""Following a ledger: to its end, through outages, and never over a rewritten history."""
+"""Following a ledger: to its end, during outages, and after its history was rewritten."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def certified(round_: int) -> Event:
 
 @dataclass
 class PaperLedger:
-    """A ledger written down by hand: one list of batches, handed out in pages.
+    """A ledger in memory: a list of batches, returned in pages.
 
     `history` names what stands at each index; what is behind a changed name has another chain.
     """
@@ -69,7 +69,7 @@ class PaperLedger:
 
 
 class Turns(threading.Event):
-    """Is set after so many waits; remembers how long each would have been."""
+    """An event that is set after a number of waits, and records their timeouts."""
 
     def __init__(self, turns: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Turns(threading.Event):
 
 @dataclass
 class Following:
-    """One log behind one ledger, on a clock that only the test moves."""
+    """A log and its ledger, with a clock that only the test advances."""
 
     log: Log
     ledger: PaperLedger
@@ -110,7 +110,7 @@ def following(tmp_path: Path) -> Iterator[Following]:
     database.close()
 
 
-def test_a_step_takes_one_page(following: Following) -> None:
+def test_a_step_applies_one_page(following: Following) -> None:
     added = following.follower.step()
 
     assert [entry.event for entry in added] == [certified(1), certified(2)]
@@ -124,7 +124,7 @@ def test_catching_up_reads_to_the_ledgers_end(following: Following) -> None:
     assert following.log.head().size == 5
 
 
-def test_a_log_has_read_all_only_once_the_ledger_had_nothing_more(following: Following) -> None:
+def test_a_log_has_read_all_after_an_empty_page(following: Following) -> None:
     follower = following.follower
     seen = []
     for _ in range(4):
@@ -135,7 +135,7 @@ def test_a_log_has_read_all_only_once_the_ledger_had_nothing_more(following: Fol
     assert follower.has_read_all
 
 
-def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following: Following) -> None:
+def test_a_log_is_caught_up_for_five_seconds_after_reading_to_the_end(following: Following) -> None:
     clock, follower = following.clock, following.follower
     assert not follower.caught_up
     follower.catch_up()
@@ -153,7 +153,7 @@ def test_a_log_is_caught_up_for_five_seconds_after_it_read_to_the_end(following:
     assert follower.caught_up
 
 
-def test_pages_that_bring_news_do_not_count_as_the_end(following: Following) -> None:
+def test_pages_with_batches_do_not_count_as_the_end(following: Following) -> None:
     clock, follower = following.clock, following.follower
     follower.catch_up()
     clock.sleep(CAUGHT_UP_SECONDS + 1)
@@ -178,7 +178,7 @@ def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:
     assert not following.follower.has_read_all
 
 
-def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
+def test_a_log_is_not_caught_up_after_an_outage(following: Following) -> None:
     following.follower.catch_up()
     following.clock.sleep(CAUGHT_UP_SECONDS + 1)
     following.ledger.down = True
@@ -189,7 +189,7 @@ def test_an_outage_does_not_make_a_log_caught_up(following: Following) -> None:
     assert not following.follower.caught_up
 
 
-def test_running_waits_an_outage_out_and_hurries_while_there_is_news(
+def test_running_retries_after_an_outage_and_does_not_pause_while_there_are_entries(
     following: Following, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = Turns(4)
@@ -204,7 +204,7 @@ def test_running_waits_an_outage_out_and_hurries_while_there_is_news(
     assert "ledger_unavailable" in caplog.text
 
 
-def test_running_stops_at_once_when_it_is_told_to(following: Following) -> None:
+def test_running_stops_immediately(following: Following) -> None:
     stop = threading.Event()
     stop.set()
 
@@ -214,7 +214,7 @@ def test_running_stops_at_once_when_it_is_told_to(following: Following) -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2, 3, 5])
-def test_a_rewritten_history_is_an_alarm_that_names_the_first_differing_entry(
+def test_a_rewritten_history_raises_an_alarm_with_the_first_contradicted_entry(
     following: Following, first: int
 ) -> None:
     following.follower.catch_up()
@@ -244,7 +244,7 @@ def test_batches_without_events_do_not_count_as_entries(following: Following) ->
 
 
 @pytest.mark.parametrize(("left", "missing"), [(0, 0), (1, 1), (3, 3), (4, 4)])
-def test_an_entry_that_the_ledger_no_longer_has_is_the_first_differing_one(
+def test_an_entry_that_is_no_longer_on_the_ledger_is_contradicted(
     following: Following, left: int, missing: int
 ) -> None:
     following.follower.catch_up()
@@ -257,7 +257,7 @@ def test_an_entry_that_the_ledger_no_longer_has_is_the_first_differing_one(
     assert f"entry {missing} is the first" in alarm.detail
 
 
-def test_an_alarm_says_when_only_batches_behind_the_last_entry_are_gone(
+def test_an_alarm_says_if_only_batches_after_the_last_entry_are_contradicted(
     following: Following,
 ) -> None:
     following.ledger.history += ["empty", "empty"]
@@ -271,7 +271,7 @@ def test_an_alarm_says_when_only_batches_behind_the_last_entry_are_gone(
     assert "no entry is contradicted" in alarm.detail
 
 
-def test_an_empty_log_on_a_rewritten_ledger_has_an_alarm_too(following: Following) -> None:
+def test_an_empty_log_on_a_rewritten_ledger_raises_an_alarm(following: Following) -> None:
     following.rewrite(["empty"])
     following.follower.catch_up()
     following.rewrite(["other"])
@@ -283,7 +283,7 @@ def test_an_empty_log_on_a_rewritten_ledger_has_an_alarm_too(following: Followin
     assert "no entry is contradicted" in alarm.detail
 
 
-def test_trouble_during_the_search_does_not_keep_the_alarm_back(following: Following) -> None:
+def test_an_error_during_the_search_does_not_prevent_the_alarm(following: Following) -> None:
     following.follower.catch_up()
     following.rewrite(["other", *(f"flip {i}" for i in range(2, 5))])
     following.ledger.fails_before = 5
@@ -296,7 +296,7 @@ def test_trouble_during_the_search_does_not_keep_the_alarm_back(following: Follo
     assert "the first contradicted entry is unknown (no gateway answers)" in alarm.detail
 
 
-def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Following) -> None:
+def test_during_an_alarm_nothing_is_read_or_applied(following: Following) -> None:
     following.follower.catch_up()
     checkpoint = following.log.head()
     following.rewrite(["other"] * 9)
@@ -312,7 +312,7 @@ def test_under_an_alarm_nothing_is_read_and_nothing_is_applied(following: Follow
     assert not following.follower.caught_up
 
 
-def test_a_contradiction_in_the_middle_of_catching_up_ends_it(following: Following) -> None:
+def test_a_contradiction_ends_catching_up(following: Following) -> None:
     following.follower.step()
     following.rewrite(["other", "flip 2", "flip 3"])
 
@@ -325,10 +325,10 @@ def test_a_contradiction_in_the_middle_of_catching_up_ends_it(following: Followi
     assert following.log.position.index == 2
 
 
-# -- listeners -----------------------------------------------------------------------------------
+# -- listeners -------------------------------------------------------------------------------------
 
 
-def test_listeners_are_told_what_was_applied_after_it_has_committed(following: Following) -> None:
+def test_listeners_are_called_after_the_commit(following: Following) -> None:
     told: list[tuple[int, int]] = []
 
     def listen(entries: Sequence[LogEntry]) -> None:
@@ -341,7 +341,9 @@ def test_listeners_are_told_what_was_applied_after_it_has_committed(following: F
     assert all(position < size for position, size in told)
 
 
-def test_a_listener_that_fails_stops_neither_the_log_nor_the_others(following: Following) -> None:
+def test_a_failing_listener_does_not_affect_the_log_or_other_listeners(
+    following: Following,
+) -> None:
     told: list[int] = []
 
     def fail(_entries: Sequence[LogEntry]) -> None:
@@ -354,7 +356,7 @@ def test_a_listener_that_fails_stops_neither_the_log_nor_the_others(following: F
     assert sum(told) == following.log.state.size > 0
 
 
-def test_who_has_unsubscribed_is_told_nothing(following: Following) -> None:
+def test_an_unsubscribed_listener_is_not_called(following: Following) -> None:
     told: list[int] = []
     unsubscribe = following.follower.subscribe(lambda entries: told.append(len(entries)))
 

@@ -1,4 +1,4 @@
-"""What a log's file says of streams, and that the audit finds whatever was done to it."""
+"""The derived tables of streams, and the audit of these tables."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ EVENTS = [event(claim) for claim in CLAIMS]
 
 
 def batch(index: int, *events: Event) -> ProvenBatch:
-    """All within one round."""
+    """Return a batch with the same proven time for every index."""
     time, body = ROUNDS.start(1), canonical([item.to_json() for item in events]).decode()
     return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time))
 
@@ -108,10 +108,10 @@ def change(path: Path, *statements: str) -> None:
             database.execute(statement)
 
 
-# -- reading -------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
-def test_the_tables_say_what_was_applied(original: Path) -> None:
+def test_the_tables_contain_the_applied_events(original: Path) -> None:
     everything = [Applied(at, claim) for at, claim in enumerate(CLAIMS)]
     with opened(original) as (_, records):
         assert records.windows(STREAM) == [everything[at] for at in (0, 1, 2, 5)]
@@ -124,7 +124,7 @@ def test_the_tables_say_what_was_applied(original: Path) -> None:
         assert records.endorsements(STREAM, 2) == records.endorsements(OTHER) == []
 
 
-def test_a_stream_has_one_row_however_long_it_is(original: Path) -> None:
+def test_a_stream_has_one_row(original: Path) -> None:
     start = ROUNDS.start(1)
     with opened(original) as (_, records):
         rows = records.streams()
@@ -137,7 +137,7 @@ def test_a_stream_has_one_row_however_long_it_is(original: Path) -> None:
         assert records.streams(limit=1) == rows[:1]
 
 
-def test_a_log_remembers_its_streams(original: Path) -> None:
+def test_a_reopened_log_has_its_streams(original: Path) -> None:
     with opened(original) as (log, _):
         stream = log.state.stream(STREAM)
 
@@ -147,7 +147,7 @@ def test_a_log_remembers_its_streams(original: Path) -> None:
 
 
 def test_windows_of_one_batch_may_follow_each_other(tmp_path: Path) -> None:
-    """They are pipelined: the log need not have shown one before the next is sent."""
+    """Windows are pipelined: the next one is sent before the previous one is applied."""
     with opened(tmp_path / "operator.db") as (log, _):
         added = log.take(batch(1, EVENTS[2], EVENTS[0], EVENTS[2], EVENTS[5]))
 
@@ -174,8 +174,8 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
         assert log.state.stream(STREAM).windows == 3
 
 
-def test_an_archived_log_leaves_no_stream_behind(copy: Path) -> None:
-    """Streams start anew, under a new descriptor."""
+def test_after_archiving_the_log_has_no_streams(copy: Path) -> None:
+    """After a reset, streams start again with new descriptors."""
     archive(copy)
 
     with opened(copy) as (log, records):
@@ -184,17 +184,17 @@ def test_an_archived_log_leaves_no_stream_behind(copy: Path) -> None:
         assert records.endorsements(STREAM) == []
 
 
-# -- a file from before --------------------------------------------------------------------------
+# -- upgrades --------------------------------------------------------------------------------------
 
 
 def as_before(path: Path) -> None:
-    """As a version without streams left it."""
+    """Undo the migrations that added streams."""
     drops = [f"DROP TABLE {table}" for table in ("streams", "windows", "endorsements")]
     drops.append("ALTER TABLE cursor RENAME TO standing")
     change(path, *drops, "UPDATE schema_log SET version_num = 'log_0001'")
 
 
-def test_a_file_from_before_is_brought_up_to_date(tmp_path: Path) -> None:
+def test_an_older_file_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "operator.db"
     with opened(path) as (log, _):
         log.take(batch(1, MEMBERS.status("operator_1", Status.UP, 1)))
@@ -207,17 +207,17 @@ def test_a_file_from_before_is_brought_up_to_date(tmp_path: Path) -> None:
     assert audit(path, COMMITTEE).size == 1 + len(EVENTS)
 
 
-def test_a_file_without_the_tables_hides_no_window(copy: Path) -> None:
+def test_an_audit_of_a_file_without_a_table_finds_the_missing_rows(copy: Path) -> None:
     as_before(copy)
 
     with pytest.raises(errors.LogDamaged):
         audit(copy, COMMITTEE)
 
 
-# -- the audit -----------------------------------------------------------------------------------
+# -- the audit -------------------------------------------------------------------------------------
 
 
-def test_an_audit_comes_to_the_state_of_the_log(original: Path) -> None:
+def test_an_audit_returns_the_state_of_the_log(original: Path) -> None:
     with opened(original) as (log, _):
         state = log.state
 
@@ -248,7 +248,7 @@ WINDOW_COLUMNS = ("stream", "number", "previous", "header", "verdict", "reason",
         f"INSERT INTO streams VALUES ('{to_hex(bytes([3]) * 32)}', 1, 'x', 1, 1)",
     ],
 )
-def test_whatever_was_done_to_the_tables_is_found(copy: Path, statement: str) -> None:
+def test_an_audit_finds_changes_to_the_tables(copy: Path, statement: str) -> None:
     change(copy, statement)
 
     with pytest.raises(errors.LogDamaged):

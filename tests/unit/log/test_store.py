@@ -1,4 +1,4 @@
-"""A log is its batches, each applied whole or not at all, whatever the batches hold."""
+"""The log applies each batch completely or not at all, and refuses invalid events."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ROUNDS = COMMITTEE.rounds
 UP, DOWN = Status.UP, Status.DOWN
 NODE = "operator_2"
 
-# The table of the design, section 7, to the letter.
+# The columns that the protocol fixes for the table `logs`.
 LOGS_TABLE = """
 CREATE TABLE logs (id INTEGER PRIMARY KEY AUTOINCREMENT, node_id TEXT NOT NULL, status TEXT NOT NULL,
                    timestamp INTEGER NOT NULL, signature TEXT NOT NULL);
@@ -52,7 +52,7 @@ def certified(node_id: str, status: Status, round_: int) -> Event:
 
 
 def proven(index: int, body: str) -> ProvenBatch:
-    """A batch that was final as its round began."""
+    """Return a batch with the start of round `index` as its proven time."""
     time_ = ROUNDS.start(index)
     return ProvenBatch(index, body, time_, "{}", Position(index, f"{index:032x}", index, time_))
 
@@ -62,7 +62,7 @@ def batch(index: int, *events: Event) -> ProvenBatch:
 
 
 def flips(batches: int) -> list[ProvenBatch]:
-    """Each batch changes the status of one node."""
+    """Return batches that each change the status of one node."""
     return [batch(i, certified(NODE, UP if i % 2 else DOWN, i)) for i in range(1, batches + 1)]
 
 
@@ -87,14 +87,14 @@ def log(path: Path) -> Iterator[Log]:
 
 
 def dump(path: Path) -> list[str]:
-    """Everything that the last commit left in the file."""
+    """Return the committed content of the file as SQL."""
     with closing(sqlite3.connect(path)) as database:
         return list(database.iterdump())
 
 
 @contextmanager
 def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
-    """On every connection of SQLAlchemy's: the edge between our code and the file."""
+    """Call `listener` for an event of any SQLAlchemy connection."""
     sqlalchemy.event.listen(sqlalchemy.Engine, name, listener)
     try:
         yield
@@ -105,7 +105,7 @@ def listening(name: str, listener: Callable[..., None]) -> Iterator[None]:
 # Taking
 
 
-def test_a_new_log_is_empty_and_stands_at_genesis(log: Log) -> None:
+def test_a_new_log_is_empty_and_at_genesis(log: Log) -> None:
     assert log.position == Position()
     assert log.head() == store.TreeHead(0, merkle.EMPTY_ROOT)
     assert log.state.nodes == {}
@@ -148,13 +148,13 @@ def test_every_entry_is_proven_to_be_in_the_log(log: Log) -> None:
         merkle.verify_inclusion(entry.leaf_hash, entry.position, 6, path, root)
 
 
-def test_an_empty_batch_only_moves_the_log_on(log: Log) -> None:
+def test_an_empty_batch_only_advances_the_position(log: Log) -> None:
     assert log.take(batch(1)) == []
     assert log.position.index == 1
     assert log.head().size == 0
 
 
-def test_the_logs_table_has_the_literal_columns_of_the_design(log: Log, path: Path) -> None:
+def test_the_logs_table_has_the_fixed_columns(log: Log, path: Path) -> None:
     questions = (
         "SELECT * FROM pragma_table_xinfo('logs')",
         "SELECT sql FROM sqlite_master WHERE name = 'logs' AND type = 'table'",
@@ -173,7 +173,7 @@ def test_the_logs_table_has_the_literal_columns_of_the_design(log: Log, path: Pa
 
 
 def _plain(value: object) -> object:
-    """SQL without regard to line breaks."""
+    """Return SQL with line breaks normalized."""
     return "".join(value.split()) if isinstance(value, str) else value
 
 
@@ -225,7 +225,7 @@ def test_taking_a_batch_again_changes_nothing(log: Log, path: Path) -> None:
     assert (log.state, log.head()) == (state, checkpoint)
 
 
-def test_another_batch_at_a_taken_index_changes_nothing_either(log: Log, path: Path) -> None:
+def test_another_batch_at_an_applied_index_changes_nothing(log: Log, path: Path) -> None:
     log.take(batch(1, certified(NODE, UP, 1)))
     before = dump(path)
 
@@ -251,7 +251,7 @@ def test_a_missing_batch_is_refused(log: Log, path: Path) -> None:
 
 
 def good(*, status: str = '"up"', timestamp: str | None = None, **members: str) -> str:
-    """An event's JSON text with members replaced by others, as text."""
+    """Return an event's JSON text with some members replaced."""
     value = certified("operator_3", UP, 1).to_json()
     written = {name: json.dumps(member) for name, member in value.items()}
     written |= {"status": status, **members}
@@ -312,7 +312,7 @@ BAD: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("sort", BAD)
-def test_a_bad_event_is_refused_by_name_and_does_not_spoil_its_neighbours(
+def test_an_invalid_event_is_refused_by_name_and_does_not_affect_the_others(
     log: Log, path: Path, sort: str
 ) -> None:
     text, reason = BAD[sort]
@@ -328,7 +328,7 @@ def test_a_bad_event_is_refused_by_name_and_does_not_spoil_its_neighbours(
     assert audit(path, COMMITTEE).size == 2
 
 
-def test_an_event_that_came_too_late_is_refused(log: Log) -> None:
+def test_a_stale_event_is_refused(log: Log) -> None:
     late = dataclasses.replace(
         batch(1, certified(NODE, UP, 1)), time=ROUNDS.start(1) + ROUNDS.max_age + 1
     )
@@ -338,7 +338,7 @@ def test_an_event_that_came_too_late_is_refused(log: Log) -> None:
     assert log.refusals() == {"stale": 1}
 
 
-def test_an_event_twice_in_one_batch_is_applied_once(log: Log) -> None:
+def test_an_event_that_is_twice_in_a_batch_is_applied_once(log: Log) -> None:
     twice = certified(NODE, UP, 1)
 
     added = log.take(batch(1, twice, twice))
@@ -347,7 +347,7 @@ def test_an_event_twice_in_one_batch_is_applied_once(log: Log) -> None:
     assert log.refusals() == {"applied_already": 1}
 
 
-def test_events_of_one_batch_build_upon_each_other(log: Log) -> None:
+def test_events_of_one_batch_are_applied_in_order(log: Log) -> None:
     log.take(batch(1, certified(NODE, UP, 1), certified(NODE, UP, 2), certified(NODE, DOWN, 3)))
 
     assert [move.status for move in log.state.nodes[NODE]] == [UP, DOWN]
@@ -357,7 +357,7 @@ def test_events_of_one_batch_build_upon_each_other(log: Log) -> None:
 @pytest.mark.parametrize(
     "body", ["{}", "null", "7", '"[]"', "", "[", "[1,]", "not JSON", "[" * 70_000, "\0", '{"a":']
 )
-def test_a_batch_that_is_no_array_is_one_refusal(log: Log, body: str) -> None:
+def test_a_batch_that_is_not_an_array_is_one_refusal(log: Log, body: str) -> None:
     log.take(proven(1, body))
 
     assert sum(log.refusals().values()) == 1
@@ -368,7 +368,7 @@ def test_a_batch_that_is_no_array_is_one_refusal(log: Log, body: str) -> None:
     assert log.take(batch(2, certified(NODE, UP, 2)))
 
 
-def test_only_the_newest_refusals_are_kept_while_all_are_counted(
+def test_only_the_newest_refusals_are_kept_and_all_are_counted(
     log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refused_events, "MAX_REFUSED_KEPT", 5)
@@ -389,7 +389,7 @@ def test_only_the_newest_refusals_are_kept_while_all_are_counted(
         assert database.execute("SELECT COUNT(*) FROM refused").fetchone() == (5,)
 
 
-def test_refused_events_leave_no_mark_on_the_root(tmp_path: Path) -> None:
+def test_refused_events_do_not_change_the_root(tmp_path: Path) -> None:
     with opened(tmp_path / "one.db") as one, opened(tmp_path / "two.db") as two:
         one.take(proven(1, f"[1.5,{_text(certified(NODE, UP, 1))},{{}}]"))
         two.take(batch(1, certified(NODE, UP, 1)))
@@ -400,7 +400,7 @@ def test_refused_events_leave_no_mark_on_the_root(tmp_path: Path) -> None:
 # Reading
 
 
-def test_an_entry_that_is_not_there_is_not_found(log: Log) -> None:
+def test_a_missing_entry_is_not_found(log: Log) -> None:
     log.take(batch(1, certified(NODE, UP, 1)))
 
     assert log.entry(0).event == certified(NODE, UP, 1)
@@ -409,7 +409,7 @@ def test_an_entry_that_is_not_there_is_not_found(log: Log) -> None:
             log.entry(position)
 
 
-def test_a_checkpoint_larger_than_the_log_is_not_found(log: Log) -> None:
+def test_a_head_larger_than_the_log_is_not_found(log: Log) -> None:
     with pytest.raises(errors.NotFound):
         log.head(1)
     with pytest.raises(errors.NotFound):
@@ -426,7 +426,7 @@ def test_entries_and_rows_come_in_pages(log: Log) -> None:
     assert log.rows("operator_1", 0, 9) == []
 
 
-def test_an_event_is_found_by_its_claim_whoever_signed_it(log: Log) -> None:
+def test_an_event_is_found_by_its_claim_with_any_signers(log: Log) -> None:
     log.take(batch(1, certified("operator_1", UP, 1), certified(NODE, UP, 1)))
     by_others = MEMBERS.status(NODE, UP, 1, ["operator_1", "operator_3", "operator_4"])
 
@@ -472,7 +472,7 @@ def test_another_committees_file_is_refused(path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
 
     with pytest.raises(errors.LogDamaged):
@@ -506,14 +506,14 @@ def test_a_file_that_contradicts_itself_is_not_opened(path: Path, spoil: str) ->
 
 
 class Crash(Exception):
-    """The process ends here."""
+    """Simulates the end of the process."""
 
 
 @pytest.mark.parametrize(
     "where",
     ["INSERT INTO entries", "INSERT INTO logs", "INSERT INTO refused", "UPDATE cursor", "COMMIT"],
 )
-def test_a_crash_before_the_commit_leaves_file_and_memory_at_the_end_of_the_batch_before(
+def test_a_crash_before_the_commit_changes_neither_file_nor_memory(
     log: Log, path: Path, where: str
 ) -> None:
     first = batch(1, certified(NODE, UP, 1))
@@ -579,7 +579,7 @@ def python(script: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def kill_after(process: subprocess.Popen[str], lines: int, seconds: float) -> int:
-    """SIGKILL some moment after it has said so many lines; the last number it said."""
+    """Kill a process some time after it has printed `lines` numbers; return the last number."""
     assert process.stdout is not None
     said = [int(process.stdout.readline()) for _ in range(lines)]
     time.sleep(seconds)
@@ -590,7 +590,7 @@ def kill_after(process: subprocess.Popen[str], lines: int, seconds: float) -> in
     return [*said, *rest][-1]
 
 
-def test_kill_9_leaves_a_log_that_is_right_and_goes_on(path: Path) -> None:
+def test_a_killed_process_leaves_a_valid_log_that_can_continue(path: Path) -> None:
     moment = random.Random(time.time_ns())
 
     said = 0
@@ -599,7 +599,7 @@ def test_kill_9_leaves_a_log_that_is_right_and_goes_on(path: Path) -> None:
         found = audit(path, COMMITTEE)
         with opened(path) as log:
             index = log.position.index
-            assert index in (said, said + 1), "what was said to be taken is in the file"
+            assert index in (said, said + 1), "every batch that was reported is in the file"
             assert log.head() == store.TreeHead(found.size, found.root)
             assert found.size == 3 * index
             assert log.refusals() == {"wrong_type": index}
@@ -624,7 +624,7 @@ def test_an_alarm_stops_the_log_durably(path: Path) -> None:
         assert log.entry(0).event == certified(NODE, UP, 1)
 
 
-def test_the_first_alarm_stands(log: Log) -> None:
+def test_the_first_alarm_is_kept(log: Log) -> None:
     log.raise_alarm("first", "this one")
     log.raise_alarm("second", "that one")
 

@@ -1,4 +1,4 @@
-"""The signature scheme against published vectors and against `py_ecc`, and all that it refuses."""
+"""The signature scheme: published vectors, comparison with `py_ecc`, and refused input."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dragon.protocol.committee import Committee
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
-Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 VECTORS = Path(__file__).parents[2] / "vectors" / "bls"
 HASH_TO_G2: dict[str, Any] = json.loads((VECTORS / "hash_to_g2.json").read_text())
 SIGNATURES: dict[str, Any] = json.loads((VECTORS / "signatures.json").read_text())
@@ -42,7 +42,7 @@ MESSAGE = b"a message of any length"
 KEY, SIGNATURE = SECRET.public_key().raw, SECRET.sign(MESSAGE)
 
 
-# -- published vectors ---------------------------------------------------------------------------
+# -- published vectors -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", HASH_TO_G2["vectors"], ids=lambda case: case["msg"][:16] or "-")
@@ -80,13 +80,13 @@ def test_aggregates_are_those_that_ethereum_publishes(case: dict[str, Any]) -> N
     assert not bls.verify(bls.aggregate_keys(keys[1:]), bytes.fromhex(case["message"]), aggregate)
 
 
-# -- the oracle ----------------------------------------------------------------------------------
+# -- the oracle ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "entropy", [bytes(32), b"\xff" * 32, b"operator_1".ljust(32, b"."), b"x" * 99]
 )
-def test_key_generation_agrees_with_the_oracle(entropy: bytes) -> None:
+def test_key_generation_agrees_with_py_ecc(entropy: bytes) -> None:
     secret = SecretKey.generate(entropy)
 
     assert secret.scalar == Oracle.KeyGen(entropy)
@@ -94,11 +94,11 @@ def test_key_generation_agrees_with_the_oracle(entropy: bytes) -> None:
 
 
 @pytest.mark.parametrize("message", [b"", bytes(32), b"x" * 200])
-def test_signing_agrees_with_the_oracle(message: bytes) -> None:
+def test_signing_agrees_with_py_ecc(message: bytes) -> None:
     assert SECRET.sign(message) == Oracle.Sign(SECRET.scalar, message)
 
 
-def test_verification_agrees_with_the_oracle() -> None:
+def test_verification_agrees_with_py_ecc() -> None:
     tampered = OTHER.sign(MESSAGE)
 
     assert bls.verify(SECRET.public_key(), MESSAGE, SIGNATURE)
@@ -107,7 +107,7 @@ def test_verification_agrees_with_the_oracle() -> None:
     assert not Oracle.Verify(KEY, MESSAGE, tampered)
 
 
-def test_proofs_of_possession_agree_with_the_oracle() -> None:
+def test_proofs_of_possession_agree_with_py_ecc() -> None:
     proof = SECRET.prove_possession()
 
     assert proof == Oracle.PopProve(SECRET.scalar)
@@ -115,7 +115,7 @@ def test_proofs_of_possession_agree_with_the_oracle() -> None:
     assert bls.verify_possession(SECRET.public_key(), proof)
 
 
-def test_aggregation_agrees_with_the_oracle() -> None:
+def test_aggregation_agrees_with_py_ecc() -> None:
     secrets = [SecretKey.generate(bytes([seed]) * 32) for seed in range(3)]
     keys, signatures = [s.public_key() for s in secrets], [s.sign(MESSAGE) for s in secrets]
 
@@ -128,12 +128,12 @@ def test_aggregation_agrees_with_the_oracle() -> None:
     assert not bls.verify(bls.aggregate_keys(keys[:2]), MESSAGE, aggregate)
 
 
-# -- secrets -------------------------------------------------------------------------------------
+# -- secrets ---------------------------------------------------------------------------------------
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, bls.ORDER - 1), st.binary(max_size=40))
-def test_what_a_key_signs_it_verifies(scalar: int, message: bytes) -> None:
+def test_a_key_verifies_its_signatures(scalar: int, message: bytes) -> None:
     secret = SecretKey(scalar)
 
     assert SecretKey.decode(secret.encode()) == secret
@@ -142,18 +142,18 @@ def test_what_a_key_signs_it_verifies(scalar: int, message: bytes) -> None:
 
 
 @pytest.mark.parametrize("scalar", [0, -1, bls.ORDER, bls.ORDER + 1, 2**256 - 1])
-def test_a_secret_lies_between_one_and_the_order(scalar: int) -> None:
+def test_a_secret_outside_its_range_is_refused(scalar: int) -> None:
     with pytest.raises(InvalidPoint):
         SecretKey(scalar)
 
 
 @pytest.mark.parametrize("raw", [bytes(32), b"\xff" * 32, bls.ORDER.to_bytes(32), b""])
-def test_a_secret_outside_its_range_is_not_read(raw: bytes) -> None:
+def test_a_secret_outside_its_range_is_not_decoded(raw: bytes) -> None:
     with pytest.raises(InvalidPoint):
         SecretKey.decode(raw)
 
 
-def test_too_little_entropy_makes_no_key() -> None:
+def test_too_little_entropy_is_refused() -> None:
     with pytest.raises(ValueError, match="32 bytes"):
         SecretKey.generate(bytes(31))
 
@@ -170,11 +170,11 @@ def test_a_refused_secret_is_not_shown() -> None:
     assert str(bls.ORDER + 123_456_789) not in f"{refused.value}{refused.value.facts}"
 
 
-# -- points that are refused ---------------------------------------------------------------------
+# -- refused points --------------------------------------------------------------------------------
 
 
 def outside_the_subgroup(point: Callable[[bytes], Any], size: int) -> bytes:
-    """A point of the curve, with a small x, that the cofactor has not been cleared from."""
+    """Return a point of the curve with a small x, without clearing the cofactor."""
     for x in range(100):
         raw = bytearray(x.to_bytes(size))
         raw[0] |= COMPRESSED
@@ -188,7 +188,7 @@ def outside_the_subgroup(point: Callable[[bytes], Any], size: int) -> bytes:
 
 
 def off_the_curve(point: Callable[[bytes], Any], size: int) -> bytes:
-    """An x for which the curve's equation has no y."""
+    """Return an encoded x without a point on the curve."""
     for x in range(100):
         raw = bytearray(x.to_bytes(size))
         raw[0] |= COMPRESSED
@@ -204,7 +204,7 @@ def with_flags(raw: bytes, flags: int) -> bytes:
 
 
 def beyond_the_field(raw: bytes, coordinate: int) -> bytes:
-    """The same residue, spelled x + p, where it fits into 381 bits; else p itself."""
+    """Return x + p, the same residue, if it fits into 381 bits, and p otherwise."""
     start = 48 * coordinate
     x = int.from_bytes(raw[start : start + 48]) & (1 << 381) - 1
     spelled = x + FIELD if x + FIELD < 1 << 381 else FIELD
@@ -263,7 +263,7 @@ def test_a_signature_that_is_no_point_of_the_subgroup_is_refused(raw: bytes) -> 
 
 
 def test_points_outside_the_subgroup_are_on_the_curve() -> None:
-    """So that the refusals above are about the subgroup and nothing else."""
+    """This shows that the tests above test the subgroup check."""
     key = G1Point.from_compressed_bytes_unchecked(SPOILED_KEYS["outside the subgroup"])
     signature = G2Point.from_compressed_bytes_unchecked(SPOILED_SIGNATURES["outside the subgroup"])
 
@@ -275,7 +275,7 @@ def test_points_outside_the_subgroup_are_on_the_curve() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(min_size=48, max_size=48), st.sampled_from([0x80, 0xA0, 0xC0, 0xE0, 0x00]))
-def test_whatever_is_read_as_a_key_is_written_back_alike(raw: bytes, flags: int) -> None:
+def test_a_decoded_key_is_encoded_to_the_same_bytes(raw: bytes, flags: int) -> None:
     raw = with_flags(raw, flags)
 
     try:
@@ -285,7 +285,7 @@ def test_whatever_is_read_as_a_key_is_written_back_alike(raw: bytes, flags: int)
     assert bytes(key.point.to_compressed_bytes()) == raw
 
 
-def test_every_flipped_bit_of_a_signature_spoils_it() -> None:
+def test_a_signature_with_any_bit_flipped_is_invalid() -> None:
     for position in range(0, 8 * 96, 5):
         raw = bytearray(SIGNATURE)
         raw[position // 8] ^= 0x80 >> position % 8
@@ -315,31 +315,33 @@ def test_keys_are_equal_when_their_bytes_are() -> None:
     assert SECRET.public_key() != OTHER.public_key()
 
 
-# -- possession ----------------------------------------------------------------------------------
+# -- possession ------------------------------------------------------------------------------------
 
 
-def test_a_proof_of_possession_is_no_signature_on_the_same_bytes() -> None:
+def test_a_proof_of_possession_is_not_a_signature_on_the_same_bytes() -> None:
     key, proof = SECRET.public_key(), SECRET.prove_possession()
 
     assert bls.verify_possession(key, proof)
     assert not bls.verify(key, key.raw, proof)
 
 
-def test_a_signature_on_the_own_key_is_no_proof_of_possession() -> None:
-    """Else whoever gets an operator to sign chosen bytes could register its key elsewhere."""
+def test_a_signature_on_a_public_key_is_not_a_proof_of_possession() -> None:
+    """Otherwise an operator's signature on chosen bytes could register its key elsewhere."""
     key, signature = SECRET.public_key(), SECRET.sign(KEY)
 
     assert bls.verify(key, key.raw, signature)
     assert not bls.verify_possession(key, signature)
 
 
-def test_a_proof_of_possession_does_not_carry_over_to_another_key() -> None:
+def test_a_proof_of_possession_is_invalid_for_another_key() -> None:
     assert not bls.verify_possession(OTHER.public_key(), SECRET.prove_possession())
 
 
 def rogue_key(victim: PublicKey) -> tuple[PublicKey, bytes]:
-    """A key that adds up with the victim's to one whose secret the attacker holds, and a signature
-    of that secret on MESSAGE. Only the victim's public key is needed for it."""
+    """Return a rogue key, and a signature on MESSAGE by its sum with the victim's key.
+
+    The attacker needs only the victim's public key.
+    """
     minus_victim = PublicKey.decode(with_flags(victim.raw, victim.raw[0] & 0xE0 ^ GREATER))
     own = SecretKey.generate(b"the attacker's own secret, known")
     rogue = bls.aggregate_keys([own.public_key(), minus_victim])
@@ -347,7 +349,7 @@ def rogue_key(victim: PublicKey) -> tuple[PublicKey, bytes]:
 
 
 def test_without_proofs_of_possession_a_rogue_key_signs_for_others() -> None:
-    """The attack that the proofs of possession are there for: the bare check lets it pass."""
+    """The rogue-key attack: signature verification alone does not detect it."""
     victim = SECRET.public_key()
 
     rogue, forgery = rogue_key(victim)
@@ -356,7 +358,7 @@ def test_without_proofs_of_possession_a_rogue_key_signs_for_others() -> None:
 
 
 @pytest.mark.parametrize("proof", ["of the attacker", "of the victim", "by the forged sum"])
-def test_no_committee_takes_a_rogue_key(proof: str) -> None:
+def test_a_committee_refuses_a_rogue_key(proof: str) -> None:
     members = make_members(4)
     first, *others, last = members.committee.operators
     rogue, forgery = rogue_key(last.public_key)

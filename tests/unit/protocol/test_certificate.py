@@ -1,4 +1,4 @@
-"""A certificate proves its claim or is refused, cheap checks before dear ones, each by its name."""
+"""Certificates: valid ones are accepted; others are refused by name, cheap checks first."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import Suspicion
 
-Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 FOUR = make_members(4, targets=1)
 ROUND = 139
 OUTAGE = StatusClaim("operator_2", Status.DOWN, FOUR.committee.rounds.start(ROUND))
-OTHERS = ("operator_1", "operator_3", "operator_4")  # than the subject
+OTHERS = ("operator_1", "operator_3", "operator_4")  # all operators except the subject
 CERTIFICATE = FOUR.certify(OUTAGE, OTHERS)
 Value = dict[str, Any]
 
@@ -34,7 +34,7 @@ def valid_json() -> Value:
 
 
 def verify(value: Value, committee: Committee = FOUR.committee) -> None:
-    """As everybody does who receives one: from bytes."""
+    """Decode and verify a certificate from bytes, as its recipients do."""
     Certificate.from_json(parse(canonical(value))).verify(committee)
 
 
@@ -50,14 +50,14 @@ def refusal_of_certificate(
     return refusal_of(cast("Value", spoiled.to_json()), committee)
 
 
-# -- what is valid -------------------------------------------------------------------------------
+# -- valid -----------------------------------------------------------------------------------------
 
 
 def test_three_of_four_operators_certify_an_outage() -> None:
     CERTIFICATE.verify(FOUR.committee)
 
 
-def test_a_certificate_comes_back_from_its_published_form() -> None:
+def test_a_certificate_is_restored_from_its_published_form() -> None:
     again = Certificate.from_json(parse(canonical(CERTIFICATE.to_json())))
 
     assert again == CERTIFICATE
@@ -131,7 +131,7 @@ def test_the_rule_of_the_committee_decides_what_a_quorum_is(rule: Any, needed: i
         members.status("operator_1", Status.DOWN, 1, able[: needed - 1]).verify(members.committee)
 
 
-# -- the oracle ----------------------------------------------------------------------------------
+# -- the oracle ------------------------------------------------------------------------------------
 
 
 def oracle_accepts(value: Certificate) -> bool:
@@ -153,7 +153,7 @@ def test_another_implementation_refuses_the_same_forgery() -> None:
     assert not oracle_accepts(tampered)
 
 
-# -- the order of checks -------------------------------------------------------------------------
+# -- the order of checks ---------------------------------------------------------------------------
 
 TEN = make_members(10)
 SUBJECT = "operator_9"
@@ -176,7 +176,7 @@ STAGES = {
 
 
 def spoiled_at(stages: set[str]) -> Value:
-    """A certificate of ten operators that is right in everything but these stages."""
+    """Return a certificate of ten operators with faults in these stages only."""
     committee = TEN.committee
     node = SUBJECT
     timestamp = committee.rounds.start(ROUND) + (1 if "round" in stages else 0)
@@ -209,18 +209,18 @@ def spoiled_at(stages: set[str]) -> Value:
     return value
 
 
-def test_the_certificate_that_these_stages_spoil_is_valid() -> None:
+def test_the_certificate_without_faults_is_valid() -> None:
     verify(spoiled_at(set()), TEN.committee)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_one_thing_spoiled_is_refused_by_its_own_name(stage: str) -> None:
+def test_a_single_fault_is_refused_by_name(stage: str) -> None:
     assert refusal_of(spoiled_at({stage}), TEN.committee) is STAGES[stage]
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "form"])
-def test_cheap_refusals_come_before_dear_ones(stage: str) -> None:
-    """Everything from this stage on is spoiled; the first of it is what is named."""
+def test_cheap_checks_come_first(stage: str) -> None:
+    """All stages from this one on have faults; the error is that of the first one."""
     stages = list(STAGES)
 
     value = spoiled_at(set(stages[stages.index(stage) :]))
@@ -228,18 +228,18 @@ def test_cheap_refusals_come_before_dear_ones(stage: str) -> None:
     assert refusal_of(value, TEN.committee) is STAGES[stage]
 
 
-def test_form_is_refused_before_anything_else_is_looked_at() -> None:
-    """Only the kind comes first, as it says which form is the right one."""
+def test_form_is_checked_first() -> None:
+    """Only the kind is checked before, because it determines the form."""
     stages = [stage for stage in STAGES if stage != "kind"]
 
     assert refusal_of(spoiled_at(set(stages)), TEN.committee) is errors.UnknownMember
     assert refusal_of(spoiled_at(set(STAGES)), TEN.committee) is errors.UnknownKind
 
 
-# -- attacks -------------------------------------------------------------------------------------
+# -- attacks ---------------------------------------------------------------------------------------
 
 
-def test_one_signer_is_not_a_quorum_by_claiming_to_be_one() -> None:
+def test_one_signer_cannot_list_others() -> None:
     alone = FOUR.certify(OUTAGE, ["operator_1"])
     claimed = dataclasses.replace(alone, signers=OTHERS)
 
@@ -249,8 +249,8 @@ def test_one_signer_is_not_a_quorum_by_claiming_to_be_one() -> None:
     assert refusal_of_certificate(stated) is errors.BadSignature
 
 
-def test_one_signer_is_not_a_quorum_by_signing_three_times() -> None:
-    """Its key and signature, added up three times, do verify: only the names give it away."""
+def test_one_signer_cannot_count_three_times() -> None:
+    """Three times its key and signature do verify; only the list of signers shows the attack."""
     key, signature = FOUR.committee.keys["operator_1"], FOUR.attest(OUTAGE, ["operator_1"])
     tripled_key = bls.aggregate_keys([key] * 3)
     tripled = bls.aggregate_signatures([signature["operator_1"]] * 3)
@@ -265,7 +265,7 @@ def test_one_signer_is_not_a_quorum_by_signing_three_times() -> None:
     assert refusal_of_certificate(forged) is errors.DuplicateSigner
 
 
-def test_a_signer_that_is_listed_twice_does_not_count_twice() -> None:
+def test_a_signer_that_is_listed_twice_is_refused() -> None:
     two = FOUR.certify(OUTAGE, ["operator_1", "operator_3"])
 
     padded = dataclasses.replace(two, signers=("operator_1", "operator_1", "operator_3"))
@@ -273,7 +273,7 @@ def test_a_signer_that_is_listed_twice_does_not_count_twice() -> None:
     assert refusal_of_certificate(padded) is errors.DuplicateSigner
 
 
-def test_the_subject_does_not_vote_on_its_own_outage() -> None:
+def test_the_subject_may_not_sign_its_outage() -> None:
     with_subject = FOUR.certify(OUTAGE, ["operator_1", "operator_2", "operator_3"])
     everybody = FOUR.certify(OUTAGE, FOUR.secrets)
 
@@ -281,19 +281,19 @@ def test_the_subject_does_not_vote_on_its_own_outage() -> None:
     assert refusal_of_certificate(everybody) is errors.SubjectSigned
 
 
-def test_the_subject_may_sign_its_own_recovery() -> None:
+def test_the_subject_may_sign_its_recovery() -> None:
     recovery = dataclasses.replace(OUTAGE, status=Status.UP)
 
     FOUR.certify(recovery, ["operator_1", "operator_2", "operator_3"]).verify(FOUR.committee)
 
 
-def test_a_stranger_does_not_ride_along() -> None:
+def test_an_additional_unknown_signer_is_refused() -> None:
     padded = dataclasses.replace(CERTIFICATE, signers=(*OTHERS, "stranger"))
 
     assert refusal_of_certificate(padded) is errors.UnknownSigner
 
 
-def test_a_stranger_does_not_stand_in_for_a_signer() -> None:
+def test_an_unknown_signer_cannot_replace_an_operator() -> None:
     stranger = secret("stranger")
     root = OUTAGE.root(FOUR.committee.id)
     signatures = [*FOUR.attest(OUTAGE, OTHERS[:2]).values(), stranger.sign(root)]
@@ -310,14 +310,14 @@ def test_a_stranger_does_not_stand_in_for_a_signer() -> None:
     assert refusal_of_certificate(named) is errors.UnknownSigner
 
 
-def test_a_target_is_no_signer() -> None:
+def test_a_target_cannot_sign() -> None:
     padded = dataclasses.replace(CERTIFICATE, signers=(*OTHERS, "target_1"))
 
     assert refusal_of_certificate(padded) is errors.UnknownSigner
 
 
 def test_a_certificate_of_another_committee_is_refused() -> None:
-    """The same operators and keys, another name: nothing that they sign there counts here."""
+    """The operators and keys are the same, but the committee has another name."""
     elsewhere = make_members(4, targets=1, name="elsewhere")
     foreign = elsewhere.certify(OUTAGE, OTHERS)
     relabelled = dataclasses.replace(foreign, committee_id=FOUR.committee.id)
@@ -337,7 +337,7 @@ def test_a_certificate_of_another_committee_is_refused() -> None:
     ],
     ids=["later round", "earlier round", "other status", "other node"],
 )
-def test_a_certificate_does_not_carry_over_to_another_claim(changes: dict[str, Any]) -> None:
+def test_a_certificate_is_invalid_for_another_claim(changes: dict[str, Any]) -> None:
     claim = dataclasses.replace(OUTAGE, **changes)
 
     moved = dataclasses.replace(CERTIFICATE, claim=claim)
@@ -346,14 +346,14 @@ def test_a_certificate_does_not_carry_over_to_another_claim(changes: dict[str, A
 
 
 @pytest.mark.parametrize("timestamp", [0, FOUR.committee.rounds.genesis - 5, 2**53 - 1])
-def test_a_time_before_the_genesis_or_between_rounds_is_no_round(timestamp: int) -> None:
+def test_a_timestamp_that_is_not_the_start_of_a_round_is_refused(timestamp: int) -> None:
     moved = dataclasses.replace(OUTAGE, timestamp=timestamp)
 
     assert refusal_of_certificate(FOUR.certify(moved, OTHERS)) is errors.OffRound
 
 
-def test_a_suspicion_is_no_attestation() -> None:
-    """Operators sign suspicions too; the kind in the root keeps them from adding up to a claim."""
+def test_a_suspicion_is_not_an_attestation() -> None:
+    """Operators also sign suspicions. The kind in the root separates these from claims."""
     roots = {
         name: Suspicion(OUTAGE.node_id, OUTAGE.status, OUTAGE.timestamp, name).root(
             FOUR.committee.id
@@ -367,7 +367,7 @@ def test_a_suspicion_is_no_attestation() -> None:
     assert refusal_of_certificate(forged) is errors.BadSignature
 
 
-def test_the_stated_key_is_that_of_the_signers_and_of_nobody_else() -> None:
+def test_a_stated_key_that_is_not_the_sum_of_the_signers_keys_is_refused() -> None:
     others = bls.aggregate_keys(FOUR.committee.keys[name] for name in list(FOUR.secrets)[:3])
     single = FOUR.committee.keys["operator_1"]
 
@@ -377,7 +377,7 @@ def test_the_stated_key_is_that_of_the_signers_and_of_nobody_else() -> None:
         assert refusal_of_certificate(swapped) is errors.WrongAggregateKey
 
 
-def test_a_signature_of_others_is_refused() -> None:
+def test_a_signature_of_other_operators_is_refused() -> None:
     recovery = dataclasses.replace(OUTAGE, status=Status.UP)
     by_others = FOUR.certify(recovery, ["operator_1", "operator_2", "operator_3"])
     same_claim_by_fewer = FOUR.certify(OUTAGE, OTHERS[:2])
@@ -389,15 +389,15 @@ def test_a_signature_of_others_is_refused() -> None:
 
 
 @pytest.mark.parametrize("signers", list(itertools.permutations(OTHERS))[1:], ids="-".join)
-def test_signers_stand_in_ascending_order(signers: tuple[str, ...]) -> None:
-    """Else one certificate would have six spellings, and a log could not tell that it has it."""
+def test_unsorted_signers_are_refused(signers: tuple[str, ...]) -> None:
+    """Otherwise one certificate would have six encodings."""
     assert (
         refusal_of_certificate(dataclasses.replace(CERTIFICATE, signers=signers))
         is errors.UnsortedSigners
     )
 
 
-def test_the_order_of_signers_is_that_of_their_characters() -> None:
+def test_signers_are_sorted_by_characters() -> None:
     """operator_10 comes before operator_2."""
     certified = TEN.status("operator_9", Status.DOWN, ROUND, QUORUM)
 
@@ -405,7 +405,7 @@ def test_the_order_of_signers_is_that_of_their_characters() -> None:
     certified.verify(TEN.committee)
 
 
-def test_nobody_is_no_quorum() -> None:
+def test_a_certificate_without_signers_is_refused() -> None:
     empty = dataclasses.replace(
         CERTIFICATE, signers=(), signature=b"\xc0" + bytes(95), public_key=b"\xc0" + bytes(47)
     )
@@ -430,7 +430,7 @@ def test_a_signature_that_is_no_point_of_the_subgroup_is_refused(signature: byte
     assert refusal_of_certificate(spoiled) is errors.InvalidSignature
 
 
-# -- flipped bits and spoiled members ------------------------------------------------------------
+# -- flipped bits and spoiled members --------------------------------------------------------------
 
 
 def flips(raw: bytes) -> list[bytes]:
@@ -483,7 +483,7 @@ def refuses(text: bytes) -> bool:
 
 
 @pytest.mark.parametrize("name", list(CERTIFICATE.to_json()))
-def test_every_member_must_be_there(name: str) -> None:
+def test_a_missing_member_is_refused(name: str) -> None:
     value = valid_json()
 
     del value[name]
@@ -492,7 +492,7 @@ def test_every_member_must_be_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["note", "weight", "Signers", "signature", ""])
-def test_no_member_is_taken_that_is_not_known(name: str) -> None:
+def test_an_unknown_member_is_refused(name: str) -> None:
     assert refusal_of(valid_json() | {name: 1}) is errors.UnknownMember
 
 
@@ -527,22 +527,22 @@ def test_no_member_is_taken_that_is_not_known(name: str) -> None:
         ("committee", None, errors.WrongType),
     ],
 )
-def test_a_spoiled_member_is_refused(
+def test_an_invalid_member_is_refused(
     name: str, value: Json, refusal: type[errors.DragonError]
 ) -> None:
     assert refusal_of(valid_json() | {name: value}) is refusal
 
 
 @pytest.mark.parametrize("value", [None, 1, "status", [], [CERTIFICATE.to_json()]])
-def test_what_is_no_object_is_no_certificate(value: Json) -> None:
+def test_a_certificate_must_be_an_object(value: Json) -> None:
     with pytest.raises(errors.WrongType):
         Certificate.from_json(value)
 
 
-# -- putting together ----------------------------------------------------------------------------
+# -- assembling ------------------------------------------------------------------------------------
 
 
-def test_putting_together_promises_no_validity() -> None:
+def test_assembling_does_not_verify() -> None:
     attestations = FOUR.attest(OUTAGE, OTHERS)
     attestations["operator_1"] = attestations["operator_3"]
 
@@ -552,14 +552,14 @@ def test_putting_together_promises_no_validity() -> None:
 
 
 @pytest.mark.parametrize("signature", [b"", bytes(96), b"\xc0" + bytes(95)])
-def test_what_is_no_point_is_not_put_together(signature: bytes) -> None:
+def test_an_invalid_point_is_not_assembled(signature: bytes) -> None:
     attestations = FOUR.attest(OUTAGE, OTHERS) | {"operator_1": signature}
 
     with pytest.raises(errors.InvalidPoint):
         certificate.assemble(OUTAGE, attestations, FOUR.committee)
 
 
-def test_nothing_is_put_together_out_of_nothing() -> None:
+def test_a_certificate_without_attestations_is_not_assembled() -> None:
     with pytest.raises(errors.InvalidPoint):
         certificate.assemble(OUTAGE, {}, FOUR.committee)
 
@@ -571,7 +571,7 @@ def test_nothing_is_put_together_out_of_nothing() -> None:
         ({"timestamp": OUTAGE.timestamp + 1}, errors.OffRound),
     ],
 )
-def test_a_claim_is_held_against_the_committee_by_itself(
+def test_a_claim_is_checked_against_the_committee(
     changes: dict[str, Any], refusal: type[errors.CertificateError]
 ) -> None:
     kind_of(OUTAGE).check(OUTAGE, FOUR.committee)

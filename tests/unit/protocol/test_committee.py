@@ -1,4 +1,4 @@
-"""The committee file: its id, its quorums, its rounds, and everything for which it is refused."""
+"""The committee file: form, id, quorums and rounds, and all reasons to refuse it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ File = dict[str, Any]
 
 
 def valid_file() -> File:
-    """A committee with everything in it, as JSON that a test may spoil."""
+    """Return a committee with all optional members, as JSON that a test can change."""
     file = cast("File", copy.deepcopy(MEMBERS.committee.to_json()))
     file["experts"] = [keyed("expert_1"), keyed("expert_2")]
     return file
@@ -58,24 +58,24 @@ def refusal_of(file: File) -> type[errors.DragonError]:
     return type(refused.value)
 
 
-# -- reading and writing -------------------------------------------------------------------------
+# -- reading and writing ---------------------------------------------------------------------------
 
 
-def test_a_committee_comes_back_from_its_file() -> None:
+def test_a_committee_is_restored_from_its_file() -> None:
     committee = load(valid_file())
 
     assert load(cast("File", committee.to_json())) == committee
     assert committee.to_json() == valid_file()
 
 
-def test_the_committee_of_the_tests_comes_back_from_its_file() -> None:
+def test_the_committee_of_the_tests_is_restored_from_its_file() -> None:
     again = Committee.load(canonical(MEMBERS.committee.to_json()))
 
     assert again == MEMBERS.committee
     assert again.id == MEMBERS.committee.id
 
 
-def test_defaults_are_explicit_in_what_is_written() -> None:
+def test_defaults_are_written_explicitly() -> None:
     file = valid_file()
     for optional in ("round_seconds", "quorum", "experts", "targets", "aggregators"):
         del file[optional]
@@ -94,7 +94,7 @@ def test_defaults_are_explicit_in_what_is_written() -> None:
     assert load(cast("File", written)).id == committee.id
 
 
-def test_a_quorum_that_is_stated_in_part_keeps_the_other_defaults() -> None:
+def test_quorums_that_are_not_stated_keep_their_defaults() -> None:
     file = valid_file() | {"quorum": {"window": "byzantine"}}
 
     rules = load(file).quorum_rules
@@ -107,10 +107,10 @@ def test_a_quorum_that_is_stated_in_part_keeps_the_other_defaults() -> None:
     }
 
 
-# -- the id --------------------------------------------------------------------------------------
+# -- the id ----------------------------------------------------------------------------------------
 
 
-def test_the_id_is_the_hash_of_the_file_without_the_addresses_of_services() -> None:
+def test_the_id_is_the_hash_of_the_file_without_the_urls_of_services() -> None:
     file = valid_file()
     committee = load(file)
 
@@ -173,7 +173,7 @@ def drop_target(file: File) -> None:
         set_in("aggregators", value=[{"url": f"http://new:{n}", "rank": 0} for n in (1, 2, 3)]),
     ],
 )
-def test_the_id_stays_when_services_move(change: Callable[[File], None]) -> None:
+def test_the_id_does_not_change_with_the_urls_of_services(change: Callable[[File], None]) -> None:
     file = valid_file()
     before = load(file)
 
@@ -219,8 +219,8 @@ def test_the_id_changes_with_everything_else(change: Callable[[File], None]) -> 
     assert load(file).id != before
 
 
-def test_a_proof_of_possession_is_under_the_id() -> None:
-    """Only one proof is valid for a key, so the change cannot be loaded, only compared."""
+def test_the_id_covers_proofs_of_possession() -> None:
+    """A key has only one valid proof, so the changed committee cannot be loaded, only compared."""
     file = valid_file()
     before = Committee.from_json(file).id
 
@@ -229,12 +229,12 @@ def test_a_proof_of_possession_is_under_the_id() -> None:
     assert Committee.from_json(file).id != before
 
 
-# -- refusals of members and keys ----------------------------------------------------------------
+# -- refusals of members and keys ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["operator_2", "expert_1", "target_1"])
 @pytest.mark.parametrize("listed", ["operators", "experts", "targets"])
-def test_an_id_is_listed_once_among_operators_experts_and_targets(name: str, listed: str) -> None:
+def test_an_id_that_is_listed_twice_is_refused(name: str, listed: str) -> None:
     file = valid_file()
     file[listed][-1]["id"] = name
 
@@ -242,7 +242,7 @@ def test_an_id_is_listed_once_among_operators_experts_and_targets(name: str, lis
 
 
 @pytest.mark.parametrize("listed", ["operators", "experts"])
-def test_a_key_is_listed_once_among_operators_and_experts(listed: str) -> None:
+def test_a_key_that_is_listed_twice_is_refused(listed: str) -> None:
     file = valid_file()
     key = keyed("operator_1")
     del key["id"]
@@ -304,7 +304,7 @@ def test_a_wrong_proof_of_possession_is_refused(listed: str, proof: Callable[[Fi
 
 
 @pytest.mark.parametrize("listed", ["operators", "experts"])
-def test_a_missing_proof_of_possession_is_refused_by_the_same_name(listed: str) -> None:
+def test_a_missing_proof_of_possession_is_refused_as_unproven(listed: str) -> None:
     file = valid_file()
 
     del file[listed][0]["proof_of_possession"]
@@ -313,7 +313,7 @@ def test_a_missing_proof_of_possession_is_refused_by_the_same_name(listed: str) 
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_fewer_than_three_operators_are_no_committee(count: int) -> None:
+def test_fewer_than_three_operators_are_refused(count: int) -> None:
     file = valid_file()
 
     file["operators"] = file["operators"][:count]
@@ -321,7 +321,7 @@ def test_fewer_than_three_operators_are_no_committee(count: int) -> None:
     assert refusal_of(file) is errors.TooFewOperators
 
 
-def test_three_operators_are_a_committee() -> None:
+def test_three_operators_are_enough() -> None:
     file = valid_file()
 
     file["operators"] = file["operators"][:3]
@@ -329,7 +329,7 @@ def test_three_operators_are_a_committee() -> None:
     assert len(load(file).operators) == 3
 
 
-# -- refusals of form ----------------------------------------------------------------------------
+# -- refusals of form ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_three_operators_are_a_committee() -> None:
         (set_in("id", value="0x"), errors.UnknownMember),
     ],
 )
-def test_a_spoiled_file_is_refused(
+def test_an_invalid_file_is_refused(
     change: Callable[[File], None], refusal: type[errors.InvalidEncoding]
 ) -> None:
     file = valid_file()
@@ -408,7 +408,9 @@ def test_a_spoiled_file_is_refused(
         (("sequencer",), "nodes_sha256"),
     ],
 )
-def test_what_has_no_default_must_be_there(place: tuple[str | int, ...], name: str) -> None:
+def test_a_missing_member_without_default_is_refused(
+    place: tuple[str | int, ...], name: str
+) -> None:
     file: Any = valid_file()
     holder = file
     for step in place:
@@ -422,12 +424,12 @@ def test_what_has_no_default_must_be_there(place: tuple[str | int, ...], name: s
 @pytest.mark.parametrize(
     "raw", [b"", b"[]", b"null", b'{"name":"a","name":"b"}', b'{"genesis":1.5}']
 )
-def test_what_is_no_object_in_strict_form_is_no_committee(raw: bytes) -> None:
+def test_a_file_that_is_not_a_strict_json_object_is_refused(raw: bytes) -> None:
     with pytest.raises(errors.InvalidEncoding):
         Committee.load(raw)
 
 
-def test_a_file_beyond_a_mebibyte_is_not_even_read() -> None:
+def test_a_file_of_more_than_a_mebibyte_is_not_parsed() -> None:
     raw = canonical(valid_file())
 
     Committee.load(raw.ljust(MAX_FILE_BYTES))
@@ -445,7 +447,7 @@ def test_a_file_beyond_a_mebibyte_is_not_even_read() -> None:
         "http://[::1]:5001",
     ],
 )
-def test_an_address_is_read(url: str) -> None:
+def test_a_url_is_accepted(url: str) -> None:
     file = valid_file()
 
     file["operators"][0]["url"] = url
@@ -514,7 +516,7 @@ def test_an_address_is_read(url: str) -> None:
     ],
 )
 @pytest.mark.parametrize("listed", ["operators", "targets", "aggregators"])
-def test_an_address_that_could_mean_something_else_is_refused(listed: str, url: str) -> None:
+def test_an_ambiguous_url_is_refused(listed: str, url: str) -> None:
     file = valid_file()
 
     file[listed][0]["url"] = url
@@ -524,7 +526,7 @@ def test_an_address_that_could_mean_something_else_is_refused(listed: str, url: 
 
 @pytest.mark.parametrize("url", ["https://a", "https://a.example:8443/x", "https://[::1]:5001"])
 @pytest.mark.parametrize("listed", ["operators", "targets", "aggregators"])
-def test_an_address_may_be_https_beside_others_that_are_not(listed: str, url: str) -> None:
+def test_http_and_https_urls_can_be_mixed(listed: str, url: str) -> None:
     file = valid_file()
 
     file[listed][0]["url"] = url
@@ -534,7 +536,7 @@ def test_an_address_may_be_https_beside_others_that_are_not(listed: str, url: st
     assert any(other.startswith("http://") for other in committee.urls.values())
 
 
-# -- quorums -------------------------------------------------------------------------------------
+# -- quorums ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -560,7 +562,7 @@ def test_the_table_of_quorums(
 
 
 @given(st.integers(3, 4096))
-def test_two_byzantine_quorums_share_more_members_than_may_lie(operators: int) -> None:
+def test_two_byzantine_quorums_share_more_members_than_can_be_faulty(operators: int) -> None:
     quorum, faults = quorum_of("byzantine", operators), byzantine_faults(operators)
 
     shared_at_least = 2 * quorum - operators
@@ -575,7 +577,7 @@ def test_a_byzantine_quorum_is_reached_without_the_faulty_ones(operators: int) -
 
 
 @given(st.integers(3, 4096))
-def test_two_majorities_share_a_member_and_need_share_no_more_than_two(operators: int) -> None:
+def test_two_majorities_share_at_least_one_member(operators: int) -> None:
     shared_at_least = 2 * quorum_of("majority", operators) - operators
 
     assert shared_at_least == (1 if operators % 2 else 2)
@@ -603,10 +605,10 @@ def test_a_quorum_that_is_a_number_is_that_number(rule: int) -> None:
 @pytest.mark.parametrize(
     ("operators", "reachable"), [(3, {2}), (4, {3}), (5, {3, 4}), (6, {4, 5}), (7, {4, 5, 6})]
 )
-def test_a_quorum_is_more_than_half_and_leaves_one_out(
+def test_a_quorum_must_be_more_than_half_and_fewer_than_all(
     kind: str, operators: int, reachable: set[int]
 ) -> None:
-    """Of half, two quorums could sign opposites; of all, none is reached without the subject."""
+    """With half, two quorums could contradict each other; with all, the subject would be needed."""
     valid = make_members(operators).committee
 
     for needed in range(1, operators + 2):
@@ -635,14 +637,14 @@ def test_a_kind_without_a_rule_has_no_quorum() -> None:
         MEMBERS.committee.quorum("weather")
 
 
-# -- the largest event ---------------------------------------------------------------------------
+# -- the largest event -----------------------------------------------------------------------------
 
 LARGEST = 120  # operators with ids of 32 characters
 CROWD = make_members(LARGEST + 1)
 
 
 def with_long_ids(count: int) -> Committee:
-    """That many operators with ids of 32 characters."""
+    """Return a committee of `count` operators with ids of 32 characters."""
     operators = [
         dataclasses.replace(operator, id=f"{operator.id:x<32}")
         for operator in CROWD.committee.operators[:count]
@@ -651,7 +653,7 @@ def with_long_ids(count: int) -> Committee:
 
 
 def largest_event(operators: tuple[Operator, ...]) -> int:
-    """Bytes of a batch of one: a window's event with the longest of everything, signed by all."""
+    """Return the size of a batch with the longest possible window event, signed by all."""
     digits = "0x" + "0" * 64
     event: dict[str, Json] = {
         "kind": "window",
@@ -683,7 +685,7 @@ def test_a_committee_is_as_large_as_its_largest_event_allows() -> None:
     assert refused.value.facts == {"bytes": largest_event(beyond.operators)}
 
 
-def test_what_a_committee_of_the_largest_size_certifies_fits_into_a_batch() -> None:
+def test_certificates_of_the_largest_committee_fit_into_a_batch() -> None:
     committee = with_long_ids(LARGEST)
     node = committee.operators[0].id
     claim = StatusClaim(node, Status.DOWN, 2**53 - 1)
@@ -704,7 +706,7 @@ def test_a_status_event_of_four_operators_takes_about_six_hundred_bytes() -> Non
     assert 550 < len(canonical(event)) < 650
 
 
-# -- nodes and keys ------------------------------------------------------------------------------
+# -- nodes and keys --------------------------------------------------------------------------------
 
 
 def test_the_nodes_are_the_operators_and_the_targets() -> None:
@@ -734,7 +736,7 @@ def test_a_node_id_has_the_form_of_an_id(node_id: str) -> None:
         check_node_id(MEMBERS.committee, node_id)
 
 
-# -- rounds --------------------------------------------------------------------------------------
+# -- rounds ----------------------------------------------------------------------------------------
 
 ROUNDS = Rounds(GENESIS, 5)
 
@@ -752,12 +754,12 @@ ROUNDS = Rounds(GENESIS, 5)
         (GENESIS - 5.001, -2),
     ],
 )
-def test_a_round_covers_its_start_and_not_its_end(time: float, number: int) -> None:
+def test_a_round_includes_its_start_and_excludes_its_end(time: float, number: int) -> None:
     assert ROUNDS.number(time) == number
 
 
 @given(st.integers(0, 10**9), st.integers(2, 3600), st.integers(0, 10**6))
-def test_a_round_begins_where_the_one_before_it_ends(
+def test_a_round_begins_where_the_previous_one_ends(
     genesis: int, seconds: int, number: int
 ) -> None:
     rounds = Rounds(genesis, seconds)
@@ -797,7 +799,7 @@ def test_a_round_may_be_signed_from_two_seconds_before_it_to_half_a_round_and_tw
 
 
 @given(st.integers(2, 3600), st.integers(0, 10**6), st.floats(-8000, 8000))
-def test_the_signing_span_depends_on_the_round_and_on_nothing_else(
+def test_the_signing_span_depends_only_on_the_round(
     seconds: int, number: int, offset: float
 ) -> None:
     rounds = Rounds(GENESIS, seconds)
@@ -830,7 +832,7 @@ def test_the_timers_follow_from_the_round(
 
 
 @given(st.integers(2, 3600))
-def test_two_probes_and_the_attesters_own_fit_into_the_detection_guarantee(seconds: int) -> None:
+def test_all_probes_of_a_change_fit_into_the_detection_guarantee(seconds: int) -> None:
     rounds = Rounds(GENESIS, seconds)
 
     last_probe_begins = rounds.reprobe_pause_seconds + 2 * rounds.probe_deadline_seconds

@@ -1,4 +1,4 @@
-"""What may stand on the ledger, and the leaf that the log keeps of it."""
+"""Events, batches, leaves, and entries with their proofs of inclusion."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_certificate_is_an_event() -> None:
 
 
 @pytest.mark.parametrize("kind", ["status-answer", "suspicion", "stream-header", "weather"])
-def test_what_only_travels_between_services_is_no_event(kind: str) -> None:
+def test_messages_between_services_are_no_events(kind: str) -> None:
     disguised = cast("Value", OUTAGE.to_json()) | {"kind": kind}
 
     with pytest.raises(errors.UnknownKind) as refused:
@@ -65,7 +65,7 @@ def test_a_bare_claim_is_no_event() -> None:
         event.decode(claim.to_json())
 
 
-# -- batches -------------------------------------------------------------------------------------
+# -- batches ---------------------------------------------------------------------------------------
 
 
 def test_a_batch_holds_its_events_in_order() -> None:
@@ -82,13 +82,13 @@ def test_an_empty_batch_holds_no_events() -> None:
 
 
 @pytest.mark.parametrize("body", ["{}", '"[]"', "null", "1", "true", '{"events":[]}'])
-def test_a_batch_that_is_no_array_is_refused(body: str) -> None:
+def test_a_batch_that_is_not_an_array_is_refused(body: str) -> None:
     with pytest.raises(errors.WrongType):
         event.decode_batch(body)
 
 
 @pytest.mark.parametrize("body", ["", "[", "[1,]", "[]]", "\x00", "not json", "[" * 100])
-def test_a_batch_that_is_no_json_is_refused(body: str) -> None:
+def test_a_batch_that_is_not_json_is_refused(body: str) -> None:
     with pytest.raises(errors.NotJson):
         event.decode_batch(body)
 
@@ -108,7 +108,7 @@ def test_a_batch_that_is_no_json_is_refused(body: str) -> None:
         ("[" * 20 + "0" + "]" * 20, errors.NotJson),
     ],
 )
-def test_a_bad_event_does_not_spoil_its_neighbours(
+def test_an_invalid_event_does_not_affect_the_others(
     bad: str, refusal: type[errors.DragonError]
 ) -> None:
     good = canonical(OUTAGE.to_json()).decode()
@@ -121,14 +121,14 @@ def test_a_bad_event_does_not_spoil_its_neighbours(
     assert type(refused.value) is refusal
 
 
-def test_of_a_refused_event_people_see_the_text_as_far_as_it_could_be_read() -> None:
+def test_the_excerpt_of_a_refused_event_is_its_canonical_text() -> None:
     strange, unreadable = event.decode_batch('[{"b":2,"a":1},{"a":1,"a":2}]')
 
     assert event.excerpt(strange) == '{"a":1,"b":2}'
     assert event.excerpt(unreadable) == ""
 
 
-# -- leaves --------------------------------------------------------------------------------------
+# -- leaves ----------------------------------------------------------------------------------------
 
 LEAF = (
     '{"event":{"aggregated_public_key":"0xb1cd39d7f154228c598f1d34b21d56e54e5ab2a56cedbb9b'
@@ -155,14 +155,14 @@ def test_the_hash_of_a_leaf_never_changes() -> None:
     assert hashed.hex() == "d96683ad4d6a561e6c70df6a74e0bccbc682da3525a230ce32e9c2cb4ad1540b"
 
 
-def test_index_and_time_are_under_the_leaf() -> None:
+def test_the_leaf_covers_index_and_time() -> None:
     leaf = event.leaf(OUTAGE, 7, 1_732_522_699)
 
     assert event.leaf(OUTAGE, 8, 1_732_522_699) != leaf
     assert event.leaf(OUTAGE, 7, 1_732_522_700) != leaf
 
 
-def test_two_events_are_the_same_when_their_claims_are() -> None:
+def test_two_events_are_the_same_if_their_claims_are() -> None:
     by_other_signers = FOUR.status("operator_2", Status.UP, 139, list(FOUR.secrets)[:3])
     by_all = FOUR.status("operator_2", Status.UP, 139)
 
@@ -171,11 +171,11 @@ def test_two_events_are_the_same_when_their_claims_are() -> None:
     assert event.root(by_all) != event.root(OUTAGE)
 
 
-# -- events with their place in a log ------------------------------------------------------------
+# -- events with their place in a log --------------------------------------------------------------
 
 
 def logged_json() -> Value:
-    """The second of three events, as a log gives it out."""
+    """Return entry 1 of a log of three, in its published form."""
     recovery = FOUR.status("operator_2", Status.UP, 150)
     others = [FOUR.status("operator_3", Status.DOWN, 140), OUTAGE, recovery]
     tree = Tree(leaf_hash(event.leaf(other, 7, 1_732_522_699)) for other in others)
@@ -188,11 +188,11 @@ def verify_logged(value: Value) -> None:
     ProvenEntry.from_json(parse(canonical(value))).verify(FOUR.committee)
 
 
-def test_an_event_is_shown_to_stand_in_its_log() -> None:
+def test_a_logged_event_verifies() -> None:
     verify_logged(logged_json())
 
 
-def test_a_logged_event_comes_back_from_its_json() -> None:
+def test_a_logged_event_is_restored_from_its_json() -> None:
     value = logged_json()
 
     assert ProvenEntry.from_json(value).to_json() == value
@@ -243,7 +243,7 @@ def test_an_event_in_a_log_still_needs_its_quorum() -> None:
         ("note", "", errors.UnknownMember),
     ],
 )
-def test_a_spoiled_logged_event_is_refused(
+def test_an_invalid_logged_event_is_refused(
     name: str, value: Any, refusal: type[errors.InvalidEncoding]
 ) -> None:
     with pytest.raises(errors.InvalidEncoding) as refused:
@@ -253,7 +253,7 @@ def test_a_spoiled_logged_event_is_refused(
 
 
 @pytest.mark.parametrize("name", list(logged_json()))
-def test_a_logged_event_lacks_no_member(name: str) -> None:
+def test_a_logged_event_without_a_member_is_refused(name: str) -> None:
     value = logged_json()
 
     del value[name]

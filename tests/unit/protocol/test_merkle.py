@@ -1,5 +1,4 @@
-"""The Merkle tree against the published tree, against RFC 6962's own definitions, and against
-every spoiled proof."""
+"""The Merkle tree: published vectors, the definitions of RFC 6962, and invalid proofs."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ LEAVES = [b"leaf %d" % index for index in range(300)]
 HASHES = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in LEAVES]
 
 
-# -- RFC 6962, section 2.1, word for word --------------------------------------------------------
+# -- the definitions of RFC 6962, 2.1 --------------------------------------------------------------
 
 
 @cache
@@ -40,7 +39,7 @@ def tree_hash(start: int, end: int) -> bytes:
 
 
 def split(n: int) -> int:
-    """k: the largest power of two smaller than n."""
+    """Return k, the largest power of two smaller than n."""
     k = 1
     while 2 * k < n:
         k *= 2
@@ -59,7 +58,7 @@ def audit_path(m: int, start: int, end: int) -> list[bytes]:
 
 
 def turns(m: int, n: int) -> str:
-    """On which side each sibling of leaf m of n stands, from the leaf upwards."""
+    """Return the sides of the siblings of leaf m of n, from the leaf upwards."""
     if n == 1:
         return ""
     k = split(n)
@@ -94,7 +93,7 @@ def bit_flips(raw: bytes) -> Iterator[bytes]:
         yield bytes(spoiled)
 
 
-# -- the published tree --------------------------------------------------------------------------
+# -- the published tree ----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +131,7 @@ def test_the_published_tree_has_the_published_consistency_proofs(
     verify_consistency(old, roots[old], new, roots[new], proof)
 
 
-def test_leaves_and_nodes_are_hashed_apart() -> None:
+def test_leaves_and_nodes_are_hashed_differently() -> None:
     left, right = leaf_hash(b"left"), leaf_hash(b"right")
 
     assert leaf_hash(b"leaf") == hashlib.sha256(b"\x00leaf").digest()
@@ -145,7 +144,7 @@ def test_the_empty_tree_has_the_hash_of_nothing_as_its_root() -> None:
     assert len(Tree()) == 0
 
 
-# -- every size up to forty ----------------------------------------------------------------------
+# -- every size up to forty ------------------------------------------------------------------------
 
 
 def test_a_growing_tree_has_the_root_of_the_definition_at_each_size() -> None:
@@ -157,7 +156,7 @@ def test_a_growing_tree_has_the_root_of_the_definition_at_each_size() -> None:
         tree.append(HASHES[size])
 
 
-def test_a_tree_remembers_the_roots_of_its_former_sizes(tree: Tree) -> None:
+def test_a_tree_has_the_roots_of_its_former_sizes(tree: Tree) -> None:
     assert [tree.root(n) for n in range(LARGEST + 1)] == [
         tree_hash(0, n) for n in range(LARGEST + 1)
     ]
@@ -173,7 +172,7 @@ def test_every_leaf_has_its_path_at_every_size(tree: Tree, size: int) -> None:
 
 
 @pytest.mark.parametrize("new", range(LARGEST + 1))
-def test_every_former_size_is_a_beginning_of_every_later_one(tree: Tree, new: int) -> None:
+def test_every_former_size_is_consistent_with_every_later_one(tree: Tree, new: int) -> None:
     for old in range(new + 1):
         proof = tree.consistency(old, new)
 
@@ -181,7 +180,7 @@ def test_every_former_size_is_a_beginning_of_every_later_one(tree: Tree, new: in
         verify_consistency(old, tree_hash(0, old), new, tree_hash(0, new), proof)
 
 
-def test_without_a_size_the_present_one_is_meant(tree: Tree) -> None:
+def test_the_default_size_is_the_current_one(tree: Tree) -> None:
     assert tree.inclusion(3) == tree.inclusion(3, LARGEST)
     assert tree.consistency(3) == tree.consistency(3, LARGEST)
 
@@ -189,24 +188,24 @@ def test_without_a_size_the_present_one_is_meant(tree: Tree) -> None:
 @pytest.mark.parametrize(
     ("index", "size"), [(0, 0), (-1, 5), (5, 5), (6, 5), (0, LARGEST + 1), (0, -1)]
 )
-def test_a_leaf_that_is_not_there_has_no_path(tree: Tree, index: int, size: int) -> None:
+def test_a_missing_leaf_has_no_path(tree: Tree, index: int, size: int) -> None:
     with pytest.raises(NotFound):
         tree.inclusion(index, size)
 
 
 @pytest.mark.parametrize(("old", "new"), [(6, 5), (-1, 5), (0, LARGEST + 1), (1, -1)])
-def test_a_size_that_never_was_has_no_consistency_proof(tree: Tree, old: int, new: int) -> None:
+def test_a_size_beyond_the_tree_has_no_consistency_proof(tree: Tree, old: int, new: int) -> None:
     with pytest.raises(NotFound):
         tree.consistency(old, new)
 
 
 @pytest.mark.parametrize("size", [-1, LARGEST + 1])
-def test_a_size_that_never_was_has_no_root(tree: Tree, size: int) -> None:
+def test_a_size_beyond_the_tree_has_no_root(tree: Tree, size: int) -> None:
     with pytest.raises(NotFound):
         tree.root(size)
 
 
-# -- spoiled inclusion proofs --------------------------------------------------------------------
+# -- spoiled inclusion proofs ----------------------------------------------------------------------
 
 SIZES = [1, 2, 3, 5, 8, 13]
 PLACES = [(index, size) for size in SIZES for index in range(size)]
@@ -233,7 +232,7 @@ def test_an_inclusion_proof_with_any_bit_flipped_is_refused(index: int, size: in
 
 
 @pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_cut_short_or_lengthened_is_refused(index: int, size: int) -> None:
+def test_a_shortened_or_extended_path_is_refused(index: int, size: int) -> None:
     path, root = audit_path(index, 0, size), tree_hash(0, size)
 
     for place in range(len(path)):
@@ -247,7 +246,7 @@ def test_a_path_cut_short_or_lengthened_is_refused(index: int, size: int) -> Non
 
 
 @pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_with_two_siblings_exchanged_is_refused(index: int, size: int) -> None:
+def test_a_path_with_two_siblings_swapped_is_refused(index: int, size: int) -> None:
     path, root = audit_path(index, 0, size), tree_hash(0, size)
 
     for first in range(len(path)):
@@ -258,7 +257,7 @@ def test_a_path_with_two_siblings_exchanged_is_refused(index: int, size: int) ->
 
 
 @pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_proves_its_own_leaf_at_its_own_place_only(index: int, size: int) -> None:
+def test_a_path_proves_only_one_leaf_at_one_index(index: int, size: int) -> None:
     path, root = audit_path(index, 0, size), tree_hash(0, size)
 
     for other in range(-1, size + 2):
@@ -277,9 +276,11 @@ def test_a_path_with_another_root_is_refused(index: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_tells_sizes_apart_as_far_as_its_turns_do(index: int, size: int) -> None:
-    """A path does not bind the size: 3 and 4 leaves look the same from leaf 0. This is so in
-    RFC 6962 too, and the reason why a checkpoint signs the size beside the root."""
+def test_a_path_verifies_for_every_size_with_the_same_turns(index: int, size: int) -> None:
+    """A path does not prove the size: leaf 0 has the same path shape in 3 and 4 leaves.
+
+    This is why a checkpoint signs both size and root.
+    """
     path, root = audit_path(index, 0, size), tree_hash(0, size)
 
     for other in range(-1, 3 * size):
@@ -290,8 +291,8 @@ def test_a_path_tells_sizes_apart_as_far_as_its_turns_do(index: int, size: int) 
 
 
 @pytest.mark.parametrize(("index", "size"), PLACES)
-def test_a_path_fits_no_place_that_is_reached_by_other_turns(index: int, size: int) -> None:
-    """Leaf 1 of 2 is not leaf 0 of 1 with a path that is too long, and so on."""
+def test_a_path_is_refused_for_an_index_with_other_turns(index: int, size: int) -> None:
+    """For example, the path of leaf 1 of 2 does not verify for leaf 0 of 1."""
     path, root = audit_path(index, 0, size), tree_hash(0, size)
     places = [(i, n) for n in range(1, 2 * size + 2) for i in range(n)]
 
@@ -302,16 +303,18 @@ def test_a_path_fits_no_place_that_is_reached_by_other_turns(index: int, size: i
             refuses_inclusion(HASHES[index], other_index, other_size, path, root)
 
 
-def test_a_node_does_not_pass_for_a_leaf() -> None:
-    """The attack on trees that hash leaves and nodes alike."""
+def test_a_node_is_not_accepted_as_a_leaf() -> None:
+    """Trees that hash leaves and nodes alike are open to this attack."""
     node, sibling = tree_hash(0, 2), tree_hash(2, 4)
 
-    verify_inclusion(node, 0, 2, [sibling], tree_hash(0, 4))  # the hash itself, at another size
+    verify_inclusion(
+        node, 0, 2, [sibling], tree_hash(0, 4)
+    )  # the hash itself verifies, at another size
     refuses_inclusion(leaf_hash(HASHES[0] + HASHES[1]), 0, 2, [sibling], tree_hash(0, 4))
     refuses_inclusion(node, 0, 4, [sibling], tree_hash(0, 4))
 
 
-# -- spoiled consistency proofs ------------------------------------------------------------------
+# -- spoiled consistency proofs --------------------------------------------------------------------
 
 STEPS = [(old, new) for new in (2, 3, 5, 8, 13) for old in range(1, new)]
 
@@ -339,7 +342,7 @@ def test_a_consistency_proof_with_any_bit_flipped_is_refused(old: int, new: int)
 
 
 @pytest.mark.parametrize(("old", "new"), STEPS)
-def test_a_consistency_proof_cut_short_or_lengthened_is_refused(old: int, new: int) -> None:
+def test_a_shortened_or_extended_consistency_proof_is_refused(old: int, new: int) -> None:
     proof, before, after = consistency_proof(old, new), tree_hash(0, old), tree_hash(0, new)
 
     refuses_consistency(old, before, new, after, [])
@@ -372,7 +375,7 @@ def test_a_consistency_proof_from_another_old_size_is_refused(old: int, new: int
 
 
 @pytest.mark.parametrize(("old", "new"), STEPS)
-def test_a_history_that_was_rewritten_is_not_consistent(old: int, new: int) -> None:
+def test_a_rewritten_history_is_not_consistent(old: int, new: int) -> None:
     for rewritten in range(old):
         hashes = HASHES[:new]
         hashes[rewritten] = leaf_hash(b"rewritten")
@@ -382,7 +385,7 @@ def test_a_history_that_was_rewritten_is_not_consistent(old: int, new: int) -> N
             refuses_consistency(old, tree_hash(0, old), new, forged.root(), proof)
 
 
-def test_a_tree_is_consistent_with_itself_and_with_nothing_without_a_proof(tree: Tree) -> None:
+def test_equal_and_empty_trees_are_consistent_with_an_empty_proof(tree: Tree) -> None:
     for size in range(LARGEST + 1):
         root = tree.root(size)
 
@@ -395,16 +398,16 @@ def test_a_tree_is_consistent_with_itself_and_with_nothing_without_a_proof(tree:
 
 
 @pytest.mark.parametrize(("old", "new"), [(3, 2), (1, 0), (-1, 4), (-2, -1)])
-def test_a_larger_tree_is_no_beginning_of_a_smaller_one(old: int, new: int) -> None:
+def test_a_larger_old_size_is_refused(old: int, new: int) -> None:
     refuses_consistency(old, HASHES[0], new, HASHES[1], [])
 
 
-# -- larger trees --------------------------------------------------------------------------------
+# -- larger trees ----------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_proofs_of_larger_trees_verify_and_spoiled_ones_do_not(data: st.DataObject) -> None:
+def test_proofs_of_larger_trees_verify_and_changed_proofs_do_not(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, len(HASHES)))
     index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(1, size - 1))
     bit = data.draw(st.integers(0, 255))
@@ -426,7 +429,7 @@ def test_proofs_of_larger_trees_verify_and_spoiled_ones_do_not(data: st.DataObje
 
 @settings(deadline=None, max_examples=60)
 @given(st.data())
-def test_a_larger_tree_answers_for_its_former_sizes(data: st.DataObject) -> None:
+def test_a_larger_tree_has_the_roots_of_its_former_sizes(data: st.DataObject) -> None:
     tree = Tree(HASHES)
     size = data.draw(st.integers(1, len(HASHES)))
     index = data.draw(st.integers(0, size - 1))

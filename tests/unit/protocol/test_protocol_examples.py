@@ -57,18 +57,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def example(name: str) -> str:
-    """A text as it is, or the JSON text of a value."""
+    """Return a text, or the JSON text of a value."""
     shown = EXAMPLES[name]
     return str(shown["text"]) if "text" in shown else json.dumps(shown["value"])
 
 
 def raw(name: str) -> bytes:
-    """The bytes that a text of hexadecimal digits stands for."""
+    """Return the bytes of a hexadecimal text."""
     return bytes.fromhex(example(name).removeprefix("0x"))
 
 
 def rows(name: str) -> list[list[Any]]:
-    """The rows of a table, without its head."""
+    """Return the rows of a table, without its header."""
     found: list[list[Any]] = EXAMPLES[name]["rows"]
     return found
 
@@ -91,7 +91,7 @@ def outage() -> Certificate:
     return Certificate.from_json(parse(example("certificate")))
 
 
-# -- encoding ------------------------------------------------------------------------------------
+# -- encoding --------------------------------------------------------------------------------------
 
 
 def test_an_ambiguous_text_is_refused_by_name() -> None:
@@ -127,7 +127,7 @@ def test_members_are_ordered_by_utf16_code_units() -> None:
     assert list(json.loads(text)) != sorted(json.loads(text))
 
 
-# -- keys ----------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------
 
 
 def test_domain_separation_tags() -> None:
@@ -144,10 +144,10 @@ def test_example_keys_are_derived_from_names() -> None:
         assert to_hex(made.public_key().raw) == public
 
 
-# -- committee -----------------------------------------------------------------------------------
+# -- committee -------------------------------------------------------------------------------------
 
 
-def test_the_committee_is_read_and_written_back(
+def test_the_committee_is_decoded_and_encoded(
     committee: Committee, secrets: dict[str, bls.SecretKey]
 ) -> None:
     assert canonical(committee.to_json()) == canonical(parse(example("committee")))
@@ -188,7 +188,7 @@ def test_timers_of_rounds() -> None:
         assert [int(number) for number in stated] == computed
 
 
-# -- claims --------------------------------------------------------------------------------------
+# -- claims ----------------------------------------------------------------------------------------
 
 TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
     "status": StatusClaim,
@@ -220,7 +220,7 @@ def test_the_signature_on_a_root(
     assert secrets["operator_1"].sign(raw("status-root")) == raw("status-signature")
 
 
-def test_a_claim_with_its_kind_is_read_and_written_back() -> None:
+def test_a_claim_with_its_kind_is_decoded_and_encoded() -> None:
     text = example("status-claim")
 
     claim = claims.from_json(parse(text))
@@ -244,14 +244,14 @@ def test_a_claim_with_its_kind_is_read_and_written_back() -> None:
         ("endorsement", {"last": -1}),
     ],
 )
-def test_a_member_out_of_its_bounds_is_refused(kind: str, spoilt: dict[str, int]) -> None:
+def test_a_member_out_of_bounds_is_refused(kind: str, spoilt: dict[str, int]) -> None:
     members = {**json.loads(example(f"{kind}-members")), **spoilt}
 
     with pytest.raises(errors.IntegerOutOfRange):
         TYPES[kind].take(Members(members, kind))
 
 
-# -- certificates --------------------------------------------------------------------------------
+# -- certificates ----------------------------------------------------------------------------------
 
 
 def certified(
@@ -329,7 +329,7 @@ def test_an_endorsement_is_verified_in_the_specified_order(committee: Committee)
     assert found == order
 
 
-# -- leaves and tree -----------------------------------------------------------------------------
+# -- leaves and tree -------------------------------------------------------------------------------
 
 
 def leaves() -> Iterator[bytes]:
@@ -379,11 +379,11 @@ def test_a_tree_of_five_leaves() -> None:
     merkle.verify_inclusion(hashes[3], 3, 5, path, raw("five-leaves-root"))
 
 
-# -- the rules of application --------------------------------------------------------------------
+# -- the rules of application ----------------------------------------------------------------------
 
 
-# What breaks each rule of application, in the order of the specification, section 6. The form of an
-# event comes before all of them, its signature after them.
+# How to violate each rule of application, in the order of the specification, section 6. An event's
+# form is checked before all of them, its signature after them.
 RULES = {
     "status": ["WrongCommittee", "AppliedAlready", "Stale", "Early", "NotLater", "NotAChange"],
     "checkpoint": ["WrongCommittee", "AppliedAlready", "Stale", "Early", "NotLater"],
@@ -406,7 +406,7 @@ def first_refusals(
 
 
 def test_the_rules_for_a_status_apply_in_order(committee: Committee, secrets: Keys) -> None:
-    """Each stage breaks one rule, and as many of the later ones as it can."""
+    """Each stage violates one rule, and as many later rules as possible."""
     time, everybody = committee.rounds.start(10), tuple(secrets)
     others, late, early = ("operator_1", "operator_3", "operator_4"), time + 99, time - 99
 
@@ -463,7 +463,7 @@ def test_the_rules_for_a_checkpoint_apply_in_order(committee: Committee, secrets
 
 
 def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Keys) -> None:
-    """Each stage breaks one rule, and as many of the later ones as it can."""
+    """Each stage violates one rule, and as many later rules as possible."""
     start, everybody = committee.rounds.start, tuple(secrets)
     time, late, early = start(10), start(10) + 99, start(10) - 99
     shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
@@ -536,16 +536,16 @@ def test_a_checkpoint_is_an_event_and_a_downtime_certificate_is_not(name: str) -
         assert event.decode(value).to_json() == value
 
 
-# -- totals --------------------------------------------------------------------------------------
+# -- totals ----------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class Worked:
-    """The log of the worked example after its events were applied."""
+    """The log of the example after its events were applied."""
 
     state: State
     tree: merkle.Tree
-    times: list[int]  # proven, of each entry
+    times: list[int]  # ledger time of each entry
 
 
 @pytest.fixture(scope="module")
@@ -594,7 +594,7 @@ def test_the_downtime_claim_is_about_the_worked_example(
     assert canonical(claim.members()) == example("downtime-members").encode()
 
 
-# -- streams -------------------------------------------------------------------------------------
+# -- streams ---------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -723,7 +723,7 @@ def test_the_receipt_is_complete_and_holds(shown: Shown, committee: Committee) -
     assert (receipt.descriptor, receipt.header) == (shown.descriptor, shown.header)
 
 
-# -- the page ------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 def test_the_specification_quotes_every_example() -> None:

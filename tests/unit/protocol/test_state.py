@@ -1,4 +1,4 @@
-"""The rules of application, one refusal at a time, and whatever the ledger may hold."""
+"""The rules of application: each refusal alone, and arbitrary sequences of events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UP, DOWN = Status.UP, Status.DOWN
 
 
 def apply(state: State, event: Event, time: int, committee: Committee) -> State:
-    """Status events never look at the log's roots."""
+    """Apply a status event, which does not need the log's roots."""
     return rules.transition(state, event, time, committee, root_at=lambda _: bytes(32))
 
 
@@ -50,7 +50,7 @@ def applied(*events: Event) -> State:
 
 
 def unsigned(event: Event) -> Event:
-    """The same claim under a signature on something else."""
+    """Return the same claim with a signature on another message."""
     signature = certified("operator_1", UP, 99).signature
     return dataclasses.replace(event, signature=signature)
 
@@ -73,7 +73,7 @@ def test_a_node_without_events_is_unknown() -> None:
     assert state.last("operator_1") is None
 
 
-def test_each_node_has_a_history_of_its_own() -> None:
+def test_each_node_has_a_separate_history() -> None:
     state = applied(
         certified(NODE, UP, 3), certified("operator_1", UP, 1), certified(NODE, DOWN, 4)
     )
@@ -84,7 +84,7 @@ def test_each_node_has_a_history_of_its_own() -> None:
     }
 
 
-def test_the_state_before_is_not_changed() -> None:
+def test_the_previous_state_does_not_change() -> None:
     before = applied(certified(NODE, UP, 3))
     kept = {node_id: tuple(moves) for node_id, moves in before.nodes.items()}
 
@@ -121,7 +121,7 @@ def test_the_same_claim_by_other_signers_is_the_same_event() -> None:
         apply(applied(certified(NODE, UP, 3)), again, at(3), COMMITTEE)
 
 
-def test_an_old_event_that_was_applied_is_called_applied_and_not_stale() -> None:
+def test_an_old_applied_event_is_applied_already_and_not_stale() -> None:
     state = applied(certified(NODE, UP, 3), certified(NODE, DOWN, 4))
 
     with pytest.raises(errors.AppliedAlready):
@@ -129,7 +129,7 @@ def test_an_old_event_that_was_applied_is_called_applied_and_not_stale() -> None
 
 
 @pytest.mark.parametrize("round_seconds", [2, 5, 7, 60])
-def test_a_certificate_may_wait_max_age_for_the_ledger_and_no_second_longer(
+def test_a_certificate_may_wait_max_age_for_the_ledger_but_not_longer(
     round_seconds: int,
 ) -> None:
     members = make_members(round_seconds=round_seconds)
@@ -144,7 +144,7 @@ def test_a_certificate_may_wait_max_age_for_the_ledger_and_no_second_longer(
 
 
 @pytest.mark.parametrize("round_seconds", [2, 5, 7, 60])
-def test_the_ledgers_clock_may_lag_behind_by_early_and_no_second_more(round_seconds: int) -> None:
+def test_the_ledgers_clock_may_be_behind_by_early_but_not_more(round_seconds: int) -> None:
     members = make_members(round_seconds=round_seconds)
     event, rounds = members.status(NODE, UP, 30), members.committee.rounds
     first = rounds.start(30) - max(3 * round_seconds, 15)
@@ -166,7 +166,7 @@ def test_an_event_from_before_the_last_one_is_refused(round_: int) -> None:
     assert refused.value.facts == {"last": at(3)}
 
 
-def test_two_opposite_events_of_one_round_do_not_both_apply() -> None:
+def test_only_one_of_two_opposite_events_of_one_round_applies() -> None:
     with pytest.raises(errors.NotLater):
         apply(applied(certified(NODE, UP, 3)), certified(NODE, DOWN, 3), at(3), COMMITTEE)
 
@@ -180,7 +180,7 @@ def test_an_event_that_changes_nothing_is_refused(status: Status) -> None:
 
 
 def certificate_spoilings() -> dict[type[errors.CertificateError], Event]:
-    """A genuine event with one thing spoilt in its certificate."""
+    """Return a genuine event with one fault in its certificate, by error."""
     good = certified(NODE, DOWN, 3)
     off_round = StatusClaim(NODE, DOWN, at(3) + 1)
     return {
@@ -211,7 +211,7 @@ def test_an_event_is_applied_only_if_its_certificate_verifies(
         apply(State(), event, at(3), COMMITTEE)
 
 
-# Each case is wrong in two ways at once; what stands first in the order is what is said.
+# Each case has two faults; the error is that of the earlier check.
 BOTH: dict[str, tuple[Callable[[], tuple[State, Event, int]], type[errors.DragonError]]] = {
     "another committee's, and applied already": (
         lambda: (applied(certified(NODE, UP, 3)), foreign(certified(NODE, UP, 3)), at(3)),
@@ -257,7 +257,7 @@ BOTH: dict[str, tuple[Callable[[], tuple[State, Event, int]], type[errors.Dragon
 
 
 @pytest.mark.parametrize("case", BOTH)
-def test_of_two_refusals_the_first_in_the_order_is_given(case: str) -> None:
+def test_the_first_refusal_in_the_order_is_reported(case: str) -> None:
     make, refusal = BOTH[case]
     state, event, time = make()
 
@@ -280,7 +280,7 @@ def test_a_replay_costs_no_pairing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @st.composite
 def ledgers(draw: st.DrawFn) -> list[tuple[Event, int]]:
-    """Whatever a ledger may hold: genuine events, forged and foreign ones, replays, at any time."""
+    """Draw events of a ledger: genuine, forged, foreign and repeated ones, at any time."""
     events: list[tuple[Event, int]] = []
     for _ in range(draw(st.integers(1, 25))):
         if events and draw(st.integers(0, 3)) == 0:
@@ -296,7 +296,7 @@ def ledgers(draw: st.DrawFn) -> list[tuple[Event, int]]:
 
 @given(ledgers())
 @settings(max_examples=60, deadline=None)
-def test_whatever_the_ledger_holds_statuses_alternate_and_timestamps_increase(
+def test_for_any_ledger_statuses_alternate_and_timestamps_increase(
     ledger: list[tuple[Event, int]],
 ) -> None:
     state, taken = State(), set()

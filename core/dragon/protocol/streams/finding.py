@@ -148,7 +148,7 @@ def judge(
         )
     # (2) The stream signed the header, and its times are not in the future.
     check_announced(descriptor, header, signature, now_ms=now_ms, committee_id=committee_id)
-    # (3) We know the predecessor. We cannot judge a window whose predecessor we do not know.
+    # (3) The predecessor is known: no verdict is possible without it.
     if header.previous != expected_previous(descriptor.id, previous):
         _refuse(
             RefusalReason.BEHIND,

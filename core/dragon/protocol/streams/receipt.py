@@ -2,7 +2,7 @@
 
 A receipt is a chain of links from the data to a certified log, and
 `dragon.protocol.streams.receipt_verification` checks each link separately. A receipt may disclose
-the digest of its own chunk, but not of other chunks.
+the digest of one chunk, but not of any other.
 """
 
 from __future__ import annotations

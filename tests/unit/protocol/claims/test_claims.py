@@ -1,4 +1,4 @@
-"""The roots that are signed: pinned, computed again by hand, and kept apart by their domains."""
+"""Claims: signed roots, and their JSON form."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_same_claim_for_another_committee_has_another_root(claim: Claim) -> 
         (DOUBT, {"operator": "operator_4"}),
     ],
 )
-def test_every_member_is_under_the_root(claim: Claim, changes: dict[str, object]) -> None:
+def test_the_root_covers_every_member(claim: Claim, changes: dict[str, object]) -> None:
     changed = dataclasses.replace(claim, **changes)  # type: ignore[arg-type]
 
     assert changed.root(COMMITTEE) != claim.root(COMMITTEE)
@@ -233,7 +233,7 @@ ANY_CLAIM = (
 
 
 @given(ANY_CLAIM)
-def test_a_claim_comes_back_from_its_members(claim: Claim) -> None:
+def test_a_claim_is_restored_from_its_members(claim: Claim) -> None:
     members = Members(claim.members(), "the claim")
 
     again = type(claim).take(members)
@@ -244,11 +244,11 @@ def test_a_claim_comes_back_from_its_members(claim: Claim) -> None:
 
 
 @given(ANY_CLAIM, ANY_CLAIM)
-def test_claims_have_the_same_root_only_if_they_are_the_same(one: Claim, other: Claim) -> None:
+def test_different_claims_have_different_roots(one: Claim, other: Claim) -> None:
     assert (one.root(COMMITTEE) == other.root(COMMITTEE)) == (one == other)
 
 
-def test_a_status_claim_comes_back_from_its_json() -> None:
+def test_a_status_claim_is_restored_from_its_json() -> None:
     value = OUTAGE.to_json()
 
     assert value == {
@@ -278,7 +278,7 @@ def test_a_status_claim_comes_back_from_its_json() -> None:
         ("operator", "operator_1", errors.UnknownMember),
     ],
 )
-def test_a_spoiled_status_claim_is_refused(
+def test_an_invalid_status_claim_is_refused(
     name: str, value: Json, refusal: type[errors.InvalidEncoding]
 ) -> None:
     spoiled = {**OUTAGE.to_json(), name: value}
@@ -293,7 +293,7 @@ CERTIFIED = [OUTAGE, STANDING, ANSWERED, WINDOW]
 
 
 @pytest.mark.parametrize("claim", CERTIFIED, ids=lambda claim: claim.KIND)
-def test_a_claim_that_certificates_carry_comes_back_by_its_kind(
+def test_a_claim_is_restored_by_its_kind(
     claim: StatusClaim | CheckpointClaim | DowntimeClaim | WindowClaim,
 ) -> None:
     value = claim.to_json()
@@ -341,7 +341,7 @@ def test_a_claim_that_certificates_carry_comes_back_by_its_kind(
         (WINDOW, {"timestamp": -5}, errors.IntegerOutOfRange),
     ],
 )
-def test_a_spoiled_claim_is_refused(
+def test_an_invalid_claim_is_refused(
     claim: CheckpointClaim | DowntimeClaim | WindowClaim,
     changes: dict[str, Json],
     refusal: type[errors.InvalidEncoding],
@@ -365,7 +365,7 @@ def test_a_spoiled_claim_is_refused(
         ({"timestamp": "now"}, errors.WrongType),
     ],
 )
-def test_a_spoiled_endorsement_is_refused(
+def test_an_invalid_endorsement_is_refused(
     changes: dict[str, Json], refusal: type[errors.InvalidEncoding]
 ) -> None:
     with pytest.raises(errors.InvalidEncoding) as refused:
@@ -374,12 +374,12 @@ def test_a_spoiled_endorsement_is_refused(
     assert type(refused.value) is refusal
 
 
-def test_windows_are_proven_under_every_set_that_hides_many_secrets() -> None:
+def test_window_sets_are_the_parameter_sets_that_hide_many_secrets() -> None:
     assert set(WINDOW_SETS) == {"standard", "strong"} < set(SETS)
 
 
 @pytest.mark.parametrize("name", ["kind", "node_id", "status", "timestamp"])
-def test_a_status_claim_lacks_no_member(name: str) -> None:
+def test_a_status_claim_without_a_member_is_refused(name: str) -> None:
     value = OUTAGE.to_json()
     del value[name]
 
@@ -395,7 +395,7 @@ def test_a_nonce_has_sixteen_to_thirty_two_bytes(size: int) -> None:
         StatusAnswer.take(Members(spoiled, "the answer"))
 
 
-def test_the_reasons_not_to_sign_are_a_closed_list() -> None:
+def test_the_refusal_reasons_are_a_closed_list() -> None:
     assert set(RefusalReason) == {
         "sees_up",
         "sees_down",

@@ -1,4 +1,4 @@
-"""A sixth kind of claim, in this one file: certificate, event, log and audit take it as it is."""
+"""A new kind of claim works in certificates, events, log and audit without other changes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class WeatherKind(Kind[WeatherClaim]):
         if last == claim:
             return errors.AppliedAlready("that weather is in the log already")
         if isinstance(last, WeatherClaim) and claim.timestamp <= last.timestamp:
-            return errors.NotLater("the last weather is as late or later", last=last.timestamp)
+            return errors.NotLater(
+                "the log has a weather claim at the same time or later", last=last.timestamp
+            )
         return None
 
     def ordering_key(self, claim: WeatherClaim) -> str:
@@ -90,7 +92,7 @@ def weather(members: Committee4, tenths: int, round_: int) -> Certificate:
     return members.certify(WeatherClaim("harbour", tenths, at), SIGNERS)
 
 
-def test_a_certificate_of_a_new_kind_comes_back_from_its_json(members: Committee4) -> None:
+def test_a_certificate_of_a_new_kind_is_restored_from_its_json(members: Committee4) -> None:
     certificate = weather(members, 215, 3)
     read = Certificate.from_json(parse(canonical(certificate.to_json())))
 

@@ -1,4 +1,4 @@
-"""Events on streams: a majority's certificate on a window, and one expert's endorsement."""
+"""Events about streams: certificates of windows, and endorsements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import MAX_BATCH_BYTES
 from dragon.protocol.endorsement import Endorsement
 
-Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 FOUR = make_members(4, experts=2)
 AT = FOUR.committee.rounds.start(139)
 STREAM, HEADER, PROOF = (hashlib.sha256(text).digest() for text in (b"stream", b"header", b"proof"))
@@ -39,10 +39,10 @@ def refusal_of(value: Value) -> type[errors.DragonError]:
     return type(refused.value)
 
 
-# -- windows -------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 
 
-def test_more_than_half_of_the_committee_certify_a_window() -> None:
+def test_more_than_half_of_the_committee_can_certify_a_window() -> None:
     CERTIFICATE.verify(FOUR.committee)
 
     assert event.decode(parse(canonical(CERTIFICATE.to_json()))) == CERTIFICATE
@@ -82,14 +82,14 @@ def test_nothing_in_a_certified_window_can_be_changed(name: str, value: Json) ->
     assert refusal_of(CERTIFICATE.to_json() | {name: value}) is errors.BadSignature
 
 
-def test_a_verdict_cannot_be_turned_round() -> None:
+def test_a_verdict_cannot_be_reversed() -> None:
     turned = CERTIFICATE.to_json() | {"verdict": "invalid", "reason": "stark"}
 
     assert refusal_of(turned) is errors.BadSignature
 
 
 @pytest.mark.parametrize("name", list(CERTIFICATE.to_json()))
-def test_a_certified_window_lacks_no_member(name: str) -> None:
+def test_a_certified_window_without_a_member_is_refused(name: str) -> None:
     value = CERTIFICATE.to_json()
 
     del value[name]
@@ -104,10 +104,10 @@ def test_a_certified_window_of_four_operators_takes_about_nine_hundred_bytes() -
     assert 850 < len(canonical(by_all.to_json())) < 1000
 
 
-# -- endorsements --------------------------------------------------------------------------------
+# -- endorsements ----------------------------------------------------------------------------------
 
 
-def test_an_expert_endorses_windows_alone() -> None:
+def test_an_expert_signs_an_endorsement_alone() -> None:
     ENDORSEMENT.verify(FOUR.committee)
 
     assert event.decode(parse(canonical(ENDORSEMENT.to_json()))) == ENDORSEMENT
@@ -123,16 +123,16 @@ def test_an_endorsement_of_another_committee_is_refused() -> None:
         other.endorse(PRAISE).verify(FOUR.committee)
 
 
-@pytest.mark.parametrize("nobody", ["expert_3", "operator_1"])
-def test_whoever_is_no_expert_endorses_nothing(nobody: str) -> None:
-    """An operator is none either, although the committee knows its key."""
+@pytest.mark.parametrize("signer", ["expert_3", "operator_1"])
+def test_only_experts_can_endorse(signer: str) -> None:
+    """Operators are no experts, although the committee lists their keys."""
     with pytest.raises(errors.UnknownSigner) as refused:
-        FOUR.endorse(dataclasses.replace(PRAISE, expert=nobody)).verify(FOUR.committee)
+        FOUR.endorse(dataclasses.replace(PRAISE, expert=signer)).verify(FOUR.committee)
 
-    assert refused.value.facts == {"signer": nobody}
+    assert refused.value.facts == {"signer": signer}
 
 
-def test_one_expert_does_not_sign_for_another() -> None:
+def test_an_expert_cannot_sign_for_another_expert() -> None:
     forged = Endorsement.sign(
         dataclasses.replace(PRAISE, expert="expert_2"), secret("expert_1"), FOUR.committee.id
     )
@@ -141,7 +141,7 @@ def test_one_expert_does_not_sign_for_another() -> None:
         forged.verify(FOUR.committee)
 
 
-def test_a_signature_that_is_no_point_is_called_so() -> None:
+def test_a_signature_that_is_not_a_point_is_refused_by_name() -> None:
     with pytest.raises(errors.InvalidSignature):
         dataclasses.replace(ENDORSEMENT, signature=bytes(96)).verify(FOUR.committee)
 
@@ -162,7 +162,7 @@ def test_nothing_in_an_endorsement_can_be_changed(name: str, value: Json) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(set(ENDORSEMENT.to_json()) - {"kind"}))
-def test_an_endorsement_lacks_no_member_and_has_no_more(name: str) -> None:
+def test_an_endorsement_has_exactly_its_members(name: str) -> None:
     value = ENDORSEMENT.to_json()
 
     assert refusal_of(value | {"signers": []}) is errors.UnknownMember
@@ -170,8 +170,8 @@ def test_an_endorsement_lacks_no_member_and_has_no_more(name: str) -> None:
     assert refusal_of(value) is errors.MissingMember
 
 
-def test_no_certificate_carries_an_endorsement() -> None:
-    """A quorum has no say in what an expert thinks."""
+def test_a_certificate_cannot_contain_an_endorsement() -> None:
+    """A quorum cannot sign for an expert."""
     claim = cast("Any", PRAISE)
     certified = certificate.assemble(claim, FOUR.attest(claim, THREE), FOUR.committee)
 
@@ -180,13 +180,13 @@ def test_no_certificate_carries_an_endorsement() -> None:
     assert refusal_of(cast("Value", certified.to_json())) is errors.MissingMember
 
 
-# -- the largest of all --------------------------------------------------------------------------
+# -- the largest event -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("operators", [3, 4, 16])
-def test_no_event_on_streams_is_larger_than_the_committee_reckoned(operators: int) -> None:
+def test_no_event_on_streams_is_larger_than_the_committee_computed(operators: int) -> None:
     members = make_members(operators, experts=1)
-    reckoned = max(map(len, members.committee._largest_batches()))
+    computed = max(map(len, members.committee._largest_batches()))
     most = 2**53 - 1
     window = WindowClaim(
         STREAM,
@@ -205,4 +205,4 @@ def test_no_event_on_streams_is_larger_than_the_committee_reckoned(operators: in
 
     sizes = [len(canonical([each.to_json()])) for each in (whole, praise)]
 
-    assert reckoned - 32 < max(sizes) <= reckoned <= MAX_BATCH_BYTES
+    assert computed - 32 < max(sizes) <= computed <= MAX_BATCH_BYTES

@@ -36,7 +36,7 @@ STREAM, OTHER_STREAM = digest("stream"), digest("other stream")
 
 
 def header(number: int, stream: bytes = STREAM) -> bytes:
-    """The hash of the window's header; before the first one stands the stream's id."""
+    """Return the hash of a window's header; the stream's id for the window before the first."""
     return stream if number < 0 else digest("header", stream, number)
 
 
@@ -110,10 +110,10 @@ def refusal(
     return type(refused.value)
 
 
-# -- windows -------------------------------------------------------------------------------------
+# -- windows ---------------------------------------------------------------------------------------
 
 
-def test_valid_windows_make_a_chain() -> None:
+def test_valid_windows_form_a_chain() -> None:
     stream = THREE.stream(STREAM)
 
     assert (stream.windows, stream.last, stream.position) == (3, claimed(2), 2)
@@ -121,14 +121,14 @@ def test_valid_windows_make_a_chain() -> None:
     assert THREE.stream(OTHER_STREAM) == StreamState()
 
 
-def test_each_stream_has_a_chain_of_its_own() -> None:
+def test_each_stream_has_a_separate_chain() -> None:
     state = apply(THREE, claimed(0, stream=OTHER_STREAM))
 
     assert state.stream(OTHER_STREAM).windows == 1
     assert state.stream(STREAM).windows == 3
 
 
-def test_the_state_before_is_not_changed() -> None:
+def test_the_previous_state_does_not_change() -> None:
     before = applied(claimed(0))
 
     apply(before, claimed(1))
@@ -143,7 +143,7 @@ def test_a_window_of_another_committee_is_refused() -> None:
     assert refusal(State(), stranger) is errors.WrongCommittee
 
 
-def test_a_window_is_applied_once_and_called_so_however_late() -> None:
+def test_a_repeated_window_is_applied_already_at_any_time() -> None:
     for late in (0, 10 * ROUNDS.max_age):
         assert refusal(THREE, claimed(2), at(12) + late) is errors.AppliedAlready
 
@@ -154,14 +154,14 @@ def test_the_same_window_by_other_signers_is_the_same_event() -> None:
     assert refusal(THREE, again) is errors.AppliedAlready
 
 
-def test_a_window_may_wait_max_age_for_the_ledger_and_no_second_longer() -> None:
+def test_a_window_may_wait_max_age_for_the_ledger_but_not_longer() -> None:
     last = at(13) + ROUNDS.max_age
 
     apply(THREE, claimed(3), last)
     assert refusal(THREE, claimed(3), last + 1) is errors.Stale
 
 
-def test_the_ledgers_clock_may_lag_behind_by_early_and_no_second_more() -> None:
+def test_the_ledgers_clock_may_be_behind_by_early_but_not_more() -> None:
     first = at(13) - ROUNDS.early
 
     apply(THREE, claimed(3), first)
@@ -169,8 +169,8 @@ def test_the_ledgers_clock_may_lag_behind_by_early_and_no_second_more() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 4, 5, 2**53 - 1])
-def test_a_window_has_the_next_number(number: int) -> None:
-    skipped = claimed(3, number=number)  # whatever it says it follows
+def test_a_window_without_the_next_number_is_refused(number: int) -> None:
+    skipped = claimed(3, number=number)  # with any predecessor
 
     assert refusal(THREE, skipped) is errors.NotNext
     assert refusal(applied(claimed(0)), claimed(0, proof=digest("new"))) is errors.NotNext
@@ -190,12 +190,12 @@ def test_the_first_window_follows_the_stream_itself() -> None:
     assert applied(claimed(0, previous=STREAM)).stream(STREAM).windows == 1
 
 
-def test_a_window_is_refused_as_stale_before_its_link_is_looked_at() -> None:
+def test_staleness_is_checked_before_the_link() -> None:
     assert refusal(THREE, claimed(9), at(19) + 10 * ROUNDS.max_age) is errors.Stale
 
 
 @pytest.mark.parametrize("number", [3, 9])
-def test_the_certificate_is_looked_at_last(number: int) -> None:
+def test_the_certificate_is_verified_last(number: int) -> None:
     forged = dataclasses.replace(
         MEMBERS.certify(claimed(number), SIGNERS),
         signature=MEMBERS.certify(claimed(8), SIGNERS).signature,
@@ -204,11 +204,11 @@ def test_the_certificate_is_looked_at_last(number: int) -> None:
     assert refusal(THREE, forged) is (errors.BadSignature if number == 3 else errors.NotNext)
 
 
-def test_two_of_four_certify_no_window() -> None:
+def test_two_of_four_cannot_certify_a_window() -> None:
     assert refusal(THREE, MEMBERS.certify(claimed(3), SIGNERS[:2])) is errors.QuorumNotMet
 
 
-# -- windows that were found invalid -------------------------------------------------------------
+# -- windows that were found invalid ---------------------------------------------------------------
 
 
 def test_an_invalid_window_does_not_advance_the_stream() -> None:
@@ -229,30 +229,30 @@ def test_a_proof_is_found_invalid_once_for_a_window() -> None:
     assert apply(state, refuted(3, proof=digest("another"))).size == 5
 
 
-def test_another_proof_for_a_refuted_window_may_be_right() -> None:
-    """The stream has its window proven again; the header stays."""
+def test_another_proof_of_a_refuted_window_can_be_valid() -> None:
+    """The stream can submit another proof of the same header."""
     state = applied(refuted(0), claimed(0))
 
     assert state.stream(STREAM) == StreamState(claimed(0), 1)
 
 
-def test_an_invalid_window_may_bear_a_wrong_number() -> None:
-    """That is what is wrong with it. It has to say what it follows, all the same."""
+def test_an_invalid_window_may_have_a_wrong_number() -> None:
+    """The number can be the fault. Its predecessor must still be right."""
     state = apply(THREE, refuted(77, previous=header(2), reason=InvalidReason.HEADER))
 
     assert state.stream(STREAM).windows == 3
     assert refusal(state, refuted(78, reason=InvalidReason.HEADER)) is errors.NotNext
 
 
-def test_what_was_refuted_before_a_valid_window_does_not_come_again_behind_it() -> None:
+def test_a_proof_refuted_before_a_valid_window_is_refused_after_it() -> None:
     state = applied(refuted(0), claimed(0))
 
     assert refusal(state, refuted(0)) is errors.NotNext
     assert refusal(state, refuted(1, previous=STREAM)) is errors.NotNext
 
 
-def test_the_proofs_that_are_kept_as_refuted_are_bounded() -> None:
-    """Else whoever holds a stream's key and a quorum's patience could fill every memory."""
+def test_the_number_of_refuted_proofs_is_bounded() -> None:
+    """Otherwise the owner of a stream could fill the memory of all operators."""
     many = [refuted(3, proof=digest("another", k)) for k in range(MAX_REFUTED)]
     state = THREE
     for claim in many:
@@ -264,7 +264,7 @@ def test_the_proofs_that_are_kept_as_refuted_are_bounded() -> None:
     assert apply(state, claimed(3)).stream(STREAM).refuted == frozenset()
 
 
-# -- endorsements --------------------------------------------------------------------------------
+# -- endorsements ----------------------------------------------------------------------------------
 
 
 def test_an_expert_endorses_applied_windows() -> None:
@@ -276,7 +276,7 @@ def test_an_expert_endorses_applied_windows() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(3, 3), (0, 3), (2, 2**53 - 1)])
-def test_windows_that_are_not_applied_are_not_endorsed(first: int, last: int) -> None:
+def test_endorsements_of_windows_that_are_not_applied_are_refused(first: int, last: int) -> None:
     assert refusal(THREE, praised(first, last)) is errors.NoSuchWindow
     assert refusal(State(), praised(0, 0)) is errors.NoSuchWindow
     assert refusal(applied(refuted(0)), praised(0, 0)) is errors.NoSuchWindow
@@ -290,8 +290,8 @@ def test_an_endorsement_is_applied_once() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(0, 0), (1, 1), (0, 1), (1, 2), (0, 2)])
-def test_an_expert_changes_his_mind_only_later(first: int, last: int) -> None:
-    """The range that he spoke of need not be the same: it is enough that the two meet."""
+def test_an_expert_can_replace_an_endorsement_only_at_a_later_time(first: int, last: int) -> None:
+    """The ranges need not be equal: one common window is enough."""
     state = apply(THREE, praised(0, 1, 7, verdict=Verdict.INVALID))
 
     for second in (6, 7):
@@ -300,32 +300,32 @@ def test_an_expert_changes_his_mind_only_later(first: int, last: int) -> None:
     assert apply(state, praised(first, last, 8)).size == 5
 
 
-def test_on_other_windows_he_may_speak_of_an_earlier_time() -> None:
+def test_an_endorsement_of_other_windows_may_be_earlier() -> None:
     state = apply(THREE, praised(0, 1, 7))
 
     assert apply(state, praised(2, 2, 3)).size == 5
     assert refusal(apply(state, praised(2, 2, 3)), praised(1, 2, 5)) is errors.NotLater
 
 
-def test_another_expert_may_say_otherwise_at_once() -> None:
+def test_another_expert_may_disagree_at_the_same_time() -> None:
     state = apply(THREE, praised(0, 2))
 
     other = praised(0, 2, expert="expert_2", verdict=Verdict.INVALID)
     assert apply(state, other).stream(STREAM).by("expert_2").claims == (other,)
 
 
-def test_whoever_is_no_expert_is_refused() -> None:
-    for nobody in ("expert_3", "operator_1"):
-        assert refusal(THREE, praised(0, 2, expert=nobody)) is errors.UnknownSigner
+def test_endorsements_by_others_than_experts_are_refused() -> None:
+    for signer in ("expert_3", "operator_1"):
+        assert refusal(THREE, praised(0, 2, expert=signer)) is errors.UnknownSigner
 
 
-def test_an_endorsement_may_be_stale_or_early_or_anothers() -> None:
+def test_stale_early_and_foreign_endorsements_are_refused() -> None:
     assert refusal(THREE, praised(0, 0), at(20) + ROUNDS.max_age + 1) is errors.Stale
     assert refusal(THREE, praised(0, 0), at(20) - ROUNDS.early - 1) is errors.Early
     assert refusal(THREE, OTHERS.endorse(praised(0, 0))) is errors.WrongCommittee
 
 
-def test_the_signature_of_an_endorsement_is_looked_at_last() -> None:
+def test_the_signature_of_an_endorsement_is_verified_last() -> None:
     state = apply(THREE, praised(0, 0))
     late, good = MEMBERS.endorse(praised(0, 0, -1)), MEMBERS.endorse(praised(0, 0, 1))
 
@@ -338,10 +338,10 @@ RANGES = st.tuples(st.integers(0, 200), st.integers(0, 3), st.integers(0, 300))
 
 
 @given(st.lists(RANGES, max_size=150))
-def test_what_is_kept_of_an_expert_is_bounded_and_forgets_no_order(
+def test_the_record_of_an_expert_is_bounded_and_keeps_the_order(
     said: list[tuple[int, int, int]],
 ) -> None:
-    """Against a memory without bounds: whatever it refuses is refused, and little else."""
+    """Compared with unbounded records: refuses all that they refuse, and little else."""
     kept, everything = ExpertRecord(), list[EndorsementClaim]()
     for first, more, second in said:
         claim = praised(first, first + more, second)
@@ -362,8 +362,8 @@ def test_what_is_kept_of_an_expert_is_bounded_and_forgets_no_order(
         assert claim in kept.claims or claim.timestamp == kept.floor
 
 
-def test_what_an_expert_said_and_was_forgotten_still_counts_by_its_time() -> None:
-    """Else an endorsement that was overtaken could come again once it is forgotten."""
+def test_dropped_endorsements_still_count_by_their_timestamp() -> None:
+    """Otherwise a superseded endorsement could be applied again after it was dropped."""
 
     def said(number: int, timestamp: int) -> EndorsementClaim:
         return praised(number, number, timestamp=timestamp)

@@ -1,4 +1,4 @@
-"""Chunk headers, and what hides the data that they are about."""
+"""Chunk headers, and the commitments that hide the data."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HASHES = st.binary(min_size=32, max_size=32)
 HEADERS = st.builds(ChunkHeader, NUMBERS, NUMBERS, st.integers(0, MAX_CHUNK_BYTES), HASHES)
 
 
-# -- salt and opening ----------------------------------------------------------------------------
+# -- salt and opening ------------------------------------------------------------------------------
 
 
 def test_the_salt_never_changes() -> None:
@@ -64,7 +64,7 @@ def test_a_salt_is_an_hmac_over_stream_sequence_and_digest(
     assert digest_of(whole) == digest(data)
 
 
-def test_other_data_place_stream_or_key_has_another_salt() -> None:
+def test_different_data_sequence_stream_or_key_has_a_different_salt() -> None:
     salts = {
         salt(KEY, STREAM, 7, digest(b"a")),
         salt(STREAM, STREAM, 7, digest(b"a")),
@@ -77,15 +77,15 @@ def test_other_data_place_stream_or_key_has_another_salt() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(31, 32, 32), (32, 33, 32), (32, 32, 0)])
-def test_the_parts_of_a_salt_have_their_lengths(sizes: tuple[int, int, int]) -> None:
-    """Else two of them could lend each other bytes."""
+def test_parts_of_a_salt_with_a_wrong_length_are_refused(sizes: tuple[int, int, int]) -> None:
+    """Otherwise different parts could have the same concatenation."""
     key, stream, digest_ = (bytes(size) for size in sizes)
 
     with pytest.raises(ValueError, match="32 bytes"):
         salt(key, stream, 0, digest_)
 
 
-# -- headers -------------------------------------------------------------------------------------
+# -- headers ---------------------------------------------------------------------------------------
 
 
 def test_the_leaf_of_a_chunk_never_changes() -> None:
@@ -99,7 +99,7 @@ def test_the_leaf_of_a_chunk_never_changes() -> None:
 
 
 @given(HEADERS)
-def test_a_chunk_header_comes_back_from_its_leaf(header: ChunkHeader) -> None:
+def test_a_chunk_header_is_restored_from_its_leaf(header: ChunkHeader) -> None:
     assert ChunkHeader.from_json(parse(header.leaf())) == header
 
 
@@ -116,7 +116,7 @@ def test_a_chunk_header_comes_back_from_its_leaf(header: ChunkHeader) -> None:
         ("digest", "0x", errors.UnknownMember),
     ],
 )
-def test_a_spoiled_chunk_header_is_refused(
+def test_an_invalid_chunk_header_is_refused(
     name: str, value: Json, refusal: type[errors.DragonError]
 ) -> None:
     with pytest.raises(errors.DragonError) as refused:
@@ -126,7 +126,7 @@ def test_a_spoiled_chunk_header_is_refused(
 
 
 @pytest.mark.parametrize("name", list(HEADER.members()))
-def test_a_chunk_header_lacks_no_member(name: str) -> None:
+def test_a_chunk_header_without_a_member_is_refused(name: str) -> None:
     value: dict[str, Any] = HEADER.members()
     del value[name]
 
@@ -163,7 +163,7 @@ def test_the_root_is_that_of_rfc_6962_over_the_headers() -> None:
     ],
     ids=["none", "object", "number", "half", "many", "large"],
 )
-def test_what_is_no_list_of_chunk_headers_is_refused(
+def test_an_invalid_list_of_chunk_headers_is_refused(
     raw: bytes, refusal: type[errors.DragonError]
 ) -> None:
     with pytest.raises(errors.DragonError) as refused:
@@ -178,7 +178,7 @@ def test_the_largest_window_fits() -> None:
     assert len(encode_chunks([largest])) * MAX_CHUNKS <= MAX_CHUNKS_BYTES
 
 
-# -- commitments ---------------------------------------------------------------------------------
+# -- commitments -----------------------------------------------------------------------------------
 
 
 def test_the_compiled_commitments_are_those_of_plain_python() -> None:
@@ -193,21 +193,21 @@ def test_the_compiled_commitments_are_those_of_plain_python() -> None:
     assert [(header.received_ms, header.length) for header in plain] == received
 
 
-# -- what is hidden ------------------------------------------------------------------------------
+# -- hidden data -----------------------------------------------------------------------------------
 
-READING = (4217).to_bytes(4, "big")  # of a sensor: one of few thousand that are likely
+READING = (4217).to_bytes(4, "big")  # of a sensor; a few thousand values are likely
 GUESSES = [guess.to_bytes(4, "big") for guess in range(10_000)]
 
 
-def test_a_dictionary_finds_a_short_reading_from_its_bare_digest() -> None:
-    """So that the next test is known to look in the right way."""
+def test_a_dictionary_attack_finds_short_data_from_its_unsalted_digest() -> None:
+    """This shows that the attack in the next test works."""
     seen = hashlib.sha256(READING).digest()
 
     assert [guess for guess in GUESSES if hashlib.sha256(guess).digest() == seen] == [READING]
 
 
-def test_a_dictionary_finds_no_salt_without_the_key() -> None:
-    """Everything that is public about a stream stands in for the key, and none opens it."""
+def test_a_dictionary_attack_finds_no_salt_without_the_key() -> None:
+    """The attacker tries every public value of the stream as the key; none opens the commitment."""
     owner = make_owner(make_members())
     window = owner.window([READING])
     chunk, stream = window.chunks[0], owner.descriptor.id

@@ -1,4 +1,4 @@
-"""A stream's descriptor: its keys are proven, and its id covers everything in it."""
+"""Stream descriptors: all keys are proven, and the id covers all members."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def spoiled(name: str, value: Json) -> bytes:
     return canonical({**DESCRIPTOR.to_json(), name: value})
 
 
-def test_a_descriptor_comes_back_from_its_object() -> None:
+def test_a_descriptor_is_restored_from_its_object() -> None:
     again = Descriptor.decode(DESCRIPTOR.encode())
 
     assert again == DESCRIPTOR
@@ -46,7 +46,7 @@ def test_the_id_is_the_hash_of_the_object() -> None:
 
 
 @given(st.from_regex(r"[a-z0-9_-]{1,32}", fullmatch=True), st.sampled_from(["standard", "strong"]))
-def test_every_name_and_set_has_an_id_of_its_own(name: str, parameters: str) -> None:
+def test_every_name_and_parameter_set_has_a_different_id(name: str, parameters: str) -> None:
     described = dataclasses.replace(DESCRIPTOR, name=name, parameters=parameters)
 
     same = (name, parameters) == ("sensor-1", "standard")
@@ -54,7 +54,7 @@ def test_every_name_and_set_has_an_id_of_its_own(name: str, parameters: str) -> 
     assert parse(described.encode()) == described.to_json()
 
 
-def test_every_key_is_under_the_id() -> None:
+def test_the_id_covers_every_key() -> None:
     other = make_owner(make_members(name="another"), "sensor-2").descriptor
     ids = {
         dataclasses.replace(DESCRIPTOR, **{name: getattr(other, name)}).id
@@ -92,7 +92,7 @@ AT_INFINITY = "0xc0" + "00" * 47
         ("more", 1, errors.UnknownMember),
     ],
 )
-def test_a_spoiled_descriptor_is_refused(
+def test_an_invalid_descriptor_is_refused(
     name: str, value: Json, refusal: type[errors.DragonError]
 ) -> None:
     with pytest.raises(errors.DragonError) as refused:
@@ -102,7 +102,7 @@ def test_a_spoiled_descriptor_is_refused(
 
 
 @pytest.mark.parametrize("name", list(DESCRIPTOR.to_json()))
-def test_a_descriptor_lacks_no_member(name: str) -> None:
+def test_a_descriptor_without_a_member_is_refused(name: str) -> None:
     value = cast("Value", DESCRIPTOR.to_json())
     del value[name]
 
@@ -110,7 +110,7 @@ def test_a_descriptor_lacks_no_member(name: str) -> None:
         Descriptor.from_json(value)
 
 
-def test_a_large_object_is_not_even_read() -> None:
+def test_a_large_object_is_not_parsed() -> None:
     with pytest.raises(errors.TooLarge):
         Descriptor.decode(b"[" * (MAX_DESCRIPTOR_BYTES + 1))
 

@@ -1,4 +1,4 @@
-"""What a voter concludes: each rule is violated alone, and ignorance never becomes a verdict."""
+"""Findings: each rule is violated alone, and missing knowledge never leads to a verdict."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def proof() -> bytes:
 
 @pytest.fixture
 def judge(proof: bytes) -> Judge:
-    """The second window, with whatever is spoiled in it."""
+    """Judge the second window, with some arguments replaced."""
 
     def judge(**spoiled: Any) -> Finding:
         objects = {
@@ -69,21 +69,21 @@ def refusal(judge: Judge, **spoiled: Any) -> str:
 
 
 def signed(header: WindowHeader, **changes: Any) -> dict[str, Any]:
-    """The stream's own word, although it is wrong."""
+    """Return a changed header that the stream has signed."""
     changed = dataclasses.replace(header, **changes)
     return {"header": changed, "signature": OWNER.sign(changed)}
 
 
 def under_root(*chunks: ChunkHeader, **changes: Any) -> dict[str, Any]:
-    """Other chunk headers, under a root that the stream has signed."""
+    """Return other chunk headers, and a signed header with their root."""
     header = signed(SECOND.header, chunks_root=tree_of(chunks).root(), **changes)
     return {**header, "chunks": chunks}
 
 
-# -- valid ---------------------------------------------------------------------------------------
+# -- valid -----------------------------------------------------------------------------------------
 
 
-def test_a_window_that_is_right_is_valid(judge: Judge) -> None:
+def test_a_correct_window_is_valid(judge: Judge) -> None:
     assert judge() == Finding(InvalidReason.NONE)
     assert judge().verdict is Verdict.VALID
 
@@ -95,18 +95,18 @@ def test_the_first_window_follows_the_stream(judge: Judge) -> None:
     assert judge(**objects, proof=first, previous=None).verdict is Verdict.VALID
 
 
-def test_lateness_is_no_fault(judge: Judge) -> None:
+def test_a_late_window_is_valid(judge: Judge) -> None:
     assert judge(now_ms=NOW + 10**12).verdict is Verdict.VALID
 
 
-def test_another_proof_of_the_same_window_is_as_good(judge: Judge, proof: bytes) -> None:
+def test_another_proof_of_the_same_window_is_valid(judge: Judge, proof: bytes) -> None:
     again = OWNER.prove(SECOND, rho=bytes(32))
 
     assert again != proof
     assert judge(proof=again).verdict is Verdict.VALID
 
 
-def test_a_verdict_becomes_a_claim_on_exactly_these_objects(judge: Judge, proof: bytes) -> None:
+def test_the_claim_of_a_finding_names_its_objects(judge: Judge, proof: bytes) -> None:
     at = MEMBERS.committee.rounds.start(150)
     digest = hashlib.sha256(proof).digest()
     common = (OWNER.descriptor.id, 1, FIRST.header.hash, SECOND.header.hash)
@@ -121,16 +121,16 @@ def test_a_verdict_becomes_a_claim_on_exactly_these_objects(judge: Judge, proof:
     assert invalid == WindowClaim(*common, Verdict.INVALID, InvalidReason.ROOT, *rest)
 
 
-# -- refusals: no verdict ------------------------------------------------------------------------
+# -- refusals: no verdict --------------------------------------------------------------------------
 
 
-def test_a_header_without_the_streams_signature_is_not_looked_at(judge: Judge) -> None:
+def test_a_header_without_the_streams_signature_is_refused(judge: Judge) -> None:
     for signature in (FIRST.signature, STRANGER.sign(SECOND.header), bytes(96), b""):
         assert refusal(judge, signature=signature) == RefusalReason.MALFORMED
 
 
-def test_a_stranger_cannot_speak_for_a_stream(judge: Judge) -> None:
-    """Whatever is wrong with the header, nothing is held against the stream."""
+def test_another_key_cannot_sign_for_a_stream(judge: Judge) -> None:
+    """A fault in a header that the stream did not sign is no evidence against the stream."""
     wrong = dataclasses.replace(SECOND.header, number=9)
 
     forged = {"header": wrong, "signature": STRANGER.sign(wrong)}
@@ -143,7 +143,7 @@ def test_a_stream_of_another_committee_is_not_voted_on(judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("name", ["first_received_ms", "last_received_ms"])
-def test_a_header_from_the_future_is_a_matter_of_clocks(judge: Judge, name: str) -> None:
+def test_a_header_from_the_future_is_refused_for_clock(judge: Judge, name: str) -> None:
     ahead = signed(SECOND.header, **{name: NOW + MAX_CLOCK_LEAD_MS + 1})
 
     assert refusal(judge, **ahead) == RefusalReason.CLOCK
@@ -151,15 +151,15 @@ def test_a_header_from_the_future_is_a_matter_of_clocks(judge: Judge, name: str)
     assert refusal(judge, now_ms=NOW - MAX_CLOCK_LEAD_MS - 1) == RefusalReason.CLOCK
 
 
-def test_a_window_whose_previous_one_is_not_known_is_beyond_a_verdict(judge: Judge) -> None:
+def test_a_window_with_an_unknown_predecessor_is_refused(judge: Judge) -> None:
     assert refusal(judge, previous=None) == RefusalReason.BEHIND
     assert refusal(judge, previous=SECOND.header) == RefusalReason.BEHIND
     fork = dataclasses.replace(FIRST.header, last_received_ms=FIRST.header.last_received_ms + 1)
     assert refusal(judge, previous=fork) == RefusalReason.BEHIND
 
 
-def test_ignorance_of_the_link_stands_before_any_fault(judge: Judge) -> None:
-    """Else two voters would name two faults, by what each of them happens to know."""
+def test_an_unknown_predecessor_is_reported_before_any_fault(judge: Judge) -> None:
+    """Otherwise two voters could find different faults, depending on the windows they know."""
     assert refusal(judge, previous=None, proof=b"") == RefusalReason.BEHIND
     assert refusal(judge, **signed(SECOND.header, previous=bytes(32))) == RefusalReason.BEHIND
 
@@ -169,20 +169,20 @@ def test_ignorance_of_the_link_stands_before_any_fault(judge: Judge) -> None:
     [(), FIRST.chunks, (*SECOND.chunks, *SECOND.chunks), SECOND.chunks * (MAX_CHUNKS + 1)],
     ids=["none", "others", "twice", "many"],
 )
-def test_chunk_headers_that_are_not_under_the_root_are_held_against_nobody(
+def test_chunk_headers_with_another_root_are_refused(
     judge: Judge, chunks: tuple[ChunkHeader, ...]
 ) -> None:
-    """Anybody could hand them over in the stream's name."""
+    """Anyone could submit them for the stream."""
     assert refusal(judge, chunks=chunks) == RefusalReason.MALFORMED
 
 
-def test_a_proof_larger_than_any_is_not_looked_at(judge: Judge) -> None:
+def test_a_too_large_proof_is_refused(judge: Judge) -> None:
     assert refusal(judge, proof=bytes(MAX_PROOF_BYTES + 1)) == RefusalReason.MALFORMED
     assert judge(proof=bytes(MAX_PROOF_BYTES)).reason is InvalidReason.STARK
 
 
 @pytest.mark.parametrize("name", WINDOW_SETS)
-def test_no_proof_for_a_window_is_that_large(name: str) -> None:
+def test_proofs_of_windows_are_below_the_limit(name: str) -> None:
     sizes = []
     for log in range(MAX_BLOCKS.bit_length()):
         air, chosen = BlocksAir(((0, 0, 0, 0),) * (1 << log), b""), SETS[name].parameters(1 << log)
@@ -191,7 +191,7 @@ def test_no_proof_for_a_window_is_that_large(name: str) -> None:
     assert max(sizes) <= MAX_PROOF_BYTES
 
 
-# -- invalid: proven by the objects --------------------------------------------------------------
+# -- invalid: proven by the objects ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_no_proof_for_a_window_is_that_large(name: str) -> None:
         {"first_received_ms": NOW + 1},
     ],
 )
-def test_a_header_that_contradicts_itself_or_the_one_before_is_invalid(
+def test_a_header_that_contradicts_itself_or_its_predecessor_is_invalid(
     judge: Judge, changes: dict[str, Any]
 ) -> None:
     found = judge(**signed(SECOND.header, **changes))
@@ -250,9 +250,7 @@ def test_chunk_headers_under_the_root_that_contradict_the_header_are_invalid(
 @pytest.mark.parametrize(
     "commitment", [b"\xff" * 32, OWNER.descriptor.identity], ids=["no output", "the identity"]
 )
-def test_commitments_about_which_nothing_can_be_proven_are_invalid(
-    judge: Judge, commitment: bytes
-) -> None:
+def test_malformed_commitments_are_invalid(judge: Judge, commitment: bytes) -> None:
     assert (
         judge(**under_root(spoiled_chunk(commitment=commitment))).reason is InvalidReason.STATEMENT
     )
@@ -274,7 +272,7 @@ def test_a_proof_of_something_else_is_invalid(judge: Judge, proof: bytes) -> Non
 
 
 def test_a_proof_under_other_parameters_is_invalid(judge: Judge) -> None:
-    """The descriptor says which; the proof has no say."""
+    """The descriptor determines the parameters, not the proof."""
     strong = make_owner(MEMBERS, parameters="strong")
     same: Window = dataclasses.replace(SECOND)
 
@@ -286,7 +284,7 @@ def test_a_proof_by_another_identity_is_invalid(judge: Judge) -> None:
 
 
 def test_the_first_fault_is_named(judge: Judge) -> None:
-    """Each stage breaks one rule, and all behind it."""
+    """Each stage violates one rule and all later ones."""
     beyond = spoiled_chunk(sequence=9, commitment=b"\xff" * 32)
     no_output = spoiled_chunk(commitment=b"\xff" * 32)
 
@@ -305,7 +303,7 @@ def test_the_first_fault_is_named(judge: Judge) -> None:
     ]
 
 
-# -- before the objects are there ----------------------------------------------------------------
+# -- before the objects are fetched ----------------------------------------------------------------
 
 
 def test_an_announcement_is_checked_without_any_object() -> None:

@@ -1,4 +1,4 @@
-"""Receipts: every link is checked, what was tampered with is named, and nothing else is told."""
+"""Receipts: every link is checked, tampering is reported by field, no other chunk is disclosed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def certified(window: Window, proof: bytes, fault: InvalidReason = InvalidReason
 
 @pytest.fixture(scope="module")
 def whole(proof: bytes) -> Receipt:
-    """For the window's second chunk, with everything that a receipt can hold."""
+    """A receipt of the window's second chunk, with all optional members."""
     return receipt_for(1, proof)
 
 
@@ -81,7 +81,7 @@ def receipt_for(index: int, proof: bytes, fault: InvalidReason = InvalidReason.N
 
 
 def endorsed(expert: str, **other: Any) -> Endorsement:
-    """By default, the window and the two behind it are called valid."""
+    """Return an endorsement; by default of windows 0 to 2, as valid."""
     said = {"stream": OWNER.descriptor.id, "first": 0, "last": 2, "verdict": Verdict.VALID}
     return MEMBERS.endorse(
         EndorsementClaim(**{**said, **other}, note=bytes(32), expert=expert, timestamp=AT)
@@ -89,7 +89,7 @@ def endorsed(expert: str, **other: Any) -> Endorsement:
 
 
 def logged(voted: Any) -> tuple[ProvenEntry, Any]:
-    """The event as the third of four in a log, and the checkpoint that covers it."""
+    """Return the event as entry 2 of 4 of a log, and a checkpoint that covers it."""
     others = [MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2, 3)]
     events = [*others[:2], voted, others[2]]
     tree = merkle.Tree(
@@ -105,16 +105,16 @@ def outcomes(checks: list[Check]) -> dict[str, str]:
 
 
 def decoded(value: Value) -> Receipt:
-    """As everybody does who is given one: from bytes."""
+    """Decode a receipt from bytes, as its recipients do."""
     return Receipt.decode(canonical(value))
 
 
-# -- what is right -------------------------------------------------------------------------------
+# -- valid receipts --------------------------------------------------------------------------------
 
 NAMES = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint", "experts"]
 
 
-def test_a_whole_receipt_holds_in_every_link(whole: Receipt) -> None:
+def test_all_checks_of_a_full_receipt_hold(whole: Receipt) -> None:
     checks = verify(COMMITTEE, decoded(whole.to_json()), READINGS[1])
 
     assert [check.name for check in checks] == NAMES
@@ -134,7 +134,7 @@ def test_every_chunk_of_a_window_has_a_receipt(index: int, proof: bytes) -> None
     assert outcomes(checks)["proof"] == "absent"
 
 
-def test_a_receipt_comes_back_from_its_bytes(whole: Receipt) -> None:
+def test_a_receipt_is_restored_from_its_bytes(whole: Receipt) -> None:
     for receipt in (
         whole,
         dataclasses.replace(whole, proven=None),
@@ -156,18 +156,18 @@ def test_a_receipt_without_a_checkpoint_is_incomplete_and_can_be_completed(
     assert outcomes(checks) == {**dict.fromkeys(NAMES, "holds"), "checkpoint": "absent"}
     assert not refused(checks)
     assert not is_complete(checks)
-    assert "can be completed" in checks[NAMES.index("checkpoint")].detail
+    assert "run `dragon receipt complete` later" in checks[NAMES.index("checkpoint")].detail
     assert early.completed(*logged(early.event)) == whole
 
 
-def test_without_data_the_receipt_speaks_of_a_digest(whole: Receipt) -> None:
+def test_without_data_the_data_check_is_absent(whole: Receipt) -> None:
     checks = verify(COMMITTEE, whole)
 
     assert outcomes(checks) == {**dict.fromkeys(NAMES, "holds"), "data": "absent"}
     assert is_complete(checks)
 
 
-def test_without_an_opening_the_receipt_speaks_of_a_commitment(whole: Receipt) -> None:
+def test_without_an_opening_data_cannot_be_compared(whole: Receipt) -> None:
     closed = dataclasses.replace(whole, opening=None)
 
     checks = verify(COMMITTEE, closed)
@@ -175,7 +175,7 @@ def test_without_an_opening_the_receipt_speaks_of_a_commitment(whole: Receipt) -
     assert is_complete(checks)
 
     with_data = verify(COMMITTEE, closed, READINGS[1])
-    assert with_data[0].outcome is Outcome.REFUSED  # it cannot be what was asked for
+    assert with_data[0].outcome is Outcome.REFUSED  # the data cannot be compared
     assert with_data[0].fields == ("opening",)
 
 
@@ -200,11 +200,11 @@ def test_a_window_that_was_found_invalid_has_no_receipt(proof: bytes) -> None:
     assert "stark" in refused(checks)[0].detail
 
 
-# -- tampering -----------------------------------------------------------------------------------
+# -- tampering -------------------------------------------------------------------------------------
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every leaf of a JSON value."""
+    """Yield the path to every leaf of a JSON value."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, item in items:
@@ -214,7 +214,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def tampered(value: Any) -> Any:
-    """Something of the same form."""
+    """Return another value of the same form."""
     if isinstance(value, int):
         return value + 1
     if value.startswith("0x"):
@@ -224,7 +224,7 @@ def tampered(value: Any) -> Any:
 
 
 def refusals(value: Value) -> list[tuple[str, tuple[str, ...]]]:
-    """The checks that refuse it, with the fields that they name; the decoding may do so first."""
+    """Return the refused checks with their fields, or the error of decoding."""
     try:
         receipt = decoded(value)
     except errors.DragonError as error:
@@ -233,7 +233,7 @@ def refusals(value: Value) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def lean_receipt() -> Value:
-    """One without the proof, so that thousands of checks take no time."""
+    """Return a receipt without a proof, because thousands of verifications have to be fast."""
     lean = dataclasses.replace(receipt_for(1, b"a proof"), proven=None)
     return cast("Value", json.loads(lean.encode()))
 
@@ -242,13 +242,13 @@ LEAN = lean_receipt()
 PLACES = list(places(LEAN))
 
 
-def test_the_receipt_that_is_tampered_with_was_right() -> None:
+def test_the_receipt_for_the_tampering_tests_is_valid() -> None:
     assert refusals(LEAN) == []
     assert len(PLACES) > 50
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(map(str, place)))
-def test_whatever_is_tampered_with_is_refused_by_its_name(place: tuple[Any, ...]) -> None:
+def test_tampering_with_a_member_is_refused_by_its_name(place: tuple[Any, ...]) -> None:
     value = copy.deepcopy(LEAN)
     inner = value
     for name in place[:-1]:
@@ -263,7 +263,7 @@ def test_whatever_is_tampered_with_is_refused_by_its_name(place: tuple[Any, ...]
     assert len(fields) == 1 or set(fields) <= AMBIGUOUS[name]
 
 
-# Where only one of these can be wrong, and nothing in a receipt tells which.
+# Only one of these members is wrong, but the receipt does not show which one.
 AMBIGUOUS = {
     "data": {"data", "chunk", "opening"},
     "commitment": {"opening", "chunk"},
@@ -274,7 +274,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("name", list(LEAN))
-def test_a_receipt_lacks_no_member(name: str) -> None:
+def test_a_receipt_without_a_member_is_refused(name: str) -> None:
     value = {key: item for key, item in LEAN.items() if key != name}
 
     if name in {"opening", "endorsements"}:
@@ -285,13 +285,13 @@ def test_a_receipt_lacks_no_member(name: str) -> None:
         assert refused_.value.facts["member"] == name
 
 
-def test_a_receipt_has_no_member_more() -> None:
+def test_a_receipt_with_an_unknown_member_is_refused() -> None:
     with pytest.raises(errors.UnknownMember):
         decoded({**LEAN, "data": "0x"})
 
 
 @pytest.mark.parametrize("name", ["chunks", "proof"])
-def test_proof_and_chunk_headers_come_together(whole: Receipt, name: str) -> None:
+def test_proof_and_chunk_headers_require_each_other(whole: Receipt, name: str) -> None:
     value = cast("Value", whole.to_json())
     del value[name]
 
@@ -299,7 +299,7 @@ def test_proof_and_chunk_headers_come_together(whole: Receipt, name: str) -> Non
         decoded(value)
 
 
-def test_what_is_larger_than_any_receipt_is_not_even_read() -> None:
+def test_a_document_larger_than_any_receipt_is_not_parsed() -> None:
     with pytest.raises(errors.TooLarge):
         Receipt.decode(b"[" * (MAX_RECEIPT_BYTES + 1))
 
@@ -315,8 +315,8 @@ def test_a_proof_that_was_tampered_with_is_refused(whole: Receipt, proof: bytes)
     assert first_refusal(spoiled) == ("proof", ("proof", "event"))
 
 
-def test_the_voters_word_does_not_stand_for_the_proof(whole: Receipt) -> None:
-    """A majority that lied: it called a window valid whose proof proves nothing."""
+def test_votes_do_not_replace_the_verification_of_the_proof(whole: Receipt) -> None:
+    """A dishonest majority certified a window with an invalid proof."""
     lied = bytes(70_000)
     receipt = dataclasses.replace(receipt_for(1, lied), proven=Proven(WINDOW.chunks, lied))
 
@@ -330,17 +330,17 @@ def test_other_chunk_headers_beside_the_proof_are_refused(whole: Receipt, proof:
         assert first_refusal(spoiled) == ("proof", ("chunks", "header"))
 
 
-# -- parts of other receipts ---------------------------------------------------------------------
+# -- parts of other receipts -----------------------------------------------------------------------
 
 
-def test_the_votes_of_another_window_do_not_carry_over(whole: Receipt, proof: bytes) -> None:
+def test_votes_on_another_window_are_refused(whole: Receipt, proof: bytes) -> None:
     voted = certified(NEXT, proof)
     other = dataclasses.replace(whole, event=voted, proven=None).completed(*logged(voted))
 
     assert first_refusal(other) == ("votes", ("header", "event"))
 
 
-def test_another_window_of_the_stream_does_not_carry_the_chunk(whole: Receipt) -> None:
+def test_another_window_of_the_stream_does_not_prove_the_chunk(whole: Receipt) -> None:
     other = dataclasses.replace(
         whole, header=NEXT.header, header_signature=NEXT.signature, proven=None
     )
@@ -348,7 +348,7 @@ def test_another_window_of_the_stream_does_not_carry_the_chunk(whole: Receipt) -
     assert first_refusal(other) == ("chunk", ("chunk",))
 
 
-def test_another_stream_with_the_same_data_is_another_stream(whole: Receipt) -> None:
+def test_another_stream_with_the_same_data_is_refused(whole: Receipt) -> None:
     twin = make_owner(MEMBERS, "sensor-2")
 
     other = dataclasses.replace(whole, descriptor=twin.descriptor, proven=None)
@@ -356,7 +356,7 @@ def test_another_stream_with_the_same_data_is_another_stream(whole: Receipt) -> 
     assert first_refusal(other) == ("window", ("descriptor",))
 
 
-def test_a_status_certificate_is_no_vote_and_no_checkpoint(whole: Receipt) -> None:
+def test_a_status_certificate_is_neither_votes_nor_checkpoint(whole: Receipt) -> None:
     status = MEMBERS.status("operator_1", Status.UP, 150)
     place = whole.place
     assert place is not None
@@ -368,7 +368,7 @@ def test_a_status_certificate_is_no_vote_and_no_checkpoint(whole: Receipt) -> No
     assert first_refusal(unplaced) == ("checkpoint", ("checkpoint",))
 
 
-def test_an_expert_is_heard_whatever_it_says(whole: Receipt) -> None:
+def test_endorsements_are_shown_for_both_verdicts(whole: Receipt) -> None:
     check = verify(COMMITTEE, whole)[-1]
 
     assert check.name == "experts"
@@ -379,15 +379,13 @@ def test_an_expert_is_heard_whatever_it_says(whole: Receipt) -> None:
 
 
 @pytest.mark.parametrize("other", [{"first": 1}, {"stream": NEXT.header.hash}], ids=str)
-def test_an_endorsement_of_other_windows_is_no_word_on_this(
-    whole: Receipt, other: dict[str, Any]
-) -> None:
+def test_an_endorsement_of_other_windows_is_refused(whole: Receipt, other: dict[str, Any]) -> None:
     stray = dataclasses.replace(whole, endorsements=(endorsed("expert_1", **other),))
 
     assert first_refusal(stray) == ("experts", ("endorsements",))
 
 
-def test_an_operator_is_no_expert(whole: Receipt) -> None:
+def test_an_endorsement_by_an_operator_is_refused(whole: Receipt) -> None:
     claim = endorsed("expert_1").claim
     signed = Endorsement.sign(claim, MEMBERS.secrets["operator_1"], COMMITTEE.id)
 
@@ -397,19 +395,18 @@ def test_an_operator_is_no_expert(whole: Receipt) -> None:
     )
 
 
-def test_two_votes_are_no_majority_of_four(whole: Receipt) -> None:
+def test_two_votes_are_not_a_majority_of_four(whole: Receipt) -> None:
     claim = whole.event.claim
     voted = MEMBERS.certify(claim, SIGNERS[:2])
 
     assert first_refusal(dataclasses.replace(whole, event=voted)) == ("votes", ("event",))
 
 
-# -- what is not told ----------------------------------------------------------------------------
+# -- what a receipt does not disclose --------------------------------------------------------------
 
 
 def test_disclosing_one_chunk_discloses_no_other(proof: bytes) -> None:
-    """Neither digest nor salt of another chunk is anywhere in a whole receipt, and two equal
-    readings do not look alike."""
+    """A receipt contains no digest or salt of another chunk, and equal data looks different."""
     text = receipt_for(0, proof).encode().decode()
 
     assert WINDOW.openings[0].hex() in text
@@ -421,7 +418,7 @@ def test_disclosing_one_chunk_discloses_no_other(proof: bytes) -> None:
 
 
 def public_bytes(proof: bytes) -> bytes:
-    """All that operators and ledger ever hold of the window, and the receipt of its first chunk."""
+    """Return everything that operators and the ledger store of a window, and one receipt."""
     first = receipt_for(0, proof)
     hexadecimal = first.encode().replace(b'"', b" ").replace(b"0x", b" ").split()
     raw = [
@@ -433,7 +430,7 @@ def public_bytes(proof: bytes) -> bytes:
 
 
 def test_a_dictionary_attack_on_the_other_chunks_finds_nothing(proof: bytes) -> None:
-    """Whoever knows that it is one of ten readings tries each with whatever could be its salt."""
+    """The attacker knows ten possible readings, and tries each with every public value as salt."""
     public, target = public_bytes(proof), WINDOW.chunks[1].commitment
     guesses = [value.to_bytes(4, "big") for value in range(4213, 4223)]
     assert READINGS[1] in guesses
@@ -449,14 +446,14 @@ def test_a_dictionary_attack_on_the_other_chunks_finds_nothing(proof: bytes) -> 
     assert target not in hash_many(tried)
 
 
-def test_the_same_attack_finds_it_at_once_where_a_digest_stands_bare() -> None:
+def test_the_same_attack_finds_an_unsalted_digest() -> None:
     guesses = [value.to_bytes(4, "big") for value in range(10_000)]
     bare = hashlib.sha256(READINGS[1]).digest()
 
     assert [guess for guess in guesses if digest(guess) == bare] == [READINGS[1]]
 
 
-def test_the_same_attack_finds_it_at_once_with_the_salt_key() -> None:
+def test_the_same_attack_succeeds_with_the_salt_key() -> None:
     guesses = [value.to_bytes(4, "big") for value in range(4213, 4223)]
     tried = [opening(OWNER.salt_key, OWNER.descriptor.id, 1, digest(guess)) for guess in guesses]
 

@@ -25,7 +25,7 @@ WHOLE, ANNOUNCED = OWNER.submission(WINDOW, PROOF), OWNER.submission(WINDOW)
 OBJECTS = WindowObjects.of(WINDOW.header, encode_chunks(WINDOW.chunks), PROOF)
 
 
-# -- JSON ----------------------------------------------------------------------------------------
+# -- JSON ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("submission", [WHOLE, ANNOUNCED], ids=["whole", "announced"])
@@ -113,7 +113,7 @@ def test_a_descriptor_without_proof_of_possession_is_refused() -> None:
         Submission.from_json({**WHOLE.to_json(), "descriptor": unproven})
 
 
-# -- signatures ---------------------------------------------------------------------------------
+# -- signatures ------------------------------------------------------------------------------------
 
 
 def test_objects_are_signed_with_a_separate_domain() -> None:

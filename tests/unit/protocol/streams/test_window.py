@@ -1,4 +1,4 @@
-"""Window headers: one signed statement for each window, and each linked to the one before."""
+"""Window headers: form, signature, links between windows, and faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dragon.protocol.streams.window import (
 from dragon.stark.blocks import MAX_CHUNKS, window_outputs
 from streams import START_MS, Owner, make_owner
 
-Oracle: Any = G2ProofOfPossession  # another implementation of the same ciphersuite
+Oracle: Any = G2ProofOfPossession  # an independent implementation of the ciphersuite
 MEMBERS = make_members()
 OWNER = make_owner(MEMBERS)
 FIRST = OWNER.window([b"a", b"bb", b"ccc"])
@@ -39,10 +39,10 @@ HEADERS = st.builds(
 )
 
 
-# -- form ----------------------------------------------------------------------------------------
+# -- form ------------------------------------------------------------------------------------------
 
 
-def test_a_header_says_what_its_window_is() -> None:
+def test_a_header_describes_its_window() -> None:
     header = SECOND.header
 
     assert FIRST.header.previous == OWNER.descriptor.id == header.stream
@@ -67,7 +67,7 @@ def test_the_hash_of_a_header_is_that_of_its_object() -> None:
 
 
 @given(HEADERS)
-def test_a_header_comes_back_from_its_object(header: WindowHeader) -> None:
+def test_a_header_is_restored_from_its_object(header: WindowHeader) -> None:
     raw = header.encode()
 
     assert WindowHeader.decode(raw) == header
@@ -76,7 +76,7 @@ def test_a_header_comes_back_from_its_object(header: WindowHeader) -> None:
 
 
 @pytest.mark.parametrize("name", list(FIRST.header.members()))
-def test_every_member_is_there_and_under_the_hash(name: str) -> None:
+def test_every_member_is_required_and_covered_by_the_hash(name: str) -> None:
     value: dict[str, Any] = FIRST.header.members()
     changed = {
         **value,
@@ -104,7 +104,7 @@ def test_every_member_is_there_and_under_the_hash(name: str) -> None:
         ("signature", "0x", errors.UnknownMember),
     ],
 )
-def test_a_spoiled_header_is_refused(
+def test_an_invalid_header_is_refused(
     name: str, value: Any, refusal: type[errors.DragonError]
 ) -> None:
     spoiled: dict[str, Json] = {**FIRST.header.members(), name: value}
@@ -115,15 +115,15 @@ def test_a_spoiled_header_is_refused(
     assert type(refused.value) is refusal
 
 
-def test_a_large_object_is_not_even_read() -> None:
+def test_a_large_object_is_not_parsed() -> None:
     with pytest.raises(errors.TooLarge):
         WindowHeader.decode(b"[" * (MAX_HEADER_BYTES + 1))
 
 
-# -- signature -----------------------------------------------------------------------------------
+# -- signature -------------------------------------------------------------------------------------
 
 
-def test_a_header_is_signed_under_a_domain_of_its_own() -> None:
+def test_headers_are_signed_with_a_separate_domain() -> None:
     committee, text = MEMBERS.committee.id, FIRST.header.encode()
     signed = hashlib.sha256(b"datadragon/stream-header/v1\x00" + committee + text).digest()
 
@@ -132,7 +132,7 @@ def test_a_header_is_signed_under_a_domain_of_its_own() -> None:
     assert is_signed(FIRST.header, OWNER.descriptor, FIRST.signature)
 
 
-def test_a_signature_is_by_that_stream_on_that_header() -> None:
+def test_a_signature_is_valid_for_one_stream_and_header() -> None:
     stranger = make_owner(MEMBERS, "sensor-2")
     elsewhere = make_owner(make_members(name="another"))
 
@@ -145,10 +145,10 @@ def test_a_signature_is_by_that_stream_on_that_header() -> None:
     assert not is_signed(FIRST.header, elsewhere.descriptor, elsewhere.sign(FIRST.header))
 
 
-# -- links ---------------------------------------------------------------------------------------
+# -- links -----------------------------------------------------------------------------------------
 
 
-def test_windows_that_were_closed_are_without_fault() -> None:
+def test_closed_windows_have_no_fault() -> None:
     assert header_fault(FIRST.header, None) == ""
     assert header_fault(SECOND.header, FIRST.header) == ""
     assert chunks_fault(FIRST.header, FIRST.chunks) == ""
@@ -157,19 +157,19 @@ def test_windows_that_were_closed_are_without_fault() -> None:
 @pytest.mark.parametrize(
     ("previous", "changes", "why"),
     [
-        (None, {"number": 1}, "number 1 and follows number -1"),
-        (None, {"first": 1}, "begins with chunk 1, and chunk 0 comes next"),
-        (None, {"last_received_ms": START_MS - 1}, "last chunk came before its first"),
-        (FIRST, {"number": 0}, "number 0 and follows number 0"),
-        (FIRST, {"number": 2}, "number 2 and follows number 0"),
-        (FIRST, {"first": 2}, "begins with chunk 2, and chunk 3 comes next"),
-        (FIRST, {"first": 4}, "begins with chunk 4, and chunk 3 comes next"),
-        (FIRST, {"first_received_ms": START_MS + 19}, "first chunk came before the last one"),
-        (FIRST, {"last_received_ms": START_MS + 29}, "last chunk came before its first"),
-        (FIRST, {"stream": bytes(32)}, "a window of another stream"),
+        (None, {"number": 1}, "number must be 0, not 1"),
+        (None, {"first": 1}, "first chunk must be chunk 0, not 1"),
+        (None, {"last_received_ms": START_MS - 1}, "last chunk has an earlier time"),
+        (FIRST, {"number": 0}, "number must be 1, not 0"),
+        (FIRST, {"number": 2}, "number must be 1, not 2"),
+        (FIRST, {"first": 2}, "first chunk must be chunk 3, not 2"),
+        (FIRST, {"first": 4}, "first chunk must be chunk 3, not 4"),
+        (FIRST, {"first_received_ms": START_MS + 19}, "first chunk has an earlier time"),
+        (FIRST, {"last_received_ms": START_MS + 29}, "last chunk has an earlier time"),
+        (FIRST, {"stream": bytes(32)}, "belongs to another stream"),
     ],
 )
-def test_a_header_that_contradicts_itself_or_the_one_before_has_a_fault(
+def test_a_header_that_contradicts_itself_or_its_predecessor_has_a_fault(
     previous: Any, changes: dict[str, Any], why: str
 ) -> None:
     good = SECOND.header if previous else FIRST.header
@@ -178,7 +178,7 @@ def test_a_header_that_contradicts_itself_or_the_one_before_has_a_fault(
     assert why in header_fault(dataclasses.replace(good, **changes), before)
 
 
-def test_a_window_may_begin_in_the_millisecond_in_which_the_last_one_ended() -> None:
+def test_a_window_may_begin_in_the_millisecond_in_which_the_previous_one_ends() -> None:
     at_once = dataclasses.replace(SECOND.header, first_received_ms=START_MS + 20)
 
     assert header_fault(at_once, FIRST.header) == ""
@@ -193,14 +193,14 @@ def with_chunk(at: int, **changes: Any) -> list[ChunkHeader]:
 @pytest.mark.parametrize(
     ("chunks", "why"),
     [
-        ([], "counts 3 chunks, and there are 0"),
-        (FIRST.chunks[:2], "counts 3 chunks, and there are 2"),
-        ([*FIRST.chunks, FIRST.chunks[2]], "counts 3 chunks, and there are 4"),
-        (with_chunk(1, sequence=2), "chunk 2 stands in the place of 1"),
-        ([FIRST.chunks[1], FIRST.chunks[0], FIRST.chunks[2]], "stands in the place of 0"),
-        (with_chunk(1, received_ms=START_MS - 1), "chunk 1 came before the one in front"),
-        (with_chunk(0, received_ms=START_MS - 1), "other times"),
-        (with_chunk(2, received_ms=START_MS + 21), "other times"),
+        ([], "states 3 chunks, but there are 0"),
+        (FIRST.chunks[:2], "states 3 chunks, but there are 2"),
+        ([*FIRST.chunks, FIRST.chunks[2]], "states 3 chunks, but there are 4"),
+        (with_chunk(1, sequence=2), "chunk 2 is in the place of chunk 1"),
+        ([FIRST.chunks[1], FIRST.chunks[0], FIRST.chunks[2]], "is in the place of chunk 0"),
+        (with_chunk(1, received_ms=START_MS - 1), "chunk 1 has an earlier time"),
+        (with_chunk(0, received_ms=START_MS - 1), "the times of the first and last chunk differ"),
+        (with_chunk(2, received_ms=START_MS + 21), "the times of the first and last chunk differ"),
     ],
 )
 def test_chunk_headers_that_contradict_the_header_have_a_fault(
@@ -219,13 +219,13 @@ def test_chunk_headers_that_contradict_the_header_have_a_fault(
     ],
     ids=["none", "many", "turned", "late"],
 )
-def test_what_would_be_invalid_is_never_closed(chunks: list[ChunkHeader]) -> None:
+def test_an_invalid_window_cannot_be_closed(chunks: list[ChunkHeader]) -> None:
     with pytest.raises(ValueError, match="chunk"):
         close(OWNER.descriptor, None, chunks)
 
 
 @given(st.lists(st.lists(st.binary(max_size=6), min_size=1, max_size=5), min_size=1, max_size=4))
-def test_any_windows_that_follow_each_other_are_without_fault(data: list[list[bytes]]) -> None:
+def test_consecutive_windows_have_no_fault(data: list[list[bytes]]) -> None:
     previous = None
     for each in data:
         window = FREE.window(each, previous)
@@ -237,7 +237,7 @@ def test_any_windows_that_follow_each_other_are_without_fault(data: list[list[by
 
 
 class _Unsigned(Owner):
-    """Saves the time that signing takes."""
+    """An owner that does not sign, to save time."""
 
     def sign(self, header: WindowHeader) -> bytes:
         return b""
@@ -246,10 +246,10 @@ class _Unsigned(Owner):
 FREE = _Unsigned(**vars(OWNER))
 
 
-# -- statement -----------------------------------------------------------------------------------
+# -- statement -------------------------------------------------------------------------------------
 
 
-def test_what_is_proven_is_the_identity_and_every_commitment() -> None:
+def test_the_statement_covers_the_identity_and_every_commitment() -> None:
     commitments = [chunk.commitment for chunk in FIRST.chunks]
 
     assert outputs(OWNER.descriptor, FIRST.chunks) == window_outputs(

@@ -194,6 +194,12 @@ def test_an_invalid_request_gets_a_problem_document(
     assert is_problem(still.get("operator_1", path), status, title)
 
 
+def test_an_entry_beyond_the_log_is_named_by_its_position(still: World) -> None:
+    problem = still.get("operator_1", "/events/999").json()
+
+    assert problem["position"] == 999
+
+
 def test_a_status_answer_is_signed_with_the_nonce(still: World) -> None:
 
     answer = still.get("operator_1", "/status?nonce=0x" + "ab" * 32)

@@ -20,10 +20,11 @@ from dragon import errors
 from dragon.encoding import Members, parse
 
 DERIVED_BYTES: Final = 32
-# Bounds on what a file may ask for: some 20 s and 1 GiB.
+MAX_DERIVED_BYTES: Final = 1024  # of `dklen` in a file
+# Bounds on what a file may ask for: about 20 s, and 1 GiB with scrypt's own overhead.
 MAX_PBKDF2_ITERATIONS: Final = 1 << 24
 MAX_SCRYPT_WORK: Final = 1 << 25  # n · r · p; 2^21 with the parameters of staking tools
-MAX_SCRYPT_BYTES: Final = 1 << 30
+MAX_SCRYPT_BYTES: Final = (1 << 30) + (1 << 20)
 _CONTROL: Final = frozenset([*range(0x20), *range(0x7F, 0xA0)])
 
 
@@ -65,8 +66,11 @@ class Scrypt:
     def read(cls, params: Members) -> Self:
         n, r, p = (params.integer(name, least=1, most=MAX_SCRYPT_WORK) for name in "nrp")
         kdf = cls(_bytes(params, "salt"), n, r, p)
-        if n < 2 or n & (n - 1) or n * r * p > MAX_SCRYPT_WORK or kdf.memory > MAX_SCRYPT_BYTES:
-            raise errors.UnknownValue("n is a power of two, and its cost is bounded", member="n")
+        # RFC 7914, section 2: n is a power of two below 2^(128 r / 8). OpenSSL computes no other.
+        if n < 2 or n & (n - 1) or n.bit_length() - 1 >= 16 * r:
+            raise errors.UnknownValue("n must be a power of two below 2^(16 r)", member="n")
+        if n * r * p > MAX_SCRYPT_WORK or kdf.memory > MAX_SCRYPT_BYTES:
+            raise errors.UnknownValue("n * r * p costs more than 2^25", member="n")
         return kdf
 
     def params(self) -> dict[str, object]:
@@ -148,7 +152,8 @@ def _kdf(members: Members) -> Pbkdf2 | Scrypt:
         members.word("function", [Pbkdf2.function, Scrypt.function]),
         _inner(members, "params"),
     )
-    params.integer("dklen", least=DERIVED_BYTES, most=DERIVED_BYTES)
+    # Only the first 32 bytes are used; they are the same for every larger dklen.
+    params.integer("dklen", least=DERIVED_BYTES, most=MAX_DERIVED_BYTES)
     return Pbkdf2.read(params) if function == Pbkdf2.function else Scrypt.read(params)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -79,7 +80,7 @@ def _derive(kdf: Pbkdf2 | Scrypt, password: bytes, source: str, available: Avail
     if free is None or free >= needed:
         try:
             return kdf.derive(password)
-        except (MemoryError, ValueError):  # the parameters are right: OpenSSL got no memory
+        except (MemoryError, ValueError):  # `Scrypt.read` checked the parameters: no memory
             free = None
     there = "the process cannot have it" if free is None else f"{free >> 20} MiB are available"
     message = (
@@ -98,7 +99,21 @@ def load(
         if file.stat().st_mode & 0o077:
             # No refusal: containers mount secrets for everybody inside to read.
             logger.warning("key_file_open_to_others", path=str(file))
-    return unseal(text, password, source=f"keystore {path}", available=available)
+    source = f"keystore {path}"
+    try:
+        return unseal(text, password, source=source, available=available)
+    except errors.NotEnoughMemory:
+        raise
+    except errors.KeystoreError:
+        # Version 0.1 took a byte-order mark for a part of the password when it made a keystore.
+        if not _has_byte_order_mark(password_path):
+            raise
+        return unseal(text, f"\ufeff{password}", source=source, available=available)
+
+
+def _has_byte_order_mark(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(BOM_UTF8)) == BOM_UTF8
 
 
 def read_password(path: Path) -> str:

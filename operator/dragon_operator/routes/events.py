@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from flask import Response, jsonify
@@ -15,7 +15,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import IdPageQuery, PositionPageQuery, page
 from dragon.node.parameters import Query, identifier, integer
-from dragon.protocol.log_entry import ProvenEntry
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon_operator.components import Components
 
 MAX_PAGE_BYTES: Final = 512 * 1024  # entries of one page; a page holds at least one entry
@@ -48,10 +48,10 @@ def routes(components: Components) -> Routes:
     @routes.get("/events", responses=responses(schemas.Entries, *PAGING_ERRORS))
     def events(query: PositionPageQuery) -> Response:
         """List entries of the log, oldest first, without proofs; verify them against its root."""
-        found = [entry.to_json() for entry in log.entries(query.after, query.limit + 1)]
-        limit = min(query.limit, _fitting(found, MAX_PAGE_BYTES))
-        listed, following = page(found, limit, lambda entry: entry["position"])
-        return jsonify(events=listed, next=following)
+        found = log.entries(query.after, query.limit + 1)
+        shown = _fitting(found[: query.limit], MAX_PAGE_BYTES)
+        entries, following = page(found, max(1, len(shown)), lambda entry: entry.position)
+        return jsonify(events=shown[: len(entries)], next=following)
 
     @routes.get(
         "/events/<int:position>",
@@ -71,14 +71,24 @@ def routes(components: Components) -> Routes:
     return routes
 
 
-def _fitting(entries: list[dict[str, Json]], max_bytes: int) -> int:
-    """The number of entries, from the first on, whose JSON fits into a page; at least one."""
-    sizes = accumulate(len(canonical(entry)) for entry in entries)
-    return max(1, sum(size <= max_bytes for size in sizes))
+def _fitting(entries: Sequence[LogEntry], max_bytes: int) -> list[dict[str, Json]]:
+    """Return the JSON of the first entries that fit into a page, or of the first one alone.
+
+    Entries after the last that fits are not encoded: a request for many costs what a page costs.
+    """
+    shown: list[dict[str, Json]] = []
+    left = max_bytes
+    for entry in entries:
+        shown.append(entry.to_json())
+        left -= len(canonical(shown[-1]))
+        if left < 0:
+            return shown[:-1] or shown
+    return shown
 
 
 def _with_inclusion(log: Log, position: int, size: int) -> dict[str, Json]:
     """The entry at `position` with its inclusion proof in a log of `size` entries."""
+    entry = log.entry(position)  # first: a position beyond the log is reported as that
     inclusion = tuple(log.inclusion(position, size))
-    proven = ProvenEntry(log.entry(position), size, log.head(size).root, inclusion)
+    proven = ProvenEntry(entry, size, log.head(size).root, inclusion)
     return proven.to_json()

@@ -168,6 +168,14 @@ def test_what_other_tools_write_differently_opens(member: tuple[str, ...], value
     assert keystore.unseal(spoilt(*member, value=value), "correct horse") == KEY
 
 
+@pytest.mark.parametrize("kdf", ["scrypt", "pbkdf2"])
+def test_a_longer_derived_key_than_is_used_changes_nothing(kdf: str) -> None:
+    value = json.loads(official(kdf))
+    value["crypto"]["kdf"]["params"]["dklen"] = 64
+
+    assert keystore.unseal(json.dumps(value), PASSWORD) == bls.SecretKey(SECRET)
+
+
 def test_scrypt_with_small_parameters_opens() -> None:
     kdf = Scrypt(bytes(range(32)), n=16, r=8, p=2)
     text = Sealed.make(kdf, normalise(PASSWORD), bytes(16), KEY.encode(), "").write()
@@ -264,6 +272,7 @@ COSTLY = [
     ("scrypt", {"p": 17}),
     ("scrypt", {"p": 0}),
     ("scrypt", {"n": 2, "r": 1, "p": 2**26}),
+    ("scrypt", {"n": 2**16, "r": 1, "p": 1}),  # beyond RFC 7914: n < 2^(16 r)
     ("scrypt", {"n": True}),
     ("scrypt", {"n": "262144"}),
 ]
@@ -380,6 +389,21 @@ def test_a_byte_order_mark_is_no_part_of_a_password_or_a_keystore(
         file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
 
     assert keystore.load(*files) == KEY
+
+
+def test_a_keystore_that_was_sealed_with_the_byte_order_mark_opens(
+    files: tuple[Path, Path],
+) -> None:
+    """Version 0.1 took the mark for the first character of the password."""
+    store, password = files
+    store.write_text(seal_lightly(KEY.encode(), "\ufeffcorrect horse"))
+    password.write_bytes(b"\xef\xbb\xbfcorrect horse")
+
+    assert keystore.load(store, password) == KEY
+
+    password.write_bytes(b"\xef\xbb\xbfcorrect mule")
+    with pytest.raises(KeystoreError, match="wrong password"):
+        keystore.load(store, password)
 
 
 def test_a_password_file_of_several_lines_is_refused(files: tuple[Path, Path]) -> None:

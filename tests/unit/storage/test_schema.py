@@ -120,6 +120,25 @@ def test_a_database_of_any_earlier_release_is_brought_up_to_date(
         assert not behind(location, path)
 
 
+def test_an_outbox_of_an_earlier_release_keeps_its_events(tmp_path: Path) -> None:
+    path, config = tmp_path / "aggregator.db", Config()
+    config.set_main_option("script_location", OUTBOX)
+    database = Database(path)
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "outbox_0001")
+        connection.exec_driver_sql(
+            "INSERT INTO outbox (node_id, event, not_before) VALUES ('operator_2', '{}', 7.5)"
+        )
+    database.close()
+
+    Database(path, OUTBOX).close()
+
+    with closing(sqlite3.connect(path)) as opened:
+        rows = opened.execute("SELECT ordering_key, event, not_before, sends FROM outbox")
+        assert rows.fetchall() == [("operator_2", "{}", 7.5, 0)]
+
+
 def test_a_database_of_a_newer_release_is_refused_by_its_name(newer: Path) -> None:
     before = newer.read_bytes()
 

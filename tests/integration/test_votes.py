@@ -1165,7 +1165,7 @@ def test_votes_are_shown_with_each_operators_answer_and_detail(world: World, own
         zip(world.operators, ("unreachable", "clock", "busy", "valid"), strict=True)
     )
     assert [name for name, vote in votes.items() if not vote["detail"]] == ["operator_4"]
-    assert "ms from now" in votes["operator_2"]["detail"]
+    assert "ms in the future" in votes["operator_2"]["detail"]
     assert (shown["state"], shown["number"], shown["missing"]) == ("waiting", 0, [])
 
 

@@ -201,7 +201,10 @@ def test_repeated_endorsements_are_refused(
 
     refused(endorse(), "refused: applied_already: this endorsement was already accepted")
     assert len(endorsed(world)) == 1
-    refused(endorse(verdict="invalid"), "refused: not_later: expert_1 has endorsed some of these windows")
+    refused(
+        endorse(verdict="invalid"),
+        "refused: not_later: expert_1 has endorsed some of these windows",
+    )
 
 
 def test_a_refusal_is_one_json_document(endorse: Run) -> None:

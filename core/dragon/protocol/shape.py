@@ -13,6 +13,7 @@ Members are decoded in the order of the fields; the first invalid member determi
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, Self, TypeAlias, get_args, get_origin, get_type_hints
@@ -25,26 +26,26 @@ Bound: TypeAlias = int | Callable[[Mapping[str, Any]], int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codec:
+class Codec(ABC):
     """The JSON form of one member."""
 
     name: str = ""  # the member's name, if it differs from the field's name
 
+    @abstractmethod
     def take(self, members: Members, name: str, before: Mapping[str, Any]) -> Any:
         """Take the member out of an object and decode it. Raises InvalidEncoding.
 
         Args:
             before: the fields that were decoded before, by name.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, value: Any) -> Json:
         """Return the JSON value of a field."""
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> dict[str, Json]:
         """Return the JSON Schema of the member."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ kind is one module in this package that ends with `register(…)`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Row:
 C = TypeVar("C", bound=Claim)
 
 
-class Kind(Generic[C]):
+class Kind(ABC, Generic[C]):
     """The rules of one kind of claim. Pure: no clock, file or network."""
 
     claim: type[C]
@@ -118,20 +119,20 @@ class Kind(Generic[C]):
         """
         return None
 
+    @abstractmethod
     def ordering_key(self, claim: C) -> str:
         """Return the key of the claim's subject. Claims with the same key are sent in order.
 
         The key of a node is its id. Other keys start with "@", which no id contains.
         """
-        raise NotImplementedError
 
     def rows(self, claim: C, position: int, signature: bytes) -> Iterable[Row]:
         """Return the rows for derived tables of the event at this position of the log."""
         return ()
 
+    @abstractmethod
     def sentence(self, claim: C) -> str:
         """Return a sentence that tells people what the claim says."""
-        raise NotImplementedError
 
 
 _KINDS: Final[dict[str, Kind[Any]]] = {}

@@ -76,7 +76,7 @@ def batch(index: int, certified: Certificate) -> ProvenBatch:
         raise TypeError("only status events are supported")
     chain, time = f"{index:032x}", certified.claim.timestamp + 1
     body = canonical([certified.to_json()]).decode()
-    return ProvenBatch(index, body, time, "{}", Position(index, chain, index, time))
+    return ProvenBatch(index, body, time, "{}", Position(index, chain))
 
 
 def ledger_network(size: int = 4) -> tuple[NodeList, list[Signer]]:

@@ -28,7 +28,7 @@ def main(event_file: str, committee_file: str, root: str | None = None) -> int:
         return 1
     entry = proven.entry
     print(f"verified: {entry.event.claim.to_json()}")
-    print(f"entry {entry.position} of {proven.size}, on the ledger at {entry.ledger_time}")
+    print(f"entry {entry.position} of {proven.size}, in batch {entry.ledger_index} of the ledger")
     return 0
 
 

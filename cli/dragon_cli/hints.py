@@ -23,13 +23,14 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.NotSettled: (
-        "A downtime certificate becomes available about three minutes after the period ends."
+        "A downtime certificate becomes available about two minutes after the period ends."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.NotJson: "Check that the file was saved completely.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
+    errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
     errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
     errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",

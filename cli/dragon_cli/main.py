@@ -16,6 +16,7 @@ import click
 from dragon.errors import (
     Busy,
     DatabaseTooNew,
+    DatabaseTooOld,
     DragonError,
     KeystoreError,
     LedgerError,
@@ -37,6 +38,7 @@ INTERRUPTED: Final = 130
 # The command could not do its work ("failed"). Every other error is a verdict ("refused").
 FAILURES: Final = (
     DatabaseTooNew,
+    DatabaseTooOld,
     SettingsError,
     KeystoreError,
     PeerError,
@@ -99,7 +101,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
     click.echo(f"dragon: {verdict}: {name}: {printable(str(error))}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
-    if isinstance(error, DatabaseTooNew):
+    if isinstance(error, (DatabaseTooNew, DatabaseTooOld)):
         return DATABASE
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 

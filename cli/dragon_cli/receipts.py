@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import WindowClaim
-from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
 from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
 from dragon_cli.errors import ReceiptRefused
 from dragon_cli.files import read_bytes
@@ -52,7 +53,7 @@ def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
     times = {
         "received_ms": receipt.chunk.received_ms,  # reported by the stream, not certified
         "timestamp": claim.timestamp if isinstance(claim, WindowClaim) else None,
-        "ledger_time": place.ledger_time if place else None,
+        "checkpoint": _checkpoint_time(place) if place else None,
     }
     return {
         "verdict": "verified" if verified else "refused",
@@ -64,6 +65,12 @@ def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
         "times": times if verified else None,
         "checks": [_check(check) for check in checks],
     }
+
+
+def _checkpoint_time(place: Place) -> int | None:
+    """Return the start of the round in which a quorum certified the log, in Unix seconds."""
+    claim = place.checkpoint.claim
+    return claim.timestamp if isinstance(claim, CheckpointClaim) else None
 
 
 def _check(check: Check) -> dict[str, object]:

@@ -193,11 +193,11 @@ class AppliedAlready(NotApplicable):
 
 
 class Stale(NotApplicable):
-    """The ledger took the event more than `max_age` after its round."""
+    """Log time is more than `max_age` later than the event's timestamp."""
 
 
 class Early(NotApplicable):
-    """The ledger took the event too long before its round."""
+    """The endorsement's timestamp is too far in the future."""
 
 
 class NotLater(NotApplicable):
@@ -337,6 +337,10 @@ class LogDamaged(LogError):
 
 class DatabaseTooNew(LogError):
     """A newer release has changed the schema of the file; this release cannot use it."""
+
+
+class DatabaseTooOld(LogError):
+    """The file holds a log of an older format, which this release cannot continue."""
 
 
 class Diverged(LogError):

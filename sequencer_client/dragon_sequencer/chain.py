@@ -61,9 +61,7 @@ class Cursor:
         """Continue at a stored position. A position with an index only is joined there."""
         if position.index and not position.chaining_hash:
             return cls.join(position.index)
-        return cls(
-            position.index, position.chaining_hash, position.proof_index, position.proof_time
-        )
+        return cls(position.index, position.chaining_hash, None)
 
     @classmethod
     def join(cls, index: int) -> Self:
@@ -132,7 +130,7 @@ def read(
         link = links[proof.index - start]
         _check_proof(cursor, proof, link, app=app, nodes=nodes)
         segment = links[cursor.index + 1 - start : proof.index + 1 - start]
-        proven += _prove(cursor, proof, segment)
+        proven += _prove(proof, segment)
         cursor = Cursor(proof.index, link.chaining_hash, proof.index, proof.timestamp)
 
     # (3) The remaining batches wait for a proof.
@@ -189,14 +187,8 @@ def _check_parent(cursor: Cursor, proof: Proof) -> None:
         raise SegmentRewritten("a proof overlaps batches that were proven before", **facts)
 
 
-def _prove(cursor: Cursor, proof: Proof, segment: list[Link]) -> Iterator[ProvenBatch]:
+def _prove(proof: Proof, segment: list[Link]) -> Iterator[ProvenBatch]:
     text = proof.to_text()
     for link in segment:
-        at_proof = link.index == proof.index
-        position = Position(
-            link.index,
-            link.chaining_hash,
-            proof.index if at_proof else proof.parent_index,
-            proof.timestamp if at_proof else cursor.proof_time,
-        )
+        position = Position(link.index, link.chaining_hash)
         yield ProvenBatch(link.index, link.body, proof.timestamp, text, position)

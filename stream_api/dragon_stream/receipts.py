@@ -110,4 +110,4 @@ class Receipts:
         if not isinstance(checkpoint, Certificate):
             return None
         inclusion = tuple(self.log.inclusion(position, mark.size))
-        return Place(position, entry.ledger_index, entry.ledger_time, inclusion, checkpoint)
+        return Place(position, entry.ledger_index, inclusion, checkpoint)

@@ -114,7 +114,6 @@ class Receipt(Schema):
     event: WindowCertificate
     position: int | None = None
     ledger_index: int | None = None
-    ledger_time: int | None = None
     inclusion: list[Hash] | None = None
     checkpoint: dict[str, object] | None = None
     opening: Opening | None = None

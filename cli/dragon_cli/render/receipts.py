@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dragon.encoding import to_hex
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.chunks import digest_of
@@ -37,8 +38,9 @@ def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -
         # The claim says "in the round that starts at its timestamp", so this is the round's end.
         latest = moment(claim.timestamp + committee.rounds.seconds)
         yield f"The data existed no later than {latest} ({by})."
-    if place:
-        yield f"Its window was on the ledger at {moment(place.ledger_time)}."
+    if place and isinstance(checkpoint := place.checkpoint.claim, CheckpointClaim):
+        begin = moment(checkpoint.timestamp)
+        yield f"Its window is in a log that a quorum certified in the round from {begin}."
     received = moment(receipt.chunk.received_ms // 1000)
     yield f"Received at {received} (reported by the stream's owner, not certified)."
     if not data_checked:

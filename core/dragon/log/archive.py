@@ -1,4 +1,9 @@
-"""Archiving a log after its sequencing network was reset."""
+"""Archiving a log after its sequencing network was reset.
+
+Afterwards the file takes the log of another committee only. If a log began again under the same
+committee id, its log time would be genesis again. Then anyone could put an old genuine checkpoint
+onto the new ledger, and every log would raise the alarm `diverged`.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,13 @@ from typing import Final
 
 from dragon import errors
 from dragon.log.index_tables import tables
-from dragon.log.schema import LOG_SCHEMA
-from dragon.storage.schema import is_behind
+from dragon.log.schema import check_format
 
 _LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "standing")
 
 
 def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
-    """Copy the database at `path` and empty its log, which then starts again at genesis.
+    """Copy the database at `path` and empty its log, for a committee with another id.
 
     The service must not be running. After a crash the log is unchanged or completely emptied, and
     an emptied log has a complete copy.
@@ -31,6 +35,7 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
         NotFound: there is no file at `path`.
         LogDamaged: the file is no log, or a service still has it open.
         DatabaseTooNew: a newer release has changed its schema.
+        DatabaseTooOld: the log has the format of an older release.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
@@ -38,7 +43,7 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
         with closing(sqlite3.connect(path, timeout=1)) as database:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("BEGIN EXCLUSIVE")
-            is_behind(LOG_SCHEMA, path, database.execute)
+            check_format(path, database.execute)
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()
@@ -66,6 +71,8 @@ def _free_name(path: Path, size: int) -> Path:
 def _clear(database: sqlite3.Connection, tables_: Iterable[str]) -> None:
     present = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     database.execute("BEGIN IMMEDIATE")
+    if "archived" in present:
+        database.execute("INSERT OR IGNORE INTO archived SELECT committee FROM cursor")
     for table in tables_:
         if table in present:
             database.execute(f"DELETE FROM {table}")  # noqa: S608

@@ -1,7 +1,7 @@
 """Verification of a whole log from its first entry, for `dragon verify log`.
 
-The only values that are trusted are the ledger index and time of each entry: the operator recorded
-them from finality proofs that the file does not contain.
+The only value that is trusted is the ledger index of each entry: the operator recorded it from
+finality proofs that the file does not contain. The column `ledger_time` is part of no rule.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
 from dragon.log.batch_verification import BatchVerifier
 from dragon.log.index_tables import derive, tables
-from dragon.log.schema import LOG_SCHEMA
+from dragon.log.schema import check_format
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
-from dragon.storage.schema import is_behind
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
 
@@ -62,6 +61,7 @@ def audit(
         NotFound: there is no file at `path`.
         LogDamaged: the file contradicts itself.
         DatabaseTooNew: a newer release has changed its schema.
+        DatabaseTooOld: the log has the format of an older release.
         WrongCommittee: the log belongs to another committee.
         CertificateError, NotApplicable, Diverged: an entry should not have been applied.
     """
@@ -71,7 +71,7 @@ def audit(
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
-            is_behind(LOG_SCHEMA, path, database.execute)
+            check_format(path, database.execute)
             _check_owner(database, committee)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
@@ -99,14 +99,14 @@ class _Auditor:
         self._committee = committee
         self.state = State()
         self.tree = merkle.Tree()
-        self._index = self._time = 0
+        self._index = 0
 
     def take(self, entries: Sequence[_StoredEntry], entropy: Callable[[int], bytes]) -> None:
         """Verify the next entries, with all signatures together; one by one if that fails."""
         if len(entries) == 1:
             self._take(entries[0], None)
             return
-        before, verifier = (self.state, self._index, self._time), BatchVerifier(entropy)
+        before, verifier = (self.state, self._index), BatchVerifier(entropy)
         try:
             for entry in entries:
                 self._take(entry, verifier)
@@ -116,29 +116,28 @@ class _Auditor:
         if valid:
             return
         # Verify again one by one, so that the error names the first wrong entry.
-        self.state, self._index, self._time = before
+        self.state, self._index = before
         self.tree.truncate(self.state.size)
         for entry in entries:
             self._take(entry, None)
 
     def _take(self, entry: _StoredEntry, verify: Verify[Event] | None) -> None:
-        # (1) Entries have no gaps, and their ledger indices and times do not decrease.
+        # (1) Entries have no gaps, and their ledger indices do not decrease.
         position = self.state.size
         if entry.position != position:
             raise errors.LogDamaged(f"entry {position} is missing", position=position)
-        if entry.ledger_index < self._index or entry.ledger_time < self._time:
+        if entry.ledger_index < self._index:
             raise errors.LogDamaged(
-                f"entry {position} has an earlier ledger index or time than the entry before it",
+                f"entry {position} has an earlier ledger index than the entry before it",
                 position=position,
             )
-        self._index, self._time = entry.ledger_index, entry.ledger_time
-        # (2) The event is well-formed, applicable at its ledger time, and certified.
+        self._index = entry.ledger_index
+        # (2) The event is well-formed, applicable to the log before it, and certified.
         try:
             decoded = event.decode(parse(entry.event))
             following = transition(
                 self.state,
                 decoded,
-                entry.ledger_time,
                 self._committee,
                 root_at=self.tree.root,
                 verify=verify,
@@ -160,12 +159,12 @@ class _StoredEntry:
     event: str
     leaf_hash: bytes
     ledger_index: int
-    ledger_time: int
+    ledger_time: int | None
     chaining_hash: str
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    # Version 0.1 calls the table `standing`. An audit does not upgrade the file.
+    # Older files call the table `standing`. An audit does not upgrade the file.
     known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     table = "cursor" if "cursor" in known else "standing"
     row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
@@ -185,7 +184,7 @@ def _checked(entry: _StoredEntry) -> _StoredEntry:
     kinds = {"position": int, "ledger_index": int, "ledger_time": int, "leaf_hash": bytes}
     for column in entry.__dataclass_fields__:
         value = getattr(entry, column)
-        fit = type(value) is kinds.get(column, str)
+        fit = type(value) is kinds.get(column, str) or (column, value) == ("ledger_time", None)
         if not fit or (isinstance(value, int) and not 0 <= value <= MAX_INTEGER):
             message = f"entry {entry.position!a}: column {column} has an invalid value"
             raise errors.LogDamaged(message, column=column)
@@ -202,7 +201,7 @@ def _rows(database: sqlite3.Connection, table: Table) -> _Rows:
 
 
 def _check_derived(entry: _StoredEntry, decoded: Event) -> None:
-    leaf = event.leaf(decoded, entry.ledger_index, entry.ledger_time)
+    leaf = event.leaf(decoded, entry.ledger_index)
     derived = {
         "event": (entry.event, canonical(decoded.to_json()).decode()),
         "kind": (entry.kind, decoded.claim.KIND),

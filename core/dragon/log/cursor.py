@@ -23,18 +23,30 @@ class Alarm:
 def read_cursor(connection: Connection, committee: Committee) -> Position:
     """Return the stored position; create the cursor at genesis in a new file.
 
-    Raises LogDamaged: the file belongs to another committee.
+    Raises LogDamaged: the file belongs to another committee, or this committee's log was archived.
     """
     row = connection.execute(text("SELECT * FROM cursor")).first()
     owner = to_hex(committee.id)
     if row is None:
-        query = text("INSERT INTO cursor VALUES (1, :owner, 0, '', 0, 0)")
+        _check_not_archived(connection, owner)
+        query = text("INSERT INTO cursor VALUES (1, :owner, 0, '')")
         connection.execute(query, {"owner": owner})
         return Position()
     if row.committee != owner:
         message = f"the log belongs to committee {row.committee}, not to {owner}"
         raise errors.LogDamaged(message, committee=row.committee)
-    return Position(row.last_index, row.chaining_hash, row.proof_index, row.proof_time)
+    return Position(row.last_index, row.chaining_hash)
+
+
+def _check_not_archived(connection: Connection, owner: str) -> None:
+    """Refuse to begin a log again: an old checkpoint on the new ledger would stop it for ever."""
+    query = text("SELECT 1 FROM archived WHERE committee = :owner")
+    if connection.execute(query, {"owner": owner}).first():
+        message = (
+            f"the log of committee {owner} was archived and cannot begin again; found the "
+            "committee anew, with a new genesis (`dragon init --refound`)"
+        )
+        raise errors.LogDamaged(message, committee=owner)
 
 
 def stored_index(connection: Connection) -> int:
@@ -44,16 +56,8 @@ def stored_index(connection: Connection) -> int:
 
 def advance_cursor(connection: Connection, position: Position) -> None:
     """Store a new position, in the transaction that applies the batches before it."""
-    query = text(
-        "UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash, "
-        "proof_index = :proof_index, proof_time = :proof_time"
-    )
-    values = {
-        "index": position.index,
-        "chaining_hash": position.chaining_hash,
-        "proof_index": position.proof_index,
-        "proof_time": position.proof_time,
-    }
+    query = text("UPDATE cursor SET last_index = :index, chaining_hash = :chaining_hash")
+    values = {"index": position.index, "chaining_hash": position.chaining_hash}
     connection.execute(query, values)
 
 

@@ -51,15 +51,6 @@ def totals(state: State, size: int, node_id: str, interval: Interval, rounds: Ro
     return Totals(_length(down) - hidden, _length(unknown))
 
 
-def settled_moment(end: int, rounds: Rounds) -> int:
-    """Return the time (Unix seconds) after which no new event can concern the time before `end`.
-
-    A checkpoint that covers the seconds before `end` is at most `unknown_after` later, and no event
-    is applied more than `max_age` after its timestamp.
-    """
-    return end + rounds.settled_after
-
-
 def _first(
     items: History[Transition] | History[AppliedCheckpoint], size: int
 ) -> Sequence[Transition | AppliedCheckpoint]:
@@ -116,26 +107,28 @@ def settled_claim(
 ) -> DowntimeClaim:
     """Return the claim about an interval (Unix seconds). Every log returns the same claim.
 
-    The claim's size is the log's size at `settled_moment` of the interval's end. So the requester
-    cannot choose it.
+    The claim's log ends with the checkpoint that settles the interval's end (`State.settling`). So
+    the requester cannot choose its size.
 
     Args:
-        now: the current time in Unix seconds.
+        now: the current time in Unix seconds. It does not change the claim; a signer whose clock
+            has not reached that checkpoint's earliest time must not sign totals of the future.
 
-    Raises NotSettled: the end is too recent, or the log is not up to date.
+    Raises NotSettled: the end is too recent, or no checkpoint settles it yet.
     """
-    moment = settled_moment(interval[1], committee.rounds)
+    moment = interval[1] + committee.rounds.settled_after
     if now <= moment:
         wait = int(moment - now) + 1
         raise errors.NotSettled(
             f"the period is not settled yet; try again in {wait} s", seconds=wait
         )
-    if log.position.proof_time <= moment:
+    checkpoint = log.state.settling(interval[1], committee)
+    if checkpoint is None:
         raise errors.NotSettled(
-            f"the log has not read the ledger beyond {moment} (Unix seconds) yet; try again",
+            f"the log has no checkpoint of {moment} (Unix seconds) or later yet; try again",
             moment=moment,
         )
-    return claim_at(log, committee, node_id, interval, size=log.size_at(moment))
+    return claim_at(log, committee, node_id, interval, size=checkpoint.position + 1)
 
 
 def claim_at(

@@ -60,12 +60,6 @@ def read_after(connection: Connection, after: int, limit: int) -> list[LogEntry]
     return [_entry(row) for row in found]
 
 
-def count_until(connection: Connection, moment: int) -> int:
-    """Return the number of entries with a ledger time (Unix seconds) of at most `moment`."""
-    query = text("SELECT COUNT(*) FROM entries WHERE ledger_time <= :moment")
-    return int(connection.execute(query, {"moment": moment}).scalar_one())
-
-
 def position_of(connection: Connection, root: str) -> int | None:
     """Return the position of the event with this root of its claim, if it was applied."""
     query = text("SELECT position FROM entries WHERE root = :root")

@@ -14,13 +14,12 @@ from typing import Protocol
 class Position:
     """The position of a reader in the ledger. The log stores it with the batches up to it.
 
-    The default is genesis. A position may lie between two batches of one finality proof.
+    The default is genesis. A position may lie between two batches of one finality proof. The time of
+    a proof is no part of it: the network may prove different times for one batch.
     """
 
     index: int = 0  # of the last batch that was read
     chaining_hash: str = ""  # Zellular's hash chain at that batch: 32 hex digits; "" at genesis
-    proof_index: int = 0  # of the last finality proof at or before `index`
-    proof_time: int = 0  # time of that proof, Unix seconds; never decreases along the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class ProvenBatch:
 
     index: int
     body: str
-    time: int  # Unix seconds: proven time of its segment, set by the network's leader
+    time: int  # Unix seconds, as shown to this reader; for listings only, no rule uses it
     proof: str  # finality proof in canonical JSON; its index is that of its segment's last batch
     position: Position  # of a reader after this batch
 

@@ -33,11 +33,6 @@ class LogQueries:
         with self._database.read() as connection:
             return entry_table.read_after(connection, after, limit)
 
-    def size_at(self, moment: int) -> int:
-        """Return the log's size at a moment (Unix seconds), by the ledger's proven times."""
-        with self._database.read() as connection:
-            return entry_table.count_until(connection, moment)
-
     def find(self, event_: Event) -> int | None:
         """Return the position of the applied event with the same claim, if there is one."""
         with self._database.read() as connection:

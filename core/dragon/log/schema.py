@@ -1,7 +1,35 @@
-"""The location of the migrations of the log's tables."""
+"""The location of the migrations of the log's tables, and the check for logs that are too old."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
+from dragon.errors import DatabaseTooOld
+from dragon.storage.schema import Query, is_behind
+
 LOG_SCHEMA: Final = "dragon.log:migrations"
+_OLD_FORMATS: Final = ("log_0001", "log_0002", "log_0003")  # their leaves have the ledger's time
+
+
+def check_format(path: Path, query: Query) -> None:
+    """Check that this release can read the log in a file, without changing the file.
+
+    Raises DatabaseTooNew, DatabaseTooOld.
+    """
+    if is_behind(LOG_SCHEMA, path, query):
+        refuse_old_entries(path, query)
+
+
+def refuse_old_entries(path: Path | str, query: Query) -> None:
+    """Refuse a log of an older format that has entries. Raises DatabaseTooOld."""
+    if not list(query("SELECT 1 FROM sqlite_master WHERE name = 'schema_log'")):
+        return
+    stored = {row[0] for row in query("SELECT version_num FROM schema_log")}
+    if stored & set(_OLD_FORMATS) and list(query("SELECT 1 FROM entries LIMIT 1")):
+        message = (
+            f"{path} holds a log in the format of version 0.1, whose entries contain the ledger's "
+            "time, and this version cannot continue it; keep the file as evidence, found a new "
+            "committee, and start with a new file"
+        )
+        raise DatabaseTooOld(message)

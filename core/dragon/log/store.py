@@ -183,7 +183,7 @@ class Log(LogQueries):
         for place, value in enumerate(values[applied:], start=applied):
             try:
                 decoded = event.decode_item(value)
-                state = self._apply(outcome.state, decoded, batch.time, verify)
+                state = self._apply(outcome.state, decoded, verify)
             except errors.Diverged:
                 raise
             except errors.DragonError as error:
@@ -212,12 +212,8 @@ class Log(LogQueries):
                     return place + 1
         return 0
 
-    def _apply(
-        self, state: State, decoded: Event, time: int, verify: Verify[Event] | None
-    ) -> State:
-        return transition(
-            state, decoded, time, self._committee, root_at=self._tree.root, verify=verify
-        )
+    def _apply(self, state: State, decoded: Event, verify: Verify[Event] | None) -> State:
+        return transition(state, decoded, self._committee, root_at=self._tree.root, verify=verify)
 
     def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
         """Begin an empty log with the entries of a verified checkpoint.
@@ -234,13 +230,12 @@ class Log(LogQueries):
         tree = merkle.Tree(entry.leaf_hash for entry in entries)
         if (len(tree), tree.root()) != (claim.size, claim.log_root):
             raise errors.InvalidProof("these entries are not those of the certified checkpoint")
-        index, time = entries[-1].ledger_index - 1, entries[-1].ledger_time
+        index = entries[-1].ledger_index - 1
         with self._database.write() as connection:
             for entry in entries:
                 entry_table.append(connection, entry)
             # A position without a chaining hash: the sequencer client starts reading there.
-            position = Position(index, "", 0, time if index else 0)
-            cursor.advance_cursor(connection, position)
+            cursor.advance_cursor(connection, Position(index, ""))
         self._reload_if_outdated()
         if not index:
             self._reload()

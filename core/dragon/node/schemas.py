@@ -198,11 +198,14 @@ class LogRows(Schema):
     next: int | None
 
 
-class Entry(Schema):
+class PlacedEvent(Schema):
     position: int
     event: Event
     ledger_index: int
-    ledger_time: int
+
+
+class Entry(PlacedEvent):
+    ledger_time: int | None  # Unix seconds; not verified, and other operators may show another
 
 
 class Entries(Schema):
@@ -210,7 +213,7 @@ class Entries(Schema):
     next: int | None
 
 
-class ProvenEntry(Entry):
+class ProvenEntry(PlacedEvent):
     size: int
     root: Hash
     inclusion: list[Hash]

@@ -59,11 +59,12 @@ def excerpt(item: Json | InvalidEncoding) -> str:
     return "" if isinstance(item, InvalidEncoding) else canonical(item).decode()
 
 
-def leaf(event: Event, ledger_index: int, ledger_time: int) -> bytes:
-    """Return the leaf of an applied event: canonical JSON of event, ledger index and time."""
-    return canonical(
-        {"event": event.to_json(), "ledger_index": ledger_index, "ledger_time": ledger_time}
-    )
+def leaf(event: Event, ledger_index: int) -> bytes:
+    """Return the leaf of an applied event: canonical JSON of event and ledger index.
+
+    The ledger's time is not in it: the network may prove different times for one batch.
+    """
+    return canonical({"event": event.to_json(), "ledger_index": ledger_index})
 
 
 def root(event: Event) -> str:

@@ -19,21 +19,20 @@ class LogEntry:
     position: int  # from 0: the index of its leaf
     event: Event
     ledger_index: int  # of the batch that contained the event
-    ledger_time: int  # Unix seconds, proven by the ledger
+    ledger_time: int | None = None  # Unix seconds, as shown to one reader; for listings only
     chaining_hash: str = ""  # of the ledger at that batch; shows where a rewritten ledger differs
 
     @cached_property
     def leaf_hash(self) -> bytes:
         """The hash of the entry's leaf in the log's Merkle tree."""
-        return merkle.leaf_hash(leaf(self.event, self.ledger_index, self.ledger_time))
+        return merkle.leaf_hash(leaf(self.event, self.ledger_index))
 
     def to_json(self) -> dict[str, Json]:
-        """Return the entry as `GET /events` returns it."""
+        """Return the members that the log's root covers, and the position."""
         return {
             "position": self.position,
             "event": self.event.to_json(),
             "ledger_index": self.ledger_index,
-            "ledger_time": self.ledger_time,
         }
 
     @classmethod
@@ -43,7 +42,6 @@ class LogEntry:
             members.integer("position"),
             decode(members.take("event")),
             members.integer("ledger_index"),
-            members.integer("ledger_time"),
         )
 
 

@@ -55,13 +55,8 @@ class Rounds:
 
     @property
     def max_age(self) -> int:
-        """Maximum seconds from a claim's timestamp to its event's time on the ledger."""
+        """Maximum seconds by which log time may be later than the timestamp of an event."""
         return max(12 * self.seconds, 60)
-
-    @property
-    def early(self) -> int:
-        """Maximum seconds by which the ledger's time may be earlier than a claim's timestamp."""
-        return max(3 * self.seconds, 15)
 
     @property
     def checkpoint_every(self) -> int:
@@ -78,8 +73,11 @@ class Rounds:
 
     @property
     def settled_after(self) -> int:
-        """Seconds after a moment until no new event can concern that moment."""
-        return self.unknown_after + self.max_age
+        """Seconds from a moment to the earliest checkpoint that settles it.
+
+        Log time is then so late that no new event can concern that moment.
+        """
+        return self.max_age
 
     def in_signing_span(self, number: int, time: float) -> bool:
         """Return whether a claim about round `number` may be signed at this time (Unix seconds).

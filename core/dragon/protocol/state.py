@@ -1,11 +1,13 @@
-"""The log's state, and the pure function from (state, event, proven time) to the next state.
+"""The log's state, and the pure function from (state, event) to the next state.
 
-Every operator applies the same rules to the same batches, so all logs are identical. The result
-does not depend on the time or on the operator.
+Every operator applies the same rules to the same events, so all logs are identical. The result
+does not depend on a clock, on the ledger's time or on the operator. The rules measure age by *log
+time*: the timestamp of the last certified checkpoint.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, TypeVar
@@ -64,17 +66,30 @@ class State:
         """The newest certified checkpoint."""
         return self.checkpoints[-1] if self.checkpoints else None
 
+    def log_time(self, committee: Committee) -> int:
+        """Return the log time in Unix seconds: that of the last checkpoint, or else of genesis."""
+        return self.checkpoint.timestamp if self.checkpoint else committee.rounds.genesis
+
+    def settling(self, end: int, committee: Committee) -> AppliedCheckpoint | None:
+        """Return the checkpoint that settles the time before `end` (Unix seconds), if there is one.
+
+        It is the first with a timestamp of at least `end` + `max_age`. After it no event can change
+        what the log says about the time before `end`.
+        """
+        least = end + committee.rounds.settled_after
+        at = bisect_left(self.checkpoints, least, key=lambda each: each.timestamp)
+        return self.checkpoints[at] if at < len(self.checkpoints) else None
+
 
 def transition(
     state: State,
     event: E,
-    proven_time: int,
     committee: Committee,
     *,
     root_at: RootAt,
     verify: Verify[E] | None = None,
 ) -> State:
-    """Return the state after `event`, which is on the ledger since `proven_time` (Unix seconds).
+    """Return the state after `event`.
 
     The certificate is verified after the cheap checks, so a flood of replays costs no pairing.
 
@@ -92,7 +107,7 @@ def transition(
     if event.committee_id != committee.id:
         raise errors.WrongCommittee("the event belongs to another committee")
     # (2) The claim is not superseded, has the right age, and meets the rules of its kind.
-    check_applicable(state, event.claim, proven_time, committee)
+    check_applicable(state, event.claim, committee)
     # (3) The claim is certified.
     verify(event, committee) if verify else event.verify(committee)
     # (4) A claim about the log agrees with this log.
@@ -100,7 +115,7 @@ def transition(
     return advance(state, event.claim)
 
 
-def check_applicable(state: State, claim: Claim, proven_time: int, committee: Committee) -> None:
+def check_applicable(state: State, claim: Claim, committee: Committee) -> None:
     """Check whether the log accepts a claim, before its certificate is verified.
 
     Raises UnknownKind: claims of this kind are no events; a subclass of NotApplicable.
@@ -111,28 +126,21 @@ def check_applicable(state: State, claim: Claim, proven_time: int, committee: Co
     superseded = kind.superseded(claim, state, committee)
     if isinstance(superseded, errors.AppliedAlready):
         raise superseded
-    _check_age(claim.timestamp, proven_time, committee)
-    kind.check_applicable(claim, state)
+    _check_age(claim.timestamp, state, committee)
+    kind.check_applicable(claim, state, committee)
     if superseded:
         raise superseded
 
 
-def _check_age(timestamp: int, proven_time: int, committee: Committee) -> None:
-    rounds = committee.rounds
-    if proven_time > timestamp + rounds.max_age:
-        late = proven_time - timestamp
+def _check_age(timestamp: int, state: State, committee: Committee) -> None:
+    most, now = committee.rounds.max_age, state.log_time(committee)
+    if now > timestamp + most:
+        late = now - timestamp
         message = (
-            f"the event reached the ledger {late} s after its timestamp; "
-            f"at most {rounds.max_age} s are allowed"
+            f"the log has a checkpoint {late} s after the event's timestamp; "
+            f"at most {most} s are allowed"
         )
-        raise errors.Stale(message, late=late, most=rounds.max_age)
-    if proven_time < timestamp - rounds.early:
-        early = timestamp - proven_time
-        message = (
-            f"the event reached the ledger {early} s before its timestamp; "
-            f"at most {rounds.early} s are allowed"
-        )
-        raise errors.Early(message, early=early, most=rounds.early)
+        raise errors.Stale(message, late=late, most=most)
 
 
 def advance(state: State, claim: Claim) -> State:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
-from dragon.errors import DatabaseTooNew, LogDamaged
+from dragon.errors import DatabaseTooNew, DatabaseTooOld, LogDamaged
 from dragon.storage.schema import is_behind
 
 
@@ -24,6 +24,7 @@ class Database:
     Raises:
         LogDamaged: the file cannot be used.
         DatabaseTooNew: a newer release has changed its schema.
+        DatabaseTooOld: it has rows that a migration cannot convert.
     """
 
     def __init__(self, path: Path, *schemas: str) -> None:
@@ -39,7 +40,7 @@ class Database:
             for schema in schemas:
                 if self._is_behind(schema):
                     self._upgrade(schema)
-        except DatabaseTooNew:
+        except (DatabaseTooNew, DatabaseTooOld):
             self.close()
             raise
         except (DatabaseError, OSError) as error:

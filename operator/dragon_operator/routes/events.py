@@ -79,7 +79,7 @@ def _fitting(entries: Sequence[LogEntry], max_bytes: int) -> list[dict[str, Json
     shown: list[dict[str, Json]] = []
     left = max_bytes
     for entry in entries:
-        shown.append(entry.to_json())
+        shown.append({**entry.to_json(), "ledger_time": entry.ledger_time})
         left -= len(canonical(shown[-1]))
         if left < 0:
             return shown[:-1] or shown

@@ -37,7 +37,7 @@ class Claim(SignedShape):
 
 
 class EventClaim(Claim):
-    """A claim that becomes an event on the ledger. Its age is measured from `timestamp`."""
+    """A claim that becomes an event on the ledger. Log time measures its age from `timestamp`."""
 
     __slots__ = ()
     timestamp: int  # Unix seconds
@@ -92,7 +92,7 @@ class Kind(ABC, Generic[C]):
         """Return whether this operator may sign the claim."""
         return True
 
-    def check_applicable(self, claim: C, state: State) -> None:
+    def check_applicable(self, claim: C, state: State, committee: Committee) -> None:
         """Check the log's conditions other than age and `superseded`.
 
         Raises a subclass of NotApplicable.

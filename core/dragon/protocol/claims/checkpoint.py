@@ -67,7 +67,11 @@ class CheckpointKind(Kind[CheckpointClaim]):
     def superseded(
         self, claim: CheckpointClaim, state: State, committee: Committee
     ) -> errors.NotApplicable | None:
-        """A checkpoint is due twelve rounds after the last one, if the log has new entries."""
+        """A checkpoint is due twelve rounds after the last one, and its log contains that one.
+
+        If it could leave out the last one, certificates collected while nothing reaches the ledger
+        could be sent as a chain later, and would vouch for a time that no log had entries for.
+        """
         last = state.checkpoint
         if last is None:
             return None
@@ -76,10 +80,11 @@ class CheckpointKind(Kind[CheckpointClaim]):
                 f"the checkpoint at size {claim.size} is in the log already"
             )
         due = last.timestamp + committee.rounds.checkpoint_every
-        if claim.size > last.size and claim.timestamp >= due:
+        if claim.size > last.position and claim.timestamp >= due:
             return None
         return errors.NotLater(
-            "no checkpoint is due: the log has not grown, or twelve rounds have not passed",
+            "no checkpoint is due: its log does not contain the last checkpoint, or twelve rounds "
+            "have not passed",
             last=last.timestamp,
         )
 

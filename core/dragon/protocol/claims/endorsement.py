@@ -81,7 +81,8 @@ class EndorsementKind(Kind[EndorsementClaim]):
     default_quorum = None
     tables = (ENDORSEMENTS,)
 
-    def check_applicable(self, claim: EndorsementClaim, state: State) -> None:
+    def check_applicable(self, claim: EndorsementClaim, state: State, committee: Committee) -> None:
+        _check_not_early(claim, state, committee)
         windows = state.stream(claim.stream).windows
         if claim.last >= windows:
             message = (
@@ -118,6 +119,22 @@ class EndorsementKind(Kind[EndorsementClaim]):
         return (
             f"the expert {claim.expert} called {windows} {claim.verdict} at {utc(claim.timestamp)}"
         )
+
+
+def _check_not_early(claim: EndorsementClaim, state: State, committee: Committee) -> None:
+    """Refuse a timestamp far ahead of log time.
+
+    One key signs an endorsement, at a time of its choice. A timestamp of the far future would
+    supersede all later endorsements of these windows.
+    """
+    rounds = committee.rounds
+    most = rounds.unknown_after + rounds.max_age
+    if (early := claim.timestamp - state.log_time(committee)) > most:
+        message = (
+            f"the endorsement's timestamp is {early} s later than the log's last checkpoint; "
+            f"at most {most} s are allowed"
+        )
+        raise errors.Early(message, early=early, most=most)
 
 
 register(EndorsementKind())

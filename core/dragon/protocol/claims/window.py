@@ -90,7 +90,7 @@ class WindowKind(Kind[WindowClaim]):
     def check(self, claim: WindowClaim, committee: Committee) -> None:
         committee.rounds.check_start(claim.timestamp)
 
-    def check_applicable(self, claim: WindowClaim, state: State) -> None:
+    def check_applicable(self, claim: WindowClaim, state: State, committee: Committee) -> None:
         """Check that a window follows the stream's last valid window.
 
         An invalid window may have a wrong number, because that can be the reason why it is invalid.

@@ -30,7 +30,7 @@ _V = TypeVar("_V")
 
 MAX_RECEIPT_BYTES: Final = 2 << 20  # enough for the proof of the largest window
 MAX_ENDORSEMENTS: Final = 64
-_PLACE: Final = ("position", "ledger_index", "ledger_time", "inclusion", "checkpoint")
+_PLACE: Final = ("position", "ledger_index", "inclusion", "checkpoint")
 _PROVEN: Final = ("chunks", "proof")
 
 
@@ -40,7 +40,6 @@ class Place:
 
     position: int
     ledger_index: int
-    ledger_time: int  # Unix seconds
     inclusion: tuple[bytes, ...]  # proof of inclusion in the log of the checkpoint's size
     checkpoint: Certificate
 
@@ -81,7 +80,6 @@ class Receipt:
         if self.place:
             value["position"] = self.place.position
             value["ledger_index"] = self.place.ledger_index
-            value["ledger_time"] = self.place.ledger_time
             value["inclusion"] = [to_hex(sibling) for sibling in self.place.inclusion]
             value["checkpoint"] = self.place.checkpoint.to_json()
         if self.opening is not None:
@@ -138,7 +136,6 @@ class Receipt:
         place = Place(
             proven.entry.position,
             proven.entry.ledger_index,
-            proven.entry.ledger_time,
             proven.inclusion,
             checkpoint,
         )
@@ -184,7 +181,6 @@ def _place(members: Members) -> Place:
     return Place(
         members.integer("position"),
         members.integer("ledger_index"),
-        members.integer("ledger_time"),
         _path(members, "inclusion"),
         _part(members, "checkpoint", Certificate.from_json),
     )

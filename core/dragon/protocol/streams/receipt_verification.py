@@ -16,6 +16,7 @@ from typing import NoReturn
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol import event, merkle
+from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
@@ -217,14 +218,15 @@ def _check_checkpoint(receipt: Receipt, committee: Committee) -> str:
         place.checkpoint.verify(committee)
     except errors.CertificateError as refusal:
         _refuse(f"the checkpoint is invalid: {refusal} ({refusal.name})", "checkpoint")
-    leaf = event.leaf(receipt.event, place.ledger_index, place.ledger_time)
+    leaf = event.leaf(receipt.event, place.ledger_index)
     hashed = merkle.leaf_hash(leaf)
     try:
         merkle.verify_inclusion(hashed, place.position, claim.size, place.inclusion, claim.log_root)
     except errors.InvalidProof as refusal:
         message = f"the event is not at this position of the certified log: {refusal}"
-        _refuse(message, "event", "position", "ledger_index", "ledger_time", "inclusion")
-    return f"the event is entry {place.position} of a certified log of {claim.size} entries"
+        _refuse(message, "event", "position", "ledger_index", "inclusion")
+    log = f"a log of {claim.size} entries, certified in the round from {utc(claim.timestamp)}"
+    return f"the event is entry {place.position} of {log}"
 
 
 def _check_experts(receipt: Receipt, committee: Committee) -> str:

@@ -15,12 +15,14 @@ from werkzeug.test import TestResponse
 
 from dragon.errors import SettingsError
 from dragon_sequencer import bn254, errors, tower
-from dragon_sequencer.chain import Cursor, decode_page, read
+from dragon_sequencer.chain import Cursor, read
 from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
 from dragon_sequencer.devnet.network import Network, Refusal, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.json_stream import JsonStream
 from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.page import Page, decode_page
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
@@ -64,6 +66,13 @@ def finalized(network: Network, clock: Clock, *bodies: str) -> None:
         network.submit(APP, body)
     clock.now += 1
     network.finalize_due()
+
+
+def page_of(value: object) -> Page:
+    """Decode a page as if a gateway had sent it."""
+    page, _ = decode_page(JsonStream.of(json.dumps(value).encode()), after=0, max_bytes=1 << 30)
+    assert page is not None
+    return page
 
 
 @pytest.fixture
@@ -134,7 +143,7 @@ def test_all_served_batches_are_proven(network_and_clock):
     finalized(network, clock, "c")
     nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
 
-    page = decode_page(network.page(APP, 0))
+    page = page_of(network.page(APP, 0))
     proven, _ = read(Cursor(), page, app=APP, nodes=nodes)
 
     assert [(batch.index, batch.body) for batch in proven] == [(1, "a"), (2, "b"), (3, "c")]
@@ -283,7 +292,7 @@ def test_a_tampered_page_is_refused_by_a_reader(how, network_and_clock):
     network.set_faults(tamper=how)
 
     with pytest.raises(REFUSALS[how]):
-        read(Cursor(), decode_page(network.page(APP, 0)), app=APP, nodes=nodes)
+        read(Cursor(), page_of(network.page(APP, 0)), app=APP, nodes=nodes)
     network.set_faults(tamper="")
     assert network.page(APP, 0) == honest
 
@@ -293,7 +302,7 @@ def test_a_proof_by_too_few_nodes_is_genuine_but_refused(network_and_clock):
     nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
     network.set_faults(silent=[0, 3])
     finalized(network, clock, "a")
-    page = decode_page(network.page(APP, 0))
+    page = page_of(network.page(APP, 0))
 
     with pytest.raises(errors.StakeMissing):
         read(Cursor(), page, app=APP, nodes=nodes)

@@ -15,7 +15,7 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
 from dragon.log.follower import CAUGHT_UP_SECONDS, Follower
-from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
@@ -47,7 +47,7 @@ class PaperLedger:
     fails_before: int = 0  # polls from positions before this index fail
     polled: list[int] = field(default_factory=list)
 
-    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         self.polled.append(after.index)
         if self.down or after.index < self.fails_before:
             raise errors.LedgerUnavailable("no gateway answers")
@@ -64,7 +64,7 @@ class PaperLedger:
         body = canonical([certified(index).to_json()] if has_event else []).decode()
         time = ROUNDS.start(index)
         return ProvenBatch(
-            index, body, time, "{}", Position(index, self._chain(index), index, time)
+            index, body, time, "{}", Position(index, self._chain(index))
         )
 
 

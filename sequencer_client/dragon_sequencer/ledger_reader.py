@@ -31,7 +31,9 @@ from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.page import MAX_KEPT_BYTES, Page, held_bytes
 
 MAX_PENDING_PAGES: Final = 1000  # pages that are read one after the other, in search of a proof
-MAX_PENDING_REQUEST_TIMES: Final = 3  # begin of the last of them, as a multiple of `request_seconds`
+MAX_PENDING_REQUEST_TIMES: Final = (
+    3  # begin of the last of them, as a multiple of `request_seconds`
+)
 NO_PROOF: Final = Proof(0, 0, "", 0, "", "", (), 0)  # stands for a ledger without batches
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -199,7 +201,7 @@ class LedgerReader:
         Raises LedgerContradiction: the nodes signed another history.
         """
         known = _known_at(proof.index, cursor, kept)
-        if known is None or known.index == proof.index and _agrees(proof, known):
+        if known is None or (known.index == proof.index and _agrees(proof, known)):
             return
         if known.index < proof.index:
             self._check_history(gateway, known)

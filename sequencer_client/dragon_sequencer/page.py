@@ -60,7 +60,11 @@ def decode_page(
     """
     reading = _Reading(stream, after, max_bytes, keep_bytes)
     try:
-        return (reading.null() if stream.peek() == b"n" else reading.page()), reading.is_whole
+        if stream.peek() != b"n":
+            return reading.page(), reading.is_whole
+        if stream.value() is None:
+            return None, True
+        raise MalformedPage("a page must be a JSON object")
     except JsonFault as fault:
         raise MalformedPage(f"the page cannot be read: {fault}") from None
 
@@ -80,10 +84,6 @@ class _Reading:
     proof: Proof | None = None
     has_proofs: bool = False
     is_whole: bool = True
-
-    def null(self) -> None:
-        if self.stream.value() is not None:
-            raise MalformedPage("a page must be a JSON object")
 
     def page(self) -> Page:
         for name in self.stream.members():

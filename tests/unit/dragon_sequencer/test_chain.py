@@ -328,9 +328,7 @@ def test_batches_that_were_not_kept_lead_to_a_proof_on_a_later_page():
 
     proven, cursor = read(Cursor(), page_of(first, keep_bytes=keep), app=APP, nodes=SIGNING)
     assert (proven, cursor.next_after, len(cursor.pending)) == ([], 150, 20)
-    proven, cursor = read(
-        cursor, page_of(second, after=150, keep_bytes=0), app=APP, nodes=SIGNING
-    )
+    proven, cursor = read(cursor, page_of(second, after=150, keep_bytes=0), app=APP, nodes=SIGNING)
 
     assert [batch.body for batch in proven] == bodies[:20]
     assert cursor == Cursor(20, hashes[19])
@@ -368,9 +366,7 @@ def test_only_so_many_batches_of_a_page_are_hashed(monkeypatch):
 
     whole = page_of(page, keep_bytes=20 * held_bytes("000"))
     unproven = page | {"finalized_signatures": page["finalized_signatures"][2:]}
-    _, cursor = read(
-        Cursor(), page_of(unproven, keep_bytes=1), app=APP, nodes=SIGNING
-    )
+    _, cursor = read(Cursor(), page_of(unproven, keep_bytes=1), app=APP, nodes=SIGNING)
 
     assert (len(whole), whole.proof and whole.proof.index) == (100, 60)
     assert cursor.beyond == Position(100, hashes[99])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from typing import Final, NoReturn, cast
 
 MAX_STRING_BYTES: Final = 1 << 20  # JSON text of one string, with its quotes and escapes
 MAX_VALUE_BYTES: Final = 128 << 10  # JSON text of a value that is decoded as a whole
@@ -20,6 +20,10 @@ _MAX_INTEGER_DIGITS: Final = 80  # keys in /node/state have up to 77
 _SPACE: Final = re.compile(rb"[ \t\n\r]*")
 # Possessive quantifiers: without them, the memory for backtracking grows with the string.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# An item of a list of strings, up to the next one. The first group is a text without escapes.
+_ITEM: Final = re.compile(
+    rb'[ \t\n\r]*+(?:"([^"\\\x00-\x1f]*+)"|("[^"\\]*+(?:\\.[^"\\]*+)*+"))[ \t\n\r]*+,', re.DOTALL
+)
 _SCALAR: Final = re.compile(rb"[-+.0-9A-Za-z]+")
 _BRACKETS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
@@ -94,10 +98,22 @@ class JsonStream:
         if found.end() - self._at > MAX_STRING_BYTES:
             raise JsonFault(f"a string exceeds {MAX_STRING_BYTES} bytes")
         self._at = found.end()
-        value = _decode(found[0])
-        if not isinstance(value, str):
-            raise JsonFault("a string is missing")
-        return value
+        return _text_of(found[0])
+
+    def strings(self) -> Iterator[str]:
+        """The items of a list of strings. Raises JsonFault: something else, or a long string."""
+        for _ in self.items():
+            yield from self._whole_strings()
+            yield self.string()
+
+    def _whole_strings(self) -> Iterator[str]:
+        """The strings that were read already and that another item follows: a fast path."""
+        while found := _ITEM.match(self._text, self._at):
+            if found.end() - self._at > MAX_STRING_BYTES:
+                return
+            self._at = found.end()
+            plain, escaped = found.groups()
+            yield _text(plain) if escaped is None else _text_of(escaped)
 
     def value(self) -> object:
         """Any value of at most `MAX_VALUE_BYTES`, decoded as a whole. Raises JsonFault."""
@@ -172,6 +188,17 @@ def _end_of_value(text: bytes, start: int) -> int | None:
             if not depth:
                 return found.end()
     return None
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise JsonFault("a string is not UTF-8") from None
+
+
+def _text_of(literal: bytes) -> str:
+    return cast("str", _decode(literal))  # a literal in quotes is a string, or refused
 
 
 def _decode(raw: bytes) -> object:

@@ -20,6 +20,7 @@ from dragon_sequencer.json_stream import JsonFault, JsonStream
 MAX_PAGE_BATCHES: Final = 1_000_000  # batches read from one page; others are requested later
 MAX_KEPT_BYTES: Final = 12 << 20  # memory for batches that wait for their proof or are returned
 MAX_PROOF_TIMES: Final = 30_000  # stated times of a page; later batches get that of its last proof
+MAX_PROOFS_PER_BATCH: Final = 16  # a new leader may finalize a batch again
 BATCH_OVERHEAD_BYTES: Final = 400  # memory of a batch besides its text: hash, index, position
 DIGEST_BYTES: Final = 16  # of XXH128
 
@@ -106,8 +107,7 @@ class _Reading:
 
     def _batches(self) -> None:
         left = self.keep_bytes
-        for count, _ in enumerate(self.stream.items()):
-            body = self.stream.string()
+        for count, body in enumerate(self.stream.strings()):
             if left > 0:
                 self.batches.append(body)
                 left -= held_bytes(body)
@@ -118,7 +118,9 @@ class _Reading:
 
     def _proofs(self) -> None:
         self.has_proofs = True
-        for _ in self.stream.items():
+        for count, _ in enumerate(self.stream.items(), start=1):
+            if self.first and count > MAX_PROOFS_PER_BATCH * self._count():
+                raise MalformedPage("a page has more proofs than its batches can have")
             proof = decode_proof(self.stream.value())
             if self._is_beyond(proof):
                 self.is_whole = False

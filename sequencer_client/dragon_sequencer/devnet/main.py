@@ -27,6 +27,7 @@ from dragon_sequencer.tower import R
 
 MAX_KEYS: Final = 4  # simulated nodes
 MAX_PAGE_BYTES: Final = 10_000 << 10  # page of a network of one node with default settings
+NO_FAULTS: Final = Faults()
 _TICK_SECONDS: Final = 0.05  # between two checks for batches to finalize
 _SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
 
@@ -58,7 +59,7 @@ class Settings:
     min_age_ms: int = 250  # SEQUENCER_MIN_AGE_MS: from acceptance to finality
     page_bytes: int = 256_000  # SEQUENCER_PAGE_BYTES: of bodies on a page
     faults: bool = False  # SEQUENCER_FAULTS: whether /dev/faults exists
-    first_faults: Faults = Faults()  # SEQUENCER_FIRST_FAULTS: active from the start
+    first_faults: Faults = NO_FAULTS  # SEQUENCER_FIRST_FAULTS: active from the start
     hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for a batch
 
     @classmethod
@@ -96,7 +97,10 @@ def _faults(text: str) -> Faults:
         changes = None
     if not isinstance(changes, dict):
         raise SettingsError("SEQUENCER_FIRST_FAULTS must be a JSON object")
-    return Faults().changed(changes)
+    try:
+        return Faults().changed(changes)
+    except SettingsError as error:
+        raise SettingsError(f"SEQUENCER_FIRST_FAULTS: {error}") from None
 
 
 def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], None]]]:

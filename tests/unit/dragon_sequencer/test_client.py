@@ -322,7 +322,7 @@ def test_one_refusal_while_all_others_are_closed_is_not_final(world):
     for host in HOSTS[1:]:
         world.wire.refuse(host)
 
-    with pytest.raises(LedgerUnavailable, match="one gateway refused it: .*BatchSizeExceeded"):
+    with pytest.raises(LedgerUnavailable, match=r"one gateway refused it: .*BatchSizeExceeded"):
         world.client.send([{"number": 1}])
 
     assert world.asked("one:1") == 1

@@ -160,7 +160,7 @@ class LedgerReader:
         self, gateway: Gateway, cursor: Cursor, kept: KeptPositions | None, now: float
     ) -> None:
         """Leave a gateway that is behind others, and detect a ledger that was set back."""
-        newest = {other: self._newest(other) for other in self._gateways.circle()}
+        newest = {other: self._newest(other, cursor) for other in self._gateways.circle()}
         for other, proof in newest.items():
             if proof is not None:
                 self._check_newest(other, proof, cursor, kept)
@@ -182,16 +182,22 @@ class LedgerReader:
                 index=cursor.index,
             )
 
-    def _newest(self, gateway: Gateway) -> Proof | None:
-        """What the gateway shows as its newest proof, not verified; None if it is not available.
+    def _newest(self, gateway: Gateway, cursor: Cursor) -> Proof | None:
+        """The gateway's newest proof; None if it is not available.
 
-        A gateway without batches has the index 0.
+        It is verified if it is ahead of the cursor: a gateway that only claims more must not
+        attract the reader. A gateway without batches has the index 0.
         """
         try:
             proof = gateway.newest(self._app, seconds=self._timeouts.state_request_seconds)
+            if proof and proof.index > cursor.index:
+                self._verify(proof)
         except (GatewayError, FinalityError):
             return None
         return proof or NO_PROOF
+
+    def _verify(self, proof: Proof) -> None:
+        proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes)
 
     def _check_newest(
         self, gateway: Gateway, proof: Proof, cursor: Cursor, kept: KeptPositions | None
@@ -207,7 +213,7 @@ class LedgerReader:
             self._check_history(gateway, known)
             return
         with suppress(FinalityError):
-            proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes)
+            self._verify(proof)
             raise _contradiction(known)
 
 

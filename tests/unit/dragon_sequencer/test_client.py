@@ -574,26 +574,39 @@ def test_comparisons_with_other_gateways_are_limited(world):
     assert len(states) == len(HOSTS)
 
 
-def test_a_gateway_that_claims_a_higher_index_but_serves_nothing_is_left(world):
-    world.publish(1)
-    position = world.client.poll(Position())[-1].position
-    boast = world.network.last(APP)
-    assert boast is not None
+def serving_only_its_newest(world: World, **changes: Any) -> Any:
+    """A gateway that shows its newest batch, but no pages."""
 
     def answer() -> Response:
-        data = {**boast, "index": 10**9} if request.path.endswith("/last") else None
+        last = {**(world.network.last(APP) or {}), **changes}
+        data = last if request.path.endswith("/last") else None
         return Response(json.dumps({"status": "success", "data": data}), 200)
 
-    world.wire.mount("two:2", answering(answer))
-    zellular = world.client
-    zellular.poll(position)
-    world.pass_time(TIMEOUTS.compare_seconds)
-    assert zellular.poll(position) == []
+    return answering(answer)
+
+
+def test_a_gateway_that_shows_a_newer_batch_but_serves_nothing_is_left(world):
+    world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("one:1", serving_only_its_newest(world))
     world.publish(2)
 
-    proven = [numbers(zellular.poll(position)) for _ in range(2)]
+    proven = [numbers(world.client.poll(position)) for _ in range(2)]
 
-    assert [2] in proven
+    assert proven == [[], [2]]
+
+
+def test_a_gateway_with_a_forged_newest_batch_does_not_attract_readers(world):
+    world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("two:2", serving_only_its_newest(world, index=10**9))
+    before = world.asked("two:2")
+
+    for _ in range(5):
+        assert world.client.poll(position) == []
+        world.pass_time(TIMEOUTS.compare_seconds)
+
+    assert world.asked("two:2") - before == 5  # comparisons only
 
 
 # Contradictions

@@ -63,8 +63,7 @@ def forever(call: Callable[[], object]) -> None:
 
 
 def test_received_bytes_may_extend_the_deadline() -> None:
-    with pair() as (near, far):
-        reader = DeadlineSocket.adopt(near)
+    with pair() as (near, far), DeadlineSocket.adopt(near) as reader:
         reader.seconds_per_byte = 1.0
         reader.settimeout(LIMIT)
         far.sendall(b"x" * 60)
@@ -74,11 +73,10 @@ def test_received_bytes_may_extend_the_deadline() -> None:
 
 
 def test_a_peer_that_is_slower_than_the_rate_ends_at_the_deadline() -> None:
-    with pair() as (near, far), dripping(far, b"x"), ending_on_time():
-        reader = DeadlineSocket.adopt(near)
+    with pair() as (near, far), DeadlineSocket.adopt(near) as reader:
         reader.seconds_per_byte = 1e-6
         reader.settimeout(LIMIT)
-        with pytest.raises(TimeoutError):
+        with dripping(far, b"x"), ending_on_time(), pytest.raises(TimeoutError):
             forever(lambda: reader.recv(1))
 
 

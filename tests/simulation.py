@@ -290,7 +290,7 @@ class World:
         for name in self.operators:
             if self.is_answering(name) and not self.components(name).peers.clock_is_confirmed():
                 self.clock.now = now - 2.0
-                self.components(name).peers.probe()
+                self.components(name).peers.probe(max_age=float("-inf"))
         self.clock.now = now
 
     def _start(self, name: str) -> Any:

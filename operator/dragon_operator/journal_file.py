@@ -105,7 +105,9 @@ def archive_journal(database: Path) -> Path | None:
     try:
         with closing(sqlite3.connect(path, timeout=1)) as journal:
             # Needs exclusive access. It moves what `-wal` contains into the file.
-            journal.execute("PRAGMA journal_mode = DELETE")
+            [mode] = journal.execute("PRAGMA journal_mode = DELETE").fetchone()
+            if mode != "delete":
+                raise sqlite3.OperationalError("database is locked")
     except sqlite3.Error as error:
         message = (
             f"{path} cannot be archived ({error}); stop the operator that uses it and try again"

@@ -396,34 +396,218 @@ def test_a_ledger_clock_that_is_ten_seconds_off_does_no_harm(four: LyingWorld, o
     assert four.components("operator_1").log.refusals() == {}
 
 
-def test_while_the_ledger_clock_is_ninety_seconds_ahead_events_are_stale(four: LyingWorld) -> None:
-    """The ledger's time does not go back afterwards. Stale certificates expire, and the change is
-    certified again, at most `max_age` later."""
-    four.offsets["sequencer"] = 90.0
-    four.stop("operator_2")
-    four.run(3)
-    assert four.statuses("operator_1")["operator_2"] == "up"
-    assert set(four.components("operator_1").log.refusals()) == {"stale"}
-
-    four.offsets.clear()
-    four.run(13)
-
-    assert [status for status, _ in four.story("operator_1", "operator_2")] == ["up", "down"]
-
-
-def test_while_the_ledger_clock_is_ninety_seconds_behind_events_are_early(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize("off", [90.0, -90.0])
+def test_a_ledger_clock_that_is_ninety_seconds_off_does_no_harm(tmp_path: Path, off: float) -> None:
+    """No rule of the log reads the ledger's time."""
     with LyingWorld(tmp_path, FOUR) as sky:
-        sky.offsets["sequencer"] = -90.0
+        sky.offsets["sequencer"] = off
         sky.run(3)
-        assert [sky.entries(name) for name in sky.operators] == [[]] * 4
-        assert set(sky.components("operator_1").log.refusals()) == {"early"}
-
-        sky.offsets.clear()
-        sky.run(3)
-
         assert sky.are_all_up()
+        sky.stop("operator_2")
+
+        sky.run(2)
+
+        assert sky.statuses("operator_1")["operator_2"] == "down"
+        assert sky.components("operator_1").log.refusals() == {}
+
+
+# Clocks after a start
+
+
+UNCONFIRMED = "clock: not confirmed by 2 peers yet"
+HOUR = 3600.0
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[LyingWorld]:
+    """Four operators with empty logs."""
+    with LyingWorld(tmp_path, FOUR) as made:
+        yield made
+
+
+def ask_ahead(world: LyingWorld, operator: str, ahead: float, status: Status = Status.UP) -> str:
+    """Request an attestation of operator_2 for the round that begins `ahead` s later."""
+    rounds = world.committee.rounds
+    claim = StatusClaim("operator_2", status, rounds.start(rounds.number(world.clock.now + ahead)))
+    answer = world.post(operator, "/attestations", claim.to_json())
+    return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
+
+
+@pytest.mark.parametrize("off", [HOUR, -HOUR, 2.5])
+def test_an_operator_that_starts_with_a_wrong_clock_signs_nothing(
+    fresh: LyingWorld, off: float
+) -> None:
+    """Not even for the rounds that are current by its clock."""
+    fresh.clock.now += 2 * HOUR
+    fresh.cut("operator_1", "*")  # it cannot ask its peers yet
+    fresh.offsets["operator_1"] = off
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", off) == "clock"
+    assert UNCONFIRMED in fresh.reasons("operator_1")
+
+    fresh.cuts.clear()
+    fresh.confirm_clocks()
+
+    assert ask_ahead(fresh, "operator_1", off) == "clock"
+    assert CLOCK in fresh.reasons("operator_1")
+
+
+def test_an_operator_signs_the_present_once_its_clock_was_set(fresh: LyingWorld) -> None:
+    """No restart is needed: it asks its peers until they confirm the clock."""
+    fresh.offsets["operator_1"] = HOUR
+    fresh.restart("operator_1")
+    assert ask_ahead(fresh, "operator_1", HOUR) == "clock"
+
+    fresh.offsets.clear()
+    fresh.run(2)
+
+    assert fresh.reasons("operator_1") == []
+    assert fresh.are_all_up()
+    assert "operator_1" in fresh.entries("operator_2")[-1].event.signers
+
+
+@pytest.mark.parametrize("off", [HOUR, 2.5, -2.5])
+def test_a_clock_that_is_set_has_to_be_confirmed_again(four: LyingWorld, off: float) -> None:
+    """Also if the machine was suspended. It is noticed before any peer is probed."""
+    assert four.reasons("operator_1") == []
+
+    four.offsets["operator_1"] = off
+
+    assert four.reasons("operator_1")[0].startswith("clock: ")
+    four.stop("operator_2")
+    assert ask_ahead(four, "operator_1", off, Status.DOWN) == "clock"
+
+
+def test_a_clock_that_peers_saw_wrong_is_not_confirmed_by_their_old_answers(
+    four: LyingWorld,
+) -> None:
+    """Its clock was slowly moved, and its peers do not answer any more."""
+    for peer in ("operator_2", "operator_3", "operator_4"):
+        four.offsets[peer] = -3.0  # as seen by operator_1, the same as its own clock 3 s ahead
+    four.components("operator_1").peers.probe()
+    four.cut("operator_1", "*")
+    four.clock.sleep(4 * four.committee.rounds.seconds)
+
+    assert not four.components("operator_1").peers.clock_is_wrong()
+    assert UNCONFIRMED in four.reasons("operator_1")
+
+
+def test_a_confirmation_ends_after_an_hour_without_peers(four: LyingWorld) -> None:
+    four.cut("operator_1", "*")
+    four.clock.sleep(HOUR - 60)
+    assert UNCONFIRMED not in four.reasons("operator_1")
+
+    four.clock.sleep(60)
+
+    assert UNCONFIRMED in four.reasons("operator_1")
+
+
+def test_liars_alone_confirm_no_wrong_clock(tmp_path: Path) -> None:
+    """Two of seven confirm it; it takes three. The other four cannot be reached."""
+    with LyingWorld(tmp_path, SEVEN) as world:
+        world.lie("operator_6", HOUR)
+        world.lie("operator_7", HOUR)
+        world.cut("operator_1", *world.operators[1:5])
+        world.offsets["operator_1"] = HOUR
+
+        world.restart("operator_1")
+
+        assert ask_ahead(world, "operator_1", HOUR) == "clock"
+        assert "clock: not confirmed by 3 peers yet" in world.reasons("operator_1")
+
+
+def test_an_operator_with_f_plus_one_peers_is_confirmed(fresh: LyingWorld) -> None:
+    fresh.cut("operator_1", "operator_4")
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", 0) == "signed"
+
+    fresh.cut("operator_1", "operator_3")
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", 0) == "signed"  # the decision of this round is repeated
+    fresh.clock.sleep(fresh.committee.rounds.seconds)
+    assert ask_ahead(fresh, "operator_1", 0) == "clock"
+
+
+@pytest.mark.parametrize("operators", [1, 2, 3])
+def test_small_committees_certify_from_the_first_round(tmp_path: Path, operators: int) -> None:
+    """One operator alone has no peer that could confirm its clock."""
+    with LyingWorld(tmp_path, make_members(operators)) as world:
+        world.run(3)
+
+        assert world.are_all_up()
+        assert [world.reasons(name) for name in world.operators] == [[]] * operators
+
+
+def test_operators_that_start_one_after_the_other_do_not_wait_for_each_other(
+    fresh: LyingWorld,
+) -> None:
+    """Status answers need no confirmed clock, so unconfirmed operators confirm each other."""
+    for name in fresh.operators:
+        fresh.crash(name)
+    for name in fresh.operators:
+        fresh.start(name)
+
+    assert fresh.reasons("operator_4")[:1] != [UNCONFIRMED]
+    fresh.run(2)
+
+    assert fresh.are_all_up()
+    assert [fresh.reasons(name) for name in fresh.operators] == [[]] * 4
+
+
+# Signed rounds of the future
+
+
+def test_a_signed_round_of_the_future_is_shown_and_does_not_stop_the_present(
+    fresh: LyingWorld,
+) -> None:
+    """All clocks were an hour ahead, so the operators confirmed each other."""
+    fresh.run(1)
+    fresh.offsets |= dict.fromkeys([*fresh.operators, "aggregator_0"], HOUR)
+    fresh.confirm_clocks()
+    fresh.stop("operator_2")
+    assert ask_ahead(fresh, "operator_1", HOUR, Status.DOWN) == "signed"
+    rounds = fresh.committee.rounds
+    future = rounds.start(rounds.number(fresh.clock.now + HOUR))
+
+    fresh.offsets.clear()
+    fresh.resume("operator_2")
+    fresh.run(2)
+
+    assert fresh.are_all_up()
+    left = future - int(fresh.clock.now)
+    assert fresh.reasons("operator_1") == [
+        f"journal: a round that begins in {left} s is signed already; the clock was ahead then, "
+        "or is behind now"
+    ]
+    shown = fresh.get("operator_1", "/metrics").text
+    assert f"datadragon_journal_ahead_seconds {left}.0" in shown
+    assert "datadragon_clock_confirmed 1.0" in shown
+    fresh.stop("operator_3")
+    fresh.run(2)
+    assert fresh.statuses("operator_1")["operator_3"] == "down"
+    assert "operator_1" in fresh.entries("operator_2")[-1].event.signers
+
+
+def test_when_a_signed_round_comes_only_its_decision_is_repeated(fresh: LyingWorld) -> None:
+    fresh.offsets |= dict.fromkeys(fresh.operators, HOUR)
+    fresh.confirm_clocks()
+    fresh.stop("operator_2")
+    fresh.clock.sleep(40)  # it must have been up for some time to report an unknown node
+    assert ask_ahead(fresh, "operator_1", HOUR, Status.DOWN) == "signed"
+
+    fresh.offsets.clear()
+    fresh.resume("operator_2")
+    fresh.clock.sleep(HOUR)
+    fresh.confirm_clocks()
+
+    assert ask_ahead(fresh, "operator_1", 0, Status.UP) == "equivocation"
+    assert ask_ahead(fresh, "operator_1", 0, Status.DOWN) == "signed"
+    fresh.clock.sleep(fresh.committee.rounds.seconds)
+    assert ask_ahead(fresh, "operator_1", 0, Status.UP) == "signed"
+    assert not any("journal" in reason for reason in fresh.reasons("operator_1"))
 
 
 # Peers that lie

@@ -564,7 +564,7 @@ def test_a_signed_round_of_the_future_is_shown_and_does_not_stop_the_present(
     fresh: LyingWorld,
 ) -> None:
     """All clocks were an hour ahead, so the operators confirmed each other."""
-    fresh.run(1)
+    fresh.run(2)
     fresh.offsets |= dict.fromkeys([*fresh.operators, "aggregator_0"], HOUR)
     fresh.confirm_clocks()
     fresh.stop("operator_2")

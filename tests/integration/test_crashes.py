@@ -93,8 +93,8 @@ def test_a_crash_between_journal_and_response_loses_nothing(
 ) -> None:
     genuine = Journal.decide
 
-    def decide_and_die(self: Journal, claim: StatusClaim) -> None:
-        genuine(self, claim)
+    def decide_and_die(self: Journal, claim: StatusClaim, log_time: int) -> None:
+        genuine(self, claim, log_time)
         raise Killed
 
     world.stop("operator_2")
@@ -136,14 +136,16 @@ def test_a_claim_about_a_past_round_is_refused(world: World) -> None:
     assert ask(world, "operator_1", claim) == (409, "off_round")
 
 
-def test_rounds_far_behind_the_newest_signed_one_are_refused(world: World) -> None:
+def test_rounds_that_the_log_can_no_longer_apply_are_refused(world: World) -> None:
     journal = world.components("operator_1").journal
     rounds = world.committee.rounds
     number = rounds.number(world.clock.now)
-    journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)))
 
     with pytest.raises(AttestationRefused) as refused:
-        journal.decide(StatusClaim("operator_3", Status.DOWN, rounds.start(number - 4)))
+        journal.decide(
+            StatusClaim("operator_3", Status.DOWN, rounds.start(number - 1)),
+            rounds.start(number) + rounds.max_age,
+        )
 
     assert refused.value.reason == "off_round"
 

@@ -1,4 +1,4 @@
-"""`dragon log archive`: start a new log after the network of a fleet was reset."""
+"""`dragon log archive`: set a log aside after the network of a fleet was reset."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ def log() -> None:
     """Maintain the log file of a service."""
 
 
-@log.command(short_help="Archive a log and start a new one.")
+@log.command(short_help="Archive a log, to start that of a refounded committee.")
 @file_argument
 @json_option
 def archive(file: Path, as_json: bool) -> None:
-    """Archive the log in FILE, a service's database, and start a new log in it.
+    """Archive the log in FILE, a service's database, and empty FILE for a new committee.
 
-    Stop the service first. An operator's journal of signed claims is archived with its log.
+    Stop the service first. An operator's journal of signed claims is archived with its log. The new
+    log needs a committee with another id: see `dragon init --refound`.
     """
     copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal_file.ARCHIVE_CLEARS])
     journal = journal_file.archive_journal(file)
@@ -33,6 +34,10 @@ def archive(file: Path, as_json: bool) -> None:
         archived = {"file": str(file), "archived": str(copy)}
         print_json({**archived, "journal": str(journal) if journal else None})
         return
-    console.print(f"Archived the old log in {plain(str(copy))}. {plain(str(file))} is empty now.")
+    console.print(f"Archived the old log in {plain(str(copy))}.")
     if journal:
         console.print(f"Archived the journal of signed claims in {plain(str(journal))}.")
+    console.print(
+        f"{plain(str(file))} takes the log of another committee now; `dragon init --refound` "
+        "gives this one a new id."
+    )

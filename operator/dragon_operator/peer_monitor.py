@@ -28,7 +28,7 @@ FRESH_ROUNDS: Final = 3  # how long a probe of a peer counts as evidence that ou
 CONFIRMATION_SECONDS: Final = 3600
 MAX_CONFIRMING_LATENCY_MS: Final = 2000  # a slower answer says too little about the clock
 CHECK_SECONDS: Final = 1.0  # between two checks whether the clock was set
-FIRST_RETRY_SECONDS: Final = 0.25  # after a probe that did not confirm the clock; then doubled
+FIRST_RETRY_SECONDS: Final = 0.25  # doubled after each probe that does not confirm the clock
 MAX_RETRY_SECONDS: Final = 2.0
 
 

@@ -560,6 +560,38 @@ def test_operators_that_start_one_after_the_other_do_not_wait_for_each_other(
     assert [fresh.reasons(name) for name in fresh.operators] == [[]] * 4
 
 
+class Waits(threading.Event):
+    """Advances the world's clock for each wait; stops after a time."""
+
+    def __init__(self, world: LyingWorld, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._end = world.clock, world.clock.now + seconds
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        self._clock.sleep(timeout or 0.0)
+        if self._clock.now >= self._end:
+            self.set()
+        return self.is_set()
+
+
+def test_an_operator_probes_often_until_its_clock_is_confirmed(fresh: LyingWorld) -> None:
+    fresh.cut("operator_1", "*")
+    fresh.restart("operator_1")
+    peers, stop = fresh.components("operator_1").peers, Waits(fresh, 20)
+
+    peers.run(stop)
+    assert stop.waits[:4] == [0.5, 1.0, 2.0, 2.0]
+    fresh.cuts.clear()
+    begun, again = fresh.clock.now, Waits(fresh, 5)
+    peers.run(again)
+
+    assert peers.clock_is_confirmed()
+    assert max(again.waits) <= 1.0
+    assert fresh.clock.now - begun >= 5
+
+
 # Signed rounds of the future
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from committees import make_members
 from dragon.encoding import canonical
-from dragon.errors import AttestationRefused, LogDamaged
+from dragon.errors import LogDamaged
 from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
@@ -136,20 +136,6 @@ def test_a_claim_about_a_past_round_is_refused(world: World) -> None:
     world.clock.sleep(2 * world.committee.rounds.seconds)
 
     assert ask(world, "operator_1", claim) == (409, "off_round")
-
-
-def test_rounds_that_the_log_can_no_longer_apply_are_refused(world: World) -> None:
-    journal = world.components("operator_1").journal
-    rounds = world.committee.rounds
-    number = rounds.number(world.clock.now)
-
-    with pytest.raises(AttestationRefused) as refused:
-        journal.decide(
-            StatusClaim("operator_3", Status.DOWN, rounds.start(number - 1)),
-            rounds.start(number) + rounds.max_age,
-        )
-
-    assert refused.value.reason == "off_round"
 
 
 # Aggregator and outbox

@@ -19,6 +19,19 @@ MAX_EXCERPT_CHARS: Final = 200  # of a refused event
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an event is refused."""
+
+    name: str  # the error's
+    detail: str
+
+    @classmethod
+    def of(cls, error: DragonError) -> Reason:
+        """Return the reason that an error states."""
+        return cls(error.name, str(error))
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One refused event."""
 
@@ -29,11 +42,11 @@ class Refusal:
     excerpt: str  # the beginning of the event's text
 
     @classmethod
-    def of(cls, ledger_index: int, place: int, error: DragonError, event_text: str) -> Refusal:
-        """Return the record of an event that was refused with this error."""
+    def of(cls, ledger_index: int, place: int, reason: Reason, event_text: str) -> Refusal:
+        """Return the record of a refused event."""
         # Replacing surrogates: SQLite stores only text that can be encoded as UTF-8.
         excerpt = event_text[:MAX_EXCERPT_CHARS].encode(errors="replace").decode()
-        return cls(ledger_index, place, error.name, str(error), excerpt)
+        return cls(ledger_index, place, reason.name, reason.detail, excerpt)
 
 
 def record(connection: Connection, refusals: Sequence[Refusal]) -> None:

@@ -93,7 +93,7 @@ def assemble(
     """Build the components of an operator on a database, a ledger and a runtime."""
     committee, myself = settings.committee, settings.operator
     log = Log(database, committee)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
     window_voter = _window_voter(settings, log, database, objects, runtime)

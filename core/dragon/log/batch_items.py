@@ -1,4 +1,4 @@
-"""The events of a batch: decoded when they are needed, and remembered when the batch was useless."""
+"""The events of a batch: decoded when needed, and remembered if the log applied none of them."""
 
 from __future__ import annotations
 

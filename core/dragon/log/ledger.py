@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """The position of a reader in the ledger. The log stores it with the batches up to it.
 
-    The default is genesis. A position may lie between two batches of one finality proof. The time of
-    a proof is no part of it: the network may prove different times for one batch.
+    The default is genesis. A position may lie between two batches of one finality proof. The time
+    of a proof is no part of it: the network may prove different times for one batch.
     """
 
     index: int = 0  # of the last batch that was read
@@ -45,4 +45,13 @@ class Ledger(Protocol):
             LedgerUnavailable: no gateway returned a usable response; no batch was read.
             LedgerContradiction: the network's history no longer contains `after`.
         """
+        ...
+
+
+@runtime_checkable
+class IndexedLedger(Ledger, Protocol):
+    """A ledger that can say how long it is."""
+
+    def last_finalized_index(self) -> int:
+        """Return the index of the newest batch, or 0. Raises LedgerUnavailable."""
         ...

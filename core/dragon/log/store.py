@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from dragon import errors

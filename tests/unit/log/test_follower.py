@@ -63,9 +63,7 @@ class PaperLedger:
         has_event = self.history[index - 1].startswith("flip")
         body = canonical([certified(index).to_json()] if has_event else []).decode()
         time = ROUNDS.start(index)
-        return ProvenBatch(
-            index, body, time, "{}", Position(index, self._chain(index), index, time)
-        )
+        return ProvenBatch(index, body, time, "{}", Position(index, self._chain(index)))
 
 
 class Turns(threading.Event):
@@ -105,7 +103,7 @@ def following(tmp_path: Path) -> Iterator[Following]:
         log,
         ledger,
         clock,
-        Follower(log, ledger, monotonic=lambda: clock.now, wall=lambda: 4e9),
+        Follower(log, ledger, monotonic=lambda: clock.now),
     )
     database.close()
 

@@ -76,7 +76,7 @@ EVENTS = [event(claim) for claim in CLAIMS]
 def batch(index: int, *events: Event) -> ProvenBatch:
     """Return a batch with the same proven time for every index."""
     time, body = ROUNDS.start(1), canonical([item.to_json() for item in events]).decode()
-    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time))
+    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}"))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -49,6 +49,9 @@ class Refusal:
         return cls(ledger_index, place, reason.name, reason.detail, excerpt)
 
 
+_COLUMNS: Final = tuple(Refusal.__dataclass_fields__)
+
+
 def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
     """Count all refusals and keep the newest.
 
@@ -62,7 +65,10 @@ def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
             "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
             "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)"
         ),
-        [asdict(refusal) for refusal in refusals[-MAX_REFUSED_KEPT:]],
+        [
+            {name: getattr(refusal, name) for name in _COLUMNS}
+            for refusal in refusals[-MAX_REFUSED_KEPT:]
+        ],
     )
     connection.execute(
         text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),

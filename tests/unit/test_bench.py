@@ -21,6 +21,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "proofs": {"chunks": (1, 2), "length": 3, "sizes": (1,), "most": 1, "cold": False},
     "ingest": {"cases": ((4096, 1),)},
     "pipeline": {"windows": (1, 2)},
+    "flood": {"batches": 4},
 }
 
 

@@ -18,7 +18,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from py_arkworks_bls12381 import G2Point
@@ -31,12 +30,14 @@ from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.refused_events import Reason, Refusal
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
-from dragon.protocol import event
+from dragon.protocol import bls, event
+from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
 from dragon.storage.database import Database
-from fixtures import Members, make_members, quorum_certificate
+from fixtures import Members, make_members
 from timing import show, verdict
 
 GOAL = 1.0  # processors at 1 MB/s, with nine events in a batch
@@ -44,32 +45,40 @@ MEGABYTE = 1_000_000
 BATCHES_TOGETHER = 32  # as the follower does it
 
 
-def forgeries(members: Members) -> Iterator[Event]:
-    """Make forged status events without end. No two have the same claim or signature."""
-    committee, point = members.committee, G2Point()
-    signers = list(members.secrets)[: committee.quorum("status")]
-    target = committee.targets[0].id
-    model = quorum_certificate(members, StatusClaim(target, Status.UP, 0), signers)
-    for number in itertools.count(1):
+def forged_events(committee: Committee, node: str, first: int) -> Iterator[Event]:
+    """Make forged status events of a node without end. No two have the same claim or signature.
+
+    Args:
+        first: number of the first event's round; the following ones are in later rounds.
+    """
+    point, others = G2Point(), sorted(committee.keys.keys() - {node})
+    signers = tuple(others[: committee.quorum("status")])
+    key = bls.aggregate_keys(committee.keys[signer] for signer in signers).raw
+    for number in itertools.count(first):
         point = point + G2Point()
-        claim = StatusClaim(target, Status.UP, committee.rounds.start(number))
-        yield replace(model, claim=claim, signature=bytes(point.to_compressed_bytes()))
+        claim = StatusClaim(node, Status.DOWN, committee.rounds.start(number))
+        signature = bytes(point.to_compressed_bytes())
+        yield Certificate(claim, signers, signature, key, committee.id)
+
+
+def bodies(forged: Iterator[Event], events: int) -> Iterator[str]:
+    """Make bodies of batches with this number of events each, without end."""
+    while True:
+        together = itertools.islice(forged, events)
+        yield canonical([one.to_json() for one in together]).decode()
 
 
 def flood(members: Members, batches: int, events: int) -> list[ProvenBatch]:
     """Make batches with this number of forged events each."""
-    forged = forgeries(members)
-    bodies = (
-        canonical([one.to_json() for one in itertools.islice(forged, events)]).decode()
-        for _ in range(batches)
-    )
-    return proven(bodies)
+    forged = forged_events(members.committee, members.committee.targets[0].id, 1)
+    return proven(itertools.islice(bodies(forged, events), batches))
 
 
-def proven(bodies: Iterator[str]) -> list[ProvenBatch]:
+def proven(texts: Iterator[str]) -> list[ProvenBatch]:
+    """Make the batches of a ledger with these bodies."""
     return [
-        ProvenBatch(index, body, 0, "{}", Position(index, f"{index:032x}"))
-        for index, body in enumerate(bodies, start=1)
+        ProvenBatch(index, text, 0, "{}", Position(index, f"{index:032x}"))
+        for index, text in enumerate(texts, start=1)
     ]
 
 

@@ -13,7 +13,7 @@ from dragon.log.refused_events import MAX_EXCERPT_CHARS, Reason
 from dragon.protocol import event
 from dragon.protocol.event import Event
 
-MAX_REMEMBERED_BATCHES: Final = 128  # about 40 KiB each, so at most 5 MiB
+MAX_REMEMBERED_BATCHES: Final = 32  # at most 250 KiB each in memory, so 8 MiB
 MAX_REMEMBERED_CHARS: Final = 8192  # of one batch; longer ones are decoded every time
 
 

@@ -126,7 +126,7 @@ def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(wo
     components = start_empty(world)
     claim = CheckpointClaim(checkpoint.size, checkpoint.root, 0)
     entries = [
-        LogEntry(e.position, e.event, e.ledger_index, e.ledger_time)
+        LogEntry(e.position, e.event, e.ledger_index)
         for e in world.components("operator_1").log.entries()
     ]
 

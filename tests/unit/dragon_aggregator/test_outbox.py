@@ -78,7 +78,7 @@ class Sending:
         index = self.log.position.index + 1
         time = events[-1].claim.timestamp
         body = canonical([event.to_json() for event in events]).decode()
-        position = Position(index, f"{index:032x}", index, time)
+        position = Position(index, f"{index:032x}")
         self.log.take(ProvenBatch(index, body, time, "{}", position))
         assert self.log.refusals() == {}
 

@@ -125,7 +125,7 @@ def test_a_batch_becomes_entries_in_its_order(log: Log) -> None:
     assert log.position == Position(1, f"{1:032x}")
 
 
-def test_the_root_is_that_of_the_events_with_ledger_index_and_time(log: Log) -> None:
+def test_the_root_is_that_of_the_events_with_their_ledger_index(log: Log) -> None:
     batches = flips(5)
 
     for taken in batches:
@@ -363,6 +363,21 @@ def test_a_forged_event_that_the_state_refuses_does_not_end_its_batch(log: Log) 
 
     assert [entry.event for entry in added] == [certified(NODE, UP, 1)]
     assert log.refusals() == {"applied_already": 1}
+
+
+def test_a_stale_event_is_refused(log: Log) -> None:
+    """A certified checkpoint measures the age, and not the time that the ledger shows."""
+    log.take(batch(1, certified(NODE, UP, 1)))
+    claim = CheckpointClaim(1, log.head().root, ROUNDS.start(14))
+    log.take(batch(2, MEMBERS.certify(claim, sorted(MEMBERS.secrets))))
+    stale, fresh = certified("operator_1", UP, 1), certified("operator_1", UP, 2)
+
+    log.take(dataclasses.replace(batch(3, stale), time=0))
+    log.take(dataclasses.replace(batch(4, fresh), time=2**52))
+
+    assert ROUNDS.start(14) - ROUNDS.start(2) == ROUNDS.max_age
+    assert log.refusals() == {"stale": 1}
+    assert log.state.status("operator_1") is UP
 
 
 def test_an_event_that_is_twice_in_a_batch_is_applied_once(log: Log) -> None:

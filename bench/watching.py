@@ -137,8 +137,7 @@ class Aggregator:
         claims = [StatusClaim(node, Status.UP, committee.rounds.genesis) for node in committee.urls]
         events = [quorum_certificate(members, claim, quorum) for claim in claims]
         log.take(*(batch(index, one) for index, one in enumerate(events, start=1)))
-        wall, monotonic = self.runtime.wall, self.runtime.monotonic
-        follower = Follower(log, EmptyLedger(), monotonic=monotonic, wall=wall)
+        follower = Follower(log, EmptyLedger(), monotonic=self.runtime.monotonic)
         follower.step()
         self.prober, self.certifier = (
             Prober(committee, self.runtime),

@@ -84,7 +84,7 @@ def assemble(
     """Build the components of an aggregator on a database, a ledger and a runtime."""
     committee = settings.committee
     log = Log(database, committee)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    follower = Follower(log, ledger, monotonic=runtime.monotonic)
     entries, certifier = Outbox(database), Certifier(committee, runtime)
     monitor = Monitor(
         committee,

@@ -224,6 +224,10 @@ class NotSettled(NotApplicable):
     """The log may still receive events about the requested period."""
 
 
+class AfterForged(NotApplicable):
+    """A certificate before this event in its batch does not verify, which ends the batch."""
+
+
 class WrongDigest(DragonError):
     """The SHA-256 of the body is not the one in the address."""
 

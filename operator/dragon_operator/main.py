@@ -79,7 +79,7 @@ def assemble(
     """Build the components of an operator on its files, a ledger and a runtime."""
     committee, myself = settings.committee, settings.operator
     log = Log(databases.log, committee)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
     window_voter = _window_voter(settings, log, databases, runtime)

@@ -87,7 +87,7 @@ def assemble(
     """Connect the service's parts to two databases, a ledger and a runtime."""
     committee = settings.committee
     log, records = Log(database, committee), StreamRecords(database)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic, wall=runtime.wall)
+    follower = Follower(log, ledger, monotonic=runtime.monotonic)
     store, writer, events = Store(stream_database), Writer(), Events()
     pipeline = Pipeline(
         store,

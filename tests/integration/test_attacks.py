@@ -280,11 +280,14 @@ def test_a_forged_copy_sent_first_does_not_displace_the_true_event(fresh: World)
     assert fresh.entries("operator_1")[-1].event == true
 
 
-def test_a_forged_copy_in_the_same_batch_does_not_displace_the_true_event(fresh: World) -> None:
+def test_a_forged_copy_ends_its_own_batch_only(fresh: World) -> None:
+    """The sender of a forged event loses the rest of its batch. The true event has another one."""
     true = outage(fresh)
     forged = dataclasses.replace(true, signature=outage(fresh, signers=("operator_1",)).signature)
 
-    fresh.submit(forged, 7, {"kind": "status"}, true)
+    fresh.submit(7, {"kind": "status"}, forged, true)
+    assert refusals(fresh, "operator_1")["after_forged"] == 1
+    fresh.submit(true)
 
     assert fresh.entries("operator_1")[-1].event == true
 

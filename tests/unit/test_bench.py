@@ -21,6 +21,8 @@ LITTLE: dict[str, dict[str, Any]] = {
     "proofs": {"chunks": (1, 2), "length": 3, "sizes": (1,), "most": 1, "cold": False},
     "ingest": {"cases": ((4096, 1),)},
     "pipeline": {"windows": (1, 2)},
+    "flood": {"batches": 4},
+    "flood_fleet": {},
 }
 
 
@@ -45,6 +47,8 @@ def test_a_benchmark_runs_and_prints_a_table(
     script: ModuleType = load(name)
     if name == "detection":  # a fleet of processes takes long, and has its own tests
         monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
+    if name == "flood_fleet":
+        monkeypatch.setattr(script, "measure", lambda *_: (1.0, 2.0, 3.0))
     if name == "pipeline":  # it needs a fleet, too
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
     if name == "ingest":  # it needs sockets

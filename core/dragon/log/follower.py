@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import structlog
 
 from dragon import errors
-from dragon.log.ledger import Ledger, Position, ProvenBatch
+from dragon.log.ledger import IndexedLedger, Ledger, Position, ProvenBatch
 from dragon.log.store import Log
 from dragon.protocol.log_entry import LogEntry
 
 logger = structlog.stdlib.get_logger(__name__)
 
-POLL_PAUSE_SECONDS: Final = 0.2  # after a poll without new entries
+POLL_PAUSE_SECONDS: Final = 0.2  # after a short page without new entries
 ERROR_PAUSE_SECONDS: Final = 1.0  # after a failed poll
-BATCHES_PER_TRANSACTION: Final = 100  # batches applied together
+# Batches applied together. Anyone may fill them with forged signatures, which takes about 0.1 s.
+# After each transaction the follower looks at `stop` and reports its progress.
+BATCHES_PER_TRANSACTION: Final = 32
+# Between two questions for the ledger's length, while it always has another page. Each costs a
+# request and the verification of one proof. Shorter than `CAUGHT_UP_SECONDS`.
+LENGTH_INTERVAL_SECONDS: Final = 2.0
 WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
 REWRITTEN: Final = "ledger_rewritten"
@@ -30,9 +36,8 @@ class Follower:
     """Keeps one log up to date with the ledger. Its thread is the only one that applies batches.
 
     Args:
-        monotonic: clock in seconds.
-        wall: clock in Unix seconds. Both clocks only measure how long ago the end of the ledger
-            was read; no rule of the log uses them.
+        monotonic: clock in seconds. It only measures how long ago the end of the ledger was read;
+            no rule of the log uses it.
     """
 
     def __init__(
@@ -41,13 +46,16 @@ class Follower:
         ledger: Ledger,
         *,
         monotonic: Callable[[], float],
-        wall: Callable[[], float],
     ) -> None:
         self._log = log
         self._ledger = ledger
         self._monotonic = monotonic
-        self._wall = wall
         self._read_all_at: float | None = None
+        self._has_more = False  # whether the last page was long, so that another one is likely
+        self._pages_since_end = 0
+        self._newest = 0  # largest index that the ledger is known to have
+        self._asked_at: float | None = None  # when its length was last asked
+        self._end: tuple[float, int] | None = None  # when it was asked, and the answer
         self._last_error = ""
         self._warned_at: float | None = None
         self._listeners: tuple[Listener, ...] = (_log_applied,)
@@ -86,33 +94,46 @@ class Follower:
         return float("inf") if at is None else self._monotonic() - at
 
     @property
+    def behind(self) -> int:
+        """Number of batches that the ledger is known to have and the log has not applied."""
+        return max(0, self._newest - self._log.position.index)
+
+    @property
     def last_error(self) -> str:
         """Why the last poll failed; empty if it succeeded."""
         return self._last_error
 
-    def step(self) -> list[LogEntry]:
+    def step(self, stop: threading.Event | None = None) -> list[LogEntry]:
         """Read one page and apply its batches. Returns the entries that were added.
 
         If the history was rewritten, raises the log's alarm, but no exception.
 
+        Args:
+            stop: ends the step between two transactions. The rest of the page is read again later.
+
         Raises LedgerUnavailable.
         """
-        return self._apply(self._read())
+        return self._apply(self._read(), stop)
 
     def catch_up(self) -> None:
         """Read until the end of the ledger, or until an alarm. Raises LedgerUnavailable."""
         while batches := self._read():
             self._apply(batches)
 
-    def _apply(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
-        """Apply batches in transactions of bounded length: other writers wait for the lock."""
+    def _apply(
+        self, batches: Sequence[ProvenBatch], stop: threading.Event | None = None
+    ) -> list[LogEntry]:
+        """Apply batches in transactions of bounded length."""
         entries: list[LogEntry] = []
         for start in range(0, len(batches), BATCHES_PER_TRANSACTION):
+            if stop is not None and stop.is_set():
+                break
             together = batches[start : start + BATCHES_PER_TRANSACTION]
             try:
                 entries += self._publish(self._log.take(*together))
             except errors.Diverged:
                 return entries + self._apply_up_to_divergence(together)
+            self._note_end()
         return entries
 
     def _apply_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
@@ -147,17 +168,39 @@ class Follower:
             self._last_error = str(error)
             raise
         self._last_error, self._warned_at = "", None
-        # A busy ledger always has another batch, so a batch that became final just now counts too.
-        if not batches or batches[-1].time >= self._wall() - CAUGHT_UP_SECONDS:
-            self._read_all_at = self._monotonic()
+        self._has_more = len(batches) >= BATCHES_PER_TRANSACTION
+        if batches:
+            self._newest = max(self._newest, batches[-1].index)
+            self._pages_since_end += 1
+            self._ask_length()
+        else:
+            self._read_all_at, self._pages_since_end, self._end = self._monotonic(), 0, None
+            self._newest = self._log.position.index
         return batches
+
+    def _ask_length(self) -> None:
+        """Now and then ask a busy ledger for its newest index: it never has an empty page."""
+        now, asked = self._monotonic(), self._asked_at
+        if self._pages_since_end < 2 or not isinstance(self._ledger, IndexedLedger):
+            return
+        if self._end or (asked is not None and now - asked < LENGTH_INTERVAL_SECONDS):
+            return
+        self._asked_at = now
+        with suppress(errors.LedgerUnavailable):
+            index = self._ledger.last_finalized_index()
+            self._newest, self._end = max(self._newest, index), (now, index)
+
+    def _note_end(self) -> None:
+        """Note if the log has reached the index that was newest when the ledger was asked."""
+        if self._end and self._log.position.index >= self._end[1]:
+            self._read_all_at, self._end = self._end[0], None
 
     def run(self, stop: threading.Event) -> None:
         """Follow the ledger until `stop` is set. During an outage of the ledger, keep trying."""
         while not stop.is_set():
             pause = POLL_PAUSE_SECONDS
             try:
-                if self.step():
+                if self.step(stop) or self._has_more:
                     pause = 0.0
             except errors.LedgerUnavailable as error:
                 self._warn(str(error))

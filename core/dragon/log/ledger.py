@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +55,13 @@ class Ledger(Protocol):
             LedgerContradiction: the network's history no longer contains `after`, or a position
                 that `kept` returned.
         """
+        ...
+
+
+@runtime_checkable
+class IndexedLedger(Ledger, Protocol):
+    """A ledger that can say how long it is."""
+
+    def last_finalized_index(self) -> int:
+        """Return the index of the newest batch, or 0. Raises LedgerUnavailable."""
         ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -16,6 +16,19 @@ from dragon.errors import DragonError
 
 MAX_REFUSED_KEPT: Final = 10_000  # refused events kept for inspection
 MAX_EXCERPT_CHARS: Final = 200  # of a refused event
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an event is refused."""
+
+    name: str  # the error's
+    detail: str
+
+    @classmethod
+    def of(cls, error: DragonError) -> Reason:
+        """Return the reason that an error states."""
+        return cls(error.name, str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +42,14 @@ class Refusal:
     excerpt: str  # the beginning of the event's text
 
     @classmethod
-    def of(cls, ledger_index: int, place: int, error: DragonError, event_text: str) -> Refusal:
-        """Return the record of an event that was refused with this error."""
+    def of(cls, ledger_index: int, place: int, reason: Reason, event_text: str) -> Refusal:
+        """Return the record of a refused event."""
         # Replacing surrogates: SQLite stores only text that can be encoded as UTF-8.
         excerpt = event_text[:MAX_EXCERPT_CHARS].encode(errors="replace").decode()
-        return cls(ledger_index, place, error.name, str(error), excerpt)
+        return cls(ledger_index, place, reason.name, reason.detail, excerpt)
+
+
+_COLUMNS: Final = tuple(Refusal.__dataclass_fields__)
 
 
 def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
@@ -49,7 +65,10 @@ def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
             "INSERT INTO refused (ledger_index, place, reason, detail, excerpt) "
             "VALUES (:ledger_index, :place, :reason, :detail, :excerpt)"
         ),
-        [asdict(refusal) for refusal in refusals[-MAX_REFUSED_KEPT:]],
+        [
+            {name: getattr(refusal, name) for name in _COLUMNS}
+            for refusal in refusals[-MAX_REFUSED_KEPT:]
+        ],
     )
     connection.execute(
         text("DELETE FROM refused WHERE id <= (SELECT MAX(id) FROM refused) - :kept"),

@@ -10,27 +10,24 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from dragon import errors
-from dragon.encoding import Json
 from dragon.log import cursor, entry_table, refused_events
-from dragon.log.batch_verification import BatchVerifier
 from dragon.log.cursor import Alarm
+from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.index_tables import LogRow
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
-from dragon.protocol import event, merkle
+from dragon.protocol import merkle
+from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import State, Verify, advance, transition
+from dragon.protocol.state import State, advance
 from dragon.storage.database import Database
 
 __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
@@ -65,12 +62,10 @@ class Log(LogQueries):
         """
         super().__init__(database)
         self._committee = committee
-        self._entropy = entropy
+        self._evaluator = Evaluator(committee, entropy)
         self._lock = threading.Lock()
         self._state = State()
         self._tree = merkle.Tree()
-        # Ledger index and root of the last entry, if it lies after the position: see `begin_at`.
-        self._ahead: tuple[int, str] | None = None
         try:
             with database.write() as connection:
                 self._position = cursor.read_cursor(connection, committee)
@@ -96,7 +91,7 @@ class Log(LogQueries):
         Raises NotFound: the log has fewer entries than `size`.
         """
         with self._lock:
-            # Only committed entries: a running transaction may have added leaves to the tree.
+            # Only committed entries: an evaluation may have added leaves to the tree.
             whole = self._state.size
             size = whole if size is None else size
             if size > whole:
@@ -106,10 +101,16 @@ class Log(LogQueries):
     def inclusion(self, position: int, size: int) -> list[bytes]:
         """Return the path from an entry's leaf to the root at `size`. Raises NotFound."""
         with self._lock:
+            if size > (whole := self._state.size):
+                raise errors.NotFound(f"the log has {whole} entries, not {size}", size=size)
             return self._tree.inclusion(position, size)
 
     def take(self, *batches: ProvenBatch) -> list[LogEntry]:
         """Apply consecutive batches and advance the position, in one transaction.
+
+        Certificates are verified before the transaction begins, because the time that this takes is
+        chosen by anyone who can reach the sequencer. Readers and other writers of the file do not
+        wait for it.
 
         Batches that were applied before are skipped. So after a crash the same batches can be
         passed again, whether the transaction committed or not.
@@ -131,95 +132,50 @@ class Log(LogQueries):
                 raise errors.LedgerContradiction(message, expected=expected, index=batch.index)
         if not following:
             return []
-        verifier = BatchVerifier(self._entropy)
         try:
-            return self._take(following, verifier, verifier.verify)
-        except (_InvalidSignature, errors.Diverged):
-            # Verify each event alone: only a genuine event may stop the log, and only the
-            # forged ones may be refused.
-            return self._take(following, None, lambda: True)
-
-    def _take(
-        self,
-        batches: Sequence[ProvenBatch],
-        verify: Verify[Event] | None,
-        all_valid: Callable[[], bool],
-    ) -> list[LogEntry]:
-        """Apply batches in one transaction; undo the changes to the tree if it fails.
-
-        Args:
-            verify: verifies one certificate; None for its own `verify`.
-            all_valid: whether all signatures that `verify` postponed are valid.
-        """
-        outcome = _Outcome(self._state)
-        try:
-            with self._database.write() as connection:
-                for batch in batches:
-                    self._apply_batch(connection, batch, outcome, verify)
-                if not all_valid():
-                    raise _InvalidSignature
-                refused_events.record(connection, outcome.refusals)
-                cursor.advance_cursor(connection, batches[-1].position)
-        except BaseException:
+            outcome = self._evaluator.evaluate(self._state, following, self._roots)
+        finally:
             with self._lock:
                 self._tree.truncate(self._state.size)
-            raise
-        self._state, self._position = outcome.state, batches[-1].position
+        self._write(outcome, following[-1].position)
         return outcome.entries
 
-    def _apply_batch(
-        self,
-        connection: Connection,
-        batch: ProvenBatch,
-        outcome: _Outcome,
-        verify: Verify[Event] | None,
-    ) -> None:
-        try:
-            values = event.decode_batch(batch.body)
-        except errors.InvalidEncoding as error:
-            outcome.refusals.append(Refusal.of(batch.index, 0, error, batch.body))
-            return
-        applied = self._applied_places(batch.index, values)
-        for place, value in enumerate(values[applied:], start=applied):
-            try:
-                decoded = event.decode_item(value)
-                state = self._apply(outcome.state, decoded, verify)
-            except errors.Diverged:
-                raise
-            except errors.DragonError as error:
-                refusal = Refusal.of(batch.index, place, error, event.excerpt(value))
-                outcome.refusals.append(refusal)
-                continue
-            at, chaining_hash = outcome.state.size, batch.position.chaining_hash
-            entry = LogEntry(at, decoded, batch.index, batch.time, chaining_hash)
-            entry_table.append(connection, entry)
+    def _roots(self, added: Sequence[LogEntry]) -> RootAt:
+        """Return a function for roots of the tree with the entries in `added`, which may grow."""
+        size = self._state.size
+
+        def root_at(at: int) -> bytes:
+            hashes = [entry.leaf_hash for entry in added[len(self._tree) - size :]]
             with self._lock:
-                self._tree.append(entry.leaf_hash)
-            outcome.entries.append(entry)
-            outcome.state = state
+                for leaf_hash in hashes:
+                    self._tree.append(leaf_hash)
+                return self._tree.root(at)
 
-    def _applied_places(self, index: int, values: Sequence[Json | errors.InvalidEncoding]) -> int:
-        """Return the number of places of batch `index` that are applied or refused already.
+        with self._lock:
+            self._tree.truncate(size)
+        return root_at
 
-        More than 0 only if the log began at a checkpoint and now reads the checkpoint's last batch
-        again. The other events before its last entry were refused, and are not tried again.
-        """
-        if self._ahead is None or self._ahead[0] != index:
-            return 0
-        for place in reversed(range(len(values))):
-            with suppress(errors.DragonError):
-                if event.root(event.decode_item(values[place])) == self._ahead[1]:
-                    return place + 1
-        return 0
-
-    def _apply(self, state: State, decoded: Event, verify: Verify[Event] | None) -> State:
-        return transition(state, decoded, self._committee, root_at=self._tree.root, verify=verify)
+    def _write(self, outcome: Outcome, position: Position) -> None:
+        """Write what was decided, in one transaction. Memory changes after it has committed."""
+        hashes = [entry.leaf_hash for entry in outcome.entries]
+        with self._database.write() as connection:
+            for entry in outcome.entries:
+                entry_table.append(connection, entry)
+            refused_events.record(connection, outcome.refusals)
+            cursor.advance_cursor(connection, position)
+        with self._lock:
+            for leaf_hash in hashes:
+                self._tree.append(leaf_hash)
+            # The position last: if this is interrupted, the next call reads the file again.
+            self._state = outcome.state
+            self._position = position
 
     def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
         """Begin an empty log with the entries of a verified checkpoint.
 
-        The entries are not verified one by one: they hash to the certified root. The last batch
-        among them is read again, because the checkpoint may end in the middle of that batch.
+        The entries are not verified one by one: they hash to the certified root. Those of the last
+        batch are left out, and the log applies that batch itself: the checkpoint may end in the
+        middle of it, and what the rest of a batch does depends on the events before.
 
         Raises:
             LogDamaged: the log is not empty.
@@ -230,15 +186,14 @@ class Log(LogQueries):
         tree = merkle.Tree(entry.leaf_hash for entry in entries)
         if (len(tree), tree.root()) != (claim.size, claim.log_root):
             raise errors.InvalidProof("these entries are not those of the certified checkpoint")
-        index = entries[-1].ledger_index - 1
+        last = entries[-1].ledger_index
         with self._database.write() as connection:
             for entry in entries:
-                entry_table.append(connection, entry)
+                if entry.ledger_index < last:
+                    entry_table.append(connection, entry)
             # A position without a chaining hash: the sequencer client starts reading there.
-            cursor.advance_cursor(connection, Position(index, ""))
+            cursor.advance_cursor(connection, Position(last - 1, ""))
         self._reload_if_outdated()
-        if not index:
-            self._reload()
 
     def _reload_if_outdated(self) -> None:
         """Reload if the file has more than memory: a commit succeeded, and the next step failed."""
@@ -252,14 +207,13 @@ class Log(LogQueries):
 
     def _reload(self) -> None:
         """Read state and tree from the file."""
-        with self._lock:
-            self._state, self._tree = State(), merkle.Tree()
+        state, tree = State(), merkle.Tree()
         with self._database.read() as connection:
             for entry, leaf_hash in entry_table.read_all(connection):
-                self._state = advance(self._state, entry.event.claim)
-                self._tree.append(leaf_hash)
-                ahead = entry.ledger_index > self._position.index
-                self._ahead = (entry.ledger_index, event.root(entry.event)) if ahead else None
+                state = advance(state, entry.event.claim)
+                tree.append(leaf_hash)
+        with self._lock:
+            self._state, self._tree = state, tree
 
     def alarm(self) -> Alarm | None:
         """Return the alarm, if there is one. While the log is open, only this object raises one."""
@@ -274,16 +228,3 @@ class Log(LogQueries):
         with self._database.write() as connection:
             cursor.store_alarm(connection, Alarm(reason, detail))
         self._alarm = self._read_alarm()
-
-
-class _InvalidSignature(Exception):
-    """At least one of many signatures is invalid; only single checks can find which one."""
-
-
-class _Outcome:
-    """The result of applying batches, until their transaction has committed."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.entries: list[LogEntry] = []
-        self.refusals: list[Refusal] = []

@@ -105,6 +105,11 @@ def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
         log.position.index,
     )
     yield gauge(
+        "ledger_behind_batches",
+        "Number of batches that the ledger is known to have and the log has not applied.",
+        follower.behind,
+    )
+    yield gauge(
         "ledger_silent_seconds",
         "Seconds since the ledger was last read to its end; infinite before the first time.",
         follower.silent_seconds,

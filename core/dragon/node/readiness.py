@@ -16,4 +16,5 @@ def log_reasons(log: Log, follower: Follower) -> Iterator[str]:
     if alarm := log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not follower.caught_up:
-        yield f"ledger: {follower.last_error or 'not read to its end'}"
+        behind = f"{count} batches behind" if (count := follower.behind) else ""
+        yield f"ledger: {follower.last_error or behind or 'not read to its end'}"

@@ -24,6 +24,7 @@ SIGNATURE_DST: Final = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 POSSESSION_DST: Final = b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_"
 PUBLIC_KEY_BYTES: Final = 48
 SIGNATURE_BYTES: Final = 96
+FACTOR_BYTES: Final = 16  # of a random factor in batch verification
 HASH_CACHE_SIZE: Final = 256  # hashed messages; hashing one to the curve takes almost 1 ms
 
 _MINUS_GENERATOR: Final = -G1Point()
@@ -219,7 +220,7 @@ def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> b
     signatures, factors = [], []
     try:
         for each in signed:
-            factor = Scalar.from_be_bytes(bytes(16) + entropy(16))
+            factor = Scalar.from_be_bytes(bytes(16) + entropy(FACTOR_BYTES))
             signatures.append(decode_signature(each.signature))
             factors.append(factor)
             _, points, scalars = hashed.setdefault(each.key.raw, (each.key.point, [], []))

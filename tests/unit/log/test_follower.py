@@ -14,7 +14,7 @@ from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
-from dragon.log.follower import CAUGHT_UP_SECONDS, Follower
+from dragon.log.follower import CAUGHT_UP_SECONDS, LENGTH_INTERVAL_SECONDS, Follower
 from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
@@ -47,6 +47,7 @@ class PaperLedger:
     fails_before: int = 0  # polls from positions before this index fail
     polled: list[int] = field(default_factory=list)
     kept: KeptPositions | None = None
+    asked: int = 0  # how often the length was asked
 
     def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         self.polled.append(after.index)
@@ -57,6 +58,12 @@ class PaperLedger:
             raise errors.LedgerContradiction("the network's history has changed")
         behind = range(after.index + 1, len(self.history) + 1)[: self.page]
         return [self._batch(index) for index in behind]
+
+    def last_finalized_index(self) -> int:
+        self.asked += 1
+        if self.down:
+            raise errors.LedgerUnavailable("no gateway answers")
+        return len(self.history)
 
     def _chain(self, index: int) -> str:
         return "/".join(self.history[:index]) if index <= len(self.history) else "beyond"
@@ -105,7 +112,7 @@ def following(tmp_path: Path) -> Iterator[Following]:
         log,
         ledger,
         clock,
-        Follower(log, ledger, monotonic=lambda: clock.now, wall=lambda: 4e9),
+        Follower(log, ledger, monotonic=lambda: clock.now),
     )
     database.close()
 
@@ -125,13 +132,13 @@ def test_catching_up_reads_to_the_ledgers_end(following: Following) -> None:
 
 
 def test_a_log_has_read_all_after_an_empty_page(following: Following) -> None:
-    follower = following.follower
+    follower, following.ledger.history = following.follower, ["flip 1", "flip 2"]
     seen = []
-    for _ in range(4):
+    for _ in range(2):
         seen.append(follower.has_read_all)
         follower.step()
 
-    assert seen == [False, False, False, False]
+    assert seen == [False, False]
     assert follower.has_read_all
 
 
@@ -174,6 +181,102 @@ def test_the_ledger_can_look_up_the_positions_that_the_log_has_kept(following: F
 
     assert indices == [None, 1, 2, 2, 2, 5, 5]
     assert kept(4) == Position(2, "flip 1/flip 2")
+
+
+def test_a_log_says_how_far_behind_it_is(following: Following) -> None:
+    follower, ledger = following.follower, following.ledger
+    behind = [follower.behind]
+    follower.step()  # one page is known, and applied
+    behind.append(follower.behind)
+    follower.step()  # the second page in succession: the length is asked
+    behind.append(follower.behind)
+    ledger.history += ["flip 6"]
+    follower.catch_up()
+    behind.append(follower.behind)
+
+    assert behind == [0, 0, 1, 0]
+    assert ledger.asked == 1
+
+
+def test_the_end_of_a_ledger_that_never_stops_is_found_by_its_index(following: Following) -> None:
+    """There is always another page. No clock of the ledger says where its end is."""
+    follower, ledger, clock = following.follower, following.ledger, following.clock
+    ends = []
+    for index in range(6, 20):
+        ledger.history += [f"flip {index}"]
+        follower.step()
+        clock.sleep(1.0)
+        ends.append(follower.has_read_all)
+
+    assert ends[:3] == [False, False, False]
+    assert all(ends[4:])
+    assert follower.caught_up
+    assert ledger.asked <= 14 / LENGTH_INTERVAL_SECONDS
+
+
+def test_a_ledger_that_grows_faster_than_the_log_is_never_at_its_end(following: Following) -> None:
+    follower, ledger, clock = following.follower, following.ledger, following.clock
+    for index in range(6, 30, 3):
+        ledger.history += [f"flip {each}" for each in range(index, index + 3)]
+        follower.step()
+        clock.sleep(1.0)
+
+    assert not follower.caught_up
+    assert follower.behind > 5
+
+
+def test_a_ledger_that_does_not_say_its_length_is_followed(following: Following) -> None:
+    class Plain:
+        """A ledger with pages only."""
+
+        poll = following.ledger.poll
+
+    follower = Follower(following.log, Plain(), monotonic=lambda: following.clock.now)
+    follower.catch_up()
+
+    assert follower.has_read_all
+    assert follower.behind == 0
+
+
+def test_following_goes_on_if_the_length_cannot_be_asked(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise errors.LedgerUnavailable("no gateway answers")
+
+    monkeypatch.setattr(following.ledger, "last_finalized_index", fail)
+
+    following.follower.catch_up()
+
+    assert following.follower.has_read_all
+
+
+def test_following_stops_between_two_transactions(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page may contain so many forged signatures that verifying them takes minutes."""
+    monkeypatch.setattr(follower, "BATCHES_PER_TRANSACTION", 2)
+    following.ledger.page, stop = 5, threading.Event()
+    following.follower.subscribe(lambda _: stop.set())
+
+    following.follower.run(stop)
+
+    assert following.log.position.index == 2
+    assert not following.follower.has_read_all
+    assert following.follower.behind == 3
+
+
+def test_running_does_not_pause_while_pages_are_long(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "BATCHES_PER_TRANSACTION", 2)
+    following.rewrite(["empty"] * 5)
+    stop = Turns(4)
+
+    following.follower.run(stop)
+
+    pause = follower.POLL_PAUSE_SECONDS
+    assert stop.waits == [0.0, 0.0, pause, pause]
 
 
 def test_an_outage_is_raised_and_changes_nothing(following: Following) -> None:

@@ -168,6 +168,7 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
 
     with opened(tmp_path / "late.db") as (log, records):
         log.begin_at(claim, stored)
+        log.take(batch(3, MEMBERS.status("operator_1", Status.UP, 1)))
 
         assert log.head() == head
         again = records.streams(), records.windows(STREAM), records.endorsements(STREAM)

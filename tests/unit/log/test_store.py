@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import sqlalchemy
@@ -22,12 +23,12 @@ import sqlalchemy
 from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical, to_hex
-from dragon.log import refused_events, store
+from dragon.log import batch_items, batch_verification, refused_events, store
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
-from dragon.protocol import event, merkle
+from dragon.protocol import bls, event, merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
@@ -305,10 +306,21 @@ BAD: dict[str, tuple[str, str]] = {
         ),
         "bad_signature",
     ),
+    "signed by a stranger": (
+        good(signers='["operator_1","operator_2","operator_9"]'),
+        "unknown_signer",
+    ),
+    "not a point": (good(aggregated_signature=f'"0x{"11" * 96}"'), "invalid_signature"),
+    "not a change": (_text(certified(NODE, UP, 2)), "not_a_change"),
+    "applied already": (_text(certified(NODE, UP, 1)), "applied_already"),
+}
+FORGED = {
+    *("about an unknown node", "without a quorum", "signed by the subject", "forged"),
+    *("signed by a stranger", "not a point"),
 }
 
 
-@pytest.mark.parametrize("sort", BAD)
+@pytest.mark.parametrize("sort", BAD.keys() - FORGED)
 def test_an_invalid_event_is_refused_by_name_and_does_not_affect_the_others(
     log: Log, path: Path, sort: str
 ) -> None:
@@ -323,6 +335,34 @@ def test_an_invalid_event_is_refused_by_name_and_does_not_affect_the_others(
     assert (refusal.ledger_index, refusal.place, refusal.reason) == (1, 1, reason)
     assert len(refusal.excerpt) <= refused_events.MAX_EXCERPT_CHARS
     assert audit(path, COMMITTEE).size == 2
+
+
+@pytest.mark.parametrize("sort", FORGED)
+def test_a_batch_ends_at_its_first_forged_event(log: Log, path: Path, sort: str) -> None:
+    text, reason = BAD[sort]
+    before, behind = certified(NODE, UP, 1), certified("operator_1", UP, 1)
+
+    added = log.take(proven(1, f"[{_text(before)},{text},{_text(behind)},1.5]"), batch(2, behind))
+
+    assert [entry.event for entry in added] == [before, behind]
+    assert [entry.ledger_index for entry in added] == [1, 2], "the next batch is not affected"
+    assert log.refusals() == {reason: 1, "after_forged": 2}
+    assert [(one.place, one.reason) for one in reversed(log.refused())] == [
+        (1, reason),
+        (2, "after_forged"),
+        (3, "after_forged"),
+    ]
+    assert audit(path, COMMITTEE).size == 2
+
+
+def test_a_forged_event_that_the_state_refuses_does_not_end_its_batch(log: Log) -> None:
+    log.take(batch(1, certified("operator_3", UP, 1)))
+    text, _ = BAD["forged"]
+
+    added = log.take(proven(2, f"[{text},{_text(certified(NODE, UP, 1))}]"))
+
+    assert [entry.event for entry in added] == [certified(NODE, UP, 1)]
+    assert log.refusals() == {"applied_already": 1}
 
 
 def test_a_stale_event_is_refused(log: Log) -> None:
@@ -502,6 +542,166 @@ def test_a_file_that_contradicts_itself_is_not_opened(path: Path, spoil: str) ->
 
     assert refused.value.facts == {"position": 1}
     database.close()
+
+
+# Verifying
+
+
+def forged(node_id: str, round_: int, by: int = 0) -> Event:
+    """Return an event with a signature on another claim. `by` makes them different."""
+    other = certified(node_id, DOWN if by % 2 else UP, 10_000 + by)
+    return dataclasses.replace(certified(node_id, UP, round_), signature=other.signature)
+
+
+@contextmanager
+def watching_checks(seen: Callable[[], None]) -> Iterator[list[int]]:
+    """Call `seen` for each check of signatures, and count the signatures."""
+    counts: list[int] = []
+
+    def one(verify: Callable[..., bool], *arguments: object) -> bool:
+        counts.append(1)
+        seen()
+        return verify(*arguments)
+
+    def many(verify: Callable[..., bool], signed: Sequence[object], *rest: object) -> bool:
+        counts.append(len(signed))
+        seen()
+        return verify(signed, *rest)
+
+    with (
+        mock.patch.object(bls, "verify", partial(one, bls.verify)),
+        mock.patch.object(bls, "verify_batch", partial(many, bls.verify_batch)),
+    ):
+        yield counts
+
+
+def test_signatures_are_checked_before_the_write_lock(log: Log, path: Path) -> None:
+    """While signatures are verified, other writers and readers do not wait."""
+    log.take(*flips(2))
+    written: list[int] = []
+
+    def write() -> None:
+        with closing(sqlite3.connect(path, timeout=0)) as raw, raw:
+            raw.execute("INSERT INTO refusals VALUES ('test', 1) ON CONFLICT DO NOTHING")
+        written.append(log.head().size + len(log.inclusion(0, 2)))
+
+    events = [certified(NODE, UP, 5), forged("operator_1", 5), certified("operator_3", UP, 5)]
+    with watching_checks(write) as counts:
+        added = log.take(batch(3, *events), batch(4, *events))
+
+    assert len(added) == 1
+    assert len(written) == len(counts) > 0
+
+
+def test_the_rest_of_a_forged_batch_costs_no_pairing(log: Log) -> None:
+    forgeries = [forged("operator_1", round_) for round_ in range(1, 10)]
+
+    with watching_checks(lambda: None) as counts:
+        log.take(batch(1, *forgeries))
+        log.take(*(batch(index, *forgeries[index:]) for index in range(2, 6)))
+
+    assert sum(counts) == 5
+    assert log.refusals() == {"bad_signature": 5, "after_forged": 8 + 6 + 5 + 4 + 3}
+
+
+def test_a_repeated_forgery_costs_no_pairing(log: Log) -> None:
+    one = forged("operator_1", 1)
+    again = json.dumps([one.to_json(), 7], indent=1)  # other bytes, the same event
+    log.take(batch(1, one))
+
+    with (
+        watching_checks(lambda: None) as counts,
+        mock.patch.object(event, "decode", side_effect=event.decode) as decode,
+    ):
+        log.take(batch(2, one), batch(3, one, certified(NODE, UP, 1)))
+        assert decode.call_count == 1, "the batch is remembered, and an event behind it not decoded"
+        log.take(proven(4, again))
+
+    assert counts == []
+    assert log.refusals() == {"bad_signature": 4, "after_forged": 2}
+
+
+def test_what_is_remembered_does_not_precede_the_state(log: Log) -> None:
+    """A remembered forgery that the state refuses now does not end its batch."""
+    one = forged("operator_1", 1)
+    log.take(batch(1, one))
+    log.take(batch(2, certified("operator_1", UP, 1)))
+
+    added = log.take(batch(3, one, certified(NODE, UP, 1)), batch(4, one))
+
+    assert [entry.event for entry in added] == [certified(NODE, UP, 1)]
+    assert log.refusals() == {"bad_signature": 1, "applied_already": 2}
+
+
+def test_what_is_remembered_is_bounded(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_verification, "MAX_REMEMBERED_FORGERIES", 3)
+    monkeypatch.setattr(batch_items, "MAX_REMEMBERED_BATCHES", 2)
+    events = [forged("operator_1", 1, by) for by in range(8)]
+
+    log.take(*(batch(index, one) for index, one in enumerate(events, start=1)))
+    with watching_checks(lambda: None) as counts:
+        log.take(*(batch(index, one) for index, one in enumerate(events, start=9)))
+
+    evaluator = log._evaluator
+    assert len(evaluator._verifier._forgeries) == 3
+    assert len(evaluator._items._remembered) == 2
+    assert sum(counts) in range(5, 9)
+    assert log.refusals() == {"bad_signature": 16}
+
+
+def test_only_a_genuine_checkpoint_stops_the_log(log: Log) -> None:
+    log.take(*flips(2))
+    other = MEMBERS.certify(CheckpointClaim(2, bytes(32), ROUNDS.start(3)), MEMBERS.secrets)
+    fake = dataclasses.replace(other, signature=certified(NODE, UP, 7).signature)
+
+    log.take(batch(3, fake), batch(4, certified(NODE, UP, 5)))
+
+    assert log.refusals() == {"bad_signature": 1}
+    before = (log.head(), log.position)
+    with pytest.raises(errors.Diverged):
+        log.take(
+            batch(5, forged(NODE, 8)), batch(6, certified("operator_1", UP, 5)), batch(7, other)
+        )
+    assert (log.head(), log.position) == before
+
+
+def test_a_checkpoint_is_compared_with_entries_of_the_same_transaction(tmp_path: Path) -> None:
+    with opened(tmp_path / "one.db") as one:
+        one.take(*flips(2))
+        head = one.head()
+    claim = CheckpointClaim(head.size, head.root, ROUNDS.start(3))
+    checkpoint = batch(3, MEMBERS.certify(claim, MEMBERS.secrets))
+
+    with opened(tmp_path / "two.db") as two:
+        assert len(two.take(*flips(2), checkpoint)) == 3
+        assert audit(tmp_path / "two.db", COMMITTEE).size == 3
+
+
+def test_a_log_that_begins_in_the_middle_of_a_batch_ends_it_at_the_same_place(
+    tmp_path: Path,
+) -> None:
+    """The checkpoint covers part of a batch, which contains an entry twice and a forged event."""
+    batches = [
+        batch(1, certified("operator_1", UP, 1)),
+        batch(2, certified(NODE, UP, 1), certified(NODE, DOWN, 2), certified(NODE, UP, 1)),
+        batch(
+            3,
+            *(certified(NODE, UP, 3), certified("operator_4", UP, 3), forged("operator_1", 9)),
+            *(certified(NODE, UP, 3), certified("operator_3", UP, 3)),
+        ),
+        batch(4, certified("operator_3", UP, 4)),
+    ]
+    with opened(tmp_path / "whole.db") as whole:
+        whole.take(*batches)
+        entries = whole.entries()
+        head = whole.head()
+        claims = [CheckpointClaim(size, whole.head(size).root, 0) for size in range(1, head.size)]
+
+    for claim in claims:
+        with opened(tmp_path / f"late{claim.size}.db") as late:
+            late.begin_at(claim, entries[: claim.size])
+            late.take(*(each for each in batches if each.index > late.position.index))
+            assert late.head() == head
 
 
 # Crashing

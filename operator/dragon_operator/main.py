@@ -123,6 +123,7 @@ def assemble(
         follower,
         peers,
         runtime.entropy,
+        runtime.wall,
     )
 
 

@@ -63,6 +63,10 @@ class ChangeDetector:
         twice = self._differing(again, once)
         return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
 
+    def check_clock(self) -> None:
+        """Compare the clock with those of the operators, without waiting for the next round."""
+        self._clock.update(self._prober.probe(self._committee.keys).values())
+
     def why_abstain(self) -> str:
         """Why nothing may be certified now; empty if it may."""
         if not self._follower.has_read_all and not self._log.alarm():

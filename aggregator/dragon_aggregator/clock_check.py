@@ -17,19 +17,18 @@ class ClockCheck:
 
     def __init__(self, committee: Committee) -> None:
         self._faults = byzantine_faults(len(committee.operators))
-        self._is_confirmed = False
+        self.is_confirmed = False  # once since the start
         self._is_wrong = False
 
     def update(self, results: Iterable[ProbeResult]) -> None:
         """Note the offsets of the operators that answered."""
         offsets = [ms for result in results if (ms := result.certain_offset_ms) is not None]
         self._is_wrong = clock_skew.is_wrong(offsets, self._faults)
-        # Once is enough: fewer answers later do not make the clock wrong.
-        self._is_confirmed |= clock_skew.is_confirmed(offsets, self._faults)
+        self.is_confirmed |= clock_skew.is_confirmed(offsets, self._faults)
 
     @property
     def fault(self) -> str:
         """What is wrong with the clock, so that nothing may be proposed; empty if it is right."""
         if self._is_wrong:
             return "more than 2 s off according to the operators"
-        return "" if self._is_confirmed else "not confirmed by the operators yet"
+        return "" if self.is_confirmed else "not confirmed by the operators yet"

@@ -35,6 +35,7 @@ from dragon_aggregator.suspicion_filter import SuspicionFilter
 MAX_RECENT_ROUNDS: Final = 120  # records kept for `GET /rounds`
 MAX_CONCURRENT_CLAIMS: Final = 64  # being certified at a time; others wait for a thread
 MAX_CONCURRENT_SUSPICIONS: Final = 64  # beyond, suspicions are `busy`
+CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that is not confirmed
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -61,6 +62,7 @@ class Monitor:
         self._certifier = certifier
         self._outbox = outbox
         self._log = log
+        self._clock = clock
         self._runtime = runtime
         self._change_detector = ChangeDetector(
             committee,
@@ -94,16 +96,22 @@ class Monitor:
     # Rounds
 
     def run(self, stop: threading.Event) -> None:
-        """Run one round after the other, each from its start by the wall clock."""
+        """Run one round after the other, each from its start by the wall clock.
+
+        Between rounds, a clock that is not confirmed yet is compared with those of the operators.
+        """
         rounds = self._committee.rounds
         last = rounds.number(self._runtime.wall())
         while not stop.is_set():
             number = rounds.number(self._runtime.wall())
             if number > last:
                 self.run_round(number, skipped=number - last - 1)
+            elif not self._clock.is_confirmed:
+                self._change_detector.check_clock()
             last = number  # also after the wall clock was set back
             left = rounds.start(number + 1) - self._runtime.wall()
-            stop.wait(min(max(0.01, left), rounds.seconds))
+            longest = rounds.seconds if self._clock.is_confirmed else CLOCK_RETRY_SECONDS
+            stop.wait(min(max(0.01, left), longest))
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
         """Detect changes, and have them and a due checkpoint certified. Return the record."""

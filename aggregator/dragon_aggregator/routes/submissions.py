@@ -132,8 +132,8 @@ def _check_endorsement(components: Components, endorsement: Endorsement) -> None
     if alarm := log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
     endorsement.check(committee)
-    check_applicable(log.state, claim, committee)
     _check_not_early(components, claim.timestamp)
+    check_applicable(log.state, claim, committee)
     endorsement.verify(committee)
     pending = components.outbox.claims(ordering_key(claim))
     if claim in pending:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dragon.protocol import bls, certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
+from dragon.protocol.claims.checkpoint import AppliedCheckpoint
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import (
@@ -21,7 +22,9 @@ from dragon.protocol.committee import (
     Target,
 )
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.history import History
 from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import State
 
 GENESIS = 1_732_522_000
 
@@ -100,3 +103,8 @@ def make_members(
         sequencer=Sequencer(app, 67, nodes_sha256),
     )
     return Members(committee, secrets)
+
+
+def with_log_time(state: State, time: int) -> State:
+    """Return the state with that log time (Unix seconds): after a checkpoint of that time."""
+    return replace(state, checkpoints=History([AppliedCheckpoint(0, bytes(32), time, -1)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,32 @@ class Liar:
                 body = body.replace(b'"down"', b'"up"', 1)
             if spoil == "short" and path == "/events":
                 body = b'{"events":[],"next":null}'
+            if spoil == "time" and path == "/events":
+                body = re.sub(rb'("ledger_time":)[0-9]+', rb"\g<1>9007199254740991", body)
             if spoil == "checkpoint" and path.startswith("/events/"):
                 body = body.replace(b'"size":', b'"size":1', 1)
             response = flask.Response(body, mimetype="application/json")
             return response(environ, start_response)
 
         return app
+
+
+def test_beginning_at_a_checkpoint_believes_no_ledger_time(world: World) -> None:
+    """A time far in the future would make every genuine proof look like a step back."""
+    world.run(14)
+    components = start_empty(world)
+    world.wires.mount("operator-1:5001", Liar(world, "time").app)
+
+    start_late(components, world.runtime(LATE))
+    size = components.log.state.size
+    world.run(2)
+
+    assert size == world.checkpoints("operator_1")[-1].size
+    assert components.log.alarm() is None
+    assert components.log.head() == world.components("operator_1").log.head()
+    assert {entry.ledger_time for entry in components.log.entries()[:size]} == {None}
+    events = world.get(LATE, "/events").json()["events"]
+    assert [each["ledger_time"] for each in events[:size]] == [None] * size
 
 
 @pytest.mark.parametrize("spoil", ["entries", "short", "checkpoint"])
@@ -122,7 +143,7 @@ def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(wo
     components = start_empty(world)
     claim = CheckpointClaim(checkpoint.size, checkpoint.root, 0)
     entries = [
-        LogEntry(e.position, e.event, e.ledger_index, e.ledger_time)
+        LogEntry(e.position, e.event, e.ledger_index)
         for e in world.components("operator_1").log.entries()
     ]
 

@@ -1227,6 +1227,7 @@ def with_one_window(world: World, name: str) -> Owner:
     window = first(world, owner)
     submit_complete(world, owner, window, owner.prove(window))
     step(world)
+    world.run(1)  # a checkpoint, from which an endorsement's age is measured
     return owner
 
 
@@ -1291,6 +1292,8 @@ def test_an_endorsement_that_no_log_would_apply_is_refused(
     world: World, unendorsed: Owner, name: str
 ) -> None:
     reason, make = UNENDORSED[name]
+
+    world.run(1)  # a checkpoint of this time
 
     refused = world.post("aggregator_0", "/endorsements", make(world, unendorsed))
     step(world, 0.0)

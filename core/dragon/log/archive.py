@@ -17,7 +17,7 @@ from dragon import errors
 from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
 
-_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "standing")
+_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor")
 
 
 def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
@@ -71,8 +71,7 @@ def _free_name(path: Path, size: int) -> Path:
 def _clear(database: sqlite3.Connection, tables_: Iterable[str]) -> None:
     present = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     database.execute("BEGIN IMMEDIATE")
-    if "archived" in present:
-        database.execute("INSERT OR IGNORE INTO archived SELECT committee FROM cursor")
+    database.execute("INSERT OR IGNORE INTO archived SELECT committee FROM cursor")
     for table in tables_:
         if table in present:
             database.execute(f"DELETE FROM {table}")  # noqa: S608

@@ -164,10 +164,7 @@ class _StoredEntry:
 
 
 def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    # Older files call the table `standing`. An audit does not upgrade the file.
-    known = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    table = "cursor" if "cursor" in known else "standing"
-    row = database.execute(f"SELECT committee FROM {table}").fetchone()  # noqa: S608
+    row = database.execute("SELECT committee FROM cursor").fetchone()
     if row is None or row[0] != to_hex(committee.id):
         raise errors.WrongCommittee("the log belongs to another committee")
 

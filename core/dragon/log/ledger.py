@@ -14,8 +14,8 @@ from typing import Protocol
 class Position:
     """The position of a reader in the ledger. The log stores it with the batches up to it.
 
-    The default is genesis. A position may lie between two batches of one finality proof. The time of
-    a proof is no part of it: the network may prove different times for one batch.
+    The default is genesis. A position may lie between two batches of one finality proof. It has no
+    time: the network may prove different times for one batch.
     """
 
     index: int = 0  # of the last batch that was read

@@ -17,19 +17,25 @@ def check_format(path: Path, query: Query) -> None:
 
     Raises DatabaseTooNew, DatabaseTooOld.
     """
-    if is_behind(LOG_SCHEMA, path, query):
-        refuse_old_entries(path, query)
+    if is_behind(LOG_SCHEMA, path, query) and _has_old_format(query):
+        raise _too_old(path)
 
 
 def refuse_old_entries(path: Path | str, query: Query) -> None:
     """Refuse a log of an older format that has entries. Raises DatabaseTooOld."""
+    if _has_old_format(query) and list(query("SELECT 1 FROM entries LIMIT 1")):
+        raise _too_old(path)
+
+
+def _has_old_format(query: Query) -> bool:
     if not list(query("SELECT 1 FROM sqlite_master WHERE name = 'schema_log'")):
-        return
-    stored = {row[0] for row in query("SELECT version_num FROM schema_log")}
-    if stored & set(_OLD_FORMATS) and list(query("SELECT 1 FROM entries LIMIT 1")):
-        message = (
-            f"{path} holds a log in the format of version 0.1, whose entries contain the ledger's "
-            "time, and this version cannot continue it; keep the file as evidence, found a new "
-            "committee, and start with a new file"
-        )
-        raise DatabaseTooOld(message)
+        return False
+    return any(row[0] in _OLD_FORMATS for row in query("SELECT version_num FROM schema_log"))
+
+
+def _too_old(path: Path | str) -> DatabaseTooOld:
+    return DatabaseTooOld(
+        f"{path} holds a log in the format of version 0.1, whose entries contain the ledger's "
+        "time, and this version cannot continue it; keep the file as evidence, found a new "
+        "committee, and start with a new file"
+    )

@@ -60,12 +60,10 @@ def young(members: Members, owner: Owner, window: Window, at: int, proof: bytes 
 def whole(held: Receipt) -> Receipt:
     """Complete a receipt with a checkpoint over a log of three entries."""
     events = [*(MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2)), held.event]
-    leaves = [event.leaf(each, 7 + i, AT + i) for i, each in enumerate(events)]
+    leaves = [event.leaf(each, 7 + i) for i, each in enumerate(events)]
     tree = merkle.Tree(map(merkle.leaf_hash, leaves))
     checkpoint = MEMBERS.certify(CheckpointClaim(3, tree.root(), AT + 60), SIGNERS)
-    place = ProvenEntry(
-        LogEntry(2, held.event, 9, AT + 2), 3, tree.root(), tuple(tree.inclusion(2))
-    )
+    place = ProvenEntry(LogEntry(2, held.event, 9), 3, tree.root(), tuple(tree.inclusion(2)))
     return held.completed(place, checkpoint)
 
 
@@ -139,7 +137,7 @@ def test_a_complete_receipt_is_verified_link_by_link(verify: Run, folder: Path) 
         "The 4 bytes of the file are chunk 1 of stream sensor-1.",
         # The round that started at 08:19:10 took five seconds.
         "The data existed no later than 2024-11-25 08:19:15 UTC (certified by 3 of 4 operators).",
-        "Its window was on the ledger at 2024-11-25 08:19:12 UTC.",
+        "Its window is in a log that a quorum certified in the round from 2024-11-25 08:20:10 UTC.",
         "Received at 2024-11-25 08:18:20 UTC (reported by the stream's owner, not certified).",
     ]
 
@@ -201,7 +199,7 @@ def test_verdict_checks_and_times_are_reported_as_json(verify: Run, folder: Path
         "times": {
             "received_ms": WINDOW.chunks[1].received_ms,
             "timestamp": AT,
-            "ledger_time": AT + 2,
+            "checkpoint": AT + 60,
         },
     }
     assert [check["name"] for check in checks] == CHECKS
@@ -213,7 +211,7 @@ def test_an_incomplete_receipt_is_reported_as_json(verify: Run) -> None:
 
     told = json.loads(out)
     assert (code, told["verdict"], told["complete"]) == (0, "verified", False)
-    assert told["times"]["ledger_time"] is None
+    assert told["times"]["checkpoint"] is None
     outcomes = {check["name"]: check["outcome"] for check in told["checks"]}
     assert outcomes == {
         **dict.fromkeys(CHECKS, "holds"),
@@ -251,8 +249,8 @@ TAMPERED: dict[str, tuple[Value, str]] = {
         changed("opening", to=to_hex(bytes(60))),
         "commitment: the opening does not open the chunk's commitment; opening is wrong",
     ),
-    "ledger_time": (
-        changed("ledger_time", to=AT),
+    "ledger_index": (
+        changed("ledger_index", to=8),
         "checkpoint: the event is not at this position of the certified log: ",
     ),
     "checkpoint": (changed("checkpoint", "size", to=4), "(bad_signature); checkpoint is wrong"),
@@ -536,7 +534,7 @@ LIES: dict[str, Callable[[str, Any], Any]] = {
     "an older checkpoint": _shorter,
     "something else than a checkpoint": _no_checkpoint,
     "another path": lambda path, answer: _spoil(path, answer, "/events/", inclusion=[]),
-    "another time": lambda path, answer: _spoil(path, answer, "/events/", ledger_time=1),
+    "another index": lambda path, answer: _spoil(path, answer, "/events/", ledger_index=1),
     "an event of no form": lambda path, answer: _spoil(path, answer, "/events/", event={}),
     "a list": lambda _path, _answer: [],
 }

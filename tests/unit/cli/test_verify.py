@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(1, 6):
         body = canonical([certified(index).to_json()]).decode()
         time = ROUNDS.start(index)
-        position = Position(index, f"{index:032x}", index, time)
+        position = Position(index, f"{index:032x}")
         log.take(ProvenBatch(index, body, time, "{}", position))
     entry, now = log.entry(1), log.head()
     logged = ProvenEntry(entry, now.size, now.root, tuple(log.inclusion(1, now.size)))
@@ -304,7 +304,7 @@ def test_an_endorsement_in_a_log_is_verified(
         *(bytes([1]) * 32, 3, 5, Verdict.VALID, bytes(32), "expert_1", ROUNDS.start(12))
     )
     endorsed = members.endorse(claim)
-    hashed = leaf_hash(leaf(endorsed, 7, ROUNDS.start(12)))
+    hashed = leaf_hash(leaf(endorsed, 7))
     logged = ProvenEntry(LogEntry(0, endorsed, 7, ROUNDS.start(12)), 1, hashed, ())
     (tmp_path / "committee.json").write_text(json.dumps(members.committee.to_json()))
     file = written(tmp_path, logged.to_json())
@@ -365,7 +365,7 @@ EVENTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
     "another size": (lambda f: exported(f, size=9), "invalid_proof"),
     "another root": (lambda f: exported(f, root="0x" + "00" * 32), "invalid_proof"),
     "another ledger index": (lambda f: exported(f, ledger_index=3), "invalid_proof"),
-    "another ledger time": (lambda f: exported(f, ledger_time=1), "invalid_proof"),
+    "a ledger time": (lambda f: exported(f, ledger_time=1), "unknown_member"),
     "a path cut short": (lambda f: exported(f, inclusion=_path(f)[:-1]), "invalid_proof"),
     "a path turned round": (lambda f: exported(f, inclusion=_path(f)[::-1]), "invalid_proof"),
     "a path too long": (lambda f: exported(f, inclusion=_path(f) * 20), "invalid_proof"),
@@ -407,8 +407,6 @@ def test_a_valid_log_is_verified(verify: Run, folder: Path) -> None:
 LOGS = {
     "log_damaged": "UPDATE logs SET status = 'up' WHERE id = 2",
     "not_json": "UPDATE entries SET event = '' WHERE position = 2",
-    "stale": "UPDATE entries SET ledger_time = ledger_time + 1000",
-    "early": "UPDATE entries SET ledger_time = 1",
     "wrong_committee": "UPDATE cursor SET committee = '0x00'",
 }
 

@@ -16,13 +16,17 @@ import pytest
 from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical, to_hex
+from dragon.log import entry_table
+from dragon.log.archive import archive
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import event, merkle
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
+from dragon.protocol.log_entry import LogEntry
 from dragon.storage.database import Database
 
 MEMBERS = make_members()
@@ -38,9 +42,13 @@ def certified(round_: int, node_id: str = NODE) -> Event:
 
 
 def batch(index: int) -> ProvenBatch:
-    body = canonical([certified(index).to_json()]).decode()
+    return batch_of(index, certified(index))
+
+
+def batch_of(index: int, applied: Event) -> ProvenBatch:
+    body = canonical([applied.to_json()]).decode()
     time = ROUNDS.start(index)
-    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time))
+    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +77,7 @@ def change(path: Path, *statements: str, values: tuple[object, ...] = ()) -> Non
 def put(path: Path, position: int, item: Event) -> None:
     """Put an event into the file, with all rows and hashes that belong to it."""
     index, time = position + 1, ROUNDS.start(position + 1)
-    hashed = merkle.leaf_hash(event.leaf(item, index, time))
+    hashed = merkle.leaf_hash(event.leaf(item, index))
     text = canonical(item.to_json()).decode()
     claim = item.claim
     change(
@@ -96,7 +104,7 @@ def put(path: Path, position: int, item: Event) -> None:
 def test_an_unchanged_log_is_valid(original: Path) -> None:
     found = audit(original, COMMITTEE)
 
-    leaves = [event.leaf(certified(i), i, ROUNDS.start(i)) for i in range(1, ENTRIES + 1)]
+    leaves = [event.leaf(certified(i), i) for i in range(1, ENTRIES + 1)]
     assert found.size == ENTRIES
     assert found.root == merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves).root()
     assert [move.status for move in found.state.nodes[NODE]] == 3 * [Status.UP, Status.DOWN]
@@ -260,8 +268,8 @@ DAMAGES = {
     "ledger_index, back": "UPDATE entries SET ledger_index = 1 WHERE position = 2",
     "ledger_index, negative": "UPDATE entries SET ledger_index = -1 WHERE position = 0",
     "ledger_index, a fraction": "UPDATE entries SET ledger_index = 3.5 WHERE position = 2",
-    "ledger_time": "UPDATE entries SET ledger_time = ledger_time + 1 WHERE position = 2",
-    "ledger_time, back": "UPDATE entries SET ledger_time = 1 WHERE position = 2",
+    "ledger_time, negative": "UPDATE entries SET ledger_time = -1 WHERE position = 2",
+    "ledger_time, as text": "UPDATE entries SET ledger_time = 'noon' WHERE position = 2",
     "entries, the first": "DELETE FROM entries WHERE position = 0",
     "entries, one in the middle": "DELETE FROM entries WHERE position = 3",
     "entries, the last": "DELETE FROM entries WHERE position = 5",
@@ -354,7 +362,6 @@ def forgeries() -> dict[str, tuple[Event, type[errors.DragonError]]]:
         ),
         "a genuine one that is not later": (MEMBERS.status(NODE, Status.UP, 2), errors.NotLater),
         "a genuine one that was applied": (certified(1), errors.AppliedAlready),
-        "a genuine one that came too early": (certified(201), errors.Early),
     }
 
 
@@ -380,10 +387,57 @@ def test_an_event_that_should_not_have_been_applied_is_refused_by_name(
 
 
 def test_a_stale_event_is_refused_by_name(copy: Path) -> None:
-    late = ROUNDS.start(1) + ROUNDS.max_age + 1
-    change(copy, "UPDATE entries SET ledger_time = ?", values=(late,))
+    stale, late = certified(1, "operator_1"), ENTRIES + 1
+    database = Database(copy, LOG_SCHEMA)
+    log = Log(database, COMMITTEE)
+    claim = CheckpointClaim(ENTRIES, log.head().root, ROUNDS.start(14))
+    log.take(batch_of(late, MEMBERS.certify(claim, sorted(MEMBERS.secrets))))
+    with database.write() as connection:
+        entry_table.append(connection, LogEntry(late, stale, late + 1))
+    database.close()
 
     with pytest.raises(errors.Stale) as refused:
         audit(copy, COMMITTEE)
 
-    assert refused.value.facts["position"] == 0
+    assert refused.value.facts["position"] == late
+
+
+@pytest.mark.parametrize("time", ["NULL", "1", "ledger_time - 2 * position", "9007199254740991"])
+def test_the_ledgers_time_is_part_of_no_rule(copy: Path, time: str) -> None:
+    before = audit(copy, COMMITTEE)
+
+    change(copy, f"UPDATE entries SET ledger_time = {time}")
+
+    assert audit(copy, COMMITTEE) == before
+
+
+def test_a_log_of_the_old_format_is_refused_in_one_sentence(copy: Path) -> None:
+    """Its leaves contain the ledger's time, so it cannot be continued."""
+    change(copy, "UPDATE schema_log SET version_num = 'log_0003'")
+
+    for use in (
+        lambda: audit(copy, COMMITTEE),
+        lambda: archive(copy),
+        lambda: Database(copy, LOG_SCHEMA),
+    ):
+        with pytest.raises(errors.DatabaseTooOld, match="found a new committee"):
+            use()
+
+
+def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
+    path = tmp_path / "operator.db"
+    Database(path, LOG_SCHEMA).close()
+    change(
+        path,
+        "DROP TABLE archived",
+        "DROP TABLE cursor",
+        "CREATE TABLE cursor (id INTEGER, committee TEXT, last_index INTEGER, "
+        "chaining_hash TEXT, proof_index INTEGER, proof_time INTEGER)",
+        f"INSERT INTO cursor VALUES (1, '{to_hex(COMMITTEE.id)}', 7, 'ab', 7, 1732522000)",
+        "UPDATE schema_log SET version_num = 'log_0003'",
+    )
+
+    database = Database(path, LOG_SCHEMA)
+
+    assert Log(database, COMMITTEE).position == Position()
+    database.close()

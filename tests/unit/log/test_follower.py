@@ -63,9 +63,7 @@ class PaperLedger:
         has_event = self.history[index - 1].startswith("flip")
         body = canonical([certified(index).to_json()] if has_event else []).decode()
         time = ROUNDS.start(index)
-        return ProvenBatch(
-            index, body, time, "{}", Position(index, self._chain(index), index, time)
-        )
+        return ProvenBatch(index, body, time, "{}", Position(index, self._chain(index)))
 
 
 class Turns(threading.Event):

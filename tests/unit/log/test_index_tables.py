@@ -24,6 +24,7 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
 from dragon.storage.database import Database
@@ -76,14 +77,14 @@ EVENTS = [event(claim) for claim in CLAIMS]
 def batch(index: int, *events: Event) -> ProvenBatch:
     """Return a batch with the same proven time for every index."""
     time, body = ROUNDS.start(1), canonical([item.to_json() for item in events]).decode()
-    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time))
+    return ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}"))
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Log, StreamRecords]]:
+def opened(path: Path, committee: Committee = COMMITTEE) -> Iterator[tuple[Log, StreamRecords]]:
     database = Database(path, LOG_SCHEMA)
     try:
-        yield Log(database, COMMITTEE), StreamRecords(database)
+        yield Log(database, committee), StreamRecords(database)
     finally:
         database.close()
 
@@ -163,7 +164,7 @@ def test_a_log_that_begins_at_a_checkpoint_has_the_same_tables(
         head = log.head()
         rows = records.streams(), records.windows(STREAM), records.endorsements(STREAM)
     claim = CheckpointClaim(head.size, head.root, ROUNDS.start(2))
-    stored = [LogEntry(e.position, e.event, e.ledger_index, e.ledger_time) for e in entries]
+    stored = [LogEntry(e.position, e.event, e.ledger_index) for e in entries]
 
     with opened(tmp_path / "late.db") as (log, records):
         log.begin_at(claim, stored)
@@ -178,40 +179,10 @@ def test_after_archiving_the_log_has_no_streams(copy: Path) -> None:
     """After a reset, streams start again with new descriptors."""
     archive(copy)
 
-    with opened(copy) as (log, records):
+    with opened(copy, make_members(name="refounded").committee) as (log, records):
         assert log.state.streams == {}
         assert (records.streams(), records.windows(STREAM)) == ([], [])
         assert records.endorsements(STREAM) == []
-
-
-# -- upgrades --------------------------------------------------------------------------------------
-
-
-def as_before(path: Path) -> None:
-    """Undo the migrations that added streams."""
-    drops = [f"DROP TABLE {table}" for table in ("streams", "windows", "endorsements")]
-    drops.append("ALTER TABLE cursor RENAME TO standing")
-    change(path, *drops, "UPDATE schema_log SET version_num = 'log_0001'")
-
-
-def test_an_older_file_is_upgraded(tmp_path: Path) -> None:
-    path = tmp_path / "operator.db"
-    with opened(path) as (log, _):
-        log.take(batch(1, MEMBERS.status("operator_1", Status.UP, 1)))
-    as_before(path)
-
-    assert audit(path, COMMITTEE).size == 1
-    with opened(path) as (log, records):
-        log.take(batch(2, *EVENTS))
-        assert len(records.windows(STREAM)) == 4
-    assert audit(path, COMMITTEE).size == 1 + len(EVENTS)
-
-
-def test_an_audit_of_a_file_without_a_table_finds_the_missing_rows(copy: Path) -> None:
-    as_before(copy)
-
-    with pytest.raises(errors.LogDamaged):
-        audit(copy, COMMITTEE)
 
 
 # -- the audit -------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.protocol import event, merkle
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
@@ -54,7 +55,7 @@ def certified(node_id: str, status: Status, round_: int) -> Event:
 def proven(index: int, body: str) -> ProvenBatch:
     """Return a batch with the start of round `index` as its proven time."""
     time_ = ROUNDS.start(index)
-    return ProvenBatch(index, body, time_, "{}", Position(index, f"{index:032x}", index, time_))
+    return ProvenBatch(index, body, time_, "{}", Position(index, f"{index:032x}"))
 
 
 def batch(index: int, *events: Event) -> ProvenBatch:
@@ -120,19 +121,16 @@ def test_a_batch_becomes_entries_in_its_order(log: Log) -> None:
     assert [entry.event for entry in added] == events
     assert [entry.position for entry in added] == [0, 1, 2]
     assert log.entries() == added
-    assert log.position == Position(1, f"{1:032x}", 1, ROUNDS.start(1))
+    assert log.position == Position(1, f"{1:032x}")
 
 
-def test_the_root_is_that_of_the_events_with_ledger_index_and_time(log: Log) -> None:
+def test_the_root_is_that_of_the_events_with_their_ledger_index(log: Log) -> None:
     batches = flips(5)
 
     for taken in batches:
         log.take(taken)
 
-    leaves = [
-        event.leaf(certified(NODE, UP if i % 2 else DOWN, i), i, ROUNDS.start(i))
-        for i in range(1, 6)
-    ]
+    leaves = [event.leaf(certified(NODE, UP if i % 2 else DOWN, i), i) for i in range(1, 6)]
     tree = merkle.Tree(merkle.leaf_hash(leaf) for leaf in leaves)
     assert log.head() == store.TreeHead(5, tree.root())
     assert [log.head(size).root for size in range(6)] == [tree.root(n) for n in range(6)]
@@ -307,7 +305,6 @@ BAD: dict[str, tuple[str, str]] = {
         ),
         "bad_signature",
     ),
-    "early": (_text(certified("operator_3", UP, 1000)), "early"),
 }
 
 
@@ -329,13 +326,18 @@ def test_an_invalid_event_is_refused_by_name_and_does_not_affect_the_others(
 
 
 def test_a_stale_event_is_refused(log: Log) -> None:
-    late = dataclasses.replace(
-        batch(1, certified(NODE, UP, 1)), time=ROUNDS.start(1) + ROUNDS.max_age + 1
-    )
+    """A certified checkpoint measures the age, and not the time that the ledger shows."""
+    log.take(batch(1, certified(NODE, UP, 1)))
+    claim = CheckpointClaim(1, log.head().root, ROUNDS.start(14))
+    log.take(batch(2, MEMBERS.certify(claim, sorted(MEMBERS.secrets))))
+    stale, fresh = certified("operator_1", UP, 1), certified("operator_1", UP, 2)
 
-    log.take(late)
+    log.take(dataclasses.replace(batch(3, stale), time=0))
+    log.take(dataclasses.replace(batch(4, fresh), time=2**52))
 
+    assert ROUNDS.start(14) - ROUNDS.start(2) == ROUNDS.max_age
     assert log.refusals() == {"stale": 1}
+    assert log.state.status("operator_1") is UP
 
 
 def test_an_event_that_is_twice_in_a_batch_is_applied_once(log: Log) -> None:
@@ -562,7 +564,7 @@ for index in range(log.position.index + 1, 5000):
     events = [members.status(node, status, index).to_json() for node in nodes]
     body = canonical([*events, 7]).decode()
     time = rounds.start(index)
-    log.take(ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}", index, time)))
+    log.take(ProvenBatch(index, body, time, "{}", Position(index, f"{index:032x}")))
     print(index, flush=True)
 """
 

@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import pytest
 
+from committees import with_log_time
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, parse, to_hex
-from dragon.log.downtime import settled_moment, totals
+from dragon.log.downtime import totals
 from dragon.protocol import bls, certificate, claims, event, merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
@@ -183,8 +184,7 @@ def test_timers_of_rounds() -> None:
     for seconds, *stated in rows("timers"):
         rounds = Rounds(0, int(seconds))
 
-        computed = [rounds.max_age, rounds.early]
-        computed += [rounds.checkpoint_every, rounds.unknown_after, rounds.settled_after]
+        computed = [rounds.max_age, rounds.checkpoint_every, rounds.unknown_after]
         assert [int(number) for number in stated] == computed
 
 
@@ -343,7 +343,7 @@ def test_leaves_of_the_log(outage: Certificate, committee: Committee) -> None:
         applied = event.decode(value["event"])
 
         applied.verify(committee)
-        assert event.leaf(applied, value["ledger_index"], value["ledger_time"]) == leaf
+        assert event.leaf(applied, value["ledger_index"]) == leaf
         assert raw(f"leaf-{number}-hash") == hashlib.sha256(b"\x00" + leaf).digest()
     first, second = (event.decode(cast("Any", parse(leaf))["event"]) for leaf in leaves())
     assert first == outage
@@ -385,9 +385,9 @@ def test_a_tree_of_five_leaves() -> None:
 # How to violate each rule of application, in the order of the specification, section 6. An event's
 # form is checked before all of them, its signature after them.
 RULES = {
-    "status": ["WrongCommittee", "AppliedAlready", "Stale", "Early", "NotLater", "NotAChange"],
-    "checkpoint": ["WrongCommittee", "AppliedAlready", "Stale", "Early", "NotLater"],
-    "window": ["WrongCommittee", "AppliedAlready", "Stale", "Early", "NotNext", "EnoughRefuted"],
+    "status": ["WrongCommittee", "AppliedAlready", "Stale", "NotLater", "NotAChange"],
+    "checkpoint": ["WrongCommittee", "AppliedAlready", "Stale", "NotLater"],
+    "window": ["WrongCommittee", "AppliedAlready", "Stale", "NotNext", "EnoughRefuted"],
     "endorsement": [
         *("WrongCommittee", "AppliedAlready", "Stale", "Early", "NoSuchWindow", "NotLater"),
     ],
@@ -397,10 +397,12 @@ RULES = {
 def first_refusals(
     stages: list[tuple[event.Event, int]], state: State, committee: Committee, root: bytes
 ) -> list[str]:
+    """Return the refusal of each event at a log time."""
     found = []
     for certificate_, time in stages:
+        aged = with_log_time(state, time)
         with pytest.raises(errors.DragonError) as refused:
-            transition(state, certificate_, time, committee, root_at=lambda _: root)
+            transition(aged, certificate_, committee, root_at=lambda _: root)
         found.append(type(refused.value).__name__)
     return found
 
@@ -408,64 +410,69 @@ def first_refusals(
 def test_the_rules_for_a_status_apply_in_order(committee: Committee, secrets: Keys) -> None:
     """Each stage violates one rule, and as many later rules as possible."""
     time, everybody = committee.rounds.start(10), tuple(secrets)
-    others, late, early = ("operator_1", "operator_3", "operator_4"), time + 99, time - 99
+    others, late = ("operator_1", "operator_3", "operator_4"), time + 99
 
     def status(said: Status, round_: int, signers: tuple[str, ...] = everybody) -> Certificate:
         claim = StatusClaim("operator_2", said, committee.rounds.start(round_))
         return certified(claim, signers, secrets, committee)
 
     applied = status(Status.UP, 10)
-    state = transition(State(), applied, time, committee, root_at=lambda _: b"")
+    state = transition(State(), applied, committee, root_at=lambda _: b"")
     genuine = status(Status.DOWN, 11, others)
     forged = dataclasses.replace(genuine, signature=status(Status.DOWN, 9, others).signature)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
     before, same = status(Status.UP, 9), status(Status.UP, 11)
-    stages = [(foreign, late), (applied, late), (before, late), (before, early), (before, time)]
+    stages = [(foreign, late), (applied, late), (before, late), (before, time)]
     stages += [(same, time), (forged, time)]
 
     names = first_refusals(stages, state, committee, b"")
 
     assert names == [*RULES["status"], "BadSignature"]
-    transition(state, genuine, time, committee, root_at=lambda _: b"")
+    transition(state, genuine, committee, root_at=lambda _: b"")
 
 
 def test_the_rules_for_a_checkpoint_apply_in_order(committee: Committee, secrets: Keys) -> None:
-    time, own = committee.rounds.start(20), bytes(range(32))
-    late, early = time + 99, time - 99
+    own, start = bytes(range(32)), committee.rounds.start
 
     def checkpoint(size: int, root: bytes, round_: int) -> Certificate:
-        claim = CheckpointClaim(size, root, committee.rounds.start(round_))
-        return certified(claim, tuple(secrets), secrets, committee)
+        return certified(
+            CheckpointClaim(size, root, start(round_)), tuple(secrets), secrets, committee
+        )
 
-    first = StatusClaim("operator_2", Status.UP, committee.rounds.start(19))
-    begun = certified(first, tuple(secrets), secrets, committee)
-    state = transition(State(), begun, time, committee, root_at=lambda _: own)
+    def after(state: State, applied: Certificate) -> State:
+        return transition(state, applied, committee, root_at=lambda _: own)
+
+    first = StatusClaim("operator_2", Status.UP, start(19))
     applied = checkpoint(1, own, 20)
-    state = transition(state, applied, time, committee, root_at=lambda _: own)
+    state = after(State(), certified(first, tuple(secrets), secrets, committee))
+    state = after(state, applied)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
-    near, beyond, other = (
+    stale, near, beyond, other = (
+        checkpoint(1, own, 7),
         checkpoint(1, own, 19),
         checkpoint(3, own, 32),
         checkpoint(2, bytes(32), 32),
     )
     forged = dataclasses.replace(beyond, signature=other.signature)
-    due = committee.rounds.start(32)
-    stages = [(foreign, late), (applied, late), (near, late), (near, early), (near, time)]
-    stages += [(forged, due), (beyond, due), (other, due)]
 
-    names = first_refusals(stages, state, committee, own)
+    names = []
+    for each in (foreign, applied, stale, near, forged, beyond, other):
+        with pytest.raises(errors.DragonError) as refused:
+            after(state, each)
+        names.append(type(refused.value).__name__)
 
     assert names == [*RULES["checkpoint"], "BadSignature", "Diverged", "Diverged"]
+    # It must contain the last checkpoint, at position 1, and be twelve rounds later.
     for small, round_ in ((1, 32), (2, 31)):
         with pytest.raises(errors.NotLater):
-            transition(state, checkpoint(small, own, round_), due, committee, root_at=lambda _: own)
-    transition(state, checkpoint(2, own, 32), due, committee, root_at=lambda _: own)
+            after(state, checkpoint(small, own, round_))
+    after(state, checkpoint(2, own, 32))
 
 
 def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Keys) -> None:
     """Each stage violates one rule, and as many later rules as possible."""
     start, everybody = committee.rounds.start, tuple(secrets)
-    time, late, early = start(10), start(10) + 99, start(10) - 99
+    time, late = start(10), start(10) + 99
     shown = WindowClaim.take(Members(parse(example("window-members")), "the window"))
     first = dataclasses.replace(shown, timestamp=time)
     second = dataclasses.replace(first, number=1, previous=first.header, header=bytes(32))
@@ -475,16 +482,16 @@ def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Ke
         made = certified(claim, everybody, secrets, committee)
         return dataclasses.replace(made, signature=signature) if signature else made
 
-    state = transition(State(), voted(first), time, committee, root_at=lambda _: b"")
+    state = transition(State(), voted(first), committee, root_at=lambda _: b"")
     wrong = voted(first).signature
     for k in range(MAX_REFUTED):
         refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
-        state = transition(state, refuted, time, committee, root_at=lambda _: b"")
+        state = transition(state, refuted, committee, root_at=lambda _: b"")
     foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
     skipped = voted(dataclasses.replace(second, number=2), wrong)
     other = dataclasses.replace(bad, number=7, previous=bytes(32))
     stages: list[tuple[event.Event, int]] = [(foreign, late), (voted(first, wrong), late)]
-    stages += [(skipped, late), (skipped, early), (skipped, time), (voted(bad, wrong), time)]
+    stages += [(skipped, late), (skipped, time), (voted(bad, wrong), time)]
     stages += [(voted(second, wrong), time)]
 
     names = first_refusals(stages, state, committee, b"")
@@ -493,7 +500,7 @@ def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Ke
     assert first_refusals([(voted(other), time)], state, committee, b"") == ["NotNext"]
     again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
     assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
-    assert transition(state, voted(second), time, committee, root_at=lambda _: b"").size == 18
+    assert transition(state, voted(second), committee, root_at=lambda _: b"").size == 18
 
 
 def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secrets: Keys) -> None:
@@ -501,7 +508,7 @@ def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secre
     expert = Expert("expert_1", secret.public_key(), secret.prove_possession())
     own = dataclasses.replace(committee, experts=(expert,))
     time = own.rounds.start(10)
-    late, early = time + 99, time - 99
+    late, most = time + 99, own.rounds.unknown_after + own.rounds.max_age
     window = WindowClaim.take(Members(parse(example("window-members")), "the window"))
     shown = EndorsementClaim.take(Members(parse(example("endorsement-members")), "it"))
     shown = dataclasses.replace(shown, timestamp=time)
@@ -511,15 +518,16 @@ def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secre
         return dataclasses.replace(made, signature=signature) if signature else made
 
     voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
-    state = transition(State(), voted, time, own, root_at=lambda _: b"")
-    state = transition(state, said(shown), time, own, root_at=lambda _: b"")
+    state = transition(State(), voted, own, root_at=lambda _: b"")
+    state = transition(state, said(shown), own, root_at=lambda _: b"")
     wrong = said(dataclasses.replace(shown, last=9)).signature
     beyond = said(dataclasses.replace(shown, last=1), wrong)
     again = said(dataclasses.replace(shown, verdict=Verdict.INVALID), wrong)
     forged = said(dataclasses.replace(shown, timestamp=time + 1), wrong)
     foreign = dataclasses.replace(said(shown), committee_id=committee.id)
     stages: list[tuple[event.Event, int]] = [(foreign, late), (said(shown, wrong), late)]
-    stages += [(beyond, late), (beyond, early), (beyond, time), (again, time), (forged, time)]
+    stages += [(beyond, late), (beyond, time - most - 1), (beyond, time - most)]
+    stages += [(again, time), (forged, time)]
 
     names = first_refusals(stages, state, own, b"")
 
@@ -545,12 +553,11 @@ class Worked:
 
     state: State
     tree: merkle.Tree
-    times: list[int]  # ledger time of each entry
 
 
 @pytest.fixture(scope="module")
 def worked(committee: Committee, secrets: Keys) -> Worked:
-    state, tree, times = State(), merkle.Tree(), []
+    state, tree = State(), merkle.Tree()
     for position, (place, what, second) in zip(count(), rows("totals-log"), strict=False):
         subject, said = what.split()
         timestamp = committee.rounds.genesis + int(second)
@@ -561,24 +568,34 @@ def worked(committee: Committee, secrets: Keys) -> Worked:
             else StatusClaim(subject, Status(said), timestamp)
         )
         applied = certified(claim, signers, secrets, committee)
-        state = transition(state, applied, timestamp + 3, committee, root_at=tree.root)
-        tree.append(merkle.leaf_hash(event.leaf(applied, position + 1, timestamp + 3)))
-        times.append(timestamp + 3)
+        state = transition(state, applied, committee, root_at=tree.root)
+        tree.append(merkle.leaf_hash(event.leaf(applied, position + 1)))
         assert int(place) == position
-    return Worked(state, tree, times)
+    return Worked(state, tree)
 
 
 def test_totals_of_the_worked_example(worked: Worked, committee: Committee) -> None:
     genesis = committee.rounds.genesis
     for begin, end, *stated in rows("totals"):
         interval = genesis + int(begin), genesis + int(end)
-        moment = settled_moment(interval[1], committee.rounds)
-        size = sum(time <= moment for time in worked.times)
+        checkpoint = worked.state.settling(interval[1], committee)
+        assert checkpoint is not None
+        size = checkpoint.position + 1
 
         found = totals(worked.state, size, "operator_2", interval, committee.rounds)
 
-        computed = [moment - genesis, size, found.seconds_down, found.seconds_unknown]
+        settled = int(end) + committee.rounds.settled_after
+        computed = [settled, size, found.seconds_down, found.seconds_unknown]
         assert [int(number) for number in stated] == computed
+
+
+def test_the_time_after_the_last_checkpoint_less_max_age_is_not_settled(
+    worked: Worked, committee: Committee
+) -> None:
+    latest = 520 - committee.rounds.max_age
+
+    assert worked.state.settling(committee.rounds.genesis + latest, committee) is not None
+    assert worked.state.settling(committee.rounds.genesis + latest + 1, committee) is None
 
 
 def test_the_downtime_claim_is_about_the_worked_example(

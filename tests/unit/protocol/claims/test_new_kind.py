@@ -132,7 +132,7 @@ def test_a_log_applies_a_new_kind_and_the_audit_verifies_it(
     body = canonical([item.to_json() for item in (first, up, first, second, first)]).decode()
     time = committee.rounds.start(4)
 
-    applied = log.take(ProvenBatch(1, body, time, "{}", Position(1, "0" * 32, 1, time)))
+    applied = log.take(ProvenBatch(1, body, time, "{}", Position(1, "0" * 32)))
 
     assert [entry.event for entry in applied] == [first, up, second]
     assert log.refusals() == {"applied_already": 1, "not_later": 1}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from committees import make_members
+from committees import make_members, with_log_time
 from dragon import errors
 from dragon.protocol import state as rules
 from dragon.protocol.claims import endorsement
@@ -89,7 +89,8 @@ def apply(
 ) -> State:
     item = event(what) if isinstance(what, WindowClaim | EndorsementClaim) else what
     time = item.claim.timestamp if time is None else time
-    return rules.transition(state, item, time, COMMITTEE, root_at=lambda _: bytes(32))
+    state = with_log_time(state, time)
+    return rules.transition(state, item, COMMITTEE, root_at=lambda _: bytes(32))
 
 
 def applied(*claims: WindowClaim | EndorsementClaim) -> State:
@@ -154,18 +155,15 @@ def test_the_same_window_by_other_signers_is_the_same_event() -> None:
     assert refusal(THREE, again) is errors.AppliedAlready
 
 
-def test_a_window_may_wait_max_age_for_the_ledger_but_not_longer() -> None:
+def test_a_window_is_stale_max_age_after_its_round_by_log_time() -> None:
     last = at(13) + ROUNDS.max_age
 
     apply(THREE, claimed(3), last)
     assert refusal(THREE, claimed(3), last + 1) is errors.Stale
 
 
-def test_the_ledgers_clock_may_be_behind_by_early_but_not_more() -> None:
-    first = at(13) - ROUNDS.early
-
-    apply(THREE, claimed(3), first)
-    assert refusal(THREE, claimed(3), first - 1) is errors.Early
+def test_a_window_of_a_later_round_is_not_early() -> None:
+    apply(THREE, claimed(3), at(0))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 4, 5, 2**53 - 1])
@@ -319,9 +317,17 @@ def test_endorsements_by_others_than_experts_are_refused() -> None:
         assert refusal(THREE, praised(0, 2, expert=signer)) is errors.UnknownSigner
 
 
-def test_stale_early_and_foreign_endorsements_are_refused() -> None:
+def test_endorsement_from_the_future_is_early() -> None:
+    """One key signs it, at a time of its choice, which would supersede all later ones."""
+    first = at(20) - ROUNDS.unknown_after - ROUNDS.max_age
+
+    apply(THREE, praised(0, 0), first)
+    assert refusal(THREE, praised(0, 0), first - 1) is errors.Early
+    assert refusal(THREE, praised(0, 0, timestamp=2**53 - 1), at(20)) is errors.Early
+
+
+def test_stale_and_foreign_endorsements_are_refused() -> None:
     assert refusal(THREE, praised(0, 0), at(20) + ROUNDS.max_age + 1) is errors.Stale
-    assert refusal(THREE, praised(0, 0), at(20) - ROUNDS.early - 1) is errors.Early
     assert refusal(THREE, OTHERS.endorse(praised(0, 0))) is errors.WrongCommittee
 
 

@@ -92,9 +92,7 @@ def logged(voted: Any) -> tuple[ProvenEntry, Any]:
     """Return the event as entry 2 of 4 of a log, and a checkpoint that covers it."""
     others = [MEMBERS.status(f"operator_{i}", Status.UP, 140 + i) for i in (1, 2, 3)]
     events = [*others[:2], voted, others[2]]
-    tree = merkle.Tree(
-        merkle.leaf_hash(event.leaf(each, 7 + at, AT + at)) for at, each in enumerate(events)
-    )
+    tree = merkle.Tree(merkle.leaf_hash(event.leaf(each, 7 + at)) for at, each in enumerate(events))
     checkpoint = MEMBERS.certify(CheckpointClaim(4, tree.root(), AT + 60), SIGNERS)
     path = tuple(tree.inclusion(2))
     return ProvenEntry(LogEntry(2, voted, 9, AT + 2), 4, tree.root(), path), checkpoint
@@ -269,7 +267,7 @@ AMBIGUOUS = {
     "commitment": {"opening", "chunk"},
     "chunk": {"chunk", "path", "header"},
     "votes": {"header", "event", "descriptor"},
-    "checkpoint": {"event", "position", "ledger_index", "ledger_time", "inclusion"},
+    "checkpoint": {"event", "position", "ledger_index", "inclusion"},
 }
 
 

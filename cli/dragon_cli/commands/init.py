@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee, byzantine_faults
 from dragon_cli.fleet.compose import OVERRIDE, override, write_override
 from dragon_cli.fleet.create import Plan, Ports, check_plan, make_fleet, make_once
 from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.refound import refound as refound_fleet
 from dragon_cli.options import (
     EXISTING_FILE,
     aggregator_port_option,
@@ -93,6 +95,11 @@ MAX_EXPERTS: Final = 8
     "--compose", is_flag=True, help=f"Write only {OVERRIDE}; the containers create the keys."
 )
 @click.option(
+    "--refound",
+    is_flag=True,
+    help="Give the existing committee a new genesis and id, after its ledger was reset.",
+)
+@click.option(
     "--tls", is_flag=True, help="Use TLS: create a CA and a certificate for each service."
 )
 @json_option
@@ -114,6 +121,7 @@ def init(
     containers: bool,
     once: bool,
     compose: bool,
+    refound: bool,
     tls: bool,
     as_json: bool,
 ) -> None:
@@ -135,6 +143,9 @@ def init(
         containers=containers,
         tls=tls,
     )
+    if refound:
+        _refound(home, as_json=as_json)
+        return
     if compose:
         _compose(plan, as_json=as_json)
         return
@@ -154,6 +165,26 @@ def _show(committee: Committee, plan: Plan, home: str) -> None:
         console.print(f"Experts: {named}. Give each expert its own folder in {home}/keys.")
     if not plan.containers:
         console.print(f"`dragon up --home {home}` starts the fleet. Keep {home}/keys private.")
+
+
+def _refound(home: Path, *, as_json: bool) -> None:
+    context = click.get_current_context()
+    for name in context.params:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in (
+            *("home", "refound", "as_json"),
+        ):
+            option = name.replace("_", "-")
+            raise click.UsageError(f"`--refound` keeps everything; omit `--{option}`.")
+    done = refound_fleet(Home(home), genesis=int(time.time()))
+    if as_json:
+        told = _as_json(done.committee, home)
+        print_json({**told, "old": to_hex(done.old.id), "old_file": str(done.old_file)})
+        return
+    console.print(f"Committee {to_hex(done.committee.id)} replaces {to_hex(done.old.id)}.")
+    console.print(f"The old committee file is {plain(str(done.old_file))}.")
+    console.print(
+        "Archive the old log of every service with `dragon log archive`, then start the fleet."
+    )
 
 
 def _compose(plan: Plan, *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""`dragon log archive`: start a new log after the network of a fleet was reset."""
+"""`dragon log archive`: set a log aside after the network of a fleet was reset."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ def log() -> None:
     """Maintain the log file of a service."""
 
 
-@log.command(short_help="Archive a log and start a new one.")
+@log.command(short_help="Archive a log, to start that of a refounded committee.")
 @file_argument
 @json_option
 def archive(file: Path, as_json: bool) -> None:
-    """Archive the log in FILE, a service's database, and start a new log in it.
+    """Archive the log in FILE, a service's database, and empty FILE for a new committee.
 
-    Stop the service first. The journal of signed claims is kept.
+    Stop the service first. The new log needs a committee with another id: see `dragon init
+    --refound`.
     """
     copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal.ARCHIVE_CLEARS])
     if as_json:
         print_json({"file": str(file), "archived": str(copy)})
         return
-    console.print(f"Archived the old log in {plain(str(copy))}. {plain(str(file))} is empty now.")
+    console.print(f"Archived the old log in {plain(str(copy))}.")
+    console.print(
+        f"{plain(str(file))} takes the log of another committee now; `dragon init --refound` "
+        "gives this one a new id."
+    )

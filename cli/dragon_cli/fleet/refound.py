@@ -1,0 +1,57 @@
+"""Give the committee of a fleet a new genesis, and so a new id, after its ledger was reset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from dragon.encoding import to_hex
+from dragon.protocol.committee import Committee
+from dragon_cli.errors import AlreadyThere
+from dragon_cli.files import write_new, write_whole
+from dragon_cli.fleet.layout import Home
+
+ID_CHARACTERS: Final = 10  # of the old id, in the name of the file that keeps the old committee
+
+
+@dataclass(frozen=True, slots=True)
+class Refounded:
+    """The new committee, the old one, and the file that keeps the old one."""
+
+    committee: Committee
+    old: Committee
+    old_file: Path
+
+
+def refound(home: Home, *, genesis: int) -> Refounded:
+    """Replace the committee file. Members, keys, rules and URLs stay the same.
+
+    After a crash the old committee is in place, or the new one is; the old one is kept beside it.
+
+    Args:
+        genesis: the start of the first round, Unix seconds; later than the old one.
+
+    Raises:
+        NoCommittee: the folder holds no committee.
+        UnusableFile: a file cannot be read or written.
+    """
+    old = home.committee()
+    rounds = replace(old.rounds, genesis=max(genesis, old.rounds.genesis + 1))
+    committee = replace(old, rounds=rounds)
+    text = json.dumps(committee.to_json(), indent=2) + "\n"
+    Committee.load(text.encode())
+    kept = home.path / f"committee-{to_hex(old.id)[2 : 2 + ID_CHARACTERS]}.json"
+    _keep(kept, home.committee_file.read_text("utf-8"))
+    write_whole(home.committee_file, text)
+    return Refounded(committee, old, kept)
+
+
+def _keep(file: Path, text: str) -> None:
+    """Write the old committee; after an interrupted attempt the same file may be there already."""
+    try:
+        write_new(file, text)
+    except AlreadyThere:
+        if file.read_text("utf-8") != text:
+            raise

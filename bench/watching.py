@@ -42,6 +42,7 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.round_record import Round
@@ -151,6 +152,7 @@ class Aggregator:
             outbox=self.outbox,
             log=log,
             follower=follower,
+            clock=ClockCheck(committee),
             runtime=self.runtime,
         )
 

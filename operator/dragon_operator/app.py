@@ -52,7 +52,9 @@ def _counter(name: str, meaning: str) -> Counter:
 
 def _not_ready(components: Components) -> Iterator[str]:
     peers = components.peers
-    yield from log_reasons(components.log, components.follower)
+    yield from log_reasons(
+        components.log, components.follower, components.committee, components.wall()
+    )
     if peers.clock_is_wrong():
         yield "clock: more than 2 s off according to the peers"
     elif not peers.clock_is_confirmed():
@@ -67,7 +69,9 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = components.peers.probe_results
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}

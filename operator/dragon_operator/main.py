@@ -109,6 +109,7 @@ def assemble(
         follower,
         peers,
         runtime.entropy,
+        runtime.wall,
     )
 
 

@@ -291,8 +291,8 @@ def test_a_batch_whose_proof_lacks_stake_is_not_applied(tmp_path: Path) -> None:
         assert world.entries("operator_1") == []
 
 
-def test_after_a_ledger_stall_beyond_max_age_changes_are_certified_again(world: World) -> None:
-    """Certificates made during the stall expire. The outage that still lasts is certified again."""
+def test_a_ledger_stall_beyond_max_age_loses_no_change(world: World) -> None:
+    """Log time stands still too, so the certificate made at its beginning is applied after it."""
     world.network.set_faults(stalled=True)
     world.stop("operator_2")
     stalled = world.committee.rounds.max_age // world.committee.rounds.seconds + 4
@@ -304,11 +304,11 @@ def test_after_a_ledger_stall_beyond_max_age_changes_are_certified_again(world: 
 
     _, (status, down) = world.story("operator_1", "operator_2")
     assert status == "down"
-    assert down > begun + world.committee.rounds.max_age // world.committee.rounds.seconds
+    assert begun <= down <= begun + 2
     assert world.components("aggregator_0").outbox.pending() == []
 
 
-def test_after_a_ledger_outage_beyond_max_age_changes_are_certified_again(world: World) -> None:
+def test_a_ledger_outage_beyond_max_age_loses_no_change(world: World) -> None:
     world.stop("sequencer")
     world.stop("operator_2")
     world.run(world.committee.rounds.max_age // world.committee.rounds.seconds + 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ class LogStub:
     """The part of a log that readiness and metrics read."""
 
     stopped: Alarm | None = None
-    position: Position = Position(7)
+    position: Position = field(default_factory=lambda: Position(7))
 
     def alarm(self) -> Alarm | None:
         return self.stopped

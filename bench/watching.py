@@ -30,7 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
 from dragon.log.follower import Follower
-from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
@@ -42,6 +42,7 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.round_record import Round
@@ -120,7 +121,7 @@ async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class EmptyLedger:
-    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         return ()
 
 
@@ -151,6 +152,7 @@ class Aggregator:
             outbox=self.outbox,
             log=log,
             follower=follower,
+            clock=ClockCheck(committee),
             runtime=self.runtime,
         )
 

@@ -46,6 +46,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import AppliedCheckpoint
 from dragon.storage.database import Database
+from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
 from dragon_sequencer.devnet.app import create_app as create_sequencer
 from dragon_sequencer.devnet.main import make_keys, nodes_document
@@ -197,7 +198,8 @@ class World:
         for aggregator in self.members.committee.aggregators:
             self.names[urlsplit(aggregator.url).netloc] = f"aggregator_{aggregator.rank}"
         for name in (*self.operators, *self.aggregators):
-            self.start(name)
+            self._start(name)
+        self.confirm_clocks()
 
     def __enter__(self) -> Self:
         return self
@@ -271,7 +273,27 @@ class World:
         return self.folder / f"{name}.db"
 
     def start(self, name: str) -> Any:
-        """Start a service on its existing files. Return its components."""
+        """Start a service on its existing files. Return its components.
+
+        An operator probes its peers at the start, as if it had been started two seconds ago.
+        """
+        components = self._start(name)
+        self.confirm_clocks()
+        return components
+
+    def confirm_clocks(self) -> None:
+        """Let operators whose clock is not confirmed probe their peers, as they do every second.
+
+        They did it two seconds ago, so that no result is shared with a probe of now.
+        """
+        now = self.clock.now
+        for name in self.operators:
+            if self.is_answering(name) and not self.components(name).peers.clock_is_confirmed():
+                self.clock.now = now - 2.0
+                self.components(name).peers.probe(max_age=float("-inf"))
+        self.clock.now = now
+
+    def _start(self, name: str) -> Any:
         client = SequencerClient(
             self.committee.sequencer.app,
             self.nodes,
@@ -303,12 +325,11 @@ class World:
             port=0,
             threads=1,
         )
-        database = dragon_operator.main.open_database(settings)
-        objects = dragon_operator.main.open_objects(settings)
-        components = dragon_operator.main.assemble(
-            settings, database, objects, client, self.runtime(name)
-        )
-        return [database, objects], components, dragon_operator.app.create_app(components)
+        runtime = self.runtime(name)
+        files = Databases.open(settings, runtime)
+        components = dragon_operator.main.assemble(settings, files, client, runtime)
+        databases = [files.log, files.journal, files.objects]
+        return databases, components, dragon_operator.app.create_app(components)
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
@@ -369,11 +390,15 @@ class World:
         )
 
     def run(self, rounds: int = 1, *, settle: bool = True, peers: bool = True) -> None:
-        """Run whole rounds: monitor, submit, finalize and follow; probe the peers in the middle."""
+        """Run whole rounds: monitor, submit, finalize and follow; probe the peers in the middle.
+
+        Operators whose clock is not confirmed also probe before each round.
+        """
         clock, numbering = self.clock, self.committee.rounds
         for _ in range(rounds):
             number = numbering.number(clock.now - 1e-6) + 1
             clock.now = max(clock.now, float(numbering.start(number)))
+            self.confirm_clocks()
             for name in self.aggregators:
                 if self.is_answering(name):
                     self.services[name].components.monitor.run_round(number)

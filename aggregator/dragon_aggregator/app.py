@@ -45,22 +45,33 @@ def create_app(components: Components) -> OpenAPI:
 
 
 def _not_ready(components: Components) -> Iterator[str]:
-    monitor = components.monitor
-    yield from log_reasons(components.log, components.follower)
-    if monitor.clock_is_wrong():
-        yield "clock: more than 2 s off according to the operators"
+    monitor, log, follower = components.monitor, components.log, components.follower
+    yield from log_reasons(log, follower, components.committee, components.wall())
+    if follower.caught_up and (late := components.submitter.backlog().late):
+        yield f"ledger: {late}"  # else the events may be final, and only not read yet
+    if fault := components.clock.fault:
+        yield f"clock: {fault}"
     if monitor.recent and monitor.recent[-1].overran:
         yield "rounds: the last round took longer than the round length"
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))
     pending = len(components.outbox.pending())
     yield metrics.gauge("outbox_pending", "Events that are not yet in the log.", pending)
+    backlog = components.submitter.backlog()
+    yield metrics.gauge(
+        "outbox_oldest_seconds",
+        "Seconds that the oldest event of the outbox has waited, since the start at most.",
+        backlog.oldest_seconds,
+    )
+    yield metrics.unfinalized(backlog.unfinalized_seconds)
     windows = len(components.window_queue.pending())
     yield metrics.gauge("windows_waiting", "Submitted windows that are not in the log.", windows)
 

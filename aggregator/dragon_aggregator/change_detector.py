@@ -8,10 +8,10 @@ from typing import Final
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.probing import clock_skew
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee, byzantine_faults
+from dragon.protocol.committee import Committee
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import Outbox, last_known
 from dragon_aggregator.round_record import Round
 
@@ -19,7 +19,7 @@ WARM_UP_ROUNDS: Final = 6  # own uptime before a node of unknown status is repor
 
 
 class ChangeDetector:
-    """Compares probes with what is certified. Keeps the last probes of all nodes."""
+    """Compares probes with what is certified."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class ChangeDetector:
         outbox: Outbox,
         log: Log,
         follower: Follower,
+        clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
         self._committee = committee
@@ -36,9 +37,9 @@ class ChangeDetector:
         self._outbox = outbox
         self._log = log
         self._follower = follower
+        self._clock = clock
         self._runtime = runtime
         self._started = runtime.monotonic()
-        self._probe_results: Mapping[str, ProbeResult] = {}
 
     def changes(self, record: Round) -> dict[str, Status]:
         """Probe all nodes, and again those that differ from what is certified.
@@ -47,7 +48,7 @@ class ChangeDetector:
         an abstention, to `record`.
         """
         results = self._prober.probe(self._committee.urls, max_age=0)
-        self._probe_results = results
+        self._clock.update(results.values())
         record.probe_results = list(results.values())
         if why := self.why_abstain():
             record.note = why
@@ -62,18 +63,16 @@ class ChangeDetector:
         twice = self._differing(again, once)
         return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
 
+    def check_clock(self) -> None:
+        """Compare the clock with those of the operators, without waiting for the next round."""
+        self._clock.update(self._prober.probe(self._committee.keys).values())
+
     def why_abstain(self) -> str:
         """Why nothing may be certified now; empty if it may."""
         if not self._follower.has_read_all and not self._log.alarm():
             return "abstains: the ledger is not read to its end"
-        if self.clock_is_wrong():
-            return "abstains: this clock is more than 2 s off according to the operators"
-        return ""
-
-    def clock_is_wrong(self) -> bool:
-        results = self._probe_results.values()
-        offsets = [ms for result in results if (ms := result.certain_offset_ms) is not None]
-        return clock_skew.is_wrong(offsets, byzantine_faults(len(self._committee.operators)))
+        fault = self._clock.fault
+        return f"abstains: this clock is {fault}" if fault else ""
 
     def certified_status(self, node_id: str) -> Status | None:
         """The node's newest certified status, pending or in the log; None while unknown."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
@@ -20,6 +21,7 @@ class Components:
     """Everything that an aggregator's app and threads use; `main.assemble` builds it."""
 
     committee: Committee
+    clock: ClockCheck
     monitor: Monitor
     outbox: Outbox
     submitter: Submitter

@@ -20,10 +20,12 @@ from dragon.storage.database import Database
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
 from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.components import Components
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.resend_schedule import ResendSchedule
 from dragon_aggregator.settings import Settings
 from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
@@ -86,6 +88,7 @@ def assemble(
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     entries, certifier = Outbox(database), Certifier(committee, runtime)
+    clock = ClockCheck(committee)
     monitor = Monitor(
         committee,
         settings.rank,
@@ -94,9 +97,22 @@ def assemble(
         outbox=entries,
         log=log,
         follower=follower,
+        clock=clock,
         runtime=runtime,
     )
-    submitter = Submitter(committee, entries, log, sender, runtime.wall)
+    schedule = ResendSchedule(
+        monotonic=runtime.monotonic,
+        wall=runtime.wall,
+        longest_wait=settings.rank * committee.rounds.seconds,
+    )
+    submitter = Submitter(
+        committee,
+        entries,
+        log,
+        sender,
+        schedule=schedule,
+        is_caught_up=lambda: follower.caught_up,
+    )
     downtime = Downtime(committee, log, certifier, runtime)
     window_queue = WindowQueue(
         committee,
@@ -104,10 +120,20 @@ def assemble(
         outbox=entries,
         log=log,
         objects=ObjectStore(objects, settings.objects_mb << 20),
+        clock=clock,
         runtime=runtime,
     )
     return Components(
-        committee, monitor, entries, submitter, downtime, window_queue, log, follower, runtime.wall
+        committee,
+        clock,
+        monitor,
+        entries,
+        submitter,
+        downtime,
+        window_queue,
+        log,
+        follower,
+        runtime.wall,
     )
 
 

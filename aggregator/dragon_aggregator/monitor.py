@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -26,13 +27,15 @@ from dragon.protocol.messages import Suspicion
 from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
-from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.clock_check import ClockCheck
+from dragon_aggregator.outbox import MAX_PENDING_PER_NODE, Outbox
 from dragon_aggregator.round_record import Round
 from dragon_aggregator.suspicion_filter import SuspicionFilter
 
 MAX_RECENT_ROUNDS: Final = 120  # records kept for `GET /rounds`
 MAX_CONCURRENT_CLAIMS: Final = 64  # being certified at a time; others wait for a thread
 MAX_CONCURRENT_SUSPICIONS: Final = 64  # beyond, suspicions are `busy`
+CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that is not confirmed
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -51,6 +54,7 @@ class Monitor:
         outbox: Outbox,
         log: Log,
         follower: Follower,
+        clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
         self._committee = committee
@@ -58,9 +62,16 @@ class Monitor:
         self._certifier = certifier
         self._outbox = outbox
         self._log = log
+        self._clock = clock
         self._runtime = runtime
         self._change_detector = ChangeDetector(
-            committee, prober=prober, outbox=outbox, log=log, follower=follower, runtime=runtime
+            committee,
+            prober=prober,
+            outbox=outbox,
+            log=log,
+            follower=follower,
+            clock=clock,
+            runtime=runtime,
         )
         self._suspicion_filter = SuspicionFilter(committee)
         self._suspicion_slots = threading.BoundedSemaphore(MAX_CONCURRENT_SUSPICIONS)
@@ -85,16 +96,22 @@ class Monitor:
     # Rounds
 
     def run(self, stop: threading.Event) -> None:
-        """Run one round after the other, each from its start by the wall clock."""
+        """Run one round after the other, each from its start by the wall clock.
+
+        Between rounds, a clock that is not confirmed yet is compared with those of the operators.
+        """
         rounds = self._committee.rounds
         last = rounds.number(self._runtime.wall())
         while not stop.is_set():
             number = rounds.number(self._runtime.wall())
             if number > last:
                 self.run_round(number, skipped=number - last - 1)
+            elif not self._clock.is_confirmed:
+                self._change_detector.check_clock()
             last = number  # also after the wall clock was set back
             left = rounds.start(number + 1) - self._runtime.wall()
-            stop.wait(min(max(0.01, left), rounds.seconds))
+            longest = rounds.seconds if self._clock.is_confirmed else CLOCK_RETRY_SECONDS
+            stop.wait(min(max(0.01, left), longest))
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
         """Detect changes, and have them and a due checkpoint certified. Return the record."""
@@ -114,9 +131,6 @@ class Monitor:
             job.result()
         self._finish(record, self._runtime.monotonic() - begun)
         return record
-
-    def clock_is_wrong(self) -> bool:
-        return self._change_detector.clock_is_wrong()
 
     def close(self) -> None:
         self._workers.shutdown(wait=False, cancel_futures=True)
@@ -142,7 +156,11 @@ class Monitor:
         if not self._active_claims.take(key):
             return
         try:
-            if self._is_superseded(claim):
+            pending = self._outbox.claims(key)  # before the log: an applied event moves from here
+            if len(pending) >= MAX_PENDING_PER_NODE:
+                logger.warning("outbox_full", ordering_key=key, pending=len(pending))
+                return
+            if self._is_superseded(claim, pending):
                 return
             result = self._certifier.collect(claim, ends, record.attestation_rounds.append)
             if result.certificate is not None:
@@ -151,21 +169,24 @@ class Monitor:
         finally:
             self._active_claims.release(key)
 
-    def _is_superseded(self, claim: Claim) -> bool:
-        """Compare with what is certified, in the log or still in the outbox.
+    def _is_superseded(self, claim: Claim, pending: Sequence[Claim]) -> bool:
+        """Compare with what is certified, in the log or still in the outbox (`pending`).
 
         Under an alarm the log is ignored, since nothing is applied to it: the operators decide.
         """
         state = State() if self._log.alarm() else self._log.state
-        for pending in self._outbox.claims(ordering_key(claim)):
-            state = advance(state, pending)
+        for certified in pending:
+            if kind_of(certified).superseded(certified, state, self._committee) is None:
+                state = advance(state, certified)
         return kind_of(claim).superseded(claim, state, self._committee) is not None
 
     def _due_checkpoint(self, record: Round) -> CheckpointClaim | None:
-        """The claim on the root of our own log, if a checkpoint is due."""
+        """The claim on the root of our own log, if a checkpoint is due and none is pending."""
         if record.note or self._log.alarm() or not (size := self._log.state.size):
             return None
         claim = CheckpointClaim(size, self._log.head(size).root, record.start)
+        if self._outbox.newest(ordering_key(claim)) is not None:
+            return None
         superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
         return None if superseded else claim
 

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from dragon.encoding import canonical, parse
 from dragon.log.store import Log
 from dragon.protocol import event
-from dragon.protocol.claims.base import Claim, ordering_key
+from dragon.protocol.claims.base import Claim, EventClaim, ordering_key
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
@@ -23,6 +24,7 @@ from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"
 ARCHIVE_CLEARS: Final = ("outbox",)  # its events belong to the archived history
+MAX_PENDING_PER_NODE: Final = 64  # events of a node; while so many wait, none is collected for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,13 @@ class Pending:
     id: int
     event: Event
     not_before: float  # Unix seconds; aggregators with a higher rank send later
-    sent_at: float | None  # Unix seconds of the last attempt
+    sent_at: float | None  # Unix seconds of the last attempt, for display
     sends: int  # number of attempts
+
+    @property
+    def key(self) -> str:
+        """The ordering key of its claim."""
+        return ordering_key(self.event.claim)
 
 
 class Outbox:
@@ -61,7 +68,7 @@ class Outbox:
             connection.execute(query, values)
 
     def pending(self) -> list[Pending]:
-        """All events, oldest first."""
+        """All events, in the order in which they were added."""
         query = text("SELECT id, event, not_before, sent_at, sends FROM outbox ORDER BY id")
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -73,17 +80,18 @@ class Outbox:
         ]
 
     def newest(self, key: str) -> Claim | None:
-        """The newest pending claim with that ordering key."""
+        """The pending claim with that ordering key that has the latest timestamp."""
         claims = self.claims(key)
         return claims[-1] if claims else None
 
     def claims(self, key: str) -> list[Claim]:
-        """All pending claims with that ordering key, oldest first."""
+        """All pending claims with that ordering key, by timestamp."""
         query = text("SELECT id, event FROM outbox WHERE ordering_key = :key ORDER BY id")
         with self._database.read() as connection:
             rows = connection.execute(query, {"key": key}).all()
         known = self._decoded
-        return [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
+        claims = [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
+        return sorted(claims, key=ledger_order)
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
         """Record an attempt to send at `at` (Unix seconds)."""
@@ -98,12 +106,24 @@ class Outbox:
                 connection.execute(query, [{"id": entry.id} for entry in entries])
 
 
+def ledger_order(claim: Claim) -> tuple[int, bool]:
+    """Return the sort key that brings events into the order in which the log should apply them.
+
+    By timestamp: a checkpoint makes older events stale, so it comes after all events of its second.
+    """
+    timestamp = claim.timestamp if isinstance(claim, EventClaim) else 0
+    return timestamp, isinstance(claim, CheckpointClaim)
+
+
 def last_known(outbox: Outbox, log: Log, node_id: str) -> Transition | None:
     """The newest certified transition of a node, pending or in the log; None while unknown.
 
     Under an alarm the log is ignored, since nothing is applied to it: the operators decide.
     """
-    newest = outbox.newest(node_id)
-    if isinstance(newest, StatusClaim):
-        return Transition(newest.status, newest.timestamp)
-    return None if log.alarm() else log.state.last(node_id)
+    newest = outbox.newest(node_id)  # before the log is read: an applied event moves from here
+    applied = None if log.alarm() else log.state.last(node_id)
+    if not isinstance(newest, StatusClaim):
+        return applied
+    if applied is not None and applied.timestamp >= newest.timestamp:
+        return applied
+    return Transition(newest.status, newest.timestamp)

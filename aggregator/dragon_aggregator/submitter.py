@@ -1,33 +1,37 @@
 """Sends certified events to the ledger until they are in the log.
 
 The sequencer's "accepted" is not durable. So an event stays in the outbox and is sent again until
-it is applied to the log, superseded by a later event, or older than `max_age`. After a crash an
-event may be sent twice; every log applies it once.
+the log has applied it or will never apply it. An event may be sent more than once; every log
+applies it once.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
 from dragon.encoding import Json
-from dragon.errors import AppliedAlready, LedgerError, LedgerUnavailable
+from dragon.errors import LedgerError, LedgerUnavailable
 from dragon.log.store import Log
-from dragon.protocol.claims.base import Claim, EventClaim, kind_of, ordering_key
-from dragon.protocol.committee import MAX_RANK, Committee
-from dragon.protocol.state import State
-from dragon_aggregator.outbox import Outbox, Pending
+from dragon.protocol.committee import Committee
+from dragon_aggregator.outbox import Outbox, Pending, ledger_order
+from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
+from dragon_aggregator.settlement import settled
 
-RESEND_AFTER_SECONDS: Final = 10.0  # an accepted event should be in the log by then
 POLL_SECONDS: Final = 0.2  # between two looks into the outbox
 # Every batch costs each reader of the ledger an expensive check, whatever its size. So the more was
 # sent, the longer the next events are collected into one batch.
 COLLECT_SECONDS_PER_EVENT: Final = 0.25
 MAX_COLLECT_SECONDS: Final = 1.0
+MAX_EVENTS_PER_REQUEST: Final = 64  # accepted events are recorded after each request
+# Under an alarm the log shows no longer what it would apply, and an event that the other logs have
+# must not be sent for ever.
+MAX_SENDS_UNDER_ALARM: Final = len(BACK_OFF_SECONDS)
+LATE_SECONDS: Final = 30.0  # after which an accepted event should be final
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -36,6 +40,23 @@ class Sender(Protocol):
     """The part of a sequencer client that sends."""
 
     def send(self, events: Sequence[dict[str, Json]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the outbox."""
+
+    accepted: int = 0  # events that a gateway accepted and that are not in the log
+    unfinalized_seconds: float = 0.0  # since when some wait and none came into the log
+    oldest_seconds: float = 0.0  # how long the oldest event has waited, since the start at most
+
+    @property
+    def late(self) -> str:
+        """Why the ledger is not reliable now; empty if events become final in time."""
+        if self.unfinalized_seconds <= LATE_SECONDS:
+            return ""
+        events = "1 event" if self.accepted == 1 else f"{self.accepted} events"
+        return f"{events} accepted, none finalized for {self.unfinalized_seconds:.0f} s"
 
 
 class Submitter:
@@ -47,13 +68,21 @@ class Submitter:
         outbox: Outbox,
         log: Log,
         sender: Sender,
-        wall: Callable[[], float],
+        *,
+        schedule: ResendSchedule,
+        is_caught_up: Callable[[], bool],
     ) -> None:
+        """`is_caught_up`: whether the log was just read to the end of the ledger."""
         self._committee = committee
         self._outbox = outbox
         self._log = log
         self._sender = sender
-        self._wall = wall
+        self._schedule = schedule
+        self._is_caught_up = is_caught_up
+        self._lock = threading.Lock()  # guards the next two lines
+        self._accepted: tuple[int, float] = (0, 0.0)  # number, since (monotonic seconds)
+        self._oldest_at: float | None = None  # monotonic seconds
+        self._finalized_at = float("-inf")  # when an event last came into the log
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -70,69 +99,75 @@ class Submitter:
     def step(self) -> list[Pending]:
         """Remove events that are done, and send those that are due. Return what was sent.
 
-        Events with the same ordering key go one at a time, in order. Only the windows of a stream
-        do not wait for each other.
+        All of them go at once, by timestamp.
 
-        Raises LedgerError: nothing was sent; the events stay in the outbox.
+        Raises LedgerError: the events that were not sent stay in the outbox.
         """
-        now = self._wall()
-        candidates = self._candidates(now)
-        longest_wait = MAX_RANK * self._committee.rounds.seconds
-        due = [entry for entry in candidates if _is_due(entry, now, longest_wait)]
-        self._send(due, now)
-        return due
+        waiting = self._settle(sorted(self._outbox.pending(), key=_order))
+        self._schedule.update(waiting, self._log.position.index)
+        self._note_backlog()
+        caught_up = self._is_caught_up() or bool(self._log.alarm())
+        due = self._schedule.choose(waiting, caught_up=caught_up)
+        try:
+            return [
+                entry
+                for start in range(0, len(due), MAX_EVENTS_PER_REQUEST)
+                for entry in self._send(due[start : start + MAX_EVENTS_PER_REQUEST])
+            ]
+        finally:
+            self._note_backlog()
 
-    def _candidates(self, now: float) -> list[Pending]:
-        """The events that may be sent now. Removes the events that are done."""
-        state = self._log.state
-        candidates: list[Pending] = []
-        done: list[Pending] = []
-        blocked: set[str] = set()  # ordering keys whose first event is not done
-        for entry in self._outbox.pending():
-            claim = entry.event.claim
-            if ordering_key(claim) in blocked:
-                continue  # whether it is superseded depends on the event before it
-            if why := self._why_done(claim, state, now):
-                logger.info("outbox_settled", why=why, claim=claim.to_json())
-                done.append(entry)
-                continue
-            candidates.append(entry)
-            if kind_of(claim).in_sequence:
-                blocked.add(ordering_key(claim))
-        self._outbox.remove(done)
-        return candidates
+    def backlog(self) -> Backlog:
+        """What waits now. Any thread may call it."""
+        now = self._schedule.monotonic()
+        with self._lock:
+            (accepted, since), oldest_at = self._accepted, self._oldest_at
+        return Backlog(
+            accepted,
+            now - since if accepted else 0.0,
+            0.0 if oldest_at is None else now - oldest_at,
+        )
 
-    def _why_done(self, claim: Claim, state: State, now: float) -> str | None:
-        """Why a claim need not be sent any more; None if it has to be."""
-        if not isinstance(claim, EventClaim):
-            return "no_event"
-        # Under an alarm the log applies nothing, so it does not tell what is superseded.
-        if not self._log.alarm() and (
-            refusal := kind_of(claim).superseded(claim, state, self._committee)
-        ):
-            return "applied" if isinstance(refusal, AppliedAlready) else "superseded"
-        return "expired" if now > claim.timestamp + self._committee.rounds.max_age else None
+    def _settle(self, pending: list[Pending]) -> list[Pending]:
+        """Remove the events that are done. Return the others."""
+        if self._log.alarm():
+            done = [(each, "alarm") for each in pending if each.sends >= MAX_SENDS_UNDER_ALARM]
+        else:
+            done = settled(pending, self._log.state, self._committee)
+        for entry, why in done:
+            logger.info("outbox_settled", why=why, claim=entry.event.claim.to_json())
+            if entry.sends and why == "applied":
+                self._finalized_at = self._schedule.monotonic()
+        self._outbox.remove([entry for entry, _ in done])
+        removed = {entry.id for entry, _ in done}
+        return [entry for entry in pending if entry.id not in removed]
 
-    def _send(self, due: Sequence[Pending], now: float) -> None:
-        if not due:
-            return
+    def _note_backlog(self) -> None:
+        accepted = self._schedule.accepted_at()
+        since = max(min(accepted, default=0.0), self._finalized_at)
+        with self._lock:
+            self._accepted = len(accepted), since
+            self._oldest_at = self._schedule.oldest_at()
+
+    def _send(self, due: Sequence[Pending]) -> list[Pending]:
+        """Send events in one request, or one by one if that is refused. Return what was sent."""
         try:
             self._sender.send([entry.event.to_json() for entry in due])
         except LedgerUnavailable:
             raise
-        except LedgerError:
-            if len(due) == 1:
-                raise
-            # One event is the reason; sent one by one, the others do not wait for it.
-            for entry in due:
-                with suppress(LedgerError):
-                    self._send([entry], now)
-            return
-        self._outbox.mark_sent(due, now)
+        except LedgerError as error:
+            if len(due) > 1:  # one event is the reason; the others do not wait for it
+                return [sent for entry in due for sent in self._send([entry])]
+            logger.warning("event_refused", reason=error.name, detail=str(error))
+            self._note_attempt(due, accepted=False)
+            return []
+        self._note_attempt(due, accepted=True)
+        return list(due)
+
+    def _note_attempt(self, due: Sequence[Pending], *, accepted: bool) -> None:
+        self._schedule.note_attempt(due, accepted=accepted)
+        self._outbox.mark_sent(due, self._schedule.wall())
 
 
-def _is_due(entry: Pending, now: float, longest_wait: float) -> bool:
-    # The bounds on both sides keep a clock that was set back from delaying an event.
-    if entry.sent_at is None:
-        return not 0 < entry.not_before - now <= longest_wait
-    return not 0 <= now - entry.sent_at < RESEND_AFTER_SECONDS
+def _order(entry: Pending) -> tuple[tuple[int, bool], int]:
+    return ledger_order(entry.event.claim), entry.id

@@ -41,5 +41,6 @@ class SuspicionFilter:
         with self._lock:
             if key in self._seen:
                 return False
-            self._seen = {seen for seen in self._seen if seen[2] >= number - 1} | {key}
+            # On both sides: the clock may have been set back.
+            self._seen = {seen for seen in self._seen if abs(seen[2] - number) <= 1} | {key}
             return True

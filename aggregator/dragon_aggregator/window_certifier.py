@@ -15,6 +15,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.certifier import AttestationRound, Certifier
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.pending_windows import Window
 from dragon_aggregator.vote_collector import VoteCollector
@@ -35,6 +36,7 @@ class WindowCertifier:
         certifier: Certifier,
         outbox: Outbox,
         log: Log,
+        clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
         self._committee = committee
@@ -42,6 +44,7 @@ class WindowCertifier:
         self._certifier = certifier
         self._outbox = outbox
         self._log = log
+        self._clock = clock
         self._runtime = runtime
 
     def certify(self, window: Window) -> bool:
@@ -49,6 +52,9 @@ class WindowCertifier:
 
         Returns whether it is certified as valid, so that the next window can be voted on.
         """
+        if self._clock.fault:  # the claim would be about a round of another time
+            window.state = "waiting"
+            return False
         now = self._runtime.monotonic()
         if now < window.tried_at + RETRY_SECONDS:
             return False

@@ -20,6 +20,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_aggregator.certifier import Certifier
+from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.pending_windows import PendingWindows, Window
 from dragon_aggregator.vote_collector import VoteCollector
@@ -43,6 +44,7 @@ class WindowQueue:
         outbox: Outbox,
         log: Log,
         objects: ObjectStore,
+        clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
         self.objects = objects
@@ -57,6 +59,7 @@ class WindowQueue:
             certifier=certifier,
             outbox=outbox,
             log=log,
+            clock=clock,
             runtime=runtime,
         )
         self._submitted = threading.Event()

@@ -347,6 +347,10 @@ class DatabaseTooOld(LogError):
     """The file holds a log of an older format, which this release cannot continue."""
 
 
+class WrongJournal(LogError):
+    """The operator's journal of signed claims is missing, or is not the one of its database."""
+
+
 class Diverged(LogError):
     """A quorum has certified another log than this one; nothing may be applied."""
 

@@ -44,7 +44,7 @@ def modules(package: str) -> Iterator[Source]:
     folder = package_folder(package)
     for path in sorted(folder.rglob("*.py")):
         parts = path.relative_to(folder.parent).with_suffix("").parts
-        if "migrations" not in parts:
+        if not any(part.endswith("migrations") for part in parts):
             yield _read(path, ".".join(part for part in parts if part != "__init__"))
 
 

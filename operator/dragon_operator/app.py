@@ -52,19 +52,37 @@ def _counter(name: str, meaning: str) -> Counter:
 
 def _not_ready(components: Components) -> Iterator[str]:
     peers = components.peers
-    yield from log_reasons(components.log, components.follower)
+    yield from log_reasons(
+        components.log, components.follower, components.committee, components.wall()
+    )
     if peers.clock_is_wrong():
         yield "clock: more than 2 s off according to the peers"
+    elif not peers.clock_is_confirmed():
+        yield f"clock: not confirmed by {peers.confirmations_needed} peers yet"
+    if (ahead := components.attester.seconds_ahead()) > 0:
+        yield (
+            f"journal: a round that begins in {ahead} s is signed already; the clock was ahead "
+            "then, or is behind now"
+        )
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = components.peers.probe_results
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}
     )
     yield metrics.clock_offset(clock_skew.median_ms(components.peers.offsets_ms()))
+    confirmed = components.peers.clock_is_confirmed()
+    yield metrics.gauge("clock_confirmed", "1 if f + 1 peers have confirmed the clock.", confirmed)
+    yield metrics.gauge(
+        "journal_ahead_seconds",
+        "Seconds until the newest signed round begins, if it lies in the future.",
+        components.attester.seconds_ahead(),
+    )
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

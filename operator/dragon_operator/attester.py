@@ -26,6 +26,8 @@ from dragon_operator.window_voter import WindowVoter
 
 MAX_CONCURRENT_ATTESTATIONS: Final = 48  # beyond, claims are `busy`
 MAX_CONCURRENT_PER_SUBJECT: Final = 2  # so that a node that hangs does not block other claims
+# A round is signed up to 2 s before its start, by a clock that may be 2 s ahead.
+NORMAL_LEAD_SECONDS: Final = 4
 
 _SEES: Final = {Status.UP: RefusalReason.SEES_UP, Status.DOWN: RefusalReason.SEES_DOWN}
 
@@ -89,9 +91,20 @@ class Attester:
             decide(claim)
             return self._secret.sign(claim.root(self._committee.id))
 
+    def seconds_ahead(self) -> int:
+        """Seconds until the newest signed round begins; 0 if that is normal.
+
+        The present can be signed nevertheless. Only in the rounds that are signed already, this
+        operator repeats its decisions and signs no others.
+        """
+        newest = self._journal.newest_timestamp()
+        ahead = 0 if newest is None else newest - int(self._wall())
+        return ahead if ahead > NORMAL_LEAD_SECONDS else 0
+
     def _decide_downtime(self, claim: DowntimeClaim) -> None:
+        self._check_clock()  # with a clock ahead, totals of the future would seem settled
         self._log_claim_checks.check_downtime(claim)
-        self._journal.decide_downtime(claim, int(self._wall()))
+        self._journal.decide_downtime(claim, self._log.state.log_time(self._committee))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
         self._check_round(claim.timestamp)
@@ -121,7 +134,7 @@ class Attester:
             # (5) Our own probe agrees, and we are not cut off ourselves.
             self._check_probe(claim, number)
         # (6) On disk before the signature exists. Refuses if (2) found the opposite decision.
-        self._journal.decide(claim)
+        self._journal.decide(claim, self._log.state.log_time(self._committee))
 
     def _check_certifiable(self, claim: StatusClaim) -> None:
         if claim.node_id not in self._committee.urls:
@@ -139,8 +152,14 @@ class Attester:
         if not rounds.in_signing_span(rounds.number(timestamp), self._wall()):
             message = f"the round that starts at {timestamp} cannot be signed at this time"
             _refuse(RefusalReason.OFF_ROUND, message)
+        self._check_clock()
+
+    def _check_clock(self) -> None:
         if self._peers.clock_is_wrong():
             _refuse(RefusalReason.CLOCK, "our clock is more than 2 s off according to the peers")
+        if not self._peers.clock_is_confirmed():
+            needed = self._peers.confirmations_needed
+            _refuse(RefusalReason.CLOCK, f"our clock is not confirmed by {needed} peers yet")
 
     def _check_change(self, claim: StatusClaim) -> None:
         last = self._log.state.last(claim.node_id)
@@ -153,16 +172,22 @@ class Attester:
                 _refuse(RefusalReason.BEHIND, message)
             return
         superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
-        if superseded and not self._has_signed_opposite(claim, last.timestamp):
+        if superseded and not self._is_change_pending(claim, last.timestamp):
             if not self._follower.caught_up and not self._log.alarm():
                 _refuse(RefusalReason.BEHIND, "the ledger is not read to its end")
             _refuse(RefusalReason.NO_CHANGE, str(superseded))
 
-    def _has_signed_opposite(self, claim: StatusClaim, applied: int) -> bool:
-        """Whether we signed the opposite after `applied`, so that the log may still change."""
-        since = max(int(self._wall()) - self._committee.rounds.max_age, applied + 1)
-        pending = self._journal.pending(claim.node_id, since)
-        return any(signed.status is not claim.status for signed in pending)
+    def _is_change_pending(self, claim: StatusClaim, applied: int) -> bool:
+        """Whether the newest earlier claim that we signed says otherwise and may still be applied.
+
+        Then the log will have that status before this claim. By log time, and not by a clock: while
+        no checkpoint is applied, nothing becomes too old for the log.
+        """
+        signed = self._journal.newest_before(claim.node_id, claim.timestamp)
+        if signed is None or signed.status is claim.status:
+            return False
+        oldest = self._log.state.log_time(self._committee) - self._committee.rounds.max_age
+        return signed.timestamp > applied and signed.timestamp >= oldest
 
     def _check_probe(self, claim: StatusClaim, number: int) -> None:
         if claim.node_id == self._myself:

@@ -31,3 +31,4 @@ class Components:
     follower: Follower
     peers: PeerMonitor
     entropy: Callable[[int], bytes]
+    wall: Callable[[], float]

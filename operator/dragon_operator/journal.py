@@ -4,6 +4,11 @@ It prevents an honest operator from signing two contradicting claims, even acros
 crash before the row is committed, nothing was signed. After a crash between the commit and the
 response, the operator repeats the same decision and never a different one.
 
+No rule of the journal uses a clock. A decision on a round is deleted only in the transaction that
+raises the *floor* above that round, and no round below the floor is decided. The floor follows log
+time, which only a quorum can advance. So neither a clock that jumps nor a signed round of the
+future makes the operator forget a decision or refuse the rounds of the present.
+
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
 
@@ -22,14 +27,14 @@ from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
+from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 
-SCHEMA: Final = "dragon_operator:migrations"
-# Decisions on checkpoints are about the history that `dragon log archive` sets aside. All others
-# stay: an operator must never forget what it signed.
-ARCHIVE_CLEARS: Final = ("journal_checkpoint",)
-TOTALS_RETENTION_SECONDS: Final = 30 * 24 * 3600  # how long a decision on totals is kept
+__all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
+
+TOTALS_RETENTION_SECONDS: Final = 30 * 24 * 3600  # of log time, how long a decision is kept
 MAX_TOTALS: Final = 50_000  # kept decisions on totals; beyond, new intervals are `busy`
-MAX_ROUNDS_BEHIND: Final = 3  # oldest round that may be decided, counted from the newest decided
+MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
+TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
 _VALID: Final = text(
     "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
@@ -58,14 +63,19 @@ class Journal:
     def __init__(self, database: Database, rounds: Rounds) -> None:
         self._database = database
         self._rounds = rounds
+        self._until_trim = 0  # decisions; a race between threads moves the next check slightly
 
     def recall(self, node_id: str, number: int) -> Status | None:
         """Return the decided status of a node in round `number`, or None."""
         with self._database.read() as connection:
             return _recall(connection, node_id, number)
 
-    def decide(self, claim: StatusClaim) -> None:
+    def decide(self, claim: StatusClaim, log_time: int) -> None:
         """Record the decision to sign `claim`. It is on disk when this returns.
+
+        Args:
+            log_time: log time in Unix seconds. Claims that are `max_age` older than it can never
+                be applied, so decisions on their rounds are deleted.
 
         Raises AttestationRefused: `equivocation` if the opposite was decided for that round;
         `off_round` if the round is so old that its decision may have been deleted.
@@ -78,25 +88,49 @@ class Journal:
             if decided is not None:
                 message = f"already signed that {claim.node_id} was {decided} in that round"
                 raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
-            newest = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
-            if newest is not None and number < newest - MAX_ROUNDS_BEHIND:
-                message = f"round {number} is too far behind the newest signed round, {newest}"
+            floor = _raise_floor(connection, self._oldest_applicable(log_time))
+            if number < floor:
+                message = f"round {number} is before the oldest that may be signed, {floor}"
                 raise AttestationRefused(RefusalReason.OFF_ROUND, message)
             values = {"node_id": claim.node_id, "round": number, "status": str(claim.status)}
             query = text("INSERT INTO journal_status VALUES (:node_id, :round, :status)")
             connection.execute(query, values)
-            self._prune(connection, max(number, newest or number))
+            self._trim(connection)
 
-    def pending(self, node_id: str, since: int) -> list[StatusClaim]:
-        """Claims signed about a node for rounds starting at `since` (Unix seconds) or later."""
+    def _oldest_applicable(self, log_time: int) -> int:
+        """Return the first round whose claims the log may still apply at that log time."""
+        rounds = self._rounds
+        return rounds.number(log_time - rounds.max_age + rounds.seconds - 1)
+
+    def _trim(self, connection: Connection) -> None:
+        """Bound the table while log time stands still: forget the oldest rounds, for good."""
+        self._until_trim -= 1
+        if self._until_trim >= 0:
+            return
+        self._until_trim = TRIM_INTERVAL
+        query = text("SELECT round FROM journal_status ORDER BY round DESC LIMIT 1 OFFSET :most")
+        newest_deleted = connection.execute(query, {"most": MAX_STATUS_ROWS}).scalar()
+        if newest_deleted is not None:
+            _raise_floor(connection, newest_deleted + 1)
+
+    def newest_before(self, node_id: str, timestamp: int) -> StatusClaim | None:
+        """Return the newest claim signed about a node for a round before that of `timestamp`."""
         query = text(
-            "SELECT round, status FROM journal_status WHERE node_id = :node_id AND round >= :first "
-            "ORDER BY round"
+            "SELECT round, status FROM journal_status WHERE node_id = :node_id AND round < :round "
+            "ORDER BY round DESC LIMIT 1"
         )
-        first = self._rounds.number(since + self._rounds.seconds - 1)
+        values = {"node_id": node_id, "round": self._rounds.number(timestamp)}
         with self._database.read() as connection:
-            rows = connection.execute(query, {"node_id": node_id, "first": first}).all()
-        return [StatusClaim(node_id, Status(r.status), self._rounds.start(r.round)) for r in rows]
+            row = connection.execute(query, values).first()
+        return (
+            StatusClaim(node_id, Status(row.status), self._rounds.start(row.round)) if row else None
+        )
+
+    def newest_timestamp(self) -> int | None:
+        """Return the start of the newest round that was decided for any node (Unix seconds)."""
+        with self._database.read() as connection:
+            number = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
+        return None if number is None else self._rounds.start(number)
 
     def decide_checkpoint(self, claim: CheckpointClaim, applied: int) -> None:
         """Record the decision to sign a checkpoint.
@@ -115,8 +149,8 @@ class Journal:
             prune = text("DELETE FROM journal_checkpoint WHERE size <= :applied")
             connection.execute(prune, {"applied": applied})
 
-    def decide_downtime(self, claim: DowntimeClaim, now: int) -> None:
-        """Record the decision to sign the downtime of an interval; `now` in Unix seconds.
+    def decide_downtime(self, claim: DowntimeClaim, log_time: int) -> None:
+        """Record the decision to sign the downtime of an interval; `log_time` in Unix seconds.
 
         Raises AttestationRefused: `equivocation`, or `busy` if the journal is full.
         """
@@ -130,7 +164,7 @@ class Journal:
             "end": claim.end,
             "size": claim.size,
             "totals": canonical(claim.members()).decode(),
-            "now": now,
+            "log_time": log_time,
         }
         with self._database.write() as connection:
             known = connection.execute(decided, row).scalar()
@@ -139,11 +173,11 @@ class Journal:
                 _check_room(connection)
             insert = text(
                 "INSERT OR IGNORE INTO journal_downtime "
-                "VALUES (:node_id, :begin, :end, :size, :totals, :now)"
+                "VALUES (:node_id, :begin, :end, :size, :totals, :log_time)"
             )
             connection.execute(insert, row)
-            prune = text("DELETE FROM journal_downtime WHERE decided_at < :oldest")
-            connection.execute(prune, {"oldest": now - TOTALS_RETENTION_SECONDS})
+            prune = text("DELETE FROM journal_downtime WHERE log_time < :oldest")
+            connection.execute(prune, {"oldest": log_time - TOTALS_RETENTION_SECONDS})
 
     def decide_window(self, claim: WindowClaim, windows: int) -> None:
         """Record the decision to sign a verdict.
@@ -173,11 +207,23 @@ class Journal:
             for forget in _FORGET_WINDOWS:
                 connection.execute(forget, row)
 
-    def _prune(self, connection: Connection, newest: int) -> None:
-        """Delete rows once their claims can no longer be applied to the log."""
-        kept = MAX_ROUNDS_BEHIND + -(-self._rounds.max_age // self._rounds.seconds)
-        query = text("DELETE FROM journal_status WHERE round < :mark")
-        connection.execute(query, {"mark": newest - kept})
+
+def _raise_floor(connection: Connection, oldest: int) -> int:
+    """Raise the floor to round `oldest` and delete earlier decisions; return the floor.
+
+    The newest decision on each node stays: the log may still have to change again because of it.
+    """
+    floor = connection.execute(text("SELECT round FROM journal_floor")).scalar()
+    if floor is not None and floor >= oldest:
+        return int(floor)
+    connection.execute(text("REPLACE INTO journal_floor VALUES (1, :oldest)"), {"oldest": oldest})
+    query = text(
+        "DELETE FROM journal_status WHERE round < :oldest AND EXISTS (SELECT 1 FROM journal_status "
+        "AS later WHERE later.node_id = journal_status.node_id "
+        "AND later.round > journal_status.round)"
+    )
+    connection.execute(query, {"oldest": oldest})
+    return oldest
 
 
 def _check_room(connection: Connection) -> None:

@@ -9,7 +9,6 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
-from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
@@ -19,14 +18,12 @@ from dragon.node.server import Service
 from dragon.node.server import serve as serve_with_gunicorn
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
-from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore
-from dragon.storage.database import Database
-from dragon_operator import journal
 from dragon_operator.app import create_app
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
+from dragon_operator.databases import Databases
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.peer_monitor import PeerMonitor
@@ -50,17 +47,16 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
-    database, objects = open_database(settings), open_objects(settings)
-    sequencer = connect(settings.committee, nodes, settings.tls.ca)
     runtime = Runtime.real(settings.tls.ca)
-    components = assemble(settings, database, objects, sequencer, runtime)
+    databases = Databases.open(settings, runtime)
+    sequencer = connect(settings.committee, nodes, settings.tls.ca)
+    components = assemble(settings, databases, sequencer, runtime)
     if settings.from_checkpoint:
         start_late(components, runtime)
 
     def close() -> None:
         sequencer.close()
-        database.close()
-        objects.close()
+        databases.close()
 
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [components.follower.run, components.peers.run, components.window_voter.run]
@@ -77,27 +73,17 @@ def start_late(components: Components, runtime: Runtime) -> None:
         start_from_checkpoint(log, components.committee, runtime.http, components.peers.ids)
 
 
-def open_database(settings: Settings) -> Database:
-    """Open `operator.db`: the log and the journal."""
-    return Database(settings.database, LOG_SCHEMA, journal.SCHEMA)
-
-
-def open_objects(settings: Settings) -> Database:
-    """Open `operator-objects.db` beside it: objects that other services hold as well."""
-    return Database(settings.database.with_name(f"{settings.database.stem}-objects.db"), OBJECTS)
-
-
 def assemble(
-    settings: Settings, database: Database, objects: Database, ledger: Ledger, runtime: Runtime
+    settings: Settings, databases: Databases, ledger: Ledger, runtime: Runtime
 ) -> Components:
-    """Build the components of an operator on a database, a ledger and a runtime."""
+    """Build the components of an operator on its files, a ledger and a runtime."""
     committee, myself = settings.committee, settings.operator
-    log = Log(database, committee)
+    log = Log(databases.log, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    window_voter = _window_voter(settings, log, database, objects, runtime)
-    operator_journal = Journal(database, committee.rounds)
+    window_voter = _window_voter(settings, log, databases, runtime)
+    operator_journal = Journal(databases.journal, committee.rounds)
     attester = Attester(
         committee,
         myself,
@@ -119,15 +105,16 @@ def assemble(
         window_voter,
         _reporter(settings, prober, log, runtime),
         log,
-        StreamRecords(database),
+        StreamRecords(databases.log),
         follower,
         peers,
         runtime.entropy,
+        runtime.wall,
     )
 
 
 def _window_voter(
-    settings: Settings, log: Log, database: Database, objects: Database, runtime: Runtime
+    settings: Settings, log: Log, databases: Databases, runtime: Runtime
 ) -> WindowVoter:
     rate_limiter = RateLimiter(
         settings.streams,
@@ -138,8 +125,8 @@ def _window_voter(
     return WindowVoter(
         settings.committee,
         log,
-        ObjectStore(objects, settings.objects_mb << 20),
-        VerdictStore(database),
+        ObjectStore(databases.objects, settings.objects_mb << 20),
+        VerdictStore(databases.log),
         rate_limiter,
         ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
         runtime.wall,

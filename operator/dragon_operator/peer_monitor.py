@@ -1,19 +1,20 @@
 """Monitors the other operators, once a round.
 
-Their answers tell an operator whether it is cut off (`blind`) or its clock is wrong (`clock`).
+Their answers tell an operator whether it is cut off (`blind`) and whether its clock is right
+(`clock`). After the start, it probes them more often until they have confirmed the clock.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 
 from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
-from dragon.probing.prober import Prober, ProbeResult
+from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, byzantine_faults
 from dragon.protocol.state import State
@@ -21,7 +22,14 @@ from dragon.protocol.state import State
 logger = structlog.stdlib.get_logger(__name__)
 
 WARM_UP_ROUNDS: Final = 6  # own uptime before a node of unknown status may be reported down
-FRESH_ROUNDS: Final = 3  # how long a probe of a peer counts as evidence about our clock
+FRESH_ROUNDS: Final = 3  # how long a probe of a peer counts as evidence that our clock is wrong
+# How long a peer's answer confirms our clock. A computer's clock without any peers drifts by less
+# than 0.4 s in that time (100 ppm). If somebody sets it, the confirmation ends at once.
+CONFIRMATION_SECONDS: Final = 3600
+MAX_CONFIRMING_LATENCY_MS: Final = 2000  # a slower answer says too little about the clock
+CHECK_SECONDS: Final = 1.0  # between two checks whether the clock was set
+FIRST_RETRY_SECONDS: Final = 0.25  # doubled after each probe that does not confirm the clock
+MAX_RETRY_SECONDS: Final = 2.0
 
 
 class PeerMonitor:
@@ -43,6 +51,10 @@ class PeerMonitor:
         self._probe_results: Mapping[str, ProbeResult] = {}
         self.counters = (prober.counter,)  # for Prometheus
         self._unchanged_since: dict[str, float] = {}  # by peer, monotonic seconds
+        self._faults = byzantine_faults(len(committee.operators))
+        # The last answer of each peer that confirmed our clock. A peer cannot withdraw it: if our
+        # clock was not set since, a different answer means that the peer's clock has changed.
+        self._confirming: Mapping[str, ProbeResult] = {}
 
     @property
     def probe_results(self) -> Mapping[str, ProbeResult]:
@@ -54,13 +66,15 @@ class PeerMonitor:
         uptime = self._monotonic() - self._started
         return uptime >= WARM_UP_ROUNDS * self._committee.rounds.seconds
 
-    def probe(self) -> None:
-        """Probe every peer. Takes at most one probe deadline."""
-        before, probe_results = self._probe_results, self._prober.probe(self.ids)
+    def probe(self, max_age: float = RESULT_TTL_SECONDS) -> None:
+        """Probe every peer. Takes at most one probe deadline; `max_age` as in `Prober.probe`."""
+        before, probe_results = self._probe_results, self._prober.probe(self.ids, max_age)
         for peer, result in probe_results.items():
             if peer not in before or before[peer].status is not result.status:
                 self._unchanged_since[peer] = result.begun
         self._probe_results = probe_results
+        confirming = {} if self.clock_is_wrong() else self._confirming
+        self._confirming = {**confirming, **_confirming(probe_results)}
 
     def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
         """A peer whose probes contradicted `state` for over `rounds`, and its probed status."""
@@ -73,14 +87,39 @@ class PeerMonitor:
 
     def offsets_ms(self) -> list[int]:
         """Least certain offset of each recently probed peer's clock from ours, in milliseconds."""
-        oldest = self._monotonic() - FRESH_ROUNDS * self._committee.rounds.seconds
-        seen = [result for result in self._probe_results.values() if result.begun >= oldest]
-        return [offset for result in seen if (offset := result.certain_offset_ms) is not None]
+        fresh = FRESH_ROUNDS * self._committee.rounds.seconds
+        return self._offsets_ms(self._probe_results.values(), fresh)
+
+    def _offsets_ms(self, probe_results: Iterable[ProbeResult], max_age: float) -> list[int]:
+        """Offsets from our present clock, of peers that were probed at most `max_age` s ago.
+
+        The monotonic clock shows by how much our clock was set since then, or by how long the
+        machine was suspended.
+        """
+        now, ahead = self._monotonic(), self._wall() - self._monotonic()
+        return [
+            offset - round(1000 * (ahead - (result.begun_at - result.begun)))
+            for result in probe_results
+            if now - result.begun <= max_age and (offset := result.certain_offset_ms) is not None
+        ]
 
     def clock_is_wrong(self) -> bool:
-        return clock_skew.is_wrong(
-            self.offsets_ms(), byzantine_faults(len(self._committee.operators))
-        )
+        """Whether enough peers have shown in the last rounds that our clock is over 2 s off."""
+        return clock_skew.is_wrong(self.offsets_ms(), self._faults)
+
+    def clock_is_confirmed(self) -> bool:
+        """Whether f + 1 peers have answered since the start that our clock is right.
+
+        An operator without peers has nobody to ask, and is the only one to be harmed.
+        """
+        max_age = max(CONFIRMATION_SECONDS, FRESH_ROUNDS * self._committee.rounds.seconds)
+        offsets = self._offsets_ms(self._confirming.values(), max_age)
+        return not self.ids or clock_skew.is_confirmed(offsets, self._faults)
+
+    @property
+    def confirmations_needed(self) -> int:
+        """Number of peers that have to confirm the clock."""
+        return min(len(self.ids), self._faults + 1)
 
     def is_blind(
         self, probe_results: Mapping[str, ProbeResult], subject: str | None = None
@@ -94,13 +133,42 @@ class PeerMonitor:
         return 1 + len(answered) < self._committee.quorum("status")
 
     def run(self, stop: threading.Event) -> None:
-        """Probe once a round, in its middle; the aggregators probe at its start."""
-        rounds = self._committee.rounds
+        """Probe once a round, in its middle; the aggregators probe at its start.
+
+        Until the clock is confirmed, at the start and after it was set, probe more often.
+        """
+        retry = FIRST_RETRY_SECONDS
         while not stop.is_set():
-            self.probe()
+            self.probe(min(RESULT_TTL_SECONDS, retry / 2))
             offset = clock_skew.median_ms(self.offsets_ms())
             if offset is not None and abs(offset) > clock_skew.WARN_MS:
                 logger.warning("clock_offset", offset_ms=offset)
-            now = self._wall()
-            following = rounds.start(rounds.number(now - rounds.seconds / 2) + 1)
-            stop.wait(max(0.05, following + rounds.seconds / 2 - now))
+            retry = FIRST_RETRY_SECONDS if self._is_settled() else min(2 * retry, MAX_RETRY_SECONDS)
+            self._wait(stop, retry)
+
+    def _is_settled(self) -> bool:
+        """Whether one probe a round is enough."""
+        blind_at_start = not self.has_warmed_up and self.is_blind(self._probe_results)
+        return self.clock_is_confirmed() and not blind_at_start
+
+    def _wait(self, stop: threading.Event, retry: float) -> None:
+        """Wait for the middle of the next round, or for `retry` s if a probe is needed earlier."""
+        rounds, now = self._committee.rounds, self._wall()
+        following = rounds.start(rounds.number(now - rounds.seconds / 2) + 1)
+        end = self._monotonic() + max(0.05, following + rounds.seconds / 2 - now)
+        while not stop.is_set() and (left := end - self._monotonic()) > 0:
+            settled = self._is_settled()
+            stop.wait(min(left, CHECK_SECONDS if settled else retry))
+            if not settled:
+                return
+
+
+def _confirming(probe_results: Mapping[str, ProbeResult]) -> dict[str, ProbeResult]:
+    """Return the answers that confirm our clock, and came fast enough to say so."""
+    return {
+        peer: result
+        for peer, result in probe_results.items()
+        if (offset := result.certain_offset_ms) is not None
+        and abs(offset) <= clock_skew.ABSTAIN_MS
+        and result.latency_ms <= MAX_CONFIRMING_LATENCY_MS
+    }

@@ -23,7 +23,10 @@ MEANINGS: Final[Mapping[str, str]] = {
         "file lists."
     ),
     "OPERATOR_PASSWORD_FILE": "File with the keystore's password.",
-    "OPERATOR_DATABASE": "SQLite file for log, journal and verdicts; created if it does not exist.",
+    "OPERATOR_DATABASE": (
+        "SQLite file for log and verdicts; created if it does not exist. The journal and the "
+        "objects are in files of their own beside it: `operator-journal.db`, `operator-objects.db`."
+    ),
     "OPERATOR_FROM_CHECKPOINT": (
         "1: an empty log starts from the newest certified checkpoint of another operator."
     ),

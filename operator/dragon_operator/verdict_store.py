@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from sqlalchemy import Row, text
 
@@ -11,6 +11,8 @@ from dragon.protocol.claims.window import InvalidReason, WindowClaim
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.database import Database
+
+SCHEMA: Final = "dragon_operator:migrations"  # verdicts, and which journal belongs to the file
 
 
 @dataclass(frozen=True, slots=True)

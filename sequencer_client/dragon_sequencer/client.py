@@ -6,7 +6,7 @@
         events = json.loads(batch)
 
 All batches are proven, so gateways are interchangeable: one that fails, lies or stops is replaced
-by the next. Only another history that two gateways prove counts as a contradiction.
+by the next. Only another history that a quorum of nodes has signed counts as a contradiction.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import structlog
 
 from dragon.encoding import Json
 from dragon.errors import LedgerUnavailable
-from dragon.log.ledger import Position, ProvenBatch
-from dragon.net.session import make_session
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.net.session import Limits, make_session
 from dragon_sequencer.chain import Cursor
 from dragon_sequencer.errors import FinalityError, GatewayError
 from dragon_sequencer.finality import Proof
-from dragon_sequencer.gateway import MAX_ANSWER_BYTES
+from dragon_sequencer.gateway import EXTRA_BYTES, MAX_ANSWER_BYTES, MIN_BYTES_PER_SECOND
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.ledger_reader import LedgerReader
 from dragon_sequencer.nodes import NodeList
@@ -96,14 +96,17 @@ class SequencerClient:
             ca: file of the authorities for HTTPS gateways; by default the system's.
             timeouts: how long to wait.
             max_batch_bytes: the network's limit for a batch.
-            max_answer_bytes: limit for an answer, above the network's limit for a page.
+            max_answer_bytes: bytes read of one answer. The largest page of a network has six
+                times its `bandwidth` setting, divided by its number of nodes, plus 10 MB for
+                proofs; the default fits a network of one node with default settings. Longer
+                pages are read in part. It does not determine the memory: see `page.MAX_KEPT_BYTES`.
         """
         if not isinstance(nodes, NodeList):
             nodes = NodeList.load(nodes, threshold_percent=threshold_percent)
         return cls(
             app,
             nodes,
-            session=session or make_session(ca),
+            session=session or make_session(ca, _limits(max_answer_bytes)),
             monotonic=time.monotonic,
             sleep=time.sleep,
             rng=random.SystemRandom(),
@@ -125,7 +128,8 @@ class SequencerClient:
 
         Raises:
             EventTooLarge, InvalidEncoding: nothing was sent.
-            SubmissionRefused: no gateway will accept a batch; earlier ones were accepted.
+            SubmissionRefused: two gateways, or the only one, will never accept a batch; earlier
+                ones were accepted.
             LedgerUnavailable: no gateway accepted a batch in time; earlier ones were accepted.
         """
         batches = pack(events, max_batch_bytes=self._max_batch_bytes)
@@ -134,16 +138,21 @@ class SequencerClient:
         for accepted, batch in enumerate(batches):
             self._sender.submit(batch, deadline=deadline, accepted=accepted)
 
-    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         """The next proven batches after a position; empty if there are none yet.
 
         A position with an index only is joined there, as by `batches(after=N)`.
+
+        Args:
+            after: the last batch that was read.
+            kept: earlier positions that the caller still knows, so that a history that was
+                replaced by a shorter one is noticed.
 
         Raises:
             LedgerUnavailable: no gateway gave a valid answer.
             LedgerContradiction: the network's history no longer contains `after`.
         """
-        return self._reader.advance(Cursor.at(after))[0]
+        return self._reader.advance(Cursor.at(after), kept)[0]
 
     def segments(self, after: int | Position = 0) -> Iterator[ProvenBatch]:
         """Every proven batch after that index or position, without end. Waits during outages.
@@ -193,3 +202,7 @@ class SequencerClient:
         """The index of the newest batch, or 0. Raises LedgerUnavailable."""
         proof = self.finalized_last()
         return proof.index if proof else 0
+
+
+def _limits(max_answer_bytes: int) -> Limits:
+    return Limits(max_answer_bytes + EXTRA_BYTES, MIN_BYTES_PER_SECOND)

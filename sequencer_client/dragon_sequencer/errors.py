@@ -23,16 +23,13 @@ DragonError
 │   ├── ChainMismatch           a proof has another chaining hash than its batches
 │   ├── ProofsOutOfOrder        the indices of the proofs do not ascend
 │   ├── ProofOutsidePage        a proof is for a batch outside the page
-│   ├── WithheldProof           a proof names a parent that was not served
-│   ├── SegmentRewritten        a genuine proof overlaps a segment read before
-│   ├── TimeDecreased           a genuine proof is earlier than the previous one
 │   └── ProofOutOfReach         too many batches without a proof
 ├── GatewayError            a gateway gave no valid answer
 │   ├── GatewayUnreachable      no connection, or no complete answer in time
 │   ├── GatewayRefused          the gateway answered with an error
 │   └── AnswerMalformed         an answer is not in the format of this interface
 └── LedgerError
-    └── SubmissionRefused       no gateway will accept this batch
+    └── SubmissionRefused       two gateways, or the only one, will never accept this batch
 
 A client converts FinalityError, PageError and GatewayError into `LedgerUnavailable` or
 `LedgerContradiction` when no other gateway gives a valid answer.
@@ -138,18 +135,6 @@ class ProofOutsidePage(PageError):
     """A proof is for a batch outside the page."""
 
 
-class WithheldProof(PageError):
-    """A proof names a parent that was not served."""
-
-
-class SegmentRewritten(PageError):
-    """A genuine proof overlaps a segment read before."""
-
-
-class TimeDecreased(PageError):
-    """A genuine proof is earlier than the previous one."""
-
-
 class ProofOutOfReach(PageError):
     """Too many batches without a proof."""
 
@@ -179,4 +164,4 @@ class AnswerMalformed(GatewayError):
 
 
 class SubmissionRefused(LedgerError):
-    """No gateway will accept this batch."""
+    """Two gateways, or the only one, will never accept this batch."""

@@ -1,37 +1,40 @@
 """Reads the ledger through gateways that may fail, lie or stop.
 
 All batches are proven, so any gateway can be used. After an invalid page the next gateway is asked.
-The reader concludes that history has changed only when two gateways (or the only one, twice) serve
-a quorum's signatures for another history, or when all gateways are behind the reader for a while.
+History has changed if any gateway serves a quorum's signature for another chaining hash than the
+one that was read: no gateway can forge it. The ledger counts as set back if all gateways are behind
+the reader for a while, without such a proof.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from dragon.errors import LedgerContradiction, LedgerRewound, LedgerUnavailable
-from dragon.log.ledger import ProvenBatch
-from dragon_sequencer.chain import Cursor, Page, read
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon_sequencer.chain import Cursor, read
 from dragon_sequencer.errors import (
     FinalityError,
     FirstHashMismatch,
     GatewayError,
     PageError,
     ProofOutOfReach,
-    SegmentRewritten,
-    TimeDecreased,
 )
+from dragon_sequencer.finality import Proof
 from dragon_sequencer.gateway import Gateway
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.page import MAX_KEPT_BYTES, Page, held_bytes
 
-MAX_PENDING_CHARACTERS: Final = 16 << 20  # characters of batches in memory that no proof covers yet
-MAX_PENDING_PAGES: Final = 1000  # pages in memory that no proof covers yet
-MAX_PENDING_REQUEST_TIMES: Final = 3  # search for a proof, as a multiple of `request_seconds`
-_BATCH_OVERHEAD_CHARACTERS: Final = 200  # added for each batch, so that empty ones count too
+MAX_PENDING_PAGES: Final = 1000  # pages that are read one after the other, in search of a proof
+MAX_PENDING_REQUEST_TIMES: Final = (
+    3  # begin of the last of them, as a multiple of `request_seconds`
+)
+NO_PROOF: Final = Proof(0, 0, "", 0, "", "", (), 0)  # stands for a ledger without batches
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -53,8 +56,12 @@ class LedgerReader:
         self._behind_since: float | None = None
         self._rewound: LedgerRewound | None = None
 
-    def advance(self, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
+    def advance(
+        self, cursor: Cursor, kept: KeptPositions | None = None
+    ) -> tuple[list[ProvenBatch], Cursor]:
         """Read the next batches from the first gateway with a valid answer.
+
+        `kept` finds earlier positions of the caller, which the ledger must still contain.
 
         Returns the proven batches, possibly none, and the cursor after them.
 
@@ -62,70 +69,79 @@ class LedgerReader:
             LedgerUnavailable: no gateway gave a valid answer.
             LedgerContradiction: the network's history no longer contains what was read.
         """
-        circle = self._gateways.circle()
-        contradictions, failure = 0, LedgerUnavailable("no gateway is configured")
-        for gateway in circle if len(circle) > 1 else circle * 2:
+        failure = LedgerUnavailable("no gateway is configured")
+        for gateway in self._gateways.circle():
             try:
-                proven, following, _ = self._read(gateway, cursor)
+                proven, following = self._read(gateway, cursor)
             except (GatewayError, PageError, FinalityError) as error:
                 self._gateways.leave(gateway, error.name)
-                contradictions += self._contradicts(gateway, cursor, error)
+                if isinstance(error, FirstHashMismatch) and cursor.chaining_hash:
+                    # The page may be damaged, so the batch that was read is looked at again.
+                    self._check_history(gateway, Position(cursor.index, cursor.chaining_hash))
                 failure = LedgerUnavailable(
                     f"no gateway gave a valid answer: {error}", **error.facts
                 )
-                if contradictions == 2:
-                    raise _contradiction(cursor, "gateways proved another history") from error
             else:
-                self._note_progress(gateway, cursor, following)
+                self._note_progress(gateway, cursor, following, kept)
                 return proven, following
         raise failure
 
-    def _read(
-        self, gateway: Gateway, cursor: Cursor
-    ) -> tuple[list[ProvenBatch], Cursor, Page | None]:
-        """Read pages up to the first one with a proof.
+    def _read(self, gateway: Gateway, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
+        """Read pages up to the first one with a proof of a new batch.
 
-        Returns the proven batches, the cursor after them, and the first page.
+        Returns the proven batches, and the cursor after them.
         """
-        first, held = None, 0  # `held` in characters
-        ends = self._monotonic() + MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
-        for _ in range(MAX_PENDING_PAGES):
-            after, seconds = cursor.next_after, self._timeouts.request_seconds
-            page = gateway.page(self._app, after, seconds=seconds)
-            if page is None and first is None:
-                return [], cursor, None
-            if page is None:
-                break
-            first = first or page
-            proven, cursor = read(cursor, page, app=self._app, nodes=self._nodes)
-            if page.proofs:
-                return proven, cursor.without_pending(), first
-            held += sum(len(body) + _BATCH_OVERHEAD_CHARACTERS for body in page.batches)
-            if held > MAX_PENDING_CHARACTERS or self._monotonic() > ends:
-                break
+        following = cursor
+        for page, proven, following in self._pages(gateway, cursor):
+            if proven or (page.proof and not following.pending):
+                return proven, following.without_pending()
+        if not following.pending:
+            return [], cursor
         raise ProofOutOfReach(
-            f"no proof follows the batches after {cursor.index}", after=cursor.index, held=held
+            f"no proof follows the batches after {cursor.index}",
+            after=cursor.index,
+            read_to=following.next_after,
         )
 
-    def _contradicts(self, gateway: Gateway, cursor: Cursor, error: Exception) -> bool:
-        """Whether a quorum's signature, and not only this gateway, contradicts the cursor.
+    def _pages(
+        self, gateway: Gateway, cursor: Cursor
+    ) -> Iterator[tuple[Page, list[ProvenBatch], Cursor]]:
+        """Each page after the cursor, what it proves, and the cursor after it."""
+        ends = self._monotonic() + MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
+        for _ in range(MAX_PENDING_PAGES):
+            left = MAX_KEPT_BYTES - sum(held_bytes(link.body) for link in cursor.pending)
+            page = gateway.page(
+                self._app,
+                cursor.next_after,
+                seconds=self._timeouts.request_seconds,
+                keep_bytes=0 if cursor.beyond else left,
+            )
+            if page is None:
+                return
+            proven, cursor = read(cursor, page, app=self._app, nodes=self._nodes)
+            yield page, proven, cursor
+            if self._monotonic() > ends:
+                return
 
-        A page that does not fit may have been damaged by the gateway. Therefore the last batch is
-        requested again: if a proof confirms another chaining hash for it, history was rewritten.
+    def _check_history(self, gateway: Gateway, known: Position) -> None:
+        """Compare what a gateway proves at a position with what was read there.
+
+        Raises LedgerContradiction: the nodes signed another history.
         """
-        if isinstance(error, SegmentRewritten | TimeDecreased):
-            return True
-        if not isinstance(error, FirstHashMismatch) or not cursor.index:
-            return False
+        first: Page | None = None
         try:
-            _, joined, page = self._read(gateway, Cursor.join(cursor.index))
+            for page, _, _ in self._pages(gateway, Cursor.join(known.index)):
+                first = first or page
+                if page.proof and first.first_chaining_hash != known.chaining_hash:
+                    raise _contradiction(known)
+                if page.proof:
+                    return
         except (GatewayError, PageError, FinalityError):
-            return False
-        if page is None or joined.chaining_hash is None:
-            return False
-        return page.first_chaining_hash != cursor.chaining_hash
+            return
 
-    def _note_progress(self, gateway: Gateway, cursor: Cursor, following: Cursor) -> None:
+    def _note_progress(
+        self, gateway: Gateway, cursor: Cursor, following: Cursor, kept: KeptPositions | None
+    ) -> None:
         """After a valid answer, check whether this gateway or the whole ledger has stopped."""
         if following != cursor:
             self._behind_since = self._rewound = None
@@ -136,20 +152,25 @@ class LedgerReader:
         if due:
             self._compared_at = now
             self._rewound = None
-            self._compare(gateway, cursor, now)
+            self._compare(gateway, cursor, kept, now)
         if self._rewound is not None:
             raise self._rewound
 
-    def _compare(self, gateway: Gateway, cursor: Cursor, now: float) -> None:
+    def _compare(
+        self, gateway: Gateway, cursor: Cursor, kept: KeptPositions | None, now: float
+    ) -> None:
         """Leave a gateway that is behind others, and detect a ledger that was set back."""
-        newest = {other: self._finalized_index(other) for other in self._gateways.circle()}
-        ahead = [other for other, index in newest.items() if index > cursor.index]
+        newest = {other: self._newest(other, cursor) for other in self._gateways.circle()}
+        for other, proof in newest.items():
+            if proof is not None:
+                self._check_newest(other, proof, cursor, kept)
+        ahead = [other for other, proof in newest.items() if proof and proof.index > cursor.index]
         if others := [other for other in ahead if other is not gateway]:
             _log.warning("gateway_left", gateway=gateway.url, reason="stands_still")
             self._gateways.use(others[0])
         elif ahead:
             self._gateways.leave(gateway, "shows_less_than_it_says")
-        reachable = [index for index in newest.values() if index >= 0]
+        reachable = [proof.index for proof in newest.values() if proof]
         if not reachable or max(reachable) >= cursor.index:
             self._behind_since = None
             return
@@ -161,17 +182,60 @@ class LedgerReader:
                 index=cursor.index,
             )
 
-    def _finalized_index(self, gateway: Gateway) -> int:
-        """The gateway's newest index, or −1 if it is not available."""
+    def _newest(self, gateway: Gateway, cursor: Cursor) -> Proof | None:
+        """The gateway's newest proof; None if it is not available.
+
+        It is verified if it is ahead of the cursor: a gateway that only claims more must not
+        attract the reader. A gateway without batches has the index 0.
+        """
         try:
-            return gateway.finalized_index(self._app, seconds=self._timeouts.state_request_seconds)
-        except GatewayError:
-            return -1
+            proof = gateway.newest(self._app, seconds=self._timeouts.state_request_seconds)
+            if proof and proof.index > cursor.index:
+                self._verify(proof)
+        except (GatewayError, FinalityError):
+            return None
+        return proof or NO_PROOF
+
+    def _verify(self, proof: Proof) -> None:
+        proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes)
+
+    def _check_newest(
+        self, gateway: Gateway, proof: Proof, cursor: Cursor, kept: KeptPositions | None
+    ) -> None:
+        """Compare a gateway that is not ahead with what was read up to its newest batch.
+
+        Raises LedgerContradiction: the nodes signed another history.
+        """
+        known = _known_at(proof.index, cursor, kept)
+        if known is None or (known.index == proof.index and _agrees(proof, known)):
+            return
+        if known.index < proof.index:
+            self._check_history(gateway, known)
+            return
+        with suppress(FinalityError):
+            self._verify(proof)
+            raise _contradiction(known)
 
 
-def _contradiction(cursor: Cursor, reason: str) -> LedgerContradiction:
+def _known_at(index: int, cursor: Cursor, kept: KeptPositions | None) -> Position | None:
+    """The newest known position at or before `index`; None if there is none, or if it is newer."""
+    if index > cursor.index:
+        return None  # reading on will show whether it follows
+    if index == cursor.index:
+        known = Position(index, cursor.chaining_hash or "")
+    else:
+        known = (kept and kept(index)) or Position()
+    return known if known.index and known.chaining_hash else None
+
+
+def _agrees(proof: Proof, known: Position) -> bool:
+    return proof.chaining_hash == known.chaining_hash
+
+
+def _contradiction(known: Position) -> LedgerContradiction:
     return LedgerContradiction(
-        f"the ledger no longer contains what was read up to batch {cursor.index}: {reason}",
-        index=cursor.index,
-        chaining_hash=cursor.chaining_hash,
+        f"the ledger no longer contains what was read up to batch {known.index}: the nodes have "
+        "signed another history",
+        index=known.index,
+        chaining_hash=known.chaining_hash,
     )

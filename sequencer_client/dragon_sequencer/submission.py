@@ -18,7 +18,7 @@ class Retry(enum.Enum):
     LATER = "later"  # at any gateway, after a pause
     ELSEWHERE = "elsewhere"  # at any gateway but this one
     ONCE_ELSEWHERE = "once elsewhere"  # at one other: the batch may have crashed this one
-    NEVER = "never"  # no gateway will accept this batch
+    NEVER = "never"  # an honest gateway says that none will accept this batch
 
 
 _BY_CODE: Final = {
@@ -31,6 +31,7 @@ _BY_CODE: Final = {
     "InvalidNodeVersionError": Retry.NEVER,
 }
 _MAX_REMEMBERED_EVENTS: Final = 4096
+ENOUGH_REFUSALS: Final = 2  # gateways that refuse a batch for good before it is given up
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 
 
@@ -87,28 +88,27 @@ class Sender:
             accepted: number of earlier batches of the same call, for the facts of an error.
 
         Raises:
-            SubmissionRefused: no gateway will accept this batch.
+            SubmissionRefused: two gateways, or the only one, will never accept this batch. One of
+                several may refuse it because it is faulty or lies.
             LedgerUnavailable: no gateway accepted it in time.
         """
         left = list(self._gateways.circle())
-        crashes = 0
+        refusals: list[GatewayError] = []
         while True:
             for gateway in list(left):
                 seconds = min(deadline - self._monotonic(), self._timeouts.request_seconds)
                 if seconds <= 0:
-                    raise LedgerUnavailable(
-                        "no gateway accepted the batch in time; send it again later",
-                        accepted=accepted,
-                    )
+                    raise _too_late(refusals, accepted)
                 error = self._try(gateway, batch, seconds)
                 if error is None:
                     return
                 retry = classify(error)
-                crashes += retry is Retry.ONCE_ELSEWHERE
-                if retry in {Retry.ELSEWHERE, Retry.ONCE_ELSEWHERE}:
+                if retry is not Retry.LATER:
                     left.remove(gateway)
-                if retry is Retry.NEVER or crashes == 2 or not left:
-                    raise SubmissionRefused(str(error), accepted=accepted, **error.facts)
+                if retry in {Retry.NEVER, Retry.ONCE_ELSEWHERE}:
+                    refusals.append(error)
+                if len(refusals) == ENOUGH_REFUSALS or not left:
+                    raise _refused(error, len(refusals), accepted)
             self._sleep(self._timeouts.retry_seconds)
 
     def _try(self, gateway: Gateway, batch: str, seconds: float) -> GatewayError | None:
@@ -119,3 +119,16 @@ class Sender:
             return error
         self._gateways.use(gateway)
         return None
+
+
+def _refused(error: GatewayError, refusals: int, accepted: int) -> SubmissionRefused:
+    number = {0: "every gateway", 1: "the only gateway that takes batches"}
+    who = number.get(refusals, f"{refusals} gateways")
+    return SubmissionRefused(f"{who} refused the batch: {error}", accepted=accepted, **error.facts)
+
+
+def _too_late(refusals: list[GatewayError], accepted: int) -> LedgerUnavailable:
+    why = f"; one gateway refused it: {refusals[0]}" if refusals else ""
+    return LedgerUnavailable(
+        f"no gateway accepted the batch in time; send it again later{why}", accepted=accepted
+    )

@@ -38,7 +38,11 @@ def create_app(components: Components) -> OpenAPI:
 
 def _not_ready(components: Components) -> Iterator[str]:
     pipeline = components.pipeline
-    yield from log_reasons(components.log, components.follower)
+    yield from log_reasons(
+        components.log, components.follower, components.committee, components.wall()
+    )
+    if components.follower.caught_up and (late := pipeline.submitter.awaited.late):
+        yield f"ledger: {late}"  # else the windows may be in the log, and only not read yet
     if pipeline.prover_error:
         yield f"prover: {pipeline.prover_error}"
     if pipeline.submitter.last_error:
@@ -49,7 +53,10 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
+    yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

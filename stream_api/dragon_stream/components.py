@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dragon.log.follower import Follower
@@ -33,3 +34,4 @@ class Components:
     log: Log
     records: StreamRecords
     follower: Follower
+    wall: Callable[[], float]

@@ -122,6 +122,7 @@ def assemble(
         log,
         records,
         follower,
+        runtime.wall,
     )
 
 

@@ -84,6 +84,7 @@ class Pipeline:
             jobs=self._jobs,
             pool=self._submitting_pool,
             counter=self.counter,
+            monotonic=runtime.monotonic,
         )
 
     def _on_progress(self, key: Hashable) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from dragon.errors import PeerError
 from dragon.net.submission_client import WindowStatus
+from dragon_stream.awaited_windows import AwaitedWindows
 from dragon_stream.confirmation import MAX_LOOKAHEAD
 from dragon_stream.events import Events
 from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
@@ -35,8 +36,10 @@ class Submitter:
         jobs: KeyedExecutor,
         pool: Executor,
         counter: Counter,
+        monotonic: Callable[[], float],
     ) -> None:
         self.votes = LastVotes()
+        self.awaited = AwaitedWindows(monotonic)
         self.last_error = ""  # of the last request; empty after a success
         self._store = store
         self._aggregators = aggregators
@@ -55,6 +58,7 @@ class Submitter:
 
     def finish(self, stream: Stream, row: WindowRow) -> None:
         """Start to ask for the final votes on a window that the log now contains."""
+        self.awaited.remove(stream.id, row.number)
         steps = ("submitted", "prove", "announce")
         self._jobs.forget((stream.id, step, row.number) for step in steps)
         self._start((stream.id, "votes", row.number), partial(self._ask_votes, stream, row))
@@ -101,8 +105,16 @@ class Submitter:
             return False
         self.last_error = ""
         self._counter.labels("submit", "done").inc()
+        self._note_awaited(stream, summary.number, status)
         self._update_votes(stream, summary.number, status)
         return True
+
+    def _note_awaited(self, stream: Stream, number: int, status: WindowStatus) -> None:
+        """Note whether the window waits for the ledger; the log may have it in the meantime."""
+        self.awaited.update(stream.id, number, is_certified=status.state == "certified")
+        row = self._store.window(stream.id, number)
+        if row is None or row.state is not WindowState.PROVEN:
+            self.awaited.remove(stream.id, number)
 
     def _ask_votes(self, stream: Stream, row: WindowRow) -> float:
         """Aggregators remember the votes on a certified window for a while."""

@@ -414,6 +414,237 @@ def test_a_wrong_ledger_clock_changes_nothing(tmp_path: Path, offset: float) -> 
         assert sky.components("operator_1").log.refusals() == {}
 
 
+# Clocks after a start
+
+
+UNCONFIRMED = "clock: not confirmed by 2 peers yet"
+HOUR = 3600.0
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[LyingWorld]:
+    """Four operators with empty logs."""
+    with LyingWorld(tmp_path, FOUR) as made:
+        yield made
+
+
+def ask_ahead(world: LyingWorld, operator: str, ahead: float, status: Status = Status.UP) -> str:
+    """Request an attestation of operator_2 for the round that begins `ahead` s later."""
+    rounds = world.committee.rounds
+    claim = StatusClaim("operator_2", status, rounds.start(rounds.number(world.clock.now + ahead)))
+    answer = world.post(operator, "/attestations", claim.to_json())
+    return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
+
+
+@pytest.mark.parametrize("off", [HOUR, -HOUR, 2.5])
+def test_an_operator_that_starts_with_a_wrong_clock_signs_nothing(
+    fresh: LyingWorld, off: float
+) -> None:
+    """Not even for the rounds that are current by its clock."""
+    fresh.clock.now += 2 * HOUR
+    fresh.cut("operator_1", "*")  # it cannot ask its peers yet
+    fresh.offsets["operator_1"] = off
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", off) == "clock"
+    assert UNCONFIRMED in fresh.reasons("operator_1")
+
+    fresh.cuts.clear()
+    fresh.confirm_clocks()
+
+    assert ask_ahead(fresh, "operator_1", off) == "clock"
+    assert CLOCK in fresh.reasons("operator_1")
+
+
+def test_an_operator_signs_the_present_once_its_clock_was_set(fresh: LyingWorld) -> None:
+    """No restart is needed: it asks its peers until they confirm the clock."""
+    fresh.offsets["operator_1"] = HOUR
+    fresh.restart("operator_1")
+    assert ask_ahead(fresh, "operator_1", HOUR) == "clock"
+
+    fresh.offsets.clear()
+    fresh.run(2)
+
+    assert fresh.reasons("operator_1") == []
+    assert fresh.are_all_up()
+    assert "operator_1" in fresh.entries("operator_2")[-1].event.signers
+
+
+@pytest.mark.parametrize("off", [HOUR, 2.5, -2.5])
+def test_a_clock_that_is_set_has_to_be_confirmed_again(four: LyingWorld, off: float) -> None:
+    """Also if the machine was suspended. It is noticed before any peer is probed."""
+    assert four.reasons("operator_1") == []
+
+    four.offsets["operator_1"] = off
+
+    assert four.reasons("operator_1")[0].startswith("clock: ")
+    four.stop("operator_2")
+    assert ask_ahead(four, "operator_1", off, Status.DOWN) == "clock"
+
+
+def test_a_clock_that_peers_saw_wrong_is_not_confirmed_by_their_old_answers(
+    four: LyingWorld,
+) -> None:
+    """Its clock was slowly moved, and its peers do not answer any more."""
+    for peer in ("operator_2", "operator_3", "operator_4"):
+        four.offsets[peer] = -3.0  # as seen by operator_1, the same as its own clock 3 s ahead
+    four.components("operator_1").peers.probe()
+    four.cut("operator_1", "*")
+    four.clock.sleep(4 * four.committee.rounds.seconds)
+
+    assert not four.components("operator_1").peers.clock_is_wrong()
+    assert UNCONFIRMED in four.reasons("operator_1")
+
+
+def test_a_confirmation_ends_after_an_hour_without_peers(four: LyingWorld) -> None:
+    four.cut("operator_1", "*")
+    four.clock.sleep(HOUR - 60)
+    assert UNCONFIRMED not in four.reasons("operator_1")
+
+    four.clock.sleep(60)
+
+    assert UNCONFIRMED in four.reasons("operator_1")
+
+
+def test_liars_alone_confirm_no_wrong_clock(tmp_path: Path) -> None:
+    """Two of seven confirm it; it takes three. The other four cannot be reached."""
+    with LyingWorld(tmp_path, SEVEN) as world:
+        world.lie("operator_6", HOUR)
+        world.lie("operator_7", HOUR)
+        world.cut("operator_1", *world.operators[1:5])
+        world.offsets["operator_1"] = HOUR
+
+        world.restart("operator_1")
+
+        assert ask_ahead(world, "operator_1", HOUR) == "clock"
+        assert "clock: not confirmed by 3 peers yet" in world.reasons("operator_1")
+
+
+def test_an_operator_with_f_plus_one_peers_is_confirmed(fresh: LyingWorld) -> None:
+    fresh.cut("operator_1", "operator_4")
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", 0) == "signed"
+
+    fresh.cut("operator_1", "operator_3")
+    fresh.restart("operator_1")
+
+    assert ask_ahead(fresh, "operator_1", 0) == "signed"  # the decision of this round is repeated
+    fresh.clock.sleep(fresh.committee.rounds.seconds)
+    assert ask_ahead(fresh, "operator_1", 0) == "clock"
+
+
+@pytest.mark.parametrize("operators", [1, 2, 3])
+def test_small_committees_certify_from_the_first_round(tmp_path: Path, operators: int) -> None:
+    """One operator alone has no peer that could confirm its clock."""
+    with LyingWorld(tmp_path, make_members(operators)) as world:
+        world.run(3)
+
+        assert world.are_all_up()
+        assert [world.reasons(name) for name in world.operators] == [[]] * operators
+
+
+def test_operators_that_start_one_after_the_other_do_not_wait_for_each_other(
+    fresh: LyingWorld,
+) -> None:
+    """Status answers need no confirmed clock, so unconfirmed operators confirm each other."""
+    for name in fresh.operators:
+        fresh.crash(name)
+    for name in fresh.operators:
+        fresh.start(name)
+
+    assert fresh.reasons("operator_4")[:1] != [UNCONFIRMED]
+    fresh.run(2)
+
+    assert fresh.are_all_up()
+    assert [fresh.reasons(name) for name in fresh.operators] == [[]] * 4
+
+
+class Waits(threading.Event):
+    """Advances the world's clock for each wait; stops after a time."""
+
+    def __init__(self, world: LyingWorld, seconds: float) -> None:
+        super().__init__()
+        self._clock, self._end = world.clock, world.clock.now + seconds
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
+        self._clock.sleep(timeout or 0.0)
+        if self._clock.now >= self._end:
+            self.set()
+        return self.is_set()
+
+
+def test_an_operator_probes_often_until_its_clock_is_confirmed(fresh: LyingWorld) -> None:
+    fresh.cut("operator_1", "*")
+    fresh.restart("operator_1")
+    peers, stop = fresh.components("operator_1").peers, Waits(fresh, 20)
+
+    peers.run(stop)
+    assert stop.waits[:4] == [0.5, 1.0, 2.0, 2.0]
+    fresh.cuts.clear()
+    begun, again = fresh.clock.now, Waits(fresh, 5)
+    peers.run(again)
+
+    assert peers.clock_is_confirmed()
+    assert max(again.waits) <= 1.0
+    assert fresh.clock.now - begun >= 5
+
+
+# Signed rounds of the future
+
+
+def test_a_signed_round_of_the_future_is_shown_and_does_not_stop_the_present(
+    fresh: LyingWorld,
+) -> None:
+    """All clocks were an hour ahead, so the operators confirmed each other."""
+    fresh.run(2)
+    fresh.offsets |= dict.fromkeys([*fresh.operators, "aggregator_0"], HOUR)
+    fresh.confirm_clocks()
+    fresh.stop("operator_2")
+    assert ask_ahead(fresh, "operator_1", HOUR, Status.DOWN) == "signed"
+    rounds = fresh.committee.rounds
+    future = rounds.start(rounds.number(fresh.clock.now + HOUR))
+
+    fresh.offsets.clear()
+    fresh.resume("operator_2")
+    fresh.run(2)
+
+    assert fresh.are_all_up()
+    left = future - int(fresh.clock.now)
+    assert fresh.reasons("operator_1") == [
+        f"journal: a round that begins in {left} s is signed already; the clock was ahead then, "
+        "or is behind now"
+    ]
+    shown = fresh.get("operator_1", "/metrics").text
+    assert f"datadragon_journal_ahead_seconds {left}.0" in shown
+    assert "datadragon_clock_confirmed 1.0" in shown
+    fresh.stop("operator_3")
+    fresh.run(2)
+    assert fresh.statuses("operator_1")["operator_3"] == "down"
+    assert "operator_1" in fresh.entries("operator_2")[-1].event.signers
+
+
+def test_when_a_signed_round_comes_only_its_decision_is_repeated(fresh: LyingWorld) -> None:
+    fresh.offsets |= dict.fromkeys(fresh.operators, HOUR)
+    fresh.confirm_clocks()
+    fresh.stop("operator_2")
+    fresh.clock.sleep(40)  # it must have been up for some time to report an unknown node
+    assert ask_ahead(fresh, "operator_1", HOUR, Status.DOWN) == "signed"
+
+    fresh.offsets.clear()
+    fresh.resume("operator_2")
+    fresh.clock.sleep(HOUR)
+    fresh.confirm_clocks()
+
+    assert ask_ahead(fresh, "operator_1", 0, Status.UP) == "equivocation"
+    assert ask_ahead(fresh, "operator_1", 0, Status.DOWN) == "signed"
+    fresh.clock.sleep(fresh.committee.rounds.seconds)
+    assert ask_ahead(fresh, "operator_1", 0, Status.UP) == "signed"
+    assert not any("journal" in reason for reason in fresh.reasons("operator_1"))
+
+
 # Peers that lie
 
 

@@ -19,6 +19,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon_aggregator import outbox
+from dragon_operator import journal_file
 from simulation import World
 
 OTHERS = ("operator_1", "operator_3", "operator_4")  # the quorum without operator_2
@@ -227,7 +228,9 @@ def after_a_reset(folder: Path) -> tuple[Members, Certificate]:
         world.network.reset()
         services = world.with_a_log()
     for name in services:
-        archive(world.database_file(name), outbox.ARCHIVE_CLEARS)
+        file = world.database_file(name)
+        archive(file, [*outbox.ARCHIVE_CLEARS, *journal_file.ARCHIVE_CLEARS])
+        journal_file.archive_journal(file)
     return members, old
 
 

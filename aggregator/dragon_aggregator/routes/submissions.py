@@ -25,6 +25,9 @@ from dragon_aggregator.pending_windows import Window
 
 MAX_OBJECT_BYTES: Final = max(MAX_CHUNKS_BYTES, MAX_PROOF_BYTES)
 MAX_PENDING_ENDORSEMENTS: Final = 16  # of one expert, accepted and not yet in the log
+# An endorsement's timestamp may be ahead of our clock by three rounds, and by 15 s at least.
+EARLY_ROUNDS: Final = 3
+MIN_EARLY_SECONDS: Final = 15
 _SUBMISSION_ERRORS: Final = (
     errors.InvalidIdentity,
     errors.InvalidHeaderKey,
@@ -129,6 +132,7 @@ def _check_endorsement(components: Components, endorsement: Endorsement) -> None
     if alarm := log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
     endorsement.check(committee)
+    _check_not_early(components, claim.timestamp)
     check_applicable(log.state, claim, committee)
     endorsement.verify(committee)
     pending = components.outbox.claims(ordering_key(claim))
@@ -137,6 +141,21 @@ def _check_endorsement(components: Components, endorsement: Endorsement) -> None
     if len(pending) >= MAX_PENDING_ENDORSEMENTS:
         message = f"{len(pending)} endorsements by {claim.expert} are pending, the maximum"
         raise errors.Busy(message)
+
+
+def _check_not_early(components: Components, timestamp: int) -> None:
+    """Refuse a timestamp that is ahead of our clock.
+
+    The log has no clock and accepts timestamps minutes ahead, which would supersede the expert's
+    later endorsements of these windows. Usually such a timestamp is a mistake.
+    """
+    most = max(EARLY_ROUNDS * components.committee.rounds.seconds, MIN_EARLY_SECONDS)
+    if (early := timestamp - int(components.wall())) > most:
+        message = (
+            f"the endorsement's timestamp is {early} s ahead of the aggregator's clock; "
+            f"at most {most} s are allowed"
+        )
+        raise errors.Early(message, early=early, most=most)
 
 
 def _window(window: Window) -> dict[str, object]:

@@ -60,7 +60,7 @@ def view(committee: Committee, operator: str, http: HttpClient) -> View:
             operator,
             size=Members(checkpoint, "the checkpoint").integer("size"),
             root=Members(checkpoint, "the checkpoint").text("root"),
-            reasons=_reasons(http, url),
+            reasons=reasons(http, url),
             nodes={str(node.get("node_id")): node for node in all_nodes(http, url)},
         )
     except (PeerError, InvalidEncoding) as error:
@@ -171,7 +171,8 @@ def aggregators(committee: Committee, rank: int | None = None) -> dict[str, str]
     return {f"the aggregator at {one.url}": one.url for one in chosen}
 
 
-def _reasons(http: HttpClient, url: str) -> tuple[str, ...]:
+def reasons(http: HttpClient, url: str) -> tuple[str, ...]:
+    """Return why the service at `url` is not ready. Raises PeerError."""
     body = http.get(f"{url}/readyz", deadline=TIMEOUT_SECONDS).json()
-    reasons = body.get("reasons") if isinstance(body, dict) else None
-    return tuple(map(str, reasons)) if isinstance(reasons, list) else ()
+    listed = body.get("reasons") if isinstance(body, dict) else None
+    return tuple(map(str, listed)) if isinstance(listed, list) else ()

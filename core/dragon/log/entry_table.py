@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 from dragon import errors
 from dragon.encoding import canonical, parse
 from dragon.log import index_tables
+from dragon.log.ledger import Position
 from dragon.protocol import event
 from dragon.protocol.log_entry import LogEntry
 
@@ -58,6 +59,16 @@ def read_after(connection: Connection, after: int, limit: int) -> list[LogEntry]
     query = text("SELECT * FROM entries WHERE position > :after ORDER BY position LIMIT :limit")
     found = connection.execute(query, {"after": after, "limit": limit}).all()
     return [_entry(row) for row in found]
+
+
+def position_before(connection: Connection, index: int) -> Position | None:
+    """Return index and chaining hash of the newest entry with one, at or before ledger `index`."""
+    query = text(
+        "SELECT ledger_index, chaining_hash FROM entries WHERE ledger_index <= :index "
+        "AND chaining_hash != '' ORDER BY position DESC LIMIT 1"
+    )
+    row = connection.execute(query, {"index": index}).first()
+    return Position(row.ledger_index, row.chaining_hash) if row else None
 
 
 def position_of(connection: Connection, root: str) -> int | None:

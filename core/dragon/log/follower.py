@@ -160,7 +160,7 @@ class Follower:
         if self._log.alarm():
             return []
         try:
-            batches = self._ledger.poll(self._log.position)
+            batches = self._ledger.poll(self._log.position, self._log.position_before)
         except errors.LedgerContradiction as error:
             self._raise_alarm(error)
             return []

@@ -5,9 +5,9 @@ This module declares the interface of a ledger. `dragon_sequencer` implements it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +24,36 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ProvenBatch:
-    """A batch with a verified finality proof and a verified link to its parent."""
+    """A batch that a verified finality proof covers."""
 
     index: int
     body: str
     time: int  # Unix seconds, as shown to this reader; for listings only, no rule uses it
-    proof: str  # finality proof in canonical JSON; its index is that of its segment's last batch
+    proof: str  # verified finality proof of this or a later batch, in canonical JSON
     position: Position  # of a reader after this batch
+
+
+# Returns the newest kept position at or before an index, with its chaining hash, if there is one.
+KeptPositions: TypeAlias = Callable[[int], Position | None]
 
 
 class Ledger(Protocol):
     """A source of proven batches."""
 
-    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         """Return the next proven batches after a position, in order; empty if there are none.
 
         Returns one page at most, so that memory is bounded. Does not wait for new batches.
 
+        Args:
+            after: the last batch that was read.
+            kept: earlier positions that the caller still knows. With them, a history that was
+                replaced by a shorter one is recognized.
+
         Raises:
             LedgerUnavailable: no gateway returned a usable response; no batch was read.
-            LedgerContradiction: the network's history no longer contains `after`.
+            LedgerContradiction: the network's history no longer contains `after`, or a position
+                that `kept` returned.
         """
         ...
 

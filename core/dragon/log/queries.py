@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dragon import errors
 from dragon.log import entry_table, index_tables, refused_events
 from dragon.log.index_tables import LogRow
+from dragon.log.ledger import Position
 from dragon.log.refused_events import Refusal
 from dragon.protocol import event
 from dragon.protocol.event import Event
@@ -32,6 +33,14 @@ class LogQueries:
         """Return the entries after position `after`, oldest first."""
         with self._database.read() as connection:
             return entry_table.read_after(connection, after, limit)
+
+    def position_before(self, index: int) -> Position | None:
+        """Return the ledger position of the newest entry at or before ledger index `index`.
+
+        Only entries that this log has read from the ledger itself have one.
+        """
+        with self._database.read() as connection:
+            return entry_table.position_before(connection, index)
 
     def find(self, event_: Event) -> int | None:
         """Return the position of the applied event with the same claim, if there is one."""

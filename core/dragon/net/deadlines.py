@@ -21,6 +21,7 @@ class DeadlineSocket(socket.socket):
 
     _ends: float | None = None
     budget: int | None = None  # bytes that may still be received; None for no limit
+    seconds_per_byte: float = 0.0  # by which each received byte extends the deadline
 
     @classmethod
     def adopt(cls, plain: socket.socket) -> DeadlineSocket:
@@ -33,6 +34,7 @@ class DeadlineSocket(socket.socket):
     def inherit(self, plain: DeadlineSocket) -> None:
         """Take over the deadline and the budget of the socket that this one was made from."""
         self._ends, self.budget = plain._ends, plain.budget
+        self.seconds_per_byte = plain.seconds_per_byte
 
     def settimeout(self, value: float | None, /) -> None:
         self._ends = time.monotonic() + value if value else None
@@ -58,10 +60,12 @@ class DeadlineSocket(socket.socket):
         return TimeoutError("the deadline has passed")
 
     def _spend(self, received: int) -> None:
-        """Subtract received bytes from the budget.
+        """Subtract received bytes from the budget, and allow the time that they may take.
 
         A peer can make a library read without end in one call, for example with a chunk of size -1.
         """
+        if self._ends is not None:
+            self._ends += received * self.seconds_per_byte
         if self.budget is not None:
             self.budget -= received
             if self.budget < 0:

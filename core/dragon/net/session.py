@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,18 +19,32 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from dragon.net import tls
 from dragon.net.deadlines import DeadlineSocket
 
-MAX_BODY_BYTES: Final = 1 << 20  # the largest response body that a client may request
+MAX_BODY_BYTES: Final = 1 << 20  # default limit of a response body
 MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a session allows for one response."""
+
+    max_body_bytes: int = MAX_BODY_BYTES
+    min_bytes_per_second: int | None = None  # a body that arrives at this rate has more time
+
+
 class _Connection(HTTPConnection):
+    def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+
     def _new_conn(self) -> socket.socket:
         begun = time.monotonic()
         adopted = DeadlineSocket.adopt(super()._new_conn())
         if isinstance(self.timeout, int | float):
             # Connecting has used part of the time; handshake and request get the rest.
             adopted.settimeout(max(0.001, begun + self.timeout - time.monotonic()))
-        adopted.budget = MAX_BODY_BYTES + MAX_HEADER_BYTES
+        adopted.budget = self._limits.max_body_bytes + MAX_HEADER_BYTES
+        if rate := self._limits.min_bytes_per_second:
+            adopted.seconds_per_byte = 1 / rate
         return adopted
 
 
@@ -46,8 +61,8 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, ca: Path | None) -> None:
-        self._ca = ca
+    def __init__(self, ca: Path | None, limits: Limits) -> None:
+        self._ca, self._limits = ca, limits
         if ca is not None:
             _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
@@ -60,7 +75,12 @@ class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         manager: PoolManager = self.poolmanager
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        # A pool passes arguments that it does not know on to its connections.
+        pools = {"http": _Pool, "https": _TlsPool}
+        manager.pool_classes_by_scheme = {
+            scheme: cast("type[HTTPConnectionPool]", partial(pool, limits=self._limits))
+            for scheme, pool in pools.items()
+        }
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
@@ -79,7 +99,7 @@ class _Session(requests.Session):
         return None
 
 
-def make_session(ca: Path | None = None) -> requests.Session:
+def make_session(ca: Path | None = None, limits: Limits = Limits()) -> requests.Session:
     """Make a session without implicit behaviour.
 
     It uses no proxies or passwords of the environment, no cookies, no retries, and no persistent
@@ -87,6 +107,7 @@ def make_session(ca: Path | None = None) -> requests.Session:
 
     Args:
         ca: file with the certificate authorities to trust for HTTPS; None for the system's.
+        limits: what to allow for one response.
 
     Raises:
         SettingsError: `ca` cannot be used.
@@ -95,7 +116,7 @@ def make_session(ca: Path | None = None) -> requests.Session:
     session.trust_env = False
     session.headers.update({"Connection": "close", "Accept-Encoding": "identity"})
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(ca)
+    adapter = _Adapter(ca, limits)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session

@@ -28,6 +28,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:  # services without a log do not load the database library
     from dragon.log.follower import Follower
     from dragon.log.store import Log
+    from dragon.protocol.committee import Committee
     from dragon.protocol.log_entry import LogEntry
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
@@ -96,8 +97,10 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"datadragon_{name}", meaning, value=value)
 
 
-def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
-    """Metrics of a service's log and of its follower."""
+def log_metrics(
+    log: Log, follower: Follower, committee: Committee, wall: float
+) -> Iterator[Metric]:
+    """Metrics of a service's log and of its follower. `wall`: the current Unix seconds."""
     yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
         "ledger_index",
@@ -113,6 +116,15 @@ def log_metrics(log: Log, follower: Follower) -> Iterator[Metric]:
         "ledger_silent_seconds",
         "Seconds since the ledger was last read to its end; infinite before the first time.",
         follower.silent_seconds,
+    )
+    log_time = log.state.log_time(committee)
+    yield gauge(
+        "log_time", "Log time in Unix seconds: that of the last checkpoint in the log.", log_time
+    )
+    yield gauge(
+        "log_time_age_seconds",
+        "Seconds from log time to the local clock; more than unknown_after is reported as silent.",
+        wall - log_time,
     )
     yield gauge(
         "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())
@@ -159,3 +171,15 @@ def clock_offset(milliseconds: int | None) -> Metric:
     meaning = "Median of the operators' clocks minus the local clock, in seconds; NaN if unknown."
     seconds = float("nan") if milliseconds is None else milliseconds / 1000
     return gauge("clock_offset_seconds", meaning, seconds)
+
+
+def unfinalized(seconds: float) -> Metric:
+    """How long the ledger has accepted what the service waits for, without making any of it final.
+
+    `seconds`: 0 while nothing waits.
+    """
+    return gauge(
+        "ledger_unfinalized_seconds",
+        "Seconds since something was accepted for the ledger of which nothing became final.",
+        seconds,
+    )

@@ -9,12 +9,22 @@ from collections.abc import Iterator
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.protocol.committee import Committee
 
 
-def log_reasons(log: Log, follower: Follower) -> Iterator[str]:
-    """Why a service cannot rely on its log: an active alarm, or a ledger not read to its end."""
+def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float) -> Iterator[str]:
+    """Why a service cannot rely on its log.
+
+    An alarm is active; the ledger is not read to its end; or the log is silent: its last checkpoint
+    is so old that the time since then counts as unknown, and nothing settles.
+
+    `wall`: the current time in Unix seconds.
+    """
     if alarm := log.alarm():
         yield f"alarm: {alarm.reason}: {alarm.detail}"
     elif not follower.caught_up:
         behind = f"{count} batches behind" if (count := follower.behind) else ""
         yield f"ledger: {follower.last_error or behind or 'not read to its end'}"
+    age = wall - log.state.log_time(committee)
+    if age > committee.rounds.unknown_after:
+        yield f"silent: no checkpoint for {age:.0f} s"

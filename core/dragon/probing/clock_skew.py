@@ -1,4 +1,4 @@
-"""Detect that the local clock is wrong, from the offsets of the peers' clocks.
+"""Detect whether the local clock is right or wrong, from the offsets of the peers' clocks.
 
 Up to `faults` peers may lie about their clocks.
 """
@@ -26,6 +26,18 @@ def is_wrong(offsets_ms: Sequence[int], faults: int) -> bool:
     behind = sum(offset < -ABSTAIN_MS for offset in offsets_ms)
     most = max(ahead, behind)
     return most > faults and 2 * most > len(offsets_ms)
+
+
+def is_confirmed(offsets_ms: Sequence[int], faults: int) -> bool:
+    """Whether the clocks of at least `faults` + 1 peers differ from the local clock by at most 2 s.
+
+    At least one of these peers is honest. Without any peer's answer the clock is not confirmed.
+
+    Args:
+        offsets_ms: one for each peer: its clock minus the local clock, in milliseconds.
+        faults: the maximum number of faulty operators.
+    """
+    return sum(abs(offset) <= ABSTAIN_MS for offset in offsets_ms) > faults
 
 
 def median_ms(offsets_ms: Sequence[int]) -> int | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
 from flask import Response, redirect, request
@@ -32,6 +32,7 @@ from dragon.node.app import install_common_routes
 from dragon.node.metrics import StateCollector
 from dragon.node.openapi import Responses, Routes
 from dragon.node.schemas import Described, Schema
+from dragon_sequencer.devnet.faults import LeaderChange, bomb_pieces
 from dragon_sequencer.devnet.network import STATES, VERSION, Network, Refusal
 
 MAX_BATCH_BODY_BYTES: Final = (
@@ -39,6 +40,8 @@ MAX_BATCH_BODY_BYTES: Final = (
 )  # body with one batch; JSON escapes may make it six times as long
 MAX_BULK_BODY_BYTES: Final = 1 << 20  # body with batches of several apps
 MAX_WAITING_READS: Final = 32  # reads that wait for a batch; further ones are answered at once
+GATEWAY: Final = "dragon.gateway"  # in a request's environment: the number of the gateway
+_GATEWAY: Final = re.compile(r"/gateway/([0-9]{1,3})(/.*)", re.ASCII | re.DOTALL)
 _AFTER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
@@ -136,7 +139,26 @@ def create_app(network: Network, *, hold: float = 1.0, control: bool = False) ->
     app.register_error_handler(Invalid, lambda error: _json({"detail": error.detail}, 422))
     app.register_error_handler(SettingsError, lambda error: _json({"detail": str(error)}, 422))
     app.register_error_handler(HTTPException, _http_error)
+    app.wsgi_app = _Gateways(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+class _Gateways:
+    """Takes the prefix `/gateway/N` from paths, by which one process stands for several nodes."""
+
+    def __init__(self, app: Callable[..., Any]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if found := _GATEWAY.fullmatch(environ["PATH_INFO"]):
+            environ[GATEWAY], environ["PATH_INFO"] = int(found[1]), found[2]
+            environ["SCRIPT_NAME"] += f"/gateway/{found[1]}"
+        return self._app(environ, start_response)
+
+
+def _gateway() -> int:
+    """The number of the gateway that was asked."""
+    return int(request.environ.get(GATEWAY, 0))
 
 
 def _not_ready(network: Network) -> Iterator[str]:
@@ -199,10 +221,13 @@ def _pages(network: Network, hold: float) -> Routes:
     @routes.get("/node/<app>/batches/<state>", responses={**RESPONSES, 422: Detail})
     def page(path: AppStatePath, query: PageQuery) -> Response:
         """List finalized batches after an index, with their proofs; null if there are none."""
-        app, state = path.app, path.state
+        app, state, gateway = path.app, path.state, _gateway()
         _check_version()
         after = _after(query.after)
-        found = network.page(app, after)
+        found = network.page(app, after, gateway)
+        if bomb := network.faults.at(gateway).bomb:
+            pieces = bomb_pieces(bomb, network.faults.bomb_bytes)
+            return Response(pieces, 200, mimetype="application/json")
         if state not in STATES:
             return _success(None)
         if found is None and hold and waiting.acquire(blocking=False):
@@ -210,7 +235,7 @@ def _pages(network: Network, hold: float) -> Routes:
                 network.wait(app, after, hold)
             finally:
                 waiting.release()
-            found = network.page(app, after)
+            found = network.page(app, after, gateway)
         return _success(found)
 
     @routes.get("/node/<app>/batches/<state>/last", responses=RESPONSES)
@@ -218,7 +243,7 @@ def _pages(network: Network, hold: float) -> Routes:
         """Get the newest finalized batch of an app."""
         _check_version()
         _check_state(path.state)
-        return _success(network.last(path.app, path.state))
+        return _success(network.last(path.app, path.state, _gateway()))
 
     @routes.get("/node/batches/<state>/last", responses=RESPONSES)
     def last_of_all(path: StatePath) -> Response:
@@ -226,7 +251,7 @@ def _pages(network: Network, hold: float) -> Routes:
         state = path.state
         _check_version()
         _check_state(state)
-        records = {app: network.last(app, state) for app in network.apps}
+        records = {app: network.last(app, state, _gateway()) for app in network.apps}
         return _success({app: record for app, record in records.items() if record})
 
     return routes
@@ -238,7 +263,7 @@ def _status(network: Network) -> Routes:
     @routes.get("/", responses={307: {"description": "/node/state"}, **FAILED})
     def root() -> Any:
         """Redirect to the state."""
-        return redirect("/node/state", 307)
+        return redirect(f"{request.script_root}/node/state", 307)
 
     @routes.get("/node/state", responses=RESPONSES)
     def state() -> Response:
@@ -270,16 +295,20 @@ def _control(network: Network) -> Routes:
 
     @routes.post("/dev/faults", request_body=_json_body(OBJECT), responses={**shown, 422: Detail})
     def change() -> Response:
-        """Change faults, set `min_age_ms`, or delete all batches with `reset`."""
+        """Change faults, set `min_age_ms`, delete all batches with `reset`, or `leader_change`."""
         changes = request.get_json(silent=True)
         if not isinstance(changes, dict):
             raise SettingsError("faults must be a JSON object")
         reset, age = changes.pop("reset", False), changes.pop("min_age_ms", None)
+        new_leader = changes.pop("leader_change", None)
+        leader_change = None if new_leader is None else LeaderChange.decode(new_leader)
         if type(reset) is not bool or not (age is None or (type(age) is int and age >= 0)):
             raise SettingsError("reset must be true or false, min_age_ms an integer from 0")
         network.set_faults(**changes)
         if age is not None:
             network.set_min_age(age / 1000)
+        if leader_change:
+            network.change_leader(leader_change)
         if reset:
             network.reset()
         return _json(_shown(network))

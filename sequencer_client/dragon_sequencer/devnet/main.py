@@ -18,6 +18,7 @@ from dragon.errors import SettingsError
 from dragon.node.settings import Environment
 from dragon_sequencer import bn254
 from dragon_sequencer.devnet.app import create_app
+from dragon_sequencer.devnet.faults import Faults
 from dragon_sequencer.devnet.network import Network, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.errors import InvalidNodeList
@@ -25,6 +26,8 @@ from dragon_sequencer.nodes import ROLES, NodeList
 from dragon_sequencer.tower import R
 
 MAX_KEYS: Final = 4  # simulated nodes
+MAX_PAGE_BYTES: Final = 10_000 << 10  # page of a network of one node with default settings
+NO_FAULTS: Final = Faults()
 _TICK_SECONDS: Final = 0.05  # between two checks for batches to finalize
 _SECRET: Final = re.compile(r"0x[0-9a-f]{1,64}|[0-9]{1,77}", re.ASCII)
 
@@ -40,6 +43,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     ),
     "SEQUENCER_PAGE_BYTES": "Bytes of batches on one page.",
     "SEQUENCER_FAULTS": "1: `/dev/faults` exists.",
+    "SEQUENCER_FIRST_FAULTS": "JSON object of faults that are active from the start.",
     "SEQUENCER_HOLD_MS": "Milliseconds for which a read that finds nothing waits for new batches.",
 }
 
@@ -55,6 +59,7 @@ class Settings:
     min_age_ms: int = 250  # SEQUENCER_MIN_AGE_MS: from acceptance to finality
     page_bytes: int = 256_000  # SEQUENCER_PAGE_BYTES: of bodies on a page
     faults: bool = False  # SEQUENCER_FAULTS: whether /dev/faults exists
+    first_faults: Faults = NO_FAULTS  # SEQUENCER_FIRST_FAULTS: active from the start
     hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for a batch
 
     @classmethod
@@ -67,8 +72,11 @@ class Settings:
             apps=_apps(read.text("SEQUENCER_APP")),
             database=read.path("SEQUENCER_DATABASE"),
             min_age_ms=read.integer("SEQUENCER_MIN_AGE_MS", 250, least=0, most=60_000),
-            page_bytes=read.integer("SEQUENCER_PAGE_BYTES", 256_000, least=5120, most=4 << 20),
+            page_bytes=read.integer(
+                "SEQUENCER_PAGE_BYTES", 256_000, least=5120, most=MAX_PAGE_BYTES
+            ),
             faults=bool(read.integer("SEQUENCER_FAULTS", 0, least=0, most=1)),
+            first_faults=_faults(read.text("SEQUENCER_FIRST_FAULTS", "{}")),
             hold_ms=read.integer("SEQUENCER_HOLD_MS", 1000, least=0, most=4000),
         )
 
@@ -80,6 +88,19 @@ def _apps(text: str) -> tuple[str, ...]:
             "SEQUENCER_APP must list distinct names without a slash, separated by commas"
         )
     return apps
+
+
+def _faults(text: str) -> Faults:
+    try:
+        changes = json.loads(text)
+    except (ValueError, RecursionError):
+        changes = None
+    if not isinstance(changes, dict):
+        raise SettingsError("SEQUENCER_FIRST_FAULTS must be a JSON object")
+    try:
+        return Faults().changed(changes)
+    except SettingsError as error:
+        raise SettingsError(f"SEQUENCER_FIRST_FAULTS: {error}") from None
 
 
 def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], None]]]:
@@ -97,6 +118,7 @@ def build(settings: Settings) -> tuple[Flask, list[Callable[[threading.Event], N
         monotonic=time.monotonic,
         wall=time.time,
         rules=Rules(min_age=settings.min_age_ms / 1000, page_bytes=settings.page_bytes),
+        faults=settings.first_faults,
     )
 
     def finalize(stop: threading.Event) -> None:
@@ -121,9 +143,19 @@ def keys_document(secrets: Sequence[int]) -> list[str]:
     return [str(secret) for secret in secrets]
 
 
-def nodes_document(secrets: Sequence[int], socket: str) -> dict[str, object]:
-    """The `nodes.json` of a network that one process at the URL `socket` simulates."""
-    nodes = [_node(bn254.public_key(secret), socket) for secret in secrets]
+def nodes_document(
+    secrets: Sequence[int], socket: str, *, separate: bool = False
+) -> dict[str, object]:
+    """The `nodes.json` of a network that one process at the URL `socket` simulates.
+
+    With `separate`, each node has a URL of its own, and clients can tell the gateways apart.
+    """
+    sockets = [
+        f"{socket.rstrip('/')}/gateway/{at}" if separate else socket for at in range(len(secrets))
+    ]
+    nodes = [
+        _node(bn254.public_key(secret), url) for secret, url in zip(secrets, sockets, strict=True)
+    ]
     return {str(node["id"]): node for node in nodes}
 
 

@@ -11,12 +11,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import accumulate, count, takewhile
+from itertools import accumulate, count, pairwise, takewhile
 from typing import Any, Final
 
 from dragon.errors import DragonError
 from dragon_sequencer import bn254
-from dragon_sequencer.devnet.faults import Faults, tampered
+from dragon_sequencer.devnet.faults import Faults, LeaderChange, tampered
 from dragon_sequencer.devnet.storage import Storage
 from dragon_sequencer.finality import FINAL_STATE, Proof, extend, message
 from dragon_sequencer.nodes import STATIC_TAG, Node
@@ -43,6 +43,7 @@ class Rules:
     max_segment: int = 1000  # batches covered by one proof
     max_queued_bytes: int = 16 << 20  # accepted, not final
     max_queued: int = 100_000  # batches, accepted, not final
+    threshold_percent: float = 67  # stake that must sign to finalize
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,10 @@ class Network:
         self._signers, self._storage = tuple(signers), storage
         self._monotonic, self._wall = monotonic, wall
         self._faults = faults or Faults()
+        self._faults.check_signers(len(signers))
         self._queues: dict[str, deque[Accepted]] = {app: deque() for app in apps}
         self._queued_bytes = 0
+        self._requests = 0
         self._changed = threading.Condition(threading.RLock())  # guards the lines above
 
     # Requests of clients
@@ -109,13 +112,13 @@ class Network:
                 self._queues[app].append(Accepted(body, self._monotonic() + self.rules.min_age))
                 self._queued_bytes += size
 
-    def page(self, app: str, after: int) -> dict[str, Any] | None:
+    def page(self, app: str, after: int, gateway: int = 0) -> dict[str, Any] | None:
         """The batches after that index and their proofs; None if there are no batches."""
         self._check_app(app)
         with self._changed:
+            faults = self._faults.at(gateway)
             rows = self._storage.batches(app, after, max_bytes=self.rules.page_bytes)
-            proofs = self._storage.proofs(app, after + 1, after + len(rows))
-            tamper = self._faults.tamper
+            proofs = self._shown(app, after + 1, after + len(rows), faults.shown)
         if not rows:
             return None
         page = {
@@ -125,13 +128,29 @@ class Network:
                 asdict(proof) | {"nonsigners": list(proof.nonsigners)} for proof in proofs
             ],
         }
-        return tampered(page, tamper)
+        return tampered(page, faults.tamper)
 
-    def last(self, app: str, state: str = "finalized") -> dict[str, Any] | None:
+    def _shown(self, app: str, first: int, last: int, shown: str) -> list[Proof]:
+        """The proofs with an index in [first, last] that a gateway shows, ascending."""
+        if shown == "alternate":
+            self._requests += 1
+            shown = ("newest", "first")[self._requests % 2]
+        proofs = self._storage.proofs(app, first, last)
+        for later in self._storage.later_proofs(app, first, last) if shown != "first" else ():
+            if shown == "newest":
+                again = range(later[0].parent_index + 1, later[-1].index + 1)
+                proofs = [proof for proof in proofs if proof.index not in again]
+            proofs += [proof for proof in later if first <= proof.index <= last]
+        return sorted(proofs, key=lambda proof: proof.index)
+
+    def last(self, app: str, state: str = "finalized", gateway: int = 0) -> dict[str, Any] | None:
         """The record of the newest batch, with that `state`; None if there is no batch."""
         self._check_app(app)
         with self._changed:
             proof = self._storage.newest_proof(app)
+            if proof:
+                shown = self._faults.at(gateway).shown
+                proof = self._shown(app, proof.index, proof.index, shown)[-1]
             body = self._storage.body(app, proof.index) if proof else ""
         return _record(app, state, body, proof) if proof else None
 
@@ -177,7 +196,7 @@ class Network:
     def _finalize(self, app: str, now: float) -> int:
         queue = self._queues[app]
         due = list(takewhile(lambda batch: batch.due <= now, queue))[: self.rules.max_segment]
-        if not due or self._faults.stalled:
+        if not due or self._faults.stalled or not self._can_finalize():
             return 0
         bodies = [batch.body for batch in due]
         tip = self._storage.tip(app)
@@ -191,6 +210,14 @@ class Network:
             queue.popleft()
             self._queued_bytes -= len(body.encode())
         return len(bodies)
+
+    def _can_finalize(self) -> bool:
+        """Whether enough stake signs, by the condition of `NodeList.check_quorum`."""
+        if self._faults.without_quorum:
+            return True
+        stakes = [signer.node.stake for signer in self._signers]
+        absent = sum(stakes[at] for at in set(self._faults.silent) & set(range(len(stakes))))
+        return 100 * absent / sum(stakes) <= 100 - self.rules.threshold_percent
 
     def _prove(self, app: str, *, parent: int, index: int, hash_: str, time: int) -> Proof:
         silent = set(self._faults.silent)
@@ -215,7 +242,7 @@ class Network:
             return self._faults
 
     def set_faults(self, **changes: object) -> Faults:
-        """Change faults. Raises SettingsError: a fault is not valid, or no node would sign."""
+        """Change faults. Raises SettingsError: a fault is not valid."""
         with self._changed:
             faults = self._faults.changed(changes)
             faults.check_signers(len(self._signers))
@@ -226,6 +253,25 @@ class Network:
         """Set the minimum age of the batches that are accepted from now on."""
         with self._changed:
             self.rules = replace(self.rules, min_age=seconds)
+
+    def change_leader(self, change: LeaderChange) -> None:
+        """Finalize the newest batches of every app again. Without a quorum, nothing happens."""
+        with self._changed:
+            for app in self.apps if self._can_finalize() else ():
+                tip = self._storage.tip(app)
+                first = max(0, tip.index - change.batches)
+                bounds = [*range(first, tip.index, change.segment), tip.index]
+                proofs = [
+                    self._prove(
+                        app,
+                        parent=parent,
+                        index=index,
+                        hash_=self._storage.chaining_hash(app, index),
+                        time=max(0, tip.time + change.seconds),
+                    )
+                    for parent, index in pairwise(bounds)
+                ]
+                self._storage.append_later(app, proofs)
 
     def reset(self) -> None:
         """Lose all batches, like a network after a crash of all nodes: indices start again."""

@@ -25,9 +25,13 @@ CREATE TABLE IF NOT EXISTS proof (
     app TEXT NOT NULL, position INTEGER NOT NULL, parent INTEGER NOT NULL,
     chaining_hash TEXT NOT NULL, time INTEGER NOT NULL, signature TEXT NOT NULL,
     nonsigners TEXT NOT NULL, PRIMARY KEY (app, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS later_proof (
+    app TEXT NOT NULL, leader INTEGER NOT NULL, position INTEGER NOT NULL, parent INTEGER NOT NULL,
+    chaining_hash TEXT NOT NULL, time INTEGER NOT NULL, signature TEXT NOT NULL,
+    nonsigners TEXT NOT NULL, PRIMARY KEY (app, leader, position)) WITHOUT ROWID;
 """
 _PROOF: Final = "SELECT position, parent, chaining_hash, time, signature, nonsigners FROM proof"
-_MAX_PAGE_BATCHES: Final = 10_000  # empty batches do not count towards a page's bytes
+_MAX_PAGE_BATCHES: Final = 2_000_000  # empty batches do not count towards a page's bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +68,40 @@ class Storage:
         `links` are (index, body, chaining hash). A second segment at the same indices fails by
         the primary keys.
         """
-        row = (
-            proof.index,
-            proof.parent_index,
-            proof.chaining_hash,
-            proof.timestamp,
-            proof.signature,
-            json.dumps(proof.nonsigners),
-        )
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(
                 "INSERT INTO batch VALUES (?, ?, ?, ?)", [(app, *link) for link in links]
             )
-            self._database.execute("INSERT INTO proof VALUES (?, ?, ?, ?, ?, ?, ?)", (app, *row))
+            self._database.execute(
+                "INSERT INTO proof VALUES (?, ?, ?, ?, ?, ?, ?)", (app, *_row(proof))
+            )
+
+    def append_later(self, app: str, proofs: Sequence[Proof]) -> None:
+        """Store the proofs with which a new leader finalizes batches again."""
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            rows = self._database.execute(
+                "SELECT MAX(leader) FROM later_proof WHERE app = ?", (app,)
+            )
+            leader = (rows.fetchone()[0] or 0) + 1
+            self._database.executemany(
+                "INSERT INTO later_proof VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(app, leader, *_row(proof)) for proof in proofs],
+            )
+
+    def later_proofs(self, app: str, first: int, last: int) -> list[list[Proof]]:
+        """For each later leader, its proofs of a segment that overlaps [first, last]."""
+        rows = self._database.execute(
+            "SELECT leader, position, parent, chaining_hash, time, signature, nonsigners "
+            "FROM later_proof WHERE app = ? AND position >= ? AND parent < ? "
+            "ORDER BY leader, position",
+            (app, first, last),
+        )
+        leaders: dict[int, list[Proof]] = {}
+        for leader, *row in rows:
+            leaders.setdefault(leader, []).append(_proof(row))
+        return list(leaders.values())
 
     def batches(self, app: str, after: int, *, max_bytes: int) -> list[tuple[int, str, str]]:
         """(index, body, chaining hash) after an index: one or more, up to `max_bytes` of bodies."""
@@ -116,12 +140,31 @@ class Storage:
         (body,) = rows.fetchone()
         return str(body)
 
+    def chaining_hash(self, app: str, index: int) -> str:
+        rows = self._database.execute(
+            "SELECT chaining_hash FROM batch WHERE app = ? AND position = ?", (app, index)
+        )
+        (chaining_hash,) = rows.fetchone()
+        return str(chaining_hash)
+
     def clear(self) -> None:
         """Delete everything: the network starts again at genesis, with the same keys."""
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("DELETE FROM batch")
             self._database.execute("DELETE FROM proof")
+            self._database.execute("DELETE FROM later_proof")
+
+
+def _row(proof: Proof) -> tuple[Any, ...]:
+    return (
+        proof.index,
+        proof.parent_index,
+        proof.chaining_hash,
+        proof.timestamp,
+        proof.signature,
+        json.dumps(proof.nonsigners),
+    )
 
 
 def _proof(row: Sequence[Any]) -> Proof:

@@ -1,4 +1,4 @@
-"""An event stays in the outbox until it is in the log, superseded, or too old."""
+"""An event stays in the outbox until the log has applied it or will never apply it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,22 @@ from dragon.errors import LedgerUnavailable
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
 from dragon.storage.database import Database
 from dragon_aggregator.outbox import SCHEMA, Outbox, last_known
-from dragon_aggregator.submitter import RESEND_AFTER_SECONDS, Submitter
+from dragon_aggregator.resend_schedule import (
+    BACK_OFF_SECONDS,
+    RESEND_AFTER_SECONDS,
+    ResendSchedule,
+)
+from dragon_aggregator.submitter import LATE_SECONDS, MAX_SENDS_UNDER_ALARM, Submitter
 from simulation import Clock
 
+RANK = 2
 MEMBERS = make_members()
 ROUNDS = MEMBERS.committee.rounds
 ONE, TWO = "operator_1", "operator_2"
@@ -50,10 +57,12 @@ class Post:
 
 @dataclass
 class Sending:
-    """One outbox with its log and clock. The log changes only when a test says so."""
+    """One outbox with its log and clocks. The log changes only when a test says so."""
 
     path: Path
     clock: Clock
+    ahead: float = 0.0  # of the wall clock, in seconds
+    is_caught_up: bool = True
     post: Post = field(default_factory=Post)
 
     def __post_init__(self) -> None:
@@ -63,9 +72,22 @@ class Sending:
         self.database = Database(self.path, LOG_SCHEMA, SCHEMA)
         self.log = Log(self.database, MEMBERS.committee)
         self.outbox = Outbox(self.database)
-        self.submitter = Submitter(
-            MEMBERS.committee, self.outbox, self.log, self.post, lambda: self.clock.now
+        schedule = ResendSchedule(
+            monotonic=lambda: self.clock.now,
+            wall=self.wall,
+            longest_wait=RANK * ROUNDS.seconds,
         )
+        self.submitter = Submitter(
+            MEMBERS.committee,
+            self.outbox,
+            self.log,
+            self.post,
+            schedule=schedule,
+            is_caught_up=lambda: self.is_caught_up,
+        )
+
+    def wall(self) -> float:
+        return self.clock.now + self.ahead
 
     def crash(self) -> None:
         self.database.close()
@@ -76,11 +98,15 @@ class Sending:
 
     def apply(self, *events: Event) -> None:
         index = self.log.position.index + 1
-        time = events[-1].claim.timestamp
         body = canonical([event.to_json() for event in events]).decode()
-        position = Position(index, f"{index:032x}")
-        self.log.take(ProvenBatch(index, body, time, "{}", position))
+        self.log.take(ProvenBatch(index, body, 0, "{}", Position(index, f"{index:032x}")))
         assert self.log.refusals() == {}
+
+    def mark(self, round_: int) -> Event:
+        """A certified checkpoint of this log in a round."""
+        head = self.log.head()
+        claim = CheckpointClaim(head.size, head.root, ROUNDS.start(round_))
+        return MEMBERS.certify(claim, (ONE, TWO, "operator_3"))
 
     def step(self) -> list[Event]:
         return [entry.event for entry in self.submitter.step()]
@@ -119,31 +145,45 @@ def test_events_of_different_nodes_go_together(sending: Sending) -> None:
     assert len(sending.post.sent) == 1
 
 
-def test_events_of_a_node_are_sent_in_order_and_one_at_a_time(sending: Sending) -> None:
-    first, second, third = (
+def test_all_events_are_sent_at_once_by_timestamp(sending: Sending) -> None:
+    sending.apply(certified("operator_4", UP, 7))
+    mark = sending.mark(10)
+    events = [
         certified(ONE, UP, 8),
+        certified(TWO, UP, 9),
         certified(ONE, DOWN, 9),
         certified(ONE, UP, 10),
+        mark,  # after the status of the same second
+        certified(TWO, DOWN, 11),
+    ]
+    sending.add(mark, *(event for event in reversed(events) if event != mark))
+
+    assert (
+        sending.step()
+        == [
+            events[0],
+            certified(ONE, DOWN, 9),  # of the same second: as they were added
+            certified(TWO, UP, 9),
+            *events[3:],
+        ]
     )
-    sending.add(first, second, third)
-
-    flights = [sending.step()]
-    flights.append(sending.step())
-    sending.apply(first)
-    flights.append(sending.step())
-    flights.append(sending.step())
-    sending.apply(second)
-    flights.append(sending.step())
-
-    assert flights == [[first], [], [second], [], [third]]
 
 
-def test_an_event_that_was_sent_does_not_delay_other_nodes(sending: Sending) -> None:
+def test_many_events_are_sent_in_requests_of_bounded_size(sending: Sending) -> None:
+    events = [certified(ONE, UP if number % 2 else DOWN, number) for number in range(65)]
+    sending.add(*events)
+
+    assert sending.step() == events
+    assert [len(sent) for sent in sending.post.sent] == [64, 1]
+
+
+def test_an_event_that_was_sent_delays_no_later_one(sending: Sending) -> None:
     sending.add(certified(ONE, UP, 9))
     sending.step()
-    sending.add(certified(ONE, DOWN, 10), certified(TWO, UP, 10))
+    later = [certified(ONE, DOWN, 10), certified(TWO, UP, 10)]
+    sending.add(*later)
 
-    assert sending.step() == [certified(TWO, UP, 10)]
+    assert sending.step() == later
 
 
 def test_an_event_that_is_not_applied_is_sent_again_after_ten_seconds(sending: Sending) -> None:
@@ -162,15 +202,116 @@ def test_an_event_that_is_not_applied_is_sent_again_after_ten_seconds(sending: S
     assert [entry.sends for entry in sending.outbox.pending()] == [2]
 
 
-def test_a_clock_that_was_set_back_delays_nothing(sending: Sending) -> None:
+def test_resending_backs_off_while_the_ledger_does_not_grow(sending: Sending) -> None:
+    sending.add(certified(ONE, UP, 10))
+    begun = sending.clock.now
+
+    at = []
+    for _ in range(600):
+        if sending.step():
+            at.append(sending.clock.now - begun)
+        sending.clock.sleep(1)
+
+    assert BACK_OFF_SECONDS == (10, 30, 60, 120)
+    assert at == [0, 10, 40, 100, 220, 340, 460, 580]
+
+
+def test_an_event_is_sent_again_ten_seconds_after_the_ledger_has_grown(sending: Sending) -> None:
+    """The ledger works again, and a gateway has lost the event."""
     event = certified(ONE, UP, 10)
     sending.add(event)
-    sending.step()
+    for _ in range(101):
+        sending.step()
+        sending.clock.sleep(1)
+    sending.apply(certified(TWO, UP, 10))
 
-    sending.clock.sleep(-3600)
+    sent = [sending.step()]
+    sending.clock.sleep(RESEND_AFTER_SECONDS - 0.1)
+    sent.append(sending.step())
+    sending.clock.sleep(0.1)
 
+    assert sent == [[], []]
     assert sending.step() == [event]
+
+
+def test_nothing_is_sent_again_before_the_ledger_is_read_to_its_end(sending: Sending) -> None:
+    """After a change of the leader the ledger may have the event already."""
+    event, fresh = certified(ONE, UP, 10), certified(TWO, UP, 11)
+    sending.add(event)
+    sending.step()
+    sending.is_caught_up = False
+    sending.clock.sleep(3600)
+    sending.add(fresh)
+
+    while_reading = [sending.step(), sending.step()]
+    sending.apply(event)
+    sending.is_caught_up = True
+
+    assert while_reading == [[fresh], []]
     assert sending.step() == []
+    assert sending.waiting() == [fresh]
+
+
+def test_nothing_overtakes_an_event_that_must_be_sent_again(sending: Sending) -> None:
+    first, second = certified(ONE, UP, 10), certified(ONE, DOWN, 11)
+    sending.add(first)
+    sending.step()
+    sending.is_caught_up = False
+    sending.clock.sleep(3600)
+    sending.add(second, certified(TWO, UP, 11))
+
+    while_reading = sending.step()
+    sending.is_caught_up = True
+
+    assert while_reading == [certified(TWO, UP, 11)]
+    assert sending.step() == [first, second]
+
+
+def test_a_checkpoint_takes_along_what_may_be_lost(sending: Sending) -> None:
+    """A gateway may have lost the status. Alone, the checkpoint would make it stale."""
+    sending.apply(certified(TWO, UP, 8))
+    status = certified(ONE, UP, 9)
+    sending.add(status)
+    sending.step()
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
+    sending.step()
+    sending.clock.sleep(RESEND_AFTER_SECONDS)
+    mark = sending.mark(30)
+    sending.add(mark)
+
+    assert sending.step() == [status, mark]
+
+
+@pytest.mark.parametrize("ahead", [-86_400.0, -3600.0, -7.0, 7.0, 3600.0, 86_400.0])
+def test_a_wall_clock_that_is_set_changes_nothing(sending: Sending, ahead: float) -> None:
+    events = [certified(ONE, UP, 10), certified(TWO, UP, 10)]
+    sending.add(events[0])
+    sent = [sending.step()]
+    sending.add(events[1], not_before=sending.wall() + ROUNDS.seconds)
+    sent.append(sending.step())
+
+    sending.ahead = ahead
+    sent.append(sending.step())
+    sending.clock.sleep(ROUNDS.seconds)
+    sent.append(sending.step())
+    sending.clock.sleep(RESEND_AFTER_SECONDS - ROUNDS.seconds)
+    sent.append(sending.step())
+
+    assert sent == [[events[0]], [], [], [events[1]], [events[0]]]
+    assert sending.waiting() == events
+
+
+def test_a_clock_that_was_set_during_a_restart_delays_by_the_rank_at_most(sending: Sending) -> None:
+    event = certified(ONE, UP, 10)
+    sending.add(event, not_before=sending.wall() + 3600)
+    sending.crash()
+    sending.open()
+
+    early = sending.step()
+    sending.clock.sleep(RANK * ROUNDS.seconds)
+
+    assert early == []
+    assert sending.step() == [event]
 
 
 def test_an_event_stays_due_after_a_failed_attempt(sending: Sending) -> None:
@@ -235,40 +376,69 @@ def test_an_event_that_the_log_would_refuse_is_removed(
     assert sending.waiting() == sent
 
 
-def test_an_event_expires_right_after_max_age(sending: Sending) -> None:
+def test_an_event_waits_however_long_it_takes(sending: Sending) -> None:
     event = certified(ONE, UP, 10)
     sending.add(event)
+    sending.step()
 
-    sending.clock.now = float(ROUNDS.start(10) + ROUNDS.max_age)
-    at_the_bound = sending.step()
-    sending.clock.sleep(RESEND_AFTER_SECONDS)
+    sending.clock.sleep(1_000_000)
+    sending.ahead = 1_000_000
 
-    assert at_the_bound == [event]
-    assert sending.step() == []
-    assert sending.waiting() == []
+    assert sending.step() == [event]
+
+
+def test_an_event_is_removed_once_log_time_is_max_age_later(sending: Sending) -> None:
+    in_time, stale = certified(TWO, UP, 11), certified(ONE, UP, 10)
+    sending.add(in_time, stale)
+    sending.apply(certified("operator_4", UP, 10))
+    last_in_time = 11 + ROUNDS.max_age // ROUNDS.seconds
+    sending.apply(sending.mark(last_in_time))
+
+    sending.step()
+
+    assert sending.waiting() == [in_time]
 
 
 def test_an_event_waits_for_the_one_before_it(sending: Sending) -> None:
-    """While the first of up, down, up is pending, the third looks like no change but is one."""
+    """While the first of down, up, down is pending, the second looks like no change but is one."""
     head, behind, last = certified(ONE, DOWN, 8), certified(ONE, UP, 9), certified(ONE, DOWN, 10)
     sending.apply(certified(ONE, UP, 7))
-    sending.add(head, behind, last)
+    sending.add(last, behind, head)
 
     sending.step()
-    assert sending.waiting() == [head, behind, last]
+    assert sending.waiting() == [last, behind, head]
 
     sending.apply(head)
-    assert sending.step() == [behind]
-    assert sending.waiting() == [behind, last]
+    sending.step()
+    assert sending.waiting() == [last, behind]
+
+    sending.apply(behind, last)
+    sending.step()
+    assert sending.waiting() == []
 
 
-def test_after_an_expired_event_only_changes_remain(sending: Sending) -> None:
+def test_after_a_stale_event_only_changes_remain(sending: Sending) -> None:
     sending.apply(certified(ONE, UP, 9))
     sending.add(certified(ONE, DOWN, 10), certified(ONE, UP, 20), certified(ONE, DOWN, 21))
-    sending.clock.now = float(ROUNDS.start(10) + ROUNDS.max_age + 1)
+    sending.apply(sending.mark(11 + ROUNDS.max_age // ROUNDS.seconds))
 
     assert sending.step() == [certified(ONE, DOWN, 21)]
     assert sending.waiting() == [certified(ONE, DOWN, 21)]
+
+
+def test_under_an_alarm_an_event_is_sent_a_few_times(sending: Sending) -> None:
+    """The log cannot tell then what the other logs have."""
+    sending.apply(certified(ONE, UP, 9))
+    sending.add(certified(ONE, UP, 9))
+    sending.log.raise_alarm("diverged", "a test")
+    sending.is_caught_up = False
+
+    for _ in range(400):
+        sending.step()
+        sending.clock.sleep(1)
+
+    assert len(sending.post.sent) == MAX_SENDS_UNDER_ALARM
+    assert sending.waiting() == []
 
 
 def test_the_outbox_survives_a_crash(sending: Sending) -> None:
@@ -325,11 +495,61 @@ def test_the_last_known_status_is_the_newest_pending_one_or_that_of_the_log(
     sending.add(certified(ONE, UP, 10))
     seen.append(known())
 
-    starts = [ROUNDS.start(number) for number in (8, 9, 10)]
+    sending.apply(certified(ONE, DOWN, 11))
+    seen.append(known())
+    sending.add(certified(ONE, UP, 14), certified(ONE, DOWN, 12))
+    seen.append(known())
+
+    starts = [ROUNDS.start(number) for number in (8, 9, 10, 11, 14)]
     assert seen[0] is None
     assert seen[1:] == [
-        Transition(status, start) for status, start in zip((UP, DOWN, UP), starts, strict=True)
+        Transition(status, start)
+        for status, start in zip((UP, DOWN, UP, DOWN, UP), starts, strict=True)
     ]
+
+
+# -- what the ledger does not make final ---------------------------------------------------------
+
+
+def test_accepted_events_that_are_not_final_are_late_after_thirty_seconds(sending: Sending) -> None:
+    sending.add(certified(ONE, UP, 10))
+    sending.step()
+    sending.clock.sleep(LATE_SECONDS - 5)
+    sending.add(certified(TWO, UP, 10), certified("operator_3", UP, 11))
+    sending.step()
+    sending.clock.sleep(5)
+    at_the_bound = sending.submitter.backlog().late
+    sending.clock.sleep(10)
+
+    assert at_the_bound == ""
+    assert sending.submitter.backlog().late == "3 events accepted, none finalized for 40 s"
+    assert sending.submitter.backlog().oldest_seconds == 40
+
+
+def test_the_ledger_is_not_late_while_events_become_final(sending: Sending) -> None:
+    sending.add(*(certified(ONE, UP if number % 2 else DOWN, number) for number in range(12)))
+    for number in range(12):
+        sending.step()
+        sending.apply(certified(ONE, UP if number % 2 else DOWN, number))
+        sending.step()
+        assert sending.submitter.backlog().late == ""
+        sending.clock.sleep(LATE_SECONDS - 1)
+
+    sending.step()
+
+    assert sending.submitter.backlog().accepted == 0
+
+
+def test_events_that_no_gateway_accepts_are_not_called_accepted(sending: Sending) -> None:
+    sending.add(certified(ONE, UP, 10))
+    sending.post.down = True
+    for _ in range(5):
+        with pytest.raises(LedgerUnavailable):
+            sending.step()
+        sending.clock.sleep(20)
+
+    backlog = sending.submitter.backlog()
+    assert (backlog.accepted, backlog.late, backlog.oldest_seconds) == (0, "", 100)
 
 
 # -- windows -------------------------------------------------------------------------------------
@@ -384,9 +604,10 @@ def test_a_window_is_superseded_by_another_certificate_on_it(sending: Sending) -
     assert sending.waiting() == []
 
 
-def test_a_window_that_is_too_old_is_removed(sending: Sending) -> None:
+def test_a_window_that_is_stale_by_log_time_is_removed(sending: Sending) -> None:
     sending.add(window(0))
-    sending.clock.now += ROUNDS.max_age + 1
+    sending.apply(certified(ONE, UP, 10))
+    sending.apply(sending.mark(11 + ROUNDS.max_age // ROUNDS.seconds))
 
     assert sending.step() == []
     assert sending.waiting() == []

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from committees import make_members
 from dragon.errors import AttestationRefused
+from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
-from dragon_operator.journal import MAX_ROUNDS_BEHIND, SCHEMA, Journal
+from dragon_operator.journal import SCHEMA, TOTALS_RETENTION_SECONDS, Journal
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = make_members().committee.rounds
+GENESIS = ROUNDS.genesis
 NODE = "operator_2"
 UP, DOWN = Status.UP, Status.DOWN
 
@@ -42,7 +49,7 @@ def opened(path: Path) -> Iterator[Journal]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "operator.db"
+    return tmp_path / "operator-journal.db"
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def rows(path: Path) -> list[tuple[str, int, str]]:
 def test_a_decision_is_recalled(journal: Journal) -> None:
     assert journal.recall(NODE, 7) is None
 
-    journal.decide(claim(7))
+    journal.decide(claim(7), GENESIS)
 
     assert journal.recall(NODE, 7) is DOWN
     assert journal.recall(NODE, 8) is None
@@ -68,22 +75,22 @@ def test_a_decision_is_recalled(journal: Journal) -> None:
 
 def test_a_decision_survives_reopening(path: Path) -> None:
     with opened(path) as journal:
-        journal.decide(claim(7))
+        journal.decide(claim(7), GENESIS)
 
     with opened(path) as journal:
         assert journal.recall(NODE, 7) is DOWN
         with pytest.raises(AttestationRefused):
-            journal.decide(claim(7, UP))
+            journal.decide(claim(7, UP), GENESIS)
 
 
 @pytest.mark.parametrize(("first", "then"), [(UP, DOWN), (DOWN, UP)])
 def test_the_opposite_decision_about_one_round_is_equivocation(
     journal: Journal, path: Path, first: Status, then: Status
 ) -> None:
-    journal.decide(claim(7, first))
+    journal.decide(claim(7, first), GENESIS)
 
     with pytest.raises(AttestationRefused) as refused:
-        journal.decide(claim(7, then))
+        journal.decide(claim(7, then), GENESIS)
 
     assert refused.value.reason == "equivocation"
     assert rows(path) == [(NODE, 7, str(first))]
@@ -91,102 +98,198 @@ def test_the_opposite_decision_about_one_round_is_equivocation(
 
 def test_the_same_decision_may_be_repeated(journal: Journal, path: Path) -> None:
     for _ in range(3):
-        journal.decide(claim(7))
+        journal.decide(claim(7), GENESIS)
 
     assert rows(path) == [(NODE, 7, "down")]
 
 
 def test_another_round_and_another_node_are_other_decisions(journal: Journal) -> None:
-    journal.decide(claim(7, DOWN))
-    journal.decide(claim(8, UP))
-    journal.decide(claim(7, UP, "operator_1"))
+    journal.decide(claim(7, DOWN), GENESIS)
+    journal.decide(claim(8, UP), GENESIS)
+    journal.decide(claim(7, UP, "operator_1"), GENESIS)
 
     assert [journal.recall(NODE, 7), journal.recall(NODE, 8)] == [DOWN, UP]
     assert journal.recall("operator_1", 7) is UP
 
 
-def test_rounds_more_than_three_behind_the_newest_of_all_nodes_are_refused(
-    journal: Journal,
-) -> None:
-    journal.decide(claim(20, node_id="operator_1"))
-
-    journal.decide(claim(20 - MAX_ROUNDS_BEHIND))
-    with pytest.raises(AttestationRefused) as refused:
-        journal.decide(claim(20 - MAX_ROUNDS_BEHIND - 1))
-
-    assert refused.value.reason == "off_round"
-    assert MAX_ROUNDS_BEHIND == 3
+def log_time(first: int) -> int:
+    """The log time at which `first` is the first round whose claims may still be applied."""
+    return ROUNDS.start(first) + ROUNDS.max_age
 
 
-def test_the_oldest_allowed_round_never_goes_back(journal: Journal) -> None:
-    journal.decide(claim(20))
-    journal.decide(claim(17))
+def test_rounds_that_the_log_can_no_longer_apply_are_refused(journal: Journal) -> None:
+    journal.decide(claim(20, node_id="operator_1"), log_time(17))
 
+    journal.decide(claim(17), log_time(17))
+    for number, standing in ((16, 17), (17, 18)):
+        with pytest.raises(AttestationRefused) as refused:
+            journal.decide(claim(number, node_id="operator_3"), log_time(standing))
+        assert refused.value.reason == "off_round"
+
+
+def test_a_second_more_of_log_time_makes_a_round_too_old(journal: Journal) -> None:
     with pytest.raises(AttestationRefused):
-        journal.decide(claim(16))
+        journal.decide(claim(17), log_time(17) + 1)
+
+
+def test_the_oldest_allowed_round_never_goes_back(path: Path) -> None:
+    """Not even if the log is read again from its start."""
+    with opened(path) as journal:
+        journal.decide(claim(20), log_time(17))
+
+    with opened(path) as journal, pytest.raises(AttestationRefused):
+        journal.decide(claim(16), GENESIS)
+
+
+def test_a_signed_round_of_the_future_forgets_nothing(journal: Journal) -> None:
+    """A wrong clock made the operator sign a round an hour ahead. The present goes on."""
+    journal.decide(claim(20, UP), log_time(10))
+
+    journal.decide(claim(20 + 720), log_time(10))
+    journal.decide(claim(21, UP), log_time(10))
+
+    for decided in (claim(20), claim(21), claim(20 + 720, UP)):
+        with pytest.raises(AttestationRefused) as refused:
+            journal.decide(decided, log_time(10))
+        assert refused.value.reason == "equivocation"
+    assert journal.newest_timestamp() == ROUNDS.start(20 + 720)
 
 
 def test_an_old_decision_that_is_still_stored_may_be_repeated_but_not_changed(
     journal: Journal,
 ) -> None:
-    journal.decide(claim(7))
-    journal.decide(claim(15))
+    journal.decide(claim(7), log_time(7))
 
-    journal.decide(claim(7))
+    journal.decide(claim(7), log_time(50))
     with pytest.raises(AttestationRefused) as refused:
-        journal.decide(claim(7, UP))
+        journal.decide(claim(7, UP), log_time(50))
 
     assert refused.value.reason == "equivocation"
 
 
 def test_rows_are_kept_while_their_claim_may_still_be_applied(journal: Journal, path: Path) -> None:
-    kept = ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND
-    journal.decide(claim(7))
+    for number in (7, 8, 9):
+        journal.decide(claim(number), GENESIS)
 
-    journal.decide(claim(7 + kept, node_id="operator_1"))
-    still_there = rows(path)
-    journal.decide(claim(8 + kept, node_id="operator_1"))
+    journal.decide(claim(30, node_id="operator_1"), log_time(8))
 
-    assert (NODE, 7, "down") in still_there
-    assert (NODE, 7, "down") not in rows(path)
+    assert rows(path) == [(NODE, 8, "down"), (NODE, 9, "down"), ("operator_1", 30, "down")]
+
+
+def test_the_newest_row_of_each_node_is_kept(journal: Journal, path: Path) -> None:
+    journal.decide(claim(7), GENESIS)
+    journal.decide(claim(8), GENESIS)
+    journal.decide(claim(3, node_id="operator_3"), GENESIS)
+
+    journal.decide(claim(1000, node_id="operator_1"), log_time(1000))
+
+    assert rows(path) == [
+        ("operator_3", 3, "down"),
+        (NODE, 8, "down"),
+        ("operator_1", 1000, "down"),
+    ]
 
 
 def test_a_deleted_decision_cannot_be_changed(journal: Journal) -> None:
-    journal.decide(claim(7))
-    journal.decide(claim(1000))
+    journal.decide(claim(7), GENESIS)
+    journal.decide(claim(8), GENESIS)
+    journal.decide(claim(1000), log_time(1000))
     assert journal.recall(NODE, 7) is None
 
     for status in Status:
         with pytest.raises(AttestationRefused) as refused:
-            journal.decide(claim(7, status))
+            journal.decide(claim(7, status), GENESIS)
         assert refused.value.reason == "off_round"
 
 
 def test_the_journal_stays_small(journal: Journal, path: Path) -> None:
     for round_ in range(100):
-        journal.decide(claim(round_))
+        journal.decide(claim(round_), log_time(max(0, round_ - 12)))
 
-    assert len(rows(path)) <= ROUNDS.max_age // ROUNDS.seconds + MAX_ROUNDS_BEHIND + 1
+    assert len(rows(path)) == 13
+
+
+def test_the_journal_is_bounded_while_log_time_stands_still(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest rounds are forgotten, and are never decided again."""
+    monkeypatch.setattr("dragon_operator.journal.MAX_STATUS_ROWS", 10)
+    monkeypatch.setattr("dragon_operator.journal.TRIM_INTERVAL", 5)
+    for round_ in range(100):
+        journal.decide(claim(round_), GENESIS)
+
+        assert len(rows(path)) <= 10 + 5 + 1
+    with pytest.raises(AttestationRefused) as refused:
+        journal.decide(claim(50, UP), GENESIS)
+    assert refused.value.reason == "off_round"
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@given(st.data())
+def test_no_clock_and_no_crash_makes_it_sign_two_statuses_of_a_round(data: st.DataObject) -> None:
+    """Rounds are requested in any order, as by clocks that jump; the log is sometimes read anew."""
+    request = st.tuples(
+        st.sampled_from([NODE, "operator_1"]),
+        st.one_of(st.integers(0, 40), st.integers(700, 720)),
+        st.sampled_from(Status),
+        st.integers(0, 60),
+        st.sampled_from(["keep", "keep", "keep", "reopen", "crash"]),
+    )
+    signed: dict[tuple[str, int], Status] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "operator-journal.db"
+        database = Database(path, SCHEMA)
+        journal = Journal(database, ROUNDS)
+        for node_id, number, status, standing, then in data.draw(
+            st.lists(request, min_size=20, max_size=60)
+        ):
+            with suppress(AttestationRefused):
+                journal.decide(claim(number, status, node_id), log_time(standing))
+                assert signed.setdefault((node_id, number), status) is status
+            if then == "crash":  # the files as they are at this moment, like after `kill -9`
+                copy = Path(tempfile.mkdtemp(dir=folder)) / path.name
+                for file in path.parent.glob(path.name + "*"):
+                    if not file.name.endswith("-shm"):
+                        shutil.copy(file, copy.parent / file.name)
+                path = copy
+            if then != "keep":
+                database.close()
+                database = Database(path, SCHEMA)
+                journal = Journal(database, ROUNDS)
+        database.close()
 
 
 def test_a_refused_decision_is_not_stored(journal: Journal, path: Path) -> None:
-    journal.decide(claim(20))
+    journal.decide(claim(20), log_time(20))
 
     with pytest.raises(AttestationRefused):
-        journal.decide(claim(3))
+        journal.decide(claim(3), log_time(20))
 
     assert rows(path) == [(NODE, 20, "down")]
 
 
-def test_pending_claims_are_those_of_rounds_from_a_time_on(journal: Journal) -> None:
-    for round_, status in ((7, DOWN), (8, UP), (9, DOWN)):
-        journal.decide(claim(round_, status))
-    journal.decide(claim(9, DOWN, "operator_1"))
+def test_the_newest_earlier_claim_ignores_later_rounds_and_other_nodes(journal: Journal) -> None:
+    for round_, status in ((7, DOWN), (8, UP), (700, DOWN)):
+        journal.decide(claim(round_, status), GENESIS)
+    journal.decide(claim(9, DOWN, "operator_1"), GENESIS)
 
-    assert journal.pending(NODE, ROUNDS.start(8)) == [claim(8, UP), claim(9, DOWN)]
-    assert journal.pending(NODE, ROUNDS.start(8) + 1) == [claim(9, DOWN)]
-    assert journal.pending(NODE, ROUNDS.start(9) + 1) == []
-    assert len(journal.pending(NODE, 0)) == 3
+    assert journal.newest_before(NODE, ROUNDS.start(7)) is None
+    assert journal.newest_before(NODE, ROUNDS.start(8)) == claim(7, DOWN)
+    assert journal.newest_before(NODE, ROUNDS.start(20)) == claim(8, UP)
+
+
+def test_a_clock_a_month_ahead_makes_it_forget_no_totals(journal: Journal) -> None:
+    """Totals are kept for 30 days of log time; no clock counts."""
+    totals = DowntimeClaim(NODE, GENESIS, GENESIS + 60, 0, 0, 7, bytes(32))
+    other = replace(totals, seconds_down=5)
+    month = TOTALS_RETENTION_SECONDS
+
+    journal.decide_downtime(totals, GENESIS + 200)
+    journal.decide_downtime(replace(totals, end=GENESIS + 61), GENESIS + 200 + month)
+    with pytest.raises(AttestationRefused) as refused:
+        journal.decide_downtime(other, GENESIS + 200 + month)
+
+    assert refused.value.reason == "equivocation"
 
 
 DECIDER = """
@@ -202,7 +305,7 @@ journal = Journal(Database(Path(sys.argv[1]), SCHEMA), rounds)
 number = int(sys.argv[2])
 while True:
     number += 1
-    journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)))
+    journal.decide(StatusClaim("operator_2", Status.DOWN, rounds.start(number)), rounds.genesis)
     print(number, flush=True)
 """
 
@@ -229,7 +332,7 @@ def test_an_announced_decision_is_stored_after_kill_9(path: Path) -> None:
         with opened(path) as journal:
             assert journal.recall(NODE, announced) is DOWN
             with pytest.raises(AttestationRefused) as refused:
-                journal.decide(claim(announced, UP))
+                journal.decide(claim(announced, UP), GENESIS)
             assert refused.value.reason == "equivocation"
 
 
@@ -240,7 +343,7 @@ def test_of_eight_threads_with_opposite_decisions_one_side_wins(path: Path) -> N
         wanted = UP if number % 2 else DOWN
         together.wait(timeout=10)
         try:
-            journal.decide(claim(round_, wanted))
+            journal.decide(claim(round_, wanted), GENESIS)
         except AttestationRefused as refused:
             return refused.reason
         return wanted
@@ -264,7 +367,7 @@ def test_of_two_processes_on_one_file_only_one_side_wins(path: Path) -> None:
     def decide(journal: Journal, wanted: Status, round_: int) -> bool:
         together.wait(timeout=10)
         try:
-            journal.decide(claim(round_, wanted))
+            journal.decide(claim(round_, wanted), GENESIS)
         except AttestationRefused:
             return False
         return True

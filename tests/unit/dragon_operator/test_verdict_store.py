@@ -15,8 +15,7 @@ from committees import make_members
 from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.streams.finding import Finding
 from dragon.storage.database import Database
-from dragon_operator.journal import SCHEMA
-from dragon_operator.verdict_store import VerdictStore, WindowVerdict
+from dragon_operator.verdict_store import SCHEMA, VerdictStore, WindowVerdict
 from streams import make_owner
 
 OWNER = make_owner(make_members())

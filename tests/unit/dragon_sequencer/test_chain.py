@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragon.log.ledger import Position
-from dragon_sequencer import errors
-from dragon_sequencer.chain import Cursor, decode_page, read
+from dragon_sequencer import bn254, errors
+from dragon_sequencer.chain import Cursor, read
+from dragon_sequencer.devnet.main import nodes_document
+from dragon_sequencer.finality import extend, message
+from dragon_sequencer.json_stream import JsonStream
 from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.page import Page, decode_page, held_bytes
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
@@ -56,6 +61,38 @@ REFUSALS = {
 }
 
 
+def page_of(value: object, **options: Any) -> Page:
+    """Decode a page as if a gateway had sent it."""
+    stream = JsonStream.of(json.dumps(value).encode())
+    page, _ = decode_page(stream, **{"after": 0, "max_bytes": 1 << 30, **options})
+    assert page is not None
+    return page
+
+
+# These cases alter the first proof of a page, which is not verified if a later one is valid.
+OF_AN_EARLIER_PROOF = {
+    "nonsigners emptied",
+    "another node named as nonsigner",
+    "two nonsigners named, three signed",
+    "genuine signature of only two of four nodes",
+    "timestamp altered",
+    "parent_index altered",
+    "signature of another segment",
+    "signature is the point at infinity",
+    "signature not on the curve",
+    "nonsigner listed twice",
+    "unknown nonsigner listed",
+    "state field of the signature altered",
+    "locking signature offered as finality proof",
+}
+
+
+def up_to_first_proof(page: dict[str, Any]) -> dict[str, Any]:
+    first, last = page["finalized_signatures"][0], page["finalized_signatures"][-1]
+    count = len(page["batches"]) - (last["index"] - first["index"])
+    return page | {"batches": page["batches"][:count], "finalized_signatures": [first]}
+
+
 def nodes(threshold: float = 67) -> NodeList:
     return NodeList.load(VECTORS / "nodes.json", threshold_percent=threshold)
 
@@ -75,7 +112,7 @@ def captured(name: str) -> Any:
 def cursor_of(case: dict[str, Any]) -> Cursor:
     """The cursor of a case: index and chaining hash, but no previous proof."""
     after, chaining_hash = case["cursor"]["after"], case["cursor"]["chaining_hash"]
-    return Cursor(after, chaining_hash, None) if chaining_hash else Cursor.join(after)
+    return Cursor(after, chaining_hash) if chaining_hash else Cursor.join(after)
 
 
 def replay(case: dict[str, Any], nodes: NodeList) -> tuple[list[list[int]], Cursor]:
@@ -83,7 +120,7 @@ def replay(case: dict[str, Any], nodes: NodeList) -> tuple[list[list[int]], Curs
     for asked, page in zip(case["requests_after"], case["pages"], strict=True):
         cursor = cursor if cursor.next_after == asked else cursor.without_pending()
         assert cursor.next_after == asked
-        proven, cursor = read(cursor, decode_page(page), app=case["app_name"], nodes=nodes)
+        proven, cursor = read(cursor, page_of(page), app=case["app_name"], nodes=nodes)
         delivered += [[batch.index, batch.time] for batch in proven]
     return delivered, cursor
 
@@ -95,6 +132,8 @@ def test_every_published_case_has_the_expected_result(name):
     list_of_case = nodes(case["threshold_percent"])
 
     if expected["verdict"] == "reject":
+        if name in OF_AN_EARLIER_PROOF:
+            case = case | {"pages": [up_to_first_proof(page) for page in case["pages"]]}
         with pytest.raises(REFUSALS[name]) as refused:
             replay(case, list_of_case)
         assert type(refused.value) is REFUSALS[name]
@@ -106,12 +145,23 @@ def test_every_published_case_has_the_expected_result(name):
     assert bool(cursor.pending) == (expected["verdict"] != "accept")
 
 
+@pytest.mark.parametrize("name", sorted(OF_AN_EARLIER_PROOF))
+def test_an_earlier_proof_is_a_mere_statement_of_the_time(name):
+    control = CASES["control: untouched page"]
+
+    delivered, cursor = replay(CASES[name], NODES)
+
+    expected = control["expect"]["delivered"]
+    assert [index for index, _ in delivered] == [index for index, _ in expected]
+    assert cursor == replay(control, NODES)[1]
+
+
 def test_the_whole_history_is_proven_batch_by_batch(network):
     steps = json.loads((VECTORS / "chaining.json").read_text())["steps"]
     cursor, proven = Cursor(), []
 
     for name in WHOLE_HISTORY:
-        batches, cursor = read(cursor, decode_page(captured(name)), app=APP, nodes=network)
+        batches, cursor = read(cursor, page_of(captured(name)), app=APP, nodes=network)
         proven += batches
 
     assert [(b.index, b.position.chaining_hash) for b in proven] == [
@@ -122,65 +172,204 @@ def test_the_whole_history_is_proven_batch_by_batch(network):
 
 
 def test_a_reader_may_stop_and_resume_after_any_batch(network):
-    whole, _ = read(Cursor(), decode_page(captured("01-all-up-after0")), app=APP, nodes=network)
+    whole, _ = read(Cursor(), page_of(captured("01-all-up-after0")), app=APP, nodes=network)
     middle = whole[2]
-    assert middle.position.proof_index == 1 < middle.index < json.loads(middle.proof)["index"]
-    assert middle.position.proof_time == whole[0].time < middle.time
+    assert 1 < middle.index < json.loads(middle.proof)["index"]
+    assert whole[0].time < middle.time
 
-    page = decode_page(captured("02-all-up-after3-mid-segment"))
+    page = page_of(captured("02-all-up-after3-mid-segment"))
     resumed, _ = read(Cursor.at(middle.position), page, app=APP, nodes=network)
 
     assert resumed == whole[3:]
 
 
-def test_a_withheld_proof_is_detected_if_the_previous_proof_is_known(network):
-    """Otherwise the case passes, and batch 13 gets the time of batch 15."""
-    case = CASES["first signature omitted"]
-    position = Position(12, case["cursor"]["chaining_hash"], proof_index=12)
-
-    with pytest.raises(errors.WithheldProof):
-        read(Cursor.at(position), decode_page(case["pages"][0]), app=APP, nodes=network)
-
-
-def test_a_withheld_proof_in_the_middle_of_a_page_is_detected(network):
-    page = captured("01-all-up-after0")
-    del page["finalized_signatures"][1]
-
-    with pytest.raises(errors.WithheldProof):
-        read(Cursor(), decode_page(page), app=APP, nodes=network)
-
-
-def test_a_reader_that_joins_detects_a_withheld_proof(network):
-    page = captured("01-all-up-after0")
-    shortened = {
-        "batches": page["batches"][5:],
-        "first_chaining_hash": page["finalized_signatures"][1]["chaining_hash"],
-        "finalized_signatures": page["finalized_signatures"][3:],
+def signed(index: int, chaining_hash: str, *, parent: int, time: int) -> dict[str, Any]:
+    """A genuine proof by the network of `SIGNERS`."""
+    text = message(
+        app=APP,
+        chaining_hash=chaining_hash,
+        index=index,
+        parent_index=parent,
+        state="locked",
+        timestamp=time,
+    )
+    return {
+        "index": index,
+        "parent_index": parent,
+        "chaining_hash": chaining_hash,
+        "timestamp": time,
+        "state": "locked",
+        "signature": bn254.encode_signature(bn254.sign(SIGNERS, text)),
+        "nonsigners": [],
+        "tag": 0,
     }
 
-    with pytest.raises(errors.WithheldProof):
-        read(Cursor.join(6), decode_page(shortened), app=APP, nodes=network)
+
+SIGNERS = [1_000_003, 1_000_004, 1_000_005, 1_000_006]
+SIGNING = NodeList.decode(json.dumps(nodes_document(SIGNERS, "http://x")))
 
 
-def test_a_genuine_proof_that_overlaps_an_older_one_means_a_rewritten_segment(network):
-    chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
-    position = Position(12, chaining_hash, proof_index=12)
-    rewritten = Cursor.at(Position(12, chaining_hash, proof_index=13))
-    page = decode_page(captured("11-node4-down-after12"))
-    assert read(Cursor.at(position), page, app=APP, nodes=network)[0]
-
-    with pytest.raises(errors.SegmentRewritten):
-        read(rewritten, page, app=APP, nodes=network)
+def history(*bodies: str) -> list[str]:
+    """The chaining hash of each batch, from genesis."""
+    return list(accumulate(bodies, extend, initial=""))[1:]
 
 
-def test_a_proof_with_an_earlier_time_is_refused(network):
-    chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
-    page = captured("11-node4-down-after12")
-    time = page["finalized_signatures"][0]["timestamp"]
-    position = Position(12, chaining_hash, proof_index=12, proof_time=time + 1)
+def test_a_decreasing_proof_time_is_no_alarm():
+    hashes = history("a", "b", "c")
+    page = {
+        "batches": ["a", "b", "c"],
+        "first_chaining_hash": hashes[0],
+        "finalized_signatures": [
+            signed(1, hashes[0], parent=0, time=2000),
+            signed(3, hashes[2], parent=1, time=1000),
+        ],
+    }
 
-    with pytest.raises(errors.TimeDecreased):
-        read(Cursor.at(position), decode_page(page), app=APP, nodes=network)
+    proven, cursor = read(Cursor(), page_of(page), app=APP, nodes=SIGNING)
+    later = {
+        "batches": ["d"],
+        "first_chaining_hash": extend(hashes[2], "d"),
+        "finalized_signatures": [signed(4, extend(hashes[2], "d"), parent=3, time=500)],
+    }
+    following, _ = read(cursor, page_of(later), app=APP, nodes=SIGNING)
+
+    assert [batch.time for batch in [*proven, *following]] == [2000, 1000, 1000, 500]
+
+
+def test_two_genuine_proofs_of_one_entry():
+    """A new leader finalized batches 2 and 3 again: other times, parents and segments."""
+    bodies = ["a", "b", "c", "d"]
+    hashes = history(*bodies)
+    first = signed(3, hashes[2], parent=1, time=1000)
+    again = [
+        signed(2, hashes[1], parent=0, time=1007),
+        signed(3, hashes[2], parent=2, time=1007),
+    ]
+    newest = signed(4, hashes[3], parent=2, time=1008)
+    shown = [[first, newest], [*again, newest], [again[0], first, again[1], newest], [newest]]
+
+    read_so = []
+    for proofs in shown:
+        page = {
+            "batches": bodies,
+            "first_chaining_hash": hashes[0],
+            "finalized_signatures": proofs,
+        }
+        proven, cursor = read(Cursor(), page_of(page), app=APP, nodes=SIGNING)
+        read_so.append(([(batch.index, batch.body, batch.position) for batch in proven], cursor))
+
+    assert len(read_so[0][0]) == 4
+    assert all(result == read_so[0] for result in read_so)
+
+
+@pytest.mark.parametrize("position", [1, 2, 3])
+def test_after_any_position_a_proof_with_another_parent_is_accepted(position):
+    bodies = ["a", "b", "c", "d"]
+    hashes = history(*bodies)
+    page = {
+        "batches": bodies[position:],
+        "first_chaining_hash": hashes[position],
+        "finalized_signatures": [signed(4, hashes[3], parent=0, time=1)],
+    }
+
+    start = Cursor.at(Position(position, hashes[position - 1]))
+    proven, _ = read(start, page_of(page), app=APP, nodes=SIGNING)
+
+    assert [batch.body for batch in proven] == bodies[position:]
+
+
+def test_a_page_with_an_invalid_last_proof_is_refused_as_a_whole():
+    hashes = history("a", "b")
+    last = signed(2, hashes[1], parent=1, time=2)
+    page = {
+        "batches": ["a", "b"],
+        "first_chaining_hash": hashes[0],
+        "finalized_signatures": [signed(1, hashes[0], parent=0, time=1), last | {"timestamp": 3}],
+    }
+
+    with pytest.raises(errors.BadFinalitySignature):
+        read(Cursor(), page_of(page), app=APP, nodes=SIGNING)
+
+
+def long_history() -> tuple[list[str], list[str], dict[str, Any]]:
+    bodies = [f"{number:03}" for number in range(200)]
+    hashes = history(*bodies)
+    proofs = [signed(at, hashes[at - 1], parent=0, time=at) for at in (2, 60, 200)]
+    page = {
+        "batches": bodies,
+        "first_chaining_hash": hashes[0],
+        "finalized_signatures": proofs,
+    }
+    return bodies, hashes, page
+
+
+def test_of_a_long_page_the_first_batches_are_kept_and_proven():
+    bodies, hashes, page = long_history()
+
+    short = page_of(page, keep_bytes=20 * held_bytes("000"))
+    proven, cursor = read(Cursor(), short, app=APP, nodes=SIGNING)
+
+    assert (len(short.batches), len(short), short.times) == (20, 200, ((2, 2), (60, 60)))
+    assert [batch.body for batch in proven] == bodies[:20]
+    assert [batch.time for batch in proven] == [2, 2, *[60] * 18]
+    assert json.loads(proven[0].proof)["index"] == 60
+    assert cursor == Cursor(20, hashes[19])
+
+
+def test_batches_that_were_not_kept_lead_to_a_proof_on_a_later_page():
+    bodies, hashes, page = long_history()
+    keep = 20 * held_bytes("000")
+    first = page | {"batches": bodies[:150], "finalized_signatures": []}
+    second = {
+        "batches": bodies[150:],
+        "first_chaining_hash": hashes[150],
+        "finalized_signatures": page["finalized_signatures"][2:],
+    }
+
+    proven, cursor = read(Cursor(), page_of(first, keep_bytes=keep), app=APP, nodes=SIGNING)
+    assert (proven, cursor.next_after, len(cursor.pending)) == ([], 150, 20)
+    proven, cursor = read(cursor, page_of(second, after=150, keep_bytes=0), app=APP, nodes=SIGNING)
+
+    assert [batch.body for batch in proven] == bodies[:20]
+    assert cursor == Cursor(20, hashes[19])
+
+
+def test_a_change_in_a_batch_that_was_not_kept_is_detected():
+    bodies, _, page = long_history()
+    bodies[40] = "x"
+
+    with pytest.raises(errors.ChainMismatch):
+        read(Cursor(), page_of(page, keep_bytes=2000), app=APP, nodes=SIGNING)
+
+
+@pytest.mark.parametrize("most", [10, 300, 1000, 1700, 2600])
+def test_a_page_that_exceeds_the_limit_is_read_in_part(most):
+    bodies, hashes, page = long_history()
+    text = json.dumps(page).encode()
+    pieces = (text[at : at + 10] for at in range(0, len(text), 10))
+
+    stream = JsonStream(lambda: next(pieces, b""))
+    cut, is_whole = decode_page(stream, after=0, max_bytes=most)
+    assert cut is not None
+    proven, cursor = read(Cursor(), cut, app=APP, nodes=SIGNING)
+
+    assert is_whole == (most > len(text))
+    assert [batch.body for batch in proven] == bodies[: len(proven)]
+    read_to = cursor.next_after
+    assert read_to >= 1
+    assert cursor.tip == hashes[read_to - 1]
+
+
+def test_only_so_many_batches_of_a_page_are_hashed(monkeypatch):
+    monkeypatch.setattr("dragon_sequencer.page.MAX_PAGE_BATCHES", 100)
+    _, hashes, page = long_history()
+
+    whole = page_of(page, keep_bytes=20 * held_bytes("000"))
+    unproven = page | {"finalized_signatures": page["finalized_signatures"][2:]}
+    _, cursor = read(Cursor(), page_of(unproven, keep_bytes=1), app=APP, nodes=SIGNING)
+
+    assert (len(whole), whole.proof and whole.proof.index) == (100, 60)
+    assert cursor.beyond == Position(100, hashes[99])
 
 
 def test_a_reader_that_joins_at_a_proof_gets_the_confirmed_chain_and_no_batch(network):
@@ -191,10 +380,10 @@ def test_a_reader_that_joins_at_a_proof_gets_the_confirmed_chain_and_no_batch(ne
         "finalized_signatures": page["finalized_signatures"][:1],
     }
 
-    proven, cursor = read(Cursor.join(1), decode_page(first), app=APP, nodes=network)
+    proven, cursor = read(Cursor.join(1), page_of(first), app=APP, nodes=network)
 
     assert not proven
-    assert cursor == Cursor(1, page["first_chaining_hash"], 1, 1795163673)
+    assert cursor == Cursor(1, page["first_chaining_hash"])
 
 
 def test_a_position_with_an_index_only_is_joined():
@@ -224,7 +413,7 @@ def test_a_malformed_page_is_refused_by_name(mutate, refusal, network):
     page = captured("01-all-up-after0")
 
     with pytest.raises(refusal):
-        read(Cursor(), decode_page(mutate(page)), app=APP, nodes=network)
+        read(Cursor(), page_of(mutate(page)), app=APP, nodes=network)
 
 
 MEMBERS = [
@@ -253,7 +442,7 @@ def test_a_malformed_proof_is_refused_by_name(member, value):
     page["finalized_signatures"][0][member] = value
 
     with pytest.raises(errors.MalformedProof):
-        decode_page(page)
+        page_of(page)
 
 
 @pytest.mark.parametrize("member", [member for member, _ in MEMBERS])
@@ -262,7 +451,7 @@ def test_a_proof_without_a_member_is_refused_by_name(member):
     del page["finalized_signatures"][0][member]
 
     with pytest.raises(errors.MalformedProof):
-        decode_page(page)
+        page_of(page)
 
 
 JSON = st.recursive(
@@ -285,8 +474,8 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_a_mutated_page_is_refused_by_name_or_gives_the_same_batches(data):
     page, network = captured("11-node4-down-after12"), NODES
     chaining_hash = CASES["control: untouched page"]["cursor"]["chaining_hash"]
-    start = Cursor.at(Position(12, chaining_hash, proof_index=12))
-    honest, _ = read(start, decode_page(page), app=APP, nodes=network)
+    start = Cursor.at(Position(12, chaining_hash))
+    honest, _ = read(start, page_of(page), app=APP, nodes=network)
     *path, last = data.draw(st.sampled_from(places(page)))
     target = page
     for name in path:
@@ -294,7 +483,7 @@ def test_a_mutated_page_is_refused_by_name_or_gives_the_same_batches(data):
     target[last] = data.draw(JSON)
 
     try:
-        proven, _ = read(start, decode_page(page), app=APP, nodes=network)
+        proven, _ = read(start, page_of(page), app=APP, nodes=network)
     except (errors.PageError, errors.FinalityError):
         return
     assert proven == honest[: len(proven)]

@@ -287,15 +287,45 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize(("status", "code"), PERMANENT)
-def test_a_permanent_error_is_reported_at_once(status, code, world):
-    world.wire.mount("one:1", refusing(status, code))
+def test_a_batch_that_two_gateways_refuse_for_good_is_given_up(status, code, world):
+    for host in HOSTS[:2]:
+        world.wire.mount(host, refusing(status, code))
 
-    with pytest.raises(errors.SubmissionRefused) as refused:
+    with pytest.raises(errors.SubmissionRefused, match="2 gateways refused") as refused:
         world.client.send([{"number": 1}])
 
     assert refused.value.facts["status"] == status
-    assert len(world.wire.calls) == 1
+    assert len(world.wire.calls) == 2
     assert not world.slept
+
+
+@pytest.mark.parametrize(("status", "code"), PERMANENT)
+def test_a_batch_that_one_gateway_of_several_refuses_is_sent_to_the_next(status, code, world):
+    world.wire.mount("one:1", refusing(status, code))
+
+    world.client.send([{"number": 1}])
+
+    world.pass_time()
+    assert len(world.network.page(APP, 0)["batches"]) == 1
+
+
+def test_the_error_says_that_the_only_gateway_refused():
+    world = World(hosts=["one:1"])
+    world.wire.mount("one:1", refusing(400, "InvalidRequestError"))
+
+    with pytest.raises(errors.SubmissionRefused, match="the only gateway"):
+        world.client.send([{"number": 1}])
+
+
+def test_one_refusal_while_all_others_are_closed_is_not_final(world):
+    world.wire.mount("one:1", refusing(429, "BatchSizeExceededError"))
+    for host in HOSTS[1:]:
+        world.wire.refuse(host)
+
+    with pytest.raises(LedgerUnavailable, match=r"one gateway refused it: .*BatchSizeExceeded"):
+        world.client.send([{"number": 1}])
+
+    assert world.asked("one:1") == 1
 
 
 def test_a_batch_that_crashes_two_gateways_is_not_sent_to_a_third(world):
@@ -419,7 +449,7 @@ def test_pages_without_a_proof_are_joined():
 
 
 def test_an_endless_segment_is_abandoned(world, monkeypatch):
-    monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_CHARACTERS", 50)
+    monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_PAGES", 1)
     world.publish(*range(9))
     page = world.network.page(APP, 0) | {"finalized_signatures": []}
     answer = json.dumps({"status": "success", "message": "", "data": page})
@@ -468,7 +498,7 @@ def test_invalid_answers_raise_only_ledger_unavailable(name, world):
         world.wire.mount(host, gateway) if gateway else world.wire.refuse(host)
 
     with pytest.raises(LedgerUnavailable):
-        world.client.poll(Position(3, "0" * 32, 3))
+        world.client.poll(Position(3, "0" * 32))
     with pytest.raises(LedgerUnavailable):
         world.client.finalized_last()
 
@@ -497,7 +527,7 @@ def test_pages_damaged_by_all_gateways_are_no_contradiction(how, world):
 
 
 def test_proofs_by_too_few_nodes_make_the_ledger_unavailable_while_they_last(world):
-    world.network.set_faults(silent=[0, 1])
+    world.network.set_faults(silent=[0, 1], without_quorum=True)
     world.publish(1)
 
     with pytest.raises(LedgerUnavailable) as failed:
@@ -539,28 +569,44 @@ def test_comparisons_with_other_gateways_are_limited(world):
     for _ in range(10):
         world.client.poll(Position())
         world.pass_time(0.4)
-    states = [url for _, url in world.wire.calls if url.endswith("/node/state")]
+    states = [url for _, url in world.wire.calls if url.endswith("/finalized/last")]
 
     assert len(states) == len(HOSTS)
 
 
-def test_a_gateway_that_claims_a_higher_index_but_serves_nothing_is_left(world):
-    boast = {"status": "success", "data": {"apps": {APP: {"last_finalized_index": 10**9}}}}
+def serving_only_its_newest(world: World, **changes: Any) -> Any:
+    """A gateway that shows its newest batch, but no pages."""
 
     def answer() -> Response:
-        state = request.path == "/node/state"
-        return Response(json.dumps(boast if state else {"status": "success", "data": None}), 200)
+        last = {**(world.network.last(APP) or {}), **changes}
+        data = last if request.path.endswith("/last") else None
+        return Response(json.dumps({"status": "success", "data": data}), 200)
 
-    world.wire.mount("two:2", answering(answer))
-    zellular = world.client
-    zellular.poll(Position())
-    world.pass_time(TIMEOUTS.compare_seconds)
-    assert zellular.poll(Position()) == []
+    return answering(answer)
+
+
+def test_a_gateway_that_shows_a_newer_batch_but_serves_nothing_is_left(world):
     world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("one:1", serving_only_its_newest(world))
+    world.publish(2)
 
-    proven = [numbers(zellular.poll(Position())) for _ in range(2)]
+    proven = [numbers(world.client.poll(position)) for _ in range(2)]
 
-    assert [1] in proven
+    assert proven == [[], [2]]
+
+
+def test_a_gateway_with_a_forged_newest_batch_does_not_attract_readers(world):
+    world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("two:2", serving_only_its_newest(world, index=10**9))
+    before = world.asked("two:2")
+
+    for _ in range(5):
+        assert world.client.poll(position) == []
+        world.pass_time(TIMEOUTS.compare_seconds)
+
+    assert world.asked("two:2") - before == 5  # comparisons only
 
 
 # Contradictions
@@ -574,47 +620,120 @@ def rewritten(world: World, *, length: int) -> Network:
     return other
 
 
-def test_another_history_proven_by_two_gateways_is_a_contradiction(world):
-    world.publish(1, 2)
-    position = world.client.poll(Position())[-1].position
+@pytest.mark.parametrize("length", [1, 2, 3, 5])
+@pytest.mark.parametrize("hosts", [["one:1"], HOSTS], ids=["one", "several"])
+def test_a_reset_network_is_noticed_whatever_its_new_length(hosts, length):
+    """At once if it is longer, otherwise at the next comparison of the gateways."""
+    world = World(hosts=hosts)
+    world.publish(1)
+    world.publish(2, 3)
+    zellular, known = world.client, Known()
+    position = known.read(zellular)
+    assert zellular.poll(position, known) == []
+    world.network.reset()
+    for number in range(length):
+        world.publish(100 + number)
+
+    world.pass_time(TIMEOUTS.compare_seconds)
+    with pytest.raises(LedgerContradiction, match="signed another history") as refused:
+        zellular.poll(position, known)
+
+    assert refused.value.facts["index"] <= min(position.index, length) or length == 5
+
+
+class Known(dict[int, Position]):
+    """The positions that a reader has kept."""
+
+    def read(self, zellular: SequencerClient) -> Position:
+        batches = zellular.poll(Position())
+        self.update((batch.index, batch.position) for batch in batches)
+        return batches[-1].position
+
+    def __call__(self, index: int) -> Position | None:
+        return max((at for at in self.values() if at.index <= index), key=index_of, default=None)
+
+
+def index_of(position: Position) -> int:
+    return position.index
+
+
+def test_a_shorter_history_is_compared_at_an_earlier_kept_position(world):
+    """The new history ends at 3, and the reader has kept 2 and 5."""
+    world.publish(1, 2, 3, 4, 5)
+    known = Known()
+    position = known.read(world.client)
+    for index in (1, 3, 4):
+        del known[index]
     world.network.reset()
     world.publish(101, 102, 103)
+
+    with pytest.raises(LedgerContradiction) as refused:
+        world.client.poll(position, known)
+
+    assert refused.value.facts["index"] == 2
+
+
+def test_one_gateway_that_proves_another_history_is_enough(world):
+    world.publish(1, 2)
+    known = Known()
+    position = known.read(world.client)
+    world.wire.mount("three:3", world.honest(rewritten(world, length=1)))
+
+    with pytest.raises(LedgerContradiction):
+        world.client.poll(position, known)
+
+
+def test_a_gateway_that_is_merely_behind_is_no_contradiction(world):
+    behind = world.another_network()
+    for network in (world.network, behind):
+        world.publish(1, network=network)
+    world.publish(2, 3)
+    known = Known()
+    position = known.read(world.client)
+    for host in HOSTS:
+        world.wire.mount(host, world.honest(behind))
+
+    for _ in range(3):
+        assert world.client.poll(position, known) == []
+        world.pass_time(TIMEOUTS.compare_seconds)
+    with pytest.raises(LedgerRewound):
+        world.client.poll(position, known)
+
+
+@pytest.mark.parametrize("member", ["finalized_signature", "chaining_hash", "timestamp"])
+def test_a_newest_batch_that_nobody_signed_is_no_contradiction(member, world):
+    world.publish(1, 2)
+    known = Known()
+    position = known.read(world.client)
+    last = world.network.last(APP)
+    assert last is not None
+    forged = (
+        last | {"chaining_hash": "0" * 32} | {member: "1 1 2" if "sig" in member else last[member]}
+    )
+    honest = world.honest()
+
+    def liar(environ: dict[str, Any], start_response: Any) -> Any:
+        body = json.dumps({"status": "success", "message": "", "data": forged})
+        is_last = environ["PATH_INFO"].endswith("/last")
+        return (Response(body, 200) if is_last else honest)(environ, start_response)
+
+    for host in HOSTS:
+        world.wire.mount(host, liar)
+
+    assert world.client.poll(position, known) == []
+
+
+@pytest.mark.parametrize("length", [3, 5])
+def test_another_longer_history_at_one_gateway_is_a_contradiction(length, world):
+    world.publish(1, 2)
+    position = world.client.poll(Position())[-1].position
+    world.wire.mount("one:1", world.honest(rewritten(world, length=length)))
+    world.publish(3)
 
     with pytest.raises(LedgerContradiction) as refused:
         world.client.poll(position)
 
     assert refused.value.facts["index"] == 2
-
-
-def test_the_only_gateway_is_asked_twice():
-    world = World(hosts=["one:1"])
-    world.publish(1, 2)
-    position = world.client.poll(Position())[-1].position
-    world.network.reset()
-    world.publish(101, 102, 103)
-    before = len(world.wire.calls)
-
-    with pytest.raises(LedgerContradiction):
-        world.client.poll(position)
-
-    assert len(world.wire.calls) - before == 4
-
-
-@pytest.mark.parametrize("others", ["good", "closed"])
-def test_another_history_at_one_gateway_of_several_is_no_contradiction(others, world):
-    world.publish(1, 2)
-    position = world.client.poll(Position())[-1].position
-    world.wire.mount("one:1", world.honest(rewritten(world, length=5)))
-    world.publish(3)
-
-    if others == "good":
-        assert numbers(world.client.poll(position)) == [3]
-        return
-
-    for host in HOSTS[1:]:
-        world.wire.refuse(host)
-    with pytest.raises(LedgerUnavailable):
-        world.client.poll(position)
 
 
 def test_invalid_pages_after_a_confirmed_batch_are_no_contradiction(world):
@@ -636,7 +755,7 @@ def test_invalid_pages_after_a_confirmed_batch_are_no_contradiction(world):
         world.client.poll(position)
 
 
-def test_the_same_batches_in_other_segments_are_a_contradiction(world):
+def test_the_same_batches_in_other_segments_are_the_same_history(world):
     world.publish(1)
     world.publish(2)
     position = world.client.poll(Position())[0].position
@@ -645,8 +764,7 @@ def test_the_same_batches_in_other_segments_are_a_contradiction(world):
     for host in HOSTS:
         world.wire.mount(host, world.honest(recut))
 
-    with pytest.raises(LedgerContradiction):
-        world.client.poll(position)
+    assert numbers(world.client.poll(position)) == [2]
 
 
 def test_a_ledger_that_is_behind_the_reader_for_a_while_is_rewound(world):
@@ -730,7 +848,7 @@ def test_the_newest_batch_is_read_with_its_proof(world):
 
 
 def test_a_newest_batch_without_a_valid_proof_is_refused(world):
-    world.network.set_faults(silent=[0, 1])
+    world.network.set_faults(silent=[0, 1], without_quorum=True)
     world.publish(1)
 
     with pytest.raises(LedgerUnavailable):
@@ -760,7 +878,7 @@ def test_gateways_can_be_configured_and_duplicates_are_removed(world):
     zellular.send([{"number": 1}])
 
     assert {url.split("/")[2] for _, url in world.wire.calls} == {"two:2"}
-    assert len([url for _, url in world.wire.calls if url.endswith("/node/state")]) == 1
+    assert len([url for _, url in world.wire.calls if url.endswith("/finalized/last")]) == 1
 
 
 def test_a_client_can_be_made_from_a_node_file(world, tmp_path):

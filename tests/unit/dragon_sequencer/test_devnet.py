@@ -15,12 +15,16 @@ from werkzeug.test import TestResponse
 
 from dragon.errors import SettingsError
 from dragon_sequencer import bn254, errors, tower
-from dragon_sequencer.chain import Cursor, decode_page, read
+from dragon_sequencer.chain import Cursor, read
 from dragon_sequencer.devnet import main
 from dragon_sequencer.devnet.app import create_app
+from dragon_sequencer.devnet.faults import BOMBS, LeaderChange
 from dragon_sequencer.devnet.network import Network, Refusal, Rules, Signer
 from dragon_sequencer.devnet.storage import Storage
+from dragon_sequencer.finality import decode_proof
+from dragon_sequencer.json_stream import JsonStream
 from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.page import Page, decode_page
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
@@ -64,6 +68,13 @@ def finalized(network: Network, clock: Clock, *bodies: str) -> None:
         network.submit(APP, body)
     clock.now += 1
     network.finalize_due()
+
+
+def page_of(value: object) -> Page:
+    """Decode a page as if a gateway had sent it."""
+    page, _ = decode_page(JsonStream.of(json.dumps(value).encode()), after=0, max_bytes=1 << 30)
+    assert page is not None
+    return page
 
 
 @pytest.fixture
@@ -134,11 +145,12 @@ def test_all_served_batches_are_proven(network_and_clock):
     finalized(network, clock, "c")
     nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
 
-    page = decode_page(network.page(APP, 0))
+    page = page_of(network.page(APP, 0))
     proven, _ = read(Cursor(), page, app=APP, nodes=nodes)
 
     assert [(batch.index, batch.body) for batch in proven] == [(1, "a"), (2, "b"), (3, "c")]
-    assert len(page.proofs[0].nonsigners) == 1
+    assert page.proof is not None
+    assert len(page.proof.nonsigners) == 1
 
 
 def test_times_of_proofs_never_decrease(network_and_clock):
@@ -283,7 +295,7 @@ def test_a_tampered_page_is_refused_by_a_reader(how, network_and_clock):
     network.set_faults(tamper=how)
 
     with pytest.raises(REFUSALS[how]):
-        read(Cursor(), decode_page(network.page(APP, 0)), app=APP, nodes=nodes)
+        read(Cursor(), page_of(network.page(APP, 0)), app=APP, nodes=nodes)
     network.set_faults(tamper="")
     assert network.page(APP, 0) == honest
 
@@ -291,15 +303,152 @@ def test_a_tampered_page_is_refused_by_a_reader(how, network_and_clock):
 def test_a_proof_by_too_few_nodes_is_genuine_but_refused(network_and_clock):
     network, clock = network_and_clock
     nodes = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
-    network.set_faults(silent=[0, 3])
+    network.set_faults(silent=[0, 3], without_quorum=True)
     finalized(network, clock, "a")
-    page = decode_page(network.page(APP, 0))
+    page = page_of(network.page(APP, 0))
 
     with pytest.raises(errors.StakeMissing):
         read(Cursor(), page, app=APP, nodes=nodes)
 
     lenient = NodeList(list(nodes.nodes.values()), threshold_percent=50)
     assert read(Cursor(), page, app=APP, nodes=lenient)[0]
+
+
+@pytest.mark.parametrize("silent", [[0, 1], [0, 1, 2, 3]])
+def test_without_a_quorum_batches_are_accepted_and_not_finalized(silent, network_and_clock):
+    network, clock = network_and_clock
+    network.set_faults(silent=silent)
+
+    finalized(network, clock, "a")
+    assert network.page(APP, 0) is None
+    network.set_faults(silent=[3])
+    network.finalize_due()
+
+    assert network.page(APP, 0)["batches"] == ["a"]
+
+
+NODES = NodeList.decode(json.dumps(main.nodes_document(SECRETS, "http://x")))
+
+
+def shown(network: Network, gateway: int = 0) -> list[tuple[int, int, int]]:
+    """Index, parent and time of each proof on the first page, which must be valid."""
+    page = network.page(APP, 0, gateway)
+    assert page is not None
+    proofs = page["finalized_signatures"]
+    for proof in proofs:
+        decode_proof(proof).verify(app=APP, chaining_hash=proof["chaining_hash"], nodes=NODES)
+    assert read(Cursor(), page_of(page), app=APP, nodes=NODES)[0]
+    start = 1_700_000_000
+    return [(proof["index"], proof["parent_index"], proof["timestamp"] - start) for proof in proofs]
+
+
+def changed_leader() -> Network:
+    """A network whose batches 3 to 5 were finalized again, ten seconds later."""
+    network, clock = make_network()
+    finalized(network, clock, "a", "b")
+    finalized(network, clock, "c", "d", "e")
+    network.change_leader(LeaderChange(batches=3, segment=2, seconds=10))
+    return network
+
+
+SHOWN = {
+    "first": [(2, 0, 1), (5, 2, 2)],
+    "newest": [(2, 0, 1), (4, 2, 12), (5, 4, 12)],
+    "all": [(2, 0, 1), (4, 2, 12), (5, 2, 2), (5, 4, 12)],
+}
+
+
+@pytest.mark.parametrize("which", SHOWN)
+def test_after_a_leader_change_one_of_several_genuine_proofs_is_shown(which):
+    network = changed_leader()
+
+    network.set_faults(shown=which)
+
+    assert shown(network) == SHOWN[which]
+    newest = network.last(APP)
+    assert newest is not None
+    assert newest["timestamp"] - 1_700_000_000 == SHOWN[which][-1][2]
+
+
+def test_proofs_can_alternate_from_request_to_request():
+    network = changed_leader()
+
+    network.set_faults(shown="alternate")
+
+    assert [shown(network) for _ in range(4)] == [SHOWN["first"], SHOWN["newest"]] * 2
+
+
+def test_proofs_may_differ_between_gateways():
+    network = changed_leader()
+
+    network.set_faults(shown="newest", gateways=[2])
+
+    assert shown(network, 1) == SHOWN["first"]
+    assert shown(network, 2) == SHOWN["newest"]
+
+
+def test_a_leader_change_may_go_back_in_time_and_cut_through_segments():
+    network, clock = make_network()
+    finalized(network, clock, "a", "b", "c")
+    network.set_faults(shown="newest")
+
+    network.change_leader(LeaderChange(batches=2, segment=9, seconds=-5))
+    finalized(network, clock, "d")
+
+    assert shown(network) == [(3, 1, -4), (4, 3, 2)]
+
+
+def test_without_a_quorum_no_leader_finalizes_again():
+    network = changed_leader()
+    network.set_faults(silent=[0, 1], shown="newest")
+
+    network.change_leader(LeaderChange(batches=1, seconds=20))
+
+    assert shown(network) == SHOWN["newest"]
+
+
+def test_a_reset_forgets_the_proofs_of_all_leaders():
+    network = changed_leader()
+    network.reset()
+    network.set_faults(shown="all")
+    network.submit(APP, "x")
+
+    network.finalize_due(1_800_000_000)
+
+    assert [index for index, _, _ in shown(network)] == [1]
+
+
+@pytest.mark.parametrize("kind", list(filter(None, BOMBS)))
+def test_an_expensive_page_is_refused_by_name(kind, network_and_clock):
+    network, _ = network_and_clock
+    network.set_faults(bomb=kind, bomb_bytes=300_000)
+    answer = create_app(network, hold=0).test_client().get(f"/node/{APP}/batches/finalized")
+    data = answer.data[answer.data.index(b'"data":') + 7 : -1]
+
+    with pytest.raises((errors.PageError, errors.FinalityError)):
+        read(
+            Cursor(),
+            decode_page(JsonStream.of(data), after=0, max_bytes=1 << 30)[0] or page_of(None),
+            app=APP,
+            nodes=NODES,
+        )
+    assert len(answer.data) >= 300_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        [],
+        {"batches": 0},
+        {"segment": 0},
+        {"batches": True},
+        {"seconds": 1.5},
+        {"other": 1},
+    ],
+)
+def test_an_invalid_leader_change_is_refused(change):
+    with pytest.raises(SettingsError):
+        LeaderChange.decode(change)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +464,13 @@ def test_a_proof_by_too_few_nodes_is_genuine_but_refused(network_and_clock):
         {"silent": "0"},
         {"silent": [True]},
         {"silent": [-1]},
-        {"silent": [0, 1, 2, 3]},
+        {"silent": [0, 1, 2, 3], "without_quorum": True},
+        {"without_quorum": 1},
+        {"gateways": 1},
+        {"shown": "other"},
+        {"bomb": "x"},
+        {"bomb_bytes": 0},
+        {"bomb_bytes": (256 << 20) + 1},
     ],
 )
 def test_an_invalid_fault_is_refused_and_changes_nothing(changes, network_and_clock):
@@ -500,6 +655,35 @@ def test_the_control_endpoint_exists_only_if_enabled(client, network_and_clock):
     assert open_client.get("/dev/faults").json == answer.json
 
 
+def test_the_control_endpoint_can_change_the_leader(network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a", "b")
+    client = create_app(network, hold=0, control=True).test_client()
+
+    change = {"batches": 1, "seconds": 7}
+    answer = client.post("/dev/faults", json={"leader_change": change, "shown": "newest"})
+    refused = client.post("/dev/faults", json={"leader_change": {"batches": 0}})
+
+    assert (answer.status_code, refused.status_code) == (200, 422)
+    assert shown(network) == [(2, 1, 8)]
+
+
+def test_a_prefix_of_the_path_tells_gateways_apart(network_and_clock):
+    network, clock = network_and_clock
+    finalized(network, clock, "a")
+    network.set_faults(tamper="body", gateways=[3])
+    client = create_app(network, hold=0).test_client()
+
+    bodies = [
+        client.get(f"{prefix}/node/{APP}/batches/finalized").json["data"]["batches"]
+        for prefix in ("", "/gateway/0", "/gateway/3")
+    ]
+
+    assert bodies == [["a"], ["a"], ["a "]]
+    assert client.get("/gateway/2/").location == "/gateway/2/node/state"
+    assert client.get("/gateway/x/node/state").status_code == 404
+
+
 def test_the_control_endpoint_can_reset_history(network_and_clock):
     network, clock = network_and_clock
     finalized(network, clock, "a")
@@ -559,6 +743,23 @@ def wait_for_page(client: Any) -> Any:
     return page
 
 
+def test_a_network_may_begin_with_faults(tmp_path):
+    faults = {"SEQUENCER_FIRST_FAULTS": '{"paused": true}'}
+    environ = write_files(tmp_path, SECRETS) | faults
+
+    app, _ = main.build(main.Settings.from_environ(environ))
+
+    assert app.test_client().get("/node/ready").status_code == 503
+
+
+def test_the_nodes_of_one_process_may_have_separate_urls():
+    document = main.nodes_document(SECRETS, "http://sequencer:6001", separate=True)
+
+    nodes = NodeList.decode(json.dumps(document))
+
+    assert nodes.sockets() == tuple(f"http://sequencer:6001/gateway/{at}" for at in range(4))
+
+
 def test_new_keys_are_random_and_in_range():
     keys = main.make_keys(4, secrets.randbits)
 
@@ -583,6 +784,9 @@ def test_the_node_list_of_new_keys_is_valid():
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
+        ("SEQUENCER_FIRST_FAULTS", "[]"),
+        ("SEQUENCER_FIRST_FAULTS", "{"),
+        ("SEQUENCER_FIRST_FAULTS", '{"nothing": 1}'),
         ("SEQUENCER_KEYS_FILE", ""),
         ("SEQUENCER_NODES_FILE", ""),
         ("SEQUENCER_APP", " , "),

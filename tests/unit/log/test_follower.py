@@ -15,7 +15,7 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
 from dragon.log.follower import CAUGHT_UP_SECONDS, LENGTH_INTERVAL_SECONDS, Follower
-from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
@@ -46,10 +46,12 @@ class PaperLedger:
     down: bool = False
     fails_before: int = 0  # polls from positions before this index fail
     polled: list[int] = field(default_factory=list)
+    kept: KeptPositions | None = None
     asked: int = 0  # how often the length was asked
 
-    def poll(self, after: Position) -> Sequence[ProvenBatch]:
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
         self.polled.append(after.index)
+        self.kept = kept
         if self.down or after.index < self.fails_before:
             raise errors.LedgerUnavailable("no gateway answers")
         if self._chain(after.index) != after.chaining_hash:
@@ -167,6 +169,18 @@ def test_pages_with_batches_do_not_count_as_the_end(following: Following) -> Non
     follower.step()
 
     assert not follower.caught_up
+
+
+def test_the_ledger_can_look_up_the_positions_that_the_log_has_kept(following: Following) -> None:
+    following.ledger.history[2:] = ["other 3", "other 4", "flip 5"]
+    following.follower.catch_up()
+    kept = following.ledger.kept
+    assert kept is not None
+
+    indices = [position and position.index for position in map(kept, range(7))]
+
+    assert indices == [None, 1, 2, 2, 2, 5, 5]
+    assert kept(4) == Position(2, "flip 1/flip 2")
 
 
 def test_a_log_says_how_far_behind_it_is(following: Following) -> None:

@@ -62,6 +62,24 @@ def forever(call: Callable[[], object]) -> None:
         call()
 
 
+def test_received_bytes_may_extend_the_deadline() -> None:
+    with pair() as (near, far), DeadlineSocket.adopt(near) as reader:
+        reader.seconds_per_byte = 1.0
+        reader.settimeout(LIMIT)
+        far.sendall(b"x" * 60)
+        assert reader.recv(60) == b"x" * 60
+        assert reader._ends is not None
+        assert reader._ends - time.monotonic() > 30
+
+
+def test_a_peer_that_is_slower_than_the_rate_ends_at_the_deadline() -> None:
+    with pair() as (near, far), DeadlineSocket.adopt(near) as reader:
+        reader.seconds_per_byte = 1e-6
+        reader.settimeout(LIMIT)
+        with dripping(far, b"x"), ending_on_time(), pytest.raises(TimeoutError):
+            forever(lambda: reader.recv(1))
+
+
 @pytest.fixture
 def ends() -> Iterator[tuple[DeadlineSocket, socket.socket]]:
     with pair() as (near, far):

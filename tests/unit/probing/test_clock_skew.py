@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragon.probing.clock_skew import ABSTAIN_MS, is_wrong, median_ms
+from dragon.probing.clock_skew import ABSTAIN_MS, is_confirmed, is_wrong, median_ms
 from dragon.protocol.committee import byzantine_faults
 
 AHEAD, BEHIND, RIGHT = ABSTAIN_MS + 1, -ABSTAIN_MS - 1, 0
@@ -90,6 +90,42 @@ def test_the_rule_depends_on_neither_order_nor_direction(offsets: list[int], fau
 def test_ahead_and_behind_are_counted_separately(offsets: list[int], faults: int) -> None:
     if offsets.count(AHEAD) == offsets.count(BEHIND):
         assert not is_wrong(offsets, faults)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "faults", "confirmed"),
+    [
+        # (1) No peer answered.
+        ([], 0, False),
+        ([], 1, False),
+        # (2) At least f + 1 peers, whatever the others say.
+        ([RIGHT], 0, True),
+        ([RIGHT], 1, False),
+        ([RIGHT, RIGHT], 1, True),
+        ([RIGHT, AHEAD, AHEAD], 1, False),
+        ([RIGHT, RIGHT, AHEAD], 1, True),
+        # (3) Within two seconds to either side.
+        ([2000, -2000], 1, True),
+        ([2001, -2000], 1, False),
+        ([2000, -2001], 1, False),
+    ],
+)
+def test_a_clock_is_confirmed_case_by_case(
+    offsets: list[int], faults: int, confirmed: bool
+) -> None:
+    assert is_confirmed(offsets, faults) is confirmed
+
+
+@given(st.data(), st.integers(3, 40), st.sampled_from([1, -1]))
+def test_faulty_peers_alone_cannot_confirm_a_wrong_clock(
+    data: st.DataObject, members: int, side: int
+) -> None:
+    faults = byzantine_faults(members)
+    far = st.integers(ABSTAIN_MS + 1, 10**9).map(lambda offset: side * offset)
+    honest = data.draw(st.lists(far, max_size=members - 1))
+    lies = data.draw(st.lists(near, max_size=faults))
+
+    assert not is_confirmed([*honest, *lies], faults)
 
 
 def test_the_median_is_one_of_the_offsets() -> None:

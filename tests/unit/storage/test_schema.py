@@ -26,11 +26,12 @@ from dragon_aggregator.outbox import SCHEMA as OUTBOX
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
-from dragon_operator.journal import SCHEMA as JOURNAL
+from dragon_operator.journal_file import SCHEMA as JOURNAL
+from dragon_operator.verdict_store import SCHEMA as VERDICTS
 from dragon_stream.store import SCHEMA as STREAMS
 from ports import free_block
 
-SCHEMAS = [LOG_SCHEMA, OBJECTS, OUTBOX, JOURNAL, STREAMS]
+SCHEMAS = [LOG_SCHEMA, OBJECTS, OUTBOX, JOURNAL, VERDICTS, STREAMS]
 
 OPEN = """
 import sys

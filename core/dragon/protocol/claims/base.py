@@ -70,7 +70,6 @@ class Kind(ABC, Generic[C]):
     claim: type[C]
     default_quorum: QuorumRule | None  # None: one expert signs alone, see `endorsement`
     tables: tuple[Table, ...] = ()
-    in_sequence: bool = True  # events with the same ordering key are sent one after the other
 
     @property
     def name(self) -> str:

@@ -85,7 +85,6 @@ class WindowKind(Kind[WindowClaim]):
     claim = WindowClaim
     default_quorum = DEFAULT_QUORUMS["window"]
     tables = (WINDOWS, STREAMS)
-    in_sequence = False
 
     def check(self, claim: WindowClaim, committee: Committee) -> None:
         committee.rounds.check_start(claim.timestamp)

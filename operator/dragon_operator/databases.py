@@ -1,0 +1,45 @@
+"""The files of an operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from dragon.errors import DragonError
+from dragon.log.schema import LOG_SCHEMA
+from dragon.net.runtime import Runtime
+from dragon.storage.blobs import SCHEMA as OBJECTS
+from dragon.storage.database import Database
+from dragon_operator import verdict_store
+from dragon_operator.journal_file import open_journal
+from dragon_operator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The files of an operator. Each has its own transactions, which never wait for the others."""
+
+    log: Database  # `operator.db`: the log, and verdicts on windows
+    journal: Database  # `operator-journal.db` beside it: decisions to sign
+    objects: Database  # `operator-objects.db`: objects that other services hold as well
+
+    @classmethod
+    def open(cls, settings: Settings, runtime: Runtime) -> Self:
+        """Open the files; create those that do not exist.
+
+        Raises:
+            WrongJournal: the journal is missing, or belongs to another operator or database.
+            LogError: a file cannot be used.
+        """
+        path = settings.database
+        log = Database(path, LOG_SCHEMA, verdict_store.SCHEMA)
+        try:
+            journal = open_journal(log, settings.committee, settings.operator, runtime.entropy)
+        except DragonError:
+            log.close()
+            raise
+        return cls(log, journal, Database(path.with_name(f"{path.stem}-objects.db"), OBJECTS))
+
+    def close(self) -> None:
+        for database in (self.log, self.journal, self.objects):
+            database.close()

@@ -1,9 +1,9 @@
 """Verification of many certificates: with few pairings if they are valid, else on two processors.
 
 A pairing check takes about 2 ms, so the ledger can contain more forged signatures than one
-processor can check. Pairings release the interpreter lock: other threads answer requests meanwhile. The
-threads have the usual priority. With a lower one they wait longer for a processor while they hold
-the interpreter lock, and requests wait for them (measured: 250 ms instead of 50 ms at worst).
+processor can check. Pairings release the interpreter lock: other threads answer requests meanwhile.
+The threads have the usual priority. With a lower one they wait longer for a processor while they
+hold the interpreter lock, and requests wait for them (measured: 250 ms instead of 50 ms at worst).
 """
 
 from __future__ import annotations

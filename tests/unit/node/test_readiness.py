@@ -19,7 +19,6 @@ from dragon.protocol.state import State
 from dragon_cli.fleet.queries import View
 from dragon_cli.render.status import status_table
 
-
 COMMITTEE = make_members().committee
 
 

@@ -15,8 +15,11 @@ from dragon.log.ledger import Position
 from dragon.log.store import TreeHead
 from dragon.node.metrics import log_metrics
 from dragon.node.readiness import log_reasons
+from dragon.protocol.state import State
 from dragon_cli.fleet.queries import View
 from dragon_cli.render.status import status_table
+
+COMMITTEE = make_members().committee
 
 
 @dataclass
@@ -24,6 +27,7 @@ class LogStub:
     """The part of a log that readiness and metrics read."""
 
     stopped: Alarm | None = None
+    state: State = field(default_factory=State)
     position: Position = field(default_factory=lambda: Position(7))
 
     def alarm(self) -> Alarm | None:
@@ -60,21 +64,20 @@ CASES: list[tuple[Any, Any, list[str]]] = [
 def test_a_log_that_is_not_caught_up_says_how_far_behind_it_is(
     log: Any, follower: Any, reasons: list[str]
 ) -> None:
-    assert list(log_reasons(log, follower)) == reasons
+    assert list(log_reasons(log, follower, COMMITTEE, COMMITTEE.rounds.genesis)) == reasons
 
 
 def test_a_metric_says_how_far_behind_the_log_is() -> None:
     log: Any = LogStub()
     follower: Any = FollowerStub(behind=1250)
 
-    metrics: Iterator[Any] = log_metrics(log, follower)
+    metrics: Iterator[Any] = log_metrics(log, follower, COMMITTEE, 0)
 
     samples = {sample.name: sample.value for metric in metrics for sample in metric.samples}
     assert samples["datadragon_ledger_behind_batches"] == 1250
 
 
 def test_the_status_table_says_how_far_behind_an_operator_is() -> None:
-    committee = make_members().committee
     views = [
         View("operator_1", reasons=("ledger: 1250 batches behind",)),
         View("operator_2"),
@@ -82,6 +85,6 @@ def test_the_status_table_says_how_far_behind_an_operator_is() -> None:
     console = Console(width=160)
 
     with console.capture() as capture:
-        console.print(status_table(committee, views))
+        console.print(status_table(COMMITTEE, views))
 
     assert "1250 batches behind" in capture.get()

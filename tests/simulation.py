@@ -281,16 +281,23 @@ class World:
         self.confirm_clocks()
         return components
 
-    def confirm_clocks(self) -> None:
-        """Let operators whose clock is not confirmed probe their peers, as they do every second.
+    def confirm_clocks(self, *, again: bool = False) -> None:
+        """Let services whose clock is not confirmed probe the operators, as they do every second.
 
-        They did it two seconds ago, so that no result is shared with a probe of now.
+        They did it two seconds ago, so that no result is shared with a probe of now. `again`: also
+        operators whose clock is confirmed, as they do once a round.
         """
         now = self.clock.now
         for name in self.operators:
-            if self.is_answering(name) and not self.components(name).peers.clock_is_confirmed():
+            if not self.is_answering(name):
+                continue
+            if again or not self.components(name).peers.clock_is_confirmed():
                 self.clock.now = now - 2.0
                 self.components(name).peers.probe(max_age=float("-inf"))
+        for name in self.aggregators:
+            if self.is_answering(name):
+                self.clock.now = now - 2.0
+                self.components(name).monitor.check_clock()
         self.clock.now = now
 
     def _start(self, name: str) -> Any:

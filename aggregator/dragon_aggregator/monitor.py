@@ -106,12 +106,17 @@ class Monitor:
             number = rounds.number(self._runtime.wall())
             if number > last:
                 self.run_round(number, skipped=number - last - 1)
-            elif not self._clock.is_confirmed:
-                self._change_detector.check_clock()
+            else:
+                self.check_clock()
             last = number  # also after the wall clock was set back
             left = rounds.start(number + 1) - self._runtime.wall()
             longest = rounds.seconds if self._clock.is_confirmed else CLOCK_RETRY_SECONDS
             stop.wait(min(max(0.01, left), longest))
+
+    def check_clock(self) -> None:
+        """Compare a clock that is not confirmed yet with the operators', before the next round."""
+        if not self._clock.is_confirmed:
+            self._change_detector.check_clock()
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
         """Detect changes, and have them and a due checkpoint certified. Return the record."""

@@ -53,6 +53,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(shared: World) -> Iterator[World]:
     """All services are up and correct, and no window is pending."""
+    shared.confirm_clocks(again=True)
     yield shared
     for name in (*shared.operators, *shared.aggregators):
         shared.resume(name) if name in shared.services else shared.start(name)

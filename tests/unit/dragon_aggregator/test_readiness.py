@@ -46,6 +46,7 @@ def test_an_aggregator_proposes_nothing_before_operators_have_confirmed_its_cloc
     world.run(2)
     for operator in world.operators[1:]:
         world.stop(operator)
+    world.clock.sleep(3.0)
     world.restart(AGGREGATOR)
     world.settle()
     world.offsets[AGGREGATOR] = 3600.0
@@ -73,6 +74,8 @@ def test_one_operator_cannot_confirm_the_clock_alone(world: World) -> None:
     """One of four may be faulty."""
     for operator in world.operators[1:]:
         world.stop(operator)
+    world.clock.sleep(3.0)
+    world.restart(AGGREGATOR)
     world.run(2)
     assert UNCONFIRMED in reasons(world)
 

@@ -76,14 +76,22 @@ class PeerMonitor:
         confirming = {} if self.clock_is_wrong() else self._confirming
         self._confirming = {**confirming, **_confirming(probe_results)}
 
-    def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
-        """A peer whose probes contradicted `state` for over `rounds`, and its probed status."""
-        since = self._monotonic() - rounds * self._committee.rounds.seconds
-        for peer, result in self._probe_results.items():
-            known = state.status(peer)
-            if known not in (None, result.status) and self._unchanged_since[peer] < since:
-                return peer, result.status
-        return None
+    def contradictions(self, state: State, rounds: int) -> dict[str, Status]:
+        """Peers whose probes have contradicted `state` for over `rounds`, with the probed status.
+
+        A contradiction begins with the first such probe, or with the status in `state` if that is
+        newer.
+        """
+        seconds = rounds * self._committee.rounds.seconds
+        since, changed_before = self._monotonic() - seconds, self._wall() - seconds
+        return {
+            peer: result.status
+            for peer, result in self._probe_results.items()
+            if (known := state.last(peer)) is not None
+            and known.status is not result.status
+            and known.timestamp < changed_before
+            and self._unchanged_since[peer] < since
+        }
 
     def offsets_ms(self) -> list[int]:
         """Least certain offset of each recently probed peer's clock from ours, in milliseconds."""

@@ -143,7 +143,7 @@ class PeerMonitor:
     def run(self, stop: threading.Event) -> None:
         """Probe once a round, in its middle; the aggregators probe at its start.
 
-        Until the clock is confirmed, at the start and after it was set, probe more often.
+        While the clock is not confirmed, or too few peers answer, probe more often.
         """
         retry = FIRST_RETRY_SECONDS
         while not stop.is_set():
@@ -155,9 +155,9 @@ class PeerMonitor:
             self._wait(stop, retry)
 
     def _is_settled(self) -> bool:
-        """Whether one probe a round is enough."""
-        blind_at_start = not self.has_warmed_up and self.is_blind(self._probe_results)
-        return self.clock_is_confirmed() and not blind_at_start
+        """Whether one probe a round is enough: a round may take an hour, and so may a refusal."""
+        confirmed = self.clock_is_confirmed() and not self.clock_is_wrong()
+        return confirmed and not self.is_blind(self._probe_results)
 
     def _wait(self, stop: threading.Event, retry: float) -> None:
         """Wait for the middle of the next round, or for `retry` s if a probe is needed earlier."""

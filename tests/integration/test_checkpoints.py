@@ -210,6 +210,20 @@ def test_a_peer_that_answers_in_the_middle_of_rounds_only_stops_no_checkpoints(
     assert len(world.checkpoints("operator_1")) >= before + 2
 
 
+def test_a_new_status_in_the_log_contradicts_no_probe_at_once(world: World) -> None:
+    """All probes have found operator_2 up, and another quorum has just seen it down."""
+    components, rounds = world.components("operator_1"), world.committee.rounds
+    world.run(8)
+    world.stop("aggregator_0")
+    world.submit(world.members.status("operator_2", Status.DOWN, rounds.number(world.clock.now)))
+
+    assert components.peers.contradictions(components.log.state, 6) == {}
+    world.run(5)
+    assert components.peers.contradictions(components.log.state, 6) == {}
+    world.run(2)
+    assert components.peers.contradictions(components.log.state, 6) == {"operator_2": Status.UP}
+
+
 def test_a_log_with_checkpoints_audits_the_same_batched_and_singly(world: World) -> None:
     world.run(14)
     path = world.database_file("operator_1")

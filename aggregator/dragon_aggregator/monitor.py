@@ -28,7 +28,7 @@ from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
 from dragon_aggregator.clock_check import ClockCheck
-from dragon_aggregator.outbox import MAX_PENDING_PER_NODE, Outbox
+from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
 from dragon_aggregator.round_record import Round
 from dragon_aggregator.suspicion_filter import SuspicionFilter
 
@@ -162,7 +162,7 @@ class Monitor:
             return
         try:
             pending = self._outbox.claims(key)  # before the log: an applied event moves from here
-            if len(pending) >= MAX_PENDING_PER_NODE:
+            if len(pending) >= MAX_PENDING_PER_KEY:
                 logger.warning("outbox_full", ordering_key=key, pending=len(pending))
                 return
             if self._is_superseded(claim, pending):

@@ -2,10 +2,10 @@
 
     python -m dragon.node.health [--port N] [--path /readyz] [--home DIR] [--name NAME]
 
-Exit code 0: the service answered 200, or all its reasons are `TOLERATED_REASONS`: its log is silent,
-or its journal has a signed round of the future. No restart ends either, the service works, and an
-aggregator, which ends a silence, may wait for healthy operators. Exit code 1: neither; one line on
-standard output says why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST,
+Exit code 0: the service answered 200, or all its reasons are `TOLERATED_REASONS`: its log is
+silent, or its journal has a signed round of the future. No restart ends either, the service works,
+and an aggregator, which ends a silence, may wait for healthy operators. Exit code 1: neither; one
+line on standard output says why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST,
 DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
 
 The check runs every few seconds in every container. To start quickly, it imports only a few modules

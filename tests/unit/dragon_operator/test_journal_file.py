@@ -73,7 +73,7 @@ def test_an_operator_without_its_journal_does_not_start(path: Path) -> None:
     delete(journal_path(path))
 
     for _ in range(2):
-        with pytest.raises(WrongJournal, match="journal.db is missing"), opened(path):
+        with pytest.raises(WrongJournal, match=r"journal\.db is missing"), opened(path):
             pass
         assert not journal_path(path).exists()
 

@@ -26,6 +26,9 @@ BATCHES_PER_TRANSACTION: Final = 32
 LENGTH_INTERVAL_SECONDS: Final = 2.0
 WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
+# For the first entry that a rewritten ledger contradicts. The alarm waits for it, and whoever
+# rewrote the ledger decides how long it is.
+SEARCH_SECONDS: Final = 30.0
 REWRITTEN: Final = "ledger_rewritten"
 DIVERGED: Final = "diverged"
 
@@ -222,14 +225,15 @@ class Follower:
     def _first_difference(self) -> str:
         """Read the ledger again from genesis, and describe the first entry that it contradicts.
 
-        The result is for people only: the alarm is raised even if this fails.
+        The result is for people only: the alarm is raised even if this fails or takes too long.
         """
         position, after = Position(), -1
+        ends = self._monotonic() + SEARCH_SECONDS
         chain: dict[int, str] = {}
         while page := self._log.entries(after):
             for entry in page:
                 try:
-                    position = self._read_on(position, entry.ledger_index, chain)
+                    position = self._read_on(position, entry.ledger_index, chain, ends)
                 except errors.LedgerError as failure:
                     return f"the first contradicted entry is unknown ({failure})"
                 if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
@@ -237,9 +241,13 @@ class Follower:
             after = page[-1].position
         return "no entry is contradicted, only batches after the last entry"
 
-    def _read_on(self, position: Position, index: int, chain: dict[int, str]) -> Position:
+    def _read_on(
+        self, position: Position, index: int, chain: dict[int, str], ends: float
+    ) -> Position:
         """Read up to batch `index` or the end of the ledger; store chaining hashes in `chain`."""
         while position.index < index:
+            if self._monotonic() > ends:
+                raise errors.LedgerUnavailable(f"not found within {SEARCH_SECONDS:.0f} s")
             chain.clear()
             batches = self._ledger.poll(position)
             if not batches:

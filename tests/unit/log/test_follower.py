@@ -411,6 +411,28 @@ def test_an_error_during_the_search_does_not_prevent_the_alarm(following: Follow
     assert "the first contradicted entry is unknown (no gateway answers)" in alarm.detail
 
 
+def test_a_long_ledger_delays_the_alarm_only_for_a_while(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following.follower.catch_up()
+    following.ledger.page = 1
+    poll = following.ledger.poll
+
+    def slowly(after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+        following.clock.now += follower.SEARCH_SECONDS * 0.6
+        return poll(after, kept)
+
+    following.rewrite([f"flip {i}" for i in range(1, 5)] + ["other"])
+    monkeypatch.setattr(following.ledger, "poll", slowly)
+
+    assert following.follower.step() == []
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert "the first contradicted entry is unknown (not found within 30 s)" in alarm.detail
+    assert len(following.ledger.polled) < 9
+
+
 def test_during_an_alarm_nothing_is_read_or_applied(following: Following) -> None:
     following.follower.catch_up()
     checkpoint = following.log.head()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
@@ -21,6 +21,10 @@ ERROR_PAUSE_SECONDS: Final = 1.0  # after a failed poll
 # Batches applied together. Anyone may fill them with forged signatures, which takes about 0.1 s.
 # After each transaction the follower looks at `stop` and reports its progress.
 BATCHES_PER_TRANSACTION: Final = 32
+# Batches shorter than any event are cheap, and the network has no limit on the number of empty
+# ones: together with others they would make a million transactions.
+SHORT_BATCH_CHARS: Final = 256
+SHORT_BATCHES_PER_TRANSACTION: Final = 2048
 # Between two questions for the ledger's length, while it always has another page. Each costs a
 # request and the verification of one proof. Shorter than `CAUGHT_UP_SECONDS`.
 LENGTH_INTERVAL_SECONDS: Final = 2.0
@@ -128,10 +132,9 @@ class Follower:
     ) -> list[LogEntry]:
         """Apply batches in transactions of bounded length."""
         entries: list[LogEntry] = []
-        for start in range(0, len(batches), BATCHES_PER_TRANSACTION):
+        for together in _transactions(batches):
             if stop is not None and stop.is_set():
                 break
-            together = batches[start : start + BATCHES_PER_TRANSACTION]
             try:
                 entries += self._publish(self._log.take(*together))
             except errors.Diverged:
@@ -255,6 +258,19 @@ class Follower:
             chain.update((batch.index, batch.position.chaining_hash) for batch in batches)
             position = batches[-1].position
         return position
+
+
+def _transactions(batches: Sequence[ProvenBatch]) -> Iterator[Sequence[ProvenBatch]]:
+    """Split batches into groups that take a short time to apply."""
+    start = long = 0
+    for end, batch in enumerate(batches):
+        short = end - start - long
+        if long == BATCHES_PER_TRANSACTION or short == SHORT_BATCHES_PER_TRANSACTION:
+            yield batches[start:end]
+            start, long = end, 0
+        long += len(batch.body) >= SHORT_BATCH_CHARS
+    if start < len(batches):
+        yield batches[start:]
 
 
 def _log_applied(entries: Sequence[LogEntry]) -> None:

@@ -21,7 +21,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 
 DEADLINE_SECONDS: Final = 10.0  # for one request
-# For all entries of one operator. Otherwise one that sends them singly could delay a start for ever.
+# For all entries of one operator; one that sends them singly could else delay a start for ever.
 TOTAL_DEADLINE_SECONDS: Final = 60.0
 MIN_ENTRIES_PER_SECOND: Final = 100  # a longer log has more time
 PAGE_SIZE: Final = 500  # entries of one request

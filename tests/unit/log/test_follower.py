@@ -266,6 +266,29 @@ def test_following_stops_between_two_transactions(
     assert following.follower.behind == 3
 
 
+def test_a_transaction_takes_many_short_batches_but_few_long_ones(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of empty batches is not limited by the network, so each must cost little."""
+    monkeypatch.setattr(follower, "BATCHES_PER_TRANSACTION", 2)
+    monkeypatch.setattr(follower, "SHORT_BATCHES_PER_TRANSACTION", 5)
+    kinds = ["empty"] * 12 + ["flip"] * 3 + ["empty"] * 2 + ["flip"] * 2
+    following.ledger.page = len(kinds)
+    following.rewrite([f"{kind} {index}" for index, kind in enumerate(kinds, start=1)])
+    sizes, take = [], following.log.take
+    assert all((len(b.body) < 256) == (b.body == "[]") for b in following.ledger.poll(Position()))
+
+    def counted(*batches: ProvenBatch) -> list[LogEntry]:
+        sizes.append(len(batches))
+        return take(*batches)
+
+    monkeypatch.setattr(following.log, "take", counted)
+    following.follower.step()
+
+    assert sizes == [5, 5, 4, 4, 1]
+    assert following.log.position.index == len(kinds)
+
+
 def test_running_does_not_pause_while_pages_are_long(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,7 +76,13 @@ def start_late(components: Components, runtime: Runtime) -> None:
     """
     log = components.log
     if log.state.size == 0 and log.position.index == 0:
-        start_from_checkpoint(log, components.committee, runtime.http, components.peers.ids)
+        start_from_checkpoint(
+            log,
+            components.committee,
+            runtime.http,
+            components.peers.ids,
+            monotonic=runtime.monotonic,
+        )
 
 
 def assemble(

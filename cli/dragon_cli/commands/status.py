@@ -37,7 +37,7 @@ REFRESH_SECONDS: Final = 2
 )
 @json_option
 def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_json: bool) -> None:
-    """Show every node's status in every log, and the services' readiness."""
+    """Show every node in every log, and which services are ready."""
     if watching and as_json:
         raise click.UsageError("`--json` prints one document; it cannot be used with `--watch`.")
     if every is not None and not watching:

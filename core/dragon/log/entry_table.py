@@ -76,7 +76,9 @@ def position_before(connection: Connection, index: int) -> Position | None:
     size = connection.execute(text("SELECT MAX(position) + 1 FROM entries")).scalar_one() or 0
     behind = bisect_right(range(size), index, key=lambda position: read(position).ledger_index)
     found = read(behind - 1) if behind else None
-    return Position(found.ledger_index, found.chaining_hash) if found and found[1] else None
+    if found is None or not found.chaining_hash:
+        return None
+    return Position(found.ledger_index, found.chaining_hash)
 
 
 def position_of(connection: Connection, root: str) -> int | None:

@@ -28,7 +28,7 @@ from dragon.protocol.committee import Committee
 from dragon_cli import services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import PROVER, Home, port_of
+from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
@@ -69,8 +69,7 @@ class Fleet:
         for operator in self.committee.operators:
             found[operator.id] = operator.url
         for aggregator in self.committee.aggregators:
-            name = f"aggregator_{aggregator.rank}" if aggregator.rank else "aggregator"
-            found[name] = aggregator.url
+            found[aggregator_name(aggregator.rank)] = aggregator.url
         return found | self.home.services()
 
     def check_installed(self) -> None:

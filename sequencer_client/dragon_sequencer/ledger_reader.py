@@ -37,6 +37,9 @@ MAX_PENDING_REQUEST_TIMES: Final = (
 # A slow gateway must not decide how fast the ledger is read: its pages are compared with what was
 # read only again after this many times the seconds that the last comparison took.
 CHECK_AGAIN_AFTER: Final = 20
+# If no gateway shows a proof in time, the next search may take twice as long, at most this factor:
+# one segment may hold millions of empty batches.
+MAX_PATIENCE: Final = 8
 NO_PROOF: Final = Proof(0, 0, "", 0, "", "", (), 0)  # stands for a ledger without batches
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -56,6 +59,7 @@ class LedgerReader:
         self._app, self._nodes = app, nodes
         self._gateways, self._timeouts, self._monotonic = gateways, timeouts, monotonic
         self._compared_at: float | None = None
+        self._patience = 1
         self._claims_more: Gateway | None = None  # it showed a newer proof, but no page yet
         self._check_again_at: dict[str, float] = {}  # by URL
         self._behind_since: float | None = None
@@ -75,12 +79,14 @@ class LedgerReader:
             LedgerContradiction: the network's history no longer contains what was read.
         """
         failure = LedgerUnavailable("no gateway is configured")
+        out_of_reach = False
         for gateway in self._gateways.circle():
             begun = self._monotonic()
             try:
                 proven, following = self._read(gateway, cursor)
             except (GatewayError, PageError, FinalityError) as error:
                 self._gateways.leave(gateway, error.name)
+                out_of_reach |= isinstance(error, ProofOutOfReach)
                 if isinstance(error, FirstHashMismatch) and cursor.chaining_hash:
                     # The page may be damaged, so the batch that was read is looked at again.
                     self._check_history(gateway, Position(cursor.index, cursor.chaining_hash))
@@ -88,8 +94,10 @@ class LedgerReader:
                     f"no gateway gave a valid answer: {error}", **error.facts
                 )
             else:
+                self._patience = 1
                 self._note_answer(gateway, cursor, following, kept, begun)
                 return proven, following
+        self._patience = min(2 * self._patience, MAX_PATIENCE) if out_of_reach else 1
         raise failure
 
     def _read(self, gateway: Gateway, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
@@ -113,7 +121,8 @@ class LedgerReader:
         self, gateway: Gateway, cursor: Cursor
     ) -> Iterator[tuple[Page, list[ProvenBatch], Cursor]]:
         """Each page after the cursor, what it proves, and the cursor after it."""
-        ends = self._monotonic() + MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
+        most = MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
+        ends = self._monotonic() + most * self._patience
         for _ in range(MAX_PENDING_PAGES):
             left = MAX_KEPT_BYTES - sum(held_bytes(link.body) for link in cursor.pending)
             page = gateway.page(

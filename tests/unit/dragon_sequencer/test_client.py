@@ -64,14 +64,14 @@ class World:
         self.client = self.make_client()
         self.slept = 0.0
 
-    def another_network(self) -> Network:
-        """A network with the same keys and app, but another history."""
+    def another_network(self, app: str = APP) -> Network:
+        """A network with the same keys, but another history."""
         signers = [
             Signer(node, key) for node, key in zip(self.nodes.nodes.values(), SECRETS, strict=True)
         ]
         clock = lambda: self.now  # noqa: E731
         rules = Rules(**self.rules)
-        return Network([APP], signers, Storage(), monotonic=clock, wall=clock, rules=rules)
+        return Network([app], signers, Storage(), monotonic=clock, wall=clock, rules=rules)
 
     def honest(self, network: Network | None = None) -> Flask:
         return create_app(network or self.network, hold=0)
@@ -449,6 +449,21 @@ def test_pages_without_a_proof_are_joined():
     assert numbers(world.client.poll(Position())) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("hosts", [["one:1"], HOSTS], ids=["one", "several"])
+def test_a_long_segment_is_read_in_a_later_attempt(hosts):
+    """Its batches need more time than one attempt has, at every gateway."""
+    world = World(hosts=hosts, page_bytes=100)
+    world.publish(*range(100, 160))
+    for host in hosts:
+        world.wire.mount(host, delayed(world, world.honest(), 4, part="after="))
+
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="no proof follows"):
+            world.client.poll(Position())
+
+    assert len(world.client.poll(Position())) > 0
+
+
 def test_an_endless_segment_is_abandoned(world, monkeypatch):
     monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_PAGES", 1)
     world.publish(*range(9))
@@ -815,6 +830,31 @@ def test_a_newest_batch_that_nobody_signed_is_no_contradiction(member, world):
         body = json.dumps({"status": "success", "message": "", "data": forged})
         is_last = environ["PATH_INFO"].endswith("/last")
         return (Response(body, 200) if is_last else honest)(environ, start_response)
+
+    for host in HOSTS:
+        world.wire.mount(host, liar)
+
+    assert world.client.poll(position, known) == []
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_genuine_proofs_of_another_app_are_no_contradiction(length, world):
+    """The same nodes signed another history, but of another app."""
+    world.publish(1, 2)
+    known = Known()
+    position = known.read(world.client)
+    other = world.another_network("other")
+    for number in range(length):
+        other.submit("other", json.dumps([{"number": 100 + number}]))
+        world.now += 1
+        other.finalize_due()
+    honest = create_app(other, hold=0)
+
+    def liar(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"].replace(f"/{APP}/", "/other/")
+        answered = b"".join(honest({**environ, "PATH_INFO": path}, lambda *_: None))
+        app = Response(answered.replace(b'"other"', f'"{APP}"'.encode()), 200)
+        return app(environ, start_response)
 
     for host in HOSTS:
         world.wire.mount(host, liar)

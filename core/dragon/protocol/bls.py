@@ -236,7 +236,7 @@ def verify_batch(signed: Sequence[Signed], entropy: Callable[[int], bytes]) -> b
     # a thread that waits for the lock begins its wait anew each time.
     drawn = entropy(FACTOR_BYTES * len(signed))
     if len(drawn) != FACTOR_BYTES * len(signed):
-        raise ValueError("the source of entropy returned too few bytes")
+        raise ValueError("the source of entropy returned another number of bytes")
     hashed: dict[bytes, tuple[G1Point, list[G2Point], list[int]]] = {}
     signatures, factors = [], []
     try:

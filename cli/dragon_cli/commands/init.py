@@ -144,7 +144,7 @@ def init(
         tls=tls,
     )
     if refound:
-        _refound(home, as_json=as_json)
+        _refound(home, app, as_json=as_json)
         return
     if compose:
         _compose(plan, as_json=as_json)
@@ -167,15 +167,18 @@ def _show(committee: Committee, plan: Plan, home: str) -> None:
         console.print(f"`dragon up --home {home}` starts the fleet. Keep {home}/keys private.")
 
 
-def _refound(home: Path, *, as_json: bool) -> None:
+def _refound(home: Path, app: str, *, as_json: bool) -> None:
     context = click.get_current_context()
-    for name in context.params:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in (
-            *("home", "refound", "as_json"),
-        ):
-            option = name.replace("_", "-")
-            raise click.UsageError(f"`--refound` keeps everything; omit `--{option}`.")
-    done = refound_fleet(Home(home), genesis=int(time.time()))
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if others := sorted(given - {"home", "refound", "app", "as_json"}):
+        option = others[0].replace("_", "-")
+        raise click.UsageError(f"`--refound` changes only genesis and `--app`; omit `--{option}`.")
+    other_app = app if "app" in given else None
+    done = refound_fleet(Home(home), genesis=int(time.time()), app=other_app)
     if as_json:
         told = _as_json(done.committee, home)
         print_json({**told, "old": to_hex(done.old.id), "old_file": str(done.old_file)})

@@ -25,13 +25,16 @@ class Refounded:
     old_file: Path
 
 
-def refound(home: Home, *, genesis: int) -> Refounded:
+def refound(home: Home, *, genesis: int, app: str | None = None) -> Refounded:
     """Replace the committee file. Members, keys, rules and URLs stay the same.
 
     After a crash the old committee is in place, or the new one is; the old one is kept beside it.
 
     Args:
         genesis: the start of the first round, Unix seconds; later than the old one.
+        app: another name of the app on the sequencer. It is needed if the network keeps its keys:
+            any node could otherwise show the old history, whose proofs remain genuine, and every
+            log would take it for a rewritten ledger.
 
     Raises:
         NoCommittee: the folder holds no committee.
@@ -39,7 +42,8 @@ def refound(home: Home, *, genesis: int) -> Refounded:
     """
     old = home.committee()
     rounds = replace(old.rounds, genesis=max(genesis, old.rounds.genesis + 1))
-    committee = replace(old, rounds=rounds)
+    sequencer = replace(old.sequencer, app=app or old.sequencer.app)
+    committee = replace(old, rounds=rounds, sequencer=sequencer)
     text = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(text.encode())
     kept = home.path / f"committee-{to_hex(old.id)[2 : 2 + ID_CHARACTERS]}.json"

@@ -47,6 +47,17 @@ def test_only_genesis_and_id_change(home: Path) -> None:
     assert Committee.load(kept.read_bytes()).id == before.id
 
 
+def test_the_app_on_the_ledger_can_be_another_one(home: Path) -> None:
+    """The proofs of the old history are of another app then, and prove nothing."""
+    before = Home(home).committee()
+
+    assert run("init", "--home", home, "--refound", "--app", "datadragon-2") == 0
+
+    after = Home(home).committee()
+    assert after.sequencer.app == "datadragon-2"
+    assert after.sequencer.nodes_sha256 == before.sequencer.nodes_sha256
+
+
 def test_a_genesis_is_never_used_twice(home: Path) -> None:
     """Also if the clock was set back."""
     first = refound(Home(home), genesis=1)

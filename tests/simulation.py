@@ -420,6 +420,7 @@ class World:
             if self.is_answering(name):
                 begun = self.clock.now
                 self.services[name].components.peers.probe()
+                self.services[name].components.peer_reports.step()
                 self.clock.now = begun
         self.settle()
 

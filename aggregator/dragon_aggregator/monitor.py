@@ -28,14 +28,14 @@ from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
 from dragon_aggregator.clock_check import ClockCheck
-from dragon_aggregator.outbox import MAX_PENDING_PER_NODE, Outbox
+from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
 from dragon_aggregator.round_record import Round
 from dragon_aggregator.suspicion_filter import SuspicionFilter
 
 MAX_RECENT_ROUNDS: Final = 120  # records kept for `GET /rounds`
 MAX_CONCURRENT_CLAIMS: Final = 64  # being certified at a time; others wait for a thread
 MAX_CONCURRENT_SUSPICIONS: Final = 64  # beyond, suspicions are `busy`
-CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that is not confirmed
+CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that has a fault
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -98,7 +98,7 @@ class Monitor:
     def run(self, stop: threading.Event) -> None:
         """Run one round after the other, each from its start by the wall clock.
 
-        Between rounds, a clock that is not confirmed yet is compared with those of the operators.
+        Between rounds, a clock that is not confirmed, or is wrong, is compared with the operators'.
         """
         rounds = self._committee.rounds
         last = rounds.number(self._runtime.wall())
@@ -110,12 +110,12 @@ class Monitor:
                 self.check_clock()
             last = number  # also after the wall clock was set back
             left = rounds.start(number + 1) - self._runtime.wall()
-            longest = rounds.seconds if self._clock.is_confirmed else CLOCK_RETRY_SECONDS
+            longest = CLOCK_RETRY_SECONDS if self._clock.fault else rounds.seconds
             stop.wait(min(max(0.01, left), longest))
 
     def check_clock(self) -> None:
-        """Compare a clock that is not confirmed yet with the operators', before the next round."""
-        if not self._clock.is_confirmed:
+        """Compare a clock that has a fault with the operators': the next round may be hours off."""
+        if self._clock.fault:
             self._change_detector.check_clock()
 
     def run_round(self, number: int, *, skipped: int = 0) -> Round:
@@ -162,7 +162,7 @@ class Monitor:
             return
         try:
             pending = self._outbox.claims(key)  # before the log: an applied event moves from here
-            if len(pending) >= MAX_PENDING_PER_NODE:
+            if len(pending) >= MAX_PENDING_PER_KEY:
                 logger.warning("outbox_full", ordering_key=key, pending=len(pending))
                 return
             if self._is_superseded(claim, pending):

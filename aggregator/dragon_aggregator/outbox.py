@@ -24,7 +24,7 @@ from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_aggregator:migrations"
 ARCHIVE_CLEARS: Final = ("outbox",)  # its events belong to the archived history
-MAX_PENDING_PER_NODE: Final = 64  # events of a node; while so many wait, none is collected for it
+MAX_PENDING_PER_KEY: Final = 64  # events of a node or stream; beyond, none is collected for it
 
 
 @dataclass(frozen=True, slots=True)

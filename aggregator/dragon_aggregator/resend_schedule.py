@@ -27,6 +27,7 @@ class _Timing:
     index: int  # of the last batch that was read at the last attempt
     sent_at: float | None = None  # of the last attempt; None before the first in this process
     accepted_at: float | None = None  # when a gateway first accepted it, at the latest
+    failed_at: float | None = None  # when the first attempt began that no gateway accepted
     grown_at: float | None = None  # when the ledger had grown after the last attempt
 
 
@@ -64,7 +65,7 @@ class ResendSchedule:
         chosen = self._due(pending)
         return chosen if caught_up else _without_repetitions(chosen)
 
-    def note_attempt(self, entries: Sequence[Pending], *, accepted: bool) -> None:
+    def note_attempt(self, entries: Sequence[Pending], *, begun: float, accepted: bool) -> None:
         """Note that events were just sent. `accepted`: by a gateway, not by the ledger."""
         now = self.monotonic()
         for entry in entries:
@@ -72,15 +73,29 @@ class ResendSchedule:
             timing.sent_at, timing.index, timing.grown_at = now, self._index, None
             if accepted and timing.accepted_at is None:
                 timing.accepted_at = now
+        if not accepted:
+            self.note_failure(entries, begun=begun)
+
+    def note_failure(self, entries: Sequence[Pending], *, begun: float) -> None:
+        """Note that no gateway has accepted events. `begun`: when the attempt did, monotonic."""
+        for entry in entries:
+            timing = self._timings[entry.id]
+            if timing.failed_at is None:
+                timing.failed_at = begun
 
     def oldest_at(self) -> float | None:
         """When the oldest event that waits was first seen, in monotonic seconds."""
         return min((timing.seen_at for timing in self._timings.values()), default=None)
 
-    def accepted_at(self) -> list[float]:
-        """When gateways accepted the events that wait, in monotonic seconds."""
-        times = (timing.accepted_at for timing in self._timings.values())
+    def accepted_at(self, entries: Sequence[Pending]) -> list[float]:
+        """When gateways accepted those of the events that they accepted, in monotonic seconds."""
+        times = (self._timings[entry.id].accepted_at for entry in entries)
         return [at for at in times if at is not None]
+
+    def failed_at(self) -> list[float]:
+        """When the attempts began to send the events that no gateway has accepted (monotonic)."""
+        waiting = (timing for timing in self._timings.values() if timing.accepted_at is None)
+        return [timing.failed_at for timing in waiting if timing.failed_at is not None]
 
     def _first_timing(self, entry: Pending, now: float) -> _Timing:
         """A process that starts cannot know when an event was sent; it waits as if just now."""

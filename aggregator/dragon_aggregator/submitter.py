@@ -15,9 +15,10 @@ from typing import Final, Protocol
 import structlog
 
 from dragon.encoding import Json
-from dragon.errors import LedgerError, LedgerUnavailable
+from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon.protocol.state import check_applicable
 from dragon_aggregator.outbox import Outbox, Pending, ledger_order
 from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
 from dragon_aggregator.settlement import settled
@@ -48,15 +49,20 @@ class Backlog:
 
     accepted: int = 0  # events that a gateway accepted and that are not in the log
     unfinalized_seconds: float = 0.0  # since when some wait and none came into the log
+    unaccepted: int = 0  # events that were sent and that no gateway accepted
+    unaccepted_seconds: float = 0.0  # since when some wait and no gateway accepted any event
     oldest_seconds: float = 0.0  # how long the oldest event has waited, since the start at most
 
     @property
     def late(self) -> str:
         """Why the ledger is not reliable now; empty if events become final in time."""
-        if self.unfinalized_seconds <= LATE_SECONDS:
-            return ""
-        events = "1 event" if self.accepted == 1 else f"{self.accepted} events"
-        return f"{events} accepted, none finalized for {self.unfinalized_seconds:.0f} s"
+        if self.unfinalized_seconds > LATE_SECONDS:
+            seconds = self.unfinalized_seconds
+            return f"{_events(self.accepted)} accepted, none finalized for {seconds:.0f} s"
+        if self.unaccepted_seconds > LATE_SECONDS:
+            seconds = self.unaccepted_seconds
+            return f"{_events(self.unaccepted)} sent, none accepted for {seconds:.0f} s"
+        return ""
 
 
 class Submitter:
@@ -79,10 +85,12 @@ class Submitter:
         self._sender = sender
         self._schedule = schedule
         self._is_caught_up = is_caught_up
-        self._lock = threading.Lock()  # guards the next two lines
+        self._lock = threading.Lock()  # guards the next three lines
         self._accepted: tuple[int, float] = (0, 0.0)  # number, since (monotonic seconds)
+        self._unaccepted: tuple[int, float] = (0, 0.0)  # number, since (monotonic seconds)
         self._oldest_at: float | None = None  # monotonic seconds
         self._finalized_at = float("-inf")  # when an event last came into the log
+        self._accepted_at = float("-inf")  # when a gateway last accepted an event
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -105,7 +113,7 @@ class Submitter:
         """
         waiting = self._settle(sorted(self._outbox.pending(), key=_order))
         self._schedule.update(waiting, self._log.position.index)
-        self._note_backlog()
+        self._note_backlog(waiting)
         caught_up = self._is_caught_up() or bool(self._log.alarm())
         due = self._schedule.choose(waiting, caught_up=caught_up)
         try:
@@ -115,16 +123,19 @@ class Submitter:
                 for entry in self._send(due[start : start + MAX_EVENTS_PER_REQUEST])
             ]
         finally:
-            self._note_backlog()
+            self._note_backlog(waiting)
 
     def backlog(self) -> Backlog:
         """What waits now. Any thread may call it."""
         now = self._schedule.monotonic()
         with self._lock:
             (accepted, since), oldest_at = self._accepted, self._oldest_at
+            unaccepted, failed_at = self._unaccepted
         return Backlog(
             accepted,
             now - since if accepted else 0.0,
+            unaccepted,
+            now - failed_at if unaccepted else 0.0,
             0.0 if oldest_at is None else now - oldest_at,
         )
 
@@ -142,31 +153,50 @@ class Submitter:
         removed = {entry.id for entry, _ in done}
         return [entry for entry in pending if entry.id not in removed]
 
-    def _note_backlog(self) -> None:
-        accepted = self._schedule.accepted_at()
-        since = max(min(accepted, default=0.0), self._finalized_at)
+    def _note_backlog(self, waiting: Sequence[Pending]) -> None:
+        accepted = self._schedule.accepted_at(waiting)
+        # Only these can become final: an event that the log cannot apply is no fault of the ledger.
+        applicable = self._schedule.accepted_at([each for each in waiting if self._applies(each)])
+        failed = self._schedule.failed_at()
         with self._lock:
-            self._accepted = len(accepted), since
+            since = max(min(applicable, default=0.0), self._finalized_at)
+            self._accepted = len(accepted) if applicable else 0, since
+            self._unaccepted = len(failed), max(min(failed, default=0.0), self._accepted_at)
             self._oldest_at = self._schedule.oldest_at()
+
+    def _applies(self, entry: Pending) -> bool:
+        """Whether the log would apply the event if it were the next one."""
+        try:
+            check_applicable(self._log.state, entry.event.claim, self._committee)
+        except NotApplicable:
+            return False
+        return True
 
     def _send(self, due: Sequence[Pending]) -> list[Pending]:
         """Send events in one request, or one by one if that is refused. Return what was sent."""
+        begun = self._schedule.monotonic()
         try:
             self._sender.send([entry.event.to_json() for entry in due])
         except LedgerUnavailable:
+            self._schedule.note_failure(due, begun=begun)
             raise
         except LedgerError as error:
             if len(due) > 1:  # one event is the reason; the others do not wait for it
                 return [sent for entry in due for sent in self._send([entry])]
             logger.warning("event_refused", reason=error.name, detail=str(error))
-            self._note_attempt(due, accepted=False)
+            self._note_attempt(due, begun=begun, accepted=False)
             return []
-        self._note_attempt(due, accepted=True)
+        self._accepted_at = self._schedule.monotonic()
+        self._note_attempt(due, begun=begun, accepted=True)
         return list(due)
 
-    def _note_attempt(self, due: Sequence[Pending], *, accepted: bool) -> None:
-        self._schedule.note_attempt(due, accepted=accepted)
+    def _note_attempt(self, due: Sequence[Pending], *, begun: float, accepted: bool) -> None:
+        self._schedule.note_attempt(due, begun=begun, accepted=accepted)
         self._outbox.mark_sent(due, self._schedule.wall())
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
 
 
 def _order(entry: Pending) -> tuple[tuple[int, bool], int]:

@@ -16,7 +16,7 @@ from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.certifier import AttestationRound, Certifier
 from dragon_aggregator.clock_check import ClockCheck
-from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
 from dragon_aggregator.pending_windows import Window
 from dragon_aggregator.vote_collector import VoteCollector
 
@@ -52,8 +52,8 @@ class WindowCertifier:
 
         Returns whether it is certified as valid, so that the next window can be voted on.
         """
-        if self._clock.fault:  # the claim would be about a round of another time
-            window.state = "waiting"
+        if self._clock.fault or self._is_lane_full(window):
+            window.state = "waiting"  # with a wrong clock for a round, or for the ledger
             return False
         now = self._runtime.monotonic()
         if now < window.tried_at + RETRY_SECONDS:
@@ -91,6 +91,14 @@ class WindowCertifier:
         refuted = self._log.state.stream(submission.stream).refuted
         objects = submission.objects
         return objects is not None and (submission.number, objects.proof) in refuted
+
+    def _is_lane_full(self, window: Window) -> bool:
+        """Whether as many events on the stream wait as the outbox holds.
+
+        While the ledger stands still, anyone's stream could fill it with invalid proofs else.
+        """
+        key = f"@{to_hex(window.submission.stream)}"
+        return len(self._outbox.claims(key)) >= MAX_PENDING_PER_KEY
 
     def _has_max_refuted(self, window: Window) -> bool:
         """Whether the log applies no further refutation, so that no certificate is needed."""

@@ -34,6 +34,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
     errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
     errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",
+    errors.WrongJournal: "See docs/operating.md: how to move and how to restore an operator.",
     errors.Diverged: "Compare with the logs of other operators, as docs/operating.md describes.",
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",

@@ -24,6 +24,7 @@ from dragon.errors import (
     PeerError,
     SettingsError,
     StepFailed,
+    WrongJournal,
 )
 from dragon_cli.errors import ReceiptRefused, UnusableFile
 from dragon_cli.groups import PackageGroup
@@ -39,6 +40,7 @@ INTERRUPTED: Final = 130
 FAILURES: Final = (
     DatabaseTooNew,
     DatabaseTooOld,
+    WrongJournal,
     SettingsError,
     KeystoreError,
     PeerError,
@@ -101,7 +103,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
     click.echo(f"dragon: {verdict}: {name}: {printable(str(error))}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
-    if isinstance(error, (DatabaseTooNew, DatabaseTooOld)):
+    if isinstance(error, (DatabaseTooNew, DatabaseTooOld, WrongJournal)):
         return DATABASE
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 

@@ -55,6 +55,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     yield from log_reasons(
         components.log, components.follower, components.committee, components.wall()
     )
+    if fault := components.attester.log_fault():
+        yield f"log: {fault}"
     if peers.clock_is_wrong():
         yield "clock: more than 2 s off according to the peers"
     elif not peers.clock_is_confirmed():

@@ -101,9 +101,24 @@ class Attester:
         ahead = 0 if newest is None else newest - int(self._wall())
         return ahead if ahead > NORMAL_LEAD_SECONDS else 0
 
+    def log_fault(self) -> str:
+        """Return why claims about the log are not signed with this log; empty if they are."""
+        return self._journal.log_fault(self._root_at)
+
+    def _use_log(self) -> None:
+        """Refuse a log that does not extend the one signed for before.
+
+        Called after the checks, so that it is at least as long as the log that they saw.
+        """
+        self._journal.use_log(self._log.state.size, self._root_at)
+
+    def _root_at(self, size: int) -> bytes | None:
+        return self._log.head(size).root if size <= self._log.state.size else None
+
     def _decide_downtime(self, claim: DowntimeClaim) -> None:
         self._check_clock()  # with a clock ahead, totals of the future would seem settled
         self._log_claim_checks.check_downtime(claim)
+        self._use_log()
         self._journal.decide_downtime(claim, self._log.state.log_time(self._committee))
 
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
@@ -111,13 +126,16 @@ class Attester:
         self._check_time(claim.timestamp)
         self._log_claim_checks.check_checkpoint(claim)
         last = self._log.state.checkpoint
+        self._use_log()
         self._journal.decide_checkpoint(claim, last.size if last else 0)
 
     def _decide_window(self, claim: WindowClaim) -> None:
         """Sign in any round and as often as requested: only the verdict is a decision."""
         self._check_round(claim.timestamp)
         self._check_time(claim.timestamp)
-        self._journal.decide_window(claim, self._window_voter.check_claim(claim))
+        windows = self._window_voter.check_claim(claim)
+        self._use_log()
+        self._journal.decide_window(claim, windows)
 
     def _decide_status(self, claim: StatusClaim) -> None:
         """Check in this order: the probe is expensive, and the journal comes before a signature."""

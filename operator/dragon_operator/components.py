@@ -12,6 +12,7 @@ from dragon.protocol.committee import Committee
 from dragon_operator.attester import Attester
 from dragon_operator.journal import Journal
 from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.peer_reports import PeerReports
 from dragon_operator.reporter import Reporter
 from dragon_operator.window_voter import WindowVoter
 
@@ -26,6 +27,7 @@ class Components:
     attester: Attester
     window_voter: WindowVoter
     reporter: Reporter
+    peer_reports: PeerReports
     log: Log
     streams: StreamRecords
     follower: Follower

@@ -9,11 +9,16 @@ raises the *floor* above that round, and no round below the floor is decided. Th
 time, which only a quorum can advance. So neither a clock that jumps nor a signed round of the
 future makes the operator forget a decision or refuse the rounds of the present.
 
+Decisions on checkpoints, totals and windows are deleted because they follow from the log. So the
+journal contains the size and root of the newest log that it was used with, and another log signs
+none: neither one that was read again and is shorter, nor one of a ledger that was reset.
+
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -32,7 +37,8 @@ from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 
 TOTALS_RETENTION_SECONDS: Final = 30 * 24 * 3600  # of log time, how long a decision is kept
-MAX_TOTALS: Final = 50_000  # kept decisions on totals; beyond, new intervals are `busy`
+MAX_TOTALS: Final = 50_000  # kept decisions on totals; beyond, the oldest are deleted
+TOTALS_DELETED_AT_ONCE: Final = 1024
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
 TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
@@ -46,6 +52,12 @@ _REFUTED: Final = text(
 )
 _REFUTE: Final = text(
     "INSERT OR IGNORE INTO journal_refuted VALUES (:stream, :number, :proof, :reason)"
+)
+_KNOWN_LOG: Final = text("SELECT size, root FROM journal_log")
+# Another thread may have recorded a longer log since.
+_USE_LOG: Final = text(
+    "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
+    "SET size = excluded.size, root = excluded.root WHERE excluded.size > size"
 )
 _FORGET_WINDOWS: Final = (
     text("DELETE FROM journal_window WHERE stream = :stream AND number < :windows"),
@@ -132,6 +144,30 @@ class Journal:
             number = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
         return None if number is None else self._rounds.start(number)
 
+    def log_fault(self, root_at: Callable[[int], bytes | None]) -> str:
+        """Return why claims about the log must not be signed; empty if they may.
+
+        Args:
+            root_at: returns the root of the log at a size; None if the log is shorter.
+        """
+        with self._database.read() as connection:
+            return _log_fault(connection, root_at)
+
+    def use_log(self, size: int, root_at: Callable[[int], bytes | None]) -> None:
+        """Record that claims are signed for a log of that size. Call this before such decisions.
+
+        Raises AttestationRefused: `behind` if the log does not extend the newest recorded one.
+        """
+        with self._database.read() as connection:
+            known = connection.execute(_KNOWN_LOG).first()
+            if fault := _log_fault(connection, root_at):
+                raise AttestationRefused(RefusalReason.BEHIND, fault)
+        root = root_at(size)
+        if root is None or (known is not None and known.size >= size):
+            return
+        with self._database.write() as connection:
+            connection.execute(_USE_LOG, {"size": size, "root": to_hex(root)})
+
     def decide_checkpoint(self, claim: CheckpointClaim, applied: int) -> None:
         """Record the decision to sign a checkpoint.
 
@@ -152,7 +188,7 @@ class Journal:
     def decide_downtime(self, claim: DowntimeClaim, log_time: int) -> None:
         """Record the decision to sign the downtime of an interval; `log_time` in Unix seconds.
 
-        Raises AttestationRefused: `equivocation`, or `busy` if the journal is full.
+        Raises AttestationRefused: `equivocation`.
         """
         decided = text(
             "SELECT totals FROM journal_downtime WHERE node_id = :node_id AND begin = :begin "
@@ -170,7 +206,7 @@ class Journal:
             known = connection.execute(decided, row).scalar()
             _check_same(known, row["totals"], "already signed other totals for that interval")
             if known is None:
-                _check_room(connection)
+                _make_room(connection)
             insert = text(
                 "INSERT OR IGNORE INTO journal_downtime "
                 "VALUES (:node_id, :begin, :end, :size, :totals, :log_time)"
@@ -226,12 +262,34 @@ def _raise_floor(connection: Connection, oldest: int) -> int:
     return oldest
 
 
-def _check_room(connection: Connection) -> None:
-    """Bound the table: anyone may request any interval, and each takes a row for 30 days."""
+def _make_room(connection: Connection) -> None:
+    """Bound the table: anyone may request any interval, and each takes a row for 30 days.
+
+    To refuse further intervals would let anyone stop all downtime certificates. The oldest rows can
+    go: the log has not changed (`use_log`) and gives the same totals again.
+    """
     count = connection.execute(text("SELECT COUNT(*) FROM journal_downtime")).scalar_one()
     if count >= MAX_TOTALS:
-        message = f"{count} downtime intervals were signed in the last 30 days; that is the maximum"
-        raise AttestationRefused(RefusalReason.BUSY, message)
+        oldest = text(
+            "DELETE FROM journal_downtime WHERE (node_id, begin, end, size) IN (SELECT node_id, "
+            "begin, end, size FROM journal_downtime ORDER BY log_time LIMIT :most)"
+        )
+        connection.execute(oldest, {"most": TOTALS_DELETED_AT_ONCE})
+
+
+def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -> str:
+    known = connection.execute(_KNOWN_LOG).first()
+    if known is None:
+        return ""
+    root = root_at(known.size)
+    if root is None:
+        return f"this log is shorter than the {known.size} entries that were signed for before"
+    if to_hex(root) != known.root:
+        return (
+            f"this log has the root {to_hex(root)} at {known.size} entries, but this operator has "
+            f"signed for a log with the root {known.root}"
+        )
+    return ""
 
 
 def _check_same(decided: object, requested: object, message: str) -> None:

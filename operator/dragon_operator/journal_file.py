@@ -52,7 +52,7 @@ def open_journal(
     with database.read() as connection:
         expected = connection.execute(_EXPECTED).scalar()
     if expected is not None and not path.exists():
-        raise errors.WrongJournal(_lost(path, database.path))
+        raise errors.WrongJournal(_lost(f"{path} is missing", database.path))
     journal = Database(path, SCHEMA)
     try:
         with journal.write() as connection:
@@ -61,7 +61,7 @@ def open_journal(
                 connection.execute(_OWN, {**own, "token": to_hex(entropy(TOKEN_BYTES))})
             owner = connection.execute(_OWNER).first()
         if owner is None or expected not in (None, owner.token):
-            raise errors.WrongJournal(_lost(path, database.path))
+            raise errors.WrongJournal(_lost(f"{path} is another journal", database.path))
         _check_owner(path, (owner.operator, owner.committee), (operator, to_hex(committee.id)))
         if expected is None:
             with database.write() as connection:
@@ -72,11 +72,11 @@ def open_journal(
     return journal
 
 
-def _lost(path: Path, database: Path) -> str:
+def _lost(what: str, database: Path) -> str:
     return (
-        f"{path} is not the journal that was used with {database}, and without that journal this "
-        "operator could sign the opposite of what it signed before; put the newest copy back, or "
-        "restore the operator as docs/operating.md describes"
+        f"{what}, and without the journal that was used with {database} this operator could sign "
+        "the opposite of what it signed before; if that journal was moved, move it back, but never "
+        "use an older copy of it; otherwise restore the operator as docs/operating.md describes"
     )
 
 

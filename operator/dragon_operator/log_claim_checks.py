@@ -67,8 +67,8 @@ class LogClaimChecks:
 
     def _check_sights(self) -> None:
         """Refuse to certify a log that our own probes have contradicted for several rounds."""
-        if seen := self.peers.contradiction(self.log.state, CONTRADICTED_ROUNDS):
-            node_id, status = seen
+        seen = self.peers.contradictions(self.log.state, CONTRADICTED_ROUNDS)
+        for node_id, status in seen.items():
             down = status is Status.DOWN
             reason = RefusalReason.SEES_DOWN if down else RefusalReason.SEES_UP
             message = (

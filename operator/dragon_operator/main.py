@@ -27,6 +27,7 @@ from dragon_operator.databases import Databases
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.peer_monitor import PeerMonitor
+from dragon_operator.peer_reports import PeerReports
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
@@ -59,7 +60,12 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         databases.close()
 
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
-    loops = [components.follower.run, components.peers.run, components.window_voter.run]
+    loops = [
+        components.follower.run,
+        components.peers.run,
+        components.peer_reports.run,
+        components.window_voter.run,
+    ]
     return Service(create_app(components), loops, close)
 
 
@@ -70,7 +76,13 @@ def start_late(components: Components, runtime: Runtime) -> None:
     """
     log = components.log
     if log.state.size == 0 and log.position.index == 0:
-        start_from_checkpoint(log, components.committee, runtime.http, components.peers.ids)
+        start_from_checkpoint(
+            log,
+            components.committee,
+            runtime.http,
+            components.peers.ids,
+            monotonic=runtime.monotonic,
+        )
 
 
 def assemble(
@@ -97,13 +109,15 @@ def assemble(
         window_voter=window_voter,
         wall=runtime.wall,
     )
+    reporter = _reporter(settings, prober, log, runtime)
     return Components(
         committee,
         myself,
         operator_journal,
         attester,
         window_voter,
-        _reporter(settings, prober, log, runtime),
+        reporter,
+        PeerReports(committee, log, peers, reporter),
         log,
         StreamRecords(databases.log),
         follower,

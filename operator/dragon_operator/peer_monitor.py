@@ -76,14 +76,22 @@ class PeerMonitor:
         confirming = {} if self.clock_is_wrong() else self._confirming
         self._confirming = {**confirming, **_confirming(probe_results)}
 
-    def contradiction(self, state: State, rounds: int) -> tuple[str, Status] | None:
-        """A peer whose probes contradicted `state` for over `rounds`, and its probed status."""
-        since = self._monotonic() - rounds * self._committee.rounds.seconds
-        for peer, result in self._probe_results.items():
-            known = state.status(peer)
-            if known not in (None, result.status) and self._unchanged_since[peer] < since:
-                return peer, result.status
-        return None
+    def contradictions(self, state: State, rounds: int) -> dict[str, Status]:
+        """Peers whose probes have contradicted `state` for over `rounds`, with the probed status.
+
+        A contradiction begins with the first such probe, or with the status in `state` if that is
+        newer.
+        """
+        seconds = rounds * self._committee.rounds.seconds
+        since, changed_before = self._monotonic() - seconds, self._wall() - seconds
+        return {
+            peer: result.status
+            for peer, result in self._probe_results.items()
+            if (known := state.last(peer)) is not None
+            and known.status is not result.status
+            and known.timestamp < changed_before
+            and self._unchanged_since[peer] < since
+        }
 
     def offsets_ms(self) -> list[int]:
         """Least certain offset of each recently probed peer's clock from ours, in milliseconds."""
@@ -135,7 +143,7 @@ class PeerMonitor:
     def run(self, stop: threading.Event) -> None:
         """Probe once a round, in its middle; the aggregators probe at its start.
 
-        Until the clock is confirmed, at the start and after it was set, probe more often.
+        While the clock is not confirmed, or too few peers answer, probe more often.
         """
         retry = FIRST_RETRY_SECONDS
         while not stop.is_set():
@@ -147,9 +155,9 @@ class PeerMonitor:
             self._wait(stop, retry)
 
     def _is_settled(self) -> bool:
-        """Whether one probe a round is enough."""
-        blind_at_start = not self.has_warmed_up and self.is_blind(self._probe_results)
-        return self.clock_is_confirmed() and not blind_at_start
+        """Whether one probe a round is enough: a round may take an hour, and so may a refusal."""
+        confirmed = self.clock_is_confirmed() and not self.clock_is_wrong()
+        return confirmed and not self.is_blind(self._probe_results)
 
     def _wait(self, stop: threading.Event, retry: float) -> None:
         """Wait for the middle of the next round, or for `retry` s if a probe is needed earlier."""

@@ -65,6 +65,19 @@ class Reporter:
             Unreachable: no aggregator accepted the suspicion.
             Busy: too many reports are in progress.
         """
+        if not self._slots.acquire(blocking=False):
+            message = f"{MAX_CONCURRENT_REPORTS} reports are in progress, the maximum"
+            raise Busy(message)
+        try:
+            return self.report_own(node_id, status)
+        finally:
+            self._slots.release()
+
+    def report_own(self, node_id: str, status: Status) -> Report:
+        """As `report`, for changes that this operator has noticed itself. It is never busy.
+
+        Otherwise anyone could suppress them with many reports.
+        """
         check_node_id(self._committee, node_id)
         if node_id == self._myself:
             raise AttestationRefused(
@@ -74,14 +87,8 @@ class Reporter:
         if self._log.state.status(node_id) is status:
             message = f"{node_id} is already {status} in the log"
             raise AttestationRefused(RefusalReason.NO_CHANGE, message)
-        if not self._slots.acquire(blocking=False):
-            message = f"{MAX_CONCURRENT_REPORTS} reports are in progress, the maximum"
-            raise Busy(message)
-        try:
-            self._check_sight(node_id, status)
-            return self._deliver_once(self._suspicion(node_id, status))
-        finally:
-            self._slots.release()
+        self._check_sight(node_id, status)
+        return self._deliver_once(self._suspicion(node_id, status))
 
     def _check_sight(self, node_id: str, status: Status) -> None:
         seen = self._prober.probe([node_id])[node_id]

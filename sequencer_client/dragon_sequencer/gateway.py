@@ -31,6 +31,7 @@ Decoder: TypeAlias = Callable[[JsonStream], tuple[T, bool]]
 # The rest is for the quotes of small batches and for proofs.
 MAX_ANSWER_BYTES: Final = 72 << 20
 MIN_BYTES_PER_SECOND: Final = 1 << 20  # a longer answer has more time, if it arrives at this rate
+MAX_SHORT_ANSWER_BYTES: Final = 1 << 20  # of an answer without pages
 EXTRA_BYTES: Final = 2 << 20  # that may arrive until a reader has noticed that it has enough
 _READ_BYTES: Final = 1 << 16  # per read of the socket
 _CODE: Final = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
@@ -67,7 +68,8 @@ class Gateway:
             most = self._max_answer_bytes
             return decode_page(stream, after=after, max_bytes=most, keep_bytes=keep_bytes)
 
-        return self._ask("GET", path, decode, seconds=seconds)
+        most = self._max_answer_bytes + EXTRA_BYTES
+        return self._ask("GET", path, decode, seconds=seconds, most=most)
 
     def newest(self, app: str, *, seconds: float) -> Proof | None:
         """The unverified proof of the newest finalized batch. Also raises FinalityError."""
@@ -88,6 +90,7 @@ class Gateway:
         decode: Decoder[T],
         *,
         seconds: float,
+        most: int = MAX_SHORT_ANSWER_BYTES,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> T:
@@ -103,7 +106,7 @@ class Gateway:
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                stream = JsonStream(self._pieces(response, deadline).__next__)
+                stream = JsonStream(self._pieces(response, deadline, most).__next__)
                 return _data(response.status_code, stream, decode)
         except JsonFault as fault:
             raise AnswerMalformed(f"{self.url}: {fault}", gateway=self.url) from None
@@ -112,13 +115,13 @@ class Gateway:
             message = f"no answer from {self.url}: {reason}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 
-    def _pieces(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+    def _pieces(self, response: requests.Response, deadline: float, most: int) -> Iterator[bytes]:
         """The answer as it arrives, then empty pieces.
 
         The timeout of a usual session bounds each read, so a peer that sends byte by byte must be
         stopped here. While it sends headers, the core's session does that.
         """
-        size, most = 0, self._max_answer_bytes + EXTRA_BYTES
+        size = 0
         while piece := response.raw.read1(_READ_BYTES, decode_content=False):
             size += len(piece)
             if size > most:

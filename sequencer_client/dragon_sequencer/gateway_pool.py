@@ -23,6 +23,7 @@ class Timeouts:
     send_seconds: float = 30.0  # one `send`, including retries
     retry_seconds: float = 1.0  # pause after every gateway failed
     poll_seconds: float = 0.25  # pause after a read without new batches
+    slow_seconds: float = 2.0  # after an answer that took longer, the next gateway is asked
     compare_seconds: float = 5.0  # between comparisons with the other gateways
     state_request_seconds: float = 1.0  # one request of such a comparison
     rewound_seconds: float = 15.0  # until a ledger that is behind the reader counts as rewound

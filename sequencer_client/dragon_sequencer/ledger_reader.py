@@ -34,6 +34,12 @@ MAX_PENDING_PAGES: Final = 1000  # pages that are read one after the other, in s
 MAX_PENDING_REQUEST_TIMES: Final = (
     3  # begin of the last of them, as a multiple of `request_seconds`
 )
+# A slow gateway must not decide how fast the ledger is read: its pages are compared with what was
+# read only again after this many times the seconds that the last comparison took.
+CHECK_AGAIN_AFTER: Final = 20
+# If no gateway shows a proof in time, the next search may take twice as long, at most this factor:
+# one segment may hold millions of empty batches.
+MAX_PATIENCE: Final = 8
 NO_PROOF: Final = Proof(0, 0, "", 0, "", "", (), 0)  # stands for a ledger without batches
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -53,6 +59,9 @@ class LedgerReader:
         self._app, self._nodes = app, nodes
         self._gateways, self._timeouts, self._monotonic = gateways, timeouts, monotonic
         self._compared_at: float | None = None
+        self._patience = 1
+        self._claims_more: Gateway | None = None  # it showed a newer proof, but no page yet
+        self._check_again_at: dict[str, float] = {}  # by URL
         self._behind_since: float | None = None
         self._rewound: LedgerRewound | None = None
 
@@ -70,11 +79,14 @@ class LedgerReader:
             LedgerContradiction: the network's history no longer contains what was read.
         """
         failure = LedgerUnavailable("no gateway is configured")
+        out_of_reach = False
         for gateway in self._gateways.circle():
+            begun = self._monotonic()
             try:
                 proven, following = self._read(gateway, cursor)
             except (GatewayError, PageError, FinalityError) as error:
                 self._gateways.leave(gateway, error.name)
+                out_of_reach |= isinstance(error, ProofOutOfReach)
                 if isinstance(error, FirstHashMismatch) and cursor.chaining_hash:
                     # The page may be damaged, so the batch that was read is looked at again.
                     self._check_history(gateway, Position(cursor.index, cursor.chaining_hash))
@@ -82,8 +94,10 @@ class LedgerReader:
                     f"no gateway gave a valid answer: {error}", **error.facts
                 )
             else:
-                self._note_progress(gateway, cursor, following, kept)
+                self._patience = 1
+                self._note_answer(gateway, cursor, following, kept, begun)
                 return proven, following
+        self._patience = min(2 * self._patience, MAX_PATIENCE) if out_of_reach else 1
         raise failure
 
     def _read(self, gateway: Gateway, cursor: Cursor) -> tuple[list[ProvenBatch], Cursor]:
@@ -107,7 +121,8 @@ class LedgerReader:
         self, gateway: Gateway, cursor: Cursor
     ) -> Iterator[tuple[Page, list[ProvenBatch], Cursor]]:
         """Each page after the cursor, what it proves, and the cursor after it."""
-        ends = self._monotonic() + MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
+        most = MAX_PENDING_REQUEST_TIMES * self._timeouts.request_seconds
+        ends = self._monotonic() + most * self._patience
         for _ in range(MAX_PENDING_PAGES):
             left = MAX_KEPT_BYTES - sum(held_bytes(link.body) for link in cursor.pending)
             page = gateway.page(
@@ -128,26 +143,45 @@ class LedgerReader:
 
         Raises LedgerContradiction: the nodes signed another history.
         """
-        first: Page | None = None
-        try:
-            for page, _, _ in self._pages(gateway, Cursor.join(known.index)):
-                first = first or page
-                if page.proof and first.first_chaining_hash != known.chaining_hash:
-                    raise _contradiction(known)
-                if page.proof:
-                    return
-        except (GatewayError, PageError, FinalityError):
+        begun = self._monotonic()
+        if begun < self._check_again_at.get(gateway.url, begun):
             return
+        with suppress(GatewayError, PageError, FinalityError):
+            self._compare_history(gateway, known)
+        now = self._monotonic()
+        self._check_again_at[gateway.url] = now + CHECK_AGAIN_AFTER * (now - begun)
 
-    def _note_progress(
-        self, gateway: Gateway, cursor: Cursor, following: Cursor, kept: KeptPositions | None
+    def _compare_history(self, gateway: Gateway, known: Position) -> None:
+        first: Page | None = None
+        for page, _, _ in self._pages(gateway, Cursor.join(known.index)):
+            first = first or page
+            if page.proof and first.first_chaining_hash != known.chaining_hash:
+                raise _contradiction(known)
+            if page.proof:
+                return
+
+    def _note_answer(
+        self,
+        gateway: Gateway,
+        cursor: Cursor,
+        following: Cursor,
+        kept: KeptPositions | None,
+        begun: float,
     ) -> None:
         """After a valid answer, check whether this gateway or the whole ledger has stopped."""
-        if following != cursor:
-            self._behind_since = self._rewound = None
-            self._gateways.use(gateway)
-            return
         now = self._monotonic()
+        if following != cursor:
+            self._behind_since = self._rewound = self._claims_more = None
+            if now - begun > self._timeouts.slow_seconds:
+                # One batch after the other, each in time, would be progress too, but never enough.
+                self._gateways.leave(gateway, "slow")
+            else:
+                self._gateways.use(gateway)
+            return
+        if self._claims_more is gateway:
+            self._claims_more = None
+            self._gateways.leave(gateway, "shows_less_than_it_says")
+            return
         due = self._compared_at is None or now - self._compared_at >= self._timeouts.compare_seconds
         if due:
             self._compared_at = now
@@ -165,11 +199,7 @@ class LedgerReader:
             if proof is not None:
                 self._check_newest(other, proof, cursor, kept)
         ahead = [other for other, proof in newest.items() if proof and proof.index > cursor.index]
-        if others := [other for other in ahead if other is not gateway]:
-            _log.warning("gateway_left", gateway=gateway.url, reason="stands_still")
-            self._gateways.use(others[0])
-        elif ahead:
-            self._gateways.leave(gateway, "shows_less_than_it_says")
+        self._choose(gateway, ahead)
         reachable = [proof.index for proof in newest.values() if proof]
         if not reachable or max(reachable) >= cursor.index:
             self._behind_since = None
@@ -181,6 +211,14 @@ class LedgerReader:
                 f"no gateway is further than {max(reachable)}, and {cursor.index} were read",
                 index=cursor.index,
             )
+
+    def _choose(self, gateway: Gateway, ahead: list[Gateway]) -> None:
+        """Leave a gateway that shows nothing while others, or itself, prove newer batches."""
+        if gateway in ahead:
+            self._claims_more = gateway  # the batch may just have come: it is asked once more
+        elif ahead:
+            _log.warning("gateway_left", gateway=gateway.url, reason="stands_still")
+            self._gateways.use(ahead[0])
 
     def _newest(self, gateway: Gateway, cursor: Cursor) -> Proof | None:
         """The gateway's newest proof; None if it is not available.

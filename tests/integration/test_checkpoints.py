@@ -14,7 +14,8 @@ from dragon.protocol import merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
-from simulation import World
+from dragon_operator.reporter import MAX_CONCURRENT_REPORTS
+from simulation import Outage, World
 
 OTHERS = ("operator_1", "operator_3", "operator_4")
 
@@ -178,6 +179,56 @@ def test_an_operator_does_not_certify_a_log_that_its_probes_contradict(world: Wo
     answer = world.post("operator_1", "/attestations", claim.to_json())
 
     assert (answer.status_code, answer.json()["reason"]) == (409, "sees_down")
+
+
+def test_a_peer_that_the_aggregator_alone_cannot_reach_stops_no_checkpoints(world: World) -> None:
+    """The operators report that it is up again; else they would refuse every checkpoint.
+
+    Strangers who keep them busy with reports do not prevent it.
+    """
+    for name in world.operators:
+        for _ in range(MAX_CONCURRENT_REPORTS):
+            assert world.components(name).reporter._slots.acquire(blocking=False)
+    world.stop("operator_2")
+    world.run(2)
+    assert world.statuses("operator_1")["operator_2"] == "down"
+    before = len(world.checkpoints("operator_1"))
+
+    world.cuts.add(("aggregator_0", "operator_2"))
+    world.resume("operator_2")
+    world.run(26)
+
+    assert world.statuses("operator_1")["operator_2"] == "up"
+    assert len(world.checkpoints("operator_1")) >= before + 2
+
+
+def test_a_peer_that_answers_in_the_middle_of_rounds_only_stops_no_checkpoints(
+    world: World,
+) -> None:
+    """The aggregator probes it at the start of rounds, the operators monitor it in the middle."""
+    rounds, before = world.committee.rounds, len(world.checkpoints("operator_1"))
+    first = rounds.number(world.clock.now) + 1
+    starts = [rounds.start(number) for number in range(first, first + 40)]
+    world.outages["operator_2"] = [Outage(start - 0.1, start + 2.0) for start in starts]
+
+    world.run(38)
+
+    assert len(world.story("operator_1", "operator_2")) > 4
+    assert len(world.checkpoints("operator_1")) >= before + 2
+
+
+def test_a_new_status_in_the_log_contradicts_no_probe_at_once(world: World) -> None:
+    """All probes have found operator_2 up, and another quorum has just seen it down."""
+    components, rounds = world.components("operator_1"), world.committee.rounds
+    world.run(8)
+    world.stop("aggregator_0")
+    world.submit(world.members.status("operator_2", Status.DOWN, rounds.number(world.clock.now)))
+
+    assert components.peers.contradictions(components.log.state, 6) == {}
+    world.run(5)
+    assert components.peers.contradictions(components.log.state, 6) == {}
+    world.run(2)
+    assert components.peers.contradictions(components.log.state, 6) == {"operator_2": Status.UP}
 
 
 def test_a_log_with_checkpoints_audits_the_same_batched_and_singly(world: World) -> None:

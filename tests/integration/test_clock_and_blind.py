@@ -592,6 +592,46 @@ def test_an_operator_probes_often_until_its_clock_is_confirmed(fresh: LyingWorld
     assert fresh.clock.now - begun >= 5
 
 
+def test_an_operator_in_rounds_of_an_hour_is_blind_for_seconds_only(tmp_path: Path) -> None:
+    """Not until the middle of the next round: peers that restart are no outage of an hour."""
+    with LyingWorld(tmp_path, make_members(4, round_seconds=3600), verify_at_end=False) as world:
+        world.clock.sleep(7 * HOUR)
+        world.confirm_clocks(again=True)
+        peers = world.components("operator_1").peers
+        world.stop("operator_2")
+        world.stop("operator_3")
+        world.probe()
+        assert BLIND in world.reasons("operator_1")
+
+        world.resume("operator_2")
+        world.resume("operator_3")
+        peers.run(Waits(world, 5))
+
+        assert BLIND not in world.reasons("operator_1")
+
+
+def test_a_wrong_clock_of_others_is_forgotten_within_seconds(tmp_path: Path) -> None:
+    """Four of nine peers confirm the clock, and five had a wrong one."""
+    members = make_members(10, round_seconds=3600)
+    with LyingWorld(tmp_path, members, verify_at_end=False) as world:
+        for peer in world.operators[5:]:
+            world.offsets[peer] = 60.0
+        world.clock.sleep(2.0)
+        stop = Waits(world, 5)
+        wait = stop.wait
+
+        def set_clocks_and_wait(timeout: float | None = None) -> bool:
+            world.offsets.clear()
+            return wait(timeout)
+
+        assert CLOCK not in world.reasons("operator_1")
+        stop.wait = set_clocks_and_wait  # type: ignore[method-assign]
+        world.components("operator_1").peers.run(stop)
+
+        assert len(stop.waits) > 1
+        assert CLOCK not in world.reasons("operator_1")
+
+
 # Signed rounds of the future
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.store import Log
 from dragon.protocol import bls
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon_aggregator import outbox
 from dragon_operator import journal
@@ -420,6 +422,68 @@ def test_after_a_reset_the_refounded_committee_starts_with_new_logs_and_journals
         new.run(3)
         assert new.components("operator_1").log.alarm() is None
         assert new.statuses("operator_1") == dict.fromkeys(new.operators, "up")
+
+
+def test_an_operator_that_lost_its_log_signs_for_it_once_it_is_read_again(world: World) -> None:
+    world.run(14)
+    claim = due_checkpoint(world, "operator_1")
+    assert post(world, "operator_1", claim) == "signed"
+    lose_log(world, "operator_1")
+
+    reasons = world.get("operator_1", "/readyz").json()["reasons"]
+    assert f"log: this log is shorter than the {claim.size} entries" in " ".join(reasons)
+    world.components("operator_1").follower.catch_up()
+
+    assert world.get("operator_1", "/readyz").json()["reasons"] == []
+    assert post(world, "operator_1", claim) == "signed"
+
+
+def test_an_operator_that_lost_its_log_signs_for_no_log_of_a_reset_ledger(tmp_path: Path) -> None:
+    """Its journal no longer contains the decisions of the old log, only that log's root."""
+    with World(tmp_path, make_members(4), verify_at_end=False) as world:
+        world.run(14)
+        claim = due_checkpoint(world, "operator_1")
+        assert post(world, "operator_1", claim) == "signed"
+        world.network.reset()
+        lose_log(world, "operator_1")
+        number = world.committee.rounds.number(world.clock.now)
+        for at in range(claim.size + 1):
+            status = Status.DOWN if at % 2 else Status.UP
+            world.submit(world.members.status("operator_2", status, number - 10 + at))
+        log = world.components("operator_1").log
+        head = log.head(claim.size)
+
+        other = replace(claim, log_root=head.root)
+        reasons = world.get("operator_1", "/readyz").json()["reasons"]
+
+        assert log.alarm() is None
+        assert post(world, "operator_1", other) == "behind"
+        assert any(each.startswith("log: this log has the root") for each in reasons)
+
+
+def due_checkpoint(world: World, name: str) -> CheckpointClaim:
+    """The claim on the whole log of an operator, at its earliest time, which becomes now."""
+    last, rounds = world.checkpoints(name)[-1], world.committee.rounds
+    head = world.components(name).log.head()
+    timestamp = last.timestamp + rounds.checkpoint_every
+    world.clock.now = float(timestamp + 1)
+    world.confirm_clocks(again=True)
+    return CheckpointClaim(head.size, head.root, timestamp)
+
+
+def post(world: World, name: str, claim: CheckpointClaim) -> str:
+    """Request an attestation. Return "signed" or the refusal reason."""
+    answer = world.post(name, "/attestations", claim.to_json())
+    return "signed" if answer.status_code == 200 else str(answer.json()["reason"])
+
+
+def lose_log(world: World, name: str) -> None:
+    """Restart an operator with its journal, but without its database."""
+    world.crash(name)
+    file = world.database_file(name)
+    for path in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+        path.unlink(missing_ok=True)
+    world.start(name)
 
 
 def test_a_log_in_use_is_not_archived(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from flask import Flask
 
 from dragon import errors
 from dragon.log.audit import audit
+from dragon.net import checkpoint_sync
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.log_entry import LogEntry
@@ -88,13 +90,17 @@ class Liar:
     def __init__(self, world: World, spoil: str) -> None:
         self.app = Flask("liar")
         genuine = world.wires.app("operator-1:5001")
-        self.app.wsgi_app = self._spoiling(genuine, spoil)  # type: ignore[method-assign]
+        self.app.wsgi_app = self._spoiling(world, genuine, spoil)  # type: ignore[method-assign]
 
     @staticmethod
-    def _spoiling(genuine: Any, spoil: str) -> Any:
+    def _spoiling(world: World, genuine: Any, spoil: str) -> Any:
         def app(environ: dict[str, Any], start_response: Any) -> Any:
             body = b"".join(genuine(environ, lambda *_: None))
             path = environ["PATH_INFO"]
+            if spoil == "slow" and path == "/events":
+                world.clock.now += 9
+                listed = json.loads(body)
+                body = json.dumps({"events": listed["events"][:1], "next": 0}).encode()
             if spoil == "entries" and path == "/events":
                 body = body.replace(b'"down"', b'"up"', 1)
             if spoil == "short" and path == "/events":
@@ -138,6 +144,24 @@ def test_an_operator_that_lies_about_its_log_is_skipped(world: World, spoil: str
 
     size = components.log.state.size
     assert components.log.head() == world.components("operator_4").log.head(size)
+
+
+def test_an_operator_that_sends_its_entries_one_by_one_is_skipped(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer is in time, but a long log would take days."""
+    world.run(14)
+    components = start_empty(world)
+    world.wires.mount("operator-1:5001", Liar(world, "slow").app)
+    monkeypatch.setattr(checkpoint_sync, "TOTAL_DEADLINE_SECONDS", 5)
+    begun = world.clock.now
+
+    start_late(components, world.runtime(LATE))
+
+    size = components.log.state.size
+    assert size == size_before_the_last_batch(world) > 0
+    assert world.clock.now - begun < 5 + 20
+    assert any("operator-3" in url for url in sent_by(world, LATE))
 
 
 def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(world: World) -> None:

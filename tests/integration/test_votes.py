@@ -32,6 +32,7 @@ from dragon.protocol.streams.finding import MAX_PROOF_BYTES, Finding
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.stark.blocks import verify_window
 from dragon.stark.refusal import ProofRefused
+from dragon_aggregator import window_certifier
 from dragon_operator import rate_limiter, window_voter
 from simulation import World
 from streams import Owner, Window, make_owner
@@ -318,6 +319,25 @@ def test_a_valid_proof_is_certified_after_invalid_ones(world: World, owner: Owne
         step(world)
 
     assert verdicts(world, owner) == [("invalid", "stark")] * 2 + [("valid", "none")]
+
+
+def test_a_window_waits_while_too_many_events_of_its_stream_wait(
+    world: World, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the ledger stands still, any stream could fill the outbox with invalid proofs else."""
+    monkeypatch.setattr(window_certifier, "MAX_PENDING_PER_KEY", 1)
+    window, aggregator = first(world, owner), world.components("aggregator_0")
+    with monkeypatch.context() as standstill:
+        standstill.setattr(aggregator.submitter, "step", list)
+        for proof in (b"wrong", b"wrong again"):
+            submit_complete(world, owner, window, proof)
+            step(world)
+        waiting = aggregator.outbox.claims(f"@{to_hex(owner.descriptor.id)}")
+    step(world)
+    step(world)
+
+    assert len(waiting) == 1
+    assert verdicts(world, owner) == [("invalid", "stark")] * 2
 
 
 @pytest.mark.parametrize("changes", [{"first": 2}, {"first_received_ms": 1}, {"number": 2}])

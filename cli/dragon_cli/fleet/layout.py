@@ -27,6 +27,11 @@ STREAMS: Final = "stream_api"
 SOURCES: Final = "sources"  # not a service: holds the token of those who may create streams
 
 
+def aggregator_name(rank: int) -> str:
+    """Return the name of the aggregator with that rank, as in folders and output files."""
+    return f"aggregator_{rank}" if rank else "aggregator"
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The folder of a fleet, and the paths in it. A service is named as its folder."""

@@ -23,11 +23,12 @@ from dragon.errors import PeerError, StepFailed
 from dragon.net import tls
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
+from dragon.node.health import TOLERATED_REASONS
 from dragon.protocol.committee import Committee
 from dragon_cli import services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import PROVER, Home, port_of
+from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
@@ -68,8 +69,7 @@ class Fleet:
         for operator in self.committee.operators:
             found[operator.id] = operator.url
         for aggregator in self.committee.aggregators:
-            name = f"aggregator_{aggregator.rank}" if aggregator.rank else "aggregator"
-            found[name] = aggregator.url
+            found[aggregator_name(aggregator.rank)] = aggregator.url
         return found | self.home.services()
 
     def check_installed(self) -> None:
@@ -162,10 +162,10 @@ class Fleet:
         return answer.status == 200
 
     def wait_ready(self) -> None:
-        """Wait until all services are ready, apart from a silent log.
+        """Wait until all services are ready, apart from the reasons that only time ends.
 
         The first checkpoint ends the silence of a fleet that was off. It may take three rounds,
-        which can be hours.
+        which can be hours. As long may it take until a signed round of the future has come.
 
         Raises StepFailed: a service ended, or is not in time.
         """
@@ -174,7 +174,7 @@ class Fleet:
             self.wait_until(partial(self._has_started, name), f"{name} is ready", seconds)
 
     def _has_started(self, name: str) -> bool:
-        """Return whether a service is ready, or would be if its log had a recent checkpoint."""
+        """Return whether a service is ready, or works in spite of its reasons."""
         if self.is_ready(name):
             return True
         if name == "sequencer":
@@ -183,7 +183,7 @@ class Fleet:
             reasons = queries.reasons(self._http, self.addresses[name])
         except PeerError:
             return False
-        return bool(reasons) and all(reason.startswith("silent:") for reason in reasons)
+        return bool(reasons) and all(each.startswith(TOLERATED_REASONS) for each in reasons)
 
     def wait_until(
         self, condition: Callable[[], bool], what: str, seconds: float, pause: float = 0.1

@@ -14,7 +14,7 @@ from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
 from dragon_cli.errors import NotListed
-from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.layout import STREAMS, Home, aggregator_name
 from dragon_cli.hints import with_hint
 
 T = TypeVar("T")
@@ -41,6 +41,15 @@ class View:
     def status(self, node_id: str) -> str:
         """Return the status of a node in this log."""
         return str(self.nodes.get(node_id, {}).get("status", "unknown"))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """Whether another service is ready, as it reports itself. Escape its text before use."""
+
+    service: str
+    error: str = ""  # why the service could not be read
+    reasons: tuple[str, ...] = ()  # why the service is not ready
 
 
 def connect(home: Home, ca: Path | None) -> HttpClient:
@@ -71,6 +80,30 @@ def views(committee: Committee, http: HttpClient) -> list[View]:
     """Query all operators concurrently, so that a slow one does not delay the others."""
     with ThreadPoolExecutor(min(MAX_CONCURRENT_QUERIES, len(committee.keys))) as executor:
         return list(executor.map(lambda operator: view(committee, operator, http), committee.keys))
+
+
+def service_views(urls: Mapping[str, str], http: HttpClient) -> list[ServiceView]:
+    """Query the readiness of services (name → URL) concurrently. Never raises a PeerError."""
+
+    def view_of(name: str) -> ServiceView:
+        try:
+            return ServiceView(name, reasons=reasons(http, urls[name]))
+        except PeerError as error:
+            return ServiceView(name, error=str(error))
+
+    with ThreadPoolExecutor(MAX_CONCURRENT_QUERIES) as executor:
+        return list(executor.map(view_of, urls))
+
+
+def services(committee: Committee, home: Home) -> dict[str, str]:
+    """Return the URLs of the aggregators, by rank, and of the fleet's stream service, by name.
+
+    Raises SettingsError: the list of the fleet's services cannot be read.
+    """
+    ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
+    found = {aggregator_name(each.rank): each.url for each in ranked}
+    listed = home.services()
+    return found | {name: listed[name] for name in (STREAMS,) if name in listed}
 
 
 def get(http: HttpClient, url: str, **params: str | int) -> dict[str, Json]:
@@ -173,6 +206,8 @@ def aggregators(committee: Committee, rank: int | None = None) -> dict[str, str]
 
 def reasons(http: HttpClient, url: str) -> tuple[str, ...]:
     """Return why the service at `url` is not ready. Raises PeerError."""
-    body = http.get(f"{url}/readyz", deadline=TIMEOUT_SECONDS).json()
+    answer = http.get(f"{url}/readyz", deadline=TIMEOUT_SECONDS)
+    body = answer.json()
     listed = body.get("reasons") if isinstance(body, dict) else None
-    return tuple(map(str, listed)) if isinstance(listed, list) else ()
+    found = tuple(map(str, listed)) if isinstance(listed, list) else ()
+    return found if found or answer.status == 200 else (f"answered {answer.status}",)

@@ -9,8 +9,7 @@ from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
-from dragon_cli.errors import AlreadyThere
-from dragon_cli.files import write_new, write_whole
+from dragon_cli.files import write_whole
 from dragon_cli.fleet.layout import Home
 
 ID_CHARACTERS: Final = 10  # of the old id, in the name of the file that keeps the old committee
@@ -47,15 +46,7 @@ def refound(home: Home, *, genesis: int, app: str | None = None) -> Refounded:
     text = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(text.encode())
     kept = home.path / f"committee-{to_hex(old.id)[2 : 2 + ID_CHARACTERS]}.json"
-    _keep(kept, home.committee_file.read_text("utf-8"))
+    # Replacing: an attempt that was killed may have written this file, or only a part of it.
+    write_whole(kept, home.committee_file.read_text("utf-8"))
     write_whole(home.committee_file, text)
     return Refounded(committee, old, kept)
-
-
-def _keep(file: Path, text: str) -> None:
-    """Write the old committee; after an interrupted attempt the same file may be there already."""
-    try:
-        write_new(file, text)
-    except AlreadyThere:
-        if file.read_text("utf-8") != text:
-            raise

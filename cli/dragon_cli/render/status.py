@@ -1,11 +1,11 @@
-"""The table of all nodes and operators that `dragon status` and `dragon up` show."""
+"""The tables that `dragon status` and `dragon up` show: nodes, operators and other services."""
 
 from __future__ import annotations
 
 from rich.table import Table
 
 from dragon.protocol.committee import Committee
-from dragon_cli.fleet.queries import View
+from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.render.output import plain, styled
 
 
@@ -27,7 +27,17 @@ def status_table(committee: Committee, views: list[View]) -> Table:
     return table
 
 
-def _readiness(view: View) -> str:
+def services_table(views: list[ServiceView]) -> Table:
+    """Return a table with a row for each aggregator and the stream service: why it is not ready."""
+    table = Table()
+    table.add_column("service")
+    table.add_column("readiness", overflow="fold")
+    for view in views:
+        table.add_row(plain(view.service), _readiness(view))
+    return table
+
+
+def _readiness(view: View | ServiceView) -> str:
     if view.error:
         return f"[red]{plain(view.error)}[/]"
     return plain("; ".join(view.reasons)) or "ready"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, Row, text
@@ -62,13 +63,22 @@ def read_after(connection: Connection, after: int, limit: int) -> list[LogEntry]
 
 
 def position_before(connection: Connection, index: int) -> Position | None:
-    """Return index and chaining hash of the newest entry with one, at or before ledger `index`."""
-    query = text(
-        "SELECT ledger_index, chaining_hash FROM entries WHERE ledger_index <= :index "
-        "AND chaining_hash != '' ORDER BY position DESC LIMIT 1"
-    )
-    row = connection.execute(query, {"index": index}).first()
-    return Position(row.ledger_index, row.chaining_hash) if row else None
+    """Return index and chaining hash of the newest entry with one, at or before ledger `index`.
+
+    A binary search, because gateways choose the index: ledger indices ascend with the positions,
+    and only the first entries of a log, with which it began, have no chaining hash.
+    """
+    query = text("SELECT ledger_index, chaining_hash FROM entries WHERE position = :position")
+
+    def read(position: int) -> Row[tuple[int, str]]:
+        return connection.execute(query, {"position": position}).one()
+
+    size = connection.execute(text("SELECT MAX(position) + 1 FROM entries")).scalar_one() or 0
+    behind = bisect_right(range(size), index, key=lambda position: read(position).ledger_index)
+    found = read(behind - 1) if behind else None
+    if found is None or not found.chaining_hash:
+        return None
+    return Position(found.ledger_index, found.chaining_hash)
 
 
 def position_of(connection: Connection, root: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeAlias
 
@@ -21,11 +21,18 @@ ERROR_PAUSE_SECONDS: Final = 1.0  # after a failed poll
 # Batches applied together. Anyone may fill them with forged signatures, which takes about 0.1 s.
 # After each transaction the follower looks at `stop` and reports its progress.
 BATCHES_PER_TRANSACTION: Final = 32
+# Batches shorter than any event are cheap, and the network has no limit on the number of empty
+# ones: together with others they would make a million transactions.
+SHORT_BATCH_CHARS: Final = 256
+SHORT_BATCHES_PER_TRANSACTION: Final = 2048
 # Between two questions for the ledger's length, while it always has another page. Each costs a
 # request and the verification of one proof. Shorter than `CAUGHT_UP_SECONDS`.
 LENGTH_INTERVAL_SECONDS: Final = 2.0
 WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
+# For the first entry that a rewritten ledger contradicts. The alarm waits for it, and whoever
+# rewrote the ledger decides how long it is.
+SEARCH_SECONDS: Final = 30.0
 REWRITTEN: Final = "ledger_rewritten"
 DIVERGED: Final = "diverged"
 
@@ -125,10 +132,9 @@ class Follower:
     ) -> list[LogEntry]:
         """Apply batches in transactions of bounded length."""
         entries: list[LogEntry] = []
-        for start in range(0, len(batches), BATCHES_PER_TRANSACTION):
+        for together in _transactions(batches):
             if stop is not None and stop.is_set():
                 break
-            together = batches[start : start + BATCHES_PER_TRANSACTION]
             try:
                 entries += self._publish(self._log.take(*together))
             except errors.Diverged:
@@ -222,14 +228,15 @@ class Follower:
     def _first_difference(self) -> str:
         """Read the ledger again from genesis, and describe the first entry that it contradicts.
 
-        The result is for people only: the alarm is raised even if this fails.
+        The result is for people only: the alarm is raised even if this fails or takes too long.
         """
         position, after = Position(), -1
+        ends = self._monotonic() + SEARCH_SECONDS
         chain: dict[int, str] = {}
         while page := self._log.entries(after):
             for entry in page:
                 try:
-                    position = self._read_on(position, entry.ledger_index, chain)
+                    position = self._read_on(position, entry.ledger_index, chain, ends)
                 except errors.LedgerError as failure:
                     return f"the first contradicted entry is unknown ({failure})"
                 if entry.chaining_hash and chain.get(entry.ledger_index) != entry.chaining_hash:
@@ -237,9 +244,13 @@ class Follower:
             after = page[-1].position
         return "no entry is contradicted, only batches after the last entry"
 
-    def _read_on(self, position: Position, index: int, chain: dict[int, str]) -> Position:
+    def _read_on(
+        self, position: Position, index: int, chain: dict[int, str], ends: float
+    ) -> Position:
         """Read up to batch `index` or the end of the ledger; store chaining hashes in `chain`."""
         while position.index < index:
+            if self._monotonic() > ends:
+                raise errors.LedgerUnavailable(f"not found within {SEARCH_SECONDS:.0f} s")
             chain.clear()
             batches = self._ledger.poll(position)
             if not batches:
@@ -247,6 +258,19 @@ class Follower:
             chain.update((batch.index, batch.position.chaining_hash) for batch in batches)
             position = batches[-1].position
         return position
+
+
+def _transactions(batches: Sequence[ProvenBatch]) -> Iterator[Sequence[ProvenBatch]]:
+    """Split batches into groups that take a short time to apply."""
+    start = long = 0
+    for end, batch in enumerate(batches):
+        short = end - start - long
+        if long == BATCHES_PER_TRANSACTION or short == SHORT_BATCHES_PER_TRANSACTION:
+            yield batches[start:end]
+            start, long = end, 0
+        long += len(batch.body) >= SHORT_BATCH_CHARS
+    if start < len(batches):
+        yield batches[start:]
 
 
 def _log_applied(entries: Sequence[LogEntry]) -> None:

@@ -202,8 +202,10 @@ class Log(LogQueries):
         if index == self._position.index:
             return
         with self._database.write() as connection:
-            self._position = cursor.read_cursor(connection, self._committee)
+            position = cursor.read_cursor(connection, self._committee)
         self._reload()
+        # The position last: if the file cannot be read now, the next call tries again.
+        self._position = position
 
     def _reload(self) -> None:
         """Read state and tree from the file."""

@@ -6,7 +6,8 @@ ledger is read from the last entry on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 import structlog
@@ -20,6 +21,9 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 
 DEADLINE_SECONDS: Final = 10.0  # for one request
+# For all entries of one operator; one that sends them singly could else delay a start for ever.
+TOTAL_DEADLINE_SECONDS: Final = 60.0
+MIN_ENTRIES_PER_SECOND: Final = 100  # a longer log has more time
 PAGE_SIZE: Final = 500  # entries of one request
 MAX_PAGE_BYTES: Final = 1 << 20
 
@@ -27,12 +31,18 @@ logger = structlog.stdlib.get_logger(__name__)
 
 
 def start_from_checkpoint(
-    log: Log, committee: Committee, http: HttpClient, operators: Iterable[str]
+    log: Log,
+    committee: Committee,
+    http: HttpClient,
+    operators: Iterable[str],
+    *,
+    monotonic: Callable[[], float],
 ) -> CheckpointClaim:
     """Fill an empty log up to the newest certified checkpoint of the first usable operator.
 
     Args:
         operators: ids of the operators, in the order in which they are asked.
+        monotonic: clock in seconds, for the deadline of each operator.
 
     Returns:
         The checkpoint.
@@ -44,7 +54,9 @@ def start_from_checkpoint(
     for operator in operators:
         try:
             claim, position = _newest(committee, operator, http)
-            entries = list(_entries(committee.urls[operator], claim.size, http))
+            ends = monotonic() + TOTAL_DEADLINE_SECONDS + claim.size / MIN_ENTRIES_PER_SECOND
+            in_time = partial(_check_in_time, monotonic, ends)
+            entries = list(_entries(committee.urls[operator], claim.size, http, in_time))
             log.begin_at(claim, entries)
         except DragonError as error:
             logger.warning("checkpoint_not_usable", operator=operator, detail=str(error))
@@ -72,10 +84,18 @@ def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[Chec
     return event.claim, position
 
 
-def _entries(url: str, size: int, http: HttpClient) -> Iterator[LogEntry]:
+def _check_in_time(monotonic: Callable[[], float], ends: float) -> None:
+    if monotonic() > ends:
+        raise Unreachable("the entries did not arrive in time", reason="slow")
+
+
+def _entries(
+    url: str, size: int, http: HttpClient, check_in_time: Callable[[], None]
+) -> Iterator[LogEntry]:
     """Fetch the first `size` entries of an operator's log. Raises DragonError."""
     position = 0
     while position < size:
+        check_in_time()
         page = _get(
             http, f"{url}/events", after=position - 1, limit=min(PAGE_SIZE, size - position)
         )

@@ -2,9 +2,10 @@
 
     python -m dragon.node.health [--port N] [--path /readyz] [--home DIR] [--name NAME]
 
-Exit code 0: the service answered 200, or its only fault is that its log is silent. No restart ends
-that, and an aggregator, which would, may wait for healthy operators. Exit code 1: neither; one line
-on standard output says why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST,
+Exit code 0: the service answered 200, or all its reasons are `TOLERATED_REASONS`: its log is
+silent, or its journal has a signed round of the future. No restart ends either, the service works,
+and an aggregator, which ends a silence, may wait for healthy operators. Exit code 1: neither; one
+line on standard output says why. The settings are those of the service: DRAGON_PORT, DRAGON_HOST,
 DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
 
 The check runs every few seconds in every container. To start quickly, it imports only a few modules
@@ -21,6 +22,7 @@ import time
 DEADLINE_SECONDS = 2.5  # for the whole check
 MAX_ANSWER_BYTES = 65_536
 MAX_QUOTED_CHARS = 300  # of a body, in the message
+TOLERATED_REASONS = ("silent:", "journal:")  # how reasons begin that keep no service from working
 OPTIONS = ("--port", "--path", "--home", "--name")
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - hosts of a service that listens everywhere
 
@@ -95,19 +97,19 @@ def _judge(answer: bytes) -> None:
     words = head.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/"):
         raise Unhealthy("the answer is not HTTP")
-    if words[1] != b"200" and not (words[1] == b"503" and _is_only_silent(body)):
+    if words[1] != b"200" and not (words[1] == b"503" and _works(body)):
         text = body.decode("utf-8", "replace")[:MAX_QUOTED_CHARS]
         said = "".join(c if c.isprintable() else " " for c in text)
         raise Unhealthy(f"{words[1].decode('ascii', 'replace')}: {said}")
 
 
-def _is_only_silent(body: bytes) -> bool:
-    """Whether the only reason is that the log has no recent checkpoint."""
+def _works(body: bytes) -> bool:
+    """Whether the service works in spite of the reasons in its answer."""
     import json  # noqa: PLC0415 - only if needed
 
     try:
         reasons = json.loads(body)["reasons"]
-        return bool(reasons) and all(reason.startswith("silent:") for reason in reasons)
+        return bool(reasons) and all(each.startswith(TOLERATED_REASONS) for each in reasons)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
 

@@ -35,7 +35,7 @@ class ProbeResult:
     begun: float  # monotonic seconds
     begun_at: float  # Unix seconds
     latency_ms: int
-    offset_ms: int | None  # the node's clock minus the local one; None without a signed answer
+    offset_ms: int | None  # the node's clock minus the local one of `begun_at`; None if unsigned
 
     @property
     def certain_offset_ms(self) -> int | None:
@@ -155,7 +155,8 @@ class Prober:
     ) -> ProbeResult:
         client = OperatorClient(self._committee, node_id, self._http)
         answer = client.status(self._entropy(NONCE_BYTES), deadline=deadline)
-        middle = (begun[1] + self._wall()) / 2
+        # Not by the wall clock, which may be set during the probe: the offset is that at its start.
+        middle = begun[1] + (self._monotonic() - begun[0]) / 2
         reason = "answered" if answer.status is Status.UP else "says_down"
         offset = answer.time_ms - round(1000 * middle)
         return self._result(node_id, answer.status, reason, begun, offset)

@@ -109,6 +109,8 @@ ERRORS = [
     (errors.NotFound("no such"), "failed", 1),
     (errors.SettingsError("wrong"), "failed", 2),
     (errors.KeystoreError("shut"), "failed", 2),
+    (errors.DatabaseTooOld("old"), "failed", 3),
+    (errors.WrongJournal("other"), "failed", 3),
     (errors.WrongCommittee("other", committee="0x00"), "refused", 1),
     (errors.BadSignature("forged"), "refused", 1),
     (errors.NotSettled("later", seconds=7), "refused", 1),

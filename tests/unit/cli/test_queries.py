@@ -344,6 +344,46 @@ def test_on_a_terminal_watch_refreshes_one_table(
     assert network.asked
 
 
+LATE = "ledger: 3 events accepted, none finalized for 40 s"
+NOT_READY = {"status": "not ready", "reasons": [LATE, "[/red]\x1b"]}
+
+
+def test_status_shows_why_an_aggregator_is_not_ready(dragon: Run, network: Network) -> None:
+    network.operator("operator_1", answering({"size": 0, "root": "0x", "reasons": [], **NODES}))
+    network.aggregator(0, answering(NOT_READY, status="503 No"))
+
+    code, out, err = dragon("status")
+
+    assert (code, err) == (0, "")
+    rows = [line for line in out.splitlines() if "aggregator" in line]
+    assert len(rows) == 2
+    assert LATE in rows[0]
+    assert "no answer" in rows[1]
+
+
+def test_status_as_json_lists_services_beside_operators(
+    dragon: Run, network: Network, tmp_path: Path
+) -> None:
+    listed = {"stream_api": "http://streams:1", "zkp_api": "http://prover:1"}
+    (tmp_path / "services.json").write_text(json.dumps(listed))
+    ready = {"size": 0, "root": "0x", "reasons": [], **NODES}
+    network.operator("operator_1", answering(ready))
+    network.aggregator(0, answering(NOT_READY, status="503 No"))
+    network.aggregator(1, answering("{}", status="500 No"))
+    network.wires.mount("streams:1", answering({"status": "ready", "reasons": []}))
+
+    code, out, _ = dragon("status", "--json")
+
+    told = json.loads(out)
+    assert code == 0
+    assert len(told["operators"]) == 4
+    assert told["services"] == [
+        {"service": "aggregator", "ready": False, "reasons": NOT_READY["reasons"]},
+        {"service": "aggregator_1", "ready": False, "reasons": ["answered 500"]},
+        {"service": "stream_api", "ready": True, "reasons": []},
+    ]
+
+
 # Times
 
 

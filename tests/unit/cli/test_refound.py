@@ -80,6 +80,18 @@ def test_an_interrupted_attempt_is_repeated(home: Path) -> None:
     assert again.old_file.read_text() == text
 
 
+def test_an_attempt_that_was_killed_while_it_kept_the_old_committee_is_repeated(home: Path) -> None:
+    text = Home(home).committee_file.read_text()
+    done = refound(Home(home), genesis=1)
+    Home(home).committee_file.write_text(text)
+    done.old_file.write_text(text[: len(text) // 2])
+
+    again = refound(Home(home), genesis=1)
+
+    assert again == done
+    assert again.old_file.read_text() == text
+
+
 def test_the_ids_are_reported_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = Home(home).committee()
 

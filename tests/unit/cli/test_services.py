@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
+from dragon.errors import StepFailed
 from dragon_cli.errors import MissingExtra
+from dragon_cli.fleet import processes, queries
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
@@ -85,6 +88,26 @@ def test_a_fleet_that_needs_the_extra_starts_nothing(tmp_path: Path) -> None:
         with pytest.raises(MissingExtra):
             fleet.start_all()
         assert not any(fleet.is_running(name) for name in fleet.addresses)
+
+
+@pytest.mark.parametrize(
+    ("reason", "started"),
+    [("silent: no checkpoint", True), ("journal: a round", True), ("clock: not confirmed", False)],
+)
+def test_only_reasons_that_time_alone_ends_delay_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, started: bool
+) -> None:
+    """Else `dragon up` would stop a fleet in which one operator signed a round of the future."""
+    ports = Ports(operators=free_block(8), prover=5200, streams=5300)
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=ports), genesis=1_700_000_000)
+    monkeypatch.setattr(processes, "READY_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "COMPILING_SECONDS", 0.0)
+    monkeypatch.setattr(Fleet, "is_ready", lambda _, name: name == "sequencer")
+    monkeypatch.setattr(queries, "reasons", lambda *_: (reason,))
+
+    with Fleet(home) as fleet, nullcontext() if started else pytest.raises(StepFailed):
+        fleet.wait_ready()
 
 
 @pytest.mark.usefixtures("no_extra")

@@ -28,6 +28,7 @@ from dragon_aggregator.resend_schedule import (
     ResendSchedule,
 )
 from dragon_aggregator.submitter import LATE_SECONDS, MAX_SENDS_UNDER_ALARM, Submitter
+from dragon_sequencer.errors import SubmissionRefused
 from simulation import Clock
 
 RANK = 2
@@ -47,11 +48,14 @@ class Post:
     """A sender that accepts events and forgets them, as a sequencer that crashes may."""
 
     down: bool = False
+    refused: str = ""  # a node whose events it refuses
     sent: list[list[Json]] = field(default_factory=list)
 
     def send(self, events: Sequence[dict[str, Json]]) -> None:
         if self.down:
             raise LedgerUnavailable("no gateway answers")
+        if any(event.get("node_id") == self.refused for event in events):
+            raise SubmissionRefused("two gateways refused the batch", accepted=0)
         self.sent.append(list(events))
 
 
@@ -549,7 +553,50 @@ def test_events_that_no_gateway_accepts_are_not_called_accepted(sending: Sending
         sending.clock.sleep(20)
 
     backlog = sending.submitter.backlog()
-    assert (backlog.accepted, backlog.late, backlog.oldest_seconds) == (0, "", 100)
+    assert (backlog.accepted, backlog.oldest_seconds) == (0, 100)
+    assert backlog.late == "1 event sent, none accepted for 100 s"
+    sending.post.down = False
+    assert len(sending.step()) == 1
+    assert sending.submitter.backlog().late == ""
+
+
+def test_an_event_that_gateways_refuse_is_late_unless_they_accept_others(sending: Sending) -> None:
+    sending.post.refused = ONE
+    sending.add(certified(ONE, UP, 10))
+    for _ in range(4):
+        sending.step()
+        sending.clock.sleep(10)
+    assert sending.submitter.backlog().late == "1 event sent, none accepted for 40 s"
+
+    sending.add(certified(TWO, UP, 10))
+    sending.step()
+
+    assert sending.submitter.backlog().late == ""
+
+
+def test_an_event_that_the_log_cannot_apply_says_nothing_about_the_ledger(sending: Sending) -> None:
+    """Anyone can cause one: a refutation of a window whose predecessor was never certified."""
+    stuck, down = window(5, InvalidReason.STARK), certified(ONE, DOWN, 10)
+    sending.add(stuck)
+    sending.step()
+    sending.clock.sleep(LATE_SECONDS + 10)
+    sending.step()
+    assert sending.submitter.backlog().late == ""
+
+    sending.add(down)
+    sending.step()
+    sending.clock.sleep(LATE_SECONDS + 1)
+
+    assert sending.submitter.backlog().late == "2 events accepted, none finalized for 31 s"
+
+
+def test_a_frozen_ledger_gets_one_event_five_times_in_four_minutes(sending: Sending) -> None:
+    sending.add(certified(ONE, UP, 10))
+    for _ in range(240):
+        sending.step()
+        sending.clock.sleep(1)
+
+    assert len(sending.post.sent) == 5
 
 
 # -- windows -------------------------------------------------------------------------------------

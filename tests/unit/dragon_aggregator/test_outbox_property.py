@@ -20,7 +20,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
-from dragon_aggregator.outbox import MAX_PENDING_PER_NODE, SCHEMA, Outbox, last_known
+from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, SCHEMA, Outbox, last_known
 from dragon_aggregator.resend_schedule import ResendSchedule
 from dragon_aggregator.submitter import Submitter
 
@@ -91,7 +91,7 @@ class Chaos:
             last = last_known(self.outbox, self.log, node_id)
             status = self.rng.choice(list(Status))
             pending = self.outbox.claims(node_id)
-            if len(pending) < MAX_PENDING_PER_NODE and (last is None or last.status is not status):
+            if len(pending) < MAX_PENDING_PER_KEY and (last is None or last.status is not status):
                 assert last is None or last.timestamp < ROUNDS.start(number)
                 wait = self.rng.choice([0.0, ROUNDS.seconds])
                 event = certified(node_id, status, number)
@@ -157,6 +157,6 @@ def test_whatever_happens_the_outbox_empties_and_no_late_event_is_lost(
 
     assert chaos.outbox.pending() == []
     assert not chaos.log.alarm()
-    assert chaos.most_pending <= len(NODES) * MAX_PENDING_PER_NODE + 1
+    assert chaos.most_pending <= len(NODES) * MAX_PENDING_PER_KEY + 1
     assert {node_id: chaos.log.state.last(node_id) for node_id in NODES} == newest
     chaos.database.close()

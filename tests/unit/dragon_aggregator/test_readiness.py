@@ -70,6 +70,22 @@ def test_the_clock_is_confirmed_before_the_first_round(world: World) -> None:
     assert components.clock.fault == ""
 
 
+def test_a_clock_that_was_wrong_is_compared_again_before_the_next_round(world: World) -> None:
+    """The next round may be an hour away."""
+    world.offsets[AGGREGATOR] = 3.0
+    monitor = world.components(AGGREGATOR).monitor
+    monitor.run_round(1)
+    wrong = "clock: more than 2 s off according to the operators"
+    assert wrong in reasons(world)
+
+    world.offsets.clear()
+    world.clock.sleep(2.0)
+    monitor.check_clock()
+
+    assert wrong not in reasons(world)
+    assert world.components(AGGREGATOR).clock.fault == ""
+
+
 def test_one_operator_cannot_confirm_the_clock_alone(world: World) -> None:
     """One of four may be faulty."""
     for operator in world.operators[1:]:

@@ -14,7 +14,7 @@ from dragon.errors import LedgerUnavailable
 from dragon.log.downtime import settled_claim
 from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.protocol.claims.status import Status
-from dragon_aggregator.outbox import MAX_PENDING_PER_NODE
+from dragon_aggregator.outbox import MAX_PENDING_PER_KEY
 from dragon_sequencer.client import SequencerClient
 from simulation import Made, World
 
@@ -162,11 +162,11 @@ def test_outbox_lane_is_bounded(world: Watched) -> None:
     """A target has flapped through a long standstill: 64 events wait, and none is collected."""
     world.network.set_faults(stalled=True)
     components = world.components(AGGREGATOR)
-    for number in range(MAX_PENDING_PER_NODE):
+    for number in range(MAX_PENDING_PER_KEY):
         status = Status.UP if number % 2 else Status.DOWN
         certified = world.members.status(TARGET, status, 4 + number)
         components.outbox.add(certified, not_before=0.0)
-    world.clock.now = float(world.committee.rounds.start(4 + MAX_PENDING_PER_NODE))
+    world.clock.now = float(world.committee.rounds.start(4 + MAX_PENDING_PER_KEY))
     world.set_target(up=False)
     world.run(2)
     held = components.outbox.claims(TARGET)
@@ -175,8 +175,8 @@ def test_outbox_lane_is_bounded(world: Watched) -> None:
     world.network.set_faults(stalled=False)
     world.run(2)
 
-    assert MAX_PENDING_PER_NODE == 64
-    assert len(held) == MAX_PENDING_PER_NODE
+    assert MAX_PENDING_PER_KEY == 64
+    assert len(held) == MAX_PENDING_PER_KEY
     assert all(claim.KIND == "checkpoint" for claim in asked)
     assert components.outbox.claims(TARGET) == []
     assert world.components("operator_1").log.state.status(TARGET) is Status.DOWN

@@ -292,6 +292,47 @@ def test_a_clock_a_month_ahead_makes_it_forget_no_totals(journal: Journal) -> No
     assert refused.value.reason == "equivocation"
 
 
+def test_totals_of_many_intervals_do_not_stop_those_of_others(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone may request any interval. The oldest decisions are deleted."""
+    monkeypatch.setattr("dragon_operator.journal.MAX_TOTALS", 4)
+    monkeypatch.setattr("dragon_operator.journal.TOTALS_DELETED_AT_ONCE", 2)
+    totals = DowntimeClaim(NODE, GENESIS, GENESIS + 60, 0, 0, 7, bytes(32))
+
+    for number in range(6):
+        journal.decide_downtime(replace(totals, end=GENESIS + 60 + number), GENESIS + number)
+
+    newest = replace(totals, end=GENESIS + 65, seconds_down=5)
+    with pytest.raises(AttestationRefused, match="other totals"):
+        journal.decide_downtime(newest, GENESIS + 6)
+    with closing(sqlite3.connect(journal._database.path)) as database:
+        [count] = database.execute("SELECT COUNT(*) FROM journal_downtime").fetchone()
+    assert count == 4
+
+
+def test_a_log_must_extend_the_one_that_was_signed_for(journal: Journal, path: Path) -> None:
+    """Also after a restart. Its decisions were deleted because they follow from that log."""
+
+    def root_at(size: int) -> bytes | None:
+        return bytes([size]) * 32 if size <= 9 else None
+
+    journal.use_log(5, root_at)
+    journal.use_log(7, root_at)
+    journal.use_log(6, root_at)  # by a thread that read the log before
+
+    with opened(path) as again:
+        again.use_log(9, root_at)
+        assert again.log_fault(root_at) == ""
+        with pytest.raises(AttestationRefused, match="shorter than the 9 entries") as short:
+            again.use_log(8, lambda size: root_at(size) if size <= 8 else None)
+        with pytest.raises(AttestationRefused, match="at 9 entries, but this operator") as other:
+            again.use_log(12, lambda _: bytes(32))
+        again.use_log(9, root_at)
+
+    assert (short.value.reason, other.value.reason) == ("behind", "behind")
+
+
 DECIDER = """
 import sys, time
 from pathlib import Path

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from flask import Flask, Response, request
@@ -63,14 +64,14 @@ class World:
         self.client = self.make_client()
         self.slept = 0.0
 
-    def another_network(self) -> Network:
-        """A network with the same keys and app, but another history."""
+    def another_network(self, app: str = APP) -> Network:
+        """A network with the same keys, but another history."""
         signers = [
             Signer(node, key) for node, key in zip(self.nodes.nodes.values(), SECRETS, strict=True)
         ]
         clock = lambda: self.now  # noqa: E731
         rules = Rules(**self.rules)
-        return Network([APP], signers, Storage(), monotonic=clock, wall=clock, rules=rules)
+        return Network([app], signers, Storage(), monotonic=clock, wall=clock, rules=rules)
 
     def honest(self, network: Network | None = None) -> Flask:
         return create_app(network or self.network, hold=0)
@@ -448,6 +449,21 @@ def test_pages_without_a_proof_are_joined():
     assert numbers(world.client.poll(Position())) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("hosts", [["one:1"], HOSTS], ids=["one", "several"])
+def test_a_long_segment_is_read_in_a_later_attempt(hosts):
+    """Its batches need more time than one attempt has, at every gateway."""
+    world = World(hosts=hosts, page_bytes=100)
+    world.publish(*range(100, 160))
+    for host in hosts:
+        world.wire.mount(host, delayed(world, world.honest(), 4, part="after="))
+
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="no proof follows"):
+            world.client.poll(Position())
+
+    assert len(world.client.poll(Position())) > 0
+
+
 def test_an_endless_segment_is_abandoned(world, monkeypatch):
     monkeypatch.setattr("dragon_sequencer.ledger_reader.MAX_PENDING_PAGES", 1)
     world.publish(*range(9))
@@ -591,9 +607,9 @@ def test_a_gateway_that_shows_a_newer_batch_but_serves_nothing_is_left(world):
     world.wire.mount("one:1", serving_only_its_newest(world))
     world.publish(2)
 
-    proven = [numbers(world.client.poll(position)) for _ in range(2)]
+    proven = [numbers(world.client.poll(position)) for _ in range(3)]
 
-    assert proven == [[], [2]]
+    assert proven == [[], [], [2]]
 
 
 def test_a_gateway_with_a_forged_newest_batch_does_not_attract_readers(world):
@@ -607,6 +623,104 @@ def test_a_gateway_with_a_forged_newest_batch_does_not_attract_readers(world):
         world.pass_time(TIMEOUTS.compare_seconds)
 
     assert world.asked("two:2") - before == 5  # comparisons only
+
+
+def test_a_gateway_is_not_left_for_a_batch_that_came_after_its_page(world):
+    """A busy ledger goes on between a page and a comparison. That says nothing against anybody."""
+    world.publish(1)
+    position = world.client.poll(Position())[-1].position
+    honest = world.honest()
+
+    def late(environ: dict[str, Any], start_response: Any) -> Any:
+        answered = honest(environ, start_response)
+        if "QUERY_STRING" in environ and environ["QUERY_STRING"] == "after=1":
+            world.publish(2)
+        return answered
+
+    world.wire.mount("one:1", late)
+
+    assert world.client.poll(position) == []
+    before = world.asked("two:2")
+    assert numbers(world.client.poll(position))[0] == 2
+    assert world.asked("two:2") == before
+
+
+# Gateways that are slow
+
+
+def delayed(world: World, app: Any, seconds: float, *, part: str) -> Any:
+    """A gateway whose answers to requests with this part in their URL take some seconds."""
+
+    def view(environ: dict[str, Any], start_response: Any) -> Any:
+        if part in f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}":
+            world.now += seconds
+        return app(environ, start_response)
+
+    return view
+
+
+@pytest.mark.parametrize("seconds", [4.9, 70], ids=["in time", "too late"])
+def test_a_gateway_that_delays_its_comparison_does_not_hold_the_reader(world, seconds):
+    """It says that it is behind, so its history is compared, and it takes its time for that."""
+    behind = world.another_network()
+    for network in (world.network, behind):
+        world.publish(1, network=network)
+        world.publish(2, network=network)
+    world.publish(3)
+    known = Known()
+    position = known.read(world.client)
+    del known[2]
+    world.wire.mount("three:3", delayed(world, world.honest(behind), seconds, part="after="))
+    begun, polls = world.now, 0
+
+    while world.now - begun < 1000:
+        assert world.client.poll(position, known) == []
+        world.now, polls = world.now + 5, polls + 1
+
+    assert polls > 1000 / 5 * 0.8
+
+
+def test_a_gateway_that_serves_batch_by_batch_and_late_is_left(world):
+    """Each answer is progress and in time, but the ledger grows faster than that."""
+    first = world.another_network()
+    for number in range(1, 9):
+        world.publish(number)
+    world.publish(1, network=first)
+    world.wire.mount("one:1", delayed(world, world.honest(first), 4, part="after="))
+
+    position = world.client.poll(Position())[-1].position
+
+    assert position.index == 1
+    assert numbers(world.client.poll(position)) == list(range(2, 9))
+
+
+class Trickle:
+    """A body that arrives in pieces of 64 KiB, one in 62 ms of the world's clock."""
+
+    def __init__(self, world: World, pieces: int) -> None:
+        self.world, self.left = world, pieces
+
+    def read1(self, *_: object, **__: object) -> bytes:
+        if not self.left:
+            return b""
+        self.world.now += 0.062
+        self.left -= 1
+        return b" " * (64 << 10)
+
+
+def test_blanks_do_not_prolong_a_short_answer(world, monkeypatch):
+    """Only a page may take longer than its deadline, because it may be long."""
+    gateway = world.client._gateways.current
+    begun = world.now
+    trickle = Trickle(world, 10_000)
+    session = MagicMock()
+    session.request.return_value.__enter__.return_value = Mock(status_code=200, raw=trickle)
+    monkeypatch.setattr(gateway, "_session", session)
+
+    with pytest.raises(errors.GatewayError):
+        gateway.newest(APP, seconds=1)
+
+    assert world.now - begun < 3
 
 
 # Contradictions
@@ -716,6 +830,31 @@ def test_a_newest_batch_that_nobody_signed_is_no_contradiction(member, world):
         body = json.dumps({"status": "success", "message": "", "data": forged})
         is_last = environ["PATH_INFO"].endswith("/last")
         return (Response(body, 200) if is_last else honest)(environ, start_response)
+
+    for host in HOSTS:
+        world.wire.mount(host, liar)
+
+    assert world.client.poll(position, known) == []
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_genuine_proofs_of_another_app_are_no_contradiction(length, world):
+    """The same nodes signed another history, but of another app."""
+    world.publish(1, 2)
+    known = Known()
+    position = known.read(world.client)
+    other = world.another_network("other")
+    for number in range(length):
+        other.submit("other", json.dumps([{"number": 100 + number}]))
+        world.now += 1
+        other.finalize_due()
+    honest = create_app(other, hold=0)
+
+    def liar(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"].replace(f"/{APP}/", "/other/")
+        answered = b"".join(honest({**environ, "PATH_INFO": path}, lambda *_: None))
+        app = Response(answered.replace(b'"other"', f'"{APP}"'.encode()), 200)
+        return app(environ, start_response)
 
     for host in HOSTS:
         world.wire.mount(host, liar)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dragon.log.downtime import Totals, totals
+from committees import make_members
+from dragon import errors
+from dragon.encoding import canonical
+from dragon.log.downtime import Totals, settled_claim, totals
+from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
+from dragon.storage.database import Database
 
 ROUNDS = Rounds(0, 2)  # unknown_after is 48 s
 NODE = "operator_2"
@@ -137,3 +148,31 @@ def test_only_the_first_entries_count_when_a_size_is_given() -> None:
 
     assert past.totals(0, 40) == Totals(20, 1)
     assert past.totals(0, 40, size=4) == Totals(10, 1 + 20)  # the log ended at second 20
+
+
+def test_a_settled_claim_ends_with_the_checkpoint_that_settles_it(tmp_path: Path) -> None:
+    """Without that checkpoint, the time since the one before it would be unknown."""
+    members = make_members()
+    committee, rounds = members.committee, members.committee.rounds
+    database = Database(tmp_path / "operator.db", LOG_SCHEMA)
+    log = Log(database, committee)
+
+    def put(event: Event) -> None:
+        index = log.position.index + 1
+        body = canonical([event.to_json()]).decode()
+        log.take(ProvenBatch(index, body, 0, "{}", Position(index, f"{index:032x}")))
+
+    put(members.status(NODE, Status.UP, 1))
+    for round_ in (2, 20, 33):
+        claim = CheckpointClaim(log.head().size, log.head().root, rounds.start(round_))
+        put(members.certify(claim, members.secrets))
+    interval = (rounds.start(5), rounds.start(20) - rounds.max_age + rounds.seconds)
+    reached = interval[1] + rounds.settled_after
+
+    with pytest.raises(errors.NotSettled):
+        settled_claim(log, committee, NODE, interval, reached)
+    claimed = settled_claim(log, committee, NODE, interval, reached + 0.001)
+    database.close()
+
+    assert log.state.checkpoints[2].position == 3
+    assert (claimed.size, claimed.seconds_down, claimed.seconds_unknown) == (4, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -189,6 +190,52 @@ def test_all_ways_to_evaluate_come_to_the_same(
             log.begin_at(CheckpointClaim(head.size, head.root, 0), entries[: head.size])
             log.take(*batches)
             assert log.head() == heads[-1]
+
+
+def with_checkpoints(rng: random.Random) -> list[ProvenBatch]:
+    """Random batches, some with a checkpoint of what the rules apply of those before."""
+    batches: list[ProvenBatch] = []
+    for index in range(1, 9):
+        round_ = 5 * index
+        items = [
+            text(rng.choice(MAKES), rng.choice(NODES), round_ - rng.choice([0, 1, 2, 13, 14]))
+            for _ in range(rng.randrange(4))
+        ]
+        leaves = by_the_rules(batches).leaves
+        if leaves and rng.random() < 0.7:
+            size = rng.randint(max(1, len(leaves) - 2), len(leaves))
+            root = merkle.Tree(leaves).root(size)
+            certified = MEMBERS.certify(
+                CheckpointClaim(size, root, ROUNDS.start(round_)), MEMBERS.secrets
+            )
+            if rng.random() < 0.2:
+                certified = dataclasses.replace(certified, signature=genuine(NODES[0], 1).signature)
+            items.insert(rng.randint(0, len(items)), canonical(certified.to_json()).decode())
+        batches.append(proven(index, f"[{','.join(items)}]"))
+    return batches
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_checkpoints_in_any_transaction_come_to_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rng: random.Random
+) -> None:
+    """After every transaction, state and root in memory and in the file are those of the rules."""
+    batches = with_checkpoints(rng)
+    expected = by_the_rules(batches)
+    folder = tmp_path_factory.mktemp("logs")
+
+    for name, sizes in {"together": [8], "single": [1], "parts": [3, 1, 2]}.items():
+        with opened(folder / f"{name}.db") as log:
+            for chunk in chunks(batches, sizes):
+                log.take(*chunk)
+                leaves = by_the_rules(batches[: chunk[-1].index]).leaves
+                assert log.head().root == merkle.Tree(leaves).root()
+            assert read(log) == expected
+            state = log.state
+        with opened(folder / f"{name}.db") as reopened:
+            assert reopened.state == state
+            assert reopened.head().root == merkle.Tree(expected.leaves).root()
 
 
 @pytest.mark.parametrize("distrusts", [False, True])

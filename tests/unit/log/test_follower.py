@@ -266,6 +266,29 @@ def test_following_stops_between_two_transactions(
     assert following.follower.behind == 3
 
 
+def test_a_transaction_takes_many_short_batches_but_few_long_ones(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of empty batches is not limited by the network, so each must cost little."""
+    monkeypatch.setattr(follower, "BATCHES_PER_TRANSACTION", 2)
+    monkeypatch.setattr(follower, "SHORT_BATCHES_PER_TRANSACTION", 5)
+    kinds = ["empty"] * 12 + ["flip"] * 3 + ["empty"] * 2 + ["flip"] * 2
+    following.ledger.page = len(kinds)
+    following.rewrite([f"{kind} {index}" for index, kind in enumerate(kinds, start=1)])
+    sizes, take = [], following.log.take
+    assert all((len(b.body) < 256) == (b.body == "[]") for b in following.ledger.poll(Position()))
+
+    def counted(*batches: ProvenBatch) -> list[LogEntry]:
+        sizes.append(len(batches))
+        return take(*batches)
+
+    monkeypatch.setattr(following.log, "take", counted)
+    following.follower.step()
+
+    assert sizes == [5, 5, 4, 4, 1]
+    assert following.log.position.index == len(kinds)
+
+
 def test_running_does_not_pause_while_pages_are_long(
     following: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +432,28 @@ def test_an_error_during_the_search_does_not_prevent_the_alarm(following: Follow
     assert alarm is not None
     assert alarm.reason == "ledger_rewritten"
     assert "the first contradicted entry is unknown (no gateway answers)" in alarm.detail
+
+
+def test_a_long_ledger_delays_the_alarm_only_for_a_while(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following.follower.catch_up()
+    following.ledger.page = 1
+    poll = following.ledger.poll
+
+    def slowly(after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+        following.clock.now += follower.SEARCH_SECONDS * 0.6
+        return poll(after, kept)
+
+    following.rewrite([f"flip {i}" for i in range(1, 5)] + ["other"])
+    monkeypatch.setattr(following.ledger, "poll", slowly)
+
+    assert following.follower.step() == []
+
+    alarm = following.log.alarm()
+    assert alarm is not None
+    assert "the first contradicted entry is unknown (not found within 30 s)" in alarm.detail
+    assert len(following.ledger.polled) < 9
 
 
 def test_during_an_alarm_nothing_is_read_or_applied(following: Following) -> None:

@@ -23,7 +23,7 @@ import sqlalchemy
 from committees import make_members
 from dragon import errors
 from dragon.encoding import canonical, to_hex
-from dragon.log import batch_items, batch_verification, refused_events, store
+from dragon.log import batch_items, batch_verification, entry_table, refused_events, store
 from dragon.log.audit import audit
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
@@ -674,7 +674,8 @@ def test_a_checkpoint_is_compared_with_entries_of_the_same_transaction(tmp_path:
 
     with opened(tmp_path / "two.db") as two:
         assert len(two.take(*flips(2), checkpoint)) == 3
-        assert audit(tmp_path / "two.db", COMMITTEE).size == 3
+        audited = audit(tmp_path / "two.db", COMMITTEE)
+        assert (two.head().size, two.head().root) == (3, audited.root)
 
 
 def test_a_log_that_begins_in_the_middle_of_a_batch_ends_it_at_the_same_place(
@@ -702,6 +703,32 @@ def test_a_log_that_begins_in_the_middle_of_a_batch_ends_it_at_the_same_place(
             late.begin_at(claim, entries[: claim.size])
             late.take(*(each for each in batches if each.index > late.position.index))
             assert late.head() == head
+
+
+def test_a_gateways_question_for_a_kept_position_reads_few_entries(log: Log) -> None:
+    """Any gateway may name an old index as its newest, again and again."""
+    log.take(*flips(300))
+    read: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        read.append(statement)
+
+    with listening("before_cursor_execute", note):
+        found = [log.position_before(index) for index in (0, 1, 150, 300, 10**9)]
+
+    assert found == [None, *(Position(index, f"{index:032x}") for index in (1, 150, 300, 300))]
+    assert all("position = " in query or "MAX(" in query for query in read if "SELECT" in query)
+    assert len(read) < 5 * 15
+
+
+def test_an_entry_that_a_log_began_with_has_no_kept_position(log: Log) -> None:
+    batches = flips(4)
+    log.take(*batches)
+    with log._database.write() as connection:
+        connection.exec_driver_sql("UPDATE entries SET chaining_hash = '' WHERE position < 2")
+
+    assert log.position_before(2) is None
+    assert log.position_before(3) == batches[2].position
 
 
 # Crashing
@@ -742,6 +769,25 @@ def test_a_crash_before_the_commit_changes_neither_file_nor_memory(
     assert log.position.index == 1
     assert len(log.take(second)) == 2
     assert audit(path, COMMITTEE).size == 3
+
+
+def test_a_file_that_cannot_be_reloaded_is_reloaded_later(
+    log: Log, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit succeeds but memory does not follow, and the next attempt to read the file fails."""
+    first, second, third = flips(3)
+    log.take(first)
+    with opened(path) as other:
+        other.take(second)
+
+    for _ in range(2):
+        with monkeypatch.context() as broken:
+            broken.setattr(entry_table, "read_all", mock.Mock(side_effect=OSError("disk")))
+            with pytest.raises(OSError, match="disk"):
+                log.take(third)
+
+    assert [entry.position for entry in log.take(third)] == [2]
+    assert audit(path, COMMITTEE).size == log.head().size == 3
 
 
 TAKER = """

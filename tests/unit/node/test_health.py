@@ -83,18 +83,20 @@ def test_the_reason_is_printable_and_short() -> None:
         assert said("--port", port) == "500: " + "x" * 300
 
 
-def test_a_service_whose_log_is_only_silent_is_healthy() -> None:
+def test_a_service_that_works_in_spite_of_its_reasons_is_healthy() -> None:
     """Else an aggregator that waits for healthy operators would never end the silence."""
     head = b"HTTP/1.1 503 No\r\n\r\n"
     silent = b'{"reasons":["silent: no checkpoint for 86400 s"]}'
+    ahead = b'{"reasons":["silent: no checkpoint for 9 s","journal: a round that begins in 9 s"]}'
     others = (
         b'{"reasons":["silent: no checkpoint for 9 s","ledger: no"]}',
         b'{"reasons":[]}',
         b'{"reasons":[1]}',
         b"[" * 10_000,
     )
-    with answering(head + silent) as (port, _):
-        assert said("--port", port) == ""
+    for body in (silent, ahead):
+        with answering(head + body) as (port, _):
+            assert said("--port", port) == ""
     for body in others:
         with answering(head + body) as (port, _):
             assert said("--port", port).startswith("503: ")

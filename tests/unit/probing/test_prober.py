@@ -54,6 +54,7 @@ class Network:
         if self.threads:
             self.executor = ThreadPoolExecutor(self.threads)
         self.asked: list[int] = []
+        self.set_by = 0.0  # seconds by which the local clock was set
         self.prober = self.make_prober()
 
     def make_prober(self, myself: str | None = None) -> Prober:
@@ -72,7 +73,7 @@ class Network:
         return self.executor
 
     def wall(self) -> float:
-        return self.members.committee.rounds.genesis + self.clock.now
+        return self.members.committee.rounds.genesis + self.clock.now + self.set_by
 
     def host(self, node_id: str) -> str:
         return urlsplit(self.members.committee.urls[node_id]).netloc
@@ -125,6 +126,21 @@ def test_a_node_with_a_valid_answer_is_up(network: Network) -> None:
     assert network.wires.calls == [
         ("GET", f"http://{network.host(NODE)}/status?nonce={_last_nonce(network)}")
     ]
+
+
+def test_a_clock_that_is_set_during_a_probe_does_not_change_its_offset(network: Network) -> None:
+    """The offset is that at the start of the probe; by how much the clock was set is known."""
+
+    def setting(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        answer = network.honest(NODE)(environ, start)
+        network.set_by = 1200.0
+        return answer
+
+    network.put(NODE, setting)
+
+    seen = network.probe(NODE)
+
+    assert (seen.offset_ms, seen.begun_at) == (round(1000 * SKEW), network.wall() - 1200.0)
 
 
 def _last_nonce(network: Network) -> str:

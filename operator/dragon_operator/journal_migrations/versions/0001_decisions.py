@@ -18,6 +18,12 @@ TABLES = (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         round INTEGER NOT NULL
     )""",
+    # The log that decisions were made on and deleted for: signatures need a log that extends it.
+    """CREATE TABLE journal_log (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        size INTEGER NOT NULL,
+        root TEXT NOT NULL
+    )""",
     # Decisions to sign, written before each signature. A row never changes.
     """CREATE TABLE journal_status (
         node_id TEXT NOT NULL,

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self, TypeAlias
 
-from py_arkworks_bls12381 import G2Point
+from pyblst import BlstP2Element
 
 from dragon import errors
 from dragon.encoding import canonical
@@ -57,13 +57,14 @@ def forged_events(committee: Committee, node: str, first: int) -> Iterator[Event
     Args:
         first: number of the first event's round; the following ones are in later rounds.
     """
-    point, others = G2Point(), sorted(committee.keys.keys() - {node})
+    first_point = BlstP2Element.hash_to_group(b"the first forged signature", bls.SIGNATURE_DST)
+    point, others = first_point, sorted(committee.keys.keys() - {node})
     signers = tuple(others[: committee.quorum("status")])
     key = bls.aggregate_keys(committee.keys[signer] for signer in signers).raw
     for number in itertools.count(first):
-        point = point + G2Point()
+        point = point + first_point
         claim = StatusClaim(node, Status.DOWN, committee.rounds.start(number))
-        signature = bytes(point.to_compressed_bytes())
+        signature = point.compress()
         yield Certificate(claim, signers, signature, key, committee.id)
 
 

@@ -270,3 +270,14 @@ def test_genuine_batches_are_verified_together() -> None:
         (2, {"together": True}),
         (2, {"together": True}),
     ]
+
+
+def test_other_threads_may_run_after_every_check() -> None:
+    """A check keeps the interpreter lock; without a pause, requests wait for many checks."""
+    evaluator = Evaluator(COMMITTEE, os.urandom)
+    batches = [proven(index, f"[{text('forged', NODES[0], index)}]") for index in range(1, 4)]
+
+    with mock.patch.object(batch_verification, "_pause") as pause:
+        evaluator.evaluate(State(), batches, lambda _: lambda _: bytes(32))
+
+    assert pause.call_count == 1 + 3  # one group, which fails, and its events one by one

@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from py_arkworks_bls12381 import G1Point, G2Point
+from py_ecc.bls import g2_primitives
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
+from py_ecc.bls.point_compression import decompress_G1, decompress_G2
+from py_ecc.bls.typing import G1Compressed, G2Compressed
+from py_ecc.optimized_bls12_381 import G1, G2, add, is_inf, multiply, neg
 
 from committees import make_members
 from dragon.encoding import canonical
 from dragon.errors import InvalidPoint, UnprovenKey
-from dragon.protocol import bls
+from dragon.protocol import bls, multiplication
 from dragon.protocol.bls import PublicKey, SecretKey
 from dragon.protocol.committee import Committee
 
@@ -34,6 +40,12 @@ FIELD = int(
     "6730d2a0f6b0f6241eabfffeb153ffffb9feffffffffaaab",
     16,
 )
+PARAMETER = -0xD201000000010000  # of the curve; the cofactors follow from it
+G1_COFACTOR = (PARAMETER - 1) ** 2 // 3
+G2_COFACTOR = (
+    sum(factor * PARAMETER**power for power, factor in enumerate([13, -4, -4, 6, -4, 0, 5, -4, 1]))
+    // 9
+)
 COMPRESSED, INFINITY, GREATER = 0x80, 0x40, 0x20  # the flags in the first byte of a point
 
 SECRET = SecretKey.generate(b"the first secret of these tests.")
@@ -47,13 +59,13 @@ KEY, SIGNATURE = SECRET.public_key().raw, SECRET.sign(MESSAGE)
 
 @pytest.mark.parametrize("case", HASH_TO_G2["vectors"], ids=lambda case: case["msg"][:16] or "-")
 def test_messages_hash_to_the_points_of_rfc_9380(case: dict[str, Any]) -> None:
-    point = G2Point.hash_to_curve(case["msg"].encode(), HASH_TO_G2["dst"].encode())
+    point = bls.hash_to_curve(case["msg"].encode(), HASH_TO_G2["dst"].encode())
 
     x0, x1 = case["x"]
     greater = int(case["y"][1], 16) > (FIELD - 1) // 2
     raw = bytearray.fromhex(x1 + x0)
     raw[0] |= COMPRESSED | (GREATER if greater else 0)
-    assert bytes(point.to_compressed_bytes()) == raw
+    assert point.compress() == raw
 
 
 @pytest.mark.parametrize("case", SIGNATURES["sign"])
@@ -93,7 +105,7 @@ def test_key_generation_agrees_with_py_ecc(entropy: bytes) -> None:
     assert secret.public_key().raw == Oracle.SkToPk(secret.scalar)
 
 
-@pytest.mark.parametrize("message", [b"", bytes(32), b"x" * 200])
+@pytest.mark.parametrize("message", [b"", bytes(32), b"x" * 200, b"x" * 1000])
 def test_signing_agrees_with_py_ecc(message: bytes) -> None:
     assert SECRET.sign(message) == Oracle.Sign(SECRET.scalar, message)
 
@@ -173,29 +185,57 @@ def test_a_refused_secret_is_not_shown() -> None:
 # -- refused points --------------------------------------------------------------------------------
 
 
-def outside_the_subgroup(point: Callable[[bytes], Any], size: int) -> bytes:
-    """Return a point of the curve with a small x, without clearing the cofactor."""
+def decompressed(raw: bytes) -> Any:
+    """Return a point of the curve as `py_ecc` decodes it, in the subgroup or not.
+
+    Raises ValueError: the bytes are not the encoding of a point.
+    """
+    if len(raw) == 48:
+        return decompress_G1(G1Compressed(int.from_bytes(raw)))
+    return decompress_G2(
+        G2Compressed(
+            (G1Compressed(int.from_bytes(raw[:48])), G1Compressed(int.from_bytes(raw[48:])))
+        )
+    )
+
+
+def compressed(point: Any, size: int) -> bytes:
+    encode: Any = g2_primitives.G1_to_pubkey if size == 48 else g2_primitives.G2_to_signature
+    return bytes(encode(point))
+
+
+def encoded_x(size: int) -> Iterator[bytes]:
+    """Return compressed encodings with small x. About half of them are points of the curve."""
     for x in range(100):
-        raw = bytearray(x.to_bytes(size))
-        raw[0] |= COMPRESSED
-        try:
-            found = point(bytes(raw))
-        except ValueError:
-            continue
-        if not found.is_in_subgroup():
-            return bytes(raw)
+        yield with_flags(x.to_bytes(size), COMPRESSED)
+
+
+def outside_the_subgroup(size: int) -> bytes:
+    """Return a point of the curve with a small x, without clearing the cofactor."""
+    for raw in encoded_x(size):
+        with suppress(ValueError):
+            if not g2_primitives.subgroup_check(decompressed(raw)):
+                return raw
     raise AssertionError("there are such points")
 
 
-def off_the_curve(point: Callable[[bytes], Any], size: int) -> bytes:
+def of_small_order(size: int) -> Any:
+    """Return a point of order 11 (G1) or 13 (G2). Their squares divide the cofactors."""
+    factor = bls.ORDER * (G1_COFACTOR // 11**2 if size == 48 else G2_COFACTOR // 13**2)
+    for raw in encoded_x(size):
+        with suppress(ValueError):
+            if not is_inf(point := multiply(decompressed(raw), factor)):
+                return point
+    raise AssertionError("there are such points")
+
+
+def off_the_curve(size: int) -> bytes:
     """Return an encoded x without a point on the curve."""
-    for x in range(100):
-        raw = bytearray(x.to_bytes(size))
-        raw[0] |= COMPRESSED
+    for raw in encoded_x(size):
         try:
-            point(bytes(raw))
+            decompressed(raw)
         except ValueError:
-            return bytes(raw)
+            return raw
     raise AssertionError("every second x is such")
 
 
@@ -214,19 +254,25 @@ def beyond_the_field(raw: bytes, coordinate: int) -> bytes:
     return raw[:start] + bytes(again) + raw[start + 48 :]
 
 
-def spoiled_points(valid: bytes, point: Callable[[bytes], Any]) -> dict[str, bytes]:
+def spoiled_points(valid: bytes) -> dict[str, bytes]:
     size = len(valid)
+    torsion = of_small_order(size)
     infinity = bytes([COMPRESSED | INFINITY]) + bytes(size - 1)
     spoiled = {
         "infinity": infinity,
         "infinity with a sign": with_flags(infinity, 0xE0),
         "infinity with an x": infinity[:-1] + b"\x01",
+        "infinity with an x in its first byte": with_flags(b"\x01" + bytes(size - 1), 0xC0),
+        "infinity with a sign alone": with_flags(infinity, INFINITY | GREATER),
         "infinity's flag on a point": with_flags(valid, valid[0] | INFINITY),
         "infinity uncompressed": with_flags(infinity, INFINITY),
-        "off the curve": off_the_curve(point, size),
-        "outside the subgroup": outside_the_subgroup(point, size),
+        "off the curve": off_the_curve(size),
+        "outside the subgroup": outside_the_subgroup(size),
+        "of small order": compressed(torsion, size),
+        "valid plus small order": compressed(add(decompressed(valid), torsion), size),
         "no flag of compression": with_flags(valid, 0),
         "a sign without compression": with_flags(valid, GREATER),
+        "x is 0": bytes([COMPRESSED]) + bytes(size - 1),  # in G1 a point of order 3
         "x is the modulus": beyond_the_field(bytes([COMPRESSED]) + bytes(size - 1), 0),
         "x beyond the field": beyond_the_field(valid, 0),
         "all ones": b"\xff" * size,
@@ -242,8 +288,9 @@ def spoiled_points(valid: bytes, point: Callable[[bytes], Any]) -> dict[str, byt
     return spoiled
 
 
-SPOILED_KEYS = spoiled_points(KEY, G1Point.from_compressed_bytes_unchecked)
-SPOILED_SIGNATURES = spoiled_points(SIGNATURE, G2Point.from_compressed_bytes_unchecked)
+SPOILED_KEYS = spoiled_points(KEY)
+SPOILED_SIGNATURES = spoiled_points(SIGNATURE)
+NOT_IN_SUBGROUP = ["outside the subgroup", "of small order", "valid plus small order"]
 
 
 @pytest.mark.parametrize("raw", SPOILED_KEYS.values(), ids=SPOILED_KEYS)
@@ -262,15 +309,71 @@ def test_a_signature_that_is_no_point_of_the_subgroup_is_refused(raw: bytes) -> 
         bls.aggregate_signatures([SIGNATURE, raw])
 
 
-def test_points_outside_the_subgroup_are_on_the_curve() -> None:
+@pytest.mark.parametrize("name", NOT_IN_SUBGROUP)
+def test_points_outside_the_subgroup_are_on_the_curve(name: str) -> None:
     """This shows that the tests above test the subgroup check."""
-    key = G1Point.from_compressed_bytes_unchecked(SPOILED_KEYS["outside the subgroup"])
-    signature = G2Point.from_compressed_bytes_unchecked(SPOILED_SIGNATURES["outside the subgroup"])
+    key, signature = SPOILED_KEYS[name], SPOILED_SIGNATURES[name]
 
-    assert not key.is_in_subgroup()
-    assert not signature.is_in_subgroup()
-    assert key + G1Point.identity() == key
-    assert signature + G2Point.identity() == signature
+    assert not g2_primitives.subgroup_check(decompressed(key))
+    assert not g2_primitives.subgroup_check(decompressed(signature))
+    assert compressed(decompressed(key), 48) == key
+    assert compressed(decompressed(signature), 96) == signature
+
+
+@pytest.mark.parametrize("valid", [KEY, SIGNATURE], ids=["key", "signature"])
+def test_the_other_sign_is_the_opposite_point(valid: bytes) -> None:
+    opposite = with_flags(valid, valid[0] & 0xE0 ^ GREATER)
+
+    assert compressed(neg(decompressed(valid)), len(valid)) == opposite
+    if len(valid) == 48:
+        assert PublicKey.decode(opposite).point == -SECRET.public_key().point
+    else:
+        assert bls.decode_signature(opposite) == -bls.decode_signature(valid)
+        assert not passes(opposite)
+
+
+def is_canonical(raw: bytes) -> bool:
+    """Return whether `py_ecc` decodes these bytes to a point of the subgroup, not infinity."""
+    try:
+        point = decompressed(raw)
+    except ValueError:
+        return False
+    return (
+        not is_inf(point)
+        and bool(g2_primitives.subgroup_check(point))
+        and compressed(point, len(raw)) == raw
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 3), st.sampled_from(range(0, 256, 32)), st.integers(0, 383), st.booleans())
+def test_decoding_agrees_with_py_ecc(first: int, flags: int, flipped: int, flips: bool) -> None:
+    points = [KEY, SIGNATURE, compressed_small(first, 48), compressed_small(first, 96)]
+    for point in points:
+        raw = with_flags(point, flags)
+        if flips:
+            number = int.from_bytes(raw) ^ 1 << flipped
+            raw = number.to_bytes(len(raw))
+        decode = PublicKey.decode if len(raw) == 48 else bls.decode_signature
+        try:
+            decode(raw)
+        except InvalidPoint:
+            assert not is_canonical(raw)
+        else:
+            assert is_canonical(raw)
+
+
+def compressed_small(multiple: int, size: int) -> bytes:
+    """Return a small multiple of a generator; infinity for 0."""
+    return compressed(multiply(G1 if size == 48 else G2, multiple), size)
+
+
+@pytest.mark.parametrize("raw", ["text", None, 48, bytearray(48), memoryview(KEY)])
+def test_what_is_not_bytes_is_no_point(raw: Any) -> None:
+    with pytest.raises(InvalidPoint):
+        PublicKey.decode(raw)
+    with pytest.raises(InvalidPoint):
+        bls.decode_signature(raw)
 
 
 @settings(max_examples=200, deadline=None)
@@ -282,7 +385,7 @@ def test_a_decoded_key_is_encoded_to_the_same_bytes(raw: bytes, flags: int) -> N
         key = PublicKey.decode(raw)
     except InvalidPoint:
         return
-    assert bytes(key.point.to_compressed_bytes()) == raw
+    assert key.point.compress() == raw
 
 
 def test_a_signature_with_any_bit_flipped_is_invalid() -> None:
@@ -380,3 +483,112 @@ def test_the_domains_are_those_of_the_ciphersuite() -> None:
     assert bls.SIGNATURE_DST == b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" == Oracle.DST
     assert bls.POSSESSION_DST == b"BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_" == Oracle.POP_TAG
     assert hashlib.sha256 is Oracle.xmd_hash_function
+
+
+# -- arithmetic ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scalar", [0, 1, -1, bls.ORDER - 1, bls.ORDER + 2, -bls.ORDER, 1 << 5000])
+def test_scalars_are_reduced(scalar: int) -> None:
+    """No caller multiplies by a scalar out of range, but none would get a wrong point."""
+    key, signature = SECRET.public_key().point, bls.decode_signature(SIGNATURE)
+    reduced = scalar % bls.ORDER
+
+    for point, raw in ((key, KEY), (signature, SIGNATURE)):
+        expected = multiply(decompressed(raw), reduced)
+        assert point.scalar_mul(scalar).compress() == compressed(expected, len(raw))
+
+
+def test_a_domain_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="DstTooBig"):
+        bls.hash_to_curve(MESSAGE, bytes(256))
+
+
+def test_threads_share_points() -> None:
+    key = SECRET.public_key()
+
+    def verified(number: int) -> bool:
+        return bls.verify(key, MESSAGE, SIGNATURE if number % 2 else OTHER.sign(MESSAGE))
+
+    with ThreadPoolExecutor(4) as executor:
+        verdicts = list(executor.map(verified, range(32)))
+
+    assert verdicts == [False, True] * 16
+
+
+FACTORS = st.one_of(st.integers(0, 2**128 - 1), st.sampled_from([0, 1, 7, 8, 9, 15, 2**128 - 1]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), FACTORS), max_size=9))
+def test_a_weighted_sum_is_the_sum_of_the_multiples(terms: list[tuple[int, int]]) -> None:
+    """Among equal and opposite points, and infinity."""
+    point = bls.decode_signature(SIGNATURE)
+    choice = [point, -point, multiplication.IDENTITY, bls.decode_signature(OTHER.sign(MESSAGE))]
+    points, factors = [choice[which] for which, _ in terms], [factor for _, factor in terms]
+
+    expected = multiplication.IDENTITY
+    for each, factor in zip(points, factors, strict=True):
+        expected = expected + each.scalar_mul(factor)
+
+    assert multiplication.weighted_sum(points, factors) == expected
+
+
+# -- batches ---------------------------------------------------------------------------------------
+
+
+def signed_messages(count: int) -> list[bls.Signed]:
+    secrets = [SECRET, OTHER]
+    made = []
+    for number in range(count):
+        secret, message = secrets[number % 3 == 0], b"message %d" % number
+        made.append(bls.Signed(secret.public_key(), message, secret.sign(message)))
+    return made
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 16])
+def test_a_batch_is_valid_if_all_signatures_are(count: int) -> None:
+    signed = signed_messages(count)
+
+    assert bls.verify_batch(signed, os.urandom)
+    for at, one in enumerate(signed):
+        forged = dataclasses.replace(one, message=b"another")
+        assert not bls.verify_batch([*signed[:at], forged, *signed[at + 1 :]], os.urandom)
+
+
+@pytest.mark.parametrize("raw", SPOILED_SIGNATURES.values(), ids=SPOILED_SIGNATURES)
+def test_a_batch_with_a_spoiled_signature_is_invalid(raw: bytes) -> None:
+    *signed, last = signed_messages(4)
+
+    assert not bls.verify_batch([*signed, dataclasses.replace(last, signature=raw)], os.urandom)
+
+
+def test_errors_of_two_signatures_do_not_cancel_out() -> None:
+    first, second, *others = signed_messages(5)
+    error = bls.hash_to_curve(b"an error", bls.SIGNATURE_DST)
+    pair = [
+        dataclasses.replace(
+            one, signature=(bls.decode_signature(one.signature) + difference).compress()
+        )
+        for one, difference in ((first, error), (second, -error))
+    ]
+
+    together = bls.aggregate_signatures([one.signature for one in pair])
+    assert together == bls.aggregate_signatures([first.signature, second.signature])
+    assert not bls.verify_batch([*pair, *others], os.urandom)
+
+
+def test_factors_are_drawn_at_once_and_whole() -> None:
+    """A short draw would make factors 0, and a forged signature with the factor 0 passes."""
+    drawn: list[int] = []
+
+    def entropy(size: int) -> bytes:
+        drawn.append(size)
+        return os.urandom(size)
+
+    signed = signed_messages(5)
+
+    assert bls.verify_batch(signed, entropy)
+    assert drawn == [5 * bls.FACTOR_BYTES]
+    with pytest.raises(ValueError, match="entropy"):
+        bls.verify_batch(signed, lambda size: bytes(size - 1))

@@ -8,9 +8,9 @@ whenever it needs the lock.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from time import sleep
 from typing import Final, TypeAlias
 
 from dragon.errors import CertificateError
@@ -119,4 +119,4 @@ class Verifier:
 
 def _pause() -> None:
     """Give the interpreter lock to a thread that waits for it."""
-    time.sleep(PAUSE_MICROSECONDS / 1_000_000)
+    sleep(PAUSE_MICROSECONDS / 1_000_000)

@@ -141,24 +141,27 @@ def _checked(value: object, depth: int) -> Json:
     """Return `value` if nothing in it is refused, too deep or a lone surrogate."""
     if depth < 0:
         raise errors.NotJson(f"the JSON has more than {MAX_DEPTH} nesting levels")
-    match value:
-        case _Spoiled():
-            raise value.refusal
-        case str() if not _is_unicode(value):
+    # Plain comparisons: strangers' events pass here by the thousand.
+    if isinstance(value, str):
+        if not _is_unicode(value):
             raise errors.LoneSurrogate(
                 "a string contains half of a surrogate pair", value=_quoted(value)
             )
-        case list():
-            for item in value:
-                _checked(item, depth - 1)
-        case dict():
-            for name, item in value.items():
-                _checked(name, depth)
-                _checked(item, depth - 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _checked(name, depth)
+            _checked(item, depth - 1)
+    elif isinstance(value, list):
+        for item in value:
+            _checked(item, depth - 1)
+    elif isinstance(value, _Spoiled):
+        raise value.refusal
     return cast("Json", value)
 
 
 def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -161,8 +161,7 @@ class _Run:
                 return
             except _Forged as end:
                 self._refuse(decoded, place, end.reason)
-                for behind in range(place + 1, len(decoded.items)):
-                    self._refuse(decoded, behind, _AFTER_FORGED)
+                self._refuse_rest(decoded, place + 1)
                 return
             except errors.Diverged:
                 raise
@@ -172,6 +171,14 @@ class _Run:
     def _refuse(self, decoded: _Decoded, place: int, why: Reason) -> None:
         excerpt = decoded.items[place].excerpt()
         self.outcome.refusals.append(Refusal.of(decoded.batch.index, place, why, excerpt))
+
+    def _refuse_rest(self, decoded: _Decoded, first: int) -> None:
+        """Refuse the events after a forged one, without an excerpt: they must cost nothing."""
+        index = decoded.batch.index
+        self.outcome.refusals += [
+            Refusal.of(index, place, _AFTER_FORGED, "")
+            for place in range(first, len(decoded.items))
+        ]
 
     def _apply(self, event: Event, item: BatchItem, batch: ProvenBatch, root_at: RootAt) -> None:
         outcome = self.outcome

@@ -39,7 +39,7 @@ class Refusal:
     place: int  # within its batch, from 0
     reason: str  # the error's name
     detail: str
-    excerpt: str  # the beginning of the event's text
+    excerpt: str  # the beginning of the event's text; empty after a forged event
 
     @classmethod
     def of(cls, ledger_index: int, place: int, reason: Reason, event_text: str) -> Refusal:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from dragon.errors import DragonError
+from dragon.log.cursor import check_not_archived
 from dragon.log.schema import LOG_SCHEMA
 from dragon.net.runtime import Runtime
 from dragon.storage.blobs import SCHEMA as OBJECTS
@@ -28,12 +29,16 @@ class Databases:
         """Open the files; create those that do not exist.
 
         Raises:
+            LogDamaged: the committee's log was archived. No journal is created then: it would
+                belong to that committee, and the refounded one could not use it.
             WrongJournal: the journal is missing, or belongs to another operator or database.
             LogError: a file cannot be used.
         """
         path = settings.database
         log = Database(path, LOG_SCHEMA, verdict_store.SCHEMA)
         try:
+            with log.read() as connection:
+                check_not_archived(connection, settings.committee)
             journal = open_journal(log, settings.committee, settings.operator, runtime.entropy)
         except DragonError:
             log.close()

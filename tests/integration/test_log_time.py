@@ -238,8 +238,12 @@ def test_archive_needs_a_new_committee(tmp_path: Path) -> None:
     """Under the old id, anyone could stop the new log with an old checkpoint."""
     members, _ = after_a_reset(tmp_path)
 
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(LogDamaged, match="was archived and cannot begin again"):
         World(tmp_path, members)
+
+    journals = {path for path in tmp_path.iterdir() if path.name.endswith("-journal.db")}
+    assert journals <= set(before), "a journal of the archived committee was created"
 
 
 def test_old_checkpoint_on_a_reset_ledger(tmp_path: Path) -> None:

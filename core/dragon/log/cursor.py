@@ -28,7 +28,7 @@ def read_cursor(connection: Connection, committee: Committee) -> Position:
     row = connection.execute(text("SELECT * FROM cursor")).first()
     owner = to_hex(committee.id)
     if row is None:
-        _check_not_archived(connection, owner)
+        check_not_archived(connection, committee)
         query = text("INSERT INTO cursor VALUES (1, :owner, 0, '')")
         connection.execute(query, {"owner": owner})
         return Position()
@@ -38,8 +38,12 @@ def read_cursor(connection: Connection, committee: Committee) -> Position:
     return Position(row.last_index, row.chaining_hash)
 
 
-def _check_not_archived(connection: Connection, owner: str) -> None:
-    """Refuse to begin a log again: an old checkpoint on the new ledger would stop it for ever."""
+def check_not_archived(connection: Connection, committee: Committee) -> None:
+    """Refuse to begin a log again: an old checkpoint on the new ledger would stop it for ever.
+
+    Raises LogDamaged: this committee's log was archived.
+    """
+    owner = to_hex(committee.id)
     query = text("SELECT 1 FROM archived WHERE committee = :owner")
     if connection.execute(query, {"owner": owner}).first():
         message = (

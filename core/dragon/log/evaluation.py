@@ -2,8 +2,8 @@
 
 A batch ends at its first event whose certificate does not verify. The events after it are refused
 with `AfterForged`, and their signatures are not verified. An honest sender verifies every event
-before it sends it, so its batches have no such event. Whoever sends forged signatures therefore
-pays for a whole batch to cost every log one pairing check. Events that are malformed, of another
+before it sends it, so its batches have no such event. A sender of forged signatures therefore pays
+for a whole batch to cost every log one pairing check. Events that are malformed, of another
 committee or kind, or that the state refuses do not end a batch: an honest batch may contain them.
 
 All logs must come to the same result, whichever signatures they verify together, and whatever they

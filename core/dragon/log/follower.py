@@ -30,8 +30,8 @@ SHORT_BATCHES_PER_TRANSACTION: Final = 2048
 LENGTH_INTERVAL_SECONDS: Final = 2.0
 WARNING_INTERVAL_SECONDS: Final = 60.0  # between log messages about one outage
 CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the ledger's end was read
-# For the first entry that a rewritten ledger contradicts. The alarm waits for it, and whoever
-# rewrote the ledger decides how long it is.
+# Limit of the search for the first entry that a rewritten ledger contradicts. The alarm waits for
+# the search, and the length of the rewritten ledger is the attacker's choice.
 SEARCH_SECONDS: Final = 30.0
 REWRITTEN: Final = "ledger_rewritten"
 DIVERGED: Final = "diverged"

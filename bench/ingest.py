@@ -130,7 +130,8 @@ def reference(port: int) -> None:
     from flask_sock import Sock  # noqa: PLC0415
 
     from dragon.net.tls import PLAIN  # noqa: PLC0415
-    from dragon.node.server import Service, serve  # noqa: PLC0415
+    from dragon.node.gunicorn_server import serve  # noqa: PLC0415
+    from dragon.node.service import Service  # noqa: PLC0415
     from dragon.node.sockets import Sockets  # noqa: PLC0415
     from dragon.node.websocket import Connection  # noqa: PLC0415
     from dragon_stream.ingest_session import MAX_CREDIT_BYTES  # noqa: PLC0415

@@ -11,8 +11,8 @@ from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.node.server import Service
-from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore

@@ -33,7 +33,7 @@ from dragon_cli.render.text import print_json, printable
 
 REFUSED: Final = 1
 USAGE: Final = 2
-DATABASE: Final = 3  # also the exit code of `dragon.node.server`
+DATABASE: Final = 3  # also the exit code of `dragon.node.gunicorn_server`
 INTERRUPTED: Final = 130
 
 # The command could not do its work ("failed"). Every other error is a verdict ("refused").

@@ -14,8 +14,8 @@ from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
-from dragon.node.server import Service
-from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore

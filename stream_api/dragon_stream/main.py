@@ -16,8 +16,8 @@ from dragon.log.store import Log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
-from dragon.node.server import Service
-from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.service import Service
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database

@@ -41,7 +41,8 @@ from flask import Flask, request
 
 from dragon.net.deadlines import ServerSocket
 from dragon.net.tls import Tls
-from dragon.node.server import Service, serve
+from dragon.node.gunicorn_server import serve
+from dragon.node.service import Service
 
 app = Flask("tls")
 

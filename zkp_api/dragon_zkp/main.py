@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import structlog
 
-from dragon.node.server import Service
-from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.service import Service
 from dragon_zkp.app import create_app
 from dragon_zkp.components import Components, counters
 from dragon_zkp.pool import Pool

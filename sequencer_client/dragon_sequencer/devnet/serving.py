@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dragon.node.server import Service
-from dragon.node.server import serve as serve_with_gunicorn
+from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.service import Service
 from dragon.node.settings import Environment
 from dragon_sequencer.devnet.main import Settings, build
 

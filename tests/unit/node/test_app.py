@@ -14,7 +14,7 @@ from pydantic import Field
 from dragon.encoding import MAX_INTEGER
 from dragon.node import app as web
 from dragon.node.parameters import Query, identifier, integer
-from dragon.node.server import bind_of
+from dragon.node.service import bind_of
 from simulation import World
 
 

@@ -10,10 +10,7 @@ import logging
 import os
 import resource
 import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,21 +23,9 @@ from dragon.errors import DragonError
 from dragon.net.deadlines import ServerSocket, TlsServerSocket
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format
+from dragon.node.service import Loops, Service, bind_of
 
-Loop = Callable[[threading.Event], None]
 GRACE_SECONDS: Final = 3  # for requests that are in progress when the service stops
-LOOP_JOIN_SECONDS: Final = 1  # for the background loops to end
-
-logger = log_format.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service as `build` returns it: its app, and loops that run until the service stops."""
-
-    app: Flask
-    loops: Sequence[Loop] = ()
-    close: Callable[[], None] = field(default=lambda: None)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -100,9 +85,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, build: Callable[[], Service], options: dict[str, object]) -> None:
         self._build = build
         self._options = options
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
         self._service: Service | None = None
+        self._loops = Loops(())
         self._told_to_stop = False
         super().__init__()
 
@@ -123,25 +107,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._service.app
 
     def _start(self) -> None:
-        if self._service is None:
-            return
-        for number, loop in enumerate(self._service.loops):
-            thread = threading.Thread(
-                target=_guarded(loop), args=(self._stop,), name=f"loop-{number}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+        if self._service is not None:
+            self._loops = Loops(self._service.loops)
+            self._loops.start()
 
     def begin_stopping(self) -> None:
         """End the background loops while the remaining requests finish."""
         self._told_to_stop = True
-        self._stop.set()
+        self._loops.stop()
 
     def _finish(self) -> None:
-        self._stop.set()
-        ends = time.monotonic() + LOOP_JOIN_SECONDS
-        for thread in self._threads:
-            thread.join(timeout=max(0.0, ends - time.monotonic()))
+        self._loops.stop()
+        self._loops.join()
         if self._service is None:
             return
         self._service.close()
@@ -149,26 +126,6 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             # Python would wait for every thread, but name lookups cannot be interrupted.
             logging.shutdown()
             os._exit(0)
-
-
-def bind_of(host: str, port: int) -> str:
-    """Return the address in gunicorn's format, with brackets around an IPv6 address."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _guarded(loop: Loop) -> Loop:
-    """Wrap a loop so that an exception is logged and the loop restarts after a second."""
-
-    def run(stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                loop(stop)
-                return
-            except Exception:
-                logger.exception("loop_failed")
-                stop.wait(1)
-
-    return run
 
 
 def serve(

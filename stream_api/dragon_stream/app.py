@@ -27,6 +27,7 @@ def create_app(components: Components) -> OpenAPI:
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
+        tokens=True,
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,13 @@ from dragon.node.schemas import (
     WindowCertificate,
     WindowHeader,
 )
+from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
+from dragon.stark.blocks import MAX_CHUNKS
+
+MIN_WINDOW_MS: Final = 100  # shortest `window_ms`
+MAX_WINDOW_MS: Final = 3_600_000  # longest `window_ms`
+MIN_RETENTION_SECONDS: Final = 60  # shortest `retention_seconds`
+MAX_RETENTION_SECONDS: Final = 315_360_000  # longest `retention_seconds`: ten years
 
 State = Literal["closed", "proven", "certified", "invalid"]
 Mode = Literal["bytes", "message"]
@@ -27,11 +34,13 @@ Opening = Annotated[str, Field(pattern="^0x[0-9a-f]{120}$")]
 
 class NewStream(Schema):
     name: Id
-    chunk_bytes: int = 65_536
-    window_chunks: int = 63
-    window_ms: int = 5000
+    chunk_bytes: Annotated[int, Field(ge=1, le=MAX_CHUNK_BYTES)] = MAX_CHUNK_BYTES
+    window_chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] = 63
+    window_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] = 5000
     mode: Mode = "bytes"
-    retention_seconds: int = 86_400
+    retention_seconds: Annotated[
+        int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)
+    ] = 86_400
     parameters: Literal["standard", "strong"] = "standard"
 
 

@@ -30,6 +30,7 @@ def create_app(components: Components) -> OpenAPI:
         ],
         max_body=MAX_BODY_BYTES,
         unhealthy=lambda: _unhealthy(components),
+        tokens=True,
     )
     app.register_api(proofs.routes(components))
     app.register_api(parameter_sets.routes())

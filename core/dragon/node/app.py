@@ -30,6 +30,7 @@ def create(
     collectors: Iterable[Collector] = (),
     max_body: int = MAX_BODY_BYTES,
     unhealthy: Reasons = tuple,
+    tokens: bool = False,
 ) -> OpenAPI:
     """Make an app whose errors are problem documents, with the common routes.
 
@@ -40,8 +41,9 @@ def create(
         collectors: metrics of the service.
         max_body: maximum size of a request's body in bytes.
         unhealthy: returns the faults that a restart may repair.
+        tokens: whether some routes require a bearer token.
     """
-    app = openapi.make_app(name, title=title)
+    app = openapi.make_app(name, title=title, tokens=tokens)
     app.config["MAX_CONTENT_LENGTH"] = max_body
     problems.install(app)
     install_common_routes(app, not_ready, collectors, unhealthy=unhealthy)

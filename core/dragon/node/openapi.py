@@ -38,6 +38,11 @@ _MEDIA_TYPE: Final = "application/problem+json"
 # The page loads nothing from other servers and sends nothing to them.
 _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
+# What the document of a service with tokens declares, and its routes that require one.
+BEARER: Final = {"token": {"type": "http", "scheme": "bearer"}}
+REQUIRES_TOKEN: Final[list[dict[str, list[Any]]]] = [{"token": []}]
+TAKES_TOKEN: Final[list[dict[str, list[Any]]]] = [*REQUIRES_TOKEN, {}]  # for a part of the answers
+
 Refusal: TypeAlias = type[errors.DragonError]
 Responses: TypeAlias = dict[Any, Any]  # by status: a model, or a description in OpenAPI's terms
 BODY_ERRORS: Final[tuple[Refusal, ...]] = (
@@ -121,13 +126,21 @@ class _App(OpenAPI):
             self.paths[path] = before[path].model_copy(update=added)
 
 
-def make_app(name: str, *, title: str, error: type[BaseModel] = Problem) -> OpenAPI:
-    """Make an app that describes itself. `error` is the model of its errors."""
+def make_app(
+    name: str, *, title: str, error: type[BaseModel] = Problem, tokens: bool = False
+) -> OpenAPI:
+    """Make an app that describes itself.
+
+    Args:
+        error: the model of its errors.
+        tokens: whether some of its routes require a bearer token.
+    """
     app = _App(
         name,
         info=Info(title=title, version=FORMAT_VERSION),
         static_folder=None,
         doc_ui=False,
+        security_schemes=BEARER if tokens else {},
         # Every route describes its own 500, so the library adds only the model, and no response.
         validation_error_model=error,
         validation_error_status=500,

@@ -37,6 +37,16 @@ class Query(Schema):
                 raise UnknownMember(message, member=name[:64])
         return given
 
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Describe the parameters. An empty default means "none", and has no valid form."""
+        schema = super().model_json_schema(*args, **kwargs)
+        properties = {
+            name: {key: value for key, value in each.items() if (key, value) != ("default", "")}
+            for name, each in schema.get("properties", {}).items()
+        }
+        return {**schema, "properties": properties}
+
 
 def _listed(names: set[str]) -> str:
     return ", ".join(sorted(names)) or "none"

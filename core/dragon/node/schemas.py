@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from dragon.encoding import MAX_INTEGER
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -60,6 +61,7 @@ Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
 PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
+Time = Annotated[int, Field(ge=0, le=MAX_INTEGER)]  # Unix seconds
 UpOrDown = Literal["up", "down"]
 ValidOrNot = Literal["valid", "invalid"]
 
@@ -91,7 +93,7 @@ def _annotation(schema: dict[str, Any]) -> Any:
         return Literal[tuple(words)]
     if pattern := schema.get("pattern"):
         return Annotated[str, Field(pattern=pattern)]
-    return int
+    return Annotated[int, Field(ge=schema["minimum"], le=schema["maximum"])]
 
 
 def _model(shape: type[Shape], **fields: Any) -> Any:
@@ -153,8 +155,8 @@ class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
 
 class Period(Schema):
     node_id: Id
-    begin: Annotated[int, Field(alias="from")]
-    end: Annotated[int, Field(alias="to")]
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
 
 
 class DowntimeCertificate(Downtime, _Certified):

@@ -76,7 +76,10 @@ class Integer(Codec):
         return value
 
     def schema(self) -> dict[str, Json]:
-        return {"type": "integer"}
+        """The bounds that hold for every object; a computed bound lies within them."""
+        least = self.least if isinstance(self.least, int) else 0
+        most = self.most if isinstance(self.most, int) else MAX_INTEGER
+        return {"type": "integer", "minimum": least, "maximum": most}
 
 
 @dataclass(frozen=True, kw_only=True)

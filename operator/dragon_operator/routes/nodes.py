@@ -44,7 +44,11 @@ def routes(components: Components) -> Routes:
     @routes.get(
         "/nodes/<node_id>/downtime",
         responses=responses(
-            schemas.DowntimeTotals, *PAGING_ERRORS, errors.MissingMember, errors.UnknownNode
+            schemas.DowntimeTotals,
+            *PAGING_ERRORS,
+            errors.InvalidId,
+            errors.MissingMember,
+            errors.UnknownNode,
         ),
     )
     def downtime(path: NodePath, query: PeriodQuery) -> Response:

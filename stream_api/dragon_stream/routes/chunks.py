@@ -8,7 +8,7 @@ from flask import Response, jsonify
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.node.openapi import Routes, responses
+from dragon.node.openapi import REQUIRES_TOKEN, TAKES_TOKEN, Routes, responses
 from dragon.node.parameters import NoParameters, Query, integer
 from dragon.node.routes.streams import OCTET_STREAM
 from dragon_stream import schemas
@@ -46,6 +46,7 @@ def routes(components: Components) -> Routes:
 
     @api.get(
         "/streams/<stream>/chunks/<sequence>/data",
+        security=REQUIRES_TOKEN,
         responses={
             **responses(schemas.Chunk, *_PROBLEMS, errors.Unauthorized),
             200: _BINARY,
@@ -59,6 +60,7 @@ def routes(components: Components) -> Routes:
 
     @api.get(
         "/streams/<stream>/chunks/<sequence>/receipt",
+        security=TAKES_TOKEN,
         responses=responses(schemas.Receipt, *_PROBLEMS, errors.Unauthorized),
     )
     def get_receipt(path: ChunkPath, query: ReceiptQuery) -> Response:

@@ -10,7 +10,14 @@ from dragon import errors
 from dragon.encoding import Members
 from dragon.node import app as web
 from dragon.node import auth
-from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
+from dragon.node.openapi import (
+    BODY_ERRORS,
+    BODY_TOO_LARGE,
+    PAGING_ERRORS,
+    REQUIRES_TOKEN,
+    Routes,
+    responses,
+)
 from dragon.node.parameters import NoParameters, Query, integer
 from dragon.protocol.claims.window import WINDOW_SETS
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
@@ -21,13 +28,15 @@ from dragon_stream.components import Components
 from dragon_stream.ingest_session import Upload
 from dragon_stream.routes.paths import StreamPath, check_owner
 from dragon_stream.serializers import stream_to_json
+from dragon_stream.schemas import (
+    MAX_RETENTION_SECONDS,
+    MAX_WINDOW_MS,
+    MIN_RETENTION_SECONDS,
+    MIN_WINDOW_MS,
+)
 from dragon_stream.streams import Stream, StreamConfig
 
 MAX_UPLOAD_BYTES: Final = 1 << 20  # body of an upload; larger data goes through the WebSocket
-MIN_WINDOW_MS: Final = 100  # shortest `window_ms`
-MAX_WINDOW_MS: Final = 3_600_000  # longest `window_ms`
-MIN_RETENTION_SECONDS: Final = 60  # shortest `retention_seconds`
-MAX_RETENTION_SECONDS: Final = 315_360_000  # longest `retention_seconds`: ten years
 
 
 class DataQuery(Query):
@@ -62,6 +71,7 @@ def _add_reading(api: Routes, components: Components) -> None:
 def _add_writing(api: Routes, components: Components) -> None:
     @api.post(
         "/streams",
+        security=REQUIRES_TOKEN,
         request_body=api.request_body(schemas.NewStream),
         responses={
             **responses(schemas.CreatedStream, status=200),
@@ -89,6 +99,7 @@ def _add_writing(api: Routes, components: Components) -> None:
 
     @api.post(
         "/streams/<stream>/data",
+        security=REQUIRES_TOKEN,
         request_body=api.binary_body(),
         responses={
             **responses(

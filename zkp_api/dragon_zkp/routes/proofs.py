@@ -12,7 +12,13 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import auth
-from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
+from dragon.node.openapi import (
+    BODY_ERRORS,
+    BODY_TOO_LARGE,
+    REQUIRES_TOKEN,
+    Routes,
+    responses,
+)
 from dragon.node.parameters import Parameter, Query
 from dragon.stark.parameter_sets import SETS
 from dragon.stark.prover.randomness import RHO_BYTES
@@ -24,6 +30,8 @@ OCTET_STREAM: Final = "application/octet-stream"
 MAX_ATTEMPTS: Final = 3  # one unlucky challenge is already improbable (section 18.12)
 _SET_SCHEMA: Final = {"type": "string", "enum": list(SETS)}
 _FAILURES: Final = (
+    errors.TooLarge,
+    errors.InvalidEncoding,
     errors.ProofRefused,
     errors.WrongWitness,
     errors.UnsafeParameters,
@@ -45,6 +53,7 @@ def routes(components: Components) -> Routes:
 
     @blueprint.post(
         "/proofs",
+        security=REQUIRES_TOKEN,
         request_body=_or_bytes(blueprint.request_body(schemas.ProofRequest)),
         responses={
             **responses(schemas.Proof, *BODY_ERRORS, *_FAILURES, errors.Unauthorized),

@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
 from dragon.node import metrics
+from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
@@ -25,7 +26,7 @@ from dragon_aggregator.routes import (
 )
 
 
-def create_app(components: Components) -> OpenAPI:
+def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app of an aggregator. Reads no file and no environment variable."""
     app = web.create(
         "dragon_aggregator",
@@ -37,6 +38,8 @@ def create_app(components: Components) -> OpenAPI:
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
+        clients=clients,
+        exceptions=Exceptions(is_submission=submissions.is_submission),
     )
     for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
         app.register_api(module.routes(components))

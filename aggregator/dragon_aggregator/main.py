@@ -11,6 +11,8 @@ from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
+from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.admission import Clients
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
@@ -54,14 +56,17 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         database.close()
         objects.close()
 
+    hosts = [*hosts_of(settings.committee), *settings.known_clients]
+    clients = Clients(MemberAddresses(hosts), settings.proxies)
     logger.info("aggregator_started", port=settings.port, rank=settings.rank)
     loops = [
         components.follower.run,
         components.submitter.run,
         components.monitor.run,
         components.window_queue.run,
+        clients.members.run,
     ]
-    return Service(create_app(components), loops, close)
+    return Service(create_app(components, clients), loops, close)
 
 
 def open_database(settings: Settings) -> Database:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
+from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
 
@@ -35,6 +36,8 @@ class Settings:
     threads: int
     objects_mb: int = 512
     tls: Tls = PLAIN
+    proxies: tuple[Network, ...] = ()
+    known_clients: tuple[str, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -50,4 +53,6 @@ class Settings:
             threads=values.integer("DRAGON_THREADS", 32, least=2, most=256),
             objects_mb=values.integer("AGGREGATOR_OBJECTS_MB", 512, least=64, most=1_000_000),
             tls=values.tls(),
+            proxies=values.networks("DRAGON_PROXIES"),
+            known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )

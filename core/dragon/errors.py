@@ -399,6 +399,10 @@ class Busy(DragonError):
     """The service has too much to do; try again later."""
 
 
+class RateLimited(Busy):
+    """The client has used its share of processor time; try again after `retry_after` seconds."""
+
+
 class TooManySockets(Busy):
     """The maximum number of sockets is open, in total or for one address."""
 

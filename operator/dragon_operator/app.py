@@ -10,6 +10,7 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
 from dragon.node import metrics
+from dragon.node.admission import Clients
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import log_reasons
 from dragon.node.routes import log, streams
@@ -18,7 +19,7 @@ from dragon_operator.components import Components
 from dragon_operator.routes import attestations, events, nodes, windows
 
 
-def create_app(components: Components) -> OpenAPI:
+def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app of an operator. Reads no file and no environment variable."""
     votes = _counter("votes", "Windows submitted to this operator, by verdict or refusal reason.")
     attested = _counter(
@@ -35,6 +36,7 @@ def create_app(components: Components) -> OpenAPI:
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
+        clients=clients,
     )
     app.register_api(attestations.routes(components, attested))
     app.register_api(windows.routes(components, votes))

@@ -14,6 +14,8 @@ from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
+from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.admission import Clients
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
@@ -59,14 +61,17 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         sequencer.close()
         databases.close()
 
+    hosts = hosts_of(settings.committee, without=settings.operator)
+    clients = Clients(MemberAddresses([*hosts, *settings.known_clients]), settings.proxies)
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
         components.window_voter.run,
+        clients.members.run,
     ]
-    return Service(create_app(components), loops, close)
+    return Service(create_app(components, clients), loops, close)
 
 
 def start_late(components: Components, runtime: Runtime) -> None:

@@ -10,6 +10,7 @@ from typing import Final, Self
 from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidEncoding, SettingsError
 from dragon.net.tls import PLAIN, Tls
+from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
@@ -61,6 +62,8 @@ class Settings:
     listed_streams: frozenset[bytes] | None = None  # None: every stream is accepted
     objects_mb: int = 2048
     tls: Tls = PLAIN
+    proxies: tuple[Network, ...] = ()
+    known_clients: tuple[str, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -95,6 +98,8 @@ class Settings:
             objects_mb=values.integer("OPERATOR_OBJECTS_MB", 2048, least=64, most=1_000_000),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
             tls=values.tls(),
+            proxies=values.networks("DRAGON_PROXIES"),
+            known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )
 
 

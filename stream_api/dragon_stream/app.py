@@ -9,14 +9,15 @@ from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
 from dragon.node import metrics
+from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
-from dragon_stream.routes import chunks, sockets, streams, windows
+from dragon_stream.routes import chunks, paths, sockets, streams, windows
 
 
-def create_app(components: Components) -> OpenAPI:
+def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app around the service's components. Reads no file and no environment variable."""
     app = web.create(
         "dragon_stream",
@@ -28,6 +29,11 @@ def create_app(components: Components) -> OpenAPI:
             StateCollector(lambda: _metrics(components)),
         ],
         tokens=True,
+        clients=clients,
+        exceptions=Exceptions(
+            is_owner=lambda environ: paths.is_owner(components, environ),
+            is_socket=paths.is_socket,
+        ),
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))

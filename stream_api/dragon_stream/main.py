@@ -16,6 +16,8 @@ from dragon.log.store import Log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
+from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.admission import Clients
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.sockets import Sockets
@@ -57,7 +59,11 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     count = len(components.streams.all())
     logger.info("stream_service_started", port=settings.port, streams=count)
-    return Service(create_app(components), loops(components), close)
+    hosts = [*hosts_of(settings.committee), *settings.known_clients]
+    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    return Service(
+        create_app(components, clients), [*loops(components), clients.members.run], close
+    )
 
 
 def loops(components: Components) -> list[Callable[[threading.Event], None]]:

@@ -38,9 +38,9 @@ class NewStream(Schema):
     window_chunks: Annotated[int, Field(ge=1, le=MAX_CHUNKS)] = 63
     window_ms: Annotated[int, Field(ge=MIN_WINDOW_MS, le=MAX_WINDOW_MS)] = 5000
     mode: Mode = "bytes"
-    retention_seconds: Annotated[
-        int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)
-    ] = 86_400
+    retention_seconds: Annotated[int, Field(ge=MIN_RETENTION_SECONDS, le=MAX_RETENTION_SECONDS)] = (
+        86_400
+    )
     parameters: Literal["standard", "strong"] = "standard"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
+from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
@@ -55,6 +56,8 @@ class Settings:
     port: int
     threads: int
     tls: Tls = PLAIN
+    proxies: tuple[Network, ...] = ()
+    known_clients: tuple[str, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -81,4 +84,6 @@ class Settings:
             port=values.integer("DRAGON_PORT", 5300, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 96, least=24, most=256),
             tls=values.tls(),
+            proxies=values.networks("DRAGON_PROXIES"),
+            known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )

@@ -13,13 +13,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import pytest
-import schemathesis.checks as checks
 from flask_openapi.openapi import OpenAPI
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis import Case, GenerationMode, openapi
+from schemathesis import Case, GenerationMode, checks, openapi
 
 import dragon_aggregator.app
 import dragon_operator.app
@@ -87,7 +86,9 @@ def test_the_document_is_valid_openapi(apps: Mapping[str, OpenAPI], service: str
 def values(part: Any) -> Iterator[Any]:
     """Every value within a JSON value, and the value itself."""
     yield part
-    for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else []:
+    for inner in (
+        part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+    ):
         yield from values(inner)
 
 

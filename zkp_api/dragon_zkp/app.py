@@ -9,7 +9,8 @@ from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
 
 from dragon.node import app as web
-from dragon.node import metrics
+from dragon.node import auth, metrics
+from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon_zkp.components import Components
 from dragon_zkp.routes import parameter_sets, proofs
@@ -17,10 +18,10 @@ from dragon_zkp.routes import parameter_sets, proofs
 MAX_BODY_BYTES: Final = 1 << 20
 
 
-def create_app(components: Components) -> OpenAPI:
+def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
     """Build the app. Nothing here reads a file or the environment."""
     app = web.create(
-        "zkp_api",
+        "dragon_zkp",
         lambda: _not_ready(components),
         title="DataDragon prover",
         collectors=[
@@ -31,6 +32,10 @@ def create_app(components: Components) -> OpenAPI:
         max_body=MAX_BODY_BYTES,
         unhealthy=lambda: _unhealthy(components),
         tokens=True,
+        clients=clients,
+        exceptions=Exceptions(
+            is_owner=lambda environ: auth.has_token(environ, auth.is_same(components.token))
+        ),
     )
     app.register_api(proofs.routes(components))
     app.register_api(parameter_sets.routes())

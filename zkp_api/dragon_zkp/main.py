@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import structlog
 
+from dragon.node.addresses import MemberAddresses
+from dragon.node.admission import Clients
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon_zkp.app import create_app
@@ -26,7 +28,10 @@ def build(settings: Settings) -> Service:
         pool, self_check, os.urandom, settings.deadline_seconds, settings.token, *counters()
     )
     logger.info("prover_started", port=settings.port, workers=settings.workers)
-    return Service(create_app(components), [self_check.run], pool.close)
+    clients = Clients(MemberAddresses(settings.known_clients), settings.proxies)
+    return Service(
+        create_app(components, clients), [self_check.run, clients.members.run], pool.close
+    )
 
 
 def serve(environ: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from dragon.net.tls import PLAIN, Tls
+from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 
 # By setting: what it means, for the tables of `docs/reference.md`.
@@ -36,6 +37,8 @@ class Settings:
     port: int
     threads: int
     tls: Tls = PLAIN
+    proxies: tuple[Network, ...] = ()
+    known_clients: tuple[str, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -51,6 +54,8 @@ class Settings:
             port=values.integer("DRAGON_PORT", 5200, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 32, least=4, most=256),
             tls=values.tls(),
+            proxies=values.networks("DRAGON_PROXIES"),
+            known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )
 
 

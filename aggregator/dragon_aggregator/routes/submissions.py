@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from flask import Response, jsonify, request
 
@@ -49,6 +50,14 @@ _ENDORSEMENT_ERRORS: Final = (
     errors.Early,
     errors.LogStopped,
 )
+
+
+def is_submission(environ: Mapping[str, Any]) -> bool:
+    """Whether a request submits a window or an object."""
+    method, path = str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"])
+    return (method == "POST" and path == "/windows") or (
+        method == "PUT" and path.startswith("/objects/")
+    )
 
 
 class WindowsQuery(LimitQuery):

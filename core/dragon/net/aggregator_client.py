@@ -26,6 +26,7 @@ REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
     "early": errors.Early,
     "log_stopped": errors.LogStopped,
     "busy": errors.Busy,
+    "rate_limited": errors.RateLimited,
 }
 
 

@@ -14,7 +14,8 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from dragon.encoding import Json, parse
-from dragon.node import metrics, openapi, problems, request_id
+from dragon.node import admission, metrics, openapi, problems, request_id
+from dragon.node.admission import NO_EXCEPTIONS, Clients, Exceptions
 from dragon.node.schemas import Health, Readiness
 
 MAX_BODY_BYTES: Final = 16 * 1024  # default limit of a request; a claim is far smaller
@@ -31,6 +32,8 @@ def create(
     max_body: int = MAX_BODY_BYTES,
     unhealthy: Reasons = tuple,
     tokens: bool = False,
+    clients: Clients | None = None,
+    exceptions: Exceptions = NO_EXCEPTIONS,
 ) -> OpenAPI:
     """Make an app whose errors are problem documents, with the common routes.
 
@@ -42,11 +45,16 @@ def create(
         max_body: maximum size of a request's body in bytes.
         unhealthy: returns the faults that a restart may repair.
         tokens: whether some routes require a bearer token.
+        clients: whose requests share which processor time; None: nothing is limited.
+        exceptions: requests that are limited in another way.
     """
     app = openapi.make_app(name, title=title, tokens=tokens)
     app.config["MAX_CONTENT_LENGTH"] = max_body
     problems.install(app)
-    install_common_routes(app, not_ready, collectors, unhealthy=unhealthy)
+    refused = [admission.install(app, clients, exceptions)] if clients else []
+    install_common_routes(
+        app, not_ready, [*collectors, *refused], refused=openapi.RATE_LIMITED, unhealthy=unhealthy
+    )
     return app
 
 
@@ -55,13 +63,17 @@ def install_common_routes(
     not_ready: Reasons,
     collectors: Iterable[Collector],
     failed: openapi.Responses = openapi.INTERNAL_ERROR,
+    *,
+    refused: openapi.Responses | None = None,
     unhealthy: Reasons = tuple,
 ) -> None:
     """Add request ids, `/healthz`, `/readyz`, `/metrics`, and `/openapi.json` with its page.
 
     Args:
         failed: the documented responses of a failure within the service.
+        refused: those of clients that have used their share of processor time.
     """
+    refused = refused or {}
     request_id.install(app)
     registry = metrics.install(app, collectors)
 
@@ -79,12 +91,12 @@ def install_common_routes(
         status = "not ready" if reasons else "ready"
         return jsonify(status=status, reasons=reasons), 503 if reasons else 200
 
-    @app.get("/metrics", responses={200: metrics.METRICS_RESPONSE, **failed})
+    @app.get("/metrics", responses={200: metrics.METRICS_RESPONSE, **refused, **failed})
     def scrape() -> Response:
         """Metrics in the text format of Prometheus."""
         return metrics.page(registry)
 
-    openapi.serve_pages(app, failed)
+    openapi.serve_pages(app, {**refused, **failed})
 
 
 def body() -> Json:

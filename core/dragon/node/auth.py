@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flask import request
 
@@ -12,8 +13,18 @@ from dragon.errors import Unauthorized
 
 def token_of_request() -> str:
     """Return the token of the current request; empty if it has none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return _token(request.environ)
+
+
+def has_token(environ: Mapping[str, Any], is_token: Callable[[str], bool]) -> bool:
+    """Whether the request of a WSGI environment has the right token."""
+    token = _token(environ)
+    return bool(token) and is_token(token)
+
+
+def _token(environ: Mapping[str, Any]) -> str:
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return str(token.strip()) if scheme.lower() == "bearer" else ""
 
 
 def check(is_token: Callable[[str], bool], message: str) -> None:

@@ -22,6 +22,7 @@ from flask import Response, jsonify
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.models.schema import Schema as OpenApiSchema
+from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.openapi import OpenAPI
 from flask_openapi_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
@@ -39,7 +40,9 @@ _MEDIA_TYPE: Final = "application/problem+json"
 _POLICY: Final = "default-src 'self' 'unsafe-inline'; img-src 'self' data:"
 
 # What the document of a service with tokens declares, and its routes that require one.
-BEARER: Final = {"token": {"type": "http", "scheme": "bearer"}}
+BEARER: Final[dict[str, SecurityScheme | dict[str, Any]]] = {
+    "token": {"type": "http", "scheme": "bearer"}
+}
 REQUIRES_TOKEN: Final[list[dict[str, list[Any]]]] = [{"token": []}]
 TAKES_TOKEN: Final[list[dict[str, list[Any]]]] = [*REQUIRES_TOKEN, {}]  # for a part of the answers
 
@@ -65,16 +68,20 @@ PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
 )
 
 
-def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Responses:
+def responses(
+    model: type[Schema], *refusals: Refusal, status: int = 200, limited: bool = True
+) -> Responses:
     """Describe the responses of a route.
 
     Args:
         model: the body of a successful response.
         refusals: the errors that the route answers with.
         status: the HTTP status of a successful response.
+        limited: whether the processor time of the route's clients is limited.
     """
     by_status: defaultdict[int, list[str]] = defaultdict(list)
-    for refusal in refusals:
+    documented_errors = (*refusals, errors.RateLimited) if limited else refusals
+    for refusal in documented_errors:
         error = refusal.__new__(refusal)  # name and status do not depend on the instance
         by_status[problems.status_of(error)].append(error.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}
@@ -90,6 +97,7 @@ def _document(titles: list[str]) -> dict[str, Any]:
 
 
 INTERNAL_ERROR: Final[Responses] = {500: _document(["Internal Server Error"])}
+RATE_LIMITED: Final[Responses] = {429: _document(["rate_limited"])}
 BODY_TOO_LARGE: Final[Responses] = {413: _document(["Request Entity Too Large"])}
 
 

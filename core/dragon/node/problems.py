@@ -59,21 +59,28 @@ def status_of(error: errors.DragonError) -> HTTPStatus:
 
 
 def _from_domain(error: errors.DragonError) -> Response:
+    return problem(error, request_id.current())
+
+
+def problem(error: errors.DragonError, request: str | None) -> Response:
+    """Make the problem document of an error, for the request with that id."""
     response = Response(status=status_of(error))
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("request_failed", reason=error.name, detail=str(error))
     if isinstance(error, errors.Busy):
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.facts.get("retry_after", 1))
     if isinstance(error, errors.Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"
     slug = error.name.replace("_", "-")
-    return _fill(response, f"urn:datadragon:problem:{slug}", error.name, str(error), error.facts)
+    type_ = f"urn:datadragon:problem:{slug}"
+    return _fill(response, type_, error.name, str(error), error.facts, request)
 
 
 def _from_http(error: HTTPException) -> Response:
     plain = error.get_response()  # keeps headers such as Allow and Retry-After
     response = Response(status=plain.status_code, headers=dict(plain.headers))
-    return _fill(response, "about:blank", error.name, error.description or "", {})
+    detail, name = error.description or "", request_id.current()
+    return _fill(response, "about:blank", error.name, detail, {}, name)
 
 
 def _from_bug(error: Exception) -> Response:
@@ -85,15 +92,22 @@ def _from_bug(error: Exception) -> Response:
         "Internal Server Error",
         "an unexpected error occurred in this service; its log has the details",
         {},
+        request_id.current(),
     )
 
 
 def _fill(
-    response: Response, type_: str, title: str, detail: str, facts: Mapping[str, object]
+    response: Response,
+    type_: str,
+    title: str,
+    detail: str,
+    facts: Mapping[str, object],
+    request: str | None,
 ) -> Response:
-    problem = {"type": type_, "title": title, "status": response.status_code, "detail": detail}
-    if name := request_id.current():
-        problem["request_id"] = name
-    response.data = json.dumps({**facts, **problem}, default=str)
+    document = {"type": type_, "title": title, "status": response.status_code, "detail": detail}
+    if request:
+        document["request_id"] = request
+        response.headers[request_id.HEADER] = request
+    response.data = json.dumps({**facts, **document}, default=str)
     response.mimetype = "application/problem+json"
     return response

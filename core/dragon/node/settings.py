@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 from dragon.errors import DragonError, SettingsError
 from dragon.net import tls
 from dragon.net.tls import Tls
+from dragon.node.addresses import Network
 from dragon.protocol.committee import Committee
 
 MIN_TOKEN_CHARS: Final = 16
 MAX_INTEGER_DIGITS: Final = 9
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
 
 
 # By setting: what it means, for the tables of `docs/reference.md`.
@@ -25,6 +29,15 @@ MEANINGS: Final[Mapping[str, str]] = {
     "DRAGON_HOST": "Address to listen on.",
     "DRAGON_PORT": "Port to listen on.",
     "DRAGON_THREADS": "Requests that are served at the same time; further ones wait.",
+    "DRAGON_PROXIES": (
+        "Addresses and networks of reverse proxies, separated by commas. The client's address is "
+        "taken from their `X-Forwarded-For`, and from nobody else's."
+    ),
+    "DRAGON_KNOWN_CLIENTS": (
+        "Names, addresses and networks, separated by commas, whose requests are limited as those "
+        "of committee members: a member whose requests come from another address than its URL "
+        "has, a stream service, monitoring."
+    ),
     "DRAGON_TLS_CERTFILE": (
         "The service's certificate in PEM, followed by the intermediate certificates. Without "
         "it the service speaks plain HTTP."
@@ -80,6 +93,34 @@ class Environment:
             )
             raise SettingsError(message, setting=name)
         return token
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Return a list of addresses and networks; empty if the setting is missing."""
+        try:
+            return tuple(ip_network(each) for each in self._listed(name))
+        except ValueError as error:
+            message = (
+                f"the setting {name} must list addresses and networks such as 10.0.0.0/8, "
+                f"separated by commas: {error}"
+            )
+            raise SettingsError(message, setting=name) from None
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Return a list of names, addresses and networks; empty if the setting is missing."""
+        for each in (listed := self._listed(name)):
+            try:
+                ip_network(each)
+            except ValueError:
+                if not _NAME.fullmatch(each) or each.replace(".", "").isdigit():
+                    message = (
+                        f"the setting {name} must list host names, addresses and networks, "
+                        f"separated by commas: {each!a} is none of them"
+                    )
+                    raise SettingsError(message, setting=name) from None
+        return tuple(listed)
+
+    def _listed(self, name: str) -> list[str]:
+        return [each.strip() for each in self.values.get(name, "").split(",") if each.strip()]
 
     def tls(self) -> Tls:
         """Return certificate and key, which are given together, and the trusted authorities."""

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
+from dragon.errors import NotFound
 from dragon.node import auth
 from dragon.node.parameters import integer
 from dragon.node.routes.streams import HASH_PARAMETER
 from dragon.node.schemas import Schema
+from dragon_stream.components import Components
 from dragon_stream.streams import Stream
+
+_OF_STREAM: Final = re.compile(r"/streams/(0x[0-9a-f]{64})/.+", re.ASCII)
+_SOCKET: Final = re.compile(r"/streams/[^/]+/(ingest|events)", re.ASCII)
+
+
+def is_owner(components: Components, environ: Mapping[str, Any]) -> bool:
+    """Whether a request has the service's token, or the token of the stream that it names."""
+    if auth.has_token(environ, auth.is_same(components.token)):
+        return True
+    if (found := _OF_STREAM.fullmatch(environ["PATH_INFO"])) is None:
+        return False
+    try:
+        stream = components.streams.get(bytes.fromhex(found[1][2:]))
+    except NotFound:
+        return False
+    return auth.has_token(environ, stream.keys.is_token)
+
+
+def is_socket(environ: Mapping[str, Any]) -> bool:
+    """Whether a request is one for a WebSocket."""
+    return _SOCKET.fullmatch(environ["PATH_INFO"]) is not None
 
 
 class StreamPath(Schema):

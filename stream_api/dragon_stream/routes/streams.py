@@ -27,13 +27,13 @@ from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE
 from dragon_stream.components import Components
 from dragon_stream.ingest_session import Upload
 from dragon_stream.routes.paths import StreamPath, check_owner
-from dragon_stream.serializers import stream_to_json
 from dragon_stream.schemas import (
     MAX_RETENTION_SECONDS,
     MAX_WINDOW_MS,
     MIN_RETENTION_SECONDS,
     MIN_WINDOW_MS,
 )
+from dragon_stream.serializers import stream_to_json
 from dragon_stream.streams import Stream, StreamConfig
 
 MAX_UPLOAD_BYTES: Final = 1 << 20  # body of an upload; larger data goes through the WebSocket

@@ -1,0 +1,124 @@
+"""Admission of requests: WSGI middleware that limits the processor time of clients.
+
+Members of the committee have shares of their own, so that no stranger can use what they need.
+Probes and health checks are always admitted.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from flask import Flask
+from prometheus_client import Counter
+
+from dragon.errors import RateLimited
+from dragon.node import problems
+from dragon.node.addresses import (
+    BelievedProxies,
+    MemberAddresses,
+    Network,
+    WsgiApp,
+    client_key,
+)
+from dragon.node.rate_limits import ProcessorShare, Rate
+
+ALWAYS_ADMITTED: Final = frozenset(("/status", "/healthz", "/readyz"))
+COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
+STRANGER: Final = Rate(capacity_ms=400.0, per_second_ms=50.0)
+STRANGERS_IN_ALL: Final = Rate(capacity_ms=2000.0, per_second_ms=200.0)
+SUBMITTER: Final = Rate(capacity_ms=2000.0, per_second_ms=100.0)
+SUBMITTERS_IN_ALL: Final = Rate(capacity_ms=4000.0, per_second_ms=200.0)
+MEMBER: Final = Rate(capacity_ms=10_000.0, per_second_ms=1000.0)
+
+Environ: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Who a service's clients are, and the clocks that their use is measured with."""
+
+    members: MemberAddresses = field(default_factory=lambda: MemberAddresses(()))
+    proxies: Collection[Network] = ()
+    monotonic: Callable[[], float] = time.monotonic
+    processor_seconds: Callable[[], float] = time.thread_time  # of the current thread
+
+
+@dataclass(frozen=True, slots=True)
+class Exceptions:
+    """Requests of a service that are limited in another way.
+
+    Args:
+        is_owner: whether a request has a valid token. It is not limited here.
+        is_submission: whether a request submits what a stream has signed. Submissions have a share
+            of their own, so that strangers who read cannot delay them.
+        is_socket: whether a request opens a WebSocket. Only its handshake is charged.
+    """
+
+    is_owner: Callable[[Environ], bool] = lambda _: False
+    is_submission: Callable[[Environ], bool] = lambda _: False
+    is_socket: Callable[[Environ], bool] = lambda _: False
+
+
+NO_EXCEPTIONS: Final = Exceptions()
+
+
+class Admission:
+    """WSGI middleware that admits a request, or answers it with HTTP 429 and `Retry-After`."""
+
+    def __init__(self, app: WsgiApp, clients: Clients, exceptions: Exceptions) -> None:
+        self._app = app
+        self._clients = clients
+        self._exceptions = exceptions
+        clock = clients.monotonic
+        self._strangers = ProcessorShare("strangers", STRANGER, STRANGERS_IN_ALL, clock)
+        self._submitters = ProcessorShare("submitters", SUBMITTER, SUBMITTERS_IN_ALL, clock)
+        self._members = ProcessorShare("members", MEMBER, None, clock)
+        self.refused = Counter(
+            "datadragon_rate_limited_requests",
+            "Requests that were refused because their share of processor time was used up.",
+            ["share"],
+            registry=None,
+        )
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if (share := self._share(environ)) is None:
+            return self._app(environ, start_response)
+        try:
+            buckets = share.admit(client_key(environ.get("REMOTE_ADDR", "")))
+        except RateLimited as error:
+            self.refused.labels(share.name).inc()
+            return problems.problem(error, uuid.uuid4().hex)(environ, start_response)
+        clock = self._clients.processor_seconds
+        begun = clock()
+        try:
+            return self._app(environ, start_response)
+        finally:
+            # A socket's thread works as long as the socket is open, which has limits of its own.
+            used = 0.0 if self._exceptions.is_socket(environ) else clock() - begun
+            share.settle(buckets, 1000 * used + environ.get(COST_MS, 0.0))
+
+    def _share(self, environ: Environ) -> ProcessorShare | None:
+        """The share that a request uses; None if it is not limited."""
+        if environ.get("PATH_INFO") in ALWAYS_ADMITTED:
+            return None
+        if "HTTP_AUTHORIZATION" in environ and self._exceptions.is_owner(environ):
+            return None
+        if environ.get("REMOTE_ADDR", "") in self._clients.members:
+            return self._members
+        return self._submitters if self._exceptions.is_submission(environ) else self._strangers
+
+
+def install(app: Flask, clients: Clients, exceptions: Exceptions) -> Counter:
+    """Put the admission of requests, and the believed proxies, before an app.
+
+    Returns the counter of refused requests.
+    """
+    admission = Admission(app.wsgi_app, clients, exceptions)
+    app.wsgi_app = admission  # type: ignore[method-assign]
+    if clients.proxies:
+        app.wsgi_app = BelievedProxies(admission, clients.proxies)  # type: ignore[method-assign]
+    return admission.refused

@@ -86,9 +86,8 @@ def test_the_document_is_valid_openapi(apps: Mapping[str, OpenAPI], service: str
 def values(part: Any) -> Iterator[Any]:
     """Every value within a JSON value, and the value itself."""
     yield part
-    for inner in (
-        part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
-    ):
+    inside = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for inner in inside:
         yield from values(inner)
 
 

@@ -29,9 +29,8 @@ def build(settings: Settings) -> Service:
     )
     logger.info("prover_started", port=settings.port, workers=settings.workers)
     clients = Clients(MemberAddresses(settings.known_clients), settings.proxies)
-    return Service(
-        create_app(components, clients), [self_check.run, clients.members.run], pool.close
-    )
+    loops = [self_check.run, clients.members.run]
+    return Service(create_app(components, clients), loops, pool.close)
 
 
 def serve(environ: Mapping[str, str]) -> None:

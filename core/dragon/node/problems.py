@@ -73,14 +73,14 @@ def problem(error: errors.DragonError, request: str | None) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     slug = error.name.replace("_", "-")
     type_ = f"urn:datadragon:problem:{slug}"
-    return _fill(response, type_, error.name, str(error), error.facts, request)
+    return _fill(response, type_, error.name, str(error), error.facts, request=request)
 
 
 def _from_http(error: HTTPException) -> Response:
     plain = error.get_response()  # keeps headers such as Allow and Retry-After
     response = Response(status=plain.status_code, headers=dict(plain.headers))
     detail, name = error.description or "", request_id.current()
-    return _fill(response, "about:blank", error.name, detail, {}, name)
+    return _fill(response, "about:blank", error.name, detail, {}, request=name)
 
 
 def _from_bug(error: Exception) -> Response:
@@ -92,7 +92,7 @@ def _from_bug(error: Exception) -> Response:
         "Internal Server Error",
         "an unexpected error occurred in this service; its log has the details",
         {},
-        request_id.current(),
+        request=request_id.current(),
     )
 
 
@@ -102,6 +102,7 @@ def _fill(
     title: str,
     detail: str,
     facts: Mapping[str, object],
+    *,
     request: str | None,
 ) -> Response:
     document = {"type": type_, "title": title, "status": response.status_code, "detail": detail}

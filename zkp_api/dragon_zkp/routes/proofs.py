@@ -12,6 +12,7 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import auth
+from dragon.node.admission import COST_MS
 from dragon.node.openapi import (
     BODY_ERRORS,
     BODY_TOO_LARGE,
@@ -27,6 +28,7 @@ from dragon_zkp.components import Components
 from dragon_zkp.messages import Job, Prove, Verify
 
 OCTET_STREAM: Final = "application/octet-stream"
+VERIFICATION_COST_MS: Final = 50.0  # processor time of a worker that the client is charged
 MAX_ATTEMPTS: Final = 3  # one unlucky challenge is already improbable (section 18.12)
 _SET_SCHEMA: Final = {"type": "string", "enum": list(SETS)}
 _FAILURES: Final = (
@@ -76,6 +78,7 @@ def routes(components: Components) -> Routes:
     )
     def verify(query: SetQuery) -> Response:
         """Verify a proof. An invalid proof is answered with status 200 and `valid: false`."""
+        request.environ[COST_MS] = VERIFICATION_COST_MS
         try:
             _run(components, "verify", _verify_job(query.parameter_set))
         except errors.ProofRefused as refused:

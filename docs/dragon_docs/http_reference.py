@@ -22,6 +22,7 @@ REDIRECTED: Final = 300  # the lowest status that is no success
 USED: Final[set[tuple[str, str]]] = set()  # notes that fitted something
 PROBLEM: Final = "application/problem+json"
 # The refusals of a body that is not in the form of section 1 of the specification.
+EVERYWHERE: Final = frozenset(("rate_limited",))  # problems that the page explains once
 ENCODING: Final = frozenset(refusal.__new__(refusal).name for refusal in BODY_ERRORS)
 
 
@@ -165,8 +166,10 @@ def _problems(operation: Mapping[str, Any]) -> str:
     lines = []
     for status, response in sorted(operation["responses"].items()):
         content = response.get("content", {}).get(PROBLEM)
-        if content and status not in {"500", "413"}:
-            lines.append(f"{status} {_titles(content['schema']['properties']['title']['enum'])}")
+        titles = content["schema"]["properties"]["title"]["enum"] if content else []
+        own = [title for title in titles if title not in EVERYWHERE]
+        if own and status not in {"500", "413"}:
+            lines.append(f"{status} {_titles(own)}")
     return prose(f"Problems: {'; '.join(lines)}.") if lines else ""
 
 

@@ -80,7 +80,7 @@ def _range(schema: Schema) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is None or most is None or most > 1 << 52:
         return f" from {int(least)}" if least is not None else ""
-    return f", {int(least)} to {int(most)}"
+    return f", {int(least):,} to {int(most):,}"
 
 
 def specified(schema: Schema) -> tuple[str, str] | None:

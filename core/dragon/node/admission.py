@@ -28,11 +28,23 @@ from dragon.node.rate_limits import ProcessorShare, Rate
 
 ALWAYS_ADMITTED: Final = frozenset(("/status", "/healthz", "/readyz"))
 COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
-STRANGER: Final = Rate(capacity_ms=400.0, per_second_ms=50.0)
-STRANGERS_IN_ALL: Final = Rate(capacity_ms=2000.0, per_second_ms=200.0)
-SUBMITTER: Final = Rate(capacity_ms=2000.0, per_second_ms=100.0)
-SUBMITTERS_IN_ALL: Final = Rate(capacity_ms=4000.0, per_second_ms=200.0)
-MEMBER: Final = Rate(capacity_ms=10_000.0, per_second_ms=1000.0)
+# Processor time, in milliseconds at once and in milliseconds for each second.
+STRANGER_BURST_MS: Final = 400.0  # at once, for one address outside the committee
+STRANGER_MS_PER_SECOND: Final = 50.0  # for one address outside the committee
+STRANGERS_BURST_MS: Final = 2000.0  # at once, for all addresses outside the committee together
+STRANGERS_MS_PER_SECOND: Final = 200.0  # for all addresses outside the committee together
+SUBMITTER_BURST_MS: Final = 2000.0  # at once, for one address that submits windows and objects
+SUBMITTER_MS_PER_SECOND: Final = 100.0  # for one address that submits windows and objects
+SUBMITTERS_BURST_MS: Final = 4000.0  # at once, for all addresses that submit together
+SUBMITTERS_MS_PER_SECOND: Final = 200.0  # for all addresses that submit together
+MEMBER_BURST_MS: Final = 10_000.0  # at once, for one address of a member or a known client
+MEMBER_MS_PER_SECOND: Final = 1000.0  # for one address of a member or a known client
+
+STRANGER: Final = Rate(STRANGER_BURST_MS, STRANGER_MS_PER_SECOND)
+STRANGERS_IN_ALL: Final = Rate(STRANGERS_BURST_MS, STRANGERS_MS_PER_SECOND)
+SUBMITTER: Final = Rate(SUBMITTER_BURST_MS, SUBMITTER_MS_PER_SECOND)
+SUBMITTERS_IN_ALL: Final = Rate(SUBMITTERS_BURST_MS, SUBMITTERS_MS_PER_SECOND)
+MEMBER: Final = Rate(MEMBER_BURST_MS, MEMBER_MS_PER_SECOND)
 
 Environ: TypeAlias = Mapping[str, Any]
 

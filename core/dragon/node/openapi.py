@@ -80,8 +80,8 @@ def responses(
         limited: whether the processor time of the route's clients is limited.
     """
     by_status: defaultdict[int, list[str]] = defaultdict(list)
-    documented_errors = (*refusals, errors.RateLimited) if limited else refusals
-    for refusal in documented_errors:
+    listed: list[Refusal] = [*refusals, errors.RateLimited] if limited else [*refusals]
+    for refusal in listed:
         error = refusal.__new__(refusal)  # name and status do not depend on the instance
         by_status[problems.status_of(error)].append(error.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}

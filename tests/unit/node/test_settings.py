@@ -230,3 +230,34 @@ def test_a_setting_without_a_default_is_required() -> None:
     assert environment.path("A") == Path("a")
     with pytest.raises(SettingsError):
         environment.text("B")
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    values = Environment({"DRAGON_PROXIES": "10.0.0.0/8, 2001:db8::1,,192.0.2.1"})
+
+    found = values.networks("DRAGON_PROXIES")
+
+    assert [str(each) for each in found] == ["10.0.0.0/8", "2001:db8::1/128", "192.0.2.1/32"]
+    assert Environment({}).networks("DRAGON_PROXIES") == ()
+
+
+@pytest.mark.parametrize("value", ["proxy.example", "10.0.0.1/8", "10.0.0.0/33", "*", "10.0.0"])
+def test_a_proxy_that_is_no_address_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="DRAGON_PROXIES") as caught:
+        Environment({"DRAGON_PROXIES": f"192.0.2.1,{value}"}).networks("DRAGON_PROXIES")
+    assert caught.value.facts["setting"] == "DRAGON_PROXIES"
+
+
+def test_known_clients_are_names_addresses_and_networks() -> None:
+    values = Environment({"DRAGON_KNOWN_CLIENTS": "stream-api, 10.0.0.0/8,prometheus.example"})
+
+    found = values.hosts("DRAGON_KNOWN_CLIENTS")
+
+    assert found == ("stream-api", "10.0.0.0/8", "prometheus.example")
+    assert Environment({}).hosts("DRAGON_KNOWN_CLIENTS") == ()
+
+
+@pytest.mark.parametrize("value", ["a b", "10.0.0.1/8", "https://one.example", "10.0.0.256", "*"])
+def test_a_known_client_that_has_no_valid_form_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match="DRAGON_KNOWN_CLIENTS"):
+        Environment({"DRAGON_KNOWN_CLIENTS": value}).hosts("DRAGON_KNOWN_CLIENTS")

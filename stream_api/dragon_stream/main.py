@@ -123,6 +123,7 @@ def assemble(
         records,
         follower,
         runtime.wall,
+        [database.disk, stream_database.disk],
     )
 
 

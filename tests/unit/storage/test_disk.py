@@ -151,12 +151,10 @@ def test_a_full_database_raises_disk_full_and_works_again(database: Database) ->
 
 
 def test_a_read_only_database_raises_disk_failed(database: Database) -> None:
-    with pytest.raises(errors.DiskFailed, match="readonly"), database.write() as connection:
+    with database.read() as connection:
         connection.exec_driver_sql("PRAGMA query_only = 1")
-        try:
-            connection.execute(text("INSERT INTO kept VALUES (1)"))
-        finally:
-            connection.exec_driver_sql("PRAGMA query_only = 0")
+    with pytest.raises(errors.DiskFailed, match="readonly"):
+        fill(database, 1)
     assert count(database) == 0
 
 

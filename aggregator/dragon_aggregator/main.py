@@ -139,6 +139,7 @@ def assemble(
         log,
         follower,
         runtime.wall,
+        [database.disk, objects.disk],
     )
 
 

@@ -129,6 +129,7 @@ def assemble(
         records,
         follower,
         runtime.wall,
+        [database.disk, stream_database.disk],
     )
 
 

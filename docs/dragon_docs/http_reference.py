@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from dragon.node.openapi import BODY_ERRORS
+from dragon.node.openapi import BODY_ERRORS, EVERYWHERE
 from dragon_docs import apps, tables
 from dragon_docs.http_types import members, words
 from dragon_docs.tables import code, prose, sentence
@@ -22,7 +22,8 @@ REDIRECTED: Final = 300  # the lowest status that is no success
 USED: Final[set[tuple[str, str]]] = set()  # notes that fitted something
 PROBLEM: Final = "application/problem+json"
 # The refusals of a body that is not in the form of section 1 of the specification.
-EVERYWHERE: Final = frozenset(("rate_limited",))  # problems that the page explains once
+# Problems of every endpoint, which the page explains once.
+ANYWHERE: Final = frozenset(refusal.__new__(refusal).name for refusal in EVERYWHERE)
 ENCODING: Final = frozenset(refusal.__new__(refusal).name for refusal in BODY_ERRORS)
 
 
@@ -167,7 +168,7 @@ def _problems(operation: Mapping[str, Any]) -> str:
     for status, response in sorted(operation["responses"].items()):
         content = response.get("content", {}).get(PROBLEM)
         titles = content["schema"]["properties"]["title"]["enum"] if content else []
-        own = [title for title in titles if title not in EVERYWHERE]
+        own = [title for title in titles if title not in ANYWHERE]
         if own and status not in {"500", "413"}:
             lines.append(f"{status} {_titles(own)}")
     return prose(f"Problems: {'; '.join(lines)}.") if lines else ""

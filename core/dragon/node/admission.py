@@ -1,7 +1,9 @@
 """Admission of requests: WSGI middleware that limits the processor time of clients.
 
-Members of the committee have shares of their own, so that no stranger can use what they need.
-Probes and health checks are always admitted.
+Members of the committee have shares of their own, so that no stranger can use what they need. Their
+probes are always admitted. Probes and health checks by others are limited for each address only, so
+that strangers cannot make an aggregator believe that a node is down, even where the aggregator's
+address is not known.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from dragon.node.addresses import (
 )
 from dragon.node.rate_limits import ProcessorShare, Rate
 
-ALWAYS_ADMITTED: Final = frozenset(("/status", "/healthz", "/readyz"))
+PROBES: Final = frozenset(("/status", "/healthz", "/readyz"))
 COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
 # Processor time, in milliseconds at once and in milliseconds for each second.
 STRANGER_BURST_MS: Final = 400.0  # at once, for one address outside the committee
@@ -37,6 +39,8 @@ SUBMITTER_BURST_MS: Final = 2000.0  # at once, for one address that submits wind
 SUBMITTER_MS_PER_SECOND: Final = 100.0  # for one address that submits windows and objects
 SUBMITTERS_BURST_MS: Final = 4000.0  # at once, for all addresses that submit together
 SUBMITTERS_MS_PER_SECOND: Final = 200.0  # for all addresses that submit together
+PROBER_BURST_MS: Final = 1000.0  # at once, for probes and health checks of one other address
+PROBER_MS_PER_SECOND: Final = 200.0  # for probes and health checks of one other address
 MEMBER_BURST_MS: Final = 10_000.0  # at once, for one address of a member or a known client
 MEMBER_MS_PER_SECOND: Final = 1000.0  # for one address of a member or a known client
 
@@ -44,6 +48,7 @@ STRANGER: Final = Rate(STRANGER_BURST_MS, STRANGER_MS_PER_SECOND)
 STRANGERS_IN_ALL: Final = Rate(STRANGERS_BURST_MS, STRANGERS_MS_PER_SECOND)
 SUBMITTER: Final = Rate(SUBMITTER_BURST_MS, SUBMITTER_MS_PER_SECOND)
 SUBMITTERS_IN_ALL: Final = Rate(SUBMITTERS_BURST_MS, SUBMITTERS_MS_PER_SECOND)
+PROBER: Final = Rate(PROBER_BURST_MS, PROBER_MS_PER_SECOND)
 MEMBER: Final = Rate(MEMBER_BURST_MS, MEMBER_MS_PER_SECOND)
 
 Environ: TypeAlias = Mapping[str, Any]
@@ -87,6 +92,7 @@ class Admission:
         self._exceptions = exceptions
         clock = clients.monotonic
         self._strangers = ProcessorShare("strangers", STRANGER, STRANGERS_IN_ALL, clock)
+        self._probers = ProcessorShare("probers", PROBER, None, clock)
         self._submitters = ProcessorShare("submitters", SUBMITTER, SUBMITTERS_IN_ALL, clock)
         self._members = ProcessorShare("members", MEMBER, None, clock)
         self.refused = Counter(
@@ -115,11 +121,12 @@ class Admission:
 
     def _share(self, environ: Environ) -> ProcessorShare | None:
         """The share that a request uses; None if it is not limited."""
-        if environ.get("PATH_INFO") in ALWAYS_ADMITTED:
-            return None
+        is_member = environ.get("REMOTE_ADDR", "") in self._clients.members
+        if environ.get("PATH_INFO") in PROBES:
+            return None if is_member else self._probers
         if "HTTP_AUTHORIZATION" in environ and self._exceptions.is_owner(environ):
             return None
-        if environ.get("REMOTE_ADDR", "") in self._clients.members:
+        if is_member:
             return self._members
         return self._submitters if self._exceptions.is_submission(environ) else self._strangers
 

@@ -77,14 +77,14 @@ def install_common_routes(
     request_id.install(app)
     registry = metrics.install(app, collectors)
 
-    @app.get("/healthz", responses={200: Health, 503: Readiness, **failed})
+    @app.get("/healthz", responses={200: Health, 503: Readiness, **refused, **failed})
     def healthz() -> tuple[Response, int]:
         """Whether the process works. 503 lists faults that a restart may repair."""
         if reasons := list(unhealthy()):
             return jsonify(status="not ready", reasons=reasons), 503
         return jsonify(status="ok"), 200
 
-    @app.get("/readyz", responses={200: Readiness, 503: Readiness, **failed})
+    @app.get("/readyz", responses={200: Readiness, 503: Readiness, **refused, **failed})
     def readyz() -> tuple[Response, int]:
         """Whether the service can do its work now. 503 lists the reasons why not."""
         reasons = list(not_ready())

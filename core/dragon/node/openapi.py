@@ -61,6 +61,7 @@ BODY_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.InvalidHex,
     errors.UnknownValue,
 )
+EVERYWHERE: Final[tuple[Refusal, ...]] = (errors.RateLimited, errors.DiskFull, errors.DiskFailed)
 PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
     errors.UnknownMember,
     errors.NotAnInteger,
@@ -68,20 +69,16 @@ PAGING_ERRORS: Final[tuple[Refusal, ...]] = (
 )
 
 
-def responses(
-    model: type[Schema], *refusals: Refusal, status: int = 200, limited: bool = True
-) -> Responses:
+def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Responses:
     """Describe the responses of a route.
 
     Args:
         model: the body of a successful response.
         refusals: the errors that the route answers with.
         status: the HTTP status of a successful response.
-        limited: whether the processor time of the route's clients is limited.
     """
     by_status: defaultdict[int, list[str]] = defaultdict(list)
-    listed: list[Refusal] = [*refusals, errors.RateLimited] if limited else [*refusals]
-    for refusal in listed:
+    for refusal in (*refusals, *EVERYWHERE):
         error = refusal.__new__(refusal)  # name and status do not depend on the instance
         by_status[problems.status_of(error)].append(error.name)
     documented = {int(code): _document(names) for code, names in by_status.items()}

@@ -45,9 +45,7 @@ def routes(components: Components, attested: Counter) -> Routes:
 def _add_status(routes: Routes, components: Components) -> None:
     @routes.get(
         "/status",
-        responses=responses(
-            schemas.StatusAnswer, errors.UnknownMember, errors.InvalidHex, limited=False
-        ),
+        responses=responses(schemas.StatusAnswer, errors.UnknownMember, errors.InvalidHex),
     )
     def status(query: StatusQuery) -> Response:
         """Answer the caller's nonce with a signature, which proves that this operator is up."""

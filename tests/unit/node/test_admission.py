@@ -12,7 +12,15 @@ from werkzeug.test import TestResponse
 from dragon.node import admission, auth
 from dragon.node import app as web
 from dragon.node.addresses import MemberAddresses
-from dragon.node.admission import COST_MS, MEMBER, STRANGER, STRANGERS_IN_ALL, Clients, Exceptions
+from dragon.node.admission import (
+    COST_MS,
+    MEMBER,
+    PROBER,
+    STRANGER,
+    STRANGERS_IN_ALL,
+    Clients,
+    Exceptions,
+)
 from dragon.node.schemas import Problem
 
 MEMBER_ADDRESS = "192.0.2.1"
@@ -73,6 +81,7 @@ def client(machine: Machine) -> FlaskClient:
 
     @app.route("/status")
     def status() -> str:
+        machine.used += 0.002
         return "up"
 
     return app.test_client()
@@ -102,10 +111,27 @@ def test_a_refusal_is_a_problem_document_with_a_truthful_retry_after(
 
 
 @pytest.mark.parametrize("path", ["/status", "/healthz", "/readyz"])
-def test_probes_and_health_checks_are_always_answered(client: FlaskClient, path: str) -> None:
-    ask(client, "/work/100000")
+def test_probes_and_health_checks_have_a_share_of_their_own(client: FlaskClient, path: str) -> None:
+    for number in range(100):
+        ask(client, "/work/100000", f"198.51.100.{number}")
 
-    assert {ask(client, path).status_code for _ in range(1000)} == {200}
+    assert {ask(client, path).status_code for _ in range(200)} == {200}
+
+
+def test_a_flood_of_probes_ends_no_probe_of_another_address(client: FlaskClient) -> None:
+    for number in range(100):
+        assert ask(client, "/status", f"198.51.100.{number}").status_code == 200
+
+    flood = [ask(client, "/status", "203.0.113.2").status_code for _ in range(600)]
+    assert flood.count(200) == PROBER.capacity_ms / 2
+    assert ask(client, "/status", "203.0.113.1").status_code == 200
+
+
+def test_probes_by_a_member_are_always_answered(client: FlaskClient) -> None:
+    ask(client, "/work/100000", MEMBER_ADDRESS)
+
+    assert ask(client, "/work/1", MEMBER_ADDRESS).status_code == 429
+    assert {ask(client, "/status", MEMBER_ADDRESS).status_code for _ in range(1000)} == {200}
 
 
 def test_strangers_cannot_use_the_time_of_members(client: FlaskClient, machine: Machine) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -117,18 +119,42 @@ def test_an_operator_that_has_not_read_the_ledger_so_far_does_not_sign(world: Wo
 
 
 def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> None:
+    """Totals follow from the log, and the journal accepts no other log than the one signed for."""
     began, ended = outage(world)
     world.run(13)  # a checkpoint covers the interval
     settle_past(world, ended)
     claim = claim_on(world, began, ended)
     assert ask(world, claim) == (200, "signed")
     world.restart("operator_1")
-    journal = world.components("operator_1").journal
+    parts = world.components("operator_1")
 
+    assert ask(world, dataclasses.replace(claim, seconds_down=0)) == (409, "malformed")
     with pytest.raises(errors.AttestationRefused) as refused:
-        journal.decide_downtime(dataclasses.replace(claim, seconds_down=0), int(world.clock.now))
+        parts.journal.decide_log_claim(claim, parts.log.state.size, lambda _: bytes(32))
 
     assert refused.value.reason == "equivocation"
+
+
+def test_claims_of_a_stranger_leave_no_rows_in_the_journal(world: World) -> None:
+    """Any interval and any totals: the file of the journal does not change."""
+    began, ended = outage(world)
+    world.run(13)
+    settle_past(world, ended)
+    claim = claim_on(world, began, ended)
+    assert ask(world, claim) == (200, "signed")
+    before = journal_rows(world)
+
+    for earlier in range(1, 30):
+        assert ask(world, claim_on(world, began - earlier, ended)) == (200, "signed")
+        assert ask(world, dataclasses.replace(claim, size=0)) == (409, "malformed")
+        assert ask(world, dataclasses.replace(claim, seconds_down=0)) == (409, "malformed")
+
+    assert journal_rows(world) == before
+
+
+def journal_rows(world: World) -> list[str]:
+    with closing(sqlite3.connect(world.folder / "operator_1-journal.db")) as database:
+        return list(database.iterdump())
 
 
 def test_a_period_without_checkpoints_counts_as_unknown(world: World) -> None:

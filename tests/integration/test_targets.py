@@ -115,10 +115,10 @@ def test_a_target_that_answers_200_is_certified_up(watched: TargetWorld) -> None
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (page("404 Not Found"), "status_code"),
-        (page("500 Internal Server Error"), "status_code"),
-        (page("204 No Content", b""), "status_code"),
-        (page("302 Found", b"", [("Location", "http://operator-1:5001/healthz")]), "status_code"),
+        (page("404 Not Found"), "status_404"),
+        (page("500 Internal Server Error"), "status_500"),
+        (page("204 No Content", b""), "status_204"),
+        (page("302 Found", b"", [("Location", "http://operator-1:5001/healthz")]), "status_302"),
         (page("200 OK", bytes(MAX_RESPONSE_BYTES + 1)), "too_large"),
     ],
     ids=["404", "500", "204", "redirect", "too large"],

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from dragon import errors
 from dragon.node import request_id
 from dragon.node.log_format import get_logger
+from dragon.protocol.refusal import RefusalReason
 
 logger = get_logger(__name__)
 
@@ -62,7 +63,7 @@ def _from_domain(error: errors.DragonError) -> Response:
     response = Response(status=status_of(error))
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("request_failed", reason=error.name, detail=str(error))
-    if isinstance(error, errors.Busy):
+    if isinstance(error, errors.Busy) or error.facts.get("reason") == RefusalReason.BUSY:
         response.headers["Retry-After"] = "1"
     if isinstance(error, errors.Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"

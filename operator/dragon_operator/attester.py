@@ -89,9 +89,7 @@ class Attester:
         }
 
     def _evaluations(self, capacity: Capacity) -> Evaluations:
-        return Evaluations(
-            capacity, self._committee.rounds.collect_deadline_seconds, self._runtime
-        )
+        return Evaluations(capacity, self._committee.rounds.collect_deadline_seconds, self._runtime)
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
         """Return a status answer to `nonce` and its signature, which prove that we are up."""
@@ -165,8 +163,8 @@ class Attester:
         self._journal.decide(claim, self._log.state.log_time(self._committee))
         return None
 
-    # Claims about the log: the journal refuses a log that does not extend the one signed for before.
-    # It is told after the checks, so that the log is at least as long as the one that they saw.
+    # Claims about the log: the journal refuses a log that does not extend the one signed for
+    # before. It is told after the checks: the log is at least as long as the one that they saw.
 
     def _admit_checkpoint(self, claim: CheckpointClaim) -> None:
         self._status_checks.check_round(claim.timestamp)

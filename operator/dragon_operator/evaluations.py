@@ -3,13 +3,16 @@
 Anyone may request a signature on any claim, and an aggregator cannot prove who it is. So nothing
 here depends on the requester. What a stranger can occupy is bounded in another way:
 
-* A claim that is not valid now (unknown node, another round, nothing new) is refused before it gets
-  here. Only the remaining claims are evaluated, and each only once at a time.
-* A node has few such claims: one for each status and each round of the signing span (`most_claims`).
-  The evaluations of status claims have a place for each of them. So a claim of an aggregator always
-  has a place, whatever else is requested, and it waits for no other claim. The claims about one
-  node share its probe.
-* Each kind of claim has its own threads and places (`Capacity`).
+* A claim that is not valid now (unknown node, another round, nothing new) is refused before it
+  gets here. Only the remaining claims are evaluated, and each only once at a time.
+* A node has few such claims: one for each status and each round of the signing span
+  (`most_claims`). The evaluations of status claims have a place for each of them. So a claim of an
+  aggregator always has a place, whatever else is requested, and it waits for no other claim. The
+  claims about one node share its probe.
+* Each kind of claim has its own threads and places (`Capacity`). Of checkpoints and windows there
+  are few valid claims as well, and their signatures are kept, so that each costs its evaluation
+  once. Only downtime can be claimed of any interval, by anyone for anyone: those claims delay each
+  other and nothing else.
 * An evaluation runs on its own thread and goes on without its requester. Few requests wait for it;
   all others are told `busy` at once, and their next request finds the outcome. So a node that hangs
   cannot occupy the threads of the server, and a stranger who requests the aggregator's claim first
@@ -108,6 +111,20 @@ class Evaluations:
         self._pending: dict[bytes, Future[Outcome]] = {}
         self._waiting: Counter[bytes] = Counter()
         self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
+
+    @property
+    def pending(self) -> int:
+        """Number of evaluations that run or wait for a thread."""
+        return len(self._pending)
+
+    @property
+    def kept(self) -> int:
+        """Number of outcomes that answer further requests."""
+        return len(self._kept)
+
+    def waiting(self, root: bytes) -> int:
+        """Number of requests that wait for the evaluation of a claim."""
+        return self._waiting[root]
 
     def signature(self, root: bytes, evaluate: Callable[[], Outcome]) -> bytes:
         """Return the signature on the claim with that root.

@@ -10,12 +10,12 @@ time, which only a quorum can advance. So neither a clock that jumps nor a signe
 future makes the operator forget a decision or refuse the rounds of the present.
 
 Checkpoints and totals have no rows, because they follow from the log: the root of its first n
-entries, and the seconds that those entries give. Rows about windows are deleted once the log has the
-window. So the journal contains the size and root of the newest log that it was used with, and
-another log signs no such claims: neither one that was read again and is shorter, nor one of a ledger
-that was reset. Of two logs that both extend the recorded one, the first n entries are the same up to
-its size, so no second root and no other totals can be signed. And strangers, who may request totals
-of any interval, leave nothing here.
+entries, and the seconds that those entries give. Rows about windows are deleted once the log has
+the window. So the journal contains the size and root of the newest log that it was used with, and
+another log signs no such claims: neither one that was read again and is shorter, nor one of a
+ledger that was reset. All logs that extend the recorded one have the same entries up to its size,
+so no second root and no other totals of such a size can be signed. Strangers, who may request the
+totals of any interval, leave nothing here.
 
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """

@@ -35,9 +35,7 @@ class Limits:
 
 
 class _Connection(HTTPConnection):
-    def __init__(
-        self, *args: Any, limits: Limits, lookups: NameLookups, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, limits: Limits, lookups: NameLookups, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._lookups = lookups

@@ -384,6 +384,7 @@ class Reported(Schema):
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
+    at: int
 
 
 class Node(Schema):
@@ -422,6 +423,7 @@ class Probe(Schema):
 class OperatorAnswer(Schema):
     operator: Id
     answer: str
+    detail: str
     latency_ms: int | None
 
 

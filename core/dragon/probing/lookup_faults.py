@@ -47,9 +47,7 @@ def control_names(committee: Committee, node_id: str, result: ProbeResult) -> li
     """Return other nodes whose probes show whether our resolver works; empty if none is needed."""
     if result.reason not in _FAILED or _is_public(committee, node_id, result):
         return []
-    sort = _sort(committee, node_id)
-    others = [name for name in committee.urls if name != node_id and _sort(committee, name) == sort]
-    return others[:MAX_CONTROL_NAMES]
+    return _others(committee, node_id)[:MAX_CONTROL_NAMES]
 
 
 def is_resolver_at_fault(
@@ -66,9 +64,7 @@ def is_resolver_at_fault(
         return False
     if _is_public(committee, node_id, result):
         return True
-    others = [
-        results[name] for name in control_names(committee, node_id, result) if name in results
-    ]
+    others = [results[name] for name in _others(committee, node_id) if name in results]
     if any(other.reason not in _FAILED | _UNCLEAR for other in others):
         return False
     failed = [
@@ -77,6 +73,12 @@ def is_resolver_at_fault(
         if other.reason in _FAILED and state.status(other.node_id) is not Status.DOWN
     ]
     return result.reason == NO_ANSWER or bool(failed)
+
+
+def _others(committee: Committee, node_id: str) -> list[str]:
+    """Other nodes whose names are of the same sort."""
+    sort = _sort(committee, node_id)
+    return [name for name in committee.urls if name != node_id and _sort(committee, name) == sort]
 
 
 def _is_public(committee: Committee, node_id: str, result: ProbeResult) -> bool:

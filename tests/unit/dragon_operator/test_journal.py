@@ -21,6 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dragon_operator
 from committees import make_members
 from dragon.encoding import canonical, to_hex
 from dragon.errors import AttestationRefused
@@ -28,7 +29,6 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
-import dragon_operator
 from dragon_operator.journal import SCHEMA, Journal
 
 ROOT = Path(__file__).parents[3]
@@ -310,8 +310,8 @@ def test_no_other_root_of_a_size_is_signed_across_a_restart(path: Path) -> None:
     with opened(path) as journal:
         with pytest.raises(AttestationRefused) as other_claim:
             journal.decide_log_claim(replace(totals(7), log_root=bytes(32)), 9, root_of)
+        claim = CheckpointClaim(7, bytes(32), GENESIS)
         with pytest.raises(AttestationRefused) as other_log:
-            claim = CheckpointClaim(7, bytes(32), GENESIS)
             journal.decide_log_claim(claim, 9, lambda _: bytes(32))
 
     assert (other_claim.value.reason, other_log.value.reason) == ("equivocation", "behind")
@@ -321,7 +321,7 @@ def all_rows(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
         tables = database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'journal_%'")
         counts = [
-            database.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]  # noqa: S608
+            database.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]
             for (name,) in tables.fetchall()
             if name != "journal_status_round"
         ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,10 @@ from dragon import errors
 from dragon.log.downtime import claim_at, settled_claim
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon_aggregator.certifier import AttestationRound
+from dragon_aggregator.downtime import Downtime
 from simulation import World
 
 
@@ -148,9 +153,52 @@ def test_claims_of_a_stranger_leave_no_rows_in_the_journal(world: World) -> None
     for earlier in range(1, 10):
         assert ask(world, claim_on(world, began - earlier, ended)) == (200, "signed")
         assert ask(world, dataclasses.replace(claim, size=0)) == (409, "malformed")
-        assert ask(world, dataclasses.replace(claim, seconds_down=0)) == (409, "malformed")
+        other = dataclasses.replace(claim, seconds_down=1, seconds_unknown=0)
+        assert ask(world, other) == (409, "malformed")
 
     assert journal_rows(world) == before
+
+
+@dataclasses.dataclass
+class WhileCertifying:
+    """A certifier during whose work other requests come."""
+
+    request: Callable[[], object]
+
+    def collect(self, claim: Claim, _ends: float) -> AttestationRound:
+        self.request()
+        return AttestationRound(claim, (), 3)
+
+
+def test_a_downtime_certificate_is_made_once_for_all_who_request_it(world: World) -> None:
+    began, ended = outage(world)
+    world.clock.now += 100  # longer than `max_age`
+    world.run(1)
+    settle_past(world, ended)
+    parts = world.components("aggregator_0")
+    first = parts.downtime.certify("operator_2", began, ended)
+    sent = len(world.sent)
+
+    assert parts.downtime.certify("operator_2", began, ended) == first
+    assert len(world.sent) == sent
+
+    messages: list[str] = []
+
+    def again() -> None:
+        """Request the same certificate, and then ever more others until no place is left."""
+        for earlier in (len(messages), len(messages) + 1):
+            try:
+                made.certify("operator_2", began - earlier, ended)
+            except (errors.Busy, errors.NotCertified) as error:
+                messages.append(f"{error.name}: {error}")
+
+    certifier: Any = WhileCertifying(again)
+    made = Downtime(world.committee, parts.log, certifier, world.runtime("aggregator_0"))
+    with pytest.raises(errors.NotCertified):
+        made.certify("operator_2", began, ended)
+
+    assert messages[0] == "busy: this certificate is in progress; request it again"
+    assert "busy: 4 downtime certificates are in progress, the maximum" in messages
 
 
 def journal_rows(world: World) -> list[str]:

@@ -51,7 +51,8 @@ def _seen_by(row: dict[str, Json], views: Views) -> dict[str, Json]:
 
 
 def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
-    return {**row, "seen_by": _seen_by(row, views)}
+    seen = _seen_by(row, views)
+    return {**row, "seen_by": seen} if seen else row
 
 
 def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -137,6 +138,8 @@ class Wire(BaseAdapter):
         if (self.caller, name) in world.cuts or (self.caller, "*") in world.cuts:
             world.clock.sleep(left)
             raise requests.ConnectTimeout("cut off", request=request)
+        if (fault := world.lookup_faults.get((self.caller, name))) is not None:
+            raise requests.ConnectionError(socket.gaierror(fault, "lookup failed"), request=request)
         for outage in world.outages.get(name, []):
             if outage.begin <= world.clock.now < outage.end:
                 if outage.manner == "refuse":
@@ -187,6 +190,8 @@ class World:
         self.offsets: dict[str, float] = {}  # how far a service's clock is ahead, in seconds
         self.outages: dict[str, list[Outage]] = {}
         self.cuts: set[tuple[str, str]] = set()  # (from, to) or (from, "*")
+        # (from, to) → number of the error of the caller's resolver, such as `socket.EAI_AGAIN`
+        self.lookup_faults: dict[tuple[str, str], int] = {}
         self.sent: list[tuple[str, requests.PreparedRequest]] = []
         self.names: dict[str, str] = {SEQUENCER: "sequencer"}
         self.wires = WsgiAdapter()

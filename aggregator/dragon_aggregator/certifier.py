@@ -19,12 +19,16 @@ from dragon.net.operator_client import OperatorClient
 from dragon.net.runtime import Runtime
 from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
-from dragon.protocol.claims.base import Claim, kind_of
+from dragon.protocol.claims.base import Claim, kind_of, kinds
+from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
-MAX_CONCURRENT_REQUESTS: Final = 32  # to one operator, so that a silent one delays no other
+# Requests to one operator, so that a silent one delays no other. Each kind of claim has its own
+# threads: anyone may request downtime certificates and submit windows.
+MAX_CONCURRENT_REQUESTS: Final = 32
+MAX_CONCURRENT_DOWNTIME_REQUESTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class AttestationResult:
     outcome: str  # "signed", a refusal reason, or why there was no usable answer
     latency_ms: int
     signature: bytes | None = field(default=None, repr=False)
+    detail: str = ""  # the operator's explanation of a refusal, or ours of a failed request
 
 
 @dataclass(slots=True)
@@ -54,7 +59,7 @@ class AttestationRound:
 
 
 class Certifier:
-    """Collects attestations. Has a small thread pool for each operator."""
+    """Collects attestations. Has a small thread pool for each operator and kind of claim."""
 
     def __init__(self, committee: Committee, runtime: Runtime) -> None:
         self._committee = committee
@@ -80,8 +85,10 @@ class Certifier:
             registry=None,
         )
         self.counters = (self._answered, self._collected, self._certified)  # for Prometheus
-        self._pools: dict[str, Executor] = {
-            operator: runtime.workers(MAX_CONCURRENT_REQUESTS) for operator in committee.keys
+        self._pools: dict[tuple[str, str], Executor] = {
+            (operator, kind.claim.KIND): runtime.workers(_most_requests(kind.claim.KIND))
+            for operator in committee.keys
+            for kind in kinds()
         }
 
     def collect(
@@ -137,26 +144,26 @@ class Certifier:
             attestation_round.answers[operator] = answer
             arrived.put(answer)
 
-        return self._pools[operator].submit(ask)
+        return self._pools[operator, claim.KIND].submit(ask)
 
     def _attestation(self, client: OperatorClient, claim: Claim, ends: float) -> AttestationResult:
         """Request one attestation. Runs on a thread of the operator's pool. Never raises."""
         begun = self._monotonic()
         signature: bytes | None = None
-        outcome = RefusalReason.BUSY.value
+        outcome, detail = RefusalReason.BUSY.value, ""
         while outcome == RefusalReason.BUSY and (left := ends - self._monotonic()) > 0:
             try:
                 signature = client.attest(claim, deadline=max(0.05, left))
-                outcome = "signed"
+                outcome, detail = "signed", ""
             except AttestationRefused as error:
-                outcome = error.reason
+                outcome, detail = error.reason, str(error)
                 if outcome == RefusalReason.BUSY:
                     self._sleep(min(BUSY_RETRY_SECONDS, left))
             except PeerError as error:
-                outcome = str(error.facts.get("reason", error.name))
+                outcome, detail = str(error.facts.get("reason", error.name)), str(error)
         latency = round(1000 * (self._monotonic() - begun))
         self._answered.labels(client.operator, outcome).inc()
-        return AttestationResult(client.operator, outcome, latency, signature)
+        return AttestationResult(client.operator, outcome, latency, signature, detail)
 
     def _signatures(
         self,
@@ -175,6 +182,11 @@ class Certifier:
             if not len(signatures) < attestation_round.needed <= len(signatures) + outstanding:
                 break  # the quorum is met, or out of reach
         return signatures
+
+
+def _most_requests(kind: str) -> int:
+    is_downtime = kind == DowntimeClaim.KIND
+    return MAX_CONCURRENT_DOWNTIME_REQUESTS if is_downtime else MAX_CONCURRENT_REQUESTS
 
 
 class ActiveClaims:

@@ -8,6 +8,7 @@ from typing import Final
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
+from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
@@ -51,14 +52,22 @@ class ChangeDetector:
         self._clock.update(results.values())
         record.probe_results = list(results.values())
         if why := self.why_abstain():
-            record.note = why
+            record.abstained, record.note = True, why
             return {}
+        if unresolved := self._unresolved(results):
+            record.note = f"abstains from {', '.join(unresolved)}: name resolution fails here"
         once = self._differing(results, self._committee.urls)
         if not once:
             return {}
         self._runtime.sleep(self._committee.rounds.reprobe_pause_seconds)
-        # All operators are probed too: a failure counts only if another operator answers.
-        again = self._prober.probe([*once, *self._committee.keys], max_age=0)
+        # All operators are probed too: a failure counts only if another operator answers. And so
+        # are the nodes that show whether our own name resolution works.
+        controls = [
+            name for node in once for name in control_names(self._committee, node, results[node])
+        ]
+        again = self._prober.probe(
+            dict.fromkeys([*once, *self._committee.keys, *controls]), max_age=0
+        )
         record.probe_results += [again[node_id] for node_id in once]
         twice = self._differing(again, once)
         return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
@@ -89,6 +98,8 @@ class ChangeDetector:
                 continue
             if status is Status.DOWN and not self._counts(node_id, results):
                 continue
+            if self._is_unresolved(node_id, results):
+                continue
             if certified is None and status is Status.DOWN and not self._has_warmed_up():
                 continue
             differing[node_id] = status
@@ -101,6 +112,13 @@ class ChangeDetector:
         """
         others = (results[key] for key in self._committee.keys if key in results and key != node_id)
         return any(result.answered for result in others)
+
+    def _is_unresolved(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
+        """Whether our own name resolution fails, so that the failed probe says nothing."""
+        return is_resolver_at_fault(self._committee, node_id, results, self._log.state)
+
+    def _unresolved(self, results: Mapping[str, ProbeResult]) -> list[str]:
+        return [node_id for node_id in results if self._is_unresolved(node_id, results)]
 
     def _has_warmed_up(self) -> bool:
         uptime = self._runtime.monotonic() - self._started

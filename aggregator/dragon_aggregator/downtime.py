@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Final
 
 from dragon.errors import Busy, LogStopped, NotCertified
@@ -10,14 +11,20 @@ from dragon.log.downtime import settled_claim
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee, check_node_id
 from dragon_aggregator.certifier import Certifier
 
 MAX_CONCURRENT_CERTIFICATES: Final = 4  # beyond, requests are `busy`
+MAX_CERTIFICATES_KEPT: Final = 256  # that answer requests for the same claim again
 
 
 class Downtime:
-    """Collects signatures on the totals of our own log. Stores nothing."""
+    """Collects signatures on the totals of our own log.
+
+    Anyone may request them. A certificate holds for all time, so it is kept and returned to all who
+    request the same claim. While it is made, it has a place that no other request for it takes.
+    """
 
     def __init__(
         self, committee: Committee, log: Log, certifier: Certifier, runtime: Runtime
@@ -27,7 +34,9 @@ class Downtime:
         self._certifier = certifier
         self._wall = runtime.wall
         self._monotonic = runtime.monotonic
-        self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_CERTIFICATES)
+        self._lock = threading.Lock()  # guards the following
+        self._active: set[DowntimeClaim] = set()
+        self._kept: OrderedDict[DowntimeClaim, Certificate] = OrderedDict()
 
     def certify(self, node_id: str, begin: int, end: int) -> Certificate:
         """Certify how long the node was down in [begin, end), Unix seconds.
@@ -37,23 +46,47 @@ class Downtime:
             NotSettled: the log may still learn something about that interval.
             NotCertified: too few operators signed; `answers` has each operator's answer.
             LogStopped: an alarm is raised.
-            Busy: too many certificates are in progress.
+            Busy: this certificate, or too many others, are in progress.
         """
         check_node_id(self._committee, node_id)
         if alarm := self._log.alarm():
             raise LogStopped(alarm.detail, reason=alarm.reason)
         claim = settled_claim(self._log, self._committee, node_id, (begin, end), self._wall())
-        if not self._slots.acquire(blocking=False):
-            message = (
-                f"{MAX_CONCURRENT_CERTIFICATES} downtime certificates are in progress, the maximum"
-            )
-            raise Busy(message)
+        if (known := self._begin(claim)) is not None:
+            return known
         try:
-            ends = self._monotonic() + self._committee.rounds.collect_deadline_seconds
-            result = self._certifier.collect(claim, ends)
+            return self._keep(claim, self._collect(claim))
         finally:
-            self._slots.release()
+            with self._lock:
+                self._active.discard(claim)
+
+    def _begin(self, claim: DowntimeClaim) -> Certificate | None:
+        """Return the certificate if there is one, else take a place. Raises Busy."""
+        with self._lock:
+            if (known := self._kept.get(claim)) is not None:
+                return known
+            if claim in self._active:
+                raise Busy("this certificate is in progress; request it again")
+            if len(self._active) >= MAX_CONCURRENT_CERTIFICATES:
+                message = (
+                    f"{MAX_CONCURRENT_CERTIFICATES} downtime certificates are in progress, the "
+                    "maximum"
+                )
+                raise Busy(message)
+            self._active.add(claim)
+        return None
+
+    def _collect(self, claim: DowntimeClaim) -> Certificate:
+        ends = self._monotonic() + self._committee.rounds.collect_deadline_seconds
+        result = self._certifier.collect(claim, ends)
         if result.certificate is None:
             answers = {operator: result.outcome_of(operator) for operator in result.asked}
             raise NotCertified("too few operators signed these totals", answers=answers)
         return result.certificate
+
+    def _keep(self, claim: DowntimeClaim, certificate: Certificate) -> Certificate:
+        with self._lock:
+            self._kept[claim] = certificate
+            if len(self._kept) > MAX_CERTIFICATES_KEPT:
+                self._kept.popitem(last=False)
+        return certificate

@@ -76,6 +76,8 @@ class Monitor:
         self._suspicion_filter = SuspicionFilter(committee)
         self._suspicion_slots = threading.BoundedSemaphore(MAX_CONCURRENT_SUSPICIONS)
         self._workers = runtime.workers(MAX_CONCURRENT_CLAIMS)
+        # Not those of the rounds: one operator can send a suspicion of every node.
+        self._suspicion_workers = runtime.workers(MAX_CONCURRENT_SUSPICIONS)
         self._active_claims = ActiveClaims()
         self.recent: deque[Round] = deque(maxlen=MAX_RECENT_ROUNDS)
         self._rounds = Counter("datadragon_rounds", "Finished rounds.", registry=None)
@@ -138,7 +140,8 @@ class Monitor:
         return record
 
     def close(self) -> None:
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for workers in (self._workers, self._suspicion_workers):
+            workers.shutdown(wait=False, cancel_futures=True)
 
     def _finish(self, record: Round, took: float) -> None:
         record.took = took
@@ -187,7 +190,7 @@ class Monitor:
 
     def _due_checkpoint(self, record: Round) -> CheckpointClaim | None:
         """The claim on the root of our own log, if a checkpoint is due and none is pending."""
-        if record.note or self._log.alarm() or not (size := self._log.state.size):
+        if record.abstained or self._log.alarm() or not (size := self._log.state.size):
             return None
         claim = CheckpointClaim(size, self._log.head(size).root, record.start)
         if self._outbox.newest(ordering_key(claim)) is not None:
@@ -226,7 +229,7 @@ class Monitor:
         record = self._record(number)
         claim = StatusClaim(node_id, status, record.start)
         try:
-            job = self._workers.submit(self._certify, claim, ends, record)
+            job = self._suspicion_workers.submit(self._certify, claim, ends, record)
         except BaseException:
             self._suspicion_slots.release()
             raise

@@ -18,6 +18,7 @@ class Round:
     took: float | None = None  # seconds; None while it runs
     overran: bool = False
     skipped: int = 0  # rounds left out before this one because an earlier one overran
-    note: str = ""  # why the aggregator abstained
+    abstained: bool = False  # whether nothing at all was proposed
+    note: str = ""  # why the aggregator abstained, from all nodes or from some
     probe_results: list[ProbeResult] = field(default_factory=list)
     attestation_rounds: list[AttestationRound] = field(default_factory=list)

@@ -9,9 +9,13 @@ raises the *floor* above that round, and no round below the floor is decided. Th
 time, which only a quorum can advance. So neither a clock that jumps nor a signed round of the
 future makes the operator forget a decision or refuse the rounds of the present.
 
-Decisions on checkpoints, totals and windows are deleted because they follow from the log. So the
-journal contains the size and root of the newest log that it was used with, and another log signs
-none: neither one that was read again and is shorter, nor one of a ledger that was reset.
+Checkpoints and totals have no rows, because they follow from the log: the root of its first n
+entries, and the seconds that those entries give. Rows about windows are deleted once the log has
+the window. So the journal contains the size and root of the newest log that it was used with, and
+another log signs no such claims: neither one that was read again and is shorter, nor one of a
+ledger that was reset. All logs that extend the recorded one have the same entries up to its size,
+so no second root and no other totals of such a size can be signed. Strangers, who may request the
+totals of any interval, leave nothing here.
 
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
@@ -23,7 +27,7 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.encoding import canonical, to_hex
+from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -36,9 +40,6 @@ from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 
 __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 
-TOTALS_RETENTION_SECONDS: Final = 30 * 24 * 3600  # of log time, how long a decision is kept
-MAX_TOTALS: Final = 50_000  # kept decisions on totals; beyond, the oldest are deleted
-TOTALS_DELETED_AT_ONCE: Final = 1024
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
 TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
@@ -68,7 +69,7 @@ _FORGET_WINDOWS: Final = (
 class Journal:
     """Decisions of one operator. A decision never changes.
 
-    They are: (node, round) → status; size → root; (node, interval, size) → totals;
+    They are: (node, round) → status; the size and root of the longest log signed for;
     (stream, number) → header of the valid window; (stream, number, proof) → reason why invalid.
     """
 
@@ -168,52 +169,25 @@ class Journal:
         with self._database.write() as connection:
             connection.execute(_USE_LOG, {"size": size, "root": to_hex(root)})
 
-    def decide_checkpoint(self, claim: CheckpointClaim, applied: int) -> None:
-        """Record the decision to sign a checkpoint.
+    def decide_log_claim(
+        self,
+        claim: CheckpointClaim | DowntimeClaim,
+        size: int,
+        root_at: Callable[[int], bytes | None],
+    ) -> None:
+        """Record the decision to sign a claim that follows from the log.
 
-        `applied` is the size of the last applied checkpoint; decisions up to it are deleted.
+        Args:
+            size: of the log now, at least that of the claim.
+            root_at: returns the root of the log at a size; None if the log is shorter.
 
-        Raises AttestationRefused: `equivocation`.
+        Raises AttestationRefused: `equivocation` if the log has another root than the claim;
+            `behind` if the log does not extend the newest recorded one.
         """
-        decided = text("SELECT root FROM journal_checkpoint WHERE size = :size")
-        row = {"size": claim.size, "root": to_hex(claim.log_root)}
-        with self._database.write() as connection:
-            known = connection.execute(decided, row).scalar()
-            _check_same(known, row["root"], f"already signed another root at size {claim.size}")
-            insert = text("INSERT OR IGNORE INTO journal_checkpoint VALUES (:size, :root)")
-            connection.execute(insert, row)
-            prune = text("DELETE FROM journal_checkpoint WHERE size <= :applied")
-            connection.execute(prune, {"applied": applied})
-
-    def decide_downtime(self, claim: DowntimeClaim, log_time: int) -> None:
-        """Record the decision to sign the downtime of an interval; `log_time` in Unix seconds.
-
-        Raises AttestationRefused: `equivocation`.
-        """
-        decided = text(
-            "SELECT totals FROM journal_downtime WHERE node_id = :node_id AND begin = :begin "
-            "AND end = :end AND size = :size"
-        )
-        row = {
-            "node_id": claim.node_id,
-            "begin": claim.begin,
-            "end": claim.end,
-            "size": claim.size,
-            "totals": canonical(claim.members()).decode(),
-            "log_time": log_time,
-        }
-        with self._database.write() as connection:
-            known = connection.execute(decided, row).scalar()
-            _check_same(known, row["totals"], "already signed other totals for that interval")
-            if known is None:
-                _make_room(connection)
-            insert = text(
-                "INSERT OR IGNORE INTO journal_downtime "
-                "VALUES (:node_id, :begin, :end, :size, :totals, :log_time)"
-            )
-            connection.execute(insert, row)
-            prune = text("DELETE FROM journal_downtime WHERE log_time < :oldest")
-            connection.execute(prune, {"oldest": log_time - TOTALS_RETENTION_SECONDS})
+        if root_at(claim.size) != claim.log_root:
+            message = f"the log that is signed for has another root at size {claim.size}"
+            raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
+        self.use_log(size, root_at)
 
     def decide_window(self, claim: WindowClaim, windows: int) -> None:
         """Record the decision to sign a verdict.
@@ -260,21 +234,6 @@ def _raise_floor(connection: Connection, oldest: int) -> int:
     )
     connection.execute(query, {"oldest": oldest})
     return oldest
-
-
-def _make_room(connection: Connection) -> None:
-    """Bound the table: anyone may request any interval, and each takes a row for 30 days.
-
-    To refuse further intervals would let anyone stop all downtime certificates. The oldest rows can
-    go: the log has not changed (`use_log`) and gives the same totals again.
-    """
-    count = connection.execute(text("SELECT COUNT(*) FROM journal_downtime")).scalar_one()
-    if count >= MAX_TOTALS:
-        oldest = text(
-            "DELETE FROM journal_downtime WHERE (node_id, begin, end, size) IN (SELECT node_id, "
-            "begin, end, size FROM journal_downtime ORDER BY log_time LIMIT :most)"
-        )
-        connection.execute(oldest, {"most": TOTALS_DELETED_AT_ONCE})
 
 
 def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -> str:

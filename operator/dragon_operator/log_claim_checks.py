@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from dragon.errors import AttestationRefused, NotSettled
-from dragon.log.downtime import settled_claim
+from dragon.log.downtime import claim_at, settled_size
 from dragon.log.store import Log
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -29,37 +29,52 @@ class LogClaimChecks:
     peers: PeerMonitor
     wall: Callable[[], float]
 
-    def check_checkpoint(self, claim: CheckpointClaim) -> None:
-        """Raise AttestationRefused unless our log has the claimed root and our probes agree."""
+    def admit_checkpoint(self, claim: CheckpointClaim) -> None:
+        """Raise AttestationRefused unless our log has the claimed root and it is due. Cheap."""
         self._check_not_stopped()
         state = self.log.state
         if superseded := kind_of(claim).superseded(claim, state, self.committee):
             _refuse(RefusalReason.NO_CHANGE, str(superseded))
-        if claim.size > state.size:
-            _refuse(
-                RefusalReason.BEHIND, f"our log has only {state.size} entries, not {claim.size}"
-            )
-        if self.log.head(claim.size).root != claim.log_root:
-            _refuse(RefusalReason.MALFORMED, f"our log has another root at size {claim.size}")
+        self._check_root(claim)
+
+    def check_checkpoint(self, claim: CheckpointClaim) -> None:
+        """Raise AttestationRefused unless our log has the claimed root and our probes agree."""
+        self._check_not_stopped()
+        self._check_root(claim)
         self._check_sights()
 
-    def check_downtime(self, claim: DowntimeClaim) -> None:
-        """Raise AttestationRefused unless our log gives exactly the claimed totals."""
+    def admit_downtime(self, claim: DowntimeClaim) -> None:
+        """Raise AttestationRefused unless the claim is about the log that settles its end. Cheap.
+
+        The totals are not computed.
+        """
         self._check_not_stopped()
         if claim.node_id not in self.committee.urls:
             _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
         try:
-            interval = (claim.begin, claim.end)
-            ours = settled_claim(self.log, self.committee, claim.node_id, interval, self.wall())
+            size = settled_size(self.log, self.committee, claim.end, self.wall())
         except NotSettled as error:
             _refuse(RefusalReason.BEHIND, str(error))
-        if ours.size != claim.size:
+        if size != claim.size:
             _refuse(
                 RefusalReason.MALFORMED,
-                f"that interval is settled at {ours.size} entries, not {claim.size}",
+                f"that interval is settled at {size} entries, not {claim.size}",
             )
+        self._check_root(claim)
+
+    def check_downtime(self, claim: DowntimeClaim) -> None:
+        """Raise AttestationRefused unless our log gives exactly the claimed totals."""
+        self._check_not_stopped()
+        interval = (claim.begin, claim.end)
+        ours = claim_at(self.log, self.committee, claim.node_id, interval, size=claim.size)
         if ours != claim:
             _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
+
+    def _check_root(self, claim: CheckpointClaim | DowntimeClaim) -> None:
+        if claim.size > (size := self.log.state.size):
+            _refuse(RefusalReason.BEHIND, f"our log has only {size} entries, not {claim.size}")
+        if self.log.head(claim.size).root != claim.log_root:
+            _refuse(RefusalReason.MALFORMED, f"our log has another root at size {claim.size}")
 
     def _check_not_stopped(self) -> None:
         if alarm := self.log.alarm():

@@ -33,6 +33,7 @@ from dragon_operator.peer_reports import PeerReports
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
+from dragon_operator.status_checks import StatusChecks
 from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.window_voter import (
     MAX_CONCURRENT_PER_STREAM,
@@ -107,12 +108,19 @@ def assemble(
         settings.secret,
         journal=operator_journal,
         log=log,
-        follower=follower,
-        prober=prober,
-        peers=peers,
+        status_checks=StatusChecks(
+            committee,
+            myself,
+            operator_journal,
+            log,
+            follower,
+            prober,
+            peers,
+            runtime.wall,
+        ),
         log_claim_checks=LogClaimChecks(committee, log, peers, runtime.wall),
         window_voter=window_voter,
-        wall=runtime.wall,
+        runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)
     return Components(

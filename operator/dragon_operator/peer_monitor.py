@@ -60,6 +60,13 @@ class PeerMonitor:
     def probe_results(self) -> Mapping[str, ProbeResult]:
         return self._probe_results
 
+    def latest(self, node_id: str) -> ProbeResult | None:
+        """Return the latest probe of any node: of a peer as of this round, of a target on request.
+
+        None if the node was not probed since the start.
+        """
+        return self._probe_results.get(node_id) or self._prober.latest(node_id)
+
     @property
     def has_warmed_up(self) -> bool:
         """Whether we have been up long enough to report a node of unknown status down."""

@@ -11,7 +11,8 @@ from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.runtime import Runtime
-from dragon.probing.prober import Prober
+from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
+from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol import bls
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, check_node_id
@@ -50,7 +51,8 @@ class Reporter:
         self._prober = prober
         self._log = log
         self._aggregators = aggregators
-        self._executor = runtime.workers(MAX_CONCURRENT_REPORTS * max(1, len(aggregators)))
+        # One delivery more than there are reports of others: our own reports never wait for theirs.
+        self._executor = runtime.workers((MAX_CONCURRENT_REPORTS + 1) * max(1, len(aggregators)))
         self._wall = runtime.wall
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REPORTS)
         self._lock = threading.Lock()  # guards the next line
@@ -101,6 +103,15 @@ class Reporter:
             raise AttestationRefused(
                 reason, f"our probe found {node_id} {seen.status} ({seen.reason})"
             )
+        self._check_resolved(node_id, seen)
+
+    def _check_resolved(self, node_id: str, seen: ProbeResult) -> None:
+        """Refuse to report a node whose name our own resolver may have failed to resolve."""
+        controls = control_names(self._committee, node_id, seen)
+        results = {**self._prober.probe(controls), node_id: seen}
+        if is_resolver_at_fault(self._committee, node_id, results, self._log.state):
+            message = f"the name of {node_id} cannot be resolved here"
+            raise AttestationRefused(RefusalReason.DNS, message)
 
     def _suspicion(self, node_id: str, status: Status) -> Suspicion:
         rounds = self._committee.rounds

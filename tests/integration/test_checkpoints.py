@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from committees import Members
+from dragon import errors
 from dragon.encoding import canonical
 from dragon.log.audit import audit
 from dragon.protocol import merkle
@@ -161,12 +162,19 @@ def test_two_roots_at_one_size_are_never_signed_across_a_restart(world: World) -
     assert world.post("operator_1", "/attestations", claim.to_json()).status_code == 200
     world.restart("operator_1")
     world.settle()
-    journal = world.components("operator_1").journal
+    parts = world.components("operator_1")
 
-    with pytest.raises(Exception, match="another root") as refused:
-        journal.decide_checkpoint(dataclasses.replace(claim, log_root=bytes(32)), 0)
+    def root_at(size: int) -> bytes:
+        return bytes(parts.log.head(size).root)
 
-    assert refused.value.reason == "equivocation"  # type: ignore[attr-defined]
+    def forged_at(_: int) -> bytes:
+        return bytes(32)
+
+    other = dataclasses.replace(claim, log_root=bytes(32))
+    for root, reason in ((root_at, "equivocation"), (forged_at, "behind")):
+        with pytest.raises(errors.AttestationRefused) as refused:
+            parts.journal.decide_log_claim(other, parts.log.state.size, root)
+        assert refused.value.reason == reason
 
 
 def test_an_operator_does_not_certify_a_log_that_its_probes_contradict(world: World) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -10,7 +14,10 @@ from dragon import errors
 from dragon.log.downtime import claim_at, settled_claim
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon_aggregator.certifier import AttestationRound
+from dragon_aggregator.downtime import Downtime
 from simulation import World
 
 
@@ -117,18 +124,86 @@ def test_an_operator_that_has_not_read_the_ledger_so_far_does_not_sign(world: Wo
 
 
 def test_other_totals_of_the_same_interval_are_never_signed(world: World) -> None:
+    """Totals follow from the log, and the journal accepts no other log than the one signed for."""
     began, ended = outage(world)
     world.run(13)  # a checkpoint covers the interval
     settle_past(world, ended)
     claim = claim_on(world, began, ended)
     assert ask(world, claim) == (200, "signed")
     world.restart("operator_1")
-    journal = world.components("operator_1").journal
+    parts = world.components("operator_1")
 
+    assert ask(world, dataclasses.replace(claim, seconds_down=0)) == (409, "malformed")
     with pytest.raises(errors.AttestationRefused) as refused:
-        journal.decide_downtime(dataclasses.replace(claim, seconds_down=0), int(world.clock.now))
+        parts.journal.decide_log_claim(claim, parts.log.state.size, lambda _: bytes(32))
 
     assert refused.value.reason == "equivocation"
+
+
+def test_claims_of_a_stranger_leave_no_rows_in_the_journal(world: World) -> None:
+    """Any interval and any totals: the file of the journal does not change."""
+    began, ended = outage(world)
+    world.clock.now += 100  # longer than `max_age`
+    world.run(1)
+    settle_past(world, ended)
+    claim = claim_on(world, began, ended)
+    assert ask(world, claim) == (200, "signed")
+    before = journal_rows(world)
+
+    for earlier in range(1, 10):
+        assert ask(world, claim_on(world, began - earlier, ended)) == (200, "signed")
+        assert ask(world, dataclasses.replace(claim, size=0)) == (409, "malformed")
+        other = dataclasses.replace(claim, seconds_down=1, seconds_unknown=0)
+        assert ask(world, other) == (409, "malformed")
+
+    assert journal_rows(world) == before
+
+
+@dataclasses.dataclass
+class WhileCertifying:
+    """A certifier during whose work other requests come."""
+
+    request: Callable[[], object]
+
+    def collect(self, claim: Claim, _ends: float) -> AttestationRound:
+        self.request()
+        return AttestationRound(claim, (), 3)
+
+
+def test_a_downtime_certificate_is_made_once_for_all_who_request_it(world: World) -> None:
+    began, ended = outage(world)
+    world.clock.now += 100  # longer than `max_age`
+    world.run(1)
+    settle_past(world, ended)
+    parts = world.components("aggregator_0")
+    first = parts.downtime.certify("operator_2", began, ended)
+    sent = len(world.sent)
+
+    assert parts.downtime.certify("operator_2", began, ended) == first
+    assert len(world.sent) == sent
+
+    messages: list[str] = []
+
+    def again() -> None:
+        """Request the same certificate, and then ever more others until no place is left."""
+        for earlier in (len(messages), len(messages) + 1):
+            try:
+                made.certify("operator_2", began - earlier, ended)
+            except (errors.Busy, errors.NotCertified) as error:
+                messages.append(f"{error.name}: {error}")
+
+    certifier: Any = WhileCertifying(again)
+    made = Downtime(world.committee, parts.log, certifier, world.runtime("aggregator_0"))
+    with pytest.raises(errors.NotCertified):
+        made.certify("operator_2", began, ended)
+
+    assert messages[0] == "busy: this certificate is in progress; request it again"
+    assert "busy: 4 downtime certificates are in progress, the maximum" in messages
+
+
+def journal_rows(world: World) -> list[str]:
+    with closing(sqlite3.connect(world.folder / "operator_1-journal.db")) as database:
+        return list(database.iterdump())
 
 
 def test_a_period_without_checkpoints_counts_as_unknown(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import flask
@@ -257,6 +258,24 @@ def test_a_faulty_operator_cannot_forge_a_certificate_but_can_prevent_one(world:
 
     assert world.statuses("operator_1")["operator_3"] == "up"
     assert answers_of(world)["operator_4"] == "bad_signature"
+
+
+@pytest.mark.parametrize("fault", [socket.EAI_AGAIN, socket.EAI_NONAME])
+def test_two_stopped_containers_that_lost_their_names_are_certified_down(
+    tmp_path: Path, fault: int
+) -> None:
+    """A network of containers resolves the names of running containers only."""
+    with World(tmp_path, make_members(7)) as world:
+        world.run(2)
+        gone = ("operator_2", "operator_5")
+        for caller in (*world.operators, "aggregator_0"):
+            world.lookup_faults |= {(caller, name): fault for name in gone if name != caller}
+        for name in gone:
+            world.stop(name)
+
+        world.run(1)
+
+        assert [world.statuses("operator_1")[name] for name in gone] == ["down"] * 2
 
 
 def test_seven_operators_certify_with_two_nodes_out(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ at its address can answer; `signed` marks the difference.
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from committees import make_members
+from committees import Members, make_members
 from dragon.net.http_client import MAX_RESPONSE_BYTES
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim
@@ -81,7 +83,16 @@ class TargetWorld(World):
         return next(node for node in nodes if node["node_id"] == node_id)
 
 
-MEMBERS = make_members(4, targets=2)
+def with_public_names(members: Members) -> Members:
+    """The same committee, with targets whose names have dots."""
+    targets = tuple(
+        replace(target, url=f"http://{target.id.replace('_', '-')}.example:80")
+        for target in members.committee.targets
+    )
+    return replace(members, committee=replace(members.committee, targets=targets))
+
+
+MEMBERS = with_public_names(make_members(4, targets=2))
 ROUNDS = 3  # rounds until all nodes are certified up
 
 
@@ -115,10 +126,10 @@ def test_a_target_that_answers_200_is_certified_up(watched: TargetWorld) -> None
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (page("404 Not Found"), "status_code"),
-        (page("500 Internal Server Error"), "status_code"),
-        (page("204 No Content", b""), "status_code"),
-        (page("302 Found", b"", [("Location", "http://operator-1:5001/healthz")]), "status_code"),
+        (page("404 Not Found"), "status_404"),
+        (page("500 Internal Server Error"), "status_500"),
+        (page("204 No Content", b""), "status_204"),
+        (page("302 Found", b"", [("Location", "http://operator-1:5001/healthz")]), "status_302"),
         (page("200 OK", bytes(MAX_RESPONSE_BYTES + 1)), "too_large"),
     ],
     ids=["404", "500", "204", "redirect", "too large"],
@@ -190,7 +201,7 @@ def test_a_target_is_probed_at_exactly_its_address(watched: TargetWorld) -> None
     """There is no nonce, since a target cannot sign. The method is always GET."""
     watched.run(1)
 
-    assert set(watched.asked(TARGET)) == {"GET http://target-1:80/"}
+    assert set(watched.asked(TARGET)) == {"GET http://target-1.example:80/"}
 
 
 def test_an_unknown_target_is_down_only_after_six_rounds(tmp_path: Path) -> None:
@@ -336,6 +347,47 @@ def test_a_target_that_one_operator_cannot_reach_is_certified_by_the_others(
         "up",
         ("operator_1", "operator_2", "operator_4"),
     )
+
+
+def test_targets_are_not_certified_down_while_no_resolver_answers(watched: TargetWorld) -> None:
+    """The targets are healthy. Neither the aggregator nor any operator can look their names up."""
+    targets = [target.id for target in watched.committee.targets]
+    for caller in (*watched.operators, "aggregator_0"):
+        watched.lookup_faults |= {(caller, target): socket.EAI_AGAIN for target in targets}
+
+    watched.run(2)
+
+    record = watched.get("aggregator_0", "/rounds?limit=1").json()["rounds"][0]
+    assert [watched.statuses("operator_1")[target] for target in targets] == ["up"] * 2
+    assert "name resolution fails here" in record["note"]
+    assert {probe["reason"] for probe in record["probes"] if probe["node_id"] in targets} == {"dns"}
+
+
+@pytest.mark.parametrize("fault", [socket.EAI_AGAIN, socket.EAI_NONAME])
+def test_operators_whose_resolvers_fail_refuse_to_call_targets_down(
+    watched: TargetWorld, fault: int
+) -> None:
+    """One target is down, and the names of both are not found by the operators."""
+    watched.stop(TARGET)
+    for caller in watched.operators:
+        for target in watched.committee.targets:
+            watched.lookup_faults[caller, target.id] = fault
+
+    watched.run(1)
+
+    assert watched.statuses("operator_1")[TARGET] == "up"
+    attestation_round = watched.attestation_rounds(TARGET)[-1]
+    assert {attestation_round.outcome_of(name) for name in watched.operators} == {"dns"}
+    assert watched.shown("operator_3", TARGET)["seen"]["reason"] in {"dns", "no_such_name"}
+
+
+def test_a_target_whose_name_alone_does_not_exist_is_certified_down(watched: TargetWorld) -> None:
+    for caller in (*watched.operators, "aggregator_0"):
+        watched.lookup_faults[caller, TARGET] = socket.EAI_NONAME
+
+    watched.run(1)
+
+    assert watched.statuses("operator_1")[TARGET] == "down"
 
 
 def test_a_target_that_half_of_the_operators_reach_is_not_certified(

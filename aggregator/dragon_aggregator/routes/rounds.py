@@ -66,6 +66,7 @@ def _attestation_round(attestation_round: AttestationRound) -> dict[str, object]
         {
             "operator": operator,
             "answer": attestation_round.outcome_of(operator),
+            "detail": answer.detail if answer else "",
             "latency_ms": answer.latency_ms if answer else None,
         }
         for operator in attestation_round.asked

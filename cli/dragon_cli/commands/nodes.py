@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -21,17 +22,40 @@ from dragon_cli.render.text import moment, print_json
 @operator_option
 @json_option
 def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> None:
-    """List all nodes: certified status, and one operator's latest probe."""
-    asked = queries.operators(Home(home).committee(), operator)
-    http = queries.connect(Home(home), ca)
+    """List all nodes: certified status, and the operators' latest probes.
+
+    The status is by the log of one operator. Probes by the other operators are listed where they
+    differ from its own. A target is probed only when a change of it is claimed.
+    """
+    committee, http = Home(home).committee(), queries.connect(Home(home), ca)
+    asked = queries.operators(committee, operator)
     name, found = queries.first(asked, lambda url: queries.all_nodes(http, url))
+    others = [] if operator else [each for each in queries.views(committee, http) if not each.error]
+    views = {each.operator: each.nodes for each in others if each.operator != name}
     if as_json:
-        print_json({"operator": name, "nodes": found})
+        print_json({"operator": name, "nodes": [_with_views(row, views) for row in found]})
     else:
-        console.print(_table(name, found))
+        console.print(_table(name, found, views))
 
 
-def _table(operator: str, found: list[dict[str, Json]]) -> Table:
+Views = dict[str, dict[str, dict[str, Json]]]  # operator → node → what `GET /nodes` says of it
+
+
+def _seen_by(row: dict[str, Json], views: Views) -> dict[str, Json]:
+    """The latest probe by each of the other operators that has one."""
+    seen = {
+        operator: nodes.get(str(row.get("node_id")), {}).get("seen")
+        for operator, nodes in views.items()
+    }
+    return {operator: probe for operator, probe in seen.items() if isinstance(probe, dict)}
+
+
+def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
+    seen = _seen_by(row, views)
+    return {**row, "seen_by": seen} if seen else row
+
+
+def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
     table = Table(title=f"nodes according to {operator}", title_justify="left")
     for column in ("node", "kind", "status", "since", "latest probe"):
         table.add_column(column)
@@ -41,9 +65,17 @@ def _table(operator: str, found: list[dict[str, Json]]) -> Table:
             plain(str(row.get("kind"))),
             styled(str(row.get("status"))),
             moment(row.get("since")),
-            _probe(row.get("seen")),
+            "\n".join(_probes(row, views)),
         )
     return table
+
+
+def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:
+    own = _probe(row.get("seen"))
+    yield own
+    for operator, seen in _seen_by(row, views).items():
+        if (other := _probe(seen)) != own:
+            yield f"{plain(operator)}: {other}"
 
 
 def _probe(seen: Json) -> str:

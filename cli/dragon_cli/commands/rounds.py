@@ -70,7 +70,8 @@ def _attestation_round(row: Row) -> Iterator[str]:
     yield f"    {_claim(row.get('claim'))}: {outcome}, {needed} signatures needed"
     for answer in queries.rows(row, "answers"):
         operator, result = _text(answer.get("operator")), _text(answer.get("answer"))
-        yield f"        {operator}  {result}  {_ms(answer)}".rstrip()
+        why = f"  ({_text(answer['detail'])})" if answer.get("detail") else ""
+        yield f"        {operator}  {result}  {_ms(answer)}{why}".rstrip()
 
 
 def _claim(claim: Json) -> str:

@@ -116,19 +116,28 @@ def settled_claim(
 
     Raises NotSettled: the end is too recent, or no checkpoint settles it yet.
     """
-    moment = interval[1] + committee.rounds.settled_after
+    size = settled_size(log, committee, interval[1], now)
+    return claim_at(log, committee, node_id, interval, size=size)
+
+
+def settled_size(log: Log, committee: Committee, end: int, now: float) -> int:
+    """Return the size of the log that settles the time before `end`. Every log returns the same.
+
+    `end` and `now` are in Unix seconds. Raises NotSettled.
+    """
+    moment = end + committee.rounds.settled_after
     if now <= moment:
         wait = int(moment - now) + 1
         raise errors.NotSettled(
             f"the period is not settled yet; try again in {wait} s", seconds=wait
         )
-    checkpoint = log.state.settling(interval[1], committee)
+    checkpoint = log.state.settling(end, committee)
     if checkpoint is None:
         raise errors.NotSettled(
             f"the log has no checkpoint of {moment} (Unix seconds) or later yet; try again",
             moment=moment,
         )
-    return claim_at(log, committee, node_id, interval, size=checkpoint.position + 1)
+    return checkpoint.position + 1
 
 
 def claim_at(

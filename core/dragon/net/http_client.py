@@ -18,6 +18,8 @@ from urllib3.exceptions import TimeoutError as LibraryTimeout
 from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
+from dragon.net.causes import find_cause
+from dragon.net.name_lookup import lookup_failure_reason
 from dragon.net.session import make_session
 
 MAX_RESPONSE_BYTES: Final = 64 * 1024
@@ -74,7 +76,8 @@ class HttpClient:
     `deadline` is in seconds and covers everything: connecting, the TLS handshake, the request and
     the response. Every request raises:
 
-        Unreachable: no response in time; `reason` is `timeout`, `tls` or `unreachable`.
+        Unreachable: no response in time; `reason` is `timeout`, `no_such_name` or `dns` (see
+            `dragon.net.name_lookup`), `tls`, `refused` (a closed port) or `unreachable`.
         BadAnswer: the body has more than `max_bytes` bytes.
     """
 
@@ -140,10 +143,18 @@ class HttpClient:
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            if (why := tls.tls_failure_reason(error)) is not None:
-                raise Unreachable(f"no answer: {why}", reason="tls") from None
-            kind = type(error).__name__
-            raise Unreachable(f"no answer ({kind})", reason="unreachable") from None
+            raise _unreachable(error) from None
+
+
+def _unreachable(error: Exception) -> Unreachable:
+    if (why := tls.tls_failure_reason(error)) is not None:
+        return Unreachable(f"no answer: {why}", reason="tls")
+    if (reason := lookup_failure_reason(error)) is not None:
+        what = "does not exist" if reason == "no_such_name" else "could not be looked up"
+        return Unreachable(f"no answer: the host name {what}", reason=reason)
+    if find_cause(error, ConnectionRefusedError) is not None:
+        return Unreachable("no answer: the connection was refused", reason="refused")
+    return Unreachable(f"no answer ({type(error).__name__})", reason="unreachable")
 
 
 def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:

@@ -48,7 +48,8 @@ class OperatorClient:
             f"{self._url}/status", params={"nonce": to_hex(nonce)}, deadline=deadline
         )
         if response.status != 200:
-            raise BadAnswer(f"answered {response.status}", reason="status_code")
+            message = f"answered {response.status}"
+            raise BadAnswer(message, reason="status_code", status=response.status)
         try:
             answer, signature = decode_status(response.json())
         except DragonError as error:

@@ -15,9 +15,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.util.connection import create_connection
 
 from dragon.net import tls
 from dragon.net.deadlines import DeadlineSocket
+from dragon.net.name_lookup import LOOKUP_SHARE, NameLookups
 
 MAX_BODY_BYTES: Final = 1 << 20  # default limit of a response body
 MAX_HEADER_BYTES: Final = 128 * 1024  # everything else in a response
@@ -32,20 +35,53 @@ class Limits:
 
 
 class _Connection(HTTPConnection):
-    def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: Limits, lookups: NameLookups, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
+        self._lookups = lookups
 
     def _new_conn(self) -> socket.socket:
-        begun = time.monotonic()
-        adopted = DeadlineSocket.adopt(super()._new_conn())
+        """Look the name up and connect, within one deadline for both."""
+        ends = None
         if isinstance(self.timeout, int | float):
+            ends = time.monotonic() + self.timeout
+        adopted = DeadlineSocket.adopt(self._connect(ends))
+        if ends is not None:
             # Connecting has used part of the time; handshake and request get the rest.
-            adopted.settimeout(max(0.001, begun + self.timeout - time.monotonic()))
+            adopted.settimeout(_left(ends))
         adopted.budget = self._limits.max_body_bytes + MAX_HEADER_BYTES
         if rate := self._limits.min_bytes_per_second:
             adopted.seconds_per_byte = 1 / rate
         return adopted
+
+    def _connect(self, ends: float | None) -> socket.socket:
+        """Connect to the first address that accepts. Raises urllib3's errors, as the library."""
+        error: OSError = OSError("the name has no address")
+        for address in self._addresses(ends):
+            try:
+                return create_connection(
+                    (address, self.port),
+                    None if ends is None else _left(ends),
+                    source_address=self.source_address,
+                    socket_options=self.socket_options,
+                )
+            except OSError as failed:
+                error = failed
+        if isinstance(error, TimeoutError):
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+        raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+
+    def _addresses(self, ends: float | None) -> list[str]:
+        timeout = None if ends is None else LOOKUP_SHARE * _left(ends)
+        try:
+            return self._lookups.addresses(self._dns_host, self.port, timeout)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+
+
+def _left(ends: float) -> float:
+    """Seconds until `ends` (monotonic), more than none: a socket would wait forever."""
+    return max(0.001, ends - time.monotonic())
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -62,7 +98,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 class _Adapter(HTTPAdapter):
     def __init__(self, ca: Path | None, limits: Limits) -> None:
-        self._ca, self._limits = ca, limits
+        self._ca, self._limits, self._lookups = ca, limits, NameLookups()
         if ca is not None:
             _ = self._context  # read now, so that an unusable file is reported before any request
         super().__init__(max_retries=0, pool_connections=256, pool_maxsize=16)
@@ -78,7 +114,10 @@ class _Adapter(HTTPAdapter):
         # A pool passes arguments that it does not know on to its connections.
         pools = {"http": _Pool, "https": _TlsPool}
         manager.pool_classes_by_scheme = {
-            scheme: cast("type[HTTPConnectionPool]", partial(pool, limits=self._limits))
+            scheme: cast(
+                "type[HTTPConnectionPool]",
+                partial(pool, limits=self._limits, lookups=self._lookups),
+            )
             for scheme, pool in pools.items()
         }
 

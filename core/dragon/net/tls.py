@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dragon.errors import SettingsError
+from dragon.net.causes import find_cause
 from dragon.net.deadlines import DeadlineSocket, TlsServerSocket, TlsSocket
 
 CERTFILE: Final = "DRAGON_TLS_CERTFILE"
@@ -149,25 +150,10 @@ _CERTIFICATE: Final = {
 
 def tls_failure_reason(error: BaseException) -> str | None:
     """Say what was wrong with a peer's certificate or TLS; None if the error has another cause."""
-    match _ssl_error(error):
+    match find_cause(error, ssl.SSLError):
         case ssl.SSLCertVerificationError() as refused:
             return _CERTIFICATE.get(refused.verify_code, "its certificate is not trusted")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | None:
             return None  # the peer closed the connection
         case _:
             return "it does not support TLS 1.2 or later"
-
-
-def _ssl_error(error: BaseException) -> ssl.SSLError | None:
-    """Find the TLS error that the libraries have wrapped as cause, context, reason or argument."""
-    waiting: list[object] = [error]
-    seen: set[int] = set()
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, ssl.SSLError):
-            return found
-        if isinstance(found, BaseException) and id(found) not in seen:
-            seen.add(id(found))
-            waiting += [*found.args, getattr(found, "reason", None)]
-            waiting += [found.__context__, found.__cause__]
-    return None

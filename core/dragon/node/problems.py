@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from dragon import errors
 from dragon.node import request_id
 from dragon.node.log_format import get_logger
+from dragon.protocol.refusal import RefusalReason
 
 logger = get_logger(__name__)
 
@@ -71,7 +72,7 @@ def problem(error: errors.DragonError, request: str | None) -> Response:
         response.headers["Retry-After"] = "60"  # `Disk` logs it, once a minute
     elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("request_failed", reason=error.name, detail=str(error))
-    if isinstance(error, errors.Busy):
+    if isinstance(error, errors.Busy) or error.facts.get("reason") == RefusalReason.BUSY:
         response.headers["Retry-After"] = str(error.facts.get("retry_after", 1))
     if isinstance(error, errors.Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"

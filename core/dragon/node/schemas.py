@@ -386,6 +386,7 @@ class Reported(Schema):
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
+    at: int
 
 
 class Node(Schema):
@@ -424,6 +425,7 @@ class Probe(Schema):
 class OperatorAnswer(Schema):
     operator: Id
     answer: str
+    detail: str
     latency_ms: int | None
 
 

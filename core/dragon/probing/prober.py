@@ -23,6 +23,7 @@ from dragon.protocol.committee import Committee
 
 RESULT_TTL_SECONDS: Final = 1.0  # how long a result is shared
 NONCE_BYTES: Final = 16
+STATUS_CODE: Final = "status_code"  # why an operator's answer is none: its HTTP status
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class ProbeResult:
 
     node_id: str
     status: Status
-    reason: str  # "answered", or a fault: timeout, unreachable, bad_signature, …
+    reason: str  # "answered", or a fault: timeout, refused, dns, tls, status_302, bad_signature, …
     begun: float  # monotonic seconds
     begun_at: float  # Unix seconds
     latency_ms: int
@@ -101,6 +102,11 @@ class Prober:
         ends = self._monotonic() + self._committee.rounds.probe_deadline_seconds
         return {node_id: self._await(node_id, seen, ends) for node_id, seen in begun.items()}
 
+    def latest(self, node_id: str) -> ProbeResult | None:
+        """Return the latest result of a node, at whose request it may be; None if there is none."""
+        with self._lock:
+            return self._last.get(node_id)
+
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -122,7 +128,7 @@ class Prober:
     def _run(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Run the probe. Called on a thread of the executor."""
         result = self._probe_node(node_id, begun)
-        self.counter.labels(result.reason).inc()
+        self.counter.labels(_without_number(result.reason)).inc()
         with self._lock:
             self._last[node_id] = result
         return result
@@ -148,6 +154,8 @@ class Prober:
             return self._probe_target(node_id, begun, deadline)
         except PeerError as error:
             reason = str(error.facts.get("reason", error.name))
+            if reason == STATUS_CODE:
+                reason = f"status_{error.facts['status']}"
             return self._result(node_id, Status.DOWN, reason, begun)
 
     def _probe_operator(
@@ -166,7 +174,7 @@ class Prober:
     ) -> ProbeResult:
         response = self._http.get(self._committee.urls[node_id], deadline=deadline)
         if response.status != 200:
-            return self._result(node_id, Status.DOWN, "status_code", begun)
+            return self._result(node_id, Status.DOWN, f"status_{response.status}", begun)
         return self._result(node_id, Status.UP, "answered", begun)
 
     def _result(
@@ -179,3 +187,8 @@ class Prober:
     ) -> ProbeResult:
         latency = round(1000 * (self._monotonic() - begun[0]))
         return ProbeResult(node_id, status, reason, *begun, latency, offset_ms)
+
+
+def _without_number(reason: str) -> str:
+    """The reason as a label of a metric, of which there may be few."""
+    return STATUS_CODE if reason.startswith("status_") else reason

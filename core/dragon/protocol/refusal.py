@@ -16,6 +16,8 @@ class RefusalReason(enum.StrEnum):
     NO_CHANGE = "no_change"
     # Too few other operators answer, so the operator itself may be disconnected.
     BLIND = "blind"
+    # The node's name cannot be resolved, and the operator's own resolver may be at fault.
+    DNS = "dns"
     # The operator's clock is more than 2 s off, or the window comes from the future.
     CLOCK = "clock"
     # The operator's log is not up to date, or it lacks an object or the previous window.

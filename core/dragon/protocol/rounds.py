@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from dragon.errors import OffRound
+
+SPAN_MARGIN_SECONDS: Final = 2  # by which the clocks of honest operators may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +88,14 @@ class Rounds:
         The span begins 2 s before the round and ends half a round and 2 s after the round.
         """
         start = self.start(number)
-        return start - 2 <= time <= start + 1.5 * self.seconds + 2
+        return start - SPAN_MARGIN_SECONDS <= time <= start + self._signing_seconds
+
+    @property
+    def most_in_signing_span(self) -> int:
+        """Maximum number of rounds that may be signed at the same time."""
+        return int((SPAN_MARGIN_SECONDS + self._signing_seconds) // self.seconds) + 1
+
+    @property
+    def _signing_seconds(self) -> float:
+        """Seconds from the start of a round to the end of its signing span."""
+        return 1.5 * self.seconds + SPAN_MARGIN_SECONDS

@@ -13,6 +13,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, page
 from dragon.node.parameters import Query, identifier, integer
+from dragon.probing.prober import ProbeResult
 from dragon.protocol.committee import check_node_id
 from dragon_operator.components import Components
 
@@ -66,13 +67,17 @@ def routes(components: Components) -> Routes:
 
 def _node(components: Components, node_id: str) -> dict[str, object]:
     last = components.log.state.last(node_id)
-    seen = components.peers.probe_results.get(node_id)
+    seen = components.peers.latest(node_id)
     is_operator = node_id in components.committee.keys
     return {
         "node_id": node_id,
         "kind": "operator" if is_operator else "target",
         "status": str(last.status) if last else "unknown",
         "since": last.timestamp if last else None,
-        "seen": {"status": str(seen.status), "reason": seen.reason} if seen else None,
+        "seen": _latest_probe(seen) if seen else None,
         "signed": is_operator,
     }
+
+
+def _latest_probe(seen: ProbeResult) -> dict[str, object]:
+    return {"status": str(seen.status), "reason": seen.reason, "at": int(seen.begun_at)}

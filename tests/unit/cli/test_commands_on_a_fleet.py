@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_nodes_and_rounds_of_a_fleet_with_an_outage(world: World, dragon: Run) -
         "    operator_2 is down: certified, 3 signatures needed\n        operator_1  signed  "
         in rounds
     )
+
+
+def test_nodes_shows_why_each_operator_finds_a_node_down(world: World, dragon: Run) -> None:
+    """Operator_3 cannot look the name up; for the others the port is closed."""
+    world.stop("operator_2")
+    world.lookup_faults["operator_3", "operator_2"] = socket.EAI_NONAME
+    world.run(1)
+
+    listed, table = json.loads(dragon("nodes", "--json"))["nodes"], dragon("nodes")
+
+    [row] = [row for row in listed if row["node_id"] == "operator_2"]
+    assert row["seen"]["reason"] == "unreachable"
+    assert row["seen_by"]["operator_3"]["reason"] == "no_such_name"
+    assert row["seen_by"]["operator_4"]["reason"] == "unreachable"
+    assert "operator_3: down" in table
+    assert "no_such_name" in table
+    assert "operator_4: down" not in table
 
 
 def test_status_queries_all_operators_and_logs_the_first(world: World, dragon: Run) -> None:

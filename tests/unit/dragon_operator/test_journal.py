@@ -15,17 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dragon_operator
 from committees import make_members
+from dragon.encoding import canonical, to_hex
 from dragon.errors import AttestationRefused
+from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
-from dragon_operator.journal import SCHEMA, TOTALS_RETENTION_SECONDS, Journal
+from dragon_operator.journal import SCHEMA, Journal
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = make_members().committee.rounds
@@ -278,37 +282,97 @@ def test_the_newest_earlier_claim_ignores_later_rounds_and_other_nodes(journal: 
     assert journal.newest_before(NODE, ROUNDS.start(20)) == claim(8, UP)
 
 
-def test_a_clock_a_month_ahead_makes_it_forget_no_totals(journal: Journal) -> None:
-    """Totals are kept for 30 days of log time; no clock counts."""
-    totals = DowntimeClaim(NODE, GENESIS, GENESIS + 60, 0, 0, 7, bytes(32))
-    other = replace(totals, seconds_down=5)
-    month = TOTALS_RETENTION_SECONDS
-
-    journal.decide_downtime(totals, GENESIS + 200)
-    journal.decide_downtime(replace(totals, end=GENESIS + 61), GENESIS + 200 + month)
-    with pytest.raises(AttestationRefused) as refused:
-        journal.decide_downtime(other, GENESIS + 200 + month)
-
-    assert refused.value.reason == "equivocation"
+def root_of(size: int) -> bytes | None:
+    """The root of a log of nine entries at a size."""
+    return bytes([size]) * 32 if size <= 9 else None
 
 
-def test_totals_of_many_intervals_do_not_stop_those_of_others(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Anyone may request any interval. The oldest decisions are deleted."""
-    monkeypatch.setattr("dragon_operator.journal.MAX_TOTALS", 4)
-    monkeypatch.setattr("dragon_operator.journal.TOTALS_DELETED_AT_ONCE", 2)
-    totals = DowntimeClaim(NODE, GENESIS, GENESIS + 60, 0, 0, 7, bytes(32))
+def totals(size: int, begin: int = GENESIS) -> DowntimeClaim:
+    return DowntimeClaim(NODE, begin, GENESIS + 60, 0, 0, size, bytes([size]) * 32)
 
-    for number in range(6):
-        journal.decide_downtime(replace(totals, end=GENESIS + 60 + number), GENESIS + number)
 
-    newest = replace(totals, end=GENESIS + 65, seconds_down=5)
-    with pytest.raises(AttestationRefused, match="other totals"):
-        journal.decide_downtime(newest, GENESIS + 6)
-    with closing(sqlite3.connect(journal._database.path)) as database:
-        [count] = database.execute("SELECT COUNT(*) FROM journal_downtime").fetchone()
-    assert count == 4
+def test_claims_that_follow_from_the_log_leave_no_rows(journal: Journal, path: Path) -> None:
+    """Anyone may request the totals of any interval: 36,000 requests once filled the journal."""
+    journal.decide_log_claim(totals(7), 9, root_of)
+    before = all_rows(path)
+
+    for begin in range(100):
+        journal.decide_log_claim(totals(7, GENESIS - begin), 9, root_of)
+    journal.decide_log_claim(CheckpointClaim(8, bytes([8]) * 32, GENESIS), 9, root_of)
+
+    assert all_rows(path) == before
+
+
+def test_no_other_root_of_a_size_is_signed_across_a_restart(path: Path) -> None:
+    with opened(path) as journal:
+        journal.decide_log_claim(totals(7), 9, root_of)
+
+    with opened(path) as journal:
+        with pytest.raises(AttestationRefused) as other_claim:
+            journal.decide_log_claim(replace(totals(7), log_root=bytes(32)), 9, root_of)
+        claim = CheckpointClaim(7, bytes(32), GENESIS)
+        with pytest.raises(AttestationRefused) as other_log:
+            journal.decide_log_claim(claim, 9, lambda _: bytes(32))
+
+    assert (other_claim.value.reason, other_log.value.reason) == ("equivocation", "behind")
+
+
+def all_rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'journal_%'")
+        counts = [
+            database.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]
+            for (name,) in tables.fetchall()
+            if name != "journal_status_round"
+        ]
+    return sum(counts)
+
+
+@pytest.fixture
+def old(path: Path) -> Path:
+    """A journal with the tables of the first format, and its newest log of five entries."""
+    with closing(sqlite3.connect(path)) as database:
+        folder = Path(dragon_operator.__path__[0]) / "journal_migrations/versions"
+        for statement in run_path(str(folder / "0001_decisions.py"))["TABLES"]:
+            database.execute(statement)
+        database.execute("CREATE TABLE schema_decisions (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO schema_decisions VALUES ('decisions_0001')")
+        database.execute("INSERT INTO journal_log VALUES (1, 5, ?)", (to_hex(bytes([5]) * 32),))
+        database.execute("INSERT INTO journal_status VALUES (?, 7, 'down')", (NODE,))
+        database.commit()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "downtime"])
+def test_the_migration_keeps_the_longest_log_that_was_signed_for(old: Path, kind: str) -> None:
+    claim = totals(8)
+    row = (NODE, claim.begin, claim.end, 8, canonical(claim.members()).decode(), GENESIS)
+    with closing(sqlite3.connect(old)) as database:
+        if kind == "downtime":
+            database.execute("INSERT INTO journal_downtime VALUES (?, ?, ?, ?, ?, ?)", row)
+        else:
+            root = to_hex(claim.log_root)
+            database.execute("INSERT INTO journal_checkpoint VALUES (8, ?)", (root,))
+            database.execute("INSERT INTO journal_checkpoint VALUES (3, ?)", (root,))
+        database.commit()
+
+    with opened(old) as journal:
+        assert journal.recall(NODE, 7) is DOWN
+        assert journal.log_fault(root_of) == ""
+        for forged in (replace(claim, log_root=bytes(32)), CheckpointClaim(8, bytes(32), GENESIS)):
+            with pytest.raises(AttestationRefused):
+                journal.decide_log_claim(forged, 9, lambda _: bytes(32))
+        journal.decide_log_claim(replace(claim), 9, root_of)
+
+
+def test_the_migration_keeps_a_longer_log_that_is_recorded(old: Path) -> None:
+    with closing(sqlite3.connect(old)) as database:
+        database.execute("INSERT INTO journal_checkpoint VALUES (4, '0x00')")
+        database.commit()
+
+    with opened(old) as journal:
+        assert journal.log_fault(root_of) == ""
+        assert "shorter than the 5 entries" in journal.log_fault(lambda _: None)
 
 
 def test_a_log_must_extend_the_one_that_was_signed_for(journal: Journal, path: Path) -> None:

@@ -178,10 +178,11 @@ def test_a_closed_port_and_an_unknown_host_are_unreachable(http: HttpClient) -> 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
+    reasons = {"refused", "no_such_name", "dns", "timeout"}
     for url in (f"http://127.0.0.1:{port}/", "http://name.invalid/", "http://127.0.0.1:0/"):
         with pytest.raises(Unreachable) as refused:
             http.get(url, deadline=2)
-        assert refused.value.facts["reason"] in ("unreachable", "timeout")
+        assert refused.value.facts["reason"] in reasons
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":1,"a":2}', b"1.5", b"[NaN]"])

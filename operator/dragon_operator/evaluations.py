@@ -1,0 +1,206 @@
+"""Evaluations of claims: one for each claim at a time, whose outcome all requests for it share.
+
+Anyone may request a signature on any claim, and an aggregator cannot prove who it is. So nothing
+here depends on the requester. What a stranger can occupy is bounded in another way:
+
+* A claim that is not valid now (unknown node, another round, nothing new) is refused before it
+  gets here. Only the remaining claims are evaluated, and each only once at a time.
+* A node has few such claims: one for each status and each round of the signing span
+  (`most_claims`). The evaluations of status claims have a place for each of them. So a claim of an
+  aggregator always has a place, whatever else is requested, and it waits for no other claim. The
+  claims about one node share its probe.
+* Each kind of claim has its own threads and places (`Capacity`). Of checkpoints and windows there
+  are few valid claims as well, and their signatures are kept, so that each costs its evaluation
+  once. Only downtime can be claimed of any interval, by anyone for anyone: those claims delay each
+  other and nothing else.
+* An evaluation runs on its own thread and goes on without its requester. Few requests wait for it;
+  all others are told `busy` at once, and their next request finds the outcome. So a node that hangs
+  cannot occupy the threads of the server, and a stranger who requests the aggregator's claim first
+  only saves it time.
+
+A signature answers later requests for the same claim. A refusal that rests on a probe answers
+requests that came before the probe was older than the pause before a second probe: within that
+time, an aggregator cannot have found twice that the node has changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from typing import Final
+
+from dragon.errors import AttestationRefused
+from dragon.net.runtime import Runtime
+from dragon.protocol.committee import Committee
+from dragon.protocol.refusal import RefusalReason
+
+MAX_WAITING_PER_CLAIM: Final = 4  # requests that wait for one evaluation; beyond, they are `busy`
+MAX_OUTCOMES_KEPT: Final = 1024  # of each kind of claim
+OUTCOME_TTL_SECONDS: Final = 60.0  # how long signatures and final refusals answer more requests
+# Refusals that the same claim gets again at any later time.
+FINAL_REASONS: Final = frozenset({RefusalReason.MALFORMED, RefusalReason.EQUIVOCATION})
+STATUSES: Final = 2  # up and down
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the evaluations of one kind of claim may occupy."""
+
+    running: int  # evaluations at a time; each has a thread
+    pending: int  # evaluations that run or wait for a thread; beyond, other claims are `busy`
+    waiting: int  # requests that wait for an outcome; beyond, they are `busy`
+
+
+# Together, at most 40 requests wait. A server needs more threads than that for attestations.
+STATUS_REQUESTS_WAITING: Final = 16
+CHECKPOINT_CAPACITY: Final = Capacity(running=2, pending=16, waiting=8)
+DOWNTIME_CAPACITY: Final = Capacity(running=2, pending=8, waiting=8)
+WINDOW_CAPACITY: Final = Capacity(running=4, pending=32, waiting=8)
+
+
+def most_claims(committee: Committee) -> int:
+    """Return how many different status claims about one node can be signed at a time."""
+    return STATUSES * committee.rounds.most_in_signing_span
+
+
+def status_capacity(committee: Committee) -> Capacity:
+    """Return a capacity with a place and a thread for every status claim that can be valid now.
+
+    Threads are started when they are needed, which is only while nodes hang.
+    """
+    most = most_claims(committee) * len(committee.urls)
+    return Capacity(running=most, pending=most, waiting=STATUS_REQUESTS_WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result of an evaluation: a signature, or a refusal."""
+
+    signature: bytes | None = None
+    refusal: tuple[RefusalReason, str] | None = None
+    # Monotonic seconds until which the observation counts; None if the refusal rests on none.
+    counts_until: float | None = None
+
+    def answers(self, requested_at: float) -> bool:
+        """Whether a request that came at that time (monotonic) gets this outcome."""
+        return self.counts_until is None or requested_at <= self.counts_until
+
+    def result(self) -> bytes:
+        """Return the signature. Raises AttestationRefused."""
+        if self.signature is None:
+            reason, message = self.refusal or (RefusalReason.BUSY, "")
+            raise AttestationRefused(reason, message)
+        return self.signature
+
+
+class Evaluations:
+    """The evaluations of one kind of claim."""
+
+    def __init__(self, capacity: Capacity, max_wait: float, runtime: Runtime) -> None:
+        """`max_wait`: seconds for which a request waits; the aggregators wait no longer."""
+        self._capacity = capacity
+        self._max_wait = max_wait
+        self._monotonic = runtime.monotonic
+        self._executor = runtime.workers(capacity.running)
+        # Guards the following. Reentrant: an executor may evaluate within `submit`.
+        self._lock = threading.RLock()
+        self._pending: dict[bytes, Future[Outcome]] = {}
+        self._waiting: Counter[bytes] = Counter()
+        self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
+
+    @property
+    def pending(self) -> int:
+        """Number of evaluations that run or wait for a thread."""
+        return len(self._pending)
+
+    @property
+    def kept(self) -> int:
+        """Number of outcomes that answer further requests."""
+        return len(self._kept)
+
+    def waiting(self, root: bytes) -> int:
+        """Number of requests that wait for the evaluation of a claim."""
+        return self._waiting[root]
+
+    def signature(self, root: bytes, evaluate: Callable[[], Outcome]) -> bytes:
+        """Return the signature on the claim with that root.
+
+        `evaluate` may raise AttestationRefused. It is called on another thread, unless an
+        evaluation of the claim is in progress or its outcome is known.
+
+        Raises AttestationRefused: the claim is refused, or `busy`.
+        """
+        requested_at = self._monotonic()
+        while True:
+            outcome = self._begin(root, evaluate)
+            if isinstance(outcome, Future):
+                outcome = self._wait(root, outcome)
+            # A request that joined late does not get a refusal that rests on an older observation.
+            if outcome.answers(requested_at):
+                return outcome.result()
+
+    def _begin(self, root: bytes, evaluate: Callable[[], Outcome]) -> Outcome | Future[Outcome]:
+        """Return the outcome if it is known, else the evaluation: that in progress or a new one."""
+        with self._lock:
+            until, kept = self._kept.get(root, (0.0, None))
+            if kept is not None and self._monotonic() <= until:
+                return kept
+            if (pending := self._pending.get(root)) is not None:
+                return pending
+            if len(self._pending) >= self._capacity.pending:
+                raise _busy(f"{self._capacity.pending} claims of this kind are being evaluated")
+            begun = self._executor.submit(_run, evaluate)
+            self._pending[root] = begun
+            begun.add_done_callback(lambda ended: self._end(root, ended))
+            return begun
+
+    def _wait(self, root: bytes, evaluation: Future[Outcome]) -> Outcome:
+        with self._lock:
+            if self._waiting[root] >= MAX_WAITING_PER_CLAIM:
+                raise _busy(f"{MAX_WAITING_PER_CLAIM} requests wait for the result of this claim")
+            if self._waiting.total() >= self._capacity.waiting:
+                raise _busy(f"{self._capacity.waiting} requests wait for claims of this kind")
+            self._waiting[root] += 1
+        try:
+            return evaluation.result(timeout=self._max_wait)
+        except FutureTimeout:
+            raise _busy(f"the evaluation takes longer than {self._max_wait:g} s") from None
+        finally:
+            with self._lock:
+                self._waiting[root] -= 1
+                self._waiting += Counter()  # drops claims for which nobody waits
+
+    def _end(self, root: bytes, ended: Future[Outcome]) -> None:
+        with self._lock:
+            self._pending.pop(root, None)
+            if ended.cancelled() or ended.exception() is not None:
+                return
+            outcome = ended.result(timeout=None)
+            until = self._keep_until(outcome)
+            if until > self._monotonic():
+                self._kept[root] = until, outcome
+                self._kept.move_to_end(root)
+                if len(self._kept) > MAX_OUTCOMES_KEPT:
+                    self._kept.popitem(last=False)
+
+    def _keep_until(self, outcome: Outcome) -> float:
+        if outcome.counts_until is not None:
+            return outcome.counts_until
+        if outcome.refusal is None or outcome.refusal[0] in FINAL_REASONS:
+            return self._monotonic() + OUTCOME_TTL_SECONDS
+        return 0.0
+
+
+def _run(evaluate: Callable[[], Outcome]) -> Outcome:
+    try:
+        return evaluate()
+    except AttestationRefused as refused:
+        return Outcome(refusal=(RefusalReason(refused.reason), str(refused)))
+
+
+def _busy(message: str) -> AttestationRefused:
+    return AttestationRefused(RefusalReason.BUSY, f"{message}, the maximum; try again")

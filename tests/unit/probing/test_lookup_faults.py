@@ -1,0 +1,115 @@
+"""Whose fault it is that a name cannot be resolved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from committees import make_members
+from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
+from dragon.probing.prober import ProbeResult
+from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee, Target
+from dragon.protocol.state import History, State, Transition
+
+PUBLIC = [Target(f"site_{number}", f"https://site{number}.example/") for number in (1, 2, 3)]
+PLAIN = Target("web", "http://web:80/")
+NUMERIC = Target("host", "http://192.0.2.1/")
+
+
+def committee(*targets: Target) -> Committee:
+    members = make_members(7).committee
+    operators = [
+        replace(operator, url=f"http://operator-{number}:5001")
+        for number, operator in enumerate(members.operators, start=1)
+    ]
+    return replace(members, operators=tuple(operators), targets=targets)
+
+
+def results(made: Committee, **reasons: str) -> dict[str, ProbeResult]:
+    """Probes of all nodes: answered, or down for these reasons."""
+    return {
+        node_id: ProbeResult(
+            node_id,
+            Status.DOWN if node_id in reasons else Status.UP,
+            reasons.get(node_id, "answered"),
+            0.0,
+            0.0,
+            0,
+            None,
+        )
+        for node_id in made.urls
+    }
+
+
+def down(*node_ids: str) -> State:
+    moves = History([Transition(Status.DOWN, 0, 0)])
+    return State(nodes=dict.fromkeys(node_ids, moves))
+
+
+NOTHING_CERTIFIED = State()
+
+
+def at_fault(
+    made: Committee, node_id: str, state: State = NOTHING_CERTIFIED, **reasons: str
+) -> bool:
+    return is_resolver_at_fault(made, node_id, results(made, **reasons), state)
+
+
+@pytest.mark.parametrize("reason", ["timeout", "refused", "tls", "status_302", "unreachable"])
+def test_a_failure_after_the_lookup_is_the_nodes(reason: str) -> None:
+    assert not at_fault(committee(*PUBLIC), "site_1", site_1=reason)
+
+
+def test_a_public_target_without_an_answer_about_its_name_is_not_called_down() -> None:
+    """Even if all other names are resolved: a resolver answers from its memory for a while."""
+    assert at_fault(committee(*PUBLIC), "site_1", site_1="dns")
+
+
+def test_a_target_that_alone_does_not_exist_is_down() -> None:
+    assert not at_fault(committee(PUBLIC[0]), "site_1", site_1="no_such_name")
+    assert not at_fault(committee(*PUBLIC), "site_1", site_1="no_such_name", site_2="no_such_name")
+
+
+def test_all_public_names_do_not_end_at_once() -> None:
+    gone = dict.fromkeys(("site_1", "site_2", "site_3"), "no_such_name")
+
+    assert at_fault(committee(*PUBLIC), "site_1", **gone)
+    assert at_fault(committee(*PUBLIC[:2]), "site_1", site_1="no_such_name", site_2="dns")
+
+
+def test_names_of_nodes_that_are_certified_down_do_not_count_as_failed() -> None:
+    gone = dict.fromkeys(("site_1", "site_2", "site_3"), "no_such_name")
+
+    assert not at_fault(committee(*PUBLIC), "site_1", down("site_2", "site_3"), **gone)
+
+
+@pytest.mark.parametrize("reason", ["dns", "no_such_name"])
+def test_a_stopped_container_is_down(reason: str) -> None:
+    """It has lost its name, and the names of the other containers are resolved."""
+    assert not at_fault(committee(), "operator_2", operator_2=reason)
+    assert not at_fault(committee(), "operator_2", operator_2=reason, operator_3=reason)
+    assert not at_fault(committee(PLAIN), "web", web=reason, operator_3=reason)
+
+
+@pytest.mark.parametrize("reason", ["dns", "no_such_name"])
+def test_a_resolver_that_finds_no_operator_is_at_fault(reason: str) -> None:
+    made = committee(NUMERIC, *PUBLIC)
+    gone = dict.fromkeys(made.keys, reason)
+
+    assert at_fault(made, "operator_2", **gone)
+    assert at_fault(made, "operator_2", **(gone | {"operator_3": "timeout"}))
+    assert not at_fault(made, "operator_2", **(gone | {"operator_3": "refused"}))
+
+
+def test_names_of_another_sort_are_no_control() -> None:
+    """A network of containers resolves its own names while the public ones fail."""
+    made = committee(*PUBLIC[:2])
+
+    assert at_fault(made, "site_1", site_1="no_such_name", site_2="no_such_name")
+    assert control_names(made, "site_1", results(made, site_1="no_such_name")["site_1"]) == [
+        "site_2"
+    ]
+    assert not control_names(made, "site_1", results(made, site_1="dns")["site_1"])
+    assert not control_names(made, "site_1", results(made)["site_1"])

@@ -96,6 +96,9 @@ def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
     files: dict[tuple[str, ...], bytes] = {}
 
     def remembering(self: Database, path: Path, *schemas: str) -> None:
+        if not schemas:
+            init(self, path)
+            return
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() or not path.parent.is_dir():

@@ -13,6 +13,7 @@ from typing import Final
 from sqlalchemy import text
 
 from dragon.encoding import canonical, parse
+from dragon.errors import DragonError, LogDamaged
 from dragon.log.store import Log
 from dragon.protocol import event
 from dragon.protocol.claims.base import Claim, EventClaim, ordering_key
@@ -73,7 +74,7 @@ class Outbox:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         known = self._decoded
-        events = {row.id: known.get(row.id) or event.decode(parse(row.event)) for row in rows}
+        events = {row.id: known.get(row.id) or _decode(row.id, row.event) for row in rows}
         self._decoded = events
         return [
             Pending(row.id, events[row.id], row.not_before, row.sent_at, row.sends) for row in rows
@@ -90,7 +91,7 @@ class Outbox:
         with self._database.read() as connection:
             rows = connection.execute(query, {"key": key}).all()
         known = self._decoded
-        claims = [(known.get(row.id) or event.decode(parse(row.event))).claim for row in rows]
+        claims = [(known.get(row.id) or _decode(row.id, row.event)).claim for row in rows]
         return sorted(claims, key=ledger_order)
 
     def mark_sent(self, entries: Sequence[Pending], at: float) -> None:
@@ -104,6 +105,13 @@ class Outbox:
             query = text("DELETE FROM outbox WHERE id = :id")
             with self._database.write() as connection:
                 connection.execute(query, [{"id": entry.id} for entry in entries])
+
+
+def _decode(id_: int, stored: str) -> Event:
+    try:
+        return event.decode(parse(stored))
+    except DragonError as error:
+        raise LogDamaged(f"event {id_} of the outbox cannot be decoded: {error}") from None
 
 
 def ledger_order(claim: Claim) -> tuple[int, bool]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from dragon.errors import NotJson, TooLarge
+from dragon.storage import permissions
 from dragon_cli.errors import AlreadyThere, UnusableFile
 
-PUBLIC_MODE: Final = 0o644
-PRIVATE_MODE: Final = 0o600
+PUBLIC_MODE: Final = permissions.PUBLIC_FILE
+PRIVATE_MODE: Final = permissions.PRIVATE_FILE
 
 
 def read_bytes(path: Path, *, most: int) -> bytes:
@@ -73,17 +74,25 @@ def write_new(path: Path, text: str, *, mode: int = PUBLIC_MODE) -> None:
         raise UnusableFile(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write or replace a file atomically, also if the machine crashes; keep its permissions.
+def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
+    """Write or replace a file atomically, also if the machine crashes.
+
+    Args:
+        mode: permissions that the file gets whatever the umask is. Default: those of the file that
+            is replaced; a new file gets `PUBLIC_MODE` without the bits of the umask.
 
     Raises UnusableFile: the file cannot be written.
     """
     target = path.resolve()  # write through a symbolic link, so that the link remains
     part = target.with_name(f"{target.name}.part")
     try:
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PUBLIC_MODE
+        if mode is None and target.exists():
+            mode = stat.S_IMODE(target.stat().st_mode)
         part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        if mode is None:
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PUBLIC_MODE)
+        else:
+            descriptor = permissions.open_new(part, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -98,6 +107,6 @@ def write_whole(path: Path, text: str) -> None:
 def make_folder(path: Path) -> None:
     """Create a folder that only its owner can use, unless it exists. Raises UnusableFile."""
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        permissions.make_folder(path, permissions.PRIVATE_FOLDER)
     except OSError as error:
         raise UnusableFile(f"Cannot create {path}: {error.strerror}.") from None

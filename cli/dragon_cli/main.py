@@ -26,6 +26,7 @@ from dragon.errors import (
     StepFailed,
     WrongJournal,
 )
+from dragon.storage.permissions import forbid_writing_by_others
 from dragon_cli.errors import ReceiptRefused, UnusableFile
 from dragon_cli.groups import PackageGroup
 from dragon_cli.hints import hint_for
@@ -63,6 +64,7 @@ def dragon() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and end the process with its exit code."""
+    forbid_writing_by_others()
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         # click returns the code of its own `Exit`.

@@ -18,6 +18,7 @@ from sqlalchemy import text
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
+from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 
 SCHEMA: Final = "dragon_operator:journal_migrations"
@@ -27,6 +28,7 @@ TOKEN_BYTES: Final = 16
 
 _OWNER: Final = text("SELECT committee, operator, token FROM journal_owner")
 _OWN: Final = text("INSERT INTO journal_owner VALUES (1, :committee, :operator, :token)")
+_UNKNOWN_STATUS: Final = text("SELECT 1 FROM journal_status WHERE status NOT IN ('up', 'down')")
 _EXPECTED: Final = text("SELECT token FROM journal_file")
 _EXPECT: Final = text("INSERT INTO journal_file VALUES (1, :token)")
 
@@ -56,6 +58,9 @@ def open_journal(
     journal = Database(path, SCHEMA)
     try:
         with journal.write() as connection:
+            check_structure(connection, path)
+            if connection.execute(_UNKNOWN_STATUS).first():
+                raise errors.LogDamaged(f"{path} is damaged: a decision has an unknown status")
             if expected is None and connection.execute(_OWNER).first() is None:
                 own = {"committee": to_hex(committee.id), "operator": operator}
                 connection.execute(_OWN, {**own, "token": to_hex(entropy(TOKEN_BYTES))})
@@ -66,7 +71,7 @@ def open_journal(
         if expected is None:
             with database.write() as connection:
                 connection.execute(_EXPECT, {"token": owner.token})
-    except errors.WrongJournal:
+    except errors.LogError:
         journal.close()
         raise
     return journal

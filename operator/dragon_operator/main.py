@@ -132,7 +132,7 @@ def assemble(
         reporter,
         PeerReports(committee, log, peers, reporter),
         log,
-        StreamRecords(databases.log),
+        StreamRecords(databases.log, log.note_damage),
         follower,
         peers,
         runtime.entropy,

@@ -23,6 +23,7 @@ from dragon.node.service import Service
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
+from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app
@@ -79,7 +80,7 @@ def loops(components: Components) -> list[Callable[[threading.Event], None]]:
 
 def open_databases(settings: Settings) -> tuple[Database, Database]:
     """Open the log's database, and `windows.db` in the data folder: streams and windows."""
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(settings.data, PRIVATE_FOLDER)
     return Database(settings.database, LOG_SCHEMA), Database(settings.data / "windows.db", SCHEMA)
 
 
@@ -92,7 +93,8 @@ def assemble(
 ) -> Components:
     """Connect the service's parts to two databases, a ledger and a runtime."""
     committee = settings.committee
-    log, records = Log(database, committee), StreamRecords(database)
+    log = Log(database, committee)
+    records = StreamRecords(database, log.note_damage)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     store, writer, events = Store(stream_database), Writer(), Events()
     pipeline = Pipeline(

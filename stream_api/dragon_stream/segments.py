@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
+from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 
 MAX_SEGMENT_BYTES: Final = 64 << 20  # segment of data, approximately: the last write may exceed it
 MAX_CHUNKS_PER_WRITE: Final = 512  # chunks in a system call, which accepts 1,024 parts, two a chunk
@@ -61,7 +62,7 @@ class Segments:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(folder, PRIVATE_FOLDER)
         self._file: int | None = None
         self._size = 0
         self._began_ms = 0  # arrival of the first chunk that was appended to the open segment

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dragon.storage import keystore
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 
 AUTHORITY_DAYS: Final = 3650
@@ -98,9 +99,9 @@ def make_authority(home: Home, name: str, services: Mapping[str, str], *, now: i
     for service, url in services.items():
         certificate, key = authority.issue(service, urlsplit(url).hostname or "localhost", moment)
         keystore.write_private(home.tls_key(service), _private(key))
-        home.tls_certificate(service).write_text(_public(certificate))
+        write_whole(home.tls_certificate(service), _public(certificate), mode=PUBLIC_MODE)
     # Written last: its existence switches the fleet to TLS.
-    home.authority_file.write_text(_public(authority.certificate))
+    write_whole(home.authority_file, _public(authority.certificate), mode=PUBLIC_MODE)
 
 
 def _begin(

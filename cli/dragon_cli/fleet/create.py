@@ -18,8 +18,9 @@ from dragon.protocol.committee import (
 )
 from dragon.protocol.rounds import Rounds
 from dragon.storage import keystore
+from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
-from dragon_cli.files import write_whole
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet import data_services
 from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import PROVER, STREAMS, Home
@@ -101,7 +102,7 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
 
         certificates.make_authority(home, plan.name, _services(home, committee), now=genesis)
     # Written last: a folder without this file is one that `init` did not finish.
-    write_whole(home.committee_file, written)
+    write_whole(home.committee_file, written, mode=PUBLIC_MODE)
     home.unfinished.unlink()
     return committee
 
@@ -173,7 +174,8 @@ def _begin(home: Home) -> None:
 
     Raises AlreadyThere: the folder holds other keys; no key is ever overwritten.
     """
-    home.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(home.path, PUBLIC_FOLDER)
+    make_folder(home.keys, PRIVATE_FOLDER)
     found = sorted(home.keys.glob("*/*"))
     if found and not home.unfinished.exists():
         message = f"{found[0]} already exists; a key is never overwritten."
@@ -187,7 +189,7 @@ def _network(home: Home, plan: Plan) -> bytes:
     """Return the digest of the node list; without `nodes_file`, create a development network."""
     if plan.nodes_file is not None:
         listed = _read_text(plan.nodes_file)
-        home.nodes_file.write_text(listed)
+        write_whole(home.nodes_file, listed, mode=PUBLIC_MODE)
         return _nodes_digest(listed)
     socket = plan.url("sequencer", plan.ports.sequencer)
     # Loaded here: most commands import this module and need no development sequencer, nor Flask.
@@ -195,7 +197,7 @@ def _network(home: Home, plan: Plan) -> bytes:
 
     keys, listed, digest = make_network(plan.sequencer_nodes, socket)
     keystore.write_private(home.sequencer_keys, keys)
-    home.nodes_file.write_text(listed)
+    write_whole(home.nodes_file, listed, mode=PUBLIC_MODE)
     return digest
 
 

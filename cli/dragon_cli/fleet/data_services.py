@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dragon.protocol import bls
 from dragon.storage import keystore
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import PROVER, SOURCES, STREAMS, Home
 
 
@@ -20,7 +21,8 @@ def make(home: Home, urls: Mapping[str, str]) -> None:
         _stream_service(home)
     if urls:
         services = dict(urls) | home.services()
-        home.services_file.write_text(json.dumps(services, indent=2) + "\n")
+        text = json.dumps(services, indent=2) + "\n"
+        write_whole(home.services_file, text, mode=PUBLIC_MODE)
 
 
 def new_keystore(home: Home, name: str) -> bls.SecretKey:

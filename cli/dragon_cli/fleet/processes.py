@@ -25,6 +25,7 @@ from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.node.health import TOLERATED_REASONS
 from dragon.protocol.committee import Committee
+from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import queries
@@ -91,7 +92,7 @@ class Fleet:
     def start(self, name: str) -> None:
         """Start one service in the background; its output is appended to a file."""
         output = self.home.output(name)
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(output.parent, PUBLIC_FOLDER)
         with output.open("ab") as file:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "dragon_cli.main", *self._arguments(name)],

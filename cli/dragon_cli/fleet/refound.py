@@ -9,7 +9,7 @@ from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
-from dragon_cli.files import write_whole
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 
 ID_CHARACTERS: Final = 10  # of the old id, in the name of the file that keeps the old committee
@@ -47,6 +47,6 @@ def refound(home: Home, *, genesis: int, app: str | None = None) -> Refounded:
     Committee.load(text.encode())
     kept = home.path / f"committee-{to_hex(old.id)[2 : 2 + ID_CHARACTERS]}.json"
     # Replacing: an attempt that was killed may have written this file, or only a part of it.
-    write_whole(kept, home.committee_file.read_text("utf-8"))
-    write_whole(home.committee_file, text)
+    write_whole(kept, home.committee_file.read_text("utf-8"), mode=PUBLIC_MODE)
+    write_whole(home.committee_file, text, mode=PUBLIC_MODE)
     return Refounded(committee, old, kept)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.encoding import MAX_INTEGER, to_hex
+from dragon.log.entry_table import StoredEntry
 from dragon.log.ledger import Position
 from dragon.protocol.committee import Committee
 
@@ -25,17 +26,34 @@ def read_cursor(connection: Connection, committee: Committee) -> Position:
 
     Raises LogDamaged: the file belongs to another committee, or this committee's log was archived.
     """
-    row = connection.execute(text("SELECT * FROM cursor")).first()
+    row = connection.execute(
+        text("SELECT committee, last_index, chaining_hash FROM cursor")
+    ).first()
     owner = to_hex(committee.id)
     if row is None:
         check_not_archived(connection, committee)
         query = text("INSERT INTO cursor VALUES (1, :owner, 0, '')")
         connection.execute(query, {"owner": owner})
         return Position()
-    if row.committee != owner:
-        message = f"the log belongs to committee {row.committee}, not to {owner}"
-        raise errors.LogDamaged(message, committee=row.committee)
-    return Position(row.last_index, row.chaining_hash)
+    committee_id, index, chaining_hash = row
+    if committee_id != owner:
+        message = f"the log belongs to committee {committee_id}, not to {owner}"
+        raise errors.LogDamaged(message, committee=committee_id)
+    if not (type(index) is int and 0 <= index <= MAX_INTEGER and type(chaining_hash) is str):
+        raise errors.LogDamaged("the cursor has a value of a wrong type")
+    return Position(index, chaining_hash)
+
+
+def check_last(position: Position, last: StoredEntry | None) -> None:
+    """Compare the cursor with the last entry. Raises LogDamaged."""
+    if last is None:
+        return
+    if position.index < last.ledger_index:
+        message = f"the cursor ({position.index}) lies before the last entry ({last.ledger_index})"
+        raise errors.LogDamaged(message, position=last.position)
+    if position.index == last.ledger_index and position.chaining_hash != last.chaining_hash:
+        message = f"cursor and entry {last.position} have different chaining hashes"
+        raise errors.LogDamaged(message, position=last.position)
 
 
 def check_not_archived(connection: Connection, committee: Committee) -> None:
@@ -55,7 +73,10 @@ def check_not_archived(connection: Connection, committee: Committee) -> None:
 
 def stored_index(connection: Connection) -> int:
     """Return the index of the last batch that the file records as applied."""
-    return int(connection.execute(text("SELECT last_index FROM cursor")).scalar_one())
+    index = connection.execute(text("SELECT last_index FROM cursor")).scalar()
+    if type(index) is not int:
+        raise errors.LogDamaged("the cursor is missing, or has a value of a wrong type")
+    return index
 
 
 def advance_cursor(connection: Connection, position: Position) -> None:
@@ -68,7 +89,12 @@ def advance_cursor(connection: Connection, position: Position) -> None:
 def read_alarm(connection: Connection) -> Alarm | None:
     """Return the stored alarm, if there is one."""
     row = connection.execute(text("SELECT reason, detail FROM alarm")).first()
-    return Alarm(row.reason, row.detail) if row else None
+    if row is None:
+        return None
+    reason, detail = row
+    if not (type(reason) is type(detail) is str):
+        raise errors.LogDamaged("the stored alarm has a value of a wrong type")
+    return Alarm(reason, detail)
 
 
 def store_alarm(connection: Connection, alarm: Alarm) -> None:

@@ -9,97 +9,33 @@ down and up.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import TypeAlias
 
 from dragon import errors
+from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.store import Log
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
+from dragon.protocol.state import State
+
+__all__ = ["Interval", "Totals", "claim_at", "settled_claim", "totals"]
 
 Interval: TypeAlias = tuple[int, int]  # [begin, end), Unix seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """Seconds of an interval; the other seconds are certified up."""
-
-    seconds_down: int
-    seconds_unknown: int
 
 
 def totals(state: State, size: int, node_id: str, interval: Interval, rounds: Rounds) -> Totals:
     """Return the totals of an interval according to the first `size` entries of a log.
 
-    Totals are additive: those of [a, b) and [b, c) add up to those of [a, c).
+    Totals are additive: those of [a, b) and [b, c) add up to those of [a, c). For repeated queries
+    of one log use its index (`Log.totals`).
 
     Args:
         state: the state of the log with at least `size` entries.
     """
-    begin, end = interval
-    transitions = _first(state.nodes.get(node_id, History()), size)
-    checkpoints = _first(state.checkpoints, size)
-    unknown = _union(_clip(_unknown(transitions, checkpoints, interval, rounds), begin, end))
-    down = _union(_clip(_down(transitions, end), begin, end))
-    hidden = sum(_length(_clip(down, *stretch)) for stretch in unknown)
-    return Totals(_length(down) - hidden, _length(unknown))
-
-
-def _first(
-    items: History[Transition] | History[AppliedCheckpoint], size: int
-) -> Sequence[Transition | AppliedCheckpoint]:
-    """Return the items among the first `size` entries of the log."""
-    return items[: bisect_left(items, size, key=lambda item: item.position)]
-
-
-def _unknown(
-    transitions: Sequence[Transition | AppliedCheckpoint],
-    checkpoints: Sequence[Transition | AppliedCheckpoint],
-    interval: Interval,
-    rounds: Rounds,
-) -> Iterable[Interval]:
-    begin, end = interval
-    if not transitions or not checkpoints:
-        yield begin, end
-        return
-    yield begin, max(transitions[0].timestamp, checkpoints[0].timestamp)
-    for earlier, later in pairwise(checkpoints):
-        if later.timestamp - earlier.timestamp > rounds.unknown_after:
-            yield earlier.timestamp, later.timestamp
-    yield checkpoints[-1].timestamp, end
-
-
-def _down(transitions: Sequence[Transition | AppliedCheckpoint], end: int) -> Iterable[Interval]:
-    for at, transition in enumerate(transitions):
-        if isinstance(transition, Transition) and transition.status is Status.DOWN:
-            following = transitions[at + 1].timestamp if at + 1 < len(transitions) else end
-            yield transition.timestamp, following
-
-
-def _clip(intervals: Iterable[Interval], begin: int, end: int) -> list[Interval]:
-    clipped = ((max(first, begin), min(last, end)) for first, last in intervals)
-    return [(first, last) for first, last in clipped if first < last]
-
-
-def _union(intervals: list[Interval]) -> list[Interval]:
-    """Return the same seconds, in order and without overlaps."""
-    joined: list[Interval] = []
-    for first, last in sorted(intervals):
-        if joined and first <= joined[-1][1]:
-            joined[-1] = joined[-1][0], max(joined[-1][1], last)
-        else:
-            joined.append((first, last))
-    return joined
-
-
-def _length(intervals: Iterable[Interval]) -> int:
-    return sum(last - first for first, last in intervals)
+    index = DowntimeIndex(rounds)
+    index.extend(state)
+    return index.totals(size, node_id, interval)
 
 
 def settled_claim(
@@ -147,6 +83,6 @@ def claim_at(
 
     Raises NotFound: the log is shorter.
     """
-    found = totals(log.state, size, node_id, interval, committee.rounds)
     root = log.head(size).root
+    found = log.totals(size, node_id, interval)
     return DowntimeClaim(node_id, *interval, found.seconds_down, found.seconds_unknown, size, root)

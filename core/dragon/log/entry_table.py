@@ -1,18 +1,73 @@
-"""The table `entries`: one row per applied event, from which everything else can be derived."""
+"""The table `entries`: one row per applied event, from which everything else can be derived.
+
+Every row is compared with its stored leaf hash when it is read, so damage on disk is noticed. The
+text of an event is canonical JSON, so its leaf is computed without decoding it.
+"""
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from dragon import errors
-from dragon.encoding import canonical, parse
+from dragon.encoding import MAX_INTEGER, Members, canonical, parse
 from dragon.log import index_tables
 from dragon.log.ledger import Position
-from dragon.protocol import event
+from dragon.protocol import event, merkle
+from dragon.protocol.claims.base import Claim, kind_named
 from dragon.protocol.log_entry import LogEntry
+
+_COLUMNS: Final = "position, kind, event, leaf_hash, ledger_index, ledger_time, chaining_hash"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """A row of the table. Its event has the stored leaf hash."""
+
+    position: int
+    kind: str
+    event: bytes  # canonical JSON
+    leaf_hash: bytes
+    ledger_index: int
+    ledger_time: int | None
+    chaining_hash: str
+
+    def to_entry(self) -> LogEntry:
+        """Decode the event strictly. Raises LogDamaged."""
+        try:
+            decoded = event.decode(parse(self.event))
+        except errors.DragonError as error:
+            raise _undecodable(self.position, error) from None
+        return LogEntry(
+            self.position, decoded, self.ledger_index, self.ledger_time, self.chaining_hash
+        )
+
+    def to_claim(self) -> Claim:
+        """Decode the claim only: at start, for every entry of the log. Raises LogDamaged."""
+        try:
+            members = json.loads(self.event)
+            kind = kind_named(members["kind"])
+            if kind is None or kind.name != self.kind:
+                raise errors.UnknownKind(f"the column kind is {self.kind!a}")
+            claim: Claim = kind.claim.take(Members(members, "the event"))
+        except (errors.DragonError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise _undecodable(self.position, error) from None
+        return claim
+
+    def to_json(self) -> bytes:
+        """Return the entry as `GET /events` shows it."""
+        time = b"null" if self.ledger_time is None else b"%d" % self.ledger_time
+        return b'{"event":%b,"ledger_index":%d,"ledger_time":%b,"position":%d}' % (
+            self.event,
+            self.ledger_index,
+            time,
+            self.position,
+        )
 
 
 def append(connection: Connection, entry: LogEntry) -> None:
@@ -36,30 +91,41 @@ def append(connection: Connection, entry: LogEntry) -> None:
     index_tables.insert(connection, entry.position, entry.event)
 
 
-def read_all(connection: Connection) -> Iterator[tuple[LogEntry, bytes]]:
-    """Yield every entry with its stored leaf hash, in order.
+def read_all(connection: Connection) -> Iterator[StoredEntry]:
+    """Yield every entry in order.
 
-    Raises LogDamaged: an entry is missing or cannot be decoded.
+    Raises LogDamaged: an entry is missing, altered, or before the ledger index of another.
     """
-    found = connection.execute(text("SELECT * FROM entries ORDER BY position"))
+    before = 0
+    found = connection.exec_driver_sql(f"SELECT {_COLUMNS} FROM entries ORDER BY position")  # noqa: S608
     for expected, row in enumerate(found):
-        if row.position != expected:
+        entry = _checked(row)
+        if entry.position != expected:
             raise errors.LogDamaged(f"entry {expected} is missing", position=expected)
-        yield _entry(row), bytes(row.leaf_hash)
+        if entry.ledger_index < before:
+            message = f"entry {expected} has an earlier ledger index than the entry before it"
+            raise errors.LogDamaged(message, position=expected)
+        before = entry.ledger_index
+        yield entry
 
 
-def read_one(connection: Connection, position: int) -> LogEntry | None:
-    """Return the entry at this position, if the log is long enough."""
-    query = text("SELECT * FROM entries WHERE position = :position")
+def read_one(connection: Connection, position: int) -> StoredEntry | None:
+    """Return the entry at this position, if the log is long enough. Raises LogDamaged."""
+    query = text(f"SELECT {_COLUMNS} FROM entries WHERE position = :position")  # noqa: S608
     row = connection.execute(query, {"position": position}).first()
-    return None if row is None else _entry(row)
+    return None if row is None else _checked(row)
 
 
-def read_after(connection: Connection, after: int, limit: int) -> list[LogEntry]:
-    """Return the entries after position `after`, oldest first."""
-    query = text("SELECT * FROM entries WHERE position > :after ORDER BY position LIMIT :limit")
-    found = connection.execute(query, {"after": after, "limit": limit}).all()
-    return [_entry(row) for row in found]
+def read_after(connection: Connection, after: int, limit: int) -> Iterator[StoredEntry]:
+    """Yield the entries after position `after`, oldest first. Rows are read when they are needed.
+
+    Raises LogDamaged.
+    """
+    query = text(
+        f"SELECT {_COLUMNS} FROM entries WHERE position > :after ORDER BY position LIMIT :limit"  # noqa: S608
+    )
+    for row in connection.execute(query, {"after": after, "limit": limit}):
+        yield _checked(row)
 
 
 def position_before(connection: Connection, index: int) -> Position | None:
@@ -67,11 +133,15 @@ def position_before(connection: Connection, index: int) -> Position | None:
 
     A binary search, because gateways choose the index: ledger indices ascend with the positions,
     and only the first entries of a log, with which it began, have no chaining hash.
-    """
-    query = text("SELECT ledger_index, chaining_hash FROM entries WHERE position = :position")
 
-    def read(position: int) -> Row[tuple[int, str]]:
-        return connection.execute(query, {"position": position}).one()
+    Raises LogDamaged.
+    """
+
+    def read(position: int) -> StoredEntry:
+        entry = read_one(connection, position)
+        if entry is None:
+            raise errors.LogDamaged(f"entry {position} is missing", position=position)
+        return entry
 
     size = connection.execute(text("SELECT MAX(position) + 1 FROM entries")).scalar_one() or 0
     behind = bisect_right(range(size), index, key=lambda position: read(position).ledger_index)
@@ -85,19 +155,30 @@ def position_of(connection: Connection, root: str) -> int | None:
     """Return the position of the event with this root of its claim, if it was applied."""
     query = text("SELECT position FROM entries WHERE root = :root")
     row = connection.execute(query, {"root": root}).first()
-    return row.position if row else None
+    return row[0] if row else None
 
 
-def _entry(row: Row[tuple[object, ...]]) -> LogEntry:
-    try:
-        decoded = event.decode(parse(row.event))
-    except errors.DragonError as error:
-        message = f"entry {row.position} cannot be decoded: {error}"
-        raise errors.LogDamaged(message, position=row.position) from None
-    return LogEntry(
-        row.position,
-        decoded,
-        row.ledger_index,
-        row.ledger_time,
-        row.chaining_hash,
-    )
+def _checked(row: Any) -> StoredEntry:
+    """Check the types of all columns, because SQLite stores values of any type, and the hash."""
+    position, kind, text_, leaf_hash, ledger_index, ledger_time, chaining_hash = row
+    if not (
+        type(kind) is type(text_) is type(chaining_hash) is str
+        and type(leaf_hash) is bytes
+        and _is_number(ledger_index)
+        and (ledger_time is None or _is_number(ledger_time))
+    ):
+        message = f"entry {position} has a value of a wrong type"
+        raise errors.LogDamaged(message, position=position)
+    stored = text_.encode()
+    if merkle.leaf_hash(event.leaf_of(stored, ledger_index)) != leaf_hash:
+        message = f"entry {position} was altered on disk: it does not match its leaf hash"
+        raise errors.LogDamaged(message, position=position)
+    return StoredEntry(position, kind, stored, leaf_hash, ledger_index, ledger_time, chaining_hash)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_INTEGER
+
+
+def _undecodable(position: int, error: Exception) -> errors.LogDamaged:
+    return errors.LogDamaged(f"entry {position} cannot be decoded: {error}", position=position)

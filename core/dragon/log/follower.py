@@ -211,6 +211,8 @@ class Follower:
             except errors.LedgerUnavailable as error:
                 self._warn(str(error))
                 pause = ERROR_PAUSE_SECONDS
+            except errors.LogDamaged:  # the log has raised its alarm, and nothing is applied
+                pause = ERROR_PAUSE_SECONDS
             stop.wait(pause)
 
     def _warn(self, detail: str) -> None:

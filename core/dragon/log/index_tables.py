@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
 from sqlalchemy import Connection, RowMapping, text
 
-from dragon.encoding import Members, to_hex
+from dragon import errors
+from dragon.encoding import Members, from_hex, to_hex
 from dragon.protocol.claims.base import Claim, Row, Table, kind_of, kinds
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
+
+# Not `*`: SQLite then says which column a damaged schema lacks.
+_WINDOW_COLUMNS: Final = (
+    "position, stream, number, previous, header, verdict, reason, proof, parameters, timestamp"
+)
+_ENDORSEMENT_COLUMNS: Final = "position, stream, first, last, verdict, note, expert, timestamp"
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Claim)
@@ -48,8 +55,7 @@ def _insert(table: Table) -> str:
     return f"{query} ON CONFLICT ({table.key}) DO UPDATE SET {updates}"
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """A row of the table `logs`: one status event."""
 
     id: int
@@ -58,6 +64,13 @@ class LogRow:
     timestamp: int  # Unix seconds
     signature: str
 
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> LogRow:
+        """Check the types of a row. Raises LogDamaged."""
+        if tuple(map(type, row)) != (int, str, str, int, str):
+            raise errors.LogDamaged(f"row {row[0]} of table logs has a value of a wrong type")
+        return cls._make(row)
+
 
 def log_rows(connection: Connection, node_id: str | None, after: int, limit: int) -> list[LogRow]:
     """Return rows of the table `logs` after row id `after`, oldest first.
@@ -65,12 +78,16 @@ def log_rows(connection: Connection, node_id: str | None, after: int, limit: int
     Args:
         node_id: return only this node's rows; None for all rows.
     """
+    # Two queries, so that SQLite uses the index on `node_id`.
+    one_node = "" if node_id is None else "AND node_id = :node_id "
     query = text(
-        "SELECT id, node_id, status, timestamp, signature FROM logs WHERE id > :after "
-        "AND (:node_id IS NULL OR node_id = :node_id) ORDER BY id LIMIT :limit"
+        f"SELECT id, node_id, status, timestamp, signature FROM logs WHERE id > :after {one_node}"  # noqa: S608
+        "ORDER BY id LIMIT :limit"
     )
-    values = {"node_id": node_id, "after": after, "limit": limit}
-    return [LogRow(*row) for row in connection.execute(query, values)]
+    values: dict[str, object] = {"after": after, "limit": limit}
+    if node_id is not None:
+        values["node_id"] = node_id
+    return [LogRow.of(row) for row in connection.execute(query, values)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +102,12 @@ class StreamRow:
 
     @classmethod
     def of(cls, row: RowMapping) -> Self:
-        stream, header = (bytes.fromhex(str(row[name])[2:]) for name in ("stream", "header"))
-        return cls(stream, row["windows"], header, row["timestamp"], row["position"])
+        stream, header = (
+            from_hex(row[name], member=name, size=32) for name in ("stream", "header")
+        )
+        members = Members(dict(row), "the row")
+        numbers = [members.integer(name) for name in ("windows", "timestamp", "position")]
+        return cls(stream, numbers[0], header, *numbers[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +119,26 @@ class Applied(Generic[C]):
 
 
 class StreamRecords:
-    """Queries about streams in the log's file. Reads only."""
+    """Queries about streams in the log's file. Reads only.
 
-    def __init__(self, database: Database) -> None:
+    Every method raises LogDamaged if it meets damage.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        on_damage: Callable[[errors.LogDamaged], None] = lambda _: None,
+    ) -> None:
+        """Args: on_damage: called with the error before it is raised."""
         self._database = database
+        self._on_damage = on_damage
 
     def streams(self, after: bytes = b"", limit: int = 100) -> list[StreamRow]:
         """Return streams in the order of their ids, after the id `after`."""
-        query = "SELECT * FROM streams WHERE stream > :after ORDER BY stream LIMIT :limit"
+        query = (
+            "SELECT stream, windows, header, timestamp, position FROM streams "
+            "WHERE stream > :after ORDER BY stream LIMIT :limit"
+        )
         return self._read(query, StreamRow.of, after=to_hex(after), limit=limit)
 
     def windows(
@@ -113,18 +146,30 @@ class StreamRecords:
     ) -> list[Applied[WindowClaim]]:
         """Return the verdicts on a stream's windows, valid and invalid, from window `first` on."""
         query = (
-            "SELECT * FROM windows WHERE stream = :stream AND number >= :first "
+            f"SELECT {_WINDOW_COLUMNS} FROM windows "  # noqa: S608
+            "WHERE stream = :stream AND number >= :first "
             "ORDER BY number, position LIMIT :limit"
         )
         applied = _applied(WindowClaim)
         return self._read(query, applied, stream=to_hex(stream), first=first, limit=limit)
+
+    def verdicts(self, stream: bytes, number: int, limit: int = 100) -> list[Applied[WindowClaim]]:
+        """Return the verdicts on one window, valid and invalid, in the order of the log."""
+        query = (
+            f"SELECT {_WINDOW_COLUMNS} FROM windows "  # noqa: S608
+            "WHERE stream = :stream AND number = :number "
+            "ORDER BY position LIMIT :limit"
+        )
+        applied = _applied(WindowClaim)
+        return self._read(query, applied, stream=to_hex(stream), number=number, limit=limit)
 
     def endorsements(
         self, stream: bytes, number: int | None = None, *, after: int = -1, limit: int = 100
     ) -> list[Applied[EndorsementClaim]]:
         """Return the endorsements of a stream, or of one of its windows, oldest first."""
         query = (
-            "SELECT * FROM endorsements WHERE stream = :stream AND position > :after "
+            f"SELECT {_ENDORSEMENT_COLUMNS} FROM endorsements "  # noqa: S608
+            "WHERE stream = :stream AND position > :after "
             "AND (:number IS NULL OR :number BETWEEN first AND last) "
             "ORDER BY position LIMIT :limit"
         )
@@ -132,17 +177,25 @@ class StreamRecords:
         return self._read(query, _applied(EndorsementClaim), after=after, limit=limit, **values)
 
     def _read(self, query: str, make: Callable[[RowMapping], T], **values: object) -> list[T]:
-        with self._database.read() as connection:
-            found: Sequence[RowMapping] = connection.execute(text(query), values).mappings().all()
-        return [make(row) for row in found]
+        try:
+            with self._database.read() as connection:
+                found: Sequence[RowMapping] = (
+                    connection.execute(text(query), values).mappings().all()
+                )
+            return [make(row) for row in found]
+        except (errors.InvalidEncoding, LookupError) as error:
+            damaged = errors.LogDamaged(f"a derived row cannot be decoded: {error}")
+        except errors.LogDamaged as error:
+            damaged = error
+        self._on_damage(damaged)
+        raise damaged
 
 
 def _applied(claim: type[C]) -> Callable[[RowMapping], Applied[C]]:
     """Return a function that decodes a row into a claim, with the claim's own codecs."""
 
     def make(row: RowMapping) -> Applied[C]:
-        members: dict[str, Any] = dict(row)
-        position = int(members.pop("position"))
-        return Applied(position, claim.take(Members(members, "the row")))
+        members = Members(dict(row), "the row")
+        return Applied(members.integer("position"), claim.take(members))
 
     return make

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
 
 from dragon import errors
 from dragon.log import entry_table, index_tables, refused_events
@@ -16,35 +19,73 @@ from dragon.storage.database import Database
 
 
 class LogQueries:
-    """What the file of a log says. Reads only; any thread may call it."""
+    """What the file of a log says. Reads only; any thread may call it.
+
+    Every method raises LogDamaged if it meets damage.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def note_damage(self, error: errors.LogDamaged) -> None:
+        """Take note of damage that a query has met."""
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with self._database.read() as connection:
+                yield connection
+        except errors.LogDamaged as error:
+            self.note_damage(error)
+            raise
+
     def entry(self, position: int) -> LogEntry:
         """Return the entry at this position. Raises NotFound: the log is shorter."""
-        with self._database.read() as connection:
-            entry = entry_table.read_one(connection, position)
+        with self._read() as connection:
+            found = entry_table.read_one(connection, position)
+            entry = found.to_entry() if found else None
         if entry is None:
             raise errors.NotFound(f"the log has no entry {position}", position=position)
         return entry
 
     def entries(self, after: int = -1, limit: int = 1000) -> list[LogEntry]:
         """Return the entries after position `after`, oldest first."""
-        with self._database.read() as connection:
-            return entry_table.read_after(connection, after, limit)
+        with self._read() as connection:
+            return [each.to_entry() for each in entry_table.read_after(connection, after, limit)]
+
+    def entries_page(
+        self, after: int, limit: int, max_bytes: int
+    ) -> tuple[list[bytes], int | None]:
+        """Return one page of entries after position `after`, each in its published form (JSON).
+
+        The cost is that of the page's bytes: no entry is decoded, and none is read that does not
+        fit into the page. A page has at least one entry.
+
+        Returns the entries, and the last position if more entries follow, else None.
+        """
+        page: list[bytes] = []
+        left, last = max_bytes, None
+        with self._read() as connection:
+            for entry in entry_table.read_after(connection, after, limit + 1):
+                shown = entry.to_json()
+                left -= len(shown)
+                if page and (left < 0 or len(page) == limit):
+                    return page, last
+                page.append(shown)
+                last = entry.position
+        return page, None
 
     def position_before(self, index: int) -> Position | None:
         """Return the ledger position of the newest entry at or before ledger index `index`.
 
         Only entries that this log has read from the ledger itself have one.
         """
-        with self._database.read() as connection:
+        with self._read() as connection:
             return entry_table.position_before(connection, index)
 
     def find(self, event_: Event) -> int | None:
         """Return the position of the applied event with the same claim, if there is one."""
-        with self._database.read() as connection:
+        with self._read() as connection:
             return entry_table.position_of(connection, event.root(event_))
 
     def rows(self, node_id: str | None, after: int, limit: int) -> list[LogRow]:
@@ -53,20 +94,20 @@ class LogQueries:
         Args:
             node_id: return only this node's rows; None for all rows.
         """
-        with self._database.read() as connection:
+        with self._read() as connection:
             return index_tables.log_rows(connection, node_id, after, limit)
 
     def refusals(self) -> dict[str, int]:
         """Return the number of refused events by reason."""
-        with self._database.read() as connection:
+        with self._read() as connection:
             return refused_events.counts(connection)
 
     def refused(self, limit: int = 100) -> Sequence[Refusal]:
         """Return the newest refused events, newest first."""
-        with self._database.read() as connection:
+        with self._read() as connection:
             return refused_events.newest(connection, limit)
 
     def refused_before(self, before: int, limit: int) -> list[tuple[int, Refusal]]:
         """Return refused events with row ids below `before`, each with its row id, newest first."""
-        with self._database.read() as connection:
+        with self._read() as connection:
             return refused_events.page_before(connection, before, limit)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from dragon.errors import DragonError
+from dragon.errors import DragonError, LogDamaged
 
 MAX_REFUSED_KEPT: Final = 10_000  # refused events kept for inspection
 MAX_EXCERPT_CHARS: Final = 200  # of a refused event
@@ -47,6 +47,13 @@ class Refusal:
         # Replacing surrogates: SQLite stores only text that can be encoded as UTF-8.
         excerpt = event_text[:MAX_EXCERPT_CHARS].encode(errors="replace").decode()
         return cls(ledger_index, place, reason.name, reason.detail, excerpt)
+
+    @classmethod
+    def read(cls, row: Sequence[Any]) -> Refusal:
+        """Check the types of a row. Raises LogDamaged."""
+        if [type(value) for value in row] != [int, int, str, str, str]:
+            raise LogDamaged("a row of table refused has a value of a wrong type")
+        return cls(*row)
 
 
 _COLUMNS: Final = tuple(Refusal.__dataclass_fields__)
@@ -89,7 +96,10 @@ def record(connection: Connection, refusals: Sequence[Refusal]) -> None:
 def counts(connection: Connection) -> dict[str, int]:
     """Return the number of refused events by reason."""
     query = text("SELECT reason, count FROM refusals ORDER BY reason")
-    return {row[0]: row[1] for row in connection.execute(query)}
+    found = {row[0]: row[1] for row in connection.execute(query)}
+    if not all(type(reason) is str and type(count) is int for reason, count in found.items()):
+        raise LogDamaged("a row of table refusals has a value of a wrong type")
+    return found
 
 
 def newest(connection: Connection, limit: int) -> list[Refusal]:
@@ -98,7 +108,7 @@ def newest(connection: Connection, limit: int) -> list[Refusal]:
         "SELECT ledger_index, place, reason, detail, excerpt FROM refused "
         "ORDER BY id DESC LIMIT :limit"
     )
-    return [Refusal(*row) for row in connection.execute(query, {"limit": limit})]
+    return [Refusal.read(row) for row in connection.execute(query, {"limit": limit})]
 
 
 def page_before(connection: Connection, before: int, limit: int) -> list[tuple[int, Refusal]]:
@@ -108,4 +118,4 @@ def page_before(connection: Connection, before: int, limit: int) -> list[tuple[i
         "WHERE id < :before ORDER BY id DESC LIMIT :limit"
     )
     rows = connection.execute(query, {"before": before, "limit": limit}).all()
-    return [(row.id, Refusal(*row[:5])) for row in rows]
+    return [(row[5], Refusal.read(row[:5])) for row in rows]

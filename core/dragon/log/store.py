@@ -11,26 +11,35 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy.exc import DatabaseError
+import structlog
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from dragon import errors
 from dragon.log import cursor, entry_table, refused_events
 from dragon.log.cursor import Alarm
+from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.evaluation import Evaluator, Outcome
-from dragon.log.index_tables import LogRow
+from dragon.log.index_tables import LogRow, tables
 from dragon.log.ledger import Position, ProvenBatch
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import RootAt
-from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.checkpoint import AppliedCheckpoint, CheckpointClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import State, advance
+from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 
 __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
+
+DAMAGED: Final = "log_damaged"
+_TABLES: Final = ("entries", "cursor", "alarm", "archived", "refused", "refusals", "schema_log")
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +75,15 @@ class Log(LogQueries):
         self._lock = threading.Lock()
         self._state = State()
         self._tree = merkle.Tree()
+        self._downtime = DowntimeIndex(committee.rounds)
+        self._alarm: Alarm | None = None
         try:
             with database.write() as connection:
+                check_structure(connection, database.path, (*_TABLES, *tables()))
                 self._position = cursor.read_cursor(connection, committee)
             self._alarm = self._read_alarm()
             self._reload()
+            self._check_position()
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {error.orig}"
             raise errors.LogDamaged(message) from None
@@ -98,6 +111,10 @@ class Log(LogQueries):
                 raise errors.NotFound(f"the log has {whole} entries, not {size}", size=size)
             return TreeHead(size, self._tree.root(size))
 
+    def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
+        """Return a node's totals of an interval (Unix seconds), by the first `size` entries."""
+        return self._downtime.totals(size, node_id, interval)
+
     def inclusion(self, position: int, size: int) -> list[bytes]:
         """Return the path from an entry's leaf to the root at `size`. Raises NotFound."""
         with self._lock:
@@ -121,9 +138,17 @@ class Log(LogQueries):
             LogStopped: there is an alarm.
             LedgerContradiction: a batch between the position and these batches is missing.
             Diverged: a quorum certified another log; none of these batches is applied.
+            LogDamaged: the file contradicts itself; there is an alarm now.
         """
         if alarm := self.alarm():
             raise errors.LogStopped(alarm.detail, reason=alarm.reason)
+        try:
+            return self._take(batches)
+        except errors.LogDamaged as error:
+            self.note_damage(error)
+            raise
+
+    def _take(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
         self._reload_if_outdated()
         following = [batch for batch in batches if batch.index > self._position.index]
         for expected, batch in enumerate(following, start=self._position.index + 1):
@@ -158,11 +183,17 @@ class Log(LogQueries):
     def _write(self, outcome: Outcome, position: Position) -> None:
         """Write what was decided, in one transaction. Memory changes after it has committed."""
         hashes = [entry.leaf_hash for entry in outcome.entries]
-        with self._database.write() as connection:
-            for entry in outcome.entries:
-                entry_table.append(connection, entry)
-            refused_events.record(connection, outcome.refusals)
-            cursor.advance_cursor(connection, position)
+        try:
+            with self._database.write() as connection:
+                for entry in outcome.entries:
+                    entry_table.append(connection, entry)
+                refused_events.record(connection, outcome.refusals)
+                cursor.advance_cursor(connection, position)
+        except IntegrityError as error:
+            message = f"{self._database.path} contradicts the log in memory: {error.orig}"
+            raise errors.LogDamaged(message) from None
+        # Before the state: who reads the state may ask for totals of all of it.
+        self._downtime.extend(outcome.state)
         with self._lock:
             for leaf_hash in hashes:
                 self._tree.append(leaf_hash)
@@ -208,18 +239,39 @@ class Log(LogQueries):
         self._position = position
 
     def _reload(self) -> None:
-        """Read state and tree from the file."""
+        """Read state and tree from the file, and compare them with the newest certified root.
+
+        Raises LogDamaged.
+        """
         state, tree = State(), merkle.Tree()
         with self._database.read() as connection:
-            for entry, leaf_hash in entry_table.read_all(connection):
-                state = advance(state, entry.event.claim)
-                tree.append(leaf_hash)
+            for entry in entry_table.read_all(connection):
+                state = advance(state, entry.to_claim())
+                tree.append(entry.leaf_hash)
+        _check_roots(state, tree)
+        self._downtime.extend(state)
         with self._lock:
             self._state, self._tree = state, tree
+
+    def _check_position(self) -> None:
+        """Check that the cursor is not before the last entry. Raises LogDamaged."""
+        with self._database.read() as connection:
+            cursor.check_last(
+                self._position, entry_table.read_one(connection, self._state.size - 1)
+            )
 
     def alarm(self) -> Alarm | None:
         """Return the alarm, if there is one. While the log is open, only this object raises one."""
         return self._alarm
+
+    def note_damage(self, error: errors.LogDamaged) -> None:
+        """Raise the alarm `log_damaged`: no batch is applied until the service is started again.
+
+        It is not stored, because the file is damaged. The next start checks the file.
+        """
+        if self._alarm is None:
+            self._alarm = Alarm(DAMAGED, str(error))
+            logger.error("alarm_raised", reason=DAMAGED, detail=str(error))
 
     def _read_alarm(self) -> Alarm | None:
         with self._database.read() as connection:
@@ -230,3 +282,23 @@ class Log(LogQueries):
         with self._database.write() as connection:
             cursor.store_alarm(connection, Alarm(reason, detail))
         self._alarm = self._read_alarm()
+
+
+def _check_roots(state: State, tree: merkle.Tree) -> None:
+    """Compare the tree with the checkpoints in the log, which a quorum has certified.
+
+    The newest checkpoint covers all entries before it. Only if it differs are the others compared.
+    Raises LogDamaged.
+    """
+    last = state.checkpoint
+    if last is None or _is_root(last, tree):
+        return
+    first = next(each for each in state.checkpoints if not _is_root(each, tree))
+    message = (
+        f"the first {first.size} entries do not have the root that entry {first.position} certifies"
+    )
+    raise errors.LogDamaged(message, position=first.position)
+
+
+def _is_root(checkpoint: AppliedCheckpoint, tree: merkle.Tree) -> bool:
+    return checkpoint.size <= len(tree) and tree.root(checkpoint.size) == checkpoint.log_root

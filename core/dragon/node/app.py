@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from dragon.encoding import Json, parse
+from dragon.errors import LogDamaged
 from dragon.node import admission, metrics, openapi, problems, request_id
 from dragon.node.admission import NO_EXCEPTIONS, Clients, Exceptions
 from dragon.node.schemas import Health, Readiness
@@ -87,7 +88,12 @@ def install_common_routes(
     @app.get("/readyz", responses={200: Readiness, 503: Readiness, **refused, **failed})
     def readyz() -> tuple[Response, int]:
         """Whether the service can do its work now. 503 lists the reasons why not."""
-        reasons = list(not_ready())
+        reasons: list[str] = []
+        try:
+            for reason in not_ready():
+                reasons.append(reason)
+        except LogDamaged as error:
+            reasons.append(f"log: {error}")
         status = "not ready" if reasons else "ready"
         return jsonify(status=status, reasons=reasons), 503 if reasons else 200
 

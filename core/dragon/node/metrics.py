@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, g, request
@@ -24,6 +25,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+
+from dragon.errors import LogDamaged
 
 if TYPE_CHECKING:  # services without a log do not load the database library
     from dragon.log.follower import Follower
@@ -45,8 +48,10 @@ class StateCollector(Collector):
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
         self._read = read
 
-    def collect(self) -> Iterable[Metric]:
-        return self._read()
+    def collect(self) -> Iterator[Metric]:
+        # Metrics that a damaged file does not allow are left out; `/readyz` names the damage.
+        with suppress(LogDamaged):
+            yield from self._read()
 
 
 def install(app: Flask, collectors: Iterable[Collector]) -> CollectorRegistry:

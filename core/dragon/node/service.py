@@ -10,7 +10,7 @@ from typing import Final
 
 from flask import Flask
 
-from dragon.errors import DiskError
+from dragon.errors import DiskError, LogDamaged
 from dragon.node import log_format
 
 Loop = Callable[[threading.Event], None]
@@ -59,12 +59,18 @@ def _guarded(loop: Loop) -> Loop:
     """Wrap a loop so that an exception is logged and the loop restarts after a second."""
 
     def run(stop: threading.Event) -> None:
+        damage = ""
         while not stop.is_set():
             try:
                 loop(stop)
                 return
             except DiskError:
                 stop.wait(1)  # `Disk` logs it, once a minute
+            except LogDamaged as error:
+                if str(error) != damage:
+                    damage = str(error)
+                    logger.error("log_damaged", detail=damage)
+                stop.wait(1)
             except Exception:
                 logger.exception("loop_failed")
                 stop.wait(1)

@@ -71,6 +71,11 @@ def leaf(event: Event, ledger_index: int) -> bytes:
     return canonical({"event": event.to_json(), "ledger_index": ledger_index})
 
 
+def leaf_of(event: bytes, ledger_index: int) -> bytes:
+    """Return the leaf of an event that is already encoded in canonical JSON."""
+    return b'{"event":%b,"ledger_index":%d}' % (event, ledger_index)
+
+
 def root(event: Event) -> str:
     """Return the root of the event's claim in hex. Equal roots mean equal claims."""
     return to_hex(event.claim.root(event.committee_id))

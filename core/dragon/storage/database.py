@@ -12,7 +12,9 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
 from dragon.errors import DatabaseTooNew, DatabaseTooOld, DiskError, LogDamaged
+from dragon.storage import damage
 from dragon.storage.disk import Disk
+from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon.storage.schema import is_behind
 
 
@@ -23,7 +25,8 @@ class Database:
     file is opened. Each schema has its own version table, so schemas can change separately.
 
     Raises:
-        LogDamaged: the file cannot be used.
+        LogDamaged: the file cannot be used. `write` and `read` raise it, too, when SQLite meets
+            damage.
         DatabaseTooNew: a newer release has changed its schema.
         DatabaseTooOld: it has rows that a migration cannot convert.
         DiskFull, DiskFailed: nothing can be written beside the file. `write` and `read` raise
@@ -41,14 +44,15 @@ class Database:
         event.listen(self._engine, "begin", _begin)
         try:
             with self.disk.guard():
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent, PRIVATE_FOLDER)
             # First: SQLite would map its shared memory into a file without blocks, and a process
             # that then touches it on a full disk dies of SIGBUS.
             self.disk.check()
+            damage.check_header(path)
             for schema in schemas:
                 if self._is_behind(schema):
                     self._upgrade(schema)
-        except (DatabaseTooNew, DatabaseTooOld, DiskError):
+        except (DatabaseTooNew, DatabaseTooOld, DiskError, LogDamaged):
             self.close()
             raise
         except (DatabaseError, OSError) as error:
@@ -63,7 +67,8 @@ class Database:
         Commits on the way out, rolls back if the block raises. When this returns the data is on
         disk (`synchronous=FULL`).
         """
-        with self._writing, self.disk.guard(), self._engine.connect() as connection:
+        guards = damage.guard(self.path), self.disk.guard()
+        with self._writing, guards[0], guards[1], self._engine.connect() as connection:
             connection.execution_options(dragon_write=True)
             with connection.begin():
                 yield connection
@@ -71,7 +76,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view of the last commit."""
-        with self.disk.guard(), self._engine.connect() as connection, connection.begin():
+        guards = damage.guard(self.path), self.disk.guard()
+        with guards[0], guards[1], self._engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from dragon import errors
 from dragon.protocol import bls
 from dragon.storage.eip2335 import Pbkdf2, Scrypt, Sealed, normalise
 from dragon.storage.memory import available_bytes
+from dragon.storage.permissions import PRIVATE_FILE, PRIVATE_FOLDER, make_folder, open_new
 
 logger = structlog.get_logger(__name__)
 
@@ -152,9 +153,8 @@ def write_private(path: Path, text: str) -> None:
     Raises KeystoreError: the file is there already, or cannot be written.
     """
     try:
-        for folder in (path.parent.parent, path.parent):  # `parents` would open all but the last
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        make_folder(path.parent, PRIVATE_FOLDER)
+        descriptor = open_new(path, PRIVATE_FILE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:

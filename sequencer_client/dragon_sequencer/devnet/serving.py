@@ -8,6 +8,7 @@ from typing import Final
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.settings import Environment
+from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon_sequencer.devnet.main import Settings, build
 
 PORT: Final = 6001  # default port
@@ -16,7 +17,7 @@ PORT: Final = 6001  # default port
 def serve(environ: Mapping[str, str]) -> None:
     """Run the development sequencer until it is stopped. Raises SettingsError."""
     values, settings = Environment(environ), Settings.from_environ(environ)
-    settings.database.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.database.parent, PRIVATE_FOLDER)
     serve_with_gunicorn(
         lambda: Service(*build(settings)),
         name="sequencer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -66,6 +67,32 @@ def test_private_files_have_private_permissions(made: Path) -> None:
     for path in (made / "keys").rglob("*"):
         mode = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_permissions_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    home = tmp_path / "new" / "fleet"
+    before = os.umask(umask)
+    try:
+        assert run("init", "--home", home, "--operators", "3", "--tls") == 0
+        assert run("init", "--home", home, "--refound") == 0
+    finally:
+        os.umask(before)
+
+    modes = {
+        str(path.relative_to(tmp_path / "new")): stat.S_IMODE(path.lstat().st_mode)
+        for path in sorted((tmp_path / "new").rglob("*"))
+    }
+    private = {name: mode for name, mode in modes.items() if "/keys" in name}
+    public = {name: mode for name, mode in modes.items() if name not in private}
+    certificates = {name for name in private if name.endswith("tls.crt")}
+    folders = {name for name in modes if (tmp_path / "new" / name).is_dir()}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
+    for name, mode in public.items():
+        assert mode == (0o755 if name in folders else 0o644), name
+    for name, mode in private.items():
+        expected = 0o700 if name in folders else 0o600
+        assert mode == (0o644 if name in certificates else expected), name
 
 
 def test_the_committee_matches_the_options(made: Path) -> None:

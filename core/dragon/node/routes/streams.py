@@ -107,8 +107,7 @@ def verdicts_on(
     """All verdicts on a window in the log, with their events."""
     return [
         {"position": found.position, "event": log.entry(found.position).event.to_json()}
-        for found in records.windows(stream, number)
-        if found.claim.number == number
+        for found in records.verdicts(stream, number)
     ]
 
 

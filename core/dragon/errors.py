@@ -395,6 +395,10 @@ class Unauthorized(DragonError):
     """The request carries no token, or a wrong one."""
 
 
+class ForeignOrigin(DragonError):
+    """A web page of another site opens a socket."""
+
+
 class Busy(DragonError):
     """The service has too much to do; try again later."""
 

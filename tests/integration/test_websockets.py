@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from dragon.node.sockets import MAX_SOCKETS_PER_ADDRESS
+from dragon.node.sockets import MAX_LISTENERS_PER_ADDRESS
 from dragon.node.websocket import MAX_TEXT_BYTES
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import STREAMS, Home
@@ -393,8 +393,50 @@ def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
         assert service.memory() - before < MAX_GROWTH_MIB
 
     upgraded = answers.count(b"HTTP/1.1 101 Switching Protocols")
-    assert upgraded == MAX_SOCKETS_PER_ADDRESS - 1  # one is the bystander's
+    assert upgraded == MAX_LISTENERS_PER_ADDRESS
     assert {answer.split()[1] for answer in answers} == {b"101", b"503"}
+
+
+def test_listeners_never_keep_the_owner_out(service: Service) -> None:
+    path, token = service.make("kept-in")
+    with ExitStack() as stack:
+        for _ in range(MAX_LISTENERS_PER_ADDRESS):
+            stack.enter_context(closing(raw_socket(service, f"{path}/events")))
+        with pytest.raises(InvalidStatus, match="503"), service.socket(f"{path}/events"):
+            pass
+        with service.socket(f"{path}/ingest", token) as ws:
+            assert receive_until(ws, "credit")[-1]["bytes"] == CREDIT_BYTES
+        with service.socket(f"{path}/events", token):
+            pass
+
+
+SLOW = {
+    "idle": b"",
+    "half a head": b"GET /readyz HTTP/1.1\r\nHo",
+    "a slow body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n{",
+    "a slow long body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n{",
+    "a response that is not read": b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 9,
+}
+
+
+@pytest.mark.parametrize("begun", SLOW.values(), ids=SLOW)
+def test_slow_connections_do_not_delay_others(service: Service, begun: bytes) -> None:
+    """200 connections that wait; a request and an upload are served before their deadlines."""
+    path, token = service.make("undelayed")
+    with ExitStack() as stack:
+        for _ in range(200):
+            peer = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+            stack.enter_context(closing(peer)).sendall(begun)
+        begun_at = time.monotonic()
+        assert service.ask("GET", "/readyz").status_code == 503  # no ledger runs
+        with service.socket(f"{path}/ingest", token) as ws:
+            receive_until(ws, "credit")
+            ws.send(b"in time" if begun else b"first")
+            ws.send('{"type":"flush"}')
+            receive_until(ws, "accepted")
+        took = time.monotonic() - begun_at
+
+    assert took < 2.5, "all 200 connections end after 3 s"
 
 
 def test_new_sockets_are_accepted_after_the_others_close(service: Service) -> None:

@@ -411,5 +411,9 @@ class Overdue(DragonError):
     """The operation was not completed within its time limit."""
 
 
+class ClientGone(Overdue):
+    """The client closed its connection before its request was finished."""
+
+
 class StepFailed(DragonError):
     """A step of the demonstration failed."""

@@ -298,6 +298,29 @@ def test_an_unknown_stream_or_a_missing_handshake_is_refused(service: Service) -
     assert plain.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"HTTP/1.1", b"HTTP/1.0"), 400),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"AAAA"), 400),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"not Base64 at all"), 400),
+        ((b"Version: 13", b"Version: 8"), 400),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: https://evil.example"), 403),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: null"), 403),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: http://127.0.0.1"), 101),
+    ],
+)
+def test_only_proper_handshakes_of_permitted_pages_are_upgraded(
+    service: Service, change: tuple[bytes, bytes], status: int
+) -> None:
+    path, _ = service.make("shaken")
+    request = handshake(f"{path}/events")
+    assert change[0] in request
+    with closing(socket.create_connection(("127.0.0.1", service.port), timeout=10)) as peer:
+        peer.sendall(request.replace(*change))
+        assert int(peer.recv(4096).split()[1]) == status
+
+
 # -- clients that violate the protocol ------------------------------------------------------------
 
 
@@ -415,23 +438,23 @@ SLOW = {
     "half a head": b"GET /readyz HTTP/1.1\r\nHo",
     "a slow body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n{",
     "a slow long body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n{",
-    "a response that is not read": b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 9,
+    "an unread response": b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 9,
 }
 
 
-@pytest.mark.parametrize("begun", SLOW.values(), ids=SLOW)
-def test_slow_connections_do_not_delay_others(service: Service, begun: bytes) -> None:
+@pytest.mark.parametrize("kind", SLOW)
+def test_slow_connections_do_not_delay_others(service: Service, kind: str) -> None:
     """200 connections that wait; a request and an upload are served before their deadlines."""
-    path, token = service.make("undelayed")
+    path, token = service.make(f"beside-{kind.replace(' ', '-')}")
     with ExitStack() as stack:
         for _ in range(200):
             peer = socket.create_connection(("127.0.0.1", service.port), timeout=10)
-            stack.enter_context(closing(peer)).sendall(begun)
+            stack.enter_context(closing(peer)).sendall(SLOW[kind])
         begun_at = time.monotonic()
         assert service.ask("GET", "/readyz").status_code == 503  # no ledger runs
         with service.socket(f"{path}/ingest", token) as ws:
             receive_until(ws, "credit")
-            ws.send(b"in time" if begun else b"first")
+            ws.send(b"in time")
             ws.send('{"type":"flush"}')
             receive_until(ws, "accepted")
         took = time.monotonic() - begun_at

@@ -20,7 +20,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from dragon.net.deadlines import ByteBudget, ServerSocket
 from dragon.node.connections import Connections, NoRoom, Share
-from dragon.node.http_connection import HttpConnection, Step
+from dragon.node.gunicorn_connection import GunicornConnection, Step
 
 HEALTH_THREADS: Final = 2  # that serve nothing but `/healthz`, `/readyz` and `/metrics`
 QUEUE_SECONDS: Final = 10.0  # that a whole request waits for a thread; then it is refused
@@ -41,13 +41,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         limits = self.app.limits
         self.worker_connections = 1 << 30  # `Connections` has the limit
         self.max_keepalived = 1 << 30
-        self._connections = Connections[HttpConnection](
+        self._connections = Connections[GunicornConnection](
             limits.connections, limits.connections_per_address, limits.is_limited
         )
         health = min(HEALTH_THREADS, limits.request_threads // 2)
-        self._health = Share[HttpConnection](health, limits.is_limited)
-        self._requests = Share[HttpConnection](limits.request_threads - health, limits.is_limited)
-        self._shares: dict[HttpConnection, Share[HttpConnection]] = {}  # of requests in progress
+        self._health = Share[GunicornConnection](health, limits.is_limited)
+        self._requests = Share[GunicornConnection](
+            limits.request_threads - health, limits.is_limited
+        )
+        self._shares: dict[
+            GunicornConnection, Share[GunicornConnection]
+        ] = {}  # of requests in progress
         self._unsent = ByteBudget(UNSENT_BYTES)
         self._context: ssl.SSLContext | None = self.app.tls_context()
         self._spare = os.open(os.devnull, os.O_RDONLY)
@@ -72,7 +76,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         sock.budget_for_unsent = self._unsent
         try:
             sock.setblocking(False)
-            made = HttpConnection(
+            made = GunicornConnection(
                 self.cfg, sock, client, listener.getsockname(), context=self._context
             )
         except (OSError, ValueError):
@@ -111,11 +115,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         for key, _ in self.poller.select(timeout):
             key.data(key.fileobj)
 
-    def _advance(self, conn: HttpConnection) -> None:
+    def _advance(self, conn: GunicornConnection) -> None:
         if not conn.closed:  # by another event of this turn
             self._take(conn, conn.advance)
 
-    def _take(self, conn: HttpConnection, step: Any) -> None:
+    def _take(self, conn: GunicornConnection, step: Any) -> None:
         """Make a step of a connection that waits, and do what follows."""
         try:
             result = step()
@@ -132,7 +136,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             self.log.exception("A connection failed")
         self._close(conn)
 
-    def _watch(self, conn: HttpConnection, wanted: int) -> None:
+    def _watch(self, conn: GunicornConnection, wanted: int) -> None:
         """Let the poller wait for these events of the connection; 0 for none."""
         if wanted == conn.watched:
             return
@@ -144,7 +148,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             self.poller.modify(conn.sock, wanted, lambda _: self._advance(conn))
         conn.watched = wanted
 
-    def _close(self, conn: HttpConnection) -> None:
+    def _close(self, conn: GunicornConnection) -> None:
         if conn.closed:
             return
         with suppress(OSError, KeyError, ValueError):
@@ -155,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     # Threads
 
-    def _enqueue(self, conn: HttpConnection) -> None:
+    def _enqueue(self, conn: GunicornConnection) -> None:
         share = self._requests
         if conn.request.is_health_check and self._health.threads:
             share = self._health
@@ -170,24 +174,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             while (conn := share.start()) is not None:
                 conn.hand_over()
                 conn.sock.on_upgrade = partial(self.method_queue.defer, self._upgraded, conn)
-                import sys; print("START", time.monotonic(), conn.client, share is self._health, share.threads, dict(share._running), file=sys.stderr)
                 self.enqueue_req(conn)
 
-    def _upgraded(self, conn: HttpConnection) -> None:
+    def _upgraded(self, conn: GunicornConnection) -> None:
         """Note that the thread serves a WebSocket now, for which there are other threads."""
         conn.upgraded = True
         self._release(conn)
         self._start_requests()
 
-    def _release(self, conn: HttpConnection) -> None:
+    def _release(self, conn: GunicornConnection) -> None:
         if share := self._shares.pop(conn, None):
             share.finish(conn.address)
 
-    def _keepalive_after(self, conn: HttpConnection, keepalive: bool) -> bool:
+    def _keepalive_after(self, conn: GunicornConnection, keepalive: bool) -> bool:
         conn.sock.receive_within(REST_OF_BODY_SECONDS)
         return bool(super()._keepalive_after(conn, keepalive))
 
-    def finish_request(self, conn: HttpConnection, future: Future[Any]) -> None:
+    def finish_request(self, conn: GunicornConnection, future: Future[Any]) -> None:
         keep = not conn.upgraded and not future.cancelled() and future.exception() is None
         keep = keep and bool(future.result())
         self._release(conn)

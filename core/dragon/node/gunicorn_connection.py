@@ -30,7 +30,7 @@ class Step(Enum):
     CLOSE = auto()
 
 
-class HttpConnection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+class GunicornConnection(TConn):  # type: ignore[misc]  # gunicorn ships no types
     """A client's connection. `advance` makes a step and never waits.
 
     It makes the TLS handshake, collects a request, sends the rest of a response, and lets the

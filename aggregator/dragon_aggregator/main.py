@@ -134,6 +134,7 @@ def assemble(
         log,
         follower,
         runtime.wall,
+        [database.disk, objects.disk],
     )
 
 

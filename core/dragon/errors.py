@@ -359,6 +359,18 @@ class LogStopped(LogError):
     """The log has an active alarm and applies nothing until it is resolved."""
 
 
+class DiskError(DragonError):
+    """A disk cannot be used now. Nothing was half written; it works again when the disk does."""
+
+
+class DiskFull(DiskError):
+    """The disk has no space."""
+
+
+class DiskFailed(DiskError):
+    """The disk is read-only, or reports errors."""
+
+
 class PeerError(DragonError):
     """Another service gave no usable answer."""
 

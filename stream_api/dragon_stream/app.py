@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from dragon.node import app as web
 from dragon.node import metrics
 from dragon.node.metrics import StateCollector
-from dragon.node.readiness import log_reasons
+from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes import chunks, sockets, streams, windows
@@ -38,6 +38,7 @@ def create_app(components: Components) -> OpenAPI:
 
 def _not_ready(components: Components) -> Iterator[str]:
     pipeline = components.pipeline
+    yield from disk_reasons(components.disks)
     yield from log_reasons(
         components.log, components.follower, components.committee, components.wall()
     )
@@ -57,6 +58,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
+    yield metrics.disk_fault(components.disks)
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

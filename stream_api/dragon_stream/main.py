@@ -125,6 +125,7 @@ def assemble(
         records,
         follower,
         runtime.wall,
+        [database.disk, stream_database.disk],
     )
 
 

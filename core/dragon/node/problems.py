@@ -32,6 +32,8 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.AttestationRefused: HTTPStatus.CONFLICT,
     errors.LedgerError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.LogError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DiskError: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DiskFull: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.PeerError: HTTPStatus.BAD_GATEWAY,
     errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -61,7 +63,9 @@ def status_of(error: errors.DragonError) -> HTTPStatus:
 
 def _from_domain(error: errors.DragonError) -> Response:
     response = Response(status=status_of(error))
-    if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if isinstance(error, errors.DiskError):
+        response.headers["Retry-After"] = "60"  # `Disk` logs it, once a minute
+    elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("request_failed", reason=error.name, detail=str(error))
     if isinstance(error, errors.Busy):
         response.headers["Retry-After"] = "1"

@@ -5,11 +5,18 @@ A reason starts with a word from a closed list (`alarm`, `ledger`, ...) and a co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon.storage.disk import Disk
+
+
+def disk_reasons(disks: Iterable[Disk]) -> Iterator[str]:
+    """Why a service cannot store anything, once for each disk that is full or failing."""
+    for reason in sorted({fault for disk in disks if (fault := disk.fault())}):
+        yield f"disk: {reason}"
 
 
 def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Flask
 
+from dragon.errors import DiskError
 from dragon.node import log_format
 
 Loop = Callable[[threading.Event], None]
@@ -62,6 +63,8 @@ def _guarded(loop: Loop) -> Loop:
             try:
                 loop(stop)
                 return
+            except DiskError:
+                stop.wait(1)  # `Disk` logs it, once a minute
             except Exception:
                 logger.exception("loop_failed")
                 stop.wait(1)

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
-from dragon.errors import DatabaseTooNew, DatabaseTooOld, LogDamaged
+from dragon.errors import DatabaseTooNew, DatabaseTooOld, DiskError, LogDamaged
+from dragon.storage.disk import Disk
 from dragon.storage.schema import is_behind
 
 
@@ -25,10 +26,13 @@ class Database:
         LogDamaged: the file cannot be used.
         DatabaseTooNew: a newer release has changed its schema.
         DatabaseTooOld: it has rows that a migration cannot convert.
+        DiskFull, DiskFailed: nothing can be written beside the file. `write` and `read` raise
+            these, too; after them the database is unchanged and can still be used.
     """
 
     def __init__(self, path: Path, *schemas: str) -> None:
         self.path = path
+        self.disk = Disk(path.parent)
         self._writing = threading.RLock()
         self._engine = create_engine(
             f"sqlite:///{path}", pool_size=8, max_overflow=24, pool_timeout=5
@@ -36,11 +40,15 @@ class Database:
         event.listen(self._engine, "connect", _configure)
         event.listen(self._engine, "begin", _begin)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with self.disk.guard():
+                path.parent.mkdir(parents=True, exist_ok=True)
+            # First: SQLite would map its shared memory into a file without blocks, and a process
+            # that then touches it on a full disk dies of SIGBUS.
+            self.disk.check()
             for schema in schemas:
                 if self._is_behind(schema):
                     self._upgrade(schema)
-        except (DatabaseTooNew, DatabaseTooOld):
+        except (DatabaseTooNew, DatabaseTooOld, DiskError):
             self.close()
             raise
         except (DatabaseError, OSError) as error:
@@ -55,7 +63,7 @@ class Database:
         Commits on the way out, rolls back if the block raises. When this returns the data is on
         disk (`synchronous=FULL`).
         """
-        with self._writing, self._engine.connect() as connection:
+        with self._writing, self.disk.guard(), self._engine.connect() as connection:
             connection.execution_options(dragon_write=True)
             with connection.begin():
                 yield connection
@@ -63,7 +71,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view of the last commit."""
-        with self._engine.connect() as connection, connection.begin():
+        with self.disk.guard(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:

@@ -35,6 +35,8 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.AttestationRefused: 409,
     errors.LedgerError: 503,
     errors.LogError: 503,
+    errors.DiskError: 503,
+    errors.DiskFull: 507,
     errors.PeerError: 502,
     errors.NotFound: 404,
     errors.NotCertified: 503,

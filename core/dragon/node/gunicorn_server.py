@@ -127,7 +127,7 @@ def serve(
     """
     server_context(tls)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
-    limits = _within(open_files.raise_limit(), threads, limits or Limits(threads))
+    limits = within(open_files.raise_limit(), threads, limits or Limits(threads))
     log_format.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
@@ -155,7 +155,7 @@ def serve(
     _Gunicorn(build, options, tls, limits).run()
 
 
-def _within(files: int, threads: int, limits: Limits) -> Limits:
+def within(files: int, threads: int, limits: Limits) -> Limits:
     """Reduce the number of connections to what a limit of open files allows."""
     free = open_files.left_for_connections(files)
     websockets = threads - limits.request_threads

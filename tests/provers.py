@@ -14,7 +14,7 @@ from dragon_zkp import messages
 from dragon_zkp.app import create_app
 from dragon_zkp.components import Components, counters
 from dragon_zkp.messages import Job
-from dragon_zkp.pool import Pool, Worker
+from dragon_zkp.pool import IsGone, Pool, Worker
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.worker import do
 
@@ -27,13 +27,16 @@ class Here:
     def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
-    def do(self, job: Job, seconds: float) -> bytes:
+    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
         assert seconds > 0
         try:
             answer = messages.done(do(messages.unpack(messages.pack(job))))
         except DragonError as error:
             answer = messages.failed(error)
         return messages.result(answer)
+
+    def cancel(self, seconds: float) -> bool:
+        return False
 
     def is_alive(self) -> bool:
         return True
@@ -53,13 +56,16 @@ class Prover:
 @contextmanager
 def prover(entropy: Callable[[int], bytes], make: Callable[[], Worker] = Here) -> Iterator[Prover]:
     """A prover service with one worker, which is ready."""
-    pool = Pool(1, 1, make)
-    until(lambda: not pool.startup_status)
-    components = Components(pool, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters())
+    pool, verifications = Pool(1, 1, make), Pool(1, 1, Here)
+    until(lambda: not pool.startup_status and not verifications.startup_status)
+    components = Components(
+        pool, verifications, SelfCheck(pool, entropy, 5), entropy, 5, TOKEN, *counters()
+    )
     try:
         yield Prover(components, create_app(components).test_client())
     finally:
         pool.close()
+        verifications.close()
 
 
 def until(true: Callable[[], bool]) -> None:

@@ -407,6 +407,10 @@ class Unauthorized(DragonError):
     """The request carries no token, or a wrong one."""
 
 
+class ForeignOrigin(DragonError):
+    """A web page of another site opens a socket."""
+
+
 class Busy(DragonError):
     """The service has too much to do; try again later."""
 
@@ -421,6 +425,10 @@ class TooManySockets(Busy):
 
 class Overdue(DragonError):
     """The operation was not completed within its time limit."""
+
+
+class ClientGone(Overdue):
+    """The client closed its connection before its request was finished."""
 
 
 class StepFailed(DragonError):

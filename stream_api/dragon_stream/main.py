@@ -16,11 +16,13 @@ from dragon.log.store import Log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node import open_files
+from dragon.node.addresses import MemberAddresses, hosts_of, is_within, parse_address
 from dragon.node.admission import Clients
+from dragon.node.connections import Limits
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
-from dragon.node.sockets import Sockets
+from dragon.node.sockets import RESERVED_THREADS, Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
@@ -125,7 +127,7 @@ def assemble(
         writer,
         pipeline,
         events,
-        Sockets(settings.threads, runtime.monotonic),
+        Sockets(max_sockets(settings.threads), runtime.monotonic, settings.origins),
         Receipts(store, log, records),
         log,
         records,
@@ -133,6 +135,11 @@ def assemble(
         runtime.wall,
         [database.disk, stream_database.disk],
     )
+
+
+def max_sockets(threads: int) -> int:
+    """How many sockets may be open with that many threads, and with the limit of open files."""
+    return min(max(2, threads - RESERVED_THREADS), open_files.websockets_within(open_files.limit()))
 
 
 def aggregators(committee: Committee, runtime: Runtime) -> Aggregators:
@@ -147,6 +154,7 @@ def serve(environ: Mapping[str, str]) -> None:
     Raises SettingsError, KeystoreError.
     """
     settings = Settings.from_environ(environ)
+    open_files.raise_limit()
     nodes = load_nodes(settings.nodes_file, settings.committee)
     serve_with_gunicorn(
         lambda: build(settings, nodes),
@@ -155,4 +163,10 @@ def serve(environ: Mapping[str, str]) -> None:
         port=settings.port,
         threads=settings.threads,
         tls=settings.tls,
+        limits=Limits(
+            settings.threads - max_sockets(settings.threads),
+            settings.connections,
+            settings.connections_per_address,
+            is_limited=lambda peer: not is_within(parse_address(peer), settings.proxies),
+        ),
     )

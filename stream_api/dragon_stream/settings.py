@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from dragon.errors import SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
+from dragon.node.connections import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_PER_ADDRESS
 from dragon.node.settings import Environment
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
+
+MAX_CONNECTIONS: Final = 60_000  # that settings may allow
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9.:\[\]_-]+")
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -32,6 +38,15 @@ MEANINGS: Final[Mapping[str, str]] = {
         "Windows of one stream that may wait for certification. Beyond that the service "
         "accepts no more data."
     ),
+    "STREAM_ORIGINS": (
+        "Origins of web pages that may open sockets, besides the service's own host, separated by "
+        "commas: for example `https://app.example`. Clients that are not browsers send no origin."
+    ),
+    "DRAGON_CONNECTIONS": (
+        "Connections that may be open. If there are more, the one that waits longest for its "
+        "client is closed."
+    ),
+    "DRAGON_CONNECTIONS_PER_ADDRESS": "Of these, the connections of one address.",
     "DRAGON_THREADS": (
         "Requests and sockets that are served at the same time. 16 of these threads never "
         "serve a socket."
@@ -55,6 +70,9 @@ class Settings:
     host: str
     port: int
     threads: int
+    origins: frozenset[str] = frozenset()
+    connections: int = DEFAULT_CONNECTIONS
+    connections_per_address: int = DEFAULT_CONNECTIONS_PER_ADDRESS
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
@@ -83,7 +101,30 @@ class Settings:
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5300, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 96, least=24, most=256),
+            origins=_origins(values.values.get("STREAM_ORIGINS", "")),
+            connections=values.integer(
+                "DRAGON_CONNECTIONS", DEFAULT_CONNECTIONS, least=16, most=MAX_CONNECTIONS
+            ),
+            connections_per_address=values.integer(
+                "DRAGON_CONNECTIONS_PER_ADDRESS",
+                DEFAULT_CONNECTIONS_PER_ADDRESS,
+                least=4,
+                most=MAX_CONNECTIONS,
+            ),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )
+
+
+def _origins(text: str) -> frozenset[str]:
+    """Return the origins in a list with commas. Raises SettingsError."""
+    origins = frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            message = (
+                f"the setting STREAM_ORIGINS contains {origin}; expected scheme, host and port "
+                "without a path, for example https://app.example"
+            )
+            raise SettingsError(message, setting="STREAM_ORIGINS")
+    return origins

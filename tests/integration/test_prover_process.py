@@ -131,6 +131,28 @@ def test_a_killed_worker_is_replaced_and_its_request_fails_by_name(
     assert worker not in running.workers()
 
 
+def test_a_proof_whose_client_has_gone_is_cancelled_and_its_worker_is_kept(
+    running: Running,
+) -> None:
+    workers = running.workers()
+    openings = [k.to_bytes(60, "big") for k in range(1023)]
+    outputs = window_outputs(IDENTITY, [commit(one) for one in openings])
+    body = {
+        "parameter_set": "standard",
+        "statement": {"outputs": [to_hex(one) for one in outputs], "message": "0x00"},
+        "secrets": {"identity": to_hex(KEY), "openings": [to_hex(one) for one in openings]},
+    }
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with suppress(requests.ReadTimeout):
+        answer = requests.post(f"{running.url}/proofs", json=body, headers=headers, timeout=0.1)
+        pytest.fail(f"the proof did not take longer: {answer.status_code}")
+
+    assert running.prove().status_code == 200
+    assert running.workers() == workers
+    metrics = requests.get(f"{running.url}/metrics", timeout=5).text
+    assert 'datadragon_zkp_jobs_total{job="prove",outcome="client_gone"} 1.0' in metrics
+
+
 def test_stopping_ends_all_workers_and_no_secret_was_logged(running: Running) -> None:
     workers = running.workers()
     assert workers

@@ -263,10 +263,14 @@ def test_handshake_and_request_share_one_limit(service: Running) -> None:
 
 
 def test_a_client_that_does_not_read_its_response_is_cut_off(service: Running) -> None:
+    slow_responses: list[socket.socket] = []
     with ExitStack() as slow, undisturbed(service):
         begun = time.monotonic()
         for _ in range(THREADS):
             client = slow.enter_context(service.shake())
             client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            if not slow_responses:
+                assert client.recv(1)  # its thread waits now
+            slow_responses.append(client)
         assert service.answers()
         assert time.monotonic() - begun > LIMIT / 2, "no thread was free before"

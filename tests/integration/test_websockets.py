@@ -25,7 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
-from dragon.node.sockets import MAX_SOCKETS_PER_ADDRESS
+from dragon.node.sockets import MAX_LISTENERS_PER_ADDRESS
 from dragon.node.websocket import MAX_TEXT_BYTES
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import STREAMS, Home
@@ -298,6 +298,29 @@ def test_an_unknown_stream_or_a_missing_handshake_is_refused(service: Service) -
     assert plain.headers["Content-Type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ((b"HTTP/1.1", b"HTTP/1.0"), 400),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"AAAA"), 400),
+        ((b"dGhlIHNhbXBsZSBub25jZQ==", b"not Base64 at all"), 400),
+        ((b"Version: 13", b"Version: 8"), 400),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: https://evil.example"), 403),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: null"), 403),
+        ((b"Upgrade: websocket", b"Upgrade: websocket\r\nOrigin: http://127.0.0.1"), 101),
+    ],
+)
+def test_only_proper_handshakes_of_permitted_pages_are_upgraded(
+    service: Service, change: tuple[bytes, bytes], status: int
+) -> None:
+    path, _ = service.make("shaken")
+    request = handshake(f"{path}/events")
+    assert change[0] in request
+    with closing(socket.create_connection(("127.0.0.1", service.port), timeout=10)) as peer:
+        peer.sendall(request.replace(*change))
+        assert int(peer.recv(4096).split()[1]) == status
+
+
 # -- clients that violate the protocol ------------------------------------------------------------
 
 
@@ -393,8 +416,50 @@ def test_five_hundred_sockets_leave_room_for_others(service: Service) -> None:
         assert service.memory() - before < MAX_GROWTH_MIB
 
     upgraded = answers.count(b"HTTP/1.1 101 Switching Protocols")
-    assert upgraded == MAX_SOCKETS_PER_ADDRESS - 1  # one is the bystander's
+    assert upgraded == MAX_LISTENERS_PER_ADDRESS
     assert {answer.split()[1] for answer in answers} == {b"101", b"503"}
+
+
+def test_listeners_never_keep_the_owner_out(service: Service) -> None:
+    path, token = service.make("kept-in")
+    with ExitStack() as stack:
+        for _ in range(MAX_LISTENERS_PER_ADDRESS):
+            stack.enter_context(closing(raw_socket(service, f"{path}/events")))
+        with pytest.raises(InvalidStatus, match="503"), service.socket(f"{path}/events"):
+            pass
+        with service.socket(f"{path}/ingest", token) as ws:
+            assert receive_until(ws, "credit")[-1]["bytes"] == CREDIT_BYTES
+        with service.socket(f"{path}/events", token):
+            pass
+
+
+SLOW = {
+    "idle": b"",
+    "half a head": b"GET /readyz HTTP/1.1\r\nHo",
+    "a slow body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n{",
+    "a slow long body": b"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 90000\r\n\r\n{",
+    "an unread response": b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 9,
+}
+
+
+@pytest.mark.parametrize("kind", SLOW)
+def test_slow_connections_do_not_delay_others(service: Service, kind: str) -> None:
+    """200 connections that wait; a request and an upload are served before their deadlines."""
+    path, token = service.make(f"beside-{kind.replace(' ', '-')}")
+    with ExitStack() as stack:
+        for _ in range(200):
+            peer = socket.create_connection(("127.0.0.1", service.port), timeout=10)
+            stack.enter_context(closing(peer)).sendall(SLOW[kind])
+        begun_at = time.monotonic()
+        assert service.ask("GET", "/readyz").status_code == 503  # no ledger runs
+        with service.socket(f"{path}/ingest", token) as ws:
+            receive_until(ws, "credit")
+            ws.send(b"in time")
+            ws.send('{"type":"flush"}')
+            receive_until(ws, "accepted")
+        took = time.monotonic() - begun_at
+
+    assert took < 2.5, "all 200 connections end after 3 s"
 
 
 def test_new_sockets_are_accepted_after_the_others_close(service: Service) -> None:

@@ -48,20 +48,22 @@ def _unhealthy(components: Components) -> Iterator[str]:
 
 
 def _not_ready(components: Components) -> Iterator[str]:
-    if components.pool.startup_status:
-        yield components.pool.startup_status
+    if status := components.pool.startup_status or components.verifications.startup_status:
+        yield status
     yield from _unhealthy(components)
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
     pool = components.pool
     yield metrics.gauge(
-        "zkp_workers_at_work", "Workers that are busy or still starting.", pool.busy_workers
+        "zkp_workers_at_work",
+        "Workers for proofs that are busy or still starting.",
+        pool.busy_workers,
     )
     yield metrics.gauge(
         "zkp_workers_replaced",
-        "Workers replaced because they died, overran the deadline or sent an invalid answer.",
-        pool.replaced_workers,
+        "Workers replaced because they died, did not stop or sent an invalid answer.",
+        pool.replaced_workers + components.verifications.replaced_workers,
     )
     yield metrics.gauge(
         "zkp_self_checks",

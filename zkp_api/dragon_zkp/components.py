@@ -17,11 +17,13 @@ _JOB_SECONDS_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 
 class Components:
     """Everything that the app and its routes use.
 
-    `entropy(size)` returns that many random bytes. `deadline_seconds` bounds one job, including the
-    time that it waits for a worker. `token` is the bearer token that proving requires.
+    `pool` makes proofs, `verifications` verifies them. `entropy(size)` returns that many random
+    bytes. `deadline_seconds` bounds one job, including the time that it waits for a worker. `token`
+    is the bearer token that proving requires.
     """
 
     pool: Pool
+    verifications: Pool
     self_check: SelfCheck
     entropy: Callable[[int], bytes]
     deadline_seconds: float

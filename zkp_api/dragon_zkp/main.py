@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 import structlog
 
@@ -13,9 +15,11 @@ from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon_zkp.app import create_app
 from dragon_zkp.components import Components, counters
-from dragon_zkp.pool import Pool
+from dragon_zkp.pool import VERIFYING, Pool, Process
 from dragon_zkp.selfcheck import SelfCheck
 from dragon_zkp.settings import Settings
+
+VERIFICATION_WORKERS: Final = 1  # strangers may have proofs verified
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -23,14 +27,26 @@ logger = structlog.stdlib.get_logger(__name__)
 def build(settings: Settings) -> Service:
     """Assemble a prover service. Its workers start in the background."""
     pool = Pool(settings.workers, settings.max_waiting)
+    verifications = Pool(VERIFICATION_WORKERS, settings.max_waiting, partial(Process, VERIFYING))
     self_check = SelfCheck(pool, os.urandom, settings.deadline_seconds)
     components = Components(
-        pool, self_check, os.urandom, settings.deadline_seconds, settings.token, *counters()
+        pool,
+        verifications,
+        self_check,
+        os.urandom,
+        settings.deadline_seconds,
+        settings.token,
+        *counters(),
     )
+
+    def close() -> None:
+        pool.close()
+        verifications.close()
+
     logger.info("prover_started", port=settings.port, workers=settings.workers)
     clients = Clients(MemberAddresses(settings.known_clients), settings.proxies)
     loops = [self_check.run, clients.members.run]
-    return Service(create_app(components, clients), loops, pool.close)
+    return Service(create_app(components, clients), loops, close)
 
 
 def serve(environ: Mapping[str, str]) -> None:

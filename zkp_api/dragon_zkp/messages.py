@@ -13,6 +13,7 @@ from dragon_zkp.ipc import Strings
 
 _PROVE: Final = b"prove"
 _VERIFY: Final = b"verify"
+CANCEL: Final = [b"cancel"]  # cancels the job that is running; if none is, it is ignored
 _DONE: Final = b"done"
 _FAILED: Final = b"failed"
 # Errors that keep their type on the way back to the service, beside ProofRefused.
@@ -75,6 +76,11 @@ def unpack(strings: Strings) -> Job:
 def done(result: bytes) -> Strings:
     """The answer to a job that succeeded."""
     return [_DONE, result]
+
+
+def cancelled() -> Strings:
+    """The answer to a job that was cancelled. Nobody waits for it."""
+    return [b"cancelled"]
 
 
 def failed(error: DragonError) -> Strings:

@@ -1,26 +1,29 @@
 """A pool of worker processes with a bounded queue.
 
 Each worker runs one job at a time. A bounded number of jobs waits; further jobs are refused with
-Busy. A worker that dies or overruns its deadline is replaced, and only its own job fails.
+Busy. A job that overruns its deadline, or that its client does not wait for, is cancelled: the
+worker stops after the stage that it computes, and takes the next job. A worker that dies, or does
+not stop, is replaced, and only its own job fails.
 """
 
 from __future__ import annotations
 
 import queue
+import select
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
 from dragon import errors
 from dragon.net.deadlines import DeadlineSocket
 from dragon.node.log_format import get_logger
 from dragon_zkp import ipc, messages
-from dragon_zkp.messages import Job, Verify
+from dragon_zkp.messages import Job
 
 # A job starts with at least this much time left, or with half of its deadline if that is less.
 MIN_START_SECONDS: Final = 1.0
@@ -29,6 +32,13 @@ WORKER_START_TIMEOUT_SECONDS: Final = 180.0
 FIRST_RETRY_SECONDS: Final = 0.5  # after a worker failed to start; doubled after each failure
 MAX_RETRY_SECONDS: Final = 30.0
 
+GONE_CHECK_SECONDS: Final = 0.25  # between two looks whether a client still waits
+# For a worker to stop after its job was cancelled: longer than the longest stage of a proof.
+CANCEL_SECONDS: Final = 5.0
+TRANSFER_SECONDS: Final = 2.0  # for a worker to send an answer that it has begun to send
+
+IsGone = Callable[[], bool]  # whether the client of a job does not wait any longer
+
 # These errors say that the job is wrong. The worker that reported them stays in use.
 _JOB_ERRORS: Final = (
     errors.ProofRefused,
@@ -36,6 +46,10 @@ _JOB_ERRORS: Final = (
     errors.UnsafeParameters,
     errors.UnluckyChallenge,
 )
+
+# The modules that worker processes run.
+PROVING: Final = "dragon_zkp.worker"
+VERIFYING: Final = "dragon_zkp.verification_worker"
 
 logger = get_logger(__name__)
 
@@ -49,12 +63,15 @@ class Worker(Protocol):
         Raises WorkerDied, Overdue: it did not start.
         """
 
-    def do(self, job: Job, seconds: float) -> bytes:
-        """Run a job within `seconds`.
+    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
+        """Run a job within `seconds`, while its client waits.
 
-        Raises ProofRefused, ProvingError: the job is wrong. WorkerDied, Overdue: the worker failed
-        and must be replaced.
+        Raises ProofRefused, ProvingError: the job is wrong. Overdue, ClientGone: the job must be
+        cancelled. WorkerDied: the worker failed and must be replaced.
         """
+
+    def cancel(self, seconds: float) -> bool:
+        """Cancel the job that is running. Returns whether the worker can take another job."""
 
     def is_alive(self) -> bool:
         """Whether the worker can take a job."""
@@ -66,13 +83,14 @@ class Worker(Protocol):
 class Process:
     """A worker in a separate process. The process is spawned, not forked from this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = PROVING) -> None:
+        self._in_step = True  # the next message that arrives is the next answer
         ours, theirs = socket.socketpair()
         self._socket = DeadlineSocket.adopt(ours)
         with theirs, ExitStack() as undo:
             undo.callback(self._socket.close)
             self._process = subprocess.Popen(  # noqa: S603 - the command is fixed
-                [sys.executable, "-P", "-m", "dragon_zkp.worker", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -85,14 +103,15 @@ class Process:
             number, total = int(message[2]) + 1, int(message[3])
             progress(f"kernel {min(number, total)} of {total}")
 
-    def do(self, job: Job, seconds: float) -> bytes:
-        self._socket.settimeout(max(0.001, seconds))
-        try:
-            ipc.send(self._socket, messages.pack(job))
-        except TimeoutError:
-            raise _late() from None
-        except OSError:
-            raise _ended() from None
+    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
+        ends = time.monotonic() + seconds
+        self._send(messages.pack(job), seconds)
+        while not self._can_receive(min(GONE_CHECK_SECONDS, ends - time.monotonic())):
+            if is_gone():
+                raise _gone()
+            if time.monotonic() >= ends:
+                raise _late()
+        self._socket.settimeout(TRANSFER_SECONDS)
         answer = self._receive()
         try:
             return messages.result(answer)
@@ -100,13 +119,40 @@ class Process:
             message = "the worker sent an invalid answer; send the request again"
             raise errors.WorkerDied(message) from None
 
+    def cancel(self, seconds: float) -> bool:
+        try:
+            self._send(messages.CANCEL, seconds)
+            self._socket.settimeout(seconds)
+            self._receive()  # every job has one answer; this one says how the cancelled job ended
+        except errors.DragonError:
+            return False
+        return True
+
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    def _can_receive(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(max(0.0, 1000 * seconds)))
+
+    def _send(self, strings: ipc.Strings, seconds: float) -> None:
+        if not self._in_step:
+            raise _ended()
+        self._socket.settimeout(max(0.001, seconds))
+        try:
+            ipc.send(self._socket, strings)
+        except TimeoutError:
+            self._in_step = False
+            raise _late() from None
+        except (OSError, ValueError):
+            raise _ended() from None
 
     def _receive(self) -> ipc.Strings:
         try:
             return ipc.receive(self._socket)
         except TimeoutError:
+            self._in_step = False
             raise _late() from None
         except (EOFError, OSError):
             raise _ended() from None
@@ -121,16 +167,21 @@ def _late() -> errors.Overdue:
     return errors.Overdue("the worker did not finish within the deadline")
 
 
+def _gone() -> errors.ClientGone:
+    return errors.ClientGone("the client closed its connection before its request was finished")
+
+
 def _ended() -> errors.WorkerDied:
     return errors.WorkerDied("the worker process ended; send the request again")
 
 
 class _Slot:
-    """The place of one worker in the pool. `empty` is set when a new worker is needed."""
+    """The place of one worker in the pool. `changed` is set when its thread has something to do."""
 
     def __init__(self) -> None:
         self.worker: Worker | None = None
-        self.empty = threading.Event()
+        self.must_cancel = False  # the job of the worker
+        self.changed = threading.Event()
 
 
 class Pool:
@@ -151,8 +202,6 @@ class Pool:
         self._monotonic = monotonic
         self._idle: queue.Queue[_Slot] = queue.Queue()
         self._admitted = threading.BoundedSemaphore(size + waiting)
-        # Verifying needs no token. It may take half of the places, so the owner can always prove.
-        self._verifying = threading.BoundedSemaphore(max(1, (size + waiting) // 2))
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self.size, self.max_waiting = size, waiting
@@ -169,50 +218,65 @@ class Pool:
         """The number of workers that are not idle. Workers that are still starting count."""
         return self.size - self._idle.qsize()
 
-    def do(self, job: Job, seconds: float) -> bytes:
+    def do(self, job: Job, seconds: float, is_gone: IsGone = lambda: False) -> bytes:
         """Run a job within `seconds`, including the time that it waits for a worker.
 
-        Raises Busy: the queue is full. Overdue: the deadline passed. WorkerDied: the worker failed;
-        try again. ProofRefused, ProvingError: the job is wrong.
+        Args:
+            job: what to do.
+            seconds: the deadline.
+            is_gone: whether the client does not wait any longer. Its job is then cancelled.
+
+        Raises Busy: the queue is full. Overdue: the deadline passed. ClientGone: the client does
+        not wait. WorkerDied: the worker failed; try again. ProofRefused, ProvingError: the job is
+        wrong.
         """
         ends = self._monotonic() + seconds
         latest = ends - min(MIN_START_SECONDS, seconds / 2)
-        with ExitStack() as held:
-            for bound in [self._admitted, *([self._verifying] if isinstance(job, Verify) else [])]:
-                if not bound.acquire(blocking=False):
-                    raise errors.Busy(
-                        f"too many requests are running or waiting ({self.size} workers, "
-                        f"{self.max_waiting} waiting places); try again later"
-                    )
-                held.callback(bound.release)
-            return self._dispatch(job, latest, ends)
+        if not self._admitted.acquire(blocking=False):
+            raise errors.Busy(
+                f"too many requests are running or waiting ({self.size} workers, "
+                f"{self.max_waiting} waiting places); try again later"
+            )
+        try:
+            return self._dispatch(job, latest, ends, is_gone)
+        finally:
+            self._admitted.release()
 
-    def _dispatch(self, job: Job, latest: float, ends: float) -> bytes:
+    def _dispatch(self, job: Job, latest: float, ends: float, is_gone: IsGone) -> bytes:
         """Run the job on an idle worker.
 
-        It must start before `latest`: a job that cannot finish in time would cost a worker.
+        It must start before `latest`: a job that cannot finish in time would only be cancelled.
         """
-        slot, worker = self._take_idle(latest)
+        slot, worker = self._take_idle(latest, is_gone)
         while not worker.is_alive():  # it died while it was idle
             self._replace(slot)
-            slot, worker = self._take_idle(latest)
+            slot, worker = self._take_idle(latest, is_gone)
         try:
-            result = worker.do(job, ends - self._monotonic())
+            result = worker.do(job, ends - self._monotonic(), is_gone)
         except _JOB_ERRORS:
             self._idle.put(slot)
             raise
+        except errors.Overdue:
+            slot.must_cancel = True
+            slot.changed.set()
+            raise
         except BaseException:
-            # The worker is late, dead or out of step: its next answer could belong to another job.
+            # The worker is dead or out of step: its next answer could belong to another job.
             self._replace(slot)
             raise
         self._idle.put(slot)
         return result
 
-    def _take_idle(self, latest: float) -> tuple[_Slot, Worker]:
-        try:
-            slot = self._idle.get(timeout=max(0.0, latest - self._monotonic()))
-        except queue.Empty:
-            raise errors.Overdue("no worker was free within the deadline") from None
+    def _take_idle(self, latest: float, is_gone: IsGone) -> tuple[_Slot, Worker]:
+        while True:
+            left = latest - self._monotonic()
+            with suppress(queue.Empty):
+                slot = self._idle.get(timeout=max(0.0, min(GONE_CHECK_SECONDS, left)))
+                break
+            if is_gone():
+                raise _gone()
+            if left <= GONE_CHECK_SECONDS:
+                raise errors.Overdue("no worker was free within the deadline")
         if slot.worker is None:
             raise errors.WorkerDied("the service is stopping")
         return slot, slot.worker
@@ -235,7 +299,8 @@ class Pool:
             worker, slot.worker = slot.worker, None
         if worker is not None:
             worker.stop()
-        slot.empty.set()
+        slot.must_cancel = False
+        slot.changed.set()
 
     def _maintain(self, slot: _Slot) -> None:
         """Keep a worker in the slot. Runs on the slot's own thread."""
@@ -243,12 +308,24 @@ class Pool:
         while not self._closed.is_set():
             if self._start_worker(slot):
                 pause = FIRST_RETRY_SECONDS
-                slot.empty.wait()
-                slot.empty.clear()
+                self._keep(slot)
             else:
                 self.startup_status = "a worker could not be started; retrying"
                 self._closed.wait(pause)
                 pause = min(MAX_RETRY_SECONDS, 2 * pause)
+
+    def _keep(self, slot: _Slot) -> None:
+        """Cancel jobs of the slot's worker when it is necessary, until it needs another worker."""
+        while (worker := slot.worker) is not None and not self._closed.is_set():
+            slot.changed.wait()
+            slot.changed.clear()
+            if slot.must_cancel:
+                slot.must_cancel = False
+                if worker.cancel(CANCEL_SECONDS):
+                    self._idle.put(slot)
+                elif not self._closed.is_set():
+                    self._replace(slot)
+        slot.changed.clear()
 
     def _start_worker(self, slot: _Slot) -> bool:
         """Start a worker in the slot. Returns whether it is ready."""
@@ -265,7 +342,7 @@ class Pool:
             if not self._closed.is_set():
                 logger.warning("worker_failed_to_start", reason=type(error).__name__)
             self._clear(slot)
-            slot.empty.clear()
+            slot.changed.clear()
             return False
         self.startup_status = ""
         self._idle.put(slot)

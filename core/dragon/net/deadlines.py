@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 
 class DeadlineSocket(socket.socket):
@@ -24,7 +25,7 @@ class DeadlineSocket(socket.socket):
     seconds_per_byte: float = 0.0  # by which each received byte extends the deadline
 
     @classmethod
-    def adopt(cls, plain: socket.socket) -> DeadlineSocket:
+    def adopt(cls, plain: socket.socket) -> Self:
         """Turn a connected socket into a `DeadlineSocket`; the old object becomes unusable."""
         timeout = plain.gettimeout()
         adopted = cls(plain.family, plain.type, plain.proto, fileno=plain.detach())
@@ -112,24 +113,50 @@ class TlsSocket(DeadlineSocket, ssl.SSLSocket):
                 )
 
 
+class ByteBudget:
+    """Bytes that all sockets of a server may hold together."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Reserve bytes. Returns whether there were enough."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._left += size
+
+
 class ServerSocket(DeadlineSocket):
     """The server's side of a connection, with a time limit for each request and its response.
 
     The limits start when a thread takes up the request. gunicorn then makes the socket blocking,
     possibly twice; it makes the socket non-blocking again when the response is sent, which ends
     both limits.
+
+    With a `budget_for_unsent`, a thread does not wait for the client to read a response: what the
+    client has not taken is kept, and `flush` sends it later.
     """
 
-    receiving: float = 3.0  # seconds for a TLS handshake and the whole request
+    receiving: float = 3.0  # seconds for a TLS handshake and the head, or for the rest of a body
     answering: float = 15.0  # seconds until the client has taken the response
     lingering: float = 0.5  # seconds for the client to close its side
+    budget_for_unsent: ByteBudget | None = None
+    on_upgrade: Callable[[], None] = staticmethod(lambda: None)
     _received_by: float | None = None
-    _closed = False
+    _unsent: bytes = b""
 
     def inherit(self, plain: DeadlineSocket) -> None:
         super().inherit(plain)
         if isinstance(plain, ServerSocket):
             self._received_by = plain._received_by
+            self.budget_for_unsent = plain.budget_for_unsent
 
     def setblocking(self, flag: bool, /) -> None:
         if not flag:
@@ -139,10 +166,16 @@ class ServerSocket(DeadlineSocket):
             self.settimeout(self.answering)
             self._received_by = time.monotonic() + self.receiving
 
+    def receive_within(self, seconds: float) -> None:
+        """Shorten the time limit of the request."""
+        if self._received_by is not None:
+            self._received_by = min(self._received_by, time.monotonic() + seconds)
+
     def upgrade(self) -> None:
         """End both limits: the connection changes to a protocol that limits each call itself."""
-        self._ends = self._received_by = None
+        self._ends = self._received_by = self.budget_for_unsent = None
         self.receiving = self.answering = float("inf")
+        self.on_upgrade()
 
     def _receive_by(self) -> float | None:
         return self._received_by
@@ -151,30 +184,64 @@ class ServerSocket(DeadlineSocket):
         # gunicorn treats this error as a client that has disconnected.
         return ConnectionResetError(errno.ECONNRESET, "the client was too slow")
 
-    def linger_close(self) -> None:
-        """Half-close the connection and wait up to `lingering` seconds for the client to close.
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send data. With a budget, keep what the client does not take now."""
+        rest = memoryview(data).cast("B")
+        if self.budget_for_unsent is not None:
+            while rest and not self._unsent and (sent := self.send_now(rest)):
+                rest = rest[sent:]
+            if self.budget_for_unsent.take(len(rest)):
+                self._unsent += rest
+                return
+            super().sendall(self._take_unsent())
+        super().sendall(rest, flags)
 
-        This lets the client read the whole response. gunicorn would wait in its main loop, two
-        seconds for each client that never closes, and serve no other client during that time. Here
-        the thread that served the request waits.
+    def flush(self) -> bool:
+        """Send kept bytes without waiting. Returns whether none is left."""
+        while self._unsent and (sent := self.send_now(self._unsent)):
+            self._unsent = self._unsent[sent:]
+            if self.budget_for_unsent is not None:
+                self.budget_for_unsent.give_back(sent)
+        return not self._unsent
+
+    def send_now(self, data: memoryview | bytes) -> int:
+        """Send without waiting. Returns the number of sent bytes."""
+        socket.socket.settimeout(self, 0.0)
+        with suppress(BlockingIOError):
+            return socket.socket.send(self, data)
+        return 0
+
+    def _take_unsent(self) -> bytes:
+        unsent, self._unsent = self._unsent, b""
+        if self.budget_for_unsent is not None:
+            self.budget_for_unsent.give_back(len(unsent))
+        return unsent
+
+    def half_close(self) -> None:
+        """Tell the client that the response is complete, without waiting.
+
+        The server then reads until the client closes its side, for up to `lingering` seconds, so
+        that the client can read the whole response.
         """
-        ends = time.monotonic() + self.lingering
         with suppress(OSError):
             self._send_close()
+            socket.socket.settimeout(self, 0.0)
             socket.socket.shutdown(self, socket.SHUT_WR)
-            while (left := ends - time.monotonic()) > 0:
-                socket.socket.settimeout(self, left)
-                if not socket.socket.recv(self, 16_384):
-                    break
-        self._closed = True
+
+    def discard(self) -> bool:
+        """Discard what has arrived after `half_close`. Returns whether the client has closed."""
+        with suppress(BlockingIOError):
+            while socket.socket.recv(self, 16_384):
+                pass
+            return True
+        return False
 
     def _send_close(self) -> None:
         """Send the closing message of the protocol, without waiting."""
 
-    def shutdown(self, how: int, /) -> None:
-        if self._closed:
-            raise OSError(errno.ENOTCONN, "the connection is closed already")
-        super().shutdown(how)
+    def close(self) -> None:
+        self._take_unsent()
+        super().close()
 
 
 class TlsServerSocket(ServerSocket, TlsSocket):
@@ -185,9 +252,17 @@ class TlsServerSocket(ServerSocket, TlsSocket):
         try:
             with super()._on_time(ends):
                 yield
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise  # the socket does not block
         except ssl.SSLError as error:
             said = error.reason or type(error).__name__
             raise ConnectionResetError(errno.ECONNRESET, f"TLS failed: {said}") from None
+
+    def send_now(self, data: memoryview | bytes) -> int:
+        socket.socket.settimeout(self, 0.0)
+        with self._on_time(None), suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return ssl.SSLSocket.send(self, data)
+        return 0
 
     def _send_close(self) -> None:
         """Send `close_notify`, which tells the client that the response is complete.

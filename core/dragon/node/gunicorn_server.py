@@ -1,7 +1,8 @@
 """Run a service: gunicorn with one worker process and threads, and the service's background loops.
 
 gunicorn imports the code, forks, and builds the app in the worker. Threads and database connections
-are therefore created in the worker and never cross the fork.
+are therefore created in the worker and never cross the fork. `gunicorn_worker` serves connections,
+`gunicorn_arbiter` watches the worker.
 """
 
 from __future__ import annotations
@@ -9,66 +10,28 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import ssl
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
-from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from dragon.errors import DragonError
-from dragon.net.deadlines import ServerSocket, TlsServerSocket
 from dragon.net.tls import Tls, server_context
-from dragon.node import log_format
+from dragon.node import client_gone, log_format, open_files
+from dragon.node.connections import Limits
+from dragon.node.gunicorn_arbiter import ServiceArbiter
 from dragon.node.service import Loops, Service, bind_of
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 GRACE_SECONDS: Final = 3  # for requests that are in progress when the service stops
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A threaded worker in which a client can occupy a thread only up to a deadline."""
-
-    def handle(self, conn: TConn) -> Any:
-        if not isinstance(conn.sock, ServerSocket):
-            conn.sock = ServerSocket.adopt(conn.sock)
-        keep = self._begin(conn) and super().handle(conn)
-        if keep:
-            _rest(conn)
-        else:
-            conn.sock.linger_close()
-        return keep
-
-    def _begin(self, conn: TConn) -> bool:
-        """Make the TLS handshake before the first request, within the request's time limit.
-
-        gunicorn would first wait five seconds for a byte, and would log a warning and answer in
-        plain text if the client does not use TLS.
-        """
-        try:
-            conn.init()
-        except OSError as error:
-            self.log.debug("The connection ended before a request: %s", error)
-            return False
-        return True
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        self.app.begin_stopping()
-        super().handle_exit(sig, frame)
-
-
-def _rest(conn: TConn) -> None:
-    """Let a connection wait for its next request, which gets new time limits.
-
-    gunicorn polls only the socket, so it would not notice bytes that OpenSSL has already decrypted.
-    They are moved to the parser's buffer, which gunicorn checks.
-    """
-    conn.sock.setblocking(False)
-    decrypted = conn.sock.pending() if isinstance(conn.sock, TlsServerSocket) else 0
-    if decrypted and not conn.parser.unreader.buf.getvalue():
-        conn.parser.unreader.unread(conn.sock.recv(decrypted))
+WORKER_TIMEOUT_SECONDS: Final = 60  # without a sign of life; then the worker is replaced
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
@@ -82,9 +45,13 @@ class GunicornLog(Logger):  # type: ignore[misc]
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
-    def __init__(self, build: Callable[[], Service], options: dict[str, object]) -> None:
+    def __init__(
+        self, build: Callable[[], Service], options: dict[str, object], tls: Tls, limits: Limits
+    ) -> None:
         self._build = build
         self._options = options
+        self._tls = tls
+        self.limits = limits
         self._service: Service | None = None
         self._loops = Loops(())
         self._told_to_stop = False
@@ -96,7 +63,14 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self.cfg.set("post_worker_init", lambda _worker: self._start())
         self.cfg.set("worker_exit", lambda _server, _worker: self._finish())
 
-    def load(self) -> Flask:
+    def run(self) -> None:
+        ServiceArbiter(self).run()
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Read the certificate and its key. Raises SettingsError."""
+        return server_context(self._tls)
+
+    def load(self) -> WSGIApplication:
         try:
             self._service = self._build()
         except DragonError as error:
@@ -104,7 +78,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             sys.stderr.write(f"dragon: {error.name}: {error}\n")
             sys.stderr.flush()
             raise SystemExit(3) from None
-        return self._service.app
+        return client_gone.from_socket(self._service.app)
 
     def _start(self) -> None:
         if self._service is not None:
@@ -136,35 +110,38 @@ def serve(
     port: int,
     threads: int,
     tls: Tls,
+    limits: Limits | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and return when the service has stopped.
 
     Args:
         build: builds the service, in the worker process.
         name: the name of the service in log messages and process lists.
-        threads: the number of threads that answer requests.
+        threads: the number of threads that answer requests and serve WebSockets.
+        limits: what clients may use; None if all threads serve requests.
 
     Raises:
         SettingsError: the certificate or the key cannot be used.
-        SystemExit: 3 if the service could not be built; the message is on standard error.
+        SystemExit: 3 if the service could not be built; the message is on standard error. 1 if its
+            worker process died again and again.
     """
-    context = server_context(tls)
+    server_context(tls)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
+    limits = within(open_files.raise_limit(), threads, limits or Limits(threads))
     log_format.configure(name)
     shared_memory = Path("/dev/shm")  # noqa: S108
     options: dict[str, object] = {
         "bind": bind_of(host, port),
         "workers": 1,
         "threads": threads,
-        "worker_class": f"{__name__}.Worker",
+        "worker_class": "dragon.node.gunicorn_worker.Worker",
         "proc_name": name,
         "graceful_timeout": GRACE_SECONDS,
-        "timeout": 60,
+        "timeout": WORKER_TIMEOUT_SECONDS,
         "keepalive": 2,
         "limit_request_line": 4094,
         "limit_request_fields": 64,
         "backlog": 256,
-        "worker_connections": 512,
         "worker_tmp_dir": str(shared_memory) if shared_memory.is_dir() else None,
         "control_socket_disable": True,
         "logger_class": f"{__name__}.GunicornLog",
@@ -172,8 +149,17 @@ def serve(
         "accesslog": None,
         "sendfile": False,  # it would bypass the deadline
     }
-    if context is not None:
-        # The files only switch TLS on; gunicorn takes the context for every connection.
+    if tls.certfile is not None:
+        # gunicorn takes only the scheme of URLs from this; the worker wraps the sockets.
         options |= {"certfile": str(tls.certfile), "keyfile": str(tls.keyfile)}
-        options["ssl_context"] = lambda _config, _default: context
-    _Gunicorn(build, options).run()
+    _Gunicorn(build, options, tls, limits).run()
+
+
+def within(files: int, threads: int, limits: Limits) -> Limits:
+    """Reduce the number of connections to what a limit of open files allows."""
+    free = open_files.left_for_connections(files)
+    websockets = threads - limits.request_threads
+    most = max(1, free - (open_files.PER_WEBSOCKET - 1) * websockets)
+    connections = min(limits.connections, most)
+    per_address = min(limits.connections_per_address, connections)
+    return replace(limits, connections=connections, connections_per_address=per_address)

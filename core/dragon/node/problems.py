@@ -39,6 +39,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
     errors.WrongOffset: HTTPStatus.CONFLICT,

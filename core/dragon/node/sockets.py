@@ -1,22 +1,32 @@
-"""The WebSockets of a service: how many may be open, and their end when the service stops."""
+"""The WebSockets of a service: how many may be open, and their end when the service stops.
+
+The owner of a stream, who has shown its token, has places of its own, and so have listeners without
+a token. Listeners can therefore never keep an owner out.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
+from urllib.parse import urlsplit
 
 from flask import Flask, request
 from simple_websocket import Server
 from werkzeug.exceptions import BadRequest
 
 from dragon import errors
+from dragon.node.connections import client_of
 from dragon.node.websocket import GOING_AWAY, Connection
 
-MAX_SOCKETS_PER_ADDRESS: Final = 16
+MAX_LISTENERS_PER_ADDRESS: Final = 16  # WebSockets without a token
 RESERVED_THREADS: Final = 16  # threads that sockets never use
+KEY_BYTES: Final = 16  # of the header `Sec-WebSocket-Key` (RFC 6455, section 4.1)
+HTTP_1_1: Final = "HTTP/1.1"
 
 
 class _Unstarted:
@@ -29,54 +39,107 @@ class _Unstarted:
         """Do nothing; `Connection.serve` reads."""
 
 
+class _Places:
+    """Sockets of one kind: how many may be open, in all and for one address."""
+
+    def __init__(self, kind: str, most: int, most_per_address: int) -> None:
+        self.kind, self.most, self.most_per_address = kind, most, most_per_address
+        self.taken: Counter[str] = Counter()
+
+    def take(self, address: str) -> None:
+        """Take a place. Raises TooManySockets."""
+        if self.taken.total() >= self.most:
+            message = f"all {self.most} sockets for {self.kind} are in use; try again later"
+            raise errors.TooManySockets(message)
+        if self.taken[address] >= self.most_per_address:
+            message = f"one address may open at most {self.most_per_address} sockets without token"
+            raise errors.TooManySockets(message)
+        self.taken[address] += 1
+
+    def give_back(self, address: str) -> None:
+        self.taken[address] -= 1
+        self.taken += Counter()  # drops the addresses without a socket
+
+
 class Sockets:
     """All sockets of a service: limits their number, and closes them when the service stops."""
 
-    def __init__(self, threads: int, monotonic: Callable[[], float]) -> None:
-        self.capacity = max(1, threads - RESERVED_THREADS)
+    def __init__(
+        self,
+        capacity: int,
+        monotonic: Callable[[], float],
+        origins: Collection[str] = (),
+    ) -> None:
+        """
+        Args:
+            capacity: sockets that may be open. Half of them are for owners.
+            monotonic: a clock, in seconds.
+            origins: origins of web pages that may open sockets, besides the service's own host.
+        """
+        owners = max(1, capacity // 2)
+        listeners = max(1, capacity - owners)
+        self._owners = _Places("owners", owners, owners)
+        self._listeners = _Places(
+            "listeners", listeners, min(MAX_LISTENERS_PER_ADDRESS, max(1, listeners // 2))
+        )
         self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards the following attributes
-        self._addresses: Counter[str] = Counter()
+        self._origins = frozenset(origins)
+        self._lock = threading.Lock()  # guards the places and the following attributes
         self._open: set[Connection] = set()
         self._stopping = False
 
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def owners(self) -> int:
+        """The number of sockets that owners have open."""
+        return self._owners.taken.total()
+
     def install(self, app: Flask) -> None:
         """Make flask-sock's sockets read on the thread of their request."""
         app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": _Unstarted}
 
     @contextmanager
-    def reserve(self) -> Iterator[None]:
+    def reserve(self, *, owner: bool) -> Iterator[None]:
         """Reserve a place for the socket of the current request, before the upgrade.
+
+        Args:
+            owner: whether the request has shown the token of its stream.
 
         Raises:
             TooManySockets: the service or the client's address has too many sockets.
+            ForeignOrigin: a web page of another site opens the socket.
             BadRequest: the request is not a WebSocket handshake of version 13.
         """
-        # No extensions: a compressed message could expand without limit.
-        request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
-        headers = request.headers
-        if headers.get("Sec-WebSocket-Version") != "13" or "Sec-WebSocket-Key" not in headers:
-            raise BadRequest("expected a WebSocket handshake with a key and version 13")
-        address = request.remote_addr or ""
+        _check_handshake()
+        self._check_origin()
+        places = self._owners if owner else self._listeners
+        address = client_of(request.remote_addr or "")
         with self._lock:
-            if self._stopping or self._addresses.total() >= self.capacity:
-                raise errors.TooManySockets(
-                    f"all {self.capacity} sockets are in use; try again later"
-                )
-            if self._addresses[address] >= MAX_SOCKETS_PER_ADDRESS:
-                raise errors.TooManySockets(
-                    f"one address may open at most {MAX_SOCKETS_PER_ADDRESS} sockets"
-                )
-            self._addresses[address] += 1
+            if self._stopping:
+                raise errors.TooManySockets("the service is stopping; try again later")
+            places.take(address)
         try:
             yield
         finally:
             with self._lock:
-                self._addresses[address] -= 1
-                self._addresses += Counter()
+                places.give_back(address)
+
+    def _check_origin(self) -> None:
+        """Refuse web pages of other sites: a browser opens sockets for any page.
+
+        Raises ForeignOrigin.
+        """
+        origin = request.headers.get("Origin")
+        if origin is None or origin in self._origins:
+            return
+        if _host_of(origin) != request.host.lower():
+            message = (
+                "web pages of this origin may not open sockets here; the setting STREAM_ORIGINS "
+                "lists those that may"
+            )
+            raise errors.ForeignOrigin(message)
 
     @contextmanager
     def connection(self, server: Server) -> Iterator[Connection]:
@@ -99,3 +162,27 @@ class Sockets:
             self._stopping = True
             for connection in self._open:
                 connection.close(GOING_AWAY, "the service is stopping")
+
+
+def _host_of(origin: str) -> str:
+    """Return host and port of an origin; empty if it has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _check_handshake() -> None:
+    """Check the handshake of the current request (RFC 6455, section 4.2.1). Raises BadRequest."""
+    # No extensions: a compressed message could expand without limit.
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    if request.environ.get("SERVER_PROTOCOL") != HTTP_1_1:
+        raise BadRequest("a WebSocket handshake needs HTTP/1.1")
+    if request.headers.get("Sec-WebSocket-Version") != "13":
+        raise BadRequest("expected a WebSocket handshake of version 13")
+    try:
+        key = base64.b64decode(request.headers.get("Sec-WebSocket-Key", ""), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise BadRequest(f"expected a Sec-WebSocket-Key of {KEY_BYTES} bytes in Base64")

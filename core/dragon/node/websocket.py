@@ -116,7 +116,7 @@ class Connection:
         if isinstance(self._socket, ServerSocket):
             self._socket.upgrade()
         try:
-            with selectors.DefaultSelector() as selector:
+            with selectors.PollSelector() as selector:
                 selector.register(self._socket, selectors.EVENT_READ)
                 selector.register(self._woken, selectors.EVENT_READ)
                 begin()

@@ -48,6 +48,11 @@ class ChunkPath(StreamPath):
     sequence: Annotated[int, integer()]
 
 
+def has_stream_token(stream: Stream) -> bool:
+    """Whether the request carries the stream's token."""
+    return stream.keys.is_token(auth.token_of_request())
+
+
 def check_owner(stream: Stream) -> None:
     """Raises Unauthorized: the request does not carry the stream's token."""
     auth.check(stream.keys.is_token, "this request requires the token of the stream")

@@ -15,7 +15,7 @@ from dragon.encoding import from_hex
 from dragon.node.websocket import POLICY, Closed
 from dragon_stream.components import Components
 from dragon_stream.ingest_session import IngestSession, credit_for
-from dragon_stream.routes.paths import check_owner
+from dragon_stream.routes.paths import check_owner, has_stream_token
 from dragon_stream.streams import Stream
 
 Serve = Callable[[Server, Stream], None]
@@ -63,7 +63,7 @@ def _ingest(components: Components) -> Serve:
             session = IngestSession(
                 stream,
                 connection,
-                credit=credit_for(len(sockets)),
+                credit=credit_for(sockets.owners),
                 may_grant=lambda: components.pipeline.has_capacity(stream),
             )
 
@@ -87,14 +87,17 @@ def _events(components: Components) -> Serve:
 
 
 def _add(app: Flask, components: Components, name: str, serve: Serve, *, owner: bool) -> None:
-    """Register a WebSocket; `owner` tells whether it requires the stream's token."""
+    """Register a WebSocket; `owner` tells whether it requires the stream's token.
+
+    A listener that shows the token takes one of the owner's places.
+    """
     upgrade = _upgrade(serve, components)
 
     def view(stream: str) -> ResponseReturnValue:
         found = _find(components, stream)
         if owner:
             check_owner(found)
-        with components.sockets.reserve():
+        with components.sockets.reserve(owner=owner or has_stream_token(found)):
             return upgrade(stream=stream)
 
     path = f"/streams/<stream>/{name}"

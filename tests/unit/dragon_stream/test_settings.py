@@ -59,7 +59,22 @@ def test_other_settings_have_the_documented_defaults(environ: dict[str, str]) ->
     assert (found.database, found.data) == (Path("data/stream.db"), Path("data/streams"))
     assert (found.prover_url, found.max_pending_windows) == ("http://127.0.0.1:5200", 256)
     assert (found.host, found.port, found.threads) == ("127.0.0.1", 5300, 96)
+    assert (found.connections, found.connections_per_address) == (1024, 512)
+    assert found.origins == frozenset()
     assert found.tls.certfile is None
+
+
+def test_origins_are_listed_with_commas(environ: dict[str, str]) -> None:
+    given = {"STREAM_ORIGINS": "https://App.example, http://127.0.0.1:8080,"}
+    origins = {"https://app.example", "http://127.0.0.1:8080"}
+    assert Settings.from_environ(environ | given).origins == origins
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "*", "ftp://a", "a b"])
+def test_an_origin_that_no_browser_sends_is_refused(environ: dict[str, str], origin: str) -> None:
+    error = refusal(environ | {"STREAM_ORIGINS": f"https://app.example,{origin}"})
+    assert error.facts == {"setting": "STREAM_ORIGINS"}
+    assert f"contains {origin};" in str(error)
 
 
 def test_settings_override_the_defaults(environ: dict[str, str]) -> None:
@@ -102,6 +117,8 @@ def test_a_missing_setting_is_named(environ: dict[str, str]) -> None:
         ("STREAM_WAITING", 2, 100_000),
         ("DRAGON_PORT", 1, 65_535),
         ("DRAGON_THREADS", 24, 256),
+        ("DRAGON_CONNECTIONS", 16, 60_000),
+        ("DRAGON_CONNECTIONS_PER_ADDRESS", 4, 60_000),
     ],
 )
 def test_a_number_outside_its_range_is_refused(

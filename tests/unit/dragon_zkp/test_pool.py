@@ -11,13 +11,12 @@ from typing import NoReturn
 import pytest
 
 from dragon import errors
-from dragon_zkp.messages import Job, Prove, Statement, Verify
-from dragon_zkp.pool import Pool
+from dragon_zkp.messages import Job, Prove, Statement
+from dragon_zkp.pool import IsGone, Pool
 from provers import until
 
 STATEMENT = Statement("standard", (), b"")
 JOB = Prove(STATEMENT, b"", (), b"")
-CHECK = Verify(STATEMENT, b"")
 
 
 class Worker:
@@ -27,6 +26,8 @@ class Worker:
         self.answer = answer
         self.stopped = False
         self.alive = True
+        self.can_stop_a_job = False
+        self.cancelled = 0
 
     def is_alive(self) -> bool:
         return self.alive
@@ -34,8 +35,14 @@ class Worker:
     def wait_until_ready(self, progress: Callable[[str], None]) -> None:
         progress("kernel 1 of 1")
 
-    def do(self, job: Job, seconds: float) -> bytes:
+    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
+        if is_gone():
+            raise errors.ClientGone("gone")
         return self.answer(seconds)
+
+    def cancel(self, seconds: float) -> bool:
+        self.cancelled += 1
+        return self.can_stop_a_job
 
     def stop(self) -> None:
         self.stopped = True
@@ -142,27 +149,42 @@ def test_a_job_beyond_the_waiting_places_is_refused_as_busy(pools: list[Pool]) -
     assert pool.do(JOB, 30) == b"done"
 
 
-def test_verifications_leave_room_for_proofs(pools: list[Pool]) -> None:
-    """Verifying needs no token, so it must not use up all places."""
-    go = threading.Event()
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_worker_that_stops_a_cancelled_job_is_kept(pools: list[Pool], gone: bool) -> None:
+    """The job is overdue, or its client has gone; the worker does not start again."""
+    workers = Workers(fine if gone else hangs)
+    pool = ready(pools, 1, 0, workers)
+    workers[0].can_stop_a_job = True
+    for cancelled in (1, 2, 3):
+        with pytest.raises(errors.ClientGone if gone else errors.Overdue):
+            pool.do(JOB, 5, lambda: gone)
+        until(lambda: pool.busy_workers == 0)
+        assert workers[0].cancelled == cancelled
+    workers[0].answer = fine
+    assert pool.do(JOB, 5) == b"done"
+    assert (len(workers), pool.replaced_workers, workers[0].stopped) == (1, 0, False)
+
+
+def test_a_job_whose_client_has_gone_frees_its_waiting_place(pools: list[Pool]) -> None:
+    go, begun, gone = threading.Event(), threading.Event(), threading.Event()
 
     def slow(_: float) -> bytes:
+        begun.set()
         assert go.wait(30)
         return b"done"
 
-    pool = ready(pools, 1, 3, Workers(slow))
-    with ThreadPoolExecutor(4) as callers:
-        asked = [callers.submit(pool.do, CHECK, 30) for _ in range(2)]
-        until(lambda: pool._verifying._value == 0)
-        with pytest.raises(errors.Busy):
-            pool.do(CHECK, 30)
-        asked += [callers.submit(pool.do, JOB, 30) for _ in range(2)]
+    pool = ready(pools, 1, 1, Workers(slow))
+    with ThreadPoolExecutor(3) as callers:
+        running = callers.submit(pool.do, JOB, 30)
+        assert begun.wait(30)
+        waiting = callers.submit(pool.do, JOB, 30, gone.is_set)
         until(lambda: pool._admitted._value == 0)
-        with pytest.raises(errors.Busy):
-            pool.do(JOB, 30)
+        gone.set()
+        with pytest.raises(errors.ClientGone):
+            waiting.result(30)
+        another = callers.submit(pool.do, JOB, 30)
         go.set()
-        assert [one.result(30) for one in asked] == [b"done"] * 4
-    assert pool.do(CHECK, 30) == b"done"
+        assert (running.result(30), another.result(30)) == (b"done", b"done")
 
 
 def test_waiting_counts_towards_the_deadline(pools: list[Pool]) -> None:
@@ -189,20 +211,20 @@ def test_waiting_counts_towards_the_deadline(pools: list[Pool]) -> None:
 def test_a_job_with_too_little_time_left_is_not_started(
     pools: list[Pool], monkeypatch: pytest.MonkeyPatch, seconds: float, waited: float
 ) -> None:
-    """Overrunning the deadline would cost a worker, and verifying needs no token."""
-    pool = Pool(1, 0, Workers(fine), lambda: 100.0)
+    now = 100.0
+    pool = Pool(1, 0, Workers(fine), lambda: now)
     pools.append(pool)
     until(lambda: pool.busy_workers == 0)
-    asked: list[float] = []
 
     def none_idle(timeout: float) -> NoReturn:
-        asked.append(timeout)
+        nonlocal now
+        now += timeout
         raise queue.Empty
 
     monkeypatch.setattr(pool._idle, "get", none_idle)
     with pytest.raises(errors.Overdue, match="no worker was free"):
         pool.do(JOB, seconds)
-    assert asked == [waited]
+    assert now - 100 == waited
 
 
 def test_workers_that_died_while_idle_are_replaced_without_failing_a_job(

@@ -15,6 +15,7 @@ from dragon.stark.commitment import commit, encode_output
 from dragon.stark.ziggy import public_key
 from dragon_zkp import schemas
 from dragon_zkp.messages import Job, Prove
+from dragon_zkp.pool import IsGone
 from dragon_zkp.request_parsing import MAX_MESSAGE_BYTES
 from dragon_zkp.routes.proofs import OCTET_STREAM
 from provers import TOKEN, Here, Prover, prover, until
@@ -224,7 +225,7 @@ class Failing(Here):
         self.failures = list(failures)
         self.jobs: list[Job] = []
 
-    def do(self, job: Job, seconds: float) -> bytes:
+    def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
         self.jobs.append(job)
         if self.failures:
             raise self.failures.pop(0)
@@ -295,8 +296,8 @@ def test_a_failed_self_check_is_reported_until_one_passes(answer: bytes) -> None
     class Wrong(Here):
         wrong = True
 
-        def do(self, job: Job, seconds: float) -> bytes:
-            return answer if self.wrong else super().do(job, seconds)
+        def do(self, job: Job, seconds: float, is_gone: IsGone) -> bytes:
+            return answer if self.wrong else super().do(job, seconds, is_gone)
 
     worker = Wrong()
     with prover(counter(), lambda: worker) as one:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import threading
 import time
@@ -12,7 +14,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.http import RequestParser
 
-from dragon.net.deadlines import DeadlineSocket, ServerSocket
+from dragon.net.deadlines import ByteBudget, DeadlineSocket, ServerSocket
 
 LIMIT = 0.3  # seconds
 SLACK = 1.0  # seconds of delay on a busy machine
@@ -286,13 +288,77 @@ def test_a_slow_handler_does_not_exceed_the_limit_of_the_request() -> None:
         assert far.recv(9) == b"an answer"
 
 
-def test_a_closed_socket_refuses_a_second_shutdown() -> None:
+def test_a_response_that_is_not_read_is_kept_and_sent_later() -> None:
+    response = os.urandom(4 << 20)
     with served() as (server, client):
+        server.budget_for_unsent = ByteBudget(len(response))
         server.setblocking(True)
-        client.close()
-        server.linger_close()
-        server.close()
+        server.sendall(response[:100])
+        server.sendall(response[100:])
+        server.setblocking(False)
+        assert not server.flush()
 
+        received = b""
+        while len(received) < len(response):
+            received += client.recv(1 << 20)
+            server.flush()
+
+        assert received == response
+        assert server.flush()
+        assert server.budget_for_unsent.take(len(response)), "every byte was given back"
+
+
+def test_a_thread_waits_for_the_client_when_the_budget_is_used_up() -> None:
+    with served() as (server, _):
+        server.budget_for_unsent = ByteBudget(1 << 16)
         server.setblocking(True)
-        with pytest.raises(OSError, match="the connection is closed already"):
-            server.shutdown(socket.SHUT_WR)
+        with ending_on_time(), pytest.raises(CUT):
+            server.sendall(bytes(1 << 26))
+        assert server.budget_for_unsent.take(1 << 16)
+
+
+def test_a_closed_connection_gives_its_budget_back() -> None:
+    with served() as (server, _):
+        server.budget_for_unsent = budget = ByteBudget(1 << 26)
+        server.setblocking(True)
+        server.sendall(bytes(1 << 25))
+        assert not budget.take(1 << 26)
+        server.close()
+        assert budget.take(1 << 26)
+
+
+def test_after_half_closing_the_client_reads_the_response_and_may_still_send() -> None:
+    with served() as (server, client):
+        server.sendall(b"the end")
+        server.half_close()
+        client.sendall(b"more")
+        assert client.recv(100) + client.recv(100) == b"the end"
+        assert not server.discard()
+        client.close()
+        readable, _, _ = select.select([server], [], [], 5)
+        assert readable
+        assert server.discard()
+
+
+def test_a_shorter_limit_applies_to_the_rest_of_a_request() -> None:
+    class Patient(ServerSocket):
+        receiving = answering = 60.0
+
+    with pair() as (near, _), Patient.adopt(near) as server:
+        server.setblocking(True)
+        server.receive_within(LIMIT)
+        with ending_on_time(), pytest.raises(CUT):
+            server.recv(1)
+
+
+def test_an_upgraded_connection_has_no_limits() -> None:
+    upgraded: list[bool] = []
+    with served() as (server, client):
+        server.budget_for_unsent = ByteBudget(100)
+        server.on_upgrade = lambda: upgraded.append(True)
+        server.setblocking(True)
+        server.upgrade()
+        client.sendall(b"x")
+
+        assert server.recv(1) == b"x"
+        assert (upgraded, server.budget_for_unsent, server._ends) == ([True], None, None)

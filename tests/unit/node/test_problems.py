@@ -41,6 +41,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.NotFound: 404,
     errors.NotCertified: 503,
     errors.Unauthorized: 401,
+    errors.ForeignOrigin: 403,
     errors.AlreadyMade: 409,
     errors.StreamStopped: 409,
     errors.WrongOffset: 409,

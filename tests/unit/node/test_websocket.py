@@ -125,7 +125,7 @@ def test_a_silent_peer_is_pinged_and_then_disconnected(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting advances the clock."""
-    monkeypatch.setattr(websocket.selectors, "DefaultSelector", lambda: Turning(pair))
+    monkeypatch.setattr(websocket.selectors, "PollSelector", lambda: Turning(pair))
     pair.serve()
 
     said = pair.heard()

@@ -11,7 +11,7 @@ from flask import Response, jsonify, request
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.node import app as web
-from dragon.node import auth
+from dragon.node import auth, client_gone
 from dragon.node.admission import COST_MS
 from dragon.node.openapi import (
     BODY_ERRORS,
@@ -130,9 +130,10 @@ def _prove_with_retries(components: Components, job: Prove) -> bytes:
 
 def _run(components: Components, name: str, job: Job) -> bytes:
     """Run a job in the pool, and count its outcome and duration under `name`."""
+    pool = components.verifications if isinstance(job, Verify) else components.pool
     started, outcome = time.perf_counter(), "done"
     try:
-        return components.pool.do(job, components.deadline_seconds)
+        return pool.do(job, components.deadline_seconds, client_gone.of_request(request.environ))
     except errors.DragonError as error:
         outcome = error.name
         raise

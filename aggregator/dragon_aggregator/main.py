@@ -17,6 +17,7 @@ from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.database import Database
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
 from dragon_aggregator.certifier import Certifier
@@ -40,6 +41,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
+    lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     database, objects = open_database(settings), open_objects(settings)
     ca = settings.tls.ca
     reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
@@ -53,6 +55,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         writing.close()
         database.close()
         objects.close()
+        lock.close()
 
     logger.info("aggregator_started", port=settings.port, rank=settings.rank)
     loops = [

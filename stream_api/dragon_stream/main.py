@@ -21,6 +21,7 @@ from dragon.node.service import Service
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app
@@ -44,6 +45,11 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    locks = [
+        ProcessLock.on_folder(settings.data, wait_seconds=START_WAIT_SECONDS),
+        ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS),
+    ]
     database, stream_database = open_databases(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
     runtime = Runtime.real(settings.tls.ca)
@@ -54,6 +60,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.streams.close()
         database.close()
         stream_database.close()
+        for lock in locks:
+            lock.close()
 
     count = len(components.streams.all())
     logger.info("stream_service_started", port=settings.port, streams=count)

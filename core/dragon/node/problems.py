@@ -40,6 +40,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
+    errors.ChunkDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.WrongOffset: HTTPStatus.CONFLICT,
     errors.TooManySockets: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,

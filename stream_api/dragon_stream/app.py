@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from dragon.node import app as web
 from dragon.node import metrics
 from dragon.node.metrics import StateCollector
-from dragon.node.readiness import log_reasons
+from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes import chunks, sockets, streams, windows
@@ -47,9 +47,14 @@ def _not_ready(components: Components) -> Iterator[str]:
         yield f"prover: {pipeline.prover_error}"
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
+    yield from disk_reasons([components.streams.disk])
     for stream in components.streams.all():
-        if stream.chunker.last_error:
+        if stream.chunker.last_error and not stream.chunker.is_damaged:
             yield f"stream: {stream.row.name}: {stream.chunker.last_error}"
+        for damage in components.damages.of(stream.id):
+            yield f"damaged: {stream.row.name}: {damage}"
+    for name in components.streams.unusable:
+        yield f"damaged: {name}: its row in windows.db does not have its checksum"
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
@@ -67,3 +72,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     size = sum(stream.chunker.total for stream in streams)
     yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams.", size)
     yield metrics.gauge("stream_sockets", "Open WebSockets.", len(components.sockets))
+    damaged = components.damages.count
+    yield metrics.gauge(
+        "stream_damages", "Damaged places on disk that were found since the start.", damaged
+    )

@@ -27,6 +27,7 @@ from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app
 from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
+from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
@@ -96,7 +97,9 @@ def assemble(
     committee = settings.committee
     log, records = Log(database, committee), StreamRecords(database)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
-    store, writer, events = Store(stream_database), Writer(), Events()
+    writer, events = Writer(), Events()
+    damages = DamageReports(events)
+    store = Store(stream_database, damages.report)
     pipeline = Pipeline(
         store,
         Confirmation(store, log, follower, records, events),
@@ -112,6 +115,7 @@ def assemble(
         settings.secret,
         committee.id,
         writer,
+        damages=damages,
         entropy=runtime.entropy,
         now_ms=lambda: round(1000 * runtime.wall()),
         on_full_window=pipeline.wake,
@@ -126,7 +130,8 @@ def assemble(
         pipeline,
         events,
         Sockets(settings.threads, runtime.monotonic),
-        Receipts(store, log, records),
+        Receipts(store, log, records, damages),
+        damages,
         log,
         records,
         follower,

@@ -7,16 +7,18 @@ changes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from dragon.errors import DiskError
 from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening
 from dragon.protocol.streams.window import WindowHeader, close, sign
 from dragon.stark.commitment import OPENING_BYTES
 from dragon.stark.prover.blocks import hash_many
 from dragon_stream.chunker import Chunker
 from dragon_stream.keys import StreamKeys
-from dragon_stream.segments import StoredChunk
+from dragon_stream.records import StoredChunk
 from dragon_stream.store import Store, WindowRow, WindowState
 
 DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
@@ -37,6 +39,8 @@ class WindowSealer:
         store.close_window(row)
         self.last, self.total = row.header, row.total
         self.chunker.window_closed(len(stored))
+        with suppress(DiskError):  # only a lower bound; the next window raises it again
+            self.chunker.segments.window_closed(row.number + 1)
         return row
 
     def _row(self, stored: list[StoredChunk], now_ms: int) -> WindowRow:

@@ -19,7 +19,9 @@ def routes(components: Components) -> Routes:
 
     @api.get(
         "/streams/<stream>/windows",
-        responses=responses(schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound),
+        responses=responses(
+            schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound, errors.ChunkDamaged
+        ),
     )
     def list_windows(path: StreamPath, query: PositionPageQuery) -> Response:
         """List the closed windows of a stream, oldest first."""
@@ -37,6 +39,7 @@ def routes(components: Components) -> Routes:
             errors.NotFound,
             errors.NotAnInteger,
             errors.IntegerOutOfRange,
+            errors.ChunkDamaged,
         ),
     )
     def get_window(path: WindowPath, query: NoParameters) -> Response:

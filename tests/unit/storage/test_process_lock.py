@@ -66,9 +66,7 @@ def test_two_databases_in_one_folder_do_not_exclude_each_other(tmp_path: Path) -
     other.close()
 
 
-def test_a_read_only_disk_is_a_typed_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_disk_is_a_typed_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_only(*_: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
 

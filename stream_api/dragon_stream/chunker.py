@@ -58,6 +58,7 @@ class Chunker:
         writer: Writer,
         now_ms: Callable[[], int],
         on_full_window: Callable[[Chunker], None],
+        *,
         on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
     ) -> None:
         """

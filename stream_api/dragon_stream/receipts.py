@@ -14,9 +14,9 @@ from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
 from dragon_stream.damage import Damage, Damaged, DamageReports
 from dragon_stream.recovery import ChunkLength
-from dragon_stream.store import FILE, Store, WindowRow
+from dragon_stream.store import FILE, Store, WindowRow, digests_of
 from dragon_stream.streams import Stream
-from dragon_stream.window_sealer import digests_of, window_openings
+from dragon_stream.window_sealer import window_openings
 
 
 @dataclass(frozen=True, slots=True)

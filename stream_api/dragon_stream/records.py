@@ -102,11 +102,15 @@ def is_whole(head: Head, data: bytes) -> bool:
     return len(data) == head.length and hashlib.sha256(data).digest() == head.digest
 
 
-def find_later(raw: bytes, start: int, sequence: int) -> tuple[int, Head] | None:
+def find_later(
+    raw: bytes, start: int, sequence: int, *, of_any_write: bool = False
+) -> tuple[int, Head] | None:
     """Find the first whole record from `start` on that was written after `sequence` was on disk.
 
-    Such a record proves that a broken record of chunk `sequence` was acknowledged. Returns its
-    offset and its head.
+    Such a record proves that a broken record of chunk `sequence` was acknowledged. With
+    `of_any_write`, records that were written together with `sequence` are found, too.
+
+    Returns the record's offset and its head.
     """
     last = sequence + 1 + (len(raw) - start) // HEAD_BYTES  # the disk holds no higher sequence
     low, high = (each.to_bytes(8, "big") for each in (sequence + 1, last))
@@ -118,7 +122,7 @@ def find_later(raw: bytes, start: int, sequence: int) -> tuple[int, Head] | None
     for match in re.finditer(rb"(?=%s)" % pattern, memoryview(raw)[start:], re.DOTALL):
         at = start + match.start()
         head = parse_head(raw[at : at + HEAD_BYTES])
-        if head is None or head.synced <= sequence:
+        if head is None or (head.synced <= sequence and not of_any_write):
             continue
         data = raw[at + HEAD_BYTES : at + HEAD_BYTES + head.length]
         if is_whole(head, data):

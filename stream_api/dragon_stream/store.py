@@ -21,6 +21,7 @@ from dragon_stream.damage import Damage
 
 SCHEMA: Final = "dragon_stream:migrations"
 FILE: Final = "windows.db"
+DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNCHANGING: Final = ("stream", "number", "header", "signature", "first", "count", "bytes", "at",
                       "chunks", "digests", "closed_ms")  # fmt: skip
@@ -85,6 +86,12 @@ class WindowSummary:
     count: int
     closed_ms: int
     position: int | None
+
+
+def digests_of(row: WindowRow) -> list[bytes]:
+    """SHA-256 of the data of each chunk of a closed window."""
+    raw = row.digests
+    return [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
 
 
 def checksum(values: Sequence[object]) -> int:

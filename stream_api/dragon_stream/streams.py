@@ -183,7 +183,7 @@ class Streams:
             self._writer,
             self._now_ms,
             self._on_full_window,
-            self._damages.report,
+            on_damage=self._damages.report,
         )
         sealer = WindowSealer(keys, chunker)
         self._resume(row, chunker, sealer)

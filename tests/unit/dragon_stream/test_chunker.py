@@ -302,7 +302,7 @@ def test_a_segment_that_something_else_changed_stops_the_stream(make: Make, tmp_
         case.writer,
         lambda: case.clock[0],
         case.full_windows.append,
-        lambda _, damage: reported.append(damage),
+        on_damage=lambda _, damage: reported.append(damage),
     )
     case.chunker.attach(case.source)
     case.feed(b"x" * 10)

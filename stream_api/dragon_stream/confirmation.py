@@ -43,7 +43,10 @@ class Confirmation:
         known = last.number + 1 if last else 0
         if logged <= known:
             return None
-        what = f"is an old copy: it has {known} windows of the stream, and the ledger has {logged}"
+        what = (
+            f"has {known} windows of the stream, and the ledger has {logged}: it is an old copy, "
+            "or another service uses the same key"
+        )
         return Damage(FILE, None, None, what)
 
     def update(

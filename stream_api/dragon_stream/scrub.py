@@ -1,4 +1,4 @@
-"""Reads all data of a stopped stream service, and reports what is damaged. Changes nothing.
+"""Reads all data of a stream service, and reports what is damaged. Changes nothing.
 
 A start of the service reads only what is in no closed window, and each later read is checked by
 itself. So damage to old data is found only when somebody asks for it, or here.
@@ -7,7 +7,7 @@ itself. So damage to old data is found only when somebody asks for it, or here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -82,24 +82,32 @@ class ReadOnlyDatabase:
 
 
 def check_folder(
-    folder: Path, on_stream: Callable[[StreamReport], None] = lambda _: None
+    folder: Path,
+    on_stream: Callable[[StreamReport], None] = lambda _: None,
+    *,
+    running: bool = False,
 ) -> Report:
-    """Read everything in the data folder of a stream service, which must not be running.
+    """Read everything in the data folder of a stream service.
 
     Args:
         folder: the folder with `windows.db`, setting `STREAM_DATA`.
         on_stream: called after each stream.
+        running: whether the service may be running. Bounds are read before data, which only grows,
+            so what it writes meanwhile is no damage.
 
     Raises:
         NotFound: the folder has no `windows.db`.
-        InUse: the service is running.
+        InUse: the service is running, and `running` is not set.
         SettingsError: the database has the schema of an earlier release.
         LogDamaged, DatabaseTooNew: the database cannot be read at all.
     """
     path = folder / FILE
     if not path.is_file():
         raise NotFound(f"{folder} is not the data folder of a stream service: it has no {FILE}")
-    with closing(ProcessLock.on_folder(folder)), closing(ReadOnlyDatabase(path)) as database:
+    with ExitStack() as stack:
+        if not running:
+            stack.enter_context(closing(ProcessLock.on_folder(folder)))
+        database = stack.enter_context(closing(ReadOnlyDatabase(path)))
         try:
             return _check(folder, database, on_stream)
         except DatabaseError as error:
@@ -139,20 +147,28 @@ def _check_stream(
     store = Store(database, lambda _, damage: report.add(damage))  # type: ignore[arg-type]
     if not store.is_whole(row):
         report.add(Damage(FILE, None, None, "has a damaged row of the stream"))
+    data = folder / row.stream.hex()
+    bounds = _bounds(data, report)
     store.check_states(row.stream)
     last = _check_windows(store, row.stream, report)
     next_first = last.next_first if last else 0
-    data = folder / row.stream.hex()
-    file, bounds = AcknowledgedFile(data), Acknowledged()
-    try:
-        bounds = file.load() or Acknowledged(kept=min(segment_names(data), default=0))
-    except Damaged as error:
-        report.add(error.damage)
-        bounds = Acknowledged(kept=min(segment_names(data), default=0))
     if bounds.windows > (last.number + 1 if last else 0):
         what = f"is older than the segments: {bounds.windows} windows were closed"
         report.add(Damage(FILE, None, next_first, what))
     _SegmentCheck(store, row.stream, data, report).run(bounds.kept, max(bounds.chunks, next_first))
+
+
+def _bounds(data: Path, report: StreamReport) -> Acknowledged:
+    file = AcknowledgedFile(data)
+    with suppress(Damaged):
+        if (found := file.load()) is not None:
+            return found
+    try:
+        found = file.load()  # again: a running service may have been writing it
+    except Damaged as error:
+        report.add(error.damage)
+        found = None
+    return found or Acknowledged(kept=min(segment_names(data), default=0))
 
 
 def _check_windows(store: Store, stream: bytes, report: StreamReport) -> WindowHeader | None:
@@ -228,6 +244,8 @@ class _SegmentCheck:
             try:
                 self._check_segment(path, is_newest=name == names[-1], needed=needed)
             except OSError as error:
+                if (AcknowledgedFile(self._folder).load() or Acknowledged()).kept > name:
+                    continue  # the running service has deleted it after its retention time
                 what = f"cannot be read: {error.strerror}"
                 self._report.add(Damage(path.name, None, self._expected, what))
         if self._expected < needed:

@@ -220,7 +220,7 @@ def test_an_old_copy_of_everything_is_found_by_the_ledger(
 
     for stream in (one, other):
         assert len(world.states(stream)) == 1
-        assert "is an old copy" in ask(world, stream, "").json()["stopped"]
+        assert "it is an old copy" in ask(world, stream, "").json()["stopped"]
 
 
 def test_a_listener_is_told_of_damage(
@@ -298,6 +298,7 @@ def test_the_scrub_refuses_a_running_service_and_other_folders(
     lock = ProcessLock.on_folder(world.data)
     with pytest.raises(errors.InUse):
         check_folder(world.data)
+    assert check_folder(world.data, running=True).streams
     lock.close()
     with pytest.raises(errors.NotFound, match="it has no windows"):
         check_folder(tmp_path)

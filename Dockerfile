@@ -8,17 +8,21 @@ FROM ${BASE_IMAGE} AS dependencies
 # The tests find by it what building leaves behind.
 LABEL datadragon.stage=build
 WORKDIR /build
+# With these, two builds of the same sources contain the same bytes: pip compiles nothing, `compileall`
+# writes the hash of the source instead of its time, and sets have the same order in each build.
+ENV PYTHONHASHSEED=0
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/venv
 COPY requirements-api.txt requirements-build.txt ./
 # The libraries' own tests are a third of what they install.
-RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements-api.txt \
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-compile --no-cache-dir --only-binary :all: --require-hashes -r requirements-api.txt \
     && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} + \
     && tools/bin/pip install --no-cache-dir --only-binary :all: --require-hashes -r requirements-build.txt
 
 FROM dependencies AS build
 COPY . .
 RUN tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-dir dist . \
-    && tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl
+    && tools/bin/pip --python /opt/venv/bin/python install --no-compile --no-cache-dir --no-deps dist/*.whl \
+    && /opt/venv/bin/python -m compileall -q -f -j 1 --invalidation-mode unchecked-hash /opt/venv
 
 FROM ${BASE_IMAGE} AS runtime
 ENV PATH=/opt/venv/bin:$PATH \
@@ -54,10 +58,11 @@ LABEL org.opencontainers.image.title="DataDragon" \
 
 FROM dependencies AS prover-build
 COPY requirements.txt ./
-RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --only-binary :all: --require-hashes -r requirements.txt \
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-compile --no-cache-dir --only-binary :all: --require-hashes -r requirements.txt \
     && find /opt/venv -type d -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
 COPY --from=build /build/dist dist
-RUN tools/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-deps dist/*.whl
+RUN tools/bin/pip --python /opt/venv/bin/python install --no-compile --no-cache-dir --no-deps dist/*.whl \
+    && /opt/venv/bin/python -m compileall -q -f -j 1 --invalidation-mode unchecked-hash /opt/venv
 
 FROM runtime AS zkp
 COPY --from=prover-build /opt/venv /opt/venv

@@ -44,28 +44,38 @@ Json = Any
 Log = tuple[int, str]  # size and root
 
 
+COMPOSE_V2: Final = ["docker", "compose"]
+
+
 def compose_command() -> list[str]:
-    """The compose command: from DRAGON_COMPOSE, or the installed one."""
+    """The compose command: from DRAGON_COMPOSE, or the installed one, the older first."""
     if chosen := os.environ.get("DRAGON_COMPOSE"):
         return chosen.split()
     if shutil.which("docker-compose"):
         return ["docker-compose"]
-    return ["docker", "compose"]
+    return COMPOSE_V2
 
 
 class Stack:
     """One compose project. Later `files` override earlier ones; paths start at the root."""
 
-    def __init__(self, project: str, files: Sequence[str], images: dict[str, str]) -> None:
+    def __init__(
+        self,
+        project: str,
+        files: Sequence[str],
+        images: dict[str, str],
+        command: Sequence[str] | None = None,
+    ) -> None:
         self.project = project
         self.engine = docker.from_env(timeout=60)
+        self._command = list(command or compose_command())
         self.scheme = "http"
         self.authority: str | None = None  # CA file used to verify HTTPS
         self._files = [part for file in files for part in ("-f", str(ROOT / file))]
         self._environ = {**os.environ, **images, "BIND_ADDRESS": "127.0.0.1"}
 
     def compose(self, *arguments: str, seconds: float = 180) -> str:
-        command = [*compose_command(), "-p", self.project, *self._files, *arguments]
+        command = [*self._command, "-p", self.project, *self._files, *arguments]
         done = subprocess.run(
             command,
             cwd=ROOT,

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from dragon.node import app as web
 from dragon.node import metrics
 from dragon.node.metrics import StateCollector
-from dragon.node.readiness import log_reasons
+from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
@@ -46,6 +46,7 @@ def create_app(components: Components) -> OpenAPI:
 
 def _not_ready(components: Components) -> Iterator[str]:
     monitor, log, follower = components.monitor, components.log, components.follower
+    yield from disk_reasons(components.disks)
     yield from log_reasons(log, follower, components.committee, components.wall())
     if follower.caught_up and (late := components.submitter.backlog().late):
         yield f"ledger: {late}"  # else the events may be final, and only not read yet
@@ -63,6 +64,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))
+    yield metrics.disk_fault(components.disks)
     pending = len(components.outbox.pending())
     yield metrics.gauge("outbox_pending", "Events that are not yet in the log.", pending)
     backlog = components.submitter.backlog()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon.storage.disk import Disk
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
@@ -30,3 +31,4 @@ class Components:
     log: Log
     follower: Follower
     wall: Callable[[], float]
+    disks: Sequence[Disk]  # under the files; usually one, several times

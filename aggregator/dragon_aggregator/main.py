@@ -137,6 +137,7 @@ def assemble(
         log,
         follower,
         runtime.wall,
+        [database.disk, objects.disk],
     )
 
 

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from dragon.node import app as web
 from dragon.node import metrics
 from dragon.node.metrics import StateCollector
-from dragon.node.readiness import log_reasons
+from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
 from dragon_operator.components import Components
@@ -52,6 +52,7 @@ def _counter(name: str, meaning: str) -> Counter:
 
 def _not_ready(components: Components) -> Iterator[str]:
     peers = components.peers
+    yield from disk_reasons(components.disks)
     yield from log_reasons(
         components.log, components.follower, components.committee, components.wall()
     )
@@ -86,5 +87,6 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Seconds until the newest signed round begins, if it lies in the future.",
         components.attester.seconds_ahead(),
     )
+    yield metrics.disk_fault(components.disks)
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon.storage.disk import Disk
 from dragon_operator.attester import Attester
 from dragon_operator.journal import Journal
 from dragon_operator.peer_monitor import PeerMonitor
@@ -34,3 +35,4 @@ class Components:
     peers: PeerMonitor
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]
+    disks: Sequence[Disk]  # under the files; usually one, several times

@@ -127,6 +127,7 @@ def assemble(
         peers,
         runtime.entropy,
         runtime.wall,
+        [each.disk for each in (databases.log, databases.journal, databases.objects)],
     )
 
 

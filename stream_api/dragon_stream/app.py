@@ -38,6 +38,7 @@ def create_app(components: Components) -> OpenAPI:
 
 def _not_ready(components: Components) -> Iterator[str]:
     pipeline = components.pipeline
+    yield from disk_reasons(components.disks)
     yield from log_reasons(
         components.log, components.follower, components.committee, components.wall()
     )
@@ -47,7 +48,6 @@ def _not_ready(components: Components) -> Iterator[str]:
         yield f"prover: {pipeline.prover_error}"
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
-    yield from disk_reasons([components.streams.disk])
     for stream in components.streams.all():
         if stream.chunker.last_error and not stream.chunker.is_damaged:
             yield f"stream: {stream.row.name}: {stream.chunker.last_error}"
@@ -62,6 +62,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.log, components.follower, components.committee, components.wall()
     )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
+    yield metrics.disk_fault(components.disks)
     streams = components.streams.all()
     unfinished = sum(components.pipeline.unfinished(stream.id) for stream in streams)
     yield metrics.gauge(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dragon.log.follower import Follower
@@ -10,6 +10,7 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
+from dragon.storage.disk import Disk
 from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
@@ -37,3 +38,4 @@ class Components:
     records: StreamRecords
     follower: Follower
     wall: Callable[[], float]
+    disks: Sequence[Disk]  # under the files; usually one, several times

@@ -116,6 +116,7 @@ def assemble(
         committee.id,
         writer,
         damages=damages,
+        disk=stream_database.disk,
         entropy=runtime.entropy,
         now_ms=lambda: round(1000 * runtime.wall()),
         on_full_window=pipeline.wake,
@@ -136,6 +137,7 @@ def assemble(
         records,
         follower,
         runtime.wall,
+        [database.disk, stream_database.disk],
     )
 
 

@@ -68,6 +68,7 @@ class Streams:
         writer: Writer,
         *,
         damages: DamageReports,
+        disk: Disk,
         entropy: Callable[[int], bytes],
         now_ms: Callable[[], int],
         on_full_window: Callable[[Chunker], None],
@@ -78,7 +79,7 @@ class Streams:
         self._committee_id = committee_id
         self._writer = writer
         self._damages = damages
-        self.disk = Disk(folder)  # of all data
+        self._disk = disk
         self._entropy = entropy
         self._now_ms = now_ms
         self._on_full_window = on_full_window
@@ -192,7 +193,7 @@ class Streams:
         return Stream(row, keys, chunker, sealer)
 
     def _segments(self, row: StreamRow, *, create: bool = True) -> Segments:
-        return Segments(self._folder / row.stream.hex(), self.disk, create=create)
+        return Segments(self._folder / row.stream.hex(), self._disk, create=create)
 
     def _resume(self, row: StreamRow, chunker: Chunker, sealer: WindowSealer) -> None:
         """Continue after what is on disk. Damage stops the stream, and no other."""

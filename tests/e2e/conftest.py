@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import docker
 import pytest
 
-from stack import ROOT, Stack, clean_up, own_address
+from stack import COMPOSE_V2, ROOT, Stack, clean_up, own_address
 
 PREFIX: Final = "datadragon-e2e"
 IMAGES: Final = {"IMAGE_PREFIX": PREFIX, "TAG": "e2e"}
@@ -70,9 +70,11 @@ def image(report: list[str]) -> Iterator[str]:
         engine.close()
 
 
-def _stack(project: str, *files: str, **settings: str) -> Iterator[Stack]:
+def _stack(
+    project: str, *files: str, command: Sequence[str] | None = None, **settings: str
+) -> Iterator[Stack]:
     """They publish the same ports: one ends where the next begins."""
-    stack = Stack(project, ["docker-compose.yml", *files], IMAGES | settings)
+    stack = Stack(project, ["docker-compose.yml", *files], IMAGES | settings, command)
     for other in PROJECTS:  # also what a run left that was killed itself
         clean_up(stack.engine, other)
     try:
@@ -109,7 +111,9 @@ def network(stack: Stack) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def stack_with_tls(image: str) -> Iterator[Stack]:
-    for made in _stack(WITH_TLS, "tests/e2e/compose.e2e.yml", "docker-compose.tls.yml"):
+    """Started by Compose v2, the others by the older one where it is installed."""
+    files = ("tests/e2e/compose.e2e.yml", "docker-compose.tls.yml")
+    for made in _stack(WITH_TLS, *files, command=COMPOSE_V2):
         made.scheme = "https"
         yield made
 

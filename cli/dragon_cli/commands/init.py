@@ -12,7 +12,14 @@ from click.core import ParameterSource
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee, byzantine_faults
 from dragon_cli.fleet.compose import OVERRIDE, override, write_override
-from dragon_cli.fleet.create import Plan, Ports, check_plan, make_fleet, make_once
+from dragon_cli.fleet.create import (
+    Plan,
+    Ports,
+    check_plan,
+    make_fleet,
+    make_once,
+    services_without_keys,
+)
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.refound import refound as refound_fleet
 from dragon_cli.options import (
@@ -151,6 +158,13 @@ def init(
         return
     make = make_once if once else make_fleet
     committee = make(Home(home), plan, genesis=int(time.time()))
+    for service in services_without_keys(Home(home), committee):
+        click.echo(
+            f"dragon: warning: the key folder {home / 'keys' / service} is empty, so {service} "
+            "cannot start; restore its keys from a backup. With containers they are in the volume "
+            f"{service.replace('_', '-')}-keys.",
+            err=True,
+        )
     if as_json:
         print_json(_as_json(committee, home))
         return

@@ -30,6 +30,8 @@ _OPERATOR: Final = Template("""\
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
     mem_limit: 256m
+    memswap_limit: 256m
+    cpu_quota: 100000
     pids_limit: 128
     dns_opt: ["timeout:1", "attempts:1"]
     logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
@@ -39,13 +41,13 @@ _OPERATOR: Final = Template("""\
     depends_on: {init: {condition: service_completed_successfully}}
     healthcheck:
       test: [CMD, python, -m, dragon.node.health]
-      interval: 3s
-      timeout: 3s
-      retries: 5
+      interval: 15s
+      timeout: 5s
+      retries: 3
       start_period: 120s
     command: [serve, operator, --id, operator_$n]
     environment: {DRAGON_PORT: "$port", OPERATOR_OBJECTS_MB: "512"}
-    ports: ["$${BIND_ADDRESS:-127.0.0.1}:$port:$port"]
+    ports: ["$${BIND_ADDRESS:-127.0.0.1}:$${OPERATOR_${n}_PORT:-$port}:$port"]
     volumes:
       - fleet:/fleet:ro
       - operator-$n-keys:/fleet/keys/operator_$n:ro

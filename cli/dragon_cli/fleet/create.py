@@ -122,6 +122,16 @@ def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
     return committee
 
 
+def services_without_keys(home: Home, committee: Committee) -> list[str]:
+    """Return the services whose key folder is empty or missing, such as an empty volume.
+
+    Such a service cannot start. Its keys cannot be made again: the committee file lists them.
+    """
+    expected = [*committee.keys, *home.services()]
+    folders = [home.keys / service for service in expected]
+    return [each.name for each in folders if not each.is_dir() or not any(each.iterdir())]
+
+
 def check_plan(plan: Plan) -> None:
     """Raise SettingsError for a plan that the committee file could not hold."""
     for option, text in (("--name", plan.name), ("--app", plan.app)):

@@ -10,11 +10,18 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
+
+from dragon.errors import DiskError
+
+MAX_REPEATS: Final = 10  # warnings and errors of one kind that are logged in a minute
+REPEAT_SECONDS: Final = 60.0
+MAX_KINDS: Final = 256  # kinds of messages that are counted; the oldest is forgotten
 
 _EVENT_NAME: Final = re.compile(r"[a-z]+(_[a-z]+)+")
 
@@ -67,6 +74,39 @@ class Lines(logging.Formatter):
         return json.dumps({**line, **fields, **line}, default=str)
 
 
+class Repeats(logging.Filter):
+    """Bounds how many warnings and errors of one kind are logged in a minute.
+
+    A fault that meets every request, or a client that causes errors on purpose, would else fill the
+    disk with messages and push the others out. Messages of one kind have logger, event and reason
+    in common. The first one of the next minute has the member `suppressed`: how many were left out.
+    The traceback of a full disk is never logged: `Disk` logs the fault itself.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[object, ...], tuple[float, int]] = {}  # kind → (begin, messages)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind is not None and issubclass(kind, DiskError):
+            return False
+        if record.levelno < logging.WARNING:
+            return True
+        fields = getattr(record, "fields", {})
+        key = (record.name, record.msg, str(fields.get("reason")), kind)
+        with self._lock:
+            begin, count = self._seen.pop(key, (record.created, 0))
+            fresh = not 0 <= record.created - begin < REPEAT_SECONDS
+            if fresh and count > MAX_REPEATS:
+                record.fields = {**fields, "suppressed": count - MAX_REPEATS}
+            self._seen[key] = (record.created, 1) if fresh else (begin, count + 1)
+            if len(self._seen) > MAX_KINDS:
+                self._seen.pop(next(iter(self._seen)))
+            return self._seen[key][1] <= MAX_REPEATS
+
+
 def configure(service: str) -> None:
     """Log everything in this process as lines of JSON on standard error.
 
@@ -75,6 +115,7 @@ def configure(service: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines(service))
+    handler.addFilter(Repeats())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for chatty in ("alembic", "werkzeug"):

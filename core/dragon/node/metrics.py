@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # services without a log do not load the database library
     from dragon.log.store import Log
     from dragon.protocol.committee import Committee
     from dragon.protocol.log_entry import LogEntry
+    from dragon.storage.disk import Disk
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
 
@@ -171,6 +172,12 @@ def clock_offset(milliseconds: int | None) -> Metric:
     meaning = "Median of the operators' clocks minus the local clock, in seconds; NaN if unknown."
     seconds = float("nan") if milliseconds is None else milliseconds / 1000
     return gauge("clock_offset_seconds", meaning, seconds)
+
+
+def disk_fault(disks: Iterable[Disk]) -> Metric:
+    """Whether a disk under the service's files is full or failing."""
+    meaning = "1 while the disk is full, read-only or failing."
+    return gauge("disk_fault", meaning, any(disk.fault() for disk in disks))
 
 
 def unfinalized(seconds: float) -> Metric:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dragon.errors import DiskError, DiskFailed, DiskFull
 
-RESERVE_BYTES: Final = 256 * 1024  # written at start and after a fault; SQLite needs 64 KB at once
+RESERVE_BYTES: Final = 1 << 20  # with less free space a disk counts as full
 LOG_INTERVAL_SECONDS: Final = 60.0  # between two log lines about one fault
 CHECK_INTERVAL_SECONDS: Final = 1.0  # between two test writes while a fault lasts
 
@@ -47,6 +47,7 @@ class Disk:
         folder: where the files are; it must exist before the first write.
         monotonic: a clock in seconds, for the intervals of log lines and test writes.
         attempt: writes and deletes a file in the folder; raises OSError.
+        state: the free bytes of the folder's file system, and whether it is read-only.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Disk:
         *,
         monotonic: Callable[[], float] = time.monotonic,
         attempt: Callable[[Path], None] | None = None,
+        state: Callable[[Path], tuple[int, bool]] | None = None,
     ) -> None:
         self.folder = folder
         self._monotonic = monotonic
         self._attempt = attempt or _write_and_delete
+        self._state = state or _free_and_read_only
         self._lock = threading.Lock()  # guards the following attributes
         self._fault: DiskError | None = None
         self._logged_at: float | None = None
@@ -73,8 +76,12 @@ class Disk:
     def fault(self) -> str | None:
         """Return why the disk cannot be written; None if it can.
 
-        After a fault it tries again, at most once a second.
+        Notices a disk that is nearly full before a write fails. After a fault it tries to write
+        again, at most once a second.
         """
+        if found := self._unusable():
+            self._note(found)
+            return str(found)
         with self._lock:
             fault, now = self._fault, self._monotonic()
             due = fault is not None and now - self._checked_at >= CHECK_INTERVAL_SECONDS
@@ -113,9 +120,9 @@ class Disk:
         code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
         if code not in _SQLITE:
             return None
-        if code == sqlite3.SQLITE_FULL or self._has_no_space():
+        if code == sqlite3.SQLITE_FULL:
             return self._full()
-        return self._failed(str(cause))
+        return self._unusable() or self._failed(str(cause))
 
     def _full(self) -> DiskFull:
         return DiskFull(f"the disk with {self.folder} is full")
@@ -123,12 +130,15 @@ class Disk:
     def _failed(self, why: str | None) -> DiskFailed:
         return DiskFailed(f"the disk with {self.folder} cannot be used: {why or 'unknown error'}")
 
-    def _has_no_space(self) -> bool:
+    def _unusable(self) -> DiskError | None:
+        """What the file system says of itself. It does not know quotas, or failing hardware."""
         try:
-            found = os.statvfs(self.folder)
+            free, read_only = self._state(self.folder)
         except OSError:
-            return False
-        return found.f_bavail * found.f_frsize < RESERVE_BYTES and not found.f_flag & os.ST_RDONLY
+            return None
+        if read_only:
+            return self._failed("it is read-only")
+        return self._full() if free < RESERVE_BYTES else None
 
     def _note(self, fault: DiskError) -> None:
         with self._lock:
@@ -145,6 +155,11 @@ class Disk:
             was, self._fault, self._logged_at = self._fault, None, None
         if was is not None:
             logger.info("disk_recovered", folder=str(self.folder))
+
+
+def _free_and_read_only(folder: Path) -> tuple[int, bool]:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize, bool(found.f_flag & os.ST_RDONLY)
 
 
 def _write_and_delete(folder: Path) -> None:

@@ -19,7 +19,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SOURCES = ("source-sensor", "source-ticker")
-MIN_OPERATORS = 3  # in a committee
 
 
 def run(*arguments: str) -> int:
@@ -42,6 +41,7 @@ def test_operators_in_override_and_compose_file_are_equal() -> None:
         .replace("5005", "5004")
         .replace("operator-5", "operator-4")
         .replace("operator_5", "operator_4")
+        .replace("OPERATOR_5", "OPERATOR_4")
     )
 
     assert renamed == BASE["services"][f"operator-{INCLUDED}"]
@@ -66,9 +66,18 @@ def test_every_operator_has_volumes_for_keys_and_data(operators: int) -> None:
         assert f"operator-{number}-keys:/fleet/keys/operator_{number}" in made
 
 
-def test_the_aggregator_does_not_wait_for_optional_operators() -> None:
-    waits = BASE["services"]["aggregator"]["depends_on"]
-    assert set(waits) == {f"operator-{number}" for number in range(1, MIN_OPERATORS + 1)}
+def test_a_service_waits_for_the_keys_and_for_no_other_service() -> None:
+    """One broken operator must not keep the aggregator from starting."""
+    once = {"init": {"condition": "service_completed_successfully"}}
+    waits = {name: service.get("depends_on") for name, service in BASE["services"].items()}
+    assert waits.pop("init") is None
+    assert all(found == once for found in waits.values())
+
+
+def test_every_container_has_limits_of_memory_swap_and_processor() -> None:
+    for service in BASE["services"].values():
+        assert service["mem_limit"] == service["memswap_limit"]  # so it never swaps
+        assert service["cpu_quota"] in (100_000, 200_000)
 
 
 def test_the_override_is_written_and_not_overwritten(
@@ -113,11 +122,12 @@ def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
     published = {name: service.get("ports", []) for name, service in BASE["services"].items()}
 
     assert published.pop("init") == []
-    assert published.pop("sequencer") == ["127.0.0.1:6001:6001"]
-    ports = {"aggregator": 5100, "stream-api": 5300}
-    ports |= {f"operator-{n}": 5000 + n for n in range(1, 5)}
-    for name, port in ports.items():
-        assert published.pop(name) == [f"${{BIND_ADDRESS:-127.0.0.1}}:{port}:{port}"]
+    assert published.pop("sequencer") == ["127.0.0.1:${SEQUENCER_PORT:-6001}:6001"]
+    ports = {"aggregator": ("AGGREGATOR", 5100), "stream-api": ("STREAM", 5300)}
+    ports |= {f"operator-{n}": (f"OPERATOR_{n}", 5000 + n) for n in range(1, 5)}
+    for name, (variable, port) in ports.items():
+        on_host = f"${{BIND_ADDRESS:-127.0.0.1}}:${{{variable}_PORT:-{port}}}"
+        assert published.pop(name) == [f"{on_host}:{port}"]
     assert published == {"zkp-api": [], **{name: [] for name in SOURCES}}
 
 

@@ -248,6 +248,25 @@ def test_once_accepts_the_same_committee_only(
     assert files(home) == before
 
 
+def test_once_names_an_empty_key_folder_and_still_succeeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other services can start, so their containers must not be kept from it."""
+    home = tmp_path / "fleet"
+    once = ["init", "--home", home, "--once", "--operators", "3"]
+    assert run(*once) == 0
+    assert "warning" not in capsys.readouterr().err
+    for file in (home / "keys" / "operator_2").iterdir():
+        file.unlink()
+
+    assert run(*once) == 0
+
+    warned = capsys.readouterr().err
+    assert f"{home / 'keys' / 'operator_2'} is empty, so operator_2 cannot start" in warned
+    assert "operator-2-keys" in warned
+    assert warned.count("warning") == 1
+
+
 def test_a_full_disk_leaves_no_half_committee(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 import structlog
 from flask import Flask
 
-from dragon.errors import LogStopped
+from dragon.errors import DiskFull, LogStopped
 from dragon.node import app as web
 from dragon.node import log_format
 from dragon.node.request_id import HEADER
@@ -29,6 +29,7 @@ def output() -> Iterator[io.StringIO]:
     stream, root = io.StringIO(), logging.getLogger()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(log_format.Lines("some_service"))
+    handler.addFilter(log_format.Repeats())
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
@@ -147,3 +148,48 @@ def test_a_process_logs_lines_of_json_on_standard_error() -> None:
     said = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line["event"] for line in said] == ["one_thing", "library_message", "library_message"]
     assert {line["service"] for line in said} == {"op"}
+
+
+def at(output: io.StringIO, event: str, seconds: float, **fields: object) -> None:
+    """Log a warning at a time of the clock."""
+    [handler] = [h for h in logging.getLogger().handlers if getattr(h, "stream", None) is output]
+    record = logging.LogRecord("tests", logging.WARNING, __file__, 1, event, (), None)
+    record.created, record.fields = seconds, fields
+    handler.handle(record)
+
+
+def test_a_repeated_warning_is_counted_instead_of_logged(output: io.StringIO) -> None:
+    for number in range(1_000):
+        at(output, "request_failed", 100 + number / 1_000, reason="overdue")
+    at(output, "request_failed", 101, reason="busy")  # another kind
+    at(output, "request_failed", 161, reason="overdue")
+
+    logged = lines(output)
+    assert len(logged) == log_format.MAX_REPEATS + 2
+    assert logged[-1]["suppressed"] == 1_000 - log_format.MAX_REPEATS
+
+
+def test_a_clock_that_is_set_back_suppresses_nothing_for_longer(output: io.StringIO) -> None:
+    for _ in range(50):
+        at(output, "request_failed", 1_000_000)
+    at(output, "request_failed", 100)
+
+    assert len(lines(output)) == log_format.MAX_REPEATS + 1
+
+
+def test_the_number_of_kinds_that_are_counted_is_bounded(output: io.StringIO) -> None:
+    for number in range(log_format.MAX_KINDS + 5):
+        at(output, "request_failed", 100, reason=str(number))
+    for _ in range(50):
+        at(output, "request_failed", 100, reason="0")  # forgotten, so counted anew
+
+    assert len(lines(output)) == log_format.MAX_KINDS + 5 + log_format.MAX_REPEATS
+
+
+def test_the_traceback_of_a_full_disk_is_not_logged(output: io.StringIO) -> None:
+    try:
+        raise DiskFull("the disk with /data is full")
+    except DiskFull:
+        log.exception("windows_failed")
+
+    assert lines(output) == []

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from dragon import errors
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.database import Database
-from dragon.storage.disk import CHECK_INTERVAL_SECONDS, LOG_INTERVAL_SECONDS, Disk
+from dragon.storage.disk import CHECK_INTERVAL_SECONDS, LOG_INTERVAL_SECONDS, RESERVE_BYTES, Disk
 
 
 class Clock:
@@ -50,8 +50,14 @@ def attempts() -> Attempts:
 
 
 @pytest.fixture
-def disk(tmp_path: Path, clock: Clock, attempts: Attempts) -> Disk:
-    return Disk(tmp_path, monotonic=clock, attempt=attempts)
+def state() -> list[object]:
+    """Free bytes, and whether the file system is read-only."""
+    return [1 << 30, False]
+
+
+@pytest.fixture
+def disk(tmp_path: Path, clock: Clock, attempts: Attempts, state: list[object]) -> Disk:
+    return Disk(tmp_path, monotonic=clock, attempt=attempts, state=lambda _: (state[0], state[1]))
 
 
 @pytest.mark.parametrize(
@@ -117,6 +123,27 @@ def test_asking_for_the_fault_writes_at_most_once_a_second(
     assert attempts.count == 2
 
 
+def test_a_nearly_full_disk_is_noticed_before_a_write_fails(
+    disk: Disk, clock: Clock, attempts: Attempts, state: list[object]
+) -> None:
+    state[0] = RESERVE_BYTES - 1
+    with capture_logs() as lines:
+        for _ in range(100):
+            assert disk.fault() == f"the disk with {disk.folder} is full"
+        clock.now += CHECK_INTERVAL_SECONDS
+        state[0] = RESERVE_BYTES
+        assert disk.fault() is None
+    assert [line["event"] for line in lines] == ["disk_full", "disk_recovered"]
+    assert attempts.count == 1
+
+
+def test_a_read_only_file_system_is_noticed_before_a_write_fails(
+    disk: Disk, state: list[object]
+) -> None:
+    state[1] = True
+    assert "it is read-only" in str(disk.fault())
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "some.db", OBJECTS)
@@ -151,12 +178,10 @@ def test_a_full_database_raises_disk_full_and_works_again(database: Database) ->
 
 
 def test_a_read_only_database_raises_disk_failed(database: Database) -> None:
-    with pytest.raises(errors.DiskFailed, match="readonly"), database.write() as connection:
+    with database.read() as connection:
         connection.exec_driver_sql("PRAGMA query_only = 1")
-        try:
-            connection.execute(text("INSERT INTO kept VALUES (1)"))
-        finally:
-            connection.exec_driver_sql("PRAGMA query_only = 0")
+    with pytest.raises(errors.DiskFailed, match="readonly"):
+        fill(database, 1)
     assert count(database) == 0
 
 

@@ -21,12 +21,26 @@ from dragon_stream.window_sealer import window_openings
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Finds chunks, their data, and their receipts."""
+    """Finds windows, chunks, their data, and their receipts."""
 
     store: Store
     log: Log
     records: StreamRecords
     damages: DamageReports
+
+    def window(self, stream: Stream, number: int) -> WindowRow:
+        """A closed window.
+
+        Raises:
+            NotFound: the stream has no such window.
+            ChunkDamaged: its row is damaged or missing.
+        """
+        row, last = self.store.window(stream.id, number), stream.sealer.last
+        if row is not None:
+            return row
+        if last is not None and number <= last.number:
+            raise self._damaged(stream.id, Damage(FILE, None, None, f"lacks window {number}"))
+        raise NotFound(f"the stream has no closed window {number}")
 
     def chunk(self, stream: Stream, sequence: int) -> tuple[WindowRow, ChunkHeader]:
         """A chunk and its closed window.

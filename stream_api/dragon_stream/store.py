@@ -322,7 +322,7 @@ class Store:
             return None
         try:
             return _window(row)
-        except (ValueError, TypeError, InvalidEncoding):
+        except (ValueError, TypeError, LookupError, AttributeError, InvalidEncoding):
             what = f"has a damaged row of window {row.number}"
             raise self._damaged(stream, what, number=str(row.number)) from None
 
@@ -342,7 +342,7 @@ class Store:
                 )
                 for r in rows
             ]
-        except ValueError:
+        except (ValueError, AttributeError):
             raise self._damaged(stream, "has a window without a valid state") from None
 
 

@@ -45,9 +45,7 @@ def routes(components: Components) -> Routes:
     def get_window(path: WindowPath, query: NoParameters) -> Response:
         """Get a closed window: header, operators' votes, certificate and experts' endorsements."""
         stream = components.streams.get(path.stream)
-        row = components.store.window(stream.id, path.number)
-        if row is None:
-            raise errors.NotFound(f"the stream has no closed window {path.number}")
+        row = components.receipts.window(stream, path.number)
         return jsonify(window_to_json(components, row))
 
     return api

@@ -19,6 +19,7 @@ from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.database import Database
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
 from dragon_aggregator.certifier import Certifier
@@ -42,6 +43,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
+    lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     database, objects = open_database(settings), open_objects(settings)
     ca = settings.tls.ca
     reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
@@ -55,6 +57,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         writing.close()
         database.close()
         objects.close()
+        lock.close()
 
     hosts = [*hosts_of(settings.committee), *settings.known_clients]
     clients = Clients(MemberAddresses(hosts), settings.proxies)

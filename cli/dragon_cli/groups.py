@@ -29,3 +29,19 @@ class PackageGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands in alphabetical order."""
         return sorted(each.name for each in iter_modules(import_module(self._package).__path__))
+
+
+class DefaultGroup(click.Group):
+    """A group that runs its command `default` if the arguments name none of its commands."""
+
+    def __init__(self, *args: object, default: str, **kwargs: object) -> None:
+        """Args: `default`, the name of a command of the group."""
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert the default command."""
+        own = {*self.commands, *ctx.help_option_names}
+        if args and args[0] not in own:
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)

@@ -33,6 +33,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
     errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
+    errors.InUse: "Stop the service that uses the files; `ps` shows its process.",
     errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",
     errors.WrongJournal: "See docs/operating.md: how to move and how to restore an operator.",
     errors.Diverged: "Compare with the logs of other operators, as docs/operating.md describes.",

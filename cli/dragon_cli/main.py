@@ -18,6 +18,7 @@ from dragon.errors import (
     DatabaseTooNew,
     DatabaseTooOld,
     DragonError,
+    InUse,
     KeystoreError,
     LedgerError,
     NotFound,
@@ -41,6 +42,7 @@ INTERRUPTED: Final = 130
 FAILURES: Final = (
     DatabaseTooNew,
     DatabaseTooOld,
+    InUse,
     WrongJournal,
     SettingsError,
     KeystoreError,
@@ -105,7 +107,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
     click.echo(f"dragon: {verdict}: {name}: {printable(str(error))}", err=True)
     if hint:
         click.echo(f"hint: {hint}", err=True)
-    if isinstance(error, (DatabaseTooNew, DatabaseTooOld, WrongJournal)):
+    if isinstance(error, (DatabaseTooNew, DatabaseTooOld, InUse, WrongJournal)):
         return DATABASE
     return USAGE if isinstance(error, (SettingsError, KeystoreError)) else REFUSED
 

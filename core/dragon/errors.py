@@ -251,6 +251,14 @@ class StreamStopped(DragonError):
     """The stream accepts no more data; its owner has to create another stream."""
 
 
+class StreamDamaged(StreamStopped):
+    """Data of the stream on the disk of its service is damaged; nothing more is accepted."""
+
+
+class ChunkDamaged(DragonError):
+    """The stored data of the chunk, or its window's row, is damaged or missing."""
+
+
 class WrongOffset(DragonError):
     """The data does not start where the stream ends; `bytes` is the length of the stream."""
 
@@ -357,6 +365,10 @@ class Diverged(LogError):
 
 class LogStopped(LogError):
     """The log has an active alarm and applies nothing until it is resolved."""
+
+
+class InUse(DragonError):
+    """Another process uses the files."""
 
 
 class DiskError(DragonError):

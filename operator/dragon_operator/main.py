@@ -21,6 +21,7 @@ from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_operator.app import create_app
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
@@ -52,6 +53,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     Raises DragonError: a file cannot be used.
     """
     runtime = Runtime.real(settings.tls.ca)
+    lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     databases = Databases.open(settings, runtime)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
     components = assemble(settings, databases, sequencer, runtime)
@@ -61,6 +63,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     def close() -> None:
         sequencer.close()
         databases.close()
+        lock.close()
 
     hosts = hosts_of(settings.committee, without=settings.operator)
     clients = Clients(MemberAddresses([*hosts, *settings.known_clients]), settings.proxies)

@@ -56,8 +56,12 @@ def _not_ready(components: Components) -> Iterator[str]:
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
     for stream in components.streams.all():
-        if stream.chunker.last_error:
+        if stream.chunker.last_error and not stream.chunker.is_damaged:
             yield f"stream: {stream.row.name}: {stream.chunker.last_error}"
+        for damage in components.damages.of(stream.id):
+            yield f"damaged: {stream.row.name}: {damage}"
+    for name in components.streams.unusable:
+        yield f"damaged: {name}: its row in windows.db does not have its checksum"
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
@@ -76,3 +80,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     size = sum(stream.chunker.total for stream in streams)
     yield metrics.gauge("stream_bytes", "Accepted bytes, of all streams.", size)
     yield metrics.gauge("stream_sockets", "Open WebSockets.", len(components.sockets))
+    damaged = components.damages.count
+    yield metrics.gauge(
+        "stream_damages", "Damaged places on disk that were found since the start.", damaged
+    )

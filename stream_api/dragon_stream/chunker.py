@@ -14,17 +14,15 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final, Protocol
 
-import structlog
-
 from dragon import errors
-from dragon_stream.segments import Chunk, Segments, StoredChunk
+from dragon_stream.damage import Damage
+from dragon_stream.records import Chunk, StoredChunk
+from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
 from dragon_stream.writer import DISK_TIMEOUT_SECONDS, Writer
 
 BYTES_MODE: Final = "bytes"  # chunks are cut at `chunk_bytes`
 MESSAGE_MODE: Final = "message"  # every message is one chunk
-
-logger = structlog.stdlib.get_logger(__name__)
 
 
 class Source(Protocol):
@@ -36,6 +34,12 @@ class Source(Protocol):
     def on_replaced(self, reason: str) -> None:
         """This source can send no more: another one took over, or the stream has stopped."""
 
+    def on_lost(self, error: errors.DiskError) -> None:
+        """Data that was not accepted yet could not be written and is dropped.
+
+        This source can send no more. The client may try again from the last accepted byte.
+        """
+
     def on_capacity(self) -> None:
         """Pending windows were finished, so more data may be accepted."""
 
@@ -44,7 +48,7 @@ class Chunker:
     """The input of one stream.
 
     Sources call `attach`, `feed`, `flush` and `detach`; the pipeline calls `due_chunks` and
-    `window_closed`; the writer calls `on_written` and `on_write_failed`.
+    `window_closed`; the writer calls `on_written`, `on_write_failed` and `on_damaged`.
     """
 
     def __init__(
@@ -54,13 +58,24 @@ class Chunker:
         writer: Writer,
         now_ms: Callable[[], int],
         on_full_window: Callable[[Chunker], None],
+        *,
+        on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
     ) -> None:
-        """`on_full_window` is called when all chunks of a whole window are on disk."""
+        """
+        Args:
+            row: the stream's settings.
+            segments: the stream's files.
+            writer: writes the chunks.
+            now_ms: the clock, in Unix milliseconds.
+            on_full_window: called when all chunks of a whole window are on disk.
+            on_damage: called when the files are found damaged; see `DamageReports.report`.
+        """
         self.row = row
         self.segments = segments
         self._writer = writer
         self._now_ms = now_ms
         self._on_full_window = on_full_window
+        self._on_damage = on_damage
         self._lock = threading.RLock()  # guards everything below
         self._source: Source | None = None
         self._pieces: list[bytes | bytearray] = []  # data that is not in a chunk yet
@@ -72,6 +87,7 @@ class Chunker:
         self._unclosed: deque[StoredChunk] = deque()  # on disk, but not in a closed window
         self._window_began_ms: int | None = None  # arrival of the open window's first byte
         self.last_error = ""  # why the stream accepts nothing more; empty while it does
+        self.is_damaged = False  # whether the reason is damage on the disk
 
     def resume(
         self, sequence: int, total: int, last_ms: int, stored: Sequence[StoredChunk]
@@ -102,6 +118,7 @@ class Chunker:
 
         Raises:
             StreamStopped: the stream accepts nothing more.
+            StreamDamaged: its files are damaged.
             Overdue: chunks were not written in time.
         """
         with self._lock:
@@ -110,7 +127,7 @@ class Chunker:
             cut = self._next_sequence
         if previous is not None:
             previous.on_replaced("another connection has taken over this stream")
-        self.wait_for(cut)
+        self.wait_for(cut, lambda: self._next_sequence < cut)
         with self._lock:
             return self.sequence, self.total
 
@@ -156,9 +173,16 @@ class Chunker:
             self._flush()
             return self._next_sequence
 
-    def wait_for(self, sequence: int) -> None:
-        """Wait until all chunks before `sequence` are on disk. Raises Overdue, StreamStopped."""
-        if not self._writer.wait(lambda: self.sequence >= sequence or bool(self.last_error)):
+    def wait_for(self, sequence: int, is_lost: Callable[[], bool] = lambda: False) -> None:
+        """Wait until all chunks before `sequence` are on disk, or `is_lost` is true.
+
+        Raises Overdue, StreamStopped, StreamDamaged.
+        """
+
+        def is_over() -> bool:
+            return self.sequence >= sequence or bool(self.last_error) or is_lost()
+
+        if not self._writer.wait(is_over):
             raise errors.Overdue(
                 f"the data was not written to disk within {DISK_TIMEOUT_SECONDS:.0f} s; try again"
             )
@@ -179,6 +203,8 @@ class Chunker:
 
     def due_chunks(self, now_ms: int) -> list[StoredChunk]:
         """The chunks of the window to close now, because it is full or its time has passed."""
+        if self.is_damaged:
+            return []
         with self._lock:
             size = self.row.window_chunks
             if len(self._unclosed) < size:
@@ -201,8 +227,9 @@ class Chunker:
                 self._window_began_ms = self._now_ms() if self._piece_bytes else None
 
     def forget(self, sequence: int, before_ms: int) -> None:
-        """Delete data before that chunk; see `Segments.forget`."""
-        self.segments.forget(sequence, before_ms)
+        """Delete data before that chunk; see `Segments.forget`. Damaged files stay as they are."""
+        if not self.is_damaged:
+            self.segments.forget(sequence, before_ms)
 
     def stop(self, reason: str) -> None:
         """Accept nothing more."""
@@ -228,10 +255,26 @@ class Chunker:
         if full:
             self._on_full_window(self)
 
-    def on_write_failed(self, reason: str) -> None:
-        """Stop the stream until the service restarts; acknowledged data is not affected."""
-        logger.error("write_failed", stream=self.row.stream.hex(), detail=reason)
-        self.stop(f"cannot write to disk: {reason}")
+    def on_write_failed(self, error: errors.DiskError) -> None:
+        """Drop what is not on disk. The source is told, and the stream goes on with the next one.
+
+        `Disk` logs the error and says in `/readyz` that it lasts.
+        """
+        with self._lock:
+            self._next_sequence = self.sequence
+            source, self._source = self._source, None
+            self._drop_pieces()
+            if source is not None:
+                source.on_lost(error)
+            self._writer.discard(self)  # under the lock: no other source has queued anything yet
+
+    def on_damaged(self, damage: Damage) -> None:
+        """Stop the stream: something else has changed its files. Nothing of them is changed."""
+        with self._lock:
+            self.is_damaged = True
+            self._next_sequence = self.sequence
+            self.stop(f"its data on disk is damaged: {damage}")
+        self._on_damage(self.row.stream, damage)
 
     # Cutting
 
@@ -246,6 +289,8 @@ class Chunker:
         self._check_running()
 
     def _check_running(self) -> None:
+        if self.is_damaged:
+            raise errors.StreamDamaged(self.last_error, reason="damaged")
         if self.last_error:
             raise errors.StreamStopped(self.last_error, reason="trouble")
 

@@ -11,6 +11,7 @@ from dragon.log.store import Log
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
+from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
@@ -32,6 +33,7 @@ class Components:
     events: Events
     sockets: Sockets
     receipts: Receipts
+    damages: DamageReports
     log: Log
     records: StreamRecords
     follower: Follower

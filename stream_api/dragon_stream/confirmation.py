@@ -14,8 +14,9 @@ from dragon.log.follower import Follower
 from dragon.log.index_tables import Applied, StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
+from dragon_stream.damage import Damage
 from dragon_stream.events import Events
-from dragon_stream.store import Store, WindowRow, WindowSummary
+from dragon_stream.store import FILE, Store, WindowRow, WindowSummary
 from dragon_stream.streams import Stream, Streams
 
 MAX_LOOKAHEAD: Final = 16  # unfinished windows of a stream that are processed at once
@@ -34,6 +35,19 @@ class Confirmation:
     follower: Follower
     records: StreamRecords
     events: Events
+
+    def check_age(self, stream: Stream) -> Damage | None:
+        """Return the damage if the log has windows of this stream that the database lacks."""
+        logged = self.log.state.stream(stream.id).windows
+        last = stream.sealer.last
+        known = last.number + 1 if last else 0
+        if logged <= known:
+            return None
+        what = (
+            f"has {known} windows of the stream, and the ledger has {logged}: it is an old copy, "
+            "or another service uses the same key"
+        )
+        return Damage(FILE, None, None, what)
 
     def update(
         self, streams: Streams, stream: Stream, unfinished: Sequence[WindowSummary]

@@ -22,7 +22,7 @@ class Events:
         with self._lock:
             listeners = list(self._listeners.get(stream, ()))
         if listeners:
-            message = json.dumps({"type": kind, **facts})
+            message = message_of(kind, **facts)
             for connection in listeners:
                 connection.send(message)
 
@@ -38,3 +38,8 @@ class Events:
                 self._listeners[stream].discard(connection)
                 if not self._listeners[stream]:
                     del self._listeners[stream]
+
+
+def message_of(kind: str, **facts: object) -> str:
+    """The message of one event."""
+    return json.dumps({"type": kind, **facts})

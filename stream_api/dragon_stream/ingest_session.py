@@ -15,7 +15,7 @@ from typing import Final
 
 from dragon import errors
 from dragon.encoding import Members, parse
-from dragon.node.websocket import NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
+from dragon.node.websocket import INTERNAL, NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
 from dragon_stream.chunker import MESSAGE_MODE
 from dragon_stream.streams import Stream
 
@@ -65,6 +65,7 @@ class IngestSession:
         self._first_byte = 0  # the stream's size when this connection took over
         self._sequence = 0  # chunks that are on disk
         self._begun = False
+        self._lost: errors.DiskError | None = None  # why data could not be written
 
     def begin(self) -> None:
         """Take the stream over and tell the client where to continue. Raises Closed."""
@@ -101,7 +102,7 @@ class IngestSession:
         except errors.TooLarge as error:
             raise Closed(TOO_BIG, str(error)) from None
         except errors.StreamStopped as error:
-            raise Closed(POLICY, str(error)) from None
+            raise self._closed(error) from None
 
     def _use_credit(self, size: int, *, finished: bool) -> None:
         with self._lock:
@@ -131,7 +132,11 @@ class IngestSession:
         try:
             self._stream.chunker.flush(self)
         except errors.StreamStopped as error:
-            raise Closed(POLICY, str(error)) from None
+            raise self._closed(error) from None
+
+    def _closed(self, error: errors.StreamStopped) -> Closed:
+        """A source whose data could not be written was not replaced: it may try again."""
+        return Closed(INTERNAL, str(self._lost)) if self._lost else Closed(POLICY, str(error))
 
     # Called by other threads
 
@@ -151,6 +156,10 @@ class IngestSession:
     def on_replaced(self, reason: str) -> None:
         self._connection.close(POLICY, reason)
 
+    def on_lost(self, error: errors.DiskError) -> None:
+        self._lost = error
+        self._connection.close(INTERNAL, str(error))  # with this code clients try again
+
     def on_capacity(self) -> None:
         """Grant credit again, in steps of at least a quarter, while there is capacity."""
         if not self._begun or not self._may_grant():
@@ -167,13 +176,29 @@ class IngestSession:
 
 
 class Upload:
-    """A source for the data of one HTTP request, which needs no notifications."""
+    """A source for the data of one HTTP request, which needs no notifications but one."""
+
+    def __init__(self) -> None:
+        self.error: errors.DiskError | None = None  # why its data could not be written
+
+    def check(self) -> None:
+        """Raises DiskFull, DiskFailed: data of the request was not written."""
+        if self.error is not None:
+            raise self.error
 
     def on_accepted(self, sequence: int, total: int) -> None:
         """Nothing to do: the request waits with `Chunker.wait_for`."""
 
     def on_replaced(self, reason: str) -> None:
         """Nothing to do: the request's next call raises StreamStopped."""
+
+    def on_lost(self, error: errors.DiskError) -> None:
+        self.error = error
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether data of the request was not written."""
+        return self.error is not None
 
     def on_capacity(self) -> None:
         """Nothing to do: the request checked the capacity before it began."""

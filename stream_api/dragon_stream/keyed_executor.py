@@ -9,9 +9,10 @@ from typing import Final
 
 import structlog
 
-from dragon.errors import DragonError
+from dragon.errors import ChunkDamaged, DiskError, DragonError
 
 RETRY_SECONDS: Final = 1.0  # pause after a step that failed
+DAMAGE_RETRY_SECONDS: Final = 60.0  # pause after a step that found damage on the disk
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -60,6 +61,10 @@ class KeyedExecutor:
         pause = RETRY_SECONDS
         try:
             pause = job()
+        except ChunkDamaged:
+            pause = DAMAGE_RETRY_SECONDS  # reported where it was found
+        except DiskError:
+            pass  # `Disk` logs it, once a minute
         except DragonError as error:
             logger.warning("step_failed", step=str(key), reason=error.name, detail=str(error))
         except Exception:

@@ -26,11 +26,13 @@ from dragon.node.sockets import RESERVED_THREADS, Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 from dragon_stream.app import create_app
 from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
+from dragon_stream.damage import DamageReports
 from dragon_stream.events import Events
 from dragon_stream.pipeline import Pipeline
 from dragon_stream.receipts import Receipts
@@ -49,6 +51,11 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    locks = [
+        ProcessLock.on_folder(settings.data, wait_seconds=START_WAIT_SECONDS),
+        ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS),
+    ]
     database, stream_database = open_databases(settings)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
     runtime = Runtime.real(settings.tls.ca)
@@ -59,6 +66,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.streams.close()
         database.close()
         stream_database.close()
+        for lock in locks:
+            lock.close()
 
     count = len(components.streams.all())
     logger.info("stream_service_started", port=settings.port, streams=count)
@@ -98,7 +107,9 @@ def assemble(
     log = Log(database, committee)
     records = StreamRecords(database, log.note_damage)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
-    store, writer, events = Store(stream_database), Writer(), Events()
+    writer, events = Writer(), Events()
+    damages = DamageReports(events)
+    store = Store(stream_database, damages.report)
     pipeline = Pipeline(
         store,
         Confirmation(store, log, follower, records, events),
@@ -114,6 +125,8 @@ def assemble(
         settings.secret,
         committee.id,
         writer,
+        damages=damages,
+        disk=stream_database.disk,
         entropy=runtime.entropy,
         now_ms=lambda: round(1000 * runtime.wall()),
         on_full_window=pipeline.wake,
@@ -128,7 +141,8 @@ def assemble(
         pipeline,
         events,
         Sockets(max_sockets(settings.threads), runtime.monotonic, settings.origins),
-        Receipts(store, log, records),
+        Receipts(store, log, records, damages),
+        damages,
         log,
         records,
         follower,

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from prometheus_client import Counter
 
-from dragon.errors import PeerError, ProofRefused, Unreachable
+from dragon.errors import ChunkDamaged, PeerError, ProofRefused, Unreachable
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.protocol.streams.chunks import decode_chunks
 from dragon_stream.chunker import Chunker
 from dragon_stream.confirmation import MAX_LOOKAHEAD, Confirmation
 from dragon_stream.events import Events
-from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
+from dragon_stream.keyed_executor import DAMAGE_RETRY_SECONDS, RETRY_SECONDS, KeyedExecutor
 from dragon_stream.store import Store, WindowState, WindowSummary
 from dragon_stream.streams import Stream, Streams
 from dragon_stream.submission import Aggregators
@@ -108,17 +109,22 @@ class Pipeline:
     def load(self, streams: Streams) -> None:
         """Count the unfinished windows after a start."""
         for stream in streams.all():
-            self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
+            with suppress(ChunkDamaged):
+                self._unfinished[stream.id] = self._store.count_unfinished(stream.id)
 
     def step(self, streams: Streams) -> None:
         """Start every step that can be started now."""
         now_ms = round(1000 * self._runtime.wall())
         for stream in streams.all():
+            self._check_age(stream)
             if due := stream.chunker.due_chunks(now_ms):
                 key = (stream.id, "close")
                 self._jobs.start(key, self._closing_pool, partial(self._close, stream))
             if self._unfinished.get(stream.id) and self._is_check_due(stream):
-                self._start_steps(stream, self._confirm(streams, stream))
+                try:
+                    self._start_steps(stream, self._confirm(streams, stream))
+                except ChunkDamaged:  # reported where it was found
+                    self._checked_at[stream.id] = self._runtime.monotonic() + DAMAGE_RETRY_SECONDS
             if due or self.has_capacity(stream):
                 stream.chunker.resume_source()
         now = self._runtime.monotonic()
@@ -138,6 +144,11 @@ class Pipeline:
         """Release the threads, without waiting for them."""
         for pool in (self._closing_pool, self._submitting_pool, self._proving_pool):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _check_age(self, stream: Stream) -> None:
+        """An old copy of the database would give new windows numbers that are taken."""
+        if not stream.chunker.is_damaged and (damage := self._confirmation.check_age(stream)):
+            stream.chunker.on_damaged(damage)
 
     def _is_check_due(self, stream: Stream) -> bool:
         """Chunks wake the pipeline far more often than windows change, so checks are limited."""

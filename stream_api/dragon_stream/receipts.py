@@ -4,46 +4,86 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragon.errors import NotFound
+from dragon.errors import ChunkDamaged, NotFound
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import ChunkHeader, decode_chunks, tree_of
 from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Receipt
-from dragon_stream.segments import ChunkLength
-from dragon_stream.store import Store, WindowRow
+from dragon_stream.damage import Damage, Damaged, DamageReports
+from dragon_stream.recovery import ChunkLength
+from dragon_stream.store import FILE, Store, WindowRow, digests_of
 from dragon_stream.streams import Stream
 from dragon_stream.window_sealer import window_openings
 
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """Finds chunks, their data, and their receipts."""
+    """Finds windows, chunks, their data, and their receipts."""
 
     store: Store
     log: Log
     records: StreamRecords
+    damages: DamageReports
+
+    def window(self, stream: Stream, number: int) -> WindowRow:
+        """A closed window.
+
+        Raises:
+            NotFound: the stream has no such window.
+            ChunkDamaged: its row is damaged or missing.
+        """
+        row, last = self.store.window(stream.id, number), stream.sealer.last
+        if row is not None:
+            return row
+        if last is not None and number <= last.number:
+            raise self._damaged(stream.id, Damage(FILE, None, None, f"lacks window {number}"))
+        raise NotFound(f"the stream has no closed window {number}")
 
     def chunk(self, stream: Stream, sequence: int) -> tuple[WindowRow, ChunkHeader]:
-        """A chunk and its closed window. Raises NotFound: no closed window holds the chunk."""
+        """A chunk and its closed window.
+
+        Raises:
+            NotFound: no closed window holds the chunk.
+            ChunkDamaged: the window's row is damaged or missing.
+        """
         row = self.store.window_of(stream.id, sequence)
         if row is None:
+            last = stream.sealer.last
+            if last is not None and sequence < last.next_first:
+                what = "lacks the row of the chunk's window"
+                raise self._damaged(stream.id, Damage(FILE, None, sequence, what))
             arrived = sequence < stream.chunker.sequence
             reason = "is in no closed window yet" if arrived else "has not arrived yet"
             raise NotFound(f"chunk {sequence} {reason}", sequence=sequence)
         return row, decode_chunks(row.chunks)[sequence - row.header.first]
 
     def data(self, stream: Stream, sequence: int) -> bytes:
-        """The data of a chunk. Raises NotFound: it never arrived, or its retention has ended."""
+        """The data of a chunk, compared with its digest.
+
+        Raises:
+            NotFound: it never arrived, or its retention has ended.
+            ChunkDamaged: it is not on the disk as it was stored.
+        """
         row, _ = self.chunk(stream, sequence)
-        chunks = decode_chunks(row.chunks)[: sequence - row.header.first + 1]
+        index = sequence - row.header.first
+        chunks = decode_chunks(row.chunks)[: index + 1]
         lengths: list[ChunkLength] = [(chunk.sequence, chunk.length) for chunk in chunks]
-        found = stream.chunker.segments.read(lengths, row.offset)
+        try:
+            found = stream.chunker.segments.read(lengths, row.offset, digests_of(row)[index])
+        except Damaged as error:
+            raise self._damaged(stream.id, error.damage) from None
         if found is None:
             message = f"the data of chunk {sequence} was deleted: its retention time has passed"
             raise NotFound(message, sequence=sequence)
         return found
+
+    def _damaged(self, stream: bytes, damage: Damage) -> ChunkDamaged:
+        """Report damage, and return the error that says so."""
+        self.damages.report(stream, damage)
+        return ChunkDamaged(f"the stored data is damaged: {damage}", **damage.facts())
 
     def receipt(
         self, stream: Stream, sequence: int, *, disclose: bool, with_proof: bool
@@ -58,6 +98,7 @@ class Receipts:
 
         Raises:
             NotFound: the window is not certified yet, or its proof was deleted.
+            ChunkDamaged: the window's row is damaged.
         """
         row, chunk = self.chunk(stream, sequence)
         index = sequence - row.header.first
@@ -81,13 +122,22 @@ class Receipts:
         )
 
     def event(self, row: WindowRow) -> Certificate:
-        """The certificate of a window, from the log. Raises NotFound: there is none yet."""
+        """The certificate of a window, from the log.
+
+        Raises:
+            NotFound: there is none yet.
+            ChunkDamaged: the row names another entry of the log.
+        """
         if row.position is None:
             raise NotFound(f"window {row.number} is not certified yet", number=row.number)
         found = self.log.entry(row.position).event
         if not isinstance(found, Certificate):
             message = f"log position {row.position} holds no certificate of window {row.number}"
             raise NotFound(message, number=row.number)
+        claim = found.claim
+        if not isinstance(claim, WindowClaim) or claim.header != row.header.hash:
+            what = f"has a wrong log position ({row.position}) of window {row.number}"
+            raise self._damaged(row.stream, Damage(FILE, None, row.header.first, what))
         return found
 
     def _endorsements(self, row: WindowRow) -> tuple[Endorsement, ...]:

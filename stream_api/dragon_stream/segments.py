@@ -1,213 +1,262 @@
 """A stream's data on disk: records of chunks in append-only files, called segments.
 
-A record consists of a chunk's sequence, time, length and digest, a checksum of these, and the data.
-A segment is named after its first chunk. A crash during a write leaves an incomplete record or a
-wrong digest; such a record was never acknowledged and is removed by `Segments.recover`.
+`dragon_stream.records` describes a record. A segment is named after its first chunk. A crash during
+a write leaves an incomplete record; such a record was never acknowledged and is cut off by
+`Segments.recover`, which tells it from damage: see `dragon_stream.recovery`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
+from dragon.storage.disk import Disk
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
+from dragon_stream.acknowledged import AcknowledgedFile
+from dragon_stream.damage import Damaged
+from dragon_stream.records import (
+    HEAD_BYTES,
+    MAX_CHUNKS_PER_SYNC,
+    Chunk,
+    StoredChunk,
+    head_of,
+    is_whole,
+    parse_head,
+)
+from dragon_stream.recovery import (
+    ChunkLength,
+    Closed,
+    Recovered,
+    Recovery,
+    end_of,
+    segment_names,
+    segment_path,
+)
 
 MAX_SEGMENT_BYTES: Final = 64 << 20  # segment of data, approximately: the last write may exceed it
 MAX_CHUNKS_PER_WRITE: Final = 512  # chunks in a system call, which accepts 1,024 parts, two a chunk
-_HEAD: Final = struct.Struct(">QQI32s")  # sequence, received_ms, length, digest
-_CHECK: Final = struct.Struct(">I")  # CRC-32 of the head
-HEAD_BYTES: Final = _HEAD.size + _CHECK.size  # record of a chunk without its data
-_SUFFIX: Final = ".chunks"
-
-ChunkLength: TypeAlias = tuple[int, int]  # sequence and length in bytes of a chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A chunk that is not on disk yet."""
-
-    sequence: int
-    received_ms: int
-    digest: bytes
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """A chunk that is on disk."""
-
-    sequence: int
-    received_ms: int
-    length: int
-    digest: bytes
-    offset: int  # of its record in its segment
-
-
-def head_of(chunk: Chunk) -> bytes:
-    """The part of the record before the data."""
-    head = _HEAD.pack(chunk.sequence, chunk.received_ms, len(chunk.data), chunk.digest)
-    return head + _CHECK.pack(zlib.crc32(head))
 
 
 class Segments:
     """The segments of one stream. One thread may append, all may read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Disk | None = None, *, create: bool = True) -> None:
+        """
+        Args:
+            folder: the stream's folder.
+            disk: is told of failing writes; by default that of `folder`.
+            create: whether the folder is created; otherwise it is damage if it does not exist.
+
+        Raises:
+            DiskFull, DiskFailed: the folder cannot be created.
+        """
         self._folder = folder
-        make_folder(folder, PRIVATE_FOLDER)
+        self.disk = disk or Disk(folder)
+        if create and not folder.is_dir():
+            with self.disk.guard():
+                make_folder(folder, PRIVATE_FOLDER)
+                _sync_folder(folder.parent)
+        self._acknowledged = AcknowledgedFile(folder)
         self._file: int | None = None
-        self._size = 0
+        self._size = 0  # bytes of whole records in the newest segment
         self._began_ms = 0  # arrival of the first chunk that was appended to the open segment
         self._rotate_before_ms = 0  # a segment that began earlier is followed by another
 
-    def recover(self, closed: Sequence[ChunkLength], offset: int) -> list[StoredChunk]:
-        """Find the chunks after the last closed window, and truncate after the last whole record.
+    def recover(self, closed: Closed | None = None) -> Recovered:
+        """Find the chunks after the last closed window, and cut off a torn end.
 
-        Args:
-            closed: the chunks of the last closed window; empty if there is none.
-            offset: of the first of them in its segment.
+        If there is damage, no file is changed. Nothing may be appended then.
+
+        Raises DiskFull, DiskFailed: the torn end cannot be cut off.
         """
-        expected = closed[-1][0] + 1 if closed else 0
-        names = self._names()
-        before = [name for name in names if name <= expected][-1:]
-        start = self._end(closed, offset) if before and before[0] < expected else 0
-        found: list[StoredChunk] = []
-        for name in before + [name for name in names if name > expected]:
-            if name > expected + len(found):
-                self._path(name).unlink()  # the chunks before it are missing
-                continue
-            size = self._path(name).stat().st_size
-            scanned = self._scan(name, start, expected + len(found))
-            ends = scanned[-1].offset + HEAD_BYTES + scanned[-1].length if scanned else start
-            if ends < size:
-                os.truncate(self._path(name), ends)
-            found, start = found + scanned, 0
-        return found
-
-    def _end(self, chunks: Sequence[ChunkLength], offset: int) -> int:
-        """The offset, in its segment, of the record after these chunks."""
-        first_chunks = set(self._names())
-        for sequence, length in chunks:
-            offset = (0 if sequence in first_chunks else offset) + HEAD_BYTES + length
-        return offset
-
-    def _scan(self, name: int, start: int, expected: int) -> list[StoredChunk]:
-        found: list[StoredChunk] = []
-        with self._path(name).open("rb") as file:
-            file.seek(start)
-            while len(head := file.read(HEAD_BYTES)) == HEAD_BYTES:
-                sequence, received_ms, length, digest = _HEAD.unpack_from(head)
-                (check,) = _CHECK.unpack_from(head, _HEAD.size)
-                if check != zlib.crc32(head[: _HEAD.size]) or sequence != expected + len(found):
-                    break
-                data = file.read(length) if length <= MAX_CHUNK_BYTES else b""
-                if len(data) != length or hashlib.sha256(data).digest() != digest:
-                    break
-                found.append(StoredChunk(sequence, received_ms, length, digest, start))
-                start += HEAD_BYTES + length
+        closed = closed or Closed()
+        found = Recovery(self._folder, closed, self._acknowledged.load).run()
+        self._size = found.size
+        if found.damage is not None:
+            return found
+        with self.disk.guard():
+            names = self._names()
+            if names and self._path(names[-1]).stat().st_size > found.size:
+                os.truncate(self._path(names[-1]), found.size)
+            self._acknowledged.raise_to(
+                kept=names[0] if names else 0,
+                chunks=closed.next + len(found.stored),
+                windows=closed.windows,
+                sync=True,
+            )
+            _sync_folder(self._folder)
         return found
 
     def append(self, chunks: Sequence[Chunk]) -> list[StoredChunk]:
         """Write chunks and sync the disk.
 
-        Raises OSError: for example, the disk is full. Then none of the chunks is stored.
+        Raises:
+            DiskFull, DiskFailed: none of the chunks is stored. The next call writes at the same
+                place, and removes what this one left there.
+            Damaged: the segment is not as the last write left it.
         """
-        full = self._size >= MAX_SEGMENT_BYTES or self._began_ms < self._rotate_before_ms
-        if self._file is None or full:
-            self._open(chunks[0], reuse=self._file is None)
-        file, offset = self._file, self._size
-        if file is None:
-            raise OSError("no segment is open")
-        stored = []
-        for chunk in chunks:
-            length = len(chunk.data)
-            stored.append(
-                StoredChunk(chunk.sequence, chunk.received_ms, length, chunk.digest, offset)
-            )
-            offset += HEAD_BYTES + length
         try:
-            for batch in batched(chunks, MAX_CHUNKS_PER_WRITE):
-                _write_all(file, [part for chunk in batch for part in (head_of(chunk), chunk.data)])
-            os.fdatasync(file)
+            with self.disk.guard():
+                return self._append(chunks)
+        except BaseException:
+            # After a failed sync the kernel may have dropped what was written: all of it is
+            # written again, into a file that is opened again.
+            self.close()
+            raise
+
+    def _append(self, chunks: Sequence[Chunk]) -> list[StoredChunk]:
+        full = self._size >= MAX_SEGMENT_BYTES or self._began_ms < self._rotate_before_ms
+        if self._file is None:
+            self._reopen(chunks[0])
+        elif full:
+            self._begin(chunks[0])
+        file, offset, stored = (
+            self._checked_file(chunks[0].sequence),
+            self._size,
+            list[StoredChunk](),
+        )
+        try:
+            for group in batched(chunks, MAX_CHUNKS_PER_SYNC):
+                for chunk in group:
+                    length = len(chunk.data)
+                    stored.append(
+                        StoredChunk(chunk.sequence, chunk.received_ms, length, chunk.digest, offset)
+                    )
+                    offset += HEAD_BYTES + length
+                _write_group(file, group)
+                os.fdatasync(file)
+            self._acknowledged.raise_to(chunks=chunks[-1].sequence + 1)
         except OSError:
             os.ftruncate(file, self._size)
-            os.lseek(file, self._size, os.SEEK_SET)
             raise
         self._size = offset
         return stored
+
+    def window_closed(self, windows: int) -> None:
+        """Note that the database has that many windows. Raises DiskFull, DiskFailed."""
+        with self.disk.guard():
+            self._acknowledged.raise_to(windows=windows)
 
     def forget(self, sequence: int, before_ms: int) -> None:
         """Delete the segments that hold only chunks before `sequence`, except the newest.
 
         The next write starts another segment if the newest one began before `before_ms`, so that
         the newest one can be deleted later. `before_ms` is in Unix milliseconds.
+
+        Raises DiskFull, DiskFailed.
         """
         self._rotate_before_ms = before_ms
-        names = self._names()
-        for name, following in pairwise(names):
-            if following <= sequence:
-                self._path(name).unlink(missing_ok=True)
+        pairs = list(pairwise(self._names()))
+        kept = max((following for _, following in pairs if following <= sequence), default=0)
+        if not kept:
+            return
+        with self.disk.guard():
+            self._acknowledged.raise_to(kept=kept, sync=True)  # first: it explains what is missing
+            for name, _ in pairs:
+                if name < kept:
+                    self._path(name).unlink(missing_ok=True)
 
     def size(self) -> int:
         """Bytes of all segments."""
         return sum(self._path(name).stat().st_size for name in self._names())
 
-    def read(self, chunks: Sequence[ChunkLength], offset: int) -> bytes | None:
-        """The data of the last of these chunks, or None if it was deleted.
+    def read(self, chunks: Sequence[ChunkLength], offset: int, digest: bytes) -> bytes | None:
+        """The data of the last of these chunks, or None if it was deleted after its retention.
 
         Args:
             chunks: the chunks of a window, from its first to the requested one.
             offset: of the first of them in its segment.
+            digest: SHA-256 of the data.
+
+        Raises Damaged: the data is missing, or is not the data that was stored.
         """
         sequence, length = chunks[-1]
-        names = [name for name in self._names() if name <= sequence]
-        if not names:
+        if sequence < self._acknowledged.value.kept:
             return None
-        start = 0 if names[-1] == sequence else self._end(chunks[:-1], offset)
-        try:
-            with self._path(names[-1]).open("rb") as file:
-                file.seek(start)
-                head, data = file.read(HEAD_BYTES), file.read(length)
-        except FileNotFoundError:
-            return None
-        whole = len(head) == HEAD_BYTES and len(data) == length
-        return data if whole and _HEAD.unpack_from(head)[0] == sequence else None
-
-    def _open(self, first: Chunk, *, reuse: bool) -> None:
-        """Open a new segment, or the newest existing one if `reuse` is set."""
         names = self._names()
-        path = self._path(names[-1] if reuse and names else first.sequence)
-        self.close()
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._size = os.lseek(self._file, 0, os.SEEK_END)
-        self._began_ms = first.received_ms
-        _sync_folder(self._folder)
+        name = max((name for name in names if name <= sequence), default=None)
+        if name is None:
+            raise Damaged(self._path(sequence).name, None, sequence, "is missing")
+        start = 0 if name == sequence else end_of(chunks[:-1], offset, set(names))
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                raw = file.read(HEAD_BYTES + length)
+        except OSError as error:
+            if sequence < self._acknowledged.value.kept:
+                return None  # it was deleted in this moment
+            what = f"cannot be read: {error.strerror}"
+            raise Damaged(path.name, start, sequence, what) from None
+        head, data = parse_head(raw[:HEAD_BYTES]), raw[HEAD_BYTES:]
+        if head is None or (head.sequence, head.digest) != (sequence, digest):
+            raise Damaged(path.name, start, sequence, "has no record of the chunk there")
+        if not is_whole(head, data):
+            raise Damaged(path.name, start, sequence, "has data that differs from its digest")
+        return data
 
     def close(self) -> None:
-        """Close the open segment; the next write opens it again."""
+        """Close the open files; the next write opens them again."""
         if self._file is not None:
             os.close(self._file)
-        self._file, self._size = None, 0
+        self._file = None
+        self._acknowledged.close()
+
+    def _reopen(self, first: Chunk) -> None:
+        """Open the newest segment, and cut off what a failed write left there."""
+        names = self._names()
+        if not names:
+            self._begin(first)
+            return
+        path = self._path(names[-1])
+        self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._began_ms = first.received_ms
+        if os.fstat(self._file).st_size > self._size:
+            os.ftruncate(self._file, self._size)
+
+    def _begin(self, first: Chunk) -> None:
+        """Begin a segment."""
+        self.close()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self._path(first.sequence), flags, 0o600)
+        self._size, self._began_ms = 0, first.received_ms
+        _sync_folder(self._folder)
+
+    def _checked_file(self, sequence: int) -> int:
+        """The open segment, at its end. Raises Damaged: it has changed since the last write."""
+        if self._file is None:
+            raise OSError("no segment is open")
+        found = os.fstat(self._file)
+        if found.st_nlink and found.st_size == self._size:
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            return self._file
+        name = self._path(max(self._names(), default=sequence)).name
+        what = f"has {found.st_size} bytes instead of {self._size}, as the last write left it"
+        if not found.st_nlink:
+            what = "was deleted while it was in use"
+        raise Damaged(name, self._size, sequence, what)
 
     def _names(self) -> list[int]:
-        stems = (path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}"))
-        return sorted(int(stem) for stem in stems if stem.isdigit())
+        return segment_names(self._folder)
 
     def _path(self, first: int) -> Path:
-        return self._folder / f"{first:016d}{_SUFFIX}"
+        return segment_path(self._folder, first)
 
 
 def batched(chunks: Sequence[Chunk], size: int) -> Iterator[Sequence[Chunk]]:
     for start in range(0, len(chunks), size):
         yield chunks[start : start + size]
+
+
+def _write_group(file: int, group: Sequence[Chunk]) -> None:
+    """Write chunks that share a disk sync."""
+    heads = [head_of(chunk, position) for position, chunk in enumerate(group)]
+    for start in range(0, len(group), MAX_CHUNKS_PER_WRITE):
+        batch = range(start, min(start + MAX_CHUNKS_PER_WRITE, len(group)))
+        _write_all(file, [part for at in batch for part in (heads[at], group[at].data)])
 
 
 def _write_all(file: int, parts: Sequence[bytes]) -> None:

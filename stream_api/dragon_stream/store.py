@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DatabaseError
 
 from dragon.encoding import parse
+from dragon.errors import ChunkDamaged, InvalidEncoding
 from dragon.protocol.streams.window import WindowHeader
 from dragon.storage.database import Database
+from dragon_stream.damage import Damage
 
 SCHEMA: Final = "dragon_stream:migrations"
+FILE: Final = "windows.db"
+DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNCHANGING: Final = ("stream", "number", "header", "signature", "first", "count", "bytes", "at",
+                      "chunks", "digests", "closed_ms")  # fmt: skip
+_WINDOWS: Final = (
+    "SELECT w.*, c.crc, c.proof_crc FROM own_windows w "
+    "LEFT JOIN own_window_checks c ON c.stream = w.stream AND c.number = w.number "
+)
 
 
 class WindowState(enum.StrEnum):
@@ -73,33 +88,93 @@ class WindowSummary:
     position: int | None
 
 
-class Store:
-    """Access to both tables."""
+def digests_of(row: WindowRow) -> list[bytes]:
+    """SHA-256 of the data of each chunk of a closed window."""
+    raw = row.digests
+    return [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
 
-    def __init__(self, database: Database) -> None:
+
+def checksum(values: Sequence[object]) -> int:
+    """CRC-32 of the values of a row, with their types and lengths."""
+    crc = 0
+    for value in values:
+        raw = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
+        crc = zlib.crc32(raw, zlib.crc32(f"{type(value).__name__}:{len(raw)}:".encode(), crc))
+    return crc
+
+
+class Store:
+    """Access to the tables.
+
+    Methods that read or write a window raise ChunkDamaged if its row, or the file, is damaged.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        on_damage: Callable[[bytes, Damage], None] = lambda _stream, _damage: None,
+    ) -> None:
+        """`on_damage` is told of damage; see `DamageReports.report`."""
         self._database = database
+        self._on_damage = on_damage
+
+    @contextmanager
+    def _read(self, stream: bytes) -> Iterator[Connection]:
+        with self._watched(stream), self._database.read() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self, stream: bytes) -> Iterator[Connection]:
+        with self._watched(stream), self._database.write() as connection:
+            yield connection
+
+    @contextmanager
+    def _watched(self, stream: bytes) -> Iterator[None]:
+        """Turn what SQLite says of a damaged file into ChunkDamaged."""
+        try:
+            yield
+        except DatabaseError as error:
+            code, what = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF, str(error.orig)
+            if code not in _DAMAGED and not what.startswith("Could not decode"):
+                raise
+            raise self._damaged(stream, f"is damaged: {what}") from None
+
+    def _damaged(self, stream: bytes, what: str, **facts: object) -> ChunkDamaged:
+        self._on_damage(stream, Damage(FILE, None, None, what))
+        return ChunkDamaged(f"{FILE} {what}", **facts)
 
     # Streams
 
     def add_stream(self, row: StreamRow) -> None:
-        columns = ", ".join(f":{name}" for name in StreamRow.__slots__)
-        values = {name: getattr(row, name) for name in StreamRow.__slots__}
-        with self._database.write() as connection:
+        names = StreamRow.__slots__
+        columns = ", ".join(f":{name}" for name in names)
+        values = {name: getattr(row, name) for name in names}
+        check = text("INSERT INTO own_stream_checks VALUES (:stream, :crc)")
+        crc = checksum([getattr(row, name) for name in names[:-1]])
+        with self._write(row.stream) as connection:
             connection.execute(text(f"INSERT INTO own_streams VALUES ({columns})"), values)  # noqa: S608
+            connection.execute(check, {"stream": row.stream, "crc": crc})
 
     def streams(self) -> list[StreamRow]:
         """All streams, the oldest first."""
         query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
-        with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [StreamRow(bytes(r.stream), r.name, bytes(r.seed), *r[3:]) for r in rows]
+        with self._read(b"") as connection:
+            return [StreamRow(*row) for row in connection.execute(query)]
+
+    def is_whole(self, row: StreamRow) -> bool:
+        """Whether a stream's row has its checksum. Rows of earlier releases have none."""
+        query = text("SELECT crc FROM own_stream_checks WHERE stream = :stream")
+        with self._read(row.stream) as connection:
+            crc = connection.execute(query, {"stream": row.stream}).scalar()
+        values = [getattr(row, name) for name in StreamRow.__slots__[:-1]]
+        return isinstance(row.stream, bytes) and crc in (None, checksum(values))
 
     def stop_stream(self, stream: bytes, why: str) -> None:
         """Record why a stream stopped. Only the first reason is kept."""
         query = text(
             "UPDATE own_streams SET stopped = :why WHERE stream = :stream AND stopped = ''"
         )
-        with self._database.write() as connection:
+        with self._write(stream) as connection:
             connection.execute(query, {"stream": stream, "why": why})
 
     # Windows
@@ -125,49 +200,62 @@ class Store:
             "state": str(row.state),
             "proof": row.proof,
         }
-        with self._database.write() as connection:
+        crc = checksum([values[name] for name in _UNCHANGING])
+        check = text("INSERT INTO own_window_checks VALUES (:stream, :number, :crc, :proof_crc)")
+        checks = {"crc": crc, "proof_crc": None if row.proof is None else zlib.crc32(row.proof)}
+        with self._write(row.stream) as connection:
             connection.execute(query, values)
+            connection.execute(check, {"stream": row.stream, "number": row.number, **checks})
 
     def window(self, stream: bytes, number: int) -> WindowRow | None:
-        query = "SELECT * FROM own_windows WHERE stream = :stream AND number = :number"
-        return self._window(query, stream=stream, number=number)
+        query = "WHERE w.stream = :stream AND w.number = :number"
+        return self._window(query, stream, number=number)
 
     def last_window(self, stream: bytes) -> WindowRow | None:
-        query = "SELECT * FROM own_windows WHERE stream = :stream ORDER BY number DESC LIMIT 1"
-        return self._window(query, stream=stream)
+        return self._window("WHERE w.stream = :stream ORDER BY w.number DESC LIMIT 1", stream)
 
     def window_of(self, stream: bytes, sequence: int) -> WindowRow | None:
         """The closed window that holds a chunk."""
         query = (
-            "SELECT * FROM own_windows WHERE stream = :stream AND first <= :sequence "
-            "AND :sequence < first + count ORDER BY first DESC LIMIT 1"
+            "WHERE w.stream = :stream AND w.first <= :sequence "
+            "AND :sequence < w.first + w.count ORDER BY w.first DESC LIMIT 1"
         )
-        return self._window(query, stream=stream, sequence=sequence)
+        return self._window(query, stream, sequence=sequence)
 
     def summaries(self, stream: bytes, after: int, limit: int) -> list[WindowSummary]:
         """Windows with a number above `after`, in order."""
         where = "stream = :stream AND number > :after"
-        return self._summaries(where, stream=stream, after=after, limit=limit)
+        return self._summaries(where, stream, after=after, limit=limit)
 
     def unfinished(self, stream: bytes, limit: int) -> list[WindowSummary]:
         """Windows that the log does not contain yet, in order."""
         where = "stream = :stream AND state IN ('closed', 'proven')"
-        return self._summaries(where, stream=stream, limit=limit)
+        return self._summaries(where, stream, limit=limit)
 
     def count_unfinished(self, stream: bytes) -> int:
         query = text(
             "SELECT COUNT(*) FROM own_windows WHERE stream = :stream "
             "AND state IN ('closed', 'proven')"
         )
-        with self._database.read() as connection:
+        with self._read(stream) as connection:
             return int(connection.execute(query, {"stream": stream}).scalar_one())
+
+    def check_states(self, stream: bytes) -> None:
+        """Raises ChunkDamaged: a window's state is none of `WindowState`."""
+        states = ", ".join(f"'{state}'" for state in WindowState)
+        query = f"SELECT number FROM own_windows WHERE stream = :stream AND state NOT IN ({states})"  # noqa: S608
+        with self._read(stream) as connection:
+            number = connection.execute(text(query), {"stream": stream}).scalar()
+        if number is not None:
+            what = f"has a damaged row of window {number}"
+            raise self._damaged(stream, what, number=str(number))
 
     def certified(self, stream: bytes) -> int:
         """The number of windows up to the last certified one."""
         query = text(
             "SELECT MAX(number) FROM own_windows WHERE stream = :stream AND state = 'certified'"
         )
-        with self._database.read() as connection:
+        with self._read(stream) as connection:
             number = connection.execute(query, {"stream": stream}).scalar()
         return 0 if number is None else int(number) + 1
 
@@ -176,8 +264,15 @@ class Store:
             "UPDATE own_windows SET proof = :proof, proofs = proofs + 1, state = 'proven' "
             "WHERE stream = :stream AND number = :number AND state IN ('closed', 'proven')"
         )
-        with self._database.write() as connection:
-            connection.execute(query, {"stream": stream, "number": number, "proof": proof})
+        check = text(
+            "UPDATE own_window_checks SET proof_crc = :crc WHERE stream = :stream "
+            "AND number = :number"
+        )
+        crc = zlib.crc32(proof)
+        with self._write(stream) as connection:
+            where = {"stream": stream, "number": number}
+            if connection.execute(query, {**where, "proof": proof}).rowcount:
+                connection.execute(check, {**where, "crc": crc})
 
     def certify(self, stream: bytes, number: int, position: int) -> None:
         query = text(
@@ -185,7 +280,7 @@ class Store:
             "WHERE stream = :stream AND number = :number"
         )
         values = {"stream": stream, "number": number, "position": position}
-        with self._database.write() as connection:
+        with self._write(stream) as connection:
             connection.execute(query, values)
 
     def refute(self, stream: bytes, number: int, *, final: bool) -> None:
@@ -199,7 +294,7 @@ class Store:
             "WHERE stream = :stream AND number = :number"
         )
         values = {"stream": stream, "number": number, "state": str(state)}
-        with self._database.write() as connection:
+        with self._write(stream) as connection:
             connection.execute(query, values)
 
     def forget_proofs(self, stream: bytes, before_ms: int) -> int:
@@ -214,45 +309,63 @@ class Store:
         """
         old = "stream = :stream AND state = 'certified' AND closed_ms < :before"
         values = {"stream": stream, "before": before_ms}
-        with self._database.write() as connection:
+        with self._write(stream) as connection:
             query = f"UPDATE own_windows SET proof = NULL WHERE {old} AND proof IS NOT NULL"  # noqa: S608
             connection.execute(text(query), values)
             query = f"SELECT MAX(first + count) FROM own_windows WHERE {old}"  # noqa: S608
             return int(connection.execute(text(query), values).scalar() or 0)
 
-    def _window(self, query: str, **values: object) -> WindowRow | None:
-        with self._database.read() as connection:
-            row = connection.execute(text(query), values).first()
-        return _window(row) if row else None
+    def _window(self, where: str, stream: bytes, **values: object) -> WindowRow | None:
+        with self._read(stream) as connection:
+            row = connection.execute(text(_WINDOWS + where), {"stream": stream, **values}).first()
+        if row is None:
+            return None
+        try:
+            return _window(row)
+        except (ValueError, TypeError, LookupError, AttributeError, InvalidEncoding):
+            what = f"has a damaged row of window {row.number}"
+            raise self._damaged(stream, what, number=str(row.number)) from None
 
-    def _summaries(self, where: str, **values: object) -> list[WindowSummary]:
+    def _summaries(self, where: str, stream: bytes, **values: object) -> list[WindowSummary]:
         query = (
             "SELECT number, state, first, count AS chunks, closed_ms, position FROM own_windows "  # noqa: S608
             f"WHERE {where} ORDER BY number LIMIT :limit"
         )
-        with self._database.read() as connection:
-            rows: Sequence[Row[tuple[object, ...]]] = connection.execute(text(query), values).all()
-        return [
-            WindowSummary(
-                r.number, WindowState(r.state), r.first, r.chunks, r.closed_ms, r.position
-            )
-            for r in rows
-        ]
+        with self._read(stream) as connection:
+            rows: Sequence[Row[tuple[object, ...]]] = connection.execute(
+                text(query), {"stream": stream, **values}
+            ).all()
+        try:
+            return [
+                WindowSummary(
+                    r.number, WindowState(r.state), r.first, r.chunks, r.closed_ms, r.position
+                )
+                for r in rows
+            ]
+        except (ValueError, AttributeError):
+            raise self._damaged(stream, "has a window without a valid state") from None
 
 
-def _window(row: Row[tuple[object, ...]]) -> WindowRow:
+def _window(row: Row[Any]) -> WindowRow:
+    """Raises ValueError, TypeError, InvalidEncoding: the row is damaged."""
+    values = [row._mapping[name] for name in _UNCHANGING]
+    if row.crc is not None and row.crc != checksum(values):
+        raise ValueError("the row does not have its checksum")
+    proof = row.proof
+    if proof is not None and row.proof_crc not in (None, zlib.crc32(proof)):
+        raise ValueError("the proof does not have its checksum")
     return WindowRow(
-        bytes(row.stream),
+        row.stream,
         row.number,
         WindowHeader.from_json(parse(row.header)),
-        bytes(row.signature),
+        row.signature,
         row.bytes,
         row.at,
-        bytes(row.chunks),
-        bytes(row.digests),
+        row.chunks,
+        row.digests,
         row.closed_ms,
         WindowState(row.state),
-        None if row.proof is None else bytes(row.proof),
+        proof,
         row.proofs,
         row.position,
     )

@@ -14,10 +14,13 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol import bls
 from dragon.protocol.streams.chunks import decode_chunks
+from dragon.storage.disk import Disk
 from dragon_stream.chunker import Chunker
+from dragon_stream.damage import Damage, DamageReports
 from dragon_stream.keys import SEED_BYTES, StreamKeys
-from dragon_stream.segments import ChunkLength, Segments
-from dragon_stream.store import Store, StreamRow, WindowRow
+from dragon_stream.recovery import ChunkLength, Closed
+from dragon_stream.segments import Segments
+from dragon_stream.store import FILE, Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
 from dragon_stream.writer import Writer
 
@@ -64,6 +67,8 @@ class Streams:
         committee_id: bytes,
         writer: Writer,
         *,
+        damages: DamageReports,
+        disk: Disk,
         entropy: Callable[[int], bytes],
         now_ms: Callable[[], int],
         on_full_window: Callable[[Chunker], None],
@@ -73,19 +78,34 @@ class Streams:
         self._service = service
         self._committee_id = committee_id
         self._writer = writer
+        self._damages = damages
+        self._disk = disk
         self._entropy = entropy
         self._now_ms = now_ms
         self._on_full_window = on_full_window
         self._lock = threading.Lock()  # one stream is created at a time
         self._streams: dict[bytes, Stream] = {}
+        self._unusable: dict[bytes, str] = {}  # names of streams with a damaged row
         for row in store.streams():
-            self._streams[row.stream] = self._load(row)
+            if not store.is_whole(row):
+                what = f"has a damaged row of the stream {row.name}"
+                self._unusable[row.stream] = row.name
+                damages.report(row.stream, Damage(FILE, None, None, what))
+            else:
+                self._streams[row.stream] = self._load(row)
+
+    @property
+    def unusable(self) -> list[str]:
+        """Names of streams that cannot be loaded, because their row in the database is damaged."""
+        return [str(name) for name in self._unusable.values()]
 
     def all(self) -> list[Stream]:
         return list(self._streams.values())
 
     def get(self, stream: bytes) -> Stream:
-        """Raises NotFound."""
+        """Raises NotFound; StreamDamaged: its row in the database is damaged."""
+        if stream in self._unusable:
+            raise _row_damaged(self._unusable[stream])
         if (found := self._streams.get(stream)) is None:
             raise errors.NotFound(f"this service has no stream {to_hex(stream)}")
         return found
@@ -99,8 +119,12 @@ class Streams:
         Raises:
             AlreadyMade: the stream with this name has other settings.
             Busy: the service has MAX_STREAMS streams.
+            StreamDamaged: the row of the stream with this name is damaged.
+            DiskFull, DiskFailed: the stream cannot be stored.
         """
         with self._lock:
+            if config.name in self._unusable.values():
+                raise _row_damaged(config.name)
             for known in self._streams.values():
                 if known.row.name == config.name:
                     _check_same(known.row, config)
@@ -108,6 +132,7 @@ class Streams:
             if len(self._streams) >= MAX_STREAMS:
                 raise errors.Busy(f"this service already has {MAX_STREAMS} streams, its limit")
             row = self._row(config)
+            self._segments(row).close()  # first: a row without a folder means lost data
             self._store.add_stream(row)
             stream = self._streams[row.stream] = self._load(row)
         logger.info("stream_created", stream=to_hex(row.stream), name=row.name)
@@ -152,20 +177,51 @@ class Streams:
                 "use the keystore and committee file that belong to this data folder"
             )
             raise errors.KeystoreError(message)
-        segments = Segments(self._folder / row.stream.hex())
-        chunker = Chunker(row, segments, self._writer, self._now_ms, self._on_full_window)
-        last = self._store.last_window(row.stream)
-        stored = segments.recover(chunk_lengths(last) if last else [], last.offset if last else 0)
+        segments = self._segments(row, create=False)
+        chunker = Chunker(
+            row,
+            segments,
+            self._writer,
+            self._now_ms,
+            self._on_full_window,
+            on_damage=self._damages.report,
+        )
         sealer = WindowSealer(keys, chunker)
-        if last:
-            sealer.last, sealer.total = last.header, last.total
-            header = last.header
-            chunker.resume(header.next_first, last.total, header.last_received_ms, stored)
-        else:
-            chunker.resume(0, 0, 0, stored)
+        self._resume(row, chunker, sealer)
         if row.stopped:
             chunker.stop(row.stopped)
         return Stream(row, keys, chunker, sealer)
+
+    def _segments(self, row: StreamRow, *, create: bool = True) -> Segments:
+        return Segments(self._folder / row.stream.hex(), self._disk, create=create)
+
+    def _resume(self, row: StreamRow, chunker: Chunker, sealer: WindowSealer) -> None:
+        """Continue after what is on disk. Damage stops the stream, and no other."""
+        try:
+            last = self._store.last_window(row.stream)
+            self._store.check_states(row.stream)
+        except errors.ChunkDamaged as error:
+            chunker.on_damaged(Damage(FILE, None, None, str(error)))
+            return
+        found = chunker.segments.recover(closed_of(last))
+        if last:
+            sealer.last, sealer.total = last.header, last.total
+            header = last.header
+            chunker.resume(header.next_first, last.total, header.last_received_ms, found.stored)
+        else:
+            chunker.resume(0, 0, 0, found.stored)
+        if found.damage:
+            chunker.on_damaged(found.damage)
+
+
+def closed_of(last: WindowRow | None) -> Closed:
+    """What the last closed window says of the files; None if there is none."""
+    return Closed(last.number + 1, chunk_lengths(last), last.offset) if last else Closed()
+
+
+def _row_damaged(name: str) -> errors.StreamDamaged:
+    message = f"the row of the stream {name} in {FILE} is damaged; create another stream"
+    return errors.StreamDamaged(message, reason="damaged")
 
 
 def chunk_lengths(row: WindowRow) -> list[ChunkLength]:

@@ -7,19 +7,18 @@ changes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
+from dragon.errors import DiskError
 from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening
 from dragon.protocol.streams.window import WindowHeader, close, sign
 from dragon.stark.commitment import OPENING_BYTES
 from dragon.stark.prover.blocks import hash_many
 from dragon_stream.chunker import Chunker
 from dragon_stream.keys import StreamKeys
-from dragon_stream.segments import StoredChunk
-from dragon_stream.store import Store, WindowRow, WindowState
-
-DIGEST_BYTES: Final = 32  # SHA-256 of a chunk
+from dragon_stream.records import StoredChunk
+from dragon_stream.store import Store, WindowRow, WindowState, digests_of
 
 
 @dataclass(slots=True)
@@ -37,6 +36,8 @@ class WindowSealer:
         store.close_window(row)
         self.last, self.total = row.header, row.total
         self.chunker.window_closed(len(stored))
+        with suppress(DiskError):  # only a lower bound; the next window raises it again
+            self.chunker.segments.window_closed(row.number + 1)
         return row
 
     def _row(self, stored: list[StoredChunk], now_ms: int) -> WindowRow:
@@ -73,12 +74,6 @@ def openings_of(keys: StreamKeys, first: int, digests: list[bytes]) -> list[byte
         opening(keys.salt, keys.descriptor.id, sequence, digest)
         for sequence, digest in enumerate(digests, start=first)
     ]
-
-
-def digests_of(row: WindowRow) -> list[bytes]:
-    """SHA-256 of the data of each chunk of a closed window."""
-    raw = row.digests
-    return [raw[at : at + DIGEST_BYTES] for at in range(0, len(raw), DIGEST_BYTES)]
 
 
 def window_openings(keys: StreamKeys, row: WindowRow) -> list[bytes]:

@@ -9,7 +9,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from dragon_stream.segments import Chunk, Segments, StoredChunk
+from dragon.errors import DiskError
+from dragon_stream.damage import Damage, Damaged
+from dragon_stream.records import Chunk, StoredChunk
+from dragon_stream.segments import Segments
 
 DISK_TIMEOUT_SECONDS: Final = 10.0  # time for which a caller waits for its chunks to be on disk
 _POLL_SECONDS: Final = 0.2  # how often an idle writer checks whether to stop
@@ -24,8 +27,11 @@ class Destination(Protocol):
     def on_written(self, stored: Sequence[StoredChunk]) -> None:
         """These chunks are on disk."""
 
-    def on_write_failed(self, reason: str) -> None:
-        """The chunks could not be written."""
+    def on_write_failed(self, error: DiskError) -> None:
+        """The chunks could not be written; nothing of them is stored."""
+
+    def on_damaged(self, damage: Damage) -> None:
+        """The stream's files are not as the last write left them; nothing may be written."""
 
 
 class Writer:
@@ -41,6 +47,12 @@ class Writer:
             self._queue.setdefault(destination, []).append(chunk)
             if len(self._queue) == 1 and len(self._queue[destination]) == 1:
                 self._changed.notify_all()
+
+    def discard(self, destination: Destination) -> None:
+        """Drop what is queued for a destination, and let its waiting callers look again."""
+        with self._changed:
+            self._queue.pop(destination, None)
+            self._changed.notify_all()
 
     def wait(self, condition: Callable[[], bool]) -> bool:
         """Wait until the condition holds, at most DISK_TIMEOUT_SECONDS. Return whether it holds."""
@@ -70,7 +82,9 @@ class Writer:
             return
         try:
             stored = destination.segments.append(chunks)
-        except OSError as error:
-            destination.on_write_failed(error.strerror or type(error).__name__)
-            return
-        destination.on_written(stored)
+        except DiskError as error:
+            destination.on_write_failed(error)
+        except Damaged as error:
+            destination.on_damaged(error.damage)
+        else:
+            destination.on_written(stored)

@@ -205,6 +205,28 @@ def test_a_source_continues_after_a_kill(fleet: Fleet) -> None:
     assert readings == list(range(200))
 
 
+def test_a_second_process_on_the_same_files_is_refused(fleet: Fleet) -> None:
+    """Both services are told apart by their files, not by their ports."""
+    port = str(free_block(1))
+    more = ["--home", str(fleet.home.path), "--port", port]
+    second = [
+        [*DRAGON, "serve", "stream", *more],
+        [*DRAGON, "serve", "operator", "--id", "operator_1", *more],
+    ]
+    started = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for command in second
+    ]
+    for process in started:
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 3, err
+        assert "dragon: in_use: " in err
+        assert "is used by process" in err
+    dragon("stream", "check", "--home", fleet.home.path, expect=3)
+    dragon("log", "archive", fleet.home.database("operator_1"), expect=3)
+    assert "chunks with" in dragon("stream", "check", "--running", "--home", fleet.home.path)
+
+
 def test_wrong_tokens_and_streams_give_short_errors(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("an-unknown-token-0")
     home = ("--home", fleet.home.path)

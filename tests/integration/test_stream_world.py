@@ -266,8 +266,11 @@ def refused_upload(world: StreamWorld, stream: Made) -> requests.Response:
     return world.session("owner").post(url, data=b"more", headers=headers)
 
 
+@pytest.mark.parametrize(
+    ("closed", "reason"), [(True, "another window 0"), (False, "another service uses the same key")]
+)
 def test_of_two_services_with_one_key_only_one_gets_its_window_certified(
-    world: StreamWorld, tmp_path: Path
+    world: StreamWorld, tmp_path: Path, closed: bool, reason: str
 ) -> None:
     """Two copies of a service run at once; the one with the uncertified window stops."""
     stream = sensor(world)
@@ -280,15 +283,19 @@ def test_of_two_services_with_one_key_only_one_gets_its_window_certified(
         copy.run(1, peers=False)
         event = copy.window(twin, 0)["event"]
     world.upload(stream, b"21.5")
+    if closed:
+        world.clock.sleep(1.1)
+        world.step_pipeline()
     world.submit(event)
     world.run(1, peers=False)
 
-    assert "another window 0" in world.get_stream(stream)["stopped"]
+    assert reason in world.get_stream(stream)["stopped"]
 
 
 def same_stream(world: StreamWorld, copy: StreamWorld, stream: Made) -> Made:
     [row] = world.components(STREAMS).store.streams()
     copy.components(STREAMS).store.add_stream(row)
+    (copy.data / row.stream.hex()).mkdir()
     copy.restart(STREAMS)
     return stream
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from dragon.log.archive import archive as archive_log
+from dragon.storage.process_lock import ProcessLock
 from dragon_aggregator import outbox
 from dragon_cli.options import file_argument, json_option
 from dragon_cli.render.output import console, plain
@@ -28,8 +30,9 @@ def archive(file: Path, as_json: bool) -> None:
     Stop the service first. An operator's journal of signed claims is archived with its log. The new
     log needs a committee with another id: see `dragon init --refound`.
     """
-    copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal_file.ARCHIVE_CLEARS])
-    journal = journal_file.archive_journal(file)
+    with closing(ProcessLock.on_database(file)):
+        copy = archive_log(file, [*outbox.ARCHIVE_CLEARS, *journal_file.ARCHIVE_CLEARS])
+        journal = journal_file.archive_journal(file)
     if as_json:
         archived = {"file": str(file), "archived": str(copy)}
         print_json({**archived, "journal": str(journal) if journal else None})

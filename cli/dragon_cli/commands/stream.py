@@ -18,16 +18,33 @@ from dragon_cli.errors import UnusableFile
 from dragon_cli.files import make_folder, read_text
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.streams import connect, find, wait_certified, write_receipts
+from dragon_cli.groups import DefaultGroup
 from dragon_cli.hints import with_hint
 from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
+from dragon_cli.stream_check import check
 
 PROGRESS_FILE: Final = "progress.json"
 MAX_PROGRESS_BYTES: Final = 4096
 
 
-@click.command(short_help="Upload a file and wait until it is certified.")
+@click.group(
+    cls=DefaultGroup,
+    default="upload",
+    short_help="Upload a file and wait until it is certified; check a service's data.",
+)
+def stream() -> None:
+    """Upload a file to a stream, or check the data of a stream service.
+
+    `dragon stream FILE` is short for `dragon stream upload FILE`.
+    """
+
+
+stream.add_command(check)
+
+
+@stream.command(short_help="Upload a file and wait until it is certified.")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--stream",
@@ -52,7 +69,7 @@ MAX_PROGRESS_BYTES: Final = 4096
 @home_option
 @ca_option
 @json_option
-def stream(
+def upload(
     file: Path,
     stream: str,
     receipts: Path | None,

@@ -81,8 +81,9 @@ def responses(model: type[Schema], *refusals: Refusal, status: int = 200) -> Res
     for refusal in (*refusals, *EVERYWHERE):
         error = refusal.__new__(refusal)  # name and status do not depend on the instance
         by_status[problems.status_of(error)].append(error.name)
+    by_status[500].append("Internal Server Error")
     documented = {int(code): _document(names) for code, names in by_status.items()}
-    return {status: model, **documented, **INTERNAL_ERROR}
+    return {status: model, **documented}
 
 
 def _document(titles: list[str]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
+    errors.ChunkDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.WrongOffset: HTTPStatus.CONFLICT,
     errors.TooManySockets: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Busy: HTTPStatus.TOO_MANY_REQUESTS,

@@ -42,6 +42,7 @@ NO_STATUS: Final = 1005
 NOT_TEXT: Final = 1007
 POLICY: Final = 1008
 TOO_BIG: Final = 1009
+INTERNAL: Final = 1011
 
 
 class Closed(Exception):  # not DragonError: it never leaves the thread that serves the socket

@@ -9,6 +9,7 @@ from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.settings import Environment
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.devnet.main import Settings, build
 
 PORT: Final = 6001  # default port
@@ -19,7 +20,7 @@ def serve(environ: Mapping[str, str]) -> None:
     values, settings = Environment(environ), Settings.from_environ(environ)
     make_folder(settings.database.parent, PRIVATE_FOLDER)
     serve_with_gunicorn(
-        lambda: Service(*build(settings)),
+        lambda: _build(settings),
         name="sequencer",
         host=values.text("DRAGON_HOST", "127.0.0.1"),
         port=values.integer("DRAGON_PORT", PORT, least=1, most=65535),
@@ -27,3 +28,8 @@ def serve(environ: Mapping[str, str]) -> None:
         threads=values.integer("DRAGON_THREADS", 48, least=4, most=256),
         tls=values.tls(),
     )
+
+
+def _build(settings: Settings) -> Service:
+    lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
+    return Service(*build(settings), lock.close)

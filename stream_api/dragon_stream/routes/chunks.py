@@ -21,6 +21,7 @@ _PROBLEMS: Final = (
     errors.NotFound,
     errors.NotAnInteger,
     errors.IntegerOutOfRange,
+    errors.ChunkDamaged,
 )
 _BINARY: Final[dict[str, Any]] = {
     "description": "The data of the chunk.",

@@ -14,6 +14,7 @@ from simple_websocket import Server
 from dragon.encoding import from_hex
 from dragon.node.websocket import POLICY, Closed
 from dragon_stream.components import Components
+from dragon_stream.events import message_of
 from dragon_stream.ingest_session import IngestSession, credit_for
 from dragon_stream.routes.paths import check_owner, has_stream_token
 from dragon_stream.streams import Stream
@@ -81,6 +82,8 @@ def _events(components: Components) -> Serve:
 
     def serve(server: Server, stream: Stream) -> None:
         with sockets.connection(server) as connection, events.subscribed(stream.id, connection):
+            for damage in components.damages.of(stream.id):  # found before, perhaps at the start
+                connection.send(message_of("damaged", **damage.facts()))
             connection.serve(SendOnly())
 
     return serve

@@ -111,8 +111,11 @@ def _add_writing(api: Routes, components: Components) -> None:
                 errors.NotFound,
                 errors.WrongOffset,
                 errors.StreamStopped,
+                errors.StreamDamaged,
                 errors.Busy,
                 errors.Overdue,
+                errors.DiskFull,
+                errors.DiskFailed,
             ),
             **BODY_TOO_LARGE,
         },
@@ -139,7 +142,11 @@ def _append(stream: Stream, body: bytes, offset: int | None) -> dict[str, object
     try:
         _check_offset(offset, total)
         chunker.feed(source, body, finished=True)
-        chunker.wait_for(chunker.flush(source))
+        chunker.wait_for(chunker.flush(source), lambda: source.is_lost)
+        source.check()
+    except errors.StreamStopped:
+        source.check()  # the disk failed between two pieces: not final
+        raise
     finally:
         chunker.detach(source)
     chunks = chunker.sequence - before

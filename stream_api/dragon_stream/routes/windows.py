@@ -19,7 +19,9 @@ def routes(components: Components) -> Routes:
 
     @api.get(
         "/streams/<stream>/windows",
-        responses=responses(schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound),
+        responses=responses(
+            schemas.Windows, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound, errors.ChunkDamaged
+        ),
     )
     def list_windows(path: StreamPath, query: PositionPageQuery) -> Response:
         """List the closed windows of a stream, oldest first."""
@@ -37,14 +39,13 @@ def routes(components: Components) -> Routes:
             errors.NotFound,
             errors.NotAnInteger,
             errors.IntegerOutOfRange,
+            errors.ChunkDamaged,
         ),
     )
     def get_window(path: WindowPath, query: NoParameters) -> Response:
         """Get a closed window: header, operators' votes, certificate and experts' endorsements."""
         stream = components.streams.get(path.stream)
-        row = components.store.window(stream.id, path.number)
-        if row is None:
-            raise errors.NotFound(f"the stream has no closed window {path.number}")
+        row = components.receipts.window(stream, path.number)
         return jsonify(window_to_json(components, row))
 
     return api

@@ -111,6 +111,7 @@ ERRORS = [
     (errors.KeystoreError("shut"), "failed", 2),
     (errors.DatabaseTooOld("old"), "failed", 3),
     (errors.WrongJournal("other"), "failed", 3),
+    (errors.InUse("busy"), "failed", 3),
     (errors.WrongCommittee("other", committee="0x00"), "refused", 1),
     (errors.BadSignature("forged"), "refused", 1),
     (errors.NotSettled("later", seconds=7), "refused", 1),

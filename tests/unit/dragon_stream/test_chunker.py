@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,9 @@ import pytest
 
 from dragon import errors
 from dragon_stream.chunker import BYTES_MODE, MESSAGE_MODE, Chunker
-from dragon_stream.segments import Chunk, Segments
+from dragon_stream.damage import Damage
+from dragon_stream.records import Chunk
+from dragon_stream.segments import Segments
 from dragon_stream.store import StreamRow
 from dragon_stream.writer import Destination, Writer
 
@@ -23,12 +27,16 @@ Make = Callable[..., "Case"]
 class Source:
     accepted: list[tuple[int, int]] = field(default_factory=list)
     replaced_because: str = ""
+    lost_because: str = ""
 
     def on_accepted(self, sequence: int, total: int) -> None:
         self.accepted.append((sequence, total))
 
     def on_replaced(self, reason: str) -> None:
         self.replaced_because = reason
+
+    def on_lost(self, error: errors.DiskError) -> None:
+        self.lost_because = str(error)
 
     def on_capacity(self) -> None:
         self.accepted.append((-1, -1))
@@ -127,7 +135,7 @@ def test_chunks_are_acknowledged_only_after_they_are_written(make: Make) -> None
     case.writer.step()
 
     assert case.source.accepted == [(2, 20)]
-    assert [chunk.length for chunk in case.segments.recover([], 0)] == [10, 10]
+    assert [chunk.length for chunk in case.segments.recover().stored] == [10, 10]
 
 
 def test_flush_cuts_a_chunk_from_the_data_so_far(make: Make) -> None:
@@ -243,7 +251,7 @@ def test_times_of_chunks_never_decrease(make: Make) -> None:
     assert queued[1].digest == hashlib.sha256(b"two").digest()
 
 
-def test_a_write_error_stops_the_stream_and_loses_no_acknowledged_chunk(
+def test_a_full_disk_loses_nothing_acknowledged_and_the_stream_goes_on(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = make()
@@ -251,17 +259,67 @@ def test_a_write_error_stops_the_stream_and_loses_no_acknowledged_chunk(
     case.writer.step()
 
     def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(case.segments, "append", full)
-        case.feed(b"y" * 10)
+        broken.setattr(os, "fdatasync", full)
+        case.feed(b"y" * 17)
         case.writer.step()
 
-    assert case.source.replaced_because == "cannot write to disk: No space left on device"
+    assert "is full" in case.source.lost_because
     assert case.source.accepted == [(1, 10)]
+    with pytest.raises(errors.StreamStopped):  # the client has to begin again at byte 10
+        case.feed(b"z")
+    again = Source()
+    assert case.chunker.attach(again) == (1, 10)
+    case.chunker.feed(again, b"y" * 10, finished=True)
+    case.writer.step()
+    assert again.accepted == [(2, 20)]
+    assert [chunk.sequence for chunk in case.segments.recover().stored] == [0, 1]
+
+
+def test_a_source_that_waits_to_take_over_is_told_of_a_full_disk(make: Make) -> None:
+    case = make()
+    case.feed(b"x" * 10)
+    second = Source()
+
+    def fail_then_wait(condition: Callable[[], bool]) -> bool:
+        case.chunker.on_write_failed(errors.DiskFull("the disk is full"))
+        return condition()
+
+    case.writer.wait = fail_then_wait  # type: ignore[method-assign]
+
+    assert case.chunker.attach(second) == (0, 0)
+    assert second.lost_because == "the disk is full"
+
+
+def test_a_segment_that_something_else_changed_stops_the_stream(make: Make, tmp_path: Path) -> None:
+    case = make()
+    reported: list[Damage] = []
+    case.chunker = Chunker(
+        case.chunker.row,
+        case.segments,
+        case.writer,
+        lambda: case.clock[0],
+        case.full_windows.append,
+        on_damage=lambda _, damage: reported.append(damage),
+    )
+    case.chunker.attach(case.source)
+    case.feed(b"x" * 10)
+    case.writer.step()
+    [segment] = (tmp_path / BYTES_MODE).glob("*.chunks")
+    os.truncate(segment, 50)
+
+    case.feed(b"y" * 10)
+    case.writer.step()
+
+    assert case.source.accepted == [(1, 10)]
+    assert "is damaged" in case.source.replaced_because
+    assert [(damage.file, damage.chunk) for damage in reported] == [(segment.name, 1)]
+    assert segment.stat().st_size == 50
+    assert case.due() == []
     for act in (lambda: case.feed(b"z"), lambda: case.chunker.attach(Source())):
-        with pytest.raises(errors.StreamStopped, match="No space left"):
+        with pytest.raises(errors.StreamDamaged, match=segment.name):
             act()
 
 
@@ -269,7 +327,7 @@ def test_after_a_restart_it_continues_after_the_recovered_chunks(make: Make) -> 
     case = make()
     case.feed(b"x" * 20)
     case.writer.step()
-    stored = case.segments.recover([], 0)
+    stored = case.segments.recover().stored
 
     again = make()
     again.chunker.resume(7, 70, 4000, stored)

@@ -73,15 +73,17 @@ def write_new(path: Path, text: str, *, mode: int = PUBLIC_MODE) -> None:
         raise UnusableFile(f"Cannot write {path}: {error.strerror}.") from None
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, mode: int = PUBLIC_MODE) -> None:
     """Write or replace a file atomically, also if the machine crashes; keep its permissions.
+
+    `mode` applies to a file that does not exist yet.
 
     Raises UnusableFile: the file cannot be written.
     """
     target = path.resolve()  # write through a symbolic link, so that the link remains
     part = target.with_name(f"{target.name}.part")
     try:
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else PUBLIC_MODE
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else mode
         part.unlink(missing_ok=True)
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

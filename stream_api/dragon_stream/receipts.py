@@ -14,7 +14,16 @@ from dragon.protocol.streams.receipt import MAX_ENDORSEMENTS, Place, Proven, Rec
 from dragon_stream.segments import ChunkLength
 from dragon_stream.store import Store, WindowRow
 from dragon_stream.streams import Stream
-from dragon_stream.window_sealer import window_openings
+from dragon_stream.window_sealer import digests_of, window_openings
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkDigest:
+    """Length and SHA-256 of a chunk's data, which only the stream's owner may see."""
+
+    sequence: int
+    length: int
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,22 @@ class Receipts:
             message = f"the data of chunk {sequence} was deleted: its retention time has passed"
             raise NotFound(message, sequence=sequence)
         return found
+
+    def digests(self, stream: Stream, after: int, limit: int) -> list[ChunkDigest]:
+        """Chunks on disk with a sequence above `after`, in order, at most `limit`."""
+        # Read before the windows: a chunk leaves this list when its window has been written.
+        unclosed = stream.chunker.unclosed()
+        found: list[ChunkDigest] = []
+        following = after + 1
+        while len(found) < limit and (row := self.store.window_of(stream.id, following)):
+            found += _digests(row)[following - row.header.first :]
+            following = row.header.next_first
+        found += (
+            ChunkDigest(chunk.sequence, chunk.length, chunk.digest)
+            for chunk in unclosed
+            if chunk.sequence >= following
+        )
+        return found[:limit]
 
     def receipt(
         self, stream: Stream, sequence: int, *, disclose: bool, with_proof: bool
@@ -111,3 +136,8 @@ class Receipts:
             return None
         inclusion = tuple(self.log.inclusion(position, mark.size))
         return Place(position, entry.ledger_index, inclusion, checkpoint)
+
+
+def _digests(row: WindowRow) -> list[ChunkDigest]:
+    pairs = zip(decode_chunks(row.chunks), digests_of(row), strict=True)
+    return [ChunkDigest(chunk.sequence, chunk.length, digest) for chunk, digest in pairs]

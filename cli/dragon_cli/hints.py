@@ -48,8 +48,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Check that committee and data belong to the receipt, or request the receipt again."
     ),
     cli_errors.OtherStream: (
-        "The name of a stream is self-chosen; get the id from the stream's owner, from a source "
-        "that you trust."
+        "Names of streams are self-chosen; ask the owner of the data for the id of the stream."
     ),
     cli_errors.NotCovered: "Checkpoints are certified about once a minute; try again then.",
     errors.NoSuchWindow: "`GET /streams/<id>` of an operator shows how many windows its log has.",

@@ -74,6 +74,6 @@ def _endorsement(endorsement: Endorsement) -> str:
     if claim.first == claim.last:
         windows = f"window {claim.first}"
     return (
-        f"Expert {plain(claim.expert)} signed that {windows} of the stream: {claim.verdict} "
-        "(not certified: this receipt proves neither when, nor that it is in the log)."
+        f"Expert {plain(claim.expert)} signed the verdict {claim.verdict} on {windows} of the "
+        "stream (not certified: the receipt proves neither its time nor its place in the log)."
     )

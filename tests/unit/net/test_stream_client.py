@@ -89,9 +89,9 @@ def test_statuses_are_final_or_temporary(
 
 @pytest.mark.parametrize("request_", [ask, ingest])
 def test_retry_after_is_read(request_: Callable[[StreamClient], None]) -> None:
-    with answering(response(503, "Retry-After: 17\r\n")) as url:
-        with pytest.raises(PeerError) as refused:
-            request_(client(url))
+    answer = response(503, "Retry-After: 17\r\n")
+    with answering(answer) as url, pytest.raises(PeerError) as refused:
+        request_(client(url))
 
     assert refused.value.facts["retry_after"] == 17
 
@@ -135,9 +135,11 @@ def test_a_wrong_certificate_is_final(
     papers: Papers, shown: Tls, tmp_path: Path, request_: Callable[[StreamClient], None]
 ) -> None:
     other = Papers.make(tmp_path)
-    with answering(b"", tls=server_context(shown)) as url:
-        with pytest.raises(PeerError, match="its certificate is not trusted") as refused:
-            request_(client(url, other.ca))
+    with (
+        answering(b"", tls=server_context(shown)) as url,
+        pytest.raises(PeerError, match="its certificate is not trusted") as refused,
+    ):
+        request_(client(url, other.ca))
 
     assert not is_temporary(refused.value)
 

@@ -84,9 +84,9 @@ class StreamUpload:
 
     def _send_all(self, sender: Sender, pieces: Iterator[bytes]) -> None:
         for piece in pieces:
+            self._pending.append(piece)  # before anything that can fail
             sender.receive(0.0)  # the service may have stored data while the source was slow
             self._report(sender)
-            self._pending.append(piece)
             self._send(sender, piece)
         sender.flush()
         end = self._stored_bytes + sum(map(len, self._pending))

@@ -104,7 +104,9 @@ class Sending:
             self._keep(len(self._buffer))
 
     def receive(self, _timeout: float | None) -> bool:
-        """All data is stored already."""
+        """Say nothing: all data is stored already."""
+        if self._left == 0:
+            raise Unreachable("the connection ended", reason="closed")
         return False
 
     def receive_or_idle(self) -> None:

@@ -2,8 +2,9 @@
 
     python examples/stream_file.py readings.txt fleet [URL]
 
-The stream is named after the file. Run the program again after an interruption: it continues where
-the stream ends. URL is the stream service's address (default: http://127.0.0.1:5300).
+The stream is named after the file. Run the program again after an interruption: it compares the
+file with the data that the stream has, and continues where the stream ends. URL is the stream
+service's address (default: http://127.0.0.1:5300).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dragon import (
     verify_receipt,
 )
 from dragon.errors import NotFound
+from dragon.net.stored_data import stored_part
 
 PIECE_BYTES = 64 * 1024
 POLL_SECONDS = 0.5
@@ -66,7 +68,11 @@ def main(file: str, fleet: str, url: str = "http://127.0.0.1:5300") -> None:
     committee = Committee.load((home / "committee.json").read_bytes())
     client, stream = open_stream(url, path.stem, home)
 
-    done = client.get(f"/streams/{stream}")["bytes"]
+    with path.open("rb") as source:
+        part = stored_part(client, stream, source, path.stat().st_size)
+    if part.differs:
+        sys.exit(f"the stream has other data than the file from byte {part.bytes} on")
+    done = part.bytes
     upload = StreamUpload(client, stream, pieces(path, done), base=done)
     total, chunks = upload.run()
     print(f"{total} bytes in {chunks} chunks are on the service's disk")

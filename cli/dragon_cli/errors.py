@@ -44,6 +44,14 @@ class NotCovered(NotFound):
     """No certified checkpoint covers the receipt's event yet."""
 
 
+class FileChanged(DragonError):
+    """The file is not the one of which a part was uploaded before."""
+
+
+class StreamNotEmpty(DragonError):
+    """The stream has data already that does not belong to the file."""
+
+
 class ReceiptRefused(errors.ReceiptRefused):
     """A check of a receipt failed. `report` holds the result of every check, for programs."""
 
@@ -76,3 +84,7 @@ class OtherParameters(DragonError):
 
 class OtherStatement(DragonError):
     """The proof is about another statement than the expected one."""
+
+
+class OtherStream(ReceiptRefused, errors.OtherStream):
+    """The receipt belongs to another stream than the expected one. `report` holds all checks."""

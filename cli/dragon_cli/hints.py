@@ -18,10 +18,16 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.CommitteeExists: "Choose another folder with `--home`.",
     cli_errors.OverrideExists: "Move the file away first; containers read their settings from it.",
     cli_errors.AlreadyThere: "Choose another name, or move the existing file away.",
+    cli_errors.FileChanged: (
+        "Restore the file and run the command again, or append the file as it is now with "
+        "`--append`."
+    ),
+    cli_errors.StreamNotEmpty: "Choose another stream, or append on purpose with `--append`.",
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
+    errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
     errors.NotSettled: (
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
@@ -41,6 +47,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
         "Check that committee and data belong to the receipt, or request the receipt again."
+    ),
+    cli_errors.OtherStream: (
+        "Names of streams are self-chosen; ask the owner of the data for the id of the stream."
     ),
     cli_errors.NotCovered: "Checkpoints are certified about once a minute; try again then.",
     errors.NoSuchWindow: "`GET /streams/<id>` of an operator shows how many windows its log has.",

@@ -11,7 +11,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
 from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
-from dragon_cli.errors import ReceiptRefused
+from dragon_cli.errors import OtherStream, ReceiptRefused
 from dragon_cli.files import read_bytes
 
 
@@ -33,17 +33,19 @@ def load(file: Path) -> Receipt:
 
 
 def raise_refused(receipt: Receipt, checks: Sequence[Check]) -> None:
-    """Raise ReceiptRefused for the first check that failed, if any.
+    """Raise ReceiptRefused or OtherStream for the first check that failed, if any.
 
     The message names the check and the members of which one must be wrong.
     """
     for check in refused(checks):
         names = ", ".join(check.fields)
         wrong = f"{names} is wrong" if len(check.fields) == 1 else f"one of {names} is wrong"
+        told = report(receipt, checks)
+        if check.name == "stream":
+            message = f"{check.detail}; both may have the name {receipt.descriptor.name}"
+            raise OtherStream(message, *check.fields, check=check.name, report=told)
         message = f"{check.name}: {check.detail}; {wrong}"
-        raise ReceiptRefused(
-            message, *check.fields, check=check.name, report=report(receipt, checks)
-        )
+        raise ReceiptRefused(message, *check.fields, check=check.name, report=told)
 
 
 def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
@@ -59,7 +61,7 @@ def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
         "verdict": "verified" if verified else "refused",
         "complete": is_complete(checks),
         "stream": to_hex(receipt.descriptor.id),
-        "name": receipt.descriptor.name,
+        "name": receipt.descriptor.name,  # self-chosen, not unique
         "window": receipt.header.number,
         "chunk": receipt.chunk.sequence,
         "times": times if verified else None,

@@ -243,6 +243,10 @@ class ReceiptRefused(DragonError):
         self.fields = fields
 
 
+class OtherStream(ReceiptRefused):
+    """The receipt belongs to another stream than the expected one."""
+
+
 class AlreadyMade(DragonError):
     """A stream of this name exists with other settings."""
 
@@ -389,6 +393,13 @@ class PeerError(DragonError):
 
 class Unreachable(PeerError):
     """The service could not be reached in time."""
+
+
+class Unavailable(PeerError):
+    """The service cannot do what was requested now; the same request may succeed later.
+
+    `retry_after` is the number of seconds after which the service asks for the next attempt.
+    """
 
 
 class BadAnswer(PeerError):

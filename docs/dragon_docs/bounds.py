@@ -34,6 +34,7 @@ LEFT_OUT: Final = (
     "dragon.node.websocket:NOT_TEXT",
     "dragon.node.websocket:POLICY",
     "dragon.node.websocket:TOO_BIG",
+    "dragon.node.websocket:TRY_AGAIN",
     "dragon.protocol.bls:ORDER",
     "dragon.storage.blobs:DESCRIPTOR_NUMBER",
     "dragon_sequencer.nodes:STATIC_TAG",

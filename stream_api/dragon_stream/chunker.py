@@ -226,6 +226,11 @@ class Chunker:
             else:
                 self._window_began_ms = self._now_ms() if self._piece_bytes else None
 
+    def unclosed(self) -> list[StoredChunk]:
+        """Return the chunks on disk that are in no closed window, in order."""
+        with self._lock:
+            return list(self._unclosed)
+
     def forget(self, sequence: int, before_ms: int) -> None:
         """Delete data before that chunk; see `Segments.forget`. Damaged files stay as they are."""
         if not self.is_damaged:

@@ -15,7 +15,15 @@ from typing import Final
 
 from dragon import errors
 from dragon.encoding import Members, parse
-from dragon.node.websocket import INTERNAL, NOT_TEXT, POLICY, TOO_BIG, Closed, Connection
+from dragon.node.websocket import (
+    INTERNAL,
+    NOT_TEXT,
+    POLICY,
+    TOO_BIG,
+    TRY_AGAIN,
+    Closed,
+    Connection,
+)
 from dragon_stream.chunker import MESSAGE_MODE
 from dragon_stream.streams import Stream
 
@@ -71,7 +79,9 @@ class IngestSession:
         """Take the stream over and tell the client where to continue. Raises Closed."""
         try:
             sequence, total = self._stream.chunker.attach(self)
-        except (errors.StreamStopped, errors.Overdue) as error:
+        except errors.Overdue as error:
+            raise Closed(TRY_AGAIN, str(error)) from None
+        except errors.StreamStopped as error:
             raise Closed(POLICY, str(error)) from None
         row = self._stream.row
         with self._lock:

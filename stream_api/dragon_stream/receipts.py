@@ -20,6 +20,15 @@ from dragon_stream.window_sealer import window_openings
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkDigest:
+    """Length and SHA-256 of a chunk's data, which only the stream's owner may see."""
+
+    sequence: int
+    length: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Receipts:
     """Finds windows, chunks, their data, and their receipts."""
 
@@ -84,6 +93,22 @@ class Receipts:
         """Report damage, and return the error that says so."""
         self.damages.report(stream, damage)
         return ChunkDamaged(f"the stored data is damaged: {damage}", **damage.facts())
+
+    def digests(self, stream: Stream, after: int, limit: int) -> list[ChunkDigest]:
+        """Chunks on disk with a sequence above `after`, in order, at most `limit`."""
+        # Read before the windows: a chunk leaves this list when its window has been written.
+        unclosed = stream.chunker.unclosed()
+        found: list[ChunkDigest] = []
+        following = after + 1
+        while len(found) < limit and (row := self.store.window_of(stream.id, following)):
+            found += _digests(row)[following - row.header.first :]
+            following = row.header.next_first
+        found += (
+            ChunkDigest(chunk.sequence, chunk.length, chunk.digest)
+            for chunk in unclosed
+            if chunk.sequence >= following
+        )
+        return found[:limit]
 
     def receipt(
         self, stream: Stream, sequence: int, *, disclose: bool, with_proof: bool
@@ -161,3 +186,8 @@ class Receipts:
             return None
         inclusion = tuple(self.log.inclusion(position, mark.size))
         return Place(position, entry.ledger_index, inclusion, checkpoint)
+
+
+def _digests(row: WindowRow) -> list[ChunkDigest]:
+    pairs = zip(decode_chunks(row.chunks), digests_of(row), strict=True)
+    return [ChunkDigest(chunk.sequence, chunk.length, digest) for chunk, digest in pairs]

@@ -108,6 +108,17 @@ class Chunk(Schema):
     commitment: Hash
 
 
+class ChunkDigest(Schema):
+    sequence: int
+    length: int
+    digest: Hash
+
+
+class ChunkDigests(Schema):
+    chunks: list[ChunkDigest]
+    next: int | None
+
+
 class Accepted(Schema):
     sequence: int
     bytes: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragon.encoding import to_hex
 from dragon.node.routes.streams import MAX_ENDORSEMENTS_SHOWN, endorsements
 from dragon_stream.components import Components
+from dragon_stream.receipts import ChunkDigest
 from dragon_stream.store import WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
 
@@ -39,6 +40,10 @@ def summary_to_json(summary: WindowSummary) -> dict[str, object]:
         "closed_ms": summary.closed_ms,
         "position": summary.position,
     }
+
+
+def digest_to_json(chunk: ChunkDigest) -> dict[str, object]:
+    return {"sequence": chunk.sequence, "length": chunk.length, "digest": to_hex(chunk.digest)}
 
 
 def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:

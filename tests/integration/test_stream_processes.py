@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from dragon.encoding import canonical
+from dragon.errors import PeerError
 from dragon.log.audit import audit
 from dragon.net.stream_client import StreamClient
 from dragon.net.stream_upload import StreamUpload
@@ -31,6 +33,12 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 DRAGON = [sys.executable, "-m", "dragon_cli.main"]
 PATIENCE = 60.0  # seconds: two cores may be busy with other tests
 MEGABYTE = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the progress of uploads out of this user's folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="module")
@@ -179,22 +187,33 @@ def test_standard_input_can_be_streamed(fleet: Fleet, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["bytes"] == 5000
 
 
-def test_a_source_continues_after_a_kill(fleet: Fleet) -> None:
+def test_a_source_waits_for_its_service_and_continues_after_a_kill(fleet: Fleet) -> None:
     home = str(fleet.home.path)
     command = ["source", "sensor", "--stream", "a-sensor", "--rate", "100", "--seed", "7"]
     command += ["--window-ms", "1000", "--home", home]
-    running = subprocess.Popen([*DRAGON, *command], stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [*DRAGON, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     client, stream = open_stream(
         fleet, "a-sensor", mode="message", window_chunks=63, window_ms=1000,
         retention_seconds=86_400,
     )  # fmt: skip
-    fleet.wait_until(
-        lambda: int(str(client.get(f"/streams/{stream}")["chunks"])) > 20,
-        "the stream has 20 chunks",
-        PATIENCE,
-    )
+
+    def has(chunks: int) -> bool:
+        try:
+            return int(str(client.get(f"/streams/{stream}")["chunks"])) > chunks
+        except PeerError:
+            return False
+
+    fleet.wait_until(lambda: has(20), "the stream has 20 chunks", PATIENCE)
+    fleet.kill(STREAMS)
+    fleet.start(STREAMS)
+    fleet.wait_until(lambda: has(80), "the stream has 80 chunks", PATIENCE)
     running.kill()
-    running.wait()
+    _, said = running.communicate(timeout=10)
+    waiting, again = said.splitlines()  # one outage is reported once
+    assert waiting.startswith("Waiting for the stream service: ")
+    assert again == "The stream service is available again."
 
     dragon(*command, "--count", 200)
 
@@ -227,6 +246,36 @@ def test_a_second_process_on_the_same_files_is_refused(fleet: Fleet) -> None:
     assert "chunks with" in dragon("stream", "check", "--running", "--home", fleet.home.path)
 
 
+def test_an_interrupted_upload_resumes_but_never_with_a_changed_file(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """Without `--receipts`: the progress is in the user's state folder."""
+    file = tmp_path / "file"
+    data = random.Random(4).randbytes(3 * MEGABYTE)
+    file.write_bytes(data)
+    command = ["stream", str(file), "--stream", "interrupted", "--home", str(fleet.home.path)]
+    client, stream = open_stream(fleet, "interrupted")
+    running = subprocess.Popen([*DRAGON, *command], stderr=subprocess.PIPE, text=True)
+    fleet.wait_until(
+        lambda: int(str(client.get(f"/streams/{stream}")["bytes"])) > 0,
+        "the stream has data",
+        PATIENCE,
+    )
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert f"dragon stream {file} --stream interrupted" in said
+
+    file.write_bytes(b"!" + data[1:])
+    assert "file_changed" in dragon(*command, expect=1)
+    file.write_bytes(data)
+    dragon(*command)
+    assert "complete already" in dragon(*command)
+
+    chunks = int(str(client.get(f"/streams/{stream}")["chunks"]))
+    assert b"".join(data_of(client, stream, n) for n in range(chunks)) == data
+
+
 def test_wrong_tokens_and_streams_give_short_errors(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("an-unknown-token-0")
     home = ("--home", fleet.home.path)
@@ -244,6 +293,6 @@ def test_wrong_tokens_and_streams_give_short_errors(fleet: Fleet, tmp_path: Path
     assert "not_found" in output
     output = dragon("stream", file, "--stream", unknown, *home, expect=2)
     assert "--token-file" in output
-    url = ("--url", "http://127.0.0.1:1")
+    url = ("--url", "http://127.0.0.1:1", "--patience", 0)
     output = dragon("stream", file, "--stream", "x", *url, *home, expect=1)
     assert "unreachable" in output

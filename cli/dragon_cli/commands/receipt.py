@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.protocol.streams.receipt_verification import is_complete, verify
 from dragon_cli import receipts
@@ -31,10 +32,13 @@ class Result:
     file: Path
     state: str  # completed, already or failed
     error: DragonError | None = None
+    stream: str = ""  # id, 0x…; empty if the file could not be read
 
     def to_json(self) -> dict[str, object]:
         """Return the result for programs."""
         report: dict[str, object] = {"file": str(self.file), "state": self.state}
+        if self.stream:
+            report["stream"] = self.stream
         if self.error:
             report |= {"reason": self.error.name, "detail": str(self.error)}
         return report
@@ -88,13 +92,16 @@ def complete(
         print_json({"verdict": "verified", "receipts": [result.to_json() for result in results]})
         return
     for result in results:
-        console.print(f"{STATES[result.state]}: {plain(str(result.file))}")
+        what = f"{plain(str(result.file))}, a receipt of stream {result.stream}"
+        console.print(f"{STATES[result.state]}: {what}")
 
 
 def _complete(completer: ReceiptCompleter, file: Path, output: Path | None) -> Result:
     """Complete one receipt. Never raises a DragonError, so that other files may follow."""
+    stream = ""
     try:
         held = receipts.load(file)
+        stream = to_hex(held.descriptor.id)
         checks = verify(completer.committee, held)
         receipts.raise_refused(held, checks)
         already = is_complete(checks)
@@ -108,8 +115,8 @@ def _complete(completer: ReceiptCompleter, file: Path, output: Path | None) -> R
     except DragonError as error:
         if str(file) not in str(error):
             error.args = (f"{file}: {error}",)
-        return Result(file, "failed", error)
-    return Result(file, "already" if already else "completed")
+        return Result(file, "failed", error, stream)
+    return Result(file, "already" if already else "completed", stream=stream)
 
 
 def _raise_first(results: Sequence[Result]) -> None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import count as count_up
 from itertools import islice
 from pathlib import Path
-from typing import Final
 
 import click
 
 from dragon.encoding import Json
-from dragon.errors import Unreachable
 from dragon.net.stream_upload import StreamUpload
 from dragon_cli import services
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.fleet.streams import connect, find
 from dragon_cli.options import EXISTING_FILE, ca_option, home_option, token_option, url_option
+from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console
-
-UNLIMITED_SECONDS: Final = 10**12  # a source waits for its service without a limit
 
 
 @click.command()
@@ -90,7 +86,8 @@ def source(
     """Stream generated messages until interrupted.
 
     `sensor` generates temperature and humidity, `ticker` generates prices, and `replay` repeats the
-    lines of a file. Messages that the service has not stored are kept and sent again later.
+    lines of a file. Messages that the service has not stored are kept and sent again later. While
+    the service is unavailable, the source waits for it without a limit.
     """
     if kind == "replay" and file is None:
         raise click.UsageError("`dragon source replay` requires `--file`.")
@@ -101,38 +98,21 @@ def source(
     wanted: dict[str, Json] = {"mode": "message", "window_chunks": window_chunks}
     wanted |= {"window_ms": window_ms, "retention_seconds": retention_seconds}
 
-    def prepare() -> tuple[StreamUpload, dict[str, Json]]:
-        client, found = find(connect(fleet, url, ca), fleet, stream, token_file, **wanted)
+    retries = reported_retries(None)
+    try:
+        client, found = find(connect(fleet, url, ca, retries), fleet, stream, token_file, **wanted)
+        console.print(
+            f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
+        )
         done = int(str(found["chunks"]))
         messages = islice(services.source(kind)(seed, file), done, None)
         paced = pace(messages, rate, time.monotonic, time.sleep)
         pieces = paced if count is None else islice(paced, max(0, count - done))
-        upload = StreamUpload(client, str(found["stream"]), pieces, retry_seconds=UNLIMITED_SECONDS)
-        return upload, found
-
-    try:
-        upload, found = _retry(prepare)
-        console.print(
-            f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
-        )
+        upload = StreamUpload(client, str(found["stream"]), pieces, retries=retries)
         _, chunks = upload.run()
         console.print(f"The stream has {chunks} messages.")
     except KeyboardInterrupt:
         console.print("Stopped.")
-
-
-def _retry(
-    prepare: Callable[[], tuple[StreamUpload, dict[str, Json]]],
-) -> tuple[StreamUpload, dict[str, Json]]:
-    """Call `prepare` until the service responds: a source may start before its service."""
-    for attempt in count_up():
-        try:
-            return prepare()
-        except Unreachable as error:
-            if not attempt:
-                console.print(f"Waiting for the stream service: {error}")
-            time.sleep(1)
-    raise AssertionError("unreachable")
 
 
 def pace(

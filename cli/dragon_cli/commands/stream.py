@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Final
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from dragon.errors import BadAnswer
-from dragon.net.stream_client import StreamClient
-from dragon.net.stream_upload import PIECE_BYTES, StreamUpload
-from dragon_cli.errors import UnusableFile
-from dragon_cli.files import make_folder, read_text
+from dragon.net.retries import PATIENCE_SECONDS, Retries
+from dragon_cli.command_line import command_line
+from dragon_cli.fleet.file_upload import FileUpload, LocalFile, begin
 from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.fleet.streams import connect, find, wait_certified, write_receipts
+from dragon_cli.fleet.uploads import UploadRecords, state_folder
 from dragon_cli.groups import DefaultGroup
-from dragon_cli.hints import with_hint
 from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
+from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console, plain
-from dragon_cli.render.text import print_json
+from dragon_cli.render.text import print_json, printable
 from dragon_cli.stream_check import check
 
-PROGRESS_FILE: Final = "progress.json"
-MAX_PROGRESS_BYTES: Final = 4096
+COLUMNS: Final = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    DownloadColumn(),
+    TransferSpeedColumn(),
+)
 
 
 @click.group(
@@ -64,6 +68,26 @@ stream.add_command(check)
     show_default=True,
     help="Maximum time to wait until everything is certified.",
 )
+@click.option(
+    "--patience",
+    type=click.IntRange(0),
+    default=int(PATIENCE_SECONDS),
+    show_default=True,
+    help="Maximum time without progress while the service is unavailable, in seconds.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=(
+        "Folder that keeps the progress (default: the folder of the receipts, otherwise "
+        "`datadragon` in $XDG_STATE_HOME or ~/.local/state)."
+    ),
+)
+@click.option(
+    "--append",
+    is_flag=True,
+    help="Append FILE to what the stream has already, also if FILE is a part of it.",
+)
 @url_option
 @token_option
 @home_option
@@ -74,6 +98,9 @@ def upload(
     stream: str,
     receipts: Path | None,
     seconds: int,
+    patience: int,
+    state: Path | None,
+    append: bool,
     url: str | None,
     token_file: Path | None,
     home: Path,
@@ -83,109 +110,81 @@ def upload(
     """Upload FILE (`-` for standard input) to a stream and wait until it is certified.
 
     With `--receipts`, one receipt for each chunk is written to that folder, including the opening
-    of its commitment. Run the command again with the same folder to resume an interrupted upload.
+    of its commitment. Run the same command again to resume an interrupted upload; a complete one
+    is not repeated. A stream that has other data is refused without `--append`.
     """
-    fleet = Home(home)
-    client, found = find(connect(fleet, url, ca), fleet, stream, token_file)
-    stream_id = str(found["stream"])
-    with _open(file) as source:
-        total, chunks, first, base = _upload(client, stream_id, file, source, receipts)
-    windows = wait_certified(client, stream_id, chunks, seconds)
-    new = range(first, chunks)
-    written = 0 if receipts is None else write_receipts(client, stream_id, new, receipts)
-    if as_json:
-        facts = {"stream": stream_id, "bytes": total - base, "first": first, "chunks": len(new)}
-        print_json({**facts, "windows": windows, "receipts": written})
-        return
-    numbers = f"chunks {first} to {chunks - 1}" if new else "no chunk"
-    console.print(f"[green]certified[/]: {total - base} bytes, {numbers} of stream {stream_id}")
-    if receipts is not None:
-        folder = plain(str(receipts))
-        console.print(f"{written} receipts in {folder}/; `dragon verify receipt` verifies them.")
-
-
-def _open(file: Path) -> BinaryIO:
-    if str(file) == "-":
-        return sys.stdin.buffer
-    try:
-        return file.open("rb")
-    except OSError as error:
-        raise UnusableFile(f"Cannot read {file}: {error.strerror}.") from None
-
-
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    while piece := source.read(PIECE_BYTES):
-        yield piece
-
-
-def _upload(
-    client: StreamClient, stream: str, file: Path, source: BinaryIO, receipts: Path | None
-) -> tuple[int, int, int, int]:
-    """Upload, or resume the upload that `receipts` records.
-
-    Returns bytes and chunks of the stream at the end, the number of the first uploaded chunk, and
-    the bytes of the stream before it.
-    """
-    size = None if str(file) == "-" else file.stat().st_size
-    begun = _load_progress(receipts, stream, size)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("uploaded", total=size)
-        upload = StreamUpload(client, stream, _pieces(source))
-
-        def show(total: int, _chunks: int) -> None:
-            bar.update(task, completed=total - int(begun["base"]))
-
-        if begun:
-            _resume(client, stream, source, begun)
-            bar.update(task, completed=source.tell() if size else 0)
-        else:
-            now = client.get(f"/streams/{stream}")
-            begun.update(base=now["bytes"], first=now["chunks"], stream=stream, size=size)
-            _save_progress(receipts, begun)
-        upload.progress = show
-        total, chunks = upload.run()
-    return total, chunks, int(begun["first"]), int(begun["base"])
-
-
-def _load_progress(receipts: Path | None, stream: str, size: int | None) -> dict[str, Any]:
-    """Return the record of an interrupted upload, empty if there is none.
-
-    Raises UnusableFile: the folder belongs to another file or stream.
-    """
-    if receipts is None or not (receipts / PROGRESS_FILE).exists():
-        return {}
-    try:
-        begun: dict[str, Any] = json.loads(
-            read_text(receipts / PROGRESS_FILE, most=MAX_PROGRESS_BYTES)
+    interrupt_on_signals()
+    fleet, retries = Home(home), reported_retries(patience)
+    with LocalFile.open(file) as local:
+        client, found = find(connect(fleet, url, ca, retries), fleet, stream, token_file)
+        stream_id = str(found["stream"])
+        upload = begin(
+            *(client, stream_id, local, _records(state, receipts)),
+            append=append,
+            receipts=receipts,
+            now=time.time(),
         )
-        same = (begun["stream"], begun["size"]) == (stream, size)
-    except (ValueError, KeyError, TypeError):
-        same, begun = False, {}
-    if not same:
-        message = f"{receipts} holds the receipts of another file or stream."
-        raise with_hint(UnusableFile(message), "Choose another folder with `--receipts`.")
-    return begun
+        already = upload.is_complete and not upload.is_new
+        with _explained_interrupt(upload, file):
+            if not already:
+                _run(upload, retries)
+            new = range(upload.record.first, upload.following)
+            windows = wait_certified(client, stream_id, upload.following, seconds) if new else 0
+            written = 0 if receipts is None else write_receipts(client, stream_id, new, receipts)
+    if as_json:
+        facts = {"stream": stream_id, "bytes": upload.stored, "first": new.start}
+        print_json({**facts, "chunks": len(new), "windows": windows, "receipts": written})
+        return
+    _print(upload, new, already=already)
+    _print_receipts(upload, written)
 
 
-def _resume(client: StreamClient, stream: str, source: BinaryIO, begun: dict[str, Any]) -> None:
-    """Skip the uploaded part of the file. Raises BadAnswer: the stream ends outside the file."""
-    done = int(str(client.get(f"/streams/{stream}")["bytes"])) - int(begun["base"])
-    if begun["size"] is None:
-        message = "An interrupted upload from standard input cannot be resumed."
-        raise BadAnswer(message, reason="offset")
-    if not 0 <= done <= int(begun["size"]):
-        message = "Cannot resume: other data was written to the stream in the meantime."
-        raise BadAnswer(message, reason="offset")
-    source.seek(done)
+def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
+    if state is not None:
+        return UploadRecords(state)
+    return UploadRecords(state_folder(), beside_receipts=receipts)
 
 
-def _save_progress(receipts: Path | None, begun: dict[str, Any]) -> None:
-    if receipts is not None:
-        make_folder(receipts)
-        (receipts / PROGRESS_FILE).write_text(json.dumps(begun) + "\n")
+def _run(upload: FileUpload, retries: Retries) -> None:
+    """Upload with a progress bar on a terminal."""
+    if upload.stored:
+        console.print(f"Resuming at byte {upload.stored} of {upload.file.size}.")
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("uploaded", total=upload.file.size, completed=upload.stored)
+        upload.run(retries, lambda stored, _chunks: bar.update(task, completed=stored))
+
+
+@contextmanager
+def _explained_interrupt(upload: FileUpload, file: Path) -> Iterator[None]:
+    """After Ctrl-C, say on stderr what is stored and how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        size = "" if upload.file.size is None else f" of {upload.file.size}"
+        name = "standard input" if str(file) == "-" else printable(str(file))
+        lines = [f"Interrupted. The stream has at least {upload.stored}{size} bytes of {name}."]
+        if upload.file.size is None:
+            lines += ["Data from a pipe cannot be resumed; `--append` adds more to the stream."]
+        else:
+            lines += ["This command continues:", f"  {command_line(without=('append',))}"]
+        click.echo("\n".join(lines), err=True)
+        raise
+
+
+def _print(upload: FileUpload, new: range, *, already: bool) -> None:
+    numbers = f"chunks {new.start} to {new.stop - 1}" if new else "no chunk"
+    what = f"{upload.stored} bytes, {numbers} of stream {upload.record.stream}"
+    if already:
+        console.print(f"[green]complete already[/]: {what}. Nothing was uploaded.")
+    else:
+        console.print(f"[green]certified[/]: {what}")
+
+
+def _print_receipts(upload: FileUpload, written: int) -> None:
+    folder = plain(upload.record.receipts)
+    if written:
+        console.print(f"{written} receipts in {folder}/; `dragon verify receipt` verifies them.")
+    elif folder:
+        console.print(f"Its receipts are in {folder}/.")
+    else:
+        console.print("`--receipts FOLDER` writes its receipts.")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dragon.encoding import Json
-from dragon.errors import NotCertified, SettingsError
+from dragon.encoding import Json, to_hex
+from dragon.errors import DragonError, NotCertified, SettingsError
 from dragon.net.http_client import HttpClient
+from dragon.net.retries import Retries
 from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
-from dragon_cli.files import make_folder, read_text
+from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
+from dragon_cli.errors import UnusableFile
+from dragon_cli.files import make_folder, read_bytes, read_text
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
 from dragon_cli.hints import with_hint
 
@@ -22,11 +26,17 @@ MAX_TOKEN_BYTES: Final = 4096
 POLL_SECONDS: Final = 0.3
 
 
-def connect(home: Home, url: str | None, ca: Path | None) -> StreamClient:
-    """Return a client of the stream service at `url`, else of the fleet's; it has no token yet."""
+def connect(
+    home: Home, url: str | None, ca: Path | None, retries: Retries | None = None
+) -> StreamClient:
+    """Return a client of the stream service at `url`, else of the fleet's; it has no token yet.
+
+    `retries` repeats requests after temporary failures; None: every failure is raised.
+    """
     found = url or home.services().get(STREAMS, DEFAULT_URL)
     trusted = ca or home.ca
-    return StreamClient(found.rstrip("/"), HttpClient(make_session(trusted)), ca=trusted)
+    http = HttpClient(make_session(trusted))
+    return StreamClient(found.rstrip("/"), http, ca=trusted, retries=retries)
 
 
 def with_token(client: StreamClient, path: Path) -> StreamClient:
@@ -34,7 +44,7 @@ def with_token(client: StreamClient, path: Path) -> StreamClient:
     token = read_text(path, most=MAX_TOKEN_BYTES).strip() if path.is_file() else ""
     if not token:
         raise SettingsError(f"{path} does not exist or contains no token.")
-    return StreamClient(client.url, client.http, token, client.ca)
+    return replace(client, token=token)
 
 
 def find(
@@ -58,7 +68,7 @@ def find(
         return owner, owner.get(f"/streams/{stream}")
     service = with_token(client, token_file or home.token(SOURCES))
     made = service.make({"name": stream, **wanted})
-    return StreamClient(client.url, client.http, str(made["token"]), client.ca), made
+    return replace(client, token=str(made["token"])), made
 
 
 def wait_certified(
@@ -104,13 +114,30 @@ def _covers(client: StreamClient, stream: str, certified: int, chunks: int) -> b
 
 
 def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Path) -> int:
-    """Write the receipt of each chunk to a file, unless it exists; return the number of chunks."""
+    """Write the receipt of each chunk to a file, unless it exists; return the number of chunks.
+
+    Raises UnusableFile: a file of this name is not the receipt of the chunk.
+    """
     make_folder(folder)
     for sequence in chunks:
         path = folder / f"chunk-{sequence:08d}.json"
-        if not path.exists():
+        if path.exists():
+            _check_receipt(path, stream, sequence)
+        else:
             answer = client.get(f"/streams/{stream}/chunks/{sequence}/receipt", disclose=1)
             part = path.with_suffix(".part")
             part.write_text(json.dumps(answer, indent=2) + "\n")
             part.replace(path)
     return len(chunks)
+
+
+def _check_receipt(path: Path, stream: str, sequence: int) -> None:
+    """Raises UnusableFile: the file is not the receipt of this chunk."""
+    try:
+        held = Receipt.decode(read_bytes(path, most=MAX_RECEIPT_BYTES))
+        same = (to_hex(held.header.stream), held.chunk.sequence) == (stream, sequence)
+    except DragonError:
+        same = False
+    if not same:
+        message = f"{path} exists and is not the receipt of chunk {sequence} of stream {stream}."
+        raise with_hint(UnusableFile(message), "Choose another folder with `--receipts`.")

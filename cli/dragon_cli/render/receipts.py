@@ -9,6 +9,7 @@ from dragon.encoding import to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import digest_of
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import Check, Outcome
@@ -31,8 +32,9 @@ def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -
     """Yield what a verified receipt proves, and which statements are not certified."""
     claim, place = receipt.event.claim, receipt.place
     data_checked = checks[0].outcome is Outcome.HOLDS
-    name = plain(receipt.descriptor.name)
-    yield f"{_data(receipt, data_checked)} chunk {receipt.chunk.sequence} of stream {name}."
+    stream = to_hex(receipt.descriptor.id)
+    yield f"{_data(receipt, data_checked)} chunk {receipt.chunk.sequence} of stream {stream}."
+    yield _name(receipt, checks)
     if isinstance(claim, WindowClaim):
         by = f"certified by {len(receipt.event.signers)} of {len(committee.operators)} operators"
         # The claim says "in the round that starts at its timestamp", so this is the round's end.
@@ -41,6 +43,8 @@ def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -
     if place and isinstance(checkpoint := place.checkpoint.claim, CheckpointClaim):
         begin = moment(checkpoint.timestamp)
         yield f"Its window is in a log that a quorum certified in the round from {begin}."
+    for each in receipt.endorsements:
+        yield _endorsement(each)
     received = moment(receipt.chunk.received_ms // 1000)
     yield f"Received at {received} (reported by the stream's owner, not certified)."
     if not data_checked:
@@ -54,3 +58,22 @@ def _data(receipt: Receipt, data_checked: bool) -> str:
     if receipt.opening is None:
         return f"The {chunk.length} bytes with commitment {to_hex(chunk.commitment)} are"
     return f"The {chunk.length} bytes with digest {to_hex(digest_of(receipt.opening))} are"
+
+
+def _name(receipt: Receipt, checks: Sequence[Check]) -> str:
+    name = plain(receipt.descriptor.name)
+    said = f"The name {name} of this stream is self-chosen, and another stream can have it"
+    if any(check.name == "stream" for check in checks):
+        return f"{said}; the id is the expected one."
+    return f"{said}: compare the id, or pass the expected one with `--stream`."
+
+
+def _endorsement(endorsement: Endorsement) -> str:
+    claim = endorsement.claim
+    windows = f"windows {claim.first} to {claim.last}"
+    if claim.first == claim.last:
+        windows = f"window {claim.first}"
+    return (
+        f"Expert {plain(claim.expert)} signed the verdict {claim.verdict} on {windows} of the "
+        "stream (not certified: the receipt proves neither its time nor its place in the log)."
+    )

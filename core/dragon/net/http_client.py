@@ -33,6 +33,7 @@ class HttpResponse:
 
     status: int
     body: bytes
+    retry_after: int | None = None  # the header `Retry-After`, in seconds
 
     def json(self) -> Json:
         """Decode the body. Raises BadAnswer: it is not strict JSON."""
@@ -63,6 +64,12 @@ class HttpResponse:
         """Return the `detail` of a problem document, safe to display, or `default`."""
         detail = self.problem().get("detail")
         return quoted(detail) if isinstance(detail, str) else default
+
+
+def retry_after(header: str | None) -> int | None:
+    """Return the seconds of a `Retry-After` header; None for a date or anything else."""
+    text = (header or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def quoted(text: str) -> str:
@@ -139,7 +146,9 @@ class HttpClient:
             with self._session.request(
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
-                return HttpResponse(response.status_code, _read(response.raw.read, max_bytes))
+                later = retry_after(response.headers.get("Retry-After"))
+                body = _read(response.raw.read, max_bytes)
+                return HttpResponse(response.status_code, body, later)
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:

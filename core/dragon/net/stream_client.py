@@ -13,9 +13,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.sync.client import ClientConnection, connect
 
 from dragon.encoding import Json, Members, parse
-from dragon.errors import BadAnswer, InvalidEncoding, NotFound, Unauthorized, Unreachable
-from dragon.net.http_client import HttpClient, HttpResponse, quoted
-from dragon.net.tls import client_context
+from dragon.errors import (
+    BadAnswer,
+    InvalidEncoding,
+    NotFound,
+    PeerError,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+)
+from dragon.net.http_client import HttpClient, HttpResponse, quoted, retry_after
+from dragon.net.retries import Retries
+from dragon.net.tls import client_context, tls_failure_reason
 
 DEADLINE_SECONDS: Final = 10.0  # for a request, for opening a socket, and between pings
 PONG_TIMEOUT_SECONDS: Final = 30.0
@@ -23,8 +32,12 @@ MIN_MESSAGE_CREDIT_BYTES: Final = 1024  # credit that a message of any size uses
 MAX_RESPONSE_BYTES: Final = 2 << 20  # a receipt with its proof
 MAX_QUEUED_MESSAGES: Final = 1024  # messages of the service that wait to be read
 MAX_MESSAGE_BYTES: Final = 1 << 20
-# Codes of RFC 6455, section 7.4.1, by which a connection ends that may be opened again.
-RETRY_CODES: Final = frozenset({1000, 1001, 1006, 1011, 1012})
+IDLE_SECONDS: Final = 1.0  # without a message of the service, until `Sender.on_idle` is called
+# Codes of RFC 6455, section 7.4.1, and of IANA's registry by which a connection ends that may be
+# opened again.
+RETRY_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
+# Statuses of refusals that are not final: timeouts, limits of rate, and faults of the service.
+RETRY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 REFUSALS: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
     401: Unauthorized,
     404: NotFound,
@@ -36,13 +49,15 @@ class StreamClient:
     """Client of one stream service.
 
     `token` is the service's token for creating streams, and otherwise the stream's token. `ca` is
-    the file with the certificate authorities to trust for `wss`; None for the system's.
+    the file with the certificate authorities to trust for `wss`; None for the system's. `retries`
+    repeats requests after temporary failures; None: every failure is raised.
     """
 
     url: str
     http: HttpClient
     token: str = field(default="", repr=False)
     ca: Path | None = None
+    retries: Retries | None = None
 
     def make(self, wanted: Mapping[str, Json]) -> dict[str, Any]:
         """Create a stream, or return the stream that has this name and these settings already.
@@ -62,6 +77,14 @@ class StreamClient:
         body: bytes = b"",
         params: Mapping[str, str | int] | None = None,
     ) -> dict[str, Json]:
+        def attempt() -> dict[str, Json]:
+            return self._ask_once(method, path, body, params)
+
+        return self.retries.call(attempt) if self.retries else attempt()
+
+    def _ask_once(
+        self, method: str, path: str, body: bytes, params: Mapping[str, str | int] | None
+    ) -> dict[str, Json]:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         response = self.http.send(
             method,
@@ -72,9 +95,9 @@ class StreamClient:
             params=params,
             max_bytes=MAX_RESPONSE_BYTES,
         )
-        if response.status in REFUSALS:
-            raise REFUSALS[response.status](response.detail())
-        found = response.successful()
+        if not 200 <= response.status < 300:
+            raise _refusal(response)
+        found = response.json()
         if not isinstance(found, dict):
             raise BadAnswer("the answer is not a JSON object")
         return found
@@ -87,7 +110,9 @@ class StreamClient:
             stream: the stream's id, 0x and 64 hexadecimal digits.
 
         Raises:
-            Unreachable: the connection failed or ended; try again.
+            Unreachable: the connection failed or ended; with the reason `tls` the service's
+                certificate or TLS is wrong, otherwise a later attempt may succeed.
+            Unavailable: the service cannot take the data now; a later attempt may succeed.
             BadAnswer: the service refused the connection, or closed the stream.
             Unauthorized, NotFound.
         """
@@ -109,37 +134,56 @@ class StreamClient:
             ) as socket:
                 yield Sender.begin(socket)
         except InvalidStatus as error:
-            raise _refusal(error) from None
+            raise _refusal(_response(error)) from None
         except ConnectionClosed as error:
             raise _closed(error) from None
         except (WebSocketException, OSError) as error:
-            kind = type(error).__name__
-            raise Unreachable(
-                f"the socket could not be opened ({kind})", reason="unreachable"
-            ) from None
+            raise _not_opened(error) from None
 
 
-def _refusal(error: InvalidStatus) -> Exception:
-    response = HttpResponse(error.response.status_code, bytes(error.response.body or b""))
-    if response.status in REFUSALS:
-        return REFUSALS[response.status](response.detail(f"answered {response.status}"))
-    return BadAnswer(f"answered {response.status}: {response.detail()}", status=response.status)
+def _response(error: InvalidStatus) -> HttpResponse:
+    response = error.response
+    later = retry_after(response.headers.get("Retry-After"))
+    return HttpResponse(response.status_code, bytes(response.body or b""), later)
 
 
-def _closed(error: ConnectionClosed) -> Exception:
-    """The error for a closed socket: Unreachable if it may be opened again, else BadAnswer."""
+def _refusal(response: HttpResponse) -> PeerError | Unauthorized | NotFound:
+    """Return the error for a status that is not 2xx: Unavailable if it may change, else final."""
+    status, detail = response.status, response.detail()
+    if status in REFUSALS:
+        return REFUSALS[status](detail)
+    message = f"answered {status}: {detail}"
+    if status not in RETRY_STATUSES:
+        return BadAnswer(message, status=status)
+    if response.retry_after is None:
+        return Unavailable(message, status=status)
+    return Unavailable(message, status=status, retry_after=response.retry_after)
+
+
+def _closed(error: ConnectionClosed) -> PeerError:
+    """Return the error for a closed socket; it is not final if the socket may be opened again."""
     received = error.rcvd
-    if received is None or received.code in RETRY_CODES:
+    if received is None:
         return Unreachable("the connection ended", reason="closed")
-    reason = quoted(received.reason)
-    return BadAnswer(f"the service closed the stream: {reason}", reason=str(received.code))
+    code, said = received.code, quoted(received.reason)
+    if code in RETRY_CODES:
+        why = f": {said}" if said else ""
+        return Unavailable(f"the service closed the connection ({code}){why}", code=code)
+    return BadAnswer(f"the service closed the stream: {said}", reason=str(code))
+
+
+def _not_opened(error: WebSocketException | OSError) -> Unreachable:
+    if (why := tls_failure_reason(error)) is not None:
+        return Unreachable(f"the socket could not be opened: {why}", reason="tls")
+    kind = type(error).__name__
+    return Unreachable(f"the socket could not be opened ({kind})", reason="unreachable")
 
 
 class Sender:
     """Sends data through a socket, within the credit that the service grants.
 
     Every method raises ConnectionClosed when the socket closes, also after a missing pong.
-    `StreamClient.ingest` turns it into Unreachable (try again) or BadAnswer.
+    `StreamClient.ingest` turns it into Unreachable or Unavailable (try again) or BadAnswer.
     """
 
     def __init__(self, socket: ClientConnection, sequence: int, total: int, mode: str) -> None:
@@ -149,6 +193,7 @@ class Sender:
         self.total = total  # bytes of the stream that are stored
         self.mode = mode
         self.windows: dict[int, str] = {}  # the latest state of each window
+        self.on_idle: Callable[[], object] = lambda: None  # called while the service says nothing
 
     @classmethod
     def begin(cls, socket: ClientConnection) -> Self:
@@ -164,7 +209,7 @@ class Sender:
         """Send one message, as soon as there is credit for it."""
         cost = max(MIN_MESSAGE_CREDIT_BYTES, len(data)) if self.mode == "message" else len(data)
         while self._credit < cost:
-            self.receive(None)
+            self.receive_or_idle()
         self._credit -= cost
         self._socket.send(data)
         while self._take(0.0):
@@ -185,10 +230,15 @@ class Sender:
         """
         return self._take(seconds)
 
+    def receive_or_idle(self) -> None:
+        """Read one message of the service, or call `on_idle` if none arrives in IDLE_SECONDS."""
+        if not self.receive(IDLE_SECONDS):
+            self.on_idle()
+
     def wait(self, true: Callable[[], bool]) -> None:
         """Read messages of the service until `true()` returns True."""
         while not true():
-            self.receive(None)
+            self.receive_or_idle()
 
     def _take(self, seconds: float | None) -> bool:
         try:

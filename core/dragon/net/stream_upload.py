@@ -6,18 +6,17 @@ upload continues where the service says that the stream ends, so no byte is lost
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from dragon.errors import BadAnswer, Unreachable
+from dragon.errors import BadAnswer, PeerError, Unavailable
+from dragon.net.retries import STALL_NOTICE_SECONDS, Retries
 from dragon.net.stream_client import Sender, StreamClient
 
 PIECE_BYTES: Final = 64 * 1024  # a suitable size of pieces for a stream of bytes
-FIRST_BACKOFF_SECONDS: Final = 0.5
-MAX_BACKOFF_SECONDS: Final = 5.0
 
 Progress = Callable[[int, int], None]  # bytes and chunks of the stream that the service has stored
 
@@ -31,10 +30,8 @@ class StreamUpload:
         stream: the id of the stream, 0x….
         pieces: the data, in order. In a stream of messages each piece is one message.
         base: the bytes that the stream must have before the first piece; None: any number.
-        retry_seconds: the upload fails after this time without a connection.
         progress: called with the bytes and chunks of the stream that are stored.
-        monotonic: a clock in seconds.
-        sleep: waits for a number of seconds.
+        retries: what happens while the service cannot be reached or stores nothing.
 
     `first` is the number of the first chunk, known after the first connection.
     """
@@ -43,10 +40,8 @@ class StreamUpload:
     stream: str
     pieces: Iterable[bytes]
     base: int | None = None
-    retry_seconds: float = 120.0
     progress: Progress = lambda _bytes, _chunks: None
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
+    retries: Retries = field(default_factory=Retries)
     first: int | None = field(default=None, init=False)
     _pending: deque[bytes] = field(default_factory=deque)  # pieces that are not stored yet
     _stored_bytes: int = 0  # bytes of the stream before the pending pieces
@@ -56,25 +51,21 @@ class StreamUpload:
         """Upload all pieces; return bytes and chunks of the stream once all are stored.
 
         Raises:
-            Unreachable: no connection for `retry_seconds`.
+            Unreachable, Unavailable: nothing was stored for as long as `retries` allows.
             BadAnswer: the service refuses, or the stream has another length than expected.
             Unauthorized: the token is wrong.
             NotFound: the stream does not exist.
         """
-        pieces, pause, since = iter(self.pieces), FIRST_BACKOFF_SECONDS, self.monotonic()
+        pieces = iter(self.pieces)
         while True:
             try:
                 with self.client.ingest(self.stream) as sender:
-                    pause = FIRST_BACKOFF_SECONDS
+                    sender.on_idle = partial(self._stalled, sender)
                     self._resume(sender)
                     self._send_all(sender, pieces)
                     return sender.total, sender.sequence
-            except Unreachable:
-                since = since if pause > FIRST_BACKOFF_SECONDS else self.monotonic()
-                if self.monotonic() - since > self.retry_seconds:
-                    raise
-            self.sleep(pause)
-            pause = min(2 * pause, MAX_BACKOFF_SECONDS)
+            except PeerError as error:
+                self.retries.failed(error)
 
     def _resume(self, sender: Sender) -> None:
         """Send the pending pieces again. Raises BadAnswer: the stream has an unexpected length."""
@@ -84,19 +75,23 @@ class StreamUpload:
             self.first, self._stored_chunks = sender.sequence, sender.sequence
             self._stored_bytes = sender.total
             self._check_length(sender, self.base)
-        self._drop_stored(sender)
+        self._report(sender)
         self._check_length(sender, self._stored_bytes)
+        if not self._pending:
+            self.retries.progress()  # connected, and everything is stored
         for piece in list(self._pending):
             self._send(sender, piece)
 
     def _send_all(self, sender: Sender, pieces: Iterator[bytes]) -> None:
         for piece in pieces:
-            self._pending.append(piece)
+            self._pending.append(piece)  # before anything that can fail
+            sender.receive(0.0)  # the service may have stored data while the source was slow
+            self._report(sender)
             self._send(sender, piece)
         sender.flush()
         end = self._stored_bytes + sum(map(len, self._pending))
         while self._pending:
-            sender.receive(None)
+            sender.receive_or_idle()
             self._report(sender)
         self._check_length(sender, end)
 
@@ -105,8 +100,26 @@ class StreamUpload:
         self._report(sender)
 
     def _report(self, sender: Sender) -> None:
+        before = self._stored
         self._drop_stored(sender)
+        if self._stored != before:
+            self.retries.progress()
         self.progress(sender.total, sender.sequence)
+
+    def _stalled(self, sender: Sender) -> None:
+        """Handle a second without a message. Raises Unavailable: it was one too many."""
+        self._report(sender)
+        self.retries.stalled(
+            Unavailable(
+                f"nothing was stored for {STALL_NOTICE_SECONDS:.0f} s; "
+                "earlier windows of the stream may wait to be certified",
+                reason="stalled",
+            )
+        )
+
+    @property
+    def _stored(self) -> tuple[int, int]:
+        return self._stored_bytes, self._stored_chunks
 
     @staticmethod
     def _check_length(sender: Sender, expected: int) -> None:

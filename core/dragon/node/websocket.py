@@ -43,6 +43,7 @@ NOT_TEXT: Final = 1007
 POLICY: Final = 1008
 TOO_BIG: Final = 1009
 INTERNAL: Final = 1011
+TRY_AGAIN: Final = 1013  # "try again later", of IANA's registry
 
 
 class Closed(Exception):  # not DragonError: it never leaves the thread that serves the socket
@@ -84,7 +85,7 @@ class Connection:
     def send(self, message: str) -> None:
         """Queue a text message. If too many messages are queued, the connection is closed."""
         if len(self._queued) >= MAX_QUEUED_MESSAGES:
-            self.close(POLICY, "the peer reads too slowly")
+            self.close(TRY_AGAIN, "the peer reads too slowly")
             return
         self._queued.append(message)
         self._wake()
@@ -180,7 +181,7 @@ class Connection:
     def _check_silence(self) -> None:
         now = self._monotonic()
         if now - self._received_at > SILENCE_TIMEOUT_SECONDS:
-            raise Closed(POLICY, f"nothing was received for {SILENCE_TIMEOUT_SECONDS:.0f} s")
+            raise Closed(TRY_AGAIN, f"nothing was received for {SILENCE_TIMEOUT_SECONDS:.0f} s")
         if now - max(self._received_at, self._pinged_at) > PING_AFTER_SECONDS:
             self._pinged_at = now
             self._write(self._frames.send(Ping()))

@@ -8,12 +8,14 @@ from flask import Response, jsonify
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.node.openapi import REQUIRES_TOKEN, TAKES_TOKEN, Routes, responses
+from dragon.node.openapi import PAGING_ERRORS, REQUIRES_TOKEN, TAKES_TOKEN, Routes, responses
+from dragon.node.paging import PositionPageQuery, page
 from dragon.node.parameters import NoParameters, Query, integer
 from dragon.node.routes.streams import OCTET_STREAM
 from dragon_stream import schemas
 from dragon_stream.components import Components
-from dragon_stream.routes.paths import ChunkPath, check_owner
+from dragon_stream.routes.paths import ChunkPath, StreamPath, check_owner
+from dragon_stream.serializers import digest_to_json
 
 _PROBLEMS: Final = (
     errors.UnknownMember,
@@ -36,6 +38,27 @@ class ReceiptQuery(Query):
 
 def routes(components: Components) -> Routes:
     api = Routes("chunks", __name__)
+
+    @api.get(
+        "/streams/<stream>/chunks",
+        responses=responses(
+            schemas.ChunkDigests,
+            *PAGING_ERRORS,
+            errors.InvalidHex,
+            errors.NotFound,
+            errors.Unauthorized,
+        ),
+    )
+    def list_chunks(path: StreamPath, query: PositionPageQuery) -> Response:
+        """List all chunks on disk with the SHA-256 of their data. Requires the stream's token.
+
+        The list includes chunks that are in no closed window yet, and deleted data.
+        """
+        stream = components.streams.get(path.stream)
+        check_owner(stream)
+        found = components.receipts.digests(stream, query.after, query.limit + 1)
+        listed, following = page(found, query.limit, lambda chunk: chunk.sequence)
+        return jsonify(chunks=[digest_to_json(chunk) for chunk in listed], next=following)
 
     @api.get("/streams/<stream>/chunks/<sequence>", responses=responses(schemas.Chunk, *_PROBLEMS))
     def get_chunk(path: ChunkPath, query: NoParameters) -> Response:

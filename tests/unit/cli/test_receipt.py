@@ -17,8 +17,9 @@ from committees import Members, make_members
 from dragon.encoding import to_hex
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.claims.window import InvalidReason
+from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.streams.chunks import digest, tree_of
 from dragon.protocol.streams.finding import Finding
@@ -36,6 +37,7 @@ WINDOW = OWNER.window(READINGS)
 AT = ROUNDS.start(150)
 SIGNERS = ("operator_1", "operator_2", "operator_4")
 CHECKS = ["data", "commitment", "chunk", "window", "proof", "votes", "checkpoint", "experts"]
+STREAM = to_hex(OWNER.descriptor.id)
 PROOF = b"a proof"  # which the receipts here do not hold, but for one
 
 Value = dict[str, Any]
@@ -134,7 +136,9 @@ def test_a_complete_receipt_is_verified_link_by_link(verify: Run, folder: Path) 
     assert marks(out) == {**dict.fromkeys(CHECKS, "✓"), "proof": "–", "experts": "–"}
     assert out.splitlines()[len(CHECKS) :] == [
         "verified",
-        "The 4 bytes of the file are chunk 1 of stream sensor-1.",
+        f"The 4 bytes of the file are chunk 1 of stream {STREAM}.",
+        "The name sensor-1 of this stream is self-chosen, and another stream can have it: "
+        "compare the id, or pass the expected one with `--stream`.",
         # The round that started at 08:19:10 took five seconds.
         "The data existed no later than 2024-11-25 08:19:15 UTC (certified by 3 of 4 operators).",
         "Its window is in a log that a quorum certified in the round from 2024-11-25 08:20:10 UTC.",
@@ -217,6 +221,77 @@ def test_an_incomplete_receipt_is_reported_as_json(verify: Run) -> None:
         **dict.fromkeys(CHECKS, "holds"),
         **dict.fromkeys(("data", "proof", "checkpoint", "experts"), "absent"),
     }
+
+
+# -- whose stream ---------------------------------------------------------------------------------
+
+
+def test_the_expected_stream_is_confirmed(verify: Run) -> None:
+    code, out, err = verify("whole.json", "--stream", STREAM)
+
+    assert (code, err) == (0, "")
+    assert f"✓ stream     the receipt belongs to the expected stream {STREAM}\n" in out
+    assert (
+        "The name sensor-1 of this stream is self-chosen, and another stream can have it; " in out
+    )
+    assert "the id is the expected one." in out
+
+
+def test_a_stream_of_the_same_name_is_refused(verify: Run) -> None:
+    """Anyone can create a stream of any name: a valid receipt of it is about their data."""
+    other = make_owner(MEMBERS, "someone-else")
+    same_name = dataclasses.replace(other.descriptor, name=OWNER.descriptor.name)
+    impostor = dataclasses.replace(other, descriptor=same_name)
+    forged = young(MEMBERS, impostor, impostor.window([b"99.9", b"99.9"]), AT)
+    found = to_hex(impostor.descriptor.id)
+
+    assert verify(forged.encode())[0] == 0
+    result = verify(forged.encode(), "--stream", STREAM)
+    _, out, _ = verify(forged.encode(), "--stream", STREAM, "--json")
+
+    sentence = refused(result, "other_stream")
+    assert (
+        f"belongs to stream {found}, not to {STREAM}; both may have the name sensor-1" in sentence
+    )
+    told = json.loads(out)
+    assert (told["verdict"], told["reason"], told["stream"]) == ("refused", "other_stream", found)
+    assert told["checks"][-1]["refusal"] == "other_stream"
+    assert told["facts"] == {"fields": ["descriptor"], "check": "stream"}
+
+
+@pytest.mark.parametrize("value", ["sensor-1", "0x00", "", STREAM.upper()])
+def test_a_malformed_stream_id_is_refused(verify: Run, value: str) -> None:
+    code, _, err = verify("whole.json", "--stream", value)
+
+    assert code == 1
+    assert "invalid_hex" in err
+    assert "--stream" in err
+
+
+def test_endorsements_are_shown_as_not_certified(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = make_members(experts=1)
+    owner = make_owner(members)
+    (folder / "committee.json").write_text(json.dumps(members.committee.to_json()))
+    claim = EndorsementClaim(
+        *(owner.descriptor.id, 0, 3, Verdict.INVALID, bytes(32), "expert_1", AT)
+    )
+    receipt = young(members, owner, owner.window(READINGS), AT)
+    endorsed = dataclasses.replace(receipt, endorsements=(members.endorse(claim),))
+    (folder / "file.json").write_bytes(endorsed.encode())
+
+    code, out, _ = run_main(
+        *(capsys, "verify", "receipt", folder / "file.json"),
+        *("--committee", folder / "committee.json"),
+    )
+
+    assert code == 0
+    assert "expert_1: invalid; signed by each expert, but not certified\n" in out
+    assert (
+        "Expert expert_1 signed the verdict invalid on windows 0 to 3 of the stream (not "
+        "certified: the receipt proves neither its time nor its place in the log).\n"
+    ) in out
 
 
 # -- refused receipts -----------------------------------------------------------------------------
@@ -443,6 +518,10 @@ def lie(world: World, name: str, change: Callable[[str, Any], Any]) -> None:
     world.impersonate(name, app)
 
 
+def stream_of(file: Path) -> str:
+    return to_hex(Receipt.decode(file.read_bytes()).descriptor.id)
+
+
 def test_a_receipt_is_completed_in_place(
     world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -456,7 +535,7 @@ def test_a_receipt_is_completed_in_place(
 
     checkpointed(world)
 
-    assert complete(held) == (0, f"completed: {held}\n", "")
+    assert complete(held) == (0, f"completed: {held}, a receipt of stream {stream_of(held)}\n", "")
     assert is_whole(held, capsys)
     assert stat.S_IMODE(held.stat().st_mode) == 0o600  # the opening stays private
     assert [path.name for path in held.parent.glob("*.part")] == []
@@ -469,7 +548,8 @@ def test_a_complete_receipt_is_unchanged_without_a_query(
     complete(held)
     before, asked = held.stat(), len(world.wires.calls)
 
-    assert complete(held) == (0, f"already complete: {held}\n", "")
+    line = f"already complete: {held}, a receipt of stream {stream_of(held)}\n"
+    assert complete(held) == (0, line, "")
 
     assert (held.stat().st_ino, held.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert len(world.wires.calls) == asked
@@ -548,7 +628,7 @@ def test_a_false_answer_is_skipped(
     world.stop("operator_2")
     lie(world, "operator_1", LIES[what])
 
-    assert complete(held) == (0, f"completed: {held}\n", "")
+    assert complete(held) == (0, f"completed: {held}, a receipt of stream {stream_of(held)}\n", "")
     assert is_whole(held, capsys)
 
 
@@ -620,7 +700,8 @@ def test_the_result_of_every_file_is_reported_as_json(
     code, out, _ = complete(held, held, "--json")
 
     assert code == 0
-    states = [{"file": str(held), "state": state} for state in ("completed", "already")]
+    same = {"file": str(held), "stream": stream_of(held)}
+    states = [{**same, "state": state} for state in ("completed", "already")]
     assert json.loads(out) == {"verdict": "verified", "receipts": states}
 
 

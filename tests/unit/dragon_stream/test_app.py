@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -170,7 +171,7 @@ def test_creating_and_writing_require_the_right_token(
     assert problem(ask(world, "POST", "/streams", token, data=b"{}"))[0] == 401
     upload = ask(world, "POST", f"{path}/data", token, data=b"x")
     assert problem(upload) == (401, "unauthorized")
-    for each in ("/chunks/0/data", "/chunks/0/receipt?disclose=1"):
+    for each in ("/chunks", "/chunks/0/data", "/chunks/0/receipt?disclose=1"):
         assert problem(ask(world, "GET", path + each, token)) == (401, "unauthorized")
     assert ask(world, "GET", f"{path}/chunks/0/receipt", token).ok
 
@@ -237,6 +238,7 @@ def test_a_message_above_the_limit_stores_nothing(
         ("{stream}/windows/-1", 400, "integer_out_of_range"),
         ("{stream}/windows?after=-2", 400, "integer_out_of_range"),
         ("{stream}/windows?limit=0", 400, "integer_out_of_range"),
+        ("{stream}/chunks?after=-2", 400, "integer_out_of_range"),
         ("{stream}/chunks/2", 404, "not_found"),
         ("{stream}/chunks/9", 404, "not_found"),
         ("{stream}/chunks/0/receipt?disclose=2", 400, "integer_out_of_range"),
@@ -250,6 +252,28 @@ def test_an_unknown_resource_is_refused_by_name(
     answer = ask(world, "GET", path.format(stream=f"/streams/{stream['stream']}"))
 
     assert problem(answer) == (status, title)
+
+
+def test_the_owner_can_list_the_digests_of_all_chunks_on_disk(
+    world: StreamWorld, stream: Mapping[str, Any]
+) -> None:
+    """Chunks of closed windows and of the open window, in pages."""
+    path = f"/streams/{stream['stream']}/chunks"
+    listed = [
+        {"sequence": n, "length": 4, "digest": "0x" + hashlib.sha256(data).hexdigest()}
+        for n, data in enumerate((b"21.5", b"21.7", b"open"))
+    ]
+
+    def page(query: str) -> Any:
+        answer = ask(world, "GET", path + query, stream["token"])
+        assert answer.ok, answer.text
+        return answer.json()
+
+    assert page("") == {"chunks": listed, "next": None}
+    assert page("?limit=2") == {"chunks": listed[:2], "next": 1}
+    assert page("?limit=1&after=0") == {"chunks": listed[1:2], "next": 1}
+    assert page("?after=1") == {"chunks": listed[2:], "next": None}
+    assert page("?after=2") == {"chunks": [], "next": None}
 
 
 def test_errors_distinguish_open_chunks_from_unknown_ones(

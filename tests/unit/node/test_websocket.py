@@ -131,7 +131,7 @@ def test_a_silent_peer_is_pinged_and_then_disconnected(
     said = pair.heard()
     assert [type(each) for each in said] == [Ping, CloseConnection]
     assert (said[-1].code, said[-1].reason) == (
-        1008,
+        1013,
         f"nothing was received for {SILENCE_TIMEOUT_SECONDS:.0f} s",
     )
     assert pair.now == pytest.approx(
@@ -171,7 +171,7 @@ def test_too_many_queued_messages_close_the_connection(pair: Pair) -> None:
     assert [each.data for each in said[:-1]] == [
         str(number) for number in range(MAX_QUEUED_MESSAGES)
     ]
-    assert (said[-1].code, said[-1].reason) == (1008, "the peer reads too slowly")
+    assert (said[-1].code, said[-1].reason) == (1013, "the peer reads too slowly")
 
 
 def test_the_reason_of_the_handler_is_sent(pair: Pair) -> None:

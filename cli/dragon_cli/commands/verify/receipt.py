@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from dragon.encoding import from_hex
+from dragon.protocol.merkle import HASH_BYTES
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.receipt_verification import Check, is_complete, verify
 from dragon_cli import receipts
@@ -27,16 +29,30 @@ from dragon_cli.render.text import print_json
     type=EXISTING_FILE,
     help="File with the data of the receipt's chunk, to compare with the receipt.",
 )
+@click.option(
+    "--stream",
+    "stream",
+    metavar="ID",
+    help="Id (0x…) of the stream to which the receipt must belong; names are self-chosen.",
+)
 @json_option
-def receipt(file: Path, committee_file: Path, data_file: Path | None, as_json: bool) -> None:
+def receipt(
+    file: Path,
+    committee_file: Path,
+    data_file: Path | None,
+    stream: str | None,
+    as_json: bool,
+) -> None:
     """Verify the receipt in FILE, link by link from the data to the certified log.
 
-    Shows when the data existed, and which statements are not certified.
+    Shows when the data existed, and which statements are not certified. Anyone can have a stream of
+    any name: compare the stream's id, or pass the expected one with `--stream`.
     """
+    expected = None if stream is None else from_hex(stream, member="--stream", size=HASH_BYTES)
     committee = load_committee(committee_file)
     held = receipts.load(file)
     data = None if data_file is None else read_bytes(data_file, most=MAX_CHUNK_BYTES)
-    checks = verify(committee, held, data)
+    checks = verify(committee, held, data, stream=expected)
     if not as_json:
         for check in checks:
             console.print(check_line(check))

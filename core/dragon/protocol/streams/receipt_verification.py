@@ -46,13 +46,20 @@ class Check:
     fields: tuple[str, ...] = ()  # members of which at least one must be wrong
 
 
-def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) -> list[Check]:
+def verify(
+    committee: Committee,
+    receipt: Receipt,
+    data: bytes | None = None,
+    *,
+    stream: bytes | None = None,
+) -> list[Check]:
     """Check every link from `data` to the certified log; return all checks, in order.
 
     A receipt is valid if no check is refused, and complete if "checkpoint" holds. Only "data",
-    "commitment", "proof", "checkpoint" and "experts" can be absent.
+    "commitment", "proof", "checkpoint" and "experts" can be absent. With `stream`, the expected id
+    of the stream, "stream" is the last check.
     """
-    return [
+    checks = [
         _check("data", lambda: _check_data(receipt, data)),
         _check("commitment", lambda: _check_commitment(receipt)),
         _check("chunk", lambda: _check_chunk(receipt)),
@@ -62,10 +69,17 @@ def verify(committee: Committee, receipt: Receipt, data: bytes | None = None) ->
         _check("checkpoint", lambda: _check_checkpoint(receipt, committee)),
         _check("experts", lambda: _check_experts(receipt, committee)),
     ]
+    if stream is not None:
+        checks.append(_check("stream", lambda: _check_stream(receipt, stream)))
+    return checks
 
 
 def verify_receipt(
-    receipt: Receipt, committee: Committee, data: bytes | None = None
+    receipt: Receipt,
+    committee: Committee,
+    data: bytes | None = None,
+    *,
+    stream: bytes | None = None,
 ) -> list[Check]:
     """Verify a receipt; return all checks if none is refused.
 
@@ -73,13 +87,18 @@ def verify_receipt(
 
     Args:
         data: the chunk's data; None to verify everything except the data.
+        stream: the id of the stream to which the receipt must belong; None for any stream. The name
+            in a descriptor is self-chosen: anyone can have a stream of the same name.
 
     Raises:
+        OtherStream: the receipt is valid, but belongs to another stream.
         ReceiptRefused: the first refused check; `fields` names the members of which at least one
             must be wrong.
     """
-    checks = verify(committee, receipt, data)
+    checks = verify(committee, receipt, data, stream=stream)
     for check in refused(checks):
+        if check.name == "stream":
+            raise errors.OtherStream(f"{check.name}: {check.detail}", *check.fields)
         raise errors.ReceiptRefused(f"{check.name}: {check.detail}", *check.fields)
     return checks
 
@@ -161,7 +180,7 @@ def _check_window(receipt: Receipt, committee: Committee) -> str:
         same = header.hash == _claim(receipt).header
         wrong = "header_signature" if same else "header"
         _refuse("the window header does not have the stream's signature", wrong)
-    return f"window {header.number} has the signature of stream {descriptor.name}"
+    return f"window {header.number} has the signature of stream {to_hex(descriptor.id)}"
 
 
 def _check_proof(receipt: Receipt) -> str:
@@ -254,7 +273,15 @@ def _check_experts(receipt: Receipt, committee: Committee) -> str:
             message = f"the endorsement of {claim.expert} is invalid: {refusal} ({refusal.name})"
             _refuse(message, "endorsements")
     verdicts = [f"{each.claim.expert}: {each.claim.verdict}" for each in receipt.endorsements]
-    return ", ".join(verdicts)
+    return f"{', '.join(verdicts)}; signed by each expert, but not certified"
+
+
+def _check_stream(receipt: Receipt, expected: bytes) -> str:
+    found = receipt.descriptor.id
+    if found != expected:
+        message = f"the receipt belongs to stream {to_hex(found)}, not to {to_hex(expected)}"
+        raise errors.OtherStream(message, "descriptor")
+    return f"the receipt belongs to the expected stream {to_hex(found)}"
 
 
 def _claim(receipt: Receipt) -> WindowClaim:

@@ -370,7 +370,9 @@ def test_endorsements_are_shown_for_both_verdicts(whole: Receipt) -> None:
     check = verify(COMMITTEE, whole)[-1]
 
     assert check.name == "experts"
-    assert check.detail == "expert_1: valid, expert_2: invalid"
+    assert check.detail == (
+        "expert_1: valid, expert_2: invalid; signed by each expert, but not certified"
+    )
     silent = verify(COMMITTEE, dataclasses.replace(whole, endorsements=()))
     assert silent[-1].outcome is Outcome.ABSENT
     assert is_complete(silent)

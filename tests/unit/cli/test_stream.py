@@ -1,0 +1,486 @@
+"""`dragon stream`: resumes what was interrupted, and never mixes or repeats data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dragon.encoding import to_hex
+from dragon.net.http_client import HttpResponse
+from dragon.net.stream_client import StreamClient
+from dragon_cli.errors import UnusableFile
+from dragon_cli.fleet import streams, uploads
+from dragon_cli.fleet.layout import SOURCES, Home
+from dragon_cli.fleet.uploads import UploadRecord, UploadRecords, state_folder
+from dragon_cli.main import main
+from dragon_cli.render import outages
+
+CHUNK = 65_536
+STREAM = "0x" + "07" * 32
+
+
+@dataclass
+class Service:
+    """A stream service with one stream; every window is certified at once."""
+
+    chunks: list[bytes] = field(default_factory=list)
+    interrupt_after: int | None = None  # pieces, until the user presses Ctrl-C
+    refusals: list[int] = field(default_factory=list)  # statuses of the next responses
+    on_piece: Callable[[], object] = lambda: None
+
+    @property
+    def data(self) -> bytes:
+        return b"".join(self.chunks)
+
+    def send(self, method: str, url: str, **options: Any) -> HttpResponse:
+        if self.refusals:
+            return HttpResponse(self.refusals.pop(0), b'{"detail": "not now"}')
+        path = url.partition(":5300")[2]
+        return HttpResponse(200, json.dumps(self._answer(path, options["params"] or {})).encode())
+
+    def _answer(self, path: str, params: dict[str, int]) -> dict[str, Any]:
+        if path.endswith("/chunks"):
+            page = range(params["after"] + 1, len(self.chunks))[: params["limit"]]
+            more = bool(page) and page.stop < len(self.chunks)
+            return {"chunks": [self._digest(n) for n in page], "next": page[-1] if more else None}
+        if path.endswith("/windows"):
+            return {"windows": [{"first": 0, "count": len(self.chunks)}]}
+        if path.endswith("/receipt"):
+            return {"receipt": path}
+        facts = {"stream": STREAM, "token": "t", "certified": 1, "windows": 1, "stopped": None}
+        return {**facts, "bytes": len(self.data), "chunks": len(self.chunks)}
+
+    def _digest(self, number: int) -> dict[str, Any]:
+        data = self.chunks[number]
+        digest = to_hex(hashlib.sha256(data).digest())
+        return {"sequence": number, "length": len(data), "digest": digest}
+
+    @contextmanager
+    def ingest(self, _stream: str) -> Iterator[SimpleNamespace]:
+        yield Sending(self)
+
+
+class Sending(SimpleNamespace):
+    """A connection that stores each piece as a chunk."""
+
+    mode = "bytes"
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(service=service)
+
+    @property
+    def total(self) -> int:
+        return len(self.service.data)
+
+    @property
+    def sequence(self) -> int:
+        return len(self.service.chunks)
+
+    def send(self, piece: bytes) -> None:
+        if self.service.interrupt_after == 0:
+            self.service.interrupt_after = None
+            raise KeyboardInterrupt
+        if self.service.interrupt_after is not None:
+            self.service.interrupt_after -= 1
+        self.service.chunks.append(bytes(piece))
+        self.service.on_piece()
+
+    def flush(self) -> None:
+        """Everything is a chunk already."""
+
+    def receive(self, _seconds: float) -> bool:
+        return False
+
+    def receive_or_idle(self) -> None:
+        """Everything is stored already."""
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Service:
+    made = Service()
+    home = Home(tmp_path / "fleet")
+    home.token(SOURCES).parent.mkdir(parents=True)
+    home.token(SOURCES).write_text("token")
+    monkeypatch.setattr(streams, "HttpClient", lambda _session: made)
+    monkeypatch.setattr(StreamClient, "ingest", made.ingest)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr("dragon_cli.commands.stream.interrupt_on_signals", lambda: None)
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Five and a half chunks."""
+    path = tmp_path / "readings.bin"
+    path.write_bytes(bytes(range(256)) * (22 * CHUNK // 4 // 256))
+    return path
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, service: Service, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(file: object, *options: object) -> tuple[int, str, str]:
+        fixed = ("--stream", "readings", "--home", tmp_path / "fleet")
+        with pytest.raises(SystemExit) as done:
+            main([str(each) for each in ("stream", file, *fixed, *options)])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return int(done.value.code or 0), out, err
+
+    return run
+
+
+def interrupted(run: Run, service: Service, file: Path, *options: object) -> str:
+    """Upload two chunks and press Ctrl-C; return what stderr says."""
+    service.interrupt_after = 2
+    code, _, err = run(file, *options)
+    assert code == 130
+    assert len(service.chunks) == 2
+    return err
+
+
+def records(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "state" / "datadragon").glob("*"))
+
+
+# -- interrupted uploads ---------------------------------------------------------------------------
+
+
+def test_an_interrupted_upload_is_continued_by_the_same_command(
+    run: Run, service: Service, file: Path
+) -> None:
+    err = interrupted(run, service, file)
+
+    assert f"The stream has at least {2 * CHUNK} of {file.stat().st_size} bytes of {file}." in err
+    command = re.search(r"^  dragon stream (.*)$", err, re.MULTILINE)
+    assert command
+    assert command[1].startswith(f"{file} --stream readings --home ")
+
+    code, out, _ = run(file)
+
+    assert code == 0
+    assert service.data == file.read_bytes()
+    assert f"Resuming at byte {2 * CHUNK} of {file.stat().st_size}." in out
+    assert f"certified: {file.stat().st_size} bytes, chunks 0 to 5 of stream {STREAM}" in out
+
+
+@pytest.mark.parametrize("where", ["receipts", "state", "lost"])
+def test_the_place_of_the_progress_does_not_matter(
+    run: Run, service: Service, file: Path, tmp_path: Path, where: str
+) -> None:
+    folder = tmp_path / "folder"
+    options = {"receipts": ("--receipts", folder), "state": ("--state", folder), "lost": ()}[where]
+    interrupted(run, service, file, *options)
+    if where == "lost":
+        records(tmp_path)[0].unlink()
+    else:
+        assert records(tmp_path) == []
+        assert list(folder.iterdir())
+
+    assert run(file, *options)[0] == 0
+
+    assert service.data == file.read_bytes()
+
+
+def test_progress_is_private_and_small(
+    run: Run, service: Service, file: Path, tmp_path: Path
+) -> None:
+    interrupted(run, service, file)
+
+    (record,) = records(tmp_path)
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert stat.S_IMODE(record.parent.stat().st_mode) == 0o700
+    assert record.stat().st_size < 1000
+
+
+@pytest.mark.parametrize("append", [(), ("--append",)], ids=["", "append"])
+def test_a_complete_upload_is_not_repeated(
+    run: Run, service: Service, file: Path, append: tuple[str, ...]
+) -> None:
+    service.chunks = [b"earlier"] if append else []
+    assert run(file, *append)[0] == 0
+    before = service.data
+
+    code, out, _ = run(file)
+
+    assert code == 0
+    assert service.data == before
+    assert f"complete already: {file.stat().st_size} bytes, chunks " in out
+    assert "Nothing was uploaded." in out
+
+
+def test_a_complete_upload_names_its_receipts(
+    run: Run, service: Service, file: Path, tmp_path: Path
+) -> None:
+    code, out, _ = run(file, "--receipts", tmp_path / "receipts")
+    assert code == 0
+    assert f"6 receipts in {tmp_path / 'receipts'}/" in out
+    for written in (tmp_path / "receipts").glob("chunk-*"):
+        written.unlink()
+
+    _, again, _ = run(file, "--receipts", tmp_path / "receipts")
+
+    assert "complete already" in again
+    assert f"6 receipts in {tmp_path / 'receipts'}/" in again
+
+
+def test_a_complete_upload_without_a_record_is_recognized(
+    run: Run, service: Service, file: Path, tmp_path: Path
+) -> None:
+    run(file)
+    records(tmp_path)[0].unlink()
+
+    code, out, _ = run(file)
+
+    assert (code, "complete already" in out) == (0, True)
+    assert service.data == file.read_bytes()
+
+
+def test_appending_is_an_option(run: Run, service: Service, file: Path) -> None:
+    run(file)
+    service.interrupt_after = 1
+    code, _, err = run(file, "--append")
+    assert code == 130
+    assert "--append" not in err  # the command that continues must not append again
+
+    assert run(file)[0] == 0
+
+    assert service.data == 2 * file.read_bytes()
+
+
+def test_an_upload_stays_complete_after_other_data_was_appended(
+    run: Run, service: Service, file: Path
+) -> None:
+    run(file)
+    service.chunks.append(b"more")
+
+    code, out, _ = run(file)
+
+    assert code == 0
+    assert "chunks 0 to 5" in out
+
+
+# -- changed files ---------------------------------------------------------------------------------
+
+
+def change(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 1
+    file.write_bytes(data)
+
+
+def refused(result: tuple[int, str, str], reason: str) -> str:
+    code, _, err = result
+    assert code == 1
+    *_, sentence, hint = err.splitlines()
+    assert sentence.startswith(f"dragon: refused: {reason}: ")
+    assert hint.startswith("hint: ")
+    return sentence
+
+
+@pytest.mark.parametrize("keeps_time", [False, True])
+def test_a_file_that_changed_after_an_interrupt_is_refused(
+    run: Run, service: Service, file: Path, keeps_time: bool
+) -> None:
+    """The stream must not get a mixture of the old and the new file."""
+    interrupted(run, service, file)
+    before = file.stat()
+    change(file, CHUNK + 5)
+    times = (before.st_atime_ns, before.st_mtime_ns + (0 if keeps_time else 10**9))
+    os.utime(file, ns=times)
+
+    sentence = refused(run(file), "file_changed")
+
+    assert len(service.chunks) == 2
+    assert "changed since" in sentence
+    assert f"chunk 1 of the stream differs from the file at byte {CHUNK}" in sentence
+
+
+def test_a_file_of_another_size_is_refused(run: Run, service: Service, file: Path) -> None:
+    interrupted(run, service, file)
+    file.write_bytes(file.read_bytes() + b"!")
+
+    sentence = refused(run(file), "file_changed")
+
+    assert "The file has changed since its upload began" in sentence
+    assert len(service.chunks) == 2
+
+
+def test_a_file_that_changed_after_its_upload_is_refused(
+    run: Run, service: Service, file: Path
+) -> None:
+    run(file)
+    before = service.data
+    change(file, 0)
+
+    refused(run(file), "file_changed")
+
+    assert service.data == before
+
+
+def test_a_change_of_the_rest_is_no_mixture(run: Run, service: Service, file: Path) -> None:
+    interrupted(run, service, file)
+    change(file, 3 * CHUNK)
+
+    assert run(file)[0] == 0
+
+    assert service.data == file.read_bytes()
+
+
+def test_a_change_during_the_upload_is_refused(run: Run, service: Service, file: Path) -> None:
+    def touch() -> None:
+        change(file, 0)
+        os.utime(file, ns=(1, 1))
+
+    service.on_piece = touch
+
+    assert "has changed while it was uploaded" in refused(run(file), "file_changed")
+
+
+@pytest.mark.parametrize("stored", [[b"other data"], [b"\0\1", b"\1\2"]], ids=str)
+def test_other_data_in_the_stream_is_refused(
+    run: Run, service: Service, file: Path, stored: list[bytes]
+) -> None:
+    service.chunks = list(stored)
+
+    sentence = refused(run(file), "stream_not_empty")
+
+    assert f"has {len(service.data)} bytes already" in sentence
+    assert service.chunks == stored
+    assert run(file, "--append")[0] == 0
+    assert service.data == b"".join(stored) + file.read_bytes()
+
+
+def test_a_damaged_record_is_an_error_with_a_next_step(
+    run: Run, service: Service, file: Path, tmp_path: Path
+) -> None:
+    interrupted(run, service, file)
+    records(tmp_path)[0].write_text("{")
+
+    code, _, err = run(file)
+
+    assert code == 2
+    assert "is not the record of an upload" in err
+    assert "hint: Move the file away" in err
+
+
+def test_a_foreign_file_among_the_receipts_is_refused(
+    run: Run, service: Service, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "receipts").mkdir()
+    (tmp_path / "receipts" / "chunk-00000002.json").write_text("{}")
+
+    code, _, err = run(file, "--receipts", tmp_path / "receipts")
+
+    assert code == 2
+    assert "is not the receipt of chunk 2" in err
+
+
+# -- outages ---------------------------------------------------------------------------------------
+
+
+def test_a_service_that_is_away_is_waited_for(
+    run: Run, service: Service, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = outages.Retries
+    now = [0.0]
+
+    def patient(patience: float | None, **callbacks: Any) -> Any:
+        def sleep(seconds: float) -> None:
+            now[0] += seconds
+
+        return original(patience, **callbacks, monotonic=lambda: now[0], sleep=sleep)
+
+    monkeypatch.setattr(outages, "Retries", patient)
+    service.refusals = [503, 502, 429, 504, 503]
+
+    code, _, err = run(file)
+
+    assert code == 0
+    assert err.splitlines() == [
+        "Waiting for the stream service for at most 600 s: answered 503: not now",
+        "The stream service is available again.",
+    ]
+
+    service.refusals = [503] * 1000
+    code, _, err = run(file, "--patience", 60)
+    assert code == 1
+    *_, sentence, hint = err.splitlines()
+    assert sentence.startswith("dragon: failed: unavailable: answered 503")
+    assert hint == "hint: Run the same command again later; it continues where the stream ends."
+    assert 60 <= now[0] < 100
+
+
+def test_a_final_refusal_ends_the_command(run: Run, service: Service, file: Path) -> None:
+    service.refusals = [409]
+
+    code, _, err = run(file)
+
+    assert code == 1
+    assert err.startswith("dragon: failed: bad_answer: answered 409")
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def record_of(stream: str, file: Path) -> UploadRecord:
+    return UploadRecord(stream, str(file), 1, 2, 3, 4, 5)
+
+
+def test_records_are_bounded_in_number_and_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "MAX_RECORDS", 5)
+    now = [1_700_000_000.0]
+    kept = UploadRecords(tmp_path, wall=lambda: now[0])
+    for number in range(9):
+        kept.save(record_of(STREAM, Path(f"/{number}")), Path(f"/{number}"))
+        newest = max(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
+        os.utime(newest, (now[0] + number, now[0] + number))
+
+    assert len(list(tmp_path.iterdir())) <= 6
+    assert kept.load(STREAM, Path("/8")) == record_of(STREAM, Path("/8"))
+    assert kept.load(STREAM, Path("/0")) is None
+
+    now[0] += uploads.MAX_RECORD_AGE_SECONDS + 100
+    kept.save(record_of(STREAM, Path("/new")), Path("/new"))
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "expected"),
+    [
+        ({}, "linux", "/home/me/.local/state/datadragon"),
+        ({"XDG_STATE_HOME": "/var/me"}, "linux", "/var/me/datadragon"),
+        ({"XDG_STATE_HOME": "relative"}, "linux", "/home/me/.local/state/datadragon"),
+        ({}, "darwin", "/home/me/Library/Application Support/datadragon"),
+        ({"LOCALAPPDATA": "/users/me"}, "win32", "/users/me/datadragon"),
+    ],
+)
+def test_the_state_folder_follows_the_platform(
+    environ: dict[str, str], platform: str, expected: str
+) -> None:
+    assert state_folder(environ, platform, lambda: Path("/home/me")) == Path(expected)
+
+
+def test_a_user_without_a_home_is_told_what_to_do() -> None:
+    def home() -> Path:
+        raise RuntimeError("no home")
+
+    with pytest.raises(UnusableFile) as refusal:
+        state_folder({}, "linux", home)
+    assert refusal.value.__notes__ == ["Choose a folder for the progress with `--state`."]

@@ -395,8 +395,15 @@ class Unauthorized(DragonError):
     """The request carries no token, or a wrong one."""
 
 
+class NotListed(DragonError):
+    """The service accepts listed streams only, and this stream is not listed."""
+
+
 class Busy(DragonError):
-    """The service has too much to do; try again later."""
+    """The service has too much to do; try again later.
+
+    `retry_after`, if given, is the number of seconds to wait.
+    """
 
 
 class TooManySockets(Busy):

@@ -19,6 +19,7 @@ from dragon.net.submission_client import SubmissionClient
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.sockets import Sockets
+from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 from dragon_sequencer.connect import connect, load_nodes
@@ -97,6 +98,7 @@ def assemble(
         events=events,
         runtime=runtime,
         max_pending_windows=settings.max_pending_windows,
+        needed_votes=committee.quorum(WindowClaim.KIND),
     )
     streams = Streams(
         store,

@@ -21,6 +21,7 @@ import dragon_operator.settings
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.log.store import Alarm
+from dragon.node import penalties
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.endorsement import EndorsementClaim
@@ -520,23 +521,6 @@ def test_a_stream_beyond_its_rate_is_busy_and_no_other_is(
     assert asked(world, submission) == all_operators(world, 409, "behind")
 
 
-def test_streams_beyond_the_maximum_wait_until_one_is_idle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = partial(dragon_operator.settings.Settings, streams=1)
-    monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
-    with World(tmp_path) as world:
-        one, other = (make_owner(world.members, name) for name in ("one", "other"))
-        announced = [each.submission(first(world, each)) for each in (one, other)]
-
-        answers = [asked(world, each) for each in announced]
-        world.clock.sleep(rate_limiter.IDLE_SECONDS + 1)
-        late = asked(world, announced[1])
-
-    assert answers == [all_operators(world, 200, None), all_operators(world, 409, "busy")]
-    assert late == all_operators(world, 200, None)
-
-
 def test_an_operator_with_a_list_accepts_listed_streams_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,16 +539,13 @@ def test_an_operator_with_a_list_accepts_listed_streams_only(
         assert voted(world, other) == dict.fromkeys(world.operators, "busy")
 
 
-def test_two_windows_of_a_stream_are_verified_at_a_time(world: World, owner: Owner) -> None:
+def test_one_window_of_new_streams_is_verified_at_a_time(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof, stream = owner.prove(window), owner.descriptor.id
     submit_complete(world, owner, window, proof)
     with ExitStack() as looking:
         for name in world.operators[:2]:
-            for _ in range(window_voter.MAX_CONCURRENT_PER_STREAM):
-                looking.enter_context(
-                    world.components(name).window_voter.concurrency_limiter.hold(stream.hex())
-                )
+            looking.enter_context(world.components(name).window_voter.verifications.hold(stream))
         step(world, 0.0)
         answers = voted(world, owner)
 
@@ -598,6 +579,7 @@ def test_an_operator_without_room_is_busy_and_keeps_stored_objects(
     with World(tmp_path) as world:
         owner = make_owner(world.members)
         window = first(world, owner)
+        assert submit(world, owner.submission(window)) == "announced"
         submit_complete(world, owner, window, owner.prove(window))
         step(world, 0.0)
 
@@ -1050,6 +1032,8 @@ def test_a_window_after_an_invalid_one_is_not_verified(world: World, owner: Owne
     proof = owner.prove(window)
     submit_complete(world, owner, window, proof)
 
+    assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "busy")
+    world.clock.sleep(penalties.FIRST_PENALTY_SECONDS)
     assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "behind")
 
 
@@ -1175,8 +1159,7 @@ def test_votes_are_shown_with_each_operators_answer_and_detail(world: World, own
     world.stop("operator_1")
     world.offsets["operator_2"] = -10.0
     submit_complete(world, owner, window, proof)
-    slots = world.components("operator_3").window_voter.concurrency_limiter
-    with slots.hold(owner.descriptor.id.hex()), slots.hold(owner.descriptor.id.hex()):
+    with world.components("operator_3").window_voter.verifications.hold(owner.descriptor.id):
         step(world, 0.0)
 
     (shown,) = world.get("aggregator_0", "/windows").json()["windows"]

@@ -23,6 +23,8 @@ from dragon.net.session import make_session
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
 READ_BYTES: Final = 16_384
+MAX_RETRY_AFTER_SECONDS: Final = 3600  # a longer wait is shortened to this
+_RETRY_AFTER_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class HttpResponse:
 
     status: int
     body: bytes
+    retry_after: int | None = None  # seconds that the peer asks to wait
 
     def json(self) -> Json:
         """Decode the body. Raises BadAnswer: it is not strict JSON."""
@@ -47,7 +50,8 @@ class HttpResponse:
         """
         if 200 <= self.status < 300:
             return self.json()
-        raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status)
+        wait = {} if self.retry_after is None else {"retry_after": self.retry_after}
+        raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status, **wait)
 
     def problem(self) -> Mapping[str, Json]:
         """Decode the members of a problem document; empty if the body is none."""
@@ -136,7 +140,8 @@ class HttpClient:
             with self._session.request(
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
-                return HttpResponse(response.status_code, _read(response.raw.read, max_bytes))
+                body = _read(response.raw.read, max_bytes)
+                return HttpResponse(response.status_code, body, _retry_after(response.headers))
         except (requests.Timeout, LibraryTimeout):
             raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
@@ -144,6 +149,14 @@ class HttpClient:
                 raise Unreachable(f"no answer: {why}", reason="tls") from None
             kind = type(error).__name__
             raise Unreachable(f"no answer ({kind})", reason="unreachable") from None
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """The seconds of a `Retry-After` header; None without one, or if it is a date."""
+    value = headers.get("Retry-After", "")
+    if not value.isascii() or not value.isdigit() or len(value) > _RETRY_AFTER_DIGITS:
+        return None
+    return min(int(value), MAX_RETRY_AFTER_SECONDS)
 
 
 def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:

@@ -36,6 +36,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.NotCertified: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.NotListed: HTTPStatus.FORBIDDEN,
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
     errors.WrongOffset: HTTPStatus.CONFLICT,
@@ -63,7 +64,7 @@ def _from_domain(error: errors.DragonError) -> Response:
     if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("request_failed", reason=error.name, detail=str(error))
     if isinstance(error, errors.Busy):
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.facts.get("retry_after", 1))
     if isinstance(error, errors.Unauthorized):
         response.headers["WWW-Authenticate"] = "Bearer"
     slug = error.name.replace("_", "-")

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dragon.encoding import canonical, to_hex
+from dragon.encoding import to_hex
 from dragon.errors import DragonError, PeerError
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee

@@ -25,7 +25,7 @@ MAX_APPLIED_WINDOWS: Final = 1024  # windows in the log whose votes can still be
 IDLE_SECONDS: Final = 600.0  # after which a known stream without progress can be replaced
 NEW_IDLE_SECONDS: Final = 60.0  # after which a complete new stream without progress can be replaced
 UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload its objects
-BUSY_SECONDS: Final = 5  # that a stream without a place should wait
+RETRY_AFTER_SECONDS: Final = 5  # that a stream without a place should wait
 
 
 @dataclass(slots=True)
@@ -168,7 +168,7 @@ class PendingWindows:
 
     def _replace_oldest(self, replaceable: list[bytes], message: str) -> None:
         if not replaceable:
-            raise errors.Busy(f"{message}, the maximum", retry_after=BUSY_SECONDS)
+            raise errors.Busy(f"{message}, the maximum", retry_after=RETRY_AFTER_SECONDS)
         del self._streams[min(replaceable, key=lambda each: self._streams[each].progressed_at)]
 
     def begin(self, *, known: bool, most: int) -> Iterator[bytes]:

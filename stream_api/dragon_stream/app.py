@@ -14,7 +14,7 @@ from dragon.node.readiness import log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes import chunks, sockets, streams, windows
-from dragon_stream.submission import BUSY_SECONDS
+from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
 
 def create_app(components: Components) -> OpenAPI:
@@ -49,7 +49,7 @@ def _not_ready(components: Components) -> Iterator[str]:
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
     for stream in components.streams.all():
-        if reason := pipeline.submitter.busy.reason(stream.id, BUSY_SECONDS):
+        if reason := pipeline.submitter.busy.reason(stream.id, UNREADY_AFTER_SECONDS):
             yield f"busy: {stream.row.name}: {reason}"
         if stream.chunker.last_error:
             yield f"stream: {stream.row.name}: {stream.chunker.last_error}"

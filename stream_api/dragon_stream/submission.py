@@ -16,8 +16,8 @@ from dragon_stream.keys import StreamKeys
 from dragon_stream.store import WindowRow
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0  # one request to an aggregator
-MAX_PAUSE_SECONDS: Final = 30.0  # between two submissions that fail, unless asked for more
-BUSY_SECONDS: Final = 5.0  # after which a stream that waits is a reason not to be ready
+MAX_PAUSE_SECONDS: Final = 30.0  # while an aggregator is busy, unless it asks for more
+UNREADY_AFTER_SECONDS: Final = 5.0  # after which a stream that waits is a reason not to be ready
 MAX_DOUBLINGS: Final = 5  # of that pause, from RETRY_SECONDS on
 MAX_REMEMBERED_WINDOWS: Final = 1024  # windows with votes in memory
 
@@ -76,10 +76,15 @@ def _submit(
     return status
 
 
+def is_busy(error: PeerError) -> bool:
+    """Whether an aggregator has no capacity now."""
+    return error.facts.get("status") == HTTPStatus.TOO_MANY_REQUESTS
+
+
 class BusyWindows:
     """Why streams wait: the aggregator is busy, or too many operators are.
 
-    Counts the failures in a row, from which the pause before the next submission follows.
+    Counts the `busy` answers in a row, from which the pause before the next submission follows.
     """
 
     def __init__(self, needed_votes: int, monotonic: Callable[[], float]) -> None:
@@ -87,7 +92,7 @@ class BusyWindows:
         self._needed_votes = needed_votes
         self._monotonic = monotonic
         self._reasons: dict[bytes, tuple[float, str]] = {}  # since when and why, by stream
-        self._failures: dict[bytes, int] = {}  # in a row, by stream
+        self._failures: dict[bytes, int] = {}  # `busy` answers in a row, by stream
 
     def reason(self, stream: bytes, seconds: float = 0.0) -> str:
         """Return why the stream has waited for that long or longer; empty if it has not."""
@@ -103,8 +108,9 @@ class BusyWindows:
 
     def refused(self, stream: bytes, number: int, error: PeerError) -> float:
         """Note that no aggregator accepted a window. Return the seconds to wait."""
-        if error.facts.get("status") == HTTPStatus.TOO_MANY_REQUESTS:
-            self._update(stream, f"window {number}: the aggregator is busy: {error}")
+        if not is_busy(error):
+            return RETRY_SECONDS
+        self._update(stream, f"window {number}: the aggregator is busy: {error}")
         failures = self._failures.get(stream, 0)
         self._failures[stream] = failures + 1
         pause = min(MAX_PAUSE_SECONDS, RETRY_SECONDS * (1 << min(failures, MAX_DOUBLINGS)))

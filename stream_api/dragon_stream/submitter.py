@@ -17,7 +17,14 @@ from dragon_stream.events import Events
 from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
 from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
-from dragon_stream.submission import Aggregators, BusyWindows, LastVotes, announcement, submission
+from dragon_stream.submission import (
+    Aggregators,
+    BusyWindows,
+    LastVotes,
+    announcement,
+    is_busy,
+    submission,
+)
 
 SUBMITTING_THREADS: Final = 8  # concurrent requests to aggregators
 POLL_SECONDS: Final = 0.5  # time between two submissions of a stream's next window
@@ -78,7 +85,7 @@ class Submitter:
         try:
             self._aggregators.submit(announcement(stream.keys, row))
         except PeerError as error:
-            self.last_error = str(error)
+            self.last_error = "" if is_busy(error) else str(error)
             return 0.0
         self._events.publish(stream.id, "announced", window=number)
         return 0.0
@@ -110,7 +117,7 @@ class Submitter:
             status = self._aggregators.submit(submitted, (row.chunks, row.proof))
         except PeerError as error:
             self._counter.labels("submit", error.name).inc()
-            self.last_error = str(error)
+            self.last_error = "" if is_busy(error) else str(error)
             pause = self.busy.refused(stream.id, number, error)
             self._publish_busy(stream, number)
             return pause

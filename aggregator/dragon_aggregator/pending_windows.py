@@ -28,6 +28,9 @@ UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload its objects
 RETRY_AFTER_SECONDS: Final = 5  # that a stream without a place should wait
 
 
+_NO_PLACE: Final = f"{MAX_NEW_STREAMS} streams without a certified window have pending windows"
+
+
 @dataclass(slots=True)
 class Window:
     """One window of a stream. Its votes are each operator's last answer, for display only."""
@@ -115,8 +118,17 @@ class PendingWindows:
             if found is None or found.has_objects or self._is_known(stream):
                 return
             if self._count_with_objects() >= MAX_NEW_STREAMS:
-                self._replace_with_objects()
+                self._replace_oldest(self._replaceable(), _NO_PLACE)
             found.has_objects = True
+
+    def check_room(self, stream: bytes) -> None:
+        """Check that the stream could have a place for objects. Raises Busy: it could not."""
+        with self._lock:
+            found = self._streams.get(stream)
+            if self._is_known(stream) or (found and found.has_objects):
+                return
+            if self._count_with_objects() >= MAX_NEW_STREAMS and not self._replaceable():
+                raise _busy(_NO_PLACE)
 
     def progress(self, stream: bytes) -> None:
         """Note that an object of the stream was stored, or that a window was certified."""
@@ -154,7 +166,8 @@ class PendingWindows:
             for stream, found in self._streams.items()
         )
 
-    def _replace_with_objects(self) -> None:
+    def _replaceable(self) -> list[bytes]:
+        """New streams with objects that are decided, or make no progress."""
         now = self._monotonic()
         replaceable = []
         for stream, found in self._streams.items():
@@ -163,12 +176,11 @@ class PendingWindows:
                 patience = NEW_IDLE_SECONDS if found.is_complete else UPLOAD_SECONDS
                 if decided or now - found.progressed_at > patience:
                     replaceable.append(stream)
-        message = f"{MAX_NEW_STREAMS} streams without a certified window have pending windows"
-        self._replace_oldest(replaceable, message)
+        return replaceable
 
     def _replace_oldest(self, replaceable: list[bytes], message: str) -> None:
         if not replaceable:
-            raise errors.Busy(f"{message}, the maximum", retry_after=RETRY_AFTER_SECONDS)
+            raise _busy(message)
         del self._streams[min(replaceable, key=lambda each: self._streams[each].progressed_at)]
 
     def begin(self, *, known: bool, most: int) -> Iterator[bytes]:
@@ -221,3 +233,7 @@ class PendingWindows:
         self._applied[window.submission.header.hash] = window
         while len(self._applied) > MAX_APPLIED_WINDOWS:
             self._applied.popitem(last=False)
+
+
+def _busy(message: str) -> errors.Busy:
+    return errors.Busy(f"{message}, the maximum", retry_after=RETRY_AFTER_SECONDS)

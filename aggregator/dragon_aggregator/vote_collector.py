@@ -28,6 +28,8 @@ MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator, about known streams
 MAX_CONCURRENT_NEW_REQUESTS: Final = 2  # to one operator, about new streams
 MAX_PENDING_ANNOUNCEMENTS: Final = 64  # to one operator; further ones are dropped
 MAX_PENDING_NEW_ANNOUNCEMENTS: Final = 16  # of new streams
+NEW_ANNOUNCEMENTS_PER_SECOND: Final = 8.0  # of all new streams; further ones are dropped
+NEW_ANNOUNCEMENTS_CAPACITY: Final = 64.0  # announcements that new streams may send at once
 VOTE_TIMEOUT_SECONDS: Final = 5.0  # for all operators to fetch objects, verify and answer
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 MAX_BUSY_SECONDS: Final = 1.0  # after which a busy operator is asked again with the next vote
@@ -74,6 +76,9 @@ class VoteCollector:
             requests=MAX_CONCURRENT_NEW_REQUESTS,
             announcements=MAX_PENDING_NEW_ANNOUNCEMENTS,
         )
+        self._lock = threading.Lock()  # guards the next two lines
+        self._tokens = NEW_ANNOUNCEMENTS_CAPACITY
+        self._refilled_at = runtime.monotonic()  # monotonic seconds
         self.answered = Counter(
             "datadragon_vote_answers",
             "Answers to vote requests, by operator and answer.",
@@ -87,10 +92,24 @@ class VoteCollector:
         Failures do not matter: the vote request carries the header again.
         """
         lanes = self._lanes(submission.stream)
+        if lanes is self._new and not self._may_announce_new():
+            return
         for operator, pool in lanes.pools.items():
             slots = lanes.announcements[operator]
             if slots.acquire(blocking=False):
                 pool.submit(_announce, self._client(operator), submission, slots)
+
+    def _may_announce_new(self) -> bool:
+        """Charge an announcement of a new stream. False: there have been too many."""
+        with self._lock:
+            now = self._runtime.monotonic()
+            gained = NEW_ANNOUNCEMENTS_PER_SECOND * (now - self._refilled_at)
+            self._tokens = min(NEW_ANNOUNCEMENTS_CAPACITY, self._tokens + gained)
+            self._refilled_at = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
 
     def empty(self) -> Votes:
         """A table without answers. Its size is fixed, so others can read it while it is filled."""

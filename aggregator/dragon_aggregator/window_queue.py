@@ -176,6 +176,8 @@ class WindowQueue:
         if submission.number >= windows + (MAX_LOOKAHEAD if is_known else MAX_NEW_LOOKAHEAD):
             message = f"window {submission.number} is too far ahead: the log has {windows} windows"
             raise errors.Busy(message)
+        if submission.objects is not None:
+            self._windows.check_room(submission.stream)  # cheaper than the signatures
         if not submission.is_header_signed():
             raise errors.BadSignature("the header is not signed by its stream")
         if submission.objects is not None and not submission.are_objects_signed():

@@ -79,6 +79,9 @@ class WindowVoter:
         self._check_listed(submission.stream)
         if (known := self._recall(submission)) is not None:
             return known
+        is_new = not self.known_streams.is_known(submission.stream)
+        if is_new and submission.objects is not None:
+            self.verifications.check(submission.stream)  # cheaper than the signatures
         # Before anything is charged: only messages signed by the stream may use its limits.
         self._check_signed(submission)
         if submission.objects is None:

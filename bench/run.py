@@ -13,7 +13,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
-    *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet"),
+    *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet", "strangers"),
 )
 
 

@@ -266,6 +266,7 @@ class World:
             sleep=self.clock.sleep,
             entropy=self._random.randbytes,
             workers=lambda _: SimulatedExecutor(self.clock),
+            processor=lambda: self.clock.now,
         )
 
     def session(self, name: str) -> requests.Session:

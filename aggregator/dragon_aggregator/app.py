@@ -79,6 +79,13 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.unfinalized(backlog.unfinalized_seconds)
     windows = len(components.window_queue.pending())
     yield metrics.gauge("windows_waiting", "Submitted windows that are not in the log.", windows)
+    known, new = components.window_queue.streams()
+    yield metrics.gauges(
+        "window_streams",
+        "Streams with submitted windows: certified or listed ones (known), and others (new).",
+        "streams",
+        {"known": known, "new": new},
+    )
 
 
 def _newest_probe_results(monitor: Monitor) -> list[ProbeResult]:

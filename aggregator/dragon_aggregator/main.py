@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from dragon.log.follower import Follower
+from dragon.log.known_streams import KnownStreams
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
@@ -122,13 +123,15 @@ def assemble(
         is_caught_up=lambda: follower.caught_up,
     )
     downtime = Downtime(committee, log, certifier, runtime)
+    known_streams = KnownStreams(log, settings.listed_streams)
     window_queue = WindowQueue(
         committee,
         certifier=certifier,
         outbox=entries,
         log=log,
-        objects=ObjectStore(objects, settings.objects_mb << 20),
+        objects=ObjectStore(objects, settings.objects_mb << 20, known_streams.is_known),
         clock=clock,
+        known_streams=known_streams,
         runtime=runtime,
     )
     return Components(

@@ -1,4 +1,9 @@
-"""Windows of streams that are submitted but not yet in the log."""
+"""Windows of streams that are submitted but not yet in the log.
+
+Known streams and new ones (`KnownStreams`) have separate places, so new streams, which anyone can
+make, take none of the others. A new stream has a place only with its objects. Progress keeps a
+place: a window or an object that was not there before, or a certificate. Repetitions do not.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,17 @@ from dragon.protocol.state import State
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.vote_collector import Votes
 
-MAX_STREAMS: Final = 64  # streams with pending windows; beyond, submissions are `busy`
+MAX_KNOWN_STREAMS: Final = 64  # known streams with pending windows; beyond, `busy`
+MAX_NEW_STREAMS: Final = 16  # new streams with stored objects; beyond, `busy`
+MAX_NEW_WITHOUT_OBJECTS: Final = 256  # beyond, the oldest is replaced
 MAX_APPLIED_WINDOWS: Final = 1024  # windows in the log whose votes can still be shown
-IDLE_SECONDS: Final = 600.0  # after which a stream without submissions can be evicted
+IDLE_SECONDS: Final = 600.0  # after which a known stream without progress can be replaced
+NEW_IDLE_SECONDS: Final = 60.0  # after which a complete new stream without progress can be replaced
+UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload its objects
+RETRY_AFTER_SECONDS: Final = 5  # that a stream without a place should wait
+
+
+_NO_PLACE: Final = f"{MAX_NEW_STREAMS} streams without a certified window have pending windows"
 
 
 @dataclass(slots=True)
@@ -27,16 +40,36 @@ class Window:
     missing: tuple[bytes, ...] = ()  # SHA-256 of objects that are not stored yet
     votes: Votes = field(default_factory=dict)
     tried_at: float = float("-inf")  # of the last vote, monotonic seconds
-    submitted_at: float = float("-inf")  # of the last submission, monotonic seconds
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its objects are stored and it can still become certified."""
+        return self.submission.objects is not None and not self.missing and self.state != "invalid"
+
+
+@dataclass(slots=True)
+class _Stream:
+    """The pending windows of one stream."""
+
+    progressed_at: float  # monotonic seconds
+    begun_at: float = float("-inf")  # when a thread last began to work on it, monotonic seconds
+    has_objects: bool = False
+    windows: dict[int, Window] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        return any(window.is_complete for window in self.windows.values())
 
 
 class PendingWindows:
     """Pending windows by stream and number, in memory: owners submit again after a restart."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(self, is_known: Callable[[bytes], bool], monotonic: Callable[[], float]) -> None:
+        """`is_known`: whether a stream is known, by its id. `monotonic` returns seconds."""
+        self._is_known = is_known
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards the next three lines
-        self._streams: dict[bytes, dict[int, Window]] = {}
+        self._streams: dict[bytes, _Stream] = {}
         self._in_progress: set[bytes] = set()  # streams that a thread is working on
         self._applied: OrderedDict[bytes, Window] = OrderedDict()  # newest last, by header
 
@@ -44,44 +77,130 @@ class PendingWindows:
         """Every window, by stream and then by number."""
         with self._lock:
             return [
-                windows[number] for windows in self._streams.values() for number in sorted(windows)
+                stream.windows[number]
+                for stream in self._streams.values()
+                for number in sorted(stream.windows)
             ]
+
+    def naming(self, sha256: bytes) -> list[Window]:
+        """Every window that names an object."""
+        return [each for each in self.all() if sha256 in each.submission.object_kinds()]
 
     def get(self, stream: bytes, number: int) -> Window | None:
         with self._lock:
-            return self._streams.get(stream, {}).get(number)
+            found = self._streams.get(stream)
+            return found.windows.get(number) if found else None
 
     def applied(self, header: bytes) -> Window | None:
         """A window in the log, by the hash of its header, if it is recent."""
         with self._lock:
             return self._applied.get(header)
 
-    def reserve(self, stream: bytes) -> None:
-        """Make room for a stream; evicts streams without recent submissions. Raises Busy."""
-        now = self._monotonic()
-        with self._lock:
-            if stream in self._streams or len(self._streams) < MAX_STREAMS:
-                return
-            self._streams = {
-                known: windows
-                for known, windows in self._streams.items()
-                if any(now - window.submitted_at < IDLE_SECONDS for window in windows.values())
-            }
-            if len(self._streams) >= MAX_STREAMS:
-                raise errors.Busy(f"{MAX_STREAMS} streams have pending windows, the maximum")
-
     def add(self, window: Window) -> None:
-        """Add a window. It replaces another one with that number."""
-        submission = window.submission
-        with self._lock:
-            self._streams.setdefault(submission.stream, {})[submission.number] = window
+        """Add a window, which replaces another one with that number. Call it only when signed.
 
-    def begin(self) -> list[bytes]:
-        """Return the streams that no thread is working on. The caller must `finish` each."""
+        Raises Busy: no place for its stream.
+        """
+        stream, number = window.submission.stream, window.submission.number
         with self._lock:
-            idle = [stream for stream in self._streams if stream not in self._in_progress]
-            self._in_progress.update(idle)
-        return idle
+            if stream not in self._streams:
+                self._make_room(stream)
+                self._streams[stream] = _Stream(self._monotonic())
+            found = self._streams[stream]
+            if number not in found.windows:
+                found.progressed_at = self._monotonic()
+            found.windows[number] = window
+
+    def admit_objects(self, stream: bytes) -> None:
+        """Take a place for the objects of a new stream. Raises Busy: there is none."""
+        with self._lock:
+            found = self._streams.get(stream)
+            if found is None or found.has_objects or self._is_known(stream):
+                return
+            if self._count_with_objects() >= MAX_NEW_STREAMS:
+                self._replace_oldest(self._replaceable(), _NO_PLACE)
+            found.has_objects = True
+
+    def check_room(self, stream: bytes) -> None:
+        """Check that the stream could have a place for objects. Raises Busy: it could not."""
+        with self._lock:
+            found = self._streams.get(stream)
+            if self._is_known(stream) or (found and found.has_objects):
+                return
+            if self._count_with_objects() >= MAX_NEW_STREAMS and not self._replaceable():
+                raise _busy(_NO_PLACE)
+
+    def progress(self, stream: bytes) -> None:
+        """Note that an object of the stream was stored, or that a window was certified."""
+        with self._lock:
+            if found := self._streams.get(stream):
+                found.progressed_at = self._monotonic()
+
+    def counts(self) -> tuple[int, int]:
+        """The number of known and of new streams with pending windows."""
+        with self._lock:
+            known = sum(map(self._is_known, self._streams))
+            return known, len(self._streams) - known
+
+    def _make_room(self, stream: bytes) -> None:
+        """Replace a stream of the same class if all its places are taken. Raises Busy."""
+        known = self._is_known(stream)
+        rivals = {
+            each: found
+            for each, found in self._streams.items()
+            if self._is_known(each) == known and (known or not found.has_objects)
+        }
+        if len(rivals) < (MAX_KNOWN_STREAMS if known else MAX_NEW_WITHOUT_OBJECTS):
+            return
+        since = self._monotonic() - IDLE_SECONDS
+        replaceable = [
+            each
+            for each, found in rivals.items()
+            if not found.is_complete or found.progressed_at <= since
+        ]
+        self._replace_oldest(replaceable, f"{len(rivals)} streams have pending windows")
+
+    def _count_with_objects(self) -> int:
+        return sum(
+            found.has_objects and not self._is_known(stream)
+            for stream, found in self._streams.items()
+        )
+
+    def _replaceable(self) -> list[bytes]:
+        """New streams with objects that are decided, or make no progress."""
+        now = self._monotonic()
+        replaceable = []
+        for stream, found in self._streams.items():
+            if found.has_objects and not self._is_known(stream):
+                decided = all(window.state == "invalid" for window in found.windows.values())
+                patience = NEW_IDLE_SECONDS if found.is_complete else UPLOAD_SECONDS
+                if decided or now - found.progressed_at > patience:
+                    replaceable.append(stream)
+        return replaceable
+
+    def _replace_oldest(self, replaceable: list[bytes], message: str) -> None:
+        if not replaceable:
+            raise _busy(message)
+        del self._streams[min(replaceable, key=lambda each: self._streams[each].progressed_at)]
+
+    def begin(self, *, known: bool, most: int) -> Iterator[bytes]:
+        """Yield streams of a class that no thread is working on. The caller must `finish` each.
+
+        The stream that has waited for longest comes first, and at most `most` are in progress.
+        """
+        with self._lock:
+            waiting = [each for each in self._streams if self._is_known(each) == known]
+            waiting.sort(key=lambda each: self._streams[each].begun_at)
+        for stream in waiting:
+            with self._lock:
+                running = sum(self._is_known(each) == known for each in self._in_progress)
+                if running >= most:
+                    return
+                if stream in self._in_progress or stream not in self._streams:
+                    continue
+                self._in_progress.add(stream)
+                self._streams[stream].begun_at = self._monotonic()
+            yield stream
 
     def finish(self, stream: bytes) -> None:
         with self._lock:
@@ -95,16 +214,17 @@ class PendingWindows:
 
     def drop_applied(self, state: State) -> list[bytes]:
         """Remove windows that are in the log. Return their streams."""
+        changed = []
         with self._lock:
-            pending = {
-                stream: {n: w for n, w in windows.items() if n >= state.stream(stream).windows}
-                for stream, windows in self._streams.items()
-            }
-            changed = [s for s, left in pending.items() if len(left) < len(self._streams[s])]
-            for stream in changed:
-                for number in self._streams[stream].keys() - pending[stream].keys():
-                    self._keep_applied(self._streams[stream][number])
-            self._streams = {stream: left for stream, left in pending.items() if left}
+            for stream, found in list(self._streams.items()):
+                windows = state.stream(stream).windows
+                if applied := [number for number in found.windows if number < windows]:
+                    changed.append(stream)
+                    found.progressed_at = self._monotonic()
+                for number in applied:
+                    self._keep_applied(found.windows.pop(number))
+                if not found.windows:
+                    del self._streams[stream]
         return changed
 
     def _keep_applied(self, window: Window) -> None:
@@ -113,3 +233,7 @@ class PendingWindows:
         self._applied[window.submission.header.hash] = window
         while len(self._applied) > MAX_APPLIED_WINDOWS:
             self._applied.popitem(last=False)
+
+
+def _busy(message: str) -> errors.Busy:
+    return errors.Busy(f"{message}, the maximum", retry_after=RETRY_AFTER_SECONDS)

@@ -19,6 +19,10 @@ MEANINGS: Final[Mapping[str, str]] = {
         "Rounds that the aggregator waits for others before it submits a certificate. Windows "
         "and endorsements are submitted at once."
     ),
+    "AGGREGATOR_STREAMS_FILE": (
+        "File with stream ids, one per line: the aggregator accepts windows of these streams "
+        "only. Without it, of any stream."
+    ),
     "AGGREGATOR_OBJECTS_MB": "Storage for the objects of windows, in MiB.",
 }
 
@@ -35,6 +39,7 @@ class Settings:
     port: int
     threads: int
     objects_mb: int = 512
+    listed_streams: frozenset[bytes] | None = None  # None: every stream is accepted
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
@@ -52,6 +57,7 @@ class Settings:
             port=values.integer("DRAGON_PORT", 5100, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 32, least=2, most=256),
             objects_mb=values.integer("AGGREGATOR_OBJECTS_MB", 512, least=64, most=1_000_000),
+            listed_streams=values.streams("AGGREGATOR_STREAMS_FILE"),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),

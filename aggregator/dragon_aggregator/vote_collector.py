@@ -1,10 +1,14 @@
-"""Collects the operators' votes on a window, until a quorum gives the same verdict."""
+"""Collects the operators' votes on a window, until a quorum gives the same verdict.
+
+New streams have threads of their own (`KnownStreams`), so their windows never delay a known stream.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections import Counter as Tally
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
@@ -20,10 +24,15 @@ from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 
-MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator
+MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator, about known streams
+MAX_CONCURRENT_NEW_REQUESTS: Final = 2  # to one operator, about new streams
 MAX_PENDING_ANNOUNCEMENTS: Final = 64  # to one operator; further ones are dropped
+MAX_PENDING_NEW_ANNOUNCEMENTS: Final = 16  # of new streams
+NEW_ANNOUNCEMENTS_PER_SECOND: Final = 8.0  # of all new streams; further ones are dropped
+NEW_ANNOUNCEMENTS_CAPACITY: Final = 64.0  # announcements that new streams may send at once
 VOTE_TIMEOUT_SECONDS: Final = 5.0  # for all operators to fetch objects, verify and answer
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
+MAX_BUSY_SECONDS: Final = 1.0  # after which a busy operator is asked again with the next vote
 NO_ANSWER: Final = ("no answer yet", "")
 
 Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, for display only
@@ -31,19 +40,45 @@ Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, fo
 logger = structlog.stdlib.get_logger(__name__)
 
 
-class VoteCollector:
-    """Requests votes. Has a small thread pool for each operator."""
+class _Lanes:
+    """The threads for one class of streams, and its places for announcements, by operator."""
 
-    def __init__(self, committee: Committee, runtime: Runtime) -> None:
+    def __init__(
+        self, committee: Committee, runtime: Runtime, *, requests: int, announcements: int
+    ) -> None:
+        self.pools: dict[str, Executor] = {
+            operator: runtime.workers(requests) for operator in committee.keys
+        }
+        self.announcements = {
+            operator: threading.BoundedSemaphore(announcements) for operator in committee.keys
+        }
+
+
+class VoteCollector:
+    """Requests votes. Has two small thread pools for each operator."""
+
+    def __init__(
+        self, committee: Committee, runtime: Runtime, is_known: Callable[[bytes], bool]
+    ) -> None:
+        """`is_known`: whether a stream is known, by its id."""
         self._committee = committee
         self._runtime = runtime
-        self._pools: dict[str, Executor] = {
-            operator: runtime.workers(MAX_CONCURRENT_REQUESTS) for operator in committee.keys
-        }
-        self._announcements = {
-            operator: threading.BoundedSemaphore(MAX_PENDING_ANNOUNCEMENTS)
-            for operator in committee.keys
-        }
+        self._is_known = is_known
+        self._known = _Lanes(
+            committee,
+            runtime,
+            requests=MAX_CONCURRENT_REQUESTS,
+            announcements=MAX_PENDING_ANNOUNCEMENTS,
+        )
+        self._new = _Lanes(
+            committee,
+            runtime,
+            requests=MAX_CONCURRENT_NEW_REQUESTS,
+            announcements=MAX_PENDING_NEW_ANNOUNCEMENTS,
+        )
+        self._lock = threading.Lock()  # guards the next two lines
+        self._tokens = NEW_ANNOUNCEMENTS_CAPACITY
+        self._refilled_at = runtime.monotonic()  # monotonic seconds
         self.answered = Counter(
             "datadragon_vote_answers",
             "Answers to vote requests, by operator and answer.",
@@ -56,14 +91,29 @@ class VoteCollector:
 
         Failures do not matter: the vote request carries the header again.
         """
-        for operator, pool in self._pools.items():
-            slots = self._announcements[operator]
+        lanes = self._lanes(submission.stream)
+        if lanes is self._new and not self._may_announce_new():
+            return
+        for operator, pool in lanes.pools.items():
+            slots = lanes.announcements[operator]
             if slots.acquire(blocking=False):
                 pool.submit(_announce, self._client(operator), submission, slots)
 
+    def _may_announce_new(self) -> bool:
+        """Charge an announcement of a new stream. False: there have been too many."""
+        with self._lock:
+            now = self._runtime.monotonic()
+            gained = NEW_ANNOUNCEMENTS_PER_SECOND * (now - self._refilled_at)
+            self._tokens = min(NEW_ANNOUNCEMENTS_CAPACITY, self._tokens + gained)
+            self._refilled_at = now
+            if self._tokens < 1:
+                return False
+            self._tokens -= 1
+            return True
+
     def empty(self) -> Votes:
         """A table without answers. Its size is fixed, so others can read it while it is filled."""
-        return dict.fromkeys(self._pools, NO_ANSWER)
+        return dict.fromkeys(self._committee.keys, NO_ANSWER)
 
     def collect(self, submission: Submission, votes: Votes) -> Finding | None:
         """Request every operator's vote. Return the finding of a quorum, or None without one.
@@ -72,19 +122,22 @@ class VoteCollector:
         """
         ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
         arrived: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
-        for operator, pool in self._pools.items():
+        for operator, pool in self._lanes(submission.stream).pools.items():
             pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
         return self._quorum(arrived, ends)
 
     def close(self) -> None:
-        for pool in self._pools.values():
+        for pool in (*self._known.pools.values(), *self._new.pools.values()):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _lanes(self, stream: bytes) -> _Lanes:
+        return self._known if self._is_known(stream) else self._new
 
     def _quorum(self, arrived: queue.SimpleQueue[Finding | None], ends: float) -> Finding | None:
         """The finding that a quorum shares, as soon as one does or none can any more."""
         needed = self._committee.quorum(WindowClaim.KIND)
         tally: Tally[InvalidReason] = Tally()
-        for outstanding in reversed(range(len(self._pools))):
+        for outstanding in reversed(range(len(self._committee.keys))):
             try:
                 finding = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
             except queue.Empty:
@@ -109,34 +162,48 @@ class VoteCollector:
         """Put exactly one answer into `arrived`. Runs on a thread of the operator's pool."""
         finding: Finding | None = None
         try:
-            finding, answer, detail = self._vote(client, submission, ends)
-            votes[client.operator] = answer, detail
+            finding, answer = self._vote(client, submission, votes, ends)
             self.answered.labels(client.operator, answer).inc()
         finally:
             arrived.put(finding)
 
     def _vote(
-        self, client: OperatorClient, submission: Submission, ends: float
-    ) -> tuple[Finding | None, str, str]:
-        """The finding if there is one, the answer as a word, and its detail."""
+        self, client: OperatorClient, submission: Submission, votes: Votes, ends: float
+    ) -> tuple[Finding | None, str]:
+        """The finding if there is one, and the answer as a word.
+
+        A busy operator is asked again for a while. Its answer is shown in the meantime.
+        """
+        asked_until = min(ends, self._runtime.monotonic() + MAX_BUSY_SECONDS)
+        if not self._is_known(submission.stream):
+            asked_until = float("-inf")  # a new stream holds none of its few threads to wait
         while True:
-            left = ends - self._runtime.monotonic()
-            try:
-                finding = client.request_vote(submission, deadline=max(0.05, left))
-            except AttestationRefused as error:
-                if error.reason == RefusalReason.BUSY and left > 2 * BUSY_RETRY_SECONDS:
-                    self._runtime.sleep(BUSY_RETRY_SECONDS)
-                    continue
-                return None, error.reason, str(error)
-            except PeerError as error:
-                return None, str(error.facts.get("reason", error.name)), str(error)
-            if finding is None:
-                return None, "announced", ""
-            answer = "valid" if finding.is_valid else f"invalid: {finding.reason}"
-            return finding, answer, finding.detail
+            deadline = max(0.05, ends - self._runtime.monotonic())
+            finding, answer, detail = _answer(client, submission, deadline)
+            votes[client.operator] = answer, detail
+            waited = self._runtime.monotonic() + 2 * BUSY_RETRY_SECONDS
+            if answer != RefusalReason.BUSY or waited >= asked_until:
+                return finding, answer
+            self._runtime.sleep(BUSY_RETRY_SECONDS)
 
     def _client(self, operator: str) -> OperatorClient:
         return OperatorClient(self._committee, operator, self._runtime.http)
+
+
+def _answer(
+    client: OperatorClient, submission: Submission, deadline: float
+) -> tuple[Finding | None, str, str]:
+    """The finding if there is one, the answer as a word, and its detail."""
+    try:
+        finding = client.request_vote(submission, deadline=deadline)
+    except AttestationRefused as error:
+        return None, error.reason, str(error)
+    except PeerError as error:
+        return None, str(error.facts.get("reason", error.name)), str(error)
+    if finding is None:
+        return None, "announced", ""
+    answer = "valid" if finding.is_valid else f"invalid: {finding.reason}"
+    return finding, answer, finding.detail
 
 
 def _announce(client: OperatorClient, submission: Submission, slots: threading.Semaphore) -> None:

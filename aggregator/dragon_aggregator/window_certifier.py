@@ -9,6 +9,7 @@ import structlog
 from dragon.encoding import to_hex
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
+from dragon.node.penalties import Penalties
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.claims.window import MAX_REFUTED, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
@@ -37,6 +38,7 @@ class WindowCertifier:
         outbox: Outbox,
         log: Log,
         clock: ClockCheck,
+        penalties: Penalties,
         runtime: Runtime,
     ) -> None:
         self._committee = committee
@@ -45,6 +47,7 @@ class WindowCertifier:
         self._outbox = outbox
         self._log = log
         self._clock = clock
+        self._penalties = penalties
         self._runtime = runtime
 
     def certify(self, window: Window) -> bool:
@@ -59,8 +62,10 @@ class WindowCertifier:
         if now < window.tried_at + RETRY_SECONDS:
             return False
         window.tried_at = now
-        window.votes = self._vote_collector.empty()
+        window.votes = {**self._vote_collector.empty(), **window.votes}  # until the next answers
         finding = self._vote_collector.collect(window.submission, window.votes)
+        if finding:
+            self._penalties.note(window.submission.stream, valid=finding.is_valid)
         if finding and not finding.is_valid and self._has_max_refuted(window):
             window.state = "invalid"
             return False

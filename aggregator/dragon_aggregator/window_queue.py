@@ -14,8 +14,10 @@ from typing import Final
 import structlog
 
 from dragon import errors
+from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
+from dragon.node.penalties import Penalties
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
@@ -27,7 +29,9 @@ from dragon_aggregator.vote_collector import VoteCollector
 from dragon_aggregator.window_certifier import WindowCertifier
 
 MAX_LOOKAHEAD: Final = 64  # windows of a stream from the next one in the log on
-MAX_CONCURRENT_STREAMS: Final = 8  # whose windows are voted on at a time
+MAX_NEW_LOOKAHEAD: Final = 16  # windows of a new stream, from the first one on
+MAX_CONCURRENT_STREAMS: Final = 8  # known streams whose windows are voted on at a time
+MAX_CONCURRENT_NEW: Final = 2  # new streams whose windows are voted on at a time
 POLL_SECONDS: Final = 0.25  # between two steps without a submission
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -45,14 +49,16 @@ class WindowQueue:
         log: Log,
         objects: ObjectStore,
         clock: ClockCheck,
+        known_streams: KnownStreams,
         runtime: Runtime,
     ) -> None:
         self.objects = objects
         self._committee = committee
         self._log = log
-        self._monotonic = runtime.monotonic
-        self._windows = PendingWindows(runtime.monotonic)
-        self._vote_collector = VoteCollector(committee, runtime)
+        self._known_streams = known_streams
+        self._windows = PendingWindows(known_streams.is_known, runtime.monotonic)
+        self._penalties = Penalties(known_streams.is_known, runtime.monotonic)
+        self._vote_collector = VoteCollector(committee, runtime, known_streams.is_known)
         self._window_certifier = WindowCertifier(
             committee,
             vote_collector=self._vote_collector,
@@ -60,15 +66,21 @@ class WindowQueue:
             outbox=outbox,
             log=log,
             clock=clock,
+            penalties=self._penalties,
             runtime=runtime,
         )
         self._submitted = threading.Event()
         self._workers = runtime.workers(MAX_CONCURRENT_STREAMS)
+        self._new_workers = runtime.workers(MAX_CONCURRENT_NEW)
         self.counters = (self._vote_collector.answered,)  # for Prometheus
 
     def pending(self) -> list[Window]:
         """Every window that is not in the log, by stream and then by number."""
         return self._windows.all()
+
+    def streams(self) -> tuple[int, int]:
+        """The number of known and of new streams with pending windows."""
+        return self._windows.counts()
 
     # Submissions
 
@@ -76,23 +88,23 @@ class WindowQueue:
         """Accept a window or its announcement, and return its state. May be repeated.
 
         Raises:
+            NotListed: the aggregator accepts listed streams only.
             WrongCommittee, BadSignature: the stream did not sign the submission.
             Busy: too many streams, or too far ahead of the log.
             LogStopped: an alarm is raised.
         """
         if (known := self._known(submission)) is not None:
-            known.submitted_at = self._monotonic()
             return known
         if alarm := self._log.alarm():
             raise errors.LogStopped(alarm.detail, reason=alarm.reason)
         self._check(submission)
         if self._window_certifier.is_refuted(submission):  # must not block another proof
             return Window(submission, "invalid")
-        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
-        self.objects.put(submission.stream, submission.number, submission.header.encode())
-        window = Window(submission, submitted_at=self._monotonic())
+        window = Window(submission)
         self._update_missing(window)
         self._windows.add(window)
+        if self._known_streams.is_known(submission.stream):
+            self._store_header(submission)  # of a new stream, when its objects come
         if submission.objects is None:
             self._vote_collector.announce(submission)
         self._submitted.set()
@@ -106,7 +118,7 @@ class WindowQueue:
             WrongDigest: the body has another SHA-256.
             Busy: no room for the stream's objects.
         """
-        naming = [each for each in self.pending() if sha256 in each.submission.object_kinds()]
+        naming = self._windows.naming(sha256)
         if not naming:
             raise errors.NotFound("no submitted window names this object")
         if hashlib.sha256(body).digest() != sha256:
@@ -126,11 +138,18 @@ class WindowQueue:
         for window in naming:
             submission = window.submission
             try:
-                self.objects.put(submission.stream, submission.number, body)
+                self._windows.admit_objects(submission.stream)
+                self._store_header(submission)
+                if self.objects.put(submission.stream, submission.number, body):
+                    self._windows.progress(submission.stream)
             except errors.Busy as busy:
                 refusals.append(busy)
         if len(refusals) == len(naming):
             raise refusals[0]
+
+    def _store_header(self, submission: Submission) -> None:
+        self.objects.put(submission.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
+        self.objects.put(submission.stream, submission.number, submission.header.encode())
 
     def _known(self, submission: Submission) -> Window | None:
         """The window that was submitted before with the same content, or is in the log."""
@@ -149,13 +168,16 @@ class WindowQueue:
 
     def _check(self, submission: Submission) -> None:
         """Check cheap rules first. Nothing is stored unless the stream signed it."""
+        self._known_streams.check_listed(submission.stream)
         if submission.descriptor.committee_id != self._committee.id:
             raise errors.WrongCommittee("the stream belongs to another committee")
         windows = self._log.state.stream(submission.stream).windows
-        if submission.number >= windows + MAX_LOOKAHEAD:
+        is_known = self._known_streams.is_known(submission.stream)
+        if submission.number >= windows + (MAX_LOOKAHEAD if is_known else MAX_NEW_LOOKAHEAD):
             message = f"window {submission.number} is too far ahead: the log has {windows} windows"
             raise errors.Busy(message)
-        self._windows.reserve(submission.stream)
+        if submission.objects is not None:
+            self._windows.check_room(submission.stream)  # cheaper than the signatures
         if not submission.is_header_signed():
             raise errors.BadSignature("the header is not signed by its stream")
         if submission.objects is not None and not submission.are_objects_signed():
@@ -180,15 +202,20 @@ class WindowQueue:
         state = self._log.state
         for stream in self._windows.drop_applied(state):
             self.objects.release(stream, state.stream(stream).windows - 2)
-        for stream in self._windows.begin():
+        for stream in self._windows.begin(known=True, most=MAX_CONCURRENT_STREAMS):
             self._workers.submit(self._advance, stream)
+        for stream in self._windows.begin(known=False, most=MAX_CONCURRENT_NEW):
+            self._new_workers.submit(self._advance, stream)
 
     def close(self) -> None:
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for workers in (self._workers, self._new_workers):
+            workers.shutdown(wait=False, cancel_futures=True)
         self._vote_collector.close()
 
     def _advance(self, stream: bytes) -> None:
         try:
+            if self._penalties.left(stream):
+                return
             following = self._log.state.stream(stream).windows
             for window in self._windows.in_order(stream, following):
                 if not self._certify(window):

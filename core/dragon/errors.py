@@ -434,8 +434,15 @@ class ForeignOrigin(DragonError):
     """A web page of another site opens a socket."""
 
 
+class NotListed(DragonError):
+    """The service accepts listed streams only, and this stream is not listed."""
+
+
 class Busy(DragonError):
-    """The service has too much to do; try again later."""
+    """The service has too much to do; try again later.
+
+    `retry_after`, if given, is the number of seconds to wait.
+    """
 
 
 class RateLimited(Busy):

@@ -90,5 +90,12 @@ def _metrics(components: Components) -> Iterator[Metric]:
         components.attester.seconds_ahead(),
     )
     yield metrics.disk_fault(components.disks)
+    verifications = components.window_voter.verifications
+    yield metrics.counters(
+        "verification_seconds",
+        "Processor seconds for windows of certified and listed (known) and of other streams (new).",
+        "streams",
+        {"known": verifications.known_seconds, "new": verifications.new_seconds},
+    )
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

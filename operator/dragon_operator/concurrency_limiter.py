@@ -20,6 +20,11 @@ class ConcurrencyLimiter:
         self._lock = threading.Lock()  # guards the next line
         self._running: Counter[str] = Counter()  # by subject
 
+    def is_full(self) -> bool:
+        """Return whether all slots are taken."""
+        with self._lock:
+            return self._running.total() >= self._most
+
     @contextmanager
     def hold(self, subject: str) -> Iterator[None]:
         """Hold a slot for `subject` during a `with` block. Raises AttestationRefused: `busy`."""

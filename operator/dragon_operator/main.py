@@ -8,6 +8,7 @@ import structlog
 
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
+from dragon.log.known_streams import KnownStreams
 from dragon.log.ledger import Ledger
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
@@ -25,7 +26,6 @@ from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_operator.app import create_app
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
-from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.databases import Databases
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
@@ -36,11 +36,8 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
 from dragon_operator.verdict_store import VerdictStore
-from dragon_operator.window_voter import (
-    MAX_CONCURRENT_PER_STREAM,
-    MAX_CONCURRENT_VERIFICATIONS,
-    WindowVoter,
-)
+from dragon_operator.verification_scheduler import VerificationScheduler
+from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 
@@ -147,21 +144,24 @@ def assemble(
 def _window_voter(
     settings: Settings, log: Log, databases: Databases, runtime: Runtime
 ) -> WindowVoter:
+    known = KnownStreams(log, settings.listed_streams)
     rate_limiter = RateLimiter(
-        settings.streams,
-        settings.windows_per_second,
-        settings.listed_streams,
-        runtime.monotonic,
+        settings.streams, settings.windows_per_second, known.is_known, runtime.monotonic
+    )
+    verifications = VerificationScheduler(
+        known.is_known, monotonic=runtime.monotonic, processor=runtime.processor
     )
     return WindowVoter(
         settings.committee,
         log,
-        ObjectStore(databases.objects, settings.objects_mb << 20),
+        ObjectStore(databases.objects, settings.objects_mb << 20, known.is_known),
         VerdictStore(databases.log),
         rate_limiter,
         ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
         runtime.wall,
-        ConcurrencyLimiter(MAX_CONCURRENT_VERIFICATIONS, MAX_CONCURRENT_PER_STREAM),
+        known,
+        FetchLimits.create(),
+        verifications,
     )
 
 

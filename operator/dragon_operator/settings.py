@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from dragon.encoding import from_hex, to_hex
-from dragon.errors import InvalidEncoding, SettingsError
+from dragon.encoding import to_hex
+from dragon.errors import SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
@@ -32,8 +32,9 @@ MEANINGS: Final[Mapping[str, str]] = {
         "1: an empty log starts from the newest certified checkpoint of another operator."
     ),
     "OPERATOR_STREAMS": (
-        "Streams that the operator votes on at the same time. A stream that sends nothing new "
-        "for an hour is replaced."
+        "Certified streams that the operator votes on at the same time. A stream that sends "
+        "nothing new for a minute can be replaced. Streams without a certified window have "
+        "places of their own."
     ),
     "OPERATOR_WINDOWS_PER_SECOND": "New windows per stream and second, on average.",
     "OPERATOR_STREAMS_FILE": (
@@ -94,26 +95,10 @@ class Settings:
             from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),
             streams=values.integer("OPERATOR_STREAMS", 64, least=1, most=4096),
             windows_per_second=values.integer("OPERATOR_WINDOWS_PER_SECOND", 2, least=1, most=1000),
-            listed_streams=_streams(values, "OPERATOR_STREAMS_FILE"),
+            listed_streams=values.streams("OPERATOR_STREAMS_FILE"),
             objects_mb=values.integer("OPERATOR_OBJECTS_MB", 2048, least=64, most=1_000_000),
             threads=values.integer("DRAGON_THREADS", 64, least=4, most=256),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
         )
-
-
-def _streams(values: Environment, name: str) -> frozenset[bytes] | None:
-    """Read stream ids from a file, one per line. Raises SettingsError."""
-    path = values.optional_path(name)
-    if path is None:
-        return None
-    try:
-        lines = path.read_text("ascii").split()
-        return frozenset(from_hex(line, member=name, size=32) for line in lines)
-    except OSError as error:
-        message = f"cannot read the list of streams {path}: {error.strerror}"
-        raise SettingsError(message, setting=name) from None
-    except (UnicodeDecodeError, InvalidEncoding):
-        message = f"{path} must hold one stream id per line: 0x and 64 lower-case hex digits"
-        raise SettingsError(message, setting=name) from None

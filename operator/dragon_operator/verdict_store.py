@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -108,6 +109,20 @@ class VerdictStore:
         query = text("DELETE FROM verdicts WHERE stream = :stream AND number < :windows")
         with self._database.write() as connection:
             connection.execute(query, {"stream": stream, "windows": windows})
+
+    def bound(self, streams: Collection[bytes], most: int) -> None:
+        """Delete verdicts of all `streams` if they have more than `most` together.
+
+        A window that is not certified yet is then verified again.
+        """
+        with self._database.read() as connection:
+            total = connection.execute(text("SELECT COUNT(*) FROM verdicts")).scalar_one()
+        if total <= most or sum(map(self.count, streams)) <= most:
+            return
+        with self._database.write() as connection:
+            for stream in streams:
+                query = text("DELETE FROM verdicts WHERE stream = :stream")
+                connection.execute(query, {"stream": stream})
 
 
 def _decode(row: Row[tuple[object, ...]]) -> WindowVerdict:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 import structlog
 
-from dragon.errors import AttestationRefused, Busy, DragonError
+from dragon.errors import AttestationRefused, Busy, DragonError, NotListed
+from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
 from dragon.protocol.claims.window import Verdict, WindowClaim
@@ -26,14 +27,33 @@ from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
+from dragon_operator.verification_scheduler import VerificationScheduler
 
-MAX_CONCURRENT_VERIFICATIONS: Final = 8  # beyond, windows are `busy`
-MAX_CONCURRENT_PER_STREAM: Final = 2  # concurrent verifications of one stream
+MAX_CONCURRENT_FETCHES: Final = 16  # windows of known streams whose objects are being fetched
+MAX_CONCURRENT_NEW_FETCHES: Final = 4  # windows of new streams whose objects are being fetched
+MAX_CONCURRENT_FETCHES_PER_STREAM: Final = 2
 MAX_LOOKAHEAD: Final = 64  # windows of a stream from the next one in the log on
 MAX_PENDING_VERDICTS: Final = 256  # stored verdicts on windows of one stream
+MAX_NEW_VERDICTS: Final = 4096  # stored verdicts on windows of all new streams
 TIDY_INTERVAL_SECONDS: Final = 5.0  # between two deletions of what the log has
 
 logger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """Limits of concurrent fetches, separate for known and new streams."""
+
+    known: ConcurrencyLimiter
+    new: ConcurrencyLimiter
+
+    @classmethod
+    def create(cls) -> Self:
+        most, per_stream = MAX_CONCURRENT_FETCHES, MAX_CONCURRENT_FETCHES_PER_STREAM
+        return cls(
+            ConcurrencyLimiter(most, per_stream),
+            ConcurrencyLimiter(MAX_CONCURRENT_NEW_FETCHES, per_stream),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +67,28 @@ class WindowVoter:
     rate_limiter: RateLimiter
     peers: ObjectClient
     wall: Callable[[], float]
-    concurrency_limiter: ConcurrencyLimiter
+    known_streams: KnownStreams
+    fetches: FetchLimits
+    verifications: VerificationScheduler
 
     def vote(self, submission: Submission) -> WindowVerdict | None:
         """Return the verdict on a window; None if only its header was submitted.
 
         Raises AttestationRefused: the window cannot be judged now; `reason` says why.
         """
-        self.rate_limiter.check_listed(submission.stream)
+        self._check_listed(submission.stream)
         if (known := self._recall(submission)) is not None:
             return known
-        # Before a slot is taken: only messages signed by the stream may use the stream's slots.
+        is_new = not self.known_streams.is_known(submission.stream)
+        if is_new and submission.objects is not None:
+            self.verifications.check(submission.stream)  # cheaper than the signatures
+        # Before anything is charged: only messages signed by the stream may use its limits.
         self._check_signed(submission)
-        with self.concurrency_limiter.hold(submission.stream.hex()):
-            self._store_header(submission)
-            if submission.objects is None:
-                return None
-            return self._judge(submission, submission.objects)
+        if submission.objects is None:
+            self._announce(submission)
+            return None
+        self.verifications.check(submission.stream)
+        return self._judge(submission, submission.objects)
 
     def check_claim(self, claim: WindowClaim) -> int:
         """Check that a claim states our stored verdict and that the log can apply it next.
@@ -90,10 +115,19 @@ class WindowVoter:
 
     def tidy(self) -> None:
         """Delete verdicts and release objects of windows that are in the log."""
-        for stream in self.verdicts.streams():
+        streams = self.verdicts.streams()
+        new = [stream for stream in streams if not self.known_streams.is_known(stream)]
+        self.verdicts.bound(new, MAX_NEW_VERDICTS)
+        for stream in streams:
             if windows := self.log.state.stream(stream).windows:
                 self.verdicts.forget(stream, windows)
                 self.objects.release(stream, windows - 2)  # the last header verifies the next
+
+    def _check_listed(self, stream: bytes) -> None:
+        try:
+            self.known_streams.check_listed(stream)
+        except NotListed as error:
+            _refuse(RefusalReason.BUSY, str(error))
 
     def _recall(self, submission: Submission) -> WindowVerdict | None:
         """The stored verdict, if any. Costs no verification and none of the stream's tokens."""
@@ -121,11 +155,14 @@ class WindowVoter:
         if submission.objects is not None and not submission.are_objects_signed():
             _refuse(RefusalReason.MALFORMED, "the stream did not sign these object hashes")
 
+    def _announce(self, submission: Submission) -> None:
+        header = submission.header
+        if self.objects.missing(header.stream, [header.hash]):
+            self.rate_limiter.announce(header.stream, header.hash)
+            self._store_header(submission)
+
     def _store_header(self, submission: Submission) -> None:
         header = submission.header
-        if not self.objects.missing(header.stream, [header.hash]):
-            return
-        self.rate_limiter.take(header.stream, header.hash)
         self._store(header.stream, DESCRIPTOR_NUMBER, submission.descriptor.encode())
         self._store(header.stream, header.number, header.encode())
 
@@ -133,24 +170,37 @@ class WindowVoter:
 
     def _judge(self, submission: Submission, named: WindowObjects) -> WindowVerdict:
         header = submission.header
-        previous = self._previous(header)
-        self.rate_limiter.take(header.stream, named.root(self.committee.id))
-        if self.verdicts.count(header.stream) >= MAX_PENDING_VERDICTS:
+        is_announced = not self.objects.missing(header.stream, [header.hash])
+        if not is_announced:
+            self.rate_limiter.take(header.stream, header.hash)
+        is_known = self.known_streams.is_known(header.stream)
+        fetches = self.fetches.known if is_known else self.fetches.new
+        with fetches.hold(header.stream.hex()):
+            previous = self._previous(header)
+            self.rate_limiter.take(header.stream, named.root(self.committee.id))
+            self._check_pending(header.stream)
+            raw_chunks = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
+            proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
+        if not is_announced:  # not before: a window without objects costs us no write
+            self._store_header(submission)
+        with self.verifications.turn(header.stream):
+            finding = judge(
+                submission.descriptor,
+                header,
+                submission.header_signature,
+                _decoded(raw_chunks),
+                proof,
+                previous=previous,
+                now_ms=round(1000 * self.wall()),
+                committee_id=self.committee.id,
+            )
+        self.verifications.note(header.stream, valid=finding.is_valid)
+        return self._keep(WindowVerdict.of(submission, named.proof, finding))
+
+    def _check_pending(self, stream: bytes) -> None:
+        if self.verdicts.count(stream) >= MAX_PENDING_VERDICTS:
             message = f"{MAX_PENDING_VERDICTS} verdicts on this stream are pending, the maximum"
             _refuse(RefusalReason.BUSY, message)
-        chunks = self._chunks(submission, named)
-        proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
-        finding = judge(
-            submission.descriptor,
-            header,
-            submission.header_signature,
-            chunks,
-            proof,
-            previous=previous,
-            now_ms=round(1000 * self.wall()),
-            committee_id=self.committee.id,
-        )
-        return self._keep(WindowVerdict.of(submission, named.proof, finding))
 
     def _keep(self, verdict: WindowVerdict) -> WindowVerdict:
         self.verdicts.keep(verdict)
@@ -191,13 +241,6 @@ class WindowVoter:
             previous = verdict.previous
         _refuse(RefusalReason.BEHIND, "this operator has not found the previous window valid")
 
-    def _chunks(self, submission: Submission, named: WindowObjects) -> tuple[ChunkHeader, ...]:
-        raw = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
-        try:
-            return decode_chunks(raw)
-        except DragonError as error:
-            _refuse(RefusalReason.MALFORMED, f"the chunk headers cannot be decoded: {error}")
-
     def _object(self, submission: Submission, sha256: bytes, kind: str, max_bytes: int) -> bytes:
         """The object, from our store or another service. Raises AttestationRefused: `behind`."""
         if (known := self.objects.get(sha256)) is not None:
@@ -213,6 +256,13 @@ class WindowVoter:
             self.objects.put(stream, number, body)
         except Busy as error:
             _refuse(RefusalReason.BUSY, str(error))
+
+
+def _decoded(raw: bytes) -> tuple[ChunkHeader, ...]:
+    try:
+        return decode_chunks(raw)
+    except DragonError as error:
+        _refuse(RefusalReason.MALFORMED, f"the chunk headers cannot be decoded: {error}")
 
 
 def _in_log(number: int, windows: int) -> str:

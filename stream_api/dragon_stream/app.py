@@ -15,6 +15,7 @@ from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
 from dragon_stream.routes import chunks, paths, sockets, streams, windows
+from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -56,6 +57,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     if pipeline.submitter.last_error:
         yield f"aggregator: {pipeline.submitter.last_error}"
     for stream in components.streams.all():
+        if reason := pipeline.submitter.busy.reason(stream.id, UNREADY_AFTER_SECONDS):
+            yield f"busy: {stream.row.name}: {reason}"
         if stream.chunker.last_error and not stream.chunker.is_damaged:
             yield f"stream: {stream.row.name}: {stream.chunker.last_error}"
         for damage in components.damages.of(stream.id):

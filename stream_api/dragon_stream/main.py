@@ -23,6 +23,7 @@ from dragon.node.connections import Limits
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.sockets import RESERVED_THREADS, Sockets
+from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
@@ -118,6 +119,7 @@ def assemble(
         events=events,
         runtime=runtime,
         max_pending_windows=settings.max_pending_windows,
+        needed_votes=committee.quorum(WindowClaim.KIND),
     )
     streams = Streams(
         store,

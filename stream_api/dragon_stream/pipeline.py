@@ -54,8 +54,14 @@ class Pipeline:
         events: Events,
         runtime: Runtime,
         max_pending_windows: int,
+        needed_votes: int,
     ) -> None:
-        """`max_pending_windows` bounds the uncertified windows of a stream; see `has_capacity`."""
+        """Create the pipeline.
+
+        Args:
+            max_pending_windows: bounds the uncertified windows of a stream; see `has_capacity`.
+            needed_votes: operators that must vote alike for a certificate.
+        """
         self.prover_error = ""  # of the last request; empty after a success
         self._store = store
         self._confirmation = confirmation
@@ -86,6 +92,7 @@ class Pipeline:
             pool=self._submitting_pool,
             counter=self.counter,
             monotonic=runtime.monotonic,
+            needed_votes=needed_votes,
         )
 
     def _on_progress(self, key: Hashable) -> None:

@@ -17,7 +17,14 @@ from dragon_stream.events import Events
 from dragon_stream.keyed_executor import RETRY_SECONDS, KeyedExecutor
 from dragon_stream.store import Store, WindowRow, WindowState, WindowSummary
 from dragon_stream.streams import Stream
-from dragon_stream.submission import Aggregators, LastVotes, announcement, submission
+from dragon_stream.submission import (
+    Aggregators,
+    BusyWindows,
+    LastVotes,
+    announcement,
+    is_busy,
+    submission,
+)
 
 SUBMITTING_THREADS: Final = 8  # concurrent requests to aggregators
 POLL_SECONDS: Final = 0.5  # time between two submissions of a stream's next window
@@ -37,7 +44,10 @@ class Submitter:
         pool: Executor,
         counter: Counter,
         monotonic: Callable[[], float],
+        needed_votes: int,
     ) -> None:
+        """`needed_votes`: operators that must vote alike for a certificate."""
+        self.busy = BusyWindows(needed_votes, monotonic)
         self.votes = LastVotes()
         self.awaited = AwaitedWindows(monotonic)
         self.last_error = ""  # of the last request; empty after a success
@@ -59,6 +69,7 @@ class Submitter:
     def finish(self, stream: Stream, row: WindowRow) -> None:
         """Start to ask for the final votes on a window that the log now contains."""
         self.awaited.remove(stream.id, row.number)
+        self.busy.remove(stream.id)
         steps = ("submitted", "prove", "announce")
         self._jobs.forget((stream.id, step, row.number) for step in steps)
         self._start((stream.id, "votes", row.number), partial(self._ask_votes, stream, row))
@@ -74,7 +85,7 @@ class Submitter:
         try:
             self._aggregators.submit(announcement(stream.keys, row))
         except PeerError as error:
-            self.last_error = str(error)
+            self.last_error = "" if is_busy(error) else str(error)
             return 0.0
         self._events.publish(stream.id, "announced", window=number)
         return 0.0
@@ -87,27 +98,40 @@ class Submitter:
             key = (stream.id, "submitted", summary.number)
             if self._jobs.is_delayed(key):
                 continue
-            if not self._submit_one(stream, summary):
-                return RETRY_SECONDS
+            if pause := self._submit_one(stream, summary, is_next=not place):
+                return pause
             self._jobs.delay(key, RESEND_SECONDS if place else POLL_SECONDS)
         return POLL_SECONDS
 
-    def _submit_one(self, stream: Stream, summary: WindowSummary) -> bool:
-        row = self._store.window(stream.id, summary.number)
+    def _submit_one(self, stream: Stream, summary: WindowSummary, *, is_next: bool) -> float:
+        """Submit a window. Return the seconds to wait after a failure, or 0.
+
+        `is_next`: the log needs this window next, so its answers tell why the stream waits.
+        """
+        number = summary.number
+        row = self._store.window(stream.id, number)
         if row is None or row.proof is None:
-            return False
+            return RETRY_SECONDS
         try:
             submitted = submission(stream.keys, row, row.proof)
             status = self._aggregators.submit(submitted, (row.chunks, row.proof))
         except PeerError as error:
             self._counter.labels("submit", error.name).inc()
-            self.last_error = str(error)
-            return False
+            self.last_error = "" if is_busy(error) else str(error)
+            pause = self.busy.refused(stream.id, number, error)
+            self._publish_busy(stream, number)
+            return pause
         self.last_error = ""
         self._counter.labels("submit", "done").inc()
-        self._note_awaited(stream, summary.number, status)
-        self._update_votes(stream, summary.number, status)
-        return True
+        self._note_awaited(stream, number, status)
+        self._update_votes(stream, number, status)
+        if is_next and self.busy.accepted(stream.id, number, status):
+            self._publish_busy(stream, number)
+        return 0.0
+
+    def _publish_busy(self, stream: Stream, number: int) -> None:
+        if reason := self.busy.reason(stream.id):
+            self._events.publish(stream.id, "busy", window=number, detail=reason)
 
     def _note_awaited(self, stream: Stream, number: int, status: WindowStatus) -> None:
         """Note whether the window waits for the ledger; the log may have it in the meantime."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict
 from dragon.protocol.streams.chunks import digest
 from dragon.protocol.streams.receipt_verification import is_complete, refused, verify
+from dragon_aggregator import pending_windows
 from stream_simulation import PROVER, STREAMS, StreamWorld
 
 CHUNKS = [b"21.5", b"21.7", b"21.5"]
@@ -393,3 +395,48 @@ def test_a_stream_stops_when_its_ledger_was_reset(world: StreamWorld) -> None:
         anew.run(2, peers=False)
         assert "ledger was reset" in anew.get_stream(stream)["stopped"]
     world.start(STREAMS)
+
+
+# -- busy aggregators and operators ----------------------------------------------------------------
+
+
+def reasons(world: StreamWorld) -> list[str]:
+    """Why the stream service is not ready, as far as its streams are concerned."""
+    found = world.session("public").get("http://streams:5300/readyz").json().get("reasons", [])
+    return [reason for reason in found if reason.startswith("busy: sensor-1: window 0")]
+
+
+def test_a_stream_that_an_aggregator_has_no_place_for_says_so_and_waits(
+    world: StreamWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = sensor(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(pending_windows, "MAX_NEW_STREAMS", 0)
+        world.upload(stream, CHUNKS[0])
+        world.run(2, peers=False)
+        shown = reasons(world)
+        answers = steps(world, "submit")["bad_answer"]
+
+    assert "the aggregator is busy: answered 429" in shown[0]
+    assert answers <= 4  # it waits for longer each time
+    world.run(3, peers=False)
+    check_whole(world, stream, CHUNKS[:1])
+    assert reasons(world) == []
+
+
+def test_busy_operators_are_shown_as_the_reason(world: StreamWorld) -> None:
+    stream = sensor(world)
+    world.upload(stream, CHUNKS[0])
+    with ExitStack() as held:
+        for name in world.operators:
+            scheduler = world.components(name).window_voter.verifications
+            held.enter_context(scheduler.hold(world.known(stream).id))
+        world.run(3, peers=False)
+        shown = reasons(world)
+        votes = world.window(stream, 0)["votes"]
+
+    assert "busy operators: operator_1, operator_2" in shown[0]
+    assert {vote["answer"] for vote in votes} == {"busy"}
+    world.run(2, peers=False)
+    check_whole(world, stream, CHUNKS[:1])
+    assert reasons(world) == []

@@ -17,10 +17,12 @@ import flask
 import pytest
 from flask import Flask
 
+import dragon_aggregator.settings
 import dragon_operator.settings
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.log.store import Alarm
+from dragon.node import penalties
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.endorsement import EndorsementClaim
@@ -34,6 +36,7 @@ from dragon.stark.blocks import verify_window
 from dragon.stark.refusal import ProofRefused
 from dragon_aggregator import window_certifier
 from dragon_operator import rate_limiter, window_voter
+from dragon_operator.verification_scheduler import NEW_BUDGET, NEW_CAPACITY
 from simulation import World
 from streams import Owner, Window, make_owner
 
@@ -316,7 +319,7 @@ def test_a_valid_proof_is_certified_after_invalid_ones(world: World, owner: Owne
     window = first(world, owner)
     for proof in (b"wrong", b"wrong again", owner.prove(window)):
         submit_complete(world, owner, window, proof)
-        step(world)
+        step(world, 2 * penalties.FIRST_PENALTY_SECONDS + 0.1)
 
     assert verdicts(world, owner) == [("invalid", "stark")] * 2 + [("valid", "none")]
 
@@ -520,23 +523,6 @@ def test_a_stream_beyond_its_rate_is_busy_and_no_other_is(
     assert asked(world, submission) == all_operators(world, 409, "behind")
 
 
-def test_streams_beyond_the_maximum_wait_until_one_is_idle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = partial(dragon_operator.settings.Settings, streams=1)
-    monkeypatch.setattr(dragon_operator.settings, "Settings", settings)
-    with World(tmp_path) as world:
-        one, other = (make_owner(world.members, name) for name in ("one", "other"))
-        announced = [each.submission(first(world, each)) for each in (one, other)]
-
-        answers = [asked(world, each) for each in announced]
-        world.clock.sleep(rate_limiter.IDLE_SECONDS + 1)
-        late = asked(world, announced[1])
-
-    assert answers == [all_operators(world, 200, None), all_operators(world, 409, "busy")]
-    assert late == all_operators(world, 200, None)
-
-
 def test_an_operator_with_a_list_accepts_listed_streams_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -555,16 +541,119 @@ def test_an_operator_with_a_list_accepts_listed_streams_only(
         assert voted(world, other) == dict.fromkeys(world.operators, "busy")
 
 
-def test_two_windows_of_a_stream_are_verified_at_a_time(world: World, owner: Owner) -> None:
+def certify_first(world: World, name: str) -> tuple[Owner, Window]:
+    """A stream with one certified window."""
+    owner = make_owner(world.members, name)
+    window = first(world, owner)
+    submit_complete(world, owner, window, owner.prove(window))
+    step(world)
+    step(world)
+    assert verdicts(world, owner) == [("valid", "none")]
+    return owner, window
+
+
+def strangers(world: World, count: int, tag: str) -> list[Owner]:
+    return [make_owner(world.members, f"stranger-{tag}-{number}") for number in range(count)]
+
+
+def test_announcements_of_strangers_keep_nobody_out(world: World) -> None:
+    """64 signed headers without objects once filled the aggregator and all operators."""
+    known, before = certify_first(world, "known-places")
+    announced = [each.submission(first(world, each)) for each in strangers(world, 66, "a")]
+    for each in announced:
+        submit(world, each)
+        asked(world, each)
+    world.clock.sleep(60)
+    for each in announced:
+        submit(world, each)  # repetitions once kept the places
+
+    following = known.window(DATA, before)
+    submit_complete(world, known, following, known.prove(following))
+    fresh = make_owner(world.members, "fresh-places")
+    window = first(world, fresh)
+    submit_complete(world, fresh, window, fresh.prove(window))
+    step(world)
+    step(world)
+
+    assert verdicts(world, known, 1) == [("valid", "none")]
+    assert verdicts(world, fresh) == [("valid", "none")]
+
+
+def test_false_proofs_of_strangers_do_not_delay_a_certified_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their verification costs a second of processor time each, and uses up their budget."""
+    known, before = certify_first(world, "known-proofs")
+    false, judge = no_proof(known), window_voter.judge
+
+    def slow(*arguments: Any, **more: Any) -> Finding:
+        if arguments[4] == false:
+            world.clock.sleep(1.0)
+        return judge(*arguments, **more)
+
+    monkeypatch.setattr(window_voter, "judge", slow)
+    used = world.components("operator_1").window_voter.verifications.new_seconds
+    begun = world.clock.now
+    for each in strangers(world, 10, "b"):
+        submit_complete(world, each, first(world, each), false)
+    following = known.window([b"1"], before)
+    submit_complete(world, known, following, known.prove(following))
+    world.settle()
+
+    assert verdicts(world, known, 1) == [("valid", "none")]
+    used = world.components("operator_1").window_voter.verifications.new_seconds - used
+    elapsed = world.clock.now - begun
+    assert 1 <= used <= NEW_CAPACITY + NEW_BUDGET * elapsed + 1.0 < 10
+
+
+def test_a_busy_operator_is_shown_as_busy(world: World, owner: Owner) -> None:
+    """Not as one without an answer, while it is asked again."""
+    window = first(world, owner)
+    submit_complete(world, owner, window, owner.prove(window))
+    with ExitStack() as held:
+        for name in world.operators:
+            held.enter_context(
+                world.components(name).window_voter.verifications.hold(owner.descriptor.id)
+            )
+        step(world, 0.0)
+        answers = voted(world, owner)
+
+    assert answers == all_busy(world)
+    step(world)
+    assert verdicts(world, owner) == [("valid", "none")]
+
+
+def all_busy(world: World) -> dict[str, str]:
+    return dict.fromkeys(world.operators, "busy")
+
+
+def test_an_aggregator_with_a_list_accepts_listed_streams_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = make_members()
+    listed, other = make_owner(members), make_owner(members, "sensor-2")
+    only = frozenset({listed.descriptor.id})
+    settings = partial(dragon_aggregator.settings.Settings, listed_streams=only)
+    monkeypatch.setattr(dragon_aggregator.settings, "Settings", settings)
+    with World(tmp_path, members) as world:
+        refused = world.post(
+            "aggregator_0", "/windows", other.submission(first(world, other)).to_json()
+        )
+        window = first(world, listed)
+        submit_complete(world, listed, window, listed.prove(window))
+        step(world)
+
+        assert (refused.status_code, refused.json()["title"]) == (403, "not_listed")
+        assert verdicts(world, listed) == [("valid", "none")]
+
+
+def test_one_window_of_new_streams_is_verified_at_a_time(world: World, owner: Owner) -> None:
     window = first(world, owner)
     proof, stream = owner.prove(window), owner.descriptor.id
     submit_complete(world, owner, window, proof)
     with ExitStack() as looking:
         for name in world.operators[:2]:
-            for _ in range(window_voter.MAX_CONCURRENT_PER_STREAM):
-                looking.enter_context(
-                    world.components(name).window_voter.concurrency_limiter.hold(stream.hex())
-                )
+            looking.enter_context(world.components(name).window_voter.verifications.hold(stream))
         step(world, 0.0)
         answers = voted(world, owner)
 
@@ -598,6 +687,7 @@ def test_an_operator_without_room_is_busy_and_keeps_stored_objects(
     with World(tmp_path) as world:
         owner = make_owner(world.members)
         window = first(world, owner)
+        assert submit(world, owner.submission(window)) == "announced"
         submit_complete(world, owner, window, owner.prove(window))
         step(world, 0.0)
 
@@ -1050,6 +1140,8 @@ def test_a_window_after_an_invalid_one_is_not_verified(world: World, owner: Owne
     proof = owner.prove(window)
     submit_complete(world, owner, window, proof)
 
+    assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "busy")
+    world.clock.sleep(penalties.FIRST_PENALTY_SECONDS)
     assert asked(world, owner.submission(window, proof)) == all_operators(world, 409, "behind")
 
 
@@ -1175,8 +1267,7 @@ def test_votes_are_shown_with_each_operators_answer_and_detail(world: World, own
     world.stop("operator_1")
     world.offsets["operator_2"] = -10.0
     submit_complete(world, owner, window, proof)
-    slots = world.components("operator_3").window_voter.concurrency_limiter
-    with slots.hold(owner.descriptor.id.hex()), slots.hold(owner.descriptor.id.hex()):
+    with world.components("operator_3").window_voter.verifications.hold(owner.descriptor.id):
         step(world, 0.0)
 
     (shown,) = world.get("aggregator_0", "/windows").json()["windows"]

@@ -33,6 +33,7 @@ _SUBMISSION_ERRORS: Final = (
     errors.InvalidIdentity,
     errors.InvalidHeaderKey,
     errors.UnprovenHeaderKey,
+    errors.NotListed,
     errors.WrongCommittee,
     errors.BadSignature,
     errors.LogStopped,

@@ -25,6 +25,8 @@ from dragon.net.session import make_session
 MAX_RESPONSE_BYTES: Final = 64 * 1024
 MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
 READ_BYTES: Final = 16_384
+MAX_RETRY_AFTER_SECONDS: Final = 3600  # a longer wait is shortened to this
+_RETRY_AFTER_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class HttpResponse:
         """
         if 200 <= self.status < 300:
             return self.json()
-        raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status)
+        wait = {} if self.retry_after is None else {"retry_after": self.retry_after}
+        raise BadAnswer(f"answered {self.status}: {self.detail()}", status=self.status, **wait)
 
     def problem(self) -> Mapping[str, Json]:
         """Decode the members of a problem document; empty if the body is none."""
@@ -67,9 +70,11 @@ class HttpResponse:
 
 
 def retry_after(header: str | None) -> int | None:
-    """Return the seconds of a `Retry-After` header; None for a date or anything else."""
+    """Return the seconds of a `Retry-After` header, at most an hour; None for anything else."""
     text = (header or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    if not text.isascii() or not text.isdigit() or len(text) > _RETRY_AFTER_DIGITS:
+        return None
+    return min(int(text), MAX_RETRY_AFTER_SECONDS)
 
 
 def quoted(text: str) -> str:

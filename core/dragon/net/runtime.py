@@ -26,6 +26,7 @@ class Runtime:
     sleep: Callable[[float], object]  # takes seconds
     entropy: Callable[[int], bytes]  # returns that number of random bytes
     workers: Callable[[int], Executor]  # returns an executor with at most that number of threads
+    processor: Callable[[], float] = time.thread_time  # processor seconds that this thread has used
 
     @classmethod
     def real(cls, ca: Path | None = None) -> Self:

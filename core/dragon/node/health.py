@@ -22,7 +22,8 @@ import time
 DEADLINE_SECONDS = 2.5  # for the whole check
 MAX_ANSWER_BYTES = 65_536
 MAX_QUOTED_CHARS = 300  # of a body, in the message
-TOLERATED_REASONS = ("silent:", "journal:")  # how reasons begin that keep no service from working
+# How reasons begin that keep no service from working.
+TOLERATED_REASONS = ("silent:", "journal:", "busy:")
 OPTIONS = ("--port", "--path", "--home", "--name")
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - hosts of a service that listens everywhere
 

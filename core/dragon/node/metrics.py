@@ -103,6 +103,22 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"datadragon_{name}", meaning, value=value)
 
 
+def gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Make a gauge with one label, whose values are the keys of `values`."""
+    family = GaugeMetricFamily(f"datadragon_{name}", meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Make a counter with one label, whose values are the keys of `values`."""
+    family = CounterMetricFamily(f"datadragon_{name}", meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
 def log_metrics(
     log: Log, follower: Follower, committee: Committee, wall: float
 ) -> Iterator[Metric]:

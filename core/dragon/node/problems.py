@@ -40,6 +40,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
     errors.ForeignOrigin: HTTPStatus.FORBIDDEN,
+    errors.NotListed: HTTPStatus.FORBIDDEN,
     errors.AlreadyMade: HTTPStatus.CONFLICT,
     errors.StreamStopped: HTTPStatus.CONFLICT,
     errors.ChunkDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,

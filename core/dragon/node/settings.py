@@ -9,7 +9,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
-from dragon.errors import DragonError, SettingsError
+from dragon.encoding import from_hex
+from dragon.errors import DragonError, InvalidEncoding, SettingsError
 from dragon.net import tls
 from dragon.net.tls import Tls
 from dragon.node.addresses import Network
@@ -140,6 +141,21 @@ class Environment:
         """Return a path, or None if the setting is empty or missing."""
         value = self.values.get(name)
         return Path(value) if value else None
+
+    def streams(self, name: str) -> frozenset[bytes] | None:
+        """Return the stream ids in the file that the setting names; None if there is none."""
+        path = self.optional_path(name)
+        if path is None:
+            return None
+        try:
+            lines = path.read_text("ascii").split()
+            return frozenset(from_hex(line, member=name, size=32) for line in lines)
+        except OSError as error:
+            message = f"cannot read the list of streams {path}: {error.strerror}"
+            raise SettingsError(message, setting=name) from None
+        except (UnicodeDecodeError, InvalidEncoding):
+            message = f"{path} must hold one stream id per line: 0x and 64 lower-case hex digits"
+            raise SettingsError(message, setting=name) from None
 
     def committee(self, name: str = "DRAGON_COMMITTEE") -> Committee:
         """Load the committee file that the setting names."""

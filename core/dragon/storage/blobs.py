@@ -4,13 +4,16 @@ Objects of windows that are not yet decided are pinned, and so are descriptors. 
 evicted, oldest window first, from the stream that has the most evictable bytes. A stream therefore
 displaces only itself, or a stream that has more. If there are more streams than shares and nothing
 is evictable, a stream that has not written lately loses all its objects.
+
+Anyone can create streams, so new streams have a part of the quota of their own. They displace each
+other only, the one that has not written for longest first, and never a known stream.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +26,8 @@ from dragon.storage.database import Database
 SCHEMA: Final = "dragon.storage:migrations"
 DESCRIPTOR_NUMBER: Final = -1  # stored instead of a window's number
 STREAM_SHARES: Final = 64  # the pinned objects of a stream may use 1/64 of the quota
+NEW_STREAMS_SHARE: Final = 8  # new streams together may use 1/8 of the quota
+MAX_NEW_STREAMS: Final = 1024  # new streams with objects
 ROW_OVERHEAD_BYTES: Final = 256  # added to the size of an object's body
 
 
@@ -31,14 +36,31 @@ class _StreamBytes:
     evictable: int = 0
     pinned: int = 0
 
+    @property
+    def total(self) -> int:
+        return self.evictable + self.pinned
+
 
 class ObjectStore:
     """The table of objects. Safe for threads. An object is any byte string, named by its hash."""
 
-    def __init__(self, database: Database, max_bytes: int) -> None:
-        """`max_bytes`: the size of all bodies together, plus `ROW_OVERHEAD_BYTES` for each."""
+    def __init__(
+        self,
+        database: Database,
+        max_bytes: int,
+        is_known: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        """Open the store.
+
+        Args:
+            max_bytes: the size of all bodies together, plus `ROW_OVERHEAD_BYTES` for each.
+            is_known: whether a stream is known, by its id. None: all streams are, and no part of
+                the quota is reserved for new ones.
+        """
         self._database = database
         self._max_bytes = max_bytes
+        self._max_new_bytes = max_bytes // NEW_STREAMS_SHARE if is_known else 0
+        self._is_known = is_known or (lambda _: True)
         self._lock = threading.RLock()  # held while writing, so that counts and table agree
         self._held: dict[bytes, _StreamBytes] = {}  # ordered by last write, oldest first
         self._recount()
@@ -46,7 +68,7 @@ class ObjectStore:
     def size(self) -> int:
         """The bytes that all objects count for."""
         with self._lock:
-            return sum(held.evictable + held.pinned for held in self._held.values())
+            return sum(held.total for held in self._held.values())
 
     def get(self, sha256: bytes) -> bytes | None:
         """Return the object with this hash, or None."""
@@ -68,11 +90,13 @@ class ObjectStore:
                 if connection.execute(query, {"sha256": sha256, "stream": stream}).scalar() is None
             ]
 
-    def put(self, stream: bytes, number: int, *bodies: bytes) -> None:
-        """Store objects of a window. They are on disk when this returns. Known ones are skipped.
+    def put(self, stream: bytes, number: int, *bodies: bytes) -> bool:
+        """Store objects of a window. They are on disk when this returns. Stored ones are skipped.
 
         Args:
             number: the window's number, or `DESCRIPTOR_NUMBER`.
+
+        Returns whether any was not stored before.
 
         Raises:
             Busy: the pinned objects of the stream would exceed its share of the quota.
@@ -85,12 +109,13 @@ class ObjectStore:
             if new and pinned + size > self._max_bytes // STREAM_SHARES:
                 raise errors.Busy("the stream has too many objects of undecided windows")
             if not new:
-                return
+                return False
             with self._writing() as connection:
                 for sha256, body in new.items():
                     self._insert(connection, sha256, stream, number, body)
                 self._held[stream] = self._held.pop(stream)
                 self._evict(connection)
+        return True
 
     def release(self, stream: bytes, number: int) -> None:
         """Make the objects of the stream's windows up to this number evictable."""
@@ -148,14 +173,27 @@ class ObjectStore:
 
     def _evict(self, connection: Connection) -> None:
         """Delete objects until the quota is met, in the transaction that exceeded it."""
-        while self.size() > self._max_bytes:
-            stream = max(self._held, key=lambda each: self._held[each].evictable)
+        new = [stream for stream in self._held if not self._is_known(stream)]
+        self._evict_new(connection, new)
+        known = self._held.keys() - set(new)
+        while sum(self._held[each].total for each in known) > self._max_bytes - self._max_new_bytes:
+            stream = max(known, key=lambda each: self._held[each].evictable)
             if self._held[stream].evictable:
                 self._drop_oldest(connection, stream)
-            elif oldest := list(self._held)[:-STREAM_SHARES]:
+            elif oldest := [each for each in self._held if each in known][:-STREAM_SHARES]:
                 self._drop(connection, max(oldest, key=lambda each: self._held[each].pinned))
             else:
                 return  # everything is pinned; `put` limits what each stream can add
+            known &= self._held.keys()
+
+    def _evict_new(self, connection: Connection, new: list[bytes]) -> None:
+        """Delete new streams, oldest write first; the last one is limited by its own share."""
+        used = sum(self._held[stream].total for stream in new)
+        for place, stream in enumerate(new[:-1]):
+            if used <= self._max_new_bytes and len(new) - place <= MAX_NEW_STREAMS:
+                return
+            used -= self._held[stream].total
+            self._drop(connection, stream)
 
     def _drop_oldest(self, connection: Connection, stream: bytes) -> None:
         """Delete the evictable objects of the stream's oldest window."""

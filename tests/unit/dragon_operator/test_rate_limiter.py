@@ -15,11 +15,15 @@ from dragon_operator.rate_limiter import (
     COST,
     DEDUP_SIZE,
     IDLE_SECONDS,
+    MAX_NEW_STREAMS,
+    NEW_ANNOUNCEMENTS_CAPACITY,
+    NEW_ANNOUNCEMENTS_PER_SECOND,
     RateLimiter,
 )
 from simulation import Clock
 
 ONE, TWO, THREE = (bytes([i]) * 32 for i in range(3))
+KNOWN = {ONE, TWO, THREE}
 RATE = 2.0  # windows per second
 
 
@@ -30,7 +34,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def limiter(clock: Clock) -> RateLimiter:
-    return RateLimiter(2, RATE, None, lambda: clock.now)
+    return RateLimiter(2, RATE, lambda stream: stream in KNOWN, lambda: clock.now)
 
 
 def accepted(limiter: RateLimiter, stream: bytes, count: int, since: int = 0) -> int:
@@ -151,27 +155,55 @@ def test_an_idle_stream_is_evicted_for_another(limiter: RateLimiter, clock: Cloc
 
 
 def test_an_active_stream_is_not_evicted(limiter: RateLimiter, clock: Clock) -> None:
-    for _ in range(3):
-        limiter.take(ONE, b"a")
-        limiter.take(TWO, b"b")
+    for number in range(3):
+        limiter.take(ONE, b"%d" % number)
+        limiter.take(TWO, b"%d" % number)
         clock.sleep(IDLE_SECONDS - 1)
 
     assert is_busy(lambda: limiter.take(THREE, b"c"))
 
 
-def test_a_list_accepts_its_streams_only(clock: Clock) -> None:
-    limiter = RateLimiter(2, RATE, {ONE}, lambda: clock.now)
+def test_a_repeated_message_keeps_no_place(limiter: RateLimiter, clock: Clock) -> None:
+    for _ in range(2):
+        limiter.take(ONE, b"the same")
+        limiter.take(TWO, b"the same")
+        clock.sleep(IDLE_SECONDS / 2)
 
-    assert not is_busy(lambda: limiter.check_listed(ONE))
-    assert is_busy(lambda: limiter.check_listed(TWO))
+    assert not is_busy(lambda: limiter.take(THREE, b"c"))
 
 
-def test_an_empty_list_accepts_no_stream_and_no_list_accepts_all(clock: Clock) -> None:
-    none_accepted = RateLimiter(2, RATE, frozenset(), lambda: clock.now)
-    all_accepted = RateLimiter(2, RATE, None, lambda: clock.now)
+# -- new streams -----------------------------------------------------------------------------------
 
-    assert is_busy(lambda: none_accepted.check_listed(ONE))
-    assert not is_busy(lambda: all_accepted.check_listed(ONE))
+
+def new(number: int) -> bytes:
+    return b"new" + number.to_bytes(29, "big")
+
+
+def test_new_streams_replace_each_other_and_never_a_known_one(
+    limiter: RateLimiter, clock: Clock
+) -> None:
+    """Announcements of 64 new streams filled the places of every operator for an hour."""
+    for number in range(10 * MAX_NEW_STREAMS):
+        limiter.take(new(number), b"a")
+
+    limiter.take(ONE, b"a")
+    limiter.take(TWO, b"b")
+    limiter.take(new(-1 % 2**32), b"c")
+    accepted(limiter, ONE, BURST - 1)
+    for number in range(10 * MAX_NEW_STREAMS):
+        limiter.take(new(number), b"b")
+    assert is_busy(lambda: limiter.take(ONE, b"more"))  # its bucket was not replaced
+
+
+def test_new_streams_share_a_limit_for_announcements(limiter: RateLimiter, clock: Clock) -> None:
+    announced = [partial(limiter.announce, new(number), b"a") for number in range(200)]
+    assert sum(not is_busy(each) for each in announced) == NEW_ANNOUNCEMENTS_CAPACITY
+
+    limiter.announce(ONE, b"a")
+    limiter.take(new(1), b"objects")  # the limit is for announcements only
+    clock.sleep(1)
+    late = [partial(limiter.announce, new(number), b"a") for number in range(200, 400)]
+    assert sum(not is_busy(each) for each in late) == NEW_ANNOUNCEMENTS_PER_SECOND
 
 
 # -- concurrency -----------------------------------------------------------------------------------

@@ -185,3 +185,16 @@ def test_only_verdicts_on_windows_in_the_log_are_deleted(
 
     assert [each for each in numbered if recalled(verdicts, each)] == numbered[windows:]
     assert recalled(verdicts, other) == other
+
+
+def test_the_verdicts_of_streams_can_be_bounded_together(verdicts: VerdictStore) -> None:
+    other = replace(VALID, stream=b"o" * 32)
+    for verdict in (VALID, INVALID, other):
+        verdicts.keep(verdict)
+
+    verdicts.bound([STREAM], 2)
+    verdicts.bound([STREAM, other.stream], 3)
+    assert verdicts.count(STREAM) == 2
+
+    verdicts.bound([STREAM], 1)
+    assert (verdicts.count(STREAM), verdicts.count(other.stream)) == (0, 1)

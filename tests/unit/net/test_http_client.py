@@ -13,7 +13,12 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from dragon.errors import BadAnswer, PeerError, Unreachable
-from dragon.net.http_client import MAX_RESPONSE_BYTES, HttpClient, HttpResponse
+from dragon.net.http_client import (
+    MAX_RESPONSE_BYTES,
+    MAX_RETRY_AFTER_SECONDS,
+    HttpClient,
+    HttpResponse,
+)
 from dragon.net.session import make_session
 from peers import Behaviour, after_request, drips, floods, is_silent, listening, sends
 
@@ -215,6 +220,34 @@ def test_a_refusal_quotes_the_escaped_and_shortened_detail(body: bytes, said: st
 
     assert str(refused.value) == f"answered 429: {said}"
     assert refused.value.facts == {"status": 429}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5", 5),
+        ("0", 0),
+        ("99999", MAX_RETRY_AFTER_SECONDS),
+        ("9" * 5000, None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("", None),
+    ],
+)
+def test_the_seconds_to_wait_are_read_strictly(
+    http: HttpClient, value: str, seconds: int | None
+) -> None:
+    head = f"HTTP/1.1 429 Too Many Requests\r\nRetry-After: {value}\r\nContent-Length: 2\r\n\r\n"
+
+    with server(sends(head.encode() + b"{}")) as url:
+        answer = http.get(url, deadline=2)
+
+    assert answer.retry_after == seconds
+    with pytest.raises(BadAnswer) as refused:
+        answer.successful()
+    assert refused.value.facts.get("retry_after") == seconds
 
 
 def test_a_request_uses_no_proxies_cookies_or_passwords(

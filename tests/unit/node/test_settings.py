@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,27 @@ def test_an_aggregators_settings_are_read(environ: dict[str, str]) -> None:
     assert settings.committee == MEMBERS.committee
     assert (settings.rank, settings.port) == (2, 5199)
     assert settings.nodes_file == Path("nodes.json")
+
+
+LISTED = (OPERATOR, "OPERATOR_STREAMS_FILE"), (AGGREGATOR, "AGGREGATOR_STREAMS_FILE")
+
+
+@pytest.mark.parametrize(("read", "name"), LISTED)
+def test_a_list_of_streams_is_read(
+    environ: dict[str, str], tmp_path: Path, read: Any, name: str
+) -> None:
+    path = tmp_path / "streams.txt"
+    path.write_text(f"0x{'0a' * 32}\n\n0x{'0b' * 32}\n")
+
+    assert read(environ).listed_streams is None
+    listed = read({**environ, name: str(path)}).listed_streams
+    assert listed == {b"\x0a" * 32, b"\x0b" * 32}
+
+    for wrong in ("0x0a", "sensor-1", "é"):
+        path.write_text(wrong)
+        assert refusal(read, {**environ, name: str(path)}).facts == {"setting": name}
+    path.unlink()
+    assert refusal(read, {**environ, name: str(path)}).facts == {"setting": name}
 
 
 def test_the_representation_does_not_contain_the_secret(environ: dict[str, str]) -> None:

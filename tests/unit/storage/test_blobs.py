@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from dragon.errors import Busy
+from dragon.storage import blobs
 from dragon.storage.blobs import (
     DESCRIPTOR_NUMBER,
+    NEW_STREAMS_SHARE,
     ROW_OVERHEAD_BYTES,
     SCHEMA,
     STREAM_SHARES,
@@ -287,3 +289,49 @@ def test_a_smaller_quota_applies_from_the_next_object(path: Path) -> None:
 
         assert objects.size() == MOST // 2
         assert there(objects, "a0", f"a{STREAM_SHARES * SHARE - 1}", "b") == ["a255", "b"]
+
+
+# -- new streams ---------------------------------------------------------------------------------
+
+
+def known(stream: bytes) -> bool:
+    return stream in {ONE, TWO, THREE}
+
+
+@pytest.fixture
+def parted(path: Path) -> Iterator[ObjectStore]:
+    """A store with a part for new streams."""
+    database = Database(path, SCHEMA)
+    yield ObjectStore(database, MOST, known)
+    database.close()
+
+
+def test_new_streams_displace_each_other_and_no_known_one(parted: ObjectStore) -> None:
+    own = fill(parted, ONE, "a", STREAM_SHARES * SHARE * 3 // 4)
+    parted.put(TWO, 0, body("pinned"))
+
+    for number in range(10, 10 + STREAM_SHARES):
+        parted.put(stream(number), 0, *(body(f"{number} {i}") for i in range(SHARE)))
+
+    assert there(parted, *own, "pinned") == [*own, "pinned"]
+    assert there(parted, "10 0", "73 0") == ["73 0"]
+    assert parted.size() <= 1000 * (len(own) + 1) + MOST // NEW_STREAMS_SHARE
+
+
+def test_known_streams_displace_no_new_one(parted: ObjectStore) -> None:
+    parted.put(stream(10), 0, body("new"))
+
+    fill(parted, ONE, "a", 2 * STREAM_SHARES * SHARE)
+
+    assert there(parted, "new") == ["new"]
+    assert parted.size() <= MOST
+
+
+def test_new_streams_are_counted(parted: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "MAX_NEW_STREAMS", 5)
+
+    for number in range(10, 20):
+        parted.put(stream(number), 0, b"%d" % number)
+
+    kept = [n for n in range(10, 20) if parted.get(hashlib.sha256(b"%d" % n).digest())]
+    assert kept == list(range(15, 20))

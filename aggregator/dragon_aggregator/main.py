@@ -11,7 +11,7 @@ from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
@@ -141,7 +141,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
-    serve_with_gunicorn(
+    serve_http(
         lambda: build(settings, nodes),
         name="aggregator",
         host=settings.host,

@@ -14,7 +14,7 @@ from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -172,7 +172,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
-    serve_with_gunicorn(
+    serve_http(
         lambda: build(settings, nodes),
         name=settings.operator,
         host=settings.host,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon.node.settings import Environment
 from dragon_sequencer.devnet.main import Settings, build
@@ -17,7 +17,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run the development sequencer until it is stopped. Raises SettingsError."""
     values, settings = Environment(environ), Settings.from_environ(environ)
     settings.database.parent.mkdir(parents=True, exist_ok=True)
-    serve_with_gunicorn(
+    serve_http(
         lambda: Service(*build(settings)),
         name="sequencer",
         host=values.text("DRAGON_HOST", "127.0.0.1"),

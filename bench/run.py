@@ -13,7 +13,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
-    *("proofs", "ingest", "pipeline", "flood", "flood_fleet"),
+    *("proofs", "ingest", "pipeline", "flood", "flood_fleet", "connections"),
 )
 
 

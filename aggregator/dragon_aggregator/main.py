@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -12,6 +13,7 @@ from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.http_server import serve as serve_http
+from dragon.node.lanes import Lane
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
@@ -31,6 +33,9 @@ from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
+
+# Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
+LANES: Final = (Lane("suspicions", 4, ("/suspicions",)), Lane("objects", 4, ("/objects",)))
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -61,7 +66,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.monitor.run,
         components.window_queue.run,
     ]
-    return Service(create_app(components), loops, close)
+    return Service(create_app(components), loops, close, LANES)
 
 
 def open_database(settings: Settings) -> Database:

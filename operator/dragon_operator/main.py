@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -15,6 +16,7 @@ from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
 from dragon.node.http_server import serve as serve_http
+from dragon.node.lanes import Lane
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -39,6 +41,10 @@ from dragon_operator.window_voter import (
 )
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
+
+PROBE_THREADS: Final = 2  # answer only `/status`
+READ_THREADS: Final = 4  # answer whatever has no lane
+REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -66,7 +72,21 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.peer_reports.run,
         components.window_voter.run,
     ]
-    return Service(create_app(components), loops, close)
+    return Service(create_app(components), loops, close, lanes(settings.threads))
+
+
+def lanes(threads: int) -> list[Lane]:
+    """The kinds of requests that have threads of their own.
+
+    Attestations wait for probes of the node, and votes for objects of the window. All other
+    requests are reads, which anyone may send; `READ_THREADS` of them keep the processor busy.
+    """
+    return [
+        Lane("probe", PROBE_THREADS, ("/status",)),
+        Lane("attestations", threads, ("/attestations",)),
+        Lane("windows", threads, ("/windows",)),
+        Lane("reports", REPORT_THREADS, ("/reports",)),
+    ]
 
 
 def start_late(components: Components, runtime: Runtime) -> None:
@@ -177,6 +197,6 @@ def serve(environ: Mapping[str, str]) -> None:
         name=settings.operator,
         host=settings.host,
         port=settings.port,
-        threads=settings.threads,
+        threads=READ_THREADS,
         tls=settings.tls,
     )

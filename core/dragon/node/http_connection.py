@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from email.utils import formatdate
 from enum import Enum, auto
 from http import HTTPStatus
@@ -26,6 +27,7 @@ LINGER_SECONDS: Final = 1.0  # for the client to close, or to take the last byte
 MAX_HEAD_BYTES: Final = 16 * 1024  # request line and headers
 MAX_TARGET_BYTES: Final = 4094
 MAX_FIELDS: Final = 64  # headers of a request
+PATIENT_SECONDS: Final = 0.5  # without a request, after which a connection takes a turn of its own
 MAX_AHEAD_BYTES: Final = 16 * 1024  # of further requests, received before the answer is sent
 WRITE_BYTES: Final = 64 * 1024  # given to the transport at once
 
@@ -66,6 +68,7 @@ class Connection(asyncio.BufferedProtocol):
         self.share = share
         self.phase = Phase.RECEIVING
         self.held = 0  # bytes of a body that is arriving, or of an answer that is not taken
+        self.cut: Callable[[], None] | None = None  # ends the TLS handshake
         self._host, self._client = host, client
         self._server, self._scheme = ("", 0), "http"
         self._transport: asyncio.Transport | None = None
@@ -80,6 +83,7 @@ class Connection(asyncio.BufferedProtocol):
         self._out: deque[memoryview] = deque()
         self._writable = True
         self._last = False  # whether the connection ends after the answer
+        self._is_patient = True  # whether its request follows no other one closely
 
     @property
     def is_idle(self) -> bool:
@@ -94,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.phase is Phase.CLOSED:
             transport.abort()
             return
-        transport.set_write_buffer_limits(0)
+        transport.set_write_buffer_limits(high=1, low=0)
         self._server = transport.get_extra_info("sockname")[:2]
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
 
@@ -164,6 +168,8 @@ class Connection(asyncio.BufferedProtocol):
     def _forget(self) -> None:
         if self.phase is not Phase.CLOSED:
             self.phase = Phase.CLOSED
+            if self._transport is None and self.cut is not None:
+                self.cut()
             self._release()
             self._drop_work()
             self._host.ended(self)
@@ -255,6 +261,8 @@ class Connection(asyncio.BufferedProtocol):
         environ = environ_of(request, self._client, self._server, self._scheme)
         self._release()
         self._ahead = len(self._parser.trailing_data[0])
+        if self._seconds_left <= RECEIVE_SECONDS - PATIENT_SECONDS:
+            self._is_patient = True
         self.phase, self._seconds_left = Phase.WORKING, ANSWER_SECONDS
         self._lane = self._host.lane(environ["PATH_INFO"])
         self._run(lambda: Answer(self._host.app, environ))
@@ -273,7 +281,9 @@ class Connection(asyncio.BufferedProtocol):
             elif future.exception() is None:
                 future.result()[0].close()
 
-        job = Job(self.share, work, done, self._refuse_busy)
+        # Clients that ask without pause wait for each other; others at their address need not.
+        turn = f"{self.share} patient" if self._is_patient else self.share
+        job = Job(turn, work, done, self._refuse_busy)
         self._job = job
         if self._lane is not None:
             self._lane.submit(job)  # type: ignore[arg-type]
@@ -380,12 +390,13 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """The client has the answer: wait for its next request, or close."""
         self._answer = self._head = None
-        if self._parser.our_state is not h11.DONE or self._parser.their_state is not h11.DONE:
+        if self._parser.their_state in {h11.SEND_BODY, h11.ERROR}:
             self._linger()
-        elif self._last or self._host.stopping:
+        elif self._last or self._host.stopping or self._parser.our_state is not h11.DONE:
             self.close()
         else:
             self._parser.start_next_cycle()
+            self._is_patient = False
             self.phase, self._seconds_left = Phase.RECEIVING, RECEIVE_SECONDS
             if self._transport is not None and not self._transport.is_reading():
                 self._transport.resume_reading()
@@ -394,11 +405,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _linger(self) -> None:
         """Let the client read the answer: closing at once would reset what it is still sending."""
-        if self._transport is None or self._parser.their_state is h11.DONE:
-            self.close()
-            return
-        if not self._transport.can_write_eof():  # TLS closes by a message of its own
-            self.close()
+        if self._transport is None or not self._transport.can_write_eof():
+            self.close()  # TLS closes by a message of its own
             return
         self.phase, self._seconds_left = Phase.LINGERING, LINGER_SECONDS
         self._transport.write_eof()

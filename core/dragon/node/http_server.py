@@ -17,8 +17,10 @@ import socket
 import ssl
 import sys
 import time
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from dragon.errors import DragonError
@@ -119,7 +121,8 @@ class Server:
         self.connections[connection] = None
         self._occupied.set()
         task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
-        self._tasks.add(task)
+        connection.cut = partial(_shut, accepted)
+        self._tasks.add(task)  # the event loop keeps only weak references
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
@@ -133,9 +136,9 @@ class Server:
                 ssl_handshake_timeout=RECEIVE_SECONDS if tls else None,
                 ssl_shutdown_timeout=LINGER_SECONDS if tls else None,
             )
-        except OSError:  # the client left, was too slow, or does not use TLS
+        except OSError:
+            # The client left, was too slow or does not use TLS, or its place was needed.
             connection.abort()
-            accepted.close()
 
     def _make_place(self) -> bool:
         """Close one waiting connection, of the address that has the most. False if none waits."""
@@ -163,6 +166,12 @@ class Server:
             passed, before = min(now - before, MAX_TICK_SECONDS), now
             for connection in list(self.connections):
                 connection.tick(passed)
+
+
+def _shut(accepted: socket.socket) -> None:
+    """End a connection below its transport, which then sees its end, and closes the socket."""
+    with suppress(OSError):
+        accepted.shutdown(socket.SHUT_RDWR)
 
 
 def heaviest(
@@ -193,6 +202,7 @@ def serve(
             on standard error.
     """
     context = server_context(tls)
+    SSLProtocol.max_size = READ_BUFFER_BYTES  # the default takes 256 KiB for each connection
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
     log_format.configure(name)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,8 +1,8 @@
 """Lanes: threads for each kind of request, so that one kind cannot take the threads of another.
 
-A lane has a fixed number of threads and a bounded queue. Waiting requests are taken in turn from
-one address after the other, so a client that sends many requests delays its own first. All methods
-run on the event loop's thread.
+A lane has a fixed number of threads and a bounded queue. Requests that wait are served in turns,
+one for each address, so a client that sends many requests delays its own. All methods run on the
+event loop's thread.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Job(Generic[T]):
     """Work for a thread of a lane.
 
     Args:
-        address: whose turn the work takes.
+        turn: jobs with the same value, such as a client's address, wait for each other.
         work: is called on the thread.
         done: is called on the event loop's thread with the finished work.
-        refused: is called on the event loop's thread if another address's request took the place.
+        refused: is called on the event loop's thread if the queue is full.
     """
 
-    address: str
+    turn: str
     work: Callable[[], T]
     done: Callable[[asyncio.Future[T]], None]
     refused: Callable[[], None] = field(default=lambda: None)
@@ -59,16 +59,16 @@ class LaneQueue:
         self.lane = lane
         self._max_waiting = max_waiting
         self._pool = ThreadPoolExecutor(lane.threads, thread_name_prefix=lane.name)
-        self._waiting: dict[str, deque[Job[object]]] = {}  # by address; the next turn comes first
+        self._waiting: dict[str, deque[Job[object]]] = {}  # by turn; the next one comes first
         self._count = 0
         self._running = 0
 
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.
 
-        If the queue is full, the newest job of the address with the most waiting jobs is refused.
+        If the queue is full, the newest job is refused of those that wait for each other most.
         """
-        self._waiting.setdefault(job.address, deque()).append(job)
+        self._waiting.setdefault(job.turn, deque()).append(job)
         self._count += 1
         self._start()
         if self._count > self._max_waiting:
@@ -79,12 +79,12 @@ class LaneQueue:
 
     def cancel(self, job: Job[object]) -> None:
         """Forget a job that has not started. Does nothing if it has."""
-        waiting = self._waiting.get(job.address, ())
+        waiting = self._waiting.get(job.turn, ())
         if job in waiting:
-            self._waiting[job.address].remove(job)
+            self._waiting[job.turn].remove(job)
             self._count -= 1
-            if not self._waiting[job.address]:
-                del self._waiting[job.address]
+            if not self._waiting[job.turn]:
+                del self._waiting[job.turn]
 
     def _start(self) -> None:
         while self._waiting and self._running < self.lane.threads:
@@ -95,12 +95,12 @@ class LaneQueue:
             future.add_done_callback(job.done)
 
     def _next(self) -> Job[object]:
-        """Take the first job of the address whose turn it is; its others wait for the next turn."""
-        address = next(iter(self._waiting))
-        jobs = self._waiting.pop(address)
+        """Take the first job of the next turn; the others of this turn go to the end."""
+        turn = next(iter(self._waiting))
+        jobs = self._waiting.pop(turn)
         job = jobs.popleft()
         if jobs:
-            self._waiting[address] = jobs
+            self._waiting[turn] = jobs
         self._count -= 1
         return job
 

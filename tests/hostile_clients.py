@@ -13,8 +13,8 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,7 +35,8 @@ class Clients:
     source: str = HOST
     tls: ssl.SSLContext | None = None
 
-    async def connect(self, receive_buffer: int = 0) -> Streams:
+    @asynccontextmanager
+    async def connect(self, receive_buffer: int = 0) -> AsyncIterator[Streams]:
         raw = socket.socket()
         raw.setblocking(False)
         if receive_buffer:
@@ -43,10 +44,18 @@ class Clients:
         try:
             raw.bind((self.source, 0))
             await asyncio.get_running_loop().sock_connect(raw, (HOST, self.port))
-            return await asyncio.open_connection(sock=raw, ssl=self.tls, server_hostname=self.name)
+            reader, writer = await asyncio.open_connection(
+                sock=raw, ssl=self.tls, server_hostname=self.name
+            )
         except BaseException:
             raw.close()
             raise
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+            with suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
 
     @property
     def name(self) -> str | None:
@@ -61,25 +70,23 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 async def idle(clients: Clients) -> None:
     if clients.tls:  # not even a handshake
         clients = Clients(clients.port, clients.source)
-    reader, writer = await clients.connect()
-    await _until_closed(reader)
-    writer.close()
+    async with clients.connect() as (reader, _):
+        await _until_closed(reader)
 
 
 async def half_header(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    writer.write(HEAD)
-    await _until_closed(reader)
-    writer.close()
+    async with clients.connect() as (reader, writer):
+        writer.write(HEAD)
+        await _until_closed(reader)
 
 
 async def _drip(clients: Clients, first: bytes, then: bytes) -> None:
-    _, writer = await clients.connect()
-    writer.write(first)
-    while True:
-        await writer.drain()
-        await asyncio.sleep(DRIP_SECONDS)
-        writer.write(then)
+    async with clients.connect() as (_, writer):
+        writer.write(first)
+        while True:
+            await writer.drain()
+            await asyncio.sleep(DRIP_SECONDS)
+            writer.write(then)
 
 
 async def slow_header(clients: Clients) -> None:
@@ -91,57 +98,53 @@ async def slow_body(clients: Clients) -> None:
 
 
 async def new_connection(clients: Clients) -> None:
-    _, writer = await clients.connect()
-    await asyncio.sleep(0.8)
-    writer.close()
+    async with clients.connect():
+        await asyncio.sleep(0.8)
 
 
 async def fast_status(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    while True:
-        writer.write(HEAD + b"\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        await reader.readexactly(length)
+    async with clients.connect() as (reader, writer):
+        while True:
+            writer.write(HEAD + b"\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
 
 
 async def fast_connections(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    writer.write(HEAD + b"Connection: close\r\n\r\n")
-    await _until_closed(reader)
-    writer.close()
+    async with clients.connect() as (reader, writer):
+        writer.write(HEAD + b"Connection: close\r\n\r\n")
+        await _until_closed(reader)
 
 
 async def expensive_reads(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    while True:
-        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n")
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        await reader.readexactly(length)
+    async with clients.connect() as (reader, writer):
+        while True:
+            writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
 
 
 async def big_headers(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    writer.write(HEAD + b"A: " + b"a" * 200_000)
-    await _until_closed(reader)
-    writer.close()
+    async with clients.connect() as (reader, writer):
+        writer.write(HEAD + b"A: " + b"a" * 200_000)
+        await _until_closed(reader)
 
 
 async def pipelining(clients: Clients) -> None:
-    reader, writer = await clients.connect()
-    writer.write((HEAD + b"\r\n") * 500)
-    await _until_closed(reader)
-    writer.close()
+    async with clients.connect() as (reader, writer):
+        writer.write((HEAD + b"\r\n") * 500)
+        await _until_closed(reader)
 
 
 async def unread_answers(clients: Clients) -> None:
-    _, writer = await clients.connect(receive_buffer=4096)
-    writer.transport.pause_reading()  # type: ignore[attr-defined]
-    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
-    while not writer.is_closing():
-        await asyncio.sleep(1)
-        writer.write(b"\r\n")
+    async with clients.connect(receive_buffer=4096) as (_, writer):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+        while not writer.is_closing():
+            await asyncio.sleep(1)
+            writer.write(b"\r\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Client:
 
 
 def make_server() -> Server:
-    app = web.create("connections", lambda: [], max_body=1000)
+    app = web.create("connections", list, max_body=1000)
 
     @app.route("/echo", methods=["GET", "POST"])
     def echo() -> dict[str, str]:

@@ -28,6 +28,7 @@ from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.resend_schedule import ResendSchedule
+from dragon_aggregator.routes.submissions import MAX_OBJECT_BYTES
 from dragon_aggregator.settings import Settings
 from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
@@ -35,7 +36,10 @@ from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 
 # Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
-LANES: Final = (Lane("suspicions", 4, ("/suspicions",)), Lane("objects", 4, ("/objects",)))
+LANES: Final = (
+    Lane("suspicions", 4, ("/suspicions",)),
+    Lane("objects", 4, ("/objects",), MAX_OBJECT_BYTES),
+)
 
 logger = structlog.stdlib.get_logger(__name__)
 

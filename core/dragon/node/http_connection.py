@@ -19,7 +19,7 @@ import h11
 
 from dragon.node.lanes import Job, LaneQueue
 from dragon.node.log_format import get_logger
-from dragon.node.wsgi_call import Answer, Request, WsgiApp, environ_of
+from dragon.node.wsgi_call import Answer, Request, WsgiApp, environ_of, path_of
 
 RECEIVE_SECONDS: Final = 3.0  # from the start of a connection, or the last answer, to a request
 ANSWER_SECONDS: Final = 15.0  # from the whole request until the client has taken the answer
@@ -76,6 +76,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser = h11.Connection(h11.SERVER, MAX_HEAD_BYTES)
         self._head: h11.Request | None = None
         self._body: list[bytes] = []
+        self._max_body = 0
         self._ahead = 0
         self._lane: LaneQueue | None = None
         self._job: Job[Any] | None = None
@@ -208,7 +209,7 @@ class Connection(asyncio.BufferedProtocol):
             case h11.Data():
                 self._body.append(bytes(event.data))
                 self._hold(len(event.data))
-                if self.held > self._host.max_body:
+                if self.held > self._max_body:
                     self._dispatch(self.held, whole=False)
                 else:
                     self._host.balance()
@@ -236,7 +237,9 @@ class Connection(asyncio.BufferedProtocol):
             )
         else:
             stated = int(dict(head.headers).get(b"content-length", b"0"))
-            if stated > self._host.max_body:
+            lane = self._host.lane(path_of(head.target)).lane
+            self._max_body = lane.max_body or self._host.max_body
+            if stated > self._max_body:
                 self._dispatch(stated, whole=False)
 
     def _dispatch(self, length: int, *, whole: bool) -> None:

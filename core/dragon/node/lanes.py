@@ -22,11 +22,15 @@ HEALTH_THREADS: Final = 2  # threads that answer only `/healthz` and `/readyz`
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Threads for the requests whose path is one of `paths`, or lies below one of them."""
+    """Threads for the requests whose path is one of `paths`, or lies below one of them.
+
+    `max_body`: the limit of their bodies in bytes, if it is above that of the app; otherwise 0.
+    """
 
     name: str
     threads: int
     paths: tuple[str, ...] = ()  # for example "/status"; empty for all other requests
+    max_body: int = 0
 
     def takes(self, path: str) -> bool:
         return any(path == own or path.startswith(f"{own}/") for own in self.paths)

@@ -32,22 +32,18 @@ class Request:
     body: bytes
     stated_length: int
 
-    @property
-    def path(self) -> str:
-        """The path, percent-decoded, one character for each byte (PEP 3333)."""
-        return unquote_to_bytes(self._split()[0]).decode("latin-1")
 
-    @property
-    def query(self) -> str:
-        return self._split()[1].decode("latin-1")
+def path_of(target: bytes) -> str:
+    """The path of a request target, percent-decoded, one character for each byte (PEP 3333)."""
+    return unquote_to_bytes(_split(target)[0]).decode("latin-1")
 
-    def _split(self) -> tuple[bytes, bytes]:
-        """Path and query. A target in absolute form (RFC 9112, 3.2.2) loses scheme and host."""
-        target = self.target.partition(b"#")[0]
-        path, _, query = target.partition(b"?")
-        if not path.startswith(b"/") and b"://" in path:
-            path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
-        return path, query
+
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    """Path and query. A target in absolute form (RFC 9112, 3.2.2) loses scheme and host."""
+    path, _, query = target.partition(b"#")[0].partition(b"?")
+    if not path.startswith(b"/") and b"://" in path:
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    return path, query
 
 
 def environ_of(
@@ -60,8 +56,8 @@ def environ_of(
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": request.path,
-        "QUERY_STRING": request.query,
+        "PATH_INFO": path_of(request.target),
+        "QUERY_STRING": _split(request.target)[1].decode("latin-1"),
         "RAW_URI": request.target.decode("latin-1"),
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1]),

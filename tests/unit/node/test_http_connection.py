@@ -19,6 +19,7 @@ from dragon.node.http_connection import (
     Phase,
 )
 from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
+from dragon.node.lanes import Lane
 from dragon.node.listening import share_of
 from dragon.node.service import Service
 
@@ -337,5 +338,23 @@ def test_a_fault_in_the_app_is_a_problem_without_details() -> None:
         answer = await Client(Server(Service(app), 1)).ask(GET)
         assert answer.status == 500
         assert b"secret" not in answer.written
+
+    run(test)
+
+
+def test_a_lane_may_allow_longer_bodies_than_the_app() -> None:
+    async def test(_server: Server) -> None:
+        app = Flask("objects")
+        app.config["MAX_CONTENT_LENGTH"] = 10
+
+        @app.post("/objects")
+        def take() -> str:
+            request.max_content_length = 100
+            return str(len(request.get_data()))
+
+        server = Server(Service(app, lanes=[Lane("objects", 1, ("/objects",), 100)]), 1)
+        post = b"POST /objects HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        assert (await Client(server).ask(post % 100 + bytes(100))).written.endswith(b"100")
+        assert (await Client(server).ask(post % 101)).status == 413
 
     run(test)

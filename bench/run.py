@@ -14,6 +14,7 @@ from pathlib import Path
 BENCHMARKS = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
     *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet", "strangers"),
+    "connections",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -14,7 +15,8 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
+from dragon.node.lanes import Lane
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
@@ -30,11 +32,18 @@ from dragon_aggregator.downtime import Downtime
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.resend_schedule import ResendSchedule
+from dragon_aggregator.routes.submissions import MAX_OBJECT_BYTES
 from dragon_aggregator.settings import Settings
 from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
+
+# Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
+LANES: Final = (
+    Lane("suspicions", 4, ("/suspicions",)),
+    Lane("objects", 4, ("/objects",), MAX_OBJECT_BYTES),
+)
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -70,7 +79,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_queue.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close)
+    return Service(create_app(components, clients), loops, close, LANES)
 
 
 def open_database(settings: Settings) -> Database:
@@ -153,7 +162,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
-    serve_with_gunicorn(
+    serve_http(
         lambda: build(settings, nodes),
         name="aggregator",
         host=settings.host,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 
@@ -17,7 +18,8 @@ from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
+from dragon.node.lanes import Lane
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -40,6 +42,10 @@ from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
+
+PROBE_THREADS: Final = 2  # answer only `/status`
+READ_THREADS: Final = 4  # answer whatever has no lane
+REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -72,7 +78,21 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_voter.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close)
+    return Service(create_app(components, clients), loops, close, lanes(settings.threads))
+
+
+def lanes(threads: int) -> list[Lane]:
+    """The kinds of requests that have threads of their own.
+
+    Attestations wait for probes of the node, and votes for objects of the window. All other
+    requests are reads, which anyone may send; `READ_THREADS` of them keep the processor busy.
+    """
+    return [
+        Lane("probe", PROBE_THREADS, ("/status",)),
+        Lane("attestations", threads, ("/attestations",)),
+        Lane("windows", threads, ("/windows",)),
+        Lane("reports", REPORT_THREADS, ("/reports",)),
+    ]
 
 
 def start_late(components: Components, runtime: Runtime) -> None:
@@ -189,11 +209,11 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
     nodes = load_nodes(settings.nodes_file, settings.committee)
-    serve_with_gunicorn(
+    serve_http(
         lambda: build(settings, nodes),
         name=settings.operator,
         host=settings.host,
         port=settings.port,
-        threads=settings.threads,
+        threads=READ_THREADS,
         tls=settings.tls,
     )

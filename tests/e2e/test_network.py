@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import requests
@@ -15,6 +17,7 @@ import requests
 from dragon.log.audit import audit
 from dragon.probing.prober import RESULT_TTL_SECONDS
 from dragon.protocol.committee import Committee
+from hostile_clients import ATTACKS, Clients, attack, probe
 from stack import (
     HIDDEN,
     OPERATORS,
@@ -323,6 +326,26 @@ def test_a_stranger_on_a_nodes_name_is_not_that_node(network: Stack, image: str)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["idle", "half_header", "slow_body"])
+def test_clients_without_a_key_do_not_get_an_operator_certified_down(
+    network: Stack, report: list[str], name: str
+) -> None:
+    before = {node: len(network.history("operator-2", node)) for node in OPERATORS}
+    port = PORTS["operator-1"]
+    hostile = Thread(
+        target=asyncio.run, args=(attack(ATTACKS[name], Clients(port), 4 * ROUND, scale=0.3),)
+    )
+
+    hostile.start()
+    probes = probe(port, 4 * ROUND)
+    hostile.join()
+
+    report.append(f"{name}: {len(probes.answered)} of {len(probes.results)} probes answered")
+    assert probes.share >= 0.99
+    network.wait_settled()
+    assert before == {node: len(network.history("operator-2", node)) for node in OPERATORS}
+
+
 def test_every_container_killed_in_turn_leaves_identical_and_valid_logs(
     network: Stack, tmp_path: Path, report: list[str]
 ) -> None:

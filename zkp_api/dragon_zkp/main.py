@@ -11,7 +11,7 @@ import structlog
 
 from dragon.node.addresses import MemberAddresses
 from dragon.node.admission import Clients
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon_zkp.app import create_app
 from dragon_zkp.components import Components, counters
@@ -52,7 +52,7 @@ def build(settings: Settings) -> Service:
 def serve(environ: Mapping[str, str]) -> None:
     """Run the service until it is told to stop (`dragon serve zkp`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    serve_with_gunicorn(
+    serve_http(
         lambda: build(settings),
         name="zkp_api",
         host=settings.host,

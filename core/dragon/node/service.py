@@ -12,6 +12,7 @@ from flask import Flask
 
 from dragon.errors import DiskError, LogDamaged
 from dragon.node import log_format
+from dragon.node.lanes import Lane
 
 Loop = Callable[[threading.Event], None]
 LOOP_JOIN_SECONDS: Final = 1  # for the background loops to end
@@ -21,11 +22,15 @@ logger = log_format.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service as `build` returns it: its app, and loops that run until the service stops."""
+    """A service as `build` returns it: its app, and loops that run until the service stops.
+
+    `lanes`: kinds of requests that have threads of their own.
+    """
 
     app: Flask
     loops: Sequence[Loop] = ()
     close: Callable[[], None] = field(default=lambda: None)
+    lanes: Sequence[Lane] = ()
 
 
 class Loops:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from dragon.node.gunicorn_server import serve as serve_with_gunicorn
+from dragon.node.http_server import serve as serve_http
 from dragon.node.service import Service
 from dragon.node.settings import Environment
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
@@ -19,7 +19,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """Run the development sequencer until it is stopped. Raises SettingsError."""
     values, settings = Environment(environ), Settings.from_environ(environ)
     make_folder(settings.database.parent, PRIVATE_FOLDER)
-    serve_with_gunicorn(
+    serve_http(
         lambda: _build(settings),
         name="sequencer",
         host=values.text("DRAGON_HOST", "127.0.0.1"),

@@ -1,0 +1,264 @@
+"""Run a service: its app behind an event loop, and its background loops, in one process.
+
+The event loop holds the connections. No thread is taken until a whole request has arrived, so
+clients that send nothing, or send slowly, cost only their places among the connections. If all
+places are taken, the address with the most connections loses its oldest one that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+import time
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from dragon.errors import DragonError
+from dragon.net.tls import Tls, server_context
+from dragon.node import log_format
+from dragon.node.app import MAX_BODY_BYTES
+from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
+from dragon.node.lanes import LaneQueue, Lanes
+from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit, share_of
+from dragon.node.service import Loops, Service
+from dragon.node.wsgi_call import WsgiApp
+
+GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
+MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
+READ_BUFFER_BYTES: Final = 16 * 1024
+ACCEPTS_AT_ONCE: Final = 64  # before the other connections have their turn
+ACCEPT_PAUSE_SECONDS: Final = 0.1  # after the system refused a file descriptor
+TICK_SECONDS: Final = 0.25
+MAX_TICK_SECONDS: Final = 1.0  # a pause of the whole process counts as no more than this
+SWITCH_SECONDS: Final = 0.001  # for which a thread computes before another one may go on
+_NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+logger = log_format.get_logger(__name__)
+
+
+class Server:
+    """The connections of a service. All methods run on the event loop's thread."""
+
+    def __init__(
+        self,
+        service: Service,
+        threads: int,
+        max_connections: int = MAX_CONNECTIONS,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.app: WsgiApp = service.app.wsgi_app
+        self.max_body = service.app.config.get("MAX_CONTENT_LENGTH") or MAX_BODY_BYTES
+        self.stopping = False
+        self.held = 0
+        self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self.connections: dict[Connection, None] = {}  # the oldest first
+        self._lanes = Lanes(service.lanes, threads)
+        self._max_connections, self._context = max_connections, context
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._occupied = asyncio.Event()
+
+    def lane(self, path: str) -> LaneQueue:
+        return self._lanes.of(path)
+
+    def ended(self, connection: Connection) -> None:
+        self.connections.pop(connection, None)
+
+    async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then let the requests that are in progress finish."""
+        loop = asyncio.get_running_loop()
+        sweeping = loop.create_task(self._sweep())
+        loop.add_reader(listener, self._accept, listener)
+        await stop.wait()
+        self.stopping = True
+        loop.remove_reader(listener)
+        listener.close()
+        for connection in [each for each in self.connections if each.is_idle]:
+            connection.close()
+        ends = time.monotonic() + GRACE_SECONDS
+        while self.connections and time.monotonic() < ends:
+            await asyncio.sleep(0.02)
+        sweeping.cancel()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                accepted, address = listener.accept()
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR:
+                    self._pause_accepting(listener)
+                return
+            self._add(accepted, address[:2])
+
+    def _pause_accepting(self, listener: socket.socket) -> None:
+        """Wait for a file descriptor: the kernel would report the same connection for ever."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener)
+        self._make_place()
+
+        def resume() -> None:
+            if not self.stopping:
+                loop.add_reader(listener, self._accept, listener)
+
+        loop.call_later(ACCEPT_PAUSE_SECONDS, resume)
+
+    def _add(self, accepted: socket.socket, client: tuple[str, int]) -> None:
+        if len(self.connections) >= self._max_connections and not self._make_place():
+            accepted.close()
+            return
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(self, client, share_of(client[0]))
+        self.connections[connection] = None
+        self._occupied.set()
+        task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
+        connection.cut = partial(_shut, accepted)
+        self._tasks.add(task)  # the event loop keeps only weak references
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
+        """Make the TLS handshake, if the service uses TLS, within the time for a request."""
+        loop, tls = asyncio.get_running_loop(), self._context is not None
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=RECEIVE_SECONDS if tls else None,
+                ssl_shutdown_timeout=LINGER_SECONDS if tls else None,
+            )
+        except OSError:
+            # The client left, was too slow or does not use TLS, or its place was needed.
+            connection.abort()
+
+    def _make_place(self) -> bool:
+        """Close one waiting connection, of the address that has the most. False if none waits."""
+        waiting = [each for each in self.connections if each.phase is Phase.RECEIVING]
+        if victim := heaviest(waiting, lambda _: 1):
+            victim.abort()
+        return victim is not None
+
+    def balance(self) -> None:
+        while self.held > MAX_HELD_BYTES:
+            if (victim := heaviest(self.connections, lambda each: each.held)) is None:
+                return
+            victim.abort()
+
+    async def _sweep(self) -> None:
+        """Count the time of all connections, while there are any."""
+        before = time.monotonic()
+        while True:
+            if not self.connections:
+                self._occupied.clear()
+                await self._occupied.wait()
+                before = time.monotonic()
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            passed, before = min(now - before, MAX_TICK_SECONDS), now
+            for connection in list(self.connections):
+                connection.tick(passed)
+
+
+def _shut(accepted: socket.socket) -> None:
+    """End a connection below its transport, which then sees its end, and closes the socket."""
+    with suppress(OSError):
+        accepted.shutdown(socket.SHUT_RDWR)
+
+
+def heaviest(
+    connections: Iterable[Connection], weight: Callable[[Connection], int]
+) -> Connection | None:
+    """The first connection with the most weight, of the address with the most weight in all."""
+    found, totals = list(connections), dict[str, int]()
+    for each in found:
+        totals[each.share] = totals.get(each.share, 0) + weight(each)
+    return max(found, key=lambda each: (totals[each.share], weight(each)), default=None)
+
+
+def serve(
+    build: Callable[[], Service], *, name: str, host: str, port: int, threads: int, tls: Tls
+) -> None:
+    """Serve until SIGTERM or SIGINT; then the process ends with code 0.
+
+    SIGHUP reads the certificate and its key again.
+
+    Args:
+        build: builds the service, when its port is open.
+        name: the name of the service in log messages.
+        threads: the number of threads for requests that no lane of the service takes.
+
+    Raises:
+        SettingsError: the certificate or the key cannot be used.
+        SystemExit: 3 if the port cannot be used, or the service could not be built; the message is
+            on standard error.
+    """
+    context = server_context(tls)
+    SSLProtocol.max_size = READ_BUFFER_BYTES  # the default takes 256 KiB for each connection
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
+    log_format.configure(name)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    max_connections = raise_descriptor_limit()
+    listener = listen(host, port)
+    try:
+        service = build()
+    except DragonError as error:
+        sys.stderr.write(f"dragon: {error.name}: {error}\n")
+        sys.stderr.flush()
+        raise SystemExit(3) from None
+    loops = Loops(service.loops)
+    loops.start()
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        _handle_signals(stop, loops, tls, context)
+        await Server(service, threads, max_connections, context).run(listener, stop)
+
+    asyncio.run(_ending(run(), loops, service))
+
+
+async def _ending(running: Any, loops: Loops, service: Service) -> None:
+    """Run the server, then close the service and end the process.
+
+    Python would wait for every thread, but name lookups cannot be interrupted.
+    """
+    await running
+    loops.stop()
+    loops.join()
+    service.close()
+    logging.shutdown()
+    os._exit(0)
+
+
+def _handle_signals(
+    stop: asyncio.Event, loops: Loops, tls: Tls, context: ssl.SSLContext | None
+) -> None:
+    def begin_stopping() -> None:
+        loops.stop()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, begin_stopping)
+    loop.add_signal_handler(signal.SIGHUP, _reload_certificate, tls, context)
+
+
+def _reload_certificate(tls: Tls, context: ssl.SSLContext | None) -> None:
+    """Use the certificate that is in the files now; keep the one in use if that fails."""
+    try:
+        server_context(tls)  # checks both files, and names the faulty one
+    except DragonError as error:
+        logger.error("certificate_refused", detail=str(error))
+        return
+    if context is not None and tls.certfile is not None:
+        with suppress(OSError, ssl.SSLError):
+            context.load_cert_chain(tls.certfile, tls.keyfile)
+            logger.info("certificate_read")

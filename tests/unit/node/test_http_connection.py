@@ -1,0 +1,360 @@
+"""One HTTP connection, without sockets or a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, Response, request
+
+from dragon.node import app as web
+from dragon.node.http_connection import (
+    ANSWER_SECONDS,
+    LINGER_SECONDS,
+    RECEIVE_SECONDS,
+    Connection,
+    Phase,
+)
+from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
+from dragon.node.lanes import Lane
+from dragon.node.listening import share_of
+from dragon.node.service import Service
+
+GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
+PATIENCE = 20.0
+
+
+class Transport(asyncio.Transport):
+    """A client that takes what is written unless `is_stuck`."""
+
+    def __init__(self) -> None:
+        super().__init__({"sockname": ("127.0.0.1", 5001)})
+        self.written = b""
+        self.is_stuck = self.is_aborted = self.is_closed = self.has_written_eof = False
+        self.connection: Any = None
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        self.written += bytes(data)
+        if self.is_stuck:
+            self.connection.pause_writing()
+
+    def write_eof(self) -> None:
+        self.has_written_eof = True
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def is_reading(self) -> bool:
+        return True
+
+    @property
+    def status(self) -> int:
+        return int(self.written.split()[1])
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.written.partition(b"\r\n\r\n")[2])
+
+
+class Client:
+    """A client of a server, with its connection."""
+
+    def __init__(self, server: Server, host: str = "10.0.0.1") -> None:
+        self.server, self.transport = server, Transport()
+        self.connection = Connection(server, (host, 4000), share_of(host))
+        self.transport.connection = self.connection
+        server.connections[self.connection] = None
+        self.connection.connection_made(self.transport)
+
+    def send(self, data: bytes) -> None:
+        while data:
+            buffer = self.connection.get_buffer(-1)
+            piece, data = data[: len(buffer)], data[len(buffer) :]
+            buffer[: len(piece)] = piece
+            self.connection.buffer_updated(len(piece))
+
+    async def reach(self, *phases: Phase) -> None:
+        while self.connection.phase not in phases:
+            await asyncio.sleep(0)
+
+    async def ask(self, data: bytes) -> Transport:
+        """Send a request and wait until it is answered."""
+        self.send(data)
+        await self.reach(Phase.RECEIVING, Phase.LINGERING, Phase.CLOSED)
+        return self.transport
+
+
+def make_server() -> Server:
+    app = web.create("connections", list, max_body=1000)
+
+    @app.route("/echo", methods=["GET", "POST"])
+    def echo() -> dict[str, str]:
+        return {
+            "body": web.raw_body().decode(),
+            **{key: value for key, value in request.environ.items() if isinstance(value, str)},
+        }
+
+    @app.get("/big")
+    def big() -> bytes:
+        return bytes(500_000)
+
+    @app.get("/stream")
+    def stream() -> Response:
+        return Response(bytes([each]) * 1_000_000 for each in range(5))
+
+    return Server(Service(app), threads=2)
+
+
+def run(test: Callable[[Server], Any]) -> None:
+    async def whole() -> None:
+        await asyncio.wait_for(test(make_server()), PATIENCE)
+
+    asyncio.run(whole())
+
+
+def test_a_request_becomes_the_environment_that_wsgi_describes() -> None:
+    async def test(server: Server) -> None:
+        answer = await Client(server).ask(
+            b"POST /echo?x=%20y HTTP/1.1\r\nHost: a:1\r\nContent-Type: text/plain\r\n"
+            b"X-A: 1\r\nX-A: 2\r\nX_B: 3\r\nX-C: \xe9\r\nContent-Length: 4\r\n\r\nbody"
+        )
+        seen = answer.body
+        assert (answer.status, seen["body"], seen["CONTENT_LENGTH"]) == (200, "body", "4")
+        assert (seen["PATH_INFO"], seen["QUERY_STRING"]) == ("/echo", "x=%20y")
+        assert (seen["HTTP_HOST"], seen["CONTENT_TYPE"]) == ("a:1", "text/plain")
+        assert (seen["HTTP_X_A"], seen["HTTP_X_C"]) == ("1,2", "é")
+        assert "HTTP_X_B" not in seen
+        assert (seen["REMOTE_ADDR"], seen["SERVER_PORT"]) == ("10.0.0.1", "5001")
+        assert (seen["wsgi.url_scheme"], seen["SERVER_PROTOCOL"]) == ("http", "HTTP/1.1")
+
+    run(test)
+
+
+def test_a_chunked_body_is_whole_only_with_its_last_chunk() -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+
+    async def test(server: Server) -> None:
+        whole = await Client(server).ask(head + b"0\r\n\r\n")
+        assert (whole.status, whole.body["body"]) == (200, "abc")
+        assert (await Client(server).ask(head + b"zz\r\n")).status == 400
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"Content-Length: 1001\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + bytes(1001)],
+    ids=["stated", "chunked"],
+)
+def test_a_body_above_the_limit_is_refused_by_the_app(body: bytes) -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        answer = await client.ask(b"POST /echo HTTP/1.1\r\nHost: a\r\n" + body)
+        assert (answer.status, answer.body["title"]) == (413, "Request Entity Too Large")
+        assert answer.has_written_eof
+        assert server.held == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: a\r\n" * 70 + b"\r\n", 431),
+    ],
+    ids=["nonsense", "no host", "long target", "long header", "many headers"],
+)
+def test_a_request_that_is_not_valid_is_refused_as_a_problem(raw: bytes, status: int) -> None:
+    async def test(server: Server) -> None:
+        answer = await Client(server).ask(raw)
+        assert (answer.status, answer.body["status"]) == (status, status)
+        assert b"application/problem+json" in answer.written
+
+    run(test)
+
+
+def test_requests_that_arrive_together_are_answered_in_their_order() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.send(GET + GET.replace(b"/echo", b"/echo?second") + GET.replace(b"a\r", b"z\r"))
+        while client.transport.written.count(b"HTTP/1.1 200") < 3:
+            await asyncio.sleep(0)
+        said = client.transport.written
+        assert said.index(b'"HTTP_HOST":"a"') < said.index(b"second") < said.index(b'"z"')
+
+    run(test)
+
+
+def test_a_client_is_told_to_go_on_with_its_body() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.send(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
+        )
+        assert client.transport.written == b"HTTP/1.1 100 Continue\r\n\r\n"
+        await client.ask(b"x")
+        assert b"HTTP/1.1 200" in client.transport.written
+
+    run(test)
+
+
+def test_head_and_http_1_0_are_answered() -> None:
+    async def test(server: Server) -> None:
+        head = await Client(server).ask(b"HEAD /echo HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert head.written.endswith(b"\r\n\r\n")
+        old = await Client(server).ask(b"GET /echo HTTP/1.0\r\n\r\n")
+        assert (old.status, old.is_closed) == (200, True)
+
+    run(test)
+
+
+def test_a_body_of_unknown_length_is_read_in_parts() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.transport.is_stuck = True
+        client.send(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.reach(Phase.SENDING)
+        assert client.connection.held < 3_000_000
+        client.transport.is_stuck = False
+        while client.connection.phase is Phase.SENDING:
+            client.connection.resume_writing()
+            await asyncio.sleep(0)
+        assert (
+            sum(client.transport.written.count(bytes([each])) for each in (1, 2, 3, 4)) > 3_999_990
+        )
+
+    run(test)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /ec", b"GET /echo HTTP/1.1\r\nHost: a\r\n"])
+def test_a_request_that_is_not_whole_in_time_ends_its_connection(begun: bytes) -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.send(begun)
+        client.connection.tick(RECEIVE_SECONDS - 0.1)
+        assert not client.transport.is_closed
+        client.send(begun[:0])
+        client.connection.tick(0.2)
+        assert client.transport.is_closed
+        client.connection.tick(LINGER_SECONDS + 0.1)
+        assert client.transport.is_aborted
+        assert not server.connections
+
+    run(test)
+
+
+def test_a_body_that_is_not_whole_in_time_is_answered_with_408() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc")
+        client.connection.tick(RECEIVE_SECONDS)
+        assert client.transport.status == 408
+
+    run(test)
+
+
+def test_an_answer_that_is_not_taken_in_time_is_dropped() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        client.transport.is_stuck = True
+        client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.reach(Phase.SENDING)
+        assert server.held > 400_000
+        client.connection.tick(ANSWER_SECONDS)
+        assert client.transport.is_aborted
+        assert (server.held, server.connections) == (0, {})
+
+    run(test)
+
+
+def test_the_bytes_of_all_connections_have_one_limit() -> None:
+    async def test(server: Server) -> None:
+        clients = [Client(server, "10.0.0.9") for _ in range(3)]
+        for client in clients:
+            client.transport.is_stuck = True
+            client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.reach(Phase.SENDING)
+        server.held += MAX_HELD_BYTES - server.held  # as if others held the rest
+        late = Client(server)
+        late.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + b"x" * 800)
+        assert [each.transport.is_aborted for each in clients] == [True, False, False]
+        assert not late.transport.is_aborted
+
+    run(test)
+
+
+def test_the_address_with_most_connections_loses_its_oldest() -> None:
+    async def test(server: Server) -> None:
+        first = Client(server, "10.0.0.1")
+        crowd = [Client(server, "10.0.0.9") for _ in range(3)]
+        assert heaviest(server.connections, lambda _: 1) is crowd[0].connection
+        assert first.connection in server.connections
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("host", "share"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1:2:3", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_a_network_of_ipv6_shares_capacity(host: str, share: str) -> None:
+    assert share_of(host) == share
+
+
+def test_a_fault_in_the_app_is_a_problem_without_details() -> None:
+    def broken(environ: dict[str, Any], start_response: Any) -> Any:
+        raise ValueError("secret")
+
+    async def test(_server: Server) -> None:
+        app = Flask("broken")
+        app.wsgi_app = broken  # type: ignore[method-assign]
+        answer = await Client(Server(Service(app), 1)).ask(GET)
+        assert answer.status == 500
+        assert b"secret" not in answer.written
+
+    run(test)
+
+
+def test_a_lane_may_allow_longer_bodies_than_the_app() -> None:
+    async def test(_server: Server) -> None:
+        app = Flask("objects")
+        app.config["MAX_CONTENT_LENGTH"] = 10
+
+        @app.post("/objects")
+        def take() -> str:
+            request.max_content_length = 100
+            return str(len(request.get_data()))
+
+        server = Server(Service(app, lanes=[Lane("objects", 1, ("/objects",), 100)]), 1)
+        post = b"POST /objects HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        assert (await Client(server).ask(post % 100 + bytes(100))).written.endswith(b"100")
+        assert (await Client(server).ask(post % 101)).status == 413
+
+    run(test)

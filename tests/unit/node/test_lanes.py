@@ -1,0 +1,122 @@
+"""Threads for each kind of request, and turns for each address."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from dragon.node.lanes import HEALTH, Job, Lane, LaneQueue, Lanes
+
+ONE = Lane("one", 1)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(_whole(test), 20))
+
+
+async def _whole(test: Callable[[], Awaitable[None]]) -> None:
+    await test()
+
+
+class Work:
+    """Jobs whose order is recorded. The first one occupies the only thread until `free`."""
+
+    def __init__(self, queue: LaneQueue) -> None:
+        self.queue, self.order, self.refused = queue, list[str](), list[str]()
+        self._free, self._left = threading.Event(), 0
+        self._all_done = asyncio.Event()
+        self.submit("first", self._free.wait)
+
+    def submit(self, turn: str, work: Callable[[], object] = lambda: None) -> Job[object]:
+        self._left += 1
+
+        def done(_future: object) -> None:
+            self.order.append(turn)
+            self._finish()
+
+        def refused() -> None:
+            self.refused.append(turn)
+            self._finish()
+
+        job = Job[object](turn, work, done, refused)
+        self.queue.submit(job)
+        return job
+
+    def cancel(self, job: Job[object]) -> None:
+        self.queue.cancel(job)
+        self._finish()
+
+    def _finish(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._all_done.set()
+
+    async def free(self) -> list[str]:
+        self._free.set()
+        await self._all_done.wait()
+        return self.order
+
+
+def test_addresses_take_turns() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE))
+        for turn in ("many", "many", "many", "other", "third"):
+            work.submit(turn)
+        assert await work.free() == ["first", "many", "other", "third", "many", "many"]
+
+    run(test)
+
+
+def test_a_full_queue_refuses_the_newest_of_the_address_that_waits_most() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE, max_waiting=3))
+        for turn in ("many", "many", "many", "other"):
+            work.submit(turn)
+        assert work.refused == ["many"]
+        assert await work.free() == ["first", "many", "other", "many"]
+
+    run(test)
+
+
+def test_a_cancelled_job_is_never_run() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE))
+        job = work.submit("left")
+        work.submit("stayed")
+        work.cancel(job)
+        assert await work.free() == ["first", "stayed"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/status", "probe"),
+        ("/status/x", "probe"),
+        ("/statuses", "others"),
+        ("/readyz", HEALTH.name),
+        ("/events", "others"),
+    ],
+)
+def test_a_path_belongs_to_one_lane(path: str, name: str) -> None:
+    lanes = Lanes([Lane("probe", 1, ("/status",))], others=1)
+
+    assert lanes.of(path).lane.name == name
+
+
+def test_a_busy_lane_takes_no_thread_of_another() -> None:
+    async def test() -> None:
+        lanes = Lanes([Lane("probe", 1, ("/status",))], others=1)
+        reads, probes = Work(lanes.of("/events")), LaneQueue(ONE)
+        answered = asyncio.Event()
+        lanes.of("/status").submit(Job[object]("x", lambda: None, lambda _: answered.set()))
+        await answered.wait()
+        assert reads.order == []
+        await reads.free()
+        assert probes.lane.threads == 1
+
+    run(test)

@@ -45,6 +45,7 @@ from dragon_sequencer.nodes import NodeList
 
 PROBE_THREADS: Final = 2  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
+VOTE_THREADS: Final = 32  # wait for objects of windows, or for one of the few verifications
 REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -90,7 +91,7 @@ def lanes(threads: int) -> list[Lane]:
     return [
         Lane("probe", PROBE_THREADS, ("/status",)),
         Lane("attestations", threads, ("/attestations",)),
-        Lane("windows", threads, ("/windows",)),
+        Lane("windows", VOTE_THREADS, ("/windows",)),
         Lane("reports", REPORT_THREADS, ("/reports",)),
     ]
 

@@ -55,7 +55,7 @@ def test_a_container_can_do_little_harm(stack: Stack, report: list[str]) -> None
         assert host["Init"]
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
         assert 0 < host["Memory"] <= 1280 << 20
-        assert 0 < host["PidsLimit"] <= 256
+        assert 0 < host["PidsLimit"] <= 384
         assert stack.run(service, "id", "-u") == (0, "10001\n")
         assert stack.run(service, "touch", "/opt/venv/x")[0] != 0
         memory = container.stats(stream=False, one_shot=True)["memory_stats"]

@@ -17,8 +17,8 @@ from dragon_cli.errors import OverrideExists
 
 OVERRIDE: Final = "docker-compose.override.yml"
 INCLUDED: Final = 4  # operators in the compose file itself
-AGGREGATOR_THREADS: Final = 128  # limit of the aggregator's container, without its operators
-THREADS_PER_OPERATOR: Final = 16
+AGGREGATOR_THREADS: Final = 192  # limit of the aggregator's container, without its operators
+THREADS_PER_OPERATOR: Final = 48
 
 # One operator, as in the compose file; a test checks that the two agree.
 _OPERATOR: Final = Template("""\
@@ -32,7 +32,7 @@ _OPERATOR: Final = Template("""\
     mem_limit: 256m
     memswap_limit: 256m
     cpu_quota: 100000
-    pids_limit: 128
+    pids_limit: 256
     dns_opt: ["timeout:1", "attempts:1"]
     logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}
     restart: unless-stopped

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 
 import h11
 
+from dragon.node import client_gone
 from dragon.node.lanes import Job, LaneQueue
 from dragon.node.log_format import get_logger
 from dragon.node.wsgi_call import Answer, Request, WsgiApp, environ_of, path_of
@@ -83,6 +84,7 @@ class Connection(asyncio.BufferedProtocol):
         self._answer: Answer | None = None
         self._out: deque[memoryview] = deque()
         self._writable = True
+        self._has_left = False  # whether the client has closed its side
         self._last = False  # whether the connection ends after the answer
         self._is_patient = True  # whether its request follows no other one closely
 
@@ -117,6 +119,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
+        self._has_left = True
         if self.phase is Phase.RECEIVING:
             self.close()
         elif self.phase is Phase.LINGERING:
@@ -134,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
             self._write()
 
     def connection_lost(self, _error: Exception | None) -> None:
+        self._has_left = True
         self._forget()
 
     # Deadlines
@@ -262,6 +266,7 @@ class Connection(asyncio.BufferedProtocol):
             length,
         )
         environ = environ_of(request, self._client, self._server, self._scheme)
+        environ[client_gone.ENVIRON_KEY] = lambda: self._has_left
         self._release()
         self._ahead = len(self._parser.trailing_data[0])
         if self._seconds_left <= RECEIVE_SECONDS - PATIENT_SECONDS:

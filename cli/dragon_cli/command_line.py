@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from dragon_cli.groups import DefaultGroup
+
 
 def command_line(*, without: Container[str] = ()) -> str:
     """Return the running command with the arguments of its command line, quoted for a shell.
@@ -16,13 +18,22 @@ def command_line(*, without: Container[str] = ()) -> str:
     Args: `without`, names of parameters to omit.
     """
     context = click.get_current_context()
-    words = ["dragon", context.info_name or ""]
+    words = ["dragon", *_names(context)]
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if given and name not in without:
             words += _words(parameter, context.params[name])
     return shlex.join(words)
+
+
+def _names(context: click.Context) -> list[str]:
+    """The names of a command and its groups, without that of a group's default command."""
+    if context.parent is None:
+        return []
+    name, group = context.info_name or "", context.parent.command
+    is_default = isinstance(group, DefaultGroup) and group.default == name
+    return [*_names(context.parent), *([] if is_default else [name])]
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:

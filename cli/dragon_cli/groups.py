@@ -37,11 +37,11 @@ class DefaultGroup(click.Group):
     def __init__(self, *args: object, default: str, **kwargs: object) -> None:
         """Args: `default`, the name of a command of the group."""
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self._default = default
+        self.default = default
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert the default command."""
         own = {*self.commands, *ctx.help_option_names}
         if args and args[0] not in own:
-            args = [self._default, *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +23,9 @@ LITTLE: dict[str, dict[str, Any]] = {
     "pipeline": {"windows": (1, 2)},
     "flood": {"batches": 4},
     "flood_fleet": {},
+    "reads": {"days": 1},
+    "strangers": {"seconds": 1.0},
+    "connections": {},
 }
 
 
@@ -34,7 +37,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_runner_knows_every_script(load: Any) -> None:
-    helpers = {"timing", "run", "fixtures"}
+    helpers = {"timing", "run", "fixtures", "long_log"}
 
     assert set(load("run").BENCHMARKS) == {path.stem for path in BENCH.glob("*.py")} - helpers
     assert set(LITTLE) == set(load("run").BENCHMARKS)
@@ -49,6 +52,14 @@ def test_a_benchmark_runs_and_prints_a_table(
         monkeypatch.setattr(script, "measure", lambda _seconds, outages: ([1.0] * outages,) * 2)
     if name == "flood_fleet":
         monkeypatch.setattr(script, "measure", lambda *_: (1.0, 2.0, 3.0))
+    if name == "strangers":
+        started = SimpleNamespace(start_all=lambda: None, wait_ready=lambda: None)
+        monkeypatch.setattr(script, "Fleet", lambda *_: nullcontext(started))
+        monkeypatch.setattr(script, "measure", lambda *_: ([1.0, 2.0], 0.5))
+    if name == "connections":
+        probes = SimpleNamespace(answered=[0.01], results=[0.01], share=1.0)
+        monkeypatch.setattr(script, "attacked", lambda *_: script.Result(probes, 1.0))
+        monkeypatch.setattr(script, "cost", lambda *_: (1.0, 2.0))
     if name == "pipeline":  # it needs a fleet, too
         monkeypatch.setattr(script, "loaded", lambda _fleet, _seconds: None)
     if name == "ingest":  # it needs sockets

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from dragon.errors import DiskError, DiskFailed, DiskFull
 
@@ -104,15 +103,16 @@ class Disk:
         """
         try:
             yield
-        except (OSError, sqlite3.Error, DBAPIError) as error:
-            fault = self._translated(error)
+        except Exception as error:
+            # SQLAlchemy wraps errors of SQLite. It is not imported here: some services that lock or
+            # write files need no database.
+            fault = self._translated(getattr(error, "orig", error))
             if fault is None:
                 raise
             self._note(fault)
             raise fault from None
 
-    def _translated(self, error: OSError | sqlite3.Error | DBAPIError) -> DiskError | None:
-        cause = error.orig if isinstance(error, DBAPIError) else error
+    def _translated(self, cause: object) -> DiskError | None:
         if isinstance(cause, OSError):
             if cause.errno in _FULL:
                 return self._full()

@@ -42,6 +42,7 @@ EXPECTED: dict[type[errors.DragonError], int] = {
     errors.NotCertified: 503,
     errors.Unauthorized: 401,
     errors.ForeignOrigin: 403,
+    errors.NotListed: 403,
     errors.AlreadyMade: 409,
     errors.StreamStopped: 409,
     errors.WrongOffset: 409,

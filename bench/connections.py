@@ -214,7 +214,8 @@ def main() -> None:
         ],
         "",
     )
-    raise SystemExit(missed > 0)
+    if missed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
+from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
 from dragon_operator.routes import attestations, events, nodes, windows
 
@@ -69,8 +70,24 @@ def _not_ready(components: Components) -> Iterator[str]:
             f"journal: a round that begins in {ahead} s is signed already; the clock was ahead "
             "then, or is behind now"
         )
+    if (seconds := components.attester.abstains_for()) > 0:
+        yield (
+            "journal: new, although the committee has known this operator before; it signs nothing "
+            f"for {seconds:.0f} s"
+        )
+    yield from _unreachable(components)
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"
+
+
+def _unreachable(components: Components) -> Iterator[str]:
+    """Why the committee counts this operator as down while it runs."""
+    myself, last = components.myself, components.log.state.last(components.myself)
+    if last is not None and last.status is Status.DOWN and components.follower.caught_up:
+        yield (
+            f"unreachable: certified down since {last.timestamp}; the other operators do not reach "
+            f"it at {components.committee.urls[myself]}"
+        )
 
 
 def _metrics(components: Components) -> Iterator[Metric]:

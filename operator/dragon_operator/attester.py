@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dragon.errors import AttestationRefused
+from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol import bls
@@ -51,6 +52,7 @@ class Attester:
         *,
         journal: Journal,
         log: Log,
+        follower: Follower,
         status_checks: StatusChecks,
         log_claim_checks: LogClaimChecks,
         window_voter: WindowVoter,
@@ -61,10 +63,12 @@ class Attester:
         self._secret = secret
         self._journal = journal
         self._log = log
+        self._follower = follower
         self._status_checks = status_checks
         self._log_claim_checks = log_claim_checks
         self._window_voter = window_voter
         self._runtime = runtime
+        self._journal_since = journal.since()
         self._kinds: Mapping[type[Claim], _Kind] = {
             StatusClaim: _Kind(
                 self._admit_status,
@@ -106,6 +110,9 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
+        if (seconds := self.abstains_for()) > 0:
+            message = f"the journal of this operator is new; it signs nothing for {seconds:.0f} s"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
             return self._decide_again(claim)
         kind.admit(claim)
@@ -115,6 +122,24 @@ class Attester:
             return kind.decide(claim) or Outcome(signature=self._secret.sign(root))
 
         return kind.evaluations.signature(root, evaluate)
+
+    def abstains_for(self) -> float:
+        """Seconds for which nothing is signed because an earlier journal was lost; 0 if none was.
+
+        The log has an event about this operator from before the journal was created, or is not read
+        to its end. So it may have signed claims that the journal does not contain. After `max_age`
+        the log applies none of these any more, and the operator cannot contradict them.
+        """
+        history = self._log.state.nodes.get(self._myself, ())
+        first = next(iter(history), None)
+        if first is None and not self._follower.caught_up:
+            known = True  # the log may be empty because it was lost as well
+        else:
+            known = first is not None and first.timestamp < self._journal_since
+        if not known:
+            return 0.0
+        ends = self._journal_since + self._committee.rounds.max_age
+        return max(0.0, ends - self._runtime.wall())
 
     def seconds_ahead(self) -> int:
         """Seconds until the newest signed round begins; 0 if that is normal.

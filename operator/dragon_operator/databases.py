@@ -39,7 +39,13 @@ class Databases:
         try:
             with log.read() as connection:
                 check_not_archived(connection, settings.committee)
-            journal = open_journal(log, settings.committee, settings.operator, runtime.entropy)
+            journal = open_journal(
+                log,
+                settings.committee,
+                settings.operator,
+                entropy=runtime.entropy,
+                wall=runtime.wall,
+            )
         except DragonError:
             log.close()
             raise

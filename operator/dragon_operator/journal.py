@@ -78,6 +78,12 @@ class Journal:
         self._rounds = rounds
         self._until_trim = 0  # decisions; a race between threads moves the next check slightly
 
+    def since(self) -> int:
+        """Return when this journal was created, in Unix seconds; 0 if that was long ago."""
+        with self._database.read() as connection:
+            created = connection.execute(text("SELECT since FROM journal_owner")).scalar()
+        return int(created or 0)
+
     def recall(self, node_id: str, number: int) -> Status | None:
         """Return the decided status of a node in round `number`, or None."""
         with self._database.read() as connection:

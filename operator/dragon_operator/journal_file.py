@@ -27,7 +27,9 @@ ARCHIVE_CLEARS: Final = ("journal_file",)
 TOKEN_BYTES: Final = 16
 
 _OWNER: Final = text("SELECT committee, operator, token FROM journal_owner")
-_OWN: Final = text("INSERT INTO journal_owner VALUES (1, :committee, :operator, :token)")
+_OWN: Final = text("INSERT INTO journal_owner VALUES (1, :committee, :operator, :token, :since)")
+# The clock was ahead when the journal was created; it would abstain until then.
+_CORRECT_SINCE: Final = text("UPDATE journal_owner SET since = :now WHERE since > :now")
 _UNKNOWN_STATUS: Final = text("SELECT 1 FROM journal_status WHERE status NOT IN ('up', 'down')")
 _EXPECTED: Final = text("SELECT token FROM journal_file")
 _EXPECT: Final = text("INSERT INTO journal_file VALUES (1, :token)")
@@ -39,9 +41,16 @@ def journal_path(database: Path) -> Path:
 
 
 def open_journal(
-    database: Database, committee: Committee, operator: str, entropy: Callable[[int], bytes]
+    database: Database,
+    committee: Committee,
+    operator: str,
+    *,
+    entropy: Callable[[int], bytes],
+    wall: Callable[[], float],
 ) -> Database:
     """Open the journal that belongs to an operator's database; create it at the first start.
+
+    `wall` returns the current time in Unix seconds: a new journal contains when it was created.
 
     After a crash the journal may exist although the database does not expect it yet. Then the next
     start continues with it.
@@ -62,8 +71,10 @@ def open_journal(
             if connection.execute(_UNKNOWN_STATUS).first():
                 raise errors.LogDamaged(f"{path} is damaged: a decision has an unknown status")
             if expected is None and connection.execute(_OWNER).first() is None:
-                own = {"committee": to_hex(committee.id), "operator": operator}
-                connection.execute(_OWN, {**own, "token": to_hex(entropy(TOKEN_BYTES))})
+                own: dict[str, object] = {"committee": to_hex(committee.id), "operator": operator}
+                own |= {"token": to_hex(entropy(TOKEN_BYTES)), "since": int(wall())}
+                connection.execute(_OWN, own)
+            connection.execute(_CORRECT_SINCE, {"now": int(wall())})
             owner = connection.execute(_OWNER).first()
         if owner is None or expected not in (None, owner.token):
             raise errors.WrongJournal(_lost(f"{path} is another journal", database.path))

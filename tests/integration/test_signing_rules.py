@@ -54,6 +54,55 @@ def checkpoint_now(world: World, size: int) -> CheckpointClaim:
     return CheckpointClaim(size, log.head(size).root, rounds.start(rounds.number(world.clock.now)))
 
 
+def lose_files(world: World, operator: str) -> None:
+    """Restart an operator without its files, as after a disk was replaced."""
+    world.crash(operator)
+    for file in world.database_file(operator).parent.glob(f"{operator}*"):
+        file.unlink()
+    world.restart(operator)
+    world.confirm_clocks(again=True)
+
+
+def test_an_operator_that_lost_its_journal_signs_nothing_for_max_age(world: World) -> None:
+    lost, rounds = "operator_2", world.committee.rounds
+    lose_files(world, lost)
+    world.run(2)
+    world.stop("operator_4")
+    assert ask(world, status_now(world, "operator_4", Status.DOWN), lost) == "behind"
+    reasons = world.get(lost, "/readyz").json()["reasons"]
+    assert any(reason.startswith("journal: new, although") for reason in reasons)
+    world.resume("operator_4")
+
+    world.run(rounds.max_age // rounds.seconds + 1)
+    world.stop("operator_4")
+    assert ask(world, status_now(world, "operator_4", Status.DOWN), lost) == "signed"
+    assert world.get(lost, "/readyz").json()["status"] == "ready"
+
+
+def test_an_operator_that_starts_for_the_first_time_abstains_from_nothing(tmp_path: Path) -> None:
+    with World(tmp_path, FOUR) as world:
+        world.run(2)
+        assert all(world.get(name, "/readyz").ok for name in world.operators)
+        world.clock.sleep(world.committee.rounds.seconds)
+        world.settle()
+        world.stop("operator_4")
+        assert ask(world, status_now(world, "operator_4", Status.DOWN), "operator_2") == "signed"
+
+
+def test_an_operator_says_that_the_committee_certified_it_down(world: World) -> None:
+    """Nobody reaches it, although it runs and reads the ledger."""
+    lost = "operator_3"
+    world.cuts |= {(name, lost) for name in [*world.operators, *world.aggregators] if name != lost}
+    world.run(2)
+
+    [reason] = world.get(lost, "/readyz").json()["reasons"]
+    assert reason.startswith("unreachable: certified down since ")
+    assert world.committee.urls[lost] in reason
+    world.cuts.clear()
+    world.run(2)
+    assert world.get(lost, "/readyz").json()["reasons"] == []
+
+
 def test_an_operator_signs_no_checkpoint_that_leaves_out_the_last(world: World) -> None:
     """Else checkpoints of growing sizes could be collected while the ledger stands still."""
     last = world.checkpoints("operator_1")[-1]

@@ -36,7 +36,9 @@ def claim() -> StatusClaim:
 def use(path: Path, do: Callable[[Journal], object]) -> None:
     database = Database(path, LOG_SCHEMA, verdict_store.SCHEMA)
     try:
-        journal = open_journal(database, COMMITTEE, "operator_1", bytes)
+        journal = open_journal(
+            database, COMMITTEE, "operator_1", entropy=bytes, wall=lambda: 1_800_000_000.0
+        )
         try:
             do(Journal(journal, COMMITTEE.rounds))
         finally:

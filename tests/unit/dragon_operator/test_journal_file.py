@@ -26,6 +26,7 @@ from dragon_operator.journal_file import (
 )
 
 COMMITTEE, OTHER = make_members().committee, make_members(name="other").committee
+NOW = 1_800_000_000.0
 _numbers = itertools.count()
 
 
@@ -39,7 +40,13 @@ def opened(
 ) -> Iterator[Database]:
     database = Database(path, LOG_SCHEMA, verdict_store.SCHEMA)
     try:
-        journal = open_journal(database, committee, operator, entropy)  # type: ignore[arg-type]
+        journal = open_journal(
+            database,
+            committee,  # type: ignore[arg-type]
+            operator,
+            entropy=entropy,
+            wall=lambda: NOW,
+        )
         try:
             yield journal
         finally:

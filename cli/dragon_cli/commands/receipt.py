@@ -59,6 +59,12 @@ def receipt() -> None:
     show_envvar=True,
     help="Committee file (default: in the folder of the fleet).",
 )
+@click.option(
+    "--url",
+    "urls",
+    multiple=True,
+    help="URL of an operator, or of several (default: the operators of the committee file).",
+)
 @home_option
 @ca_option
 @click.option(
@@ -70,6 +76,7 @@ def receipt() -> None:
 def complete(
     files: tuple[Path, ...],
     committee_file: Path | None,
+    urls: tuple[str, ...],
     home: Path,
     ca: Path | None,
     output: Path | None,
@@ -77,7 +84,8 @@ def complete(
 ) -> None:
     """Add the certified checkpoint that covers it to each receipt FILE.
 
-    The checkpoint is requested from the operators and verified. A complete receipt is unchanged.
+    The checkpoint is requested from the operators and verified, so any address may give it: with
+    containers, `--url` is the published port of one. A complete receipt is unchanged.
     """
     if output:
         if len(files) > 1:
@@ -85,7 +93,8 @@ def complete(
         check_free(output)
     fleet = Home(home)
     committee = load_committee(committee_file or fleet.committee_file)
-    completer = ReceiptCompleter(committee, queries.connect(fleet, ca))
+    peers = {url: url.rstrip("/") for url in urls} or queries.operators(committee, None)
+    completer = ReceiptCompleter(committee, queries.connect(fleet, ca), peers)
     results = [_complete(completer, file, output) for file in files]
     _raise_first(results)
     if as_json:

@@ -5,7 +5,7 @@ Any operator may answer and none is trusted: the completed receipt is verified b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -25,10 +25,11 @@ from dragon_cli.fleet import queries
 class ReceiptCompleter:
     """Completes receipts. Queries first the operator that answered last."""
 
-    def __init__(self, committee: Committee, http: HttpClient) -> None:
+    def __init__(self, committee: Committee, http: HttpClient, peers: Mapping[str, str]) -> None:
+        """Args: `peers`, the names of operators with the URLs at which they are queried."""
         self.committee = committee
         self._http = http
-        self._peers = queries.operators(committee, None)
+        self._peers = dict(peers)
 
     def complete(self, receipt: Receipt) -> Receipt:
         """Return a verified receipt with the certified checkpoint that covers it.

@@ -541,6 +541,23 @@ def test_a_receipt_is_completed_in_place(
     assert [path.name for path in held.parent.glob("*.part")] == []
 
 
+def test_a_receipt_is_completed_at_another_address_of_an_operator(
+    world: World, held: Path, complete: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From outside containers the addresses of the committee file are not reachable."""
+    checkpointed(world)
+    for name in world.operators:
+        world.stop(name)
+    published = "http://198.51.100.1:5001"
+    operator = next(host for host, name in world.names.items() if name == "operator_1")
+    world.wires.mount("198.51.100.1:5001", world.wires.app(operator))
+
+    assert complete(held)[0] == 1
+    code, out, _ = complete(held, "--url", "http://198.51.100.9:5001", "--url", f"{published}/")
+    assert (code, out) == (0, f"completed: {held}, a receipt of stream {stream_of(held)}\n")
+    assert is_whole(held, capsys)
+
+
 def test_a_complete_receipt_is_unchanged_without_a_query(
     world: World, held: Path, complete: Run
 ) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dragon.errors import AttestationRefused
-from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol import bls
@@ -52,7 +51,6 @@ class Attester:
         *,
         journal: Journal,
         log: Log,
-        follower: Follower,
         status_checks: StatusChecks,
         log_claim_checks: LogClaimChecks,
         window_voter: WindowVoter,
@@ -63,7 +61,6 @@ class Attester:
         self._secret = secret
         self._journal = journal
         self._log = log
-        self._follower = follower
         self._status_checks = status_checks
         self._log_claim_checks = log_claim_checks
         self._window_voter = window_voter
@@ -126,19 +123,18 @@ class Attester:
     def abstains_for(self) -> float:
         """Seconds for which nothing is signed because an earlier journal was lost; 0 if none was.
 
-        The log has an event about this operator from before the journal was created, or is not read
-        to its end. So it may have signed claims that the journal does not contain. After `max_age`
-        the log applies none of these any more, and the operator cannot contradict them.
+        The log has an event about this operator from before the journal was created. So it may have
+        signed claims that the journal does not contain. After `max_age` the log applies none of
+        these any more, and the operator cannot contradict them.
         """
         history = self._log.state.nodes.get(self._myself, ())
         first = next(iter(history), None)
-        if first is None and not self._follower.caught_up:
-            known = True  # the log may be empty because it was lost as well
-        else:
-            known = first is not None and first.timestamp < self._journal_since
-        if not known:
+        # A claim that was signed with this journal can be as old as its signing span.
+        rounds = self._committee.rounds
+        oldest = rounds.number(self._journal_since) - rounds.most_in_signing_span
+        if first is None or first.timestamp >= rounds.start(oldest):
             return 0.0
-        ends = self._journal_since + self._committee.rounds.max_age
+        ends = self._journal_since + rounds.max_age
         return max(0.0, ends - self._runtime.wall())
 
     def seconds_ahead(self) -> int:

@@ -97,6 +97,12 @@ class Outcome:
         return self.signature
 
 
+@dataclass(frozen=True, slots=True)
+class _Evaluation:
+    begun_at: float  # monotonic seconds
+    result: Future[Outcome]
+
+
 class Evaluations:
     """The evaluations of one kind of claim."""
 
@@ -108,7 +114,7 @@ class Evaluations:
         self._executor = runtime.workers(capacity.running)
         # Guards the following. Reentrant: an executor may evaluate within `submit`.
         self._lock = threading.RLock()
-        self._pending: dict[bytes, Future[Outcome]] = {}
+        self._pending: dict[bytes, _Evaluation] = {}
         self._waiting: Counter[bytes] = Counter()
         self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
 
@@ -136,14 +142,16 @@ class Evaluations:
         """
         requested_at = self._monotonic()
         while True:
-            outcome = self._begin(root, evaluate)
-            if isinstance(outcome, Future):
-                outcome = self._wait(root, outcome)
+            found = self._begin(root, evaluate)
+            if isinstance(found, Outcome):
+                return found.result()
+            outcome = self._wait(root, found.result)
             # A request that joined late does not get a refusal that rests on an older observation.
-            if outcome.answers(requested_at):
+            # An evaluation that began later than the request saw all that there was to see.
+            if found.begun_at >= requested_at or outcome.answers(requested_at):
                 return outcome.result()
 
-    def _begin(self, root: bytes, evaluate: Callable[[], Outcome]) -> Outcome | Future[Outcome]:
+    def _begin(self, root: bytes, evaluate: Callable[[], Outcome]) -> Outcome | _Evaluation:
         """Return the outcome if it is known, else the evaluation: that in progress or a new one."""
         with self._lock:
             until, kept = self._kept.get(root, (0.0, None))
@@ -153,9 +161,10 @@ class Evaluations:
                 return pending
             if len(self._pending) >= self._capacity.pending:
                 raise _busy(f"{self._capacity.pending} claims of this kind are being evaluated")
-            begun = self._executor.submit(_run, evaluate)
-            self._pending[root] = begun
-            begun.add_done_callback(lambda ended: self._end(root, ended))
+            begun_at = self._monotonic()
+            result = self._executor.submit(_run, evaluate)
+            begun = self._pending[root] = _Evaluation(begun_at, result)
+            result.add_done_callback(lambda ended: self._end(root, ended))
             return begun
 
     def _wait(self, root: bytes, evaluation: Future[Outcome]) -> Outcome:

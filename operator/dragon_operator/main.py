@@ -129,7 +129,6 @@ def assemble(
         settings.secret,
         journal=operator_journal,
         log=log,
-        follower=follower,
         status_checks=StatusChecks(
             committee,
             myself,

@@ -523,6 +523,7 @@ def test_liars_alone_confirm_no_wrong_clock(tmp_path: Path) -> None:
 def test_an_operator_with_f_plus_one_peers_is_confirmed(fresh: LyingWorld) -> None:
     fresh.cut("operator_1", "operator_4")
     fresh.restart("operator_1")
+    fresh.settle()
 
     assert ask_ahead(fresh, "operator_1", 0) == "signed"
 
@@ -964,7 +965,9 @@ def test_the_larger_part_of_a_split_committee_goes_on(four: LyingWorld) -> None:
     four.run(1)
     assert four.statuses("operator_1")["operator_4"] == "down"
     four.probe()
-    assert four.reasons("operator_4") == [BLIND]
+    [unreachable, blind] = four.reasons("operator_4")
+    assert unreachable.startswith("unreachable: certified down since")
+    assert blind == BLIND
 
     four.cuts.clear()
     four.run(2)

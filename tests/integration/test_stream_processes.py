@@ -226,11 +226,10 @@ def test_a_source_waits_for_its_service_and_continues_after_a_kill(fleet: Fleet)
 
 def test_a_second_process_on_the_same_files_is_refused(fleet: Fleet) -> None:
     """Both services are told apart by their files, not by their ports."""
-    port = str(free_block(1))
-    more = ["--home", str(fleet.home.path), "--port", port]
+    first_port, home = free_block(2), ["--home", str(fleet.home.path)]
     second = [
-        [*DRAGON, "serve", "stream", *more],
-        [*DRAGON, "serve", "operator", "--id", "operator_1", *more],
+        [*DRAGON, "serve", "stream", *home, "--port", str(first_port)],
+        [*DRAGON, "serve", "operator", "--id", "operator_1", *home, "--port", str(first_port + 1)],
     ]
     started = [
         subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -261,7 +260,8 @@ def test_an_interrupted_upload_resumes_but_never_with_a_changed_file(
         "the stream has data",
         PATIENCE,
     )
-    running.send_signal(signal.SIGINT)
+    # As Ctrl-C, which a process in the background of a shell ignores.
+    running.send_signal(signal.SIGTERM)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert f"dragon stream {file} --stream interrupted" in said

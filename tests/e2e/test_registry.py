@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import docker
@@ -56,7 +57,7 @@ def test_a_pushed_image_is_pulled_and_is_the_same(
     image: str, registry: str, report: list[str]
 ) -> None:
     begun = time.monotonic()
-    with docker.from_env(timeout=120) as engine:
+    with closing(docker.from_env(timeout=120)) as engine:
         built = engine.images.get(image)
         elsewhere = f"{registry}/datadragon/api"
         built.tag(elsewhere, "e2e")

@@ -199,6 +199,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self) -> None:
         """Take events from the parser until the request is whole."""
+        if self._head is None and _has_too_many_fields(self._parser.trailing_data[0]):
+            self._refuse_fields()
+            return
         try:
             while self.phase is Phase.RECEIVING and self._take(self._parser.next_event()):
                 pass
@@ -234,17 +237,23 @@ class Connection(asyncio.BufferedProtocol):
                 HTTPStatus.REQUEST_URI_TOO_LONG,
                 f"the request target is longer than {MAX_TARGET_BYTES} bytes",
             )
-        elif len(head.headers) > MAX_FIELDS or _size(head) > MAX_HEAD_BYTES:
-            self.refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
-            )
+        elif _size(head) > MAX_HEAD_BYTES:
+            self._refuse_fields()
+        elif any(name == b"transfer-encoding" for name, _value in head.headers):
+            # Chunks of one byte would take a thousand times the processor time of a whole body.
+            self.refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with Content-Length")
         else:
             stated = int(dict(head.headers).get(b"content-length", b"0"))
             lane = self._host.lane(path_of(head.target)).lane
             self._max_body = lane.max_body or self._host.max_body
             if stated > self._max_body:
                 self._dispatch(stated, whole=False)
+
+    def _refuse_fields(self) -> None:
+        self.refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
+        )
 
     def _dispatch(self, length: int, *, whole: bool) -> None:
         """Let the app answer, in the lane of the request.
@@ -398,7 +407,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """The client has the answer: wait for its next request, or close."""
         self._answer = self._head = None
-        if self._parser.their_state in {h11.SEND_BODY, h11.ERROR}:
+        if self._parser.their_state in {h11.IDLE, h11.SEND_BODY, h11.ERROR}:
             self._linger()
         elif self._last or self._host.stopping or self._parser.our_state is not h11.DONE:
             self.close()
@@ -420,6 +429,12 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write_eof()
         if not self._transport.is_reading():
             self._transport.resume_reading()
+
+
+def _has_too_many_fields(received: bytes) -> bool:
+    """Whether a head has too many lines, before they are parsed: many short ones take long."""
+    lines = received.split(b"\n", MAX_FIELDS + 2)[: MAX_FIELDS + 2]
+    return len(lines) == MAX_FIELDS + 2 and not any(line in {b"", b"\r"} for line in lines)
 
 
 def _size(head: h11.Request) -> int:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import pytest
 from flask import Flask, Response, request
 
@@ -14,6 +15,7 @@ from dragon.node import app as web
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
+    MAX_FIELDS,
     RECEIVE_SECONDS,
     Connection,
     Phase,
@@ -148,26 +150,46 @@ def test_a_request_becomes_the_environment_that_wsgi_describes() -> None:
     run(test)
 
 
-def test_a_chunked_body_is_whole_only_with_its_last_chunk() -> None:
-    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 3\r\n"], ids=["alone", "with length"])
+def test_a_chunked_body_is_refused_before_its_chunks_are_read(length: bytes) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\n" + length + b"Transfer-Encoding: chunked\r\n\r\n"
 
     async def test(server: Server) -> None:
-        whole = await Client(server).ask(head + b"0\r\n\r\n")
-        assert (whole.status, whole.body["body"]) == (200, "abc")
-        assert (await Client(server).ask(head + b"zz\r\n")).status == 400
+        client = Client(server)
+        answer = await client.ask(head + b"1\r\na\r\n" * 2000)
+        assert (answer.status, answer.body["status"]) == (411, 411)
+        assert client.connection.phase is Phase.LINGERING
+        assert server.held == 0
 
     run(test)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"Content-Length: 1001\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + bytes(1001)],
-    ids=["stated", "chunked"],
-)
-def test_a_body_above_the_limit_is_refused_by_the_app(body: bytes) -> None:
+@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["unfinished", "whole"])
+def test_many_header_lines_are_refused_before_they_are_parsed(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test(server: Server) -> None:
         client = Client(server)
-        answer = await client.ask(b"POST /echo HTTP/1.1\r\nHost: a\r\n" + body)
+        monkeypatch.setattr(h11.Connection, "next_event", None)
+        answer = await client.ask(b"GET /echo HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 64 + end)
+        assert answer.status == 431
+        assert client.connection.phase is Phase.LINGERING
+
+    run(test)
+
+
+def test_the_most_headers_that_are_allowed_are_answered() -> None:
+    async def test(server: Server) -> None:
+        raw = b"GET /echo HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * (MAX_FIELDS - 1) + b"\r\n"
+        assert (await Client(server).ask(raw)).status == 200
+
+    run(test)
+
+
+def test_a_body_above_the_limit_is_refused_by_the_app() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        answer = await client.ask(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n")
         assert (answer.status, answer.body["title"]) == (413, "Request Entity Too Large")
         assert answer.has_written_eof
         assert server.held == 0

@@ -175,9 +175,9 @@ class Connection(asyncio.BufferedProtocol):
             self.phase = Phase.CLOSED
             if self._transport is None and self.cut is not None:
                 self.cut()
+            self._host.ended(self)
             self._release()
             self._drop_work()
-            self._host.ended(self)
 
     def _hold(self, count: int) -> None:
         self.held += count
@@ -189,11 +189,12 @@ class Connection(asyncio.BufferedProtocol):
         self._body.clear()
 
     def _drop_work(self) -> None:
-        if self._job is not None and self._lane is not None:
-            self._lane.cancel(self._job)
-        if self._answer is not None and not self._answer.ended:
-            self._answer.close()
+        """Forget the work and close its answer, now or when the thread that reads it has ended."""
+        job, answer = self._job, self._answer
         self._job = self._answer = None
+        is_read = job is not None and self._lane is not None and not self._lane.cancel(job)
+        if answer is not None and not is_read:
+            _close(answer)
 
     # A request
 
@@ -296,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._job = None
                 self._take_part(future)
             elif future.exception() is None:
-                future.result()[0].close()
+                _close(future.result()[0])
 
         # Clients that ask without pause wait for each other; others at their address need not.
         turn = f"{self.share} patient" if self._is_patient else self.share
@@ -429,6 +430,16 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.write_eof()
         if not self._transport.is_reading():
             self._transport.resume_reading()
+
+
+def _close(answer: Answer) -> None:
+    """Close an answer that is not read to its end. A fault of the app ends nothing else."""
+    if answer.ended:
+        return
+    try:
+        answer.close()
+    except Exception:
+        logger.exception("request_failed")
 
 
 def _has_too_many_fields(received: bytes) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import h11
@@ -378,5 +379,58 @@ def test_a_lane_may_allow_longer_bodies_than_the_app() -> None:
         post = b"POST /objects HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
         assert (await Client(server).ask(post % 100 + bytes(100))).written.endswith(b"100")
         assert (await Client(server).ask(post % 101)).status == 413
+
+    run(test)
+
+
+def test_an_answer_is_closed_only_after_the_thread_that_reads_it() -> None:
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def parts() -> Iterator[bytes]:
+        try:
+            yield bytes(2_000_000)
+            reading.set()
+            go_on.wait(PATIENCE)
+            yield bytes(2_000_000)
+        finally:
+            closed.set()
+
+    async def test(_server: Server) -> None:
+        app = web.create("connections", list)
+        app.add_url_rule("/parts", view_func=lambda: Response(parts()))
+        server = Server(Service(app), threads=2)
+        client = Client(server)
+        client.send(b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n")
+        while not reading.is_set():
+            await asyncio.sleep(0)
+        client.connection.connection_lost(None)
+        assert (server.connections, server.held, closed.is_set()) == ({}, 0, False)
+        go_on.set()
+        while not closed.is_set():
+            await asyncio.sleep(0)
+
+    run(test)
+
+
+def test_an_answer_that_cannot_be_closed_ends_only_its_connection() -> None:
+    def fail() -> None:
+        raise ValueError
+
+    async def test(_server: Server) -> None:
+        app = web.create("connections", list)
+
+        @app.get("/parts")
+        def parts() -> Response:
+            response = Response(bytes(1_000_000) for _ in range(5))
+            response.call_on_close(fail)
+            return response
+
+        server = Server(Service(app), threads=2)
+        client = Client(server)
+        client.transport.is_stuck = True
+        client.send(b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.reach(Phase.SENDING)
+        client.connection.tick(ANSWER_SECONDS)
+        assert (server.connections, server.held) == ({}, 0)
 
     run(test)

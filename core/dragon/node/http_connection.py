@@ -427,7 +427,11 @@ class Connection(asyncio.BufferedProtocol):
             self.close()  # TLS closes by a message of its own
             return
         self.phase, self._seconds_left = Phase.LINGERING, LINGER_SECONDS
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client reset the connection, and the transport has not seen it yet
+            self.abort()
+            return
         if not self._transport.is_reading():
             self._transport.resume_reading()
 

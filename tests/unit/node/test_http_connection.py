@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from flask import Flask, Response, request
 
 from dragon.node import app as web
+from dragon.node import http_server
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
@@ -432,5 +434,38 @@ def test_an_answer_that_cannot_be_closed_ends_only_its_connection() -> None:
         await client.reach(Phase.SENDING)
         client.connection.tick(ANSWER_SECONDS)
         assert (server.connections, server.held) == ({}, 0)
+
+    run(test)
+
+
+def test_a_client_that_resets_its_connection_ends_only_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_transport: Transport) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async def test(server: Server) -> None:
+        monkeypatch.setattr(Transport, "write_eof", fail)
+        client = Client(server)
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody")
+        client.connection.tick(RECEIVE_SECONDS)
+        assert client.transport.is_aborted
+        assert (server.connections, server.held) == ({}, 0)
+
+    run(test)
+
+
+def test_a_fault_in_one_connection_keeps_the_deadlines_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(server: Server) -> None:
+        faulty, idle = Client(server), Client(server)
+        monkeypatch.setattr(faulty.connection, "tick", None)
+        monkeypatch.setattr(http_server, "TICK_SECONDS", 0.0)
+        monkeypatch.setattr(idle.connection, "_seconds_left", 0.0)
+        sweeping = asyncio.create_task(server._sweep())
+        await idle.reach(Phase.LINGERING)
+        assert faulty.transport.is_aborted
+        sweeping.cancel()
 
     run(test)

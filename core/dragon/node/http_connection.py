@@ -175,9 +175,9 @@ class Connection(asyncio.BufferedProtocol):
             self.phase = Phase.CLOSED
             if self._transport is None and self.cut is not None:
                 self.cut()
+            self._host.ended(self)
             self._release()
             self._drop_work()
-            self._host.ended(self)
 
     def _hold(self, count: int) -> None:
         self.held += count
@@ -189,16 +189,20 @@ class Connection(asyncio.BufferedProtocol):
         self._body.clear()
 
     def _drop_work(self) -> None:
-        if self._job is not None and self._lane is not None:
-            self._lane.cancel(self._job)
-        if self._answer is not None and not self._answer.ended:
-            self._answer.close()
+        """Forget the work and close its answer, now or when the thread that reads it has ended."""
+        job, answer = self._job, self._answer
         self._job = self._answer = None
+        is_read = job is not None and self._lane is not None and not self._lane.cancel(job)
+        if answer is not None and not is_read:
+            _close(answer)
 
     # A request
 
     def _receive(self) -> None:
         """Take events from the parser until the request is whole."""
+        if self._head is None and _has_too_many_fields(self._parser.trailing_data[0]):
+            self._refuse_fields()
+            return
         try:
             while self.phase is Phase.RECEIVING and self._take(self._parser.next_event()):
                 pass
@@ -234,17 +238,23 @@ class Connection(asyncio.BufferedProtocol):
                 HTTPStatus.REQUEST_URI_TOO_LONG,
                 f"the request target is longer than {MAX_TARGET_BYTES} bytes",
             )
-        elif len(head.headers) > MAX_FIELDS or _size(head) > MAX_HEAD_BYTES:
-            self.refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
-            )
+        elif _size(head) > MAX_HEAD_BYTES:
+            self._refuse_fields()
+        elif any(name == b"transfer-encoding" for name, _value in head.headers):
+            # Chunks of one byte would take a thousand times the processor time of a whole body.
+            self.refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with Content-Length")
         else:
             stated = int(dict(head.headers).get(b"content-length", b"0"))
             lane = self._host.lane(path_of(head.target)).lane
             self._max_body = lane.max_body or self._host.max_body
             if stated > self._max_body:
                 self._dispatch(stated, whole=False)
+
+    def _refuse_fields(self) -> None:
+        self.refuse(
+            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+            f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
+        )
 
     def _dispatch(self, length: int, *, whole: bool) -> None:
         """Let the app answer, in the lane of the request.
@@ -287,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._job = None
                 self._take_part(future)
             elif future.exception() is None:
-                future.result()[0].close()
+                _close(future.result()[0])
 
         # Clients that ask without pause wait for each other; others at their address need not.
         turn = f"{self.share} patient" if self._is_patient else self.share
@@ -398,7 +408,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """The client has the answer: wait for its next request, or close."""
         self._answer = self._head = None
-        if self._parser.their_state in {h11.SEND_BODY, h11.ERROR}:
+        if self._parser.their_state in {h11.IDLE, h11.SEND_BODY, h11.ERROR}:
             self._linger()
         elif self._last or self._host.stopping or self._parser.our_state is not h11.DONE:
             self.close()
@@ -417,9 +427,29 @@ class Connection(asyncio.BufferedProtocol):
             self.close()  # TLS closes by a message of its own
             return
         self.phase, self._seconds_left = Phase.LINGERING, LINGER_SECONDS
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client reset the connection, and the transport has not seen it yet
+            self.abort()
+            return
         if not self._transport.is_reading():
             self._transport.resume_reading()
+
+
+def _close(answer: Answer) -> None:
+    """Close an answer that is not read to its end. A fault of the app ends nothing else."""
+    if answer.ended:
+        return
+    try:
+        answer.close()
+    except Exception:
+        logger.exception("request_failed")
+
+
+def _has_too_many_fields(received: bytes) -> bool:
+    """Whether a head has too many lines, before they are parsed: many short ones take long."""
+    lines = received.split(b"\n", MAX_FIELDS + 2)[: MAX_FIELDS + 2]
+    return len(lines) == MAX_FIELDS + 2 and not any(line in {b"", b"\r"} for line in lines)
 
 
 def _size(head: h11.Request) -> int:

@@ -165,7 +165,15 @@ class Server:
             now = time.monotonic()
             passed, before = min(now - before, MAX_TICK_SECONDS), now
             for connection in list(self.connections):
-                connection.tick(passed)
+                self._tick(connection, passed)
+
+    def _tick(self, connection: Connection, seconds: float) -> None:
+        """Count the time of one connection. A fault in it must not end the deadlines of others."""
+        try:
+            connection.tick(seconds)
+        except Exception:
+            logger.exception("connection_failed")
+            connection.abort()
 
 
 def _shut(accepted: socket.socket) -> None:

@@ -70,25 +70,28 @@ class LaneQueue:
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.
 
-        If the queue is full, the newest job is refused of those that wait for each other most.
+        If the queue is full, the newest job is refused of those that wait for each other most. If
+        several turns have equally many, it is that of the last turn.
         """
         self._waiting.setdefault(job.turn, deque()).append(job)
         self._count += 1
         self._start()
         if self._count > self._max_waiting:
-            greediest = max(self._waiting.values(), key=len)
+            greediest = max(reversed(self._waiting.values()), key=len)
             refused = greediest[-1]
             self.cancel(refused)
             refused.refused()
 
-    def cancel(self, job: Job[object]) -> None:
-        """Forget a job that has not started. Does nothing if it has."""
+    def cancel(self, job: Job[object]) -> bool:
+        """Forget a job that has not started. Return False if it has."""
         waiting = self._waiting.get(job.turn, ())
-        if job in waiting:
-            self._waiting[job.turn].remove(job)
-            self._count -= 1
-            if not self._waiting[job.turn]:
-                del self._waiting[job.turn]
+        if job not in waiting:
+            return False
+        self._waiting[job.turn].remove(job)
+        self._count -= 1
+        if not self._waiting[job.turn]:
+            del self._waiting[job.turn]
+        return True
 
     def _start(self) -> None:
         while self._waiting and self._running < self.lane.threads:

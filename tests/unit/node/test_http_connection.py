@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import h11
 import pytest
 from flask import Flask, Response, request
 
 from dragon.node import app as web
+from dragon.node import http_server
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
+    MAX_FIELDS,
     RECEIVE_SECONDS,
     Connection,
     Phase,
@@ -148,26 +153,46 @@ def test_a_request_becomes_the_environment_that_wsgi_describes() -> None:
     run(test)
 
 
-def test_a_chunked_body_is_whole_only_with_its_last_chunk() -> None:
-    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 3\r\n"], ids=["alone", "with length"])
+def test_a_chunked_body_is_refused_before_its_chunks_are_read(length: bytes) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\n" + length + b"Transfer-Encoding: chunked\r\n\r\n"
 
     async def test(server: Server) -> None:
-        whole = await Client(server).ask(head + b"0\r\n\r\n")
-        assert (whole.status, whole.body["body"]) == (200, "abc")
-        assert (await Client(server).ask(head + b"zz\r\n")).status == 400
+        client = Client(server)
+        answer = await client.ask(head + b"1\r\na\r\n" * 2000)
+        assert (answer.status, answer.body["status"]) == (411, 411)
+        assert client.connection.phase is Phase.LINGERING
+        assert server.held == 0
 
     run(test)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"Content-Length: 1001\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + bytes(1001)],
-    ids=["stated", "chunked"],
-)
-def test_a_body_above_the_limit_is_refused_by_the_app(body: bytes) -> None:
+@pytest.mark.parametrize("end", [b"", b"\r\n"], ids=["unfinished", "whole"])
+def test_many_header_lines_are_refused_before_they_are_parsed(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def test(server: Server) -> None:
         client = Client(server)
-        answer = await client.ask(b"POST /echo HTTP/1.1\r\nHost: a\r\n" + body)
+        monkeypatch.setattr(h11.Connection, "next_event", None)
+        answer = await client.ask(b"GET /echo HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * 64 + end)
+        assert answer.status == 431
+        assert client.connection.phase is Phase.LINGERING
+
+    run(test)
+
+
+def test_the_most_headers_that_are_allowed_are_answered() -> None:
+    async def test(server: Server) -> None:
+        raw = b"GET /echo HTTP/1.1\r\nHost: a\r\n" + b"a:\r\n" * (MAX_FIELDS - 1) + b"\r\n"
+        assert (await Client(server).ask(raw)).status == 200
+
+    run(test)
+
+
+def test_a_body_above_the_limit_is_refused_by_the_app() -> None:
+    async def test(server: Server) -> None:
+        client = Client(server)
+        answer = await client.ask(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n")
         assert (answer.status, answer.body["title"]) == (413, "Request Entity Too Large")
         assert answer.has_written_eof
         assert server.held == 0
@@ -356,5 +381,91 @@ def test_a_lane_may_allow_longer_bodies_than_the_app() -> None:
         post = b"POST /objects HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
         assert (await Client(server).ask(post % 100 + bytes(100))).written.endswith(b"100")
         assert (await Client(server).ask(post % 101)).status == 413
+
+    run(test)
+
+
+def test_an_answer_is_closed_only_after_the_thread_that_reads_it() -> None:
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def parts() -> Iterator[bytes]:
+        try:
+            yield bytes(2_000_000)
+            reading.set()
+            go_on.wait(PATIENCE)
+            yield bytes(2_000_000)
+        finally:
+            closed.set()
+
+    async def test(_server: Server) -> None:
+        app = web.create("connections", list)
+        app.add_url_rule("/parts", view_func=lambda: Response(parts()))
+        server = Server(Service(app), threads=2)
+        client = Client(server)
+        client.send(b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n")
+        while not reading.is_set():
+            await asyncio.sleep(0)
+        client.connection.connection_lost(None)
+        assert (server.connections, server.held, closed.is_set()) == ({}, 0, False)
+        go_on.set()
+        while not closed.is_set():
+            await asyncio.sleep(0)
+
+    run(test)
+
+
+def test_an_answer_that_cannot_be_closed_ends_only_its_connection() -> None:
+    def fail() -> None:
+        raise ValueError
+
+    async def test(_server: Server) -> None:
+        app = web.create("connections", list)
+
+        @app.get("/parts")
+        def parts() -> Response:
+            response = Response(bytes(1_000_000) for _ in range(5))
+            response.call_on_close(fail)
+            return response
+
+        server = Server(Service(app), threads=2)
+        client = Client(server)
+        client.transport.is_stuck = True
+        client.send(b"GET /parts HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.reach(Phase.SENDING)
+        client.connection.tick(ANSWER_SECONDS)
+        assert (server.connections, server.held) == ({}, 0)
+
+    run(test)
+
+
+def test_a_client_that_resets_its_connection_ends_only_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_transport: Transport) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    async def test(server: Server) -> None:
+        monkeypatch.setattr(Transport, "write_eof", fail)
+        client = Client(server)
+        client.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbody")
+        client.connection.tick(RECEIVE_SECONDS)
+        assert client.transport.is_aborted
+        assert (server.connections, server.held) == ({}, 0)
+
+    run(test)
+
+
+def test_a_fault_in_one_connection_keeps_the_deadlines_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test(server: Server) -> None:
+        faulty, idle = Client(server), Client(server)
+        monkeypatch.setattr(faulty.connection, "tick", None)
+        monkeypatch.setattr(http_server, "TICK_SECONDS", 0.0)
+        monkeypatch.setattr(idle.connection, "_seconds_left", 0.0)
+        sweeping = asyncio.create_task(server._sweep())
+        await idle.reach(Phase.LINGERING)
+        assert faulty.transport.is_aborted
+        sweeping.cancel()
 
     run(test)

@@ -81,6 +81,17 @@ def test_a_full_queue_refuses_the_newest_of_the_address_that_waits_most() -> Non
     run(test)
 
 
+def test_a_full_queue_of_many_addresses_refuses_the_last_one_and_not_the_next() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE, max_waiting=2))
+        for turn in ("next", "second", "third", "fourth"):
+            work.submit(turn)
+        assert work.refused == ["third", "fourth"]
+        assert await work.free() == ["first", "next", "second"]
+
+    run(test)
+
+
 def test_a_cancelled_job_is_never_run() -> None:
     async def test() -> None:
         work = Work(LaneQueue(ONE))

@@ -402,6 +402,7 @@ def test_the_refusal_reasons_are_a_closed_list() -> None:
         "no_change",
         "blind",
         "clock",
+        "dns",
         "behind",
         "off_round",
         "unknown_node",

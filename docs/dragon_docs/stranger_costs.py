@@ -29,6 +29,6 @@ def table(_argument: str) -> str:
 def _value(found: re.Match[str]) -> str:
     module, name = found["module"], found["name"]
     value = getattr(import_module(module), name, None)
-    if type(value) not in {int, float}:
+    if not isinstance(value, (int, float)):
         raise LookupError(f"there is no number {module}:{name}")
     return shown(value)

@@ -281,9 +281,12 @@ class World:
     def start(self, name: str) -> Any:
         """Start a service on its existing files. Return its components.
 
-        An operator probes its peers at the start, as if it had been started two seconds ago.
+        An operator probes its peers at the start, as if it had been started two seconds ago, and
+        reads the ledger if it can.
         """
         components = self._start(name)
+        if name in self.members.secrets:
+            self._try(components.follower.catch_up)
         self.confirm_clocks()
         return components
 

@@ -281,12 +281,9 @@ class World:
     def start(self, name: str) -> Any:
         """Start a service on its existing files. Return its components.
 
-        An operator probes its peers at the start, as if it had been started two seconds ago, and
-        reads the ledger if it can.
+        An operator probes its peers at the start, as if it had been started two seconds ago.
         """
         components = self._start(name)
-        if name in self.members.secrets:
-            self._try(components.follower.catch_up)
         self.confirm_clocks()
         return components
 

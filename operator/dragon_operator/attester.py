@@ -54,10 +54,8 @@ class Attester:
         status_checks: StatusChecks,
         log_claim_checks: LogClaimChecks,
         window_voter: WindowVoter,
-        has_read_all: Callable[[], bool],
         runtime: Runtime,
     ) -> None:
-        """Args: has_read_all: whether the ledger was read to its end since the start."""
         self._committee = committee
         self._myself = myself
         self._secret = secret
@@ -66,7 +64,6 @@ class Attester:
         self._status_checks = status_checks
         self._log_claim_checks = log_claim_checks
         self._window_voter = window_voter
-        self._has_read_all = has_read_all
         self._runtime = runtime
         self._journal_since = journal.since()
         self._kinds: Mapping[type[Claim], _Kind] = {
@@ -110,7 +107,9 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
-        self._check_history()
+        if (seconds := self.abstains_for()) > 0:
+            message = f"the journal of this operator is new; it signs nothing for {seconds:.0f} s"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
             return self._decide_again(claim)
         kind.admit(claim)
@@ -120,17 +119,6 @@ class Attester:
             return kind.decide(claim) or Outcome(signature=self._secret.sign(root))
 
         return kind.evaluations.signature(root, evaluate)
-
-    def _check_history(self) -> None:
-        """Raises AttestationRefused: this operator may have signed what its journal lacks."""
-        if (seconds := self.abstains_for()) > 0:
-            message = f"the journal of this operator is new; it signs nothing for {seconds:.0f} s"
-            raise AttestationRefused(RefusalReason.BEHIND, message)
-        is_new = self._runtime.wall() < self._journal_since + self._committee.rounds.max_age
-        if is_new and not self._has_read_all():
-            # If the log was lost too, only the ledger tells a new operator from a restored one.
-            message = "the journal of this operator is new, and the ledger is not read yet"
-            raise AttestationRefused(RefusalReason.BEHIND, message)
 
     def abstains_for(self) -> float:
         """Seconds for which nothing is signed because an earlier journal was lost; 0 if none was.

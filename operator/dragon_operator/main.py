@@ -141,7 +141,6 @@ def assemble(
         ),
         log_claim_checks=LogClaimChecks(committee, log, peers, runtime.wall),
         window_voter=window_voter,
-        has_read_all=lambda: follower.has_read_all,
         runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)

@@ -139,7 +139,6 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
             status_checks=checks,
             log_claim_checks=LogClaimChecks(world.committee, parts.log, parts.peers, runtime.wall),
             window_voter=parts.window_voter,
-            has_read_all=lambda: parts.follower.has_read_all,
             runtime=runtime,
         )
         pools.append(ThreadPoolExecutor(64))

@@ -79,18 +79,6 @@ def test_an_operator_that_lost_its_journal_signs_nothing_for_max_age(world: Worl
     assert world.get(lost, "/readyz").json()["status"] == "ready"
 
 
-def test_an_operator_that_lost_all_files_signs_nothing_before_it_has_read_the_ledger(
-    world: World,
-) -> None:
-    """Its log is empty, so only the ledger shows that it may have signed before."""
-    world.cuts.add(("operator_2", "sequencer"))
-    lose_files(world, "operator_2")
-    # To an empty log, "up" is news about every node.
-    claim = status_now(world, "operator_4", Status.UP)
-    assert world.components("operator_2").log.state.size == 0
-    assert ask(world, claim, "operator_2") == "behind"
-
-
 def test_an_operator_that_starts_for_the_first_time_abstains_from_nothing(tmp_path: Path) -> None:
     with World(tmp_path, FOUR) as world:
         world.run(2)

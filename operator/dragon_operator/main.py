@@ -129,6 +129,7 @@ def assemble(
         settings.secret,
         journal=operator_journal,
         log=log,
+        follower=follower,
         status_checks=StatusChecks(
             committee,
             myself,

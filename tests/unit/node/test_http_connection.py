@@ -15,6 +15,7 @@ from flask import Flask, Response, request
 
 from dragon.node import app as web
 from dragon.node import http_server
+from dragon.node.addresses import client_key
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
@@ -25,7 +26,6 @@ from dragon.node.http_connection import (
 )
 from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
 from dragon.node.lanes import Lane
-from dragon.node.listening import share_of
 from dragon.node.service import Service
 
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -84,7 +84,7 @@ class Client:
 
     def __init__(self, server: Server, host: str = "10.0.0.1") -> None:
         self.server, self.transport = server, Transport()
-        self.connection = Connection(server, (host, 4000), share_of(host))
+        self.connection = Connection(server, (host, 4000))
         self.transport.connection = self.connection
         server.connections[self.connection] = None
         self.connection.connection_made(self.transport)
@@ -350,7 +350,7 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     ],
 )
 def test_a_network_of_ipv6_shares_capacity(host: str, share: str) -> None:
-    assert share_of(host) == share
+    assert client_key(host) == share
 
 
 def test_a_fault_in_the_app_is_a_problem_without_details() -> None:

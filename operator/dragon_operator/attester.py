@@ -101,8 +101,10 @@ class Attester:
         answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
         return answer, self._secret.sign(answer.root(self._committee.id))
 
-    def attest(self, claim: Claim) -> bytes:
+    def attest(self, claim: Claim, *, is_member: bool = False) -> bytes:
         """Verify a claim and return our signature on it.
+
+        `is_member`: whether the requester may use the capacity of members.
 
         Raises AttestationRefused: `reason` is from the closed list.
         """
@@ -121,7 +123,7 @@ class Attester:
         def evaluate() -> Outcome:
             return kind.decide(claim) or Outcome(signature=self._secret.sign(root))
 
-        return kind.evaluations.signature(root, evaluate)
+        return kind.evaluations.signature(root, evaluate, is_member=is_member)
 
     def why_abstain(self) -> str:
         """Return why a new journal prevents all signatures now; empty if it does not.

@@ -43,7 +43,7 @@ from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 
-PROBE_THREADS: Final = 2  # answer only `/status`
+PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
 VOTE_THREADS: Final = 32  # wait for objects of windows, or for one of the few verifications
 REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
@@ -79,7 +79,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_voter.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close, lanes(settings.threads))
+    app = create_app(components, clients)
+    return Service(app, loops, close, lanes(settings.threads), clients)
 
 
 def lanes(threads: int) -> list[Lane]:

@@ -227,8 +227,7 @@ class Attester:
     def _decide_window(self, claim: WindowClaim) -> None:
         windows = self._window_voter.check_claim(claim)
         self._journal.use_log(self._log.state.size, self._root_at)
-        log_time = self._log.state.log_time(self._committee)
-        self._journal.decide_window(claim, windows, log_time)
+        self._journal.decide_window(claim, windows)
 
 
 def _wait(seconds: float) -> str:

@@ -17,11 +17,6 @@ ledger that was reset. All logs that extend the recorded one have the same entri
 so no second root and no other totals of such a size can be signed. Strangers, who may request the
 totals of any interval, leave nothing here.
 
-A stream that never gets a window into the log would leave its rows for ever, and anyone can make
-streams. Of such streams a bounded number of rows is kept, besides those that a log can still apply.
-So two windows of one number of such a stream may be signed one after the other, if the stream signs
-both, but only when no log can apply the first one any more.
-
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
 
@@ -46,25 +41,18 @@ from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
-TRIM_INTERVAL: Final = 1024  # decisions between two checks of a maximum
-MAX_NEW_WINDOW_ROWS: Final = 65_536  # of each kind, about streams without a window in the log
+TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
 _VALID: Final = text(
     "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
 )
-_CALL_VALID: Final = text(
-    "INSERT INTO journal_window (stream, number, header, signed, is_new) "
-    "VALUES (:stream, :number, :header, :signed, :is_new) "
-    "ON CONFLICT DO UPDATE SET signed = max(signed, excluded.signed)"
-)
+_CALL_VALID: Final = text("INSERT OR IGNORE INTO journal_window VALUES (:stream, :number, :header)")
 _REFUTED: Final = text(
     "SELECT reason FROM journal_refuted "
     "WHERE stream = :stream AND number = :number AND proof = :proof"
 )
 _REFUTE: Final = text(
-    "INSERT INTO journal_refuted (stream, number, proof, reason, signed, is_new) "
-    "VALUES (:stream, :number, :proof, :reason, :signed, :is_new) "
-    "ON CONFLICT DO UPDATE SET signed = max(signed, excluded.signed)"
+    "INSERT OR IGNORE INTO journal_refuted VALUES (:stream, :number, :proof, :reason)"
 )
 _KNOWN_LOG: Final = text("SELECT size, root FROM journal_log")
 # Another thread may have recorded a longer log since.
@@ -78,16 +66,6 @@ _FORGET_WINDOWS: Final = (
 )
 
 
-# Beyond the newest MAX_NEW_WINDOW_ROWS, and only what was signed before :applicable.
-_FORGET_NEW: Final = tuple(
-    text(
-        f"DELETE FROM {table} WHERE is_new AND signed < :applicable AND signed < "  # noqa: S608
-        f"(SELECT signed FROM {table} WHERE is_new ORDER BY signed DESC LIMIT 1 OFFSET :most)"
-    )
-    for table in ("journal_window", "journal_refuted")
-)
-
-
 class Journal:
     """Decisions of one operator. A decision never changes.
 
@@ -98,9 +76,7 @@ class Journal:
     def __init__(self, database: Database, rounds: Rounds) -> None:
         self._database = database
         self._rounds = rounds
-        # Decisions until the next check; a race between threads moves it slightly.
-        self._until_trim = 0
-        self._until_window_trim = 0
+        self._until_trim = 0  # decisions; a race between threads moves the next check slightly
 
     def since(self) -> int:
         """Return when this journal was created, in Unix seconds; 0 if that was long ago."""
@@ -219,21 +195,18 @@ class Journal:
             raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
         self.use_log(size, root_at)
 
-    def decide_window(self, claim: WindowClaim, windows: int, log_time: int) -> None:
-        """Record the decision to sign a verdict. A valid window may be signed again, with another
-        proof or in another round.
+    def decide_window(self, claim: WindowClaim, windows: int) -> None:
+        """Record the decision to sign a verdict.
 
-        Args:
-            windows: number of windows of the stream in the log. No verdict on them is signed any
-                more, so their rows are deleted.
-            log_time: log time in Unix seconds.
+        `windows` is the number of windows of the stream in the log. No verdict on them is signed
+        any more, so their rows are deleted. A valid window may be signed again, with another proof
+        or in another round.
 
         Raises AttestationRefused: `equivocation`.
         """
         valid = claim.verdict is Verdict.VALID
         place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
         row = {**place, "header": claim.header, "reason": str(claim.reason), "windows": windows}
-        row |= {"signed": claim.timestamp, "is_new": int(windows == 0)}
         with self._database.write() as connection:
             if valid:
                 known = connection.execute(_VALID, row).scalar()
@@ -249,16 +222,6 @@ class Journal:
                 connection.execute(_REFUTE, row)
             for forget in _FORGET_WINDOWS:
                 connection.execute(forget, row)
-            self._forget_new_windows(connection, log_time)
-
-    def _forget_new_windows(self, connection: Connection, log_time: int) -> None:
-        if self._until_window_trim > 0:
-            self._until_window_trim -= 1
-            return
-        self._until_window_trim = TRIM_INTERVAL
-        bounds = {"applicable": log_time - self._rounds.max_age, "most": MAX_NEW_WINDOW_ROWS}
-        for forget in _FORGET_NEW:
-            connection.execute(forget, bounds)
 
 
 def _raise_floor(connection: Connection, oldest: int) -> int:

@@ -121,8 +121,8 @@ def assemble(
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    window_voter = _window_voter(settings, log, databases, runtime)
     operator_journal = Journal(databases.journal, committee.rounds)
+    window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
     attester = Attester(
         committee,
         myself,
@@ -164,7 +164,7 @@ def assemble(
 
 
 def _window_voter(
-    settings: Settings, log: Log, databases: Databases, runtime: Runtime
+    settings: Settings, log: Log, journal: Journal, databases: Databases, runtime: Runtime
 ) -> WindowVoter:
     known = KnownStreams(log, settings.listed_streams)
     rate_limiter = RateLimiter(
@@ -178,6 +178,7 @@ def _window_voter(
         log,
         ObjectStore(databases.objects, settings.objects_mb << 20, known.is_known),
         VerdictStore(databases.log),
+        journal.windows,
         rate_limiter,
         ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
         runtime.wall,

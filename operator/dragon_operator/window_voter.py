@@ -28,6 +28,7 @@ from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
 from dragon_operator.verification_scheduler import VerificationScheduler
+from dragon_operator.window_journal import WindowJournal
 
 MAX_CONCURRENT_FETCHES: Final = 16  # windows of known streams whose objects are being fetched
 MAX_CONCURRENT_NEW_FETCHES: Final = 4  # windows of new streams whose objects are being fetched
@@ -64,6 +65,7 @@ class WindowVoter:
     log: Log
     objects: ObjectStore
     verdicts: VerdictStore
+    decisions: WindowJournal
     rate_limiter: RateLimiter
     peers: ObjectClient
     wall: Callable[[], float]
@@ -95,7 +97,7 @@ class WindowVoter:
 
         Returns the number of windows of the stream in the log. Raises AttestationRefused.
         """
-        windows = self.log.state.stream(claim.stream).windows
+        windows = self._windows(claim.stream)
         if alarm := self.log.alarm():
             _refuse(RefusalReason.BEHIND, f"our log has stopped: {alarm.reason}")
         if claim.number < windows and claim.verdict is Verdict.VALID:
@@ -114,14 +116,22 @@ class WindowVoter:
             self.tidy()
 
     def tidy(self) -> None:
-        """Delete verdicts and release objects of windows that are in the log."""
+        """Delete verdicts and release objects of windows that are in the log.
+
+        Of new streams, whose windows may never get there, a bounded number is kept.
+        """
+        self.decisions.prune(self.known_streams.is_known, self._windows)
         streams = self.verdicts.streams()
         new = [stream for stream in streams if not self.known_streams.is_known(stream)]
         self.verdicts.bound(new, MAX_NEW_VERDICTS)
         for stream in streams:
-            if windows := self.log.state.stream(stream).windows:
+            if windows := self._windows(stream):
                 self.verdicts.forget(stream, windows)
                 self.objects.release(stream, windows - 2)  # the last header verifies the next
+
+    def _windows(self, stream: bytes) -> int:
+        """The number of windows of a stream in the log."""
+        return self.log.state.stream(stream).windows
 
     def _check_listed(self, stream: bytes) -> None:
         try:
@@ -139,7 +149,7 @@ class WindowVoter:
     def _check_signed(self, submission: Submission) -> None:
         """Check that the stream signed the whole submission and that its number is in range."""
         header = submission.header
-        windows = self.log.state.stream(header.stream).windows
+        windows = self._windows(header.stream)
         if header.number < windows:
             _refuse(RefusalReason.NO_CHANGE, _in_log(header.number, windows))
         if header.number >= windows + MAX_LOOKAHEAD:

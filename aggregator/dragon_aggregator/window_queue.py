@@ -56,8 +56,13 @@ class WindowQueue:
         self._committee = committee
         self._log = log
         self._known_streams = known_streams
-        self._windows = PendingWindows(known_streams.is_known, runtime.monotonic)
         self._penalties = Penalties(known_streams.is_known, runtime.monotonic)
+        self._windows = PendingWindows(
+            known_streams.is_known,
+            following=lambda stream: log.state.stream(stream).windows,
+            is_penalized=lambda stream: self._penalties.left(stream) > 0,
+            monotonic=runtime.monotonic,
+        )
         self._vote_collector = VoteCollector(committee, runtime, known_streams.is_known)
         self._window_certifier = WindowCertifier(
             committee,
@@ -141,7 +146,7 @@ class WindowQueue:
                 self._windows.admit_objects(submission.stream)
                 self._store_header(submission)
                 if self.objects.put(submission.stream, submission.number, body):
-                    self._windows.progress(submission.stream)
+                    self._windows.note_stored(submission.stream)
             except errors.Busy as busy:
                 refusals.append(busy)
         if len(refusals) == len(naming):

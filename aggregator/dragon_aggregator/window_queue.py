@@ -18,6 +18,7 @@ from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.penalties import Penalties
+from dragon.node.refutation_limit import AGGREGATOR_RATE, RefutationLimit
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
@@ -72,6 +73,7 @@ class WindowQueue:
             log=log,
             clock=clock,
             penalties=self._penalties,
+            refutations=RefutationLimit(AGGREGATOR_RATE, known_streams.is_known, runtime.monotonic),
             runtime=runtime,
         )
         self._submitted = threading.Event()

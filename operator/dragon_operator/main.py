@@ -20,6 +20,7 @@ from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
+from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -185,6 +186,7 @@ def _window_voter(
         known,
         FetchLimits.create(),
         verifications,
+        RefutationLimit(OPERATOR_RATE, known.is_known, runtime.monotonic),
     )
 
 

@@ -16,6 +16,7 @@ from dragon.errors import AttestationRefused, Busy, DragonError, NotListed
 from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
+from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
@@ -72,6 +73,7 @@ class WindowVoter:
     known_streams: KnownStreams
     fetches: FetchLimits
     verifications: VerificationScheduler
+    refutations: RefutationLimit
 
     def vote(self, submission: Submission) -> WindowVerdict | None:
         """Return the verdict on a window; None if only its header was submitted.
@@ -110,6 +112,17 @@ class WindowVoter:
             _refuse(RefusalReason.MALFORMED, message)
         self._check_predecessor(claim.stream, claim.previous)
         return windows
+
+    def check_refutation(self, claim: WindowClaim) -> None:
+        """Refuse to sign too many invalid windows of new streams.
+
+        Raises AttestationRefused: `busy`.
+        """
+        if claim.verdict is Verdict.VALID:
+            return
+        if not self.refutations.admits(claim.stream, claim.number, claim.proof):
+            message = "too many invalid windows of streams without a certified window were signed"
+            _refuse(RefusalReason.BUSY, message)
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(TIDY_INTERVAL_SECONDS):

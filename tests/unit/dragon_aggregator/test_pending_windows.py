@@ -15,6 +15,7 @@ from dragon.protocol.state import State
 from dragon.protocol.streams.chunks import ChunkHeader
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import WindowHeader, close
+from dragon_aggregator import pending_windows
 from dragon_aggregator.pending_windows import (
     IDLE_SECONDS,
     MAX_KNOWN_STREAMS,
@@ -259,6 +260,44 @@ def test_a_new_stream_with_an_invalid_window_gives_way_while_it_waits(
     add_complete(pending, new(99))
 
     assert present(pending, new(3), new(99)) == [new(99)]
+
+
+def test_windows_in_the_log_are_removed_and_the_newest_can_still_be_shown(
+    pending: PendingWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_windows, "MAX_APPLIED_WINDOWS", 2)
+    added = [window(known(0), complete=True, number=number) for number in range(5)]
+    for each in added:
+        pending.add(each)
+
+    last = Mock(number=3)
+    assert pending.drop_applied(State(streams={known(0): StreamState(last=last)})) == [known(0)]
+
+    assert pending.all() == added[4:]
+    shown = [pending.applied(each.submission.header.hash) for each in added]
+    assert shown == [None, None, *added[2:4], None]
+
+
+def test_an_announcement_uses_up_none_of_the_time_for_objects(
+    pending: PendingWindows, clock: Clock
+) -> None:
+    for number in range(MAX_NEW_STREAMS):
+        pending.add(window(new(number)))
+    clock.sleep(NEW_IDLE_SECONDS + 1)
+    for number in range(MAX_NEW_STREAMS):
+        pending.add(window(new(number), complete=True))
+        pending.admit_objects(new(number))
+
+    assert is_busy(lambda: add_complete(pending, new(99)))
+
+
+def test_one_thread_at_a_time_works_on_a_stream(pending: PendingWindows) -> None:
+    add_complete(pending, known(1))
+
+    assert list(pending.begin(known=True, most=8)) == [known(1)]
+    assert list(pending.begin(known=True, most=8)) == []
+    pending.finish(known(1))
+    assert list(pending.begin(known=True, most=8)) == [known(1)]
 
 
 def test_the_streams_that_waited_for_longest_are_begun_first(

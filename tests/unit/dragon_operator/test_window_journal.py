@@ -153,6 +153,43 @@ def test_the_buckets_of_deleted_decisions_are_bounded(
     assert refusal(decisions, valid(stranger(1))) == "equivocation"  # another stream of a bucket
 
 
+def test_a_stored_decision_is_repeated_although_its_bucket_has_deleted_ones(
+    decisions: WindowJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window_journal, "PRUNED_BUCKETS", 1)
+
+    fill(decisions, 50)
+
+    assert refusal(decisions, valid(stranger(1049))) == ""
+    assert refusal(decisions, valid(stranger(1049), header=b"other")) == "equivocation"
+
+
+def test_the_oldest_decisions_are_deleted(decisions: WindowJournal) -> None:
+    for number in range(3 * MOST):
+        at = 100 - number
+        decisions.decide(valid(stranger(number), at=at), 0)
+        decisions.decide(refuted(stranger(number), b"p", InvalidReason.STARK, at), 0)
+
+    decisions.prune(is_known, none_in_log)
+
+    kept = [number for number in range(3 * MOST) if not refusal(decisions, valid(stranger(number)))]
+    assert kept == list(range(MOST))
+    root = InvalidReason.ROOT
+    differing = [refusal(decisions, refuted(stranger(n), b"p", root)) for n in range(3 * MOST)]
+    assert differing == MOST * ["equivocation"] + 2 * MOST * [""]
+
+
+def test_decisions_on_windows_in_the_log_are_deleted_with_the_next_one(
+    decisions: WindowJournal, database: Database
+) -> None:
+    decisions.decide(valid(KNOWN), 0)
+    decisions.decide(refuted(KNOWN, b"p", InvalidReason.STARK), 0)
+
+    decisions.decide(valid(KNOWN, 1), 1)
+
+    assert (count(database, "journal_window"), count(database, "journal_refuted")) == (1, 0)
+
+
 def test_a_streams_bucket_differs_between_journals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

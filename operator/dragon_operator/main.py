@@ -20,6 +20,7 @@ from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
+from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -122,8 +123,8 @@ def assemble(
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    window_voter = _window_voter(settings, log, databases, runtime)
     operator_journal = Journal(databases.journal, committee.rounds)
+    window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
     attester = Attester(
         committee,
         myself,
@@ -165,7 +166,7 @@ def assemble(
 
 
 def _window_voter(
-    settings: Settings, log: Log, databases: Databases, runtime: Runtime
+    settings: Settings, log: Log, journal: Journal, databases: Databases, runtime: Runtime
 ) -> WindowVoter:
     known = KnownStreams(log, settings.listed_streams)
     rate_limiter = RateLimiter(
@@ -179,12 +180,14 @@ def _window_voter(
         log,
         ObjectStore(databases.objects, settings.objects_mb << 20, known.is_known),
         VerdictStore(databases.log),
+        journal.windows,
         rate_limiter,
         ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
         runtime.wall,
         known,
         FetchLimits.create(),
         verifications,
+        RefutationLimit(OPERATOR_RATE, known.is_known, runtime.monotonic),
     )
 
 

@@ -238,6 +238,14 @@ def test_a_refusal_by_a_probe_is_repeated_only_while_the_probe_counts(threads: T
     assert len(threads.evaluated) == 2
 
 
+def test_an_evaluation_that_began_after_the_request_answers_it_whatever_it_rests_on(
+    threads: Threads,
+) -> None:
+    """It would be repeated for ever else, because a slow probe counts no more at its end."""
+    assert refused(lambda: threads.ask(b"claim", refusal(RefusalReason.SEES_UP, 0.0))) == "sees_up"
+    assert len(threads.evaluated) == 1
+
+
 def test_a_request_that_comes_later_does_not_get_a_refusal_by_an_older_probe(
     threads: Threads,
 ) -> None:

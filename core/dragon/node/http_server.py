@@ -26,19 +26,24 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from dragon.errors import DragonError
+from dragon.errors import DragonError, RateLimited
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
 from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit
+from dragon.node.rate_limits import ADVANCE_MS, ProcessorShare, Rate
 from dragon.node.service import Loops, Service
 from dragon.node.wsgi_call import WsgiApp
 
 GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
 MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
 MEMBERS_PART: Final = 8  # one connection of this number is never one of strangers
+CONNECTIONS_AT_ONCE: Final = 200  # new ones of one address outside the committee
+CONNECTIONS_PER_SECOND: Final = 100  # new ones of one address outside the committee
+ALL_CONNECTIONS_AT_ONCE: Final = 600  # new ones of all addresses outside the committee
+ALL_CONNECTIONS_PER_SECOND: Final = 300  # new ones of all addresses outside the committee
 CLOSED_PART: Final = 32  # if all places are taken, one connection of this number is closed
 FREED_BYTES: Final = 1 << 20  # below the limit of held bytes, once it is exceeded
 READ_BUFFER_BYTES: Final = 16 * 1024
@@ -47,6 +52,10 @@ ACCEPT_PAUSE_SECONDS: Final = 0.1  # after the system refused a file descriptor
 TICK_SECONDS: Final = 0.25
 MAX_TICK_SECONDS: Final = 1.0  # a pause of the whole process counts as no more than this
 SWITCH_SECONDS: Final = 0.001  # for which a thread computes before another one may go on
+CONNECTOR: Final = Rate(ADVANCE_MS * CONNECTIONS_AT_ONCE, ADVANCE_MS * CONNECTIONS_PER_SECOND)
+CONNECTORS_IN_ALL: Final = Rate(
+    ADVANCE_MS * ALL_CONNECTIONS_AT_ONCE, ADVANCE_MS * ALL_CONNECTIONS_PER_SECOND
+)
 _NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = log_format.get_logger(__name__)
@@ -72,6 +81,10 @@ class Server:
         self._lanes = Lanes(service.lanes, threads)
         self._max_connections, self._context = max_connections, context
         self._max_strangers = max_connections - max_connections // MEMBERS_PART
+        # Nothing settles the advance: it is what a new connection costs.
+        self._new = ProcessorShare(
+            "connections", CONNECTOR, CONNECTORS_IN_ALL, self.clients.monotonic
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._occupied = asyncio.Event()
 
@@ -120,8 +133,9 @@ class Server:
         loop.call_later(ACCEPT_PAUSE_SECONDS, resume)
 
     def _add(self, accepted: socket.socket, client: tuple[str, int]) -> None:
-        connection = Connection(self, client)
-        if not self.has_place(connection):
+        if not self.may_connect(client[0]) or not self.has_place(
+            connection := Connection(self, client)
+        ):
             accepted.close()
             return
         accepted.setblocking(False)
@@ -147,6 +161,21 @@ class Server:
         except OSError:
             # The client left, was too slow or does not use TLS, or its place was needed.
             connection.abort()
+
+    def may_connect(self, address: str) -> bool:
+        """Whether an address may open one more connection now.
+
+        Members always may: those that come after a crowd wait in the kernel's queue until the crowd
+        is accepted or refused, and refusing is quick. Behind a believed proxy are many clients.
+        """
+        peer = self.clients.identify(address)
+        if peer.is_member or self.clients.is_proxy(address):
+            return True
+        try:
+            self._new.admit(peer.share)
+        except RateLimited:
+            return False
+        return True
 
     def has_place(self, connection: Connection) -> bool:
         """Whether a new connection may stay. If all places are taken, others are closed."""

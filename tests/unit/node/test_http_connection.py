@@ -7,6 +7,7 @@ import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -389,6 +390,25 @@ def test_strangers_that_wait_for_answers_keep_no_member_out() -> None:
         assert len(server.connections) == 14
 
     run(test)
+
+
+def test_strangers_open_few_connections_in_a_second() -> None:
+    now = [100.0]
+    clients = replace(CLIENTS, monotonic=lambda: now[0])
+    server = Server(Service(Flask("limited"), clients=clients), 2)
+
+    def opened(address: Callable[[int], str]) -> int:
+        return sum(server.may_connect(address(number)) for number in range(2000))
+
+    assert opened(lambda _: "10.0.0.1") == 200
+    assert server.may_connect("10.0.0.2")
+    assert opened(lambda number: f"10.0.{number // 200}.{number % 200}") == 400 - 1
+    assert not server.may_connect("10.0.100.1")
+    assert opened(lambda _: MEMBER) == opened(lambda _: PROXY) == 2000
+    now[0] += 1
+    assert opened(lambda _: "10.0.0.1") == 100
+    assert opened(lambda _: "10.0.100.1") == 200
+    assert not server.may_connect("10.0.100.2")
 
 
 def test_many_places_are_made_at_once() -> None:

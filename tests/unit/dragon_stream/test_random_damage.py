@@ -32,7 +32,7 @@ from dragon_stream.store import SCHEMA, Store
 from dragon_stream.streams import Stream, StreamConfig, Streams
 from dragon_stream.writer import Writer
 
-CASES: Final = 25  # of each seed
+CASES: Final = 20  # of each seed
 COMMITTEE: Final = bytes(32)
 KEY: Final = secret("the stream service")
 
@@ -186,7 +186,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in found}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_damage(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "MAX_SEGMENT_BYTES", 1500)  # so that there are several
     draw = random.Random(seed)

@@ -19,9 +19,9 @@ Decisions on windows of known streams are never deleted because of others.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
@@ -163,9 +163,7 @@ class WindowJournal:
         return str(token or "").encode()
 
 
-def _beyond(
-    rows: list[Row[tuple[object, ...]]], is_known: Callable[[bytes], bool]
-) -> list[Row[tuple[object, ...]]]:
+def _beyond(rows: Sequence[Row[Any]], is_known: Callable[[bytes], bool]) -> Sequence[Row[Any]]:
     """The oldest rows of new streams, without those that are kept."""
     new = [row for row in rows if not is_known(bytes(row.stream))]
     return new[: max(0, len(new) - MAX_NEW_DECISIONS)]

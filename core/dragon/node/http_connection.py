@@ -33,6 +33,16 @@ PATIENT_SECONDS: Final = 0.5  # without a request, after which a connection take
 MAX_AHEAD_BYTES: Final = 16 * 1024  # of further requests, received before the answer is sent
 WRITE_BYTES: Final = 64 * 1024  # given to the transport at once
 
+VERSIONS: Final = {b"1.0", b"1.1"}  # of HTTP
+
+_TOO_MANY_FIELDS: Final = (
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
+)
+_AMBIGUOUS_LINE: Final = (
+    HTTPStatus.BAD_REQUEST,
+    "each line of the head must end with CR LF, and none may begin with a space",
+)
 _CONTINUE: Final = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
 
 logger = get_logger(__name__)
@@ -204,8 +214,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _receive(self) -> None:
         """Take events from the parser until the request is whole."""
-        if self._head is None and _has_too_many_fields(self._parser.trailing_data[0]):
-            self._refuse_fields()
+        if self._head is None and (refusal := _refusal_of(self._parser.trailing_data[0])):
+            self.refuse(*refusal)
             return
         try:
             while self.phase is Phase.RECEIVING and self._take(self._parser.next_event()):
@@ -242,8 +252,10 @@ class Connection(asyncio.BufferedProtocol):
                 HTTPStatus.REQUEST_URI_TOO_LONG,
                 f"the request target is longer than {MAX_TARGET_BYTES} bytes",
             )
+        elif head.http_version not in VERSIONS:
+            self.refuse(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "use HTTP/1.1")
         elif _size(head) > MAX_HEAD_BYTES:
-            self._refuse_fields()
+            self.refuse(*_TOO_MANY_FIELDS)
         elif any(name == b"transfer-encoding" for name, _value in head.headers):
             # Chunks of one byte would take a thousand times the processor time of a whole body.
             self.refuse(HTTPStatus.LENGTH_REQUIRED, "send the body with Content-Length")
@@ -253,12 +265,6 @@ class Connection(asyncio.BufferedProtocol):
             self._max_body = lane.max_body or self._host.max_body
             if stated > self._max_body:
                 self._dispatch(stated, whole=False)
-
-    def _refuse_fields(self) -> None:
-        self.refuse(
-            HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-            f"more than {MAX_FIELDS} headers, or more than {MAX_HEAD_BYTES} bytes of them",
-        )
 
     def _dispatch(self, length: int, *, whole: bool) -> None:
         """Let the app answer, in the lane of the request.
@@ -453,10 +459,19 @@ def _close(answer: Answer) -> None:
         logger.exception("request_failed")
 
 
-def _has_too_many_fields(received: bytes) -> bool:
-    """Whether a head has too many lines, before they are parsed: many short ones take long."""
-    lines = received.split(b"\n", MAX_FIELDS + 2)[: MAX_FIELDS + 2]
-    return len(lines) == MAX_FIELDS + 2 and not any(line in {b"", b"\r"} for line in lines)
+def _refusal_of(received: bytes) -> tuple[HTTPStatus, str] | None:
+    """Why a head is refused before it is parsed; None if it is not, or is not complete yet.
+
+    Many short lines take long to parse. Lines that end with LF alone, and continued lines, are read
+    in another way by some proxies, which would then see other requests than this server.
+    """
+    lines = received.split(b"\n", MAX_FIELDS + 2)[:-1]
+    for line in lines:
+        if line == b"\r":
+            return None
+        if not line.endswith(b"\r") or line.startswith((b" ", b"\t")):
+            return _AMBIGUOUS_LINE
+    return _TOO_MANY_FIELDS if len(lines) == MAX_FIELDS + 2 else None
 
 
 def _size(head: h11.Request) -> int:

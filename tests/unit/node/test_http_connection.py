@@ -211,14 +211,44 @@ def test_a_body_above_the_limit_is_refused_by_the_app() -> None:
         (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"a" * 20_000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: a\r\n" * 70 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\nX: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n Content-Length: 7\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\t7\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length : 7\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + 2 * b"Host: b\r\n" + b"\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 7, 8\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +7\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+        (b"PRI * HTTP/2.0\r\nHost: a\r\n\r\n", 505),
     ],
-    ids=["nonsense", "no host", "long target", "long header", "many headers"],
+    ids=[
+        "nonsense",
+        "no host",
+        "long target",
+        "long header",
+        "many headers",
+        "LF after the request line",
+        "LF after a header",
+        "LF at the end",
+        "continued line",
+        "continued length",
+        "space before a colon",
+        "two hosts",
+        "two lengths",
+        "length with a sign",
+        "unknown transfer encoding",
+        "HTTP/2",
+    ],
 )
 def test_a_request_that_is_not_valid_is_refused_as_a_problem(raw: bytes, status: int) -> None:
     async def test(server: Server) -> None:
-        answer = await Client(server).ask(raw)
+        client = Client(server)
+        answer = await client.ask(raw + GET)
         assert (answer.status, answer.body["status"]) == (status, status)
         assert b"application/problem+json" in answer.written
+        assert client.connection.phase is Phase.LINGERING  # what follows is no request
 
     run(test)
 

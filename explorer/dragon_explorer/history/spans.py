@@ -1,0 +1,99 @@
+"""Spans of time over which the history keeps sums, and blocks of consecutive spans."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_SUMS: Final = struct.Struct("<IIII")
+_MOST: Final = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One resolution of the history."""
+
+    seconds: int
+    per_block: int  # spans in one row
+    kept_seconds: int
+
+    @property
+    def block_seconds(self) -> int:
+        return self.seconds * self.per_block
+
+    def block_of(self, time: int) -> int:
+        """Return the begin of the block that contains a time (Unix seconds)."""
+        return time - time % self.block_seconds
+
+    def begin_of(self, time: int) -> int:
+        """Return the begin of the span that contains a time (Unix seconds)."""
+        return time - time % self.seconds
+
+
+MINUTE: Final = Span(60, 60, 86_400)
+HOUR: Final = Span(3600, 24, 90 * 86_400)
+DAY: Final = Span(86_400, 32, 2 * 365 * 86_400)
+SPANS: Final = (MINUTE, HOUR, DAY)
+
+
+def span_for(seconds: int) -> Span:
+    """Return the finest span that covers a period of this length."""
+    return next((each for each in SPANS if each.kept_seconds >= seconds), DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What is known of one span: for example probes, failed probes and milliseconds."""
+
+    count: int = 0
+    failed: int = 0
+    total: int = 0  # over all that did not fail
+    most: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            min(_MOST, self.count + other.count),
+            min(_MOST, self.failed + other.failed),
+            min(_MOST, self.total + other.total),
+            max(self.most, min(_MOST, other.most)),
+        )
+
+    @property
+    def mean(self) -> int | None:
+        """The mean of what did not fail."""
+        good = self.count - self.failed
+        return round(self.total / good) if good > 0 else None
+
+
+NOTHING: Final = Sums()
+
+
+class Block:
+    """The sums of all spans of one block."""
+
+    def __init__(self, span: Span, begin: int, packed: bytes | None = None) -> None:
+        size = _SUMS.size * span.per_block
+        self.span, self.begin = span, begin
+        # A row of a wrong size is damage; its sums are lost, and nothing else depends on them.
+        fits = packed is not None and len(packed) == size
+        self._packed = bytearray(packed if fits and packed else bytes(size))
+
+    def add(self, time: int, sums: Sums) -> None:
+        """Add sums to the span that contains a time of this block."""
+        at = self._offset(time)
+        now = Sums(*_SUMS.unpack_from(self._packed, at)) + sums
+        _SUMS.pack_into(self._packed, at, now.count, now.failed, now.total, now.most)
+
+    def _offset(self, time: int) -> int:
+        return _SUMS.size * ((time - self.begin) // self.span.seconds)
+
+    def packed(self) -> bytes:
+        return bytes(self._packed)
+
+    def sums(self) -> Iterator[tuple[int, Sums]]:
+        """Yield the begin (Unix seconds) and the sums of each span that has any."""
+        for number, values in enumerate(_SUMS.iter_unpack(self._packed)):
+            if values[0]:
+                yield self.begin + number * self.span.seconds, Sums(*values)

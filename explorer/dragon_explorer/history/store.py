@@ -1,0 +1,214 @@
+"""The explorer's own history in SQLite: response times and answers, which nobody certifies.
+
+Sums are collected in memory and written once a minute, in one transaction. A crash loses one minute.
+The size is bounded: a bounded number of series, and each span of time is kept for a fixed period.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from sqlalchemy import Connection, text
+
+from dragon.storage.database import Database
+from dragon_explorer.history.spans import MINUTE, NOTHING, SPANS, Block, Span, Sums
+
+RESPONSE: Final = "response"  # subject: node; source: observer; sums: milliseconds of probes
+ANSWER: Final = "answer"  # subject: operator; source: outcome; sums: number of answers
+MAX_SERIES: Final = 2000  # pairs of subject and source of one kind
+MAX_GATHERINGS: Final = 4096
+PRUNE_SECONDS: Final = 600  # between two deletions of what is too old
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """How the operators answered an aggregator's question about a node's status."""
+
+    node_id: str
+    status: str
+    timestamp: int  # Unix seconds, of the claim
+    aggregator: str
+    answers: str  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One series of sums."""
+
+    kind: str
+    subject: str
+    source: str
+
+
+class History:
+    """Sums over time. Any thread may use it; times come from the caller, in Unix seconds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[Key, int], Sums] = defaultdict(Sums)  # by series and minute
+        self._pruned_at: int | None = None
+        self.version = 0  # grows when something is written
+        self._series = self._read_series()
+
+    def _read_series(self) -> set[Key]:
+        query = text("SELECT DISTINCT kind, subject, source FROM blocks")
+        with self._database.read() as connection:
+            return {Key(*row) for row in connection.execute(query)}
+
+    def add(self, key: Key, time: int, sums: Sums) -> None:
+        """Add sums to the minute of `time`. A series beyond `MAX_SERIES` of its kind is ignored."""
+        with self._lock:
+            if key not in self._series:
+                if sum(each.kind == key.kind for each in self._series) >= MAX_SERIES:
+                    return
+                self._series.add(key)
+            minute = MINUTE.begin_of(time)
+            self._waiting[key, minute] = self._waiting[key, minute] + sums
+
+    def flush(self, now: int) -> None:
+        """Write what was added, and now and then delete what is too old."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, defaultdict(Sums)
+        prunes = self._pruned_at is None or now - self._pruned_at >= PRUNE_SECONDS
+        if not waiting and not prunes:
+            return
+        try:
+            with self._database.write() as connection:
+                for span in SPANS:
+                    _write(connection, span, waiting)
+                if prunes:
+                    _prune(connection, now)
+        except Exception:
+            self._take_back(waiting)
+            raise
+        if prunes:
+            self._pruned_at, self._series = now, self._read_series()
+        self.version += 1
+
+    def _take_back(self, waiting: Mapping[tuple[Key, int], Sums]) -> None:
+        """Keep what could not be written, unless newer sums are waiting already."""
+        with self._lock:
+            for key, sums in waiting.items():
+                if len(self._waiting) < 2 * MAX_SERIES:
+                    self._waiting[key] = self._waiting[key] + sums
+
+    def series(
+        self, kind: str, subject: str, span: Span, begin: int, end: int
+    ) -> dict[str, list[tuple[int, Sums]]]:
+        """Return the sums of a subject in [begin, end), by source, oldest first."""
+        found: dict[str, list[tuple[int, Sums]]] = defaultdict(list)
+        query = text(
+            "SELECT source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
+            "AND subject = :subject AND begin >= :first AND begin < :end ORDER BY source, begin"
+        )
+        values = {
+            "kind": kind,
+            "span": span.seconds,
+            "subject": subject,
+            "first": span.block_of(begin),
+            "end": end,
+        }
+        with self._database.read() as connection:
+            for source, block, packed in connection.execute(query, values):
+                inside = Block(span, block, packed).sums()
+                found[source] += [each for each in inside if begin <= each[0] < end]
+        return {source: sums for source, sums in found.items() if sums}
+
+    def totals(
+        self, kind: str, subjects: Iterable[str], span: Span, begin: int, end: int
+    ) -> dict[str, dict[str, Sums]]:
+        """Return the sums over [begin, end) of each subject, by source."""
+        found: dict[str, dict[str, Sums]] = {}
+        for subject in subjects:
+            series = self.series(kind, subject, span, begin, end)
+            found[subject] = {
+                source: sum((sums for _, sums in spans), NOTHING)
+                for source, spans in series.items()
+            }
+        return found
+
+    def keep_gatherings(self, gatherings: Sequence[Gathering]) -> None:
+        """Keep how the operators answered; a record replaces that of the same question."""
+        if not gatherings:
+            return
+        with self._database.write() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO gatherings (node_id, status, timestamp, aggregator, answers) "
+                    "VALUES (:node_id, :status, :timestamp, :aggregator, :answers) ON CONFLICT "
+                    "(node_id, status, timestamp, aggregator) "
+                    "DO UPDATE SET answers = excluded.answers"
+                ),
+                [asdict(each) for each in gatherings],
+            )
+            connection.execute(
+                text("DELETE FROM gatherings WHERE id <= (SELECT MAX(id) FROM gatherings) - :kept"),
+                {"kept": MAX_GATHERINGS},
+            )
+        self.version += 1
+
+    def gatherings(self, node_id: str, status: str, timestamp: int) -> list[Gathering]:
+        """Return how the operators answered about this change of status, by aggregator."""
+        query = text(
+            "SELECT node_id, status, timestamp, aggregator, answers FROM gatherings "
+            "WHERE node_id = :node_id AND status = :status AND timestamp = :timestamp "
+            "ORDER BY aggregator"
+        )
+        values = {"node_id": node_id, "status": status, "timestamp": timestamp}
+        with self._database.read() as connection:
+            return [Gathering(*row) for row in connection.execute(query, values)]
+
+
+def _write(connection: Connection, span: Span, waiting: Mapping[tuple[Key, int], Sums]) -> None:
+    """Add sums to the rows of one span."""
+    blocks: dict[tuple[Key, int], Block] = {}
+    for (key, time), sums in waiting.items():
+        begin = span.block_of(time)
+        if (key, begin) not in blocks:
+            blocks[key, begin] = Block(span, begin, _stored(connection, key, span, begin))
+        blocks[key, begin].add(time, sums)
+    rows = [
+        {**_row(key, span, begin), "sums": block.packed()} for (key, begin), block in blocks.items()
+    ]
+    if rows:
+        connection.execute(
+            text(
+                "INSERT INTO blocks (kind, subject, source, span, begin, sums) "
+                "VALUES (:kind, :subject, :source, :span, :begin, :sums) ON CONFLICT "
+                "(kind, span, subject, source, begin) DO UPDATE SET sums = excluded.sums"
+            ),
+            rows,
+        )
+
+
+def _stored(connection: Connection, key: Key, span: Span, begin: int) -> bytes | None:
+    query = text(
+        "SELECT sums FROM blocks WHERE kind = :kind AND span = :span AND subject = :subject "
+        "AND source = :source AND begin = :begin"
+    )
+    row = connection.execute(query, _row(key, span, begin)).first()
+    return row[0] if row and type(row[0]) is bytes else None
+
+
+def _row(key: Key, span: Span, begin: int) -> dict[str, str | int]:
+    return {
+        "kind": key.kind,
+        "subject": key.subject,
+        "source": key.source,
+        "span": span.seconds,
+        "begin": begin,
+    }
+
+
+def _prune(connection: Connection, now: int) -> None:
+    for span in SPANS:
+        oldest = span.block_of(max(0, now - span.kept_seconds))
+        connection.execute(
+            text("DELETE FROM blocks WHERE span = :span AND begin < :oldest"),
+            {"span": span.seconds, "oldest": oldest},
+        )

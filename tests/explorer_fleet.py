@@ -2,7 +2,8 @@
 
     python tests/explorer_fleet.py 25400      # serves a fleet with an outage and a stream
 
-`ExplorerWorld` is a `StreamWorld` with an explorer that follows its ledger and watches its services.
+`ExplorerWorld` is a `StreamWorld` with an explorer that follows its ledger and watches its
+services.
 """
 
 from __future__ import annotations
@@ -94,8 +95,10 @@ def fleet_with_history(folder: Path) -> ExplorerWorld:
     The caller ends it: `with fleet_with_history(folder) as world`.
     """
     world = ExplorerWorld(folder, make_members(targets=2, experts=1), verify_at_end=False)
-    world.wires.mount("target-1:80", _answer)
-    world.wires.mount("target-2:80", _answer)
+    for target in ("target_1", "target_2"):
+        host = f"{target.replace('_', '-')}:80"
+        world.names[host] = target
+        world.wires.mount(host, _answer)
     world.run(3)
     stream = world.make("sensor-1", mode="message")
     world.upload(stream, b"21.5")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
+from werkzeug.exceptions import NotFound
 
 from dragon.node import app as web
 from dragon.node import metrics
@@ -40,6 +41,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(log.routes(sources.committee, sources.log))
     app.register_blueprint(pages.blueprint(components))
     app.register_blueprint(verification.pages(components))
+    app.register_error_handler(NotFound, pages.not_found)
     return app
 
 

@@ -33,10 +33,13 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The seconds of one UTC day in which a node was down or unknown; the others were up."""
+    """The seconds of one UTC day in which a node was down or unknown; the others were up.
+
+    Only the time from the node's first event until now counts.
+    """
 
     begin: int  # Unix seconds
-    seconds: int  # of the day that have passed
+    seconds: int  # of the day that count; 0 before the node's first event
     down: int
     unknown: int
 
@@ -139,19 +142,19 @@ class LogIndex:
         key = (node_id, begin)
         if (known := self._days.get(key)) is not None:
             return known
-        end = min(begin + DAY_SECONDS, max(now, begin + 1))
         state = self._log.state
-        totals = self._log.totals(state.size, node_id, (begin, end))
-        day = Day(begin, end - begin, totals.seconds_down, totals.seconds_unknown)
-        settled = state.log_time(self._committee) >= begin + DAY_SECONDS + self._settled_after
-        if settled:
+        transitions = state.nodes.get(node_id)
+        first = max(begin, transitions[0].timestamp) if transitions else begin + DAY_SECONDS
+        end = min(begin + DAY_SECONDS, now)
+        day = Day(begin, 0, 0, 0)
+        if first < end:
+            totals = self._log.totals(state.size, node_id, (first, end))
+            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown)
+        settled_at = begin + DAY_SECONDS + self._committee.rounds.settled_after
+        if state.log_time(self._committee) >= settled_at:
             with self._lock:
                 self._days[key] = day
         return day
-
-    @property
-    def _settled_after(self) -> int:
-        return self._committee.rounds.settled_after
 
     def forget_days(self, before: int) -> None:
         """Forget settled days that begin before a time (Unix seconds)."""

@@ -120,7 +120,7 @@ def plain(view: object) -> object:
 def _members(value: object) -> dict[str, object]:
     if not is_dataclass(value):
         raise TypeError(f"no JSON form: {type(value).__name__}")
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {name: getattr(value, name) for name in _names(value.__class__)}
 
 
 @cache

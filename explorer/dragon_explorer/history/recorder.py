@@ -54,7 +54,8 @@ class Recorder:
                 Gathering(node_id, status, timestamp, aggregator, each.model_dump_json())
                 for each in round_.gatherings
                 if each.claim.kind == STATUS
-                and (node_id := each.claim.node_id) in self._committee.urls
+                and (node_id := each.claim.node_id) is not None
+                and node_id in self._committee.urls
                 and (status := each.claim.status) is not None
                 and self._is_recent(timestamp := each.claim.timestamp or 0)
             ]

@@ -1,7 +1,7 @@
 """The explorer's own history in SQLite: response times and answers, which nobody certifies.
 
-Sums are collected in memory and written once a minute, in one transaction. A crash loses one minute.
-The size is bounded: a bounded number of series, and each span of time is kept for a fixed period.
+Sums are collected in memory and written once a minute, in one transaction. A crash loses one
+minute. The size is bounded: a bounded number of series, and a fixed period for each span of time.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from flask import Response
+from pydantic import ConfigDict
 
 from dragon import errors
 from dragon.encoding import Json
@@ -16,8 +17,10 @@ from dragon_explorer.routes.parameters import PositionPath
 from dragon_explorer.views.incidents import proven_entry
 
 
-class CommitteeFile(schemas.Described):
-    """The committee file. `docs/spec` describes it."""
+class CommitteeFile(schemas.Schema):
+    """The committee file. The specification describes it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
 
@@ -25,7 +28,7 @@ class CommitteeFile(schemas.Described):
 class CertificateFile(schemas.Schema):
     """A certificate, or an endorsement."""
 
-    model_config = schemas.Described.model_config
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: str
 

@@ -160,6 +160,13 @@ def _is_public(components: Components) -> bool:
     return host.lower() in components.sources.public.hosts
 
 
+def not_found(error: HTTPException) -> Response:
+    """The answer to a path that does not exist: a page, or a problem document of the API."""
+    if request.path.startswith("/api/"):
+        return problems.from_http(error)
+    return _not_found(error)
+
+
 def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
     if request.path == "/" or not components.sources.public.hosts or not _is_public(components):

@@ -65,7 +65,10 @@ def bar(sources: Sources, node_id: str, now: int) -> tuple[BarRun, ...]:
 
 
 def day_status(day: Day) -> NodeStatus:
-    """The colour of a day: down if the node was down at all, unknown if that is most of the day."""
+    """The colour of a day: down if the node was down at all, unknown if that is most of the day.
+
+    The day begins with the node's first event.
+    """
     if day.down:
         return "down"
     return "unknown" if 2 * day.unknown >= day.seconds else "up"

@@ -64,38 +64,44 @@ class Verification:
 
 def verification(raw: bytes, committee: Committee, log: Log) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
-    if not raw.strip():
-        return _unknown("the document is empty")
     try:
         value = parse(raw)
     except InvalidEncoding as error:
-        return _unknown(f"the document is not strict JSON: {error}")
-    if not isinstance(value, dict):
-        return _unknown("the document is not a JSON object")
-    if "descriptor" in value and "chunk" in value:
-        return _guarded("receipt", lambda: _receipt(raw, committee))
-    if "inclusion" in value and "event" in value:
-        return _guarded("event", lambda: _event(value, committee, log))
-    if "expert" in value and "aggregated_signature" not in value:
-        return _guarded("endorsement", lambda: _signed(value, committee))
-    if "aggregated_signature" in value:
-        return _guarded("certificate", lambda: _signed(value, committee))
-    return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
+        why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
+        return _unknown(why)
+    what = _what(value)
+    checks: dict[What, Callable[[], Verification]] = {
+        "receipt": lambda: _receipt(raw, committee),
+        "event": lambda: _event(value, committee, log),
+        "endorsement": lambda: _signed(value, committee),
+        "certificate": lambda: _signed(value, committee),
+    }
+    if what not in checks:
+        return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
+    try:
+        return checks[what]()
+    except DragonError as error:
+        lines = (Line("form", "refused", str(error)),)
+        sentence = f"The {what} is refused: {error}."
+        return Verification(what, "refused", sentence, lines, COMMANDS[what])
+
+
+def _what(value: Json) -> What:
+    """What a document is, by the members that only this kind of document has."""
+    members = value if isinstance(value, dict) else {}
+    if "descriptor" in members and "chunk" in members:
+        return "receipt"
+    if "inclusion" in members and "event" in members:
+        return "event"
+    if "aggregated_signature" in members:
+        return "certificate"
+    return "endorsement" if "expert" in members else "unknown"
 
 
 def _unknown(why: str) -> Verification:
     lines = (Line("form", "refused", why),)
     sentence = "This document cannot be verified. Expected a receipt, a certificate or an event."
     return Verification("unknown", "refused", sentence, lines, "")
-
-
-def _guarded(what: What, check: Callable[[], Verification]) -> Verification:
-    try:
-        return check()
-    except DragonError as error:
-        lines = (Line("form", "refused", str(error)),)
-        sentence = f"The {what} is refused: {error}."
-        return Verification(what, "refused", sentence, lines, COMMANDS[what])
 
 
 def _receipt(raw: bytes, committee: Committee) -> Verification:

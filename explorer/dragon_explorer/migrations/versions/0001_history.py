@@ -7,8 +7,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # Sums over equal spans of time. A row has the sums of many consecutive spans, so that one row is
-    # read and written for an hour of minutes, a day of hours, or 32 days.
+    # Sums over equal spans of time. A row has the sums of many consecutive spans, so that one row
+    # is read and written for an hour of minutes, a day of hours, or 32 days.
     op.execute(
         """CREATE TABLE blocks (
             kind TEXT NOT NULL,

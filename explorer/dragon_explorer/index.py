@@ -18,6 +18,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.state import State, Transition
 
 DAY_SECONDS: Final = 86_400
+UP, DOWN, UNKNOWN = "u", "d", "?"  # a day in a bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,22 @@ class Day:
     down: int
     unknown: int
 
+    @property
+    def letter(self) -> str:
+        """The day in a bar: down if it was down at all, unknown if that is most of the day."""
+        if self.down:
+            return DOWN
+        return UNKNOWN if 2 * self.unknown >= self.seconds else UP
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    """The settled days of a node's bar."""
+
+    today: int
+    count: int
+    letters: str
+
 
 class LogIndex:
     """The index of one log. Any thread may use it."""
@@ -57,6 +74,7 @@ class LogIndex:
         self._open: dict[str, int] = {}  # by node: index of its outage that lasts
         self._at: dict[int, int] = {}  # by position of a status event: index of its outage
         self._days: dict[tuple[str, int], Day] = {}  # settled days, by node and begin
+        self._bars: dict[str, _Bar] = {}  # by node
 
     def update(self) -> None:
         """Add what the log has applied since the last call."""
@@ -76,6 +94,7 @@ class LogIndex:
         self._open.clear()
         self._at.clear()
         self._days.clear()
+        self._bars.clear()
 
     def _added(self, state: State) -> list[tuple[str, Transition]]:
         added = []
@@ -137,6 +156,23 @@ class LogIndex:
         today = now - now % DAY_SECONDS
         first = today - (count - 1) * DAY_SECONDS
         return [self._day(node_id, begin, now) for begin in range(first, today + 1, DAY_SECONDS)]
+
+    def bar(self, node_id: str, now: int, count: int) -> str:
+        """Return the letters of a node's last `count` UTC days, oldest first."""
+        today = now - now % DAY_SECONDS
+        known = self._bars.get(node_id)
+        settled = known.letters if known and (known.today, known.count) == (today, count) else ""
+        first = today - (count - 1 - len(settled)) * DAY_SECONDS
+        rest = ""
+        for begin in range(first, today + 1, DAY_SECONDS):
+            letter = self._day(node_id, begin, now).letter
+            if not rest and (node_id, begin) in self._days:
+                settled += letter
+            else:
+                rest += letter
+        with self._lock:
+            self._bars[node_id] = _Bar(today, count, settled)
+        return settled + rest
 
     def _day(self, node_id: str, begin: int, now: int) -> Day:
         key = (node_id, begin)

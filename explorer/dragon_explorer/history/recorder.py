@@ -12,7 +12,7 @@ from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, 
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
-FLUSH_SECONDS: Final = 60
+FLUSH_SECONDS: Final = 20
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
 UP: Final = "up"
 STATUS: Final = "status"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from itertools import count
+from typing import Final, NamedTuple
 
 _SUMS: Final = struct.Struct("<IIII")
 _MOST: Final = 0xFFFF_FFFF
@@ -43,18 +44,18 @@ def span_for(seconds: int) -> Span:
     return next((each for each in SPANS if each.kept_seconds >= seconds), DAY)
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(NamedTuple):
     """What is known of one span: for example probes, failed probes and milliseconds."""
 
-    count: int = 0
+    number: int = 0
     failed: int = 0
     total: int = 0  # over all that did not fail
     most: int = 0
 
-    def __add__(self, other: Sums) -> Sums:
+    def plus(self, other: Sums) -> Sums:
+        """Return the sums of both. They stop growing at what a row can hold."""
         return Sums(
-            min(_MOST, self.count + other.count),
+            min(_MOST, self.number + other.number),
             min(_MOST, self.failed + other.failed),
             min(_MOST, self.total + other.total),
             max(self.most, min(_MOST, other.most)),
@@ -63,7 +64,7 @@ class Sums:
     @property
     def mean(self) -> int | None:
         """The mean of what did not fail."""
-        good = self.count - self.failed
+        good = self.number - self.failed
         return round(self.total / good) if good > 0 else None
 
 
@@ -83,8 +84,9 @@ class Block:
     def add(self, time: int, sums: Sums) -> None:
         """Add sums to the span that contains a time of this block."""
         at = self._offset(time)
-        now = Sums(*_SUMS.unpack_from(self._packed, at)) + sums
-        _SUMS.pack_into(self._packed, at, now.count, now.failed, now.total, now.most)
+        _SUMS.pack_into(
+            self._packed, at, *Sums._make(_SUMS.unpack_from(self._packed, at)).plus(sums)
+        )
 
     def _offset(self, time: int) -> int:
         return _SUMS.size * ((time - self.begin) // self.span.seconds)
@@ -94,6 +96,7 @@ class Block:
 
     def sums(self) -> Iterator[tuple[int, Sums]]:
         """Yield the begin (Unix seconds) and the sums of each span that has any."""
-        for number, values in enumerate(_SUMS.iter_unpack(self._packed)):
+        times = count(self.begin, self.span.seconds)
+        for time, values in zip(times, _SUMS.iter_unpack(self._packed), strict=False):
             if values[0]:
-                yield self.begin + number * self.span.seconds, Sums(*values)
+                yield time, Sums._make(values)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
 from dragon.storage.database import Database
-from dragon_explorer.history.spans import MINUTE, NOTHING, SPANS, Block, Span, Sums
+from dragon_explorer.history.spans import MINUTE, SPANS, Block, Span, Sums
 
 RESPONSE: Final = "response"  # subject: node; source: observer; sums: milliseconds of probes
 ANSWER: Final = "answer"  # subject: operator; source: outcome; sums: number of answers
@@ -68,7 +68,7 @@ class History:
                     return
                 self._series.add(key)
             minute = MINUTE.begin_of(time)
-            self._waiting[key, minute] = self._waiting[key, minute] + sums
+            self._waiting[key, minute] = self._waiting[key, minute].plus(sums)
 
     def flush(self, now: int) -> None:
         """Write what was added, and now and then delete what is too old."""
@@ -95,13 +95,12 @@ class History:
         with self._lock:
             for key, sums in waiting.items():
                 if len(self._waiting) < 2 * MAX_SERIES:
-                    self._waiting[key] = self._waiting[key] + sums
+                    self._waiting[key] = self._waiting[key].plus(sums)
 
     def series(
         self, kind: str, subject: str, span: Span, begin: int, end: int
     ) -> dict[str, list[tuple[int, Sums]]]:
         """Return the sums of a subject in [begin, end), by source, oldest first."""
-        found: dict[str, list[tuple[int, Sums]]] = defaultdict(list)
         query = text(
             "SELECT source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
             "AND subject = :subject AND begin >= :first AND begin < :end ORDER BY source, begin"
@@ -114,23 +113,33 @@ class History:
             "end": end,
         }
         with self._database.read() as connection:
-            for source, block, packed in connection.execute(query, values):
-                inside = Block(span, block, packed).sums()
-                found[source] += [each for each in inside if begin <= each[0] < end]
+            rows = connection.execute(query, values).all()
+        found: dict[str, list[tuple[int, Sums]]] = defaultdict(list)
+        for source, block, packed in rows:
+            inside = Block(span, block, packed).sums()
+            found[source] += [each for each in inside if begin <= each[0] < end]
         return {source: sums for source, sums in found.items() if sums}
 
-    def totals(
-        self, kind: str, subjects: Iterable[str], span: Span, begin: int, end: int
-    ) -> dict[str, dict[str, Sums]]:
-        """Return the sums over [begin, end) of each subject, by source."""
-        found: dict[str, dict[str, Sums]] = {}
-        for subject in subjects:
-            series = self.series(kind, subject, span, begin, end)
-            found[subject] = {
-                source: sum((sums for _, sums in spans), NOTHING)
-                for source, spans in series.items()
-            }
-        return found
+    def totals(self, kind: str, span: Span, begin: int, end: int) -> dict[str, dict[str, Sums]]:
+        """Return the sums over [begin, end) by subject and source."""
+        query = text(
+            "SELECT subject, source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
+            "AND begin >= :first AND begin < :end"
+        )
+        values = {
+            "kind": kind,
+            "span": span.seconds,
+            "first": span.block_of(begin),
+            "end": end,
+        }
+        with self._database.read() as connection:
+            rows = connection.execute(query, values).all()
+        found: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
+        for subject, source, block, packed in rows:
+            for time, sums in Block(span, block, packed).sums():
+                if begin <= time < end:
+                    found[subject][source] = found[subject][source].plus(sums)
+        return {subject: dict(sources) for subject, sources in found.items()}
 
     def keep_gatherings(self, gatherings: Sequence[Gathering]) -> None:
         """Keep how the operators answered; a record replaces that of the same question."""

@@ -8,13 +8,14 @@ from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import kinds
-from dragon_explorer.history.spans import Sums, span_for
+from dragon_explorer.history.spans import DAY, HOUR, MINUTE, Span, Sums
 from dragon_explorer.history.store import ANSWER
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import OperatorState, health
 from dragon_explorer.views.rounds import REFUSALS, SIGNED
 
-PERIODS: Final = (("1h", 3600), ("24h", 86_400), ("30d", 30 * 86_400))
+# Each period, and the number and length of the spans that it consists of. The last one is running.
+PERIODS: Final = (("1h", 60, MINUTE), ("24h", 24, HOUR), ("30d", 30, DAY))
 SHORT_KEY_CHARS: Final = 18
 
 
@@ -74,7 +75,7 @@ def committee(sources: Sources, now: int) -> Committee:
     """Return the members of the committee and how they take part."""
     found = sources.committee
     states = {each.operator: each for each in health(sources, now).operator_states}
-    taken = {name: _sums(sources, now, seconds) for name, seconds in PERIODS}
+    taken = {name: _sums(sources, now, count, span) for name, count, span in PERIODS}
     return Committee(
         now=now,
         name=found.name,
@@ -115,14 +116,14 @@ def _short(key: str) -> str:
     return f"{key[:SHORT_KEY_CHARS]}…"
 
 
-def _sums(sources: Sources, now: int, seconds: int) -> Mapping[str, Mapping[str, Sums]]:
-    span = span_for(seconds)
-    return sources.history.totals(ANSWER, sources.committee.keys, span, now - seconds, now + 1)
+def _sums(sources: Sources, now: int, count: int, span: Span) -> Mapping[str, Mapping[str, Sums]]:
+    begin = span.begin_of(now) - (count - 1) * span.seconds
+    return sources.history.totals(ANSWER, span, begin, now + 1)
 
 
 def participation(period: str, sums: Mapping[str, Sums]) -> Participation:
     """Return the participation of an operator from its answers by outcome."""
-    counts = {outcome: each.count for outcome, each in sums.items()}
+    counts = {outcome: each.number for outcome, each in sums.items()}
     expected, signed = sum(counts.values()), counts.get(SIGNED, 0)
     return Participation(
         period=period,

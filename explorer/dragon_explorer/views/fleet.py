@@ -10,7 +10,7 @@ from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import Health, health
 from dragon_explorer.views.incidents import IncidentRow, incident_row
-from dragon_explorer.views.uptime import BarRun, NodeStatus, Uptime, bar, status_of, uptimes
+from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
 SPARK_ROUNDS: Final = 30  # last rounds of the small chart of a node
 MAX_OPEN_SHOWN: Final = 100
@@ -26,7 +26,7 @@ class NodeRow:
     status: NodeStatus  # certified
     since: int | None  # Unix seconds
     uptimes: tuple[Uptime, ...]
-    bar: tuple[BarRun, ...]
+    bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
     latency_ms: int | None  # of the last answered probe of an aggregator. Uncertified
     latencies_ms: tuple[int | None, ...]  # of the last rounds, oldest first; None: no answer
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.protocol.committee import check_node_id
-from dragon_explorer.history.spans import Span, Sums, span_for
+from dragon_explorer.history.spans import NOTHING, Span, Sums, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
 from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.uptime import DayRow, days
 
 MAX_INCIDENTS: Final = 50
 MAX_CHART_OBSERVERS: Final = 9
@@ -56,6 +57,7 @@ class Node:
 
     now: int
     node: NodeRow
+    days: tuple[DayRow, ...]  # of the bar, oldest first
     incidents: tuple[IncidentRow, ...]  # newest first
     observations: tuple[Observation, ...]
     chart: Chart
@@ -68,6 +70,7 @@ def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) 
     return Node(
         now=now,
         node=node_row(sources, node_id, now, latencies),
+        days=days(sources, node_id, now),
         incidents=tuple(
             incident_row(each, now) for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
         ),
@@ -119,10 +122,10 @@ def _step(span: Span, seconds: int) -> int:
 def _line(
     observer: str, spans: list[tuple[int, Sums]], times: tuple[int, ...], step: int
 ) -> ChartLine:
-    points = [Sums()] * len(times)
+    points = [NOTHING] * len(times)
     for begin, sums in spans:
         at = (begin - times[0]) // step
-        points[at] = points[at] + sums
+        points[at] = points[at].plus(sums)
     return ChartLine(
         observer,
         tuple(each.mean for each in points),

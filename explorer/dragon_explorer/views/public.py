@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.uptime import BarRun, NodeStatus, Uptime, bar, status_of, uptimes
+from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
 INCIDENT_DAYS: Final = 14
 MAX_INCIDENTS: Final = 50
@@ -23,7 +23,7 @@ class PublicNode:
     status: NodeStatus
     since: int | None
     uptimes: tuple[Uptime, ...]
-    bar: tuple[BarRun, ...]
+    bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
 
 
 @dataclass(frozen=True, slots=True)

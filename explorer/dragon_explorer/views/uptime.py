@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Final, Literal
 
-from dragon_explorer.index import DAY_SECONDS, Day
+from dragon_explorer.index import DAY_SECONDS, DOWN, UNKNOWN, UP
 from dragon_explorer.sources import Sources
 
 BAR_DAYS: Final = 90
 PERIODS: Final = (("24h", DAY_SECONDS), ("30d", 30 * DAY_SECONDS), ("90d", 90 * DAY_SECONDS))
 NodeStatus = Literal["up", "down", "unknown"]
+LETTERS: Final[Mapping[str, NodeStatus]] = {UP: "up", DOWN: "down", UNKNOWN: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,12 @@ class Uptime:
 
 
 @dataclass(frozen=True, slots=True)
-class BarRun:
-    """Consecutive UTC days with the same colour in a bar of `BAR_DAYS` days."""
+class DayRow:
+    """One UTC day of a node."""
 
-    first: int  # place of the first day in the bar, from 0 (oldest)
-    days: int
+    begin: int  # Unix seconds
     status: NodeStatus
-    begin: int  # Unix seconds, of the first day
-    seconds_down: int  # in all days of the run
+    seconds_down: int
     seconds_unknown: int
 
 
@@ -51,27 +50,20 @@ def _uptime(sources: Sources, node_id: str, now: int, name: str, seconds: int) -
     return Uptime(name, up, totals.seconds_down, totals.seconds_unknown, percent)
 
 
-def bar(sources: Sources, node_id: str, now: int) -> tuple[BarRun, ...]:
-    """Return the last `BAR_DAYS` days of a node as runs of equal days, oldest first."""
-    days = enumerate(sources.index.days(node_id, now, BAR_DAYS))
-    runs = []
-    for status, group in groupby(days, key=lambda each: day_status(each[1])):
-        members = list(group)
-        first, day = members[0]
-        down = sum(each.down for _, each in members)
-        unknown = sum(each.unknown for _, each in members)
-        runs.append(BarRun(first, len(members), status, day.begin, down, unknown))
-    return tuple(runs)
+def bar(sources: Sources, node_id: str, now: int) -> str:
+    """Return the last `BAR_DAYS` UTC days of a node, oldest first: a letter of `LETTERS` for each.
 
-
-def day_status(day: Day) -> NodeStatus:
-    """The colour of a day: down if the node was down at all, unknown if that is most of the day.
-
-    The day begins with the node's first event.
+    One text for each node keeps the page of a large fleet small.
     """
-    if day.down:
-        return "down"
-    return "unknown" if 2 * day.unknown >= day.seconds else "up"
+    return sources.index.bar(node_id, now, BAR_DAYS)
+
+
+def days(sources: Sources, node_id: str, now: int) -> tuple[DayRow, ...]:
+    """Return the last `BAR_DAYS` UTC days of a node, oldest first."""
+    return tuple(
+        DayRow(each.begin, LETTERS[each.letter], each.down, each.unknown)
+        for each in sources.index.days(node_id, now, BAR_DAYS)
+    )
 
 
 def status_of(sources: Sources, node_id: str, now: int) -> tuple[NodeStatus, int | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flask_openapi.openapi import OpenAPI
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from werkzeug.exceptions import NotFound
 
@@ -57,13 +58,14 @@ def _metrics(components: Components) -> Iterator[Metric]:
         sources.log, sources.follower, sources.committee, components.wall()
     )
     yield metrics.disk_fault(components.disks)
-    reports = sources.board.reports()
-    yield metrics.gauges(
-        "explorer_service_answers",
+    answers = GaugeMetricFamily(
+        "datadragon_explorer_service_answers",
         "1 if the watched service answered the last request of the explorer.",
-        "service",
-        {name: not report.readiness.error for name, report in reports.items()},
+        labels=["service"],
     )
+    for name, report in sources.board.reports().items():
+        answers.add_metric([name], not report.readiness.error)
+    yield answers
     yield metrics.gauge(
         "explorer_open_incidents",
         "Nodes that are certified down.",

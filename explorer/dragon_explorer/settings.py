@@ -53,7 +53,7 @@ class Settings:
         """Read the settings. Raises SettingsError: the message names the setting."""
         values = Environment(environ)
         committee = values.committee()
-        public_file = values.optional_path(SETTING)
+        public_file = values.optional_path("EXPLORER_PUBLIC_FILE")
         return cls(
             committee=committee,
             database=values.path("EXPLORER_DATABASE"),

@@ -61,15 +61,6 @@ class Sums(NamedTuple):
             max(self.most, min(_MOST, other.most)),
         )
 
-    @property
-    def mean(self) -> int | None:
-        """The mean of what did not fail."""
-        good = self.number - self.failed
-        return round(self.total / good) if good > 0 else None
-
-
-NOTHING: Final = Sums()
-
 
 class Block:
     """The sums of all spans of one block."""
@@ -100,3 +91,31 @@ class Block:
         for time, values in zip(times, _SUMS.iter_unpack(self._packed), strict=False):
             if values[0]:
                 yield time, Sums._make(values)
+
+    def add_to(self, points: Points) -> None:
+        """Add the sums to equally long steps. Sums outside of them are left out."""
+        for place, values in enumerate(_SUMS.iter_unpack(self._packed)):
+            if values[0]:
+                at = (self.begin + place * self.span.seconds - points.first) // points.step
+                if 0 <= at < len(points.numbers):
+                    points.numbers[at] += values[0]
+                    points.failed[at] += values[1]
+                    points.totals[at] += values[2]
+                    points.most[at] = max(points.most[at], values[3])
+
+
+class Points:
+    """Sums over equally long steps, such as the points of a chart."""
+
+    def __init__(self, first: int, step: int, count: int) -> None:
+        """Args: `first`, the begin of the first step (Unix seconds); `step`, in seconds."""
+        self.first, self.step = first, step
+        self.numbers = [0] * count
+        self.failed = [0] * count
+        self.totals = [0] * count
+        self.most = [0] * count
+
+    def means(self) -> Iterator[int | None]:
+        """Yield the mean of what did not fail, for each step."""
+        for number, failed, total in zip(self.numbers, self.failed, self.totals, strict=True):
+            yield round(total / (number - failed)) if number > failed else None

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from dragon.storage.database import Database
-from dragon_explorer.history.spans import MINUTE, SPANS, Block, Span, Sums
+from dragon_explorer.history.spans import MINUTE, SPANS, Block, Points, Span, Sums
 
 RESPONSE: Final = "response"  # subject: node; source: observer; sums: milliseconds of probes
 ANSWER: Final = "answer"  # subject: operator; source: outcome; sums: number of answers
@@ -97,10 +97,13 @@ class History:
                 if len(self._waiting) < 2 * MAX_SERIES:
                     self._waiting[key] = self._waiting[key].plus(sums)
 
-    def series(
-        self, kind: str, subject: str, span: Span, begin: int, end: int
-    ) -> dict[str, list[tuple[int, Sums]]]:
-        """Return the sums of a subject in [begin, end), by source, oldest first."""
+    def points(
+        self, kind: str, subject: str, span: Span, *, first: int, step: int, count: int
+    ) -> dict[str, Points]:
+        """Return the sums of a subject over `count` steps, by source.
+
+        Args: `first`, the begin of the first step (Unix seconds); `step`, in seconds.
+        """
         query = text(
             "SELECT source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
             "AND subject = :subject AND begin >= :first AND begin < :end ORDER BY source, begin"
@@ -109,16 +112,16 @@ class History:
             "kind": kind,
             "span": span.seconds,
             "subject": subject,
-            "first": span.block_of(begin),
-            "end": end,
+            "first": span.block_of(first),
+            "end": first + step * count,
         }
         with self._database.read() as connection:
             rows = connection.execute(query, values).all()
-        found: dict[str, list[tuple[int, Sums]]] = defaultdict(list)
-        for source, block, packed in rows:
-            inside = Block(span, block, packed).sums()
-            found[source] += [each for each in inside if begin <= each[0] < end]
-        return {source: sums for source, sums in found.items() if sums}
+        found: dict[str, Points] = {}
+        for source, begin, packed in rows:
+            points = found.setdefault(source, Points(first, step, count))
+            Block(span, begin, packed).add_to(points)
+        return {source: points for source, points in found.items() if any(points.numbers)}
 
     def totals(self, kind: str, span: Span, begin: int, end: int) -> dict[str, dict[str, Sums]]:
         """Return the sums over [begin, end) by subject and source."""

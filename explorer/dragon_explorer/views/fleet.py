@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import Health, health
+from dragon_explorer.views.health import FleetHealth, health
 from dragon_explorer.views.incidents import IncidentRow, incident_row
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
@@ -40,7 +40,7 @@ class Fleet:
     nodes: tuple[NodeRow, ...]
     counts: Mapping[NodeStatus, int]  # nodes by status
     open_incidents: tuple[IncidentRow, ...]  # newest first, at most `MAX_OPEN_SHOWN`
-    health: Health
+    health: FleetHealth
 
 
 def fleet(sources: Sources, now: int) -> Fleet:

@@ -30,7 +30,7 @@ class OperatorState:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class FleetHealth:
     """The health of the committee's work."""
 
     sentence: str  # for example "3 of 4 operators agree. One more fault stops certification."
@@ -55,7 +55,7 @@ class Health:
     operator_states: tuple[OperatorState, ...]
 
 
-def health(sources: Sources, now: int) -> Health:
+def health(sources: Sources, now: int) -> FleetHealth:
     """Return the health of the committee's work."""
     committee, log, follower = sources.committee, sources.log, sources.follower
     head, last, alarm = log.head(), log.state.checkpoint, log.alarm()
@@ -64,7 +64,7 @@ def health(sources: Sources, now: int) -> Health:
     quorum = committee.quorum("status")
     age = now - last.timestamp if last else None
     certifying = age is not None and age <= committee.rounds.unknown_after and not alarm
-    return Health(
+    return FleetHealth(
         sentence=sentence(len(states), agreeing, quorum),
         operators=len(states),
         quorum=quorum,

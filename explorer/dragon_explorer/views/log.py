@@ -10,7 +10,7 @@ from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.log_entry import LogEntry
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import Health, health
+from dragon_explorer.views.health import FleetHealth, health
 from dragon_explorer.views.incidents import proven_entry, verify_command
 
 PAGE_ENTRIES: Final = 50
@@ -56,7 +56,7 @@ class LogPage:
     """A page of entries, newest first."""
 
     now: int
-    health: Health  # with the logs of the operators beside this one
+    health: FleetHealth  # with the logs of the operators beside this one
     entries: tuple[EntryRow, ...]
     next: int | None  # `before` of the next page
     checkpoints: tuple[CheckpointRow, ...]  # newest first

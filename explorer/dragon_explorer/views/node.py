@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.protocol.committee import check_node_id
-from dragon_explorer.history.spans import NOTHING, Span, Sums, span_for
+from dragon_explorer.history.spans import Points, Span, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
@@ -107,10 +107,12 @@ def chart(sources: Sources, now: int, node_id: str, period: str) -> Chart:
     span = span_for(seconds)
     step = _step(span, seconds)
     first = (now - seconds) - (now - seconds) % step
-    series = sources.history.series(RESPONSE, node_id, span, first, now + 1)
     times = tuple(range(first, now + 1, step))
-    kept = sorted(series, key=lambda name: (name in sources.committee.keys, name))
-    lines = tuple(_line(name, series[name], times, step) for name in kept[:MAX_CHART_OBSERVERS])
+    found = sources.history.points(
+        RESPONSE, node_id, span, first=first, step=step, count=len(times)
+    )
+    kept = sorted(found, key=lambda name: (name in sources.committee.keys, name))
+    lines = tuple(_line(name, found[name]) for name in kept[:MAX_CHART_OBSERVERS])
     return Chart(period, step, times, lines)
 
 
@@ -119,16 +121,12 @@ def _step(span: Span, seconds: int) -> int:
     return span.seconds * per_point
 
 
-def _line(
-    observer: str, spans: list[tuple[int, Sums]], times: tuple[int, ...], step: int
-) -> ChartLine:
-    points = [NOTHING] * len(times)
-    for begin, sums in spans:
-        at = (begin - times[0]) // step
-        points[at] = points[at].plus(sums)
+def _line(observer: str, points: Points) -> ChartLine:
+    means = tuple(points.means())
+    most = zip(points.most, means, strict=True)
     return ChartLine(
         observer,
-        tuple(each.mean for each in points),
-        tuple(each.most if each.mean is not None else None for each in points),
-        tuple(each.failed for each in points),
+        means,
+        tuple(each if mean is not None else None for each, mean in most),
+        tuple(points.failed),
     )

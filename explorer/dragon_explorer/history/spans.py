@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 _SUMS: Final = struct.Struct("<IIII")
 _MOST: Final = 0xFFFF_FFFF
@@ -65,12 +65,13 @@ class Sums(NamedTuple):
 class Block:
     """The sums of all spans of one block."""
 
-    def __init__(self, span: Span, begin: int, packed: bytes | None = None) -> None:
+    def __init__(self, span: Span, begin: int, packed: object = None) -> None:
+        """Args: `packed`, the stored sums; None for a new block."""
         size = _SUMS.size * span.per_block
         self.span, self.begin = span, begin
-        # A row of a wrong size is damage; its sums are lost, and nothing else depends on them.
-        fits = packed is not None and len(packed) == size
-        self._packed = bytearray(packed if fits and packed else bytes(size))
+        # A row of a wrong form is damage. Its sums are lost, and nothing else depends on them.
+        is_whole = isinstance(packed, bytes) and len(packed) == size
+        self._packed = bytearray(cast("bytes", packed) if is_whole else size)
 
     def add(self, time: int, sums: Sums) -> None:
         """Add sums to the span that contains a time of this block."""

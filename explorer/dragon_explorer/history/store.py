@@ -198,13 +198,13 @@ def _write(connection: Connection, span: Span, waiting: Mapping[tuple[Key, int],
         )
 
 
-def _stored(connection: Connection, key: Key, span: Span, begin: int) -> bytes | None:
+def _stored(connection: Connection, key: Key, span: Span, begin: int) -> object:
     query = text(
         "SELECT sums FROM blocks WHERE kind = :kind AND span = :span AND subject = :subject "
         "AND source = :source AND begin = :begin"
     )
     row = connection.execute(query, _row(key, span, begin)).first()
-    return row[0] if row and type(row[0]) is bytes else None
+    return row[0] if row else None
 
 
 def _row(key: Key, span: Span, begin: int) -> dict[str, str | int]:

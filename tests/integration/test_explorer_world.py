@@ -14,13 +14,12 @@ from werkzeug.test import TestResponse
 from dragon.encoding import to_hex
 from dragon.log.audit import audit
 from dragon.protocol.log_entry import ProvenEntry
-from dragon_explorer.app import create_app
 from dragon_explorer.live import sources as live_sources
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.routes.verification import MAX_FORM_BYTES
 from dragon_explorer.views.verify import MAX_VERIFY_BYTES
-from explorer_fleet import EXPLORER, ExplorerWorld, fleet_with_history
+from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld, fleet_with_history
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 PAGES = (
@@ -36,11 +35,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExplorerWorld]:
         yield made
 
 
-def get(world: ExplorerWorld, path: str, **headers: str) -> TestResponse:
+def get(world: SmallExplorerWorld, path: str, **headers: str) -> TestResponse:
     return world.app().test_client().get(path, headers=headers)
 
 
-def api(world: ExplorerWorld, path: str) -> Any:
+def api(world: SmallExplorerWorld, path: str) -> Any:
     answer = get(world, f"/api/{path}")
     assert answer.status_code == 200, answer.text
     return answer.json
@@ -265,14 +264,14 @@ def test_a_page_that_has_not_changed_is_not_sent_again(world: ExplorerWorld) -> 
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[ExplorerWorld]:
+def small(tmp_path: Path) -> Iterator[SmallExplorerWorld]:
     """A fleet of its own, after two rounds."""
-    with ExplorerWorld(tmp_path) as made:
+    with SmallExplorerWorld(tmp_path) as made:
         made.run(2)
         yield made
 
 
-def test_an_event_changes_the_page_at_once(small: ExplorerWorld) -> None:
+def test_an_event_changes_the_page_at_once(small: SmallExplorerWorld) -> None:
     client = small.app().test_client()
     etag = client.get("/").headers["ETag"]
     now = small.clock.now
@@ -287,7 +286,7 @@ def test_an_event_changes_the_page_at_once(small: ExplorerWorld) -> None:
     assert client.get("/api/fleet").json["open_incidents"][0]["node_id"] == "operator_2"
 
 
-def test_pages_work_from_the_log_when_nobody_answers(small: ExplorerWorld) -> None:
+def test_pages_work_from_the_log_when_nobody_answers(small: SmallExplorerWorld) -> None:
     for name in (*small.operators, *small.aggregators):
         small.stop(name)
     small.poll()
@@ -309,7 +308,7 @@ def test_pages_work_from_the_log_when_nobody_answers(small: ExplorerWorld) -> No
     assert not found["health"]["certifying"]
 
 
-def test_a_service_that_hangs_costs_only_its_own_part(small: ExplorerWorld) -> None:
+def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld) -> None:
     small.stop("operator_3", "hang")
     small.clock.now += 40
     begun = small.clock.now
@@ -328,7 +327,7 @@ def test_a_service_that_hangs_costs_only_its_own_part(small: ExplorerWorld) -> N
     assert states["operator_3"]["agreement"] == "silent"
 
 
-def test_an_operator_with_another_log_is_shown_as_different(small: ExplorerWorld) -> None:
+def test_an_operator_with_another_log_is_shown_as_different(small: SmallExplorerWorld) -> None:
     head = {"size": 2, "root": "0x" + "ab" * 32, "ledger_index": 1}
 
     def lying(environ: Any, start_response: Any) -> list[bytes]:
@@ -350,7 +349,7 @@ def test_an_operator_with_another_log_is_shown_as_different(small: ExplorerWorld
     assert rows(states, "operator")["operator_1"]["agreement"] == "ahead"
 
 
-def test_a_restart_keeps_log_and_history(small: ExplorerWorld) -> None:
+def test_a_restart_keeps_log_and_history(small: SmallExplorerWorld) -> None:
     before = api(small, "nodes/operator_1?period=1h")["chart"]["lines"]
     size = small.explorer.log.state.size
 
@@ -362,14 +361,14 @@ def test_a_restart_keeps_log_and_history(small: ExplorerWorld) -> None:
 
 
 def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
-    class Public(ExplorerWorld):
+    class Public(SmallExplorerWorld):
         public = PublicPage(
             "Example status", "", (PublicNode("operator_1", "Site"),), frozenset({"status.example"})
         )
 
     with Public(tmp_path) as world:
         world.run(2)
-        client = create_app(world.explorer).test_client()
+        client = world.app().test_client()
 
         def at(path: str, host: str = "Status.example:8443") -> TestResponse:
             return client.get(path, headers={"Host": host})

@@ -34,7 +34,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 # A volume takes the owner of the folder that it is first mounted over, so each has to be here:
 # no process in a container is root, and none needs to be.
 RUN groupadd --system --gid 10001 dragon && useradd --system --uid 10001 --gid dragon --no-create-home --home-dir /fleet --shell /usr/sbin/nologin dragon \
-    && for service in ca sequencer aggregator zkp_api stream_api sources $(seq -f operator_%g 64); do \
+    && for service in ca sequencer aggregator zkp_api stream_api explorer sources $(seq -f operator_%g 64); do \
         install -d -o dragon -g dragon -m 0700 /fleet/keys/$service /fleet/data/$service; \
     done \
     && chown dragon:dragon /fleet /fleet/keys /fleet/data \
@@ -50,7 +50,7 @@ ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
 LABEL org.opencontainers.image.title="DataDragon" \
-      org.opencontainers.image.description="Operators, aggregator, development sequencer, sources, and the dragon command" \
+      org.opencontainers.image.description="Operators, aggregator, explorer, development sequencer, sources, and the dragon command" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

@@ -15,6 +15,7 @@ BENCHMARKS = (
     *("certificates", "finality", "replay", "watching", "sizes", "detection"),
     *("reads", "proofs", "ingest", "pipeline", "flood", "flood_fleet", "strangers"),
     "connections",
+    "explorer",
 )
 
 

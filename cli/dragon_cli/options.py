@@ -77,3 +77,4 @@ aggregator_port_option = _port_option("--aggregator-port", 5100, "Port of the ag
 sequencer_port_option = _port_option("--sequencer-port", 6001, "Port of the development sequencer.")
 prover_port_option = _port_option("--prover-port", 5200, "Port of the prover.")
 stream_port_option = _port_option("--stream-port", 5300, "Port of the stream service.")
+explorer_port_option = _port_option("--explorer-port", 5400, "Port of the explorer.")

@@ -18,7 +18,7 @@ from dragon_cli.errors import MissingExtra
 Serve: TypeAlias = Callable[[Mapping[str, str]], None]
 Source: TypeAlias = Callable[[int, Path | None], Iterator[bytes]]
 
-SERVICES: Final = ("operator", "aggregator", "sequencer", "stream", "zkp")
+SERVICES: Final = ("operator", "aggregator", "sequencer", "stream", "zkp", "explorer")
 SOURCES: Final = ("sensor", "ticker", "replay")
 # Services that run compiled code. The stream service computes commitments with it: plain Python
 # takes 3 ms for a chunk instead of 20 µs, and blocks all other threads.
@@ -45,6 +45,8 @@ def service(name: str) -> Serve:
             from dragon_stream.main import serve
         elif name == "zkp":
             from dragon_zkp.main import serve
+        elif name == "explorer":
+            from dragon_explorer.main import serve
         else:
             expected = ", ".join(SERVICES)
             raise SettingsError(f"Unknown service {name!a}; expected one of {expected}.")

@@ -15,6 +15,7 @@ from flask import Flask
 
 from dragon.node.openapi import URL
 from dragon_aggregator.app import create_app as create_aggregator
+from dragon_explorer.app import create_app as create_explorer
 from dragon_operator.app import create_app as create_operator
 from dragon_sequencer.devnet.app import create_app as create_sequencer
 from dragon_stream.app import create_app as create_stream
@@ -25,6 +26,7 @@ CREATE: Final[Mapping[str, Callable[[], Flask]]] = {
     "aggregator": lambda: create_aggregator(MagicMock()),
     "stream": lambda: create_stream(MagicMock()),
     "prover": lambda: create_prover(MagicMock()),
+    "explorer": lambda: create_explorer(MagicMock()),
     "sequencer": lambda: create_sequencer(MagicMock(), hold=0, control=True),
 }
 

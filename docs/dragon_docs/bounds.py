@@ -24,6 +24,7 @@ PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "aggregator": ("dragon_aggregator", ()),
     "stream": ("dragon_stream", ()),
     "prover": ("dragon_zkp", ()),
+    "explorer": ("dragon_explorer", ()),
     "sequencer": ("dragon_sequencer", ()),
 }
 # Numbers that bound nothing: constants of curves, status codes, places in a format.

@@ -15,7 +15,7 @@ from dragon_docs.http_types import members, words
 from dragon_docs.tables import code, prose, sentence
 
 NOTES: Final = Path(__file__).with_name("http_notes.toml")
-ORDER: Final = ("operator", "aggregator", "stream", "prover", "sequencer")
+ORDER: Final = ("operator", "aggregator", "stream", "prover", "explorer", "sequencer")
 SHARED: Final = "shared"
 NETWORK: Final = "sequencer"  # it speaks as the network's nodes do
 REDIRECTED: Final = 300  # the lowest status that is no success

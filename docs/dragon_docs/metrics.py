@@ -25,6 +25,7 @@ SERVICES: Final = {
     "dragon_aggregator": "aggregator",
     "dragon_stream": "stream",
     "dragon_zkp": "prover",
+    "dragon_explorer": "explorer",
     "dragon_sequencer": "sequencer",
 }
 

@@ -21,6 +21,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
     "aggregator": ("dragon_aggregator.settings",),
     "stream": ("dragon_stream.settings",),
     "prover": ("dragon_zkp.settings",),
+    "explorer": ("dragon_explorer.settings",),
     "sequencer": ("dragon_sequencer.devnet.main", "dragon_sequencer.devnet.serving"),
 }
 NAME: Final = re.compile(r"[A-Z]+(_[A-Z]+)+")

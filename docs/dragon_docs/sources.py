@@ -20,6 +20,7 @@ PACKAGES: Final = (
     "dragon_aggregator",
     "dragon_stream",
     "dragon_zkp",
+    "dragon_explorer",
     "dragon_sequencer",
     "dragon_cli",
 )

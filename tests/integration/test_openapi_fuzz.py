@@ -21,16 +21,18 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import Case, GenerationMode, checks, openapi
 
 import dragon_aggregator.app
+import dragon_explorer.app
 import dragon_operator.app
 import dragon_sequencer.devnet.app
 import dragon_stream.app
 import dragon_zkp.app
 from committees import make_members
 from dragon.node.routes.streams import OCTET_STREAM
+from explorer_fleet import EXPLORER, ExplorerWorld
 from provers import TOKEN as PROVER_TOKEN
-from stream_simulation import PROVER, STREAMS, TOKEN, StreamWorld
+from stream_simulation import PROVER, STREAMS, TOKEN
 
-SERVICES: Final = ("operator", "aggregator", "stream", "prover", "sequencer")
+SERVICES: Final = ("operator", "aggregator", "stream", "prover", "explorer", "sequencer")
 EXAMPLES: Final = 8  # requests per operation and mode
 TOKENS: Final = {"stream": TOKEN, "prover": PROVER_TOKEN}
 DOCUMENTED: Final = [
@@ -45,10 +47,10 @@ FORM: Final = {"not_json", "wrong_type", "invalid_id", "invalid_hex", "unknown_v
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamWorld]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExplorerWorld]:
     """A fleet with a certified window, a stopped target and refused events."""
     folder = tmp_path_factory.mktemp("world")
-    with StreamWorld(folder, make_members(targets=1, experts=1), verify_at_end=False) as made:
+    with ExplorerWorld(folder, make_members(targets=1, experts=1), verify_at_end=False) as made:
         made.run(1, peers=False)
         stream = made.make("sensor-1", mode="message")
         made.upload(stream, b"21.5")
@@ -59,12 +61,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamWorld]:
 
 
 @pytest.fixture(scope="module")
-def apps(world: StreamWorld) -> Mapping[str, OpenAPI]:
+def apps(world: ExplorerWorld) -> Mapping[str, OpenAPI]:
     return {
         "operator": dragon_operator.app.create_app(world.components("operator_1")),
         "aggregator": dragon_aggregator.app.create_app(world.components("aggregator_0")),
         "stream": dragon_stream.app.create_app(world.components(STREAMS)),
         "prover": dragon_zkp.app.create_app(world.components(PROVER)),
+        "explorer": dragon_explorer.app.create_app(world.components(EXPLORER)),
         "sequencer": dragon_sequencer.devnet.app.create_app(world.network, hold=0, control=True),
     }
 
@@ -93,7 +96,7 @@ def values(part: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_response_is_documented(
-    world: StreamWorld, apps: Mapping[str, OpenAPI], service: str
+    world: ExplorerWorld, apps: Mapping[str, OpenAPI], service: str
 ) -> None:
     existing = {"node_id": "operator_1", "position": 0, "number": 0, "sequence": 0}
     if streams := world.components(STREAMS).streams.all():

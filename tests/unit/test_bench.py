@@ -26,6 +26,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "reads": {"days": 1},
     "strangers": {"seconds": 1.0},
     "connections": {},
+    "explorer": {"days": 1, "targets": 3, "repetitions": 1},
 }
 
 

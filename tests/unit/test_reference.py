@@ -15,7 +15,7 @@ from dragon.protocol.refusal import RefusalReason
 ROOT = Path(__file__).parents[2]
 HTTP = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-SERVICES = ("operator", "aggregator", "stream", "prover", "sequencer")
+SERVICES = ("operator", "aggregator", "stream", "prover", "explorer", "sequencer")
 
 
 @pytest.fixture
@@ -64,6 +64,8 @@ def test_every_route_is_in_the_reference(load: Any, service: str) -> None:
     app = load("apps").CREATE[service]()
 
     for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith(("pages.", "verification_page.")):
+            continue  # web pages
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", rule.rule)
         for method in (rule.methods or set()) & {"GET", "POST", "PUT"}:
             if not path.startswith("/openapi/") and path not in _sockets(service):
@@ -92,7 +94,7 @@ def test_no_meaning_is_left_without_a_setting(load: Any) -> None:
         assert set(getattr(importlib.import_module(module), "MEANINGS", ())) <= read
 
 
-@pytest.mark.parametrize("service", ["aggregator", "stream", "prover", "sequencer"])
+@pytest.mark.parametrize("service", ["aggregator", "stream", "prover", "explorer", "sequencer"])
 def test_every_metric_of_a_service_is_in_the_reference(load: Any, service: str) -> None:
     text = load("apps").CREATE[service]().test_client().get("/metrics").text
 

@@ -26,6 +26,7 @@ from dragon_cli.options import (
     EXISTING_FILE,
     aggregator_port_option,
     base_port_option,
+    explorer_port_option,
     home_option,
     json_option,
     prover_port_option,
@@ -72,6 +73,7 @@ MAX_EXPERTS: Final = 8
 @sequencer_port_option
 @prover_port_option
 @stream_port_option
+@explorer_port_option
 @click.option(
     "--sequencer-nodes",
     type=click.IntRange(1, 4),
@@ -121,6 +123,7 @@ def init(
     sequencer_port: int,
     prover_port: int,
     stream_port: int,
+    explorer_port: int,
     sequencer_nodes: int,
     app: str,
     threshold: int,
@@ -143,7 +146,9 @@ def init(
         experts=experts,
         round_seconds=round_seconds,
         sequencer_nodes=sequencer_nodes,
-        ports=Ports(base_port, aggregator_port, sequencer_port, prover_port, stream_port),
+        ports=Ports(
+            base_port, aggregator_port, sequencer_port, prover_port, stream_port, explorer_port
+        ),
         app=app,
         threshold_percent=threshold,
         nodes_file=nodes_file,
@@ -205,8 +210,9 @@ def _refound(home: Path, app: str, *, as_json: bool) -> None:
 
 
 def _compose(plan: Plan, *, as_json: bool) -> None:
-    default = Plan(ports=Ports(prover=plan.ports.prover, streams=plan.ports.streams))
-    if (plan.ports, plan.nodes_file) != (default.ports, None):
+    ports = plan.ports
+    default = Plan(ports=Ports(prover=ports.prover, streams=ports.streams, explorer=ports.explorer))
+    if (ports, plan.nodes_file) != (default.ports, None):
         raise click.UsageError("`--compose` does not support ports or `--nodes-file`.")
     if plan.experts:
         raise click.UsageError(

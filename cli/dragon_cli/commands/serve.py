@@ -10,13 +10,13 @@ import click
 
 from dragon.errors import SettingsError
 from dragon_cli import services
-from dragon_cli.fleet.layout import PROVER, STREAMS, Home, port_of
+from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.options import home_option
 
 # Services whose folder has another name.
 FOLDERS: Final = {"stream": STREAMS, "zkp": PROVER}
-DEFAULT_PORTS: Final = {PROVER: 5200, STREAMS: 5300}
+DEFAULT_PORTS: Final = {PROVER: 5200, STREAMS: 5300, EXPLORER: 5400}
 FIRST_AGGREGATOR_PORT: Final = 5100
 
 

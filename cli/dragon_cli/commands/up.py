@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
-from dragon_cli.fleet.layout import PROVER, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, Home
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
 from dragon_cli.options import home_option
 from dragon_cli.render.output import console
@@ -28,7 +28,7 @@ def up(home: Path, seconds: int | None) -> None:
     interrupt_on_signals()
     fleet_home = Home(home)
     if not fleet_home.committee_file.exists():
-        plan = Plan(ports=Ports(prover=5200, streams=5300))
+        plan = Plan(ports=Ports(prover=5200, streams=5300, explorer=5400))
         make_fleet(fleet_home, plan, genesis=int(time.time()))
         console.print(f"Created a committee of {plan.operators} operators in {home}/.")
     try:
@@ -49,6 +49,8 @@ def _start(fleet: Fleet) -> None:
     took = time.monotonic() - begun
     output = fleet.home.output("any").parent
     console.print(f"All services ready after {took:.1f} s. Output: {output}/. Ctrl-C stops them.")
+    if EXPLORER in fleet.addresses:
+        console.print(f"Open {fleet.addresses[EXPLORER].replace('127.0.0.1', 'localhost')}/")
 
 
 def _watch(fleet: Fleet, seconds: int | None) -> None:

@@ -23,7 +23,7 @@ from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet import data_services
 from dragon_cli.fleet.data_services import new_keystore
-from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
 from dragon_cli.hints import with_hint
 from dragon_sequencer.nodes import NodeList
 
@@ -40,6 +40,7 @@ class Ports:
     sequencer: int = 6001
     prover: int | None = None  # None: the fleet has no prover
     streams: int | None = None  # None: no stream service; it needs a prover
+    explorer: int | None = None  # None: no explorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def make_once(home: Home, plan: Plan, *, genesis: int) -> Committee:
     if wrong := _differences(committee, plan):
         message = f"The committee in {home.path} differs: {'; '.join(wrong)}."
         raise CommitteeExists(message)
-    if not {PROVER, STREAMS} <= home.services().keys():  # created before these services existed
+    # Created before these services existed:
+    if not {PROVER, STREAMS, EXPLORER} <= home.services().keys():
         _data_services(home, plan)
     return committee
 
@@ -128,7 +130,9 @@ def services_without_keys(home: Home, committee: Committee) -> list[str]:
 
     Such a service cannot start. Its keys cannot be made again: the committee file lists them.
     """
-    expected = [*committee.keys, *home.services()]
+    # The explorer has no key, only a certificate if the fleet uses TLS.
+    keyless = () if home.ca else (EXPLORER,)
+    expected = [*committee.keys, *(each for each in home.services() if each not in keyless)]
     folders = [home.keys / service for service in expected]
     return [each.name for each in folders if not each.is_dir() or not any(each.iterdir())]
 
@@ -146,7 +150,7 @@ def check_plan(plan: Plan) -> None:
     ports = plan.ports
     used = [*range(ports.operators, ports.operators + plan.operators), ports.aggregator]
     used += [] if plan.nodes_file else [ports.sequencer]
-    used += [port for port in (ports.prover, ports.streams) if port is not None]
+    used += [port for port in (ports.prover, ports.streams, ports.explorer) if port is not None]
     if shared := {port for port in used if used.count(port) > 1}:
         raise SettingsError(f"Two services would listen on port {min(shared)}; choose other ports.")
     if max(used) > MAX_PORT:
@@ -211,6 +215,8 @@ def _data_services(home: Home, plan: Plan) -> None:
         urls[PROVER] = plan.url(PROVER, plan.ports.prover)
         if plan.ports.streams is not None:
             urls[STREAMS] = plan.url(STREAMS, plan.ports.streams)
+    if plan.ports.explorer is not None:
+        urls[EXPLORER] = plan.url(EXPLORER, plan.ports.explorer)
     data_services.make(home, urls)
 
 

@@ -1,4 +1,4 @@
-"""Keys and tokens of prover and stream service, and new keystores."""
+"""Keys and tokens of prover and stream service, URLs of all data services, new keystores."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 fleet/
   committee.json          who may sign; needed to verify anything, and public
   nodes.json              node list of the sequencer network
-  services.json           URLs of the services that no committee lists: prover, stream service
+  services.json           URLs of services that no committee lists: prover, streams, explorer
+  public.toml             optional: what the explorer's public page shows
   ca.crt                  with `init --tls`: certificate of the fleet's CA
   keys/                   private, one folder for each service, readable by that service only
   data/                   one folder for each service: its database
@@ -24,6 +25,7 @@ from dragon_cli.errors import NoCommittee, UnusableFile
 
 PROVER: Final = "zkp_api"
 STREAMS: Final = "stream_api"
+EXPLORER: Final = "explorer"
 SOURCES: Final = "sources"  # not a service: holds the token of those who may create streams
 
 
@@ -60,8 +62,13 @@ class Home:
 
     @property
     def services_file(self) -> Path:
-        """The URLs of prover and stream service."""
+        """The URLs of prover, stream service and explorer."""
         return self.path / "services.json"
+
+    @property
+    def public_file(self) -> Path:
+        """What the explorer's public page shows; may be missing."""
+        return self.path / "public.toml"
 
     def services(self) -> dict[str, str]:
         """Return the URLs of the services that the committee does not list, by name.

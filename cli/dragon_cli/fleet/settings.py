@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragon.net import tls
-from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
 
 
 def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
@@ -26,6 +26,8 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
     }
     if service == STREAMS:
         return common | _stream_service(home)
+    if service == EXPLORER:
+        return common | _explorer(home)
     database = str(home.database(service))
     if service == "sequencer":
         return common | {
@@ -54,6 +56,15 @@ def _stream_service(home: Home) -> dict[str, str]:
         "STREAM_DATABASE": str(database),
         "STREAM_DATA": str(database.with_name("streams")),
     }
+
+
+def _explorer(home: Home) -> dict[str, str]:
+    found = {"EXPLORER_DATABASE": str(home.database(EXPLORER))}
+    if streams := home.services().get(STREAMS):
+        found["EXPLORER_STREAM_URLS"] = streams
+    if home.public_file.exists():
+        found["EXPLORER_PUBLIC_FILE"] = str(home.public_file)
+    return found
 
 
 def transport(home: Home, service: str) -> dict[str, str]:

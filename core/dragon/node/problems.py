@@ -55,7 +55,7 @@ STATUS: Final[Mapping[type[errors.DragonError], HTTPStatus]] = {
 def install(app: Flask) -> None:
     """Answer every error of the app with `application/problem+json`."""
     app.register_error_handler(errors.DragonError, _from_domain)
-    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(HTTPException, from_http)
     app.register_error_handler(Exception, _from_bug)
 
 
@@ -84,7 +84,8 @@ def problem(error: errors.DragonError, request: str | None) -> Response:
     return _fill(response, type_, error.name, str(error), error.facts, request=request)
 
 
-def _from_http(error: HTTPException) -> Response:
+def from_http(error: HTTPException) -> Response:
+    """Make the problem document of an HTTP error."""
     plain = error.get_response()  # keeps headers such as Allow and Retry-After
     response = Response(status=plain.status_code, headers=dict(plain.headers))
     detail, name = error.description or "", request_id.current()

@@ -387,6 +387,7 @@ class LatestProbe(Schema):
     status: UpOrDown
     reason: str
     at: int
+    latency_ms: int
 
 
 class Node(Schema):

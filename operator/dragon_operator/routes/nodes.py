@@ -80,4 +80,9 @@ def _node(components: Components, node_id: str) -> dict[str, object]:
 
 
 def _latest_probe(seen: ProbeResult) -> dict[str, object]:
-    return {"status": str(seen.status), "reason": seen.reason, "at": int(seen.begun_at)}
+    return {
+        "status": str(seen.status),
+        "reason": seen.reason,
+        "at": int(seen.begun_at),
+        "latency_ms": seen.latency_ms,
+    }

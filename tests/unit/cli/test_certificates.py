@@ -32,6 +32,7 @@ SERVICES = (
     "sequencer",
     "zkp_api",
     "stream_api",
+    "explorer",
 )
 
 

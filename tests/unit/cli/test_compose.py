@@ -124,6 +124,7 @@ def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
     assert published.pop("init") == []
     assert published.pop("sequencer") == ["127.0.0.1:${SEQUENCER_PORT:-6001}:6001"]
     ports = {"aggregator": ("AGGREGATOR", 5100), "stream-api": ("STREAM", 5300)}
+    ports["explorer"] = ("EXPLORER", 5400)
     ports |= {f"operator-{n}": (f"OPERATOR_{n}", 5000 + n) for n in range(1, 5)}
     for name, (variable, port) in ports.items():
         on_host = f"${{BIND_ADDRESS:-127.0.0.1}}:${{{variable}_PORT:-{port}}}"

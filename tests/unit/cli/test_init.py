@@ -312,7 +312,7 @@ def test_a_full_disk_leaves_no_half_committee(
     assert len(Home(home).committee().operators) == 3
 
 
-@pytest.mark.parametrize("there", [set(), {"zkp_api"}], ids=str)
+@pytest.mark.parametrize("there", [set(), {"zkp_api"}, {"zkp_api", "stream_api"}], ids=str)
 def test_once_adds_services_that_an_older_fleet_lacks(tmp_path: Path, there: set[str]) -> None:
     home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
     assert run("init", "--home", home.path, *once) == 0
@@ -324,7 +324,11 @@ def test_once_adds_services_that_an_older_fleet_lacks(tmp_path: Path, there: set
     assert run("init", "--home", home.path, *once) == 0
 
     assert home.services() == urls
-    assert urls == {"zkp_api": "http://127.0.0.1:5200", "stream_api": "http://127.0.0.1:5300"}
+    assert urls == {
+        "zkp_api": "http://127.0.0.1:5200",
+        "stream_api": "http://127.0.0.1:5300",
+        "explorer": "http://127.0.0.1:5400",
+    }
     after = files(home.path)
     assert set(after) == set(before)
     assert after["keys/stream_api/prover-token"] == after["keys/zkp_api/token"]
@@ -343,7 +347,7 @@ def test_once_creates_files_that_are_missing(tmp_path: Path) -> None:
 
     assert run("init", "--home", home.path, *once) == 0
 
-    assert sorted(home.services()) == ["stream_api", "zkp_api"]
+    assert sorted(home.services()) == ["explorer", "stream_api", "zkp_api"]
     assert keystore.load(home.keystore("stream_api"), home.password("stream_api"))
 
 

@@ -1,0 +1,34 @@
+"""The parts of an explorer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dragon.log.follower import Follower
+from dragon.log.store import Log
+from dragon.storage.disk import Disk
+from dragon_explorer.history.recorder import Recorder
+from dragon_explorer.live.poller import Poller
+from dragon_explorer.rendering import Renderer
+from dragon_explorer.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Everything that the app's routes use."""
+
+    sources: Sources
+    pollers: Sequence[Poller]
+    recorder: Recorder
+    renderer: Renderer
+    wall: Callable[[], float]
+    disks: Sequence[Disk]  # under the files; usually one, several times
+
+    @property
+    def log(self) -> Log:
+        return self.sources.log
+
+    @property
+    def follower(self) -> Follower:
+        return self.sources.follower

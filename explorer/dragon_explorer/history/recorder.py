@@ -1,0 +1,110 @@
+"""Records reports of watched services in the history: response times, and operators' answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from dragon.protocol.committee import Committee
+from dragon_explorer.history.spans import Sums
+from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.live import answers
+from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
+
+FLUSH_SECONDS: Final = 20
+MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
+UP: Final = "up"
+STATUS: Final = "status"
+
+
+class Recorder:
+    """Adds each finished round, and each operator's probe, to the history once."""
+
+    def __init__(self, history: History, committee: Committee, wall: Callable[[], float]) -> None:
+        self._history = history
+        self._committee = committee
+        self._wall = wall
+        self._begun = wall()  # what is older was counted before a restart, or is unknown
+        self._rounds: dict[str, int] = {}  # by aggregator: the last recorded round
+        self._probes: dict[tuple[str, str], int] = {}  # by operator and node: time of the last one
+        self._outcomes: dict[str, set[str]] = {}  # by operator
+
+    def record(self, report: Report) -> None:
+        """Record what a report has that an earlier one did not."""
+        if isinstance(report, AggregatorReport):
+            self._record_rounds(report.name, report.rounds.value or ())
+        elif isinstance(report, OperatorReport):
+            self._record_probes(report.name, list((report.nodes.value or {}).values()))
+
+    def _record_rounds(self, aggregator: str, rounds: Sequence[answers.Round]) -> None:
+        last = self._rounds.get(aggregator, -1)
+        for each in rounds:
+            if each.number > last and each.took_ms is not None and self._is_recent(each.start):
+                self._record_round(aggregator, each)
+                self._rounds[aggregator] = each.number
+
+    def _is_recent(self, time: int) -> bool:
+        """Whether a time is near the clock; others are a fault of the service that states them."""
+        return abs(self._wall() - time) < 3600 + 100 * self._committee.rounds.seconds
+
+    def _record_round(self, aggregator: str, round_: answers.Round) -> None:
+        self._history.keep_gatherings(
+            [
+                Gathering(node_id, status, timestamp, aggregator, each.model_dump_json())
+                for each in round_.gatherings
+                if each.claim.kind == STATUS
+                and (node_id := each.claim.node_id) is not None
+                and node_id in self._committee.urls
+                and (status := each.claim.status) is not None
+                and self._is_recent(timestamp := each.claim.timestamp or 0)
+            ]
+        )
+        if round_.start < self._begun:
+            return
+        for probe in round_.probes:
+            self._add_probe(
+                probe.node_id, aggregator, round_.start, probe.seen == UP, probe.latency_ms
+            )
+        for gathering in round_.gatherings:
+            for answer in gathering.answers:
+                self._add_answer(answer, round_.start)
+
+    def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
+        for node in nodes:
+            seen = node.seen
+            if seen is None or seen.latency_ms is None or seen.at < self._begun:
+                continue
+            if not self._is_recent(seen.at) or node.node_id == operator:
+                continue
+            if self._probes.get((operator, node.node_id)) != seen.at:
+                self._probes[operator, node.node_id] = seen.at
+                self._add_probe(node.node_id, operator, seen.at, seen.status == UP, seen.latency_ms)
+
+    def _add_probe(
+        self, node_id: str, observer: str, time: int, answered: bool, latency_ms: int
+    ) -> None:
+        if node_id not in self._committee.urls:
+            return
+        sums = Sums(1, 0, latency_ms, latency_ms) if answered else Sums(1, 1)
+        self._history.add(Key(RESPONSE, node_id, observer), time, sums)
+
+    def _add_answer(self, answer: answers.OperatorAnswer, time: int) -> None:
+        if answer.operator not in self._committee.keys:
+            return
+        known = self._outcomes.setdefault(answer.operator, set())
+        outcome = answer.answer
+        if outcome not in known and len(known) >= MAX_OUTCOMES:
+            outcome = "other"
+        known.add(outcome)
+        self._history.add(Key(ANSWER, answer.operator, outcome), time, Sums(1))
+
+    def run(self, stop: threading.Event) -> None:
+        """Write the history once a minute until `stop` is set."""
+        while not stop.wait(FLUSH_SECONDS):
+            self.flush()
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was recorded. Raises DiskError."""
+        self._history.flush(int(self._wall()))

@@ -1,0 +1,176 @@
+"""What is read from each kind of watched service. A failure of one part leaves the others."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from dragon.errors import BadAnswer, PeerError
+from dragon.net.http_client import HttpClient
+from dragon_explorer.live import answers
+from dragon_explorer.live.board import (
+    AggregatorReport,
+    OperatorReport,
+    Part,
+    Report,
+    StreamReport,
+)
+
+DEADLINE_SECONDS: Final = 2.0  # for one request
+MAX_ANSWER_BYTES: Final = 1 << 20
+MAX_ROUNDS_KEPT: Final = 60  # of one aggregator
+ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
+MAX_PAGES: Final = 5  # of one list
+MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
+WINDOWS_SHOWN: Final = 20  # newest windows of a stream
+MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
+
+A = TypeVar("A", bound=answers.Answer)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """One watched service."""
+
+    name: str
+    url: str
+    http: HttpClient
+    wall: Callable[[], float]
+
+    @abstractmethod
+    def read(self, before: Report | None) -> Report:
+        """Ask the service everything; `before` is its last report. Raises nothing."""
+
+    def _part(self, before: Part[T], read: Callable[[], T]) -> Part[T]:
+        try:
+            return Part(read(), self.wall())
+        except PeerError as error:
+            return replace(before, error=str(error))
+
+    def _get(self, model: type[A], path: str, **params: str | int) -> A:
+        """Raises PeerError."""
+        response = self.http.get(
+            self.url + path, deadline=DEADLINE_SECONDS, params=params, max_bytes=MAX_ANSWER_BYTES
+        )
+        return _decoded(model, response.successful())
+
+    def _readiness(self) -> answers.Readiness:
+        """The readiness, which is a part of the answer with status 503, too."""
+        response = self.http.get(
+            f"{self.url}/readyz", deadline=DEADLINE_SECONDS, max_bytes=MAX_ANSWER_BYTES
+        )
+        found = response.json() if response.status == 503 else response.successful()
+        return _decoded(answers.Readiness, found)
+
+
+def _decoded(model: type[A], value: Any) -> A:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        message = f"the answer does not have the expected form at {where or 'its root'}"
+        raise BadAnswer(message, reason="bad_answer") from None
+
+
+class OperatorSource(Source):
+    """An operator: its readiness, its log, and its view of every node."""
+
+    def read(self, before: Report | None) -> OperatorReport:
+        known = (
+            before if isinstance(before, OperatorReport) else OperatorReport(self.name, self.url)
+        )
+        return OperatorReport(
+            self.name,
+            self.url,
+            readiness=self._part(known.readiness, self._readiness),
+            head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
+            nodes=self._part(known.nodes, self._nodes),
+        )
+
+    def _nodes(self) -> Mapping[str, answers.Node]:
+        found: dict[str, answers.Node] = {}
+        after: dict[str, str | int] = {}
+        for _ in range(MAX_PAGES):
+            page = self._get(answers.Nodes, "/nodes", **after)
+            found |= {node.node_id: node for node in page.nodes}
+            if page.next is None:
+                break
+            after = {"after": page.next}
+        return found
+
+
+class AggregatorSource(Source):
+    """An aggregator: its last rounds, and what it holds."""
+
+    def read(self, before: Report | None) -> AggregatorReport:
+        known = (
+            before
+            if isinstance(before, AggregatorReport)
+            else AggregatorReport(self.name, self.url)
+        )
+        return AggregatorReport(
+            self.name,
+            self.url,
+            readiness=self._part(known.readiness, self._readiness),
+            rounds=self._part(known.rounds, lambda: self._rounds(known.rounds.value or ())),
+            windows=self._part(known.windows, self._windows),
+            outbox=self._part(
+                known.outbox, lambda: self._get(answers.Outbox, "/outbox", limit=100)
+            ),
+        )
+
+    def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
+        """The rounds that are kept, with those that are new or have changed."""
+        newest = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE).rounds
+        by_number = {each.number: each for each in known} | {each.number: each for each in newest}
+        return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
+
+    def _windows(self) -> tuple[answers.PendingWindow, ...]:
+        found = self._get(answers.PendingWindows, "/windows", limit=MAX_WINDOWS_READ)
+        return tuple(found.windows)
+
+
+class StreamSource(Source):
+    """A stream service: its streams and their newest windows."""
+
+    def read(self, before: Report | None) -> StreamReport:
+        known = before if isinstance(before, StreamReport) else StreamReport(self.name, self.url)
+        streams = self._part(known.streams, self._streams)
+        return StreamReport(
+            self.name,
+            self.url,
+            readiness=self._part(known.readiness, self._readiness),
+            streams=streams,
+            windows=known.windows if streams.error else self._all_windows(known, streams),
+        )
+
+    def _streams(self) -> Mapping[str, answers.Stream]:
+        found = self._get(answers.Streams, "/streams")
+        return {each.stream: each for each in found.streams}
+
+    def _all_windows(
+        self, known: StreamReport, streams: Part[Mapping[str, answers.Stream]]
+    ) -> Mapping[str, Part[tuple[answers.Window, ...]]]:
+        """The newest windows of each stream; those of a stream that has not changed are kept."""
+        former = known.streams.value or {}
+        found = {}
+        for stream, said in list((streams.value or {}).items())[:MAX_STREAMS_WATCHED]:
+            had = known.windows.get(stream, Part())
+            changed = former.get(stream) != said or said.certified < said.windows or had.error
+            found[stream] = self._part(had, self._reader(said)) if changed else had
+        return found
+
+    def _reader(self, said: answers.Stream) -> Callable[[], tuple[answers.Window, ...]]:
+        after = max(-1, said.windows - WINDOWS_SHOWN - 1)
+
+        def read() -> tuple[answers.Window, ...]:
+            path = f"/streams/{said.stream}/windows"
+            found = self._get(answers.Windows, path, after=after, limit=WINDOWS_SHOWN)
+            return tuple(found.windows)
+
+        return read

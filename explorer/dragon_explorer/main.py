@@ -1,0 +1,159 @@
+"""Assembles an explorer. Clock, randomness, network and files enter here only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+import structlog
+
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
+from dragon.log.ledger import Ledger
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
+from dragon.net.runtime import Runtime
+from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.admission import Clients
+from dragon.node.http_server import serve as serve_http
+from dragon.node.lanes import Lane
+from dragon.node.service import Service
+from dragon.storage.database import Database
+from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
+from dragon_explorer.app import create_app
+from dragon_explorer.components import Components
+from dragon_explorer.history.recorder import Recorder
+from dragon_explorer.history.schema import SCHEMA
+from dragon_explorer.history.store import History
+from dragon_explorer.index import DAY_SECONDS, LogIndex
+from dragon_explorer.live.board import Board
+from dragon_explorer.live.poller import Poller
+from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
+from dragon_explorer.rendering import Renderer
+from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
+from dragon_explorer.settings import Settings
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.uptime import BAR_DAYS
+from dragon_sequencer.connect import connect, load_nodes
+from dragon_sequencer.nodes import NodeList
+
+# Verifications take long: one at a time, on a thread that no page waits for.
+LANES: Final = (Lane("verify", 1, (API_PATH, FORM_PATH), MAX_FORM_BYTES),)
+INDEX_SECONDS: Final = 60  # between two updates of the index without a request
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+def build(settings: Settings, nodes: NodeList) -> Service:
+    """Assemble an explorer with real clock, network and files.
+
+    Raises DragonError: a file cannot be used.
+    """
+    lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
+    database, history_database = open_databases(settings)
+    ledger = connect(settings.committee, nodes, settings.tls.ca)
+    components = assemble(
+        settings, database, history_database, ledger, Runtime.real(settings.tls.ca)
+    )
+
+    def close() -> None:
+        ledger.close()
+        database.close()
+        history_database.close()
+        lock.close()
+
+    logger.info("explorer_started", port=settings.port)
+    hosts = [*hosts_of(settings.committee), *settings.known_clients]
+    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    loops = [*background(components), clients.members.run]
+    return Service(create_app(components, clients), loops, close, LANES)
+
+
+def background(components: Components) -> list[Callable[[threading.Event], None]]:
+    """The functions that the server runs, each on its own thread, until the event is set."""
+    return [
+        components.sources.follower.run,
+        components.recorder.run,
+        lambda stop: _keep_index(components, stop),
+        *(poller.run for poller in components.pollers),
+    ]
+
+
+def _keep_index(components: Components, stop: threading.Event) -> None:
+    """Keep the index up to date, so that no request has to compute the days of a long log."""
+    sources = components.sources
+    while not stop.is_set():
+        now = int(components.wall())
+        sources.index.update()
+        for node_id in sources.committee.urls:
+            sources.index.bar(node_id, now, BAR_DAYS)
+        sources.index.forget_days(now - (BAR_DAYS + 1) * DAY_SECONDS)
+        stop.wait(INDEX_SECONDS)
+
+
+def open_databases(settings: Settings) -> tuple[Database, Database]:
+    """Open `explorer.db`, the log; and `explorer-history.db` beside it."""
+    path = settings.database
+    return (
+        Database(path, LOG_SCHEMA),
+        Database(path.with_name(f"{path.stem}-history.db"), SCHEMA),
+    )
+
+
+def assemble(
+    settings: Settings,
+    database: Database,
+    history_database: Database,
+    ledger: Ledger,
+    runtime: Runtime,
+) -> Components:
+    """Connect the explorer's parts to two databases, a ledger and a runtime."""
+    committee = settings.committee
+    log = Log(database, committee)
+    history = History(history_database)
+    recorder = Recorder(history, committee, runtime.wall)
+    board = Board()
+    sources = Sources(
+        committee=committee,
+        log=log,
+        records=StreamRecords(database, log.note_damage),
+        follower=Follower(log, ledger, monotonic=runtime.monotonic),
+        index=LogIndex(log, committee),
+        board=board,
+        history=history,
+        public=settings.public,
+    )
+    return Components(
+        sources,
+        [Poller(each, board, recorder.record) for each in watched(settings, runtime)],
+        recorder,
+        Renderer(sources, runtime.wall, runtime.entropy(8)),
+        runtime.wall,
+        [database.disk, history_database.disk],
+    )
+
+
+def watched(settings: Settings, runtime: Runtime) -> Iterator[Source]:
+    """Yield the services to watch: those of the committee, and the stream services."""
+    committee, http, wall = settings.committee, runtime.http, runtime.wall
+    for operator in committee.operators:
+        yield OperatorSource(operator.id, operator.url, http, wall)
+    for aggregator in sorted(committee.aggregators, key=lambda each: each.rank):
+        yield AggregatorSource(f"aggregator_{aggregator.rank}", aggregator.url, http, wall)
+    for number, url in enumerate(settings.stream_urls, start=1):
+        yield StreamSource(f"stream_service_{number}", url, http, wall)
+
+
+def serve(environ: Mapping[str, str]) -> None:
+    """Run an explorer (`dragon serve explorer`). Raises SettingsError."""
+    settings = Settings.from_environ(environ)
+    nodes = load_nodes(settings.nodes_file, settings.committee)
+    serve_http(
+        lambda: build(settings, nodes),
+        name="explorer",
+        host=settings.host,
+        port=settings.port,
+        threads=settings.threads,
+        tls=settings.tls,
+    )

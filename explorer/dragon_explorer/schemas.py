@@ -1,0 +1,48 @@
+"""The response bodies, as `/openapi.json` describes them: made from the views."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_type_hints
+
+from pydantic import create_model
+
+from dragon.node.schemas import Schema
+from dragon_explorer.views import badge as badges
+from dragon_explorer.views import (
+    committee,
+    fleet,
+    incidents,
+    log,
+    node,
+    public,
+    rounds,
+    streams,
+    verify,
+)
+
+
+def _described(view: type, name: str) -> type[Schema]:
+    """A model with the fields of a dataclass."""
+    hints = get_type_hints(view)
+    members: dict[str, Any] = {
+        each.name: (hints[each.name], ...) for each in dataclasses.fields(view)
+    }
+    made: type[Schema] = create_model(name, __base__=Schema, **members)
+    return made
+
+
+FleetPage = _described(fleet.Fleet, "FleetPage")
+NodePage = _described(node.Node, "NodePage")
+IncidentsPage = _described(incidents.Incidents, "IncidentsPage")
+IncidentPage = _described(incidents.Incident, "IncidentPage")
+RoundsPage = _described(rounds.Rounds, "RoundsPage")
+CommitteePage = _described(committee.Committee, "CommitteePage")
+StreamsPage = _described(streams.Streams, "StreamsPage")
+StreamPage = _described(streams.Stream, "StreamPage")
+WindowPage = _described(streams.Window, "WindowPage")
+LogPage = _described(log.LogPage, "LogPage")
+EntryPage = _described(log.Entry, "EntryPage")
+PublicPage = _described(public.Public, "PublicPage")
+VerificationResult = _described(verify.Verification, "VerificationResult")
+BadgeResult = _described(badges.Badge, "BadgeResult")

@@ -1,0 +1,92 @@
+"""The explorer's settings, read once from the environment. It has no key and cannot sign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from dragon.errors import SettingsError
+from dragon.net.tls import PLAIN, Tls
+from dragon.node.addresses import Network
+from dragon.node.settings import Environment
+from dragon.protocol.committee import Committee
+from dragon_explorer.public_page import SETTING, PublicPage
+
+MAX_STREAM_SERVICES: Final = 16
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+")
+
+# By setting: what it means, for the tables of `docs/reference.md`.
+MEANINGS: Final[Mapping[str, str]] = {
+    "EXPLORER_DATABASE": "SQLite file for the explorer's own log; created if it does not exist.",
+    "EXPLORER_STREAM_URLS": (
+        "URLs of the stream services to watch, separated by commas. The committee does not list "
+        "them."
+    ),
+    SETTING: (
+        "TOML file that describes the public status page: title, text, nodes and host names. "
+        "Without it the page shows all targets, or all operators if there are no targets."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of an explorer. `docs/reference.md` lists them."""
+
+    committee: Committee
+    database: Path
+    nodes_file: Path
+    host: str
+    port: int
+    threads: int
+    public: PublicPage
+    stream_urls: tuple[str, ...] = ()
+    tls: Tls = PLAIN
+    proxies: tuple[Network, ...] = ()
+    known_clients: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings. Raises SettingsError: the message names the setting."""
+        values = Environment(environ)
+        committee = values.committee()
+        public_file = values.optional_path("EXPLORER_PUBLIC_FILE")
+        return cls(
+            committee=committee,
+            database=values.path("EXPLORER_DATABASE"),
+            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            host=values.text("DRAGON_HOST", "127.0.0.1"),
+            port=values.integer("DRAGON_PORT", 5400, least=1, most=65535),
+            threads=values.integer("DRAGON_THREADS", 16, least=2, most=256),
+            public=(
+                PublicPage.load(public_file, committee)
+                if public_file
+                else PublicPage.of_all(committee)
+            ),
+            stream_urls=_urls(values.values.get("EXPLORER_STREAM_URLS", "")),
+            tls=values.tls(),
+            proxies=values.networks("DRAGON_PROXIES"),
+            known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
+        )
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    """Return the URLs in a list with commas. Raises SettingsError."""
+    name = "EXPLORER_STREAM_URLS"
+    urls = tuple(filter(None, (part.strip().rstrip("/") for part in text.split(","))))
+    for url in urls:
+        if not _URL.fullmatch(url):
+            message = (
+                f"the setting {name} contains {url!a}; expected scheme, host and port without a "
+                "path, for example http://127.0.0.1:5300"
+            )
+            raise SettingsError(message, setting=name)
+    if len(urls) > MAX_STREAM_SERVICES:
+        message = (
+            f"the setting {name} has {len(urls)} URLs; at most {MAX_STREAM_SERVICES} are allowed"
+        )
+        raise SettingsError(message, setting=name)
+    return urls

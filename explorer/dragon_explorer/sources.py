@@ -1,0 +1,28 @@
+"""Everything that pages are made of, and the moment for which they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
+from dragon.log.store import Log
+from dragon.protocol.committee import Committee
+from dragon_explorer.history.store import History
+from dragon_explorer.index import LogIndex
+from dragon_explorer.live.board import Board
+from dragon_explorer.public_page import PublicPage
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What views read. They change nothing in it."""
+
+    committee: Committee
+    log: Log
+    records: StreamRecords
+    follower: Follower
+    index: LogIndex
+    board: Board
+    history: History
+    public: PublicPage

@@ -1,0 +1,142 @@
+"""The page `/committee`: members, rules, and how each operator takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dragon.encoding import to_hex
+from dragon.protocol.claims.base import kinds
+from dragon_explorer.history.spans import DAY, HOUR, MINUTE, Span, Sums
+from dragon_explorer.history.store import ANSWER
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.health import OperatorState, health
+from dragon_explorer.views.rounds import REFUSALS, SIGNED
+
+# Each period, and the number and length of the spans that it consists of. The last one is running.
+PERIODS: Final = (("1h", 60, MINUTE), ("24h", 24, HOUR), ("30d", 30, DAY))
+SHORT_KEY_CHARS: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Participation:
+    """How an operator answered the questions of aggregators in a period. Uncertified."""
+
+    period: str  # "1h", "24h" or "30d"
+    expected: int
+    signed: int
+    refused: Mapping[str, int]  # by reason
+    silent: Mapping[str, int]  # by cause: timeout, refused connection, …
+    ppm: int | None  # signed, in parts per million of those expected; None: nothing was expected
+
+    @property
+    def percent(self) -> float | None:
+        """The part in percent, for people. JSON has integers only."""
+        return None if self.ppm is None else self.ppm // 1000 / 10
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One operator."""
+
+    operator: str
+    url: str
+    key: str  # the whole public key
+    short_key: str
+    state: OperatorState  # uncertified
+    participation: tuple[Participation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expert:
+    """One expert, who endorses windows of streams."""
+
+    expert: str
+    key: str
+    short_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Committee:
+    """The whole page."""
+
+    now: int
+    name: str
+    id: str
+    genesis: int  # Unix seconds
+    round_seconds: int
+    checkpoint_every: int  # seconds
+    unknown_after: int  # seconds
+    quorums: Mapping[str, int]  # signers that a certificate of each kind needs
+    operators: tuple[Member, ...]
+    experts: tuple[Expert, ...]
+    targets: tuple[str, ...]
+    aggregators: tuple[str, ...]  # URLs, by rank
+    sequencer_app: str
+
+
+def committee(sources: Sources, now: int) -> Committee:
+    """Return the members of the committee and how they take part."""
+    found = sources.committee
+    states = {each.operator: each for each in health(sources, now).operator_states}
+    taken = {name: _sums(sources, now, count, span) for name, count, span in PERIODS}
+    return Committee(
+        now=now,
+        name=found.name,
+        id=to_hex(found.id),
+        genesis=found.rounds.genesis,
+        round_seconds=found.rounds.seconds,
+        checkpoint_every=found.rounds.checkpoint_every,
+        unknown_after=found.rounds.unknown_after,
+        quorums={
+            kind.name: found.quorum(kind.name, kind.default_quorum)
+            for kind in kinds()
+            if kind.default_quorum is not None
+        },
+        operators=tuple(
+            Member(
+                each.id,
+                each.url,
+                to_hex(each.public_key.raw),
+                _short(to_hex(each.public_key.raw)),
+                states[each.id],
+                tuple(participation(name, sums.get(each.id, {})) for name, sums in taken.items()),
+            )
+            for each in found.operators
+        ),
+        experts=tuple(
+            Expert(each.id, to_hex(each.public_key.raw), _short(to_hex(each.public_key.raw)))
+            for each in found.experts
+        ),
+        targets=tuple(each.id for each in found.targets),
+        aggregators=tuple(
+            each.url for each in sorted(found.aggregators, key=lambda each: each.rank)
+        ),
+        sequencer_app=found.sequencer.app,
+    )
+
+
+def _short(key: str) -> str:
+    return f"{key[:SHORT_KEY_CHARS]}…"
+
+
+def _sums(sources: Sources, now: int, count: int, span: Span) -> Mapping[str, Mapping[str, Sums]]:
+    begin = span.begin_of(now) - (count - 1) * span.seconds
+    return sources.history.totals(ANSWER, span, begin, now + 1)
+
+
+def participation(period: str, sums: Mapping[str, Sums]) -> Participation:
+    """Return the participation of an operator from its answers by outcome."""
+    counts = {outcome: each.number for outcome, each in sums.items()}
+    expected, signed = sum(counts.values()), counts.get(SIGNED, 0)
+    return Participation(
+        period=period,
+        expected=expected,
+        signed=signed,
+        refused={name: count for name, count in counts.items() if name in REFUSALS},
+        silent={
+            name: count for name, count in counts.items() if name != SIGNED and name not in REFUSALS
+        },
+        ppm=1_000_000 * signed // expected if expected else None,
+    )

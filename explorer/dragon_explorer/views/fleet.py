@@ -1,0 +1,101 @@
+"""The page `/`: every node, open incidents, and the health of the certification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dragon_explorer.live import answers
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.health import FleetHealth, health
+from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
+
+SPARK_ROUNDS: Final = 30  # last rounds of the small chart of a node
+MAX_OPEN_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node of the fleet."""
+
+    node_id: str
+    kind: Literal["operator", "target"]
+    url: str
+    status: NodeStatus  # certified
+    since: int | None  # Unix seconds
+    uptimes: tuple[Uptime, ...]
+    bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
+    latency_ms: int | None  # of the last answered probe of an aggregator. Uncertified
+    latencies_ms: tuple[int | None, ...]  # of the last rounds, oldest first; None: no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The whole page."""
+
+    committee: str  # its name
+    now: int  # Unix seconds
+    nodes: tuple[NodeRow, ...]
+    counts: Mapping[NodeStatus, int]  # nodes by status
+    open_incidents: tuple[IncidentRow, ...]  # newest first, at most `MAX_OPEN_SHOWN`
+    health: FleetHealth
+
+
+def fleet(sources: Sources, now: int) -> Fleet:
+    """Return the page of the whole fleet."""
+    latencies = recent_latencies(sources)
+    rows = tuple(
+        node_row(sources, node_id, now, latencies.get(node_id, ()))
+        for node_id in sources.committee.urls
+    )
+    counts: dict[NodeStatus, int] = {"up": 0, "down": 0, "unknown": 0}
+    for row in rows:
+        counts[row.status] += 1
+    newest = sources.index.open_outages()[: -MAX_OPEN_SHOWN - 1 : -1]
+    return Fleet(
+        committee=sources.committee.name,
+        now=now,
+        nodes=rows,
+        counts=counts,
+        open_incidents=tuple(incident_row(each, now) for each in newest),
+        health=health(sources, now),
+    )
+
+
+def node_row(
+    sources: Sources, node_id: str, now: int, latencies: tuple[int | None, ...]
+) -> NodeRow:
+    """Return one node of the fleet."""
+    status, since = status_of(sources, node_id, now)
+    answered = [each for each in latencies if each is not None]
+    return NodeRow(
+        node_id=node_id,
+        kind="operator" if node_id in sources.committee.keys else "target",
+        url=sources.committee.urls[node_id],
+        status=status,
+        since=since,
+        uptimes=uptimes(sources, node_id, now),
+        bar=bar(sources, node_id, now),
+        latency_ms=answered[-1] if answered else None,
+        latencies_ms=latencies,
+    )
+
+
+def last_rounds(sources: Sources) -> tuple[answers.Round, ...]:
+    """The rounds of the first aggregator that has any, oldest first."""
+    return next(
+        (each.rounds.value for each in sources.board.aggregators() if each.rounds.value), ()
+    )
+
+
+def recent_latencies(sources: Sources) -> dict[str, tuple[int | None, ...]]:
+    """Return the response times of the last rounds by node, in milliseconds, oldest first."""
+    rounds = last_rounds(sources)[-SPARK_ROUNDS:]
+    found: dict[str, list[int | None]] = {}
+    for number, each in enumerate(rounds):
+        for probe in each.probes:
+            values = found.setdefault(probe.node_id, [None] * len(rounds))
+            values[number] = probe.latency_ms if probe.seen == "up" else None
+    return {node_id: tuple(values) for node_id, values in found.items()}

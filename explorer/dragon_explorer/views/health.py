@@ -1,0 +1,137 @@
+"""The health of the certification itself: checkpoint, ledger, quorum and agreement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+from dragon.encoding import to_hex
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon_explorer.live.board import OperatorReport, Part
+from dragon_explorer.sources import Sources
+
+FRESH_SECONDS: Final = 10  # an answer counts as current for that long: one may come late
+T = TypeVar("T")
+Agreement = Literal["equal", "different", "ahead", "silent"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorState:
+    """One operator beside the explorer's own log. Uncertified."""
+
+    operator: str
+    url: str
+    agreement: Agreement  # ahead: it has entries that the explorer has not read yet
+    ready: bool
+    reasons: tuple[str, ...]
+    size: int | None
+    root: str | None
+    answered_at: int | None  # Unix seconds of its last answer
+    error: str  # why it did not answer the last time; empty if it did
+
+
+@dataclass(frozen=True, slots=True)
+class FleetHealth:
+    """The health of the committee's work."""
+
+    sentence: str  # for example "3 of 4 operators agree. One more fault stops certification."
+    operators: int
+    quorum: int  # signers that a certificate about a status needs
+    agreeing: int  # operators that answer, are ready and have the same log. Uncertified
+    margin: int  # further faults that certification survives; negative: nothing is certified
+    certifying: bool  # whether a checkpoint is recent
+    checkpoint_at: int | None  # Unix seconds of the last checkpoint. Certified
+    checkpoint_age: int | None  # seconds
+    checkpoint_size: int | None
+    checkpoint_signers: tuple[str, ...]  # certified
+    unknown_after: int  # seconds without a checkpoint, after which everything is unknown
+    log_size: int
+    log_root: str
+    ledger_index: int
+    ledger_behind: int  # batches that the ledger has and the log has not applied
+    ledger_error: str  # why the ledger cannot be read; empty if it can
+    caught_up: bool
+    alarm: str  # why the log has stopped; empty if it has not
+    refused_events: int
+    operator_states: tuple[OperatorState, ...]
+
+
+def health(sources: Sources, now: int) -> FleetHealth:
+    """Return the health of the committee's work."""
+    committee, log, follower = sources.committee, sources.log, sources.follower
+    head, last, alarm = log.head(), log.state.checkpoint, log.alarm()
+    states = tuple(_operator(sources, each.id, each.url, now) for each in committee.operators)
+    agreeing = sum(each.ready and each.agreement in {"equal", "ahead"} for each in states)
+    quorum = committee.quorum("status")
+    age = now - last.timestamp if last else None
+    certifying = age is not None and age <= committee.rounds.unknown_after and not alarm
+    return FleetHealth(
+        sentence=sentence(len(states), agreeing, quorum),
+        operators=len(states),
+        quorum=quorum,
+        agreeing=agreeing,
+        margin=agreeing - quorum,
+        certifying=certifying,
+        checkpoint_at=last.timestamp if last else None,
+        checkpoint_age=age,
+        checkpoint_size=last.size if last else None,
+        checkpoint_signers=_signers(sources, last.position) if last else (),
+        unknown_after=committee.rounds.unknown_after,
+        log_size=head.size,
+        log_root=to_hex(head.root),
+        ledger_index=log.position.index,
+        ledger_behind=follower.behind,
+        ledger_error=follower.last_error,
+        caught_up=follower.caught_up,
+        alarm=f"{alarm.reason}: {alarm.detail}" if alarm else "",
+        refused_events=sum(log.refusals().values()),
+        operator_states=states,
+    )
+
+
+def sentence(operators: int, agreeing: int, quorum: int) -> str:
+    """Return the state of the quorum in words."""
+    agree = f"{agreeing} of {operators} operators agree."
+    margin = agreeing - quorum
+    if margin < 0:
+        return f"{agree} Certification needs {quorum}: nothing is certified now."
+    if margin == 0:
+        return f"{agree} One more fault stops certification."
+    faults = "one more fault" if margin == 1 else f"{margin} more faults"
+    return f"{agree} Certification survives {faults}."
+
+
+def _signers(sources: Sources, position: int) -> tuple[str, ...]:
+    event = sources.log.entry(position).event
+    return tuple(event.signers) if isinstance(event.claim, CheckpointClaim) else ()
+
+
+def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorState:
+    report = sources.board.operator(operator) or OperatorReport(operator, url)
+    head, readiness = report.head, report.readiness
+    agreement = _agreement(sources, report) if _is_fresh(head, now) else "silent"
+    said = readiness.value if _is_fresh(readiness, now) else None
+    return OperatorState(
+        operator=operator,
+        url=url,
+        agreement=agreement,
+        ready=said is not None and not said.reasons,
+        reasons=tuple(said.reasons) if said else (),
+        size=head.value.size if head.value else None,
+        root=head.value.root if head.value else None,
+        answered_at=None if head.at is None else int(head.at),
+        error=readiness.error or head.error,
+    )
+
+
+def _is_fresh(part: Part[T], now: int) -> bool:
+    return part.at is not None and now - part.at <= FRESH_SECONDS
+
+
+def _agreement(sources: Sources, report: OperatorReport) -> Agreement:
+    said = report.head.value
+    if said is None:
+        return "silent"
+    if said.size > sources.log.state.size:
+        return "ahead"
+    return "equal" if to_hex(sources.log.head(said.size).root) == said.root else "different"

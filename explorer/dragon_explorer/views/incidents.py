@@ -1,0 +1,147 @@
+"""The pages `/incidents` and `/incidents/<position>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from dragon import errors
+from dragon.encoding import to_hex
+from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.status import StatusClaim
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon_explorer.history.store import Gathering as StoredGathering
+from dragon_explorer.index import Outage
+from dragon_explorer.live import answers
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.rounds import GatheringRow, gathering_row
+
+PAGE_INCIDENTS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """An outage of a node, certified. Times are Unix seconds."""
+
+    position: int  # of the `down` event; names the incident
+    node_id: str
+    begun: int
+    ended: int | None  # None: it lasts
+    seconds: int  # until now while it lasts
+    end_position: int | None  # of the `up` event
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """A page of incidents, newest first."""
+
+    now: int
+    total: int
+    incidents: tuple[IncidentRow, ...]
+    next: int | None  # `before` of the next page; None: this is the last
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One change of a node's status, with everything that proves it."""
+
+    now: int
+    position: int
+    node_id: str
+    status: str  # "up" or "down"
+    timestamp: int  # Unix seconds, the start of the round
+    round: int
+    sentence: str
+    ledger_index: int
+    ledger_time: int | None  # Unix seconds; not certified
+    signers: tuple[str, ...]
+    others: tuple[str, ...]  # operators that are not among the signers
+    needed: int
+    certificate: Mapping[str, object]
+    inclusion: tuple[str, ...]  # hashes from the leaf to the root
+    log_size: int
+    log_root: str
+    command: str  # verifies the download offline
+    outage: IncidentRow | None  # the outage that this change begins or ends
+    gatherings: tuple[GatheringRow, ...]  # how every operator answered. Uncertified, if still kept
+
+
+def incident_row(outage: Outage, now: int) -> IncidentRow:
+    """Return an outage as a row."""
+    end = now if outage.ended is None else outage.ended
+    return IncidentRow(
+        outage.position,
+        outage.node_id,
+        outage.begun,
+        outage.ended,
+        max(0, end - outage.begun),
+        outage.end_position,
+    )
+
+
+def incidents(sources: Sources, now: int, before: int, limit: int = PAGE_INCIDENTS) -> Incidents:
+    """Return the incidents that begin before a position of the log."""
+    found = sources.index.outages(before, limit + 1)
+    rows = tuple(incident_row(each, now) for each in found[:limit])
+    following = rows[-1].position if len(found) > limit else None
+    return Incidents(now, sources.index.count, rows, following)
+
+
+def incident(sources: Sources, now: int, position: int) -> Incident:
+    """Return one change of status. Raises NotFound: the entry is no status event."""
+    proven = proven_entry(sources, position)
+    event, claim = proven.entry.event, proven.entry.event.claim
+    if not isinstance(claim, StatusClaim):
+        message = f"entry {position} of the log is a {claim.KIND} event, not a change of status"
+        raise errors.NotFound(message, position=position)
+    outage = sources.index.outage_at(position)
+    signers = tuple(event.signers)
+    kept = sources.history.gatherings(claim.node_id, str(claim.status), claim.timestamp)
+    return Incident(
+        now=now,
+        position=position,
+        node_id=claim.node_id,
+        status=str(claim.status),
+        timestamp=claim.timestamp,
+        round=sources.committee.rounds.number(claim.timestamp),
+        sentence=kind_of(claim).sentence(claim),
+        ledger_index=proven.entry.ledger_index,
+        ledger_time=sources.log.entry(position).ledger_time,
+        signers=signers,
+        others=tuple(each for each in sources.committee.keys if each not in signers),
+        needed=sources.committee.quorum(claim.KIND),
+        certificate=event.to_json(),
+        inclusion=tuple(to_hex(each) for each in proven.inclusion),
+        log_size=proven.size,
+        log_root=to_hex(proven.root),
+        command=verify_command(position),
+        outage=incident_row(outage, now) if outage else None,
+        gatherings=tuple(_gatherings(kept)),
+    )
+
+
+def proven_entry(sources: Sources, position: int) -> ProvenEntry:
+    """Return an entry of the log with its proof of inclusion. Raises NotFound."""
+    entry: LogEntry = sources.log.entry(position)
+    head = sources.log.head()
+    path = sources.log.inclusion(position, head.size)
+    return ProvenEntry(entry, head.size, head.root, tuple(path))
+
+
+def verify_command(position: int) -> str:
+    """The command that verifies the downloaded entry offline."""
+    return f"dragon verify event event-{position}.json --committee committee.json"
+
+
+def _gatherings(kept: Sequence[StoredGathering]) -> list[GatheringRow]:
+    rows = []
+    for each in kept:
+        try:
+            found = answers.Gathering.model_validate_json(each.answers, by_name=True)
+        except ValidationError:
+            continue  # written by another release; it is not certified, and may be lost
+        rows.append(gathering_row(each.aggregator, found))
+    return rows

@@ -1,0 +1,132 @@
+"""The page `/nodes/<id>`: one node's history, and what each observer saw of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from dragon.protocol.committee import check_node_id
+from dragon_explorer.history.spans import Points, Span, span_for
+from dragon_explorer.history.store import RESPONSE
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
+from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.uptime import DayRow, days
+
+MAX_INCIDENTS: Final = 50
+MAX_CHART_OBSERVERS: Final = 9
+MAX_CHART_POINTS: Final = 400  # of one observer; finer sums are put together
+CHART_PERIODS: Final = {"1h": 3600, "24h": 86_400, "30d": 30 * 86_400, "90d": 90 * 86_400}
+DEFAULT_CHART: Final = "24h"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The last probe of a node by one observer. Uncertified."""
+
+    observer: str  # an operator or an aggregator
+    seen: str  # "up" or "down"
+    reason: str  # "answered", or the fault
+    at: int  # Unix seconds
+    latency_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """Response times that one observer measured. Equal lengths; None: no answered probe."""
+
+    observer: str
+    mean_ms: tuple[int | None, ...]
+    most_ms: tuple[int | None, ...]
+    failed: tuple[int, ...]  # probes without an answer
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Response times over a period. Uncertified."""
+
+    period: str
+    step: int  # seconds between two points
+    times: tuple[int, ...]  # Unix seconds, the begin of each step
+    lines: tuple[ChartLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The whole page."""
+
+    now: int
+    node: NodeRow
+    days: tuple[DayRow, ...]  # of the bar, oldest first
+    incidents: tuple[IncidentRow, ...]  # newest first
+    observations: tuple[Observation, ...]
+    chart: Chart
+
+
+def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) -> Node:
+    """Return the page of one node. Raises UnknownNode."""
+    check_node_id(sources.committee, node_id)
+    latencies = recent_latencies(sources).get(node_id, ())
+    return Node(
+        now=now,
+        node=node_row(sources, node_id, now, latencies),
+        days=days(sources, node_id, now),
+        incidents=tuple(
+            incident_row(each, now) for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
+        ),
+        observations=tuple(_observations(sources, node_id)),
+        chart=chart(sources, now, node_id, period),
+    )
+
+
+def _observations(sources: Sources, node_id: str) -> list[Observation]:
+    found = []
+    for report in sources.board.aggregators():
+        for round_ in reversed(report.rounds.value or ()):
+            probe = next((each for each in round_.probes if each.node_id == node_id), None)
+            if probe is not None:
+                found.append(
+                    Observation(
+                        report.name, probe.seen, probe.reason, round_.start, probe.latency_ms
+                    )
+                )
+                break
+    for operator in sources.board.operators():
+        said = (operator.nodes.value or {}).get(node_id)
+        if said is not None and said.seen is not None and operator.name != node_id:
+            seen = said.seen
+            found.append(
+                Observation(operator.name, seen.status, seen.reason, seen.at, seen.latency_ms)
+            )
+    return found
+
+
+def chart(sources: Sources, now: int, node_id: str, period: str) -> Chart:
+    """Return the response times of a node over one of `CHART_PERIODS`."""
+    seconds = CHART_PERIODS[period]
+    span = span_for(seconds)
+    step = _step(span, seconds)
+    first = (now - seconds) - (now - seconds) % step
+    times = tuple(range(first, now + 1, step))
+    found = sources.history.points(
+        RESPONSE, node_id, span, first=first, step=step, count=len(times)
+    )
+    kept = sorted(found, key=lambda name: (name in sources.committee.keys, name))
+    lines = tuple(_line(name, found[name]) for name in kept[:MAX_CHART_OBSERVERS])
+    return Chart(period, step, times, lines)
+
+
+def _step(span: Span, seconds: int) -> int:
+    per_point = -(-seconds // (span.seconds * MAX_CHART_POINTS))
+    return span.seconds * per_point
+
+
+def _line(observer: str, points: Points) -> ChartLine:
+    means = tuple(points.means())
+    most = zip(points.most, means, strict=True)
+    return ChartLine(
+        observer,
+        means,
+        tuple(each if mean is not None else None for each, mean in most),
+        tuple(points.failed),
+    )

@@ -1,0 +1,279 @@
+"""The explorer's history: sums over minutes, hours and days, bounded in number and age."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committees import make_members
+from dragon.errors import DiskFull
+from dragon.storage.database import Database
+from dragon_explorer.history import store
+from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder
+from dragon_explorer.history.schema import SCHEMA
+from dragon_explorer.history.spans import DAY, HOUR, MINUTE, SPANS, Block, Points, Sums, span_for
+from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.live import answers
+from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
+
+NOW = 1_732_522_000
+KEY = Key(RESPONSE, "target_1", "aggregator_0")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    found = Database(tmp_path / "explorer-history.db", SCHEMA)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def history(database: Database) -> History:
+    return History(database)
+
+
+def totals(history: History, kind: str = RESPONSE) -> dict[str, dict[str, Sums]]:
+    return history.totals(kind, DAY, 0, NOW + 3 * DAY.seconds)
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_sums_are_kept_in_each_span(history: History, span: Any) -> None:
+    history.add(KEY, NOW, Sums(1, 0, 40, 40))
+    history.add(KEY, NOW, Sums(1, 1))
+    history.flush(NOW)
+    history.add(KEY, NOW, Sums(2, 0, 100, 60))
+    history.flush(NOW)
+
+    found = history.totals(RESPONSE, span, span.begin_of(NOW), NOW + 1)
+
+    assert found == {"target_1": {"aggregator_0": Sums(4, 1, 140, 60)}}
+
+
+def test_a_second_service_on_the_same_file_continues_it(
+    history: History, database: Database
+) -> None:
+    history.add(KEY, NOW, Sums(1, 0, 40, 40))
+    history.flush(NOW)
+    later = History(database)
+    later.add(KEY, NOW + 1, Sums(1, 0, 60, 60))
+    later.flush(NOW)
+
+    assert totals(later) == {"target_1": {"aggregator_0": Sums(2, 0, 100, 60)}}
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_what_is_too_old_is_deleted(history: History, database: Database, span: Any) -> None:
+    history.add(KEY, NOW, Sums(1))
+    history.flush(NOW)
+    history.flush(NOW + span.kept_seconds + span.block_seconds)
+
+    with closing(sqlite3.connect(database.path)) as file:
+        rows = file.execute("SELECT count(*) FROM blocks WHERE span = ?", (span.seconds,))
+        assert rows.fetchone() == (0,)
+
+
+def test_series_beyond_the_limit_are_ignored(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_SERIES", 2)
+    for number in range(4):
+        history.add(Key(RESPONSE, f"target_{number}", "a"), NOW, Sums(1))
+    history.add(Key(ANSWER, "operator_1", "signed"), NOW, Sums(1))
+    history.flush(NOW)
+
+    assert sorted(totals(history)) == ["target_0", "target_1"]
+    assert sorted(totals(history, ANSWER)) == ["operator_1"]
+
+
+def test_what_could_not_be_written_is_written_later(
+    history: History, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def full() -> Iterator[Any]:
+        raise DiskFull("the disk is full")
+        yield
+
+    history.add(KEY, NOW, Sums(1, 0, 40, 40))
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", full)
+        with pytest.raises(DiskFull):
+            history.flush(NOW)
+    history.add(KEY, NOW, Sums(1, 0, 60, 60))
+    history.flush(NOW)
+
+    assert totals(history) == {"target_1": {"aggregator_0": Sums(2, 0, 100, 60)}}
+
+
+@pytest.mark.parametrize("damage", [b"", b"abc", "text", 7])
+def test_a_damaged_row_counts_as_empty(history: History, database: Database, damage: Any) -> None:
+    history.add(KEY, NOW, Sums(1))
+    history.flush(NOW)
+    with closing(sqlite3.connect(database.path)) as file, file:
+        file.execute("UPDATE blocks SET sums = ?", (damage,))
+
+    assert totals(history) == {}
+    history.add(KEY, NOW, Sums(3))
+    history.flush(NOW)
+    assert totals(history) == {"target_1": {"aggregator_0": Sums(3)}}
+
+
+def test_points_put_spans_together(history: History) -> None:
+    first = MINUTE.begin_of(NOW)
+    for minute in range(4):
+        history.add(KEY, first + 60 * minute, Sums(1, 0, 10 * minute, 10 * minute))
+    history.add(KEY, first + 300, Sums(2, 2))
+    history.flush(NOW)
+
+    points = history.points(RESPONSE, "target_1", MINUTE, first=first, step=120, count=3)
+
+    found = points["aggregator_0"]
+    assert found.numbers == [2, 2, 2]
+    assert list(found.means()) == [5, 25, None]
+    assert (found.most, found.failed) == ([10, 30, 0], [0, 0, 2])
+    assert history.points(RESPONSE, "target_2", MINUTE, first=first, step=60, count=3) == {}
+
+
+def test_sums_stop_growing_at_what_a_row_can_hold() -> None:
+    block, most = Block(MINUTE, 0), 0xFFFF_FFFF
+    for _ in range(2):
+        block.add(0, Sums(most, 1, most, most))
+
+    assert list(block.sums()) == [(0, Sums(most, 2, most, most))]
+
+
+def test_a_period_has_the_finest_span_that_covers_it() -> None:
+    assert [span_for(days * 86_400) for days in (1, 30, 90, 400)] == [MINUTE, HOUR, HOUR, DAY]
+    assert list(Points(0, 60, 2).means()) == [None, None]
+
+
+def test_a_record_of_answers_replaces_that_of_the_same_question(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_GATHERINGS", 3)
+
+    def record(number: int, text: str = "{}") -> Gathering:
+        return Gathering("target_1", "down", number, "aggregator_0", text)
+
+    history.keep_gatherings([record(1), record(1, '{"a":1}')])
+    assert history.gatherings("target_1", "down", 1) == [record(1, '{"a":1}')]
+    assert history.gatherings("target_1", "up", 1) == []
+
+    history.keep_gatherings([record(number) for number in range(2, 8)])
+    kept = [number for number in range(1, 8) if history.gatherings("target_1", "down", number)]
+    assert kept == [5, 6, 7]
+
+
+# The recorder
+
+
+COMMITTEE = make_members(4, targets=2).committee
+
+
+def probe(node: str, latency: int = 30, seen: str = "up") -> answers.Probe:
+    return answers.Probe(
+        node_id=node, seen=seen, reason="x", latency_ms=latency, clock_offset_ms=None
+    )
+
+
+def round_(
+    number: int, *probes: answers.Probe, took: int | None = 900, **answered: str
+) -> answers.Round:
+    """A round that begins `number` rounds after now; `answered`, by operator."""
+    start = NOW + 5 * number
+    claim = answers.Claim(kind="status", node_id="target_1", status="down", timestamp=start)
+    given = [
+        answers.OperatorAnswer(operator=name, answer=word, detail="", latency_ms=5)
+        for name, word in answered.items()
+    ]
+    gathering = answers.Gathering(claim=claim, needed=3, certified=True, answers=given)
+    return answers.Round(
+        number=number,
+        start=start,
+        begun_late_ms=0,
+        took_ms=took,
+        overran=False,
+        skipped=0,
+        note="",
+        probes=list(probes),
+        gatherings=[gathering] if given else [],
+    )
+
+
+def report(*rounds: answers.Round) -> AggregatorReport:
+    return AggregatorReport("aggregator_0", "http://a", rounds=Part(rounds, NOW))
+
+
+def recorded(history: History, *reports: Any, begun: float = NOW) -> Recorder:
+    recorder = Recorder(history, COMMITTEE, lambda: begun)
+    for each in reports:
+        recorder.record(each)
+    recorder.flush()
+    return recorder
+
+
+def test_a_round_is_recorded_once_and_when_it_is_finished(history: History) -> None:
+    running = round_(2, probe("target_1"), took=None)
+    finished = round_(2, probe("target_1", 50))
+    first = round_(1, probe("target_1"), probe("target_2", seen="down"))
+
+    recorded(history, report(first, running), report(first, running), report(first, finished))
+
+    assert totals(history) == {
+        "target_1": {"aggregator_0": Sums(2, 0, 80, 50)},
+        "target_2": {"aggregator_0": Sums(1, 1)},
+    }
+
+
+def test_a_restart_counts_no_round_twice(history: History) -> None:
+    rounds = report(*(round_(number, probe("target_1")) for number in (0, 1)))
+    recorded(history, rounds)
+    recorded(history, rounds, begun=NOW + 10)
+
+    assert totals(history)["target_1"]["aggregator_0"].number == 2
+
+
+def test_answers_are_counted_by_outcome_and_kept(history: History) -> None:
+    asked = round_(1, operator_1="signed", operator_2="blind", operator_3="timeout", nobody="x")
+
+    recorded(history, report(asked))
+
+    assert totals(history, ANSWER) == {
+        "operator_1": {"signed": Sums(1)},
+        "operator_2": {"blind": Sums(1)},
+        "operator_3": {"timeout": Sums(1)},
+    }
+    [kept] = history.gatherings("target_1", "down", NOW + 5)
+    assert '"blind"' in kept.answers
+
+
+def test_an_aggregator_cannot_make_the_history_grow(history: History) -> None:
+    """It may state any node, time and outcome."""
+    years = round_(10_000_000, probe("target_1"), operator_1="signed")
+    strange = round_(2, probe("nobody"))
+    many = [round_(3 + n, operator_1=f"outcome_{n}") for n in range(MAX_OUTCOMES + 5)]
+
+    recorded(history, report(strange, *many), report(years))
+
+    assert totals(history) == {}
+    assert len(totals(history, ANSWER)["operator_1"]) == MAX_OUTCOMES + 1
+    assert totals(history, ANSWER)["operator_1"]["other"] == Sums(5)
+    assert history.gatherings("target_1", "down", NOW + 50_000_000) == []
+
+
+def test_probes_of_operators_are_recorded_once(history: History) -> None:
+    def said(at: int, latency: int | None) -> OperatorReport:
+        seen = answers.Seen(status="up", reason="answered", at=at, latency_ms=latency)
+        nodes = {
+            name: answers.Node(node_id=name, status="up", since=NOW, seen=seen)
+            for name in ("target_1", "operator_1")
+        }
+        return OperatorReport("operator_1", "http://o", nodes=Part(nodes, NOW))
+
+    recorded(history, said(NOW, 20), said(NOW, 20), said(NOW + 5, 40), said(NOW + 9, None))
+
+    assert totals(history) == {"target_1": {"operator_1": Sums(2, 0, 60, 40)}}

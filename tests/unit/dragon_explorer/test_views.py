@@ -1,0 +1,158 @@
+"""The parts of views that need no fleet: sentences, participation, badges, the public page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from committees import make_members
+from dragon.errors import SettingsError
+from dragon_explorer.history.spans import Sums
+from dragon_explorer.public_page import MAX_FILE_BYTES, PublicNode, PublicPage
+from dragon_explorer.settings import Settings
+from dragon_explorer.views.committee import participation
+from dragon_explorer.views.feed import rfc3339
+from dragon_explorer.views.health import sentence
+from dragon_explorer.views.public import duration
+
+COMMITTEE = make_members(4, targets=2).committee
+
+
+@pytest.mark.parametrize(
+    ("agreeing", "expected"),
+    [
+        (4, "4 of 4 operators agree. Certification survives one more fault."),
+        (3, "3 of 4 operators agree. One more fault stops certification."),
+        (2, "2 of 4 operators agree. Certification needs 3: nothing is certified now."),
+    ],
+)
+def test_the_health_of_the_quorum_is_a_sentence(agreeing: int, expected: str) -> None:
+    assert sentence(4, agreeing, 3) == expected
+
+
+def test_more_faults_are_counted() -> None:
+    assert sentence(10, 10, 7).endswith("Certification survives 3 more faults.")
+
+
+def test_participation_separates_refusals_from_silence() -> None:
+    counts = {"signed": 6, "blind": 1, "timeout": 2, "status_code": 1}
+
+    found = participation("1h", {name: Sums(count) for name, count in counts.items()})
+
+    assert (found.expected, found.signed, found.percent) == (10, 6, 60.0)
+    assert found.refused == {"blind": 1}
+    assert found.silent == {"timeout": 2, "status_code": 1}
+    assert participation("1h", {}).percent is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "less than a second"),
+        (1, "1 second"),
+        (125, "2 minutes 5 seconds"),
+        (3600, "1 hour"),
+        (93_784, "1 day 2 hours"),
+    ],
+)
+def test_durations_are_words(seconds: int, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+def test_times_of_the_feed_are_those_of_rfc_3339() -> None:
+    assert rfc3339(1_732_522_000) == "2024-11-25T08:06:40Z"
+
+
+# The public page
+
+
+def load(tmp_path: Path, text: str) -> PublicPage:
+    path = tmp_path / "public.toml"
+    path.write_text(text)
+    return PublicPage.load(path, COMMITTEE)
+
+
+def test_the_public_page_is_configured_by_a_file(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        'title = "Example"\ntext = "Hello."\nhosts = ["Status.Example.org"]\n'
+        '[[nodes]]\nid = "target_2"\nname = "Website"\n[[nodes]]\nid = "operator_1"\n',
+    )
+
+    assert found.nodes == (
+        PublicNode("target_2", "Website"),
+        PublicNode("operator_1", "operator_1"),
+    )
+    assert (found.title, found.text) == ("Example", "Hello.")
+    assert found.hosts == {"status.example.org"}
+
+
+def test_without_nodes_the_page_shows_all_targets(tmp_path: Path) -> None:
+    assert [each.id for each in load(tmp_path, "").nodes] == ["target_1", "target_2"]
+    assert load(tmp_path, "").title == "test"
+    only_operators = make_members(4).committee
+    assert len(PublicPage.of_all(only_operators).nodes) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("title = 7", "`title`"),
+        (f'title = "{"x" * 81}"', "80 characters"),
+        ("tilte = 'x'", "'tilte' is unknown"),
+        ("title", "not TOML"),
+        ("hosts = 'x'", "list of host names"),
+        (f"hosts = {['x'] * 17}", "more than 16"),
+        ("nodes = ['target_1']", r"\[\[nodes\]\]"),
+        ("[[nodes]]\nid = 'nobody'", "no node 'nobody'"),
+        ("[[nodes]]\nid = 'target_1'\nnmae = ''", "'nmae' of a node is unknown"),
+        ("#" * (MAX_FILE_BYTES + 1), "more than"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why) as refused:
+        load(tmp_path, text)
+
+    assert "public.toml" in str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        PublicPage.load(tmp_path / "none.toml", COMMITTEE)
+
+
+# Settings
+
+
+def environ(tmp_path: Path, **more: str) -> dict[str, str]:
+    file = tmp_path / "committee.json"
+    file.write_text(json.dumps(COMMITTEE.to_json()))
+    return {
+        "DRAGON_COMMITTEE": str(file),
+        "EXPLORER_DATABASE": str(tmp_path / "explorer.db"),
+        "SEQUENCER_NODES_FILE": str(tmp_path / "nodes.json"),
+        **more,
+    }
+
+
+def test_settings_have_defaults(tmp_path: Path) -> None:
+    found = Settings.from_environ(environ(tmp_path))
+
+    assert (found.port, found.threads, found.stream_urls) == (5400, 16, ())
+    assert found.public.nodes[0].id == "target_1"
+
+
+def test_stream_services_are_listed(tmp_path: Path) -> None:
+    urls = "http://127.0.0.1:5300/, https://streams.example:443"
+
+    found = Settings.from_environ(environ(tmp_path, EXPLORER_STREAM_URLS=urls))
+
+    assert found.stream_urls == ("http://127.0.0.1:5300", "https://streams.example:443")
+
+
+@pytest.mark.parametrize("urls", ["localhost:5300", "http://a/path", "ftp://a", "http://a," * 17])
+def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
+    with pytest.raises(SettingsError, match="EXPLORER_STREAM_URLS"):
+        Settings.from_environ(environ(tmp_path, EXPLORER_STREAM_URLS=urls))

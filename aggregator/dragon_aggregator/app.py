@@ -40,6 +40,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         ],
         clients=clients,
         exceptions=Exceptions(is_submission=submissions.is_submission),
+        certification=components.certification,
     )
     for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
         app.register_api(module.routes(components))
@@ -57,12 +58,11 @@ def _not_ready(components: Components) -> Iterator[str]:
         yield f"clock: {fault}"
     if monitor.recent and monitor.recent[-1].overran:
         yield "rounds: the last round took longer than the round length"
+    yield from components.certification.reasons(components.certification.rounds_fail())
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(
-        components.log, components.follower, components.committee, components.wall()
-    )
+    yield from metrics.log_metrics(components.log, components.follower, components.committee)
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]

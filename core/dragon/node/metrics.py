@@ -119,10 +119,8 @@ def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -
     return family
 
 
-def log_metrics(
-    log: Log, follower: Follower, committee: Committee, wall: float
-) -> Iterator[Metric]:
-    """Metrics of a service's log and of its follower. `wall`: the current Unix seconds."""
+def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[Metric]:
+    """Metrics of a service's log and of its follower."""
     yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
         "ledger_index",
@@ -139,14 +137,10 @@ def log_metrics(
         "Seconds since the ledger was last read to its end; infinite before the first time.",
         follower.silent_seconds,
     )
-    log_time = log.state.log_time(committee)
     yield gauge(
-        "log_time", "Log time in Unix seconds: that of the last checkpoint in the log.", log_time
-    )
-    yield gauge(
-        "log_time_age_seconds",
-        "Seconds from log time to the local clock; more than unknown_after is reported as silent.",
-        wall - log_time,
+        "log_time",
+        "Log time in Unix seconds: that of the last checkpoint in the log.",
+        log.state.log_time(committee),
     )
     yield gauge(
         "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())

@@ -50,8 +50,8 @@ def test_operators_say_that_no_aggregator_works(world: World) -> None:
     assert in_time == ""
     assert checkpoint.timestamp == world.committee.rounds.genesis + 10
     assert reason == (
-        "not_certifying: no checkpoint has been certified since 2024-11-25 08:06:50 UTC (108 s ago; "
-        "one is due every 60 s); no aggregator has requested a signature since "
+        "not_certifying: no checkpoint has been certified since 2024-11-25 08:06:50 UTC "
+        "(108 s ago; one is due every 60 s); no aggregator has requested a signature since "
         "2024-11-25 08:06:50 UTC (108 s ago)"
     )
     assert certification(world, "operator_1") == {

@@ -145,11 +145,28 @@ class Fleet:
         process = self.running.get(name)
         return process is not None and process.poll() is None
 
+    def started(self) -> list[str]:
+        """Return the names of the services that we have started and not killed."""
+        return list(self.running)
+
+    def exit_code(self, name: str) -> int | None:
+        """Return the exit code of a service, negative for a signal; None while it runs."""
+        return self.running[name].poll()
+
+    def last_output(self, name: str) -> str:
+        """Return the last line of a service's output."""
+        return _last_line(self.home.output(name))
+
+    def restart(self, name: str) -> None:
+        """Start a service again that has ended. Processes that it left behind are killed."""
+        _signal(self.running[name], signal.SIGKILL)
+        self.start(name)
+
     def check_running(self) -> None:
         """Raise StepFailed, with the last line of its output, if a service has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
-                said = _last_line(self.home.output(name))
+                said = self.last_output(name)
                 message = f"{name} ended with exit code {process.returncode}; last output: {said}"
                 raise self._with_output_hint(StepFailed(message))
 

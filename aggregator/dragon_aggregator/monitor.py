@@ -95,7 +95,7 @@ class Monitor:
             registry=None,
         )
         of_rounds = (self._rounds, self._overrun, self._seconds)
-        self.counters = (prober.counter, *certifier.counters, *of_rounds)  # for Prometheus
+        self.counters = (*prober.counters, *certifier.counters, *of_rounds)  # for Prometheus
 
     # Rounds
 

@@ -16,9 +16,13 @@ TYPES: Final = {
     "CounterMetricFamily": "counter",
     "Gauge": "gauge",
     "GaugeMetricFamily": "gauge",
-    "gauge": "gauge",  # of `dragon.node.metrics`, which puts the prefix before the name
+    # Of `dragon.node.metrics`, which puts the prefix before the name.
+    "counters": "counter",
+    "gauge": "gauge",
+    "gauges": "gauge",
     "Histogram": "histogram",
 }
+ONE_LABEL: Final = ("counters", "gauges")  # whose third argument is the label
 SERVICES: Final = {
     "dragon": "shared",
     "dragon_operator": "operator",
@@ -54,10 +58,12 @@ def _metric(source: Source, function: str, call: ast.Call) -> tuple[str, str, st
         raise LookupError(f"{place}: the meaning of the metric {name} is no literal text")
     full = name if name.startswith(PREFIX) else PREFIX + name
     ending = "_total" if TYPES[function] == "counter" else ""
-    return full + ending, meaning, _labels(source, call)
+    return full + ending, meaning, _labels(source, function, call)
 
 
-def _labels(source: Source, call: ast.Call) -> str:
+def _labels(source: Source, function: str, call: ast.Call) -> str:
+    if function in ONE_LABEL:
+        return code(text_of(source, call.args[2]) or "")
     given = [*call.args[2:], *(each.value for each in call.keywords if each.arg == "labels")]
     named = [node for each in given if isinstance(node := literal(source, each), ast.List)]
     texts = [text_of(source, node) for each in named[:1] for node in each.elts]

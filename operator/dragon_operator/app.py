@@ -34,6 +34,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             *components.peers.counters,
             attested,
             votes,
+            components.window_voter.verifications.seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -115,5 +116,6 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "streams",
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
     )
+    yield metrics.quorum_margin(components.peers.quorum_margin())
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

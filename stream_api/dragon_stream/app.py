@@ -26,6 +26,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         title="DataDragon stream service",
         collectors=[
             components.pipeline.counter,
+            components.pipeline.prove_seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -102,13 +103,13 @@ def test_certified_status_and_response_times_are_measured_by_node(fleet: World, 
     assert {key for key, _ in build} == {"version", "python"}
 
 
-def test_an_unknown_node_has_no_certified_status(world: World) -> None:
-    scraped = Scraped(world, "operator_1")
+def test_an_unknown_node_has_no_certified_status(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        names = {name for name, _ in Scraped(world, "operator_1").samples}
+        margin = Scraped(world, "aggregator_0")("quorum_margin")
 
-    assert "node_id" not in {
-        key for name, labels in scraped.samples for key, _ in labels if "certified_up" in name
-    }
-    assert math.isnan(Scraped(world, "aggregator_0")("quorum_margin"))  # no round yet
+    assert "datadragon_node_certified_up" not in names
+    assert math.isnan(margin)  # before the first round
 
 
 def test_reasons_are_counted_by_their_first_word() -> None:

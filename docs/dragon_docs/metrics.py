@@ -22,6 +22,7 @@ TYPES: Final = {
     "gauges": "gauge",
     "Histogram": "histogram",
 }
+HISTOGRAM_ENDINGS: Final = ("_bucket", "_count", "_sum")
 ONE_LABEL: Final = ("counters", "gauges")  # whose third argument is the label
 SERVICES: Final = {
     "dragon": "shared",
@@ -37,6 +38,17 @@ def table(_argument: str) -> str:
     """Name, type, labels and meaning, in the order of packages and modules."""
     rows = [row for package in PACKAGES if package in SERVICES for row in _of_package(package)]
     return tables.table(("metric", "type", "labels", "service", "meaning"), rows)
+
+
+def sample_names() -> set[str]:
+    """The name of every sample that a service can have: a histogram has three."""
+    names: set[str] = set()
+    for package in SERVICES:
+        for name, kind, *_ in _of_package(package):
+            plain = name.strip("`")
+            is_histogram = kind == "histogram"
+            names |= {plain + e for e in HISTOGRAM_ENDINGS} if is_histogram else {plain}
+    return names
 
 
 def _of_package(package: str) -> Iterator[tuple[str, str, str, str, str]]:

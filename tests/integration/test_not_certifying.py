@@ -137,6 +137,7 @@ def test_a_fresh_fleet_without_an_aggregator_says_that_nothing_was_ever_certifie
         reason = not_certifying(world, "operator_1")
 
     assert "no checkpoint has been certified since genesis at 2024-11-25 08:06:40 UTC" in reason
+    assert "no aggregator has requested a signature since the start of this service at 20" in reason
 
 
 def test_an_unreachable_ledger_is_another_reason_and_ends_without_an_alarm(world: World) -> None:

@@ -33,6 +33,7 @@ from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
+OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last message is searched
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
 COMPILING_SECONDS: Final = 180.0  # for the first start of a prover on a busy machine
@@ -242,8 +243,13 @@ class Fleet:
 
 
 def _last_line(output: Path) -> str:
-    """Return the last error message of a service, else the last line of its output."""
-    lines = output.read_text(errors="replace").strip().splitlines()
+    """Return the last error message of a service, else the last line of its output.
+
+    Only the end of the output is read: it may be long, and have messages of earlier starts.
+    """
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - OUTPUT_END_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()
     messages = [line for line in lines if line.startswith("dragon: ")]
     return (messages or lines or ["(none)"])[-1]
 

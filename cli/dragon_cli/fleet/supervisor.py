@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 FIRST_PAUSE_SECONDS: Final = 1.0  # before the first restart; each further pause is twice as long
 MAX_DEATHS: Final = 5  # in a row; then the service is not restarted any more
+MAX_OUTPUT_CHARS: Final = 200  # of the last output, in the announcement of a death
 RECOVERED_SECONDS: Final = 60.0  # a service that has run for so long begins a new row of deaths
 
 
@@ -77,8 +78,9 @@ class Supervisor:
         if now - record.started_at >= RECOVERED_SECONDS:
             record.deaths = 0
         record.deaths += 1
-        ended = f"{name} has died ({_in_words(code)}); last output: "
-        ended += self._services.last_output(name)
+        ended = f"{name} has died ({_in_words(code)})"
+        if code >= 0:  # a service that is killed does not say why
+            ended += f"; last output: {self._services.last_output(name)[:MAX_OUTPUT_CHARS]}"
         if record.deaths >= MAX_DEATHS:
             record.given_up = True
             self._say(f"{ended}. It died {record.deaths} times in a row and stays down.")

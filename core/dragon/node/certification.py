@@ -24,12 +24,13 @@ class LastRound:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._last = monotonic()  # the start of the service counts as one
+        self._last = monotonic()  # until the first round: the start of the service
+        self.is_known = False  # whether there was one since the start
         self._failed_at: float | None = None
 
     def note(self) -> None:
         """Note that a round was heard of, or has succeeded."""
-        self._last, self._failed_at = self._monotonic(), None
+        self._last, self._failed_at, self.is_known = self._monotonic(), None, True
 
     def note_failure(self) -> None:
         """Note that a round has failed."""
@@ -111,16 +112,19 @@ class Certification:
 
     def no_round_heard(self) -> str:
         """Say since when no round was heard of; empty if the last one is recent."""
-        if self.last_round is None or (age := self.last_round.age) <= self.late_after:
+        if self.last_round is None or self.last_round.age <= self.late_after:
             return ""
-        return f"no aggregator has requested a signature since {self._since(age)} ({age:.0f} s ago)"
+        return f"no aggregator has requested a signature since {self._since_round(self.last_round)}"
 
     def rounds_fail(self) -> str:
         """Say since when all rounds have failed; empty if they have not, or not for long."""
         if self.last_round is None or self.last_round.failing_seconds <= self.late_after:
             return ""
-        age = self.last_round.age
-        return f"no claim has reached its quorum since {self._since(age)} ({age:.0f} s ago)"
+        return f"no claim has reached its quorum since {self._since_round(self.last_round)}"
+
+    def _since_round(self, last_round: LastRound) -> str:
+        start = "" if last_round.is_known else "the start of this service at "
+        return f"{start}{self._since(last_round.age)} ({last_round.age:.0f} s ago)"
 
     def _since(self, age: float) -> str:
         since = datetime.fromtimestamp(self._wall() - age, UTC)

@@ -68,10 +68,7 @@ def test_a_service_that_died_is_restarted_after_a_pause_with_one_line(
 
     assert too_early == []
     assert fleet.restarted == ["operator_2"]
-    assert fleet.said == [
-        "operator_2 has died (killed by SIGKILL); last output: output of operator_2. "
-        "It restarts in 1 s."
-    ]
+    assert fleet.said == ["operator_2 has died (killed by SIGKILL). It restarts in 1 s."]
 
 
 def test_a_stop_of_everything_raises_no_alarm(fleet: Fleet, supervisor: Supervisor) -> None:

@@ -6,7 +6,7 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 # Services start often in tests and demonstrations, so keep their byte code even if the shell disables it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo up test e2e check docs bench lock clean
+.PHONY: help demo up test e2e check alerts docs bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ check: $(VENV)/ready-dev ## Format, lint, types, import contracts, generated doc
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@PYTHONPATH=docs $(BIN)/python -m dragon_docs --check
+
+alerts: ## Check and test the rules of deploy/ with promtool, which is part of Debian's package prometheus
+	@command -v promtool >/dev/null || { echo "promtool is missing; on Debian: apt-get install prometheus"; exit 1; }
+	@cd deploy && promtool check config prometheus.yml && promtool test rules alerts.test.yml
 
 docs: $(VENV)/ready-dev ## Write the generated sections of the documentation
 	@PYTHONPATH=docs $(BIN)/python -m dragon_docs

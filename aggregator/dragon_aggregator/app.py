@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flask_openapi.openapi import OpenAPI
 from prometheus_client.metrics_core import Metric
@@ -15,6 +15,7 @@ from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
+from dragon.protocol.committee import Committee
 from dragon_aggregator.components import Components
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.routes import (
@@ -40,6 +41,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         ],
         clients=clients,
         exceptions=Exceptions(is_submission=submissions.is_submission),
+        certification=components.certification,
     )
     for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
         app.register_api(module.routes(components))
@@ -57,14 +59,14 @@ def _not_ready(components: Components) -> Iterator[str]:
         yield f"clock: {fault}"
     if monitor.recent and monitor.recent[-1].overran:
         yield "rounds: the last round took longer than the round length"
+    yield from components.certification.reasons(components.certification.rounds_fail())
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(
-        components.log, components.follower, components.committee, components.wall()
-    )
+    yield from metrics.log_metrics(components.log, components.follower, components.committee)
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
+    yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))
     offsets = [result.offset_ms for result in probe_results if result.offset_ms is not None]
     yield metrics.clock_offset(clock_skew.median_ms(offsets))
     yield metrics.disk_fault(components.disks)
@@ -86,6 +88,13 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "streams",
         {"known": known, "new": new},
     )
+
+
+def _quorum_margin(committee: Committee, probe_results: Sequence[ProbeResult]) -> int | None:
+    """How many more operators than the quorum answered; None if there was no probe."""
+    operators = [result for result in probe_results if result.node_id in committee.keys]
+    answered = sum(result.answered for result in operators)
+    return answered - committee.quorum("status") if operators else None
 
 
 def _newest_probe_results(monitor: Monitor) -> list[ProbeResult]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.node.certification import Certification
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_aggregator.clock_check import ClockCheck
@@ -30,5 +31,6 @@ class Components:
     window_queue: WindowQueue
     log: Log
     follower: Follower
+    certification: Certification
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times

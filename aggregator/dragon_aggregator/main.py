@@ -15,6 +15,7 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
+from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
 from dragon.node.service import Service
@@ -156,6 +157,7 @@ def assemble(
         window_queue,
         log,
         follower,
+        Certification(committee, log, follower, runtime, monitor.last_quorum),
         runtime.wall,
         [database.disk],
     )

@@ -18,6 +18,7 @@ from dragon.errors import Busy
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
+from dragon.node.certification import LastRound
 from dragon.probing.prober import Prober
 from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -79,6 +80,7 @@ class Monitor:
         # Not those of the rounds: one operator can send a suspicion of every node.
         self._suspicion_workers = runtime.workers(MAX_CONCURRENT_SUSPICIONS)
         self._active_claims = ActiveClaims()
+        self.last_quorum = LastRound(runtime.monotonic)
         self.recent: deque[Round] = deque(maxlen=MAX_RECENT_ROUNDS)
         self._rounds = Counter("datadragon_rounds", "Finished rounds.", registry=None)
         self._overrun = Counter(
@@ -93,7 +95,7 @@ class Monitor:
             registry=None,
         )
         of_rounds = (self._rounds, self._overrun, self._seconds)
-        self.counters = (prober.counter, *certifier.counters, *of_rounds)  # for Prometheus
+        self.counters = (*prober.counters, *certifier.counters, *of_rounds)  # for Prometheus
 
     # Rounds
 
@@ -171,7 +173,10 @@ class Monitor:
             if self._is_superseded(claim, pending):
                 return
             result = self._certifier.collect(claim, ends, record.attestation_rounds.append)
-            if result.certificate is not None:
+            if result.certificate is None:
+                self.last_quorum.note_failure()
+            else:
+                self.last_quorum.note()
                 self._outbox.add(result.certificate, not_before=self._not_before())
                 logger.info("certificate_assembled", claim=claim.to_json())
         finally:

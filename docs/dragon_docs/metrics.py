@@ -16,9 +16,14 @@ TYPES: Final = {
     "CounterMetricFamily": "counter",
     "Gauge": "gauge",
     "GaugeMetricFamily": "gauge",
-    "gauge": "gauge",  # of `dragon.node.metrics`, which puts the prefix before the name
+    # Of `dragon.node.metrics`, which puts the prefix before the name.
+    "counters": "counter",
+    "gauge": "gauge",
+    "gauges": "gauge",
     "Histogram": "histogram",
 }
+HISTOGRAM_ENDINGS: Final = ("_bucket", "_count", "_sum")
+ONE_LABEL: Final = ("counters", "gauges")  # whose third argument is the label
 SERVICES: Final = {
     "dragon": "shared",
     "dragon_operator": "operator",
@@ -34,6 +39,17 @@ def table(_argument: str) -> str:
     """Name, type, labels and meaning, in the order of packages and modules."""
     rows = [row for package in PACKAGES if package in SERVICES for row in _of_package(package)]
     return tables.table(("metric", "type", "labels", "service", "meaning"), rows)
+
+
+def sample_names() -> set[str]:
+    """The name of every sample that a service can have: a histogram has three."""
+    names: set[str] = set()
+    for package in SERVICES:
+        for name, kind, *_ in _of_package(package):
+            plain = name.strip("`")
+            is_histogram = kind == "histogram"
+            names |= {plain + e for e in HISTOGRAM_ENDINGS} if is_histogram else {plain}
+    return names
 
 
 def _of_package(package: str) -> Iterator[tuple[str, str, str, str, str]]:
@@ -55,10 +71,12 @@ def _metric(source: Source, function: str, call: ast.Call) -> tuple[str, str, st
         raise LookupError(f"{place}: the meaning of the metric {name} is no literal text")
     full = name if name.startswith(PREFIX) else PREFIX + name
     ending = "_total" if TYPES[function] == "counter" else ""
-    return full + ending, meaning, _labels(source, call)
+    return full + ending, meaning, _labels(source, function, call)
 
 
-def _labels(source: Source, call: ast.Call) -> str:
+def _labels(source: Source, function: str, call: ast.Call) -> str:
+    if function in ONE_LABEL:
+        return code(text_of(source, call.args[2]) or "")
     given = [*call.args[2:], *(each.value for each in call.keywords if each.arg == "labels")]
     named = [node for each in given if isinstance(node := literal(source, each), ast.List)]
     texts = [text_of(source, node) for each in named[:1] for node in each.elts]

@@ -34,10 +34,12 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             *components.peers.counters,
             attested,
             votes,
+            components.window_voter.verifications.seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
         clients=clients,
+        certification=components.certification,
     )
     app.register_api(attestations.routes(components, attested))
     app.register_api(windows.routes(components, votes))
@@ -75,6 +77,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     yield from _unreachable(components)
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"
+    certification = components.certification
+    yield from certification.reasons(certification.no_round_heard())
 
 
 def _unreachable(components: Components) -> Iterator[str]:
@@ -88,9 +92,7 @@ def _unreachable(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(
-        components.log, components.follower, components.committee, components.wall()
-    )
+    yield from metrics.log_metrics(components.log, components.follower, components.committee)
     probe_results = components.peers.probe_results
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}
@@ -111,5 +113,6 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "streams",
         {"known": verifications.known_seconds, "new": verifications.new_seconds},
     )
+    yield metrics.quorum_margin(components.peers.quorum_margin())
     blind = components.peers.is_blind(probe_results)
     yield metrics.gauge("blind", "1 while too few peers answer for a quorum.", blind)

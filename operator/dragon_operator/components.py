@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
+from dragon.node.certification import Certification
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_operator.attester import Attester
+from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
@@ -33,6 +35,8 @@ class Components:
     streams: StreamRecords
     follower: Follower
     peers: PeerMonitor
+    heard_rounds: HeardRounds
+    certification: Certification
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times

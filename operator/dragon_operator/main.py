@@ -18,6 +18,7 @@ from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
+from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
 from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
@@ -30,6 +31,7 @@ from dragon_operator.app import create_app
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
+from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.peer_monitor import PeerMonitor
@@ -147,6 +149,7 @@ def assemble(
         runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)
+    heard_rounds = HeardRounds(runtime.monotonic)
     return Components(
         committee,
         myself,
@@ -159,6 +162,8 @@ def assemble(
         StreamRecords(databases.log, log.note_damage),
         follower,
         peers,
+        heard_rounds,
+        Certification(committee, log, follower, runtime, heard_rounds),
         runtime.entropy,
         runtime.wall,
         [databases.log.disk],

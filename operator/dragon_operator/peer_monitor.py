@@ -49,7 +49,7 @@ class PeerMonitor:
         self._monotonic = runtime.monotonic
         self._started = runtime.monotonic()
         self._probe_results: Mapping[str, ProbeResult] = {}
-        self.counters = (prober.counter,)  # for Prometheus
+        self.counters = prober.counters  # for Prometheus
         self._unchanged_since: dict[str, float] = {}  # by peer, monotonic seconds
         self._faults = byzantine_faults(len(committee.operators))
         # The last answer of each peer that confirmed our clock. A peer cannot withdraw it: if our
@@ -135,6 +135,16 @@ class PeerMonitor:
     def confirmations_needed(self) -> int:
         """Number of peers that have to confirm the clock."""
         return min(len(self.ids), self._faults + 1)
+
+    def quorum_margin(self) -> int | None:
+        """How many more operators than the quorum were up in the latest probes, ours included.
+
+        None if there was no probe since the start.
+        """
+        if self.ids and not self._probe_results:
+            return None
+        answered = sum(result.answered for result in self._probe_results.values())
+        return 1 + answered - self._committee.quorum("status")
 
     def is_blind(
         self, probe_results: Mapping[str, ProbeResult], subject: str | None = None

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from prometheus_client import Histogram
+
 from dragon.errors import AttestationRefused
 from dragon.node.penalties import Penalties
 from dragon.protocol.refusal import RefusalReason
@@ -26,6 +28,7 @@ STREAM_CAPACITY: Final = 10.0  # processor seconds that it can save up
 NEW_BUDGET: Final = 0.1  # processor seconds per second, of all new streams together
 NEW_CAPACITY: Final = 2.0  # processor seconds that they can save up
 YIELD_SECONDS: Final = 1.0  # new streams wait after a known stream found no slot
+_BUCKETS_SECONDS: Final = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 MAX_ACCOUNTS: Final = 1024  # known streams with a budget; beyond, the last used is forgotten
 
 
@@ -71,6 +74,12 @@ class VerificationScheduler:
         self._known: OrderedDict[bytes, _Account] = OrderedDict()  # last used last
         self._all_new = _Account(NEW_CAPACITY, monotonic())
         self._yield_until = float("-inf")  # for new streams, monotonic seconds
+        self.seconds = Histogram(
+            "datadragon_window_verification_seconds",
+            "Processor seconds for the verification of one window and its proof.",
+            buckets=_BUCKETS_SECONDS,
+            registry=None,
+        )
         self.new_seconds = 0.0  # processor seconds of new streams, for metrics
         self.known_seconds = 0.0  # processor seconds of known streams, for metrics
 
@@ -127,6 +136,7 @@ class VerificationScheduler:
         return account
 
     def _charge(self, stream: bytes, used: float) -> None:
+        self.seconds.observe(used)
         with self._lock:
             if self._is_known(stream):
                 self._account(stream, self._monotonic()).seconds -= used

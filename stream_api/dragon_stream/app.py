@@ -26,6 +26,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         title="DataDragon stream service",
         collectors=[
             components.pipeline.counter,
+            components.pipeline.prove_seconds,
             metrics.count_applied(components.follower),
             StateCollector(lambda: _metrics(components)),
         ],
@@ -35,6 +36,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             is_owner=lambda environ: paths.is_owner(components, environ),
             is_socket=paths.is_socket,
         ),
+        certification=components.certification,
     )
     app.register_api(streams.routes(components))
     app.register_api(windows.routes(components))
@@ -65,12 +67,11 @@ def _not_ready(components: Components) -> Iterator[str]:
             yield f"damaged: {stream.row.name}: {damage}"
     for name in components.streams.unusable:
         yield f"damaged: {name}: its row in windows.db does not have its checksum"
+    yield from components.certification.reasons()
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(
-        components.log, components.follower, components.committee, components.wall()
-    )
+    yield from metrics.log_metrics(components.log, components.follower, components.committee)
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
     yield metrics.disk_fault(components.disks)
     streams = components.streams.all()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
+from dragon.node.certification import Certification
 from dragon.node.sockets import Sockets
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
@@ -37,5 +38,6 @@ class Components:
     log: Log
     records: StreamRecords
     follower: Follower
+    certification: Certification
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times

@@ -19,6 +19,7 @@ from dragon.net.submission_client import SubmissionClient
 from dragon.node import open_files
 from dragon.node.addresses import MemberAddresses, hosts_of, is_within, parse_address
 from dragon.node.admission import Clients
+from dragon.node.certification import Certification
 from dragon.node.connections import Limits
 from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
@@ -148,6 +149,7 @@ def assemble(
         log,
         records,
         follower,
+        Certification(committee, log, follower, runtime),
         runtime.wall,
         [database.disk, stream_database.disk],
     )

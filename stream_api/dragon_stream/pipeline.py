@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from dragon.errors import ChunkDamaged, PeerError, ProofRefused, Unreachable
 from dragon.net.prover_client import ProverClient
@@ -35,6 +35,7 @@ MAX_ANNOUNCED_WINDOWS: Final = 8  # with more unfinished windows, a new one is n
 PROOF_TIMEOUT_SECONDS: Final = 15.0  # time to make a proof
 STEP_SECONDS: Final = 0.1  # time between two checks of a stream's windows
 RETENTION_SECONDS: Final = 60.0  # time between two deletions of old data
+_BUCKETS_SECONDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 PROVER_UNAVAILABLE: Final = "prover"  # key that is delayed while the prover is unreachable
 
 
@@ -82,6 +83,12 @@ class Pipeline:
             "datadragon_stream_steps",
             "Steps in the processing of windows, by outcome.",
             ["step", "outcome"],
+            registry=None,
+        )
+        self.prove_seconds = Histogram(
+            "datadragon_stream_prove_seconds",
+            "Seconds from requesting a proof of a window until it is verified.",
+            buckets=_BUCKETS_SECONDS,
             registry=None,
         )
         self.submitter = Submitter(
@@ -211,6 +218,7 @@ class Pipeline:
             return 0.0
         keys = stream.keys
         commitments = [chunk.commitment for chunk in decode_chunks(row.chunks)]
+        begun = self._runtime.monotonic()
         try:
             proof = self._prover.prove(
                 keys.descriptor.parameters,
@@ -226,6 +234,7 @@ class Pipeline:
                 self._jobs.delay(PROVER_UNAVAILABLE, RETRY_SECONDS)
             return RETRY_SECONDS
         self.prover_error = ""
+        self.prove_seconds.observe(self._runtime.monotonic() - begun)
         self._store.prove(stream.id, number, proof)
         self.counter.labels("prove", "done").inc()
         self._events.publish(stream.id, "proven", window=number, bytes=len(proof))

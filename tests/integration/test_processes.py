@@ -166,7 +166,15 @@ def test_a_port_in_use_fails_the_first_step(tmp_path: Path) -> None:
     assert all_free(ports)
 
 
-def test_up_shows_a_table_and_stops_after_its_time(tmp_path: Path) -> None:
+def kill_service(fleet: subprocess.Popen[str], argument: str) -> None:
+    """Kill the service of `dragon up` that has `argument` on its command line."""
+    children = Path(f"/proc/{fleet.pid}/task/{fleet.pid}/children").read_text().split()
+    for child in map(int, children):
+        if argument.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_up_shows_a_table_restarts_what_died_and_stops_after_its_time(tmp_path: Path) -> None:
     ports, home = free_ports(), str(tmp_path / "fleet")
     subprocess.run(
         [*DRAGON, "init", "--home", home, "--operators", "3", *port_options(ports)],
@@ -174,16 +182,26 @@ def test_up_shows_a_table_and_stops_after_its_time(tmp_path: Path) -> None:
         timeout=60,
     )
 
-    done = subprocess.run(
-        [*DRAGON, "up", "--home", home, "--seconds", "2"],
-        capture_output=True,
+    with subprocess.Popen(
+        [*DRAGON, "up", "--home", home, "--seconds", "6"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=90,
-        check=False,
-    )
+    ) as up:
+        assert up.stdout is not None
+        before = ""
+        while not before.endswith("Ctrl-C stops them.\n"):
+            before += (line := up.stdout.readline())
+            assert line, before
+        kill_service(up, "operator_2")
+        said = up.stdout.read()
+        up.wait(30)
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "status in each operator's log" in done.stdout
+    assert up.returncode == 0, before + said
+    assert said.count("has died") == 1
+    assert "operator_2 has died (killed by SIGKILL). It restarts in 1 s." in said
+    assert "status in each operator's log" in said
+    assert "has ended" not in said  # in the last table
     assert all_free(ports)
 
 

@@ -60,6 +60,12 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Workers for proofs that are busy or still starting.",
         pool.busy_workers,
     )
+    yield metrics.gauges(
+        "zkp_jobs_waiting",
+        "Jobs that wait for a worker, by kind of job.",
+        "job",
+        {"prove": pool.waiting_jobs, "verify": components.verifications.waiting_jobs},
+    )
     yield metrics.gauge(
         "zkp_workers_replaced",
         "Workers replaced because they died, did not stop or sent an invalid answer.",

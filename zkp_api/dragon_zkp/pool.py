@@ -206,6 +206,7 @@ class Pool:
         self._lock = threading.Lock()
         self.size, self.max_waiting = size, waiting
         self.replaced_workers = 0
+        self._waiting = 0
         self.startup_status = "workers are starting"  # of the first worker; empty when it is ready
         self._slots = [_Slot() for _ in range(size)]
         for slot in self._slots:
@@ -217,6 +218,11 @@ class Pool:
     def busy_workers(self) -> int:
         """The number of workers that are not idle. Workers that are still starting count."""
         return self.size - self._idle.qsize()
+
+    @property
+    def waiting_jobs(self) -> int:
+        """The number of jobs that wait for a worker."""
+        return self._waiting
 
     def do(self, job: Job, seconds: float, is_gone: IsGone = lambda: False) -> bytes:
         """Run a job within `seconds`, including the time that it waits for a worker.
@@ -268,6 +274,15 @@ class Pool:
         return result
 
     def _take_idle(self, latest: float, is_gone: IsGone) -> tuple[_Slot, Worker]:
+        with self._lock:
+            self._waiting += 1
+        try:
+            return self._wait_for_idle(latest, is_gone)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def _wait_for_idle(self, latest: float, is_gone: IsGone) -> tuple[_Slot, Worker]:
         while True:
             left = latest - self._monotonic()
             with suppress(queue.Empty):

@@ -9,12 +9,15 @@ import click
 from rich.console import Group
 from rich.live import Live
 
+from dragon.errors import StepFailed
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import EXPLORER, PROVER, Home
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
+from dragon_cli.fleet.supervisor import MAX_DEATHS, Supervisor
 from dragon_cli.options import home_option
-from dragon_cli.render.output import console
+from dragon_cli.render.output import console, plain
 from dragon_cli.render.status import status_table
+from dragon_cli.render.text import moment
 
 
 @click.command(short_help="Run a fleet on this machine and show its status.")
@@ -23,7 +26,8 @@ from dragon_cli.render.status import status_table
 def up(home: Path, seconds: int | None) -> None:
     """Start all services of a fleet as local processes and show their status until Ctrl-C.
 
-    Creates a fleet with four operators if the folder holds none.
+    A service that dies is restarted; after five deaths in a row it stays down. Creates a fleet
+    with four operators if the folder holds none.
     """
     interrupt_on_signals()
     fleet_home = Home(home)
@@ -34,7 +38,9 @@ def up(home: Path, seconds: int | None) -> None:
     try:
         with Fleet(fleet_home) as fleet:
             _start(fleet)
-            _watch(fleet, seconds)
+            supervisor = Supervisor(fleet, _say, time.monotonic)
+            _watch(fleet, supervisor, seconds)
+            _check_all_up(supervisor)
     except KeyboardInterrupt:
         console.print("\nStopped.")
 
@@ -53,12 +59,25 @@ def _start(fleet: Fleet) -> None:
         console.print(f"Open {fleet.addresses[EXPLORER].replace('127.0.0.1', 'localhost')}/")
 
 
-def _watch(fleet: Fleet, seconds: int | None) -> None:
+def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
     ends = time.monotonic() + seconds if seconds else float("inf")
     with Live(console=console, auto_refresh=False) as live:
         while time.monotonic() < ends:
+            supervisor.step()
             ended = [name for name in fleet.addresses if not fleet.is_running(name)]
             lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
             lines += [f"[red]{name} has ended[/]" for name in ended]
             live.update(Group(status_table(fleet.committee, fleet.views()), *lines), refresh=True)
             time.sleep(1)
+
+
+def _say(line: str) -> None:
+    """Print a line with its time; on a terminal above the table."""
+    console.print(f"[red]{moment(int(time.time()))}: {plain(line)}[/]")
+
+
+def _check_all_up(supervisor: Supervisor) -> None:
+    """Raises StepFailed: a service has died too often."""
+    if names := supervisor.given_up:
+        message = f"{', '.join(names)} died {MAX_DEATHS} times in a row, and stayed down."
+        raise StepFailed(message)

@@ -33,6 +33,7 @@ from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
+OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last message is searched
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
 COMPILING_SECONDS: Final = 180.0  # for the first start of a prover on a busy machine
@@ -145,11 +146,28 @@ class Fleet:
         process = self.running.get(name)
         return process is not None and process.poll() is None
 
+    def started(self) -> list[str]:
+        """Return the names of the services that we have started and not killed."""
+        return list(self.running)
+
+    def exit_code(self, name: str) -> int | None:
+        """Return the exit code of a service, negative for a signal; None while it runs."""
+        return self.running[name].poll()
+
+    def last_output(self, name: str) -> str:
+        """Return the last line of a service's output."""
+        return _last_line(self.home.output(name))
+
+    def restart(self, name: str) -> None:
+        """Start a service again that has ended. Processes that it left behind are killed."""
+        _signal(self.running[name], signal.SIGKILL)
+        self.start(name)
+
     def check_running(self) -> None:
         """Raise StepFailed, with the last line of its output, if a service has ended."""
         for name, process in self.running.items():
             if process.poll() is not None:
-                said = _last_line(self.home.output(name))
+                said = self.last_output(name)
                 message = f"{name} ended with exit code {process.returncode}; last output: {said}"
                 raise self._with_output_hint(StepFailed(message))
 
@@ -225,8 +243,13 @@ class Fleet:
 
 
 def _last_line(output: Path) -> str:
-    """Return the last error message of a service, else the last line of its output."""
-    lines = output.read_text(errors="replace").strip().splitlines()
+    """Return the last error message of a service, else the last line of its output.
+
+    Only the end of the output is read: it may be long, and have messages of earlier starts.
+    """
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - OUTPUT_END_BYTES))
+        lines = file.read().decode(errors="replace").strip().splitlines()
     messages = [line for line in lines if line.startswith("dragon: ")]
     return (messages or lines or ["(none)"])[-1]
 

@@ -58,6 +58,7 @@ class Follower:
         self._ledger = ledger
         self._monotonic = monotonic
         self._read_all_at: float | None = None
+        self._caught_up_at = monotonic()  # when the log last became up to date
         self._has_more = False  # whether the last page was long, so that another one is likely
         self._pages_since_end = 0
         self._newest = 0  # largest index that the ledger is known to have
@@ -93,6 +94,11 @@ class Follower:
         """Whether the ledger was read to its end within the last `CAUGHT_UP_SECONDS`."""
         at = self._read_all_at
         return at is not None and self._monotonic() - at <= CAUGHT_UP_SECONDS
+
+    @property
+    def caught_up_seconds(self) -> float:
+        """Seconds for which the log has been caught up without interruption; 0 if it is not."""
+        return self._monotonic() - self._caught_up_at if self.caught_up else 0.0
 
     @property
     def silent_seconds(self) -> float:
@@ -180,7 +186,8 @@ class Follower:
             self._pages_since_end += 1
             self._ask_length()
         else:
-            self._read_all_at, self._pages_since_end, self._end = self._monotonic(), 0, None
+            self._note_read_all(self._monotonic())
+            self._pages_since_end, self._end = 0, None
             self._newest = self._log.position.index
         return batches
 
@@ -199,7 +206,13 @@ class Follower:
     def _note_end(self) -> None:
         """Note if the log has reached the index that was newest when the ledger was asked."""
         if self._end and self._log.position.index >= self._end[1]:
-            self._read_all_at, self._end = self._end[0], None
+            self._note_read_all(self._end[0])
+            self._end = None
+
+    def _note_read_all(self, at: float) -> None:
+        if not self.caught_up:
+            self._caught_up_at = self._monotonic()
+        self._read_all_at = at
 
     def run(self, stop: threading.Event) -> None:
         """Follow the ledger until `stop` is set. During an outage of the ledger, keep trying."""

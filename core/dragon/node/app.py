@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Response, jsonify, request
 from flask_openapi.openapi import OpenAPI
@@ -14,10 +14,13 @@ from prometheus_client.registry import Collector
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from dragon.encoding import Json, parse
-from dragon.errors import LogDamaged
-from dragon.node import admission, metrics, openapi, problems, request_id
+from dragon.node import admission, metrics, openapi, problems, readiness, request_id
 from dragon.node.admission import NO_EXCEPTIONS, Clients, Exceptions
+from dragon.node.metrics import StateCollector
 from dragon.node.schemas import Health, Readiness
+
+if TYPE_CHECKING:  # services without a log do not load the database library
+    from dragon.node.certification import Certification
 
 MAX_BODY_BYTES: Final = 16 * 1024  # default limit of a request; a claim is far smaller
 
@@ -35,6 +38,7 @@ def create(
     tokens: bool = False,
     clients: Clients | None = None,
     exceptions: Exceptions = NO_EXCEPTIONS,
+    certification: Certification | None = None,
 ) -> OpenAPI:
     """Make an app whose errors are problem documents, with the common routes.
 
@@ -48,13 +52,20 @@ def create(
         tokens: whether some routes require a bearer token.
         clients: whose requests share which processor time; None: nothing is limited.
         exceptions: requests that are limited in another way.
+        certification: of a service with a log, for `/readyz` and metrics.
     """
     app = openapi.make_app(name, title=title, tokens=tokens)
     app.config["MAX_CONTENT_LENGTH"] = max_body
     problems.install(app)
     refused = [admission.install(app, clients, exceptions)] if clients else []
+    certified = [StateCollector(certification.metrics)] if certification else []
     install_common_routes(
-        app, not_ready, [*collectors, *refused], refused=openapi.RATE_LIMITED, unhealthy=unhealthy
+        app,
+        not_ready,
+        [*collectors, *refused, *certified],
+        refused=openapi.RATE_LIMITED,
+        unhealthy=unhealthy,
+        certification=certification,
     )
     return app
 
@@ -67,6 +78,7 @@ def install_common_routes(
     *,
     refused: openapi.Responses | None = None,
     unhealthy: Reasons = tuple,
+    certification: Certification | None = None,
 ) -> None:
     """Add request ids, `/healthz`, `/readyz`, `/metrics`, and `/openapi.json` with its page.
 
@@ -76,7 +88,8 @@ def install_common_routes(
     """
     refused = refused or {}
     request_id.install(app)
-    registry = metrics.install(app, collectors)
+    ready = StateCollector(lambda: readiness.metrics(readiness.all_reasons(not_ready)))
+    registry = metrics.install(app, [*collectors, ready])
 
     @app.get("/healthz", responses={200: Health, 503: Readiness, **refused, **failed})
     def healthz() -> tuple[Response, int]:
@@ -88,14 +101,14 @@ def install_common_routes(
     @app.get("/readyz", responses={200: Readiness, 503: Readiness, **refused, **failed})
     def readyz() -> tuple[Response, int]:
         """Whether the service can do its work now. 503 lists the reasons why not."""
-        reasons: list[str] = []
-        try:
-            for reason in not_ready():
-                reasons.append(reason)
-        except LogDamaged as error:
-            reasons.append(f"log: {error}")
-        status = "not ready" if reasons else "ready"
-        return jsonify(status=status, reasons=reasons), 503 if reasons else 200
+        reasons = readiness.all_reasons(not_ready)
+        answer: dict[str, object] = {
+            "status": "not ready" if reasons else "ready",
+            "reasons": reasons,
+        }
+        if certification is not None:
+            answer["certification"] = certification.to_json()
+        return jsonify(answer), 503 if reasons else 200
 
     @app.get("/metrics", responses={200: metrics.METRICS_RESPONSE, **refused, **failed})
     def scrape() -> Response:

@@ -22,9 +22,10 @@ from gunicorn.glogging import Logger
 
 from dragon.errors import DragonError
 from dragon.net.tls import Tls, server_context
-from dragon.node import client_gone, log_format, open_files
+from dragon.node import client_gone, log_format, metrics, open_files
 from dragon.node.connections import Limits
 from dragon.node.gunicorn_arbiter import ServiceArbiter
+from dragon.node.server_metrics import CertificateExpiry
 from dragon.node.service import Loops, Service, bind_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             sys.stderr.write(f"dragon: {error.name}: {error}\n")
             sys.stderr.flush()
             raise SystemExit(3) from None
+        # SIGHUP starts another worker, which reads the certificate again.
+        metrics.add(self._service.app, CertificateExpiry(self._tls).metrics)
         return client_gone.from_socket(self._service.app)
 
     def _start(self) -> None:

@@ -28,12 +28,13 @@ from typing import Any, Final
 
 from dragon.errors import DragonError, RateLimited
 from dragon.net.tls import Tls, server_context
-from dragon.node import log_format
+from dragon.node import log_format, metrics, server_metrics
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
 from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit
 from dragon.node.rate_limits import ADVANCE_MS, ProcessorShare, Rate
+from dragon.node.server_metrics import CertificateExpiry
 from dragon.node.service import Loops, Service
 from dragon.node.wsgi_call import WsgiApp
 
@@ -79,6 +80,7 @@ class Server:
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self.connections: dict[Connection, None] = {}  # the oldest first
         self._lanes = Lanes(service.lanes, threads)
+        server_metrics.watch_lanes(service.app, self._lanes)
         self._max_connections, self._context = max_connections, context
         self._max_strangers = max_connections - max_connections // MEMBERS_PART
         # Nothing settles the advance: it is what a new connection costs.
@@ -312,12 +314,14 @@ def serve(
         sys.stderr.write(f"dragon: {error.name}: {error}\n")
         sys.stderr.flush()
         raise SystemExit(3) from None
+    expiry = CertificateExpiry(tls)
+    metrics.add(service.app, expiry.metrics)
     loops = Loops(service.loops)
     loops.start()
 
     async def run() -> None:
         stop = asyncio.Event()
-        _handle_signals(stop, loops, tls, context)
+        _handle_signals(stop, loops, partial(_reload_certificate, tls, context, expiry))
         await Server(service, threads, max_connections, context).run(listener, stop)
 
     asyncio.run(_ending(run(), loops, service))
@@ -336,9 +340,7 @@ async def _ending(running: Any, loops: Loops, service: Service) -> None:
     os._exit(0)
 
 
-def _handle_signals(
-    stop: asyncio.Event, loops: Loops, tls: Tls, context: ssl.SSLContext | None
-) -> None:
+def _handle_signals(stop: asyncio.Event, loops: Loops, reload: Callable[[], None]) -> None:
     def begin_stopping() -> None:
         loops.stop()
         stop.set()
@@ -346,10 +348,12 @@ def _handle_signals(
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, begin_stopping)
-    loop.add_signal_handler(signal.SIGHUP, _reload_certificate, tls, context)
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-def _reload_certificate(tls: Tls, context: ssl.SSLContext | None) -> None:
+def _reload_certificate(
+    tls: Tls, context: ssl.SSLContext | None, expiry: CertificateExpiry
+) -> None:
     """Use the certificate that is in the files now; keep the one in use if that fails."""
     try:
         server_context(tls)  # checks both files, and names the faulty one
@@ -359,4 +363,5 @@ def _reload_certificate(tls: Tls, context: ssl.SSLContext | None) -> None:
     if context is not None and tls.certfile is not None:
         with suppress(OSError, ssl.SSLError):
             context.load_cert_chain(tls.certfile, tls.keyfile)
+            expiry.read()
             logger.info("certificate_read")

@@ -125,6 +125,11 @@ class LaneQueue:
         """Number of threads in use."""
         return self._members.running + self._strangers.running
 
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a thread."""
+        return self._count
+
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.
 
@@ -172,6 +177,10 @@ class Lanes:
         """Args: `others`, the number of threads for paths that no lane takes."""
         self._queues = [LaneQueue(lane) for lane in (*lanes, HEALTH)]
         self._others = LaneQueue(Lane("others", others))
+
+    def waiting(self) -> dict[str, int]:
+        """The number of waiting requests by the name of the lane, for metrics."""
+        return {each.lane.name: each.waiting for each in (*self._queues, self._others)}
 
     def of(self, path: str) -> LaneQueue:
         return next((each for each in self._queues if each.lane.takes(path)), self._others)

@@ -7,9 +7,11 @@ come from closed lists only: the committee, the code's own words, and the routes
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, g, request
@@ -27,6 +29,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from dragon.errors import LogDamaged
+from dragon.protocol.claims.status import Status
 
 if TYPE_CHECKING:  # services without a log do not load the database library
     from dragon.log.follower import Follower
@@ -37,6 +40,7 @@ if TYPE_CHECKING:  # services without a log do not load the database library
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # creation times would double the number of lines
 
+REGISTRY: Final = "datadragon-metrics"  # the name of an app's registry among its extensions
 UNMATCHED: Final = "unmatched"  # the label of paths without a route
 METRICS_RESPONSE: Final = {"description": "Metrics", "content": {"text/plain": {}}}
 _BUCKETS_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
@@ -58,10 +62,28 @@ def install(app: Flask, collectors: Iterable[Collector]) -> CollectorRegistry:
     """Make the app's registry: `collectors`, the process, and the app's requests."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    registry.register(StateCollector(_build_info))
     for collector in collectors:
         registry.register(collector)
     _count_requests(app, registry)
+    app.extensions[REGISTRY] = registry
     return registry
+
+
+def add(app: Flask, read: Callable[[], Iterable[Metric]]) -> None:
+    """Add metrics of the server to an app, if it has a registry."""
+    if (registry := app.extensions.get(REGISTRY)) is not None:
+        registry.register(StateCollector(read))
+
+
+def _build_info() -> Iterator[Metric]:
+    family = GaugeMetricFamily(
+        "datadragon_build_info",
+        "Always 1; the labels name the versions of DataDragon and Python.",
+        labels=["version", "python"],
+    )
+    family.add_metric([version("datadragon"), platform.python_version()], 1)
+    yield family
 
 
 def page(registry: CollectorRegistry) -> Response:
@@ -119,10 +141,8 @@ def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -
     return family
 
 
-def log_metrics(
-    log: Log, follower: Follower, committee: Committee, wall: float
-) -> Iterator[Metric]:
-    """Metrics of a service's log and of its follower. `wall`: the current Unix seconds."""
+def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[Metric]:
+    """Metrics of a service's log and of its follower."""
     yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
         "ledger_index",
@@ -139,17 +159,23 @@ def log_metrics(
         "Seconds since the ledger was last read to its end; infinite before the first time.",
         follower.silent_seconds,
     )
-    log_time = log.state.log_time(committee)
     yield gauge(
-        "log_time", "Log time in Unix seconds: that of the last checkpoint in the log.", log_time
-    )
-    yield gauge(
-        "log_time_age_seconds",
-        "Seconds from log time to the local clock; more than unknown_after is reported as silent.",
-        wall - log_time,
+        "log_time",
+        "Log time in Unix seconds: that of the last checkpoint in the log.",
+        log.state.log_time(committee),
     )
     yield gauge(
         "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())
+    )
+    yield gauges(
+        "node_certified_up",
+        "1 if the node is certified up, 0 if it is certified down; no value while it is unknown.",
+        "node_id",
+        {
+            node_id: last.status is Status.UP
+            for node_id in committee.urls
+            if (last := log.state.last(node_id)) is not None
+        },
     )
     refused = CounterMetricFamily(
         "datadragon_refused_events",
@@ -193,6 +219,16 @@ def clock_offset(milliseconds: int | None) -> Metric:
     meaning = "Median of the operators' clocks minus the local clock, in seconds; NaN if unknown."
     seconds = float("nan") if milliseconds is None else milliseconds / 1000
     return gauge("clock_offset_seconds", meaning, seconds)
+
+
+def quorum_margin(margin: int | None) -> Metric:
+    """How many further operators may fail; negative if too many have; None before a probe."""
+    return gauge(
+        "quorum_margin",
+        "Operators that answered the latest probe, minus the quorum: 0 means that one more failure "
+        "stops certification, less than 0 that it has stopped; NaN before the first probes.",
+        float("nan") if margin is None else margin,
+    )
 
 
 def disk_fault(disks: Iterable[Disk]) -> Metric:

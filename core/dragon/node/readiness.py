@@ -1,16 +1,76 @@
 """Reasons why a service is not ready, as `/readyz` lists them.
 
-A reason starts with a word from a closed list (`alarm`, `ledger`, ...) and a colon.
+A reason starts with a word from a closed list (`WORDS`) and a colon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
-from dragon.log.follower import Follower
-from dragon.log.store import Log
-from dragon.protocol.committee import Committee
-from dragon.storage.disk import Disk
+from prometheus_client.metrics_core import Metric
+
+from dragon.errors import LogDamaged
+from dragon.node.metrics import gauge, gauges
+
+if TYPE_CHECKING:  # services without a log do not load the database library
+    from dragon.log.follower import Follower
+    from dragon.log.store import Log
+    from dragon.protocol.committee import Committee
+    from dragon.storage.disk import Disk
+
+WORDS: Final = frozenset(
+    (
+        "aggregator",
+        "alarm",
+        "blind",
+        "busy",
+        "clock",
+        "damaged",
+        "disk",
+        "journal",
+        "ledger",
+        "log",
+        "not_certifying",
+        "prover",
+        "rounds",
+        "silent",
+        "stream",
+        "unreachable",
+    )
+)
+OTHER: Final = "other"  # for a reason that begins with no such word, such as a start in progress
+
+
+def all_reasons(not_ready: Callable[[], Iterable[str]]) -> list[str]:
+    """List the reasons of a service. A damaged log file ends the list, and is its last reason."""
+    reasons: list[str] = []
+    try:
+        for reason in not_ready():
+            reasons.append(reason)
+    except LogDamaged as error:
+        reasons.append(f"log: {error}")
+    return reasons
+
+
+def metrics(reasons: Iterable[str]) -> Iterator[Metric]:
+    """Metrics of the reasons why a service is not ready."""
+    counted = Counter(_word(reason) for reason in reasons)
+    yield gauge(
+        "ready", "1 if the service can do its work now: `/readyz` answers 200.", not counted
+    )
+    yield gauges(
+        "not_ready",
+        "Number of reasons why the service is not ready, by the first word of the reason.",
+        "reason",
+        counted,
+    )
+
+
+def _word(reason: str) -> str:
+    word, colon, _ = reason.partition(":")
+    return word if colon and word in WORDS else OTHER
 
 
 def disk_reasons(disks: Iterable[Disk]) -> Iterator[str]:

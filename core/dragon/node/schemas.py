@@ -62,6 +62,7 @@ Nonce = Annotated[str, Field(pattern="^0x([0-9a-f]{2}){16,32}$")]
 PublicKey = Annotated[str, Field(pattern="^0x[0-9a-f]{96}$")]
 Signature = Annotated[str, Field(pattern="^0x[0-9a-f]{192}$")]
 Time = Annotated[int, Field(ge=0, le=MAX_INTEGER)]  # Unix seconds
+Seconds = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 UpOrDown = Literal["up", "down"]
 ValidOrNot = Literal["valid", "invalid"]
 
@@ -72,9 +73,25 @@ class Health(Schema):
     status: Literal["ok"]
 
 
+class Certification(Schema):
+    """How long ago something was certified, in seconds.
+
+    `round_age_seconds`: of an operator, since an aggregator requested a signature; of an
+    aggregator, since one of its claims reached the quorum. Both ages count from genesis or from the
+    start of the service until the first time.
+    """
+
+    checkpoint_age_seconds: Seconds
+    round_age_seconds: Seconds | None = None
+    late_after_seconds: Seconds
+
+
 class Readiness(Schema):
+    """`certification`: of services with a log."""
+
     status: Literal["ready", "not ready"]
     reasons: list[str]
+    certification: Certification | None = None
 
 
 # Claims and events

@@ -13,7 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from dragon.errors import PeerError
 from dragon.net.operator_client import OperatorClient
@@ -23,6 +23,7 @@ from dragon.protocol.committee import Committee
 
 RESULT_TTL_SECONDS: Final = 1.0  # how long a result is shared
 NONCE_BYTES: Final = 16
+_BUCKETS_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 STATUS_CODE: Final = "status_code"  # why an operator's answer is none: its HTTP status
 
 
@@ -81,6 +82,14 @@ class Prober:
         self.counter = Counter(
             "datadragon_probes", "Finished probes by result.", ["reason"], registry=None
         )
+        self._seconds = Histogram(
+            "datadragon_probe_seconds",
+            "Response time of a node, in seconds, of the probes that it answered.",
+            ["node_id"],
+            buckets=_BUCKETS_SECONDS,
+            registry=None,
+        )
+        self.counters = (self.counter, self._seconds)  # for Prometheus
         self._lock = threading.RLock()  # reentrant: an executor may run the probe within `submit`
         self._last: dict[str, ProbeResult] = {}
         self._running: dict[str, _RunningProbe] = {}
@@ -129,6 +138,8 @@ class Prober:
         """Run the probe. Called on a thread of the executor."""
         result = self._probe_node(node_id, begun)
         self.counter.labels(_without_number(result.reason)).inc()
+        if result.answered:
+            self._seconds.labels(node_id).observe(result.latency_ms / 1000)
         with self._lock:
             self._last[node_id] = result
         return result

@@ -67,6 +67,20 @@ class Rounds:
         return 12 * self.seconds
 
     @property
+    def certification_late_after(self) -> int:
+        """Maximum seconds without a checkpoint, or without a round, while all is well.
+
+        A checkpoint is due every twelve rounds. The half on top is for the ledger, and for an
+        aggregator of a higher rank, which sends later.
+        """
+        return self.checkpoint_every + self.certification_grace
+
+    @property
+    def certification_grace(self) -> int:
+        """Seconds after a start or an outage within which the first checkpoint is certified."""
+        return self.checkpoint_every // 2
+
+    @property
     def unknown_after(self) -> int:
         """Maximum seconds between two checkpoints that certify the time between them.
 

@@ -78,8 +78,10 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
             raise
         except AttestationRefused as error:
             attested.labels(error.reason).inc()
+            components.heard_rounds.note_claim(claim, error.reason)
             raise
         attested.labels("signed").inc()
+        components.heard_rounds.note_claim(claim)
         return jsonify(operator=components.myself, signature=to_hex(signature))
 
 

@@ -171,7 +171,7 @@ def test_readyz_says_silent(world: World) -> None:
     for name in ("operator_1", AGGREGATOR):
         assert "silent: no checkpoint for 121 s" in reasons(world, name)
         assert metric(world, "log_time", name) == mark.timestamp
-        assert metric(world, "log_time_age_seconds", name) == pytest.approx(121)
+        assert metric(world, "checkpoint_age_seconds", name) == pytest.approx(121)
     assert not any(reason.startswith("silent") for said in at_the_bound for reason in said)
 
 

@@ -256,7 +256,9 @@ def test_unknown_methods_and_paths_are_refused(
 def test_a_running_fleet_is_healthy_and_ready(world: World) -> None:
     for name in (*world.operators, *world.aggregators):
         assert world.get(name, "/healthz").status_code == 200
-        assert world.get(name, "/readyz").json() == {"status": "ready", "reasons": []}
+        ready = world.get(name, "/readyz").json()
+        assert (ready["status"], ready["reasons"]) == ("ready", [])
+        assert ready["certification"]["late_after_seconds"] == 90
 
 
 def test_every_route_refuses_unknown_parameters(world: World) -> None:

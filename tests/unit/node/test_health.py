@@ -86,7 +86,7 @@ def test_the_reason_is_printable_and_short() -> None:
 def test_a_service_that_works_in_spite_of_its_reasons_is_healthy() -> None:
     """Else an aggregator that waits for healthy operators would never end the silence."""
     head = b"HTTP/1.1 503 No\r\n\r\n"
-    silent = b'{"reasons":["silent: no checkpoint for 86400 s"]}'
+    silent = b'{"reasons":["silent: no checkpoint for 86400 s","not_certifying: nothing"]}'
     ahead = b'{"reasons":["silent: no checkpoint for 9 s","journal: a round that begins in 9 s"]}'
     others = (
         b'{"reasons":["silent: no checkpoint for 9 s","ledger: no"]}',

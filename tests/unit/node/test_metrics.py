@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -86,6 +88,41 @@ def test_an_operator_counts_its_answers_to_claims(fleet: World) -> None:
     assert after("blind") == 0
 
 
+@pytest.mark.parametrize("name", ["operator_1", "aggregator_0"])
+def test_certified_status_and_response_times_are_measured_by_node(fleet: World, name: str) -> None:
+    scraped = Scraped(fleet, name)
+
+    assert scraped("node_certified_up", node_id="operator_3") == 1
+    assert scraped("probe_seconds_count", node_id="operator_3") >= 1
+    assert scraped("quorum_margin") == 1
+    assert scraped("ready") == 1
+    assert scraped("checkpoint_interval_seconds") == 60
+    assert scraped("checkpoint_age_seconds") < 20
+    assert scraped("round_age_seconds") < 20
+    [build] = [labels for (name, labels) in scraped.samples if name == "datadragon_build_info"]
+    assert {key for key, _ in build} == {"version", "python"}
+
+
+def test_an_unknown_node_has_no_certified_status(tmp_path: Path) -> None:
+    with World(tmp_path) as world:
+        names = {name for name, _ in Scraped(world, "operator_1").samples}
+        margin = Scraped(world, "aggregator_0")("quorum_margin")
+
+    assert "datadragon_node_certified_up" not in names
+    assert math.isnan(margin)  # before the first round
+
+
+def test_reasons_are_counted_by_their_first_word() -> None:
+    said = ["ledger: 3 batches behind", "stream: a: b", "stream: c: d", "workers are starting: 1"]
+    client = web.create("some_service", lambda: said).test_client()
+
+    found = samples(client.get("/metrics").text)
+
+    reasons = {dict(labels)["reason"]: v for (n, labels), v in found.items() if "not_ready" in n}
+    assert reasons == {"ledger": 1, "stream": 2, "other": 1}
+    assert found["datadragon_ready", frozenset()] == 0
+
+
 def test_faults_are_visible_in_the_metrics(world: World) -> None:
     world.submit("no event", "no event", {"kind": "nothing"})
     for name in ("operator_2", "operator_3", "operator_4"):
@@ -98,6 +135,7 @@ def test_faults_are_visible_in_the_metrics(world: World) -> None:
 
     assert scraped("alarm") == 1
     assert scraped("blind") == 1
+    assert scraped("quorum_margin") == -2
     assert scraped("ledger_silent_seconds") > 60
     assert scraped("probes_total", reason="unreachable") >= 3
     assert scraped("node_answers", node_id="operator_2") == 0

@@ -583,7 +583,7 @@ def test_an_unwritable_file_is_an_error(dragon: Run, network: Network) -> None:
     code, out, err = dragon("downtime", NODE, *PERIOD, "--output", "/proc/none/down.json")
 
     assert (code, out) == (2, "")
-    assert err.startswith("dragon: failed: unusable_file: /proc/none/down.json: ")
+    assert err.startswith("dragon: failed: unusable_file: Cannot use /proc/none/down.json: ")
 
 
 def test_totals_of_one_operator_are_called_uncertified(dragon: Run, network: Network) -> None:

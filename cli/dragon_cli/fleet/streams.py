@@ -19,6 +19,7 @@ from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon_cli.errors import UnusableFile
 from dragon_cli.files import make_folder, read_bytes, read_text
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
+from dragon_cli.fleet.service_kinds import STREAM_SERVICE, check_service
 from dragon_cli.hints import with_hint
 
 DEFAULT_URL: Final = "http://127.0.0.1:5300"
@@ -32,10 +33,16 @@ def connect(
     """Return a client of the stream service at `url`, else of the fleet's; it has no token yet.
 
     `retries` repeats requests after temporary failures; None: every failure is raised.
+
+    Raises WrongService: another service answers at `url`. NoHome: no URL, and no fleet.
     """
+    if not url:
+        home.check_exists()
     found = url or home.services().get(STREAMS, DEFAULT_URL)
     trusted = ca or home.ca
     http = HttpClient(make_session(trusted))
+    if url:
+        check_service(http, url, STREAM_SERVICE)
     return StreamClient(found.rstrip("/"), http, ca=trusted, retries=retries)
 
 
@@ -66,6 +73,8 @@ def find(
             raise SettingsError("A stream id requires `--token-file`, the file of its token.")
         owner = with_token(client, token_file)
         return owner, owner.get(f"/streams/{stream}")
+    if token_file is None:
+        home.check_exists()
     service = with_token(client, token_file or home.token(SOURCES))
     made = service.make({"name": stream, **wanted})
     return replace(client, token=str(made["token"])), made

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dragon.encoding import Json, Members
-from dragon.errors import BadAnswer, InvalidEncoding, PeerError, Unreachable
+from dragon.errors import BadAnswer, InvalidEncoding, NotSettled, PeerError, Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
@@ -104,6 +104,23 @@ def services(committee: Committee, home: Home) -> dict[str, str]:
     found = {aggregator_name(each.rank): each.url for each in ranked}
     listed = home.services()
     return found | {name: listed[name] for name in (STREAMS,) if name in listed}
+
+
+def settled_until(committee: Committee, http: HttpClient) -> int:
+    """Return the time (Unix seconds) before which no event can be added to the log.
+
+    As the first operator that answers says; it is not verified. Raises PeerError, NotSettled.
+    """
+    _, head = first_get(operators(committee, None), http, "/checkpoint")
+    certified = head.get("certified")
+    if certified is None:
+        raise NotSettled("No checkpoint is certified yet, so no period is settled.")
+    try:
+        timestamp = Members(certified, "the certified checkpoint").integer("timestamp")
+    except InvalidEncoding as error:
+        raise BadAnswer(str(error)) from None
+    # `NotSettled` is also raised until the clock is later than the end by `settled_after`.
+    return timestamp - committee.rounds.settled_after
 
 
 def get(http: HttpClient, url: str, **params: str | int) -> dict[str, Json]:

@@ -23,6 +23,16 @@ def moment(timestamp: object) -> str:
         return f"second {timestamp}"
 
 
+def duration(seconds: int) -> str:
+    """Return a number of seconds in its two largest units, such as `3 min 5 s`."""
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        if count := seconds // size:
+            parts.append(f"{count} {unit}")
+        seconds %= size
+    return " ".join(parts[:2]) or "0 s"
+
+
 def printable(text: str) -> str:
     """Replace characters of untrusted text that could control the terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)

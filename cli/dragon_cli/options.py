@@ -47,7 +47,7 @@ committee_option = click.option(
 )
 
 
-class UrlType(click.ParamType):
+class UrlType(click.ParamType[str]):
     """An http:// or https:// URL with a host."""
 
     name = "url"

@@ -16,9 +16,7 @@ from dragon_cli.render.text import duration, moment
 
 UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 DAY_SECONDS: Final = 86_400
-FORMS: Final = (
-    "Unix seconds, ISO 8601 (UTC by default), `2026-10`, `yesterday`, `now`, or `30d` ago"
-)
+FORMS: Final = "ISO 8601 (UTC by default), Unix seconds, 2026-10, yesterday, now, or 30d (ago)"
 
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
 _MONTH: Final = re.compile(r"([0-9]{4})-([0-9]{2})", re.ASCII)
@@ -119,7 +117,7 @@ def cut_at_settled(wanted: Period, settled: int) -> int:
     return settled
 
 
-class TimeType(click.ParamType):
+class TimeType(click.ParamType[TimeInput]):
     """A time of an option."""
 
     name = "time"

@@ -10,7 +10,12 @@ import click
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    click.echo(as_json_text(value), nl=False)
+
+
+def as_json_text(value: object) -> str:
+    """Return one JSON document, with a line end."""
+    return json.dumps(value, indent=2, default=str) + "\n"
 
 
 def moment(timestamp: object) -> str:

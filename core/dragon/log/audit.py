@@ -38,6 +38,7 @@ class Audit:
     size: int
     root: bytes
     state: State
+    tree: merkle.Tree
 
 
 def audit(
@@ -89,7 +90,7 @@ def audit(
                 rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {_fault(error)}") from None
-    return Audit(len(auditor.tree), auditor.tree.root(), auditor.state)
+    return Audit(len(auditor.tree), auditor.tree.root(), auditor.state, auditor.tree)
 
 
 def _fault(error: Exception) -> str:

@@ -8,11 +8,13 @@ import click
 from rich.table import Table
 
 from dragon.encoding import Json
+from dragon.net.http_client import HttpClient
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
+from dragon_cli.render.watch import check_watch, follow, watch_options
 
 
 @click.command()
@@ -39,6 +41,7 @@ from dragon_cli.render.text import moment, print_json
     type=click.IntRange(0),
     help="Print the event at this position, with its inclusion proof, as JSON.",
 )
+@watch_options("Print further events as they are applied, until interrupted.")
 @json_option
 def logs(
     home: Path,
@@ -48,15 +51,22 @@ def logs(
     after: int,
     limit: int,
     event: int | None,
+    watching: bool,
+    every: int | None,
     as_json: bool,
 ) -> None:
     """Show an operator's log of certified status events."""
+    seconds = check_watch(watching=watching, every=every, as_json=as_json)
     asked = queries.operators(Home(home).committee(), operator)
     http = queries.connect(Home(home), ca)
     if event is not None:
         print_json(queries.first_get(asked, http, f"/events/{event}")[1])
         return
     filters: dict[str, str | int] = {"after": after, "limit": limit}
+    if watching:
+        node = {} if node_id is None else {"node_id": node_id}
+        follow(_Follower(asked, http, {**filters, **node}).print_new, seconds)
+        return
     if node_id is not None:
         filters["node_id"] = node_id
     name, page = queries.first_list(asked, http, "logs", **filters)
@@ -64,6 +74,25 @@ def logs(
         print_json(page)
     else:
         console.print(logs_table(name, page))
+
+
+class _Follower:
+    """Prints each row of the log of one operator once."""
+
+    def __init__(
+        self, asked: dict[str, str], http: HttpClient, filters: dict[str, str | int]
+    ) -> None:
+        self._asked, self._http, self._filters = asked, http, filters
+
+    def print_new(self) -> None:
+        # Row ids are of one operator's table only, so the first to respond is asked from then on.
+        name, page = queries.first_list(self._asked, self._http, "logs", **self._filters)
+        self._asked = {name: self._asked[name]}
+        for row in queries.rows(page, "logs"):
+            when, node = moment(row.get("timestamp")), plain(str(row.get("node_id")))
+            console.print(f"{when}  {node} is {styled(str(row.get('status')))}")
+            if isinstance(id_ := row.get("id"), int):
+                self._filters["after"] = id_
 
 
 def logs_table(operator: str, page: dict[str, Json]) -> Table:

@@ -79,7 +79,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_queue.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close, LANES)
+    return Service(create_app(components, clients), loops, close, LANES, clients)
 
 
 def open_database(settings: Settings) -> Database:

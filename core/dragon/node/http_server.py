@@ -2,7 +2,8 @@
 
 The event loop holds the connections. No thread is taken until a whole request has arrived, so
 clients that send nothing, or send slowly, cost only their places among the connections. If all
-places are taken, the address with the most connections loses its oldest one that waits.
+places are taken, the address with the most connections loses its oldest one that waits. Strangers
+cannot take the last places, which are for members of the committee and known clients.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ from dragon.node import log_format
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
-from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit, share_of
+from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit
 from dragon.node.service import Loops, Service
 from dragon.node.wsgi_call import WsgiApp
 
 GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
 MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
+MEMBERS_PART: Final = 8  # one connection of this number is never one of strangers
 READ_BUFFER_BYTES: Final = 16 * 1024
 ACCEPTS_AT_ONCE: Final = 64  # before the other connections have their turn
 ACCEPT_PAUSE_SECONDS: Final = 0.1  # after the system refused a file descriptor
@@ -58,12 +60,14 @@ class Server:
     ) -> None:
         self.app: WsgiApp = service.app.wsgi_app
         self.max_body = service.app.config.get("MAX_CONTENT_LENGTH") or MAX_BODY_BYTES
+        self.clients = service.clients
         self.stopping = False
         self.held = 0
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self.connections: dict[Connection, None] = {}  # the oldest first
         self._lanes = Lanes(service.lanes, threads)
         self._max_connections, self._context = max_connections, context
+        self._max_strangers = max_connections - max_connections // MEMBERS_PART
         self._tasks: set[asyncio.Task[None]] = set()
         self._occupied = asyncio.Event()
 
@@ -112,12 +116,12 @@ class Server:
         loop.call_later(ACCEPT_PAUSE_SECONDS, resume)
 
     def _add(self, accepted: socket.socket, client: tuple[str, int]) -> None:
-        if len(self.connections) >= self._max_connections and not self._make_place():
+        connection = Connection(self, client)
+        if not self.has_place(connection):
             accepted.close()
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(self, client, share_of(client[0]))
         self.connections[connection] = None
         self._occupied.set()
         task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
@@ -140,16 +144,29 @@ class Server:
             # The client left, was too slow or does not use TLS, or its place was needed.
             connection.abort()
 
-    def _make_place(self) -> bool:
-        """Close one waiting connection, of the address that has the most. False if none waits."""
-        waiting = [each for each in self.connections if each.phase is Phase.RECEIVING]
-        if victim := heaviest(waiting, lambda _: 1):
-            victim.abort()
-        return victim is not None
+    def has_place(self, connection: Connection) -> bool:
+        """Whether a new connection may stay. If all places are taken, another one is closed."""
+        if len(self.connections) < self._max_strangers:
+            return True
+        strangers = [each for each in self.connections if not each.peer.is_member]
+        if not connection.peer.is_member and len(strangers) >= self._max_strangers:
+            return _close_one_of(strangers)
+        if len(self.connections) < self._max_connections:
+            return True
+        # Members have more than the places that are only theirs.
+        members = [each for each in self.connections if each.peer.is_member]
+        return _close_one_of(members) or _close_one_of(strangers)
+
+    def _make_place(self) -> None:
+        strangers = [each for each in self.connections if not each.peer.is_member]
+        if not _close_one_of(strangers):
+            _close_one_of(self.connections)
 
     def balance(self) -> None:
         while self.held > MAX_HELD_BYTES:
-            if (victim := heaviest(self.connections, lambda each: each.held)) is None:
+            holding = [each for each in self.connections if each.held]
+            strangers = [each for each in holding if not each.peer.is_member]
+            if (victim := heaviest(strangers or holding, lambda each: each.held)) is None:
                 return
             victim.abort()
 
@@ -182,14 +199,28 @@ def _shut(accepted: socket.socket) -> None:
         accepted.shutdown(socket.SHUT_RDWR)
 
 
+def _close_one_of(connections: Iterable[Connection]) -> bool:
+    """Close a connection that waits for its client, of the address that has the most of them.
+
+    Those that wait for a request come first. False if none waits.
+    """
+    found = list(connections)
+    for phases in ({Phase.RECEIVING}, {Phase.SENDING, Phase.LINGERING}):
+        if victim := heaviest([each for each in found if each.phase in phases], lambda _: 1):
+            victim.abort()
+            return True
+    return False
+
+
 def heaviest(
     connections: Iterable[Connection], weight: Callable[[Connection], int]
 ) -> Connection | None:
     """The first connection with the most weight, of the address with the most weight in all."""
     found, totals = list(connections), dict[str, int]()
     for each in found:
-        totals[each.share] = totals.get(each.share, 0) + weight(each)
-    return max(found, key=lambda each: (totals[each.share], weight(each)), default=None)
+        share = each.peer.share
+        totals[share] = totals.get(share, 0) + weight(each)
+    return max(found, key=lambda each: (totals[each.peer.share], weight(each)), default=None)
 
 
 def serve(

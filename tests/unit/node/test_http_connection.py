@@ -7,6 +7,7 @@ import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import Any
 
 import h11
@@ -15,6 +16,8 @@ from flask import Flask, Response, request
 
 from dragon.node import app as web
 from dragon.node import http_server
+from dragon.node.addresses import MemberAddresses, client_key
+from dragon.node.admission import Clients
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
@@ -24,8 +27,7 @@ from dragon.node.http_connection import (
     Phase,
 )
 from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
-from dragon.node.lanes import Lane
-from dragon.node.listening import share_of
+from dragon.node.lanes import Job, Lane, LaneQueue
 from dragon.node.service import Service
 
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -84,7 +86,7 @@ class Client:
 
     def __init__(self, server: Server, host: str = "10.0.0.1") -> None:
         self.server, self.transport = server, Transport()
-        self.connection = Connection(server, (host, 4000), share_of(host))
+        self.connection = Connection(server, (host, 4000))
         self.transport.connection = self.connection
         server.connections[self.connection] = None
         self.connection.connection_made(self.transport)
@@ -340,6 +342,107 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     run(test)
 
 
+MEMBER, PROXY = "192.0.2.1", "192.0.2.9"
+CLIENTS = Clients(MemberAddresses([MEMBER]), [ip_network(PROXY)])
+
+
+def limited(count: int) -> Server:
+    """A server with few places for connections, an eighth of them for members."""
+    return Server(Service(Flask("limited"), clients=CLIENTS), 2, max_connections=count)
+
+
+def is_kept(server: Server, host: str) -> bool:
+    return server.has_place(Connection(server, (host, 4001)))
+
+
+@pytest.mark.parametrize("phase", [Phase.RECEIVING, Phase.SENDING, Phase.LINGERING])
+def test_strangers_displace_each_other_and_no_member(phase: Phase) -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        members = [Client(server, MEMBER) for _ in range(2)]
+        strangers = [Client(server, f"10.0.0.{number}") for number in range(14)]
+        for each in strangers:
+            each.connection.phase = phase
+        assert is_kept(server, "10.0.1.1")
+        assert [each.transport.is_aborted for each in strangers] == [True] + 13 * [False]
+        assert is_kept(server, "10.0.1.2")
+        assert len(server.connections) == 15
+        assert not any(each.transport.is_aborted for each in members)
+
+    run(test)
+
+
+def test_strangers_that_wait_for_answers_keep_no_member_out() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        for number in range(14):
+            Client(server, f"10.0.0.{number}").connection.phase = Phase.WORKING
+        assert not is_kept(server, "10.0.1.1")
+        assert is_kept(server, MEMBER)
+        assert len(server.connections) == 14
+
+    run(test)
+
+
+def test_a_crowd_at_the_address_of_a_member_leaves_places_to_strangers() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        crowd = [Client(server, MEMBER) for _ in range(15)]
+        stranger = Client(server, "10.0.0.1")
+        assert is_kept(server, "10.0.0.2")
+        assert crowd[0].transport.is_aborted
+        assert not stranger.transport.is_aborted
+        Client(server, "10.0.0.2")
+        for each in crowd[1:]:
+            each.connection.phase = Phase.WORKING
+        assert is_kept(server, MEMBER)
+        assert stranger.transport.is_aborted
+
+    run(test)
+
+
+def test_what_strangers_hold_displaces_no_member() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        member, stranger = Client(server, MEMBER), Client(server, "10.0.0.1")
+        for each, size in ((member, 9000), (stranger, 10)):
+            each.connection.held = size
+        server.held = MAX_HELD_BYTES + 9
+        server.balance()
+        assert (member.transport.is_aborted, stranger.transport.is_aborted) == (False, True)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "turn", "is_member"),
+    [
+        (MEMBER, "", MEMBER, True),
+        ("10.0.0.1", MEMBER, "10.0.0.1", False),  # any client can state it
+        (PROXY, MEMBER, MEMBER, True),
+        (PROXY, f"{MEMBER}, 10.0.0.7", "10.0.0.7", False),
+        (PROXY, "2001:db8::1:2", "2001:db8::/64", False),
+        (PROXY, "", PROXY, False),
+        (PROXY, f"{MEMBER}\r\nX-Forwarded-For: 10.0.0.8", "10.0.0.8", False),
+        (PROXY, f"10.0.0.8\r\nX_Forwarded_For: {MEMBER}", "10.0.0.8", False),
+    ],
+)
+def test_a_request_takes_the_turn_of_the_client_behind_a_believed_proxy(
+    monkeypatch: pytest.MonkeyPatch, peer: str, forwarded: str, turn: str, is_member: bool
+) -> None:
+    jobs: list[Job[object]] = []
+    monkeypatch.setattr(LaneQueue, "submit", lambda _queue, job: jobs.append(job))
+
+    async def test(_server: Server) -> None:
+        header = f"X-Forwarded-For: {forwarded}\r\n" if forwarded else ""
+        Client(limited(16), peer).send(f"GET / HTTP/1.1\r\nHost: a\r\n{header}\r\n".encode())
+
+    run(test)
+    assert [(each.turn.removesuffix(" patient"), each.is_member) for each in jobs] == [
+        (turn, is_member)
+    ]
+
+
 @pytest.mark.parametrize(
     ("host", "share"),
     [
@@ -350,7 +453,7 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     ],
 )
 def test_a_network_of_ipv6_shares_capacity(host: str, share: str) -> None:
-    assert share_of(host) == share
+    assert client_key(host) == share
 
 
 def test_a_fault_in_the_app_is_a_problem_without_details() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.table import Table
@@ -15,6 +18,9 @@ from dragon_cli.options import ca_option, home_option, json_option, operator_opt
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
 from dragon_cli.render.watch import check_watch, follow, watch_options
+
+PAGE_SIZE: Final = 1000
+MAX_PAGES: Final = 1000  # more rows than a log of many years has
 
 
 @click.command()
@@ -31,7 +37,7 @@ from dragon_cli.render.watch import check_watch, follow, watch_options
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=click.IntRange(1, PAGE_SIZE),
     default=100,
     show_default=True,
     help="Maximum number of rows.",
@@ -77,22 +83,35 @@ def logs(
 
 
 class _Follower:
-    """Prints each row of the log of one operator once."""
+    """Prints each row of the log of one operator once, at first the newest `limit` rows."""
 
     def __init__(
         self, asked: dict[str, str], http: HttpClient, filters: dict[str, str | int]
     ) -> None:
-        self._asked, self._http, self._filters = asked, http, filters
+        self._asked, self._http = asked, http
+        self._limit = int(filters["limit"])
+        self._filters = {**filters, "limit": PAGE_SIZE}
+        self._has_begun = False
 
     def print_new(self) -> None:
-        # Row ids are of one operator's table only, so the first to respond is asked from then on.
-        name, page = queries.first_list(self._asked, self._http, "logs", **self._filters)
-        self._asked = {name: self._asked[name]}
-        for row in queries.rows(page, "logs"):
+        """Print the rows after those that were read before; at first only the newest of them."""
+        rows = deque(self._new(), None if self._has_begun else self._limit)
+        self._has_begun = True
+        for row in rows:
             when, node = moment(row.get("timestamp")), plain(str(row.get("node_id")))
             console.print(f"{when}  {node} is {styled(str(row.get('status')))}")
-            if isinstance(id_ := row.get("id"), int):
-                self._filters["after"] = id_
+
+    def _new(self) -> Iterator[dict[str, Json]]:
+        # Row ids are of one operator's table only, so the first to respond is asked from then on.
+        for _ in range(MAX_PAGES):
+            name, page = queries.first_list(self._asked, self._http, "logs", **self._filters)
+            self._asked = {name: self._asked[name]}
+            for row in queries.rows(page, "logs"):
+                yield row
+                if isinstance(id_ := row.get("id"), int):
+                    self._filters["after"] = id_
+            if page.get("next") is None:
+                return
 
 
 def logs_table(operator: str, page: dict[str, Json]) -> Table:

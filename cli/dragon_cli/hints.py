@@ -68,6 +68,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     ),
 }
 
+UPGRADE_HINT: Final = "Let the proxy pass on the headers `Upgrade` and `Connection`, over HTTP/1.1."
+
 
 def with_hint(error: E, hint: str) -> E:
     """Give one error its own hint in place of its kind's; an empty text means no hint."""

@@ -28,11 +28,12 @@ from dragon.errors import (
     StepFailed,
     WrongJournal,
 )
+from dragon.net.causes import UPGRADE_LOST
 from dragon.storage.permissions import forbid_writing_by_others
 from dragon_cli.errors import ReceiptRefused, UnusableFile
 from dragon_cli.files import cannot
 from dragon_cli.groups import PackageGroup
-from dragon_cli.hints import hint_for
+from dragon_cli.hints import UPGRADE_HINT, hint_for
 from dragon_cli.render.text import print_json, printable
 
 REFUSED: Final = 1
@@ -102,7 +103,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
     Returns the exit code.
     """
     verdict = "failed" if isinstance(error, FAILURES) else "refused"
-    hint = hint_for(error)
+    hint = UPGRADE_HINT if error.facts.get("reason") == UPGRADE_LOST else hint_for(error)
     if as_json:
         checks = error.report if isinstance(error, ReceiptRefused) else {}
         report = {"verdict": verdict, "reason": error.name, "detail": str(error)}

@@ -73,7 +73,7 @@ class Home:
             return {}
         try:
             return {str(k): str(v) for k, v in json.loads(self.services_file.read_text()).items()}
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             message = f"{self.services_file} is not a list of services (JSON: name to URL)."
             raise SettingsError(message) from None
 
@@ -138,7 +138,15 @@ class Home:
         try:
             nodes = json.loads(self.nodes_file.read_text())
             return str(next(iter(nodes.values()))["socket"])
-        except (OSError, ValueError, LookupError, AttributeError, TypeError, StopIteration):
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            StopIteration,
+            RecursionError,
+        ):
             message = f"Cannot read the node list {self.nodes_file}: missing, or not a node list."
             raise SettingsError(message) from None
 

@@ -20,6 +20,7 @@ NETWORK_FAULTS: Final[Mapping[int, str]] = {
     errno.EMFILE: "this process has too many open files",
     errno.ENFILE: "this machine has too many open files",
 }
+UPGRADE_LOST: Final = "upgrade"  # `reason` of an error: a proxy drops the header `Upgrade`
 OTHER_FAULT: Final = "the connection failed"
 
 

@@ -28,7 +28,7 @@ from dragon.errors import (
     Unavailable,
     Unreachable,
 )
-from dragon.net.causes import OTHER_FAULT, connection_fault
+from dragon.net.causes import OTHER_FAULT, UPGRADE_LOST, connection_fault
 from dragon.net.http_client import HttpClient, HttpResponse, quoted, retry_after
 from dragon.net.retries import Retries
 from dragon.net.tls import client_context, tls_failure_reason
@@ -47,7 +47,6 @@ RETRY_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
 RETRY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
 # Statuses of answers to a handshake that did not arrive as one.
 UPGRADE_LOST_STATUSES: Final = frozenset({200, 204, 405, 426})
-UPGRADE_LOST: Final = "upgrade"  # the `reason` of the error
 NO_HANDSHAKE: Final = "no WebSocket handshake arrived"  # also the service says so
 REFUSALS: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
     401: Unauthorized,
@@ -166,9 +165,8 @@ def _not_upgraded(response: HttpResponse) -> PeerError | Unauthorized | NotFound
     """
     status, detail = response.status, response.detail()
     if status in UPGRADE_LOST_STATUSES or detail.startswith(NO_HANDSHAKE):
-        message = (
-            f"{NO_HANDSHAKE}: a proxy does not pass on `Upgrade` (answered {status}: {detail})"
-        )
+        why = "" if detail.startswith(NO_HANDSHAKE) else f": {detail}"
+        message = f"{NO_HANDSHAKE}: a proxy does not pass on `Upgrade` (answered {status}{why})"
         return BadAnswer(message, status=status, reason=UPGRADE_LOST)
     return _refusal(response)
 

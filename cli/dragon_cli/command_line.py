@@ -1,4 +1,4 @@
-"""The command line of the running command, as its user would type it again."""
+"""Commands as a user would type them: any command, and the running one again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import click
 from click.core import ParameterSource
 
 from dragon_cli.groups import DefaultGroup
+
+
+def command_of(*words: object) -> str:
+    """Return a command of ours with its arguments, quoted for a shell."""
+    return shlex.join(["dragon", *map(str, words)])
 
 
 def command_line(*, without: Container[str] = ()) -> str:

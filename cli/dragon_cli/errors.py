@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragon import errors
-from dragon.errors import DragonError, NotFound, SettingsError, StepFailed
+from dragon.errors import DragonError, InvalidEncoding, NotFound, SettingsError, StepFailed
 
 
 class MissingExtra(SettingsError):
@@ -14,6 +14,22 @@ class MissingExtra(SettingsError):
 
 class NoCommittee(SettingsError):
     """The committee file does not exist."""
+
+
+class NotACommittee(SettingsError):
+    """The file given as committee file is a file of another kind."""
+
+
+class WrongFile(InvalidEncoding):
+    """The file is of another kind than the requested one."""
+
+
+class WrongService(SettingsError):
+    """The URL is that of another service than the requested one."""
+
+
+class NoHome(NoCommittee):
+    """The folder of the fleet does not exist."""
 
 
 class CommitteeExists(SettingsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -11,9 +12,20 @@ from typing import Final
 from dragon.errors import NotJson, TooLarge
 from dragon.storage import permissions
 from dragon_cli.errors import AlreadyThere, UnusableFile
+from dragon_cli.hints import with_hint
 
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+FULL_HINT: Final = "Free space on the disk, then run the same command again."
 PUBLIC_MODE: Final = permissions.PUBLIC_FILE
 PRIVATE_MODE: Final = permissions.PRIVATE_FILE
+
+
+def cannot(verb: str, path: Path, error: OSError) -> UnusableFile:
+    """Return the error for a file or folder that the system does not let us use, in words."""
+    if error.errno in FULL:
+        unusable = UnusableFile(f"Cannot {verb} {path}: the disk is full.")
+        return with_hint(unusable, FULL_HINT)
+    return UnusableFile(f"Cannot {verb} {path}: {error.strerror or 'the system refuses it'}.")
 
 
 def read_bytes(path: Path, *, most: int) -> bytes:
@@ -23,14 +35,19 @@ def read_bytes(path: Path, *, most: int) -> bytes:
         TooLarge: the file is larger.
         UnusableFile: the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(most + 1)
-    except OSError as error:
-        raise UnusableFile(f"Cannot read {path}: {error.strerror}.") from None
+    raw = read_beginning(path, most + 1)
     if len(raw) > most:
         raise TooLarge(f"{path} is larger than {most} bytes, the limit for this kind of file.")
     return raw
+
+
+def read_beginning(path: Path, most: int) -> bytes:
+    """Return at most the first `most` bytes of a file. Raises UnusableFile: cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise cannot("read", path, error) from None
 
 
 def read_text(path: Path, *, most: int) -> str:
@@ -65,13 +82,13 @@ def write_new(path: Path, text: str, *, mode: int = PUBLIC_MODE) -> None:
     except FileExistsError:
         raise AlreadyThere(f"{path} already exists and is not overwritten.") from None
     except OSError as error:
-        raise UnusableFile(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot("write", path, error) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise UnusableFile(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot("write", path, error) from None
 
 
 def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
@@ -101,7 +118,7 @@ def write_whole(path: Path, text: str, *, mode: int | None = None) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise UnusableFile(f"Cannot write {path}: {error.strerror}.") from None
+        raise cannot("write", path, error) from None
 
 
 def make_folder(path: Path) -> None:
@@ -109,4 +126,4 @@ def make_folder(path: Path) -> None:
     try:
         permissions.make_folder(path, permissions.PRIVATE_FOLDER)
     except OSError as error:
-        raise UnusableFile(f"Cannot create {path}: {error.strerror}.") from None
+        raise cannot("create", path, error) from None

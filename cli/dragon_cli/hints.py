@@ -15,6 +15,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.SettingsError: "`--help` lists a command's options, docs/operating.md the settings.",
     cli_errors.MissingExtra: "`pip install 'datadragon[prover]'` adds numba and numpy.",
     cli_errors.NoCommittee: "`dragon init` creates one; `--home` or `--committee` selects another.",
+    cli_errors.NoHome: "`dragon init` creates a fleet; `--home` selects the folder of another.",
+    cli_errors.NotACommittee: "It is `committee.json` in the folder of a fleet.",
+    cli_errors.WrongFile: "Check which file was given.",
+    cli_errors.WrongService: "`dragon status` lists the services of a fleet.",
     cli_errors.CommitteeExists: "Choose another folder with `--home`.",
     cli_errors.OverrideExists: "Move the file away first; containers read their settings from it.",
     cli_errors.AlreadyThere: "Choose another name, or move the existing file away.",
@@ -63,6 +67,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Stop that program, or choose other ports: `--base-port` of `dragon init` or `dragon demo`."
     ),
 }
+
+UPGRADE_HINT: Final = "Let the proxy pass on the headers `Upgrade` and `Connection`, over HTTP/1.1."
 
 
 def with_hint(error: E, hint: str) -> E:

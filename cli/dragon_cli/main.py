@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Final
 
 import click
@@ -27,10 +28,12 @@ from dragon.errors import (
     StepFailed,
     WrongJournal,
 )
+from dragon.net.causes import UPGRADE_LOST
 from dragon.storage.permissions import forbid_writing_by_others
 from dragon_cli.errors import ReceiptRefused, UnusableFile
+from dragon_cli.files import cannot
 from dragon_cli.groups import PackageGroup
-from dragon_cli.hints import hint_for
+from dragon_cli.hints import UPGRADE_HINT, hint_for
 from dragon_cli.render.text import print_json, printable
 
 REFUSED: Final = 1
@@ -85,9 +88,13 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(REFUSED) from None
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        unusable = UnusableFile(f"{where}{error.strerror or error}")
-        raise SystemExit(_report(unusable, as_json=as_json)) from None
+        raise SystemExit(_report(_unusable(error), as_json=as_json)) from None
+
+
+def _unusable(error: OSError) -> UnusableFile:
+    if error.filename:
+        return cannot("use", Path(os.fsdecode(error.filename)), error)
+    return UnusableFile(f"The system refuses an operation: {error.strerror or 'unknown reason'}.")
 
 
 def _report(error: DragonError, *, as_json: bool) -> int:
@@ -96,7 +103,7 @@ def _report(error: DragonError, *, as_json: bool) -> int:
     Returns the exit code.
     """
     verdict = "failed" if isinstance(error, FAILURES) else "refused"
-    hint = hint_for(error)
+    hint = UPGRADE_HINT if error.facts.get("reason") == UPGRADE_LOST else hint_for(error)
     if as_json:
         checks = error.report if isinstance(error, ReceiptRefused) else {}
         report = {"verdict": verdict, "reason": error.name, "detail": str(error)}

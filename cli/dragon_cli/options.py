@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import click
 
@@ -44,12 +45,35 @@ committee_option = click.option(
     show_envvar=True,
     help="Committee file; get it from a source that you trust.",
 )
+
+
+class UrlType(click.ParamType[str]):
+    """An http:// or https:// URL with a host."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the URL without a slash at its end. Raises BadParameter."""
+        try:
+            parts, port = urlsplit(str(value)), urlsplit(str(value)).port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        if parts.scheme in ("http", "https") and parts.hostname and port != 0:
+            return str(value).rstrip("/")
+        message = f"{value!a} is not a URL with http:// or https://"
+        if "://" not in str(value):
+            message += f"; did you mean http://{value}?"
+        raise click.BadParameter(message, ctx, param)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 operator_option = click.option(
     "--operator", help="Operator to query (default: the first to respond)."
 )
 file_argument = click.argument("file", type=EXISTING_FILE)
-url_option = click.option("--url", help="URL of the stream service (default: the fleet's).")
+url_option = click.option(
+    "--url", type=UrlType(), help="URL of the stream service (default: the fleet's)."
+)
 token_option = click.option(
     "--token-file",
     type=NEW_FILE,

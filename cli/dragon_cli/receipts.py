@@ -12,24 +12,26 @@ from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
 from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
 from dragon_cli.errors import OtherStream, ReceiptRefused
+from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 
 
 def load(file: Path) -> Receipt:
     """Read a receipt.
 
-    Raises UnusableFile, TooLarge, InvalidEncoding, InvalidStream or UnknownKind. The message names
-    the file and the member; the fact `field` names the member.
+    Raises UnusableFile, TooLarge, WrongFile, InvalidEncoding, InvalidStream or UnknownKind. The
+    message names the file and the member; the fact `field` names the member.
     """
     raw = read_bytes(file, most=MAX_RECEIPT_BYTES)
-    try:
-        return Receipt.decode(raw)
-    except DragonError as error:
-        if field := error.facts.get("field", error.facts.get("member")):
-            error.facts["field"] = field
-        within = f"in {field}: " if field and str(field) not in str(error) else ""
-        error.args = (f"{file}: {within}{error}",)
-        raise
+    with reading(file, raw, FileKind.RECEIPT):
+        try:
+            return Receipt.decode(raw)
+        except DragonError as error:
+            if field := error.facts.get("field", error.facts.get("member")):
+                error.facts["field"] = field
+            within = f"in {field}: " if field and str(field) not in str(error) else ""
+            error.args = (f"{file}: {within}{error}",)
+            raise
 
 
 def raise_refused(receipt: Receipt, checks: Sequence[Check]) -> None:

@@ -93,8 +93,11 @@ def _load(raw: bytes | str) -> object:
             parse_int=_integer,
             parse_constant=_refuse_float,
         )
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise errors.NotJson(f"not JSON: {error}") from None
+    except UnicodeDecodeError as error:
+        raise errors.NotJson(f"not JSON: byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise errors.NotJson(f"not JSON: unexpected text in {where}") from None
 
 
 def _check_depth(text: str) -> None:

@@ -54,9 +54,7 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 def _metrics(components: Components) -> Iterator[Metric]:
     sources = components.sources
-    yield from metrics.log_metrics(
-        sources.log, sources.follower, sources.committee, components.wall()
-    )
+    yield from metrics.log_metrics(sources.log, sources.follower, sources.committee)
     yield metrics.disk_fault(components.disks)
     answers = GaugeMetricFamily(
         "datadragon_explorer_service_answers",

@@ -217,7 +217,7 @@ def test_a_port_in_use_and_a_failure_to_build_are_one_sentence(tmp_path: Path) -
         assert (busy.process.wait(PATIENCE), broken.process.wait(PATIENCE)) == (3, 3)
     assert busy.output.read_text() == (
         f"dragon: port_in_use: port {port} on 127.0.0.1 is in use; stop the process that uses it, "
-        "or set DRAGON_PORT to another port\n"
+        "or choose another port with `--port` or DRAGON_PORT\n"
     )
     assert broken.output.read_text() == "dragon: settings_error: the file is missing\n"
 

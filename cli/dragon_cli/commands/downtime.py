@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import click
 
-from dragon.encoding import MAX_INTEGER, Json, Members
+from dragon.encoding import Json, Members
 from dragon.errors import BadAnswer, InvalidEncoding, NotCertified, NotSettled
 from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.certificate import Certificate
@@ -23,6 +23,7 @@ from dragon_cli.options import NEW_FILE, ca_option, home_option, json_option
 from dragon_cli.render import certificates
 from dragon_cli.render.output import console, plain, print_verified
 from dragon_cli.render.text import print_json
+from dragon_cli.times import FORMS, TimeInput, TimeType, cut_at_settled, period
 
 CERTIFY_SECONDS: Final = 15.0  # the aggregator asks all operators before it answers
 MAX_DETAIL_CHARACTERS: Final = 200  # of an aggregator's explanation
@@ -31,54 +32,22 @@ PROBLEM_MEMBERS: Final = frozenset({"type", "title", "status", "detail"})  # of 
 REFUSALS: Final = {"not_settled": NotSettled, "not_certified": NotCertified}
 
 
-def _time(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, str]:
-    """Return a time in Unix seconds and as the user wrote it."""
-    try:
-        return parse_time(text), text
-    except (ValueError, OverflowError) as error:
-        message = f"{text!a} is not a time ({error}); expected Unix seconds or ISO 8601."
-        raise click.BadParameter(message) from None
-
-
-def parse_time(text: str) -> int:
-    """Return a time in Unix seconds.
-
-    Args:
-        text: Unix seconds or ISO 8601, in UTC if it names no zone, and midnight if it names no
-            time of day.
-
-    Raises ValueError, OverflowError: not a time between 1970 and 2^53 seconds later.
-    """
-    if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_INTEGER)):
-        at = int(text)
-    else:
-        read = datetime.fromisoformat(text)
-        exact = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
-        at = int(exact)
-        if at != exact:
-            raise ValueError("fractions of a second are not supported")
-    if not 0 <= at <= MAX_INTEGER:
-        raise ValueError("outside the supported range, which starts in 1970")
-    return at
-
-
 @click.command(short_help="Certify a node's uptime and downtime.")
 @click.argument("node")
 @click.option(
     "--from",
     "begin",
     metavar="TIME",
-    callback=_time,
+    type=TimeType(),
     required=True,
-    help="Begin of the period, Unix seconds or ISO 8601 (UTC by default).",
+    help=f"Begin of the period: {FORMS}.",
 )
 @click.option(
     "--to",
     "end",
     metavar="TIME",
-    callback=_time,
-    required=True,
-    help="End of the period, exclusive, in the same form.",
+    type=TimeType(),
+    help="End of the period, exclusive (default: of a day or month its end, otherwise now).",
 )
 @click.option("--output", type=NEW_FILE, help="File to which the certificate is written.")
 @click.option(
@@ -95,8 +64,8 @@ def parse_time(text: str) -> int:
 @json_option
 def downtime(
     node: str,
-    begin: tuple[int, str],
-    end: tuple[int, str],
+    begin: TimeInput,
+    end: TimeInput | None,
     output: Path | None,
     uncertified: bool,
     operator: str | None,
@@ -104,16 +73,22 @@ def downtime(
     ca: Path | None,
     as_json: bool,
 ) -> None:
-    """Request and verify a certificate of NODE's uptime and downtime for a period."""
-    if begin[0] >= end[0]:
-        raise click.UsageError(f"`--from` ({begin[1]}) must be earlier than `--to` ({end[1]}).")
+    """Request and verify a certificate of NODE's uptime and downtime for a period.
+
+    A period that ends now is cut where the log is settled.
+    """
+    wanted = period(begin, end, time.time())
     if uncertified and output:
         raise click.UsageError("`--output` writes a certificate; `--uncertified` requests none.")
     if operator and not uncertified:
         raise click.UsageError("`--operator` requires `--uncertified`.")
     committee = Home(home).committee()
     http = queries.connect(Home(home), ca)
-    query = _DowntimeQuery(committee, http, check_node_id(committee, node), begin[0], end[0])
+    node_id = check_node_id(committee, node)
+    last = wanted.end
+    if wanted.is_open and not uncertified:
+        last = cut_at_settled(wanted, queries.settled_until(committee, http))
+    query = _DowntimeQuery(committee, http, node_id, wanted.begin, last)
     if uncertified:
         _show_uncertified(*query.ask_operator(operator), as_json=as_json)
         return

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee, byzantine_faults
+from dragon_cli.command_line import command_of
 from dragon_cli.fleet.compose import OVERRIDE, override, write_override
 from dragon_cli.fleet.create import (
     Plan,
@@ -173,17 +174,19 @@ def init(
     if as_json:
         print_json(_as_json(committee, home))
         return
-    _show(committee, plan, plain(str(home)))
+    _show(committee, plan, home)
 
 
-def _show(committee: Committee, plan: Plan, home: str) -> None:
+def _show(committee: Committee, plan: Plan, folder: Path) -> None:
+    home = plain(str(folder))
     console.print(outage_table(plan.operators))
     console.print(f"Committee {to_hex(committee.id)} with {plan.operators} operators in {home}/.")
     if committee.experts:
         named = ", ".join(committee.expert_keys)
         console.print(f"Experts: {named}. Give each expert its own folder in {home}/keys.")
     if not plan.containers:
-        console.print(f"`dragon up --home {home}` starts the fleet. Keep {home}/keys private.")
+        command = plain(command_of("up", "--home", folder))
+        console.print(f"`{command}` starts the fleet. Keep {home}/keys private.")
 
 
 def _refound(home: Path, app: str, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.storage import keystore
+from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.keystores import Sheet, find, unlock
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
@@ -27,7 +28,9 @@ def key() -> None:
 @json_option
 def show(keystore_file: Path, as_json: bool) -> None:
     """Show what KEYSTORE states; needs no password and verifies nothing."""
-    sheet = Sheet.read(keystore.read_private(keystore_file))
+    text = keystore.read_private(keystore_file)
+    with reading(keystore_file, text.encode(), FileKind.KEYSTORE):
+        sheet = Sheet.read(text)
     shown = {
         "public_key": sheet.public_key,
         "path": sheet.path,

@@ -18,7 +18,14 @@ from dragon_cli.files import check_free, write_new, write_whole
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home, load_committee
 from dragon_cli.fleet.receipts import ReceiptCompleter
-from dragon_cli.options import EXISTING_FILE, NEW_FILE, ca_option, home_option, json_option
+from dragon_cli.options import (
+    EXISTING_FILE,
+    NEW_FILE,
+    UrlType,
+    ca_option,
+    home_option,
+    json_option,
+)
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 
@@ -62,6 +69,7 @@ def receipt() -> None:
 @click.option(
     "--url",
     "urls",
+    type=UrlType(),
     multiple=True,
     help="URL of an operator, or of several (default: the operators of the committee file).",
 )
@@ -93,7 +101,7 @@ def complete(
         check_free(output)
     fleet = Home(home)
     committee = load_committee(committee_file or fleet.committee_file)
-    peers = {url: url.rstrip("/") for url in urls} or queries.operators(committee, None)
+    peers = {url: url for url in urls} or queries.operators(committee, None)
     completer = ReceiptCompleter(committee, queries.connect(fleet, ca), peers)
     results = [_complete(completer, file, output) for file in files]
     _raise_first(results)

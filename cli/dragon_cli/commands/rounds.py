@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
 from dragon.encoding import Json
+from dragon.net.http_client import HttpClient
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import moment, print_json
+from dragon_cli.render.watch import check_watch, follow, watch_options
 
 Row = dict[str, Json]
+
+MAX_ROUNDS: Final = 120  # that an aggregator keeps
 
 
 @click.command(short_help="Show the latest rounds of an aggregator.")
@@ -22,7 +27,7 @@ Row = dict[str, Json]
 @ca_option
 @click.option(
     "--limit",
-    type=click.IntRange(1, 120),
+    type=click.IntRange(1, MAX_ROUNDS),
     default=10,
     show_default=True,
     help="Maximum number of rounds.",
@@ -34,17 +39,47 @@ Row = dict[str, Json]
     metavar="RANK",
     help="Rank of the aggregator to query (default: the first to respond).",
 )
+@watch_options("Print further rounds as they end, until interrupted.")
 @json_option
-def rounds(home: Path, ca: Path | None, limit: int, rank: int | None, as_json: bool) -> None:
+def rounds(
+    home: Path,
+    ca: Path | None,
+    limit: int,
+    rank: int | None,
+    watching: bool,
+    every: int | None,
+    as_json: bool,
+) -> None:
     """Show the latest rounds of an aggregator: failed probes, claims and operators' answers."""
+    seconds = check_watch(watching=watching, every=every, as_json=as_json)
     asked = queries.aggregators(Home(home).committee(), rank)
-    name, page = queries.first_list(asked, queries.connect(Home(home), ca), "rounds", limit=limit)
+    http = queries.connect(Home(home), ca)
+    if watching:
+        follow(_Follower(asked, http, limit).print_new, seconds)
+        return
+    name, page = queries.first_list(asked, http, "rounds", limit=limit)
     if as_json:
         print_json({**page, "aggregator": asked[name]})
         return
     console.print(f"Rounds of {plain(name)}, newest first:")
     for row in queries.rows(page, "rounds"):
         console.print("\n".join(_round(row)))
+
+
+class _Follower:
+    """Prints each round once, when it has ended."""
+
+    def __init__(self, asked: dict[str, str], http: HttpClient, limit: int) -> None:
+        self._asked, self._http, self._limit = asked, http, limit
+        self._last = -1  # number of the newest round that was printed
+
+    def print_new(self) -> None:
+        _, page = queries.first_list(self._asked, self._http, "rounds", limit=self._limit)
+        for row in reversed(queries.rows(page, "rounds")):
+            number = row.get("number")
+            if isinstance(number, int) and number > self._last and row.get("took_ms") is not None:
+                self._last, self._limit = number, MAX_ROUNDS
+                console.print("\n".join(_round(row)))
 
 
 def _round(row: Row) -> Iterator[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
-from dragon.errors import SettingsError
+from dragon.errors import DragonError, SettingsError
 from dragon_cli import services
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
+from dragon_cli.hints import with_hint
 from dragon_cli.options import home_option
 
 # Services whose folder has another name.
@@ -57,11 +60,14 @@ def serve(
     override both.
     """
     if service == "operator" and operator is None:
-        raise click.UsageError("`dragon serve operator` requires `--id`.")
+        raise click.UsageError(f"`dragon serve operator` requires `--id`{_ids(Home(home))}.")
     if service != "operator" and operator is not None:
         raise click.UsageError(f"`--id` is for operators only, not for {service}.")
     if service != "operator" and from_checkpoint:
         raise click.UsageError(f"`--from-checkpoint` is for operators only, not for {service}.")
+    source = click.get_current_context().get_parameter_source("home")
+    if source is ParameterSource.COMMANDLINE:  # without it, variables may name every file
+        Home(home).check_exists()
     fleet, name = Home(home), operator or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
@@ -77,6 +83,13 @@ def serve(
     services.service(service)(environ)
 
 
+def _ids(home: Home) -> str:
+    """Return the operators to choose from, if the folder has a committee."""
+    with suppress(DragonError):
+        return f", one of {', '.join(home.committee().keys)}"
+    return ", such as `--id operator_1`"
+
+
 def _default_port(home: Home, name: str, rank: int = 0) -> int:
     """Return the port of a service according to the files of the fleet."""
     if name == "sequencer":
@@ -88,5 +101,7 @@ def _default_port(home: Home, name: str, rank: int = 0) -> int:
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
         return port_of(urls[0]) if urls else FIRST_AGGREGATOR_PORT + rank
     if name not in committee.keys:
-        raise SettingsError(f"The committee lists no operator {name}.")
+        listed = ", ".join(committee.keys)
+        message = f"The committee lists no operator {name}; expected one of {listed}."
+        raise with_hint(SettingsError(message), "Choose one with `--id`.")
     return port_of(committee.urls[name])

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.console import Group
-from rich.live import Live
 
 from dragon.errors import Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon_cli.fleet import queries
+from dragon_cli.fleet.certifying import Certifying, certifying
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.options import ca_option, home_option, json_option
 from dragon_cli.render.output import console
-from dragon_cli.render.status import services_table, status_table
-from dragon_cli.render.text import moment, print_json
+from dragon_cli.render.status import certifying_lines, services_lines, status_table
+from dragon_cli.render.text import print_json
+from dragon_cli.render.watch import check_watch, refresh, watch_options
 
-REFRESH_SECONDS: Final = 2
 
-
-@click.command()
+@click.command(short_help="Show all nodes, logs and services, and whether they certify.")
 @home_option
 @ca_option
-@click.option("--watch", "watching", is_flag=True, help="Refresh until interrupted.")
-@click.option(
-    "--every",
-    type=click.IntRange(1, 3600),
-    help=f"Seconds between refreshes (default: {REFRESH_SECONDS}).",
-)
+@watch_options("Refresh until interrupted.")
 @json_option
 def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_json: bool) -> None:
-    """Show every node in every log, and which services are ready."""
-    if watching and as_json:
-        raise click.UsageError("`--json` prints one document; it cannot be used with `--watch`.")
-    if every is not None and not watching:
-        raise click.UsageError("`--every` requires `--watch`.")
+    """Show every node, how many logs agree, and which services are ready.
+
+    The exit code is 1 if nothing is certified now, although services may answer.
+    """
+    seconds = check_watch(watching=watching, every=every, as_json=as_json)
     committee, http = Home(home).committee(), queries.connect(Home(home), ca)
     fleet = Queried(committee, queries.services(committee, Home(home)), http)
     if watching:
-        _watch(fleet, every or REFRESH_SECONDS)
+        refresh(fleet.tables, seconds)
     else:
         _show(fleet, as_json=as_json)
 
@@ -69,39 +60,37 @@ class Queried:
 
 
 def _tables(committee: Committee, views: list[View], services: list[ServiceView]) -> Group:
-    return Group(status_table(committee, views), services_table(services))
+    found = certifying(committee, views, services)
+    return Group(status_table(committee, views), services_lines(services), certifying_lines(found))
 
 
 def _show(fleet: Queried, *, as_json: bool) -> None:
-    """Raises Unreachable: no operator responds."""
+    """Raises Unreachable: no operator responds. Exit: nothing is certified."""
     views, services = fleet.views()
     silent = all(view.error for view in views)
+    found = certifying(fleet.committee, views, services)
     if not as_json:
         console.print(_tables(fleet.committee, views, services))
     elif not silent:
-        listed = [_service_as_json(each) for each in services]
-        print_json({"operators": [_as_json(view) for view in views], "services": listed})
+        print_json(_document(views, services, found))
     if silent:
         reasons = {view.operator: view.error for view in views}
         raise Unreachable("No operator responds.", silent=reasons)
+    if found.faults:
+        raise click.exceptions.Exit(1)
 
 
-def _watch(fleet: Queried, every: int) -> None:
-    """Refresh the tables on a terminal; print new tables each time to a file or pipe."""
-    with suppress(KeyboardInterrupt):
-        if console.is_terminal:
-            _refresh(fleet, every)
-        while True:
-            console.print(moment(int(time.time())))
-            console.print(fleet.tables())
-            time.sleep(every)
-
-
-def _refresh(fleet: Queried, every: int) -> None:
-    with Live(console=console, auto_refresh=False) as live:
-        while True:
-            live.update(fleet.tables(), refresh=True)
-            time.sleep(every)
+def _document(
+    views: list[View], services: list[ServiceView], found: Certifying
+) -> dict[str, object]:
+    return {
+        "certifying": not found.faults,
+        "faults": list(found.faults),
+        "checkpoint_age_seconds": found.checkpoint_age,
+        "round_age_seconds": found.round_age,
+        "operators": [_as_json(view) for view in views],
+        "services": [_service_as_json(each) for each in services],
+    }
 
 
 def _service_as_json(view: ServiceView) -> dict[str, object]:

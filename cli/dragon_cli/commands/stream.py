@@ -5,32 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from dragon.net.retries import PATIENCE_SECONDS, Retries
-from dragon_cli.command_line import command_line
+from dragon.net.stream_client import StreamClient
+from dragon_cli.command_line import command_line, command_of
+from dragon_cli.fleet.certification import Watcher, certified_at, wait_certified
 from dragon_cli.fleet.file_upload import FileUpload, LocalFile, begin
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
-from dragon_cli.fleet.streams import connect, find, wait_certified, write_receipts
+from dragon_cli.fleet.streams import connect, find, write_receipts
 from dragon_cli.fleet.uploads import UploadRecords, state_folder
 from dragon_cli.groups import DefaultGroup
 from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option
 from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console, plain
-from dragon_cli.render.text import print_json, printable
+from dragon_cli.render.text import moment, print_json, printable
+from dragon_cli.render.upload_bars import UploadBars
 from dragon_cli.stream_check import check
-
-COLUMNS: Final = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-)
 
 
 @click.group(
@@ -66,8 +61,9 @@ stream.add_command(check)
     type=click.IntRange(0),
     default=300,
     show_default=True,
-    help="Maximum time to wait until everything is certified.",
+    help="Maximum time without a further certified window after the upload.",
 )
+@click.option("--no-wait", is_flag=True, help="Do not wait until the upload is certified.")
 @click.option(
     "--patience",
     type=click.IntRange(0),
@@ -98,6 +94,7 @@ def upload(
     stream: str,
     receipts: Path | None,
     seconds: int,
+    no_wait: bool,
     patience: int,
     state: Path | None,
     append: bool,
@@ -113,6 +110,8 @@ def upload(
     of its commitment. Run the same command again to resume an interrupted upload; a complete one
     is not repeated. A stream that has other data is refused without `--append`.
     """
+    if no_wait and receipts:
+        raise click.UsageError("`--receipts` needs certified windows; omit `--no-wait`.")
     interrupt_on_signals()
     fleet, retries = Home(home), reported_retries(patience)
     with LocalFile.open(file) as local:
@@ -126,17 +125,24 @@ def upload(
         )
         already = upload.is_complete and not upload.is_new
         with _explained_interrupt(upload, file):
-            if not already:
-                _run(upload, retries)
-            new = range(upload.record.first, upload.following)
-            windows = wait_certified(client, stream_id, upload.following, seconds) if new else 0
+            if upload.stored and not already:
+                console.print(f"Resuming at byte {upload.stored} of {upload.file.size}.")
+            with UploadBars(upload.file.size, upload.stored) as bars:
+                if not already:
+                    _run(upload, retries, bars)
+                new = range(upload.record.first, upload.following)
+                windows = 0
+                if new and not no_wait:
+                    windows = wait_certified(
+                        client, stream_id, upload.following, seconds, report=bars.certified
+                    )
             written = 0 if receipts is None else write_receipts(client, stream_id, new, receipts)
+    done = Done(upload, new, windows, written, already=already, waited=not no_wait)
     if as_json:
-        facts = {"stream": stream_id, "bytes": upload.stored, "first": new.start}
-        print_json({**facts, "chunks": len(new), "windows": windows, "receipts": written})
+        print_json(done.document())
         return
-    _print(upload, new, already=already)
-    _print_receipts(upload, written)
+    for line in done.lines(client):
+        console.print(line)
 
 
 def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
@@ -145,13 +151,15 @@ def _records(state: Path | None, receipts: Path | None) -> UploadRecords:
     return UploadRecords(state_folder(), beside_receipts=receipts)
 
 
-def _run(upload: FileUpload, retries: Retries) -> None:
-    """Upload with a progress bar on a terminal."""
-    if upload.stored:
-        console.print(f"Resuming at byte {upload.stored} of {upload.file.size}.")
-    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("uploaded", total=upload.file.size, completed=upload.stored)
-        upload.run(retries, lambda stored, _chunks: bar.update(task, completed=stored))
+def _run(upload: FileUpload, retries: Retries, bars: UploadBars) -> None:
+    """Upload, and show what is stored and certified meanwhile."""
+    watcher = Watcher(upload.client, upload.record.stream, bars.certified, retries)
+
+    def progress(stored: int, _chunks: int) -> None:
+        bars.uploaded(stored)
+        watcher.step()
+
+    upload.run(retries, progress)
 
 
 @contextmanager
@@ -171,20 +179,62 @@ def _explained_interrupt(upload: FileUpload, file: Path) -> Iterator[None]:
         raise
 
 
-def _print(upload: FileUpload, new: range, *, already: bool) -> None:
-    numbers = f"chunks {new.start} to {new.stop - 1}" if new else "no chunk"
-    what = f"{upload.stored} bytes, {numbers} of stream {upload.record.stream}"
-    if already:
-        console.print(f"[green]complete already[/]: {what}. Nothing was uploaded.")
-    else:
-        console.print(f"[green]certified[/]: {what}")
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result of an upload."""
 
+    upload: FileUpload
+    chunks: range  # of the stream, with the data of the file
+    windows: int  # certified windows of the stream; 0 if nothing was waited for
+    receipts: int  # written or found
+    already: bool  # everything was stored before
+    waited: bool
 
-def _print_receipts(upload: FileUpload, written: int) -> None:
-    folder = plain(upload.record.receipts)
-    if written:
-        console.print(f"{written} receipts in {folder}/; `dragon verify receipt` verifies them.")
-    elif folder:
-        console.print(f"Its receipts are in {folder}/.")
-    else:
-        console.print("`--receipts FOLDER` writes its receipts.")
+    def document(self) -> dict[str, object]:
+        """Return the result for programs."""
+        return {
+            "stream": self.upload.record.stream,
+            "bytes": self.upload.stored,
+            "first": self.chunks.start,
+            "chunks": len(self.chunks),
+            "windows": self.windows,
+            "receipts": self.receipts,
+            "certified": self.waited,
+        }
+
+    def lines(self, client: StreamClient) -> Iterator[str]:
+        """Yield what was done, what it proves, and what to do next."""
+        stream, chunks = self.upload.record.stream, self.chunks
+        numbers = f"chunks {chunks.start} to {chunks.stop - 1}" if chunks else "no chunk"
+        what = f"{self.upload.stored} bytes, {numbers} of stream {stream}"
+        if not self.waited:
+            yield f"uploaded: {what}. Not certified yet."
+            yield f"Next: `{command_of('windows', stream, '--watch')}` shows the certification,"
+            yield "and the same command without `--no-wait` waits for it."
+            return
+        if self.already:
+            yield f"[green]complete already[/]: {what}. Nothing was uploaded."
+        else:
+            yield f"[green]certified[/]: {what}"
+        if chunks and (found := certified_at(client, stream, self.windows - 1)):
+            round_start, signers = found
+            yield (
+                f"{signers} operators verified its zero-knowledge proofs, and certified in the "
+                f"round from {moment(round_start)} that the data existed."
+            )
+        yield from self._next()
+
+    def _next(self) -> Iterator[str]:
+        folder = self.upload.record.receipts
+        name = f"chunk-{self.chunks.start:08d}.json"
+        verify = plain(command_of("verify", "receipt", Path(folder) / name))
+        if self.receipts:
+            count = f"{self.receipts} receipt{'' if self.receipts == 1 else 's'}"
+            yield f"{count} in {plain(folder)}/. Next: `{verify}` verifies one."
+        elif folder:
+            yield f"Its receipts are in {plain(folder)}/. Next: `{verify}` verifies one."
+        elif self.chunks and self.upload.file.size is not None:
+            again = plain(command_line(without=("append",)))
+            yield f"Next: `{again} --receipts FOLDER` writes its receipts; nothing is sent again."
+        elif self.chunks:
+            yield "`--receipts FOLDER` writes the receipts of an upload."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from rich.console import Group
 from rich.live import Live
 
 from dragon.errors import StepFailed
+from dragon.stark.prover.cache_directory import has_newer_than
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import EXPLORER, PROVER, Home
 from dragon_cli.fleet.processes import Fleet, interrupt_on_signals
@@ -49,14 +51,29 @@ def _start(fleet: Fleet) -> None:
     begun = time.monotonic()
     console.print(f"Starting {len(fleet.addresses)} services …")
     fleet.start_all()
-    if PROVER in fleet.addresses:
-        console.print("At its first start the prover compiles its kernels, which takes a minute.")
-    fleet.wait_ready()
+    fleet.wait_ready(Compiling(time.time()).report if PROVER in fleet.addresses else _nothing)
     took = time.monotonic() - begun
     output = fleet.home.output("any").parent
     console.print(f"All services ready after {took:.1f} s. Output: {output}/. Ctrl-C stops them.")
     if EXPLORER in fleet.addresses:
         console.print(f"Open {fleet.addresses[EXPLORER].replace('127.0.0.1', 'localhost')}/")
+
+
+def _nothing() -> None:
+    """Report nothing."""
+
+
+@dataclass(slots=True)
+class Compiling:
+    """Says once that kernels are compiled, when the first one has been written."""
+
+    since: float  # Unix seconds
+    told: bool = False
+
+    def report(self) -> None:
+        if not self.told and has_newer_than(self.since):
+            self.told = True
+            console.print("The prover compiles its kernels for this processor: about a minute.")
 
 
 def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:

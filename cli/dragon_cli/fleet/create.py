@@ -22,6 +22,7 @@ from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folde
 from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet import data_services
+from dragon_cli.fleet.cleanup import leaving_nothing
 from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
 from dragon_cli.hints import with_hint
@@ -76,11 +77,17 @@ def make_fleet(home: Home, plan: Plan, *, genesis: int) -> Committee:
     Raises:
         CommitteeExists: the folder holds a committee already.
         SettingsError: the plan is invalid; nothing is created.
+        UnusableFile: the folder cannot be written; nothing is left of what was created.
     """
     if home.committee_file.exists():
         message = f"{home.committee_file} already exists; a committee is never overwritten."
         raise CommitteeExists(message)
     check_plan(plan)
+    with leaving_nothing(home.path):
+        return _make(home, plan, genesis)
+
+
+def _make(home: Home, plan: Plan, genesis: int) -> Committee:
     _begin(home)
     digest = _network(home, plan)
     _data_services(home, plan)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from dragon.errors import DragonError, SettingsError
+from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
-from dragon_cli.errors import NoCommittee, UnusableFile
+from dragon_cli.errors import NoCommittee, NoHome, UnusableFile
+from dragon_cli.file_kinds import FileKind, reading
 
 PROVER: Final = "zkp_api"
 STREAMS: Final = "stream_api"
@@ -79,7 +80,7 @@ class Home:
             return {}
         try:
             return {str(k): str(v) for k, v in json.loads(self.services_file.read_text()).items()}
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             message = f"{self.services_file} is not a list of services (JSON: name to URL)."
             raise SettingsError(message) from None
 
@@ -144,12 +145,26 @@ class Home:
         try:
             nodes = json.loads(self.nodes_file.read_text())
             return str(next(iter(nodes.values()))["socket"])
-        except (OSError, ValueError, LookupError, AttributeError, TypeError, StopIteration):
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            TypeError,
+            StopIteration,
+            RecursionError,
+        ):
             message = f"Cannot read the node list {self.nodes_file}: missing, or not a node list."
             raise SettingsError(message) from None
 
+    def check_exists(self) -> None:
+        """Raise NoHome if the folder does not exist."""
+        if not self.path.is_dir():
+            raise NoHome(f"The folder {self.path} does not exist.")
+
     def committee(self) -> Committee:
-        """Load the committee. Raises as `load_committee`."""
+        """Load the committee. Raises NoHome, and as `load_committee`."""
+        self.check_exists()
         return load_committee(self.committee_file)
 
 
@@ -159,17 +174,17 @@ def load_committee(path: Path) -> Committee:
     Raises:
         NoCommittee: the file does not exist.
         UnusableFile: the file cannot be read.
+        NotACommittee: the file is of another kind.
         DragonError: the content is invalid; the message starts with the path.
     """
     try:
-        return Committee.load(path.read_bytes())
+        raw = path.read_bytes()
     except FileNotFoundError:
         raise NoCommittee(f"Committee file {path} does not exist.") from None
     except OSError as error:
         raise UnusableFile(f"Cannot read {path}: {error.strerror}.") from None
-    except DragonError as error:
-        error.args = (f"{path}: {error}",)  # the command line may name several files
-        raise
+    with reading(path, raw, FileKind.COMMITTEE):  # the command line may name several files
+        return Committee.load(raw)
 
 
 def port_of(url: str) -> int:

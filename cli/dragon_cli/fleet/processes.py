@@ -180,17 +180,24 @@ class Fleet:
             return False
         return answer.status == 200
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, waiting: Callable[[], object] = lambda: None) -> None:
         """Wait until all services are ready, apart from the reasons that only time ends.
 
         The first checkpoint ends the silence of a fleet that was off. It may take three rounds,
         which can be hours. As long may it take until a signed round of the future has come.
 
+        Args: `waiting`, called again and again meanwhile.
+
         Raises StepFailed: a service ended, or is not in time.
         """
+
+        def has_started(name: str) -> bool:
+            waiting()
+            return self._has_started(name)
+
         for name in self.addresses:
             seconds = COMPILING_SECONDS if name == PROVER else READY_SECONDS
-            self.wait_until(partial(self._has_started, name), f"{name} is ready", seconds)
+            self.wait_until(partial(has_started, name), f"{name} is ready", seconds)
 
     def _has_started(self, name: str) -> bool:
         """Return whether a service is ready, or works in spite of its reasons."""

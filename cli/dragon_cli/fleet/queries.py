@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dragon.encoding import Json, Members
-from dragon.errors import BadAnswer, InvalidEncoding, PeerError, Unreachable
+from dragon.errors import BadAnswer, InvalidEncoding, NotSettled, PeerError, Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.net.session import make_session
 from dragon.protocol.committee import Committee
@@ -37,6 +37,8 @@ class View:
     root: str = ""
     reasons: tuple[str, ...] = ()  # why the operator is not ready
     nodes: dict[str, dict[str, Json]] = field(default_factory=dict)
+    checkpoint_age: int | None = None  # seconds since the newest checkpoint in its log
+    round_age: int | None = None  # seconds since it has heard of a round
 
     def status(self, node_id: str) -> str:
         """Return the status of a node in this log."""
@@ -65,12 +67,15 @@ def view(committee: Committee, operator: str, http: HttpClient) -> View:
     url = committee.urls[operator]
     try:
         checkpoint = get(http, f"{url}/checkpoint")
+        ready = readiness(http, url)
         return View(
             operator,
             size=Members(checkpoint, "the checkpoint").integer("size"),
             root=Members(checkpoint, "the checkpoint").text("root"),
-            reasons=reasons(http, url),
+            reasons=ready.reasons,
             nodes={str(node.get("node_id")): node for node in all_nodes(http, url)},
+            checkpoint_age=ready.checkpoint_age,
+            round_age=ready.round_age,
         )
     except (PeerError, InvalidEncoding) as error:
         return View(operator, error=str(error))
@@ -104,6 +109,23 @@ def services(committee: Committee, home: Home) -> dict[str, str]:
     found = {aggregator_name(each.rank): each.url for each in ranked}
     listed = home.services()
     return found | {name: listed[name] for name in (STREAMS,) if name in listed}
+
+
+def settled_until(committee: Committee, http: HttpClient) -> int:
+    """Return the time (Unix seconds) before which no event can be added to the log.
+
+    As the first operator that answers says; it is not verified. Raises PeerError, NotSettled.
+    """
+    _, head = first_get(operators(committee, None), http, "/checkpoint")
+    certified = head.get("certified")
+    if certified is None:
+        raise NotSettled("No checkpoint is certified yet, so no period is settled.")
+    try:
+        timestamp = Members(certified, "the certified checkpoint").integer("timestamp")
+    except InvalidEncoding as error:
+        raise BadAnswer(str(error)) from None
+    # `NotSettled` is also raised until the clock is later than the end by `settled_after`.
+    return timestamp - committee.rounds.settled_after
 
 
 def get(http: HttpClient, url: str, **params: str | int) -> dict[str, Json]:
@@ -204,10 +226,32 @@ def aggregators(committee: Committee, rank: int | None = None) -> dict[str, str]
     return {f"the aggregator at {one.url}": one.url for one in chosen}
 
 
-def reasons(http: HttpClient, url: str) -> tuple[str, ...]:
-    """Return why the service at `url` is not ready. Raises PeerError."""
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What a service answers at `/readyz`. Ages are in seconds; None if it states none."""
+
+    reasons: tuple[str, ...]  # why it is not ready
+    checkpoint_age: int | None = None
+    round_age: int | None = None
+
+
+def readiness(http: HttpClient, url: str) -> Readiness:
+    """Return whether the service at `url` is ready. Raises PeerError."""
     answer = http.get(f"{url}/readyz", deadline=TIMEOUT_SECONDS)
     body = answer.json()
     listed = body.get("reasons") if isinstance(body, dict) else None
     found = tuple(map(str, listed)) if isinstance(listed, list) else ()
-    return found if found or answer.status == 200 else (f"answered {answer.status}",)
+    if not found and answer.status != 200:
+        found = (f"answered {answer.status}",)
+    ages = body.get("certification") if isinstance(body, dict) else None
+    return Readiness(found, *(_age(ages, each) for each in ("checkpoint", "round")))
+
+
+def _age(ages: Json, of: str) -> int | None:
+    found = ages.get(f"{of}_age_seconds") if isinstance(ages, dict) else None
+    return found if isinstance(found, int) and found >= 0 else None
+
+
+def reasons(http: HttpClient, url: str) -> tuple[str, ...]:
+    """Return why the service at `url` is not ready. Raises PeerError."""
+    return readiness(http, url).reasons

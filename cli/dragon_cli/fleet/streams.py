@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from dragon.encoding import Json, to_hex
-from dragon.errors import DragonError, NotCertified, SettingsError
+from dragon.errors import DragonError, SettingsError
 from dragon.net.http_client import HttpClient
 from dragon.net.retries import Retries
 from dragon.net.session import make_session
@@ -19,11 +17,11 @@ from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon_cli.errors import UnusableFile
 from dragon_cli.files import make_folder, read_bytes, read_text, write_whole
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
+from dragon_cli.fleet.service_kinds import STREAM_SERVICE, check_service
 from dragon_cli.hints import with_hint
 
 DEFAULT_URL: Final = "http://127.0.0.1:5300"
 MAX_TOKEN_BYTES: Final = 4096
-POLL_SECONDS: Final = 0.3
 
 
 def connect(
@@ -32,10 +30,16 @@ def connect(
     """Return a client of the stream service at `url`, else of the fleet's; it has no token yet.
 
     `retries` repeats requests after temporary failures; None: every failure is raised.
+
+    Raises WrongService: another service answers at `url`. NoHome: no URL, and no fleet.
     """
+    if not url:
+        home.check_exists()
     found = url or home.services().get(STREAMS, DEFAULT_URL)
     trusted = ca or home.ca
     http = HttpClient(make_session(trusted))
+    if url:
+        check_service(http, url, STREAM_SERVICE)
     return StreamClient(found.rstrip("/"), http, ca=trusted, retries=retries)
 
 
@@ -66,51 +70,11 @@ def find(
             raise SettingsError("A stream id requires `--token-file`, the file of its token.")
         owner = with_token(client, token_file)
         return owner, owner.get(f"/streams/{stream}")
+    if token_file is None:
+        home.check_exists()
     service = with_token(client, token_file or home.token(SOURCES))
     made = service.make({"name": stream, **wanted})
     return replace(client, token=str(made["token"])), made
-
-
-def wait_certified(
-    client: StreamClient,
-    stream: str,
-    chunks: int,
-    seconds: int,
-    *,
-    monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
-) -> int:
-    """Wait until certified windows cover the first `chunks` chunks; return their number.
-
-    Raises NotCertified: not within `seconds`, or the stream has stopped.
-    """
-    ends = monotonic() + seconds
-    while True:
-        now = client.get(f"/streams/{stream}")
-        certified = int(str(now["certified"]))
-        if certified and _covers(client, stream, certified, chunks):
-            return certified
-        if now["stopped"]:
-            raise with_hint(NotCertified(f"The stream has stopped: {now['stopped']}."), "")
-        if monotonic() > ends:
-            raise with_hint(NotCertified(_incomplete(now, certified, seconds)), "")
-        sleep(POLL_SECONDS)
-
-
-def _incomplete(now: dict[str, Json], certified: int, seconds: int) -> str:
-    return (
-        f"Upload complete. {certified} of {now['windows']} windows certified after {seconds} s; "
-        "run the same command again to keep waiting."
-    )
-
-
-def _covers(client: StreamClient, stream: str, certified: int, chunks: int) -> bool:
-    page = client.get(f"/streams/{stream}/windows", after=certified - 2, limit=1)
-    listed = page.get("windows")
-    last = listed[0] if isinstance(listed, list) and listed else None
-    if not isinstance(last, dict):
-        return False
-    return int(str(last["first"])) + int(str(last["count"])) >= chunks
 
 
 def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Path) -> int:

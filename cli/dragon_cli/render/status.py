@@ -1,43 +1,117 @@
-"""The tables that `dragon status` and `dragon up` show: nodes, operators and other services."""
+"""What `dragon status` and `dragon up` show, in 80 columns: nodes, exceptions, services."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.console import Group
 from rich.table import Table
 
 from dragon.protocol.committee import Committee
+from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.render.output import plain, styled
+from dragon_cli.render.text import duration, moment
+
+MAX_NAMED: Final = 4  # operators that one line names
 
 
-def status_table(committee: Committee, views: list[View]) -> Table:
-    """Return a table with a row for each node and a column for each operator's log."""
-    title = f"committee {plain(committee.name)}: status in each operator's log"
-    table = Table(title=title, title_justify="left")
-    table.add_column("node")
-    for view in views:
-        table.add_column(view.operator, overflow="fold")
+def status_table(committee: Committee, views: Sequence[View]) -> Group:
+    """Return a row for each node, with the number of logs that agree, and below all exceptions."""
+    answered = [view for view in views if not view.error]
+    table = Table(
+        title=f"committee {plain(committee.name)}: {len(committee.keys)} operators",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for column in ("node", "status", "since"):
+        table.add_column(column, overflow="fold")
+    table.add_column("logs agree", justify="right")
+    exceptions: list[str] = []
     for node_id in committee.urls:
-        cells = ("–" if view.error else styled(view.status(node_id)) for view in views)
-        table.add_row(node_id, *cells)
-    table.add_section()
-    table.add_row("log entries", *("–" if view.error else str(view.size) for view in views))
-    roots = ("–" if view.error else plain(view.root[:10]) + "…" for view in views)
-    table.add_row("log root", *roots)
-    table.add_row("", *(_readiness(view) for view in views))
-    return table
+        found = Counter(view.status(node_id) for view in answered)
+        status, agree = found.most_common(1)[0] if found else ("unknown", 0)
+        with_it = [view for view in answered if view.status(node_id) == status]
+        since = with_it[0].nodes.get(node_id, {}).get("since") if with_it else None
+        share = f"{agree} of {len(views)}"
+        share = share if agree == len(views) else f"[yellow]{share}[/]"
+        table.add_row(
+            node_id,
+            styled(status),
+            moment(since),
+            share if agree == len(views) else f"[yellow]{share}[/]",
+        )
+        exceptions += _others(node_id, status, answered)
+    head = Counter((view.size, view.root) for view in answered)
+    size, root = head.most_common(1)[0][0] if head else (0, "")
+    log = f"log: {size} entries, root {plain(root[:18])}…" if head else "log: no operator responds"
+    lines = [*_unusual(views, size, root), *exceptions]
+    return Group(table, log, *(["", "exceptions:"] if lines else []), *lines)
 
 
-def services_table(views: list[ServiceView]) -> Table:
-    """Return a table with a row for each aggregator and the stream service: why it is not ready."""
-    table = Table()
-    table.add_column("service")
-    table.add_column("readiness", overflow="fold")
+def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[str]:
+    """Yield each other status of a node, with the operators whose logs have it."""
+    other: dict[str, list[str]] = {}
+    for view in answered:
+        if (theirs := view.status(node_id)) != status:
+            other.setdefault(theirs, []).append(view.operator)
+    for theirs, operators in other.items():
+        yield f"  {node_id} is {styled(theirs)} in the log of {_named(operators)}"
+
+
+def _unusual(views: Sequence[View], size: int, root: str) -> Iterator[str]:
+    """Yield why an operator could not be read or is not ready, and how its log differs."""
+    same: dict[str, list[str]] = {}
     for view in views:
-        table.add_row(plain(view.service), _readiness(view))
-    return table
+        for line in _of_view(view, size, root):
+            same.setdefault(line, []).append(view.operator)
+    for line, operators in same.items():
+        yield f"  {_named(operators)}: {line}"
 
 
-def _readiness(view: View | ServiceView) -> str:
+def _named(operators: Sequence[str]) -> str:
+    more = len(operators) - MAX_NAMED
+    first = ", ".join(operators[:MAX_NAMED])
+    return f"{first} and {more} more" if more > 0 else first
+
+
+def _of_view(view: View, size: int, root: str) -> Iterator[str]:
+    if view.error:
+        yield f"[red]{plain(view.error)}[/]"
+        return
+    for reason in view.reasons:
+        yield f"[yellow]{plain(reason)}[/]"
+    if view.size != size:
+        more = "more" if view.size > size else "fewer"
+        yield f"its log has {abs(view.size - size)} entries {more}"
+    elif view.root != root:
+        yield f"[red]its log differs: root {plain(view.root[:18])}…[/]"
+
+
+def services_lines(views: Sequence[ServiceView]) -> Group:
+    """Return a line for each aggregator and the stream service, and why it is not ready."""
+    return Group("", "services:", *(f"  {plain(view.service)}: {_state(view)}" for view in views))
+
+
+def _state(view: ServiceView) -> str:
     if view.error:
         return f"[red]{plain(view.error)}[/]"
-    return plain("; ".join(view.reasons)) or "ready"
+    if view.reasons:
+        return f"[yellow]{plain('; '.join(view.reasons))}[/]"
+    return "[green]ready[/]"
+
+
+def certifying_lines(found: Certifying) -> Group:
+    """Return whether anything is certified now, and the ages of the last checkpoint and round."""
+    ages = [
+        f"last {what} {duration(age)} ago"
+        for what, age in (("checkpoint", found.checkpoint_age), ("round", found.round_age))
+        if age is not None
+    ]
+    known = f" ({', '.join(ages)})" if ages else ""
+    if not found.faults:
+        return Group("", f"[green]certifying[/]{known}")
+    return Group("", *(f"[red]not certifying[/]: {plain(fault)}{known}" for fault in found.faults))

@@ -6,18 +6,21 @@ ledger is read from the last entry on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
 from dragon.encoding import Json, Members
-from dragon.errors import BadAnswer, DragonError, Unreachable
+from dragon.errors import BadAnswer, DragonError, InvalidProof, Unreachable
 from dragon.log.store import Log
 from dragon.net.http_client import HttpClient
+from dragon.protocol import merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
 
 DEADLINE_SECONDS: Final = 10.0  # for one request
@@ -66,11 +69,60 @@ def start_from_checkpoint(
     raise Unreachable("no operator gave a valid certified checkpoint", reason="checkpoint")
 
 
+@dataclass(frozen=True, slots=True)
+class CertifiedLog:
+    """The entries of a log up to a certified checkpoint, which are verified by its root."""
+
+    claim: CheckpointClaim
+    position: int  # of the checkpoint's own event, which the root does not cover
+    signers: tuple[str, ...]
+    entries: Sequence[LogEntry]
+    tree: merkle.Tree
+
+
+def fetch_certified(
+    committee: Committee,
+    operator: str,
+    http: HttpClient,
+    *,
+    monotonic: Callable[[], float],
+    progress: Callable[[int, int], object] = lambda _done, _total: None,
+) -> CertifiedLog:
+    """Fetch the log of an operator up to its newest checkpoint, and verify it.
+
+    The operator need not be trusted: a quorum has certified the root to which the entries hash.
+
+    Args:
+        monotonic: clock in seconds, for the deadline.
+        progress: called with the number of entries that have arrived, and of all.
+
+    Raises DragonError: no usable answer, or the entries are not those of the checkpoint.
+    """
+    event, position = _newest_event(committee, operator, http)
+    claim = _checkpoint_of(event, operator)
+    ends = monotonic() + TOTAL_DEADLINE_SECONDS + claim.size / MIN_ENTRIES_PER_SECOND
+    in_time = partial(_check_in_time, monotonic, ends)
+    entries: list[LogEntry] = []
+    tree = merkle.Tree()
+    for entry in _entries(committee.urls[operator], claim.size, http, in_time):
+        entries.append(entry)
+        tree.append(entry.leaf_hash)
+        progress(len(entries), claim.size)
+    if tree.root() != claim.log_root:
+        raise InvalidProof(f"the entries of {operator} are not those of its certified checkpoint")
+    return CertifiedLog(claim, position, event.signers, entries, tree)
+
+
 def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[CheckpointClaim, int]:
+    event, position = _newest_event(committee, operator, http)
+    return _checkpoint_of(event, operator), position
+
+
+def _newest_event(committee: Committee, operator: str, http: HttpClient) -> tuple[Event, int]:
     """Fetch and verify the newest checkpoint that an operator has applied. Raises DragonError.
 
     Returns:
-        The checkpoint, and its position in the log.
+        The event with the checkpoint, and its position in the log.
     """
     url = committee.urls[operator]
     certified = Members(_get(http, f"{url}/checkpoint"), "the checkpoint").take("certified")
@@ -79,9 +131,14 @@ def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[Chec
     position = Members(certified, "the certified checkpoint").integer("position")
     event = ProvenEntry.from_json(_get(http, f"{url}/events/{position}")).entry.event
     event.verify(committee)
+    return event, position
+
+
+def _checkpoint_of(event: Event, operator: str) -> CheckpointClaim:
+    """Raises BadAnswer: the event is not a checkpoint."""
     if not isinstance(event.claim, CheckpointClaim):
         raise BadAnswer(f"{operator} gave an event that is not a checkpoint")
-    return event.claim, position
+    return event.claim
 
 
 def _check_in_time(monotonic: Callable[[], float], ends: float) -> None:

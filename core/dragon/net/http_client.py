@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, Self, cast
 
 import requests
 from urllib3 import Timeout
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
 from urllib3.exceptions import TimeoutError as LibraryTimeout
 
 from dragon.encoding import Json, parse
 from dragon.errors import BadAnswer, InvalidEncoding, Unreachable
 from dragon.net import tls
-from dragon.net.causes import find_cause
+from dragon.net.causes import OTHER_FAULT, connection_fault, find_cause
 from dragon.net.name_lookup import lookup_failure_reason
 from dragon.net.session import make_session
 
@@ -27,6 +28,12 @@ MAX_QUOTED_CHARS: Final = 200  # of a peer's explanation
 READ_BYTES: Final = 16_384
 MAX_RETRY_AFTER_SECONDS: Final = 3600  # a longer wait is shortened to this
 _RETRY_AFTER_DIGITS: Final = 9
+_INVALID_URL: Final = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    LocationParseError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,16 @@ def _unreachable(error: Exception) -> Unreachable:
         return Unreachable(f"no answer: the host name {what}", reason=reason)
     if find_cause(error, ConnectionRefusedError) is not None:
         return Unreachable("no answer: the connection was refused", reason="refused")
-    return Unreachable(f"no answer ({type(error).__name__})", reason="unreachable")
+    return Unreachable(f"no answer: {_fault(error)}", reason="unreachable")
+
+
+def _fault(error: Exception) -> str:
+    if isinstance(error, _INVALID_URL):
+        return "the address is not a valid http:// or https:// URL"
+    fault = connection_fault(error)
+    # The connection works, and what came is not what the library expects.
+    not_http = find_cause(error, HTTPException) or find_cause(error, ProtocolError)
+    return "the answer is not valid HTTP" if fault == OTHER_FAULT and not_http else fault
 
 
 def _read(read: Callable[[int], bytes], max_bytes: int) -> bytes:

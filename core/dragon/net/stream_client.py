@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    WebSocketException,
+)
 from websockets.sync.client import ClientConnection, connect
 
 from dragon.encoding import Json, Members, parse
@@ -22,6 +28,7 @@ from dragon.errors import (
     Unavailable,
     Unreachable,
 )
+from dragon.net.causes import OTHER_FAULT, UPGRADE_LOST, connection_fault
 from dragon.net.http_client import HttpClient, HttpResponse, quoted, retry_after
 from dragon.net.retries import Retries
 from dragon.net.tls import client_context, tls_failure_reason
@@ -38,6 +45,9 @@ IDLE_SECONDS: Final = 1.0  # without a message of the service, until `Sender.on_
 RETRY_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014})
 # Statuses of refusals that are not final: timeouts, limits of rate, and faults of the service.
 RETRY_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+# Statuses of answers to a handshake that did not arrive as one.
+UPGRADE_LOST_STATUSES: Final = frozenset({200, 204, 405, 426})
+NO_HANDSHAKE: Final = "no WebSocket handshake arrived"  # also the service says so
 REFUSALS: Final[Mapping[int, type[Unauthorized] | type[NotFound]]] = {
     401: Unauthorized,
     404: NotFound,
@@ -134,7 +144,7 @@ class StreamClient:
             ) as socket:
                 yield Sender.begin(socket)
         except InvalidStatus as error:
-            raise _refusal(_response(error)) from None
+            raise _not_upgraded(_response(error)) from None
         except ConnectionClosed as error:
             raise _closed(error) from None
         except (WebSocketException, OSError) as error:
@@ -145,6 +155,20 @@ def _response(error: InvalidStatus) -> HttpResponse:
     response = error.response
     later = retry_after(response.headers.get("Retry-After"))
     return HttpResponse(response.status_code, bytes(response.body or b""), later)
+
+
+def _not_upgraded(response: HttpResponse) -> PeerError | Unauthorized | NotFound:
+    """Return the error for an answer to a handshake that does not open the socket.
+
+    Without its header `Upgrade`, which many proxies do not pass on, a handshake is an ordinary
+    request.
+    """
+    status, detail = response.status, response.detail()
+    if status in UPGRADE_LOST_STATUSES or detail.startswith(NO_HANDSHAKE):
+        why = "" if detail.startswith(NO_HANDSHAKE) else f": {detail}"
+        message = f"{NO_HANDSHAKE}: a proxy does not pass on `Upgrade` (answered {status}{why})"
+        return BadAnswer(message, status=status, reason=UPGRADE_LOST)
+    return _refusal(response)
 
 
 def _refusal(response: HttpResponse) -> PeerError | Unauthorized | NotFound:
@@ -175,8 +199,15 @@ def _closed(error: ConnectionClosed) -> PeerError:
 def _not_opened(error: WebSocketException | OSError) -> Unreachable:
     if (why := tls_failure_reason(error)) is not None:
         return Unreachable(f"the socket could not be opened: {why}", reason="tls")
-    kind = type(error).__name__
-    return Unreachable(f"the socket could not be opened ({kind})", reason="unreachable")
+    if isinstance(error, InvalidURI):
+        why = "the address is not a valid URL"
+    elif isinstance(error, TimeoutError):
+        why = "no answer in time"
+    else:
+        why = connection_fault(error)
+        if why == OTHER_FAULT and isinstance(error, InvalidHandshake):
+            why = "the answer is not a WebSocket handshake"
+    return Unreachable(f"the socket could not be opened: {why}", reason="unreachable")
 
 
 class Sender:

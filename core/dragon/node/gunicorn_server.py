@@ -25,6 +25,7 @@ from dragon.net.tls import Tls, server_context
 from dragon.node import client_gone, log_format, metrics, open_files
 from dragon.node.connections import Limits
 from dragon.node.gunicorn_arbiter import ServiceArbiter
+from dragon.node.listening import listen
 from dragon.node.server_metrics import CertificateExpiry
 from dragon.node.service import Loops, Service, bind_of
 
@@ -125,10 +126,11 @@ def serve(
 
     Raises:
         SettingsError: the certificate or the key cannot be used.
-        SystemExit: 3 if the service could not be built; the message is on standard error. 1 if its
-            worker process died again and again.
+        SystemExit: 3 if the address is in use or the service could not be built; the message is on
+            standard error. 1 if its worker process died again and again.
     """
     server_context(tls)
+    listen(host, port).close()  # gunicorn would try for five seconds, and report it in JSON
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # core dumps would contain secrets
     limits = within(open_files.raise_limit(), threads, limits or Limits(threads))
     log_format.configure(name)

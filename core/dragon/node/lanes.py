@@ -78,6 +78,9 @@ class _Waiting:
     def may_start(self) -> bool:
         return bool(self._turns) and self.running < self._max_running
 
+    def __len__(self) -> int:
+        return self._count
+
     def add(self, job: Job[object]) -> None:
         self._turns.setdefault(job.turn, deque()).append(job)
         self._count += 1
@@ -128,7 +131,7 @@ class LaneQueue:
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a thread."""
-        return self._count
+        return len(self._members) + len(self._strangers)
 
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.

@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             fault = f"port_in_use: port {port} on {host} is in use; stop the process that uses it"
-            fault += ", or set DRAGON_PORT to another port"
+            fault += ", or choose another port with `--port` or DRAGON_PORT"
         else:
             said = error.strerror or str(error)
             fault = f"settings_error: cannot listen on {host} port {port}: {said}"

@@ -189,7 +189,9 @@ def _check_handshake() -> None:
     # No extensions: a compressed message could expand without limit.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     if request.environ.get("SERVER_PROTOCOL") != HTTP_1_1:
-        raise BadRequest("a WebSocket handshake needs HTTP/1.1")
+        raise BadRequest("no WebSocket handshake arrived: it needs HTTP/1.1")
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise BadRequest("no WebSocket handshake arrived: the header Upgrade: websocket is missing")
     if request.headers.get("Sec-WebSocket-Version") != "13":
         raise BadRequest("expected a WebSocket handshake of version 13")
     try:

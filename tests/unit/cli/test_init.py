@@ -305,8 +305,11 @@ def test_a_full_disk_leaves_no_half_committee(
     with monkeypatch.context() as broken:
         broken.setattr("os.fsync", full)
         assert run("init", "--home", home, *once) == 2
-    assert "No space left" in capsys.readouterr().err
-    assert not (home / "committee.json").exists()
+    assert capsys.readouterr().err == (
+        f"dragon: failed: unusable_file: Cannot create {home}: the disk is full.\n"
+        "hint: Free space on the disk, then run the same command again.\n"
+    )
+    assert not home.exists()
 
     assert run("init", "--home", home, *once) == 0
     assert len(Home(home).committee().operators) == 3

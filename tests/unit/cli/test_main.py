@@ -160,7 +160,7 @@ def test_serving_an_unlisted_operator_fails(dragon: Run, home: Path) -> None:
     code, _, err = dragon("serve", "operator", "--id", "operator_9", "--home", home)
 
     assert code == 2
-    assert "The committee lists no operator operator_9." in err
+    assert "The committee lists no operator operator_9; expected one of operator_1, " in err
 
 
 def test_serving_an_operator_without_its_key_fails(dragon: Run, home: Path) -> None:

@@ -404,8 +404,8 @@ def without(name: str) -> Value:
 
 MALFORMED: dict[str, tuple[Value | bytes, str, str | None]] = {
     "truncated": (WHOLE.encode()[:-100], "not_json", None),
-    "empty": (b"", "not_json", None),
-    "no text": (b"\xff\xfe", "not_json", None),
+    "empty": (b"", "wrong_file", None),
+    "no text": (b"\xff\xfe", "wrong_file", None),
     "3 MB": (b" " * (3 << 20), "too_large", None),
     "a list": (b"[]", "wrong_type", None),
     "a float": (b'{"path": 1.5}', "not_an_integer", None),

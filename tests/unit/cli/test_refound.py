@@ -120,4 +120,4 @@ def test_a_folder_without_a_committee_is_refused(
 ) -> None:
     assert run("init", "--home", tmp_path / "none", "--refound") == 2
 
-    assert "failed: no_committee" in capsys.readouterr().err
+    assert "failed: no_home" in capsys.readouterr().err

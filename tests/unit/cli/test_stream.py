@@ -391,6 +391,39 @@ def test_a_foreign_file_among_the_receipts_is_refused(
     assert "is not the receipt of chunk 2" in err
 
 
+# -- what comes next -------------------------------------------------------------------------------
+
+
+def test_the_end_says_what_to_do_next_with_quoted_paths(
+    run: Run, service: Service, tmp_path: Path
+) -> None:
+    spaced = tmp_path / "my readings.bin"
+    spaced.write_bytes(bytes(CHUNK))
+
+    _, out, _ = run(spaced)
+    code, again, _ = run(spaced, "--receipts", tmp_path / "my receipts")
+
+    assert f"Next: `dragon stream '{spaced}' --stream readings --home " in out
+    assert "--receipts FOLDER` writes its receipts; nothing is sent again." in out
+    file = tmp_path / "my receipts" / "chunk-00000000.json"
+    assert code == 0
+    assert (
+        f"1 receipts in {tmp_path / 'my receipts'}/. Next: `dragon verify receipt '{file}'" in again
+    )
+
+
+def test_an_upload_need_not_wait(run: Run, service: Service, file: Path, tmp_path: Path) -> None:
+    code, out, _ = run(file, "--no-wait")
+    _, told, _ = run(file, "--no-wait", "--json")
+
+    assert code == 0
+    assert service.data == file.read_bytes()
+    assert f"uploaded: {file.stat().st_size} bytes, chunks 0 to 5 of stream {STREAM}." in out
+    assert f"Next: `dragon windows {STREAM} --watch`" in out
+    assert json.loads(told)["certified"] is False
+    assert run(file, "--no-wait", "--receipts", tmp_path / "receipts")[0] == 2
+
+
 # -- outages ---------------------------------------------------------------------------------------
 
 

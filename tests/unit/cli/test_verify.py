@@ -377,7 +377,7 @@ EVENTS: dict[str, tuple[Callable[[Path], dict[str, Any]], str]] = {
         "bad_signature",
     ),
     "a member too many": (lambda f: exported(f, more=1), "unknown_member"),
-    "a bare certificate": (lambda _: OUTAGE.to_json(), "missing_member"),
+    "a bare certificate": (lambda _: OUTAGE.to_json(), "wrong_file"),
 }  # fmt: skip
 
 
@@ -429,7 +429,7 @@ def test_a_file_that_is_not_a_log_is_refused(verify: Run, tmp_path: Path) -> Non
     path = tmp_path / "some.db"
     path.write_bytes(b"no database")
 
-    refused(verify("log", path), "log_damaged")
+    refused(verify("log", path), "wrong_file")
 
 
 # Files
@@ -439,8 +439,8 @@ def test_a_file_that_is_not_a_log_is_refused(verify: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "not_json"),
-        ("certificate", "not_json"),
+        ("", "wrong_file"),
+        ("certificate", "wrong_file"),
         ("[" * 5000, "not_json"),
         ("1.5", "not_an_integer"),
         ("null", "wrong_type"),
@@ -463,7 +463,7 @@ def test_binary_data_is_refused(verify: Run, tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_bytes(b"\xff\xfe{}")
 
-    refused(verify("certificate", path), "not_json")
+    refused(verify("certificate", path), "wrong_file")
 
 
 @pytest.mark.parametrize("what", ["certificate", "event", "log"])
@@ -520,5 +520,5 @@ def test_an_error_in_the_committee_file_names_that_file(
     with pytest.raises(SystemExit) as done:
         main(["verify", "certificate", str(certificate), "--committee", str(committee)])
 
-    assert done.value.code == 1
-    assert f"not_json: {committee}: " in capsys.readouterr().err
+    assert done.value.code == 2
+    assert f"not_a_committee: {committee} is not " in capsys.readouterr().err

@@ -8,6 +8,7 @@ import click
 
 from dragon.encoding import Json, parse
 from dragon.protocol.certificate import Certificate
+from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import committee_option, file_argument, json_option
@@ -24,8 +25,9 @@ from dragon_cli.render.text import print_json
 def certificate(file: Path, committee_file: Path, as_json: bool) -> None:
     """Verify that a quorum signed the certificate in FILE, or that of the log event in FILE."""
     committee = load_committee(committee_file)
-    value = parse(read_bytes(file, most=MAX_CERTIFICATE_BYTES))
-    certified = Certificate.from_json(_certificate(value))
+    raw = read_bytes(file, most=MAX_CERTIFICATE_BYTES)
+    with reading(file, raw, FileKind.CERTIFICATE, FileKind.EVENT):
+        certified = Certificate.from_json(_certificate(parse(raw)))
     certified.verify(committee)
     if as_json:
         print_json({"verdict": "verified", **certificates.facts(certified)})

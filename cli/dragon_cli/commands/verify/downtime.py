@@ -10,6 +10,7 @@ from dragon.encoding import parse
 from dragon.errors import UnknownKind
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import committee_option, file_argument, json_option
@@ -26,7 +27,9 @@ from dragon_cli.render.text import print_json
 def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
     """Verify the downtime certificate in FILE and show what it proves and what it does not."""
     committee = load_committee(committee_file)
-    certified = Certificate.from_json(parse(read_bytes(file, most=MAX_CERTIFICATE_BYTES)))
+    raw = read_bytes(file, most=MAX_CERTIFICATE_BYTES)
+    with reading(file, raw, FileKind.CERTIFICATE):
+        certified = Certificate.from_json(parse(raw))
     claim = certified.claim
     if not isinstance(claim, DowntimeClaim):
         message = f"{file} is a {claim.KIND} certificate; expected a downtime certificate."

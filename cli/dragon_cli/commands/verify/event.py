@@ -9,6 +9,7 @@ import click
 from dragon.encoding import from_hex, parse, to_hex
 from dragon.errors import InvalidProof
 from dragon.protocol.log_entry import ProvenEntry
+from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import committee_option, file_argument, json_option
@@ -26,7 +27,9 @@ from dragon_cli.render.text import print_json
 def event(file: Path, committee_file: Path, root: str | None, as_json: bool) -> None:
     """Verify an event and its place in the log. FILE is the answer to GET /events/<position>."""
     committee = load_committee(committee_file)
-    logged = ProvenEntry.from_json(parse(read_bytes(file, most=MAX_CERTIFICATE_BYTES)))
+    raw = read_bytes(file, most=MAX_CERTIFICATE_BYTES)
+    with reading(file, raw, FileKind.EVENT):
+        logged = ProvenEntry.from_json(parse(raw))
     logged.verify(committee)
     log_root = to_hex(logged.root)
     if root is not None and from_hex(root, member="root", size=32) != logged.root:

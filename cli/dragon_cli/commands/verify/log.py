@@ -9,6 +9,7 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.log.audit import audit
+from dragon_cli.file_kinds import check_is_log
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import committee_option, file_argument, json_option
 from dragon_cli.render.output import print_verified
@@ -22,6 +23,7 @@ from dragon_cli.render.text import print_json
 def log(file: Path, committee_file: Path, as_json: bool) -> None:
     """Verify all entries of the log in FILE: an operator.db, or a copy of one."""
     committee = load_committee(committee_file)
+    check_is_log(file)
     found = audit(file, committee, _show_progress if sys.stderr.isatty() else lambda _: None)
     if not as_json:
         print_verified(f"all {found.size} log entries are valid; root {to_hex(found.root)}.")

@@ -12,6 +12,7 @@ from dragon.protocol.merkle import HASH_BYTES
 from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.receipt_verification import Check, is_complete, verify
 from dragon_cli import receipts
+from dragon_cli.command_line import command_of
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import EXISTING_FILE, committee_option, file_argument, json_option
@@ -69,5 +70,5 @@ def _verdict(checks: Sequence[Check], file: Path) -> str:
         return "[green]verified[/]"
     return (
         "[green]verified[/], but incomplete: no certified checkpoint covers the receipt yet; "
-        f"`dragon receipt complete {plain(str(file))}` adds it later."
+        f"`{plain(command_of('receipt', 'complete', file))}` adds it later."
     )

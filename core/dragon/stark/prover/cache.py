@@ -32,19 +32,14 @@ import numba
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
+from dragon.stark.prover.cache_directory import SUFFIX, directory
+
 DIGEST_BYTES: Final = 32
-SUFFIX: Final = ".kernel"
 MAX_FILES_PER_KERNEL: Final = 8  # older files are deleted
 _LOCK_RETRY_SECONDS: Final = 0.05
 _LOCK_ATTEMPTS: Final = 1200  # about a minute
 _STARK_DIRECTORY: Final = Path(__file__).parents[1]
 CONSTANT_MODULES: Final = ("extension", "field", "rescue")  # kernels import constants from them
-
-
-def directory() -> Path:
-    """The cache directory: `NUMBA_CACHE_DIR`, by default `~/.cache/datadragon`."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "datadragon"
 
 
 def is_private() -> bool:

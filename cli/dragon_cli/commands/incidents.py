@@ -1,0 +1,135 @@
+"""`dragon incidents`: every certified outage, from an operator's log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.table import Table
+
+from dragon.encoding import Json
+from dragon.net.http_client import HttpClient
+from dragon.protocol.committee import check_node_id
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.layout import Home
+from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import duration, moment, print_json
+from dragon_cli.times import FORMS, TimeInput, TimeType
+
+PAGE_SIZE: Final = 1000
+MAX_PAGES: Final = 1000  # more rows than a log of many years has
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A node was certified down from `begin` until `end`, in Unix seconds."""
+
+    node_id: str
+    begin: int
+    end: int | None  # None: it is still down
+
+    def seconds(self, now: int) -> int:
+        """Return the length, until now if it has not ended."""
+        return max(0, (now if self.end is None else self.end) - self.begin)
+
+
+@click.command(short_help="List the certified outages of nodes.")
+@home_option
+@ca_option
+@operator_option
+@click.option("--node", help="List the outages of this node only.")
+@click.option(
+    "--from",
+    "begin",
+    metavar="TIME",
+    type=TimeType(),
+    help=f"List outages that ended later: {FORMS}.",
+)
+@click.option("--open", "only_open", is_flag=True, help="List only outages that have not ended.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of outages; the newest are listed.",
+)
+@json_option
+def incidents(
+    home: Path,
+    ca: Path | None,
+    operator: str | None,
+    node: str | None,
+    begin: TimeInput | None,
+    only_open: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the certified outages of nodes, newest first.
+
+    As one operator's log has them; `dragon report` verifies the log.
+    """
+    committee, http = Home(home).committee(), queries.connect(Home(home), ca)
+    chosen = None if node is None else check_node_id(committee, node)
+    asked = queries.operators(committee, operator)
+    name, rows = queries.first(asked, lambda url: _rows(http, url, chosen))
+    found = [
+        each
+        for each in outages(rows)
+        if (each.end is None or not begin or each.end > begin.at)
+        and (each.end is None or not only_open)
+    ]
+    found = sorted(found, key=lambda each: each.begin, reverse=True)[:limit]
+    now = int(time.time())
+    if as_json:
+        listed = [{**asdict(each), "seconds": each.seconds(now)} for each in found]
+        print_json({"operator": name, "incidents": listed})
+    elif not found:
+        console.print(f"The log of {plain(name)} has no such outage.")
+    else:
+        console.print(_table(name, found, now))
+
+
+def _rows(http: HttpClient, url: str, node: str | None) -> list[dict[str, Json]]:
+    """Return all status events of a log, page by page. Raises PeerError."""
+    found: list[dict[str, Json]] = []
+    query: dict[str, str | int] = {"limit": PAGE_SIZE, **({"node_id": node} if node else {})}
+    for _ in range(MAX_PAGES):
+        page = queries.get_list(http, url, "logs", **query)
+        found += queries.rows(page, "logs")
+        following = page.get("next")
+        if not isinstance(following, int):
+            break
+        query["after"] = following
+    return found
+
+
+def outages(rows: Iterable[dict[str, Json]]) -> list[Outage]:
+    """Return the outages in status events, which are in the order of the log."""
+    found: list[Outage] = []
+    began: dict[str, int] = {}
+    for row in rows:
+        node, status, timestamp = row.get("node_id"), row.get("status"), row.get("timestamp")
+        if not isinstance(node, str) or not isinstance(timestamp, int):
+            continue
+        if status == "down":
+            began[node] = timestamp
+        elif node in began:
+            found.append(Outage(node, began.pop(node), timestamp))
+    return found + [Outage(node, begin, None) for node, begin in began.items()]
+
+
+def _table(operator: str, found: Iterable[Outage], now: int) -> Table:
+    title = f"outages in the log of {plain(operator)}"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in ("node", "down from", "until", "duration"):
+        table.add_column(column)
+    for each in found:
+        ended = "[red]still down[/]" if each.end is None else moment(each.end)
+        lasted = duration(each.seconds(now))
+        table.add_row(plain(each.node_id), moment(each.begin), ended, lasted)
+    return table

@@ -1,0 +1,86 @@
+"""`dragon windows`: the windows of a stream, and how far each has come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from dragon.encoding import Json
+from dragon.net.stream_client import StreamClient
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.stream_reading import all_windows, open_stream
+from dragon_cli.options import ca_option, home_option, json_option, url_option
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import moment, print_json
+from dragon_cli.render.watch import check_watch, refresh, watch_options
+
+STYLES: Final = {"certified": "green", "invalid": "red"}
+ORDER: Final = ("certified", "proven", "closed", "invalid")
+SHOWN: Final = 20  # newest windows in the table, unless `--all`
+
+
+@click.command(short_help="List the windows of a stream.")
+@click.argument("stream")
+@click.option("--all", "show_all", is_flag=True, help=f"List all windows, not the last {SHOWN}.")
+@watch_options("Refresh until interrupted.")
+@url_option
+@home_option
+@ca_option
+@json_option
+def windows(
+    stream: str,
+    show_all: bool,
+    watching: bool,
+    every: int | None,
+    url: str | None,
+    home: Path,
+    ca: Path | None,
+    as_json: bool,
+) -> None:
+    """List the windows of STREAM (an id 0x… or a name): closed, proven, certified or invalid.
+
+    As the stream service reports them; receipts prove it.
+    """
+    seconds = check_watch(watching=watching, every=every, as_json=as_json)
+    client, stream_id = open_stream(Home(home), url, ca, stream)
+    if as_json:
+        print_json({"stream": stream_id, "windows": all_windows(client, stream_id)})
+    elif watching:
+        refresh(lambda: _shown(client, stream_id, show_all=show_all), seconds)
+    else:
+        console.print(_shown(client, stream_id, show_all=show_all))
+
+
+def _shown(client: StreamClient, stream: str, *, show_all: bool) -> RenderableType:
+    rows = all_windows(client, stream)
+    counts = Counter(str(row.get("state")) for row in rows)
+    parts = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
+    total = f"{len(rows)} windows of stream {stream}: {', '.join(parts) or 'none closed yet'}"
+    return Group(_table(rows if show_all else rows[-SHOWN:]), total)
+
+
+def _table(rows: Sequence[dict[str, Json]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("window", "state", "chunks", "closed", "log event"):
+        table.add_column(column)
+    for row in rows:
+        first, count, closed = row.get("first"), row.get("count"), row.get("closed_ms")
+        chunks = "–"
+        if isinstance(first, int) and isinstance(count, int):
+            chunks = f"{first} to {first + count - 1}"
+        state = str(row.get("state"))
+        style = STYLES.get(state)
+        table.add_row(
+            plain(str(row.get("number"))),
+            f"[{style}]{state}[/]" if style else plain(state),
+            chunks,
+            moment(closed // 1000 if isinstance(closed, int) else None),
+            "–" if row.get("position") is None else plain(str(row["position"])),
+        )
+    return table

@@ -1,0 +1,62 @@
+"""Two bars for an upload: bytes that the service has stored, and windows that are certified."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from dragon_cli.render.output import console
+
+
+class _Amount(ProgressColumn):
+    """Bytes with their speed, or windows."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields["in_bytes"]:
+            of = "" if task.total is None else f"/{int(task.total)}"
+            return Text(f"{int(task.completed)}{of} windows")
+        of = "" if task.total is None else f" of {decimal(int(task.total))}"
+        speed = f"  {decimal(int(task.speed))}/s" if task.speed else ""
+        return Text(f"{decimal(int(task.completed))}{of}{speed}")
+
+
+class UploadBars:
+    """The bars of one upload; a context manager. Nothing is shown without a terminal."""
+
+    def __init__(self, size: int | None, stored: int) -> None:
+        """Args: `size`, the bytes of the file, or None if unknown; `stored`, those stored."""
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _Amount(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._bytes = self._progress.add_task(
+            "uploaded ", total=size, completed=stored, in_bytes=True
+        )
+        self._windows = self._progress.add_task("certified", total=None, in_bytes=False)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def uploaded(self, stored: int) -> None:
+        """Show how many bytes of the file are stored."""
+        self._progress.update(self._bytes, completed=stored)
+
+    def certified(self, certified: int, windows: int) -> None:
+        """Show how many windows of the stream are certified, of those that are closed."""
+        self._progress.update(self._windows, completed=certified, total=windows)

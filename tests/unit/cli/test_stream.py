@@ -408,7 +408,7 @@ def test_the_end_says_what_to_do_next_with_quoted_paths(
     file = tmp_path / "my receipts" / "chunk-00000000.json"
     assert code == 0
     assert (
-        f"1 receipts in {tmp_path / 'my receipts'}/. Next: `dragon verify receipt '{file}'" in again
+        f"1 receipt in {tmp_path / 'my receipts'}/. Next: `dragon verify receipt '{file}'" in again
     )
 
 

@@ -10,17 +10,12 @@ time, which only a quorum can advance. So neither a clock that jumps nor a signe
 future makes the operator forget a decision or refuse the rounds of the present.
 
 Checkpoints and totals have no rows, because they follow from the log: the root of its first n
-entries, and the seconds that those entries give. Rows about windows are deleted once the log has
-the window. So the journal contains the size and root of the newest log that it was used with, and
-another log signs no such claims: neither one that was read again and is shorter, nor one of a
-ledger that was reset. All logs that extend the recorded one have the same entries up to its size,
-so no second root and no other totals of such a size can be signed. Strangers, who may request the
-totals of any interval, leave nothing here.
-
-A stream that never gets a window into the log would leave its rows for ever, and anyone can make
-streams. Of such streams a bounded number of rows is kept, besides those that a log can still apply.
-So two windows of one number of such a stream may be signed one after the other, if the stream signs
-both, but only when no log can apply the first one any more.
+entries, and the seconds that those entries give. So the journal contains the size and root of the
+newest log that it was used with, and another log signs no such claims: neither one that was read
+again and is shorter, nor one of a ledger that was reset. All logs that extend the recorded one have
+the same entries up to its size, so no second root and no other totals of such a size can be signed.
+Strangers, who may request the totals of any interval, leave nothing here. What their windows leave
+is bounded: see `window_journal`.
 
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
@@ -37,70 +32,37 @@ from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
 from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
+from dragon_operator.window_journal import WindowJournal
 
 __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
-TRIM_INTERVAL: Final = 1024  # decisions between two checks of a maximum
-MAX_NEW_WINDOW_ROWS: Final = 65_536  # of each kind, about streams without a window in the log
+TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
-_VALID: Final = text(
-    "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
-)
-_CALL_VALID: Final = text(
-    "INSERT INTO journal_window (stream, number, header, signed, is_new) "
-    "VALUES (:stream, :number, :header, :signed, :is_new) "
-    "ON CONFLICT DO UPDATE SET signed = max(signed, excluded.signed)"
-)
-_REFUTED: Final = text(
-    "SELECT reason FROM journal_refuted "
-    "WHERE stream = :stream AND number = :number AND proof = :proof"
-)
-_REFUTE: Final = text(
-    "INSERT INTO journal_refuted (stream, number, proof, reason, signed, is_new) "
-    "VALUES (:stream, :number, :proof, :reason, :signed, :is_new) "
-    "ON CONFLICT DO UPDATE SET signed = max(signed, excluded.signed)"
-)
 _KNOWN_LOG: Final = text("SELECT size, root FROM journal_log")
 # Another thread may have recorded a longer log since.
 _USE_LOG: Final = text(
     "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
     "SET size = excluded.size, root = excluded.root WHERE excluded.size > size"
 )
-_FORGET_WINDOWS: Final = (
-    text("DELETE FROM journal_window WHERE stream = :stream AND number < :windows"),
-    text("DELETE FROM journal_refuted WHERE stream = :stream AND number < :windows"),
-)
-
-
-# Beyond the newest MAX_NEW_WINDOW_ROWS, and only what was signed before :applicable.
-_FORGET_NEW: Final = tuple(
-    text(
-        f"DELETE FROM {table} WHERE is_new AND signed < :applicable AND signed < "  # noqa: S608
-        f"(SELECT signed FROM {table} WHERE is_new ORDER BY signed DESC LIMIT 1 OFFSET :most)"
-    )
-    for table in ("journal_window", "journal_refuted")
-)
 
 
 class Journal:
     """Decisions of one operator. A decision never changes.
 
-    They are: (node, round) → status; the size and root of the longest log signed for;
-    (stream, number) → header of the valid window; (stream, number, proof) → reason why invalid.
+    They are: (node, round) → status; the size and root of the longest log signed for; and those
+    on windows, in `windows`.
     """
 
     def __init__(self, database: Database, rounds: Rounds) -> None:
+        self.windows = WindowJournal(database)
         self._database = database
         self._rounds = rounds
-        # Decisions until the next check; a race between threads moves it slightly.
-        self._until_trim = 0
-        self._until_window_trim = 0
+        self._until_trim = 0  # decisions; a race between threads moves the next check slightly
 
     def since(self) -> int:
         """Return when this journal was created, in Unix seconds; 0 if that was long ago."""
@@ -219,47 +181,6 @@ class Journal:
             raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
         self.use_log(size, root_at)
 
-    def decide_window(self, claim: WindowClaim, windows: int, log_time: int) -> None:
-        """Record the decision to sign a verdict. A valid window may be signed again, with another
-        proof or in another round.
-
-        Args:
-            windows: number of windows of the stream in the log. No verdict on them is signed any
-                more, so their rows are deleted.
-            log_time: log time in Unix seconds.
-
-        Raises AttestationRefused: `equivocation`.
-        """
-        valid = claim.verdict is Verdict.VALID
-        place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
-        row = {**place, "header": claim.header, "reason": str(claim.reason), "windows": windows}
-        row |= {"signed": claim.timestamp, "is_new": int(windows == 0)}
-        with self._database.write() as connection:
-            if valid:
-                known = connection.execute(_VALID, row).scalar()
-                _check_same(
-                    known, claim.header, "already signed another valid window with that number"
-                )
-                connection.execute(_CALL_VALID, row)
-            else:
-                known = connection.execute(_REFUTED, row).scalar()
-                _check_same(
-                    known, row["reason"], "already signed another reason for that invalid proof"
-                )
-                connection.execute(_REFUTE, row)
-            for forget in _FORGET_WINDOWS:
-                connection.execute(forget, row)
-            self._forget_new_windows(connection, log_time)
-
-    def _forget_new_windows(self, connection: Connection, log_time: int) -> None:
-        if self._until_window_trim > 0:
-            self._until_window_trim -= 1
-            return
-        self._until_window_trim = TRIM_INTERVAL
-        bounds = {"applicable": log_time - self._rounds.max_age, "most": MAX_NEW_WINDOW_ROWS}
-        for forget in _FORGET_NEW:
-            connection.execute(forget, bounds)
-
 
 def _raise_floor(connection: Connection, oldest: int) -> int:
     """Raise the floor to round `oldest` and delete earlier decisions; return the floor.
@@ -292,11 +213,6 @@ def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -
             f"signed for a log with the root {known.root}"
         )
     return ""
-
-
-def _check_same(decided: object, requested: object, message: str) -> None:
-    if decided is not None and decided != requested:
-        raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
 
 
 def _recall(connection: Connection, node_id: str, number: int) -> Status | None:

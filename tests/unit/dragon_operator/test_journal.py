@@ -28,7 +28,6 @@ from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA, Journal
 
@@ -320,9 +319,7 @@ def test_no_other_root_of_a_size_is_signed_across_a_restart(path: Path) -> None:
 
 def all_rows(path: Path) -> int:
     with closing(sqlite3.connect(path)) as database:
-        tables = database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'journal_%'"
-        )
+        tables = database.execute("SELECT name FROM sqlite_master WHERE name LIKE 'journal_%'")
         counts = [
             database.execute(f"SELECT COUNT(*) FROM {name}").fetchone()[0]
             for (name,) in tables.fetchall()
@@ -405,7 +402,6 @@ import sys, time
 from pathlib import Path
 from committees import make_members
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.storage.database import Database
 from dragon_operator.journal import Journal, SCHEMA
 
@@ -487,57 +483,3 @@ def test_of_two_processes_on_one_file_only_one_side_wins(path: Path) -> None:
             second = threads.submit(decide, two, DOWN, round_)
 
             assert first.result(timeout=20) is not second.result(timeout=20)
-
-
-def verdict(
-    stream: int, round_: int, *, header: int = 1, number: int = 0, reason: str = "none"
-) -> WindowClaim:
-    return WindowClaim(
-        stream=bytes([stream]) * 32,
-        number=number,
-        header=bytes([header]) * 32,
-        previous=bytes(32),
-        proof=bytes([header]) * 32,
-        parameters="ziggy",
-        verdict=Verdict.VALID if reason == "none" else Verdict.INVALID,
-        reason=InvalidReason(reason),
-        timestamp=ROUNDS.start(round_),
-    )
-
-
-@pytest.mark.parametrize("reason", ["none", "stark"])
-def test_verdicts_on_streams_that_nobody_certifies_do_not_grow_for_ever(
-    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
-) -> None:
-    monkeypatch.setattr("dragon_operator.journal.MAX_NEW_WINDOW_ROWS", 3)
-    monkeypatch.setattr("dragon_operator.journal.TRIM_INTERVAL", 0)
-    table = "journal_window" if reason == "none" else "journal_refuted"
-    journal.decide_window(verdict(200, 1, number=5, reason=reason), windows=5, log_time=GENESIS)
-    journal.decide_window(verdict(201, 1, reason=reason), windows=0, log_time=GENESIS)
-    for stream in range(20):
-        # A claim that is signed again counts as new.
-        journal.decide_window(verdict(201, 10 + stream, reason=reason), 0, GENESIS)
-        journal.decide_window(verdict(stream, 10 + stream, reason=reason), 0, GENESIS)
-
-    def kept() -> list[int]:
-        with closing(sqlite3.connect(path)) as database:
-            rows = database.execute(f"SELECT stream FROM {table}")
-            return sorted(stream[0] for (stream,) in rows)
-
-    assert kept() == [*range(20), 200, 201]  # a log can still apply them
-    journal.decide_window(
-        verdict(30, 31, reason=reason), 0, log_time=ROUNDS.start(40) + ROUNDS.max_age
-    )
-    assert kept() == [18, 19, 30, 200, 201]
-
-
-def test_a_log_that_can_apply_a_verdict_keeps_the_operator_from_another(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dragon_operator.journal.MAX_NEW_WINDOW_ROWS", 0)
-    monkeypatch.setattr("dragon_operator.journal.TRIM_INTERVAL", 0)
-    journal.decide_window(verdict(1, 10), windows=0, log_time=GENESIS)
-    for log_time in (GENESIS, ROUNDS.start(10) + ROUNDS.max_age):
-        with pytest.raises(AttestationRefused) as refused:
-            journal.decide_window(verdict(1, 12, header=2), windows=0, log_time=log_time)
-        assert refused.value.reason == "equivocation"

@@ -358,7 +358,7 @@ class World:
             threads=1,
         )
         database = dragon_aggregator.main.open_database(settings)
-        objects = dragon_aggregator.main.open_objects(settings)
+        objects = dragon_aggregator.main.open_objects(settings, database.disk)
         components = dragon_aggregator.main.assemble(
             settings,
             database,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ from dragon_docs import tables
 from dragon_docs.bounds import shown
 
 COSTS: Final = Path(__file__).with_suffix(".toml")
-CONSTANT: Final = re.compile(r"\{(?P<module>[a-z_.]+):(?P<name>[A-Z_]+)\}")
+CONSTANT: Final = re.compile(r"\{(?P<module>[a-z_.]+):(?P<name>[A-Z_]+(?:\.[a-z_]+)?)\}")
 
 
 def table(_argument: str) -> str:
@@ -28,7 +29,10 @@ def table(_argument: str) -> str:
 
 def _value(found: re.Match[str]) -> str:
     module, name = found["module"], found["name"]
-    value = getattr(import_module(module), name, None)
+    try:
+        value = attrgetter(name)(import_module(module))
+    except AttributeError:
+        value = None
     if not isinstance(value, (int, float)):
         raise LookupError(f"there is no number {module}:{name}")
     return shown(value)

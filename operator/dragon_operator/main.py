@@ -161,7 +161,7 @@ def assemble(
         peers,
         runtime.entropy,
         runtime.wall,
-        [each.disk for each in (databases.log, databases.journal, databases.objects)],
+        [databases.log.disk],
     )
 
 

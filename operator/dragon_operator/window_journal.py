@@ -163,7 +163,7 @@ class WindowJournal:
         return str(token or "").encode()
 
 
-def _beyond(rows: Sequence[Row[Any]], is_known: Callable[[bytes], bool]) -> list[Row[Any]]:
+def _beyond(rows: Sequence[Row[Any]], is_known: Callable[[bytes], bool]) -> Sequence[Row[Any]]:
     """The oldest rows of new streams, without those that are kept."""
     new = [row for row in rows if not is_known(bytes(row.stream))]
     return new[: max(0, len(new) - MAX_NEW_DECISIONS)]

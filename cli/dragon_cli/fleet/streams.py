@@ -15,7 +15,7 @@ from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon_cli.errors import UnusableFile
-from dragon_cli.files import make_folder, read_bytes, read_text
+from dragon_cli.files import make_folder, read_bytes, read_text, write_whole
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
 from dragon_cli.fleet.service_kinds import STREAM_SERVICE, check_service
 from dragon_cli.hints import with_hint
@@ -80,7 +80,7 @@ def find(
 def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Path) -> int:
     """Write the receipt of each chunk to a file, unless it exists; return the number of chunks.
 
-    Raises UnusableFile: a file of this name is not the receipt of the chunk.
+    Raises UnusableFile: a file of this name is not the receipt of the chunk, or cannot be written.
     """
     make_folder(folder)
     for sequence in chunks:
@@ -89,9 +89,7 @@ def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Pat
             _check_receipt(path, stream, sequence)
         else:
             answer = client.get(f"/streams/{stream}/chunks/{sequence}/receipt", disclose=1)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(answer, indent=2) + "\n")
-            part.replace(path)
+            write_whole(path, json.dumps(answer, indent=2) + "\n")
     return len(chunks)
 
 

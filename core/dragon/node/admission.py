@@ -26,6 +26,8 @@ from dragon.node.addresses import (
     WsgiApp,
     believed_address,
     client_key,
+    is_within,
+    parse_address,
 )
 from dragon.node.rate_limits import ProcessorShare, Rate
 
@@ -87,6 +89,10 @@ class Clients:
         """
         address = believed_address(peer, forwarded, self.proxies)
         return Client(client_key(address), address in self.members)
+
+    def is_proxy(self, peer: str) -> bool:
+        """Whether `X-Forwarded-For` of a peer is believed."""
+        return is_within(parse_address(peer), self.proxies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import heapq
 import logging
 import os
 import resource
@@ -19,30 +20,42 @@ import ssl
 import sys
 import time
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
-from dragon.errors import DragonError
+from dragon.errors import DragonError, RateLimited
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
 from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit
+from dragon.node.rate_limits import ADVANCE_MS, ProcessorShare, Rate
 from dragon.node.service import Loops, Service
 from dragon.node.wsgi_call import WsgiApp
 
 GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
 MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
 MEMBERS_PART: Final = 8  # one connection of this number is never one of strangers
+CONNECTIONS_AT_ONCE: Final = 200  # new ones of one address outside the committee
+CONNECTIONS_PER_SECOND: Final = 100  # new ones of one address outside the committee
+ALL_CONNECTIONS_AT_ONCE: Final = 600  # new ones of all addresses outside the committee
+ALL_CONNECTIONS_PER_SECOND: Final = 300  # new ones of all addresses outside the committee
+CLOSED_PART: Final = 32  # if all places are taken, one connection of this number is closed
+FREED_BYTES: Final = 1 << 20  # below the limit of held bytes, once it is exceeded
 READ_BUFFER_BYTES: Final = 16 * 1024
 ACCEPTS_AT_ONCE: Final = 64  # before the other connections have their turn
 ACCEPT_PAUSE_SECONDS: Final = 0.1  # after the system refused a file descriptor
 TICK_SECONDS: Final = 0.25
 MAX_TICK_SECONDS: Final = 1.0  # a pause of the whole process counts as no more than this
 SWITCH_SECONDS: Final = 0.001  # for which a thread computes before another one may go on
+CONNECTOR: Final = Rate(ADVANCE_MS * CONNECTIONS_AT_ONCE, ADVANCE_MS * CONNECTIONS_PER_SECOND)
+CONNECTORS_IN_ALL: Final = Rate(
+    ADVANCE_MS * ALL_CONNECTIONS_AT_ONCE, ADVANCE_MS * ALL_CONNECTIONS_PER_SECOND
+)
 _NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = log_format.get_logger(__name__)
@@ -68,6 +81,10 @@ class Server:
         self._lanes = Lanes(service.lanes, threads)
         self._max_connections, self._context = max_connections, context
         self._max_strangers = max_connections - max_connections // MEMBERS_PART
+        # Nothing settles the advance: it is what a new connection costs.
+        self._new = ProcessorShare(
+            "connections", CONNECTOR, CONNECTORS_IN_ALL, self.clients.monotonic
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._occupied = asyncio.Event()
 
@@ -116,8 +133,9 @@ class Server:
         loop.call_later(ACCEPT_PAUSE_SECONDS, resume)
 
     def _add(self, accepted: socket.socket, client: tuple[str, int]) -> None:
-        connection = Connection(self, client)
-        if not self.has_place(connection):
+        if not self.may_connect(client[0]) or not self.has_place(
+            connection := Connection(self, client)
+        ):
             accepted.close()
             return
         accepted.setblocking(False)
@@ -144,31 +162,69 @@ class Server:
             # The client left, was too slow or does not use TLS, or its place was needed.
             connection.abort()
 
+    def may_connect(self, address: str) -> bool:
+        """Whether an address may open one more connection now.
+
+        Members always may: those that come after a crowd wait in the kernel's queue until the crowd
+        is accepted or refused, and refusing is quick. Behind a believed proxy are many clients.
+        """
+        peer = self.clients.identify(address)
+        if peer.is_member or self.clients.is_proxy(address):
+            return True
+        try:
+            self._new.admit(peer.share)
+        except RateLimited:
+            return False
+        return True
+
     def has_place(self, connection: Connection) -> bool:
-        """Whether a new connection may stay. If all places are taken, another one is closed."""
+        """Whether a new connection may stay. If all places are taken, others are closed."""
         if len(self.connections) < self._max_strangers:
             return True
-        strangers = [each for each in self.connections if not each.peer.is_member]
+        strangers = self._strangers()
         if not connection.peer.is_member and len(strangers) >= self._max_strangers:
-            return _close_one_of(strangers)
+            return self._close_some(strangers)
         if len(self.connections) < self._max_connections:
             return True
         # Members have more than the places that are only theirs.
         members = [each for each in self.connections if each.peer.is_member]
-        return _close_one_of(members) or _close_one_of(strangers)
+        return self._close_some(members) or self._close_some(strangers)
+
+    def _strangers(self) -> list[Connection]:
+        return [each for each in self.connections if not each.peer.is_member]
 
     def _make_place(self) -> None:
-        strangers = [each for each in self.connections if not each.peer.is_member]
-        if not _close_one_of(strangers):
-            _close_one_of(self.connections)
+        if not self._close_some(self._strangers()):
+            self._close_some(self.connections)
+
+    def _close_some(self, connections: Iterable[Connection]) -> bool:
+        """Close connections that wait for their clients, of the addresses that have the most.
+
+        Those that wait for a request come first. Several are closed at once, because choosing them
+        takes longer than accepting a connection. False if none waits.
+        """
+        waiting = [each for each in connections if each.phase is not Phase.WORKING]
+        victims = [each for each in waiting if each.phase is Phase.RECEIVING] or waiting
+        count = max(1, self._max_connections // CLOSED_PART)
+        for victim in islice(heaviest_first(victims, lambda _: 1), count):
+            victim.abort()
+        return bool(victims)
 
     def balance(self) -> None:
-        while self.held > MAX_HELD_BYTES:
-            holding = [each for each in self.connections if each.held]
-            strangers = [each for each in holding if not each.peer.is_member]
-            if (victim := heaviest(strangers or holding, lambda each: each.held)) is None:
-                return
+        if self.held <= MAX_HELD_BYTES:
+            return
+        holding = [each for each in self.connections if each.held]
+        strangers = [each for each in holding if not each.peer.is_member]
+        members = [each for each in holding if each.peer.is_member]
+        for group in (strangers, members):
+            if self.held > MAX_HELD_BYTES:
+                self._free(group)
+
+    def _free(self, group: Iterable[Connection]) -> None:
+        for victim in heaviest_first(group, lambda each: each.held):
             victim.abort()
+            if self.held <= MAX_HELD_BYTES - FREED_BYTES:
+                return
 
     async def _sweep(self) -> None:
         """Count the time of all connections, while there are any."""
@@ -199,28 +255,31 @@ def _shut(accepted: socket.socket) -> None:
         accepted.shutdown(socket.SHUT_RDWR)
 
 
-def _close_one_of(connections: Iterable[Connection]) -> bool:
-    """Close a connection that waits for its client, of the address that has the most of them.
-
-    Those that wait for a request come first. False if none waits.
-    """
-    found = list(connections)
-    for phases in ({Phase.RECEIVING}, {Phase.SENDING, Phase.LINGERING}):
-        if victim := heaviest([each for each in found if each.phase in phases], lambda _: 1):
-            victim.abort()
-            return True
-    return False
-
-
-def heaviest(
+def heaviest_first(
     connections: Iterable[Connection], weight: Callable[[Connection], int]
-) -> Connection | None:
-    """The first connection with the most weight, of the address with the most weight in all."""
-    found, totals = list(connections), dict[str, int]()
-    for each in found:
-        share = each.peer.share
-        totals[share] = totals.get(share, 0) + weight(each)
-    return max(found, key=lambda each: (totals[each.peer.share], weight(each)), default=None)
+) -> Iterator[Connection]:
+    """Order connections so that none of an address with less weight comes before one with more.
+
+    Of the connections of one address, the one with the most weight comes first.
+    """
+    shares: dict[str, list[Connection]] = {}
+    for each in connections:
+        shares.setdefault(each.peer.share, []).append(each)
+    for found in shares.values():
+        found.sort(key=weight, reverse=True)
+        found.reverse()  # the next one is last; of equal ones, the oldest
+    heap = [
+        (-sum(map(weight, found)), number, found) for number, found in enumerate(shares.values())
+    ]
+    heapq.heapify(heap)
+    while heap:
+        total, number, found = heap[0]
+        chosen = found.pop()
+        if found:
+            heapq.heapreplace(heap, (total + weight(chosen), number, found))
+        else:
+            heapq.heappop(heap)
+        yield chosen
 
 
 def serve(

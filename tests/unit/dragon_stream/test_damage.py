@@ -369,7 +369,7 @@ def assert_rows_are_exact_or_refused(path: Path, expected: dict[str, tuple[Any, 
         database.close()
 
 
-# -- last: it leaves rows that SQLite cannot read ----------------------------------------------------
+# -- last: it leaves rows that SQLite cannot read --------------------
 
 
 def make_unreadable(world: StreamWorld, stream: Stream) -> None:

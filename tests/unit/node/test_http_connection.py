@@ -7,6 +7,7 @@ import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
@@ -26,7 +27,7 @@ from dragon.node.http_connection import (
     Connection,
     Phase,
 )
-from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
+from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest_first
 from dragon.node.lanes import Job, Lane, LaneQueue
 from dragon.node.service import Service
 
@@ -318,7 +319,7 @@ def test_an_answer_that_is_not_taken_in_time_is_dropped() -> None:
 
 def test_the_bytes_of_all_connections_have_one_limit() -> None:
     async def test(server: Server) -> None:
-        clients = [Client(server, "10.0.0.9") for _ in range(3)]
+        clients = [Client(server, "10.0.0.9") for _ in range(4)]
         for client in clients:
             client.transport.is_stuck = True
             client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -326,7 +327,8 @@ def test_the_bytes_of_all_connections_have_one_limit() -> None:
         server.held += MAX_HELD_BYTES - server.held  # as if others held the rest
         late = Client(server)
         late.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + b"x" * 800)
-        assert [each.transport.is_aborted for each in clients] == [True, False, False]
+        # Three of them hold the byte too much, and what is freed at once.
+        assert [each.transport.is_aborted for each in clients] == [True, True, True, False]
         assert not late.transport.is_aborted
 
     run(test)
@@ -336,8 +338,14 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     async def test(server: Server) -> None:
         first = Client(server, "10.0.0.1")
         crowd = [Client(server, "10.0.0.9") for _ in range(3)]
-        assert heaviest(server.connections, lambda _: 1) is crowd[0].connection
-        assert first.connection in server.connections
+        order = list(heaviest_first(server.connections, lambda _: 1))
+        assert order[:2] == [crowd[0].connection, crowd[1].connection]
+        assert order[2] is first.connection
+
+        weights = {first: 5, crowd[0]: 1, crowd[1]: 2, crowd[2]: 3}
+        by_weight = {each.connection: weight for each, weight in weights.items()}
+        order = list(heaviest_first(server.connections, by_weight.__getitem__))
+        assert [by_weight[each] for each in order] == [3, 5, 2, 1]
 
     run(test)
 
@@ -380,6 +388,37 @@ def test_strangers_that_wait_for_answers_keep_no_member_out() -> None:
         assert not is_kept(server, "10.0.1.1")
         assert is_kept(server, MEMBER)
         assert len(server.connections) == 14
+
+    run(test)
+
+
+def test_strangers_open_few_connections_in_a_second() -> None:
+    now = [100.0]
+    clients = replace(CLIENTS, monotonic=lambda: now[0])
+    server = Server(Service(Flask("limited"), clients=clients), 2)
+
+    def opened(address: Callable[[int], str]) -> int:
+        return sum(server.may_connect(address(number)) for number in range(2000))
+
+    assert opened(lambda _: "10.0.0.1") == 200
+    assert server.may_connect("10.0.0.2")
+    assert opened(lambda number: f"10.0.{number // 200}.{number % 200}") == 400 - 1
+    assert not server.may_connect("10.0.100.1")
+    assert opened(lambda _: MEMBER) == opened(lambda _: PROXY) == 2000
+    now[0] += 1
+    assert opened(lambda _: "10.0.0.1") == 100
+    assert opened(lambda _: "10.0.100.1") == 200
+    assert not server.may_connect("10.0.100.2")
+
+
+def test_many_places_are_made_at_once() -> None:
+    """Choosing takes longer than accepting: a crowd must not pay for it with each connection."""
+
+    async def test(_server: Server) -> None:
+        server = limited(64)
+        strangers = [Client(server, f"10.0.0.{number}") for number in range(56)]
+        assert is_kept(server, "10.0.1.1")
+        assert [each.transport.is_aborted for each in strangers] == [True, True] + 54 * [False]
 
     run(test)
 

@@ -41,7 +41,7 @@ _OPERATOR: Final = Template("""\
     depends_on: {init: {condition: service_completed_successfully}}
     healthcheck:
       test: [CMD, python, -m, dragon.node.health]
-      interval: 15s
+      interval: 30s
       timeout: 5s
       retries: 3
       start_period: 120s

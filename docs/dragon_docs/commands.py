@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
+from dragon_cli.json_shapes import FAILURE, SHAPES, WITHOUT
 from dragon_cli.main import dragon
 from dragon_docs import tables
 from dragon_docs.tables import code, prose
+
+
+def json_documents(_argument: str) -> str:
+    """The members of the document that each command prints with `--json`."""
+    rows = [(code(f"dragon {name}"), _members(SHAPES[name])) for name in sorted(SHAPES)]
+    rows.append(("a failure of any command", _members(FAILURE)))
+    without = "; ".join(f"`dragon {name}` {why}" for name, why in sorted(WITHOUT.items()))
+    table = tables.table(("command", "members"), rows)
+    note = prose(f"Members in brackets are not always there. Without `--json`: {without}.")
+    return f"{table}\n\n{note}"
+
+
+def _members(lines: Sequence[str]) -> str:
+    return "<br/>".join(lines)
 
 
 def reference(_argument: str) -> str:

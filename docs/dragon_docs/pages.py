@@ -34,6 +34,7 @@ SECTION: Final = re.compile(
 GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": bounds.table,
     "commands": commands.reference,
+    "json-documents": commands.json_documents,
     "example": examples.fenced,
     "exit-codes": failures.exit_codes,
     "errors": failures.table,

@@ -21,9 +21,9 @@ def completion(shell: str, as_json: bool) -> None:
     """Print the script that completes commands, options and files in SHELL.
 
     \b
-    bash:  dragon completion bash > ~/.local/share/bash-completion/completions/dragon
-    zsh:   dragon completion zsh > ~/.zfunc/_dragon   (a folder in $fpath)
-    fish:  dragon completion fish > ~/.config/fish/completions/dragon.fish
+    bash: dragon completion bash >> ~/.bashrc
+    zsh:  dragon completion zsh > ~/.zfunc/_dragon   (a folder in $fpath)
+    fish: dragon completion fish > ~/.config/fish/completions/dragon.fish
     """
     kind = get_completion_class(shell)
     root = click.get_current_context().find_root()

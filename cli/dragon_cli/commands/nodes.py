@@ -56,7 +56,7 @@ def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
 
 
 def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
-    table = Table(title=f"nodes according to {operator}", title_justify="left")
+    table = Table(title=f"nodes according to {operator}", title_justify="left", box=None)
     for column in ("node", "kind", "status", "since", "latest probe"):
         table.add_column(column)
     for row in found:
@@ -73,9 +73,13 @@ def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
 def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:
     own = _probe(row.get("seen"))
     yield own
+    others: dict[str, list[str]] = {}
     for operator, seen in _seen_by(row, views).items():
         if (other := _probe(seen)) != own:
-            yield f"{plain(operator)}: {other}"
+            others.setdefault(other, []).append(plain(operator))
+    for other, operators in others.items():
+        named = operators[0] if len(operators) == 1 else f"{len(operators)} others"
+        yield f"{named}: {other}"
 
 
 def _probe(seen: Json) -> str:

@@ -15,9 +15,17 @@ from dragon_cli import services
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.fleet.streams import connect, find
-from dragon_cli.options import EXISTING_FILE, ca_option, home_option, token_option, url_option
+from dragon_cli.options import (
+    EXISTING_FILE,
+    ca_option,
+    home_option,
+    json_option,
+    token_option,
+    url_option,
+)
 from dragon_cli.render.outages import reported_retries
 from dragon_cli.render.output import console
+from dragon_cli.render.text import print_json
 
 
 @click.command()
@@ -68,6 +76,7 @@ from dragon_cli.render.output import console
 @token_option
 @home_option
 @ca_option
+@json_option
 def source(
     kind: str,
     stream: str,
@@ -82,6 +91,7 @@ def source(
     token_file: Path | None,
     home: Path,
     ca: Path | None,
+    as_json: bool,
 ) -> None:
     """Stream generated messages until interrupted.
 
@@ -101,16 +111,20 @@ def source(
     retries = reported_retries(None)
     try:
         client, found = find(connect(fleet, url, ca, retries), fleet, stream, token_file, **wanted)
-        console.print(
-            f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
-        )
+        if not as_json:
+            console.print(
+                f"Streaming {kind} messages to {stream} ({found['stream']}), {rate:g} per second."
+            )
         done = int(str(found["chunks"]))
         messages = islice(services.source(kind)(seed, file), done, None)
         paced = pace(messages, rate, time.monotonic, time.sleep)
         pieces = paced if count is None else islice(paced, max(0, count - done))
         upload = StreamUpload(client, str(found["stream"]), pieces, retries=retries)
-        _, chunks = upload.run()
-        console.print(f"The stream has {chunks} messages.")
+        total, chunks = upload.run()
+        if as_json:
+            print_json({"stream": found["stream"], "messages": chunks, "bytes": total})
+        else:
+            console.print(f"The stream has {chunks} messages.")
     except KeyboardInterrupt:
         console.print("Stopped.")
 

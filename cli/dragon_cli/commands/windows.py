@@ -61,7 +61,8 @@ def _shown(client: StreamClient, stream: str, *, show_all: bool) -> RenderableTy
     rows = all_windows(client, stream)
     counts = Counter(str(row.get("state")) for row in rows)
     parts = [f"{counts[state]} {state}" for state in ORDER if counts[state]]
-    total = f"{len(rows)} windows of stream {stream}: {', '.join(parts) or 'none closed yet'}"
+    count = f"{len(rows)} window{'' if len(rows) == 1 else 's'}"
+    total = f"{count} of stream {stream}: {', '.join(parts) or 'none closed yet'}"
     return Group(_table(rows if show_all else rows[-SHOWN:]), total)
 
 

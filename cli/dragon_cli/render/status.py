@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 from rich.console import Group
 from rich.table import Table
@@ -14,6 +14,9 @@ from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.render.output import plain, styled
 from dragon_cli.render.text import duration, moment
+
+# Another status and the operators whose logs have it; and the node.
+_Difference: TypeAlias = tuple[tuple[str, tuple[str, ...]], str]
 
 MAX_NAMED: Final = 4  # operators that one line names
 
@@ -30,7 +33,7 @@ def status_table(committee: Committee, views: Sequence[View]) -> Group:
     for column in ("node", "status", "since"):
         table.add_column(column, overflow="fold")
     table.add_column("logs agree", justify="right")
-    exceptions: list[str] = []
+    differences: list[_Difference] = []
     for node_id in committee.urls:
         found = Counter(view.status(node_id) for view in answered)
         status, agree = found.most_common(1)[0] if found else ("unknown", 0)
@@ -44,22 +47,32 @@ def status_table(committee: Committee, views: Sequence[View]) -> Group:
             moment(since),
             share if agree == len(views) else f"[yellow]{share}[/]",
         )
-        exceptions += _others(node_id, status, answered)
+        differences += _others(node_id, status, answered)
     head = Counter((view.size, view.root) for view in answered)
     size, root = head.most_common(1)[0][0] if head else (0, "")
     log = f"log: {size} entries, root {plain(root[:18])}…" if head else "log: no operator responds"
-    lines = [*_unusual(views, size, root), *exceptions]
+    lines = [*_unusual(views, size, root), *_grouped(differences)]
     return Group(table, log, *(["", "exceptions:"] if lines else []), *lines)
 
 
-def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[str]:
+def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[_Difference]:
     """Yield each other status of a node, with the operators whose logs have it."""
     other: dict[str, list[str]] = {}
     for view in answered:
         if (theirs := view.status(node_id)) != status:
             other.setdefault(theirs, []).append(view.operator)
     for theirs, operators in other.items():
-        yield f"  {node_id} is {styled(theirs)} in the log of {_named(operators)}"
+        yield (theirs, tuple(operators)), node_id
+
+
+def _grouped(differences: Iterable[_Difference]) -> Iterator[str]:
+    """Yield a line for all nodes that have the same other status in the same logs."""
+    nodes: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for difference, node_id in differences:
+        nodes.setdefault(difference, []).append(node_id)
+    for (theirs, operators), named in nodes.items():
+        verb = "is" if len(named) == 1 else "are"
+        yield f"  {_named(named)} {verb} {styled(theirs)} in the log of {_named(operators)}"
 
 
 def _unusual(views: Sequence[View], size: int, root: str) -> Iterator[str]:

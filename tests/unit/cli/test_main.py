@@ -9,8 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from committees import make_members
 from dragon import errors
@@ -320,7 +319,7 @@ def view(**pages: WsgiApp) -> View:
     return queries.view(COMMITTEE, OPERATOR, HttpClient(WsgiAdapter({host: app}).session()))
 
 
-def printed(table: Table) -> str:
+def printed(table: RenderableType) -> str:
     output = StringIO()
     Console(file=output, width=300, highlight=False).print(table)
     return output.getvalue()

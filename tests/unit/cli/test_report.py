@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from dragon.encoding import to_hex
+from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.status import Status, Transition
-from dragon_cli import times
 from dragon_cli.fleet import queries
 from dragon_cli.main import main
 from dragon_cli.report import formats, sources
@@ -60,7 +60,7 @@ def dragon(
 ) -> Run:
     world, folder = fleet
     monkeypatch.setattr(queries, "make_session", lambda _ca: world.session("client"))
-    monkeypatch.setattr(times.time, "time", lambda: world.clock.now)
+    monkeypatch.setattr("time.time", lambda: world.clock.now)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as done:
@@ -156,9 +156,7 @@ def test_the_html_is_one_file_with_its_basis_and_the_command_that_checks_it(
 
 def test_names_are_escaped_in_html(dragon: Run, fleet: tuple[World, Path], span: Any) -> None:
     world, _ = fleet
-    log = sources.of_operators(
-        world.committee, ["operator_1"], queries.HttpClient(world.session("client"))
-    )
+    log = sources.of_operators(world.committee, ["operator_1"], HttpClient(world.session("client")))
     made = compute(log, world.committee, ["operator_1"], span[1], span[3])
     hostile = replace(made, committee=replace(world.committee, name="<script>alert(1)</script>"))
 

@@ -100,7 +100,7 @@ def http_service(answer: Callable[[str], tuple[int, bytes]]) -> Iterator[str]:
 )
 @pytest.mark.parametrize("command", ["stream", "windows", "votes", "receipt"])
 def test_a_url_without_a_scheme(dragon: Run, file: Path, command: str, url: str, said: str) -> None:
-    arguments = {
+    arguments: list[object] = {
         "stream": ["stream", file, "--stream", "s"],
         "windows": ["windows", "s"],
         "votes": ["votes", "s", "0"],
@@ -114,7 +114,7 @@ def test_a_url_without_a_scheme(dragon: Run, file: Path, command: str, url: str,
 
 
 def test_the_url_of_another_service(dragon: Run, fleet: Path, file: Path) -> None:
-    title = json.dumps({"info": {"title": "DataDragon operator"}}).encode()
+    title = json.dumps({"info": {"title": "DataDragon operator", "x": 1.5}}).encode()
     with http_service(lambda _: (200, title)) as url:
         code, out, err = dragon(
             "stream", file, "--stream", "s", "--home", fleet, "--url", url + "/"

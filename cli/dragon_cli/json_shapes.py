@@ -1,0 +1,102 @@
+"""What each command prints with `--json`: the members of its document. `make docs` prints it.
+
+A document of a command has these members and no others; those in brackets are not always there. A
+failure is a document of another shape, `FAILURE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+FAILURE: Final = (
+    "verdict: `failed` (the work was not done) or `refused` (it was checked, and is wrong)",
+    "reason: name of the error, or `usage`",
+    "detail: the error in words",
+    "[hint]: the next step",
+    "facts: numbers and names that belong to the error",
+)
+_VERIFIED: Final = "verdict: `verified`"
+_CLAIM: Final = "kind, signers and the members of the claim"
+
+# Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
+SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "completion": ("shell", "script: text of the script"),
+    "downtime": (
+        "verdict: `verified`, or `uncertified` with `--uncertified`",
+        f"*: {_CLAIM}",
+        "seconds_up",
+        "[certificate]: the certificate",
+        "[operator]: with `--uncertified`",
+    ),
+    "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
+    "incidents": (
+        "operator: whose log it is",
+        "incidents: list of node_id, begin, end (null: still down), seconds",
+    ),
+    "init": (
+        "[committee]: id", "[name]", "[home]", "[operators]", "[experts]", "[quorum]",
+        "[may_be_out]", "[may_lie]", "[old]: with `--refound`", "[old_file]: with `--refound`",
+        "[file]: with `--compose`",
+    ),
+    "key show": ("public_key", "path", "description", "version", "kdf"),
+    "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
+    "log archive": ("file", "archived", "journal: path or null"),
+    "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
+    "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
+    "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
+    "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
+    "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
+    "report": (
+        "committee: id", "name", "from", "to",
+        "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents",
+        "log: size, root, settled_by, settled_by_timestamp",
+        "checkpoint: size, root, timestamp of the newest",
+    ),
+    "rounds": ("*: the answer to `GET /rounds`", "aggregator: URL"),
+    "source": ("stream: id", "messages", "bytes"),
+    "status": (
+        "certifying: whether anything is certified now",
+        "faults: why nothing is",
+        "checkpoint_age_seconds",
+        "round_age_seconds",
+        "operators: list of operator, ready, reasons, size, root, nodes; or operator, trouble",
+        "services: list of service, ready, reasons; or service, trouble",
+    ),
+    "stream check": ("verdict: `whole` or `damaged`", "streams", "damages"),
+    "stream upload": (
+        "stream: id", "bytes", "first: number of the first chunk", "chunks", "windows", "receipts",
+        "certified: false with `--no-wait`",
+    ),
+    "verify certificate": (_VERIFIED, f"*: {_CLAIM}"),
+    "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up"),
+    "verify event": (_VERIFIED, f"*: {_CLAIM}", "position", "root"),
+    "verify log": (_VERIFIED, "size", "root", "nodes: status and since of each node"),
+    "verify receipt": (
+        "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
+        "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
+    ),
+    "votes": (
+        "stream: id", "number", "state", "verdict", "position",
+        "votes: list of operator, answer, detail",
+    ),
+    "ziggy keygen": ("private_input: path", "public_input: path", "drawn", "*: key and message"),
+    "ziggy sign": ("proof_file: path", "bytes", "*: key and message"),
+    "ziggy verify": (_VERIFIED, "*: key and message", "parameter_set", "security"),
+    "windows": ("stream: id", "windows: as `GET /streams/<stream>/windows`"),
+}  # fmt: skip
+
+# Why a command has no `--json`.
+WITHOUT: Final[Mapping[str, str]] = {
+    "demo": "tells a story to people",
+    "serve": "a service writes its log as lines of JSON",
+    "up": "shows a picture until it is stopped; `dragon status --json` has the same facts",
+}
+
+
+def members(command: str) -> tuple[set[str], set[str], bool]:
+    """Return the members that are always there, all named ones, and whether there are others."""
+    names = [each.partition(":")[0] for each in SHAPES[command]]
+    always = {each for each in names if each != "*" and not each.startswith("[")}
+    named = {each.strip("[]") for each in names if each != "*"}
+    return always, named, "*" in names

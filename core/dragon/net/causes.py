@@ -42,8 +42,9 @@ def find_cause(error: BaseException, kind: type[E]) -> E | None:
 def connection_fault(error: BaseException) -> str:
     """Return in words why a connection failed. It never quotes the text of a library."""
     found = find_cause(error, OSError)
-    if found is not None and found.errno in NETWORK_FAULTS:
-        return NETWORK_FAULTS[found.errno]
+    number = found.errno if found is not None else None
+    if number is not None and number in NETWORK_FAULTS:
+        return NETWORK_FAULTS[number]
     if find_cause(error, ConnectionError) is not None:
         return NETWORK_FAULTS[errno.ECONNRESET]
     return OTHER_FAULT

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Final
 
 from flask import Flask, request
 
 from dragon_explorer import drawing
+from dragon_explorer.rendering import TICK_SECONDS
 
 FRAGMENT: Final = "fragment"
 HEAD_CHARS, TAIL_CHARS = 10, 4  # of a shortened identifier
 UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-# Words of answers that are refusals or faults, as a person says them.
-WORDS: Final = {"answered": "answered", "dns": "DNS"}
+LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 
 def install(app: Flask, committee_name: str) -> None:
     """Make the filters and what every page needs known to the templates."""
-    for function in (utc, iso, day, ago, span, percent, size, count, short, indented, words, period):
+    for function in (utc, iso, day, ago, span, period, percent, size, count):
+        app.jinja_env.filters[function.__name__] = function
+    for function in (short, abridged, words, indented):
         app.jinja_env.filters[function.__name__] = function
     for function in (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot):
         app.jinja_env.filters[function.__name__] = function
@@ -51,9 +54,12 @@ def day(time: float) -> str:
 
 
 def ago(time: float, now: float) -> str:
-    """Return how long before (or after) `now` a time is, in one unit."""
+    """Return how long before (or after) `now` a time is, in one unit.
+
+    Pages are made for moments that lie up to `TICK_SECONDS` back, so a new answer may be later.
+    """
     seconds = int(now - time)
-    if abs(seconds) < 1:
+    if -TICK_SECONDS <= seconds < 1:
         return "now"
     unit, length = next(each for each in UNITS if abs(seconds) >= each[1])
     number = abs(seconds) // length
@@ -104,9 +110,14 @@ def short(value: str) -> str:
     return f"{value[:HEAD_CHARS]}…{value[-TAIL_CHARS:]}"
 
 
+def abridged(text: str) -> str:
+    """Return a sentence with short identifiers, for lists that link to the whole value."""
+    return LONG_HEX.sub(lambda found: short(found.group()), text)
+
+
 def words(name: str) -> str:
     """Return a name of a reason or a kind as words."""
-    return WORDS.get(name, name.replace("_", " "))
+    return name.replace("_", " ")
 
 
 def indented(value: object) -> str:

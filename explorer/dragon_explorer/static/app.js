@@ -32,6 +32,17 @@
     if (number >= 0 && links[number]) links[number].focus({ preventScroll: true });
   };
 
+  // The filter of a long list of nodes.
+  const filter = () => {
+    const input = document.getElementById("filter");
+    if (!input) return;
+    input.hidden = false;
+    const text = input.value.trim().toLowerCase();
+    for (const row of live.querySelectorAll(".nodes tbody tr")) {
+      row.hidden = text !== "" && !row.textContent.toLowerCase().includes(text);
+    }
+  };
+
   const refresh = () => {
     const now = headline();
     if (now) {
@@ -40,6 +51,7 @@
       document.title = title;
     }
     decorate(live);
+    filter();
   };
 
   const decorate = (root) => {
@@ -61,6 +73,7 @@
 
   if (live) {
     let focused = -1;
+    live.addEventListener("input", filter);
     live.addEventListener("htmx:beforeRequest", (event) => {
       if (document.hidden) event.preventDefault();
     });

@@ -16,7 +16,8 @@
     const at = new Date(seconds * 1000);
     const day = `${at.getUTCFullYear()}-${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
     const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-    return isLong ? `${day} ${time} UTC` : time;
+    if (isLong) return `${day} ${time} UTC`;
+    return time === "00:00" ? day.slice(5) : time;
   };
 
   const options = (chart) => ({
@@ -36,7 +37,12 @@
       })),
     ],
     axes: [
-      { stroke: () => color("--soft"), grid: { stroke: () => color("--line"), width: 1 }, ticks: { stroke: () => color("--line") } },
+      {
+        stroke: () => color("--soft"),
+        grid: { stroke: () => color("--line"), width: 1 },
+        ticks: { stroke: () => color("--line") },
+        values: (_, ticks) => ticks.map((value) => clock(value, false)),
+      },
       {
         stroke: () => color("--soft"),
         grid: { stroke: () => color("--line"), width: 1 },

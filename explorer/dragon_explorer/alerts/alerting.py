@@ -68,7 +68,14 @@ class Alerting:
         outbox = Outbox(database)
         with database.write() as connection:
             drop_routes(connection, list(config.routes), wall())
-        engine = Engine(sources, Watch(sources, disks), config, database, outbox, wall)
+        engine = Engine(
+            sources=sources,
+            watch=Watch(sources, disks),
+            config=config,
+            database=database,
+            outbox=outbox,
+            wall=wall,
+        )
         workers = [
             Worker(name, channel(route, client, wall), outbox, wall, runtime.entropy)
             for name, route in config.routes.items()

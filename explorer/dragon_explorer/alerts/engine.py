@@ -51,6 +51,7 @@ class Engine:
 
     def __init__(
         self,
+        *,
         sources: Sources,
         watch: Watch,
         config: AlertsConfig,

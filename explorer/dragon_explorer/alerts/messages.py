@@ -1,4 +1,4 @@
-"""Messages about episodes: the words for people, and the JSON body with the events that prove it."""
+"""Messages about episodes: words for people, and a JSON body with the events that prove them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from dragon.protocol.event import Event
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.episodes import NO_POSITION, Episode
 from dragon_explorer.alerts.outbox import Message
+from dragon_explorer.views.public import duration
 
 MAX_GROUP: Final = 64  # incidents of one message
 MAX_NAMES: Final = 5  # in a title
@@ -104,17 +105,6 @@ def test_message(committee_name: str, now: float) -> Message:
     }
     id_ = f"msg_{hashlib.sha256(canonical([title, int(now)])).hexdigest()[:32]}"
     return Message(id_, "", "test", now, title, text, canonical(body).decode())
-
-
-def duration(seconds: int) -> str:
-    """Return seconds in two units, such as "3 min 20 s" or "2 d 4 h"."""
-    days, rest = divmod(max(0, seconds), 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, left = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (left, "s")]
-    while len(parts) > 1 and not parts[0][0]:
-        parts.pop(0)
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count) or "0 s"
 
 
 def _moment(phase: Phase, episodes: Sequence[Episode], now: float) -> int:

@@ -240,7 +240,7 @@ class Engine:
     def _clear_seconds(self, episodes: Episodes, episode: Episode, now: float) -> float:
         """How long a condition must be absent: longer if the same thing happened recently."""
         before = episodes.recent(episode.key, int(now) - RECENT_SECONDS)
-        return float(min(CLEAR_SECONDS * 2 ** min(before, 10), MAX_CLEAR_SECONDS))
+        return float(min(CLEAR_SECONDS * 2 ** min(max(0, before - 1), 10), MAX_CLEAR_SECONDS))
 
     def _reconcile(self, episodes: Episodes, now: float) -> None:
         """Close what the log and the file do not know any more, such as after an archived log."""

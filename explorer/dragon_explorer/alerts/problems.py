@@ -55,11 +55,12 @@ class Watch:
         """
         for node_id, transitions in self.sources.log.state.nodes.items():
             newest: list[Transition] = list(transitions[-FLAPPING_CHANGES:])
+            if not newest or now - newest[-1].timestamp >= STABLE_SECONDS:
+                continue
             is_frequent = (
                 len(newest) == FLAPPING_CHANGES and now - newest[0].timestamp <= FLAPPING_SECONDS
             )
-            unstable = node_id in known and now - newest[-1].timestamp < STABLE_SECONDS
-            if is_frequent or unstable:
+            if is_frequent or node_id in known:
                 sentence = (
                     f"The certified status of {node_id} changes again and again: at least "
                     f"{FLAPPING_CHANGES} times within an hour."

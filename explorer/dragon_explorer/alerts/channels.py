@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,6 +56,7 @@ class Webhook:
     route: Route = field(repr=False)
     http: HttpClient
     wall: Callable[[], float]
+    deadline: float = DEADLINE_SECONDS
 
     def send(self, message: Message) -> Attempt:
         """Make one attempt; a status of 200 to 299 with a complete answer counts as accepted."""
@@ -63,7 +65,7 @@ class Webhook:
             response = self.http.send(
                 "POST",
                 self.route.url,
-                deadline=DEADLINE_SECONDS,
+                deadline=self.deadline,
                 body=body,
                 headers=headers(message.id, int(self.wall()), body, self.route.secrets),
                 max_bytes=MAX_ANSWER_BYTES,
@@ -153,7 +155,7 @@ class AppriseChannel:
             return Attempt("apprise is not installed: `pip install 'datadragon[alerts]'`")
         try:
             # Its log would show addresses, and redirects would carry the message elsewhere.
-            apprise.logger.logger.disabled = True
+            logging.getLogger(APPRISE).disabled = True
             asset = apprise.AppriseAsset(app_id="DataDragon", http_redirects=False)
             service = apprise.Apprise.instantiate(
                 self._route.url, asset=asset, suppress_exceptions=True

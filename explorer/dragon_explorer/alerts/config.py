@@ -128,7 +128,11 @@ def _rule(table: Table, routes: set[str], committee: Committee | None) -> Rule:
         if name not in routes:
             listed = ", ".join(sorted(routes)) or "no route"
             table.wrong("routes", f"has {name!a}; the file describes {listed}")
-    if "nodes" in table.values and not conditions & set(OF_NODES):
+    if (
+        "nodes" in table.values
+        and len(conditions) == len(set(words))
+        and not conditions & set(OF_NODES)
+    ):
         table.wrong("nodes", f"selects nothing: none of {', '.join(OF_NODES)} is in `on`")
     return Rule(
         name=table.name("name"),

@@ -89,7 +89,7 @@ def message_id(committee_id: str, rule: str, phase: Phase, episodes: Sequence[Ep
     return f"msg_{hashlib.sha256(canonical(news)).hexdigest()[:32]}"
 
 
-def test_message(committee_name: str, now: float) -> Message:
+def trial(committee_name: str, now: float) -> Message:
     """A message that only tries a route."""
     title = f"[{committee_name}] Test of an alert route"
     text = "This message was sent by `dragon alerts test`. Nothing has happened."

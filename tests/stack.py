@@ -31,6 +31,7 @@ PORTS: Final = {
     **{f"operator-{n}": 5000 + n for n in range(1, 5)},
     "aggregator": 5100,
     "stream-api": 5300,
+    "explorer": 5400,
 }
 HIDDEN: Final = {"zkp-api": 5200}  # listens on a separate network and has no published port
 SOURCES: Final = ("source-sensor", "source-ticker")  # have no port and no health check

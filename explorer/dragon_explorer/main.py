@@ -93,7 +93,7 @@ def _keep_index(components: Components, stop: threading.Event) -> None:
         now = int(components.wall())
         sources.index.update()
         for node_id in sources.committee.urls:
-            sources.index.days(node_id, now, BAR_DAYS)
+            sources.index.bar(node_id, now, BAR_DAYS)
         sources.index.forget_days(now - (BAR_DAYS + 1) * DAY_SECONDS)
         stop.wait(INDEX_SECONDS)
 

@@ -71,6 +71,7 @@ def test_a_service_sees_its_own_keys_and_nobody_elses(stack: Stack) -> None:
     own["stream-api"] = "stream_api", ["keystore.json", "password", "prover-token", "token"]
     own |= dict.fromkeys(SOURCES, ("sources", ["token"]))
     own["aggregator"] = "aggregator", []
+    own["explorer"] = "explorer", []
 
     seen = stack.of_each(
         lambda service: stack.run(service, "find", "/fleet/keys", "-type", "f")[1].split()

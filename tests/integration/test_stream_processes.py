@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from dragon.net.stream_upload import StreamUpload
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import refused, verify
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
-from dragon_cli.fleet.layout import PROVER, STREAMS, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.fleet.streams import connect, find
 from ports import free_block
@@ -44,8 +45,8 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """All services, with rounds of two seconds."""
-    base = free_block(8)
-    ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7)
+    base = free_block(9)
+    ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7, explorer=base + 8)
     home = Home(tmp_path_factory.mktemp("streams") / "fleet")
     make_fleet(home, Plan(ports=ports, round_seconds=2), genesis=int(time.time()))
     with Fleet(home) as running:
@@ -134,7 +135,7 @@ def test_concurrent_streams_are_certified_and_every_log_passes_its_audit(fleet: 
         list(pool.map(send, range(4)))
 
     for name in fleet.addresses:
-        if name.startswith(("operator", "aggregator", "stream")):
+        if name.startswith(("operator", "aggregator", "stream", "explorer")):
             found = audit(fleet.home.database(name), fleet.committee)
             assert len(found.state.streams) >= 4
 
@@ -150,6 +151,22 @@ def dragon(*arguments: object, expect: int = 0) -> str:
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
+
+
+def test_the_explorer_shows_a_stream_of_the_fleet(fleet: Fleet) -> None:
+    client, stream = open_stream(fleet, "shown", mode="message", window_ms=500)
+    StreamUpload(client, stream, [b"21.5"]).run()
+    wait_certified(fleet, client, stream, 1)
+
+    def shown() -> bool:
+        found: Any = fleet.get(EXPLORER, f"/api/streams/{stream}")
+        windows = found["windows"]
+        return found["stream"]["name"] == "shown" and [w["stage"] for w in windows] == ["certified"]
+
+    fleet.wait_until(shown, "the explorer shows the window", PATIENCE)
+    assert fleet.is_ready(EXPLORER)
+    health: Any = fleet.get(EXPLORER, "/api/fleet")["health"]
+    assert health["agreeing"] == 4
 
 
 def test_one_command_turns_a_file_into_receipts_and_can_be_repeated(

@@ -28,7 +28,12 @@ class Participation:
     signed: int
     refused: Mapping[str, int]  # by reason
     silent: Mapping[str, int]  # by cause: timeout, refused connection, …
-    percent: float | None  # signed, of those expected; None: nothing was expected
+    ppm: int | None  # signed, in parts per million of those expected; None: nothing was expected
+
+    @property
+    def percent(self) -> float | None:
+        """The part in percent, for people. JSON has integers only."""
+        return None if self.ppm is None else self.ppm // 1000 / 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +138,5 @@ def participation(period: str, sums: Mapping[str, Sums]) -> Participation:
         silent={
             name: count for name, count in counts.items() if name != SIGNED and name not in REFUSALS
         },
-        percent=(1000 * signed // expected) / 10 if expected else None,
+        ppm=1_000_000 * signed // expected if expected else None,
     )

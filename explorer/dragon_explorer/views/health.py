@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from dragon.encoding import to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
-from dragon_explorer.live.board import OperatorReport
+from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources
 
-FRESH_SECONDS: Final = 30  # an answer of a live service counts as current for that long
+FRESH_SECONDS: Final = 10  # an answer counts as current for that long: one may come late
+T = TypeVar("T")
 Agreement = Literal["equal", "different", "ahead", "silent"]
 
 
@@ -108,21 +109,23 @@ def _signers(sources: Sources, position: int) -> tuple[str, ...]:
 def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorState:
     report = sources.board.operator(operator) or OperatorReport(operator, url)
     head, readiness = report.head, report.readiness
-    is_fresh = head.at is not None and now - head.at <= FRESH_SECONDS
-    agreement = _agreement(sources, report) if is_fresh else "silent"
-    said = readiness.value
-    is_ready = is_fresh and not readiness.error and said is not None and not said.reasons
+    agreement = _agreement(sources, report) if _is_fresh(head, now) else "silent"
+    said = readiness.value if _is_fresh(readiness, now) else None
     return OperatorState(
         operator=operator,
         url=url,
         agreement=agreement,
-        ready=is_ready,
-        reasons=tuple(said.reasons) if said and not readiness.error else (),
+        ready=said is not None and not said.reasons,
+        reasons=tuple(said.reasons) if said else (),
         size=head.value.size if head.value else None,
         root=head.value.root if head.value else None,
         answered_at=None if head.at is None else int(head.at),
         error=readiness.error or head.error,
     )
+
+
+def _is_fresh(part: Part[T], now: int) -> bool:
+    return part.at is not None and now - part.at <= FRESH_SECONDS
 
 
 def _agreement(sources: Sources, report: OperatorReport) -> Agreement:

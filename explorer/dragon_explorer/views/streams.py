@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import floor
 from typing import Final, Literal
 
 from dragon import errors
@@ -130,7 +131,7 @@ class VerdictRow:
     proof: str  # SHA-256 of the proof
     header: str
     signers: tuple[str, ...]
-    security: Mapping[str, float] | None  # bits, if the number of chunks is known
+    security: Mapping[str, int] | None  # whole bits, if the number of chunks is known
     command: str
     certificate: Mapping[str, object]
 
@@ -330,11 +331,12 @@ def _verdict(sources: Sources, found: Applied[WindowClaim], chunks: int | None) 
     )
 
 
-def _security(parameters: str, chunks: int) -> Mapping[str, float] | None:
+def _security(parameters: str, chunks: int) -> Mapping[str, int] | None:
     try:
-        return set_security(SETS[parameters], 1 << chunks.bit_length()).rounded()
+        figures = set_security(SETS[parameters], 1 << chunks.bit_length()).rounded()
     except (ProofRefused, LookupError, ValueError, OverflowError):
         return None  # the number of chunks is uncertified
+    return {name: floor(bits) for name, bits in figures.items()}
 
 
 def _endorsement(each: Applied[EndorsementClaim]) -> EndorsementRow:

@@ -17,13 +17,18 @@ LETTERS: Final[Mapping[str, NodeStatus]] = {UP: "up", DOWN: "down", UNKNOWN: "un
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """Seconds of a period that ends now, and the percentage of the known seconds that were up."""
+    """Seconds of a period that ends now, and the part of the known seconds that were up."""
 
     period: str  # "24h", "30d" or "90d"
     seconds_up: int
     seconds_down: int
     seconds_unknown: int
-    percent: float | None  # rounded down to a thousandth; None: nothing is known
+    ppm: int | None  # parts per million, rounded down; None: nothing is known
+
+    @property
+    def percent(self) -> float | None:
+        """The part in percent, for people. JSON has integers only."""
+        return None if self.ppm is None else self.ppm // 10 / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ def _uptime(sources: Sources, node_id: str, now: int, name: str, seconds: int) -
     totals = sources.log.totals(state.size, node_id, (max(0, now - seconds), now))
     up = seconds - totals.seconds_down - totals.seconds_unknown
     known = up + totals.seconds_down
-    percent = (100_000 * up // known) / 1000 if known else None
-    return Uptime(name, up, totals.seconds_down, totals.seconds_unknown, percent)
+    ppm = 1_000_000 * up // known if known else None
+    return Uptime(name, up, totals.seconds_down, totals.seconds_unknown, ppm)
 
 
 def bar(sources: Sources, node_id: str, now: int) -> str:

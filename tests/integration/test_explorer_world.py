@@ -1,0 +1,499 @@
+"""An explorer on a simulated fleet: certified facts, live answers, and what strangers send it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from werkzeug.test import TestResponse
+
+from dragon.encoding import parse, to_hex
+from dragon.log.audit import audit
+from dragon.protocol.log_entry import ProvenEntry
+from dragon_explorer.live import sources as live_sources
+from dragon_explorer.public_page import PublicNode, PublicPage
+from dragon_explorer.rendering import TICK_SECONDS
+from dragon_explorer.routes.verification import MAX_FORM_BYTES
+from dragon_explorer.views.verify import MAX_VERIFY_BYTES
+from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld, fleet_with_history
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+PAGES = (
+    *("/", "/nodes/target_1", "/nodes/operator_4?period=90d", "/incidents", "/rounds"),
+    *("/committee", "/streams", "/log", "/log/0", "/verify", "/public"),
+)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExplorerWorld]:
+    """A fleet in which an outage of target_1 has ended and operator_4 hangs. Tests only read."""
+    with fleet_with_history(tmp_path_factory.mktemp("world")) as made:
+        yield made
+
+
+def get(world: SmallExplorerWorld, path: str, **headers: str) -> TestResponse:
+    return world.app().test_client().get(path, headers=headers)
+
+
+def api(world: SmallExplorerWorld, path: str) -> Any:
+    answer = get(world, f"/api/{path}")
+    assert answer.status_code == 200, answer.text
+    return parse(answer.data)  # strict: our own clients read it
+
+
+def rows(items: list[dict[str, Any]], key: str) -> Mapping[str, dict[str, Any]]:
+    return {item[key]: item for item in items}
+
+
+def stream_of(world: ExplorerWorld) -> str:
+    [stream] = api(world, "streams")["streams"]
+    return str(stream["stream"])
+
+
+# Certified facts
+
+
+def test_the_log_is_verified_and_equal_to_an_operators(world: ExplorerWorld) -> None:
+    found = audit(world.database_file(EXPLORER), world.committee)
+
+    assert found.root == world.components("operator_1").log.head().root
+
+
+def test_the_fleet_shows_status_incidents_and_health(world: ExplorerWorld) -> None:
+    found = api(world, "fleet")
+    nodes = rows(found["nodes"], "node_id")
+
+    assert {name: node["status"] for name, node in nodes.items()} == {
+        **{f"operator_{n}": "up" for n in (1, 2, 3)},
+        "operator_4": "down",
+        "target_1": "up",
+        "target_2": "up",
+    }
+    assert found["counts"] == {"up": 5, "down": 1, "unknown": 0}
+    assert [each["node_id"] for each in found["open_incidents"]] == ["operator_4"]
+    assert [nodes[name]["bar"][-1] for name in ("target_1", "target_2")] == ["d", "u"]
+    assert nodes["target_1"]["uptimes"][0]["seconds_down"] == 15
+    assert nodes["target_2"]["uptimes"][0]["ppm"] == 1_000_000
+    assert nodes["target_2"]["latency_ms"] is not None
+    assert nodes["operator_4"]["latencies_ms"][-1] is None
+    assert found["health"]["sentence"] == (
+        "3 of 4 operators agree. One more fault stops certification."
+    )
+    states = rows(found["health"]["operator_states"], "operator")
+    assert states["operator_1"]["agreement"] == "equal"
+    assert states["operator_1"]["root"] == found["health"]["log_root"]
+    assert states["operator_4"]["error"]
+
+
+def test_an_incident_has_everything_that_proves_it(world: ExplorerWorld) -> None:
+    listed = api(world, "incidents")
+    assert listed["total"] == 2
+    old = next(each for each in listed["incidents"] if each["node_id"] == "target_1")
+    assert (old["ended"] - old["begun"], old["seconds"]) == (15, 15)
+
+    found = api(world, f"incidents/{old['position']}")
+
+    assert (found["node_id"], found["status"]) == ("target_1", "down")
+    assert found["outage"] == old
+    assert len(found["signers"]) >= found["needed"] == 3
+    assert set(found["signers"]) | set(found["others"]) == set(world.operators)
+    [gathering] = found["gatherings"]
+    assert gathering["certified"]
+    assert {each["operator"] for each in gathering["answers"]} == set(world.operators)
+    end = api(world, f"incidents/{old['end_position']}")
+    assert (end["status"], end["outage"]) == ("up", old)
+
+
+def test_a_download_is_verified_by_the_library(world: ExplorerWorld) -> None:
+    position = api(world, "incidents")["incidents"][0]["position"]
+
+    answer = get(world, f"/downloads/event-{position}.json")
+
+    assert f'filename="event-{position}.json"' in answer.headers["Content-Disposition"]
+    proven = ProvenEntry.from_json(json.loads(answer.data))
+    proven.verify(world.committee)
+    assert proven.root == world.components("operator_1").log.head(proven.size).root
+
+
+def test_pages_of_incidents_and_entries_cover_the_log(world: ExplorerWorld) -> None:
+    size = world.explorer.log.state.size
+    entries = api(world, "log")["entries"]
+    assert [each["position"] for each in entries] == list(reversed(range(size)))
+    assert [e["position"] for e in api(world, "log?before=3")["entries"]] == [2, 1, 0]
+    assert api(world, "log?before=0")["entries"] == []
+    newest, oldest = api(world, "incidents")["incidents"]
+    below = api(world, f"incidents?before={newest['position']}")["incidents"]
+    assert below == [oldest]
+    assert sum(api(world, "log")["refused_counts"].values()) == 1
+
+
+def test_what_is_no_incident_is_not_found(world: ExplorerWorld) -> None:
+    checkpoint = next(e for e in api(world, "log")["entries"] if e["kind"] == "checkpoint")
+
+    for position in (checkpoint["position"], 10_000):
+        answer = get(world, f"/api/incidents/{position}")
+        assert (answer.status_code, answer.json["title"]) == (404, "not_found")
+        assert get(world, f"/incidents/{position}").status_code == 404
+
+
+def test_streams_are_followed_from_closed_to_certified(world: ExplorerWorld) -> None:
+    stream = stream_of(world)
+    found = api(world, f"streams/{stream}")
+
+    assert found["stream"]["name"] == "sensor-1"
+    assert [(each["number"], each["stage"]) for each in found["windows"]] == [
+        (1, "certified"),
+        (0, "certified"),
+    ]
+    window = api(world, f"streams/{stream}/windows/0")
+    [verdict] = window["verdicts"]
+    assert verdict["verdict"] == "valid"
+    assert verdict["security"]["level"] > 80
+    assert get(world, f"/api/streams/{stream}/windows/9").status_code == 404
+    assert get(world, f"/api/streams/0x{'00' * 32}").status_code == 404
+
+
+def test_participation_counts_what_operators_answered(world: ExplorerWorld) -> None:
+    operators = rows(api(world, "committee")["operators"], "operator")
+    hour = {name: each["participation"][0] for name, each in operators.items()}
+
+    assert hour["operator_1"]["signed"] > 0
+    assert hour["operator_1"]["silent"] == {}
+    assert hour["operator_4"]["expected"] < hour["operator_1"]["expected"]  # about itself
+
+
+def test_response_times_are_kept_by_observer(world: ExplorerWorld) -> None:
+    chart = api(world, "nodes/target_1?period=1h")["chart"]
+    lines = rows(chart["lines"], "observer")
+
+    assert {"aggregator_0", "operator_1"} <= set(lines)
+    assert all(len(each["mean_ms"]) == len(chart["times"]) for each in lines.values())
+    assert sum(lines["aggregator_0"]["failed"]) >= 3
+
+
+def test_badges_and_feed(world: ExplorerWorld) -> None:
+    def badge(node: str, metric: str) -> tuple[str, str]:
+        found = get(world, f"/badge/{node}.json?metric={metric}").json
+        return found["message"], found["color"]
+
+    assert badge("operator_4", "status") == ("down", "red")
+    assert badge("target_2", "uptime-24h") == ("100.000 %", "brightgreen")
+    assert badge("target_1", "uptime-90d")[1] == "red"
+    assert badge("operator_4", "response")[0].endswith(" ms")
+    image = ElementTree.fromstring(get(world, "/badge/target_1.svg").data)
+    assert image.get("aria-label") == "target_1: up"
+    feed = ElementTree.fromstring(get(world, "/feed.atom").data)
+    titles = [each.findtext(f"{ATOM}title") for each in feed.iter(f"{ATOM}entry")]
+    assert titles == ["operator_4 is down", "target_1 was down for 15 seconds"]
+
+
+def test_the_public_page_shows_no_internals(world: ExplorerWorld) -> None:
+    found = api(world, "public")
+
+    assert [each["name"] for each in found["nodes"]] == ["target_1", "target_2"]
+    assert found["sentence"] == "All services are up."
+    assert [each["sentence"] for each in found["incidents"]] == [
+        "target_1 was down for 15 seconds."
+    ]
+    text = get(world, "/public").text
+    assert "operator_" not in text
+    assert "http://target" not in text
+
+
+# Pages
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_is_rendered_with_a_strict_policy(world: ExplorerWorld, path: str) -> None:
+    answer = get(world, path)
+
+    assert answer.status_code == 200
+    assert answer.content_type == "text/html; charset=utf-8"
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "style=" not in answer.text
+    assert "http://" not in answer.text.replace("http://www.w3.org", "") or path != "/public"
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path != "/verify"])
+def test_a_fragment_is_a_part_of_its_page(world: ExplorerWorld, path: str) -> None:
+    fragment = get(world, f"{path}{'&' if '?' in path else '?'}fragment")
+
+    assert fragment.status_code == 200
+    assert "<html" not in fragment.text
+    assert fragment.text.strip()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/nothing", 404),
+        ("/nodes/nobody", 404),
+        ("/nodes/A", 400),
+        ("/incidents/x", 400),
+        ("/incidents?before=x", 400),
+        ("/log?what=1", 400),
+        ("/streams/0x12", 400),
+    ],
+)
+def test_a_wrong_address_is_a_page_with_the_reason(
+    world: ExplorerWorld, path: str, status: int
+) -> None:
+    answer = get(world, path)
+
+    assert (answer.status_code, answer.mimetype) == (status, "text/html")
+    assert get(world, f"/api{path}").mimetype == "application/problem+json"
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(world: ExplorerWorld) -> None:
+    for path in ("/", "/api/fleet", "/badge/target_1.svg", "/feed.atom"):
+        client = world.app().test_client()
+        etag = client.get(path).headers["ETag"]
+        again = client.get(path, headers={"If-None-Match": etag})
+
+        assert (again.status_code, again.data) == (304, b"")
+        assert again.headers["ETag"] == etag
+
+
+# What changes
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallExplorerWorld]:
+    """A fleet of its own, after two rounds."""
+    with SmallExplorerWorld(tmp_path) as made:
+        made.run(2)
+        yield made
+
+
+def test_an_event_changes_the_page_at_once(small: SmallExplorerWorld) -> None:
+    client = small.app().test_client()
+    etag = client.get("/").headers["ETag"]
+    now = small.clock.now
+    small.stop("operator_2")
+    small.run(3)
+    small.clock.now = now  # so that nothing else can have changed
+
+    answer = client.get("/", headers={"If-None-Match": etag})
+
+    assert answer.status_code == 200
+    small.clock.now = now + TICK_SECONDS * 9
+    assert client.get("/api/fleet").json["open_incidents"][0]["node_id"] == "operator_2"
+
+
+def test_pages_work_from_the_log_when_nobody_answers(small: SmallExplorerWorld) -> None:
+    for name in (*small.operators, *small.aggregators):
+        small.stop(name)
+    small.poll()
+    client = small.app().test_client()
+
+    for path in PAGES:
+        if "target" not in path:
+            assert client.get(path).status_code == 200, path
+    found = client.get("/api/fleet").json
+    assert found["counts"] == {"up": 4, "down": 0, "unknown": 0}
+    assert found["health"]["agreeing"] == 4  # the last answers are seconds old
+    small.clock.now += 60
+    health = client.get("/api/fleet").json["health"]
+    assert (health["agreeing"], health["margin"]) == (0, -3)
+    assert {each["agreement"] for each in health["operator_states"]} == {"silent"}
+    small.clock.now += small.committee.rounds.unknown_after
+    found = client.get("/api/fleet").json
+    assert found["counts"]["unknown"] == 4  # green means green
+    assert not found["health"]["certifying"]
+
+
+def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld) -> None:
+    small.stop("operator_3", "hang")
+    small.clock.now += 40
+    begun = small.clock.now
+    took = {}
+    for poller in small.explorer.pollers:
+        small.clock.now = begun
+        poller.step()
+        took[poller.source.name] = small.clock.now - begun
+
+    assert took.pop("operator_3") <= 3 * live_sources.DEADLINE_SECONDS
+    assert set(took.values()) == {0.0}
+    states = rows(
+        small.app().test_client().get("/api/fleet").json["health"]["operator_states"], "operator"
+    )
+    assert {each["agreement"] for each in states.values()} == {"equal", "silent"}
+    assert states["operator_3"]["agreement"] == "silent"
+
+
+def test_an_operator_with_another_log_is_shown_as_different(small: SmallExplorerWorld) -> None:
+    head = {"size": 2, "root": "0x" + "ab" * 32, "ledger_index": 1}
+
+    def lying(environ: Any, start_response: Any) -> list[bytes]:
+        body = head if environ["PATH_INFO"] == "/checkpoint" else {"status": "ready", "reasons": []}
+        text = json.dumps(body).encode()
+        start_response("200 OK", [("Content-Length", str(len(text)))])
+        return [text]
+
+    small.impersonate("operator_1", lying)
+    small.poll()
+    client = small.app().test_client()
+    states = client.get("/api/fleet").json["health"]["operator_states"]
+
+    assert rows(states, "operator")["operator_1"]["agreement"] == "different"
+    small.clock.now += TICK_SECONDS
+    head["size"] = 1000
+    small.poll()
+    states = client.get("/api/fleet").json["health"]["operator_states"]
+    assert rows(states, "operator")["operator_1"]["agreement"] == "ahead"
+
+
+def test_a_restart_keeps_log_and_history(small: SmallExplorerWorld) -> None:
+    before = api(small, "nodes/operator_1?period=1h")["chart"]["lines"]
+    size = small.explorer.log.state.size
+
+    small.restart(EXPLORER)
+
+    assert small.explorer.log.state.size == size
+    assert api(small, "nodes/operator_1?period=1h")["chart"]["lines"] == before
+    assert api(small, "fleet")["health"]["agreeing"] == 0  # nobody was asked yet
+
+
+def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
+    class Public(SmallExplorerWorld):
+        public = PublicPage(
+            "Example status", "", (PublicNode("operator_1", "Site"),), frozenset({"status.example"})
+        )
+
+    with Public(tmp_path) as world:
+        world.run(2)
+        client = world.app().test_client()
+
+        def at(path: str, host: str = "Status.example:8443") -> TestResponse:
+            return client.get(path, headers={"Host": host})
+
+        assert "Example status" in at("/").text
+        assert "operator_2" not in at("/").text
+        assert "operator_2" in at("/", "explorer.example").text
+        for path in (
+            "/log",
+            "/api/fleet",
+            "/metrics",
+            "/openapi.json",
+            "/downloads/committee.json",
+        ):
+            assert at(path).status_code == 404
+            assert at(path, "explorer.example").status_code == 200
+        for path in ("/healthz", "/badge/operator_1.svg", "/api/public"):
+            assert at(path).status_code == 200
+
+
+# Verification of what strangers send
+
+
+def verify(world: ExplorerWorld, body: bytes) -> Any:
+    answer = world.app().test_client().post("/api/verify", data=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+def outcomes(found: Any) -> dict[str, str]:
+    return {each["name"]: each["outcome"] for each in found["lines"]}
+
+
+def test_an_event_is_verified_line_by_line(world: ExplorerWorld) -> None:
+    body = get(world, "/downloads/event-0.json").data
+
+    found = verify(world, body)
+
+    assert (found["what"], found["verdict"]) == ("event", "verified")
+    assert outcomes(found) == {"signatures": "holds", "inclusion": "holds", "log": "holds"}
+    assert found["command"] == "dragon verify event event.json --committee committee.json"
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "line"),
+    [
+        ("root", "0x" + "00" * 32, "inclusion"),
+        ("ledger_index", 99, "inclusion"),
+        ("size", 1, "inclusion"),
+    ],
+)
+def test_a_changed_event_is_refused_at_the_right_line(
+    world: ExplorerWorld, member: str, value: object, line: str
+) -> None:
+    event = json.loads(get(world, "/downloads/event-0.json").data)
+
+    found = verify(world, json.dumps({**event, member: value}).encode())
+
+    assert found["verdict"] == "refused"
+    assert outcomes(found)[line] == "refused"
+
+
+def test_a_certificate_is_verified_and_a_changed_one_refused(world: ExplorerWorld) -> None:
+    certificate = json.loads(get(world, "/downloads/certificate-0.json").data)
+
+    assert verify(world, json.dumps(certificate).encode())["verdict"] == "verified"
+    certificate["node_id"] = "operator_2"
+    found = verify(world, json.dumps(certificate).encode())
+    assert (found["what"], found["verdict"]) == ("certificate", "refused")
+
+
+def test_a_receipt_is_verified_without_its_data(world: ExplorerWorld) -> None:
+    [stream] = world.components("stream_api").streams.all()
+    made = {"stream": to_hex(stream.id), "token": stream.keys.token}
+    receipt = json.dumps(world.receipt(made, 0, proof=False).to_json()).encode()
+
+    found = verify(world, receipt)
+
+    assert (found["what"], found["verdict"]) == ("receipt", "verified")
+    assert outcomes(found)["data"] == "absent"
+    assert outcomes(found)["votes"] == outcomes(found)["checkpoint"] == "holds"
+    changed = receipt.replace(b'"length": 4', b'"length": 5')
+    assert changed != receipt
+    assert verify(world, changed)["verdict"] == "refused"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"   ", b"{", b"[]", b"7", b"{}", b'"x"', b"\xff\xfe", b"[" * 5000),
+        *(b'{"descriptor":1,"chunk":2}', b'{"inclusion":[],"event":{}}'),
+        *(b'{"aggregated_signature":"0x"}', b'{"expert":"x"}', b'{"a":1,"a":2}', b"1e999"),
+    ],
+)
+def test_no_document_makes_the_verification_fail(world: ExplorerWorld, body: bytes) -> None:
+    found = verify(world, body)
+
+    assert found["verdict"] == "refused"
+    assert found["sentence"]
+
+
+def test_a_document_that_is_too_large_is_refused(world: ExplorerWorld) -> None:
+    client = world.app().test_client()
+    body = b"x" * (MAX_VERIFY_BYTES + 1)
+
+    assert client.post("/api/verify", data=body).status_code == 413
+    text = client.post("/verify/result", data={"text": b"x" * (MAX_FORM_BYTES + 1)})
+    assert text.status_code == 413
+    form = client.post("/verify/result", data={"text": body})
+    assert form.status_code in {400, 413}
+
+
+def test_the_form_takes_a_text_or_a_file(world: ExplorerWorld, tmp_path: Path) -> None:
+    client, document = world.app().test_client(), get(world, "/downloads/event-0.json").data
+    file = tmp_path / "event.json"
+    file.write_bytes(document)
+
+    with file.open("rb") as opened:
+        answers = [
+            client.post("/verify/result", data={"text": document}),
+            client.post("/verify/result", data={"file": (opened, "event.json"), "text": ""}),
+        ]
+
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "verified" in answer.text
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert client.post("/verify/result").status_code == 200

@@ -19,7 +19,7 @@ from alerting import PaperFleet, config
 from dragon.encoding import parse
 from dragon.net.http_client import HttpClient
 from dragon.protocol import event
-from dragon_explorer.alerts.channels import Webhook
+from dragon_explorer.alerts.channels import INCOMPLETE, Webhook
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig
 from dragon_explorer.alerts.delivery import Worker
@@ -123,10 +123,10 @@ MANNERS = ("fail", "hang", "close", "limit", "redirect", "lie", "flood")
 ERRORS = [
     "answered 500",
     "no answer in time",
-    "no answer (ConnectionError)",
+    INCOMPLETE,
     "answered 429",
     "answered 302: redirects are not followed; set the final URL",
-    "no answer (IncompleteRead)",
+    INCOMPLETE,
     "the answer has more than 16384 bytes",
 ]
 

@@ -25,6 +25,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 3600
 # Statuses that are about this message, so that another one may be accepted.
 _REJECTED: Final = frozenset(range(400, 500)) - {401, 403, 404, 407, 408, 425, 429}
 _GONE: Final = 410
+INCOMPLETE: Final = "no complete answer: the connection was closed or lost"
 
 
 class NotDelivered(DragonError):
@@ -73,7 +74,8 @@ class Webhook:
         except BadAnswer:
             return Attempt(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
         except PeerError as error:
-            return Attempt(str(error))
+            is_vague = error.facts.get("reason") == "unreachable"
+            return Attempt(INCOMPLETE if is_vague else str(error))
         return judge(response.status, response.retry_after)
 
 

@@ -15,9 +15,8 @@ from dragon.node.admission import Clients
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
-from dragon_explorer import security_headers
+from dragon_explorer import filters, security_headers
 from dragon_explorer.components import Components
-from dragon_explorer.rendering import plain
 from dragon_explorer.routes import api, badges, downloads, pages, verification
 
 
@@ -35,7 +34,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         clients=clients,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters["members"] = plain
+    filters.install(app, sources.committee.name)
     security_headers.install(app)
     for module in (api, verification, downloads, badges):
         app.register_api(module.routes(components))

@@ -112,11 +112,6 @@ def encode(view: object) -> bytes:
     return json.dumps(view, default=_members, separators=(",", ":")).encode() + b"\n"
 
 
-def plain(view: object) -> object:
-    """Return a view as dictionaries, lists and plain values."""
-    return json.loads(encode(view))
-
-
 def _members(value: object) -> dict[str, object]:
     if not is_dataclass(value):
         raise TypeError(f"no JSON form: {type(value).__name__}")

@@ -25,6 +25,7 @@ class NodeRow:
     url: str
     status: NodeStatus  # certified
     since: int | None  # Unix seconds
+    position: int | None  # of the event that says so
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
     latency_ms: int | None  # of the last answered probe of an aggregator. Uncertified
@@ -70,12 +71,14 @@ def node_row(
     """Return one node of the fleet."""
     status, since = status_of(sources, node_id, now)
     answered = [each for each in latencies if each is not None]
+    last = sources.log.state.last(node_id)
     return NodeRow(
         node_id=node_id,
         kind="operator" if node_id in sources.committee.keys else "target",
         url=sources.committee.urls[node_id],
         status=status,
         since=since,
+        position=last.position if last else None,
         uptimes=uptimes(sources, node_id, now),
         bar=bar(sources, node_id, now),
         latency_ms=answered[-1] if answered else None,

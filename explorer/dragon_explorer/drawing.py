@@ -1,0 +1,108 @@
+"""The geometry of the drawings on pages: paths of SVG, as short as possible.
+
+A bar has one path for all days of one status. Equal days beside each other are one line, which a
+dash pattern cuts into days, so a bar of 90 days takes about 100 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from dragon_explorer.index import DOWN, UNKNOWN, UP
+from dragon_explorer.views.node import Chart
+
+DAY_WIDTH: Final = 4  # of a bar's day with the gap of 1 behind it
+# The class of a letter, and where the line of its days runs in a bar of height 20.
+LINES: Final = {UP: ("u", 10), DOWN: ("d", 10), UNKNOWN: ("q", 17), "m": ("m", 10)}
+SPARK_STEP: Final = 4
+SPARK_HEIGHT: Final = 20
+PLOT_WIDTH: Final = 720
+PLOT_HEIGHT: Final = 160
+NICE_STEPS: Final = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class PlotLine:
+    """One observer's line in a plot."""
+
+    observer: str
+    d: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A chart drawn by the server. It is replaced by an interactive one where scripts run."""
+
+    top_ms: int  # at the upper edge
+    lines: tuple[PlotLine, ...]
+
+
+def bar_paths(letters: str) -> list[tuple[str, str]]:
+    """Return the class and path of each status that occurs in a bar."""
+    paths: dict[str, str] = {}
+    place = 0
+    for letter, run in groupby(letters):
+        length = len(list(run))
+        name, y = LINES.get(letter, LINES[UNKNOWN])
+        paths[name] = f"{paths.get(name, '')}M{place * DAY_WIDTH} {y}h{length * DAY_WIDTH - 1}"
+        place += length
+    return list(paths.items())
+
+
+def bar_days(letters: str) -> str:
+    """Return the text alternative of a bar."""
+    names = ((UP, "up"), (DOWN, "with downtime"), (UNKNOWN, "unknown"))
+    counts = [f"{letters.count(letter)} {name}" for letter, name in names if letter in letters]
+    return f"{len(letters)} days: {', '.join(counts)}"
+
+
+def spark(values: Sequence[int | None]) -> tuple[str, str]:
+    """Return the line of response times, and the marks of rounds without an answer."""
+    most = max((each for each in values if each is not None), default=0) or 1
+    line, marks, drawing = "", "", False
+    for place, value in enumerate(values):
+        x = place * SPARK_STEP
+        if value is None:
+            marks, drawing = f"{marks}M{x} 4v12", False
+            continue
+        y = SPARK_HEIGHT - 2 - round((SPARK_HEIGHT - 4) * value / most)
+        # A single value becomes a line of no length, which a round cap makes a point.
+        line += f"L{x} {y}" if drawing else f"M{x} {y}h0"
+        drawing = True
+    return line, marks
+
+
+def plot(chart: Chart) -> Plot:
+    """Return the paths of a chart of response times."""
+    values = [value for line in chart.lines for value in line.mean_ms if value is not None]
+    top = _round_up(max(values, default=1))
+    width = PLOT_WIDTH / max(1, len(chart.times) - 1)
+    return Plot(
+        top, tuple(PlotLine(each.observer, _line(each.mean_ms, width, top)) for each in chart.lines)
+    )
+
+
+def _line(values: Sequence[int | None], width: float, top: int) -> str:
+    return "".join(_steps(values, width, top))
+
+
+def _steps(values: Sequence[int | None], width: float, top: int) -> Iterator[str]:
+    drawing = False
+    for place, value in enumerate(values):
+        if value is not None:
+            x, y = round(place * width), PLOT_HEIGHT - round(PLOT_HEIGHT * value / top)
+            yield f"L{x} {y}" if drawing else f"M{x} {y}h0"
+        drawing = value is not None
+
+
+def _round_up(value: int) -> int:
+    """Return the next of 1, 2, 5, 10, 20, … that is not smaller."""
+    scale = 1
+    while True:
+        for step in NICE_STEPS:
+            if value <= step * scale:
+                return step * scale
+        scale *= 10

@@ -15,6 +15,7 @@ from typing import Final
 from dragon_docs import (
     bounds,
     commands,
+    conditions,
     examples,
     failures,
     http_reference,
@@ -33,6 +34,7 @@ SECTION: Final = re.compile(
 GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": bounds.table,
     "commands": commands.reference,
+    "conditions": conditions.table,
     "example": examples.fenced,
     "exit-codes": failures.exit_codes,
     "errors": failures.table,

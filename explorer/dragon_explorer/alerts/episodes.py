@@ -44,6 +44,10 @@ class Episode:
     def lasts(self) -> bool:
         return self.ended is None
 
+    def end(self, ended: int, noticed: float, position: int = NO_POSITION) -> None:
+        """Note the end. Args: `position`, of the event in the log that ended it."""
+        self.ended, self.ended_seen_at, self.end_position = ended, noticed, position
+
     @property
     def is_certified(self) -> bool:
         return FACTS[self.condition].certified

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,16 +13,19 @@ from typing import Any
 
 import pytest
 
+from alerting import PaperFleet, config
 from committees import make_members
-from dragon.errors import SettingsError
+from dragon.errors import DragonError, SettingsError
 from dragon_explorer.alerts.channels import AppriseChannel, headers, secret_text, signature
 from dragon_explorer.alerts.conditions import FACTS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, read
 from dragon_explorer.alerts.messages import TITLES
 from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.alerts.routes import Route
+from dragon_explorer.settings import Settings
 
 COMMITTEE = make_members(4, targets=2).committee
+ALERTS_PAGE = Path(__file__).parents[3] / "docs" / "alerts.md"
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "alerts.example.toml"
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 ROUTE = '[routes.team]\ntype = "webhook"\nurl = "https://example.org/secret-path"\n'
@@ -45,14 +51,14 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
     (keys / "team-url").write_text("https://example.org/hook\n")
     (keys / "team-secret").write_text(f"{SECRET}\n{SECRET}\n")
     (keys / "phone-url").write_text("tgram://token/chat\n")
-    config, found = read(write(tmp_path, EXAMPLE.read_text()), COMMITTEE)
+    made, found = read(write(tmp_path, EXAMPLE.read_text()), COMMITTEE)
 
     assert [each for each in found if "not installed" not in each] == []
-    assert {rule.name for rule in config.rules} == {"nodes", "certification", "streams", "upkeep"}
-    assert set().union(*(rule.conditions for rule in config.rules)) == set(Condition)
-    assert config.routes["team"].target == "https://example.org"
-    assert config.routes["phone"].target == "tgram"
-    assert len(config.routes["team"].secrets) == 2
+    assert {rule.name for rule in made.rules} == {"nodes", "certification", "streams", "upkeep"}
+    assert set().union(*(rule.conditions for rule in made.rules)) == set(Condition)
+    assert made.routes["team"].target == "https://example.org"
+    assert made.routes["phone"].target == "tgram"
+    assert len(made.routes["team"].secrets) == 2
 
 
 @pytest.mark.parametrize(
@@ -182,3 +188,40 @@ def test_an_attempt_of_apprise_that_hangs_is_left_behind() -> None:
     assert channel.send(MESSAGE).error == "the last attempt has not ended yet"
     assert len(fake.sent) == 1
     released.set()
+
+
+def test_the_example_of_a_receiver_in_the_documentation_works(tmp_path: Path) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", ALERTS_PAGE.read_text(), re.DOTALL)
+    with PaperFleet(tmp_path, config(Condition.NODE_DOWN)) as fleet:
+        fleet.up("target_1")
+        fleet.pass_time(10)
+        fleet.down("target_1")
+        fleet.pass_time(10)
+    (tmp_path / "committee.json").write_text(json.dumps(fleet.committee.to_json()))
+    names: dict[str, Any] = {}
+    with contextlib.chdir(tmp_path):
+        exec(example, names)
+
+    body = fleet.receiver.messages[0].body.encode()
+    [claim] = names["certified"](body)
+
+    assert "target_1" in claim
+    with pytest.raises(DragonError):
+        names["certified"](body.replace(b'"status":"down"', b'"status":"up"'))
+
+
+def test_the_explorer_reads_its_alerts_file(tmp_path: Path) -> None:
+    (tmp_path / "committee.json").write_text(json.dumps(COMMITTEE.to_json()))
+    environ = {
+        "DRAGON_COMMITTEE": str(tmp_path / "committee.json"),
+        "EXPLORER_DATABASE": str(tmp_path / "explorer.db"),
+        "SEQUENCER_NODES_FILE": str(tmp_path / "nodes.json"),
+        "EXPLORER_ALERTS_FILE": str(write(tmp_path, ROUTE + RULE)),
+    }
+    settings = Settings.from_environ(environ)
+
+    assert settings.alerts is not None
+    assert "secret-path" not in repr(settings)
+    write(tmp_path, RULE)
+    with pytest.raises(SettingsError, match="describes no route"):
+        Settings.from_environ(environ)

@@ -15,6 +15,7 @@ from typing import Final
 from dragon_docs import (
     bounds,
     commands,
+    conditions,
     examples,
     failures,
     http_reference,
@@ -35,6 +36,7 @@ GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": bounds.table,
     "commands": commands.reference,
     "json-documents": commands.json_documents,
+    "conditions": conditions.table,
     "example": examples.fenced,
     "exit-codes": failures.exit_codes,
     "errors": failures.table,

@@ -68,3 +68,5 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Nodes that are certified down.",
         len(sources.index.open_outages()),
     )
+    if components.alerting is not None:
+        yield from components.alerting.metrics(components.wall())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.storage.disk import Disk
+from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.rendering import Renderer
@@ -24,6 +25,7 @@ class Components:
     renderer: Renderer
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
+    alerting: Alerting | None = None  # None: the explorer has no alerts file
 
     @property
     def log(self) -> Log:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -21,6 +22,7 @@ from dragon.node.lanes import Lane
 from dragon.node.service import Service
 from dragon.storage.database import Database
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
+from dragon_explorer.alerts.alerting import Alerting, open_database
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
 from dragon_explorer.history.recorder import Recorder
@@ -53,11 +55,14 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     database, history_database = open_databases(settings)
     ledger = connect(settings.committee, nodes, settings.tls.ca)
-    components = assemble(
-        settings, database, history_database, ledger, Runtime.real(settings.tls.ca)
-    )
+    runtime = Runtime.real(settings.tls.ca)
+    components = assemble(settings, database, history_database, ledger, runtime)
+    if settings.alerts is not None:
+        components = with_alerts(components, settings, open_database(settings.database), runtime)
 
     def close() -> None:
+        if components.alerting is not None:
+            components.alerting.database.close()
         ledger.close()
         database.close()
         history_database.close()
@@ -77,6 +82,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
         components.recorder.run,
         lambda stop: _keep_index(components, stop),
         *(poller.run for poller in components.pollers),
+        *(components.alerting.loops() if components.alerting else ()),
     ]
 
 
@@ -132,6 +138,18 @@ def assemble(
         runtime.wall,
         [database.disk, history_database.disk],
     )
+
+
+def with_alerts(
+    components: Components, settings: Settings, database: Database, runtime: Runtime
+) -> Components:
+    """Add alerts to an explorer, if it has an alerts file. Raises SettingsError."""
+    if settings.alerts is None:
+        return components
+    alerting = Alerting.assemble(
+        settings.alerts, components.sources, database, runtime, disks=components.disks
+    )
+    return replace(components, alerting=alerting, disks=[*components.disks, database.disk])
 
 
 def watched(settings: Settings, runtime: Runtime) -> Iterator[Source]:

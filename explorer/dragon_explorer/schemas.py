@@ -8,8 +8,8 @@ from typing import Any, get_type_hints
 from pydantic import create_model
 
 from dragon.node.schemas import Schema
-from dragon_explorer.views import badge as badges
 from dragon_explorer.views import (
+    alerts,
     committee,
     fleet,
     incidents,
@@ -20,6 +20,7 @@ from dragon_explorer.views import (
     streams,
     verify,
 )
+from dragon_explorer.views import badge as badges
 
 
 def _described(view: type, name: str) -> type[Schema]:
@@ -41,6 +42,7 @@ CommitteePage = _described(committee.Committee, "CommitteePage")
 StreamsPage = _described(streams.Streams, "StreamsPage")
 StreamPage = _described(streams.Stream, "StreamPage")
 WindowPage = _described(streams.Window, "WindowPage")
+AlertsPage = _described(alerts.Alerts, "AlertsPage")
 LogPage = _described(log.LogPage, "LogPage")
 EntryPage = _described(log.Entry, "EntryPage")
 PublicPage = _described(public.Public, "PublicPage")

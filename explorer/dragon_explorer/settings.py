@@ -13,6 +13,8 @@ from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
+from dragon_explorer.alerts.config import SETTING as ALERTS
+from dragon_explorer.alerts.config import AlertsConfig
 from dragon_explorer.public_page import SETTING, PublicPage
 
 MAX_STREAM_SERVICES: Final = 16
@@ -28,6 +30,10 @@ MEANINGS: Final[Mapping[str, str]] = {
     SETTING: (
         "TOML file that describes the public status page: title, text, nodes and host names. "
         "Without it the page shows all targets, or all operators if there are no targets."
+    ),
+    ALERTS: (
+        "TOML file with rules and routes of alerts; `docs/alerts.md` describes it. Without it "
+        "nothing is sent."
     ),
 }
 
@@ -47,6 +53,7 @@ class Settings:
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
+    alerts: AlertsConfig | None = None
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -54,6 +61,7 @@ class Settings:
         values = Environment(environ)
         committee = values.committee()
         public_file = values.optional_path("EXPLORER_PUBLIC_FILE")
+        alerts_file = values.optional_path("EXPLORER_ALERTS_FILE")
         return cls(
             committee=committee,
             database=values.path("EXPLORER_DATABASE"),
@@ -70,6 +78,7 @@ class Settings:
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
+            alerts=AlertsConfig.load(alerts_file, committee) if alerts_file else None,
         )
 
 

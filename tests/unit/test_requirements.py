@@ -14,10 +14,11 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPENDENCIES = PROJECT["project"]["dependencies"]
-PROVER = PROJECT["project"]["optional-dependencies"]["prover"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+PROVER, ALERTS = EXTRAS["prover"], EXTRAS["alerts"]
 ASKED = {
-    "requirements.txt": DEPENDENCIES + PROVER,
-    "requirements-api.txt": DEPENDENCIES,
+    "requirements.txt": DEPENDENCIES + PROVER + ALERTS,
+    "requirements-api.txt": DEPENDENCIES + ALERTS,
     "requirements-dev.txt": PROJECT["dependency-groups"]["dev"],
 }
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")

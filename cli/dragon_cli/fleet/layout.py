@@ -5,6 +5,7 @@ fleet/
   nodes.json              node list of the sequencer network
   services.json           URLs of services that no committee lists: prover, streams, explorer
   public.toml             optional: what the explorer's public page shows
+  alerts.toml             optional: whom the explorer tells about outages
   ca.crt                  with `init --tls`: certificate of the fleet's CA
   keys/                   private, one folder for each service, readable by that service only
   data/                   one folder for each service: its database
@@ -70,6 +71,11 @@ class Home:
     def public_file(self) -> Path:
         """What the explorer's public page shows; may be missing."""
         return self.path / "public.toml"
+
+    @property
+    def alerts_file(self) -> Path:
+        """Rules and routes of the explorer's alerts; the file may be missing."""
+        return self.path / "alerts.toml"
 
     def services(self) -> dict[str, str]:
         """Return the URLs of the services that the committee does not list, by name.

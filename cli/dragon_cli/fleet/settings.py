@@ -64,6 +64,8 @@ def _explorer(home: Home) -> dict[str, str]:
         found["EXPLORER_STREAM_URLS"] = streams
     if home.public_file.exists():
         found["EXPLORER_PUBLIC_FILE"] = str(home.public_file)
+    if home.alerts_file.exists():
+        found["EXPLORER_ALERTS_FILE"] = str(home.alerts_file)
     return found
 
 

@@ -18,6 +18,7 @@ from dragon_explorer.routes.parameters import (
     StreamPath,
     WindowPath,
 )
+from dragon_explorer.views.alerts import alerts as alerts_view
 from dragon_explorer.views.committee import committee as committee_view
 from dragon_explorer.views.fleet import fleet as fleet_view
 from dragon_explorer.views.incidents import incident as incident_view
@@ -73,6 +74,11 @@ def _add_fleet(api: Routes, components: Components) -> None:
     def committee(query: NoParameters) -> Response:
         """Members, rules, and the participation of each operator."""
         return render.json(lambda now: committee_view(sources, now))
+
+    @api.get("/alerts", responses=responses(schemas.AlertsPage, errors.UnknownMember))
+    def alerts(query: NoParameters) -> Response:
+        """Rules' incidents, and the delivery of messages. Uncertified; without secrets."""
+        return render.json(lambda now: alerts_view(components.alerting, now))
 
     @api.get("/public", responses=responses(schemas.PublicPage, errors.UnknownMember))
     def public(query: NoParameters) -> Response:

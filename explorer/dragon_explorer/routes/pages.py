@@ -25,6 +25,7 @@ from dragon_explorer.routes.parameters import (
     StreamPath,
     WindowPath,
 )
+from dragon_explorer.views.alerts import alerts
 from dragon_explorer.views.committee import committee
 from dragon_explorer.views.fleet import fleet
 from dragon_explorer.views.incidents import incident, incidents
@@ -73,6 +74,10 @@ def _add_fleet(pages: Blueprint, components: Components) -> None:
     @pages.get("/committee")
     def committee_page() -> Response:
         return _page(components, "committee", lambda now: committee(sources, now))
+
+    @pages.get("/alerts")
+    def alerts_page() -> Response:
+        return _page(components, "alerts", lambda now: alerts(components.alerting, now))
 
     @pages.get("/public")
     def public_page() -> Response:

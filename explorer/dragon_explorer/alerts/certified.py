@@ -1,0 +1,63 @@
+"""Certified events become episodes: nodes that go down and come back, and invalid windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dragon.encoding import to_hex
+from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.claims.window import Verdict, WindowClaim
+from dragon.protocol.log_entry import LogEntry
+from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.config import Rule
+from dragon_explorer.alerts.episodes import Episode, Episodes
+
+
+def apply(episodes: Episodes, entry: LogEntry, rules: Iterable[Rule], now: float) -> None:
+    """Take one entry of the log into account. `now`: Unix seconds."""
+    claim = entry.event.claim
+    if isinstance(claim, StatusClaim):
+        for rule in rules:
+            if Condition.NODE_DOWN in rule.conditions and rule.selects(claim.node_id):
+                _apply_status(episodes, entry, claim, rule.name, now)
+    elif isinstance(claim, WindowClaim) and claim.verdict is Verdict.INVALID:
+        for rule in rules:
+            if Condition.WINDOW_INVALID in rule.conditions:
+                _open_window(episodes, entry, claim, rule.name, now)
+
+
+def _apply_status(
+    episodes: Episodes, entry: LogEntry, claim: StatusClaim, rule: str, now: float
+) -> None:
+    if claim.status is Status.DOWN:
+        episodes.open(
+            Episode(
+                rule,
+                Condition.NODE_DOWN,
+                claim.node_id,
+                claim.timestamp,
+                f"{kind_of(claim).sentence(claim)}.",
+                now,
+                entry.position,
+            )
+        )
+    elif found := episodes.find(rule, Condition.NODE_DOWN, claim.node_id):
+        found.end(claim.timestamp, now, entry.position)
+
+
+def _open_window(
+    episodes: Episodes, entry: LogEntry, claim: WindowClaim, rule: str, now: float
+) -> None:
+    """An invalid window is an incident without a duration."""
+    episode = Episode(
+        rule,
+        Condition.WINDOW_INVALID,
+        f"{to_hex(claim.stream)}/{claim.number}",
+        claim.timestamp,
+        f"{kind_of(claim).sentence(claim)}.",
+        now,
+        entry.position,
+    )
+    episode.end(claim.timestamp, now)
+    episodes.open(episode)

@@ -1,0 +1,142 @@
+"""The engine: reads the log and live conditions, keeps episodes, and puts messages into the outbox.
+
+Progress in the log, episodes and messages are written in one transaction. So a crash neither loses
+an event nor makes a second message about it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from dragon import errors
+from dragon.encoding import to_hex
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.protocol.log_entry import LogEntry
+from dragon.storage.database import Database
+from dragon_explorer.alerts import certified
+from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.config import AlertsConfig, Rule
+from dragon_explorer.alerts.episodes import Episodes, read_progress, write_progress
+from dragon_explorer.alerts.live_conditions import LiveConditions
+from dragon_explorer.alerts.messages import Context
+from dragon_explorer.alerts.outbox import Outbox
+from dragon_explorer.alerts.problems import Watch
+from dragon_explorer.alerts.telling import Teller
+from dragon_explorer.sources import Sources
+
+STEP_SECONDS: Final = 1.0  # between two steps without a new entry in the log
+ENTRIES_AT_ONCE: Final = 500
+WARNING_SECONDS: Final = 60.0  # between two log lines about a failing engine
+
+logger = structlog.stdlib.get_logger(__name__)
+
+
+class Engine:
+    """Turns what happens into messages. Only one thread may call `step`."""
+
+    def __init__(
+        self,
+        *,
+        sources: Sources,
+        watch: Watch,
+        config: AlertsConfig,
+        database: Database,
+        outbox: Outbox,
+        wall: Callable[[], float],
+    ) -> None:
+        self._sources = sources
+        self._rules: Mapping[str, Rule] = {rule.name: rule for rule in config.rules}
+        self._database = database
+        self._wall = wall
+        self._live = LiveConditions(watch, config.rules, wall())
+        self._teller = Teller(config, outbox, self._context(config))
+        self._warned_at: float | None = None
+        self._wake = threading.Event()
+        sources.follower.subscribe(lambda _: self._wake.set())
+
+    def _context(self, config: AlertsConfig) -> Context:
+        committee = self._sources.committee
+        return Context(
+            committee_id=to_hex(committee.id),
+            committee_name=committee.name,
+            explorer_url=config.explorer_url,
+            event_at=self._event_at,
+            status_of=self._status_of,
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Step until `stop` is set: at once when the log grows, else once a second."""
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                has_more = self.step()
+            except (errors.DiskError, errors.LogDamaged) as error:
+                has_more = False
+                self._warn(error)
+            if not has_more:
+                self._wake.wait(STEP_SECONDS)
+
+    def step(self) -> bool:
+        """Read, compare, tell. Returns whether the log has further entries to read.
+
+        Raises DiskError, LogDamaged: nothing was changed.
+        """
+        now, size = self._wall(), self._sources.log.state.size
+        with self._database.read() as connection:
+            progress = read_progress(connection)
+        if progress is None and not self._sources.follower.has_read_all:
+            return False  # the first start: only what happens from now on is news
+        entries = self._read(progress, size)
+        read = size if progress is None or progress > size else progress + len(entries)
+        with self._database.write() as connection:
+            episodes = Episodes(connection)
+            for entry in entries:
+                certified.apply(episodes, entry, self._rules.values(), now)
+            if read != progress:
+                write_progress(connection, read)
+            if entries or self._live.is_due(now):
+                self._live.look(episodes, now)
+            if read >= size:
+                self._reconcile(episodes, now)
+            self._teller.tell(connection, episodes, now, self._sources.follower.caught_up)
+            episodes.save()
+        return read < size
+
+    def _read(self, progress: int | None, size: int) -> Sequence[LogEntry]:
+        """The next entries of the log; at the first start those by which nodes are down now."""
+        log = self._sources.log
+        if progress is None:
+            return [log.entry(each.position) for each in self._sources.index.open_outages()]
+        return log.entries(progress - 1, ENTRIES_AT_ONCE) if progress < size else ()
+
+    def _reconcile(self, episodes: Episodes, now: float) -> None:
+        """Close what file and log do not know any more, such as after the log was archived."""
+        for episode in episodes.active:
+            rule = self._rules.get(episode.rule)
+            if rule is None or episode.condition not in rule.conditions:
+                episode.ended, episode.closed = episode.ended or int(now), True
+            elif episode.condition is Condition.NODE_DOWN and episode.lasts:
+                last = self._sources.log.state.last(episode.subject)
+                if last is None or last.status is Status.UP:
+                    episode.end(last.timestamp if last else int(now), now)
+
+    def _event_at(self, position: int) -> Event | None:
+        try:
+            return self._sources.log.entry(position).event
+        except errors.NotFound:
+            return None
+
+    def _status_of(self, node_id: str) -> str:
+        last = self._sources.log.state.last(node_id)
+        return str(last.status) if last else "unknown"
+
+    def _warn(self, error: errors.DragonError) -> None:
+        now = self._wall()
+        if self._warned_at is None or now - self._warned_at >= WARNING_SECONDS:
+            self._warned_at = now
+            logger.warning("alerts_failed", detail=str(error))

@@ -1,0 +1,227 @@
+"""Alerts of a fleet on paper: a real log with certified events, reports, and a receiver in memory.
+
+Nothing runs and nothing waits: the test says what happens, and moves the clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from committees import Members, make_members
+from dragon import errors
+from dragon.encoding import canonical, to_hex
+from dragon.log.follower import Follower
+from dragon.log.index_tables import StreamRecords
+from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.schema import LOG_SCHEMA
+from dragon.log.store import Log
+from dragon.net.http_client import HttpClient
+from dragon.net.runtime import Runtime
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.status import Status
+from dragon.protocol.event import Event
+from dragon.storage.database import Database
+from dragon_explorer.alerts.alerting import Alerting, open_database
+from dragon_explorer.alerts.channels import Attempt
+from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.config import AlertsConfig, Rule
+from dragon_explorer.alerts.delivery import Worker
+from dragon_explorer.alerts.outbox import Message
+from dragon_explorer.alerts.routes import Route
+from dragon_explorer.app import create_app
+from dragon_explorer.components import Components
+from dragon_explorer.history.recorder import Recorder
+from dragon_explorer.history.schema import SCHEMA
+from dragon_explorer.history.store import History
+from dragon_explorer.index import LogIndex
+from dragon_explorer.live import answers
+from dragon_explorer.live.board import Board, OperatorReport, Part
+from dragon_explorer.public_page import PublicPage
+from dragon_explorer.rendering import Renderer
+from dragon_explorer.sources import Sources
+
+MEMBERS = make_members(4, targets=3)
+SECRET_PATH = "secret-path"
+
+
+@dataclass
+class Receiver:
+    """A channel in memory. `answers` are given in turn; then everything is accepted."""
+
+    answers: list[Attempt] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)  # every attempt
+
+    def send(self, message: Message) -> Attempt:
+        self.messages.append(message)
+        return self.answers.pop(0) if self.answers else Attempt()
+
+    @property
+    def types(self) -> list[str]:
+        return [message.type for message in self.messages]
+
+    @property
+    def titles(self) -> list[str]:
+        return [message.title.partition("] ")[2] for message in self.messages]
+
+    def incidents(self, number: int = -1) -> list[Mapping[str, Any]]:
+        """The incidents in the body of a message."""
+        found: list[Mapping[str, Any]] = json.loads(self.messages[number].body)["data"]["incidents"]
+        return found
+
+
+@dataclass
+class PaperLedger:
+    """A ledger in memory that can be unavailable."""
+
+    batches: list[str] = field(default_factory=list)
+    fault: str = ""
+
+    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+        if self.fault:
+            raise errors.LedgerUnavailable(self.fault)
+        numbered = list(enumerate(self.batches, start=1))[after.index : after.index + 8]
+        return [ProvenBatch(n, body, 0, "{}", Position(n, str(n))) for n, body in numbered]
+
+
+def config(*on: Condition, **settings: Any) -> AlertsConfig:
+    """One rule about these conditions, with one route."""
+    rule = Rule("rule", frozenset(on), ("team",), **settings)
+    route = Route("team", "webhook", f"https://hooks.example.org/{SECRET_PATH}", (b"k" * 32,))
+    return AlertsConfig((rule,), {"team": route})
+
+
+class PaperFleet:
+    """An explorer's log, its board and its alerts."""
+
+    def __init__(
+        self, folder: Path, alerts: AlertsConfig, members: Members = MEMBERS, **problems: Any
+    ) -> None:
+        self.members, self.committee, self.config = members, members.committee, alerts
+        self.folder = folder
+        self.now = float(self.committee.rounds.start(100))
+        self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()
+        self.databases = [
+            Database(folder / "explorer.db", LOG_SCHEMA),
+            Database(folder / "explorer-history.db", SCHEMA),
+        ]
+        self.log = Log(self.databases[0], self.committee)
+        self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
+        self.sources = Sources(
+            committee=self.committee,
+            log=self.log,
+            records=StreamRecords(self.databases[0], self.log.note_damage),
+            follower=self.follower,
+            index=LogIndex(self.log, self.committee),
+            board=self.board,
+            history=History(self.databases[1]),
+            public=PublicPage.of_all(self.committee),
+        )
+        self.silent: set[str] = set()
+        self.reasons: dict[str, list[str]] = {}
+        self.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for database in (*self.databases, self.database):
+            database.close()
+
+    def start(self) -> None:
+        """Assemble the alerts, as after the start of the explorer."""
+        runtime = Runtime(
+            http=HttpClient.create(),
+            wall=lambda: self.now,
+            monotonic=lambda: self.now,
+            sleep=lambda _: None,
+            entropy=bytes,
+            workers=lambda _: None,  # type: ignore[arg-type, return-value]
+        )
+        self.database = open_database(self.folder / "explorer.db")
+        made = Alerting.assemble(
+            self.config, self.sources, self.database, runtime, client=lambda _: runtime.http
+        )
+        workers = [
+            Worker(name, self.receiver, made.outbox, runtime.wall, runtime.entropy)
+            for name in self.config.routes
+        ]
+        self.alerting = replace(made, workers=workers)
+
+    def crash(self) -> None:
+        """Lose everything that is not on disk."""
+        self.database.close()
+        self.start()
+
+    def happen(self, *events: Event) -> None:
+        """Put events onto the ledger as one batch."""
+        self.ledger.batches.append(canonical([event.to_json() for event in events]).decode())
+
+    def status(self, status: Status, *nodes: str) -> None:
+        """Certify a status of nodes in the current round."""
+        round_ = self.committee.rounds.number(self.now)
+        signers = ["operator_1", "operator_2", "operator_3"]
+        self.happen(*(self.members.status(node, status, round_, signers) for node in nodes))
+
+    def down(self, *nodes: str) -> None:
+        self.status(Status.DOWN, *nodes)
+
+    def up(self, *nodes: str) -> None:
+        self.status(Status.UP, *nodes)
+
+    def checkpoint(self) -> None:
+        """Certify a checkpoint of the current log."""
+        self.follower.catch_up()
+        rounds, head = self.committee.rounds, self.log.head()
+        claim = CheckpointClaim(head.size, head.root, rounds.start(rounds.number(self.now)))
+        self.happen(self.members.certify(claim, self.members.secrets))
+
+    def pass_time(self, seconds: float, step: float = 1.0) -> None:
+        """Let the explorer work; services answer all the time."""
+        ends = self.now + seconds
+        self.work()
+        while self.now < ends:
+            self.now = min(ends, self.now + step)
+            self.work()
+
+    def work(self) -> None:
+        """Let engine and workers do what is due now."""
+        if not self.ledger.fault:
+            self.follower.catch_up()
+        self._answer()
+        while self.alerting.engine.step():
+            pass
+        for worker in self.alerting.workers:
+            while worker.step():
+                pass
+
+    def _answer(self) -> None:
+        """Put a report of every operator that answers onto the board."""
+        head = self.log.head()
+        for operator in self.committee.operators:
+            if operator.id in self.silent:
+                continue
+            said = answers.Readiness(
+                status="ready", reasons=list(self.reasons.get(operator.id, ()))
+            )
+            own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
+            self.board.put(
+                OperatorReport(operator.id, operator.url, Part(said, self.now), Part(own, self.now))
+            )
+
+    def app(self) -> Any:
+        """An app of the explorer with these alerts."""
+        wall = lambda: self.now  # noqa: E731
+        components = Components(
+            self.sources,
+            [],
+            Recorder(self.sources.history, self.committee, wall),
+            Renderer(self.sources, wall, bytes(8)),
+            wall,
+            [database.disk for database in self.databases],
+            self.alerting,
+        )
+        return create_app(components)

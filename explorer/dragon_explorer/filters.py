@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask, request
 
@@ -20,11 +21,25 @@ LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 def install(app: Flask, committee_name: str) -> None:
     """Make the filters and what every page needs known to the templates."""
-    for function in (utc, iso, day, ago, span, period, percent, size, count):
-        app.jinja_env.filters[function.__name__] = function
-    for function in (short, abridged, words, indented):
-        app.jinja_env.filters[function.__name__] = function
-    for function in (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot):
+    figures: tuple[Callable[..., Any], ...] = (
+        utc,
+        iso,
+        day,
+        ago,
+        span,
+        period,
+        percent,
+        size,
+        count,
+    )
+    texts: tuple[Callable[..., Any], ...] = (short, abridged, words, indented)
+    drawings: tuple[Callable[..., Any], ...] = (
+        drawing.bar_paths,
+        drawing.bar_days,
+        drawing.spark,
+        drawing.plot,
+    )
+    for function in (*figures, *texts, *drawings):
         app.jinja_env.filters[function.__name__] = function
     app.jinja_env.globals["fragment_url"] = fragment_url
     app.context_processor(lambda: {"committee_name": committee_name, "is_public": False})

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(90)]
 DESCRIPTORS = 256
 LIMITED = ["prlimit", f"--nofile=64:{DESCRIPTORS}"]
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
+CROWD = "127.0.0.2"  # an address connects only so often; its crowd must not stop others
 SERVICE = """
 import sys, time
 from pathlib import Path
@@ -80,8 +81,8 @@ class Running:
     output: Path
     process: subprocess.Popen[bytes]
 
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+    def connect(self, source: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
@@ -145,7 +146,7 @@ def answers_tls(service: Running, ca: Path | None) -> bool:
 def test_a_service_with_few_descriptors_goes_on_after_a_crowd(tmp_path: Path) -> None:
     with running(tmp_path, answers) as service, ExitStack() as crowd:
         for _ in range(600):
-            crowd.enter_context(service.connect())
+            crowd.enter_context(service.connect(CROWD))
         assert answers(service), "during the crowd"
         assert service.descriptors() < DESCRIPTORS
         crowd.close()
@@ -161,7 +162,7 @@ def test_a_crowd_without_a_handshake_keeps_no_tls_client_out(tmp_path: Path) -> 
         ExitStack() as crowd,
     ):
         for _ in range(300):
-            crowd.enter_context(service.connect())
+            crowd.enter_context(service.connect(CROWD))
         assert answers_tls(service, papers.ca)
         with service.connect() as plain:
             plain.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -42,7 +42,7 @@ def find_cause(error: BaseException, kind: type[E]) -> E | None:
 def connection_fault(error: BaseException) -> str:
     """Return in words why a connection failed. It never quotes the text of a library."""
     found = find_cause(error, OSError)
-    if found is not None and found.errno in NETWORK_FAULTS:
+    if found is not None and found.errno is not None and found.errno in NETWORK_FAULTS:
         return NETWORK_FAULTS[found.errno]
     if find_cause(error, ConnectionError) is not None:
         return NETWORK_FAULTS[errno.ECONNRESET]

@@ -74,12 +74,18 @@ class _Follower:
         self._last = -1  # number of the newest round that was printed
 
     def print_new(self) -> None:
-        _, page = queries.first_list(self._asked, self._http, "rounds", limit=self._limit)
-        for row in reversed(queries.rows(page, "rounds")):
-            number = row.get("number")
-            if isinstance(number, int) and number > self._last and row.get("took_ms") is not None:
-                self._last, self._limit = number, MAX_ROUNDS
-                console.print("\n".join(_round(row)))
+        """Print the rounds that have ended since the last call; at first only the newest."""
+        _, page = queries.first_list(self._asked, self._http, "rounds", limit=MAX_ROUNDS)
+        new = [
+            (number, row)
+            for row in queries.rows(page, "rounds")
+            if isinstance(number := row.get("number"), int)
+            and number > self._last
+            and row.get("took_ms") is not None
+        ]
+        for number, row in reversed(new[: self._limit]):
+            self._last, self._limit = number, MAX_ROUNDS
+            console.print("\n".join(_round(row)))
 
 
 def _round(row: Row) -> Iterator[str]:

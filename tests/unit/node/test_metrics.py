@@ -155,7 +155,8 @@ def test_applied_events_are_counted_by_kind(world: World) -> None:
 
 
 def test_before_the_first_read_the_ledger_is_silent_for_an_infinite_time(world: World) -> None:
-    world.restart("operator_3")
+    world.crash("operator_3")
+    world.start("operator_3", reads=False)
 
     assert Scraped(world, "operator_3")("ledger_silent_seconds") == float("inf")
 

@@ -72,22 +72,19 @@ class _Waiting:
         self.running = 0
         self._max_running, self._max_waiting = max_running, max_waiting
         self._turns: dict[str, deque[Job[object]]] = {}  # the next one comes first
-        self._count = 0
+        self.count = 0
 
     @property
     def may_start(self) -> bool:
         return bool(self._turns) and self.running < self._max_running
 
-    def __len__(self) -> int:
-        return self._count
-
     def add(self, job: Job[object]) -> None:
         self._turns.setdefault(job.turn, deque()).append(job)
-        self._count += 1
+        self.count += 1
 
     def surplus(self) -> Job[object] | None:
         """The job to refuse if too many wait: the newest of the turn with the most, and last."""
-        if self._count <= self._max_waiting:
+        if self.count <= self._max_waiting:
             return None
         return max(reversed(self._turns.values()), key=len)[-1]
 
@@ -97,7 +94,7 @@ class _Waiting:
         if job not in jobs:
             return False
         self._turns[job.turn].remove(job)
-        self._count -= 1
+        self.count -= 1
         if not self._turns[job.turn]:
             del self._turns[job.turn]
         return True
@@ -109,7 +106,7 @@ class _Waiting:
         job = jobs.popleft()
         if jobs:
             self._turns[turn] = jobs
-        self._count -= 1
+        self.count -= 1
         return job
 
 
@@ -131,7 +128,7 @@ class LaneQueue:
     @property
     def waiting(self) -> int:
         """The number of requests that wait for a thread."""
-        return len(self._members) + len(self._strangers)
+        return self._members.count + self._strangers.count
 
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.

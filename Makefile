@@ -6,7 +6,7 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 # Services start often in tests and demonstrations, so keep their byte code even if the shell disables it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo up test e2e check alerts docs bench lock clean
+.PHONY: help demo up test browser e2e check alerts docs screenshots bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ test: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 test: $(VENV)/ready-dev ## Every test that needs no container
 	@$(BIN)/python -c 'from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)'
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+browser: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
+browser: $(VENV)/ready-dev ## The explorer's pages in Chromium (Debian: apt-get install chromium)
+	@$(BIN)/python -m pytest tests/browser -m browser -p no:xdist
 
 e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (eight minutes)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }
@@ -40,6 +44,10 @@ alerts: ## Check and test the rules of deploy/ with promtool, which is part of D
 docs: $(VENV)/ready-dev ## Write the generated sections of the documentation
 	@PYTHONPATH=docs $(BIN)/python -m dragon_docs
 
+screenshots: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
+screenshots: $(VENV)/ready-dev ## Write the pictures of docs/images; needs Chromium
+	@PYTHONPATH=tests:bench $(BIN)/python docs/screenshots.py
+
 bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten minutes)
 	@$(BIN)/python bench/run.py
 
@@ -49,6 +57,7 @@ lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	$(LOCK) pyproject.toml --extra alerts -c requirements.txt --upgrade -o requirements-api.txt
 	$(LOCK) --group build --upgrade -o requirements-build.txt
 	$(LOCK) --group dev -c requirements.txt --upgrade -o requirements-dev.txt
+	$(BIN)/python explorer/lock_assets.py
 
 clean: ## Forget the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

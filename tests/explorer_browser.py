@@ -1,0 +1,98 @@
+"""The explorer of a simulated fleet on a local port, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import make_server
+
+from explorer_fleet import ExplorerWorld, SmallExplorerWorld
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@dataclass
+class Watched:
+    """A page of the browser, with what must not happen on it."""
+
+    page: Page
+    base: str
+    errors: list[str] = field(default_factory=list)  # of the console
+    strangers: list[str] = field(default_factory=list)  # requests to other hosts
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._on_message)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._on_request)
+
+    def _on_message(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(f"{self.page.url}: {message.text}")
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def go(self, path: str) -> Page:
+        answer = self.page.goto(f"{self.base}{path}")
+        assert answer is not None
+        assert answer.status == 200, path
+        return self.page
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Debian's Chromium. Raises RuntimeError: it is not installed."""
+    found = next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        raise RuntimeError("Chromium is missing; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Containers have no user namespaces for the sandbox, and little shared memory.
+        options = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=found, args=options)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def served(world: SmallExplorerWorld) -> Iterator[str]:
+    """Serve the explorer of a world on a free port. Yields its address."""
+    server = make_server("127.0.0.1", 0, world.app(), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def paths_of(world: ExplorerWorld) -> dict[str, str]:
+    """Every kind of page, by its name."""
+    client = world.app().test_client()
+    [stream] = client.get("/api/streams").json["streams"]
+    incident = client.get("/api/incidents").json["incidents"][0]
+    return {
+        "fleet": "/",
+        "node": f"/nodes/{incident['node_id']}",
+        "node in the last hour": "/nodes/target_1?period=1h",
+        "incidents": "/incidents",
+        "incident": f"/incidents/{incident['position']}",
+        "rounds": "/rounds",
+        "committee": "/committee",
+        "streams": "/streams",
+        "stream": f"/streams/{stream['stream']}",
+        "window": f"/streams/{stream['stream']}/windows/1",
+        "log": "/log",
+        "entry": "/log/5",
+        "verify": "/verify",
+        "public": "/public",
+    }

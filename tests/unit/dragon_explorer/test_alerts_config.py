@@ -141,8 +141,9 @@ class FakeApprise:
     def instantiate(self, url: str, **_: Any) -> Any:
         return None if url.startswith("unknown") else self
 
-    def notify(self, title: str, body: str) -> bool:
+    def notify(self, title: str, body: str, notify_type: str) -> bool:
         self.sent.append((title, body))
+        assert notify_type == "warning"
         if isinstance(self.outcome, Exception):
             raise self.outcome
         if isinstance(self.outcome, threading.Event):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,18 +14,25 @@ from werkzeug.test import TestResponse
 
 from dragon.encoding import parse, to_hex
 from dragon.log.audit import audit
+from dragon.protocol import event
 from dragon.protocol.log_entry import ProvenEntry
+from dragon_explorer.alerts.alerting import open_database
+from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.config import AlertsConfig, Rule
+from dragon_explorer.alerts.routes import Route
 from dragon_explorer.live import sources as live_sources
+from dragon_explorer.main import background, with_alerts
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.routes.verification import MAX_FORM_BYTES
+from dragon_explorer.settings import Settings
 from dragon_explorer.views.verify import MAX_VERIFY_BYTES
 from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld, fleet_with_history
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 PAGES = (
     *("/", "/nodes/target_1", "/nodes/operator_4?period=90d", "/incidents", "/rounds"),
-    *("/committee", "/streams", "/log", "/log/0", "/verify", "/public"),
+    *("/committee", "/streams", "/log", "/log/0", "/alerts", "/verify", "/public"),
 )
 
 
@@ -497,3 +505,37 @@ def test_the_form_takes_a_text_or_a_file(world: ExplorerWorld, tmp_path: Path) -
         assert "verified" in answer.text
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert client.post("/verify/result").status_code == 200
+
+
+def settings_of(world: SmallExplorerWorld) -> Settings:
+    """The settings that matter to alerts."""
+    return Settings(
+        committee=world.committee,
+        database=world.database_file(EXPLORER),
+        nodes_file=Path(),
+        host="",
+        port=0,
+        threads=1,
+        public=PublicPage.of_all(world.committee),
+    )
+
+
+def test_an_outage_of_the_fleet_is_told(small: SmallExplorerWorld) -> None:
+    route = Route("team", "webhook", "http://no-receiver.example/secret-path")
+    rule = Rule("nodes", frozenset({Condition.NODE_DOWN}), ("team",))
+    settings = replace(settings_of(small), alerts=AlertsConfig((rule,), {"team": route}))
+    alerts_database = open_database(settings.database)
+    components = with_alerts(small.explorer, settings, alerts_database, small.runtime(EXPLORER))
+    assert components.alerting is not None
+    components.alerting.engine.step()
+    small.stop("operator_2")
+    for _ in range(4):
+        small.run(1)
+        components.alerting.engine.step()
+
+    [delivery] = components.alerting.outbox.newest(10)
+    assert delivery.message.title.endswith("Down: operator_2")
+    [incident] = json.loads(delivery.message.body)["data"]["incidents"]
+    event.decode(incident["event"]).verify(small.committee)
+    assert len(background(components)) == len(background(small.explorer)) + 2
+    alerts_database.close()

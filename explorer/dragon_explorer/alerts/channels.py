@@ -25,6 +25,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 3600
 # Statuses that are about this message, so that another one may be accepted.
 _REJECTED: Final = frozenset(range(400, 500)) - {401, 403, 404, 407, 408, 425, 429}
 _GONE: Final = 410
+RESOLVED: Final = "resolved"  # the last word of a message's type
 INCOMPLETE: Final = "no complete answer: the connection was closed or lost"
 
 
@@ -164,10 +165,19 @@ class AppriseChannel:
             )
             if service is None:
                 return Attempt("apprise does not know this URL; see its list of services")
-            accepted = service.notify(title=message.title, body=message.text)
+            accepted = service.notify(
+                title=message.title, body=message.text, notify_type=_notify_type(message.type)
+            )
         except Exception as error:  # of a plugin; its text may contain the address
             return Attempt(f"apprise failed ({type(error).__name__})")
         return Attempt() if accepted else Attempt("the service did not accept the message")
+
+
+def _notify_type(kind: str) -> str:
+    """Return apprise's name for the weight of a message, which services show by colour or sign."""
+    if kind.endswith(f".{RESOLVED}"):
+        return "success"
+    return "warning" if "." in kind else "info"
 
 
 def channel(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from sqlalchemy import Connection, text
@@ -63,6 +63,7 @@ class Episodes:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.active = list(_select(connection, "closed = 0 ORDER BY id"))
+        self._stored = {each.id: replace(each) for each in self.active}
 
     def find(self, rule: str, condition: Condition, subject: str) -> Episode | None:
         """The active episode of that key that lasts."""
@@ -93,18 +94,20 @@ class Episodes:
         return int(self._connection.execute(query, {**values, "since": since}).scalar_one())
 
     def save(self) -> None:
-        """Write every active episode, and delete the oldest closed ones."""
+        """Write what has changed, and delete the oldest closed episodes."""
+        changed_ones = [each for each in self.active if self._stored.get(each.id) != each]
+        if not changed_ones:
+            return
         columns = ", ".join(_COLUMNS)
         values = ", ".join(f":{name}" for name in _COLUMNS)
         changed = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in _KEY)
-        if self.active:
-            self._connection.execute(
-                text(
-                    f"INSERT INTO episodes ({columns}) VALUES ({values}) "  # noqa: S608
-                    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {changed}"
-                ),
-                [asdict(each) for each in self.active],
-            )
+        self._connection.execute(
+            text(
+                f"INSERT INTO episodes ({columns}) VALUES ({values}) "  # noqa: S608
+                f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {changed}"
+            ),
+            [asdict(each) for each in changed_ones],
+        )
         self._connection.execute(
             text(
                 "DELETE FROM episodes WHERE closed = 1 AND id <= "

@@ -191,7 +191,7 @@ def test_reminders_come_with_growing_pauses(make: Make) -> None:
     begun, times = fleet.now, []
     while fleet.now < begun + 60 * 3600:
         before = len(fleet.receiver.messages)
-        fleet.pass_time(600, step=600)
+        fleet.pass_time(1800, step=1800)
         count = len(fleet.receiver.messages) - before
         times += [round((fleet.now - begun) / 3600)] * count
 
@@ -212,16 +212,16 @@ def test_no_reminders_if_the_rule_has_none(make: Make) -> None:
 def flap(fleet: PaperFleet, times: int) -> None:
     for _ in range(times):
         fleet.down("target_1")
-        fleet.pass_time(10)
+        fleet.pass_time(10, step=5)
         fleet.up("target_1")
-        fleet.pass_time(10)
+        fleet.pass_time(10, step=5)
 
 
 def test_flapping_is_one_message_until_the_node_is_stable(make: Make) -> None:
     fleet = make(Condition.NODE_DOWN)
     flap(fleet, 12)
     told = list(fleet.receiver.types)
-    fleet.pass_time(1780, step=10)
+    fleet.pass_time(1780, step=30)
     assert fleet.receiver.types == told
     fleet.pass_time(40)
 
@@ -234,7 +234,7 @@ def test_a_node_that_is_down_when_flapping_ends_is_told(make: Make) -> None:
     fleet = make(Condition.NODE_DOWN)
     flap(fleet, 4)
     fleet.down("target_1")
-    fleet.pass_time(1780, step=10)
+    fleet.pass_time(1780, step=30)
     before = len(fleet.receiver.types)
     fleet.pass_time(40)
 
@@ -278,13 +278,13 @@ def test_several_operators_are_one_message(make: Make) -> None:
 def test_a_condition_that_comes_and_goes_is_told_less_and_less(make: Make) -> None:
     fleet = make(Condition.OPERATOR, after_seconds=0)
     fleet.pass_time(60, step=5)
-    for _ in range(20):
+    for _ in range(10):
         fleet.silent.add("operator_2")
         fleet.pass_time(40, step=5)
         fleet.silent.clear()
         fleet.pass_time(100, step=5)
 
-    assert len(fleet.receiver.types) <= 7  # of 40
+    assert len(fleet.receiver.types) <= 7  # of 20
 
 
 @pytest.mark.parametrize(

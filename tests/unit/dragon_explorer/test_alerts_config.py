@@ -46,8 +46,8 @@ def mistakes(folder: Path, text: str, **files: str) -> list[str]:
 
 
 def test_the_example_has_no_mistake(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.mkdir()
+    keys = tmp_path / "keys" / "explorer"
+    keys.mkdir(parents=True)
     (keys / "team-url").write_text("https://example.org/hook\n")
     (keys / "team-secret").write_text(f"{SECRET}\n{SECRET}\n")
     (keys / "phone-url").write_text("tgram://token/chat\n")
@@ -141,8 +141,9 @@ class FakeApprise:
     def instantiate(self, url: str, **_: Any) -> Any:
         return None if url.startswith("unknown") else self
 
-    def notify(self, title: str, body: str) -> bool:
+    def notify(self, title: str, body: str, notify_type: str) -> bool:
         self.sent.append((title, body))
+        assert notify_type == "warning"
         if isinstance(self.outcome, Exception):
             raise self.outcome
         if isinstance(self.outcome, threading.Event):

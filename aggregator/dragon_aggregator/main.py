@@ -82,7 +82,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_queue.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close, LANES, clients)
+    return Service(create_app(components, clients), loops, close, LANES)
 
 
 def open_database(settings: Settings) -> Database:

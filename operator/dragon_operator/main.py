@@ -82,8 +82,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_voter.run,
         clients.members.run,
     ]
-    app = create_app(components, clients)
-    return Service(app, loops, close, lanes(settings.threads), clients)
+    return Service(create_app(components, clients), loops, close, lanes(settings.threads))
 
 
 def lanes(threads: int) -> list[Lane]:

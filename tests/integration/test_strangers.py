@@ -11,7 +11,9 @@ from flask_openapi.openapi import OpenAPI
 
 from dragon.node.addresses import MemberAddresses
 from dragon.node.admission import STRANGER, STRANGERS_IN_ALL, Clients
+from dragon.protocol.claims.status import Status, StatusClaim
 from dragon_operator.app import create_app
+from dragon_operator.evaluations import Evaluations
 from simulation import World
 
 MEMBER_ADDRESS = "127.0.0.1"  # of all requests within a world
@@ -71,3 +73,29 @@ def test_one_address_leaves_time_for_others(world: World) -> None:
     assert ask(app, "/events?limit=1000", "198.51.100.2") == 200
     world.clock.sleep(10)
     assert ask(app, "/events?limit=1000", "198.51.100.1") == 200
+
+
+def test_only_a_member_uses_the_evaluations_of_members(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, asked = limit_strangers(world)["operator_1"], list[bool]()
+
+    def signature(_self: Evaluations, _root: bytes, _evaluate: object, *, is_member: bool) -> bytes:
+        asked.append(is_member)
+        return bytes(96)
+
+    monkeypatch.setattr(Evaluations, "signature", signature)
+    rounds = world.committee.rounds
+    world.clock.sleep(rounds.seconds)  # to a round that is not signed yet
+    claim = StatusClaim("operator_2", Status.DOWN, rounds.start(rounds.number(world.clock.now)))
+    for address in (MEMBER_ADDRESS, "198.51.100.1"):
+        base = {"REMOTE_ADDR": address}
+        answer = app.test_client().post(
+            "/attestations",
+            json=claim.to_json(),
+            environ_base=base,
+            headers={"X-Forwarded-For": MEMBER_ADDRESS},
+        )
+        assert answer.status_code == 200, answer.text
+
+    assert asked == [True, False]

@@ -32,6 +32,7 @@ from dragon.node.addresses import (
 from dragon.node.rate_limits import ProcessorShare, Rate
 
 PROBES: Final = frozenset(("/status", "/healthz", "/readyz"))
+_EXTENSION: Final = "dragon.clients"  # of the app
 IS_MEMBER: Final = "dragon.is_member"  # in the environment: whether a member sent the request
 COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
 # Processor time, in milliseconds at once and in milliseconds for each second.
@@ -168,11 +169,18 @@ def is_from_member(environ: Environ) -> bool:
     return bool(environ.get(IS_MEMBER, False))
 
 
+def clients_of(app: Flask) -> Clients:
+    """Who the clients of an app are; without admission, all are strangers."""
+    found: Clients = app.extensions.get(_EXTENSION) or Clients()
+    return found
+
+
 def install(app: Flask, clients: Clients, exceptions: Exceptions) -> Counter:
     """Put the admission of requests, and the believed proxies, before an app.
 
     Returns the counter of refused requests.
     """
+    app.extensions[_EXTENSION] = clients
     admission = Admission(app.wsgi_app, clients, exceptions)
     app.wsgi_app = admission  # type: ignore[method-assign]
     if clients.proxies:

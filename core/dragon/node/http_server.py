@@ -29,6 +29,7 @@ from typing import Any, Final
 from dragon.errors import DragonError, RateLimited
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format, metrics, server_metrics
+from dragon.node.admission import clients_of
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
@@ -74,7 +75,7 @@ class Server:
     ) -> None:
         self.app: WsgiApp = service.app.wsgi_app
         self.max_body = service.app.config.get("MAX_CONTENT_LENGTH") or MAX_BODY_BYTES
-        self.clients = service.clients
+        self.clients = clients_of(service.app)
         self.stopping = False
         self.held = 0
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))

@@ -132,3 +132,11 @@ def test_the_loop_ends_when_the_service_stops() -> None:
     MemberAddresses(["one.example"], resolve).run(stop)
 
     assert looked_up == ["one.example"]
+
+
+def test_a_long_hop_is_not_read() -> None:
+    """Parsed texts are remembered, and a header may have 16 KiB."""
+    proxies = [ip_network("10.0.0.1")]
+
+    assert believed_address("10.0.0.1", "198.51.100.1:" + "9" * 50, proxies) == "198.51.100.1"
+    assert believed_address("10.0.0.1", "198.51.100.1:" + "9" * 100, proxies) == "10.0.0.1"

@@ -384,9 +384,13 @@ MEMBER, PROXY = "192.0.2.1", "192.0.2.9"
 CLIENTS = Clients(MemberAddresses([MEMBER]), [ip_network(PROXY)])
 
 
+def of_clients(clients: Clients) -> Service:
+    return Service(web.create("limited", list, clients=clients))
+
+
 def limited(count: int) -> Server:
     """A server with few places for connections, an eighth of them for members."""
-    return Server(Service(Flask("limited"), clients=CLIENTS), 2, max_connections=count)
+    return Server(of_clients(CLIENTS), 2, max_connections=count)
 
 
 def is_kept(server: Server, host: str) -> bool:
@@ -425,7 +429,7 @@ def test_strangers_that_wait_for_answers_keep_no_member_out() -> None:
 def test_strangers_open_few_connections_in_a_second() -> None:
     now = [100.0]
     clients = replace(CLIENTS, monotonic=lambda: now[0])
-    server = Server(Service(Flask("limited"), clients=clients), 2)
+    server = Server(of_clients(clients), 2)
 
     def opened(address: Callable[[int], str]) -> int:
         return sum(server.may_connect(address(number)) for number in range(2000))

@@ -11,6 +11,7 @@ import pytest
 from dragon.node.lanes import HEALTH, Job, Lane, LaneQueue, Lanes
 
 ONE = Lane("one", 1)
+PATIENCE = 5.0  # seconds after which a thread of a failed test ends
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -28,7 +29,7 @@ class Work:
         self.queue, self.order, self.refused = queue, list[str](), list[str]()
         self._free, self._left = threading.Event(), 0
         self._all_done = asyncio.Event()
-        self.submit("first", self._free.wait)
+        self.submit("first", lambda: self._free.wait(PATIENCE))
 
     def submit(
         self, turn: str, work: Callable[[], object] = lambda: None, *, is_member: bool = False
@@ -142,7 +143,9 @@ def test_strangers_leave_threads_to_members(threads: int, left: int) -> None:
                 if sum(counts.values()) == 2 * threads:
                     done.set()
 
-            queue.submit(Job(str(is_member), free.wait, finish, is_member=is_member))
+            queue.submit(
+                Job(str(is_member), lambda: free.wait(PATIENCE), finish, is_member=is_member)
+            )
 
         for _ in range(threads):
             submit(is_member=False)
@@ -152,6 +155,40 @@ def test_strangers_leave_threads_to_members(threads: int, left: int) -> None:
         assert queue.running == threads
         free.set()
         await done.wait()
+
+    run(test)
+
+
+@pytest.mark.parametrize("is_member", [True, False])
+def test_a_free_thread_serves_those_who_use_fewer(is_member: bool) -> None:
+    """Of four threads, three serve members or strangers. A request of the others comes first."""
+
+    async def test() -> None:
+        queue, free, done = LaneQueue(Lane("some", 4)), threading.Event(), asyncio.Event()
+        ending, order = threading.Event(), list[bool]()
+
+        def submit(wait: threading.Event, *, of_member: bool) -> None:
+            def work() -> None:
+                order.append(of_member)
+                wait.wait(PATIENCE)
+
+            def finish(_future: object) -> None:
+                if len(order) == 7 and not queue.running:
+                    done.set()
+
+            queue.submit(Job(str(of_member), work, finish, is_member=of_member))
+
+        submit(ending, of_member=is_member)
+        for of_member in (is_member, is_member, not is_member):
+            submit(free, of_member=of_member)
+        for of_member in (is_member, is_member, not is_member):
+            submit(free, of_member=of_member)
+        ending.set()  # two of one kind still run, and one of the other
+        while len(order) < 5:
+            await asyncio.sleep(0)
+        free.set()
+        await done.wait()
+        assert order[4] is not is_member
 
     run(test)
 

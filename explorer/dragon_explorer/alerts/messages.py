@@ -97,7 +97,9 @@ def trial(committee_name: str, now: float) -> Message:
         "type": "test",
         "timestamp": _iso(int(now)),
         "data": {
+            "committee_id": None,
             "committee_name": committee_name,
+            "rule": None,
             "title": title,
             "text": text,
             "incidents": [],

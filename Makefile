@@ -57,7 +57,7 @@ lock: $(VENV)/ready-dev ## Pin what pyproject.toml asks for, with hashes
 	$(LOCK) pyproject.toml --extra alerts -c requirements.txt --upgrade -o requirements-api.txt
 	$(LOCK) --group build --upgrade -o requirements-build.txt
 	$(LOCK) --group dev -c requirements.txt --upgrade -o requirements-dev.txt
-	$(BIN)/python explorer/lock_assets.py
+	$(BIN)/python -m dragon_explorer.lock_assets
 
 clean: ## Forget the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """Fetch the scripts and styles of other projects that lie in this repository, at pinned hashes.
 
-    python explorer/lock_assets.py          # part of `make lock`
+    python -m dragon_explorer.lock_assets          # part of `make lock`
 
 The npm registry serves each package as an archive. Its hash must equal the one below, so nobody can
 put another file in its place. To upgrade, change version and hash (`npm view NAME dist.integrity`).
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 STATIC: Final = "explorer/dragon_explorer/static/vendor"
 AXE: Final = "tests/browser/vendor"
 REGISTRY: Final = "https://registry.npmjs.org"

@@ -183,7 +183,7 @@ def test_up_shows_a_table_and_stops_after_its_time(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "status in each operator's log" in done.stdout
+    assert "logs agree" in done.stdout
     assert all_free(ports)
 
 

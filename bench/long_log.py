@@ -6,7 +6,7 @@ So nothing may verify them. Rules, roots, leaf hashes and derived rows are those
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +47,10 @@ def claims(members: Members, days: int, tree: merkle.Tree) -> Iterator[EventClai
             yield CheckpointClaim(len(tree), tree.root(), time)
 
 
-def fill(path: Path, members: Members, days: int) -> int:
+Claims = Callable[[Members, int, merkle.Tree], Iterator[EventClaim]]
+
+
+def fill(path: Path, members: Members, days: int, claims: Claims = claims) -> int:
     """Write the log of that many days to a new file, and return its number of entries."""
     committee, tree = members.committee, merkle.Tree()
     claim = StatusClaim("operator_1", Status.UP, committee.rounds.start(0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,10 +61,15 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@contextmanager
-def served(world: SmallExplorerWorld) -> Iterator[str]:
+def served(world: SmallExplorerWorld) -> AbstractContextManager[str]:
     """Serve the explorer of a world on a free port. Yields its address."""
-    server = make_server("127.0.0.1", 0, world.app(), threaded=True)
+    return served_app(world.app())
+
+
+@contextmanager
+def served_app(app: Any) -> Iterator[str]:
+    """Serve an app on a free port. Yields its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

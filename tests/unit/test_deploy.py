@@ -137,4 +137,4 @@ def test_prometheus_scrapes_the_ports_of_a_fleet() -> None:
     }
 
     assert config["rule_files"] == ["alerts.rules.yml"]
-    assert targets == {"5001", "5002", "5003", "5004", "5100", "5200", "5300"}
+    assert targets == {"5001", "5002", "5003", "5004", "5100", "5200", "5300", "5400"}

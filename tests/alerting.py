@@ -21,6 +21,7 @@ from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
+from dragon.node.certification import Certification
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
@@ -133,7 +134,7 @@ class PaperFleet:
 
     def start(self) -> None:
         """Assemble the alerts, as after the start of the explorer."""
-        runtime = Runtime(
+        self.runtime = runtime = Runtime(
             http=HttpClient.create(),
             wall=lambda: self.now,
             monotonic=lambda: self.now,
@@ -221,6 +222,7 @@ class PaperFleet:
             Recorder(self.sources.history, self.committee, wall),
             Renderer(self.sources, wall, bytes(8)),
             wall,
+            Certification(self.committee, self.sources.log, self.sources.follower, self.runtime),
             [database.disk for database in self.databases],
             self.alerting,
         )

@@ -32,6 +32,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
             StateCollector(lambda: _metrics(components)),
         ],
         clients=clients,
+        certification=components.certification,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     filters.install(app, sources.committee.name)
@@ -49,12 +50,14 @@ def _not_ready(components: Components) -> Iterator[str]:
     sources = components.sources
     yield from disk_reasons(components.disks)
     yield from log_reasons(sources.log, sources.follower, sources.committee, components.wall())
+    yield from components.certification.reasons()
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
     sources = components.sources
     yield from metrics.log_metrics(sources.log, sources.follower, sources.committee)
     yield metrics.disk_fault(components.disks)
+    yield from components.certification.metrics()
     answers = GaugeMetricFamily(
         "datadragon_explorer_service_answers",
         "1 if the watched service answered the last request of the explorer.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.node.certification import Certification
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.history.recorder import Recorder
@@ -24,6 +25,7 @@ class Components:
     recorder: Recorder
     renderer: Renderer
     wall: Callable[[], float]
+    certification: Certification
     disks: Sequence[Disk]  # under the files; usually one, several times
     alerting: Alerting | None = None  # None: the explorer has no alerts file
 

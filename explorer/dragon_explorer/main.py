@@ -17,6 +17,7 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
+from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
 from dragon.node.service import Service
@@ -136,6 +137,7 @@ def assemble(
         recorder,
         Renderer(sources, runtime.wall, runtime.entropy(8)),
         runtime.wall,
+        Certification(committee, log, sources.follower, runtime),
         [database.disk, history_database.disk],
     )
 

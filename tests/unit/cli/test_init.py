@@ -315,7 +315,7 @@ def test_a_full_disk_leaves_no_half_committee(
     assert len(Home(home).committee().operators) == 3
 
 
-@pytest.mark.parametrize("there", [set(), {"zkp_api"}, {"zkp_api", "stream_api"}], ids=str)
+@pytest.mark.parametrize("there", [set(), {"zkp_api"}, {"zkp_api", "stream_api"}], ids=len)
 def test_once_adds_services_that_an_older_fleet_lacks(tmp_path: Path, there: set[str]) -> None:
     home, once = Home(tmp_path / "fleet"), ["--once", "--operators", "3"]
     assert run("init", "--home", home.path, *once) == 0

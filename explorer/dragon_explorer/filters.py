@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from flask import Flask, request
 
 from dragon_explorer import drawing
+from dragon_explorer.public_page import PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 
 FRAGMENT: Final = "fragment"
@@ -18,16 +20,22 @@ UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 
-def install(app: Flask, committee_name: str) -> None:
+def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     """Make the filters and what every page needs known to the templates."""
-    for function in (utc, iso, day, ago, span, period, percent, size, count):
-        app.jinja_env.filters[function.__name__] = function
-    for function in (short, abridged, words, indented):
-        app.jinja_env.filters[function.__name__] = function
-    for function in (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot):
-        app.jinja_env.filters[function.__name__] = function
+    texts = (utc, iso, day, ago, span, period, percent, size, count)
+    names = (short, abridged, words, indented)
+    drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
+    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings)
+    app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url
-    app.context_processor(lambda: {"committee_name": committee_name, "is_public": False})
+    app.context_processor(lambda: _site(committee_name, public))
+
+
+def _site(committee_name: str, public: PublicPage) -> dict[str, object]:
+    """The names of the site. At a host name of the public page, no page shows internals."""
+    is_public = public.serves(request.host)
+    name = public.title if is_public else committee_name
+    return {"committee_name": committee_name, "is_public": is_public, "site_name": name}
 
 
 def fragment_url() -> str:

@@ -81,23 +81,22 @@ def served_app(app: Any) -> Iterator[str]:
 
 
 def paths_of(world: ExplorerWorld) -> dict[str, str]:
-    """Every kind of page, by its name."""
-    client = world.app().test_client()
+    """Every page, by a name."""
+    app = world.app()
+    client = app.test_client()
     [stream] = client.get("/api/streams").json["streams"]
     incident = client.get("/api/incidents").json["incidents"][0]
+    plain = {
+        rule.rule: rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("pages.") and not rule.arguments
+    }
     return {
-        "fleet": "/",
+        **plain,
         "node": f"/nodes/{incident['node_id']}",
         "node in the last hour": "/nodes/target_1?period=1h",
-        "incidents": "/incidents",
         "incident": f"/incidents/{incident['position']}",
-        "rounds": "/rounds",
-        "committee": "/committee",
-        "streams": "/streams",
         "stream": f"/streams/{stream['stream']}",
         "window": f"/streams/{stream['stream']}/windows/1",
-        "log": "/log",
         "entry": "/log/5",
-        "verify": "/verify",
-        "public": "/public",
     }

@@ -179,7 +179,7 @@ def take_simulated(browser: Browser, folder: Path) -> None:
         page, paths = new_page(browser), paths_of(world)
         take(page, f"{base}{paths['incident']}", "incident")
         take(page, f"{base}{paths['stream']}", "stream", 560)
-        take(page, f"{base}{paths['rounds']}", "rounds")
+        take(page, f"{base}/rounds", "rounds")
         position = paths["incident"].rpartition("/")[2]
         event = world.app().test_client().get(f"/downloads/event-{position}.json").text
         page.goto(f"{base}/verify")

@@ -17,9 +17,9 @@ from dragon_explorer.views.node import Chart
 DAY_WIDTH: Final = 4  # of a bar's day with the gap of 1 behind it
 # The class of a letter, and where the line of its days runs in a bar of height 20.
 LINES: Final = {UP: ("u", 10), DOWN: ("d", 10), UNKNOWN: ("q", 17), "m": ("m", 10)}
-SPARK_STEP: Final = 4
-SPARK_HEIGHT: Final = 20
-PLOT_WIDTH: Final = 720
+SPARK_STEP: Final = 4  # between two rounds of a small chart
+SPARK_HEIGHT: Final = 20  # of a small chart
+PLOT_WIDTH: Final = 720  # of the chart of response times
 PLOT_HEIGHT: Final = 160
 NICE_STEPS: Final = (1, 2, 5, 10)
 

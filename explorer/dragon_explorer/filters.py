@@ -11,6 +11,7 @@ from typing import Any, Final
 from flask import Flask, request
 
 from dragon_explorer import drawing
+from dragon_explorer.public_page import PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 
 FRAGMENT: Final = "fragment"
@@ -19,8 +20,9 @@ UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 
-def install(app: Flask, committee_name: str) -> None:
+def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     """Make the filters and what every page needs known to the templates."""
+<<<<<<< HEAD
     figures: tuple[Callable[..., Any], ...] = (
         utc,
         iso,
@@ -41,8 +43,22 @@ def install(app: Flask, committee_name: str) -> None:
     )
     for function in (*figures, *texts, *drawings):
         app.jinja_env.filters[function.__name__] = function
+=======
+    texts = (utc, iso, day, ago, span, period, percent, size, count)
+    names = (short, abridged, words, indented)
+    drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
+    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings)
+    app.jinja_env.filters.update({each.__name__: each for each in functions})
+>>>>>>> 977569e9b548ab609410f50c5329546487c805bd
     app.jinja_env.globals["fragment_url"] = fragment_url
-    app.context_processor(lambda: {"committee_name": committee_name, "is_public": False})
+    app.context_processor(lambda: _site(committee_name, public))
+
+
+def _site(committee_name: str, public: PublicPage) -> dict[str, object]:
+    """The names of the site. At a host name of the public page, no page shows internals."""
+    is_public = public.serves(request.host)
+    name = public.title if is_public else committee_name
+    return {"committee_name": committee_name, "is_public": is_public, "site_name": name}
 
 
 def fragment_url() -> str:

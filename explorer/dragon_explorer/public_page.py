@@ -51,6 +51,11 @@ class PublicPage:
         ids = [target.id for target in committee.targets] or list(committee.keys)
         return cls(committee.name, nodes=tuple(PublicNode(each, each) for each in ids))
 
+    def serves(self, host: str) -> bool:
+        """Whether a request's host, with or without a port, is a host name of this page."""
+        name = host.rpartition(":")[0] or host
+        return name.lower() in self.hosts
+
     @classmethod
     def load(cls, path: Path, committee: Committee) -> Self:
         """Read the file. Raises SettingsError: it is not valid; the message says where."""

@@ -395,6 +395,10 @@ def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
             assert at(path, "explorer.example").status_code == 200
         for path in ("/healthz", "/badge/operator_1.svg", "/api/public"):
             assert at(path).status_code == 200
+        for path in ("/log", "/nowhere", "/nodes/operator_2"):
+            page = at(path).text
+            assert "Example status</title>" in page
+            assert "Committee" not in page
 
 
 # Verification of what strangers send

@@ -161,8 +161,7 @@ def _page(components: Components, name: str, view: View) -> Response:
 
 def _is_public(components: Components) -> bool:
     """Whether the request is for a host name of the public page."""
-    host = request.host.rpartition(":")[0] or request.host
-    return host.lower() in components.sources.public.hosts
+    return components.sources.public.serves(request.host)
 
 
 def not_found(error: HTTPException) -> Response:

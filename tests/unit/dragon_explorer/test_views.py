@@ -156,3 +156,17 @@ def test_stream_services_are_listed(tmp_path: Path) -> None:
 def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
     with pytest.raises(SettingsError, match="EXPLORER_STREAM_URLS"):
         Settings.from_environ(environ(tmp_path, EXPLORER_STREAM_URLS=urls))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("status.example.org", True),
+        ("STATUS.example.org:443", True),
+        ("explorer.example.org", False),
+        ("", False),
+    ],
+)
+def test_the_public_page_knows_its_hosts(host: str, expected: bool) -> None:
+    page = PublicPage("Example", hosts=frozenset({"status.example.org"}))
+    assert page.serves(host) is expected

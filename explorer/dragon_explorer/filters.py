@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from flask import Flask, request
 
@@ -22,34 +22,11 @@ LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     """Make the filters and what every page needs known to the templates."""
-<<<<<<< HEAD
-    figures: tuple[Callable[..., Any], ...] = (
-        utc,
-        iso,
-        day,
-        ago,
-        span,
-        period,
-        percent,
-        size,
-        count,
-    )
-    texts: tuple[Callable[..., Any], ...] = (short, abridged, words, indented)
-    drawings: tuple[Callable[..., Any], ...] = (
-        drawing.bar_paths,
-        drawing.bar_days,
-        drawing.spark,
-        drawing.plot,
-    )
-    for function in (*figures, *texts, *drawings):
-        app.jinja_env.filters[function.__name__] = function
-=======
     texts = (utc, iso, day, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
     functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
->>>>>>> 977569e9b548ab609410f50c5329546487c805bd
     app.jinja_env.globals["fragment_url"] = fragment_url
     app.context_processor(lambda: _site(committee_name, public))
 

@@ -215,6 +215,41 @@ def test_a_member_without_a_place_joins_the_evaluation_for_a_stranger() -> None:
         assert joined.result(PATIENCE) == b"signature"
 
 
+def test_a_claim_keeps_its_turn_when_another_member_requests_it() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=4, waiting=6)
+    with closing(Threads(capacity)) as threads:
+        asked = [threads.hang(b"hangs", is_member=True)]
+        asked += threads.waiting(b"claim", 1, before=0, is_member=True)
+        asked += threads.waiting(b"later", 1, before=0, is_member=True)
+        asked += threads.waiting(b"claim", 1, is_member=True)
+        threads.release.set()
+
+        assert {each.result(PATIENCE) for each in asked} == {b"signature"}
+        assert threads.evaluated == [b"hangs", b"claim", b"later"]
+
+
+def test_a_claim_of_a_stranger_stays_where_it_is_if_members_have_no_place() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=2, waiting=6)
+    with closing(Threads(capacity)) as threads:
+        asked = [threads.hang(b"member", is_member=True), threads.hang(b"stranger")]
+        asked += threads.waiting(b"of a member", 1, before=0, is_member=True)
+        asked += threads.waiting(b"claim", 1, before=0)
+        asked += threads.waiting(b"claim", 1, is_member=True)
+        threads.release.set()
+
+        assert {each.result(PATIENCE) for each in asked} == {b"signature"}
+
+
+def test_an_evaluation_that_begins_after_the_request_answers_it(threads: Threads) -> None:
+    """Even if its refusal rests on a shared observation that counts no longer."""
+    old = refusal(RefusalReason.SEES_UP, threads.now - 1)
+    outcomes = iter([old, SIGNED])
+
+    assert refused(lambda: threads.evaluations.signature(b"claim", lambda: next(outcomes))) == (
+        "sees_up"
+    )
+
+
 def test_the_threads_for_status_claims_are_bounded_whatever_the_number_of_nodes() -> None:
     few, many = (status_capacity(make_members(targets=each).committee) for each in (0, 60))
 

@@ -19,6 +19,7 @@ from werkzeug.routing import Rule
 from dragon.protocol import bls
 from dragon.storage import keystore
 from dragon.storage.database import Database
+from dragon.storage.disk import Disk
 from dragon_sequencer import bn254, pairing
 
 _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, original, memoized
@@ -95,19 +96,19 @@ def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
 def _of_schemas(init: Callable[..., None]) -> Callable[..., None]:
     files: dict[tuple[str, ...], bytes] = {}
 
-    def remembering(self: Database, path: Path, *schemas: str) -> None:
+    def remembering(self: Database, path: Path, *schemas: str, disk: Disk | None = None) -> None:
         if not schemas:
-            init(self, path)
+            init(self, path, disk=disk)
             return
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() or not path.parent.is_dir():
-            init(self, path, *schemas)
+            init(self, path, *schemas, disk=disk)
         elif schemas in files:
             path.write_bytes(files[schemas])
-            init(self, path)
+            init(self, path, disk=disk)
         else:
-            init(self, path, *schemas)
+            init(self, path, *schemas, disk=disk)
             with closing(sqlite3.connect(path)) as connection:
                 files[schemas] = connection.serialize()
 

@@ -203,7 +203,7 @@ class World:
         for aggregator in self.members.committee.aggregators:
             self.names[urlsplit(aggregator.url).netloc] = f"aggregator_{aggregator.rank}"
         for name in (*self.operators, *self.aggregators):
-            self._start(name)
+            self._start(name, reads=True)
         self.confirm_clocks()
 
     def __enter__(self) -> Self:
@@ -278,12 +278,13 @@ class World:
     def database_file(self, name: str) -> Path:
         return self.folder / f"{name}.db"
 
-    def start(self, name: str) -> Any:
+    def start(self, name: str, *, reads: bool = True) -> Any:
         """Start a service on its existing files. Return its components.
 
-        An operator probes its peers at the start, as if it had been started two seconds ago.
+        An operator probes its peers and reads the ledger at the start, as if it had been started
+        two seconds ago. `reads`: false if it has not read the ledger yet.
         """
-        components = self._start(name)
+        components = self._start(name, reads=reads)
         self.confirm_clocks()
         return components
 
@@ -306,7 +307,7 @@ class World:
                 self.components(name).monitor.check_clock()
         self.clock.now = now
 
-    def _start(self, name: str) -> Any:
+    def _start(self, name: str, *, reads: bool) -> Any:
         client = SequencerClient(
             self.committee.sequencer.app,
             self.nodes,
@@ -320,6 +321,8 @@ class World:
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
+        if reads and name in self.operators:
+            self._try(components.follower.catch_up)
         return components
 
     def _make(self, name: str, client: SequencerClient) -> Made:
@@ -355,7 +358,7 @@ class World:
             threads=1,
         )
         database = dragon_aggregator.main.open_database(settings)
-        objects = dragon_aggregator.main.open_objects(settings)
+        objects = dragon_aggregator.main.open_objects(settings, database.disk)
         components = dragon_aggregator.main.assemble(
             settings,
             database,
@@ -383,10 +386,10 @@ class World:
         running.client.close()
         self.stop(name)
 
-    def restart(self, name: str) -> Any:
+    def restart(self, name: str, *, reads: bool = True) -> Any:
         if name in self.services:
             self.crash(name)
-        return self.start(name)
+        return self.start(name, reads=reads)
 
     def impersonate(self, name: str, app: WsgiApp) -> None:
         """Let another app answer at the address of `name`."""

@@ -22,6 +22,7 @@ from dragon.probing.prober import Prober
 from dragon.storage.blobs import SCHEMA as OBJECTS
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.database import Database
+from dragon.storage.disk import Disk
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_aggregator import outbox
 from dragon_aggregator.app import create_app
@@ -54,7 +55,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     Raises DragonError: a file cannot be used.
     """
     lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
-    database, objects = open_database(settings), open_objects(settings)
+    database = open_database(settings)
+    objects = open_objects(settings, database.disk)
     ca = settings.tls.ca
     reading, writing = (connect(settings.committee, nodes, ca) for _ in range(2))
     runtime = Runtime.real(ca)
@@ -79,7 +81,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_queue.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close, LANES)
+    return Service(create_app(components, clients), loops, close, LANES, clients)
 
 
 def open_database(settings: Settings) -> Database:
@@ -87,9 +89,10 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database, LOG_SCHEMA, outbox.SCHEMA)
 
 
-def open_objects(settings: Settings) -> Database:
+def open_objects(settings: Settings, disk: Disk) -> Database:
     """Open `aggregator-objects.db` beside it: submitted objects, until the log has the window."""
-    return Database(settings.database.with_name(f"{settings.database.stem}-objects.db"), OBJECTS)
+    path = settings.database.with_name(f"{settings.database.stem}-objects.db")
+    return Database(path, OBJECTS, disk=disk)
 
 
 def assemble(
@@ -154,7 +157,7 @@ def assemble(
         log,
         follower,
         runtime.wall,
-        [database.disk, objects.disk],
+        [database.disk],
     )
 
 

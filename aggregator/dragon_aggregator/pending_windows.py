@@ -1,8 +1,11 @@
 """Windows of streams that are submitted but not yet in the log.
 
 Known streams and new ones (`KnownStreams`) have separate places, so new streams, which anyone can
-make, take none of the others. A new stream has a place only with its objects. Progress keeps a
-place: a window or an object that was not there before, or a certificate. Repetitions do not.
+make, take none of the others. A new stream has a place only with its objects.
+
+Only windows that get into the log keep a place. Nothing that a stream can do alone does: neither
+repetitions, nor more windows, nor other objects. If places are wanted, those streams lose theirs at
+once whose next window is not complete, or was found invalid.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ MAX_KNOWN_STREAMS: Final = 64  # known streams with pending windows; beyond, `bu
 MAX_NEW_STREAMS: Final = 16  # new streams with stored objects; beyond, `busy`
 MAX_NEW_WITHOUT_OBJECTS: Final = 256  # beyond, the oldest is replaced
 MAX_APPLIED_WINDOWS: Final = 1024  # windows in the log whose votes can still be shown
-IDLE_SECONDS: Final = 600.0  # after which a known stream without progress can be replaced
-NEW_IDLE_SECONDS: Final = 60.0  # after which a complete new stream without progress can be replaced
-UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload its objects
+IDLE_SECONDS: Final = 600.0  # after which a known stream can be replaced, since its last window
+NEW_IDLE_SECONDS: Final = 60.0  # after which a new stream can be replaced
+UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload each of its objects
 RETRY_AFTER_SECONDS: Final = 5  # that a stream without a place should wait
 
 
@@ -51,22 +54,35 @@ class Window:
 class _Stream:
     """The pending windows of one stream."""
 
-    progressed_at: float  # monotonic seconds
+    since: float  # when it got its place, or the log its last window; monotonic seconds
+    stored_at: float  # when its last object was stored; monotonic seconds
     begun_at: float = float("-inf")  # when a thread last began to work on it, monotonic seconds
     has_objects: bool = False
     windows: dict[int, Window] = field(default_factory=dict)
-
-    @property
-    def is_complete(self) -> bool:
-        return any(window.is_complete for window in self.windows.values())
 
 
 class PendingWindows:
     """Pending windows by stream and number, in memory: owners submit again after a restart."""
 
-    def __init__(self, is_known: Callable[[bytes], bool], monotonic: Callable[[], float]) -> None:
-        """`is_known`: whether a stream is known, by its id. `monotonic` returns seconds."""
+    def __init__(
+        self,
+        is_known: Callable[[bytes], bool],
+        *,
+        following: Callable[[bytes], int],
+        is_penalized: Callable[[bytes], bool],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Create an empty table.
+
+        Args:
+            is_known: whether a stream is known, by its id.
+            following: returns the number of the stream's next window in the log.
+            is_penalized: whether the stream has to wait because of an invalid window.
+            monotonic: returns seconds.
+        """
         self._is_known = is_known
+        self._following = following
+        self._is_penalized = is_penalized
         self._monotonic = monotonic
         self._lock = threading.Lock()  # guards the next three lines
         self._streams: dict[bytes, _Stream] = {}
@@ -105,11 +121,8 @@ class PendingWindows:
         with self._lock:
             if stream not in self._streams:
                 self._make_room(stream)
-                self._streams[stream] = _Stream(self._monotonic())
-            found = self._streams[stream]
-            if number not in found.windows:
-                found.progressed_at = self._monotonic()
-            found.windows[number] = window
+                self._streams[stream] = _Stream(self._monotonic(), self._monotonic())
+            self._streams[stream].windows[number] = window
 
     def admit_objects(self, stream: bytes) -> None:
         """Take a place for the objects of a new stream. Raises Busy: there is none."""
@@ -120,6 +133,7 @@ class PendingWindows:
             if self._count_with_objects() >= MAX_NEW_STREAMS:
                 self._replace_oldest(self._replaceable(), _NO_PLACE)
             found.has_objects = True
+            found.since = found.stored_at = self._monotonic()
 
     def check_room(self, stream: bytes) -> None:
         """Check that the stream could have a place for objects. Raises Busy: it could not."""
@@ -130,11 +144,11 @@ class PendingWindows:
             if self._count_with_objects() >= MAX_NEW_STREAMS and not self._replaceable():
                 raise _busy(_NO_PLACE)
 
-    def progress(self, stream: bytes) -> None:
-        """Note that an object of the stream was stored, or that a window was certified."""
+    def note_stored(self, stream: bytes) -> None:
+        """Note that an object of the stream was stored."""
         with self._lock:
             if found := self._streams.get(stream):
-                found.progressed_at = self._monotonic()
+                found.stored_at = self._monotonic()
 
     def counts(self) -> tuple[int, int]:
         """The number of known and of new streams with pending windows."""
@@ -152,13 +166,18 @@ class PendingWindows:
         }
         if len(rivals) < (MAX_KNOWN_STREAMS if known else MAX_NEW_WITHOUT_OBJECTS):
             return
-        since = self._monotonic() - IDLE_SECONDS
+        now = self._monotonic()
         replaceable = [
             each
             for each, found in rivals.items()
-            if not found.is_complete or found.progressed_at <= since
+            if not self._can_be_voted_on(each, found) or now - found.since >= IDLE_SECONDS
         ]
         self._replace_oldest(replaceable, f"{len(rivals)} streams have pending windows")
+
+    def _can_be_voted_on(self, stream: bytes, found: _Stream) -> bool:
+        """Whether the stream's next window is complete, and has not to wait for a penalty."""
+        window = found.windows.get(self._following(stream))
+        return window is not None and window.is_complete and not self._is_penalized(stream)
 
     def _count_with_objects(self) -> int:
         return sum(
@@ -167,21 +186,25 @@ class PendingWindows:
         )
 
     def _replaceable(self) -> list[bytes]:
-        """New streams with objects that are decided, or make no progress."""
+        """New streams with objects that are decided, or wait for something else than a vote."""
+        return [
+            stream
+            for stream, found in self._streams.items()
+            if found.has_objects and not self._is_known(stream) and self._may_replace(stream, found)
+        ]
+
+    def _may_replace(self, stream: bytes, found: _Stream) -> bool:
         now = self._monotonic()
-        replaceable = []
-        for stream, found in self._streams.items():
-            if found.has_objects and not self._is_known(stream):
-                decided = all(window.state == "invalid" for window in found.windows.values())
-                patience = NEW_IDLE_SECONDS if found.is_complete else UPLOAD_SECONDS
-                if decided or now - found.progressed_at > patience:
-                    replaceable.append(stream)
-        return replaceable
+        decided = all(window.state == "invalid" for window in found.windows.values())
+        if decided or self._is_penalized(stream) or now - found.since > NEW_IDLE_SECONDS:
+            return True
+        is_uploading = now - found.stored_at <= UPLOAD_SECONDS
+        return not is_uploading and not self._can_be_voted_on(stream, found)
 
     def _replace_oldest(self, replaceable: list[bytes], message: str) -> None:
         if not replaceable:
             raise _busy(message)
-        del self._streams[min(replaceable, key=lambda each: self._streams[each].progressed_at)]
+        del self._streams[min(replaceable, key=lambda each: self._streams[each].since)]
 
     def begin(self, *, known: bool, most: int) -> Iterator[bytes]:
         """Yield streams of a class that no thread is working on. The caller must `finish` each.
@@ -220,7 +243,7 @@ class PendingWindows:
                 windows = state.stream(stream).windows
                 if applied := [number for number in found.windows if number < windows]:
                     changed.append(stream)
-                    found.progressed_at = self._monotonic()
+                    found.since = self._monotonic()
                 for number in applied:
                     self._keep_applied(found.windows.pop(number))
                 if not found.windows:

@@ -10,6 +10,7 @@ from dragon.encoding import to_hex
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.penalties import Penalties
+from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.claims.window import MAX_REFUTED, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
@@ -39,6 +40,7 @@ class WindowCertifier:
         log: Log,
         clock: ClockCheck,
         penalties: Penalties,
+        refutations: RefutationLimit,
         runtime: Runtime,
     ) -> None:
         self._committee = committee
@@ -48,6 +50,7 @@ class WindowCertifier:
         self._log = log
         self._clock = clock
         self._penalties = penalties
+        self._refutations = refutations
         self._runtime = runtime
 
     def certify(self, window: Window) -> bool:
@@ -66,7 +69,7 @@ class WindowCertifier:
         finding = self._vote_collector.collect(window.submission, window.votes)
         if finding:
             self._penalties.note(window.submission.stream, valid=finding.is_valid)
-        if finding and not finding.is_valid and self._has_max_refuted(window):
+        if finding and not finding.is_valid and not self._may_refute(window.submission):
             window.state = "invalid"
             return False
         if finding and self._attest(window, finding):
@@ -105,9 +108,12 @@ class WindowCertifier:
         key = f"@{to_hex(window.submission.stream)}"
         return len(self._outbox.claims(key)) >= MAX_PENDING_PER_KEY
 
-    def _has_max_refuted(self, window: Window) -> bool:
-        """Whether the log applies no further refutation, so that no certificate is needed."""
-        return len(self._log.state.stream(window.submission.stream).refuted) >= MAX_REFUTED
+    def _may_refute(self, submission: Submission) -> bool:
+        """Whether the log applies another refutation of the stream, and it may be certified."""
+        refuted, objects = self._log.state.stream(submission.stream).refuted, submission.objects
+        if objects is None or len(refuted) >= MAX_REFUTED:
+            return False
+        return self._refutations.admits(submission.stream, submission.number, objects.proof)
 
     def _attest(self, window: Window, finding: Finding) -> bool:
         """Have the claim signed in this round. Return whether a quorum signed it."""

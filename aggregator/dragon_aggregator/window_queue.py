@@ -18,6 +18,7 @@ from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.penalties import Penalties
+from dragon.node.refutation_limit import AGGREGATOR_RATE, RefutationLimit
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
@@ -56,8 +57,13 @@ class WindowQueue:
         self._committee = committee
         self._log = log
         self._known_streams = known_streams
-        self._windows = PendingWindows(known_streams.is_known, runtime.monotonic)
         self._penalties = Penalties(known_streams.is_known, runtime.monotonic)
+        self._windows = PendingWindows(
+            known_streams.is_known,
+            following=lambda stream: log.state.stream(stream).windows,
+            is_penalized=lambda stream: self._penalties.left(stream) > 0,
+            monotonic=runtime.monotonic,
+        )
         self._vote_collector = VoteCollector(committee, runtime, known_streams.is_known)
         self._window_certifier = WindowCertifier(
             committee,
@@ -67,6 +73,7 @@ class WindowQueue:
             log=log,
             clock=clock,
             penalties=self._penalties,
+            refutations=RefutationLimit(AGGREGATOR_RATE, known_streams.is_known, runtime.monotonic),
             runtime=runtime,
         )
         self._submitted = threading.Event()
@@ -141,7 +148,7 @@ class WindowQueue:
                 self._windows.admit_objects(submission.stream)
                 self._store_header(submission)
                 if self.objects.put(submission.stream, submission.number, body):
-                    self._windows.progress(submission.stream)
+                    self._windows.note_stored(submission.stream)
             except errors.Busy as busy:
                 refusals.append(busy)
         if len(refusals) == len(naming):

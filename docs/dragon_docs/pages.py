@@ -22,6 +22,7 @@ from dragon_docs import (
     reasons,
     security,
     settings,
+    stranger_costs,
 )
 
 SECTION: Final = re.compile(
@@ -41,6 +42,7 @@ GENERATORS: Final[Mapping[str, Callable[[str], str]]] = {
     "reasons": reasons.table,
     "security": security.table,
     "settings": settings.table,
+    "stranger-costs": stranger_costs.table,
 }
 
 

@@ -70,11 +70,8 @@ def _not_ready(components: Components) -> Iterator[str]:
             f"journal: a round that begins in {ahead} s is signed already; the clock was ahead "
             "then, or is behind now"
         )
-    if (seconds := components.attester.abstains_for()) > 0:
-        yield (
-            "journal: new, although the committee has known this operator before; it signs nothing "
-            f"for {seconds:.0f} s"
-        )
+    if why := components.attester.why_abstain():
+        yield f"journal: {why}"
     yield from _unreachable(components)
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"

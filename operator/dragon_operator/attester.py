@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dragon.errors import AttestationRefused
+from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol import bls
@@ -51,6 +52,7 @@ class Attester:
         *,
         journal: Journal,
         log: Log,
+        follower: Follower,
         status_checks: StatusChecks,
         log_claim_checks: LogClaimChecks,
         window_voter: WindowVoter,
@@ -61,6 +63,7 @@ class Attester:
         self._secret = secret
         self._journal = journal
         self._log = log
+        self._follower = follower
         self._status_checks = status_checks
         self._log_claim_checks = log_claim_checks
         self._window_voter = window_voter
@@ -98,8 +101,10 @@ class Attester:
         answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
         return answer, self._secret.sign(answer.root(self._committee.id))
 
-    def attest(self, claim: Claim) -> bytes:
+    def attest(self, claim: Claim, *, is_member: bool = False) -> bytes:
         """Verify a claim and return our signature on it.
+
+        `is_member`: whether the requester may use the capacity of members.
 
         Raises AttestationRefused: `reason` is from the closed list.
         """
@@ -107,8 +112,8 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
-        if (seconds := self.abstains_for()) > 0:
-            message = f"the journal of this operator is new; it signs nothing for {seconds:.0f} s"
+        if why := self.why_abstain():
+            message = f"the journal of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
             return self._decide_again(claim)
@@ -118,24 +123,32 @@ class Attester:
         def evaluate() -> Outcome:
             return kind.decide(claim) or Outcome(signature=self._secret.sign(root))
 
-        return kind.evaluations.signature(root, evaluate)
+        return kind.evaluations.signature(root, evaluate, is_member=is_member)
 
-    def abstains_for(self) -> float:
-        """Seconds for which nothing is signed because an earlier journal was lost; 0 if none was.
+    def why_abstain(self) -> str:
+        """Return why a new journal prevents all signatures now; empty if it does not.
 
-        The log has an event about this operator from before the journal was created. So it may have
-        signed claims that the journal does not contain. After `max_age` the log applies none of
-        these any more, and the operator cannot contradict them.
+        An operator that lost its journal may have signed claims that the new one does not contain.
+        After `max_age` the log applies none of these any more, and the operator cannot contradict
+        them. Whether a new journal replaces a lost one is known only when the ledger was read to
+        its end: the log may be lost as well.
         """
-        history = self._log.state.nodes.get(self._myself, ())
-        first = next(iter(history), None)
+        left = self._journal_since + self._committee.rounds.max_age - self._runtime.wall()
+        if left <= 0:
+            return ""
+        if self._has_earlier_event():
+            return f"new, although the committee has known this operator before; {_wait(left)}"
+        if not self._follower.has_read_all:
+            return f"new, and the ledger is not read to its end yet; {_wait(left)} or until it is"
+        return ""
+
+    def _has_earlier_event(self) -> bool:
+        """Whether the log has an event about this operator from before the journal was created."""
+        first = next(iter(self._log.state.nodes.get(self._myself, ())), None)
         # A claim that was signed with this journal can be as old as its signing span.
         rounds = self._committee.rounds
         oldest = rounds.number(self._journal_since) - rounds.most_in_signing_span
-        if first is None or first.timestamp >= rounds.start(oldest):
-            return 0.0
-        ends = self._journal_since + rounds.max_age
-        return max(0.0, ends - self._runtime.wall())
+        return first is not None and first.timestamp < rounds.start(oldest)
 
     def seconds_ahead(self) -> int:
         """Seconds until the newest signed round begins; 0 if that is normal.
@@ -213,5 +226,10 @@ class Attester:
 
     def _decide_window(self, claim: WindowClaim) -> None:
         windows = self._window_voter.check_claim(claim)
+        self._window_voter.check_refutation(claim)
         self._journal.use_log(self._log.state.size, self._root_at)
-        self._journal.decide_window(claim, windows)
+        self._journal.windows.decide(claim, windows)
+
+
+def _wait(seconds: float) -> str:
+    return f"it signs nothing for {seconds:.0f} s"

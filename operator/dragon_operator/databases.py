@@ -49,7 +49,8 @@ class Databases:
         except DragonError:
             log.close()
             raise
-        return cls(log, journal, Database(path.with_name(f"{path.stem}-objects.db"), OBJECTS))
+        objects = Database(path.with_name(f"{path.stem}-objects.db"), OBJECTS, disk=log.disk)
+        return cls(log, journal, objects)
 
     def close(self) -> None:
         for database in (self.log, self.journal, self.objects):

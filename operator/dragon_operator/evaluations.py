@@ -1,14 +1,16 @@
 """Evaluations of claims: one for each claim at a time, whose outcome all requests for it share.
 
-Anyone may request a signature on any claim, and an aggregator cannot prove who it is. So nothing
-here depends on the requester. What a stranger can occupy is bounded in another way:
+Anyone may request a signature on any claim, and an aggregator cannot prove who it is. Only its
+address tells it from strangers. What a stranger can occupy is bounded:
 
 * A claim that is not valid now (unknown node, another round, nothing new) is refused before it
   gets here. Only the remaining claims are evaluated, and each only once at a time.
 * A node has few such claims: one for each status and each round of the signing span
-  (`most_claims`). The evaluations of status claims have a place for each of them. So a claim of an
-  aggregator always has a place, whatever else is requested, and it waits for no other claim. The
-  claims about one node share its probe.
+  (`most_claims`). The evaluations of status claims have a place for each of them. The claims about
+  one node share its probe.
+* Members of the committee, and known clients, have threads, places and waiting requests of their
+  own. If a stranger has requested the same claim and it waits for a thread, it moves to those of
+  the members. So a claim of an aggregator waits for none of a stranger, however many nodes hang.
 * Each kind of claim has its own threads and places (`Capacity`). Of checkpoints and windows there
   are few valid claims as well, and their signatures are kept, so that each costs its evaluation
   once. Only downtime can be claimed of any interval, by anyone for anyone: those claims delay each
@@ -28,7 +30,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Final
@@ -48,18 +50,24 @@ STATUSES: Final = 2  # up and down
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the evaluations of one kind of claim may occupy."""
+    """What the evaluations of one kind of claim may occupy.
 
-    running: int  # evaluations at a time; each has a thread
+    Strangers and members may occupy as many places each, and requests that wait.
+    """
+
+    strangers: int  # evaluations for strangers at a time; each has a thread
+    members: int  # evaluations for members at a time, besides those
     pending: int  # evaluations that run or wait for a thread; beyond, other claims are `busy`
     waiting: int  # requests that wait for an outcome; beyond, they are `busy`
 
 
-# Together, at most 40 requests wait. A server needs more threads than that for attestations.
+# Together, at most 40 requests of strangers wait. A server needs more threads than that for them.
 STATUS_REQUESTS_WAITING: Final = 16
-CHECKPOINT_CAPACITY: Final = Capacity(running=2, pending=16, waiting=8)
-DOWNTIME_CAPACITY: Final = Capacity(running=2, pending=8, waiting=8)
-WINDOW_CAPACITY: Final = Capacity(running=4, pending=32, waiting=8)
+STATUS_THREADS_FOR_STRANGERS: Final = 16  # more than the claims about one node that hangs
+STATUS_THREADS_FOR_MEMBERS: Final = 32  # as many claims as an aggregator sends to an operator
+CHECKPOINT_CAPACITY: Final = Capacity(strangers=2, members=2, pending=16, waiting=8)
+DOWNTIME_CAPACITY: Final = Capacity(strangers=2, members=2, pending=8, waiting=8)
+WINDOW_CAPACITY: Final = Capacity(strangers=4, members=4, pending=32, waiting=8)
 
 
 def most_claims(committee: Committee) -> int:
@@ -68,12 +76,16 @@ def most_claims(committee: Committee) -> int:
 
 
 def status_capacity(committee: Committee) -> Capacity:
-    """Return a capacity with a place and a thread for every status claim that can be valid now.
+    """Return a capacity with a place for every status claim that can be valid now.
 
-    Threads are started when they are needed, which is only while nodes hang.
+    Its threads are bounded whatever the number of nodes, of which many may hang at once.
     """
-    most = most_claims(committee) * len(committee.urls)
-    return Capacity(running=most, pending=most, waiting=STATUS_REQUESTS_WAITING)
+    return Capacity(
+        strangers=STATUS_THREADS_FOR_STRANGERS,
+        members=STATUS_THREADS_FOR_MEMBERS,
+        pending=most_claims(committee) * len(committee.urls),
+        waiting=STATUS_REQUESTS_WAITING,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class _Evaluation:
     begun_at: float  # monotonic seconds
+    is_member: bool
     result: Future[Outcome]
 
 
@@ -111,11 +124,14 @@ class Evaluations:
         self._capacity = capacity
         self._max_wait = max_wait
         self._monotonic = runtime.monotonic
-        self._executor = runtime.workers(capacity.running)
+        self._executors = {
+            False: runtime.workers(capacity.strangers),
+            True: runtime.workers(capacity.members),
+        }  # by `is_member`
         # Guards the following. Reentrant: an executor may evaluate within `submit`.
         self._lock = threading.RLock()
         self._pending: dict[bytes, _Evaluation] = {}
-        self._waiting: Counter[bytes] = Counter()
+        self._waiting: dict[bool, Counter[bytes]] = {False: Counter(), True: Counter()}
         self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
 
     @property
@@ -130,58 +146,80 @@ class Evaluations:
 
     def waiting(self, root: bytes) -> int:
         """Number of requests that wait for the evaluation of a claim."""
-        return self._waiting[root]
+        return sum(waiting[root] for waiting in self._waiting.values())
 
-    def signature(self, root: bytes, evaluate: Callable[[], Outcome]) -> bytes:
-        """Return the signature on the claim with that root.
+    def signature(
+        self, root: bytes, evaluate: Callable[[], Outcome], *, is_member: bool = False
+    ) -> bytes:
+        """Return the signature on a claim.
 
-        `evaluate` may raise AttestationRefused. It is called on another thread, unless an
-        evaluation of the claim is in progress or its outcome is known.
+        Args:
+            root: the root of the claim.
+            evaluate: may raise AttestationRefused. It is called on another thread, unless an
+                evaluation of the claim is in progress or its outcome is known.
+            is_member: whether the requester may use the capacity of members.
 
         Raises AttestationRefused: the claim is refused, or `busy`.
         """
         requested_at = self._monotonic()
         while True:
-            found = self._begin(root, evaluate)
+            found = self._begin(root, evaluate, is_member=is_member)
             if isinstance(found, Outcome):
                 return found.result()
-            outcome = self._wait(root, found.result)
+            try:
+                outcome = self._wait(root, found.result, is_member=is_member)
+            except CancelledError:
+                continue  # it has moved to the threads of members
             # A request that joined late does not get a refusal that rests on an older observation.
             # An evaluation that began later than the request saw all that there was to see.
             if found.begun_at >= requested_at or outcome.answers(requested_at):
                 return outcome.result()
 
-    def _begin(self, root: bytes, evaluate: Callable[[], Outcome]) -> Outcome | _Evaluation:
+    def _begin(
+        self, root: bytes, evaluate: Callable[[], Outcome], *, is_member: bool
+    ) -> Outcome | _Evaluation:
         """Return the outcome if it is known, else the evaluation: that in progress or a new one."""
         with self._lock:
             until, kept = self._kept.get(root, (0.0, None))
             if kept is not None and self._monotonic() <= until:
                 return kept
-            if (pending := self._pending.get(root)) is not None:
+            pending = self._pending.get(root)
+            is_full = self._count_pending(is_member=is_member) >= self._capacity.pending
+            if pending is not None and (is_full or not _moves(pending, is_member=is_member)):
                 return pending
-            if len(self._pending) >= self._capacity.pending:
+            if is_full:
                 raise _busy(f"{self._capacity.pending} claims of this kind are being evaluated")
-            begun_at = self._monotonic()
-            result = self._executor.submit(_run, evaluate)
-            begun = self._pending[root] = _Evaluation(begun_at, result)
-            result.add_done_callback(lambda ended: self._end(root, ended))
-            return begun
+            return self._submit(root, evaluate, is_member=is_member)
 
-    def _wait(self, root: bytes, evaluation: Future[Outcome]) -> Outcome:
+    def _count_pending(self, *, is_member: bool) -> int:
+        return sum(each.is_member is is_member for each in self._pending.values())
+
+    def _submit(
+        self, root: bytes, evaluate: Callable[[], Outcome], *, is_member: bool
+    ) -> _Evaluation:
+        begun_at = self._monotonic()
+        result = self._executors[is_member].submit(_run, evaluate)
+        begun = self._pending[root] = _Evaluation(begun_at, is_member, result)
+        result.add_done_callback(lambda ended: self._end(root, ended))
+        return begun
+
+    def _wait(self, root: bytes, evaluation: Future[Outcome], *, is_member: bool) -> Outcome:
+        waiting = self._waiting[is_member]
         with self._lock:
-            if self._waiting[root] >= MAX_WAITING_PER_CLAIM:
+            if waiting[root] >= MAX_WAITING_PER_CLAIM:
                 raise _busy(f"{MAX_WAITING_PER_CLAIM} requests wait for the result of this claim")
-            if self._waiting.total() >= self._capacity.waiting:
+            if waiting.total() >= self._capacity.waiting:
                 raise _busy(f"{self._capacity.waiting} requests wait for claims of this kind")
-            self._waiting[root] += 1
+            waiting[root] += 1
         try:
             return evaluation.result(timeout=self._max_wait)
         except FutureTimeout:
             raise _busy(f"the evaluation takes longer than {self._max_wait:g} s") from None
         finally:
             with self._lock:
-                self._waiting[root] -= 1
-                self._waiting += Counter()  # drops claims for which nobody waits
+                waiting[root] -= 1
+                if not waiting[root]:
+                    del waiting[root]
 
     def _end(self, root: bytes, ended: Future[Outcome]) -> None:
         with self._lock:
@@ -202,6 +240,14 @@ class Evaluations:
         if outcome.refusal is None or outcome.refusal[0] in FINAL_REASONS:
             return self._monotonic() + OUTCOME_TTL_SECONDS
         return 0.0
+
+
+def _moves(pending: _Evaluation, *, is_member: bool) -> bool:
+    """Whether an evaluation for a stranger was cancelled, because a member requests the claim.
+
+    One that runs already is not cancelled.
+    """
+    return is_member and not pending.is_member and pending.result.cancel()
 
 
 def _run(evaluate: Callable[[], Outcome]) -> Outcome:

@@ -10,12 +10,12 @@ time, which only a quorum can advance. So neither a clock that jumps nor a signe
 future makes the operator forget a decision or refuse the rounds of the present.
 
 Checkpoints and totals have no rows, because they follow from the log: the root of its first n
-entries, and the seconds that those entries give. Rows about windows are deleted once the log has
-the window. So the journal contains the size and root of the newest log that it was used with, and
-another log signs no such claims: neither one that was read again and is shorter, nor one of a
-ledger that was reset. All logs that extend the recorded one have the same entries up to its size,
-so no second root and no other totals of such a size can be signed. Strangers, who may request the
-totals of any interval, leave nothing here.
+entries, and the seconds that those entries give. So the journal contains the size and root of the
+newest log that it was used with, and another log signs no such claims: neither one that was read
+again and is shorter, nor one of a ledger that was reset. All logs that extend the recorded one have
+the same entries up to its size, so no second root and no other totals of such a size can be signed.
+Strangers, who may request the totals of any interval, leave nothing here. What their windows leave
+is bounded: see `window_journal`.
 
 Never restore an old copy of the journal: it lacks decisions that were already signed and sent.
 """
@@ -32,48 +32,34 @@ from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
 from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
+from dragon_operator.window_journal import WindowJournal
 
 __all__ = ["ARCHIVE_CLEARS", "SCHEMA", "Journal"]
 
 MAX_STATUS_ROWS: Final = 500_000  # kept decisions on rounds; beyond, the floor rises
 TRIM_INTERVAL: Final = 1024  # decisions on rounds between two checks of that maximum
 
-_VALID: Final = text(
-    "SELECT header FROM journal_window WHERE stream = :stream AND number = :number"
-)
-_CALL_VALID: Final = text("INSERT OR IGNORE INTO journal_window VALUES (:stream, :number, :header)")
-_REFUTED: Final = text(
-    "SELECT reason FROM journal_refuted "
-    "WHERE stream = :stream AND number = :number AND proof = :proof"
-)
-_REFUTE: Final = text(
-    "INSERT OR IGNORE INTO journal_refuted VALUES (:stream, :number, :proof, :reason)"
-)
 _KNOWN_LOG: Final = text("SELECT size, root FROM journal_log")
 # Another thread may have recorded a longer log since.
 _USE_LOG: Final = text(
     "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
     "SET size = excluded.size, root = excluded.root WHERE excluded.size > size"
 )
-_FORGET_WINDOWS: Final = (
-    text("DELETE FROM journal_window WHERE stream = :stream AND number < :windows"),
-    text("DELETE FROM journal_refuted WHERE stream = :stream AND number < :windows"),
-)
 
 
 class Journal:
     """Decisions of one operator. A decision never changes.
 
-    They are: (node, round) → status; the size and root of the longest log signed for;
-    (stream, number) → header of the valid window; (stream, number, proof) → reason why invalid.
+    They are: (node, round) → status; the size and root of the longest log signed for; and those
+    on windows, in `windows`.
     """
 
     def __init__(self, database: Database, rounds: Rounds) -> None:
+        self.windows = WindowJournal(database)
         self._database = database
         self._rounds = rounds
         self._until_trim = 0  # decisions; a race between threads moves the next check slightly
@@ -195,34 +181,6 @@ class Journal:
             raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
         self.use_log(size, root_at)
 
-    def decide_window(self, claim: WindowClaim, windows: int) -> None:
-        """Record the decision to sign a verdict.
-
-        `windows` is the number of windows of the stream in the log. No verdict on them is signed
-        any more, so their rows are deleted. A valid window may be signed again, with another proof
-        or in another round.
-
-        Raises AttestationRefused: `equivocation`.
-        """
-        valid = claim.verdict is Verdict.VALID
-        place = {"stream": claim.stream, "number": claim.number, "proof": claim.proof}
-        row = {**place, "header": claim.header, "reason": str(claim.reason), "windows": windows}
-        with self._database.write() as connection:
-            if valid:
-                known = connection.execute(_VALID, row).scalar()
-                _check_same(
-                    known, claim.header, "already signed another valid window with that number"
-                )
-                connection.execute(_CALL_VALID, row)
-            else:
-                known = connection.execute(_REFUTED, row).scalar()
-                _check_same(
-                    known, row["reason"], "already signed another reason for that invalid proof"
-                )
-                connection.execute(_REFUTE, row)
-            for forget in _FORGET_WINDOWS:
-                connection.execute(forget, row)
-
 
 def _raise_floor(connection: Connection, oldest: int) -> int:
     """Raise the floor to round `oldest` and delete earlier decisions; return the floor.
@@ -255,11 +213,6 @@ def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -
             f"signed for a log with the root {known.root}"
         )
     return ""
-
-
-def _check_same(decided: object, requested: object, message: str) -> None:
-    if decided is not None and decided != requested:
-        raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
 
 
 def _recall(connection: Connection, node_id: str, number: int) -> Status | None:

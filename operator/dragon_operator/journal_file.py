@@ -64,7 +64,7 @@ def open_journal(
         expected = connection.execute(_EXPECTED).scalar()
     if expected is not None and not path.exists():
         raise errors.WrongJournal(_lost(f"{path} is missing", database.path))
-    journal = Database(path, SCHEMA)
+    journal = Database(path, SCHEMA, disk=database.disk)
     try:
         with journal.write() as connection:
             check_structure(connection, path)

@@ -20,6 +20,7 @@ from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
 from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
+from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
@@ -43,7 +44,7 @@ from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeList
 
-PROBE_THREADS: Final = 2  # answer only `/status`
+PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
 VOTE_THREADS: Final = 32  # wait for objects of windows, or for one of the few verifications
 REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
@@ -79,7 +80,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.window_voter.run,
         clients.members.run,
     ]
-    return Service(create_app(components, clients), loops, close, lanes(settings.threads))
+    app = create_app(components, clients)
+    return Service(app, loops, close, lanes(settings.threads), clients)
 
 
 def lanes(threads: int) -> list[Lane]:
@@ -121,14 +123,15 @@ def assemble(
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     prober = Prober(committee, runtime, myself=myself)
     peers = PeerMonitor(committee, myself, prober, runtime)
-    window_voter = _window_voter(settings, log, databases, runtime)
     operator_journal = Journal(databases.journal, committee.rounds)
+    window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
     attester = Attester(
         committee,
         myself,
         settings.secret,
         journal=operator_journal,
         log=log,
+        follower=follower,
         status_checks=StatusChecks(
             committee,
             myself,
@@ -158,12 +161,12 @@ def assemble(
         peers,
         runtime.entropy,
         runtime.wall,
-        [each.disk for each in (databases.log, databases.journal, databases.objects)],
+        [databases.log.disk],
     )
 
 
 def _window_voter(
-    settings: Settings, log: Log, databases: Databases, runtime: Runtime
+    settings: Settings, log: Log, journal: Journal, databases: Databases, runtime: Runtime
 ) -> WindowVoter:
     known = KnownStreams(log, settings.listed_streams)
     rate_limiter = RateLimiter(
@@ -177,12 +180,14 @@ def _window_voter(
         log,
         ObjectStore(databases.objects, settings.objects_mb << 20, known.is_known),
         VerdictStore(databases.log),
+        journal.windows,
         rate_limiter,
         ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
         runtime.wall,
         known,
         FetchLimits.create(),
         verifications,
+        RefutationLimit(OPERATOR_RATE, known.is_known, runtime.monotonic),
     )
 
 

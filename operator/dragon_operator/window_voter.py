@@ -16,6 +16,7 @@ from dragon.errors import AttestationRefused, Busy, DragonError, NotListed
 from dragon.log.known_streams import KnownStreams
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
+from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
@@ -28,6 +29,7 @@ from dragon_operator.concurrency_limiter import ConcurrencyLimiter
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.verdict_store import VerdictStore, WindowVerdict
 from dragon_operator.verification_scheduler import VerificationScheduler
+from dragon_operator.window_journal import WindowJournal
 
 MAX_CONCURRENT_FETCHES: Final = 16  # windows of known streams whose objects are being fetched
 MAX_CONCURRENT_NEW_FETCHES: Final = 4  # windows of new streams whose objects are being fetched
@@ -64,12 +66,14 @@ class WindowVoter:
     log: Log
     objects: ObjectStore
     verdicts: VerdictStore
+    decisions: WindowJournal
     rate_limiter: RateLimiter
     peers: ObjectClient
     wall: Callable[[], float]
     known_streams: KnownStreams
     fetches: FetchLimits
     verifications: VerificationScheduler
+    refutations: RefutationLimit
 
     def vote(self, submission: Submission) -> WindowVerdict | None:
         """Return the verdict on a window; None if only its header was submitted.
@@ -95,7 +99,7 @@ class WindowVoter:
 
         Returns the number of windows of the stream in the log. Raises AttestationRefused.
         """
-        windows = self.log.state.stream(claim.stream).windows
+        windows = self._windows(claim.stream)
         if alarm := self.log.alarm():
             _refuse(RefusalReason.BEHIND, f"our log has stopped: {alarm.reason}")
         if claim.number < windows and claim.verdict is Verdict.VALID:
@@ -109,19 +113,38 @@ class WindowVoter:
         self._check_predecessor(claim.stream, claim.previous)
         return windows
 
+    def check_refutation(self, claim: WindowClaim) -> None:
+        """Refuse to sign too many invalid windows of new streams.
+
+        Raises AttestationRefused: `busy`.
+        """
+        if claim.verdict is Verdict.VALID:
+            return
+        if not self.refutations.admits(claim.stream, claim.number, claim.proof):
+            message = "too many invalid windows of streams without a certified window were signed"
+            _refuse(RefusalReason.BUSY, message)
+
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(TIDY_INTERVAL_SECONDS):
             self.tidy()
 
     def tidy(self) -> None:
-        """Delete verdicts and release objects of windows that are in the log."""
+        """Delete verdicts and release objects of windows that are in the log.
+
+        Of new streams, whose windows may never get there, a bounded number is kept.
+        """
+        self.decisions.prune(self.known_streams.is_known, self._windows)
         streams = self.verdicts.streams()
         new = [stream for stream in streams if not self.known_streams.is_known(stream)]
         self.verdicts.bound(new, MAX_NEW_VERDICTS)
         for stream in streams:
-            if windows := self.log.state.stream(stream).windows:
+            if windows := self._windows(stream):
                 self.verdicts.forget(stream, windows)
                 self.objects.release(stream, windows - 2)  # the last header verifies the next
+
+    def _windows(self, stream: bytes) -> int:
+        """The number of windows of a stream in the log."""
+        return self.log.state.stream(stream).windows
 
     def _check_listed(self, stream: bytes) -> None:
         try:
@@ -139,7 +162,7 @@ class WindowVoter:
     def _check_signed(self, submission: Submission) -> None:
         """Check that the stream signed the whole submission and that its number is in range."""
         header = submission.header
-        windows = self.log.state.stream(header.stream).windows
+        windows = self._windows(header.stream)
         if header.number < windows:
             _refuse(RefusalReason.NO_CHANGE, _in_log(header.number, windows))
         if header.number >= windows + MAX_LOOKAHEAD:

@@ -234,8 +234,12 @@ class Pipeline:
     def delete_expired(self, streams: Streams) -> float:
         """Delete data and proofs of certified windows after their retention time."""
         for stream in streams.all():
-            retention_ms = 1000 * stream.row.retention_seconds
-            now_ms = round(1000 * self._runtime.wall())
-            sequence = self._store.forget_proofs(stream.id, now_ms - retention_ms)
-            stream.chunker.forget(sequence, now_ms - retention_ms // 4)
+            with suppress(ChunkDamaged):  # reported where it was found; the other streams go on
+                self._delete_expired(stream)
         return RETENTION_SECONDS
+
+    def _delete_expired(self, stream: Stream) -> None:
+        retention_ms = 1000 * stream.row.retention_seconds
+        now_ms = round(1000 * self._runtime.wall())
+        sequence = self._store.forget_proofs(stream.id, now_ms - retention_ms)
+        stream.chunker.forget(sequence, now_ms - retention_ms // 4)

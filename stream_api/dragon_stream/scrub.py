@@ -19,6 +19,7 @@ from dragon.encoding import to_hex
 from dragon.errors import ChunkDamaged, InvalidEncoding, LogDamaged, NotFound, SettingsError
 from dragon.protocol.streams.chunks import decode_chunks, tree_of
 from dragon.protocol.streams.window import WindowHeader, chunks_fault, header_fault
+from dragon.storage import damage
 from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
@@ -71,7 +72,7 @@ class ReadOnlyDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._engine.connect() as connection:
+        with damage.guard(self.path), self._engine.connect() as connection:
             yield connection
 
     def write(self) -> None:
@@ -239,6 +240,9 @@ class _SegmentCheck:
             path = segment_path(self._folder, name)
             if name > self._expected:
                 self._missing(path.name, 0, name)
+            elif name < self._expected and name != names[0]:
+                what = "begins with a chunk that an earlier segment holds, too"
+                self._report.add(Damage(path.name, 0, name, what))
             self._expected = name
             self._report.segments += 1
             try:
@@ -272,9 +276,10 @@ class _SegmentCheck:
                     self._report.add(Damage(path.name, at, self._expected, what))
                 return  # else a torn end, which was not acknowledged
             at, later = found
-            if later.sequence > self._expected:
-                what = f"chunks {self._expected} to {later.sequence - 1} are broken before here"
-                self._report.add(Damage(path.name, at, self._expected, what))
+            what = f"chunks {self._expected} to {later.sequence - 1} are broken before here"
+            if later.sequence == self._expected:
+                what = "has something else before the record of this chunk"
+            self._report.add(Damage(path.name, at, self._expected, what))
             self._expected = later.sequence
 
     def _check_chunk(self, path: Path, at: int, head: Head, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,12 @@ from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.connections import DEFAULT_CONNECTIONS, DEFAULT_CONNECTIONS_PER_ADDRESS
 from dragon.node.settings import Environment
+from dragon.node.sockets import normal_origin
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
 
 MAX_CONNECTIONS: Final = 60_000  # that settings may allow
-_ORIGIN: Final = re.compile(r"https?://[a-z0-9.:\[\]_-]+")
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -119,12 +118,14 @@ class Settings:
 
 def _origins(text: str) -> frozenset[str]:
     """Return the origins in a list with commas. Raises SettingsError."""
-    origins = frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
+    origins = set[str]()
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            origins.add(normal_origin(part))
+        except ValueError:
             message = (
-                f"the setting STREAM_ORIGINS contains {origin}; expected scheme, host and port "
+                f"the setting STREAM_ORIGINS contains {part}; expected scheme, host and port "
                 "without a path, for example https://app.example"
             )
-            raise SettingsError(message, setting="STREAM_ORIGINS")
-    return origins
+            raise SettingsError(message, setting="STREAM_ORIGINS") from None
+    return frozenset(origins)

@@ -136,6 +136,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
             world.members.secrets[OPERATOR],
             journal=parts.journal,
             log=parts.log,
+            follower=parts.follower,
             status_checks=checks,
             log_claim_checks=LogClaimChecks(world.committee, parts.log, parts.peers, runtime.wall),
             window_voter=parts.window_voter,

@@ -218,7 +218,7 @@ def test_an_operator_killed_before_the_commit_of_a_batch_ends_with_the_same_log(
         world.components("operator_1").follower.step()
     monkeypatch.undo()
 
-    world.restart("operator_1")
+    world.restart("operator_1", reads=False)
     assert len(world.entries("operator_1")) == 4
     world.settle()
 
@@ -483,7 +483,7 @@ def lose_log(world: World, name: str) -> None:
     file = world.database_file(name)
     for path in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
         path.unlink(missing_ok=True)
-    world.start(name)
+    world.start(name, reads=False)
 
 
 def test_a_log_in_use_is_not_archived(world: World) -> None:

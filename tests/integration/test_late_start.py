@@ -28,7 +28,7 @@ def start_empty(world: World) -> Any:
     world.crash(LATE)
     for suffix in ("", "-wal", "-shm"):
         Path(f"{world.database_file(LATE)}{suffix}").unlink(missing_ok=True)
-    return world.start(LATE)
+    return world.start(LATE, reads=False)
 
 
 def size_before_the_last_batch(world: World) -> int:

@@ -54,12 +54,12 @@ def checkpoint_now(world: World, size: int) -> CheckpointClaim:
     return CheckpointClaim(size, log.head(size).root, rounds.start(rounds.number(world.clock.now)))
 
 
-def lose_files(world: World, operator: str) -> None:
+def lose_files(world: World, operator: str, *, reads: bool = True) -> None:
     """Restart an operator without its files, as after a disk was replaced."""
     world.crash(operator)
     for file in world.database_file(operator).parent.glob(f"{operator}*"):
         file.unlink()
-    world.restart(operator)
+    world.start(operator, reads=reads)
     world.confirm_clocks(again=True)
 
 
@@ -77,6 +77,47 @@ def test_an_operator_that_lost_its_journal_signs_nothing_for_max_age(world: Worl
     world.stop("operator_4")
     assert ask(world, status_now(world, "operator_4", Status.DOWN), lost) == "signed"
     assert world.get(lost, "/readyz").json()["status"] == "ready"
+
+
+def test_an_operator_that_lost_all_files_signs_nothing_before_it_has_read_the_ledger(
+    world: World,
+) -> None:
+    """Its log is empty, too. Only the ledger shows that its journal replaces a lost one."""
+    lost = "operator_2"
+    world.stop("operator_4")
+    lose_files(world, lost, reads=False)
+
+    assert ask(world, status_now(world, "operator_4", Status.DOWN), lost) == "behind"
+    reasons = world.get(lost, "/readyz").json()["reasons"]
+    assert any(each.startswith("journal: new, and the ledger is not read") for each in reasons)
+    world.components(lost).follower.catch_up()
+    assert ask(world, status_now(world, "operator_4", Status.DOWN), lost) == "behind"
+    reasons = world.get(lost, "/readyz").json()["reasons"]
+    assert any(each.startswith("journal: new, although") for each in reasons)
+
+
+def test_an_operator_whose_journal_is_not_new_signs_before_it_has_read_the_ledger(
+    world: World,
+) -> None:
+    world.clock.sleep(world.committee.rounds.max_age)
+    world.stop("operator_4")
+    world.restart("operator_2", reads=False)
+
+    assert ask(world, status_now(world, "operator_4", Status.DOWN), "operator_2") == "signed"
+
+
+def test_an_operator_that_cannot_read_the_ledger_signs_again_after_max_age(world: World) -> None:
+    """None of the lost signatures can be applied by then."""
+    lost = "operator_2"
+    world.stop("sequencer")
+    lose_files(world, lost, reads=False)
+    world.stop("operator_4")
+    assert ask(world, status_now(world, "operator_3", Status.UP), lost) == "behind"
+
+    world.clock.sleep(world.committee.rounds.max_age + 1)
+    world.confirm_clocks(again=True)
+
+    assert ask(world, status_now(world, "operator_3", Status.UP), lost) == "signed"
 
 
 def test_an_operator_that_starts_for_the_first_time_abstains_from_nothing(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -427,7 +429,10 @@ def test_a_stream_that_an_aggregator_has_no_place_for_says_so_and_waits(
 def test_busy_operators_are_shown_as_the_reason(world: StreamWorld) -> None:
     stream = sensor(world)
     world.upload(stream, CHUNKS[0])
+    listener = Mock()
+    events = world.components(STREAMS).events
     with ExitStack() as held:
+        held.enter_context(events.subscribed(world.known(stream).id, listener))
         for name in world.operators:
             scheduler = world.components(name).window_voter.verifications
             held.enter_context(scheduler.hold(world.known(stream).id))
@@ -437,6 +442,11 @@ def test_busy_operators_are_shown_as_the_reason(world: StreamWorld) -> None:
 
     assert "busy operators: operator_1, operator_2" in shown[0]
     assert {vote["answer"] for vote in votes} == {"busy"}
+    sent = [json.loads(call.args[0]) for call in listener.send.call_args_list]
+    assert votes in [event["votes"] for event in sent if event["type"] == "votes"]
+    assert "busy operators: operator_1" in next(
+        event["detail"] for event in sent if event["type"] == "busy"
+    )
     world.run(2, peers=False)
     check_whole(world, stream, CHUNKS[:1])
     assert reasons(world) == []

@@ -22,7 +22,7 @@ import dragon_operator.settings
 from committees import make_members
 from dragon.encoding import to_hex
 from dragon.log.store import Alarm
-from dragon.node import penalties
+from dragon.node import penalties, refutation_limit
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import from_json as claim_from_json
 from dragon.protocol.claims.endorsement import EndorsementClaim
@@ -604,6 +604,31 @@ def test_false_proofs_of_strangers_do_not_delay_a_certified_stream(
     used = world.components("operator_1").window_voter.verifications.new_seconds - used
     elapsed = world.clock.now - begun
     assert 1 <= used <= NEW_CAPACITY + NEW_BUDGET * elapsed + 1.0 < 10
+
+
+def test_false_proofs_of_strangers_give_few_log_entries(tmp_path: Path) -> None:
+    """Each entry stays for ever. A stranger asks the operators for signatures as well."""
+    most, tried = refutation_limit.OPERATOR_RATE.capacity, 80
+    with World(tmp_path) as world:
+        known, before = certify_first(world, "known-refuted")
+        signed_ = 0
+        for each in strangers(world, tried, "r"):
+            window = first(world, each)
+            submit_complete(world, each, window, no_proof(each))
+            world.clock.sleep(0.5)
+            world.settle()
+            claim = claim_of(world, each, window, no_proof(each), InvalidReason.STARK)
+            signed_ += attested(world, "operator_1", claim) == "signed"
+        log = world.components("operator_1").log
+        entries = len(log.entries())
+        following = known.window(DATA, before)
+        submit_complete(world, known, following, flipped(known.prove(following)))
+        step(world)
+        step(world)
+
+        assert entries <= 1 + refutation_limit.AGGREGATOR_RATE.capacity + 4
+        assert signed_ <= most + 4
+        assert verdicts(world, known, 1) == [("invalid", "stark")]
 
 
 def test_a_busy_operator_is_shown_as_busy(world: World, owner: Owner) -> None:

@@ -140,3 +140,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_what_strangers_may_cost_is_stated_with_values_of_the_code(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = load("stranger_costs")
+    table = costs.table("")
+    assert "{" not in table
+    assert f"{importlib.import_module('dragon.node.lanes').MAX_WAITING_REQUESTS} requests" in table
+
+    named = tmp_path / "costs.toml"
+    named.write_text('[[costs]]\nresource = "r"\nbound = "{dragon.node.lanes:MISSING} s"\n')
+    monkeypatch.setattr(costs, "COSTS", named)
+    with pytest.raises(LookupError, match="MISSING"):
+        costs.table("")

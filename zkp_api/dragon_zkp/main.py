@@ -46,7 +46,7 @@ def build(settings: Settings) -> Service:
     logger.info("prover_started", port=settings.port, workers=settings.workers)
     clients = Clients(MemberAddresses(settings.known_clients), settings.proxies)
     loops = [self_check.run, clients.members.run]
-    return Service(create_app(components, clients), loops, close)
+    return Service(create_app(components, clients), loops, close, clients=clients)
 
 
 def serve(environ: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from dragon.net.session import make_session
 from dragon.net.stream_client import StreamClient
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon_cli.errors import UnusableFile
-from dragon_cli.files import make_folder, read_bytes, read_text
+from dragon_cli.files import make_folder, read_bytes, read_text, write_whole
 from dragon_cli.fleet.layout import SOURCES, STREAMS, Home
 from dragon_cli.hints import with_hint
 
@@ -116,7 +116,7 @@ def _covers(client: StreamClient, stream: str, certified: int, chunks: int) -> b
 def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Path) -> int:
     """Write the receipt of each chunk to a file, unless it exists; return the number of chunks.
 
-    Raises UnusableFile: a file of this name is not the receipt of the chunk.
+    Raises UnusableFile: a file of this name is not the receipt of the chunk, or cannot be written.
     """
     make_folder(folder)
     for sequence in chunks:
@@ -125,9 +125,7 @@ def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Pat
             _check_receipt(path, stream, sequence)
         else:
             answer = client.get(f"/streams/{stream}/chunks/{sequence}/receipt", disclose=1)
-            part = path.with_suffix(".part")
-            part.write_text(json.dumps(answer, indent=2) + "\n")
-            part.replace(path)
+            write_whole(path, json.dumps(answer, indent=2) + "\n")
     return len(chunks)
 
 

@@ -22,6 +22,7 @@ from dragon.protocol.committee import Committee
 
 REFRESH_SECONDS: Final = 60.0  # between two look-ups of the members' names
 MAX_HOPS: Final = 16  # addresses of `X-Forwarded-For` that are read, from the right
+MAX_ADDRESS_CHARACTERS: Final = 64  # of an address of `X-Forwarded-For`, with a port
 IPV6_PREFIX_BITS: Final = 64  # one client has at least a network of this size
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -73,7 +74,8 @@ def believed_address(peer: str, forwarded: str, proxies: Collection[Network]) ->
     """
     believed, hops = peer, forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]
     while is_within(parse_address(believed), proxies) and hops:
-        if (address := parse_address(hops.pop())) is None:
+        hop = hops.pop().strip()
+        if len(hop) > MAX_ADDRESS_CHARACTERS or (address := parse_address(hop)) is None:
             break
         believed = str(address)
     return believed

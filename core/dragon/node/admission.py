@@ -24,11 +24,15 @@ from dragon.node.addresses import (
     MemberAddresses,
     Network,
     WsgiApp,
+    believed_address,
     client_key,
+    is_within,
+    parse_address,
 )
 from dragon.node.rate_limits import ProcessorShare, Rate
 
 PROBES: Final = frozenset(("/status", "/healthz", "/readyz"))
+IS_MEMBER: Final = "dragon.is_member"  # in the environment: whether a member sent the request
 COST_MS: Final = "dragon.cost_ms"  # in the environment: milliseconds of work in other processes
 # Processor time, in milliseconds at once and in milliseconds for each second.
 STRANGER_BURST_MS: Final = 400.0  # at once, for one address outside the committee
@@ -55,6 +59,19 @@ Environ: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Whose capacity a client uses.
+
+    Args:
+        share: its address, or its network, with which it shares capacity.
+        is_member: whether the capacity of members and known clients is open to it.
+    """
+
+    share: str
+    is_member: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Clients:
     """Who a service's clients are, and the clocks that their use is measured with."""
 
@@ -62,6 +79,20 @@ class Clients:
     proxies: Collection[Network] = ()
     monotonic: Callable[[], float] = time.monotonic
     processor_seconds: Callable[[], float] = time.thread_time  # of the current thread
+
+    def identify(self, peer: str, forwarded: str = "") -> Client:
+        """Say whose capacity a client uses.
+
+        Args:
+            peer: the address of the connection.
+            forwarded: the value of `X-Forwarded-For`, which counts behind believed proxies.
+        """
+        address = believed_address(peer, forwarded, self.proxies)
+        return Client(client_key(address), address in self.members)
+
+    def is_proxy(self, peer: str) -> bool:
+        """Whether `X-Forwarded-For` of a peer is believed."""
+        return is_within(parse_address(peer), self.proxies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +134,7 @@ class Admission:
         )
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ[IS_MEMBER] = environ.get("REMOTE_ADDR", "") in self._clients.members
         if (share := self._share(environ)) is None:
             return self._app(environ, start_response)
         try:
@@ -121,7 +153,7 @@ class Admission:
 
     def _share(self, environ: Environ) -> ProcessorShare | None:
         """The share that a request uses; None if it is not limited."""
-        is_member = environ.get("REMOTE_ADDR", "") in self._clients.members
+        is_member = is_from_member(environ)
         if environ.get("PATH_INFO") in PROBES:
             return None if is_member else self._probers
         if "HTTP_AUTHORIZATION" in environ and self._exceptions.is_owner(environ):
@@ -129,6 +161,11 @@ class Admission:
         if is_member:
             return self._members
         return self._submitters if self._exceptions.is_submission(environ) else self._strangers
+
+
+def is_from_member(environ: Environ) -> bool:
+    """Whether a request that was admitted comes from a member or a known client."""
+    return bool(environ.get(IS_MEMBER, False))
 
 
 def install(app: Flask, clients: Clients, exceptions: Exceptions) -> Counter:

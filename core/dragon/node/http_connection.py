@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import h11
 
 from dragon.node import client_gone
+from dragon.node.admission import Clients
 from dragon.node.lanes import Job, LaneQueue
 from dragon.node.log_format import get_logger
 from dragon.node.wsgi_call import Answer, Request, WsgiApp, environ_of, path_of
@@ -50,6 +51,7 @@ class Host(Protocol):
 
     app: WsgiApp
     max_body: int
+    clients: Clients
     stopping: bool
     held: int  # bytes that all connections hold
     buffer: memoryview  # shared by all connections: each read is taken out at once
@@ -65,8 +67,9 @@ class Host(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """The state of one connection. All methods run on the event loop's thread."""
 
-    def __init__(self, host: Host, client: tuple[str, int], share: str) -> None:
-        self.share = share
+    def __init__(self, host: Host, client: tuple[str, int]) -> None:
+        """`client`: the address and the port of the peer."""
+        self.peer = host.clients.identify(client[0])
         self.phase = Phase.RECEIVING
         self.held = 0  # bytes of a body that is arriving, or of an answer that is not taken
         self.cut: Callable[[], None] | None = None  # ends the TLS handshake
@@ -79,6 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         self._body: list[bytes] = []
         self._max_body = 0
         self._ahead = 0
+        self._requester = self.peer  # behind a believed proxy, each request has another one
         self._lane: LaneQueue | None = None
         self._job: Job[Any] | None = None
         self._answer: Answer | None = None
@@ -276,6 +280,8 @@ class Connection(asyncio.BufferedProtocol):
             length,
         )
         environ = environ_of(request, self._client, self._server, self._scheme)
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
+        self._requester = self._host.clients.identify(self._client[0], forwarded)
         environ[client_gone.ENVIRON_KEY] = lambda: self._has_left
         self._release()
         self._ahead = len(self._parser.trailing_data[0])
@@ -300,8 +306,9 @@ class Connection(asyncio.BufferedProtocol):
                 _close(future.result()[0])
 
         # Clients that ask without pause wait for each other; others at their address need not.
-        turn = f"{self.share} patient" if self._is_patient else self.share
-        job = Job(turn, work, done, self._refuse_busy)
+        share, is_member = self._requester.share, self._requester.is_member
+        turn = f"{share} patient" if self._is_patient else share
+        job = Job(turn, work, done, self._refuse_busy, is_member)
         self._job = job
         if self._lane is not None:
             self._lane.submit(job)  # type: ignore[arg-type]

@@ -2,13 +2,15 @@
 
 The event loop holds the connections. No thread is taken until a whole request has arrived, so
 clients that send nothing, or send slowly, cost only their places among the connections. If all
-places are taken, the address with the most connections loses its oldest one that waits.
+places are taken, the address with the most connections loses its oldest one that waits. Strangers
+cannot take the last places, which are for members of the committee and known clients.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import heapq
 import logging
 import os
 import resource
@@ -18,29 +20,42 @@ import ssl
 import sys
 import time
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
-from dragon.errors import DragonError
+from dragon.errors import DragonError, RateLimited
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format
 from dragon.node.app import MAX_BODY_BYTES
 from dragon.node.http_connection import LINGER_SECONDS, RECEIVE_SECONDS, Connection, Phase
 from dragon.node.lanes import LaneQueue, Lanes
-from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit, share_of
+from dragon.node.listening import MAX_CONNECTIONS, listen, raise_descriptor_limit
+from dragon.node.rate_limits import ADVANCE_MS, ProcessorShare, Rate
 from dragon.node.service import Loops, Service
 from dragon.node.wsgi_call import WsgiApp
 
 GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
 MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
+MEMBERS_PART: Final = 8  # one connection of this number is never one of strangers
+CONNECTIONS_AT_ONCE: Final = 200  # new ones of one address outside the committee
+CONNECTIONS_PER_SECOND: Final = 100  # new ones of one address outside the committee
+ALL_CONNECTIONS_AT_ONCE: Final = 600  # new ones of all addresses outside the committee
+ALL_CONNECTIONS_PER_SECOND: Final = 300  # new ones of all addresses outside the committee
+CLOSED_PART: Final = 32  # if all places are taken, one connection of this number is closed
+FREED_BYTES: Final = 1 << 20  # below the limit of held bytes, once it is exceeded
 READ_BUFFER_BYTES: Final = 16 * 1024
 ACCEPTS_AT_ONCE: Final = 64  # before the other connections have their turn
 ACCEPT_PAUSE_SECONDS: Final = 0.1  # after the system refused a file descriptor
 TICK_SECONDS: Final = 0.25
 MAX_TICK_SECONDS: Final = 1.0  # a pause of the whole process counts as no more than this
 SWITCH_SECONDS: Final = 0.001  # for which a thread computes before another one may go on
+CONNECTOR: Final = Rate(ADVANCE_MS * CONNECTIONS_AT_ONCE, ADVANCE_MS * CONNECTIONS_PER_SECOND)
+CONNECTORS_IN_ALL: Final = Rate(
+    ADVANCE_MS * ALL_CONNECTIONS_AT_ONCE, ADVANCE_MS * ALL_CONNECTIONS_PER_SECOND
+)
 _NO_DESCRIPTOR: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 logger = log_format.get_logger(__name__)
@@ -58,12 +73,18 @@ class Server:
     ) -> None:
         self.app: WsgiApp = service.app.wsgi_app
         self.max_body = service.app.config.get("MAX_CONTENT_LENGTH") or MAX_BODY_BYTES
+        self.clients = service.clients
         self.stopping = False
         self.held = 0
         self.buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self.connections: dict[Connection, None] = {}  # the oldest first
         self._lanes = Lanes(service.lanes, threads)
         self._max_connections, self._context = max_connections, context
+        self._max_strangers = max_connections - max_connections // MEMBERS_PART
+        # Nothing settles the advance: it is what a new connection costs.
+        self._new = ProcessorShare(
+            "connections", CONNECTOR, CONNECTORS_IN_ALL, self.clients.monotonic
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._occupied = asyncio.Event()
 
@@ -112,12 +133,13 @@ class Server:
         loop.call_later(ACCEPT_PAUSE_SECONDS, resume)
 
     def _add(self, accepted: socket.socket, client: tuple[str, int]) -> None:
-        if len(self.connections) >= self._max_connections and not self._make_place():
+        if not self.may_connect(client[0]) or not self.has_place(
+            connection := Connection(self, client)
+        ):
             accepted.close()
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(self, client, share_of(client[0]))
         self.connections[connection] = None
         self._occupied.set()
         task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
@@ -140,18 +162,69 @@ class Server:
             # The client left, was too slow or does not use TLS, or its place was needed.
             connection.abort()
 
-    def _make_place(self) -> bool:
-        """Close one waiting connection, of the address that has the most. False if none waits."""
-        waiting = [each for each in self.connections if each.phase is Phase.RECEIVING]
-        if victim := heaviest(waiting, lambda _: 1):
+    def may_connect(self, address: str) -> bool:
+        """Whether an address may open one more connection now.
+
+        Members always may: those that come after a crowd wait in the kernel's queue until the crowd
+        is accepted or refused, and refusing is quick. Behind a believed proxy are many clients.
+        """
+        peer = self.clients.identify(address)
+        if peer.is_member or self.clients.is_proxy(address):
+            return True
+        try:
+            self._new.admit(peer.share)
+        except RateLimited:
+            return False
+        return True
+
+    def has_place(self, connection: Connection) -> bool:
+        """Whether a new connection may stay. If all places are taken, others are closed."""
+        if len(self.connections) < self._max_strangers:
+            return True
+        strangers = self._strangers()
+        if not connection.peer.is_member and len(strangers) >= self._max_strangers:
+            return self._close_some(strangers)
+        if len(self.connections) < self._max_connections:
+            return True
+        # Members have more than the places that are only theirs.
+        members = [each for each in self.connections if each.peer.is_member]
+        return self._close_some(members) or self._close_some(strangers)
+
+    def _strangers(self) -> list[Connection]:
+        return [each for each in self.connections if not each.peer.is_member]
+
+    def _make_place(self) -> None:
+        if not self._close_some(self._strangers()):
+            self._close_some(self.connections)
+
+    def _close_some(self, connections: Iterable[Connection]) -> bool:
+        """Close connections that wait for their clients, of the addresses that have the most.
+
+        Those that wait for a request come first. Several are closed at once, because choosing them
+        takes longer than accepting a connection. False if none waits.
+        """
+        waiting = [each for each in connections if each.phase is not Phase.WORKING]
+        victims = [each for each in waiting if each.phase is Phase.RECEIVING] or waiting
+        count = max(1, self._max_connections // CLOSED_PART)
+        for victim in islice(heaviest_first(victims, lambda _: 1), count):
             victim.abort()
-        return victim is not None
+        return bool(victims)
 
     def balance(self) -> None:
-        while self.held > MAX_HELD_BYTES:
-            if (victim := heaviest(self.connections, lambda each: each.held)) is None:
-                return
+        if self.held <= MAX_HELD_BYTES:
+            return
+        holding = [each for each in self.connections if each.held]
+        strangers = [each for each in holding if not each.peer.is_member]
+        members = [each for each in holding if each.peer.is_member]
+        for group in (strangers, members):
+            if self.held > MAX_HELD_BYTES:
+                self._free(group)
+
+    def _free(self, group: Iterable[Connection]) -> None:
+        for victim in heaviest_first(group, lambda each: each.held):
             victim.abort()
+            if self.held <= MAX_HELD_BYTES - FREED_BYTES:
+                return
 
     async def _sweep(self) -> None:
         """Count the time of all connections, while there are any."""
@@ -182,14 +255,31 @@ def _shut(accepted: socket.socket) -> None:
         accepted.shutdown(socket.SHUT_RDWR)
 
 
-def heaviest(
+def heaviest_first(
     connections: Iterable[Connection], weight: Callable[[Connection], int]
-) -> Connection | None:
-    """The first connection with the most weight, of the address with the most weight in all."""
-    found, totals = list(connections), dict[str, int]()
-    for each in found:
-        totals[each.share] = totals.get(each.share, 0) + weight(each)
-    return max(found, key=lambda each: (totals[each.share], weight(each)), default=None)
+) -> Iterator[Connection]:
+    """Order connections so that none of an address with less weight comes before one with more.
+
+    Of the connections of one address, the one with the most weight comes first.
+    """
+    shares: dict[str, list[Connection]] = {}
+    for each in connections:
+        shares.setdefault(each.peer.share, []).append(each)
+    for found in shares.values():
+        found.sort(key=weight, reverse=True)
+        found.reverse()  # the next one is last; of equal ones, the oldest
+    heap = [
+        (-sum(map(weight, found)), number, found) for number, found in enumerate(shares.values())
+    ]
+    heapq.heapify(heap)
+    while heap:
+        total, number, found = heap[0]
+        chosen = found.pop()
+        if found:
+            heapq.heapreplace(heap, (total + weight(chosen), number, found))
+        else:
+            heapq.heappop(heap)
+        yield chosen
 
 
 def serve(

@@ -1,8 +1,9 @@
 """Lanes: threads for each kind of request, so that one kind cannot take the threads of another.
 
-A lane has a fixed number of threads and a bounded queue. Requests that wait are served in turns,
-one for each address, so a client that sends many requests delays its own. All methods run on the
-event loop's thread.
+A lane has a fixed number of threads and two bounded queues: one for members of the committee and
+known clients, one for all others. Strangers can take neither the places of the members' queue nor
+the last quarter of the threads. In each queue the addresses take turns, so a client that sends many
+requests delays its own. All methods run on the event loop's thread.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-MAX_WAITING_REQUESTS: Final = 256  # requests that wait for a thread of one lane
-HEALTH_THREADS: Final = 2  # threads that answer only `/healthz` and `/readyz`
+MAX_WAITING_REQUESTS: Final = 256  # of strangers, for a thread of one lane; as many of members
+MEMBERS_PART: Final = 4  # one thread of this number, and at least one, never serves strangers
+HEALTH_THREADS: Final = 3  # threads that answer only `/healthz` and `/readyz`
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Lane:
     paths: tuple[str, ...] = ()  # for example "/status"; empty for all other requests
     max_body: int = 0
 
+    @property
+    def threads_for_strangers(self) -> int:
+        """Their number; a single thread serves everybody."""
+        return max(1, self.threads - max(1, self.threads // MEMBERS_PART))
+
     def takes(self, path: str) -> bool:
         return any(path == own or path.startswith(f"{own}/") for own in self.paths)
 
@@ -45,6 +52,7 @@ class Job(Generic[T]):
 
     Args:
         turn: jobs with the same value, such as a client's address, wait for each other.
+        is_member: whether the client is a member of the committee, or a known client.
         work: is called on the thread.
         done: is called on the event loop's thread with the finished work.
         refused: is called on the event loop's thread if the queue is full.
@@ -54,66 +62,107 @@ class Job(Generic[T]):
     work: Callable[[], T]
     done: Callable[[asyncio.Future[T]], None]
     refused: Callable[[], None] = field(default=lambda: None)
+    is_member: bool = False
+
+
+class _Waiting:
+    """The waiting jobs of members, or of strangers, by their turns; and how many of them run."""
+
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.running = 0
+        self._max_running, self._max_waiting = max_running, max_waiting
+        self._turns: dict[str, deque[Job[object]]] = {}  # the next one comes first
+        self._count = 0
+
+    @property
+    def may_start(self) -> bool:
+        return bool(self._turns) and self.running < self._max_running
+
+    def add(self, job: Job[object]) -> None:
+        self._turns.setdefault(job.turn, deque()).append(job)
+        self._count += 1
+
+    def surplus(self) -> Job[object] | None:
+        """The job to refuse if too many wait: the newest of the turn with the most, and last."""
+        if self._count <= self._max_waiting:
+            return None
+        return max(reversed(self._turns.values()), key=len)[-1]
+
+    def remove(self, job: Job[object]) -> bool:
+        """Forget a job. Return False if it does not wait."""
+        jobs = self._turns.get(job.turn, ())
+        if job not in jobs:
+            return False
+        self._turns[job.turn].remove(job)
+        self._count -= 1
+        if not self._turns[job.turn]:
+            del self._turns[job.turn]
+        return True
+
+    def take(self) -> Job[object]:
+        """Take the first job of the next turn; the others of this turn go to the end."""
+        turn = next(iter(self._turns))
+        jobs = self._turns.pop(turn)
+        job = jobs.popleft()
+        if jobs:
+            self._turns[turn] = jobs
+        self._count -= 1
+        return job
 
 
 class LaneQueue:
     """The threads and the waiting requests of one lane."""
 
     def __init__(self, lane: Lane, max_waiting: int = MAX_WAITING_REQUESTS) -> None:
+        """`max_waiting`: requests of members that wait, and as many of strangers."""
         self.lane = lane
-        self._max_waiting = max_waiting
         self._pool = ThreadPoolExecutor(lane.threads, thread_name_prefix=lane.name)
-        self._waiting: dict[str, deque[Job[object]]] = {}  # by turn; the next one comes first
-        self._count = 0
-        self._running = 0
+        self._members = _Waiting(lane.threads, max_waiting)
+        self._strangers = _Waiting(lane.threads_for_strangers, max_waiting)
+
+    @property
+    def running(self) -> int:
+        """Number of threads in use."""
+        return self._members.running + self._strangers.running
 
     def submit(self, job: Job[object]) -> None:
         """Run the job on a thread, now or in its turn.
 
-        If the queue is full, the newest job is refused of those that wait for each other most. If
+        If its queue is full, the newest job is refused of those that wait for each other most. If
         several turns have equally many, it is that of the last turn.
         """
-        self._waiting.setdefault(job.turn, deque()).append(job)
-        self._count += 1
+        waiting = self._of(job)
+        waiting.add(job)
         self._start()
-        if self._count > self._max_waiting:
-            greediest = max(reversed(self._waiting.values()), key=len)
-            refused = greediest[-1]
-            self.cancel(refused)
+        if refused := waiting.surplus():
+            waiting.remove(refused)
             refused.refused()
 
     def cancel(self, job: Job[object]) -> bool:
         """Forget a job that has not started. Return False if it has."""
-        waiting = self._waiting.get(job.turn, ())
-        if job not in waiting:
-            return False
-        self._waiting[job.turn].remove(job)
-        self._count -= 1
-        if not self._waiting[job.turn]:
-            del self._waiting[job.turn]
-        return True
+        return self._of(job).remove(job)
+
+    def _of(self, job: Job[object]) -> _Waiting:
+        return self._members if job.is_member else self._strangers
 
     def _start(self) -> None:
-        while self._waiting and self._running < self.lane.threads:
-            job = self._next()
-            self._running += 1
-            future = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
-            future.add_done_callback(self._finished)
-            future.add_done_callback(job.done)
+        """Start jobs on the free threads, first of those who have fewer of them in use."""
+        while self.running < self.lane.threads:
+            ready = [each for each in (self._members, self._strangers) if each.may_start]
+            if not ready:
+                return
+            self._run(min(ready, key=lambda each: each.running))
 
-    def _next(self) -> Job[object]:
-        """Take the first job of the next turn; the others of this turn go to the end."""
-        turn = next(iter(self._waiting))
-        jobs = self._waiting.pop(turn)
-        job = jobs.popleft()
-        if jobs:
-            self._waiting[turn] = jobs
-        self._count -= 1
-        return job
+    def _run(self, waiting: _Waiting) -> None:
+        def finished(_future: object) -> None:
+            waiting.running -= 1
+            self._start()
 
-    def _finished(self, _future: object) -> None:
-        self._running -= 1
-        self._start()
+        job = waiting.take()
+        waiting.running += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, job.work)
+        future.add_done_callback(finished)
+        future.add_done_callback(job.done)
 
 
 class Lanes:

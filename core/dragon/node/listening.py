@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import resource
 import socket
 import sys
@@ -13,7 +12,6 @@ BACKLOG: Final = 1024  # connections that the kernel keeps until the service acc
 MAX_CONNECTIONS: Final = 1024  # open connections of one service
 RESERVED_DESCRIPTORS: Final = 128  # file descriptors for databases, peers and threads
 MIN_CONNECTIONS: Final = 16
-IPV6_PREFIX_BITS: Final = 64  # a client usually has a whole network of this size
 
 
 def raise_descriptor_limit() -> int:
@@ -44,19 +42,3 @@ def listen(host: str, port: int) -> socket.socket:
         raise SystemExit(3) from None
     listener.setblocking(False)
     return listener
-
-
-def share_of(host: str) -> str:
-    """Return the name under which a client's address shares capacity with others.
-
-    That is the address itself, and for IPv6 its network.
-    """
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv4Address):
-        return host
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, IPV6_PREFIX_BITS), strict=False))

@@ -12,6 +12,7 @@ from flask import Flask
 
 from dragon.errors import DiskError, LogDamaged
 from dragon.node import log_format
+from dragon.node.admission import Clients
 from dragon.node.lanes import Lane
 
 Loop = Callable[[threading.Event], None]
@@ -25,12 +26,14 @@ class Service:
     """A service as `build` returns it: its app, and loops that run until the service stops.
 
     `lanes`: kinds of requests that have threads of their own.
+    `clients`: who has capacity of its own.
     """
 
     app: Flask
     loops: Sequence[Loop] = ()
     close: Callable[[], None] = field(default=lambda: None)
     lanes: Sequence[Lane] = ()
+    clients: Clients = field(default_factory=Clients)
 
 
 class Loops:

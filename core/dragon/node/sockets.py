@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 from flask import Flask, request
 from simple_websocket import Server
@@ -27,6 +27,8 @@ MAX_LISTENERS_PER_ADDRESS: Final = 16  # WebSockets without a token
 RESERVED_THREADS: Final = 16  # threads that sockets never use
 KEY_BYTES: Final = 16  # of the header `Sec-WebSocket-Key` (RFC 6455, section 4.1)
 HTTP_1_1: Final = "HTTP/1.1"
+_ORIGIN: Final = re.compile(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", re.ASCII)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class _Unstarted:
@@ -83,7 +85,7 @@ class Sockets:
             "listeners", listeners, min(MAX_LISTENERS_PER_ADDRESS, max(1, listeners // 2))
         )
         self._monotonic = monotonic
-        self._origins = frozenset(origins)
+        self._origins = frozenset(map(normal_origin, origins))
         self._lock = threading.Lock()  # guards the places and the following attributes
         self._open: set[Connection] = set()
         self._stopping = False
@@ -132,9 +134,14 @@ class Sockets:
         Raises ForeignOrigin.
         """
         origin = request.headers.get("Origin")
-        if origin is None or origin in self._origins:
+        if origin is None:
             return
-        if _host_of(origin) != request.host.lower():
+        try:
+            origin = normal_origin(origin)
+            own = normal_origin(f"{origin.partition('://')[0]}://{request.host}")
+        except ValueError:  # "null", or no origin at all
+            own = None
+        if origin != own and origin not in self._origins:
             message = (
                 "web pages of this origin may not open sockets here; the setting STREAM_ORIGINS "
                 "lists those that may"
@@ -164,12 +171,17 @@ class Sockets:
                 connection.close(GOING_AWAY, "the service is stopping")
 
 
-def _host_of(origin: str) -> str:
-    """Return host and port of an origin; empty if it has none."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""
+def normal_origin(text: str) -> str:
+    """Return an origin in the form of RFC 6454: lower case, without the default port.
+
+    Some proxies add the default port to the host, and browsers never do. Raises ValueError: it is
+    not a scheme with host and port, or the scheme is not http or https.
+    """
+    if (found := _ORIGIN.fullmatch(text.strip().lower())) is None:
+        raise ValueError(f"{text!r} is not an origin, such as https://app.example")
+    scheme, host, port = found.groups()
+    default = port is None or int(port) == _DEFAULT_PORTS[scheme]
+    return f"{scheme}://{host}" if default else f"{scheme}://{host}:{int(port)}"
 
 
 def _check_handshake() -> None:

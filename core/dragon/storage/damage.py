@@ -60,8 +60,9 @@ def _is_damage(cause: BaseException | None) -> bool:
 
 
 def _quoted(cause: BaseException | None) -> str:
-    """Return the message in one line of printable characters, because it may quote the file."""
+    """Return the message in one line of printable characters, without a value that it quotes."""
     text = "text is not UTF-8" if isinstance(cause, UnicodeDecodeError) else str(cause)
+    text = text.partition(" with text ")[0]
     return "".join(each if each.isprintable() else "?" for each in text)
 
 

@@ -23,6 +23,7 @@ class Database:
 
     `schemas` are the locations of Alembic scripts. Their tables are brought up to date when the
     file is opened. Each schema has its own version table, so schemas can change separately.
+    `disk` is shared by the databases of one folder, so that a fault of it is logged once.
 
     Raises:
         LogDamaged: the file cannot be used. `write` and `read` raise it, too, when SQLite meets
@@ -33,9 +34,9 @@ class Database:
             these, too; after them the database is unchanged and can still be used.
     """
 
-    def __init__(self, path: Path, *schemas: str) -> None:
+    def __init__(self, path: Path, *schemas: str, disk: Disk | None = None) -> None:
         self.path = path
-        self.disk = Disk(path.parent)
+        self.disk = disk or Disk(path.parent)
         self._writing = threading.RLock()
         self._engine = create_engine(
             f"sqlite:///{path}", pool_size=8, max_overflow=24, pool_timeout=5

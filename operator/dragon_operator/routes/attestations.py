@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from prometheus_client import Counter
 
 from dragon import errors
@@ -12,6 +12,7 @@ from dragon.encoding import Members, to_hex
 from dragon.errors import AttestationRefused, InvalidEncoding
 from dragon.node import app as web
 from dragon.node import schemas
+from dragon.node.admission import is_from_member
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, Routes, responses
 from dragon.node.parameters import Query, hexadecimal
 from dragon.probing.prober import NONCE_BYTES
@@ -70,7 +71,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         """Sign a claim that this operator has verified itself."""
         try:
             claim = claim_from_json(web.body())
-            signature = components.attester.attest(claim)
+            signature = components.attester.attest(claim, is_member=is_from_member(request.environ))
         except InvalidEncoding as error:
             error.facts["reason"] = RefusalReason.MALFORMED
             attested.labels(RefusalReason.MALFORMED).inc()

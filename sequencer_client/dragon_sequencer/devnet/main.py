@@ -60,7 +60,7 @@ class Settings:
     page_bytes: int = 256_000  # SEQUENCER_PAGE_BYTES: of bodies on a page
     faults: bool = False  # SEQUENCER_FAULTS: whether /dev/faults exists
     first_faults: Faults = NO_FAULTS  # SEQUENCER_FIRST_FAULTS: active from the start
-    hold_ms: int = 1000  # SEQUENCER_HOLD_MS: how long a read waits for a batch
+    hold_ms: int = 2500  # SEQUENCER_HOLD_MS: how long a read waits for a batch
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -77,7 +77,7 @@ class Settings:
             ),
             faults=bool(read.integer("SEQUENCER_FAULTS", 0, least=0, most=1)),
             first_faults=_faults(read.text("SEQUENCER_FIRST_FAULTS", "{}")),
-            hold_ms=read.integer("SEQUENCER_HOLD_MS", 1000, least=0, most=4000),
+            hold_ms=read.integer("SEQUENCER_HOLD_MS", 2500, least=0, most=4000),
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -225,8 +227,8 @@ def test_a_complete_upload_is_not_repeated(
 def test_a_complete_upload_names_its_receipts(
     run: Run, service: Service, file: Path, tmp_path: Path
 ) -> None:
-    code, out, _ = run(file, "--receipts", tmp_path / "receipts")
-    assert code == 0
+    code, out, err = run(file, "--receipts", tmp_path / "receipts")
+    assert (code, err) == (0, "")
     assert f"6 receipts in {tmp_path / 'receipts'}/" in out
     for written in (tmp_path / "receipts").glob("chunk-*"):
         written.unlink()
@@ -390,6 +392,27 @@ def test_a_foreign_file_among_the_receipts_is_refused(
 
 
 # -- outages ---------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_full_leaves_no_partial_receipt(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, calls = os.fsync, itertools.count()
+
+    def full(descriptor: int) -> None:
+        if next(calls) >= 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        code, _, err = run(file, "--receipts", tmp_path / "receipts")
+    assert code == 2
+    assert "Cannot write" in err
+    assert not list((tmp_path / "receipts").glob("*.part"))
+    written = [path.read_text() for path in (tmp_path / "receipts").glob("chunk-*")]
+    assert 0 < len(written) < 6
+    assert all(json.loads(text) for text in written)
 
 
 def test_a_service_that_is_away_is_waited_for(

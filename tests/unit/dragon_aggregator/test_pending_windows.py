@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
 from committees import make_members
 from dragon.errors import Busy
+from dragon.protocol.claims.stream_state import StreamState
+from dragon.protocol.state import State
 from dragon.protocol.streams.chunks import ChunkHeader
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import WindowHeader, close
+from dragon_aggregator import pending_windows
 from dragon_aggregator.pending_windows import (
     IDLE_SECONDS,
     MAX_KNOWN_STREAMS,
@@ -57,8 +61,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pending(clock: Clock) -> PendingWindows:
-    return PendingWindows(lambda stream: stream.startswith(b"k"), lambda: clock.now)
+def penalized() -> set[bytes]:
+    return set()
+
+
+@pytest.fixture
+def pending(clock: Clock, penalized: set[bytes]) -> PendingWindows:
+    return PendingWindows(
+        lambda stream: stream.startswith(b"k"),
+        following=lambda _: 0,
+        is_penalized=lambda stream: stream in penalized,
+        monotonic=lambda: clock.now,
+    )
 
 
 def add_complete(pending: PendingWindows, stream: bytes) -> Window:
@@ -66,7 +80,7 @@ def add_complete(pending: PendingWindows, stream: bytes) -> Window:
     added = window(stream, complete=True)
     pending.add(added)
     pending.admit_objects(stream)
-    pending.progress(stream)
+    pending.note_stored(stream)
     return added
 
 
@@ -159,6 +173,131 @@ def test_a_known_stream_without_objects_gives_way_to_another_known_one(
     assert is_busy(lambda: pending.add(window(known(100), complete=True)))
     clock.sleep(IDLE_SECONDS)
     pending.add(window(known(100), complete=True))
+
+
+def test_a_known_stream_whose_next_window_is_missing_gives_way(pending: PendingWindows) -> None:
+    """Its windows behind the gap are complete, but are never voted on."""
+    for number in range(MAX_KNOWN_STREAMS):
+        pending.add(window(known(number), complete=True, number=1 if number == 5 else 0))
+
+    pending.add(window(known(99), complete=True))
+
+    assert pending.get(known(5), 1) is None
+    assert is_busy(lambda: pending.add(window(known(100), complete=True)))
+
+
+def test_a_known_stream_with_an_invalid_window_gives_way_while_it_waits(
+    pending: PendingWindows, penalized: set[bytes]
+) -> None:
+    for number in range(MAX_KNOWN_STREAMS):
+        pending.add(window(known(number), complete=True))
+    penalized.add(known(5))
+
+    pending.add(window(known(99), complete=True))
+
+    assert present(pending, known(5), known(6), known(99)) == [known(6), known(99)]
+
+
+def test_more_windows_and_objects_keep_no_place_of_a_known_stream(
+    pending: PendingWindows, clock: Clock
+) -> None:
+    for number in range(MAX_KNOWN_STREAMS):
+        pending.add(window(known(number), complete=True))
+    for number in range(10):
+        clock.sleep(IDLE_SECONDS / 10)
+        pending.add(window(known(0), complete=True, number=number))
+        pending.note_stored(known(0))
+
+    pending.add(window(known(99), complete=True))
+
+    assert present(pending, known(0), known(1), known(99)) == [known(1), known(99)]
+
+
+def test_a_window_in_the_log_keeps_the_place_of_its_stream(
+    pending: PendingWindows, clock: Clock
+) -> None:
+    for number in range(MAX_KNOWN_STREAMS):
+        pending.add(window(known(number), complete=True))
+        pending.add(window(known(number), complete=True, number=1))
+    clock.sleep(IDLE_SECONDS)
+    claim = Mock(number=0)
+    pending.drop_applied(State(streams={known(0): StreamState(last=claim)}))
+    pending.add(window(known(0), complete=True))  # `following` is 0 here
+
+    for number in range(100, 100 + MAX_KNOWN_STREAMS - 1):
+        pending.add(window(known(number), complete=True))
+
+    assert is_busy(lambda: pending.add(window(known(200), complete=True)))
+    assert present(pending, known(0), known(1)) == [known(0)]
+
+
+def test_a_new_stream_behind_a_gap_keeps_no_place_with_more_objects(
+    pending: PendingWindows, clock: Clock
+) -> None:
+    for number in range(MAX_NEW_STREAMS):
+        pending.add(window(new(number), complete=True, number=1))
+        pending.admit_objects(new(number))
+    for _ in range(20):
+        clock.sleep(0.9 * UPLOAD_SECONDS)
+        for number in range(MAX_NEW_STREAMS):
+            pending.note_stored(new(number))
+
+    add_complete(pending, new(99))
+
+    assert present(pending, new(99)) == [new(99)]
+
+
+def test_a_new_stream_with_an_invalid_window_gives_way_while_it_waits(
+    pending: PendingWindows, penalized: set[bytes]
+) -> None:
+    """It submits its next window at once, and would keep its place with false proofs."""
+    for number in range(MAX_NEW_STREAMS):
+        add_complete(pending, new(number))
+    penalized.add(new(3))
+    pending.note_stored(new(3))
+
+    pending.check_room(new(99))
+    add_complete(pending, new(99))
+
+    assert present(pending, new(3), new(99)) == [new(99)]
+
+
+def test_windows_in_the_log_are_removed_and_the_newest_can_still_be_shown(
+    pending: PendingWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending_windows, "MAX_APPLIED_WINDOWS", 2)
+    added = [window(known(0), complete=True, number=number) for number in range(5)]
+    for each in added:
+        pending.add(each)
+
+    last = Mock(number=3)
+    assert pending.drop_applied(State(streams={known(0): StreamState(last=last)})) == [known(0)]
+
+    assert pending.all() == added[4:]
+    shown = [pending.applied(each.submission.header.hash) for each in added]
+    assert shown == [None, None, *added[2:4], None]
+
+
+def test_an_announcement_uses_up_none_of_the_time_for_objects(
+    pending: PendingWindows, clock: Clock
+) -> None:
+    for number in range(MAX_NEW_STREAMS):
+        pending.add(window(new(number)))
+    clock.sleep(NEW_IDLE_SECONDS + 1)
+    for number in range(MAX_NEW_STREAMS):
+        pending.add(window(new(number), complete=True))
+        pending.admit_objects(new(number))
+
+    assert is_busy(lambda: add_complete(pending, new(99)))
+
+
+def test_one_thread_at_a_time_works_on_a_stream(pending: PendingWindows) -> None:
+    add_complete(pending, known(1))
+
+    assert list(pending.begin(known=True, most=8)) == [known(1)]
+    assert list(pending.begin(known=True, most=8)) == []
+    pending.finish(known(1))
+    assert list(pending.begin(known=True, most=8)) == [known(1)]
 
 
 def test_the_streams_that_waited_for_longest_are_begun_first(

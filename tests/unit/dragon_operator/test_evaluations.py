@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -28,7 +29,7 @@ SIGNED = Outcome(signature=b"signature")
 PATIENCE = 20.0  # seconds after which a test that hangs fails
 
 
-FEW = Capacity(running=4, pending=4, waiting=6)
+FEW = Capacity(strangers=4, members=2, pending=4, waiting=6)
 
 
 @dataclass
@@ -65,24 +66,38 @@ class Threads:
             assert self.release.wait(PATIENCE)
         return outcome
 
-    def ask(self, root: bytes, outcome: Outcome = SIGNED) -> bytes:
+    def ask(self, root: bytes, outcome: Outcome = SIGNED, *, is_member: bool = False) -> bytes:
         """Request a claim whose evaluation takes no time."""
-        return self.evaluations.signature(root, lambda: self.evaluation(root, outcome, None))
+        return self.evaluations.signature(
+            root, lambda: self.evaluation(root, outcome, None), is_member=is_member
+        )
 
-    def hang(self, root: bytes, outcome: Outcome = SIGNED) -> Future[bytes]:
+    def hang(
+        self, root: bytes, outcome: Outcome = SIGNED, *, is_member: bool = False
+    ) -> Future[bytes]:
         """Request a claim whose evaluation lasts until `release`; return once it has begun."""
         begun = threading.Event()
         asked = self.requests.submit(
-            self.evaluations.signature, root, lambda: self.evaluation(root, outcome, begun)
+            self.evaluations.signature,
+            root,
+            lambda: self.evaluation(root, outcome, begun),
+            is_member=is_member,
         )
         assert begun.wait(PATIENCE)
         return asked
 
-    def waiting(self, root: bytes, number: int) -> list[Future[bytes]]:
-        """Let requests wait for an evaluation in progress; return once all of them wait."""
-        asked = [self.requests.submit(self.ask, root) for _ in range(number)]
-        until(lambda: self.evaluations.waiting(root) >= number + 1)
+    def waiting(
+        self, root: bytes, number: int, *, before: int = 1, is_member: bool = False
+    ) -> list[Future[bytes]]:
+        """Let requests wait for an evaluation; return once all of them wait, and those before."""
+        asked = [self.requests.submit(self.ask, root, is_member=is_member) for _ in range(number)]
+        until(lambda: self.evaluations.waiting(root) >= number + before)
         return asked
+
+    def close(self) -> None:
+        self.release.set()
+        for pool in self.pools:
+            pool.shutdown(wait=True)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -96,11 +111,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def threads() -> Iterator[Threads]:
-    threads = Threads()
-    yield threads
-    threads.release.set()
-    for pool in threads.pools:
-        pool.shutdown(wait=True)
+    with closing(Threads()) as threads:
+        yield threads
 
 
 def refused(asked: Callable[[], object]) -> str:
@@ -154,6 +166,63 @@ def test_claims_beyond_the_places_are_busy(threads: Threads) -> None:
     assert refused(lambda: threads.ask(b"another")) == "busy"
 
 
+def test_strangers_take_no_capacity_of_members(threads: Threads) -> None:
+    """All threads, places and waiting requests of strangers are taken."""
+    strangers = [threads.hang(bytes([number])) for number in range(4)]
+    threads.waiting(b"\0", 2)
+    assert refused(lambda: threads.ask(b"another")) == "busy"
+
+    assert threads.ask(b"another", is_member=True) == b"signature"
+
+    joined = threads.requests.submit(threads.ask, b"\0", is_member=True)
+    until(lambda: threads.evaluations.waiting(b"\0") == 4)
+    threads.release.set()
+    assert {each.result(PATIENCE) for each in (*strangers, joined)} == {b"signature"}
+
+
+def test_a_claim_that_a_stranger_requested_first_moves_to_the_threads_of_members() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=4, waiting=6)
+    with closing(Threads(capacity)) as threads:
+        hanging = threads.hang(b"stranger")
+        first = threads.waiting(b"claim", 1, before=0)
+
+        assert threads.ask(b"claim", is_member=True) == b"signature"
+
+        assert first[0].result(PATIENCE) == b"signature"
+        assert threads.evaluated == [b"stranger", b"claim"]
+        assert not hanging.done()
+
+
+def test_a_claim_that_a_member_requested_first_stays_where_it_is() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=4, waiting=6)
+    with closing(Threads(capacity)) as threads:
+        threads.hang(b"hangs", is_member=True)
+        threads.waiting(b"claim", 1, before=0, is_member=True)
+        threads.waiting(b"claim", 1, before=1)
+
+        assert threads.evaluated == [b"hangs"]
+
+
+def test_a_member_without_a_place_joins_the_evaluation_for_a_stranger() -> None:
+    capacity = Capacity(strangers=1, members=1, pending=1, waiting=6)
+    with closing(Threads(capacity)) as threads:
+        threads.hang(b"member", is_member=True)
+        threads.hang(b"claim")
+        [joined] = threads.waiting(b"claim", 1, is_member=True)
+        assert refused(lambda: threads.ask(b"other", is_member=True)) == "busy"
+        threads.release.set()
+
+        assert joined.result(PATIENCE) == b"signature"
+
+
+def test_the_threads_for_status_claims_are_bounded_whatever_the_number_of_nodes() -> None:
+    few, many = (status_capacity(make_members(targets=each).committee) for each in (0, 60))
+
+    assert few.strangers + few.members == many.strangers + many.members == 48
+    assert many.pending > few.pending
+    assert few.strangers >= 2 * 6  # the claims about one node in rounds of a second
+
+
 def refusal(reason: RefusalReason, until: float | None = None) -> Outcome:
     return Outcome(refusal=(reason, "why"), counts_until=until)
 
@@ -167,6 +236,14 @@ def test_a_refusal_by_a_probe_is_repeated_only_while_the_probe_counts(threads: T
     threads.now += 0.1
     assert threads.ask(b"claim") == b"signature"
     assert len(threads.evaluated) == 2
+
+
+def test_an_evaluation_that_began_after_the_request_answers_it_whatever_it_rests_on(
+    threads: Threads,
+) -> None:
+    """It would be repeated for ever else, because a slow probe counts no more at its end."""
+    assert refused(lambda: threads.ask(b"claim", refusal(RefusalReason.SEES_UP, 0.0))) == "sees_up"
+    assert len(threads.evaluated) == 1
 
 
 def test_a_request_that_comes_later_does_not_get_a_refusal_by_an_older_probe(
@@ -224,4 +301,4 @@ def test_status_claims_have_a_place_for_each_that_can_be_signed(seconds: int, ro
     assert found == rounds
     assert most_claims(committee) == 2 * rounds
     capacity = status_capacity(committee)
-    assert capacity.pending == capacity.running == 2 * rounds * len(committee.urls)
+    assert capacity.pending == 2 * rounds * len(committee.urls)

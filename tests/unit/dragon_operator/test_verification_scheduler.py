@@ -10,6 +10,7 @@ import pytest
 from dragon.errors import AttestationRefused
 from dragon.node.penalties import FIRST_PENALTY_SECONDS
 from dragon.protocol.refusal import RefusalReason
+from dragon_operator import verification_scheduler
 from dragon_operator.verification_scheduler import (
     MAX_ACCOUNTS,
     MAX_CONCURRENT_NEW,
@@ -171,3 +172,17 @@ def test_new_streams_cost_a_known_one_none_of_its_memory(
 
     assert is_busy(lambda: scheduler.check(known(1)))
     assert is_busy(lambda: scheduler.check(known(2)))
+
+
+def test_the_budgets_that_are_remembered_are_bounded_and_the_last_used_stay(
+    scheduler: VerificationScheduler, used: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification_scheduler, "MAX_ACCOUNTS", 2)
+    for number in (1, 2):
+        assert verify(scheduler, used, known(number), 2 * STREAM_CAPACITY)
+    assert is_busy(lambda: scheduler.check(known(1)))  # used last now
+
+    scheduler.check(known(3))
+
+    assert is_busy(lambda: scheduler.check(known(1)))
+    assert not is_busy(lambda: scheduler.check(known(2)))

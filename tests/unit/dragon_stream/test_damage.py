@@ -7,7 +7,9 @@ import itertools
 import os
 import random
 import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,24 @@ def test_a_flipped_bit_in_the_open_window_stops_its_stream(
     assert contents(folder(world, one)) == before
 
 
+def test_the_retention_of_other_streams_goes_on_beside_a_damaged_one(
+    world: StreamWorld, streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = streams
+    components = world.components(STREAMS)
+    damaged, forget, asked = world.known(one).id, Store.forget_proofs, list[bytes]()
+
+    def fail(store: Store, stream: bytes, before_ms: int) -> int:
+        asked.append(stream)
+        if stream == damaged:
+            raise errors.ChunkDamaged("windows.db is damaged")
+        return forget(store, stream, before_ms)
+
+    monkeypatch.setattr(Store, "forget_proofs", fail)
+    components.pipeline.delete_expired(components.streams)
+    assert world.known(other).id in asked[asked.index(damaged) :]
+
+
 def test_when_the_files_are_put_back_the_stream_goes_on(
     world: StreamWorld, streams: tuple[Stream, Stream]
 ) -> None:
@@ -347,3 +367,39 @@ def assert_rows_are_exact_or_refused(path: Path, expected: dict[str, tuple[Any, 
         pass
     finally:
         database.close()
+
+
+# -- last: it leaves rows that SQLite cannot read --------------------
+
+
+def make_unreadable(world: StreamWorld, stream: Stream) -> None:
+    """Damage the rows of all windows of a stream, so that SQLite itself refuses to read them."""
+    change = (
+        "UPDATE own_windows SET header = CAST(x'ff' AS TEXT), state = 'proven' WHERE stream = ?"
+    )
+    with closing(sqlite3.connect(world.data / "windows.db")) as connection, connection:
+        connection.execute(change, (bytes.fromhex(stream["stream"][2:]),))
+
+
+def test_a_row_that_sqlite_cannot_read_stops_its_stream_and_no_other(
+    world: StreamWorld, streams: tuple[Stream, Stream]
+) -> None:
+    one, other = streams
+    make_unreadable(world, one)
+
+    answer = ask(world, one, "/windows/0")
+    assert (answer.status_code, answer.json()["title"]) == (500, "chunk_damaged")
+    world.components(STREAMS).pipeline.load(world.components(STREAMS).streams)
+    world.upload(other, b"more")
+    world.run(1, peers=False)
+    assert set(world.states(other)) == {"certified"}
+    [reason] = readiness(world, one)
+    assert reason == "damaged: windows.db: is damaged: Could not decode to UTF-8 column 'header'"
+
+    world.crash(STREAMS)
+    make_unreadable(world, one)
+    world.restart(STREAMS)
+    assert reason in readiness(world, one)
+    refused = ask(world, one, "/data", method="POST", data=b"more")
+    assert (refused.status_code, refused.json()["title"]) == (409, "stream_damaged")
+    assert ask(world, other, "/chunks/6/data").content == b"more"

@@ -65,7 +65,7 @@ def test_other_settings_have_the_documented_defaults(environ: dict[str, str]) ->
 
 
 def test_origins_are_listed_with_commas(environ: dict[str, str]) -> None:
-    given = {"STREAM_ORIGINS": "https://App.example, http://127.0.0.1:8080,"}
+    given = {"STREAM_ORIGINS": "https://App.example:443, http://127.0.0.1:8080,"}
     origins = {"https://app.example", "http://127.0.0.1:8080"}
     assert Settings.from_environ(environ | given).origins == origins
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 import sqlalchemy.exc
 
 from committees import make_members
@@ -136,6 +139,51 @@ def test_a_window_is_found_by_number_and_by_chunk(store: Store) -> None:
     assert store.window(STREAM, 4) is None
     assert store.window(bytes(32), 0) is None
     assert store.last_window(bytes(32)) is None
+
+
+def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -> None:
+    """They are long, and there are millions of them after a year."""
+    queries: list[tuple[str, object]] = []
+
+    def note(_: object, __: object, statement: str, values: object, *___: object) -> None:
+        queries.append((statement, values))
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        store.window_of(STREAM, 100)
+        store.summaries(STREAM, 0, 2)
+        store.unfinished(STREAM, 2)
+        store.count_unfinished(STREAM)
+        store.certified(STREAM)
+        store.check_states(STREAM)
+        store.forget_proofs(STREAM, 1000)
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+
+    with sqlite3.connect(file) as connection:
+        steps = [
+            [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            for statement, values in queries
+            if "own_windows" in statement
+        ]
+    connection.close()
+    ends = r".* USING (COVERING )?INDEX (\w+) \(.*\)"
+    used = [[found[2] for step in each if (found := re.match(ends, step))] for each in steps]
+    assert used == [
+        [
+            "sqlite_autoindex_own_windows_1",  # one row
+            "own_windows_by_chunk",
+            "sqlite_autoindex_own_window_checks_1",
+        ],
+        ["own_windows_summaries"],
+        ["own_windows_by_state"],
+        ["own_windows_by_state"],
+        ["own_windows_by_state"],
+        ["own_windows_summaries"],
+        ["own_windows_with_proof"],
+        ["own_windows_summaries"],
+    ]
+    assert not [step for each in steps for step in each if step.startswith("SCAN ")]
 
 
 def test_a_page_of_summaries_begins_after_a_number(store: Store) -> None:

@@ -7,6 +7,8 @@ import errno
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import h11
@@ -15,6 +17,8 @@ from flask import Flask, Response, request
 
 from dragon.node import app as web
 from dragon.node import http_server
+from dragon.node.addresses import MemberAddresses, client_key
+from dragon.node.admission import Clients
 from dragon.node.http_connection import (
     ANSWER_SECONDS,
     LINGER_SECONDS,
@@ -23,9 +27,8 @@ from dragon.node.http_connection import (
     Connection,
     Phase,
 )
-from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest
-from dragon.node.lanes import Lane
-from dragon.node.listening import share_of
+from dragon.node.http_server import MAX_HELD_BYTES, Server, heaviest_first
+from dragon.node.lanes import Job, Lane, LaneQueue
 from dragon.node.service import Service
 
 GET = b"GET /echo HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -84,7 +87,7 @@ class Client:
 
     def __init__(self, server: Server, host: str = "10.0.0.1") -> None:
         self.server, self.transport = server, Transport()
-        self.connection = Connection(server, (host, 4000), share_of(host))
+        self.connection = Connection(server, (host, 4000))
         self.transport.connection = self.connection
         server.connections[self.connection] = None
         self.connection.connection_made(self.transport)
@@ -316,7 +319,7 @@ def test_an_answer_that_is_not_taken_in_time_is_dropped() -> None:
 
 def test_the_bytes_of_all_connections_have_one_limit() -> None:
     async def test(server: Server) -> None:
-        clients = [Client(server, "10.0.0.9") for _ in range(3)]
+        clients = [Client(server, "10.0.0.9") for _ in range(4)]
         for client in clients:
             client.transport.is_stuck = True
             client.send(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -324,7 +327,8 @@ def test_the_bytes_of_all_connections_have_one_limit() -> None:
         server.held += MAX_HELD_BYTES - server.held  # as if others held the rest
         late = Client(server)
         late.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n" + b"x" * 800)
-        assert [each.transport.is_aborted for each in clients] == [True, False, False]
+        # Three of them hold the byte too much, and what is freed at once.
+        assert [each.transport.is_aborted for each in clients] == [True, True, True, False]
         assert not late.transport.is_aborted
 
     run(test)
@@ -334,10 +338,148 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     async def test(server: Server) -> None:
         first = Client(server, "10.0.0.1")
         crowd = [Client(server, "10.0.0.9") for _ in range(3)]
-        assert heaviest(server.connections, lambda _: 1) is crowd[0].connection
-        assert first.connection in server.connections
+        order = list(heaviest_first(server.connections, lambda _: 1))
+        assert order[:2] == [crowd[0].connection, crowd[1].connection]
+        assert order[2] is first.connection
+
+        weights = {first: 5, crowd[0]: 1, crowd[1]: 2, crowd[2]: 3}
+        by_weight = {each.connection: weight for each, weight in weights.items()}
+        order = list(heaviest_first(server.connections, by_weight.__getitem__))
+        assert [by_weight[each] for each in order] == [3, 5, 2, 1]
 
     run(test)
+
+
+MEMBER, PROXY = "192.0.2.1", "192.0.2.9"
+CLIENTS = Clients(MemberAddresses([MEMBER]), [ip_network(PROXY)])
+
+
+def limited(count: int) -> Server:
+    """A server with few places for connections, an eighth of them for members."""
+    return Server(Service(Flask("limited"), clients=CLIENTS), 2, max_connections=count)
+
+
+def is_kept(server: Server, host: str) -> bool:
+    return server.has_place(Connection(server, (host, 4001)))
+
+
+@pytest.mark.parametrize("phase", [Phase.RECEIVING, Phase.SENDING, Phase.LINGERING])
+def test_strangers_displace_each_other_and_no_member(phase: Phase) -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        members = [Client(server, MEMBER) for _ in range(2)]
+        strangers = [Client(server, f"10.0.0.{number}") for number in range(14)]
+        for each in strangers:
+            each.connection.phase = phase
+        assert is_kept(server, "10.0.1.1")
+        assert [each.transport.is_aborted for each in strangers] == [True] + 13 * [False]
+        assert is_kept(server, "10.0.1.2")
+        assert len(server.connections) == 15
+        assert not any(each.transport.is_aborted for each in members)
+
+    run(test)
+
+
+def test_strangers_that_wait_for_answers_keep_no_member_out() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        for number in range(14):
+            Client(server, f"10.0.0.{number}").connection.phase = Phase.WORKING
+        assert not is_kept(server, "10.0.1.1")
+        assert is_kept(server, MEMBER)
+        assert len(server.connections) == 14
+
+    run(test)
+
+
+def test_strangers_open_few_connections_in_a_second() -> None:
+    now = [100.0]
+    clients = replace(CLIENTS, monotonic=lambda: now[0])
+    server = Server(Service(Flask("limited"), clients=clients), 2)
+
+    def opened(address: Callable[[int], str]) -> int:
+        return sum(server.may_connect(address(number)) for number in range(2000))
+
+    assert opened(lambda _: "10.0.0.1") == 200
+    assert server.may_connect("10.0.0.2")
+    assert opened(lambda number: f"10.0.{number // 200}.{number % 200}") == 400 - 1
+    assert not server.may_connect("10.0.100.1")
+    assert opened(lambda _: MEMBER) == opened(lambda _: PROXY) == 2000
+    now[0] += 1
+    assert opened(lambda _: "10.0.0.1") == 100
+    assert opened(lambda _: "10.0.100.1") == 200
+    assert not server.may_connect("10.0.100.2")
+
+
+def test_many_places_are_made_at_once() -> None:
+    """Choosing takes longer than accepting: a crowd must not pay for it with each connection."""
+
+    async def test(_server: Server) -> None:
+        server = limited(64)
+        strangers = [Client(server, f"10.0.0.{number}") for number in range(56)]
+        assert is_kept(server, "10.0.1.1")
+        assert [each.transport.is_aborted for each in strangers] == [True, True] + 54 * [False]
+
+    run(test)
+
+
+def test_a_crowd_at_the_address_of_a_member_leaves_places_to_strangers() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        crowd = [Client(server, MEMBER) for _ in range(15)]
+        stranger = Client(server, "10.0.0.1")
+        assert is_kept(server, "10.0.0.2")
+        assert crowd[0].transport.is_aborted
+        assert not stranger.transport.is_aborted
+        Client(server, "10.0.0.2")
+        for each in crowd[1:]:
+            each.connection.phase = Phase.WORKING
+        assert is_kept(server, MEMBER)
+        assert stranger.transport.is_aborted
+
+    run(test)
+
+
+def test_what_strangers_hold_displaces_no_member() -> None:
+    async def test(_server: Server) -> None:
+        server = limited(16)
+        member, stranger = Client(server, MEMBER), Client(server, "10.0.0.1")
+        for each, size in ((member, 9000), (stranger, 10)):
+            each.connection.held = size
+        server.held = MAX_HELD_BYTES + 9
+        server.balance()
+        assert (member.transport.is_aborted, stranger.transport.is_aborted) == (False, True)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "turn", "is_member"),
+    [
+        (MEMBER, "", MEMBER, True),
+        ("10.0.0.1", MEMBER, "10.0.0.1", False),  # any client can state it
+        (PROXY, MEMBER, MEMBER, True),
+        (PROXY, f"{MEMBER}, 10.0.0.7", "10.0.0.7", False),
+        (PROXY, "2001:db8::1:2", "2001:db8::/64", False),
+        (PROXY, "", PROXY, False),
+        (PROXY, f"{MEMBER}\r\nX-Forwarded-For: 10.0.0.8", "10.0.0.8", False),
+        (PROXY, f"10.0.0.8\r\nX_Forwarded_For: {MEMBER}", "10.0.0.8", False),
+    ],
+)
+def test_a_request_takes_the_turn_of_the_client_behind_a_believed_proxy(
+    monkeypatch: pytest.MonkeyPatch, peer: str, forwarded: str, turn: str, is_member: bool
+) -> None:
+    jobs: list[Job[object]] = []
+    monkeypatch.setattr(LaneQueue, "submit", lambda _queue, job: jobs.append(job))
+
+    async def test(_server: Server) -> None:
+        header = f"X-Forwarded-For: {forwarded}\r\n" if forwarded else ""
+        Client(limited(16), peer).send(f"GET / HTTP/1.1\r\nHost: a\r\n{header}\r\n".encode())
+
+    run(test)
+    assert [(each.turn.removesuffix(" patient"), each.is_member) for each in jobs] == [
+        (turn, is_member)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -350,7 +492,7 @@ def test_the_address_with_most_connections_loses_its_oldest() -> None:
     ],
 )
 def test_a_network_of_ipv6_shares_capacity(host: str, share: str) -> None:
-    assert share_of(host) == share
+    assert client_key(host) == share
 
 
 def test_a_fault_in_the_app_is_a_problem_without_details() -> None:

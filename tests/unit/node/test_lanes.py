@@ -30,7 +30,9 @@ class Work:
         self._all_done = asyncio.Event()
         self.submit("first", self._free.wait)
 
-    def submit(self, turn: str, work: Callable[[], object] = lambda: None) -> Job[object]:
+    def submit(
+        self, turn: str, work: Callable[[], object] = lambda: None, *, is_member: bool = False
+    ) -> Job[object]:
         self._left += 1
 
         def done(_future: object) -> None:
@@ -41,7 +43,7 @@ class Work:
             self.refused.append(turn)
             self._finish()
 
-        job = Job[object](turn, work, done, refused)
+        job = Job[object](turn, work, done, refused, is_member)
         self.queue.submit(job)
         return job
 
@@ -98,6 +100,67 @@ def test_a_cancelled_job_is_never_run() -> None:
         job = work.submit("left")
         work.submit("stayed")
         work.cancel(job)
+        assert await work.free() == ["first", "stayed"]
+
+    run(test)
+
+
+def test_strangers_take_no_place_of_members() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE, max_waiting=2))
+        for number in range(300):
+            work.submit(f"stranger {number}")
+        for number in range(2):
+            work.submit(f"member {number}", is_member=True)
+        assert work.refused == [f"stranger {number}" for number in range(2, 300)]
+        assert await work.free() == ["first", "member 0", "member 1", "stranger 0", "stranger 1"]
+
+    run(test)
+
+
+def test_members_refuse_each_other_and_no_stranger() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE, max_waiting=2))
+        work.submit("stranger")
+        for turn in ("many", "many", "other"):
+            work.submit(turn, is_member=True)
+        assert work.refused == ["many"]
+        assert set(await work.free()) == {"first", "stranger", "many", "other"}
+
+    run(test)
+
+
+@pytest.mark.parametrize(("threads", "left"), [(1, 0), (2, 1), (4, 1), (8, 2), (64, 16)])
+def test_strangers_leave_threads_to_members(threads: int, left: int) -> None:
+    async def test() -> None:
+        queue, free = LaneQueue(Lane("some", threads)), threading.Event()
+        counts, done = {True: 0, False: 0}, asyncio.Event()
+
+        def submit(*, is_member: bool) -> None:
+            def finish(_future: object) -> None:
+                counts[is_member] += 1
+                if sum(counts.values()) == 2 * threads:
+                    done.set()
+
+            queue.submit(Job(str(is_member), free.wait, finish, is_member=is_member))
+
+        for _ in range(threads):
+            submit(is_member=False)
+        assert queue.running == threads - left
+        for _ in range(threads):
+            submit(is_member=True)
+        assert queue.running == threads
+        free.set()
+        await done.wait()
+
+    run(test)
+
+
+def test_a_cancelled_job_of_a_member_is_never_run() -> None:
+    async def test() -> None:
+        work = Work(LaneQueue(ONE))
+        work.cancel(work.submit("left", is_member=True))
+        work.submit("stayed", is_member=True)
         assert await work.free() == ["first", "stayed"]
 
     run(test)

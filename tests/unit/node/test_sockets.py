@@ -84,6 +84,37 @@ def test_pages_of_the_same_host_and_listed_origins_may_open_sockets(origin: str)
 
 
 @pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("a.example:443", "https://a.example"),
+        ("a.example:80", "http://a.example"),
+        ("a.example", "https://A.example:443"),
+        ("[::1]:5300", "http://[::1]:5300"),
+    ],
+)
+def test_the_default_port_of_an_origin_may_be_stated(host: str, origin: str) -> None:
+    """Some proxies add it to the header `Host`; browsers never do."""
+    Service(9).try_to_open(Origin=origin, Host=host)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("a.example", "http://a.example:443"),
+        ("a.example", "https://a.example."),
+        ("a.example", "https://a.example@evil.example"),
+        ("a.example", "//a.example"),
+        ("a.example", "https://a.example/page"),
+        ("", "null"),
+        ("", "http://"),
+    ],
+)
+def test_similar_origins_are_different_ones(host: str, origin: str) -> None:
+    with pytest.raises(errors.ForeignOrigin):
+        Service(9).try_to_open(Origin=origin, Host=host)
+
+
+@pytest.mark.parametrize(
     "origin",
     ["https://evil.example", "http://streams", "null", "", "http://app.example", "http://[::1"],
 )

@@ -7,7 +7,11 @@ from dataclasses import replace
 import pytest
 
 from committees import make_members
-from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
+from dragon.probing.lookup_faults import (
+    MAX_CONTROL_NAMES,
+    control_names,
+    is_resolver_at_fault,
+)
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Target
@@ -113,3 +117,48 @@ def test_names_of_another_sort_are_no_control() -> None:
     ]
     assert not control_names(made, "site_1", results(made, site_1="dns")["site_1"])
     assert not control_names(made, "site_1", results(made)["site_1"])
+
+
+def test_this_operator_itself_is_no_control() -> None:
+    """It does not look up its own name."""
+    made = committee()
+    gone = dict.fromkeys(made.keys, "no_such_name") | {"operator_1": "myself"}
+
+    assert at_fault(made, "operator_2", **gone)
+
+
+def test_localhost_is_no_control() -> None:
+    made = committee(Target("here", "http://localhost:80/"))
+
+    assert at_fault(made, "operator_2", **dict.fromkeys(made.keys, "no_such_name"))
+
+
+def test_a_name_without_an_answer_and_without_a_control_is_not_called_down() -> None:
+    made = committee()
+    others = [name for name in made.keys if name != "operator_2"]
+
+    assert at_fault(made, "operator_2", down(*others), **dict.fromkeys(made.keys, "dns"))
+
+
+def test_an_operator_with_a_public_name_is_down_if_another_name_is_resolved() -> None:
+    made = committee()
+    public = [
+        replace(each, url=f"https://{each.id.replace('_', '-')}.example") for each in made.operators
+    ]
+
+    assert not at_fault(replace(made, operators=tuple(public)), "operator_2", operator_2="dns")
+
+
+def test_a_dot_at_the_end_does_not_make_a_name_public() -> None:
+    made = committee(Target("web", "http://web.:80/"))
+
+    assert not at_fault(made, "web", web="dns")
+
+
+def test_few_nodes_are_probed_as_a_control() -> None:
+    many = [Target(f"site_{number}", f"https://site{number}.example/") for number in range(20)]
+    made = committee(*many)
+
+    names = control_names(made, "site_1", results(made, site_1="no_such_name")["site_1"])
+
+    assert len(names) == MAX_CONTROL_NAMES

@@ -207,3 +207,16 @@ def test_a_database_is_not_opened_where_nothing_can_be_written(
 def test_sqlite_without_an_error_code_passes(disk: Disk) -> None:
     with pytest.raises(sqlite3.DatabaseError), disk.guard():
         raise sqlite3.DatabaseError("file is not a database")
+
+
+def test_the_fault_of_a_disk_is_logged_once_for_all_databases_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Database(tmp_path / "first.db", OBJECTS)
+    second = Database(tmp_path / "second.db", OBJECTS, disk=first.disk)
+    monkeypatch.setattr(first.disk, "_state", lambda _: (0, False))
+    with capture_logs() as logged:
+        assert first.disk.fault() == second.disk.fault()
+    assert [each["event"] for each in logged] == ["disk_full"]
+    first.close()
+    second.close()

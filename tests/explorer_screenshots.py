@@ -35,6 +35,7 @@ from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.settings import Settings
 from explorer_browser import chromium, paths_of, served_app
 from explorer_fleet import ExplorerWorld, fleet_with_history
+from stream_simulation import PROVER
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 VIEWPORT: Final = {"width": 1200, "height": 860}
@@ -179,8 +180,9 @@ def close_window(world: ExplorerWorld) -> None:
     """Upload data, so that one window of the stream is on its way."""
     [stream] = world.components("stream_api").streams.all()
     made = {"stream": to_hex(stream.id), "token": stream.keys.token}
+    world.stop(PROVER)
     world.upload(made, b"21.9")
-    world.poll()
+    world.run(1)
 
 
 def take_simulated(browser: Browser, folder: Path) -> None:

@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page
 import explorer as bench
 import long_log
 from committees import Members, make_members
+from dragon.encoding import to_hex
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.net.session import make_session
@@ -33,7 +34,8 @@ from dragon_explorer.main import assemble, open_databases
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.settings import Settings
 from explorer_browser import chromium, paths_of, served_app
-from explorer_fleet import fleet_with_history
+from explorer_fleet import ExplorerWorld, fleet_with_history
+from stream_simulation import PROVER
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "images"
 VIEWPORT: Final = {"width": 1200, "height": 860}
@@ -174,8 +176,18 @@ def take_fleet(browser: Browser, folder: Path) -> None:
         take(page, f"{base}/public", "status-page", 960)
 
 
+def close_window(world: ExplorerWorld) -> None:
+    """Upload data, so that one window of the stream is on its way."""
+    [stream] = world.components("stream_api").streams.all()
+    made = {"stream": to_hex(stream.id), "token": stream.keys.token}
+    world.stop(PROVER)
+    world.upload(made, b"21.9")
+    world.run(1)
+
+
 def take_simulated(browser: Browser, folder: Path) -> None:
     with fleet_with_history(folder) as world, served_app(world.app()) as base:
+        close_window(world)
         page, paths = new_page(browser), paths_of(world)
         take(page, f"{base}{paths['incident']}", "incident")
         take(page, f"{base}{paths['stream']}", "stream", 560)

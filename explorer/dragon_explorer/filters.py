@@ -11,7 +11,7 @@ from typing import Final
 from flask import Flask, request
 
 from dragon_explorer import drawing
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
 
 FRAGMENT: Final = "fragment"
@@ -33,7 +33,7 @@ def install(app: Flask, committee_name: str, public: PublicPage) -> None:
 
 def _site(committee_name: str, public: PublicPage) -> dict[str, object]:
     """The names of the site. At a host name of the public page, no page shows internals."""
-    is_public = public.serves(request.host)
+    is_public = is_listed(request.host, public.hosts)
     name = public.title if is_public else committee_name
     return {"committee_name": committee_name, "is_public": is_public, "site_name": name}
 

@@ -51,11 +51,6 @@ class PublicPage:
         ids = [target.id for target in committee.targets] or list(committee.keys)
         return cls(committee.name, nodes=tuple(PublicNode(each, each) for each in ids))
 
-    def serves(self, host: str) -> bool:
-        """Whether a request's host, with or without a port, is a host name of this page."""
-        name = host.rpartition(":")[0] or host
-        return name.lower() in self.hosts
-
     @classmethod
     def load(cls, path: Path, committee: Committee) -> Self:
         """Read the file. Raises SettingsError: it is not valid; the message says where."""
@@ -81,6 +76,12 @@ class PublicPage:
             tuple(_nodes(path, found, committee)) or cls.of_all(committee).nodes,
             frozenset(each.lower() for each in hosts),
         )
+
+
+def is_listed(host: str, hosts: frozenset[str]) -> bool:
+    """Whether a request's host, with or without a port, is one of these host names."""
+    name = host.rpartition(":")[0] or host
+    return name.lower() in hosts
 
 
 def _nodes(path: Path, found: dict[str, Any], committee: Committee) -> list[PublicNode]:

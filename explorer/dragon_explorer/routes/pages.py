@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from dragon.errors import DragonError
 from dragon.node import problems
 from dragon_explorer.components import Components
+from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
 from dragon_explorer.routes.parameters import (
     AfterStreamQuery,
@@ -161,7 +162,7 @@ def _page(components: Components, name: str, view: View) -> Response:
 
 def _is_public(components: Components) -> bool:
     """Whether the request is for a host name of the public page."""
-    return components.sources.public.serves(request.host)
+    return is_listed(request.host, components.sources.public.hosts)
 
 
 def not_found(error: HTTPException) -> Response:

@@ -42,10 +42,10 @@ from dragon.node.wsgi_call import WsgiApp
 GRACE_SECONDS: Final = 3.0  # for requests that are in progress when the service stops
 MAX_HELD_BYTES: Final = 64 << 20  # bodies that are arriving and answers that are not taken
 MEMBERS_PART: Final = 8  # one connection of this number is never one of strangers
-CONNECTIONS_AT_ONCE: Final = 200  # new ones of one address outside the committee
-CONNECTIONS_PER_SECOND: Final = 100  # new ones of one address outside the committee
-ALL_CONNECTIONS_AT_ONCE: Final = 600  # new ones of all addresses outside the committee
-ALL_CONNECTIONS_PER_SECOND: Final = 300  # new ones of all addresses outside the committee
+CONNECTIONS_AT_ONCE: Final = 1000  # new ones of one address outside the committee
+CONNECTIONS_PER_SECOND: Final = 250  # new ones of one address outside the committee
+ALL_CONNECTIONS_AT_ONCE: Final = 2000  # new ones of all addresses outside the committee
+ALL_CONNECTIONS_PER_SECOND: Final = 400  # new ones of all addresses outside the committee
 CLOSED_PART: Final = 32  # if all places are taken, one connection of this number is closed
 FREED_BYTES: Final = 1 << 20  # below the limit of held bytes, once it is exceeded
 READ_BUFFER_BYTES: Final = 16 * 1024

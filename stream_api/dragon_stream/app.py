@@ -14,6 +14,7 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_stream.components import Components
+from dragon_stream.damage import NO_STREAM
 from dragon_stream.routes import chunks, paths, sockets, streams, windows
 from dragon_stream.submission import UNREADY_AFTER_SECONDS
 
@@ -68,6 +69,8 @@ def _not_ready(components: Components) -> Iterator[str]:
     for name in components.streams.unusable:
         yield f"damaged: {name}: its row in windows.db does not have its checksum"
     yield from components.certification.reasons()
+    for damage in components.damages.of(NO_STREAM):
+        yield f"damaged: {damage}"
 
 
 def _metrics(components: Components) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ import structlog
 from dragon.encoding import to_hex
 from dragon_stream.events import Events
 
+NO_STREAM: Final = b""  # in place of a stream's id: the damage belongs to none that is known
 MAX_DAMAGES_KEPT: Final = 16  # of each stream, for `/readyz` and the events socket
 
 logger = structlog.stdlib.get_logger(__name__)

@@ -53,7 +53,6 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     Raises DragonError: a file cannot be used.
     """
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     locks = [
         ProcessLock.on_folder(settings.data, wait_seconds=START_WAIT_SECONDS),
         ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS),

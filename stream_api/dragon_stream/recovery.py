@@ -124,7 +124,8 @@ class Recovery:
                 f"is older than the segments: it has {self._closed.windows} windows of the stream, "
                 f"and {bounds.windows} were closed",
             )
-        if self._names and self._names[0] > bounds.kept and bounds.chunks:
+        begin = self._names[0] if self._names else bounds.chunks
+        if begin > bounds.kept and bounds.chunks:
             raise self._missing(bounds.kept)
         return max(self._closed.next, bounds.chunks)
 

@@ -27,6 +27,7 @@ from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, Head, find_later, is_whole, parse_head
 from dragon_stream.recovery import SUFFIX, segment_names, segment_path
 from dragon_stream.store import FILE, SCHEMA, Store, StreamRow, WindowRow, digests_of
+from dragon_stream.streams import UNKNOWN, unknown_folders
 
 MAX_SQLITE_ERRORS: Final = 16  # messages of SQLite's own check that are reported
 _PAGE: Final = 256  # windows read at a time
@@ -135,10 +136,8 @@ def _check(
         report.streams.append(stream)
         on_stream(stream)
     known = {row.stream.hex() for row in rows}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name not in known and segment_names(path):
-            what = f"holds segments of a stream that {FILE} does not know"
-            report.damages.append(Damage(path.name, None, None, what))
+    for path in unknown_folders(folder, known):
+        report.damages.append(Damage(path.name, None, None, UNKNOWN))
     return report
 
 

@@ -15,7 +15,7 @@ from dragon.encoding import parse
 from dragon.errors import ChunkDamaged, InvalidEncoding, LogDamaged
 from dragon.protocol.streams.window import WindowHeader
 from dragon.storage.database import Database
-from dragon_stream.damage import Damage
+from dragon_stream.damage import NO_STREAM, Damage
 
 SCHEMA: Final = "dragon_stream:migrations"
 FILE: Final = "windows.db"
@@ -153,7 +153,7 @@ class Store:
     def streams(self) -> list[StreamRow]:
         """All streams, the oldest first."""
         query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
-        with self._read(b"") as connection:
+        with self._read(NO_STREAM) as connection:
             return [StreamRow(*row) for row in connection.execute(query)]
 
     def is_whole(self, row: StreamRow) -> bool:

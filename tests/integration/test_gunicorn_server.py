@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -124,6 +125,29 @@ def test_a_worker_without_descriptors_refuses_connections_and_survives(running: 
     resource.prlimit(worker, resource.RLIMIT_NOFILE, limits)
     assert running.another_worker(0) == worker
     assert running.output.read_text().count("no file descriptor is left") == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nbad header: %s\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nHost: %s\r\n\r\n", 400),
+        (b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: %s\r\n\r\n", 501),
+    ],
+)
+def test_a_broken_request_is_a_problem_and_no_line_of_the_log(
+    running: Running, head: bytes, status: int
+) -> None:
+    before = running.output.stat().st_size
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as peer:
+        peer.sendall(head % (b"secret" * 1000))
+        answer = b"".join(iter(lambda: peer.recv(4096), b""))
+    top, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in top
+    assert json.loads(body)["status"] == int(top.split()[1]) == status
+    assert b"secret" not in answer
+    assert running.output.stat().st_size == before
 
 
 def test_a_pause_of_the_machine_does_not_replace_the_worker(running: Running) -> None:

@@ -30,6 +30,22 @@ class Step(Enum):
     CLOSE = auto()
 
 
+def problem_answer(status: int, title: str, detail: str) -> bytes:
+    """Encode an answer with a problem document, after which the connection ends.
+
+    Args: `title` and `detail`, texts without quotes and backslashes; nothing that a client sent.
+    """
+    body = _PROBLEM.format(title=title, status=status, detail=detail)
+    lines = [
+        f"HTTP/1.1 {status} {title}",
+        "Content-Type: application/problem+json",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+        *(["Retry-After: 1"] if status == 503 else []),
+    ]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
 class GunicornConnection(TConn):  # type: ignore[misc]  # gunicorn ships no types
     """A client's connection. `advance` makes a step and never waits.
 
@@ -152,15 +168,7 @@ class GunicornConnection(TConn):  # type: ignore[misc]  # gunicorn ships no type
 
         Raises OSError: the connection is broken.
         """
-        body = _PROBLEM.format(title=title, status=status, detail=detail)
-        lines = [
-            f"HTTP/1.1 {status} {title}",
-            "Content-Type: application/problem+json",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-            *(["Retry-After: 1"] if status == 503 else []),
-        ]
-        self.sock.send_now("\r\n".join([*lines, "", body]).encode())
+        self.sock.send_now(problem_answer(status, title, detail))
         return self.take_back(keep=False)
 
     def close(self, graceful: bool = False) -> None:

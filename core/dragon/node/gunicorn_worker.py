@@ -14,13 +14,15 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
+from gunicorn.http import errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from dragon.net.deadlines import ByteBudget, ServerSocket
 from dragon.node.connections import Connections, NoRoom, Share
-from dragon.node.gunicorn_connection import GunicornConnection, Step
+from dragon.node.gunicorn_connection import GunicornConnection, Step, problem_answer
 
 HEALTH_THREADS: Final = 2  # that serve nothing but `/healthz`, `/readyz` and `/metrics`
 QUEUE_SECONDS: Final = 10.0  # that a whole request waits for a thread; then it is refused
@@ -31,6 +33,13 @@ REST_OF_BODY_SECONDS: Final = 0.05  # to discard a body that the service did not
 STOP_SECONDS: Final = 1.0  # for a client that waits when the service stops
 LOG_SECONDS: Final = 60.0  # between two messages about the same trouble
 
+# What gunicorn's parser refuses; everything else is 400.
+_REFUSALS: Final = {
+    errors.LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+    errors.LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    errors.ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    errors.UnsupportedTransferCoding: HTTPStatus.NOT_IMPLEMENTED,
+}
 _NO_DESCRIPTORS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -189,6 +198,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def _keepalive_after(self, conn: GunicornConnection, keepalive: bool) -> bool:
         conn.sock.receive_within(REST_OF_BODY_SECONDS)
         return bool(super()._keepalive_after(conn, keepalive))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that cannot be served with a problem document.
+
+        A request that is not valid is not logged: anyone can send very many, of any content.
+        """
+        if isinstance(exc, ssl.SSLError):
+            return  # the client cannot read an answer
+        if isinstance(exc, errors.ParseException):
+            status, detail = (
+                _REFUSALS.get(type(exc), HTTPStatus.BAD_REQUEST),
+                "the request is not valid HTTP/1.1",
+            )
+            self.log.debug("A request was refused: %s", exc)
+        else:
+            status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error occurred"
+            self.log.error("A request failed", exc_info=exc)
+        with suppress(OSError):
+            client.sendall(problem_answer(status, status.phrase, detail))
 
     def finish_request(self, conn: GunicornConnection, future: Future[Any]) -> None:
         keep = not conn.upgraded and not future.cancelled() and future.exception() is None

@@ -79,7 +79,8 @@ class Repeats(logging.Filter):
 
     A fault that meets every request, or a client that causes errors on purpose, would else fill the
     disk with messages and push the others out. Messages of one kind have logger, event and reason
-    in common. The first one of the next minute has the member `suppressed`: how many were left out.
+    in common; those of libraries, which may quote a client, the line of code. The first one of the
+    next minute has the member `suppressed`: how many were left out.
     The traceback of a full disk is never logged: `Disk` logs the fault itself.
     """
 
@@ -95,7 +96,9 @@ class Repeats(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         fields = getattr(record, "fields", {})
-        key = (record.name, record.msg, str(fields.get("reason")), kind)
+        is_event = _EVENT_NAME.fullmatch(str(record.msg))
+        event = record.msg if is_event else (record.pathname, record.lineno)
+        key = (record.name, event, str(fields.get("reason")), kind)
         with self._lock:
             begin, count = self._seen.pop(key, (record.created, 0))
             fresh = not 0 <= record.created - begin < REPEAT_SECONDS

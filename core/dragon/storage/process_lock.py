@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from dragon.errors import InUse
+from dragon.errors import DiskFailed, InUse
 from dragon.storage.disk import Disk
+from dragon.storage.permissions import PRIVATE_FILE, PRIVATE_FOLDER, make_folder
 
 POLL_SECONDS: Final = 0.1  # between two attempts
 # A service that is told to reload starts its new process before the old one has ended.
@@ -39,7 +40,7 @@ class ProcessLock:
         """Take the lock.
 
         Args:
-            path: the lock file; its folder is created if it does not exist.
+            path: the lock file; its folder is created if it does not exist, for this user only.
             subject: what the lock protects, for the error.
             wait_seconds: how long to wait for another process to release it.
             sleep: waits that many seconds.
@@ -48,9 +49,12 @@ class ProcessLock:
             InUse: another process has the lock; the message names it.
             DiskFull, DiskFailed: the lock file cannot be created.
         """
-        with Disk(path.parent).guard():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            with Disk(path.parent).guard():
+                make_folder(path.parent, PRIVATE_FOLDER)
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+        except OSError as error:  # a folder is where the file should be, or the reverse
+            raise DiskFailed(f"{path} cannot be used: {error.strerror}") from None
         try:
             self._take(subject, round(wait_seconds / POLL_SECONDS), sleep)
         except BaseException:

@@ -243,6 +243,40 @@ def test_an_old_copy_of_everything_is_found_by_the_ledger(
         assert "it is an old copy" in ask(world, stream, "").json()["stopped"]
 
 
+def test_data_of_streams_that_the_database_lacks_is_not_met_with_silence(
+    world: StreamWorld, streams: tuple[Stream, Stream]
+) -> None:
+    """Without `windows.db` the service would begin anew, as if there had never been a stream."""
+    world.crash(STREAMS)
+    segments = {stream["stream"]: contents(folder(world, stream)) for stream in streams}
+    kept = {each.name: each.read_bytes() for each in world.data.glob("windows.db*")}
+    for name in kept:
+        (world.data / name).unlink()
+    world.restart(STREAMS)
+
+    reasons = world.session("owner").get("http://streams:5300/readyz").json()["reasons"]
+    what = "holds segments of a stream that windows.db does not know"
+    for stream in streams:
+        assert f"damaged: {folder(world, stream).name}: {what}" in reasons
+        assert contents(folder(world, stream)) == segments[stream["stream"]]
+    assert metric(world, "datadragon_stream_damages") >= len(streams)
+
+    world.crash(STREAMS)
+    for path in world.data.glob("windows.db*"):
+        path.unlink()
+    for name, raw in kept.items():
+        (world.data / name).write_bytes(raw)
+    world.restart(STREAMS)
+    assert not any(what in each for each in readiness(world, streams[0]))
+
+
+def test_lost_segments_are_named(world: StreamWorld, streams: tuple[Stream, Stream]) -> None:
+    world.crash(STREAMS)
+    segment(world, streams[0]).unlink()
+    world.restart(STREAMS)
+    assert readiness(world, streams[0]) == ["damaged: 0000000000000000.chunks, chunk 0: is missing"]
+
+
 def test_a_listener_is_told_of_damage(
     world: StreamWorld, streams: tuple[Stream, Stream], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,13 @@ def test_a_repeated_warning_is_counted_instead_of_logged(output: io.StringIO) ->
     assert logged[-1]["suppressed"] == 1_000 - log_format.MAX_REPEATS
 
 
+def test_messages_that_quote_a_client_are_one_kind(output: io.StringIO) -> None:
+    for number in range(1_000):
+        at(output, f"Invalid request: {number}", 100)
+
+    assert len(lines(output)) == log_format.MAX_REPEATS
+
+
 def test_a_clock_that_is_set_back_suppresses_nothing_for_longer(output: io.StringIO) -> None:
     for _ in range(50):
         at(output, "request_failed", 1_000_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -81,3 +82,24 @@ def test_an_unreadable_owner_is_not_printed(tmp_path: Path) -> None:
         (tmp_path / "lock").write_bytes(b"\x1b[31m")
         with pytest.raises(InUse, match="is used by another process"):
             ProcessLock.on_folder(tmp_path)
+
+
+def test_its_folder_is_private(tmp_path: Path) -> None:
+    """The lock is taken before the database makes its files, and so creates their folder."""
+    database = tmp_path / "data" / "operator_1" / "operator.db"
+    before = os.umask(0)
+    try:
+        ProcessLock.on_database(database).close()
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in database.parents[:2]]
+    assert modes == [0o700, 0o700]
+
+
+def test_a_folder_instead_of_a_file_and_the_reverse_are_typed_errors(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(DiskFailed, match="lock cannot be used: Is a directory"):
+        ProcessLock.on_folder(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskFailed, match="lock cannot be used"):
+        ProcessLock.on_folder(tmp_path / "file")

@@ -21,6 +21,16 @@ _CLAIM: Final = "kind, signers and the members of the claim"
 
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "alerts check": (
+        _VERIFIED,
+        "file",
+        "rules: list of name, on, routes",
+        "routes: list of name, type, target",
+    ),
+    "alerts test": (
+        "verdict: `delivered`, or `undelivered` if a route failed",
+        "routes: `delivered`, or why not, by name",
+    ),
     "completion": ("shell", "script: text of the script"),
     "downtime": (
         "verdict: `verified`, or `uncertified` with `--uncertified`",

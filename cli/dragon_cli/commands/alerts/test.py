@@ -40,7 +40,7 @@ def test(file: Path | None, chosen: str | None, home: Path, as_json: bool) -> No
     results = {route.name: _try(route, name) for route in routes}
     failed = [route for route, error in results.items() if error]
     if as_json:
-        verdict = "failed" if failed else "verified"
+        verdict = "undelivered" if failed else "delivered"
         routes_json = {route: error or "delivered" for route, error in results.items()}
         print_json({"verdict": verdict, "routes": routes_json})
         raise SystemExit(bool(failed))

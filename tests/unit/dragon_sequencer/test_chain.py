@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -486,4 +487,7 @@ def test_a_mutated_page_is_refused_by_name_or_gives_the_same_batches(data):
         proven, _ = read(start, page_of(page), app=APP, nodes=network)
     except (errors.PageError, errors.FinalityError):
         return
-    assert proven == honest[: len(proven)]
+    # Times are stated by proofs that are not all verified: they are only shown.
+    assert [replace(batch, time=0) for batch in proven] == [
+        replace(batch, time=0) for batch in honest[: len(proven)]
+    ]

@@ -17,8 +17,8 @@ def test_a_fleet_is_certified_on_a_network_elsewhere(stack_outside: Stack) -> No
 
     mine = {"label": [f"{PROJECT}={stack_outside.project}"]}
     running = stack_outside.engine.containers.list(filters=mine)
-    # Aggregator, stream service, its prover and two sources; no development sequencer.
-    assert len(running) == len(OPERATORS) + 5
+    # Aggregator, stream service, its prover, explorer and two sources; no development sequencer.
+    assert len(running) == len(OPERATORS) + 6
     committee = json.loads(stack_outside.run("operator-1", "cat", "/fleet/committee.json")[1])
     assert committee["sequencer"]["app"] == "an-app-elsewhere"
     network = stack_outside.network("fleet")

@@ -14,16 +14,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import multiprocessing
+import socket
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dragon.encoding import to_hex
 from dragon.errors import DragonError, PeerError
+from dragon.net import session
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
 from dragon.protocol.streams.chunks import ChunkHeader, encode_chunks
@@ -45,12 +49,21 @@ FALSE_PROOF: Final = bytes(100_000)  # refused by the out-of-domain check
 DEADLINE_SECONDS: Final = 5.0
 
 
+STRANGER: Final = "127.0.0.9"
+
+
+def _from_elsewhere(connect: Callable[..., socket.socket], *args: Any, **kwargs: Any) -> Any:
+    return connect(*args, **{**kwargs, "source_address": (STRANGER, 0)})
+
+
 def attack(committee_file: Path, per_second: int) -> None:
     """Submit windows of new streams until this process is terminated."""
     from streams import make_owner  # noqa: PLC0415 - a helper of the tests
 
     committee = Committee.load(committee_file.read_bytes())
     members = Members(committee, {})
+    # Services limit clients by address, so the strangers have one that no member has.
+    session.create_connection = partial(_from_elsewhere, session.create_connection)
     http, aggregator = HttpClient.create(), committee.aggregators[0].url
     commitment = make_owner(members).descriptor.identity
     now_ms = int(1000 * time.time()) - 1000

@@ -71,6 +71,16 @@ def build(folder: Path, days: int, targets: int, clock: Clock) -> Components:
         public=PublicPage.of_all(committee),
     )
     long_log.fill(settings.database, members, days)
+    components = assembled(settings, clock)
+    last = components.log.state.checkpoint
+    clock.now = float(last.timestamp + 20 if last else committee.rounds.genesis)
+    report(components, members, int(clock.now))
+    fill_history(components, int(clock.now))
+    return components
+
+
+def assembled(settings: Settings, clock: Clock) -> Components:
+    """An explorer on files that are there, without services, a ledger or threads."""
     runtime = Runtime(
         http=HttpClient(make_session()),
         wall=lambda: clock.now,
@@ -79,12 +89,7 @@ def build(folder: Path, days: int, targets: int, clock: Clock) -> Components:
         entropy=bytes,
         workers=lambda _: (_ for _ in ()).throw(NotImplementedError),
     )
-    components = assemble(settings, *open_databases(settings), NoLedger(), runtime)
-    last = components.log.state.checkpoint
-    clock.now = float(last.timestamp + 20 if last else committee.rounds.genesis)
-    report(components, members, int(clock.now))
-    fill_history(components, int(clock.now))
-    return components
+    return assemble(settings, *open_databases(settings), NoLedger(), runtime)
 
 
 def report(components: Components, members: Members, now: int) -> None:

@@ -20,9 +20,6 @@ import explorer as bench
 import long_log
 from committees import Members, make_members
 from dragon.encoding import to_hex
-from dragon.net.http_client import HttpClient
-from dragon.net.runtime import Runtime
-from dragon.net.session import make_session
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -30,7 +27,6 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
 from dragon_explorer.live import answers
-from dragon_explorer.main import assemble, open_databases
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.settings import Settings
 from explorer_browser import chromium, paths_of, served_app
@@ -104,15 +100,7 @@ def long_fleet(folder: Path) -> Components:
         public=PublicPage("Example status", "The services of Example Ltd.", nodes),
     )
     long_log.fill(settings.database, made, DAYS, claims)
-    runtime = Runtime(
-        http=HttpClient(make_session()),
-        wall=lambda: clock.now,
-        monotonic=lambda: clock.now,
-        sleep=lambda _: None,
-        entropy=bytes,
-        workers=lambda _: (_ for _ in ()).throw(NotImplementedError),
-    )
-    components = assemble(settings, *open_databases(settings), bench.NoLedger(), runtime)
+    components = bench.assembled(settings, clock)
     last = components.log.state.checkpoint
     assert last is not None
     clock.now = float(last.timestamp + 25)

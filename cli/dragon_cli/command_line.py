@@ -13,7 +13,7 @@ from dragon_cli.groups import DefaultGroup
 
 
 def command_of(*words: object) -> str:
-    """Return a command of ours with its arguments, quoted for a shell."""
+    """Return a `dragon` command with its arguments, quoted for a shell."""
     return shlex.join(["dragon", *map(str, words)])
 
 

@@ -13,11 +13,11 @@ import click
 from dragon.net.retries import PATIENCE_SECONDS, Retries
 from dragon.net.stream_client import StreamClient
 from dragon_cli.command_line import command_line, command_of
-from dragon_cli.fleet.certification import Watcher, certified_at, wait_certified
 from dragon_cli.fleet.file_upload import FileUpload, LocalFile, begin
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.fleet.streams import connect, find, write_receipts
+from dragon_cli.fleet.upload_certification import Watcher, certified_at, wait_certified
 from dragon_cli.fleet.uploads import UploadRecords, state_folder
 from dragon_cli.groups import DefaultGroup
 from dragon_cli.options import ca_option, home_option, json_option, token_option, url_option

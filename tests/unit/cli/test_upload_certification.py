@@ -11,7 +11,7 @@ from rich.console import Console
 from dragon.errors import NotCertified, Unavailable, Unreachable
 from dragon.net.retries import Retries
 from dragon.net.stream_client import StreamClient
-from dragon_cli.fleet.certification import Watcher, wait_certified
+from dragon_cli.fleet.upload_certification import Watcher, wait_certified
 from dragon_cli.render import upload_bars
 
 STREAM = "0x" + "07" * 32

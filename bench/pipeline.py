@@ -165,9 +165,10 @@ def wait_idle(load: Load) -> None:
 
 
 class Latencies:
-    """One message stream, with the time of every message."""
+    """One message stream, with the time of every message. `done`: messages that it has already."""
 
-    def __init__(self, client: StreamClient, stream: str, per_second: float) -> None:
+    def __init__(self, client: StreamClient, stream: str, per_second: float, done: int = 0) -> None:
+        self._before = done
         self._client, self._stream, self._pause = client, stream, 1 / per_second
         self._sent: list[float] = []
         self.accepted: list[float] = []
@@ -197,12 +198,13 @@ class Latencies:
             now = time.monotonic()
             match said["type"]:
                 case "accepted":
-                    for place in range(len(self.accepted), said["sequence"]):
+                    for place in range(len(self.accepted), said["sequence"] - self._before):
                         self.accepted.append(now - self._sent[place])
                 case "closed":
                     self._windows[said["window"]] = (said["first"], said["count"])
-                case "certified":
+                case "certified" if said["window"] in self._windows:
                     first, count = self._windows[said["window"]]
+                    first -= self._before
                     self.certified += [now - self._sent[n] for n in range(first, first + count)]
                     self._done += count
 

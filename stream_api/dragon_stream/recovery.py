@@ -7,7 +7,7 @@ files that are older than the others. Damage is never repaired here, and nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
@@ -17,6 +17,7 @@ from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, Head, StoredChunk, find_later, is_whole, parse_head
 
 SUFFIX: Final = ".chunks"
+UNKNOWN: Final = "holds segments of a stream that windows.db does not know"
 
 ChunkLength: TypeAlias = tuple[int, int]  # sequence and length in bytes of a chunk
 
@@ -48,6 +49,15 @@ def segment_names(folder: Path) -> list[int]:
     """The first chunks of a folder's segments, in order."""
     stems = (path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}"))
     return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def unknown_folders(folder: Path, known: Collection[str]) -> list[Path]:
+    """The folders with segments whose names are not among the known ones."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and path.name not in known and segment_names(path)
+    ]
 
 
 def segment_path(folder: Path, first: int) -> Path:

@@ -25,9 +25,14 @@ from dragon.storage.schema import is_behind
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
 from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, Head, find_later, is_whole, parse_head
-from dragon_stream.recovery import SUFFIX, segment_names, segment_path
+from dragon_stream.recovery import (
+    SUFFIX,
+    UNKNOWN,
+    segment_names,
+    segment_path,
+    unknown_folders,
+)
 from dragon_stream.store import FILE, SCHEMA, Store, StreamRow, WindowRow, digests_of
-from dragon_stream.streams import UNKNOWN, unknown_folders
 
 MAX_SQLITE_ERRORS: Final = 16  # messages of SQLite's own check that are reported
 _PAGE: Final = 256  # windows read at a time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,14 +18,13 @@ from dragon.storage.disk import Disk
 from dragon_stream.chunker import Chunker
 from dragon_stream.damage import NO_STREAM, Damage, DamageReports
 from dragon_stream.keys import SEED_BYTES, StreamKeys
-from dragon_stream.recovery import ChunkLength, Closed, segment_names
+from dragon_stream.recovery import UNKNOWN, ChunkLength, Closed, unknown_folders
 from dragon_stream.segments import Segments
 from dragon_stream.store import FILE, Store, StreamRow, WindowRow
 from dragon_stream.window_sealer import WindowSealer
 from dragon_stream.writer import Writer
 
 MAX_STREAMS: Final = 64  # streams of a service
-UNKNOWN: Final = f"holds segments of a stream that {FILE} does not know"
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -225,15 +224,6 @@ class Streams:
 def closed_of(last: WindowRow | None) -> Closed:
     """What the last closed window says of the files; None if there is none."""
     return Closed(last.number + 1, chunk_lengths(last), last.offset) if last else Closed()
-
-
-def unknown_folders(folder: Path, known: Collection[str]) -> list[Path]:
-    """The folders with segments whose names are not among the known ones."""
-    return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name not in known and segment_names(path)
-    ]
 
 
 def _row_damaged(name: str) -> errors.StreamDamaged:

@@ -100,7 +100,7 @@ def make_members(
             Aggregator(f"http://aggregator-{rank}:{5100 + rank}", rank)
             for rank in range(aggregators)
         ),
-        sequencer=Sequencer(app, 67, nodes_sha256),
+        sequencer=Sequencer(app, 67, (nodes_sha256,)),
     )
     return Members(committee, secrets)
 

@@ -75,7 +75,7 @@ class Owner:
         if proof is None:
             return announced
         objects = WindowObjects.of(window.header, encode_chunks(window.chunks), proof)
-        signature = self.header_secret.sign(objects.root(self.descriptor.committee_id))
+        signature = self.header_secret.sign(objects.root(self.descriptor.network_id))
         return replace(announced, objects=objects, objects_signature=signature)
 
 
@@ -90,7 +90,12 @@ def make_owner(members: Members, name: str = "sensor-1", parameters: str = "stan
     private_key, identity, header_secret = _keys(name)
     key = header_secret.public_key()
     descriptor = Descriptor(
-        members.committee.id, identity, key, header_secret.prove_possession(), parameters, name
+        members.committee.network_id,
+        identity,
+        key,
+        header_secret.prove_possession(),
+        parameters,
+        name,
     )
     salt_key = hashlib.sha256(b"salt key of " + name.encode()).digest()
     return Owner(descriptor, private_key, header_secret, salt_key)

@@ -32,7 +32,7 @@ class SuspicionFilter:
             message = f"the suspicion's timestamp, {timestamp}, is not the start of a current round"
             raise OffRound(message, timestamp=timestamp)
         key = self._committee.keys[suspicion.operator]
-        if not bls.is_signed(key, suspicion.root(self._committee.id), signature):
+        if not bls.is_signed(key, suspicion.root(self._committee.network_id), signature):
             raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
 
     def is_first(self, suspicion: Suspicion, number: int) -> bool:

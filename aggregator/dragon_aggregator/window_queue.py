@@ -176,8 +176,8 @@ class WindowQueue:
     def _check(self, submission: Submission) -> None:
         """Check cheap rules first. Nothing is stored unless the stream signed it."""
         self._known_streams.check_listed(submission.stream)
-        if submission.descriptor.committee_id != self._committee.id:
-            raise errors.WrongCommittee("the stream belongs to another committee")
+        if submission.descriptor.network_id != self._committee.network_id:
+            raise errors.WrongCommittee("the stream belongs to another network")
         windows = self._log.state.stream(submission.stream).windows
         is_known = self._known_streams.is_known(submission.stream)
         if submission.number >= windows + (MAX_LOOKAHEAD if is_known else MAX_NEW_LOOKAHEAD):

@@ -112,6 +112,26 @@ class OversizedEvent(InvalidCommittee):
     """The committee's largest event would not fit into a batch."""
 
 
+class WeakHandover(InvalidCommittee):
+    """The quorum for handovers is smaller than a byzantine quorum."""
+
+
+class BrokenSuccession(InvalidCommittee):
+    """The committee does not follow the one that it must follow."""
+
+
+class RecycledId(InvalidCommittee):
+    """The committee lists an id that had gone, or that was listed in another role."""
+
+
+class RecycledKey(InvalidCommittee):
+    """The committee lists a key that had gone, or that was listed for another id."""
+
+
+class ForgedMember(InvalidCommittee):
+    """The member file is not signed with its own key."""
+
+
 class InvalidStream(DragonError):
     """The stream descriptor cannot be trusted."""
 
@@ -138,6 +158,14 @@ class UnknownKind(CertificateError):
 
 class WrongCommittee(CertificateError):
     """The object was made for another committee."""
+
+
+class Superseded(CertificateError):
+    """The object is signed by a committee that has handed over, and nothing newer covers it."""
+
+
+class NotAccepted(CertificateError):
+    """The next committee has not accepted the handover."""
 
 
 class UnknownNode(CertificateError):
@@ -224,8 +252,36 @@ class NotSettled(NotApplicable):
     """The log may still receive events about the requested period."""
 
 
+class BeforeSeat(NotApplicable):
+    """The event's timestamp is before the committee took its seat."""
+
+
+class NotNextEpoch(NotApplicable):
+    """The handover is not to the committee of the next epoch."""
+
+
+class UnfitSuccessor(NotApplicable):
+    """The committee that the handover names may not follow the one that holds."""
+
+
 class AfterForged(NotApplicable):
     """A certificate before this event in its batch does not verify, which ends the batch."""
+
+
+class DocumentMissing(DragonError):
+    """The file of the committee that a handover names is not at hand yet, so the log waits."""
+
+
+class LineageError(DragonError):
+    """The lineage does not hold."""
+
+
+class LineageForked(LineageError):
+    """Two lineages of one network name different committees of the same epoch."""
+
+
+class LineageUnproven(LineageError):
+    """The newest committee of the lineage has certified no log."""
 
 
 class WrongDigest(DragonError):

@@ -99,7 +99,7 @@ class Attester:
         """Return a status answer to `nonce` and its signature, which prove that we are up."""
         time_ms = round(1000 * self._runtime.wall())
         answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
-        return answer, self._secret.sign(answer.root(self._committee.id))
+        return answer, self._secret.sign(answer.root(self._committee.network_id))
 
     def attest(self, claim: Claim, *, is_member: bool = False) -> bytes:
         """Verify a claim and return our signature on it.

@@ -132,7 +132,7 @@ class Reporter:
         return report
 
     def _deliver(self, suspicion: Suspicion) -> Report:
-        signature = self._secret.sign(suspicion.root(self._committee.id))
+        signature = self._secret.sign(suspicion.root(self._committee.network_id))
 
         def deliver(aggregator: AggregatorClient) -> str | None:
             try:

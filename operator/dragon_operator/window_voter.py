@@ -173,7 +173,7 @@ class WindowVoter:
             header,
             submission.header_signature,
             now_ms=round(1000 * self.wall()),
-            committee_id=self.committee.id,
+            network_id=self.committee.network_id,
         )
         if submission.objects is not None and not submission.are_objects_signed():
             _refuse(RefusalReason.MALFORMED, "the stream did not sign these object hashes")
@@ -200,7 +200,7 @@ class WindowVoter:
         fetches = self.fetches.known if is_known else self.fetches.new
         with fetches.hold(header.stream.hex()):
             previous = self._previous(header)
-            self.rate_limiter.take(header.stream, named.root(self.committee.id))
+            self.rate_limiter.take(header.stream, named.root(self.committee.network_id))
             self._check_pending(header.stream)
             raw_chunks = self._object(submission, named.chunks, "chunk headers", MAX_CHUNKS_BYTES)
             proof = self._object(submission, named.proof, "proof", MAX_PROOF_BYTES)
@@ -215,7 +215,7 @@ class WindowVoter:
                 proof,
                 previous=previous,
                 now_ms=round(1000 * self.wall()),
-                committee_id=self.committee.id,
+                network_id=self.committee.network_id,
             )
         self.verifications.note(header.stream, valid=finding.is_valid)
         return self._keep(WindowVerdict.of(submission, named.proof, finding))

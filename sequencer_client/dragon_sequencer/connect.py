@@ -24,10 +24,10 @@ def load_nodes(path: Path, committee: Committee) -> NodeList:
         raise SettingsError(
             f"the node list {path} cannot be used: {error}", **error.facts
         ) from None
-    if nodes.sha256 != committee.sequencer.nodes_sha256:
+    if nodes.sha256 not in committee.sequencer.nodes_sha256:
         raise SettingsError(
-            f"the node list {path} is not the one that the committee file names",
-            expected=to_hex(committee.sequencer.nodes_sha256),
+            f"the node list {path} is not one that the committee file names",
+            expected=", ".join(map(to_hex, committee.sequencer.nodes_sha256)),
             found=to_hex(nodes.sha256),
         )
     return nodes

@@ -31,7 +31,7 @@ class StreamKeys:
 
     @classmethod
     def derive(
-        cls, service: bls.SecretKey, seed: bytes, committee_id: bytes, parameters: str, name: str
+        cls, service: bls.SecretKey, seed: bytes, network_id: bytes, parameters: str, name: str
     ) -> Self:
         """Derive the keys from the service's key and a seed of SEED_BYTES.
 
@@ -46,7 +46,7 @@ class StreamKeys:
         identity = secret("identity")
         header = bls.SecretKey.generate(secret("header"))
         descriptor = Descriptor(
-            committee_id,
+            network_id,
             encode_output(public_key(identity)),
             header.public_key(),
             header.prove_possession(),

@@ -125,7 +125,7 @@ def assemble(
         store,
         settings.data,
         settings.secret,
-        committee.id,
+        committee.network_id,
         writer,
         damages=damages,
         disk=stream_database.disk,

@@ -64,7 +64,7 @@ class Streams:
         store: Store,
         folder: Path,
         service: bls.SecretKey,
-        committee_id: bytes,
+        network_id: bytes,
         writer: Writer,
         *,
         damages: DamageReports,
@@ -76,7 +76,7 @@ class Streams:
         self._store = store
         self._folder = folder
         self._service = service
-        self._committee_id = committee_id
+        self._network_id = network_id
         self._writer = writer
         self._damages = damages
         self._disk = disk
@@ -173,7 +173,7 @@ class Streams:
         )
 
     def _keys(self, seed: bytes, parameters: str, name: str) -> StreamKeys:
-        return StreamKeys.derive(self._service, seed, self._committee_id, parameters, name)
+        return StreamKeys.derive(self._service, seed, self._network_id, parameters, name)
 
     def _load(self, row: StreamRow) -> Stream:
         """Raises KeystoreError: the stream belongs to another key or committee."""

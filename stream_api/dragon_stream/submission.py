@@ -32,7 +32,7 @@ def announcement(keys: StreamKeys, row: WindowRow) -> Submission:
 def submission(keys: StreamKeys, row: WindowRow, proof: bytes) -> Submission:
     """The signed header with the names of the objects to judge it by, signed with its key."""
     objects = WindowObjects.of(row.header, row.chunks, proof)
-    signature = keys.header.sign(objects.root(keys.descriptor.committee_id))
+    signature = keys.header.sign(objects.root(keys.descriptor.network_id))
     return Submission(keys.descriptor, row.header, row.signature, objects, signature)
 
 

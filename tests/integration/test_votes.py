@@ -370,7 +370,7 @@ class Refused:
 def named(owner: Owner, window: Window, chunks: bytes, proof: bytes) -> Submission:
     """A submission in which the stream names any given bytes."""
     objects = WindowObjects.of(window.header, chunks, proof)
-    signature = owner.header_secret.sign(objects.root(owner.descriptor.committee_id))
+    signature = owner.header_secret.sign(objects.root(owner.descriptor.network_id))
     return replace(owner.submission(window, proof), objects=objects, objects_signature=signature)
 
 

@@ -40,7 +40,7 @@ def voted(world: World, owner: Owner, window: Window, proof: bytes) -> WindowCla
         *(owner.descriptor, window.header, window.signature, window.chunks, proof),
         previous=None,
         now_ms=1000 * now,
-        committee_id=world.committee.id,
+        network_id=world.committee.network_id,
     )
     return found.claim(owner.descriptor, window.header, hashlib.sha256(proof).digest(), now)
 

@@ -100,7 +100,7 @@ def _make(home: Home, plan: Plan, genesis: int) -> Committee:
         experts=tuple(_expert(home, number) for number in range(plan.experts)),
         targets=(),
         aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
-        sequencer=Sequencer(plan.app, plan.threshold_percent, digest),
+        sequencer=Sequencer(plan.app, plan.threshold_percent, (digest,)),
     )
     written = json.dumps(committee.to_json(), indent=2) + "\n"
     Committee.load(written.encode())
@@ -176,7 +176,8 @@ def _differences(committee: Committee, plan: Plan) -> list[str]:
     ]
     if plan.nodes_file is not None:
         digest = _nodes_digest(_read_text(plan.nodes_file))
-        compared.append(("nodes-file", committee.sequencer.nodes_sha256.hex(), digest.hex()))
+        listed = ", ".join(each.hex() for each in committee.sequencer.nodes_sha256)
+        compared.append(("nodes-file", listed, digest.hex()))
     return [f"{name} {has}, not {wanted}" for name, has, wanted in compared if has != wanted]
 
 

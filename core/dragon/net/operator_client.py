@@ -64,7 +64,7 @@ class OperatorClient:
             message = f"the answer is from {answer.node_id}, expected {self.operator}"
             raise BadAnswer(message, reason="other_node")
         key = self.committee.keys[self.operator]
-        if not bls.is_signed(key, answer.root(self.committee.id), signature):
+        if not bls.is_signed(key, answer.root(self.committee.network_id), signature):
             message = f"the answer is not signed with the key of {self.operator}"
             raise BadAnswer(message, reason="bad_signature")
 

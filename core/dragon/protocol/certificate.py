@@ -6,7 +6,7 @@ Anyone can verify a certificate with the committee file alone. An adversary may 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -89,34 +89,42 @@ class Certificate:
                     f"{signer} may not sign the claim that it is down itself"
                 )
         # (3) All signers are operators, each is listed once, and they are sorted.
-        self._check_signers(committee)
+        check_signers(self.signers, committee)
         # (4) The signers are a quorum.
         if len(self.signers) < (needed := quorum(self.claim, committee)):
             raise errors.QuorumNotMet(signers=len(self.signers), needed=needed)
         # (5) The stated key is the sum of the signers' keys.
-        key = self._sum_of_keys(committee)
-        if key.raw != self.public_key:
-            raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
-        return key
+        return checked_sum(self.signers, self.public_key, committee)
 
-    def _sum_of_keys(self, committee: Committee) -> bls.PublicKey:
-        try:
-            return bls.aggregate_keys(committee.keys[signer] for signer in self.signers)
-        except errors.InvalidPoint as error:
-            # Members may have chosen keys that cancel out; no signature is valid for such a sum.
-            raise errors.WrongAggregateKey(str(error)) from None
 
-    def _check_signers(self, committee: Committee) -> None:
-        for signer in self.signers:
-            if signer not in committee.keys:
-                raise errors.UnknownSigner(
-                    f"{signer} is no operator of the committee", signer=signer
-                )
-        if len(set(self.signers)) < len(self.signers):
-            twice = next(name for name in self.signers if self.signers.count(name) > 1)
-            raise errors.DuplicateSigner(f"signer {twice} is listed twice", signer=twice)
-        if list(self.signers) != sorted(self.signers):
-            raise errors.UnsortedSigners("the signers are not in ascending order")
+def check_signers(signers: Sequence[str], committee: Committee) -> None:
+    """Check that all signers are operators, each listed once, in ascending order.
+
+    Raises UnknownSigner, DuplicateSigner, UnsortedSigners.
+    """
+    for signer in signers:
+        if signer not in committee.keys:
+            raise errors.UnknownSigner(f"{signer} is no operator of the committee", signer=signer)
+    if len(set(signers)) < len(signers):
+        twice = next(name for name in signers if signers.count(name) > 1)
+        raise errors.DuplicateSigner(f"signer {twice} is listed twice", signer=twice)
+    if list(signers) != sorted(signers):
+        raise errors.UnsortedSigners("the signers are not in ascending order")
+
+
+def checked_sum(signers: Sequence[str], stated: bytes, committee: Committee) -> bls.PublicKey:
+    """Return the sum of the signers' keys, which must be the stated one (48 bytes).
+
+    Raises WrongAggregateKey.
+    """
+    try:
+        key = bls.aggregate_keys(committee.keys[signer] for signer in signers)
+    except errors.InvalidPoint as error:
+        # Members may have chosen keys that cancel out; no signature is valid for such a sum.
+        raise errors.WrongAggregateKey(str(error)) from None
+    if key.raw != stated:
+        raise errors.WrongAggregateKey("the stated key is not the sum of the signers' keys")
+    return key
 
 
 def quorum(claim: Claim, committee: Committee) -> int:

@@ -1,34 +1,42 @@
 """The committee: the operators, their proven keys, and the rules that they share.
 
-A committee file has one id. The id covers everything except the URLs of operators and the list of
-aggregators: these may change, and certificates stay valid.
+A committee file has one id, which covers all of it. A network begins with one committee, and each
+committee may hand over to a next one. Its file names the network, the committee before it, and how
+the log stood when that one took its seat.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
 
 from dragon import errors
-from dragon.encoding import MAX_INTEGER, Json, Members, canonical, check_id, parse, to_hex
-from dragon.protocol import bls
+from dragon.encoding import Json, Members, canonical, check_id, parse, to_hex
+from dragon.protocol import bls, committee_rules
 from dragon.protocol.committee_file import (
     MAX_RANK,
+    NO_COMMITTEE,
+    UNSEALED,
     Aggregator,
     Expert,
     Operator,
+    Sealed,
     Sequencer,
     Target,
     decode_aggregator,
     decode_expert,
     decode_operator,
+    decode_sealed,
     decode_sequencer,
     decode_target,
     encode_keyed,
+    encode_sealed,
+    encode_sequencer,
 )
+from dragon.protocol.committee_rules import MAX_BATCH_BYTES
 from dragon.protocol.quorums import (
     DEFAULT_QUORUMS,
     MAX_LISTED,
@@ -42,23 +50,29 @@ from dragon.protocol.rounds import Rounds
 __all__ = [
     "DEFAULT_QUORUMS",
     "MAX_BATCH_BYTES",
+    "MAX_EPOCH",
     "MAX_FILE_BYTES",
     "MAX_LISTED",
     "MAX_RANK",
+    "NO_COMMITTEE",
+    "UNSEALED",
     "Aggregator",
     "Committee",
     "Expert",
     "Operator",
     "QuorumRule",
+    "Sealed",
     "Sequencer",
     "Target",
     "byzantine_faults",
     "check_node_id",
     "quorum_of",
+    "short_id",
 ]
 
-MAX_BATCH_BYTES: Final = 5120  # Zellular's limit; an event has to fit into one batch
 MAX_FILE_BYTES: Final = 1 << 20
+MAX_EPOCH: Final = 4095
+SHORT_ID_BYTES: Final = 20
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,10 @@ class Committee:
     targets: tuple[Target, ...]
     aggregators: tuple[Aggregator, ...]
     sequencer: Sequencer
+    epoch: int = 0  # how many committees the network had before this one
+    network: bytes = NO_COMMITTEE  # id of the committee of epoch 0; see `network_id`
+    previous: bytes = NO_COMMITTEE  # id of the committee of the epoch before
+    sealed: Sealed = UNSEALED  # the log when `previous` took its seat
 
     @classmethod
     def load(cls, raw: bytes) -> Self:
@@ -113,40 +131,47 @@ class Committee:
                 decode_aggregator(item) for item in _optional(members, "aggregators")
             ),
             sequencer=decode_sequencer(members.take("sequencer")),
+            epoch=members.integer("epoch", most=MAX_EPOCH) if "epoch" in members else 0,
+            network=_committee_id(members, "network"),
+            previous=_committee_id(members, "previous"),
+            sealed=decode_sealed(members.take("sealed")) if "sealed" in members else UNSEALED,
         )
         members.end()
         return committee
 
     def to_json(self) -> dict[str, Json]:
         """Return the content of the file, with all defaults stated."""
-        value = self._bound()
-        value["operators"] = [
-            {**encode_keyed(operator), "url": operator.url} for operator in self.operators
-        ]
-        value["aggregators"] = [{"url": a.url, "rank": a.rank} for a in self.aggregators]
-        return value
-
-    def _bound(self) -> dict[str, Json]:
-        """Return the members that the id covers."""
         return {
             "name": self.name,
+            "epoch": self.epoch,
+            "network": to_hex(self.network),
+            "previous": to_hex(self.previous),
+            "sealed": encode_sealed(self.sealed),
             "genesis": self.rounds.genesis,
             "round_seconds": self.rounds.seconds,
             "quorum": dict(self.quorum_rules),
-            "operators": [encode_keyed(operator) for operator in self.operators],
+            "operators": [
+                {**encode_keyed(operator), "url": operator.url} for operator in self.operators
+            ],
             "experts": [encode_keyed(expert) for expert in self.experts],
             "targets": [{"id": target.id, "url": target.url} for target in self.targets],
-            "sequencer": {
-                "app": self.sequencer.app,
-                "threshold_percent": self.sequencer.threshold_percent,
-                "nodes_sha256": to_hex(self.sequencer.nodes_sha256),
-            },
+            "aggregators": [{"url": each.url, "rank": each.rank} for each in self.aggregators],
+            "sequencer": encode_sequencer(self.sequencer),
         }
+
+    def encode(self) -> bytes:
+        """Return the file in canonical JSON: the object that is named by the committee's id."""
+        return canonical(self.to_json())
 
     @cached_property
     def id(self) -> bytes:
-        """SHA-256 of the members that the id covers, 32 bytes."""
-        return hashlib.sha256(canonical(self._bound())).digest()
+        """SHA-256 of the encoded file, 32 bytes."""
+        return hashlib.sha256(self.encode()).digest()
+
+    @cached_property
+    def network_id(self) -> bytes:
+        """The id of the network's first committee, 32 bytes. It stays the same in all epochs."""
+        return self.network if self.epoch else self.id
 
     @cached_property
     def keys(self) -> Mapping[str, bls.PublicKey]:
@@ -182,85 +207,21 @@ class Committee:
 
     def check(self) -> None:
         """Check keys and rules, cheap checks first. Raises a subclass of InvalidCommittee."""
-        self._check_listed_once()
-        self._check_quorums()
-        self._check_event_size()
-        keyed: list[Operator | Expert] = [*self.operators, *self.experts]
-        for member in keyed:
-            _check_possession(member)
-
-    def _check_listed_once(self) -> None:
-        if len(self.operators) < 3:
-            message = f"a committee needs at least 3 operators, this one has {len(self.operators)}"
-            raise errors.TooFewOperators(message)
-        keyed: list[Operator | Expert] = [*self.operators, *self.experts]
-        ids = [member.id for member in keyed] + [target.id for target in self.targets]
-        _refuse_duplicate("id", ids)
-        _refuse_duplicate("aggregator", [aggregator.url for aggregator in self.aggregators])
-        _refuse_duplicate("public key", [to_hex(member.public_key.raw) for member in keyed])
-
-    def _check_quorums(self) -> None:
-        members = len(self.operators)
-        for kind in self.quorum_rules:
-            needed = self.quorum(kind)
-            if needed * 2 <= members:
-                message = f"two quorums of {needed} of {members} could sign contradicting claims"
-                raise errors.UnreachableQuorum(message, kind=kind, needed=needed)
-            if needed > members - 1:
-                message = (
-                    f"a quorum of {needed} of {members} needs the claim's subject as a signer; "
-                    f"at most {members - 1} may be required"
-                )
-                raise errors.UnreachableQuorum(message, kind=kind, needed=needed)
-
-    def _check_event_size(self) -> None:
-        if (size := max(map(len, self._largest_batches()))) > MAX_BATCH_BYTES:
-            message = (
-                f"an event signed by all operators would take {size} bytes; a batch has at most "
-                f"{MAX_BATCH_BYTES}. Use fewer operators or shorter ids."
-            )
-            raise errors.OversizedEvent(message, bytes=size)
-
-    def _largest_batches(self) -> Iterator[bytes]:
-        """Yield batches of one event: the largest of each kind that may be the largest of all."""
-        digest, signature = to_hex(bytes(32)), to_hex(bytes(bls.SIGNATURE_BYTES))
-        certified: dict[str, Json] = {
-            "aggregated_signature": signature,
-            "aggregated_public_key": to_hex(bytes(bls.PUBLIC_KEY_BYTES)),
-            "signers": [operator.id for operator in self.operators],
-            "committee": digest,
-        }
-        window: dict[str, Json] = dict.fromkeys(("stream", "previous", "header", "proof"), digest)
-        window |= {"kind": "window", "verdict": "invalid", "reason": "statement"}
-        window |= {"parameters": "p" * 32, "number": MAX_INTEGER, "timestamp": MAX_INTEGER}
-        yield canonical([{**window, **certified}])
-        # One expert signs it, so it is smaller, except for short ids and few operators.
-        endorsement: dict[str, Json] = dict.fromkeys(("first", "last", "timestamp"), MAX_INTEGER)
-        endorsement |= dict.fromkeys(("stream", "note", "committee"), digest)
-        endorsement |= {"kind": "endorsement", "verdict": "invalid", "signature": signature}
-        yield canonical([{**endorsement, "expert": "e" * 32}])
+        committee_rules.check(self)
 
 
-def _refuse_duplicate(what: str, listed: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for item in listed:
-        if item in seen:
-            raise errors.ListedTwice(f"the {what} {item} is listed twice", listed=item)
-        seen.add(item)
+def short_id(committee_id: bytes) -> str:
+    """Return the first 20 bytes of an id as ten groups of four digits, to compare by voice.
 
-
-def _check_possession(member: Operator | Expert) -> None:
-    """Check the proof of possession, to prevent rogue-key attacks.
-
-    Otherwise a key computed from the other members' keys could sign for all of them.
+    Fewer bytes would not do: whoever assembles a committee could make two files whose ids agree in
+    64 bits with 2^32 attempts.
     """
-    try:
-        proven = bls.verify_possession(member.public_key, member.proof_of_possession)
-    except errors.InvalidPoint:
-        proven = False
-    if not proven:
-        message = f"the proof of possession of {member.id} is invalid for its public key"
-        raise errors.UnprovenKey(message, id=member.id)
+    digits = committee_id[:SHORT_ID_BYTES].hex()
+    return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+
+def _committee_id(members: Members, name: str) -> bytes:
+    return members.hex(name, size=32) if name in members else NO_COMMITTEE
 
 
 def _optional(members: Members, name: str) -> list[Json]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon import errors
-from dragon.encoding import Json, Members, to_hex
+from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.protocol import bls
 
 MAX_RANK: Final = 63
+MAX_NODE_LISTS: Final = 4
+NO_COMMITTEE: Final = bytes(32)  # where there is no committee to name
 
 _URL: Final = re.compile(
     r"https?://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
@@ -60,11 +62,24 @@ class Sequencer:
 
     app: str
     threshold_percent: int  # of the network's stake, from 1 to 100
-    nodes_sha256: bytes  # of the node list without sockets; fixes the keys of the network's nodes
+    # Of node lists without sockets. Each fixes the keys of the network's nodes. A finality proof is
+    # valid under any one of them, because the network changes its list while a committee holds.
+    nodes_sha256: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The log at the handover by which a committee took its seat."""
+
+    size: int = 0
+    root: bytes = bytes(32)
+
+
+UNSEALED: Final = Sealed()  # in epochs 0 and 1, before which there was no handover
 
 
 def encode_keyed(member: Operator | Expert) -> dict[str, Json]:
-    """Return the members that the committee's id covers."""
+    """Return a member's id and keys in the form of the file."""
     return {
         "id": member.id,
         "public_key": to_hex(member.public_key.raw),
@@ -76,8 +91,8 @@ def decode_operator(value: Json) -> Operator:
     """Decode an operator. Raises InvalidEncoding, InvalidKey, UnprovenKey."""
     members = Members(value, "an operator")
     owner = members.id("id")
-    url, key = _url(members), _public_key(members, owner)
-    operator = Operator(owner, url, key, _possession(members, owner))
+    url, key = check_url(members), decode_key(members, owner)
+    operator = Operator(owner, url, key, decode_possession(members, owner))
     members.end()
     return operator
 
@@ -86,8 +101,8 @@ def decode_expert(value: Json) -> Expert:
     """Decode an expert. Raises InvalidEncoding, InvalidKey, UnprovenKey."""
     members = Members(value, "an expert")
     owner = members.id("id")
-    key = _public_key(members, owner)
-    expert = Expert(owner, key, _possession(members, owner))
+    key = decode_key(members, owner)
+    expert = Expert(owner, key, decode_possession(members, owner))
     members.end()
     return expert
 
@@ -95,7 +110,7 @@ def decode_expert(value: Json) -> Expert:
 def decode_target(value: Json) -> Target:
     """Decode a target. Raises InvalidEncoding."""
     members = Members(value, "a target")
-    target = Target(members.id("id"), _url(members))
+    target = Target(members.id("id"), check_url(members))
     members.end()
     return target
 
@@ -103,7 +118,7 @@ def decode_target(value: Json) -> Target:
 def decode_aggregator(value: Json) -> Aggregator:
     """Decode an aggregator. Raises InvalidEncoding."""
     members = Members(value, "an aggregator")
-    aggregator = Aggregator(_url(members), members.integer("rank", most=MAX_RANK))
+    aggregator = Aggregator(check_url(members), members.integer("rank", most=MAX_RANK))
     members.end()
     return aggregator
 
@@ -114,13 +129,43 @@ def decode_sequencer(value: Json) -> Sequencer:
     sequencer = Sequencer(
         members.text("app", longest=64),
         members.integer("threshold_percent", least=1, most=100),
-        members.hex("nodes_sha256", size=32),
+        _node_lists(members),
     )
     members.end()
     return sequencer
 
 
-def _public_key(members: Members, owner: str) -> bls.PublicKey:
+def encode_sequencer(sequencer: Sequencer) -> dict[str, Json]:
+    """Return the sequencer in the form of the file."""
+    return {
+        "app": sequencer.app,
+        "threshold_percent": sequencer.threshold_percent,
+        "nodes_sha256": [to_hex(each) for each in sequencer.nodes_sha256],
+    }
+
+
+def decode_sealed(value: Json) -> Sealed:
+    """Decode the sealed log. Raises InvalidEncoding."""
+    members = Members(value, "the sealed log")
+    sealed = Sealed(members.integer("size"), members.hex("root", size=32))
+    members.end()
+    return sealed
+
+
+def encode_sealed(sealed: Sealed) -> dict[str, Json]:
+    """Return the sealed log in the form of the file."""
+    return {"size": sealed.size, "root": to_hex(sealed.root)}
+
+
+def _node_lists(members: Members) -> tuple[bytes, ...]:
+    listed = members.list("nodes_sha256", most=MAX_NODE_LISTS)
+    if not listed:
+        raise errors.UnknownValue("nodes_sha256 must name a node list", member="nodes_sha256")
+    return tuple(from_hex(each, member="nodes_sha256", size=32) for each in listed)
+
+
+def decode_key(members: Members, owner: str) -> bls.PublicKey:
+    """Take a member's public key. Raises InvalidEncoding, InvalidKey."""
     try:
         return bls.PublicKey.decode(members.hex("public_key", size=bls.PUBLIC_KEY_BYTES))
     except errors.InvalidPoint as error:
@@ -129,16 +174,19 @@ def _public_key(members: Members, owner: str) -> bls.PublicKey:
         ) from None
 
 
-def _possession(members: Members, owner: str) -> bytes:
+def decode_possession(members: Members, owner: str) -> bytes:
+    """Take a proof of possession, 96 bytes. Raises InvalidEncoding, UnprovenKey: there is none."""
     if "proof_of_possession" not in members:
         raise errors.UnprovenKey(f"{owner} has no proof of possession", id=owner)
     return members.hex("proof_of_possession", size=bls.SIGNATURE_BYTES)
 
 
-def _url(members: Members) -> str:
+def check_url(members: Members) -> str:
     """Take `http://host[:port]` or `https://host[:port]`, optionally with a plain path.
 
     All programs parse such a URL alike, and appending a path cannot change its meaning.
+
+    Raises InvalidEncoding.
     """
     url = members.text("url")
     match = _URL.fullmatch(url)

@@ -1,6 +1,7 @@
 """Events: signed claims on the ledger.
 
-An event is a certificate or, for kinds without a quorum, a claim signed with one named key.
+An event is a certificate or, for kinds without a quorum, a claim signed with one named key. A
+handover is a certificate with the acceptance of the next committee.
 Messages between services (`status-answer`, `suspicion`) are signed too, but never become events.
 """
 
@@ -13,9 +14,11 @@ from dragon.encoding import Json, canonical, parse_items, to_hex
 from dragon.errors import InvalidEncoding, TooLarge, UnknownKind
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import kind_named
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.handover import Handover
 
-Event: TypeAlias = Certificate | Endorsement
+Event: TypeAlias = Certificate | Endorsement | Handover
 
 MAX_EVENTS_PER_BATCH: Final = 16  # about ten events fit into the 5,120 bytes of a batch
 
@@ -26,6 +29,8 @@ def decode(value: Json) -> Event:
     kind = kind_named(name) if isinstance(name, str) else None
     if kind is not None and kind.default_quorum is None:
         return Endorsement.from_json(value)
+    if name == HandoverClaim.KIND:
+        return Handover.from_json(value)
     certified = Certificate.from_json(value)
     if kind is not None and not kind.is_event:
         raise UnknownKind(f"a {kind.name} certificate cannot be an event", kind=kind.name)

@@ -16,6 +16,7 @@ DEFAULT_QUORUMS: Final[Mapping[str, QuorumRule]] = {
     "downtime": "byzantine",
     "checkpoint": "byzantine",
     "window": "majority",
+    "handover": "byzantine",
 }
 
 

@@ -152,9 +152,13 @@ class SignedShape(Shape):
     __slots__ = ()
     KIND: ClassVar[str]
 
-    def root(self, committee_id: bytes) -> bytes:
-        """Return the 32 bytes that are signed, bound to the kind and the committee."""
-        return signing.root(self.KIND, committee_id, self.members())
+    def root(self, bound_to: bytes) -> bytes:
+        """Return the 32 bytes that are signed, bound to the kind and to an id.
+
+        Args:
+            bound_to: id of the committee or of the network, see `dragon.protocol.signing`.
+        """
+        return signing.root(self.KIND, bound_to, self.members())
 
 
 _CODECS: Final[dict[type[Shape], tuple[tuple[str, Codec], ...]]] = {}

@@ -12,11 +12,11 @@ from dragon.stark.ziggy import public_key
 from dragon_stream.keys import StreamKeys
 
 SERVICE = bls.SecretKey.generate(b"the service".ljust(32, b"."))
-SEED, COMMITTEE = bytes(range(32)), bytes(32)
+SEED, NETWORK = bytes(range(32)), bytes(32)
 
 
 def keys(**other: object) -> StreamKeys:
-    wanted = {"service": SERVICE, "seed": SEED, "committee_id": COMMITTEE}
+    wanted = {"service": SERVICE, "seed": SEED, "network_id": NETWORK}
     return StreamKeys.derive(**{**wanted, "parameters": "standard", "name": "s", **other})  # type: ignore[arg-type]
 
 
@@ -42,7 +42,7 @@ def test_the_descriptor_contains_the_public_keys() -> None:
     assert made.descriptor.header_key == made.header.public_key()
     assert bls.verify_possession(made.descriptor.header_key, made.descriptor.proof_of_possession)
     assert (made.descriptor.name, made.descriptor.parameters) == ("sensor-1", "strong")
-    assert made.descriptor.committee_id == COMMITTEE
+    assert made.descriptor.network_id == NETWORK
 
 
 def test_keys_depend_on_seed_and_service_and_not_on_the_name() -> None:

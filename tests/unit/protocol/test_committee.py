@@ -25,6 +25,7 @@ from dragon.protocol.committee import (
     byzantine_faults,
     check_node_id,
     quorum_of,
+    short_id,
 )
 from dragon.protocol.rounds import Rounds
 
@@ -89,6 +90,7 @@ def test_defaults_are_written_explicitly() -> None:
         "downtime": "byzantine",
         "checkpoint": "byzantine",
         "window": "majority",
+        "handover": "byzantine",
     }
     assert written["experts"] == written["targets"] == written["aggregators"] == []
     assert load(cast("File", written)).id == committee.id
@@ -104,26 +106,27 @@ def test_quorums_that_are_not_stated_keep_their_defaults() -> None:
         "downtime": "byzantine",
         "checkpoint": "byzantine",
         "window": "byzantine",
+        "handover": "byzantine",
     }
 
 
 # -- the id ----------------------------------------------------------------------------------------
 
 
-def test_the_id_is_the_hash_of_the_file_without_the_urls_of_services() -> None:
-    file = valid_file()
-    committee = load(file)
+def test_the_id_is_the_hash_of_the_whole_file() -> None:
+    committee = load(valid_file())
 
-    del file["aggregators"]
-    for operator in file["operators"]:
-        del operator["url"]
+    assert committee.encode() == canonical(valid_file())
+    assert committee.id == hashlib.sha256(canonical(valid_file())).digest()
 
-    assert committee.id == hashlib.sha256(canonical(file)).digest()
+
+def test_short_id_has_160_bits() -> None:
+    assert short_id(bytes(range(32))) == "0001 0203 0405 0607 0809 0a0b 0c0d 0e0f 1011 1213"
 
 
 def test_the_id_of_the_committee_of_the_tests_never_changes() -> None:
     assert make_members(4).committee.id.hex() == (
-        "aadacd7509837c74ad21d1335e28d81e642e088faf33533647ab6f1a15721a27"
+        "8889e5361962aa17f0025f5316c12cd759e377afc72f3bce6c19a7b75dae1b33"
     )
 
 
@@ -165,28 +168,6 @@ def drop_target(file: File) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        set_in("operators", 0, "url", value="http://moved.example:8443/api"),
-        set_in("operators", 3, "url", value="http://10.0.0.4:5004"),
-        set_in("aggregators", value=[]),
-        set_in("aggregators", 0, "url", value="http://elsewhere:1"),
-        set_in("aggregators", 1, "rank", value=5),
-        set_in("aggregators", value=[{"url": f"http://new:{n}", "rank": 0} for n in (1, 2, 3)]),
-    ],
-)
-def test_the_id_does_not_change_with_the_urls_of_services(change: Callable[[File], None]) -> None:
-    file = valid_file()
-    before = load(file)
-
-    change(file)
-
-    after = load(file)
-    assert after.id == before.id
-    assert after != before
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
         set_in("name", value="another"),
         set_in("genesis", value=GENESIS + 5),
         set_in("round_seconds", value=6),
@@ -195,6 +176,11 @@ def test_the_id_does_not_change_with_the_urls_of_services(change: Callable[[File
         set_in("quorum", "downtime", value="majority"),
         set_in("quorum", "checkpoint", value="majority"),
         set_in("quorum", "window", value="byzantine"),
+        set_in("quorum", "handover", value=3),
+        set_in("operators", 0, "url", value="http://moved.example:8443/api"),
+        set_in("aggregators", value=[]),
+        set_in("aggregators", 0, "url", value="http://elsewhere:1"),
+        set_in("aggregators", 1, "rank", value=5),
         set_in("operators", 0, "id", value="operator_x"),
         exchange_operators,
         drop_operator,
@@ -207,10 +193,11 @@ def test_the_id_does_not_change_with_the_urls_of_services(change: Callable[[File
         drop_target,
         set_in("sequencer", "app", value="another"),
         set_in("sequencer", "threshold_percent", value=68),
-        set_in("sequencer", "nodes_sha256", value=to_hex(b"\x01" * 32)),
+        set_in("sequencer", "nodes_sha256", value=[to_hex(b"\x01" * 32)]),
+        set_in("sequencer", "nodes_sha256", value=[to_hex(bytes(32)), to_hex(b"\x01" * 32)]),
     ],
 )
-def test_the_id_changes_with_everything_else(change: Callable[[File], None]) -> None:
+def test_id_covers_every_member(change: Callable[[File], None]) -> None:
     file = valid_file()
     before = load(file).id
 
@@ -227,6 +214,67 @@ def test_the_id_covers_proofs_of_possession() -> None:
     file["operators"][0]["proof_of_possession"] = to_hex(bytes(96))
 
     assert Committee.from_json(file).id != before
+
+
+# -- epochs ----------------------------------------------------------------------------------------
+
+ONE, TWO = to_hex(b"\x01" * 32), to_hex(b"\x02" * 32)
+FIRST: File = {"epoch": 1, "network": ONE, "previous": ONE}
+THIRD: File = {
+    "epoch": 3,
+    "network": ONE,
+    "previous": TWO,
+    "sealed": {"size": 9, "root": ONE},
+}
+
+
+def test_the_network_is_the_first_committee() -> None:
+    founding, later = load(valid_file()), load(valid_file() | THIRD)
+
+    assert founding.network_id == founding.id
+    assert later.network_id == b"\x01" * 32 != later.id
+    assert load(cast("File", later.to_json())) == later
+
+
+def test_members_about_epochs_are_optional_in_epoch_0() -> None:
+    file = valid_file()
+    for optional in ("epoch", "network", "previous", "sealed"):
+        del file[optional]
+
+    assert load(file).id == load(valid_file()).id
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"network": ONE},
+        {"previous": ONE},
+        {"sealed": THIRD["sealed"]},
+        FIRST | {"network": to_hex(bytes(32))},
+        FIRST | {"previous": to_hex(bytes(32))},
+        FIRST | {"previous": TWO},
+        FIRST | {"sealed": THIRD["sealed"]},
+        THIRD | {"sealed": {"size": 0, "root": to_hex(bytes(32))}},
+        THIRD | {"previous": to_hex(bytes(32))},
+    ],
+)
+def test_a_file_that_contradicts_its_epoch_is_refused(wrong: File) -> None:
+    assert refusal_of(valid_file() | wrong) is errors.BrokenSuccession
+
+
+@pytest.mark.parametrize("rule", ["majority", 4])
+def test_fewer_than_a_byzantine_quorum_may_not_hand_over(rule: QuorumRule) -> None:
+    file = cast("File", make_members(7).committee.to_json())  # byzantine: 5
+
+    assert refusal_of(file | {"quorum": {"handover": rule}}) is errors.WeakHandover
+    assert load(file | {"quorum": {"handover": 6}}).quorum("handover") == 6
+
+
+def test_a_node_list_that_is_named_twice_is_refused() -> None:
+    file = valid_file()
+    file["sequencer"]["nodes_sha256"] = [ONE, TWO, ONE]
+
+    assert refusal_of(file) is errors.ListedTwice
 
 
 # -- refusals of members and keys ------------------------------------------------------------------
@@ -372,7 +420,20 @@ def test_three_operators_are_enough() -> None:
         (set_in("sequencer", "app", value=""), errors.UnknownValue),
         (set_in("sequencer", "threshold_percent", value=0), errors.IntegerOutOfRange),
         (set_in("sequencer", "threshold_percent", value=101), errors.IntegerOutOfRange),
-        (set_in("sequencer", "nodes_sha256", value="0x" + "00" * 31), errors.InvalidHex),
+        (set_in("sequencer", "nodes_sha256", value=["0x" + "00" * 31]), errors.InvalidHex),
+        (set_in("sequencer", "nodes_sha256", value=to_hex(bytes(32))), errors.WrongType),
+        (set_in("sequencer", "nodes_sha256", value=[]), errors.UnknownValue),
+        (
+            set_in("sequencer", "nodes_sha256", value=[to_hex(bytes([n] * 32)) for n in range(5)]),
+            errors.UnknownValue,
+        ),
+        (set_in("epoch", value=-1), errors.IntegerOutOfRange),
+        (set_in("epoch", value=4096), errors.IntegerOutOfRange),
+        (set_in("network", value="0x"), errors.InvalidHex),
+        (set_in("previous", value=None), errors.WrongType),
+        (set_in("sealed", value={"size": 1}), errors.MissingMember),
+        (set_in("sealed", "root", value="0x"), errors.InvalidHex),
+        (set_in("sealed", "more", value=1), errors.UnknownMember),
         (set_in("sequencer", "url", value="http://a:1"), errors.UnknownMember),
         (set_in("id", value="0x"), errors.UnknownMember),
     ],

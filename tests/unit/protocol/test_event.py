@@ -133,10 +133,10 @@ def test_the_excerpt_of_a_refused_event_is_its_canonical_text() -> None:
 LEAF = (
     '{"event":{"aggregated_public_key":"0xb1cd39d7f154228c598f1d34b21d56e54e5ab2a56cedbb9b'
     'b4764dea12998189e5fc431f1b618c5feae270fbe3218a1a",'
-    '"aggregated_signature":"0x81e389723ac9758200d272cc26a1645c30ef3c5cba792ee1'
-    "03925069e6251e2d445b9066b90e91867c4d5187b5363a6416028fc6ae4c4e5a18facfdfcb6992ef"
-    '78111a8118c886f503d8e999ae3bd174e8f3b7c6a452ee560e114458d047dcbe",'
-    '"committee":"0xaadacd7509837c74ad21d1335e28d81e642e088faf33533647ab6f1a15721a27",'
+    '"aggregated_signature":"0x84d3982881bda2e03a4639ce4cc3b0ad8a1618a67e40ee28'
+    "e6c2df261398e60c3fdc55af233ada6699747606e1a00c600416c30faa9d8f8bc22bc1adab31a569"
+    'e701889bb813b9f377917b1e77b60c440bd1675d57d815011d701a329ab67982",'
+    '"committee":"0x8889e5361962aa17f0025f5316c12cd759e377afc72f3bce6c19a7b75dae1b33",'
     '"kind":"status","node_id":"operator_2",'
     '"signers":["operator_1","operator_3","operator_4"],'
     '"status":"down","timestamp":1732522695},'
@@ -152,7 +152,7 @@ def test_the_hash_of_a_leaf_never_changes() -> None:
     hashed = leaf_hash(event.leaf(OUTAGE, 7))
 
     assert hashed == hashlib.sha256(b"\x00" + LEAF.encode()).digest()
-    assert hashed.hex() == "d424adcb69ee5282916d71fecdf22f3083266d79013bd09621ef35211e332f5b"
+    assert hashed.hex() == "526e56832f38ced99a71f2cb4dc47fbd88537ee1e325c963d60d46ac4822e610"
 
 
 def test_the_leaf_covers_the_index_and_not_the_ledgers_time() -> None:

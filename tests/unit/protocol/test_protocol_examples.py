@@ -26,7 +26,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
-from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of
+from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of, short_id
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.messages import StatusAnswer, Suspicion
 from dragon.protocol.rounds import Rounds
@@ -158,15 +158,14 @@ def test_the_committee_is_decoded_and_encoded(
         assert operator.proof_of_possession == secret.prove_possession()
 
 
-def test_the_committee_id_covers_all_but_urls_and_aggregators(committee: Committee) -> None:
+def test_the_committee_id_covers_the_whole_file(committee: Committee) -> None:
     covered = example("committee-id-input")
-    file = json.loads(example("committee"))
-    del file["aggregators"]
-    for operator in file["operators"]:
-        del operator["url"]
 
-    assert canonical(file).decode() == covered
+    assert canonical(parse(example("committee"))).decode() == covered == committee.encode().decode()
     assert hashlib.sha256(covered.encode()).digest() == raw("committee-id") == committee.id
+    assert committee.network_id == committee.id
+    assert example("short-id").replace(" ", "") == committee.id.hex()[:40]
+    assert short_id(committee.id) == example("short-id")
 
 
 def test_sizes_of_quorums() -> None:
@@ -657,7 +656,7 @@ def test_the_descriptor_and_the_stream_id(shown: Shown, committee: Committee) ->
 
     assert shown.descriptor.encode() == text.encode()
     assert hashlib.sha256(text.encode()).digest() == raw("stream-id") == shown.descriptor.id
-    assert shown.descriptor.committee_id == committee.id
+    assert shown.descriptor.network_id == committee.network_id
     assert secret == bls.SecretKey.generate(b"sensor-1".ljust(32, b"."))
     assert shown.descriptor.header_key == secret.public_key()
     assert shown.descriptor.proof_of_possession == secret.prove_possession()
@@ -717,7 +716,7 @@ def test_the_window_is_judged_valid(shown: Shown, committee: Committee) -> None:
         *(shown.chunks, shown.proof),
         previous=None,
         now_ms=shown.header.last_received_ms,
-        committee_id=committee.id,
+        network_id=committee.network_id,
     )
 
     timestamp = json.loads(example("window-members"))["timestamp"]

@@ -6,10 +6,19 @@ Importing this package registers all kinds. `base` defines what the kinds have i
 from __future__ import annotations
 
 from dragon.encoding import Json, Members
-from dragon.protocol.claims import checkpoint, downtime, endorsement, status, window
+from dragon.protocol.claims import checkpoint, downtime, endorsement, handover, status, window
 from dragon.protocol.claims.base import Claim, kinds
 
-__all__ = ["Claim", "checkpoint", "downtime", "endorsement", "from_json", "status", "window"]
+__all__ = [
+    "Claim",
+    "checkpoint",
+    "downtime",
+    "endorsement",
+    "from_json",
+    "handover",
+    "status",
+    "window",
+]
 
 
 def from_json(value: Json) -> Claim:

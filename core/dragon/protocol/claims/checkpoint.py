@@ -40,6 +40,21 @@ class AppliedCheckpoint:
     position: int = field(default=0, compare=False)  # of its event in the log
 
 
+def check_agrees(size: int, root: bytes, state: State, root_at: RootAt) -> None:
+    """Check that this log has the size and root that a quorum certified. Raises Diverged."""
+    last = state.checkpoint
+    agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is certified"
+    if size > state.size:
+        message = f"a quorum certified {size} entries, but this log had {state.size}"
+        raise errors.Diverged(f"{message}; {agreed}", size=size)
+    if (own := root_at(size)) != root:
+        message = (
+            f"a quorum certified the root {to_hex(root)} at {size} entries, "
+            f"but this log has {to_hex(own)}; {agreed}"
+        )
+        raise errors.Diverged(message, size=size)
+
+
 class CheckpointKind(Kind[CheckpointClaim]):
     claim = CheckpointClaim
     default_quorum = DEFAULT_QUORUMS["checkpoint"]
@@ -48,17 +63,7 @@ class CheckpointKind(Kind[CheckpointClaim]):
         committee.rounds.check_start(claim.timestamp)
 
     def check_log(self, claim: CheckpointClaim, state: State, root_at: RootAt) -> None:
-        last = state.checkpoint
-        agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is certified"
-        if claim.size > state.size:
-            message = f"a quorum certified {claim.size} entries, but this log had {state.size}"
-            raise errors.Diverged(f"{message}; {agreed}", size=claim.size)
-        if (own := root_at(claim.size)) != claim.log_root:
-            message = (
-                f"a quorum certified the root {to_hex(claim.log_root)} at {claim.size} entries, "
-                f"but this log has {to_hex(own)}; {agreed}"
-            )
-            raise errors.Diverged(message, size=claim.size)
+        check_agrees(claim.size, claim.log_root, state, root_at)
 
     def advance(self, claim: CheckpointClaim, state: State) -> State:
         applied = AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp, state.size)

@@ -25,7 +25,7 @@ MAX_DESCRIPTOR_BYTES: Final = 1024
 class Descriptor:
     """A stream's descriptor. `from_json` and `decode` check its keys."""
 
-    committee_id: bytes
+    network_id: bytes
     identity: bytes  # 32 bytes: a Ziggy public key; every proof shows knowledge of its secret key
     header_key: bls.PublicKey  # signs window headers
     proof_of_possession: bytes  # of the header key, 96 bytes
@@ -35,7 +35,7 @@ class Descriptor:
     def to_json(self) -> dict[str, Json]:
         """Return the published form; the id is the hash of its canonical JSON."""
         return {
-            "committee": to_hex(self.committee_id),
+            "network": to_hex(self.network_id),
             "identity": to_hex(self.identity),
             "header_key": to_hex(self.header_key.raw),
             "proof_of_possession": to_hex(self.proof_of_possession),
@@ -61,7 +61,7 @@ class Descriptor:
             InvalidStream: a key is invalid or not proven; a subclass says which.
         """
         members = Members(value, "the descriptor")
-        committee_id = members.hex("committee", size=32)
+        network_id = members.hex("network", size=32)
         identity = members.hex("identity", size=OUTPUT_BYTES)
         raw_key = members.hex("header_key", size=bls.PUBLIC_KEY_BYTES)
         possession = members.hex("proof_of_possession", size=bls.SIGNATURE_BYTES)
@@ -72,7 +72,7 @@ class Descriptor:
         except ProofRefused as error:
             raise errors.InvalidIdentity(str(error)) from None
         header_key = _proven_key(raw_key, possession)
-        return cls(committee_id, identity, header_key, possession, parameters, name)
+        return cls(network_id, identity, header_key, possession, parameters, name)
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:

@@ -94,15 +94,15 @@ def check_announced(
     signature: bytes,
     *,
     now_ms: int,
-    committee_id: bytes,
+    network_id: bytes,
 ) -> None:
     """Check whether a header is worth storing, before any of the window's objects is fetched.
 
     Raises AttestationRefused: `malformed`, the stream did not sign it; `clock`, its times are in
     the future. Such a header is not stored, and is no evidence against the stream.
     """
-    if descriptor.committee_id != committee_id:
-        _refuse(RefusalReason.MALFORMED, "the stream belongs to another committee")
+    if descriptor.network_id != network_id:
+        _refuse(RefusalReason.MALFORMED, "the stream belongs to another network")
     if not is_signed(header, descriptor, signature):
         _refuse(RefusalReason.MALFORMED, "the header does not have its stream's signature")
     latest = max(header.first_received_ms, header.last_received_ms)
@@ -120,7 +120,7 @@ def judge(
     *,
     previous: WindowHeader | None,
     now_ms: int,
-    committee_id: bytes,
+    network_id: bytes,
 ) -> Finding:
     """Return the first fault that a window's objects prove, or `none`. Cheap checks come first.
 
@@ -128,7 +128,7 @@ def judge(
         previous: the header that this window must follow: that of the last window that the voter
             voted on or applied, the later of both; None at the beginning of the stream.
         now_ms: the voter's clock, Unix milliseconds. A late window is no fault.
-        committee_id: the voter's committee.
+        network_id: the voter's network.
 
     Raises AttestationRefused: there is no finding, for one of these reasons.
         malformed: the stream did not sign the header, or the submitted objects are too large or
@@ -147,7 +147,7 @@ def judge(
             f"the proof has {len(proof)} bytes; at most {MAX_PROOF_BYTES} are allowed",
         )
     # (2) The stream signed the header, and its times are not in the future.
-    check_announced(descriptor, header, signature, now_ms=now_ms, committee_id=committee_id)
+    check_announced(descriptor, header, signature, now_ms=now_ms, network_id=network_id)
     # (3) The predecessor is known: no verdict is possible without it.
     if header.previous != expected_previous(descriptor.id, previous):
         _refuse(

@@ -171,8 +171,8 @@ def _check_chunk(receipt: Receipt) -> str:
 
 def _check_window(receipt: Receipt, committee: Committee) -> str:
     descriptor, header = receipt.descriptor, receipt.header
-    if descriptor.committee_id != committee.id:
-        _refuse("the stream belongs to another committee", "descriptor")
+    if descriptor.network_id != committee.network_id:
+        _refuse("the stream belongs to another network", "descriptor")
     if header.stream != descriptor.id:
         wrong = "header" if _claim(receipt).stream == descriptor.id else "descriptor"
         _refuse("the window does not belong to the described stream", wrong)

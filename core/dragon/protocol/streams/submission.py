@@ -98,5 +98,5 @@ class Submission:
         """Return whether the stream signed the objects' hashes. Expensive: a pairing check."""
         if self.objects is None:
             return False
-        named = self.objects.root(self.descriptor.committee_id)
+        named = self.objects.root(self.descriptor.network_id)
         return is_signed_root(self.descriptor.header_key, named, self.objects_signature)

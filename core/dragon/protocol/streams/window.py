@@ -102,14 +102,14 @@ def close(
 
 def sign(header: WindowHeader, descriptor: Descriptor, secret: bls.SecretKey) -> bytes:
     """Return the signature with the stream's header key, 96 bytes."""
-    return secret.sign(header.root(descriptor.committee_id))
+    return secret.sign(header.root(descriptor.network_id))
 
 
 def is_signed(header: WindowHeader, descriptor: Descriptor, signature: bytes) -> bool:
     """Return whether the header belongs to this stream and has its signature."""
     if header.stream != descriptor.id:
         return False
-    return is_signed_root(descriptor.header_key, header.root(descriptor.committee_id), signature)
+    return is_signed_root(descriptor.header_key, header.root(descriptor.network_id), signature)
 
 
 @lru_cache(maxsize=4096)

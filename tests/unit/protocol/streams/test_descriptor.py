@@ -35,9 +35,9 @@ def test_a_descriptor_is_restored_from_its_object() -> None:
 
 def test_the_id_is_the_hash_of_the_object() -> None:
     text = (
-        f'{{"committee":"{to_hex(MEMBERS.committee.id)}",'
-        f'"header_key":"{to_hex(secret("headers of sensor-1").public_key().raw)}",'
-        f'"identity":"{to_hex(DESCRIPTOR.identity)}","name":"sensor-1","parameters":"standard",'
+        f'{{"header_key":"{to_hex(secret("headers of sensor-1").public_key().raw)}",'
+        f'"identity":"{to_hex(DESCRIPTOR.identity)}","name":"sensor-1",'
+        f'"network":"{to_hex(MEMBERS.committee.network_id)}","parameters":"standard",'
         f'"proof_of_possession":"{to_hex(DESCRIPTOR.proof_of_possession)}"}}'
     )
 
@@ -58,7 +58,7 @@ def test_the_id_covers_every_key() -> None:
     other = make_owner(make_members(name="another"), "sensor-2").descriptor
     ids = {
         dataclasses.replace(DESCRIPTOR, **{name: getattr(other, name)}).id
-        for name in ("committee_id", "identity", "header_key", "proof_of_possession")
+        for name in ("network_id", "identity", "header_key", "proof_of_possession")
     }
 
     assert len(ids | {DESCRIPTOR.id}) == 5
@@ -81,7 +81,7 @@ AT_INFINITY = "0xc0" + "00" * 47
             to_hex(OWNER.header_secret.sign(OTHER_KEY)),
             errors.UnprovenHeaderKey,
         ),
-        ("committee", "0x", errors.InvalidHex),
+        ("network", "0x", errors.InvalidHex),
         ("identity", to_hex(bytes(31)), errors.InvalidHex),
         ("parameters", "ziggy-classic", errors.UnknownValue),
         ("parameters", "test-reference", errors.UnknownValue),

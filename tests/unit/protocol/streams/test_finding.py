@@ -55,7 +55,7 @@ def judge(proof: bytes) -> Judge:
             "proof": proof,
             "previous": FIRST.header,
             "now_ms": NOW,
-            "committee_id": MEMBERS.committee.id,
+            "network_id": MEMBERS.committee.network_id,
         }
         return finding.judge(**{**objects, **spoiled})
 
@@ -139,7 +139,7 @@ def test_another_key_cannot_sign_for_a_stream(judge: Judge) -> None:
 
 
 def test_a_stream_of_another_committee_is_not_voted_on(judge: Judge) -> None:
-    assert refusal(judge, committee_id=bytes(32)) == RefusalReason.MALFORMED
+    assert refusal(judge, network_id=bytes(32)) == RefusalReason.MALFORMED
 
 
 @pytest.mark.parametrize("name", ["first_received_ms", "last_received_ms"])
@@ -308,7 +308,7 @@ def test_the_first_fault_is_named(judge: Judge) -> None:
 
 def test_an_announcement_is_checked_without_any_object() -> None:
     check = partial(
-        check_announced, OWNER.descriptor, now_ms=NOW, committee_id=MEMBERS.committee.id
+        check_announced, OWNER.descriptor, now_ms=NOW, network_id=MEMBERS.committee.network_id
     )
 
     check(SECOND.header, SECOND.signature)

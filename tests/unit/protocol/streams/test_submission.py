@@ -164,7 +164,9 @@ UNNAMED: dict[str, dict[str, Any]] = {
         "objects": replace(OBJECTS, chunks=OBJECTS.proof, proof=OBJECTS.chunks)
     },
     "another committee": {
-        "descriptor": replace(OWNER.descriptor, committee_id=make_members(name="else").committee.id)
+        "descriptor": replace(
+            OWNER.descriptor, network_id=make_members(name="else").committee.network_id
+        )
     },
     "another key": {"descriptor": STRANGER.descriptor},
 }

@@ -1,0 +1,74 @@
+"""Handover claims: a committee hands over to the next one.
+
+A handover is a checkpoint that two committees sign, and that names the next one. The committee that
+holds signs the claim of kind `handover`; the next one signs the same members as `acceptance`, bound
+to its own id. `dragon.protocol.handover` has the event that carries both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from dragon.encoding import to_hex
+from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
+from dragon.protocol.claims.checkpoint import check_agrees
+from dragon.protocol.committee import DEFAULT_QUORUMS, MAX_EPOCH, Committee
+from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
+
+if TYPE_CHECKING:
+    from dragon.protocol.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class HandoverClaim(EventClaim):
+    """The log had this size and root in the round from `timestamp`; then `next` takes its seat."""
+
+    KIND: ClassVar[str] = "handover"
+
+    epoch: Annotated[int, Integer(least=1, most=MAX_EPOCH)]  # of the next committee
+    next: Annotated[bytes, HASH]  # id of the next committee
+    log_root: Annotated[bytes, Hex(name="root")]  # RFC 6962
+    size: Annotated[int, Integer(least=1)]  # entries
+    timestamp: Annotated[int, Integer()]  # Unix seconds, the start of a round
+
+    @property
+    def acceptance(self) -> AcceptanceClaim:
+        """The same members, as the next committee signs them."""
+        return AcceptanceClaim(self.epoch, self.next, self.log_root, self.size, self.timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceClaim(SignedShape):
+    """An operator of the next committee has this log, and takes its seat. It never stands alone."""
+
+    KIND: ClassVar[str] = "acceptance"
+
+    epoch: Annotated[int, Integer(least=1, most=MAX_EPOCH)]
+    next: Annotated[bytes, HASH]
+    log_root: Annotated[bytes, Hex(name="root")]
+    size: Annotated[int, Integer(least=1)]
+    timestamp: Annotated[int, Integer()]
+
+
+class HandoverKind(Kind[HandoverClaim]):
+    claim = HandoverClaim
+    default_quorum = DEFAULT_QUORUMS["handover"]
+
+    def check(self, claim: HandoverClaim, committee: Committee) -> None:
+        committee.rounds.check_start(claim.timestamp)
+
+    def check_log(self, claim: HandoverClaim, state: State, root_at: RootAt) -> None:
+        check_agrees(claim.size, claim.log_root, state, root_at)
+
+    def ordering_key(self, claim: HandoverClaim) -> str:
+        return "@handovers"
+
+    def sentence(self, claim: HandoverClaim) -> str:
+        return (
+            f"the committee handed over to {to_hex(claim.next)} of epoch {claim.epoch} in the "
+            f"round from {utc(claim.timestamp)}, with {claim.size} entries in the log"
+        )
+
+
+register(HandoverKind())

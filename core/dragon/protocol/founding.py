@@ -1,0 +1,148 @@
+"""Assemble committee files: of a new network, and the one that follows in an existing network.
+
+Deterministic: lists are sorted, nothing is drawn at random, and no clock is read. Everybody who has
+the same member files and terms gets the same file, and compares its short id with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from dragon import errors
+from dragon.protocol.committee import Committee
+from dragon.protocol.committee_file import Aggregator, Expert, Operator, Sequencer, Target
+from dragon.protocol.lineage import Lineage
+from dragon.protocol.member import Member
+from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
+from dragon.protocol.rounds import Rounds
+from dragon.protocol.succession import Known, check_successor
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the members of a new network agree on, besides who they are."""
+
+    name: str
+    genesis: int  # start of round 0, Unix seconds
+    sequencer: Sequencer
+    round_seconds: int = 5
+    quorum_rules: Mapping[str, QuorumRule] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    aggregators: tuple[Aggregator, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the next committee does differently. What is not named stays."""
+
+    members: tuple[Member, ...] = ()  # a known id gets this key and URL; others are added
+    targets: tuple[Target, ...] = ()  # likewise
+    aggregators: tuple[Aggregator, ...] = ()  # a known URL gets this rank; others are added
+    drop: frozenset[str] = frozenset()  # ids, and URLs of aggregators
+    round_seconds: int | None = None
+    quorum_rules: Mapping[str, QuorumRule] = field(default_factory=dict)
+    threshold_percent: int | None = None
+    add_nodes_sha256: tuple[bytes, ...] = ()
+    drop_nodes_sha256: frozenset[bytes] = frozenset()
+
+
+def assemble(members: Iterable[Member], terms: Terms) -> Committee:
+    """Return the first committee of a network.
+
+    Args:
+        members: verified member files.
+
+    Raises InvalidCommittee: a subclass says why; InvalidEncoding: a term is not acceptable.
+    """
+    listed = [member.listed() for member in members]
+    committee = Committee(
+        name=terms.name,
+        rounds=Rounds(terms.genesis, terms.round_seconds),
+        quorum_rules={**DEFAULT_QUORUMS, **terms.quorum_rules},
+        operators=_operators(listed),
+        experts=_experts(listed),
+        targets=_by_id(terms.targets),
+        aggregators=_by_rank(terms.aggregators),
+        sequencer=replace(
+            terms.sequencer, nodes_sha256=tuple(sorted(terms.sequencer.nodes_sha256))
+        ),
+    )
+    return _checked(committee)
+
+
+def succeed(lineage: Lineage, change: Change) -> Committee:
+    """Return the committee that follows the newest one of a lineage.
+
+    Args:
+        lineage: whole, from the committee of epoch 0 on.
+
+    Raises:
+        UnknownMember: `drop` names what the newest committee does not list.
+        InvalidCommittee: the committee is not acceptable, or not fit to follow.
+    """
+    before = lineage.newest
+    _check_listed(before, change)
+    given = {each.id: each for each in (member.listed() for member in change.members)}
+    kept = {each.id: each for each in (*before.operators, *before.experts)}
+    listed = [each for each in (kept | given).values() if each.id not in change.drop]
+    targets = {each.id: each for each in (*before.targets, *change.targets)}
+    aggregators = {each.url: each for each in (*before.aggregators, *change.aggregators)}
+    lists = {*before.sequencer.nodes_sha256, *change.add_nodes_sha256} - change.drop_nodes_sha256
+    committee = replace(
+        before,
+        epoch=before.epoch + 1,
+        network=before.network_id,
+        previous=before.id,
+        sealed=lineage.sealed(before.epoch),
+        rounds=Rounds(before.rounds.genesis, change.round_seconds or before.rounds.seconds),
+        quorum_rules={**before.quorum_rules, **change.quorum_rules},
+        operators=_operators(listed),
+        experts=_experts(listed),
+        targets=_by_id(each for each in targets.values() if each.id not in change.drop),
+        aggregators=_by_rank(each for each in aggregators.values() if each.url not in change.drop),
+        sequencer=replace(
+            before.sequencer,
+            nodes_sha256=tuple(sorted(lists)),
+            threshold_percent=change.threshold_percent or before.sequencer.threshold_percent,
+        ),
+    )
+    checked = _checked(committee)
+    check_successor(Known.of(lineage.committees), lineage.sealed(before.epoch), checked)
+    return checked
+
+
+def _checked(committee: Committee) -> Committee:
+    """Return the committee as its file is read, so that nothing is written that cannot be."""
+    return Committee.load(committee.encode())
+
+
+def _check_listed(before: Committee, change: Change) -> None:
+    members = {each.id for each in (*before.operators, *before.experts)}
+    listed = members | {each.id for each in before.targets}
+    listed |= {each.url for each in before.aggregators}
+    if unknown := change.drop - listed:
+        message = f"the committee does not list {min(unknown)}, so it cannot be dropped"
+        raise errors.UnknownMember(message, member=min(unknown))
+    if unknown_lists := change.drop_nodes_sha256 - set(before.sequencer.nodes_sha256):
+        named = min(unknown_lists).hex()
+        message = f"the committee does not name the node list 0x{named}, so it cannot be dropped"
+        raise errors.UnknownMember(message, member="nodes_sha256")
+
+
+def _operators(listed: Iterable[Operator | Expert]) -> tuple[Operator, ...]:
+    found = (each for each in listed if isinstance(each, Operator))
+    return tuple(sorted(found, key=lambda each: each.id))
+
+
+def _experts(listed: Iterable[Operator | Expert]) -> tuple[Expert, ...]:
+    found = (each for each in listed if isinstance(each, Expert))
+    return tuple(sorted(found, key=lambda each: each.id))
+
+
+def _by_id(targets: Iterable[Target]) -> tuple[Target, ...]:
+    return tuple(sorted(targets, key=lambda each: each.id))
+
+
+def _by_rank(aggregators: Iterable[Aggregator]) -> tuple[Aggregator, ...]:
+    return tuple(sorted(aggregators, key=lambda each: (each.rank, each.url)))

@@ -39,7 +39,7 @@ class Change:
     members: tuple[Member, ...] = ()  # a known id gets this key and URL; others are added
     targets: tuple[Target, ...] = ()  # likewise
     aggregators: tuple[Aggregator, ...] = ()  # a known URL gets this rank; others are added
-    drop: frozenset[str] = frozenset()  # ids, and URLs of aggregators
+    drop: frozenset[str] = frozenset()  # ids, and URLs of aggregators, before the rest is added
     round_seconds: int | None = None
     quorum_rules: Mapping[str, QuorumRule] = field(default_factory=dict)
     threshold_percent: int | None = None
@@ -84,10 +84,12 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
     before = lineage.newest
     _check_listed(before, change)
     given = {each.id: each for each in (member.listed() for member in change.members)}
-    kept = {each.id: each for each in (*before.operators, *before.experts)}
-    listed = [each for each in (kept | given).values() if each.id not in change.drop]
-    targets = {each.id: each for each in (*before.targets, *change.targets)}
-    aggregators = {each.url: each for each in (*before.aggregators, *change.aggregators)}
+    members = (*before.operators, *before.experts)
+    listed = ({each.id: each for each in members if each.id not in change.drop} | given).values()
+    kept_targets = (each for each in before.targets if each.id not in change.drop)
+    targets = {each.id: each for each in (*kept_targets, *change.targets)}
+    kept_aggregators = (each for each in before.aggregators if each.url not in change.drop)
+    aggregators = {each.url: each for each in (*kept_aggregators, *change.aggregators)}
     lists = {*before.sequencer.nodes_sha256, *change.add_nodes_sha256} - change.drop_nodes_sha256
     committee = replace(
         before,
@@ -99,8 +101,8 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
         quorum_rules={**before.quorum_rules, **change.quorum_rules},
         operators=_operators(listed),
         experts=_experts(listed),
-        targets=_by_id(each for each in targets.values() if each.id not in change.drop),
-        aggregators=_by_rank(each for each in aggregators.values() if each.url not in change.drop),
+        targets=_by_id(targets.values()),
+        aggregators=_by_rank(aggregators.values()),
         sequencer=replace(
             before.sequencer,
             nodes_sha256=tuple(sorted(lists)),

@@ -107,14 +107,12 @@ class Before:
     def _refusals(
         self, batches: Sequence[ProvenBatch], verify: Verify[Event] | None
     ) -> list[Refusal]:
-        refusals, state = [], State()
+        refusals, state = [], State.of(self._committee)
         for batch in batches:
             for place, item in enumerate(event.decode_batch(batch.body)):
                 try:
                     decoded = event.decode_item(item)
-                    transition(
-                        state, decoded, self._committee, root_at=lambda _: b"", verify=verify
-                    )
+                    transition(state, decoded, root_at=lambda _: b"", verify=verify)
                 except errors.DragonError as error:
                     text = event.excerpt(item)
                     refusals.append(Refusal.of(batch.index, place, Reason.of(error), text))

@@ -58,7 +58,7 @@ def fill(path: Path, members: Members, days: int, claims: Claims = claims) -> in
     template = quorum_certificate(members, claim, signers)
     database = Database(path, LOG_SCHEMA)
     with database.write() as connection:
-        cursor.read_cursor(connection, committee)
+        cursor.read_cursor(connection, committee.network_id)
         for claim_ in claims(members, days, tree):
             event_ = replace(template, claim=claim_)
             _append(connection, event_, tree)

@@ -60,7 +60,7 @@ class Before:
     def totals(self, begin: int, end: int) -> tuple[int, int]:
         """Go through all checkpoints and all transitions of the node."""
         state, most = self._log.state, 24 * 5
-        marks = [each.timestamp for each in state.checkpoints]
+        marks = [each.timestamp for each in state.marks]
         moves = list(state.nodes[NODE])
         gaps = [(a, b) for a, b in pairwise(marks) if b - a > most]
         unknown = [(begin, marks[0]), *gaps, (marks[-1], end)]
@@ -102,7 +102,7 @@ def reads(
     yield (
         "a downtime claim with wrong totals",
         lambda: before.totals(*period),
-        lambda: settled_claim(log, committee, NODE, period, end + 10_000),
+        lambda: settled_claim(log, NODE, period, end + 10_000),
     )
     yield (
         "GET /nodes/x/downtime",

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from dragon.protocol import bls, certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
-from dragon.protocol.claims.checkpoint import AppliedCheckpoint
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import (
@@ -24,7 +23,7 @@ from dragon.protocol.committee import (
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import State
+from dragon.protocol.state import Mark, State
 
 GENESIS = 1_732_522_000
 
@@ -107,4 +106,5 @@ def make_members(
 
 def with_log_time(state: State, time: int) -> State:
     """Return the state with that log time (Unix seconds): after a checkpoint of that time."""
-    return replace(state, checkpoints=History([AppliedCheckpoint(0, bytes(32), time, -1)]))
+    mark = Mark(0, bytes(32), time, -1)
+    return replace(state, marks=History([mark]), checkpoint=mark)

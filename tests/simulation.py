@@ -45,7 +45,7 @@ from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import AppliedCheckpoint
+from dragon.protocol.state import Mark
 from dragon.storage.database import Database
 from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
@@ -467,9 +467,9 @@ class World:
         """The status events in the log of `name`."""
         return [e for e in self.components(name).log.entries() if e.event.claim.KIND == "status"]
 
-    def checkpoints(self, name: str) -> list[AppliedCheckpoint]:
+    def checkpoints(self, name: str) -> list[Mark]:
         """The certified checkpoints that the log of `name` has applied."""
-        return list(self.components(name).log.state.checkpoints)
+        return list(self.components(name).log.state.marks)
 
     def story(self, name: str, node_id: str) -> list[tuple[str, int]]:
         """(status, round) of each event on a node in the log of `name`."""

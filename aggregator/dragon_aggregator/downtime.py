@@ -51,7 +51,7 @@ class Downtime:
         check_node_id(self._committee, node_id)
         if alarm := self._log.alarm():
             raise LogStopped(alarm.detail, reason=alarm.reason)
-        claim = settled_claim(self._log, self._committee, node_id, (begin, end), self._wall())
+        claim = settled_claim(self._log, node_id, (begin, end), self._wall())
         if (known := self._begin(claim)) is not None:
             return known
         try:

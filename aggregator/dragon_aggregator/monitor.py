@@ -187,11 +187,13 @@ class Monitor:
 
         Under an alarm the log is ignored, since nothing is applied to it: the operators decide.
         """
-        state = State() if self._log.alarm() else self._log.state
+        state = self._log.state
+        if self._log.alarm():
+            state = State.of(state.committee)
         for certified in pending:
-            if kind_of(certified).superseded(certified, state, self._committee) is None:
+            if kind_of(certified).superseded(certified, state) is None:
                 state = advance(state, certified)
-        return kind_of(claim).superseded(claim, state, self._committee) is not None
+        return kind_of(claim).superseded(claim, state) is not None
 
     def _due_checkpoint(self, record: Round) -> CheckpointClaim | None:
         """The claim on the root of our own log, if a checkpoint is due and none is pending."""
@@ -200,7 +202,7 @@ class Monitor:
         claim = CheckpointClaim(size, self._log.head(size).root, record.start)
         if self._outbox.newest(ordering_key(claim)) is not None:
             return None
-        superseded = kind_of(claim).superseded(claim, self._log.state, self._committee)
+        superseded = kind_of(claim).superseded(claim, self._log.state)
         return None if superseded else claim
 
     def _not_before(self) -> float:

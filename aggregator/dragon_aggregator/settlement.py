@@ -37,10 +37,10 @@ def _why_done(claim: Claim, state: State, committee: Committee, *, follows: bool
     """`follows`: whether an earlier event with the same ordering key still waits."""
     if not isinstance(claim, EventClaim):
         return "no_event"
-    refusal = kind_of(claim).superseded(claim, state, committee)
+    refusal = kind_of(claim).superseded(claim, state)
     if isinstance(refusal, AppliedAlready):
         return "applied"
-    if state.log_time(committee) > claim.timestamp + committee.rounds.max_age:
+    if state.log_time > claim.timestamp + committee.rounds.max_age:
         return "stale"
     if isinstance(refusal, NotAChange) and follows:
         return None  # it is a change after the event before it

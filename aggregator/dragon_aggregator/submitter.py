@@ -167,7 +167,7 @@ class Submitter:
     def _applies(self, entry: Pending) -> bool:
         """Whether the log would apply the event if it were the next one."""
         try:
-            check_applicable(self._log.state, entry.event.claim, self._committee)
+            check_applicable(self._log.state, entry.event.claim)
         except NotApplicable:
             return False
         return True

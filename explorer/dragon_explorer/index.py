@@ -187,7 +187,7 @@ class LogIndex:
             totals = self._log.totals(state.size, node_id, (first, end))
             day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown)
         settled_at = begin + DAY_SECONDS + self._committee.rounds.settled_after
-        if state.log_time(self._committee) >= settled_at:
+        if state.log_time >= settled_at:
             with self._lock:
                 self._days[key] = day
         return day

@@ -180,7 +180,7 @@ class Attester:
 
         Raises AttestationRefused: `equivocation` if the decision was the opposite.
         """
-        self._journal.decide(claim, self._log.state.log_time(self._committee))
+        self._journal.decide(claim, self._log.state.log_time)
         return self._secret.sign(claim.root(self._committee.id))
 
     def _admit_status(self, claim: StatusClaim) -> None:
@@ -194,7 +194,7 @@ class Attester:
         if (refused := self._status_checks.refusal_by_probe(claim)) is not None:
             return refused
         # (4) On disk before the signature exists. Refuses if the opposite was decided meanwhile.
-        self._journal.decide(claim, self._log.state.log_time(self._committee))
+        self._journal.decide(claim, self._log.state.log_time)
         return None
 
     # Claims about the log: the journal refuses a log that does not extend the one signed for

@@ -29,8 +29,8 @@ class Databases:
         """Open the files; create those that do not exist.
 
         Raises:
-            LogDamaged: the committee's log was archived. No journal is created then: it would
-                belong to that committee, and the refounded one could not use it.
+            LogDamaged: the network's log was archived. No journal is created then: it would
+                belong to that network, and the refounded one could not use it.
             WrongJournal: the journal is missing, or belongs to another operator or database.
             LogError: a file cannot be used.
         """
@@ -38,7 +38,7 @@ class Databases:
         log = Database(path, LOG_SCHEMA, verdict_store.SCHEMA)
         try:
             with log.read() as connection:
-                check_not_archived(connection, settings.committee)
+                check_not_archived(connection, settings.committee.network_id)
             journal = open_journal(
                 log,
                 settings.committee,

@@ -33,7 +33,7 @@ class LogClaimChecks:
         """Raise AttestationRefused unless our log has the claimed root and it is due. Cheap."""
         self._check_not_stopped()
         state = self.log.state
-        if superseded := kind_of(claim).superseded(claim, state, self.committee):
+        if superseded := kind_of(claim).superseded(claim, state):
             _refuse(RefusalReason.NO_CHANGE, str(superseded))
         self._check_root(claim)
 
@@ -52,7 +52,7 @@ class LogClaimChecks:
         if claim.node_id not in self.committee.urls:
             _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
         try:
-            size = settled_size(self.log, self.committee, claim.end, self.wall())
+            size = settled_size(self.log, claim.end, self.wall())
         except NotSettled as error:
             _refuse(RefusalReason.BEHIND, str(error))
         if size != claim.size:
@@ -66,7 +66,7 @@ class LogClaimChecks:
         """Raise AttestationRefused unless our log gives exactly the claimed totals."""
         self._check_not_stopped()
         interval = (claim.begin, claim.end)
-        ours = claim_at(self.log, self.committee, claim.node_id, interval, size=claim.size)
+        ours = claim_at(self.log, claim.node_id, interval, size=claim.size)
         if ours != claim:
             _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
 

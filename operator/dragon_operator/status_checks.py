@@ -78,7 +78,7 @@ class StatusChecks:
                 )
                 _refuse(RefusalReason.BEHIND, message)
             return
-        superseded = kind_of(claim).superseded(claim, self.log.state, self.committee)
+        superseded = kind_of(claim).superseded(claim, self.log.state)
         if superseded and not self._is_change_pending(claim, last.timestamp):
             if not self.follower.caught_up and not self.log.alarm():
                 _refuse(RefusalReason.BEHIND, "the ledger is not read to its end")
@@ -93,7 +93,7 @@ class StatusChecks:
         signed = self.journal.newest_before(claim.node_id, claim.timestamp)
         if signed is None or signed.status is claim.status:
             return False
-        oldest = self.log.state.log_time(self.committee) - self.committee.rounds.max_age
+        oldest = self.log.state.log_time - self.committee.rounds.max_age
         return signed.timestamp > applied and signed.timestamp >= oldest
 
     # Our own probe

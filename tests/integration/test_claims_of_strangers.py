@@ -166,7 +166,7 @@ def downtime(operator: Operator, begin: int) -> DowntimeClaim:
     log, world = operator.world.components(OPERATOR).log, operator.world
     genesis = world.committee.rounds.genesis
     period = (genesis + begin, genesis + 20)
-    return settled_claim(log, world.committee, HANGING, period, world.clock.now)
+    return settled_claim(log, HANGING, period, world.clock.now)
 
 
 def test_strangers_hide_no_outage(operator: Operator) -> None:

@@ -34,13 +34,13 @@ def outage(world: World) -> tuple[int, int]:
 def settle_past(world: World, end: int) -> None:
     """Run rounds until a checkpoint settles the time before `end`."""
     log = world.components("operator_1").log
-    while log.state.settling(end, world.committee) is None:
+    while log.state.settling(end) is None:
         world.run(1)
 
 
 def claim_on(world: World, begin: int, end: int) -> DowntimeClaim:
     log = world.components("operator_1").log
-    return settled_claim(log, world.committee, "operator_2", (begin, end), world.clock.now)
+    return settled_claim(log, "operator_2", (begin, end), world.clock.now)
 
 
 def ask(world: World, claim: DowntimeClaim, operator: str = "operator_1") -> tuple[int, str]:
@@ -73,7 +73,6 @@ def test_every_log_gives_the_same_claim_at_any_later_time(world: World) -> None:
     later = [
         settled_claim(
             world.components(name).log,
-            world.committee,
             "operator_2",
             (began, ended),
             world.clock.now,
@@ -95,7 +94,7 @@ def test_an_interval_that_is_not_settled_is_not_certified(world: World) -> None:
 
 def test_an_operator_refuses_an_interval_in_the_future(world: World) -> None:
     now, log = int(world.clock.now), world.components("operator_1").log
-    claim = claim_at(log, world.committee, "operator_2", (now, now + 100), size=5)
+    claim = claim_at(log, "operator_2", (now, now + 100), size=5)
 
     assert ask(world, claim) == (409, "behind")
 
@@ -107,7 +106,7 @@ def test_an_operator_refuses_totals_at_another_log_size(world: World) -> None:
     settle_past(world, ended)
     log = world.components("operator_1").log
     genuine = claim_on(world, began, ended)
-    earlier = claim_at(log, world.committee, "operator_2", (began, ended), size=5)
+    earlier = claim_at(log, "operator_2", (began, ended), size=5)
     assert earlier.seconds_down == 0
 
     assert ask(world, earlier) == (409, "malformed")

@@ -100,7 +100,7 @@ def with_spare_entries(world: World) -> tuple[int, int]:
 def test_a_chain_hoarded_in_a_standstill_is_not_vouched_for(world: World) -> None:
     covered, size = with_spare_entries(world)
     log = world.components("operator_1").log
-    begin, marks = log.state.checkpoint.timestamp, len(log.state.checkpoints)
+    begin, marks = log.state.checkpoint.timestamp, len(log.state.marks)
     world.stop("aggregator_0")  # from here on nothing is sent to the ledger
     hoarded = hoard_checkpoints(world, range(covered + 1, size + 1)[-6:])
     standstill = int(world.clock.now) - begin
@@ -109,11 +109,9 @@ def test_a_chain_hoarded_in_a_standstill_is_not_vouched_for(world: World) -> Non
     world.submit(*hoarded[6:])
 
     assert len(hoarded) > 3
-    assert len(log.state.checkpoints) - marks == 1
+    assert len(log.state.marks) - marks == 1
     assert set(log.refusals()) == {"not_later"}
-    claim = claim_at(
-        log, world.committee, "operator_2", (begin, begin + standstill), size=log.state.size
-    )
+    claim = claim_at(log, "operator_2", (begin, begin + standstill), size=log.state.size)
     assert claim.seconds_unknown >= standstill - world.committee.rounds.unknown_after
 
 
@@ -189,14 +187,13 @@ def test_totals_settle_about_max_age_and_13_rounds_later(world: World) -> None:
     rounds, log = world.committee.rounds, world.components("operator_1").log
     world.run(20)
     end = int(world.clock.now)
-    while log.state.settling(end, world.committee) is None:
+    while log.state.settling(end) is None:
         world.run(1)
 
     took = world.clock.now - end
     claims = {
         settled_claim(
             world.components(name).log,
-            world.committee,
             "operator_2",
             (end - 60, end),
             world.clock.now,

@@ -175,11 +175,11 @@ def test_a_change_is_pending_until_log_time_is_max_age_later(world: World) -> No
     log = world.components("operator_1").log
 
     world.run(12)
-    assert log.state.log_time(world.committee) <= outage.timestamp + world.committee.rounds.max_age
+    assert log.state.log_time <= outage.timestamp + world.committee.rounds.max_age
     assert ask(world, status_now(world, "operator_2", Status.UP)) == "signed"
     world.run(15)
 
-    assert log.state.log_time(world.committee) > outage.timestamp + world.committee.rounds.max_age
+    assert log.state.log_time > outage.timestamp + world.committee.rounds.max_age
     assert ask(world, status_now(world, "operator_2", Status.UP)) == "no_change"
 
 
@@ -199,9 +199,9 @@ def settled_totals(world: World, node_id: str = "operator_2") -> DowntimeClaim:
     log, committee = world.components("operator_1").log, world.committee
     last = log.state.checkpoint
     end = last.timestamp - committee.rounds.settled_after
-    settling = log.state.settling(end, committee)
+    settling = log.state.settling(end)
     size = settling.position + 1
-    return claim_at(log, committee, node_id, (end - 10, end), size=size)
+    return claim_at(log, node_id, (end - 10, end), size=size)
 
 
 def test_totals_of_the_future_are_not_signed(world: World) -> None:

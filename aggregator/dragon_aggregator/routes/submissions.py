@@ -143,7 +143,7 @@ def _check_endorsement(components: Components, endorsement: Endorsement) -> None
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
     endorsement.check(committee)
     _check_not_early(components, claim.timestamp)
-    check_applicable(log.state, claim, committee)
+    check_applicable(log.state, claim)
     endorsement.verify(committee)
     pending = components.outbox.claims(ordering_key(claim))
     if claim in pending:

@@ -121,11 +121,11 @@ def compute(
 
     Raises NotSettled: the log has no checkpoint that settles the period.
     """
-    settling = log.state.settling(end, committee)
+    settling = log.state.settling(end)
     if settling is None:
         raise NotSettled("The log may still receive events about the period.", end=end)
     size = settling.position + 1
-    index = DowntimeIndex(committee.rounds)
+    index = DowntimeIndex()
     index.extend(log.state)
     return Report(
         committee=committee,

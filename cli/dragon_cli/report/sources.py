@@ -15,9 +15,8 @@ from dragon.log.audit import audit
 from dragon.net.checkpoint_sync import fetch_certified
 from dragon.net.http_client import HttpClient
 from dragon.protocol import merkle
-from dragon.protocol.claims.checkpoint import AppliedCheckpoint
 from dragon.protocol.committee import Committee
-from dragon.protocol.state import State, advance
+from dragon.protocol.state import Mark, State, advance
 from dragon_cli.file_kinds import check_is_log
 
 
@@ -28,7 +27,7 @@ class VerifiedLog:
     source: str  # where the entries come from, in words
     state: State
     tree: merkle.Tree
-    checkpoint: AppliedCheckpoint  # the newest; a quorum has signed it
+    checkpoint: Mark  # the newest; a quorum has signed it
 
     def settled_until(self, committee: Committee) -> int:
         """Return the time before which no event can be added, in Unix seconds.
@@ -71,11 +70,11 @@ def of_operators(committee: Committee, operators: Iterable[str], http: HttpClien
 
 def _of_operator(committee: Committee, operator: str, http: HttpClient) -> VerifiedLog:
     found = fetch_certified(committee, operator, http, monotonic=time.monotonic, progress=_show)
-    state = State()
+    state = State.of(committee)
     for entry in found.entries:
         state = advance(state, entry.event.claim)
     claim = found.claim
-    newest = AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp, found.position)
+    newest = Mark(claim.size, claim.log_root, claim.timestamp, found.position)
     return VerifiedLog(f"the log of {operator}", state, found.tree, newest)
 
 

@@ -1,7 +1,7 @@
 """Archiving a log after its sequencing network was reset.
 
-Afterwards the file takes the log of another committee only. If a log began again under the same
-committee id, its log time would be genesis again. Then anyone could put an old genuine checkpoint
+Afterwards the file takes the log of another network only. If a log began again under the same
+id, its log time would be genesis again. Then anyone could put an old genuine checkpoint
 onto the new ledger, and every log would raise the alarm `diverged`.
 """
 
@@ -17,11 +17,11 @@ from dragon import errors
 from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
 
-_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor")
+_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "committees")
 
 
 def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
-    """Copy the database at `path` and empty its log, for a committee with another id.
+    """Copy the database at `path` and empty its log, for a network with another id.
 
     The service must not be running. After a crash the log is unchanged or completely emptied, and
     an emptied log has a complete copy.
@@ -71,7 +71,7 @@ def _free_name(path: Path, size: int) -> Path:
 def _clear(database: sqlite3.Connection, tables_: Iterable[str]) -> None:
     present = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
     database.execute("BEGIN IMMEDIATE")
-    database.execute("INSERT OR IGNORE INTO archived SELECT committee FROM cursor")
+    database.execute("INSERT OR IGNORE INTO archived SELECT network FROM cursor")
     for table in tables_:
         if table in present:
             database.execute(f"DELETE FROM {table}")  # noqa: S608

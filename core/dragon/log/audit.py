@@ -63,17 +63,16 @@ def audit(
         LogDamaged: the file contradicts itself.
         DatabaseTooNew: a newer release has changed its schema.
         DatabaseTooOld: the log has the format of an older release.
-        WrongCommittee: the log belongs to another committee.
+        WrongCommittee: the log belongs to another network.
         CertificateError, NotApplicable, Diverged: an entry should not have been applied.
     """
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
-    auditor = _Auditor(committee)
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
             check_format(path, database.execute)
-            _check_owner(database, committee)
+            auditor = _Auditor(_committees(database, committee))
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
                 rows = _DerivedRows(
@@ -111,9 +110,10 @@ def _fault(error: Exception) -> str:
 class _Auditor:
     """The state and tree after all entries that were verified so far."""
 
-    def __init__(self, committee: Committee) -> None:
-        self._committee = committee
-        self.state = State()
+    def __init__(self, committees: Sequence[Committee]) -> None:
+        """Args: committees: those of the log, from epoch 0 on."""
+        self._documents = {committee.id: committee for committee in committees}
+        self.state = State.of(committees[0])
         self.tree = merkle.Tree()
         self._index = 0
 
@@ -154,9 +154,9 @@ class _Auditor:
             following = transition(
                 self.state,
                 decoded,
-                self._committee,
                 root_at=self.tree.root,
                 verify=verify,
+                documents=self._documents.get,
             )
         except errors.DragonError as refusal:
             refusal.facts["position"] = position
@@ -179,10 +179,26 @@ class _StoredEntry:
     chaining_hash: str
 
 
-def _check_owner(database: sqlite3.Connection, committee: Committee) -> None:
-    row = database.execute("SELECT committee FROM cursor").fetchone()
-    if row is None or row[0] != to_hex(committee.id):
-        raise errors.WrongCommittee("the log belongs to another committee")
+def _committees(database: sqlite3.Connection, committee: Committee) -> list[Committee]:
+    """Return the committees that the log has, from epoch 0 on; their keys are checked.
+
+    Raises WrongCommittee: the log belongs to another network, or has another committee in the epoch
+        of the trusted one; LogDamaged.
+    """
+    row = database.execute("SELECT network FROM cursor").fetchone()
+    if row is None or row[0] != to_hex(committee.network_id):
+        raise errors.WrongCommittee("the log belongs to another network")
+    listed = database.execute("SELECT document FROM committees ORDER BY epoch").fetchall()
+    try:
+        found = [Committee.load(str(document).encode()) for (document,) in listed]
+    except errors.DragonError as error:
+        raise errors.LogDamaged(f"a committee of the log cannot be read: {error}") from None
+    if not found or found[0].id != committee.network_id:
+        raise errors.LogDamaged("the log lacks the network's first committee")
+    if committee.epoch < len(found) and found[committee.epoch].id != committee.id:
+        message = f"the log has another committee in epoch {committee.epoch}"
+        raise errors.WrongCommittee(message, epoch=committee.epoch)
+    return found
 
 
 def _entries(database: sqlite3.Connection) -> Generator[_StoredEntry, None, None]:

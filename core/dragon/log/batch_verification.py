@@ -18,10 +18,12 @@ from dragon.log.refused_events import Reason
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover
 
 GROUP_SIZE: Final = 16  # signatures that are verified together
 PAUSE_MICROSECONDS: Final = 50  # after a check; with 0 the lock is seldom passed on
 MAX_REMEMBERED_FORGERIES: Final = 16_384  # about 400 bytes each, so at most 7 MiB
+MAX_REMEMBERED_ACCEPTANCES: Final = 256
 
 
 class BatchVerifier:
@@ -50,15 +52,15 @@ Verdict: TypeAlias = Reason | None  # None: the certificate is valid
 
 
 class Verifier:
-    """Verifies events of one committee. Remembers forged ones, by the hash of the whole event.
+    """Verifies events. Remembers forged ones, by the hash of the whole event.
 
     Only one thread may use it. The verdict on an event depends on the event and the committee
-    alone, so what is remembered never changes a verdict.
+    alone, and the event names its committee, so what is remembered never changes a verdict.
     """
 
-    def __init__(self, committee: Committee, entropy: Callable[[int], bytes]) -> None:
-        self._committee = committee
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy
+        self._acceptances: OrderedDict[tuple[Handover, bytes], Verdict] = OrderedDict()
         self._forgeries: OrderedDict[bytes, Reason] = OrderedDict()
 
     def remembered(self, digest: bytes) -> Reason | None:
@@ -67,11 +69,29 @@ class Verifier:
             self._forgeries.move_to_end(digest)
         return known
 
-    def verify(self, events: Mapping[bytes, Event], *, together: bool) -> dict[bytes, Verdict]:
+    def verify_acceptance(
+        self, event: Handover, committee: Committee, following: Committee
+    ) -> Verdict:
+        """Return the verdict on a handover's acceptance. The newest verdicts are remembered."""
+        key = event, following.id
+        if key not in self._acceptances:
+            try:
+                event.verify_acceptance(committee, following)
+                self._acceptances[key] = None
+            except CertificateError as error:
+                self._acceptances[key] = Reason.of(error)
+            if len(self._acceptances) > MAX_REMEMBERED_ACCEPTANCES:
+                self._acceptances.popitem(last=False)
+            _pause()
+        return self._acceptances[key]
+
+    def verify(
+        self, events: Mapping[bytes, tuple[Event, Committee]], *, together: bool
+    ) -> dict[bytes, Verdict]:
         """Return the verdict on every event.
 
         Args:
-            events: by their digests.
+            events: each with the committee that it must be of, by their digests.
             together: whether most are expected to be valid. Their signatures are then verified in
                 groups, which takes half the time, and one by one only in a group that fails.
         """
@@ -86,25 +106,25 @@ class Verifier:
                 self._remember(digest, verdict)
         return verdicts
 
-    def _verify_group(self, events: Sequence[Event]) -> list[Verdict]:
+    def _verify_group(self, events: Sequence[tuple[Event, Committee]]) -> list[Verdict]:
         if len(events) > 1 and self._are_valid(events):
             return [None] * len(events)
-        return [self._verify_one(event) for event in events]
+        return [self._verify_one(event, committee) for event, committee in events]
 
-    def _are_valid(self, events: Sequence[Event]) -> bool:
+    def _are_valid(self, events: Sequence[tuple[Event, Committee]]) -> bool:
         verifier = BatchVerifier(self._entropy)
         try:
-            for event in events:
-                verifier(event, self._committee)
+            for event, committee in events:
+                verifier(event, committee)
         except CertificateError:
             return False
         valid = verifier.verify()
         _pause()
         return valid
 
-    def _verify_one(self, event: Event) -> Verdict:
+    def _verify_one(self, event: Event, committee: Committee) -> Verdict:
         try:
-            event.verify(self._committee)
+            event.verify(committee)
         except CertificateError as error:
             return Reason.of(error)
         finally:

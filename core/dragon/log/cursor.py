@@ -10,7 +10,6 @@ from dragon import errors
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.log.entry_table import StoredEntry
 from dragon.log.ledger import Position
-from dragon.protocol.committee import Committee
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +20,22 @@ class Alarm:
     detail: str
 
 
-def read_cursor(connection: Connection, committee: Committee) -> Position:
+def read_cursor(connection: Connection, network_id: bytes) -> Position:
     """Return the stored position; create the cursor at genesis in a new file.
 
-    Raises LogDamaged: the file belongs to another committee, or this committee's log was archived.
+    Raises LogDamaged: the file belongs to another network, or this network's log was archived.
     """
-    row = connection.execute(
-        text("SELECT committee, last_index, chaining_hash FROM cursor")
-    ).first()
-    owner = to_hex(committee.id)
+    row = connection.execute(text("SELECT network, last_index, chaining_hash FROM cursor")).first()
+    owner = to_hex(network_id)
     if row is None:
-        check_not_archived(connection, committee)
+        check_not_archived(connection, network_id)
         query = text("INSERT INTO cursor VALUES (1, :owner, 0, '')")
         connection.execute(query, {"owner": owner})
         return Position()
-    committee_id, index, chaining_hash = row
-    if committee_id != owner:
-        message = f"the log belongs to committee {committee_id}, not to {owner}"
-        raise errors.LogDamaged(message, committee=committee_id)
+    network, index, chaining_hash = row
+    if network != owner:
+        message = f"the log belongs to network {network}, not to {owner}"
+        raise errors.LogDamaged(message, network=network)
     if not (type(index) is int and 0 <= index <= MAX_INTEGER and type(chaining_hash) is str):
         raise errors.LogDamaged("the cursor has a value of a wrong type")
     return Position(index, chaining_hash)
@@ -56,19 +53,19 @@ def check_last(position: Position, last: StoredEntry | None) -> None:
         raise errors.LogDamaged(message, position=last.position)
 
 
-def check_not_archived(connection: Connection, committee: Committee) -> None:
+def check_not_archived(connection: Connection, network_id: bytes) -> None:
     """Refuse to begin a log again: an old checkpoint on the new ledger would stop it for ever.
 
-    Raises LogDamaged: this committee's log was archived.
+    Raises LogDamaged: this network's log was archived.
     """
-    owner = to_hex(committee.id)
-    query = text("SELECT 1 FROM archived WHERE committee = :owner")
+    owner = to_hex(network_id)
+    query = text("SELECT 1 FROM archived WHERE network = :owner")
     if connection.execute(query, {"owner": owner}).first():
         message = (
-            f"the log of committee {owner} was archived and cannot begin again; found the "
-            "committee anew, with a new genesis (`dragon init --refound`)"
+            f"the log of network {owner} was archived and cannot begin again; found the "
+            "network anew, with a new genesis (`dragon init --refound`)"
         )
-        raise errors.LogDamaged(message, committee=owner)
+        raise errors.LogDamaged(message, network=owner)
 
 
 def stored_index(connection: Connection) -> int:

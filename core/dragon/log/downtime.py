@@ -1,10 +1,10 @@
 """The seconds of an interval in which a node was down or unknown, computed from the log.
 
 All intervals are half-open, in Unix seconds. A node is down from the timestamp of a `down` event to
-the timestamp of the next `up` event. Its status is unknown in times that no checkpoint covers:
-before the node's first event, before the first checkpoint, between two consecutive checkpoints that
-are more than `unknown_after` apart, and after the last checkpoint. Unknown takes precedence over
-down and up.
+the timestamp of the next `up` event. Its status is unknown in times that no mark covers:
+before the node's first event, before the first mark, between two consecutive marks that are more
+than `unknown_after` apart, after the last mark, and while no committee lists the node. Unknown
+takes precedence over down and up.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from dragon import errors
 from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.store import Log
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.committee import Committee
-from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import State
 
 __all__ = ["Interval", "Totals", "claim_at", "settled_claim", "totals"]
@@ -24,7 +22,7 @@ __all__ = ["Interval", "Totals", "claim_at", "settled_claim", "totals"]
 Interval: TypeAlias = tuple[int, int]  # [begin, end), Unix seconds
 
 
-def totals(state: State, size: int, node_id: str, interval: Interval, rounds: Rounds) -> Totals:
+def totals(state: State, size: int, node_id: str, interval: Interval) -> Totals:
     """Return the totals of an interval according to the first `size` entries of a log.
 
     Totals are additive: those of [a, b) and [b, c) add up to those of [a, c). For repeated queries
@@ -33,52 +31,49 @@ def totals(state: State, size: int, node_id: str, interval: Interval, rounds: Ro
     Args:
         state: the state of the log with at least `size` entries.
     """
-    index = DowntimeIndex(rounds)
+    index = DowntimeIndex()
     index.extend(state)
     return index.totals(size, node_id, interval)
 
 
-def settled_claim(
-    log: Log, committee: Committee, node_id: str, interval: Interval, now: float
-) -> DowntimeClaim:
+def settled_claim(log: Log, node_id: str, interval: Interval, now: float) -> DowntimeClaim:
     """Return the claim about an interval (Unix seconds). Every log returns the same claim.
 
-    The claim's log ends with the checkpoint that settles the interval's end (`State.settling`). So
+    The claim's log ends with the mark that settles the interval's end (`State.settling`). So
     the requester cannot choose its size.
 
     Args:
         now: the current time in Unix seconds. It does not change the claim; a signer whose clock
-            has not reached that checkpoint's earliest time must not sign totals of the future.
+            has not reached that mark's earliest time must not sign totals of the future.
 
-    Raises NotSettled: the end is too recent, or no checkpoint settles it yet.
+    Raises NotSettled: the end is too recent, or no mark settles it yet.
     """
-    size = settled_size(log, committee, interval[1], now)
-    return claim_at(log, committee, node_id, interval, size=size)
+    size = settled_size(log, interval[1], now)
+    return claim_at(log, node_id, interval, size=size)
 
 
-def settled_size(log: Log, committee: Committee, end: int, now: float) -> int:
+def settled_size(log: Log, end: int, now: float) -> int:
     """Return the size of the log that settles the time before `end`. Every log returns the same.
 
     `end` and `now` are in Unix seconds. Raises NotSettled.
     """
-    moment = end + committee.rounds.settled_after
+    state = log.state
+    mark = state.settling(end)
+    moment = end + (mark or state.committee).rounds.settled_after
     if now <= moment:
         wait = int(moment - now) + 1
         raise errors.NotSettled(
             f"the period is not settled yet; try again in {wait} s", seconds=wait
         )
-    checkpoint = log.state.settling(end, committee)
-    if checkpoint is None:
+    if mark is None:
         raise errors.NotSettled(
-            f"the log has no checkpoint of {moment} (Unix seconds) or later yet; try again",
+            f"the log has no mark of {moment} (Unix seconds) or later yet; try again",
             moment=moment,
         )
-    return checkpoint.position + 1
+    return mark.position + 1
 
 
-def claim_at(
-    log: Log, committee: Committee, node_id: str, interval: Interval, *, size: int
-) -> DowntimeClaim:
+def claim_at(log: Log, node_id: str, interval: Interval, *, size: int) -> DowntimeClaim:
     """Return the claim about an interval for the first `size` entries.
 
     Raises NotFound: the log is shorter.

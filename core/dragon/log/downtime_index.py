@@ -1,4 +1,4 @@
-"""Sums over checkpoints and transitions, from which the totals of any interval follow quickly.
+"""Sums over marks and transitions, from which the totals of any interval follow quickly.
 
 Anyone may ask for totals of any interval, so the cost must not grow with the log: a query takes a
 few binary searches. All times are Unix seconds.
@@ -11,9 +11,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
+from dragon.encoding import MAX_INTEGER
 from dragon.protocol.claims.status import Status
-from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
+from dragon.protocol.state import History, Mark, State, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,65 +27,65 @@ class Totals:
 class DowntimeIndex:
     """The sums of one log. Any thread may use it."""
 
-    def __init__(self, rounds: Rounds) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the next two lines
-        self._checkpoints = _Checkpoints(rounds.unknown_after)
+        self._marks = _Marks()
         self._nodes: dict[str, _Transitions] = {}
 
     def extend(self, state: State) -> None:
         """Add what a later state of the same log has. This may take long for the first state."""
         with self._lock:
-            self._checkpoints.extend(state.checkpoints)
+            self._marks.extend(state.marks)
             for node_id, transitions in state.nodes.items():
                 known = self._nodes.setdefault(node_id, _Transitions())
-                known.extend(transitions, self._checkpoints)
+                known.extend(transitions, self._marks)
 
     def totals(self, size: int, node_id: str, interval: tuple[int, int]) -> Totals:
         """Return the totals of an interval according to the first `size` entries of the log."""
         begin, end = interval
         with self._lock:
-            checkpoints = self._checkpoints
+            marks = self._marks
             transitions = self._nodes.get(node_id, _Transitions())
             moves = bisect_left(transitions.positions, size)
-            marks = bisect_left(checkpoints.positions, size)
-            if not moves or not marks:
+            count = bisect_left(marks.positions, size)
+            if not moves or not count:
                 return Totals(0, end - begin)
-            # Before the first of both and after the last checkpoint, everything is unknown.
-            first = max(begin, transitions.times[0], checkpoints.times[0])
-            last = min(end, checkpoints.times[marks - 1])
+            # Before the first of both and after the last mark, everything is unknown, and so it is
+            # after a handover that has removed the node: its id never comes back.
+            first = max(begin, transitions.times[0], marks.times[0])
+            last = min(end, marks.times[count - 1], transitions.removed(size))
             if first >= last:
                 return Totals(0, end - begin)
-            known = checkpoints.known(first, last)
-            down = transitions.down_before(last, moves, checkpoints)
-            down -= transitions.down_before(first, moves, checkpoints)
+            known = marks.known(first, last)
+            down = transitions.down_before(last, moves, marks)
+            down -= transitions.down_before(first, moves, marks)
         return Totals(down, end - begin - known)
 
 
-class _Checkpoints:
-    """The times of all checkpoints, and the unknown seconds before each of them."""
+class _Marks:
+    """The times of all marks, and the unknown seconds before each of them."""
 
-    def __init__(self, unknown_after: int) -> None:
-        self._unknown_after = unknown_after
+    def __init__(self) -> None:
         self.times = array("q")
         self.positions = array("q")
-        self._unknown = array("q")  # seconds from the first checkpoint to this one
+        self._unknown = array("q")  # seconds from the first mark to this one
 
-    def extend(self, checkpoints: History[AppliedCheckpoint]) -> None:
-        for checkpoint in checkpoints[len(self.times) :]:
+    def extend(self, marks: History[Mark]) -> None:
+        for mark in marks[len(self.times) :]:
             unknown = self._unknown[-1] if self._unknown else 0
-            gap = checkpoint.timestamp - self.times[-1] if self.times else 0
-            self._unknown.append(unknown + (gap if gap > self._unknown_after else 0))
-            self.times.append(checkpoint.timestamp)
-            self.positions.append(checkpoint.position)
+            gap = mark.timestamp - self.times[-1] if self.times else 0
+            self._unknown.append(unknown + (gap if gap > mark.rounds.unknown_after else 0))
+            self.times.append(mark.timestamp)
+            self.positions.append(mark.position)
 
     def known(self, begin: int, end: int) -> int:
-        """Return the known seconds of an interval that ends at the last checkpoint or before."""
+        """Return the known seconds of an interval that ends at the last mark or before."""
         return end - begin - (self._unknown_before(end) - self._unknown_before(begin))
 
     def _unknown_before(self, time: int) -> int:
-        """Return the unknown seconds before a time, counted from the first checkpoint.
+        """Return the unknown seconds before a time, counted from the first mark.
 
-        Negative before the first checkpoint, where all seconds are unknown.
+        Negative before the first mark, where all seconds are unknown.
         """
         at = bisect_right(self.times, time) - 1
         if at < 0:
@@ -102,25 +102,35 @@ class _Transitions:
         self.times = array("q")
         self.positions = array("q")
         self._is_down = bytearray()
-        self._down = array("q")  # only for transitions that a checkpoint follows
+        self._down = array("q")  # only for transitions that a mark follows
+        self._removal: tuple[int, int] | None = None  # time and position of the handover
 
-    def extend(self, transitions: History[Transition], checkpoints: _Checkpoints) -> None:
+    def removed(self, size: int) -> int:
+        """Return when a handover removed the node, by the first `size` entries; else never."""
+        if self._removal is None or self._removal[1] >= size:
+            return MAX_INTEGER
+        return self._removal[0]
+
+    def extend(self, transitions: History[Transition], marks: _Marks) -> None:
         for transition in transitions[len(self.times) :]:
+            if transition.status is None:  # the last one, and it never gets a sum
+                self._removal = transition.timestamp, transition.position
+                break
             self.times.append(transition.timestamp)
             self.positions.append(transition.position)
             self._is_down.append(transition.status is Status.DOWN)
-        covered = bisect_right(self.times, checkpoints.times[-1]) if checkpoints.times else 0
+        covered = bisect_right(self.times, marks.times[-1]) if marks.times else 0
         for at in range(len(self._down), covered):
-            self._down.append(self._before(at, self.times[at], checkpoints) if at else 0)
+            self._down.append(self._before(at, self.times[at], marks) if at else 0)
 
-    def down_before(self, time: int, count: int, checkpoints: _Checkpoints) -> int:
+    def down_before(self, time: int, count: int, marks: _Marks) -> int:
         """Return the known seconds down before a time, according to `count` transitions.
 
-        The time lies between the first transition and the last checkpoint.
+        The time lies between the first transition and the last mark.
         """
-        return self._before(min(bisect_right(self.times, time), count), time, checkpoints)
+        return self._before(min(bisect_right(self.times, time), count), time, marks)
 
-    def _before(self, count: int, time: int, checkpoints: _Checkpoints) -> int:
+    def _before(self, count: int, time: int, marks: _Marks) -> int:
         last = count - 1
-        running = checkpoints.known(self.times[last], time) if self._is_down[last] else 0
+        running = marks.known(self.times[last], time) if self._is_down[last] else 0
         return self._down[last] + running

@@ -24,8 +24,9 @@ from dragon.log.refused_events import Reason, Refusal
 from dragon.protocol.claims.base import RootAt
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import State, transition
+from dragon.protocol.state import Documents, State, transition
 
 _AFTER_FORGED: Final = Reason.of(
     errors.AfterForged("a certificate before it in its batch does not verify")
@@ -48,14 +49,19 @@ Roots: TypeAlias = Callable[[Sequence[LogEntry]], RootAt]
 class Evaluator:
     """Evaluates batches by the rules of the log. Only one thread may use it."""
 
-    def __init__(self, committee: Committee, entropy: Callable[[int], bytes]) -> None:
+    def __init__(self, entropy: Callable[[int], bytes]) -> None:
         """Args: entropy: returns random bytes, for the batched verification of signatures."""
-        self._committee = committee
         self._items = BatchItems()
-        self._verifier = Verifier(committee, entropy)
+        self._verifier = Verifier(entropy)
         self._distrusts = False  # whether the last batches had forged events
 
-    def evaluate(self, state: State, batches: Sequence[ProvenBatch], roots: Roots) -> Outcome:
+    def evaluate(
+        self,
+        state: State,
+        batches: Sequence[ProvenBatch],
+        roots: Roots,
+        documents: Documents = lambda _: None,
+    ) -> Outcome:
         """Return what consecutive batches change in a log with this state. Changes nothing.
 
         Evaluates the batches several times. Each time it collects certificates that must be
@@ -63,13 +69,18 @@ class Evaluator:
         certificates meanwhile, or it treats them as forged: the first is quick if most are valid,
         the second if most are not.
 
-        Raises Diverged: a quorum certified another log.
+        Args:
+            documents: finds the files of committees. What it returns must not change meanwhile.
+
+        Raises:
+            Diverged: a quorum certified another log.
+            DocumentMissing: a handover names a committee whose file is not at hand.
         """
         decoded = [self._decoded(batch) for batch in batches]
         verdicts: dict[bytes, Verdict] = {}
         trusts, self._distrusts = not self._distrusts, False
         while True:
-            run = _Run(self._committee, Outcome(state), verdicts, self._verifier, trusts=trusts)
+            run = _Run(Outcome(state), verdicts, self._verifier, documents, trusts=trusts)
             run.evaluate(decoded, roots)
             if not run.has_unknown:
                 break
@@ -120,30 +131,31 @@ class _Run:
 
     def __init__(
         self,
-        committee: Committee,
         outcome: Outcome,
         verdicts: dict[bytes, Verdict],
         verifier: Verifier,
+        documents: Documents,
         *,
         trusts: bool,
     ) -> None:
-        self._committee = committee
         self._verdicts = verdicts
         self._verifier = verifier
+        self._documents = documents
         self._trusts = trusts
         self.outcome = outcome
-        self.wanted: dict[bytes, Event] = {}  # certificates to verify next, by digest
+        # Certificates to verify next, and the committees to verify them with, by digest.
+        self.wanted: dict[bytes, tuple[Event, Committee]] = {}
         self.has_unknown = False
         self._verified_here = self._unknown_here = False  # in the batch that is being evaluated
 
     def evaluate(self, decoded: Sequence[_Decoded], roots: Roots) -> None:
-        """Evaluate all batches. Raises Diverged."""
+        """Evaluate all batches. Raises Diverged, DocumentMissing."""
         root_at = roots(self.outcome.entries)
         try:
             for each in decoded:
                 self._evaluate_batch(each, root_at)
-        except errors.Diverged:
-            # Only a genuine event after genuine events may stop the log.
+        except (errors.Diverged, errors.DocumentMissing):
+            # Only a genuine event after genuine events may stop the log, or make it wait.
             if not self.has_unknown:
                 raise
 
@@ -163,7 +175,7 @@ class _Run:
                 self._refuse(decoded, place, end.reason)
                 self._refuse_rest(decoded, place + 1)
                 return
-            except errors.Diverged:
+            except (errors.Diverged, errors.DocumentMissing):
                 raise
             except errors.DragonError as error:
                 self._refuse(decoded, place, Reason.of(error))
@@ -183,27 +195,52 @@ class _Run:
     def _apply(self, event: Event, item: BatchItem, batch: ProvenBatch, root_at: RootAt) -> None:
         outcome = self.outcome
 
-        def verify(event: Event, _committee: Committee) -> None:
-            self._check(item.digest(event), event)
+        def verify(event: Event, committee: Committee) -> None:
+            if isinstance(event, Handover):
+                self._check_now(item.digest(event), event, committee)
+            else:
+                self._check(item.digest(event), event, committee)
 
-        state = transition(outcome.state, event, self._committee, root_at=root_at, verify=verify)
+        def accept(event: Handover, committee: Committee, following: Committee) -> None:
+            if reason := self._verifier.verify_acceptance(event, committee, following):
+                raise _Forged(reason)
+
+        state = transition(
+            outcome.state,
+            event,
+            root_at=root_at,
+            verify=verify,
+            documents=self._documents,
+            accept=accept,
+        )
         chaining_hash = batch.position.chaining_hash
         entry = LogEntry(outcome.state.size, event, batch.index, batch.time, chaining_hash)
         outcome.entries.append(entry)
         outcome.state = state
 
-    def _check(self, digest: bytes, event: Event) -> None:
+    def _check_now(self, digest: bytes, event: Handover, committee: Committee) -> None:
+        """Return if a handover's certificate is valid. Raises _Forged.
+
+        It is never trusted meanwhile: which committee holds decides about all events after it.
+        """
+        if digest not in self._verdicts:
+            self._verdicts |= self._verifier.verify({digest: (event, committee)}, together=False)
+        if (verdict := self._verdicts[digest]) is not None:
+            raise _Forged(verdict)
+        self._verified_here = True
+
+    def _check(self, digest: bytes, event: Event, committee: Committee) -> None:
         """Return if a certificate is valid or trusted. Raises _Forged, _Unknown."""
         if digest not in self._verdicts and (known := self._verifier.remembered(digest)):
             self._verdicts[digest] = known
         if digest not in self._verdicts:
-            self._note_unknown(digest, event)
+            self._note_unknown(digest, event, committee)
             return
         if (verdict := self._verdicts[digest]) is not None:
             raise _Forged(verdict)
         self._verified_here = True
 
-    def _note_unknown(self, digest: bytes, event: Event) -> None:
+    def _note_unknown(self, digest: bytes, event: Event, committee: Committee) -> None:
         """Ask for the verdict on the batch's first unknown certificate.
 
         Ask for all of a batch only if one in it is valid: the rest of a batch after a forged
@@ -211,7 +248,7 @@ class _Run:
         """
         self.has_unknown = True
         if not self._unknown_here or self._verified_here:
-            self.wanted[digest] = event
+            self.wanted[digest] = event, committee
         self._unknown_here = True
         if not self._trusts:
             raise _Unknown

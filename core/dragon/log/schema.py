@@ -9,7 +9,8 @@ from dragon.errors import DatabaseTooOld
 from dragon.storage.schema import Query, is_behind
 
 LOG_SCHEMA: Final = "dragon.log:migrations"
-_OLD_FORMATS: Final = ("log_0001", "log_0002", "log_0003")  # their leaves have the ledger's time
+# Their leaves have the ledger's time, or committee ids that do not cover the whole file.
+_OLD_FORMATS: Final = ("log_0001", "log_0002", "log_0003", "log_0004")
 
 
 def check_format(path: Path, query: Query) -> None:
@@ -35,7 +36,7 @@ def _has_old_format(query: Query) -> bool:
 
 def _too_old(path: Path | str) -> DatabaseTooOld:
     return DatabaseTooOld(
-        f"{path} holds a log in the format of version 0.1, whose entries contain the ledger's "
-        "time, and this version cannot continue it; keep the file as evidence, found a new "
-        "committee, and start with a new file"
+        f"{path} holds a log in the format of an earlier version, which signed other bytes, and "
+        "this version cannot continue it; keep the file as evidence, found a new network, and "
+        "start with a new file"
     )

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from dragon import errors
-from dragon.log import cursor, entry_table, refused_events
+from dragon.encoding import to_hex
+from dragon.log import committee_table, cursor, entry_table, refused_events
 from dragon.log.cursor import Alarm
 from dragon.log.downtime_index import DowntimeIndex, Totals
+from dragon.log.entry_table import StoredEntry
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.index_tables import LogRow, tables
 from dragon.log.ledger import Position, ProvenBatch
@@ -27,17 +30,22 @@ from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import RootAt
-from dragon.protocol.claims.checkpoint import AppliedCheckpoint, CheckpointClaim
+from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import State, advance
+from dragon.protocol.state import Mark, State, advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 
 __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
 
 DAMAGED: Final = "log_damaged"
-_TABLES: Final = ("entries", "cursor", "alarm", "archived", "refused", "refusals", "schema_log")
+MAX_OFFERED: Final = 16  # committee files that may follow; each has at most 1 MiB
+_TABLES: Final = (
+    *("entries", "cursor", "committees", "alarm", "archived", "refused", "refusals", "schema_log"),
+)
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -65,22 +73,27 @@ class Log(LogQueries):
         """Open the log and read state and tree from its file.
 
         Args:
+            committee: that of epoch 0 for a new file; else any committee of the network.
             entropy: returns random bytes, for the batched verification of signatures.
 
-        Raises LogDamaged: the file belongs to another committee, or contradicts itself.
+        Raises:
+            LogDamaged: the file belongs to another network, or contradicts itself.
+            DocumentMissing: a new file needs the network's first committee.
         """
         super().__init__(database)
-        self._committee = committee
-        self._evaluator = Evaluator(committee, entropy)
+        self._network_id = committee.network_id
+        self._evaluator = Evaluator(entropy)
         self._lock = threading.Lock()
-        self._state = State()
+        self._state = State.of(committee)
         self._tree = merkle.Tree()
-        self._downtime = DowntimeIndex(committee.rounds)
+        self._downtime = DowntimeIndex()
+        self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
         self._alarm: Alarm | None = None
         try:
             with database.write() as connection:
                 check_structure(connection, database.path, (*_TABLES, *tables()))
-                self._position = cursor.read_cursor(connection, committee)
+                self._position = cursor.read_cursor(connection, self._network_id)
+                _note_founding(connection, committee)
             self._alarm = self._read_alarm()
             self._reload()
             self._check_position()
@@ -92,6 +105,28 @@ class Log(LogQueries):
     def state(self) -> State:
         """What the applied events say."""
         return self._state
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds. It changes when a handover is applied."""
+        return self._state.committee
+
+    def offer(self, committee: Committee) -> None:
+        """Provide a checked committee file that a handover may name.
+
+        It proves nothing: only a certified handover that names its hash seats a committee. At most
+        `MAX_OFFERED` files are kept until then, the newest.
+        """
+        with self._lock:
+            self._offered.pop(committee.id, None)
+            self._offered[committee.id] = committee
+            for oldest in list(self._offered)[:-MAX_OFFERED]:
+                del self._offered[oldest]
+
+    def document(self, committee_id: bytes) -> Committee | None:
+        """Return an offered committee file by its hash, if there is one."""
+        with self._lock:
+            return self._offered.get(committee_id)
 
     @property
     def position(self) -> Position:
@@ -138,6 +173,8 @@ class Log(LogQueries):
             LogStopped: there is an alarm.
             LedgerContradiction: a batch between the position and these batches is missing.
             Diverged: a quorum certified another log; none of these batches is applied.
+            DocumentMissing: a handover names a committee file that was not offered; none of these
+                batches is applied.
             LogDamaged: the file contradicts itself; there is an alarm now.
         """
         if alarm := self.alarm():
@@ -158,7 +195,7 @@ class Log(LogQueries):
         if not following:
             return []
         try:
-            outcome = self._evaluator.evaluate(self._state, following, self._roots)
+            outcome = self._evaluator.evaluate(self._state, following, self._roots, self.document)
         finally:
             with self._lock:
                 self._tree.truncate(self._state.size)
@@ -186,7 +223,7 @@ class Log(LogQueries):
         try:
             with self._database.write() as connection:
                 for entry in outcome.entries:
-                    entry_table.append(connection, entry)
+                    self._append(connection, entry)
                 refused_events.record(connection, outcome.refusals)
                 cursor.advance_cursor(connection, position)
         except IntegrityError as error:
@@ -200,6 +237,15 @@ class Log(LogQueries):
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+
+    def _append(self, connection: Connection, entry: LogEntry) -> None:
+        """Write an entry, and the committee that it seats. Raises DocumentMissing."""
+        entry_table.append(connection, entry)
+        if isinstance(entry.event, Handover):
+            seated = self.document(entry.event.claim.next)
+            if seated is None:
+                raise errors.DocumentMissing("the file of a seated committee is not at hand")
+            committee_table.append(connection, seated, entry.position)
 
     def begin_at(self, claim: CheckpointClaim, entries: Sequence[LogEntry]) -> None:
         """Begin an empty log with the entries of a verified checkpoint.
@@ -221,7 +267,7 @@ class Log(LogQueries):
         with self._database.write() as connection:
             for entry in entries:
                 if entry.ledger_index < last:
-                    entry_table.append(connection, entry)
+                    self._append(connection, entry)
             # A position without a chaining hash: the sequencer client starts reading there.
             cursor.advance_cursor(connection, Position(last - 1, ""))
         self._reload_if_outdated()
@@ -233,7 +279,7 @@ class Log(LogQueries):
         if index == self._position.index:
             return
         with self._database.write() as connection:
-            position = cursor.read_cursor(connection, self._committee)
+            position = cursor.read_cursor(connection, self._network_id)
         self._reload()
         # The position last: if the file cannot be read now, the next call tries again.
         self._position = position
@@ -243,11 +289,14 @@ class Log(LogQueries):
 
         Raises LogDamaged.
         """
-        state, tree = State(), merkle.Tree()
         with self._database.read() as connection:
+            committees = [each for each, _ in committee_table.read_all(connection)]
+            state, tree = State.of(committees[0]), merkle.Tree()
             for entry in entry_table.read_all(connection):
-                state = advance(state, entry.to_claim())
+                state = _advanced(state, entry, committees)
                 tree.append(entry.leaf_hash)
+        if state.committee.epoch != len(committees) - 1:
+            raise errors.LogDamaged("table committees has a committee that was not seated")
         _check_roots(state, tree)
         self._downtime.extend(state)
         with self._lock:
@@ -284,21 +333,43 @@ class Log(LogQueries):
         self._alarm = self._read_alarm()
 
 
-def _check_roots(state: State, tree: merkle.Tree) -> None:
-    """Compare the tree with the checkpoints in the log, which a quorum has certified.
+def _note_founding(connection: Connection, committee: Committee) -> None:
+    """Write the network's first committee into a new file. Raises DocumentMissing."""
+    if committee_table.read_all(connection):
+        return
+    if committee.epoch != 0:
+        message = f"a new log needs the committee of epoch 0, not only that of {committee.epoch}"
+        raise errors.DocumentMissing(message, committee=to_hex(committee.network_id))
+    committee_table.append(connection, committee, None)
 
-    The newest checkpoint covers all entries before it. Only if it differs are the others compared.
+
+def _advanced(state: State, entry: StoredEntry, committees: Sequence[Committee]) -> State:
+    """Return the state after a stored entry. Raises LogDamaged: its committee is missing."""
+    claim = entry.to_claim()
+    following = None
+    if isinstance(claim, HandoverClaim):
+        following = committees[claim.epoch] if claim.epoch < len(committees) else None
+        if following is None or following.id != claim.next:
+            message = f"the committee that entry {entry.position} seats is missing"
+            raise errors.LogDamaged(message, position=entry.position)
+    return advance(state, claim, following)
+
+
+def _check_roots(state: State, tree: merkle.Tree) -> None:
+    """Compare the tree with the marks in the log, which a quorum has certified.
+
+    The newest mark covers all entries before it. Only if it differs are the others compared.
     Raises LogDamaged.
     """
-    last = state.checkpoint
+    last = state.mark
     if last is None or _is_root(last, tree):
         return
-    first = next(each for each in state.checkpoints if not _is_root(each, tree))
+    first = next(each for each in state.marks if not _is_root(each, tree))
     message = (
         f"the first {first.size} entries do not have the root that entry {first.position} certifies"
     )
     raise errors.LogDamaged(message, position=first.position)
 
 
-def _is_root(checkpoint: AppliedCheckpoint, tree: merkle.Tree) -> bool:
-    return checkpoint.size <= len(tree) and tree.root(checkpoint.size) == checkpoint.log_root
+def _is_root(mark: Mark, tree: merkle.Tree) -> bool:
+    return mark.size <= len(tree) and tree.root(mark.size) == mark.log_root

@@ -74,7 +74,7 @@ class Certification:
     @property
     def checkpoint_age(self) -> float:
         """Seconds since the last checkpoint in the log, or since genesis while there is none."""
-        return max(0.0, self._wall() - self._log.state.log_time(self._committee))
+        return max(0.0, self._wall() - self._log.state.log_time)
 
     @property
     def is_judged(self) -> bool:

@@ -162,7 +162,7 @@ def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[
     yield gauge(
         "log_time",
         "Log time in Unix seconds: that of the last checkpoint in the log.",
-        log.state.log_time(committee),
+        log.state.log_time,
     )
     yield gauge(
         "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())

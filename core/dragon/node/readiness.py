@@ -92,6 +92,6 @@ def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float)
     elif not follower.caught_up:
         behind = f"{count} batches behind" if (count := follower.behind) else ""
         yield f"ledger: {follower.last_error or behind or 'not read to its end'}"
-    age = wall - log.state.log_time(committee)
+    age = wall - log.state.log_time
     if age > committee.rounds.unknown_after:
         yield f"silent: no checkpoint for {age:.0f} s"

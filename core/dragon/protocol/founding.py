@@ -83,9 +83,10 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
     """
     before = lineage.newest
     _check_listed(before, change)
-    given = {each.id: each for each in (member.listed() for member in change.members)}
-    members = (*before.operators, *before.experts)
-    listed = ({each.id: each for each in members if each.id not in change.drop} | given).values()
+    members: list[Operator | Expert] = [*before.operators, *before.experts]
+    kept_members = {each.id: each for each in members if each.id not in change.drop}
+    given = {member.id: member.listed() for member in change.members}
+    listed = (kept_members | given).values()
     kept_targets = (each for each in before.targets if each.id not in change.drop)
     targets = {each.id: each for each in (*kept_targets, *change.targets)}
     kept_aggregators = (each for each in before.aggregators if each.url not in change.drop)
@@ -120,8 +121,8 @@ def _checked(committee: Committee) -> Committee:
 
 
 def _check_listed(before: Committee, change: Change) -> None:
-    members = {each.id for each in (*before.operators, *before.experts)}
-    listed = members | {each.id for each in before.targets}
+    listed = {each.id for each in before.operators} | {each.id for each in before.experts}
+    listed |= {each.id for each in before.targets}
     listed |= {each.url for each in before.aggregators}
     if unknown := change.drop - listed:
         message = f"the committee does not list {min(unknown)}, so it cannot be dropped"

@@ -2,7 +2,8 @@
 
 Every operator applies the same rules to the same events, so all logs are identical. The result
 does not depend on a clock, on the ledger's time or on the operator. The rules measure age by *log
-time*: the timestamp of the last certified checkpoint.
+time*: the timestamp of the last mark. They know the committee that holds from the handovers in the
+log: from the entry after a handover only the next committee counts.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 from dragon import errors
+from dragon.encoding import to_hex
 from dragon.protocol.claims.base import Claim, EventClaim, RootAt, kind_of
-from dragon.protocol.claims.checkpoint import AppliedCheckpoint
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.claims.stream_state import StreamState
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import UNSEALED, Committee, Sealed
+from dragon.protocol.handover import Handover
 from dragon.protocol.history import History
+from dragon.protocol.marks import Mark
+from dragon.protocol.succession import Known, check_successor
 
-__all__ = ["AppliedCheckpoint", "History", "State", "StreamState", "Transition", "transition"]
+__all__ = ["Documents", "History", "Mark", "State", "StreamState", "Transition", "transition"]
+
+# Returns the committee whose file has this id (32 bytes), or None if the file is not at hand.
+Documents: TypeAlias = Callable[[bytes], Committee | None]
 
 
 class SignedClaim(Protocol):
@@ -41,11 +48,44 @@ Verify: TypeAlias = Callable[[E, Committee], None]
 class State:
     """The result of all events that were applied so far."""
 
+    known: Known  # the committee that holds, and all that the network has ever listed
     nodes: Mapping[str, History[Transition]] = field(default_factory=dict)
-    checkpoints: History[AppliedCheckpoint] = field(default_factory=History)
+    marks: History[Mark] = field(default_factory=History)
+    checkpoint: Mark | None = None  # the newest mark that is a checkpoint
+    handover: Mark | None = None  # the newest mark that is a handover
     size: int = 0  # events applied
     streams: Mapping[bytes, StreamState] = field(default_factory=dict)
     further: Mapping[str, object] = field(default_factory=dict)  # state of other kinds, by kind
+
+    @classmethod
+    def of(cls, committee: Committee) -> Self:
+        """Return the state of an empty log of a network that begins with this committee."""
+        return cls(Known.of([committee]))
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds."""
+        return self.known.committee
+
+    @property
+    def seat(self) -> int:
+        """When the committee that holds took its seat, Unix seconds: its handover, or genesis."""
+        return self.handover.timestamp if self.handover else self.committee.rounds.genesis
+
+    @property
+    def sealed(self) -> Sealed:
+        """The log at the handover to the committee that holds, which the next file seals."""
+        return Sealed(self.handover.size, self.handover.log_root) if self.handover else UNSEALED
+
+    @property
+    def mark(self) -> Mark | None:
+        """The newest mark."""
+        return self.marks[-1] if self.marks else None
+
+    @property
+    def log_time(self) -> int:
+        """The log time in Unix seconds: that of the last mark, or else of genesis."""
+        return self.mark.timestamp if self.mark else self.committee.rounds.genesis
 
     def last(self, node_id: str) -> Transition | None:
         """Return the node's newest transition; None while it is unknown."""
@@ -61,33 +101,30 @@ class State:
         """Return the state of a stream; an empty state if the log has no event about it."""
         return self.streams.get(stream_id, StreamState())
 
-    @property
-    def checkpoint(self) -> AppliedCheckpoint | None:
-        """The newest certified checkpoint."""
-        return self.checkpoints[-1] if self.checkpoints else None
+    def settling(self, end: int) -> Mark | None:
+        """Return the mark that settles the time before `end` (Unix seconds), if there is one.
 
-    def log_time(self, committee: Committee) -> int:
-        """Return the log time in Unix seconds: that of the last checkpoint, or else of genesis."""
-        return self.checkpoint.timestamp if self.checkpoint else committee.rounds.genesis
-
-    def settling(self, end: int, committee: Committee) -> AppliedCheckpoint | None:
-        """Return the checkpoint that settles the time before `end` (Unix seconds), if there is one.
-
-        It is the first with a timestamp of at least `end` + `max_age`. After it no event can change
-        what the log says about the time before `end`.
+        It is the first with a timestamp of at least `end` + `max_age` of the committee that signed
+        it. After it no event can change what the log says about the time before `end`.
         """
-        least = end + committee.rounds.settled_after
-        at = bisect_left(self.checkpoints, least, key=lambda each: each.timestamp)
-        return self.checkpoints[at] if at < len(self.checkpoints) else None
+        # Between two marks of different committees `max_age` may shrink, so look back a little.
+        at = bisect_left(self.marks, end, key=lambda each: each.timestamp)
+        while at < len(self.marks):
+            mark = self.marks[at]
+            if mark.timestamp >= end + mark.rounds.settled_after:
+                return mark
+            at += 1
+        return None
 
 
 def transition(
     state: State,
     event: E,
-    committee: Committee,
     *,
     root_at: RootAt,
     verify: Verify[E] | None = None,
+    documents: Documents = lambda _: None,
+    accept: Callable[[Handover, Committee, Committee], None] = Handover.verify_acceptance,
 ) -> State:
     """Return the state after `event`.
 
@@ -96,26 +133,63 @@ def transition(
     Args:
         root_at: returns the root of this log at a former size, up to `state.size`.
         verify: verifies a certificate; a batched replay passes a function that postpones it.
+        documents: finds the file of a committee that a handover names.
+        accept: verifies a handover's acceptance by the next committee.
 
     Raises:
+        Superseded: the event belongs to a committee that has handed over.
         WrongCommittee: the event belongs to another committee.
         NotApplicable: the log does not accept the event now, genuine or not; a subclass says why.
         CertificateError: the certificate does not prove the claim.
+        DocumentMissing: the file of the next committee is not at hand; try again later.
         Diverged: a quorum certified another log than this one.
     """
-    # (1) The event is of this committee.
-    if event.committee_id != committee.id:
-        raise errors.WrongCommittee("the event belongs to another committee")
+    committee = state.committee
+    # (1) The event is of the committee that holds.
+    _check_committee(event.committee_id, state)
     # (2) The claim is not superseded, has the right age, and meets the rules of its kind.
-    check_applicable(state, event.claim, committee)
+    check_applicable(state, event.claim)
     # (3) The claim is certified.
     verify(event, committee) if verify else event.verify(committee)
-    # (4) A claim about the log agrees with this log.
+    # (4) The next committee may follow, and has accepted.
+    following = None
+    if isinstance(event, Handover):
+        following = _next_committee(state, event, documents)
+        accept(event, committee, following)
+    # (5) A claim about the log agrees with this log.
     kind_of(event.claim).check_log(event.claim, state, root_at)
-    return advance(state, event.claim)
+    return advance(state, event.claim, following)
 
 
-def check_applicable(state: State, claim: Claim, committee: Committee) -> None:
+def _check_committee(committee_id: bytes, state: State) -> None:
+    if committee_id == state.committee.id:
+        return
+    if committee_id in state.known.committees:
+        message = f"the committee of the event has handed over to epoch {state.committee.epoch}"
+        raise errors.Superseded(message, committee=to_hex(committee_id))
+    raise errors.WrongCommittee(
+        "the event belongs to another committee", committee=to_hex(committee_id)
+    )
+
+
+def _next_committee(state: State, event: Handover, documents: Documents) -> Committee:
+    """Return the committee that a certified handover names. Raises DocumentMissing, UnfitSuccessor.
+
+    The certificate was verified before: otherwise anybody could make every log wait for a file
+    that does not exist.
+    """
+    following = documents(event.claim.next)
+    if following is None:
+        message = f"the file of committee {to_hex(event.claim.next)} is not at hand"
+        raise errors.DocumentMissing(message, committee=to_hex(event.claim.next))
+    try:
+        check_successor(state.known, state.sealed, following)
+    except errors.InvalidCommittee as error:
+        raise errors.UnfitSuccessor(f"not fit to follow: {error}", reason=error.name) from None
+    return following
+
+
+def check_applicable(state: State, claim: Claim) -> None:
     """Check whether the log accepts a claim, before its certificate is verified.
 
     Raises UnknownKind: claims of this kind are no events; a subclass of NotApplicable.
@@ -123,26 +197,44 @@ def check_applicable(state: State, claim: Claim, committee: Committee) -> None:
     kind = kind_of(claim)
     if not isinstance(claim, EventClaim):
         raise errors.UnknownKind(f"a {kind.name} certificate cannot be an event")
-    superseded = kind.superseded(claim, state, committee)
+    superseded = kind.superseded(claim, state)
     if isinstance(superseded, errors.AppliedAlready):
         raise superseded
-    _check_age(claim.timestamp, state, committee)
-    kind.check_applicable(claim, state, committee)
+    _check_age(claim.timestamp, state)
+    kind.check_applicable(claim, state)
     if superseded:
         raise superseded
 
 
-def _check_age(timestamp: int, state: State, committee: Committee) -> None:
-    most, now = committee.rounds.max_age, state.log_time(committee)
+def _check_age(timestamp: int, state: State) -> None:
+    most, now = state.committee.rounds.max_age, state.log_time
     if now > timestamp + most:
         late = now - timestamp
         message = (
-            f"the log has a checkpoint {late} s after the event's timestamp; "
-            f"at most {most} s are allowed"
+            f"the log has a mark {late} s after the event's timestamp; at most {most} s are allowed"
         )
         raise errors.Stale(message, late=late, most=most)
+    if timestamp < state.seat:
+        message = f"the committee took its seat {state.seat - timestamp} s after the timestamp"
+        raise errors.BeforeSeat(message, seat=state.seat)
 
 
-def advance(state: State, claim: Claim) -> State:
-    """Return the state after an event that was already checked."""
-    return replace(kind_of(claim).advance(claim, state), size=state.size + 1)
+def advance(state: State, claim: Claim, following: Committee | None = None) -> State:
+    """Return the state after an event that was already checked.
+
+    Args:
+        following: the committee that a handover seats.
+    """
+    after = replace(kind_of(claim).advance(claim, state), size=state.size + 1)
+    return after if following is None else _seated(after, following)
+
+
+def _seated(state: State, following: Committee) -> State:
+    """Seat the next committee: what it does not list becomes unknown."""
+    mark = state.marks[-1]
+    nodes: dict[str, Any] = dict(state.nodes)
+    for node_id in state.committee.urls.keys() - following.urls.keys():
+        if last := state.last(node_id):
+            at = max(mark.timestamp, last.timestamp)
+            nodes[node_id] = nodes[node_id].appended(Transition(None, at, mark.position))
+    return replace(state, known=state.known.then(following), handover=mark, nodes=nodes)

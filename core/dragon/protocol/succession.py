@@ -20,11 +20,12 @@ _HANDOVER: Final = "handover"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The committee that holds, and all ids and keys that the network has ever listed."""
+    """The committee that holds, and all that the network has ever listed."""
 
     committee: Committee
     ids: frozenset[str]
     keys: frozenset[bytes]  # public keys, 48 bytes each
+    committees: frozenset[bytes]  # ids of all committees so far, 32 bytes each
 
     @classmethod
     def of(cls, committees: Iterable[Committee]) -> Self:
@@ -36,13 +37,13 @@ class Known:
         listed = list(committees)
         ids = frozenset(name for each in listed for _, name in _listed_ids(each))
         keys = frozenset(key for each in listed for _, key in _listed_keys(each))
-        return cls(listed[-1], ids, keys)
+        return cls(listed[-1], ids, keys, frozenset(each.id for each in listed))
 
     def then(self, following: Committee) -> Known:
         """Return what is known after `following` has taken its seat."""
         ids = self.ids.union(name for _, name in _listed_ids(following))
         keys = self.keys.union(key for _, key in _listed_keys(following))
-        return Known(following, ids, keys)
+        return Known(following, ids, keys, self.committees | {following.id})
 
 
 def check_successor(known: Known, sealed: Sealed, following: Committee) -> None:

@@ -104,7 +104,7 @@ class Watch:
     def _checkpoint(self, now: int) -> Iterator[Problem]:
         """No checkpoint for three intervals, in a log that was read to its end once."""
         sources, rounds = self.sources, self.sources.committee.rounds
-        since = sources.log.state.log_time(sources.committee)
+        since = sources.log.state.log_time
         age = now - since
         if sources.follower.has_read_all and age > CHECKPOINT_INTERVALS * rounds.checkpoint_every:
             sentence = (

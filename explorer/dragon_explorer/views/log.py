@@ -88,7 +88,7 @@ def log_page(sources: Sources, now: int, before: int = MAX_INTEGER) -> LogPage:
     end = min(before, log.state.size)
     first = max(0, end - PAGE_ENTRIES)
     found = log.entries(first - 1, end - first) if end > first else []
-    newest = log.state.checkpoints[-MAX_CHECKPOINTS_SHOWN:]
+    newest = log.state.marks[-MAX_CHECKPOINTS_SHOWN:]
     return LogPage(
         now=now,
         health=health(sources, now),

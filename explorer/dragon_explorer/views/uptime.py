@@ -79,7 +79,7 @@ def status_of(sources: Sources, node_id: str, now: int) -> tuple[NodeStatus, int
     last = sources.log.state.last(node_id)
     if last is None:
         return "unknown", None
-    log_time = sources.log.state.log_time(sources.committee)
+    log_time = sources.log.state.log_time
     if now - log_time > sources.committee.rounds.unknown_after:
         return "unknown", log_time
     return ("up" if str(last.status) == "up" else "down"), last.timestamp

@@ -59,7 +59,7 @@ def routes(components: Components) -> Routes:
             message = f"`to` ({query.end}) must be later than `from` ({query.begin})"
             raise errors.IntegerOutOfRange(message, member="to")
         log, period = components.log, (query.begin, query.end)
-        claim = claim_at(log, components.committee, path.node_id, period, size=log.state.size)
+        claim = claim_at(log, path.node_id, period, size=log.state.size)
         return jsonify(claim.members())
 
     return routes

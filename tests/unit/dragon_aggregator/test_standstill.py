@@ -62,9 +62,7 @@ class Watched(World):
     def totals(self, begin: int, end: int) -> tuple[int, int]:
         """Seconds down and unknown, as every log has them."""
         claims = {
-            settled_claim(
-                self.components(name).log, self.committee, TARGET, (begin, end), self.clock.now
-            )
+            settled_claim(self.components(name).log, TARGET, (begin, end), self.clock.now)
             for name in self.with_a_log()
         }
         assert len(claims) == 1

@@ -13,16 +13,18 @@ from dragon.encoding import MAX_INTEGER
 from dragon.log.downtime import totals
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
-from dragon.protocol.claims.checkpoint import AppliedCheckpoint
 from dragon.protocol.claims.status import Status
 from dragon.protocol.history import History
+from dragon.protocol.marks import Mark
 from dragon.protocol.state import State, Transition
+from dragon.protocol.succession import Known
 from dragon.storage.database import Database
 from dragon_explorer.index import DAY_SECONDS, LogIndex, Outage
 
 COMMITTEE = make_members(4, targets=3, round_seconds=300).committee
 ROUNDS = COMMITTEE.rounds
 DAYS = 8
+KNOWN = Known.of([COMMITTEE])
 
 
 class FakeLog(Log):
@@ -44,7 +46,7 @@ def story(seed: int) -> Iterator[State]:
     """States of a log that grows over `DAYS` days, with gaps between checkpoints."""
     draw = random.Random(seed)
     nodes: dict[str, History[Transition]] = {}
-    checkpoints: History[AppliedCheckpoint] = History()
+    checkpoints: History[Mark] = History()
     size = 0
     for number in range(0, DAYS * DAY_SECONDS // ROUNDS.seconds, 6):
         time = ROUNDS.start(number)
@@ -55,9 +57,9 @@ def story(seed: int) -> Iterator[State]:
                 nodes[node] = (last or History()).appended(Transition(status, time, size))
                 size += 1
         if number % 12 == 0 and draw.random() < 0.9:
-            checkpoints = checkpoints.appended(AppliedCheckpoint(size, b"", time, size))
+            checkpoints = checkpoints.appended(Mark(size, b"", time, size, ROUNDS))
             size += 1
-        yield State(dict(nodes), checkpoints, size)
+        yield State(KNOWN, dict(nodes), checkpoints, size=size)
 
 
 def scanned(state: State) -> list[Outage]:
@@ -115,7 +117,7 @@ def test_days_and_bars_are_those_of_the_log(log: FakeLog, seed: int) -> None:
             begin = max(first, day.begin)
             assert day.seconds == max(0, end - begin)
             if day.seconds:
-                expected = totals(state, state.size, node, (begin, end), ROUNDS)
+                expected = totals(state, state.size, node, (begin, end))
                 assert (day.down, day.unknown) == (
                     expected.seconds_down,
                     expected.seconds_unknown,
@@ -128,9 +130,10 @@ def test_days_and_bars_are_those_of_the_log(log: FakeLog, seed: int) -> None:
 def test_a_day_before_the_first_event_is_unknown_and_the_rest_is_not(log: FakeLog) -> None:
     begin = ROUNDS.start(1)
     state = State(
+        KNOWN,
         {"target_1": History([Transition(Status.UP, begin, 0)])},
-        History(AppliedCheckpoint(1, b"", begin + 12 * 300 * n, n + 1) for n in range(3)),
-        4,
+        History(Mark(1, b"", begin + 12 * 300 * n, n + 1, ROUNDS) for n in range(3)),
+        size=4,
     )
     log.show(state)
 

@@ -20,7 +20,8 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import AppliedCheckpoint, History, State, Transition
+from dragon.protocol.state import History, Mark, State, Transition
+from dragon.protocol.succession import Known
 from dragon.storage.database import Database
 
 ROUNDS = Rounds(0, 2)  # unknown_after is 48 s
@@ -43,17 +44,16 @@ class Past:
             for at, time in enumerate(moves)
         ]
         checkpoints = [
-            AppliedCheckpoint(
-                order.index((time, "mark")), bytes(32), time, order.index((time, "mark"))
-            )
+            Mark(order.index((time, "mark")), bytes(32), time, order.index((time, "mark")), ROUNDS)
             for time in marks
         ]
         nodes = {NODE: History(transitions)} if transitions else {}
-        return cls(State(nodes, History(checkpoints), len(order)))
+        known = Known.of([make_members().committee])
+        return cls(State(known, nodes, History(checkpoints), size=len(order)))
 
     def totals(self, begin: int, end: int, size: int | None = None) -> Totals:
         size = self.state.size if size is None else size
-        return totals(self.state, size, NODE, (begin, end), ROUNDS)
+        return totals(self.state, size, NODE, (begin, end))
 
     def counted(self, begin: int, end: int) -> Totals:
         """Compute the totals by classifying every second."""
@@ -62,7 +62,7 @@ class Past:
 
     def _second(self, second: int) -> str:
         moves = list(self.state.nodes.get(NODE, []))
-        marks = [mark.timestamp for mark in self.state.checkpoints]
+        marks = [mark.timestamp for mark in self.state.marks]
         before = [time for time in marks if time <= second]
         after = [time for time in marks if time > second]
         covered = bool(before and after) and after[0] - before[-1] <= ROUNDS.unknown_after
@@ -170,9 +170,9 @@ def test_a_settled_claim_ends_with_the_checkpoint_that_settles_it(tmp_path: Path
     reached = interval[1] + rounds.settled_after
 
     with pytest.raises(errors.NotSettled):
-        settled_claim(log, committee, NODE, interval, reached)
-    claimed = settled_claim(log, committee, NODE, interval, reached + 0.001)
+        settled_claim(log, NODE, interval, reached)
+    claimed = settled_claim(log, NODE, interval, reached + 0.001)
     database.close()
 
-    assert log.state.checkpoints[2].position == 3
+    assert log.state.marks[2].position == 3
     assert (claimed.size, claimed.seconds_down, claimed.seconds_unknown) == (4, 0, 0)

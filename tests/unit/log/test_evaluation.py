@@ -95,7 +95,7 @@ class Result:
 
 def by_the_rules(batches: Sequence[ProvenBatch]) -> Result:
     """Apply the rules event by event, without batches of signatures and without memory."""
-    state, result = State(), Result([], [])
+    state, result = State.of(COMMITTEE), Result([], [])
     for batch in batches:
         try:
             items = event.decode_batch(batch.body)
@@ -110,7 +110,7 @@ def by_the_rules(batches: Sequence[ProvenBatch]) -> Result:
             try:
                 decoded = event.decode_item(item)
                 root_at = merkle.Tree(result.leaves).root
-                state = transition(state, decoded, COMMITTEE, root_at=root_at)
+                state = transition(state, decoded, root_at=root_at)
             except errors.DragonError as error:
                 result.refused.append((batch.index, place, error.name))
                 not_ending = errors.InvalidEncoding | errors.UnknownKind | errors.WrongCommittee
@@ -241,13 +241,13 @@ def test_checkpoints_in_any_transaction_come_to_the_same(
 @pytest.mark.parametrize("distrusts", [False, True])
 def test_a_chain_of_masking_forgeries_needs_few_evaluations(distrusts: bool) -> None:
     """Each forged event, if it were trusted, would hide the forged event in the next batch."""
-    evaluator = Evaluator(COMMITTEE, os.urandom)
+    evaluator = Evaluator(os.urandom)
     evaluator._distrusts = distrusts
     batches = [proven(index, f"[{text('forged', NODES[0], 40 - index)}]") for index in range(1, 20)]
     verifier = evaluator._verifier
 
     with mock.patch.object(verifier, "verify", side_effect=verifier.verify) as verify:
-        outcome = evaluator.evaluate(State(), batches, lambda _: lambda _: bytes(32))
+        outcome = evaluator.evaluate(State.of(COMMITTEE), batches, lambda _: lambda _: bytes(32))
 
     assert len(outcome.refusals) == 19
     assert verify.call_count <= 2
@@ -255,7 +255,7 @@ def test_a_chain_of_masking_forgeries_needs_few_evaluations(distrusts: bool) -> 
 
 def test_genuine_batches_are_verified_together() -> None:
     """One group check for first events, and another for the rest of the batches."""
-    evaluator = Evaluator(COMMITTEE, os.urandom)
+    evaluator = Evaluator(os.urandom)
     batches = [
         proven(1, f"[{text('genuine', NODES[0], 1)},{text('genuine', NODES[0], 2)}]"),
         proven(2, f"[{text('genuine', NODES[0], 3)},{text('genuine', NODES[1], 2)}]"),
@@ -263,7 +263,7 @@ def test_genuine_batches_are_verified_together() -> None:
     verifier = evaluator._verifier
 
     with mock.patch.object(verifier, "verify", side_effect=verifier.verify) as verify:
-        outcome = evaluator.evaluate(State(), batches, lambda _: lambda _: bytes(32))
+        outcome = evaluator.evaluate(State.of(COMMITTEE), batches, lambda _: lambda _: bytes(32))
 
     assert len(outcome.entries) == 4
     assert [(len(call.args[0]), call.kwargs) for call in verify.call_args_list] == [
@@ -274,10 +274,10 @@ def test_genuine_batches_are_verified_together() -> None:
 
 def test_other_threads_may_run_after_every_check() -> None:
     """A check keeps the interpreter lock; without a pause, requests wait for many checks."""
-    evaluator = Evaluator(COMMITTEE, os.urandom)
+    evaluator = Evaluator(os.urandom)
     batches = [proven(index, f"[{text('forged', NODES[0], index)}]") for index in range(1, 4)]
 
     with mock.patch.object(batch_verification, "_pause") as pause:
-        evaluator.evaluate(State(), batches, lambda _: lambda _: bytes(32))
+        evaluator.evaluate(State.of(COMMITTEE), batches, lambda _: lambda _: bytes(32))
 
     assert pause.call_count == 1 + 3  # one group, which fails, and its events one by one

@@ -47,12 +47,12 @@ def results(made: Committee, **reasons: str) -> dict[str, ProbeResult]:
     }
 
 
+NOTHING_CERTIFIED = State.of(make_members().committee)
+
+
 def down(*node_ids: str) -> State:
     moves = History([Transition(Status.DOWN, 0, 0)])
-    return State(nodes=dict.fromkeys(node_ids, moves))
-
-
-NOTHING_CERTIFIED = State()
+    return replace(NOTHING_CERTIFIED, nodes=dict.fromkeys(node_ids, moves))
 
 
 def at_fault(

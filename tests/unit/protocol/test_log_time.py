@@ -47,21 +47,24 @@ class Ledger:
     """A log in memory: its state and its tree."""
 
     committee: Committee = COMMITTEE
-    state: State = field(default_factory=State)
     tree: merkle.Tree = field(default_factory=merkle.Tree)
+    state: State = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state = State.of(self.committee)
 
     def at(self, round_: int) -> int:
         return self.committee.rounds.start(round_)
 
     @property
     def time(self) -> int:
-        return self.state.log_time(self.committee)
+        return self.state.log_time
 
     def put(self, *claims: EventClaim) -> None:
         """Apply claims. Raises NotApplicable."""
         for claim in claims:
             event = Unsigned(claim, self.committee.id)
-            self.state = rules.transition(self.state, event, self.committee, root_at=self.tree.root)
+            self.state = rules.transition(self.state, event, root_at=self.tree.root)
             self.tree.append(merkle.leaf_hash(canonical(claim.to_json())))
 
     def offer(self, claim: EventClaim) -> str:
@@ -133,7 +136,7 @@ def test_windows_and_statuses_do_not_advance_log_time() -> None:
 @pytest.mark.parametrize("seconds", [2, 5, 7, 60, 3600])
 def test_stale_by_log_time_at_the_edge(seconds: int) -> None:
     committee = replace(COMMITTEE, rounds=Rounds(COMMITTEE.rounds.genesis, seconds))
-    ledger = Ledger(committee)
+    ledger = Ledger(committee=committee)
     ledger.put(ledger.status(1, UP), ledger.checkpoint(100))
     oldest = -(-committee.rounds.max_age // seconds)
 
@@ -166,7 +169,7 @@ def test_in_time_is_never_stale_whatever_comes_first(rng: random.Random, seconds
     """Marks are at most 2 s ahead of real time. So an event that is on the ledger within
     `max_age` - 4 s of its round is applied, whatever certified events somebody puts before it."""
     committee = replace(COMMITTEE, rounds=Rounds(COMMITTEE.rounds.genesis, seconds))
-    ledger, rounds = Ledger(committee), committee.rounds
+    ledger, rounds = Ledger(committee=committee), committee.rounds
     ledger.put(ledger.status(0, UP, "operator_9"))
     now, number = float(rounds.start(20)), 0
     for _ in range(30):
@@ -191,7 +194,7 @@ def test_in_time_is_never_stale_whatever_comes_first(rng: random.Random, seconds
 def test_a_checkpoint_covers_the_mark_before() -> None:
     ledger = begun()
     ledger.put(window(0, ledger.at(13)), window(1, ledger.at(13)))
-    position = ledger.state.checkpoints[-1].position
+    position = ledger.state.marks[-1].position
     assert (position, ledger.state.size) == (1, 4)
 
     assert ledger.offer(ledger.checkpoint(36, size=position)) == "NotLater"
@@ -204,7 +207,7 @@ def test_a_checkpoint_of_the_certified_size_is_not_enough() -> None:
     ledger = begun()
 
     assert ledger.offer(ledger.checkpoint(24)) == ""
-    assert [each.size for each in ledger.state.checkpoints] == [1, 2]
+    assert [each.size for each in ledger.state.marks] == [1, 2]
 
 
 def test_of_a_hoarded_chain_one_checkpoint_is_applied() -> None:
@@ -228,14 +231,14 @@ def test_settled_by_the_first_mark_max_age_later_included() -> None:
         ledger.put(ledger.checkpoint(round_))
     last, age = COMMITTEE.rounds.start(37), COMMITTEE.rounds.max_age
 
-    exact = ledger.state.settling(last - age, COMMITTEE)
-    later = ledger.state.settling(last - age + 1, COMMITTEE)
+    exact = ledger.state.settling(last - age)
+    later = ledger.state.settling(last - age + 1)
 
     assert exact is not None
     assert later is not None
     assert (exact.timestamp, exact.position) == (last, 3)
     assert later.timestamp == ledger.at(60)
-    assert ledger.state.settling(ledger.at(60) - age + 1, COMMITTEE) is None
+    assert ledger.state.settling(ledger.at(60) - age + 1) is None
 
 
 @given(
@@ -246,7 +249,7 @@ def test_settled_by_the_first_mark_max_age_later_included() -> None:
 def test_settled_is_final(rng: random.Random, seconds: int) -> None:
     """No event after the settling checkpoint changes totals, in whatever order events come."""
     committee = replace(COMMITTEE, rounds=Rounds(COMMITTEE.rounds.genesis, seconds))
-    ledger, round_ = Ledger(committee), 1
+    ledger, round_ = Ledger(committee=committee), 1
     ledger.put(ledger.status(0, UP))
     seen: dict[tuple[int, int], tuple[int, Totals]] = {}
     for _ in range(120):
@@ -263,16 +266,16 @@ def test_settled_is_final(rng: random.Random, seconds: int) -> None:
             assert seen.setdefault(interval, found) == found
     for interval, before in seen.items():
         assert _settled(ledger, interval) == before
-        now = totals(ledger.state, ledger.state.size, "operator_1", interval, committee.rounds)
+        now = totals(ledger.state, ledger.state.size, "operator_1", interval)
         assert now == before[1]
 
 
 def _settled(ledger: Ledger, interval: tuple[int, int]) -> tuple[int, Totals] | None:
-    checkpoint = ledger.state.settling(interval[1], ledger.committee)
+    checkpoint = ledger.state.settling(interval[1])
     if checkpoint is None:
         return None
     size = checkpoint.position + 1
-    return size, totals(ledger.state, size, "operator_1", interval, ledger.committee.rounds)
+    return size, totals(ledger.state, size, "operator_1", interval)
 
 
 @given(st.lists(st.integers(12, 60), min_size=1, max_size=300), st.integers(0, 5000))
@@ -284,11 +287,11 @@ def test_the_settling_mark_is_found_among_many(gaps: list[int], back: int) -> No
         ledger.put(ledger.checkpoint(round_))
     end = ledger.time - back
 
-    found = ledger.state.settling(end, COMMITTEE)
+    found = ledger.state.settling(end)
 
-    stamps = [each.timestamp for each in ledger.state.checkpoints]
+    stamps = [each.timestamp for each in ledger.state.marks]
     place = bisect_left(stamps, end + COMMITTEE.rounds.max_age)
-    assert found == (ledger.state.checkpoints[place] if place < len(stamps) else None)
+    assert found == (ledger.state.marks[place] if place < len(stamps) else None)
 
 
 def _sums(gaps: list[int]) -> list[int]:

@@ -401,7 +401,7 @@ def first_refusals(
     for certificate_, time in stages:
         aged = with_log_time(state, time)
         with pytest.raises(errors.DragonError) as refused:
-            transition(aged, certificate_, committee, root_at=lambda _: root)
+            transition(aged, certificate_, root_at=lambda _: root)
         found.append(type(refused.value).__name__)
     return found
 
@@ -416,7 +416,7 @@ def test_the_rules_for_a_status_apply_in_order(committee: Committee, secrets: Ke
         return certified(claim, signers, secrets, committee)
 
     applied = status(Status.UP, 10)
-    state = transition(State(), applied, committee, root_at=lambda _: b"")
+    state = transition(State.of(committee), applied, root_at=lambda _: b"")
     genuine = status(Status.DOWN, 11, others)
     forged = dataclasses.replace(genuine, signature=status(Status.DOWN, 9, others).signature)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
@@ -427,7 +427,7 @@ def test_the_rules_for_a_status_apply_in_order(committee: Committee, secrets: Ke
     names = first_refusals(stages, state, committee, b"")
 
     assert names == [*RULES["status"], "BadSignature"]
-    transition(state, genuine, committee, root_at=lambda _: b"")
+    transition(state, genuine, root_at=lambda _: b"")
 
 
 def test_the_rules_for_a_checkpoint_apply_in_order(committee: Committee, secrets: Keys) -> None:
@@ -439,11 +439,11 @@ def test_the_rules_for_a_checkpoint_apply_in_order(committee: Committee, secrets
         )
 
     def after(state: State, applied: Certificate) -> State:
-        return transition(state, applied, committee, root_at=lambda _: own)
+        return transition(state, applied, root_at=lambda _: own)
 
     first = StatusClaim("operator_2", Status.UP, start(19))
     applied = checkpoint(1, own, 20)
-    state = after(State(), certified(first, tuple(secrets), secrets, committee))
+    state = after(State.of(committee), certified(first, tuple(secrets), secrets, committee))
     state = after(state, applied)
     foreign = dataclasses.replace(applied, committee_id=bytes(32))
     stale, near, beyond, other = (
@@ -481,11 +481,11 @@ def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Ke
         made = certified(claim, everybody, secrets, committee)
         return dataclasses.replace(made, signature=signature) if signature else made
 
-    state = transition(State(), voted(first), committee, root_at=lambda _: b"")
+    state = transition(State.of(committee), voted(first), root_at=lambda _: b"")
     wrong = voted(first).signature
     for k in range(MAX_REFUTED):
         refuted = voted(dataclasses.replace(bad, proof=bytes([k]) * 32))
-        state = transition(state, refuted, committee, root_at=lambda _: b"")
+        state = transition(state, refuted, root_at=lambda _: b"")
     foreign = dataclasses.replace(voted(first), committee_id=bytes(32))
     skipped = voted(dataclasses.replace(second, number=2), wrong)
     other = dataclasses.replace(bad, number=7, previous=bytes(32))
@@ -499,7 +499,7 @@ def test_the_rules_for_a_window_apply_in_order(committee: Committee, secrets: Ke
     assert first_refusals([(voted(other), time)], state, committee, b"") == ["NotNext"]
     again = dataclasses.replace(bad, proof=bytes(32), timestamp=start(11))
     assert first_refusals([(voted(again), time)], state, committee, b"") == ["AppliedAlready"]
-    assert transition(state, voted(second), committee, root_at=lambda _: b"").size == 18
+    assert transition(state, voted(second), root_at=lambda _: b"").size == 18
 
 
 def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secrets: Keys) -> None:
@@ -517,8 +517,8 @@ def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secre
         return dataclasses.replace(made, signature=signature) if signature else made
 
     voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
-    state = transition(State(), voted, own, root_at=lambda _: b"")
-    state = transition(state, said(shown), own, root_at=lambda _: b"")
+    state = transition(State.of(committee), voted, root_at=lambda _: b"")
+    state = transition(state, said(shown), root_at=lambda _: b"")
     wrong = said(dataclasses.replace(shown, last=9)).signature
     beyond = said(dataclasses.replace(shown, last=1), wrong)
     again = said(dataclasses.replace(shown, verdict=Verdict.INVALID), wrong)
@@ -556,7 +556,7 @@ class Worked:
 
 @pytest.fixture(scope="module")
 def worked(committee: Committee, secrets: Keys) -> Worked:
-    state, tree = State(), merkle.Tree()
+    state, tree = State.of(committee), merkle.Tree()
     for position, (place, what, second) in zip(count(), rows("totals-log"), strict=False):
         subject, said = what.split()
         timestamp = committee.rounds.genesis + int(second)
@@ -567,7 +567,7 @@ def worked(committee: Committee, secrets: Keys) -> Worked:
             else StatusClaim(subject, Status(said), timestamp)
         )
         applied = certified(claim, signers, secrets, committee)
-        state = transition(state, applied, committee, root_at=tree.root)
+        state = transition(state, applied, root_at=tree.root)
         tree.append(merkle.leaf_hash(event.leaf(applied, position + 1)))
         assert int(place) == position
     return Worked(state, tree)
@@ -577,11 +577,11 @@ def test_totals_of_the_worked_example(worked: Worked, committee: Committee) -> N
     genesis = committee.rounds.genesis
     for begin, end, *stated in rows("totals"):
         interval = genesis + int(begin), genesis + int(end)
-        checkpoint = worked.state.settling(interval[1], committee)
+        checkpoint = worked.state.settling(interval[1])
         assert checkpoint is not None
         size = checkpoint.position + 1
 
-        found = totals(worked.state, size, "operator_2", interval, committee.rounds)
+        found = totals(worked.state, size, "operator_2", interval)
 
         settled = int(end) + committee.rounds.settled_after
         computed = [settled, size, found.seconds_down, found.seconds_unknown]
@@ -593,8 +593,8 @@ def test_the_time_after_the_last_checkpoint_less_max_age_is_not_settled(
 ) -> None:
     latest = 520 - committee.rounds.max_age
 
-    assert worked.state.settling(committee.rounds.genesis + latest, committee) is not None
-    assert worked.state.settling(committee.rounds.genesis + latest + 1, committee) is None
+    assert worked.state.settling(committee.rounds.genesis + latest) is not None
+    assert worked.state.settling(committee.rounds.genesis + latest + 1) is None
 
 
 def test_the_downtime_claim_is_about_the_worked_example(

@@ -31,7 +31,7 @@ UP, DOWN = Status.UP, Status.DOWN
 def apply(state: State, event: Event, time: int, committee: Committee) -> State:
     """Apply a status event, which does not need the log's roots, at a log time."""
     state = with_log_time(state, time)
-    return rules.transition(state, event, committee, root_at=lambda _: bytes(32))
+    return rules.transition(state, event, root_at=lambda _: bytes(32))
 
 
 @cache
@@ -44,7 +44,7 @@ def at(round_: int) -> int:
 
 
 def applied(*events: Event) -> State:
-    state = State()
+    state = State.of(COMMITTEE)
     for event in events:
         state = apply(state, event, event.claim.timestamp, COMMITTEE)
     return state
@@ -61,7 +61,7 @@ def foreign(event: Event) -> Event:
 
 
 def test_the_first_event_of_a_node_is_a_change_from_unknown() -> None:
-    state = apply(State(), certified(NODE, DOWN, 3), at(3), COMMITTEE)
+    state = apply(State.of(COMMITTEE), certified(NODE, DOWN, 3), at(3), COMMITTEE)
 
     assert state.status(NODE) is DOWN
     assert state.last(NODE) == Transition(DOWN, at(3))
@@ -96,16 +96,16 @@ def test_the_previous_state_does_not_change() -> None:
 
 
 def test_the_empty_state_is_never_shared() -> None:
-    apply(State(), certified(NODE, UP, 3), at(3), COMMITTEE)
+    apply(State.of(COMMITTEE), certified(NODE, UP, 3), at(3), COMMITTEE)
 
-    assert State().nodes == {}
+    assert State.of(COMMITTEE).nodes == {}
 
 
 def test_an_event_of_another_committee_is_refused() -> None:
     stranger = OTHERS.status(NODE, UP, 3)
 
     with pytest.raises(errors.WrongCommittee):
-        apply(State(), stranger, at(3), COMMITTEE)
+        apply(State.of(COMMITTEE), stranger, at(3), COMMITTEE)
 
 
 def test_an_event_is_applied_once() -> None:
@@ -137,10 +137,10 @@ def test_stale_by_log_time_at_the_edge(
     event, rounds = members.status(NODE, UP, 3), members.committee.rounds
     last = rounds.start(3) + max(12 * round_seconds, 60)
 
-    apply(State(), event, last, members.committee)
+    apply(State.of(COMMITTEE), event, last, members.committee)
 
     with pytest.raises(errors.Stale) as refused:
-        apply(State(), event, last + 1, members.committee)
+        apply(State.of(COMMITTEE), event, last + 1, members.committee)
     assert refused.value.facts == {"late": last + 1 - rounds.start(3), "most": rounds.max_age}
 
 
@@ -148,7 +148,7 @@ def test_a_status_of_a_later_round_is_not_early() -> None:
     """Signers compare the round with their clocks; the log has none."""
     event = certified(NODE, UP, 300)
 
-    assert apply(State(), event, at(0), COMMITTEE).status(NODE) is UP
+    assert apply(State.of(COMMITTEE), event, at(0), COMMITTEE).status(NODE) is UP
 
 
 @pytest.mark.parametrize("round_", [1, 2])
@@ -203,7 +203,7 @@ def test_an_event_is_applied_only_if_its_certificate_verifies(
     event = certificate_spoilings()[refusal]
 
     with pytest.raises(refusal):
-        apply(State(), event, at(3), COMMITTEE)
+        apply(State.of(COMMITTEE), event, at(3), COMMITTEE)
 
 
 # Each case has two faults; the error is that of the earlier check.
@@ -213,7 +213,7 @@ BOTH: dict[str, tuple[Callable[[], tuple[State, Event, int]], type[errors.Dragon
         errors.WrongCommittee,
     ),
     "another committee's, and stale": (
-        lambda: (State(), foreign(certified(NODE, UP, 3)), at(300)),
+        lambda: (State.of(COMMITTEE), foreign(certified(NODE, UP, 3)), at(300)),
         errors.WrongCommittee,
     ),
     "applied already, and stale": (
@@ -233,7 +233,7 @@ BOTH: dict[str, tuple[Callable[[], tuple[State, Event, int]], type[errors.Dragon
         errors.NotLater,
     ),
     "stale, and its certificate is forged": (
-        lambda: (State(), unsigned(certified(NODE, UP, 3)), at(300)),
+        lambda: (State.of(COMMITTEE), unsigned(certified(NODE, UP, 3)), at(300)),
         errors.Stale,
     ),
     "not a change, and its certificate is forged": (
@@ -286,7 +286,7 @@ def ledgers(draw: st.DrawFn) -> list[tuple[Event, int]]:
 def test_for_any_ledger_statuses_alternate_and_timestamps_increase(
     ledger: list[tuple[Event, int]],
 ) -> None:
-    state, taken = State(), set()
+    state, taken = State.of(COMMITTEE), set()
     for event, time in ledger:
         try:
             state = apply(state, event, time, COMMITTEE)

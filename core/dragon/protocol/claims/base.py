@@ -91,7 +91,7 @@ class Kind(ABC, Generic[C]):
         """Return whether this operator may sign the claim."""
         return True
 
-    def check_applicable(self, claim: C, state: State, committee: Committee) -> None:
+    def check_applicable(self, claim: C, state: State) -> None:
         """Check the log's conditions other than age and `superseded`.
 
         Raises a subclass of NotApplicable.
@@ -110,7 +110,7 @@ class Kind(ABC, Generic[C]):
         """
         return state
 
-    def superseded(self, claim: C, state: State, committee: Committee) -> NotApplicable | None:
+    def superseded(self, claim: C, state: State) -> NotApplicable | None:
         """Return why the claim is superseded, or None if it is not.
 
         Monitor, outbox, attester and log use this function. It returns AppliedAlready if this claim

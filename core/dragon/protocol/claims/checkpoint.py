@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
 from dragon.protocol.committee import DEFAULT_QUORUMS, Committee
+from dragon.protocol.marks import Mark
 from dragon.protocol.shape import Hex, Integer
 
 if TYPE_CHECKING:
@@ -30,19 +31,9 @@ class CheckpointClaim(EventClaim):
     timestamp: Annotated[int, Integer()]  # Unix seconds, the start of a round
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedCheckpoint:
-    """A certified checkpoint that was applied to the log."""
-
-    size: int
-    log_root: bytes
-    timestamp: int
-    position: int = field(default=0, compare=False)  # of its event in the log
-
-
 def check_agrees(size: int, root: bytes, state: State, root_at: RootAt) -> None:
     """Check that this log has the size and root that a quorum certified. Raises Diverged."""
-    last = state.checkpoint
+    last = state.mark
     agreed = f"the logs agree up to entry {last.size - 1}" if last else "no entry is certified"
     if size > state.size:
         message = f"a quorum certified {size} entries, but this log had {state.size}"
@@ -66,31 +57,32 @@ class CheckpointKind(Kind[CheckpointClaim]):
         check_agrees(claim.size, claim.log_root, state, root_at)
 
     def advance(self, claim: CheckpointClaim, state: State) -> State:
-        applied = AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp, state.size)
-        return replace(state, checkpoints=state.checkpoints.appended(applied))
+        rounds = state.committee.rounds
+        mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size, rounds)
+        return replace(state, marks=state.marks.appended(mark), checkpoint=mark)
 
-    def superseded(
-        self, claim: CheckpointClaim, state: State, committee: Committee
-    ) -> errors.NotApplicable | None:
-        """A checkpoint is due twelve rounds after the last one, and its log contains that one.
+    def superseded(self, claim: CheckpointClaim, state: State) -> errors.NotApplicable | None:
+        """A checkpoint is due twelve rounds after the last one, and its log contains the last mark.
 
-        If it could leave out the last one, certificates collected while nothing reaches the ledger
+        If it could leave out the last mark, certificates collected while nothing reaches the ledger
         could be sent as a chain later, and would vouch for a time that no log had entries for.
         """
-        last = state.checkpoint
-        if last is None:
-            return None
-        if last == AppliedCheckpoint(claim.size, claim.log_root, claim.timestamp):
+        if state.checkpoint == Mark(claim.size, claim.log_root, claim.timestamp):
             return errors.AppliedAlready(
                 f"the checkpoint at size {claim.size} is in the log already"
             )
-        due = last.timestamp + committee.rounds.checkpoint_every
-        if claim.size > last.position and claim.timestamp >= due:
+        if state.mark is None:
+            return None
+        due = state.mark.timestamp + 1
+        if state.checkpoint:
+            pause = state.committee.rounds.checkpoint_every
+            due = max(due, state.checkpoint.timestamp + pause)
+        if claim.size > state.mark.position and claim.timestamp >= due:
             return None
         return errors.NotLater(
-            "no checkpoint is due: its log does not contain the last checkpoint, or twelve rounds "
-            "have not passed",
-            last=last.timestamp,
+            "no checkpoint is due: its log does not contain the last mark, or twelve rounds have "
+            "not passed since the last checkpoint",
+            last=state.mark.timestamp,
         )
 
     def ordering_key(self, claim: CheckpointClaim) -> str:

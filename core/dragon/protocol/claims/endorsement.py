@@ -10,7 +10,6 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, Row, Table, register, utc
 from dragon.protocol.claims.window import Verdict
-from dragon.protocol.committee import Committee
 from dragon.protocol.shape import HASH, Id, Integer
 
 if TYPE_CHECKING:
@@ -81,8 +80,8 @@ class EndorsementKind(Kind[EndorsementClaim]):
     default_quorum = None
     tables = (ENDORSEMENTS,)
 
-    def check_applicable(self, claim: EndorsementClaim, state: State, committee: Committee) -> None:
-        _check_not_early(claim, state, committee)
+    def check_applicable(self, claim: EndorsementClaim, state: State) -> None:
+        _check_not_early(claim, state)
         windows = state.stream(claim.stream).windows
         if claim.last >= windows:
             message = (
@@ -96,9 +95,7 @@ class EndorsementKind(Kind[EndorsementClaim]):
         stream = replace(stream, endorsed={**stream.endorsed, claim.expert: record})
         return replace(state, streams={**state.streams, claim.stream: stream})
 
-    def superseded(
-        self, claim: EndorsementClaim, state: State, committee: Committee
-    ) -> errors.NotApplicable | None:
+    def superseded(self, claim: EndorsementClaim, state: State) -> errors.NotApplicable | None:
         """A later endorsement by the same expert supersedes earlier ones of the same windows."""
         record = state.stream(claim.stream).by(claim.expert)
         if claim in record.claims:
@@ -121,17 +118,17 @@ class EndorsementKind(Kind[EndorsementClaim]):
         )
 
 
-def _check_not_early(claim: EndorsementClaim, state: State, committee: Committee) -> None:
+def _check_not_early(claim: EndorsementClaim, state: State) -> None:
     """Refuse a timestamp far ahead of log time.
 
     One key signs an endorsement, at a time of its choice. A timestamp of the far future would
     supersede all later endorsements of these windows.
     """
-    rounds = committee.rounds
+    rounds = state.committee.rounds
     most = rounds.unknown_after + rounds.max_age
-    if (early := claim.timestamp - state.log_time(committee)) > most:
+    if (early := claim.timestamp - state.log_time) > most:
         message = (
-            f"the endorsement's timestamp is {early} s later than the log's last checkpoint; "
+            f"the endorsement's timestamp is {early} s later than the log's last mark; "
             f"at most {most} s are allowed"
         )
         raise errors.Early(message, early=early, most=most)

@@ -7,13 +7,15 @@ to its own id. `dragon.protocol.handover` has the event that carries both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
 from dragon.protocol.claims.checkpoint import check_agrees
 from dragon.protocol.committee import DEFAULT_QUORUMS, MAX_EPOCH, Committee
+from dragon.protocol.marks import Mark
 from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
 
 if TYPE_CHECKING:
@@ -60,6 +62,28 @@ class HandoverKind(Kind[HandoverClaim]):
 
     def check_log(self, claim: HandoverClaim, state: State, root_at: RootAt) -> None:
         check_agrees(claim.size, claim.log_root, state, root_at)
+
+    def check_applicable(self, claim: HandoverClaim, state: State) -> None:
+        if claim.epoch != (expected := state.committee.epoch + 1):
+            message = f"the next handover is to epoch {expected}, not {claim.epoch}"
+            raise errors.NotNextEpoch(message, epoch=claim.epoch, next=expected)
+
+    def superseded(self, claim: HandoverClaim, state: State) -> errors.NotApplicable | None:
+        """A handover contains the last mark and is later. It need not wait twelve rounds.
+
+        After it was applied, its committee does not hold any more, so this one is not asked.
+        """
+        last = state.mark
+        if last and (claim.size <= last.position or claim.timestamp <= last.timestamp):
+            message = "the log of the handover does not contain the last mark, or is not later"
+            return errors.NotLater(message, last=last.timestamp)
+        return None
+
+    def advance(self, claim: HandoverClaim, state: State) -> State:
+        """Note the mark. `dragon.protocol.state.advance` seats the next committee."""
+        rounds = state.committee.rounds
+        mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size, rounds, claim.next)
+        return replace(state, marks=state.marks.appended(mark))
 
     def ordering_key(self, claim: HandoverClaim) -> str:
         return "@handovers"

@@ -41,7 +41,7 @@ class StatusClaim(EventClaim):
 class Transition:
     """A change of a node's status that was applied to the log."""
 
-    status: Status
+    status: Status | None  # None: a handover has removed the node, so its status is unknown
     timestamp: int  # Unix seconds, the start of the round in which it was certified
     position: int = field(default=0, compare=False)  # of its event in the log
 
@@ -67,9 +67,7 @@ class StatusKind(Kind[StatusClaim]):
         transitions = state.nodes.get(claim.node_id, History()).appended(transition)
         return replace(state, nodes={**state.nodes, claim.node_id: transitions})
 
-    def superseded(
-        self, claim: StatusClaim, state: State, committee: Committee
-    ) -> errors.NotApplicable | None:
+    def superseded(self, claim: StatusClaim, state: State) -> errors.NotApplicable | None:
         """The log accepts only changes of status, later than the node's last event."""
         if _has(state, claim):
             message = f"this claim ({claim.node_id} {claim.status}) is in the log already"

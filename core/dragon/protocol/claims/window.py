@@ -89,7 +89,7 @@ class WindowKind(Kind[WindowClaim]):
     def check(self, claim: WindowClaim, committee: Committee) -> None:
         committee.rounds.check_start(claim.timestamp)
 
-    def check_applicable(self, claim: WindowClaim, state: State, committee: Committee) -> None:
+    def check_applicable(self, claim: WindowClaim, state: State) -> None:
         """Check that a window follows the stream's last valid window.
 
         An invalid window may have a wrong number, because that can be the reason why it is invalid.
@@ -119,9 +119,7 @@ class WindowKind(Kind[WindowClaim]):
             stream = replace(stream, refuted=stream.refuted | {(claim.number, claim.proof)})
         return replace(state, streams={**state.streams, claim.stream: stream})
 
-    def superseded(
-        self, claim: WindowClaim, state: State, committee: Committee
-    ) -> errors.NotApplicable | None:
+    def superseded(self, claim: WindowClaim, state: State) -> errors.NotApplicable | None:
         """The log accepts one valid window per number, and each invalid proof once."""
         stream = state.stream(claim.stream)
         if claim.verdict is Verdict.VALID:

@@ -90,11 +90,11 @@ def apply(
     item = event(what) if isinstance(what, WindowClaim | EndorsementClaim) else what
     time = item.claim.timestamp if time is None else time
     state = with_log_time(state, time)
-    return rules.transition(state, item, COMMITTEE, root_at=lambda _: bytes(32))
+    return rules.transition(state, item, root_at=lambda _: bytes(32))
 
 
 def applied(*claims: WindowClaim | EndorsementClaim) -> State:
-    state = State()
+    state = State.of(COMMITTEE)
     for claim in claims:
         state = apply(state, claim)
     return state
@@ -135,13 +135,13 @@ def test_the_previous_state_does_not_change() -> None:
     apply(before, claimed(1))
 
     assert before.stream(STREAM).windows == 1
-    assert State().streams == {}
+    assert State.of(COMMITTEE).streams == {}
 
 
 def test_a_window_of_another_committee_is_refused() -> None:
     stranger = OTHERS.certify(claimed(0), SIGNERS)
 
-    assert refusal(State(), stranger) is errors.WrongCommittee
+    assert refusal(State.of(COMMITTEE), stranger) is errors.WrongCommittee
 
 
 def test_a_repeated_window_is_applied_already_at_any_time() -> None:
@@ -183,8 +183,8 @@ def test_a_window_follows_the_last_valid_one(previous: bytes) -> None:
 
 
 def test_the_first_window_follows_the_stream_itself() -> None:
-    assert refusal(State(), claimed(0, previous=OTHER_STREAM)) is errors.NotNext
-    assert refusal(State(), claimed(1, previous=STREAM)) is errors.NotNext
+    assert refusal(State.of(COMMITTEE), claimed(0, previous=OTHER_STREAM)) is errors.NotNext
+    assert refusal(State.of(COMMITTEE), claimed(1, previous=STREAM)) is errors.NotNext
     assert applied(claimed(0, previous=STREAM)).stream(STREAM).windows == 1
 
 
@@ -276,7 +276,7 @@ def test_an_expert_endorses_applied_windows() -> None:
 @pytest.mark.parametrize(("first", "last"), [(3, 3), (0, 3), (2, 2**53 - 1)])
 def test_endorsements_of_windows_that_are_not_applied_are_refused(first: int, last: int) -> None:
     assert refusal(THREE, praised(first, last)) is errors.NoSuchWindow
-    assert refusal(State(), praised(0, 0)) is errors.NoSuchWindow
+    assert refusal(State.of(COMMITTEE), praised(0, 0)) is errors.NoSuchWindow
     assert refusal(applied(refuted(0)), praised(0, 0)) is errors.NoSuchWindow
 
 

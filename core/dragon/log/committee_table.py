@@ -1,0 +1,57 @@
+"""The table `committees`: the file of every committee that has held in this log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+from dragon import errors
+from dragon.encoding import parse, to_hex
+from dragon.protocol.committee import Committee
+
+
+def append(connection: Connection, committee: Committee, position: int | None) -> None:
+    """Write a committee; `position` is that of its handover, None for the first one."""
+    connection.execute(
+        text("INSERT INTO committees VALUES (:epoch, :id, :document, :position)"),
+        {
+            "epoch": committee.epoch,
+            "id": to_hex(committee.id),
+            "document": committee.encode().decode(),
+            "position": position,
+        },
+    )
+
+
+def read_all(connection: Connection) -> list[tuple[Committee, int | None]]:
+    """Return all committees, oldest first, each with the position of its handover.
+
+    Keys are not checked again: the hash of each file is the one that the log names.
+    Raises LogDamaged.
+    """
+    query = text("SELECT epoch, id, document, position FROM committees ORDER BY epoch")
+    found = [_checked(*row) for row in connection.execute(query)]
+    for expected, (committee, position) in enumerate(found):
+        if committee.epoch != expected or (position is None) is not (expected == 0):
+            raise errors.LogDamaged(f"the committee of epoch {expected} is missing, or misplaced")
+    return found
+
+
+def documents(committees: Iterable[Committee]) -> dict[bytes, Committee]:
+    """Return committees by id."""
+    return {committee.id: committee for committee in committees}
+
+
+def _checked(
+    epoch: object, stated: object, document: object, position: object
+) -> tuple[Committee, int | None]:
+    if type(document) is not str or not (position is None or type(position) is int):
+        raise errors.LogDamaged("a row of table committees has a value of a wrong type")
+    try:
+        committee = Committee.from_json(parse(document))
+    except errors.DragonError as error:
+        raise errors.LogDamaged(f"the committee of epoch {epoch} cannot be read: {error}") from None
+    if (committee.epoch, to_hex(committee.id)) != (epoch, stated):
+        raise errors.LogDamaged(f"the committee of epoch {epoch} was altered on disk")
+    return committee, position

@@ -235,8 +235,8 @@ def test_a_truncated_file_is_damaged(copy: Path) -> None:
 @pytest.mark.parametrize(
     "change_",
     [
-        "UPDATE cursor SET committee = '0x00'",
-        "UPDATE cursor SET committee = x'ff'",
+        "UPDATE cursor SET network = '0x00'",
+        "UPDATE cursor SET network = x'ff'",
         "DELETE FROM cursor",
     ],
 )
@@ -412,7 +412,7 @@ def test_the_ledgers_time_is_part_of_no_rule(copy: Path, time: str) -> None:
 
 
 def test_a_log_of_the_old_format_is_refused_in_one_sentence(copy: Path) -> None:
-    """Its leaves contain the ledger's time, so it cannot be continued."""
+    """It signed other bytes, so it cannot be continued."""
     change(copy, "UPDATE schema_log SET version_num = 'log_0003'")
 
     for use in (
@@ -420,7 +420,7 @@ def test_a_log_of_the_old_format_is_refused_in_one_sentence(copy: Path) -> None:
         lambda: archive(copy),
         lambda: Database(copy, LOG_SCHEMA),
     ):
-        with pytest.raises(errors.DatabaseTooOld, match="found a new committee"):
+        with pytest.raises(errors.DatabaseTooOld, match="found a new network"):
             use()
 
 
@@ -430,6 +430,7 @@ def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
     change(
         path,
         "DROP TABLE archived",
+        "DROP TABLE committees",
         "DROP TABLE cursor",
         "CREATE TABLE cursor (id INTEGER, committee TEXT, last_index INTEGER, "
         "chaining_hash TEXT, proof_index INTEGER, proof_time INTEGER)",

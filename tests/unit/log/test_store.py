@@ -510,7 +510,7 @@ def test_another_committees_file_is_refused(path: Path) -> None:
     with pytest.raises(errors.LogDamaged) as refused:
         Log(database, make_members(name="another").committee)
 
-    assert refused.value.facts == {"committee": to_hex(COMMITTEE.id)}
+    assert refused.value.facts == {"network": to_hex(COMMITTEE.network_id)}
     database.close()
 
 

@@ -517,7 +517,7 @@ def test_the_rules_for_an_endorsement_apply_in_order(committee: Committee, secre
         return dataclasses.replace(made, signature=signature) if signature else made
 
     voted = certified(dataclasses.replace(window, timestamp=time), tuple(secrets), secrets, own)
-    state = transition(State.of(committee), voted, root_at=lambda _: b"")
+    state = transition(State.of(own), voted, root_at=lambda _: b"")
     state = transition(state, said(shown), root_at=lambda _: b"")
     wrong = said(dataclasses.replace(shown, last=9)).signature
     beyond = said(dataclasses.replace(shown, last=1), wrong)

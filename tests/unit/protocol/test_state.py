@@ -137,10 +137,10 @@ def test_stale_by_log_time_at_the_edge(
     event, rounds = members.status(NODE, UP, 3), members.committee.rounds
     last = rounds.start(3) + max(12 * round_seconds, 60)
 
-    apply(State.of(COMMITTEE), event, last, members.committee)
+    apply(State.of(members.committee), event, last, members.committee)
 
     with pytest.raises(errors.Stale) as refused:
-        apply(State.of(COMMITTEE), event, last + 1, members.committee)
+        apply(State.of(members.committee), event, last + 1, members.committee)
     assert refused.value.facts == {"late": last + 1 - rounds.start(3), "most": rounds.max_age}
 
 

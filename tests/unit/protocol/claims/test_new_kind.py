@@ -57,9 +57,7 @@ class WeatherKind(Kind[WeatherClaim]):
     def advance(self, claim: WeatherClaim, state: State) -> State:
         return replace(state, further={**state.further, f"weather {claim.place}": claim})
 
-    def superseded(
-        self, claim: WeatherClaim, state: State, committee: Committee
-    ) -> errors.NotApplicable | None:
+    def superseded(self, claim: WeatherClaim, state: State) -> errors.NotApplicable | None:
         last = state.further.get(f"weather {claim.place}")
         if last == claim:
             return errors.AppliedAlready("that weather is in the log already")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Self, TypeAlias, cast
 
 from dragon import errors
 from dragon.encoding import Json, Members, to_hex
@@ -135,6 +135,16 @@ class Handover:
         bls.check_signature(
             key, self.claim.acceptance.root(following.id), accepted.signature, refusal
         )
+
+
+SignedMark: TypeAlias = Certificate | Handover  # a certified checkpoint, or a handover
+
+
+def decode_mark(value: Json) -> SignedMark:
+    """Decode a certified checkpoint or a handover. Raises InvalidEncoding, UnknownKind."""
+    if isinstance(value, dict) and value.get("kind") == HandoverClaim.KIND:
+        return Handover.from_json(value)
+    return Certificate.from_json(value)
 
 
 def newcomers(committee: Committee, following: Committee) -> set[str]:

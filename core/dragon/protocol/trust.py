@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from dragon import errors
 from dragon.protocol import merkle
-from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.handover import Handover
+from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.lineage import Lineage
-
-Mark: TypeAlias = Certificate | Handover  # a checkpoint, or a handover
 
 
 class Signed(Protocol):
@@ -37,7 +35,7 @@ class Signed(Protocol):
 class Anchor:
     """A mark, and the path from an event's leaf to the root that the mark states."""
 
-    mark: Mark
+    mark: SignedMark
     position: int  # of the event in the log
     inclusion: Sequence[bytes]  # RFC 6962; sibling hashes, nearest to the leaf first
 
@@ -54,9 +52,11 @@ class Trust:
     trust_from: int | None = None  # None: the newest epoch only
 
     @classmethod
-    def of(cls, committee: Committee) -> Trust:
-        """Trust one committee, and know no other."""
-        return cls(Lineage.of(committee))
+    def of(cls, known: Trust | Lineage | Committee) -> Trust:
+        """Return the trust in the newest committee of a lineage, or in one committee alone."""
+        if isinstance(known, Trust):
+            return known
+        return cls(known if isinstance(known, Lineage) else Lineage.of(known))
 
     @property
     def least_epoch(self) -> int:
@@ -86,11 +86,11 @@ class Trust:
         if anchor is None or leaf_hash is None:
             raise self._superseded(committee, "and no mark that covers it is at hand")
         self._check_mark(anchor.mark, committee)
-        size, root = _log(anchor.mark)
+        size, root = certified_log(anchor.mark)
         merkle.verify_inclusion(leaf_hash, anchor.position, size, list(anchor.inclusion), root)
         return committee
 
-    def verify_mark(self, mark: Mark) -> Committee:
+    def verify_mark(self, mark: SignedMark) -> Committee:
         """Verify a mark: a checkpoint of a trusted committee, or any handover of this lineage.
 
         Returns the committee that signed it. Raises CertificateError; Superseded.
@@ -99,17 +99,16 @@ class Trust:
         self._check_mark(mark, committee)
         return committee
 
-    def _check_mark(self, mark: Mark, committee: Committee) -> None:
+    def _check_mark(self, mark: SignedMark, committee: Committee) -> None:
         """Check that a mark counts, wherever it comes from. Raises CertificateError."""
         if isinstance(mark, Handover):
             # Compared, not verified: later files of the lineage pin its size and root.
             stated = self.lineage.handover_to(mark.claim.epoch)
-            if stated is None or _log(stated) != _log(mark):
+            if stated is None or certified_log(stated) != certified_log(mark):
                 raise self._superseded(committee, "and the handover is not of this lineage")
             return
         signer = self.lineage.named(mark.committee_id)
-        if not isinstance(mark.claim, CheckpointClaim):
-            raise errors.UnknownKind(f"a {mark.claim.KIND} certificate is no mark of a log")
+        certified_log(mark)
         mark.verify(signer)
         if signer.epoch < self.least_epoch:
             raise self._superseded(committee, f"and the checkpoint is of epoch {signer.epoch} too")
@@ -122,10 +121,12 @@ class Trust:
         return errors.Superseded(message, epoch=committee.epoch)
 
 
-def _log(mark: Mark) -> tuple[int, bytes]:
-    """Return the size and the root that a mark states."""
+def certified_log(mark: SignedMark) -> tuple[int, bytes]:
+    """Return the size and the root that a mark states.
+
+    Raises UnknownKind: the certificate is no checkpoint.
+    """
     claim = mark.claim
-    if isinstance(claim, CheckpointClaim):
+    if isinstance(claim, CheckpointClaim | HandoverClaim):
         return claim.size, claim.log_root
-    assert isinstance(mark, Handover)  # noqa: S101  _check_mark has refused all others
-    return mark.claim.size, mark.claim.log_root
+    raise errors.UnknownKind(f"a {claim.KIND} certificate is no mark of a log", kind=claim.KIND)

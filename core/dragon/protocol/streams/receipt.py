@@ -17,6 +17,7 @@ from dragon.encoding import Json, Members, canonical, from_hex, parse, to_hex
 from dragon.protocol import bls, merkle
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.handover import SignedMark, decode_mark
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.chunks import ChunkHeader, chunks_from_json
 from dragon.protocol.streams.descriptor import Descriptor
@@ -36,12 +37,12 @@ _PROVEN: Final = ("chunks", "proof")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The position of the window's event in the log, and a certified checkpoint that covers it."""
+    """The position of the window's event in the log, and a mark that covers it."""
 
     position: int
     ledger_index: int
-    inclusion: tuple[bytes, ...]  # proof of inclusion in the log of the checkpoint's size
-    checkpoint: Certificate
+    inclusion: tuple[bytes, ...]  # proof of inclusion in the log of the mark's size
+    checkpoint: SignedMark  # a certified checkpoint, or a handover
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Receipt:
             raise errors.TooLarge(message, bytes=len(raw))
         return cls.from_json(parse(raw))
 
-    def completed(self, proven: ProvenEntry, checkpoint: Certificate) -> Receipt:
+    def completed(self, proven: ProvenEntry, checkpoint: SignedMark) -> Receipt:
         """Return this receipt with the event's place in the log of a certified checkpoint.
 
         The place is not verified here.
@@ -182,7 +183,7 @@ def _place(members: Members) -> Place:
         members.integer("position"),
         members.integer("ledger_index"),
         _path(members, "inclusion"),
-        _part(members, "checkpoint", Certificate.from_json),
+        _part(members, "checkpoint", decode_mark),
     )
 
 

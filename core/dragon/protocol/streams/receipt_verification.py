@@ -1,7 +1,8 @@
 """Offline verification of receipts: separate checks of all links from the data to the log.
 
-Only the committee file is needed. A refused check states the members of which at least one must be
-wrong.
+Only the committee file is needed, or the lineage of a network that has changed its committee. What
+a committee signed that has handed over counts only if a mark covers it. A refused check states the
+members of which at least one must be wrong.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from dragon.encoding import to_hex
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.streams.chunks import digest, digest_of, tree_of
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.window import chunks_fault, outputs
+from dragon.protocol.trust import Anchor, Trust
 from dragon.stark.blocks import verify_window
 from dragon.stark.commitment import is_opening
 
@@ -47,7 +52,7 @@ class Check:
 
 
 def verify(
-    committee: Committee,
+    known: Trust | Lineage | Committee,
     receipt: Receipt,
     data: bytes | None = None,
     *,
@@ -58,16 +63,20 @@ def verify(
     A receipt is valid if no check is refused, and complete if "checkpoint" holds. Only "data",
     "commitment", "proof", "checkpoint" and "experts" can be absent. With `stream`, the expected id
     of the stream, "stream" is the last check.
+
+    Args:
+        known: a verified lineage, or one committee; see `dragon.protocol.trust`.
     """
+    trust = Trust.of(known)
     checks = [
         _check("data", lambda: _check_data(receipt, data)),
         _check("commitment", lambda: _check_commitment(receipt)),
         _check("chunk", lambda: _check_chunk(receipt)),
-        _check("window", lambda: _check_window(receipt, committee)),
+        _check("window", lambda: _check_window(receipt, trust)),
         _check("proof", lambda: _check_proof(receipt)),
-        _check("votes", lambda: _check_votes(receipt, committee)),
-        _check("checkpoint", lambda: _check_checkpoint(receipt, committee)),
-        _check("experts", lambda: _check_experts(receipt, committee)),
+        _check("votes", lambda: _check_votes(receipt, trust)),
+        _check("checkpoint", lambda: _check_checkpoint(receipt, trust)),
+        _check("experts", lambda: _check_experts(receipt, trust)),
     ]
     if stream is not None:
         checks.append(_check("stream", lambda: _check_stream(receipt, stream)))
@@ -76,7 +85,7 @@ def verify(
 
 def verify_receipt(
     receipt: Receipt,
-    committee: Committee,
+    known: Trust | Lineage | Committee,
     data: bytes | None = None,
     *,
     stream: bytes | None = None,
@@ -86,6 +95,7 @@ def verify_receipt(
     `is_complete` tells whether a certified checkpoint covers the receipt.
 
     Args:
+        known: a verified lineage, or one committee; see `dragon.protocol.trust`.
         data: the chunk's data; None to verify everything except the data.
         stream: the id of the stream to which the receipt must belong; None for any stream. The name
             in a descriptor is self-chosen: anyone can have a stream of the same name.
@@ -95,7 +105,7 @@ def verify_receipt(
         ReceiptRefused: the first refused check; `fields` names the members of which at least one
             must be wrong.
     """
-    checks = verify(committee, receipt, data, stream=stream)
+    checks = verify(known, receipt, data, stream=stream)
     for check in refused(checks):
         if check.name == "stream":
             raise errors.OtherStream(f"{check.name}: {check.detail}", *check.fields)
@@ -169,9 +179,9 @@ def _check_chunk(receipt: Receipt) -> str:
     return f"chunk {chunk.sequence} ({chunk.length} bytes) is number {place} of the window's chunks"
 
 
-def _check_window(receipt: Receipt, committee: Committee) -> str:
+def _check_window(receipt: Receipt, trust: Trust) -> str:
     descriptor, header = receipt.descriptor, receipt.header
-    if descriptor.network_id != committee.network_id:
+    if descriptor.network_id != trust.lineage.network_id:
         _refuse("the stream belongs to another network", "descriptor")
     if header.stream != descriptor.id:
         wrong = "header" if _claim(receipt).stream == descriptor.id else "descriptor"
@@ -204,11 +214,15 @@ def _check_proof(receipt: Receipt) -> str:
     return f"the prover knew all {len(proven.chunks)} openings and the secret key of the identity"
 
 
-def _check_votes(receipt: Receipt, committee: Committee) -> str:
-    claim = _claim(receipt)
+def _check_votes(receipt: Receipt, trust: Trust) -> str:
+    claim, place = _claim(receipt), receipt.place
+    anchor = Anchor(place.checkpoint, place.position, place.inclusion) if place else None
     try:
-        receipt.event.verify(committee)
-    except errors.CertificateError as refusal:
+        committee = trust.verify(receipt.event, leaf_hash=_leaf_hash(receipt), anchor=anchor)
+    except errors.Superseded as refusal:
+        message = f"the votes prove nothing any more: {refusal}; run `dragon receipt complete`"
+        _refuse(f"{message} ({refusal.name})", "event", "checkpoint")
+    except (errors.CertificateError, errors.InvalidProof) as refusal:
         _refuse(f"the certificate of the votes is invalid: {refusal} ({refusal.name})", "event")
     if claim.verdict is not Verdict.VALID:
         _refuse(f"the operators found the window invalid ({claim.reason})", "event")
@@ -226,19 +240,24 @@ def _check_votes(receipt: Receipt, committee: Committee) -> str:
     return f"{len(signers)} of {members} operators found the window valid: {', '.join(signers)}"
 
 
-def _check_checkpoint(receipt: Receipt, committee: Committee) -> str:
-    place = receipt.place
-    if place is None:
+def _leaf_hash(receipt: Receipt) -> bytes | None:
+    """Return the hash of the event's leaf in the log, as far as the receipt states its place."""
+    if receipt.place is None:
+        return None
+    return merkle.leaf_hash(event.leaf(receipt.event, receipt.place.ledger_index))
+
+
+def _check_checkpoint(receipt: Receipt, trust: Trust) -> str:
+    place, hashed = receipt.place, _leaf_hash(receipt)
+    if place is None or hashed is None:
         raise _Absent("no certified checkpoint yet; run `dragon receipt complete` later")
     claim = place.checkpoint.claim
-    if not isinstance(claim, CheckpointClaim):
+    if not isinstance(claim, CheckpointClaim | HandoverClaim):
         _refuse(f"the certificate is of kind {claim.KIND}, not checkpoint", "checkpoint")
     try:
-        place.checkpoint.verify(committee)
+        trust.verify_mark(place.checkpoint)
     except errors.CertificateError as refusal:
         _refuse(f"the checkpoint is invalid: {refusal} ({refusal.name})", "checkpoint")
-    leaf = event.leaf(receipt.event, place.ledger_index)
-    hashed = merkle.leaf_hash(leaf)
     try:
         merkle.verify_inclusion(hashed, place.position, claim.size, place.inclusion, claim.log_root)
     except errors.InvalidProof as refusal:
@@ -248,8 +267,11 @@ def _check_checkpoint(receipt: Receipt, committee: Committee) -> str:
     return f"the event is entry {place.position} of {log}"
 
 
-def _check_experts(receipt: Receipt, committee: Committee) -> str:
-    """Check the endorsements and list their verdicts, which may differ from the majority's."""
+def _check_experts(receipt: Receipt, trust: Trust) -> str:
+    """Check the endorsements and list their verdicts, which may differ from the majority's.
+
+    The endorsement of an older committee counts if the expert still has the same key.
+    """
     if not receipt.endorsements:
         raise _Absent("the receipt contains no endorsements")
     suspects = () if receipt.is_signed else ("header",)
@@ -268,12 +290,22 @@ def _check_experts(receipt: Receipt, committee: Committee) -> str:
                 *suspects,
             )
         try:
-            each.verify(committee)
+            each.verify(trust.lineage.named(each.committee_id))
         except errors.CertificateError as refusal:
             message = f"the endorsement of {claim.expert} is invalid: {refusal} ({refusal.name})"
             _refuse(message, "endorsements")
-    verdicts = [f"{each.claim.expert}: {each.claim.verdict}" for each in receipt.endorsements]
+    verdicts = [_verdict(each, trust) for each in receipt.endorsements]
     return f"{', '.join(verdicts)}; signed by each expert, but not certified"
+
+
+def _verdict(endorsement: Endorsement, trust: Trust) -> str:
+    claim, newest = endorsement.claim, trust.lineage.newest
+    signer = trust.lineage.named(endorsement.committee_id)
+    said = f"{claim.expert}: {claim.verdict}"
+    if signer.epoch >= trust.least_epoch:
+        return said
+    same = newest.expert_keys.get(claim.expert) == signer.expert_keys[claim.expert]
+    return said if same else f"{said} (not counted: that key is listed no more)"
 
 
 def _check_stream(receipt: Receipt, expected: bytes) -> str:

@@ -23,6 +23,8 @@ class FileKind(StrEnum):
     """The kinds of files that commands read, in words."""
 
     COMMITTEE = "a committee file"
+    LINEAGE = "a lineage of committees"
+    MEMBER = "a member file"
     NODES = "a node list of a sequencer network"
     SERVICES = "a list of a fleet's services"
     KEYSTORE = "a keystore"
@@ -42,6 +44,8 @@ class FileKind(StrEnum):
 # Members by which a JSON object is recognized; the first entry that fits decides.
 _MEMBERS: Final = (
     (FileKind.COMMITTEE, {"operators", "sequencer"}),
+    (FileKind.LINEAGE, {"committees", "handovers"}),
+    (FileKind.MEMBER, {"kind", "role", "proof_of_possession"}),
     (FileKind.RECEIPT, {"descriptor", "chunk"}),
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
@@ -52,6 +56,7 @@ _NODE_MEMBERS: Final = {"socket", "stake"}
 
 ORIGINS: Final = {
     FileKind.COMMITTEE: "It is `committee.json` in the folder that `dragon init` creates.",
+    FileKind.MEMBER: "`dragon key new` writes one beside the key.",
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",

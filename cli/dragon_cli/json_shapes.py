@@ -31,6 +31,12 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "verdict: `delivered`, or `undelivered` if a route failed",
         "routes: `delivered`, or why not, by name",
     ),
+    "committee assemble": (
+        "id", "short_id", "epoch", "file", "differences: list of what, before, after",
+    ),
+    "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
+    "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
+    "committee show": ("id", "short_id", "network_id", "committee: the file"),
     "completion": ("shell", "script: text of the script"),
     "downtime": (
         "verdict: `verified`, or `uncertified` with `--uncertified`",
@@ -49,6 +55,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[may_be_out]", "[may_lie]", "[old]: with `--refound`", "[old_file]: with `--refound`",
         "[file]: with `--compose`",
     ),
+    "key new": ("file: the member file", "keystore", "id", "role", "public_key"),
     "key show": ("public_key", "path", "description", "version", "kdf"),
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),

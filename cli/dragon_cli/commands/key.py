@@ -1,4 +1,4 @@
-"""`dragon key`: show and verify keystores. Secret keys are never printed."""
+"""`dragon key`: make, show and verify keys. Secret keys are never printed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from dragon.encoding import to_hex
+from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet.layout import load_committee
+from dragon_cli.fleet.layout import Home, load_committee
+from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
-from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
+from dragon_cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
 from dragon_cli.render.output import console, plain, print_verified
 from dragon_cli.render.text import print_json
 
@@ -20,7 +22,43 @@ keystore_argument = click.argument("keystore_file", metavar="KEYSTORE", type=EXI
 
 @click.group()
 def key() -> None:
-    """Show and verify keystores; the secret key is never printed."""
+    """Make, show and verify keys; the secret key is never printed."""
+
+
+@key.command()
+@click.argument("member_id", metavar="ID")
+@click.argument("url", required=False)
+@home_option
+@click.option("--expert", is_flag=True, help="Make the key of an expert, who has no URL.")
+@click.option(
+    "--rotate", is_flag=True, help="Make the next key of ID; the present one stays beside it."
+)
+@json_option
+def new(
+    member_id: str, url: str | None, home: Path, expert: bool, rotate: bool, as_json: bool
+) -> None:
+    """Make a key for ID, and the member file by which the others list it.
+
+    URL is where an operator is reached. Only the member file leaves this host: give it to whoever
+    assembles the committee.
+    """
+    if expert is (url is not None):
+        raise click.UsageError("An operator needs a URL, and an expert has none.")
+    role = Role.EXPERT if expert else Role.OPERATOR
+    made = new_member(Home(home), role, member_id, url, rotate=rotate)
+    if as_json:
+        print_json(
+            {
+                "file": str(made.file),
+                "keystore": str(made.keystore),
+                "id": member_id,
+                "role": str(role),
+                "public_key": to_hex(made.member.public_key.raw),
+            }
+        )
+        return
+    console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
+    console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
 
 
 @key.command()

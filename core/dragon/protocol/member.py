@@ -57,6 +57,16 @@ class Member:
         signature = secret.sign(unsigned.root())
         return cls.from_json({**unsigned.to_json(), "signature": to_hex(signature)})
 
+    @staticmethod
+    def check(role: Role, member_id: str, url: str | None) -> None:
+        """Check id and URL before a key is made for them. Raises InvalidEncoding."""
+        stated: dict[str, Json] = {"id": member_id}
+        members = Members(stated if url is None else {**stated, "url": url}, "the member")
+        members.id("id")
+        if role is Role.OPERATOR:
+            check_url(members)
+        members.end()
+
     @classmethod
     def load(cls, raw: bytes) -> Self:
         """Decode a member file, and check that its own key signed it.

@@ -1,0 +1,166 @@
+"""`dragon committee assemble`: the first committee of a network, or the next one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dragon.encoding import to_hex
+from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.committee_file import MAX_RANK, Aggregator, Sequencer, Target
+from dragon.protocol.differences import differences
+from dragon.protocol.founding import Change, Terms, succeed
+from dragon.protocol.founding import assemble as assemble_first
+from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
+from dragon_cli.committee_files import (
+    print_committee,
+    read_lineage,
+    read_members,
+    read_node_list,
+)
+from dragon_cli.files import check_free, write_new
+from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import print_json
+from dragon_cli.times import TimeInput, TimeType
+
+DEFAULT_APP = "datadragon"
+DEFAULT_THRESHOLD = 67
+
+
+class _AggregatorType(click.ParamType[Aggregator]):
+    name = "url[@rank]"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Aggregator:
+        if isinstance(value, Aggregator):
+            return value
+        url, at, rank = str(value).partition("@")
+        if at and not (rank.isascii() and rank.isdigit() and int(rank) <= MAX_RANK):
+            self.fail(f"{rank!a} is not a rank from 0 to {MAX_RANK}.", param, ctx)
+        return Aggregator(url, int(rank) if at else 0)
+
+
+class _TargetType(click.ParamType[Target]):
+    name = "id=url"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Target:
+        if isinstance(value, Target):
+            return value
+        target, equals, url = str(value).partition("=")
+        if not equals:
+            self.fail(f"{value!a} is not a target; expected id=url.", param, ctx)
+        return Target(target, url)
+
+
+class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
+    name = "kind=rule"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, QuorumRule]:
+        if isinstance(value, tuple):
+            return value
+        kind, _, rule = str(value).partition("=")
+        if kind not in DEFAULT_QUORUMS:
+            self.fail(f"{kind!a} is none of {', '.join(DEFAULT_QUORUMS)}.", param, ctx)
+        if rule in ("byzantine", "majority"):
+            return kind, rule  # type: ignore[return-value]
+        if not (rule.isascii() and rule.isdigit() and len(rule) <= 4):
+            self.fail(f"{rule!a} is not byzantine, majority or a number.", param, ctx)
+        return kind, int(rule)
+
+
+@click.command(short_help="Assemble the committee file of a new network, or the next one.")
+@click.argument("members", nargs=-1, type=EXISTING_FILE)
+@click.option("--after", type=EXISTING_FILE, help="Lineage that the next committee continues.")
+@click.option("--name", help="Name of a new network.")
+@click.option("--genesis", type=TimeType(), help="Start of round 0 of a new network.")
+@click.option("--app", help=f"Application on the sequencer (default: {DEFAULT_APP}).")
+@click.option("--nodes", type=EXISTING_FILE, multiple=True, help="Node list of the sequencer.")
+@click.option(
+    "--drop-nodes", type=EXISTING_FILE, multiple=True, help="Node list that no longer counts."
+)
+@click.option("--threshold", type=click.IntRange(1, 100), help="Stake for finality in percent.")
+@click.option("--round-seconds", type=click.IntRange(2, 3600), help="Length of a round.")
+@click.option("--quorum", "quorums", type=_QuorumType(), multiple=True, help="Rule of a kind.")
+@click.option("--aggregator", "aggregators", type=_AggregatorType(), multiple=True)
+@click.option("--target", "targets", type=_TargetType(), multiple=True, help="Node to watch.")
+@click.option("--drop", multiple=True, help="Id of a member or target, or URL of an aggregator.")
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write.")
+@json_option
+def assemble(
+    members: tuple[Path, ...], after: Path | None, output: Path, as_json: bool, **terms: Any
+) -> None:
+    """Write a committee file from the files of its MEMBERS.
+
+    Deterministic: everybody who has the same files and gives the same options gets the same file.
+    Compare its short id with the others by voice before you start an operator with it.
+    """
+    check_free(output)
+    given = tuple(read_members(members))
+    before = None
+    if after is None:
+        committee = assemble_first(given, _terms(terms))
+    else:
+        lineage = read_lineage(after)
+        before = lineage.newest
+        committee = succeed(lineage, _change(given, terms))
+    write_new(output, json.dumps(committee.to_json(), indent=2) + "\n")
+    _print(committee, before, output, as_json=as_json)
+
+
+def _print(committee: Committee, before: Committee | None, output: Path, *, as_json: bool) -> None:
+    found = differences(before, committee) if before else []
+    if as_json:
+        ids = {"id": to_hex(committee.id), "short_id": short_id(committee.id)}
+        changed = [each.to_json() for each in found]
+        print_json({**ids, "epoch": committee.epoch, "file": str(output), "differences": changed})
+        return
+    if before is None:
+        print_committee(committee)
+    for each in found:
+        console.print(plain(each.sentence))
+    console.print(f"Wrote {plain(str(output))}.")
+    console.print(f"Compare the short id by voice: {short_id(committee.id)}", highlight=False)
+
+
+def _terms(given: dict[str, Any]) -> Terms:
+    for name in ("name", "genesis", "nodes"):
+        if not given[name]:
+            raise click.UsageError(f"A new network needs `--{name}`; the next committee `--after`.")
+    for name in ("drop", "drop_nodes"):
+        if given[name]:
+            raise click.UsageError(f"`--{name.replace('_', '-')}` needs `--after`.")
+    genesis: TimeInput = given["genesis"]
+    if genesis.is_now:
+        raise click.UsageError("`--genesis` must be the same for everybody: not `now`.")
+    lists = tuple(read_node_list(path) for path in given["nodes"])
+    return Terms(
+        name=given["name"],
+        genesis=genesis.at,
+        sequencer=Sequencer(
+            given["app"] or DEFAULT_APP, given["threshold"] or DEFAULT_THRESHOLD, lists
+        ),
+        round_seconds=given["round_seconds"] or 5,
+        quorum_rules=dict(given["quorums"]),
+        targets=given["targets"],
+        aggregators=given["aggregators"],
+    )
+
+
+def _change(members: tuple[Any, ...], given: dict[str, Any]) -> Change:
+    for name in ("name", "genesis", "app"):
+        if given[name]:
+            raise click.UsageError(f"`--{name}` stays for the life of a network.")
+    return Change(
+        members=members,
+        targets=given["targets"],
+        aggregators=given["aggregators"],
+        drop=frozenset(given["drop"]),
+        round_seconds=given["round_seconds"],
+        quorum_rules=dict(given["quorums"]),
+        threshold_percent=given["threshold"],
+        add_nodes_sha256=tuple(read_node_list(path) for path in given["nodes"]),
+        drop_nodes_sha256=frozenset(read_node_list(path) for path in given["drop_nodes"]),
+    )

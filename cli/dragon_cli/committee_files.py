@@ -1,0 +1,79 @@
+"""Read member files, lineages and node lists, and show committees to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dragon.encoding import to_hex
+from dragon.protocol.committee import MAX_FILE_BYTES, Committee, short_id
+from dragon.protocol.lineage import MAX_LINEAGE_BYTES, Lineage
+from dragon.protocol.member import MAX_FILE_BYTES as MAX_MEMBER_BYTES
+from dragon.protocol.member import Member
+from dragon_cli.file_kinds import FileKind, reading
+from dragon_cli.files import read_bytes
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import moment
+from dragon_sequencer.nodes import NodeList
+
+
+def read_members(paths: Iterable[Path]) -> list[Member]:
+    """Read member files and check that each is signed with its own key.
+
+    Raises WrongFile, InvalidEncoding, InvalidCommittee; the message names the file.
+    """
+    members = []
+    for path in paths:
+        raw = read_bytes(path, most=MAX_MEMBER_BYTES)
+        with reading(path, raw, FileKind.MEMBER):
+            members.append(Member.load(raw))
+    return members
+
+
+def read_lineage(path: Path) -> Lineage:
+    """Read a lineage, or a committee file as a lineage of one, and verify it.
+
+    Raises NotACommittee, InvalidEncoding, InvalidCommittee, CertificateError, LineageError.
+    """
+    raw = read_bytes(path, most=MAX_LINEAGE_BYTES)
+    with reading(path, raw, FileKind.COMMITTEE, FileKind.LINEAGE):
+        lineage = Lineage.load(raw)
+        lineage.verify()
+    return lineage
+
+
+def read_committee(path: Path) -> Committee:
+    """Read a committee file, or the newest committee of a lineage. Raises as `read_lineage`."""
+    raw = read_bytes(path, most=MAX_LINEAGE_BYTES)
+    with reading(path, raw, FileKind.COMMITTEE, FileKind.LINEAGE):
+        return Lineage.load(raw).newest
+
+
+def read_node_list(path: Path) -> bytes:
+    """Return the SHA-256 by which a committee file names a node list. Raises as `NodeList`."""
+    raw = read_bytes(path, most=MAX_FILE_BYTES)
+    with reading(path, raw, FileKind.NODES):
+        return NodeList.decode(raw.decode("utf-8", errors="replace")).sha256
+
+
+def print_committee(committee: Committee) -> None:
+    """Print what its members compare and agree to."""
+    rounds = committee.rounds
+    console.print(f"Committee {plain(committee.name)}, epoch {committee.epoch}")
+    console.print(f"  id        {to_hex(committee.id)}")
+    console.print(f"  short id  {short_id(committee.id)}", highlight=False)
+    console.print(f"  network   {to_hex(committee.network_id)}")
+    console.print(f"  rounds    {rounds.seconds} s, since {moment(rounds.genesis)}")
+    for operator in committee.operators:
+        console.print(f"  operator  {operator.id}  {operator.url}")
+    for expert in committee.experts:
+        console.print(f"  expert    {expert.id}")
+    for target in committee.targets:
+        console.print(f"  target    {target.id}  {target.url}")
+    for each in committee.aggregators:
+        console.print(f"  aggregator {each.url} (rank {each.rank})")
+    members = len(committee.operators)
+    rules = ", ".join(f"{kind} {committee.quorum(kind)}" for kind in committee.quorum_rules)
+    console.print(f"  quorums   of {members}: {rules}")
+    for digest in committee.sequencer.nodes_sha256:
+        console.print(f"  node list {to_hex(digest)}")

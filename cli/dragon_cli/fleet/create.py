@@ -8,23 +8,17 @@ from pathlib import Path
 from typing import Final
 
 from dragon.errors import SettingsError
-from dragon.protocol.committee import (
-    DEFAULT_QUORUMS,
-    Aggregator,
-    Committee,
-    Expert,
-    Operator,
-    Sequencer,
-)
-from dragon.protocol.rounds import Rounds
+from dragon.protocol.committee import Aggregator, Committee, Sequencer
+from dragon.protocol.founding import Terms, assemble
+from dragon.protocol.member import Member, Role
 from dragon.storage import keystore
 from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.errors import AlreadyThere, CommitteeExists, UnusableFile
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet import data_services
 from dragon_cli.fleet.cleanup import leaving_nothing
-from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
+from dragon_cli.fleet.members import new_member
 from dragon_cli.hints import with_hint
 from dragon_sequencer.nodes import NodeList
 
@@ -91,19 +85,17 @@ def _make(home: Home, plan: Plan, genesis: int) -> Committee:
     _begin(home)
     digest = _network(home, plan)
     _data_services(home, plan)
-    operators = [_operator(home, plan, number) for number in range(plan.operators)]
-    committee = Committee(
+    members = [_operator(home, plan, number) for number in range(plan.operators)]
+    members += [_expert(home, number) for number in range(plan.experts)]
+    terms = Terms(
         name=plan.name,
-        rounds=Rounds(genesis, plan.round_seconds),
-        quorum_rules=dict(DEFAULT_QUORUMS),
-        operators=tuple(operators),
-        experts=tuple(_expert(home, number) for number in range(plan.experts)),
-        targets=(),
-        aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
+        genesis=genesis,
         sequencer=Sequencer(plan.app, plan.threshold_percent, (digest,)),
+        round_seconds=plan.round_seconds,
+        aggregators=(Aggregator(plan.url("aggregator", plan.ports.aggregator), 0),),
     )
+    committee = assemble(members, terms)
     written = json.dumps(committee.to_json(), indent=2) + "\n"
-    Committee.load(written.encode())
     if plan.tls:
         # Imported here because no other command needs the library that it loads.
         from dragon_cli.fleet import certificates  # noqa: PLC0415
@@ -244,18 +236,11 @@ def _read_text(file: Path) -> str:
         raise UnusableFile(f"{file} is not a text file in UTF-8.") from None
 
 
-def _operator(home: Home, plan: Plan, number: int) -> Operator:
+def _operator(home: Home, plan: Plan, number: int) -> Member:
     operator = f"operator_{number + 1}"
-    secret = new_keystore(home, operator)
-    return Operator(
-        id=operator,
-        url=plan.url(operator, plan.ports.operators + number),
-        public_key=secret.public_key(),
-        proof_of_possession=secret.prove_possession(),
-    )
+    url = plan.url(operator, plan.ports.operators + number)
+    return new_member(home, Role.OPERATOR, operator, url).member
 
 
-def _expert(home: Home, number: int) -> Expert:
-    expert = f"expert_{number + 1}"
-    secret = new_keystore(home, expert)
-    return Expert(expert, secret.public_key(), secret.prove_possession())
+def _expert(home: Home, number: int) -> Member:
+    return new_member(home, Role.EXPERT, f"expert_{number + 1}", None).member

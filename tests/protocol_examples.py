@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from dragon.encoding import Members, canonical, to_hex
-from dragon.protocol import bls, certificate, event, merkle, signing
+from dragon.protocol import bls, certificate, event, handover, merkle, signing
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Expert, short_id
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.founding import Change, succeed
+from dragon.protocol.lineage import Lineage
+from dragon.protocol.member import Member, Role
 from dragon.protocol.streams.chunks import chunk_headers, encode_chunks, opening, tree_of
 from dragon.protocol.streams.descriptor import Descriptor
 from dragon.protocol.streams.receipt import Receipt
@@ -93,6 +97,7 @@ class Maker:
         self._log()
         self._totals()
         self._stream()
+        self._handover()
         for kind in ("status-answer", "suspicion"):
             self._root(kind, self.examples.value(f"{kind}-members"), self.committee.network_id)
 
@@ -121,6 +126,36 @@ class Maker:
         checkpoint = {**get("checkpoint-members"), "root": to_hex(tree.root(2))}
         self._root("checkpoint", checkpoint, self.committee.id)
         self._certified(CheckpointClaim, checkpoint, "checkpoint-certificate")
+
+    def _handover(self) -> None:
+        """A fifth operator joins, and both committees sign the log of two entries."""
+        put, get = self.examples.put, self.examples.value
+        key = bls.SecretKey.generate(b"operator_5".ljust(32, b"."))
+        member = Member.sign(Role.OPERATOR, "operator_5", get("member")["url"], key)
+        signed = {
+            name: value
+            for name, value in member.to_json().items()
+            if name in ("role", "id", "url", "public_key")
+        }
+        put("member", member.to_json())
+        put("member-input", b"datadragon/member/v1\x00" + bytes(32) + canonical(signed))
+        put("member-root", member.root())
+        following = succeed(Lineage.of(self.committee), Change(members=(member,)))
+        put("next-committee-id", following.id)
+        stated = get("handover-members")
+        root = bytes.fromhex(self.examples.rows("roots")[stated["size"]][1][2:])
+        claim = HandoverClaim(1, following.id, root, stated["size"], stated["timestamp"])
+        self._root("handover", claim.members(), self.committee.id)
+        accepted = claim.acceptance.root(following.id)
+        put("acceptance-root", accepted)
+        signers = get("handover")
+        keys = {**self.keys, "operator_5": key}
+        made = handover.assemble(
+            self._certify(claim, tuple(signers["signers"])),
+            {name: keys[name].sign(accepted) for name in signers["acceptance"]["signers"]},
+            following,
+        )
+        put("handover", made.to_json())
 
     def _totals(self) -> None:
         """Apply the log of the worked example, and let the first interval's totals be signed."""

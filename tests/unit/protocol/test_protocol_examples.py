@@ -24,10 +24,15 @@ from dragon.protocol.claims import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import MAX_REFUTED, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee, Expert, byzantine_faults, quorum_of, short_id
 from dragon.protocol.endorsement import Endorsement
+from dragon.protocol.founding import Change, succeed
+from dragon.protocol.handover import Handover
+from dragon.protocol.lineage import Lineage
+from dragon.protocol.member import Member
 from dragon.protocol.messages import StatusAnswer, Suspicion
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import State, transition
@@ -187,6 +192,36 @@ def test_timers_of_rounds() -> None:
         assert [int(number) for number in stated] == computed
 
 
+def test_a_member_file_is_signed_with_its_own_key() -> None:
+    value: Any = parse(example("member"))
+    member = Member.load(canonical(value))
+    signed = {name: value[name] for name in ("role", "id", "url", "public_key")}
+    hashed = raw("member-input")
+
+    assert hashed == b"datadragon/member/v1\x00" + bytes(32) + canonical(signed)
+    assert raw("member-root") == hashlib.sha256(hashed).digest() == member.root()
+    secret = bls.SecretKey.generate(b"operator_5".ljust(32, b"."))
+    assert member.signature == secret.sign(raw("member-root"))
+
+
+def test_a_fifth_operator_joins(committee: Committee, secrets: Keys) -> None:
+    member = Member.load(example("member").encode())
+    following = succeed(Lineage.of(committee), Change(members=(member,)))
+    shown = event.decode(parse(example("handover")))
+
+    assert following.id == raw("next-committee-id")
+    assert isinstance(shown, Handover)
+    shown.verify(committee)
+    shown.verify_acceptance(committee, following)
+    assert canonical(shown.claim.members()) == example("handover-members").encode()
+    assert raw("acceptance-root") == shown.claim.acceptance.root(following.id)
+    hashed = b"datadragon/acceptance/v1\x00" + following.id + example("handover-members").encode()
+    assert raw("acceptance-root") == hashlib.sha256(hashed).digest()
+    joined = {**secrets, "operator_5": bls.SecretKey.generate(b"operator_5".ljust(32, b"."))}
+    signatures = [joined[name].sign(raw("acceptance-root")) for name in shown.acceptance.signers]
+    assert shown.acceptance.signature == bls.aggregate_signatures(signatures)
+
+
 # -- claims ----------------------------------------------------------------------------------------
 
 TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
@@ -194,6 +229,7 @@ TYPES: dict[str, type[Claim | EndorsementClaim | StatusAnswer | Suspicion]] = {
     "checkpoint": CheckpointClaim,
     "downtime": DowntimeClaim,
     "window": WindowClaim,
+    "handover": HandoverClaim,
     "endorsement": EndorsementClaim,
     "status-answer": StatusAnswer,
     "suspicion": Suspicion,

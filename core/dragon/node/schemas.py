@@ -447,6 +447,24 @@ class OperatorAnswer(Schema):
     latency_ms: int | None
 
 
+class ReceivedSuspicion(Schema):
+    operator: Id
+    node_id: Id
+    status: UpOrDown
+    after_ms: int
+    outcome: Literal[
+        "no_change",
+        "abstained",
+        "busy",
+        "asked",
+        "already_asked",
+        "outbox_full",
+        "certified",
+        "not_certified",
+    ]
+    detail: str
+
+
 class AttestationRound(Schema):
     claim: Annotated[Status | Checkpoint | Downtime | Window, Field(discriminator="kind")]
     needed: int
@@ -463,6 +481,8 @@ class Round(Schema):
     skipped: int
     note: str
     probes: list[Probe]
+    suspicions: list[ReceivedSuspicion]
+    suspicions_omitted: int
     gatherings: list[AttestationRound]
 
 

@@ -218,6 +218,7 @@ LISTS = [
     ("operator_1", "/events", "events", "position"),
     ("operator_1", "/refused", "refused", "id"),
     ("operator_1", "/streams", "streams", "stream"),
+    ("operator_1", "/probes", "rounds", "number"),
     ("aggregator_0", "/rounds", "rounds", "number"),
     ("aggregator_0", "/outbox", "outbox", "id"),
     ("aggregator_0", "/refused", "refused", "id"),
@@ -238,7 +239,7 @@ def test_the_pages_of_a_list_make_up_the_list(
     assert all(len(page) <= limit for page in found)
     assert len(whole) >= 2
     cursors = [entry[cursor] for entry in whole]
-    assert cursors == sorted(set(cursors), reverse=path in {"/rounds", "/refused"})
+    assert cursors == sorted(set(cursors), reverse=path in {"/rounds", "/probes", "/refused"})
 
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)

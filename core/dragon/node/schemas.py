@@ -421,6 +421,25 @@ class Nodes(Schema):
     next: Id | None
 
 
+class Probe(Schema):
+    node_id: Id
+    seen: UpOrDown
+    reason: str
+    latency_ms: int
+    clock_offset_ms: int | None
+
+
+class ProbedRound(Schema):
+    number: int
+    start: int
+    probes: list[Probe]
+
+
+class ProbedRounds(Schema):
+    rounds: list[ProbedRound]
+    next: int | None
+
+
 # Aggregators
 
 
@@ -430,14 +449,6 @@ class Suspicion(Suspected):
 
 class SuspicionTaken(Schema):
     gathering: bool
-
-
-class Probe(Schema):
-    node_id: Id
-    seen: UpOrDown
-    reason: str
-    latency_ms: int
-    clock_offset_ms: int | None
 
 
 class OperatorAnswer(Schema):

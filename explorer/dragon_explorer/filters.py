@@ -25,7 +25,8 @@ def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     texts = (utc, iso, day, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
-    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings)
+    grid = (drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
+    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url
     app.context_processor(lambda: _site(committee_name, public))

@@ -35,13 +35,13 @@ class ProbeHistory:
         self._kept: dict[int, ProbedRound] = {}  # by number
 
     def add(self, result: ProbeResult) -> None:
-        """Record the result of a probe."""
+        """Record the result of a probe. Ignored: what was before the first round, or is too old."""
         current, number = self._rounds.number(self._wall()), self._rounds.number(result.begun_at)
         with self._lock:
             # A clock that was set back leaves rounds of the future behind.
             for ahead in [each for each in self._kept if each > current]:
                 del self._kept[ahead]
-            if not current - MAX_PROBED_ROUNDS < number <= current:
+            if not max(-1, current - MAX_PROBED_ROUNDS) < number <= current:
                 return
             results = self._kept.setdefault(number, ProbedRound(number)).results
             before = results.get(result.node_id)

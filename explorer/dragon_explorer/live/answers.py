@@ -17,6 +17,7 @@ MAX_NODES: Final = 4096  # entries about nodes in one answer
 MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
+NO_ANSWER_YET: Final = "no answer yet"  # an aggregator's word for an operator that it waits for
 
 
 def _shortened(value: object) -> object:
@@ -74,6 +75,28 @@ class Probe(Answer):
     clock_offset_ms: int | None
 
 
+class ProbedRound(Answer):
+    """A round in which an operator probed nodes."""
+
+    number: Count
+    probes: Annotated[list[Probe], Field(max_length=MAX_NODES)]
+
+
+class ProbedRounds(Answer):
+    rounds: Annotated[list[ProbedRound], Field(max_length=MAX_LISTED)]
+
+
+class Suspicion(Answer):
+    """An operator's notice that a node has changed, as an aggregator received it."""
+
+    operator: Id
+    node_id: Id
+    status: Word
+    after_ms: int
+    outcome: Word
+    detail: Text
+
+
 class OperatorAnswer(Answer):
     operator: Id
     answer: Word
@@ -113,11 +136,25 @@ class Round(Answer):
     skipped: Count
     note: Text
     probes: Annotated[list[Probe], Field(max_length=MAX_NODES)]
+    # Aggregators of earlier releases state no suspicions.
+    suspicions: Annotated[list[Suspicion], Field(max_length=MAX_CLAIMS)] = []
+    suspicions_omitted: Count = 0
     gatherings: Annotated[list[Gathering], Field(max_length=MAX_CLAIMS)]
+
+
+class KeptGathering(Gathering):
+    """A gathering with what the same round had about the same node, as the history keeps it."""
+
+    round: Count | None = None
+    took_ms: Count | None = None
+    begun_late_ms: int | None = None
+    probes: Annotated[list[Probe], Field(max_length=MAX_NODES)] = []
+    suspicions: Annotated[list[Suspicion], Field(max_length=MAX_CLAIMS)] = []
 
 
 class Rounds(Answer):
     rounds: Annotated[list[Round], Field(max_length=MAX_LISTED)]
+    next: Count | None = None
 
 
 class Vote(Answer):

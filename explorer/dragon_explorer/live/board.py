@@ -30,6 +30,7 @@ class OperatorReport:
     readiness: Part[answers.Readiness] = Part()
     head: Part[answers.LogHead] = Part()
     nodes: Part[Mapping[str, answers.Node]] = Part()
+    probes: Part[tuple[answers.ProbedRound, ...]] = Part()  # of the last rounds, oldest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -23,7 +23,9 @@ from dragon_explorer.live.board import (
 DEADLINE_SECONDS: Final = 2.0  # for one request
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_ROUNDS_KEPT: Final = 60  # of one aggregator
+MAX_PROBED_ROUNDS_KEPT: Final = 30  # of one operator
 ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
+MAX_FIRST_PAGES: Final = 6  # of rounds, when a service is read for the first time
 MAX_PAGES: Final = 5  # of one list
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
@@ -31,6 +33,7 @@ MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
 
 A = TypeVar("A", bound=answers.Answer)
 T = TypeVar("T")
+R = TypeVar("R", answers.Round, answers.ProbedRound)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ def _decoded(model: type[A], value: Any) -> A:
         raise BadAnswer(message, reason="bad_answer") from None
 
 
+def _merged(known: Sequence[R], newest: Sequence[R], most: int) -> tuple[R, ...]:
+    """Put rounds together, oldest first. `newest`: the newest first.
+
+    What is newer than the newest comes from a clock that has been set back since.
+    """
+    if not newest:  # since its last start the service has had no round
+        return tuple(known)
+    by_number = {each.number: each for each in known if each.number <= newest[0].number}
+    by_number |= {each.number: each for each in newest}
+    return tuple(by_number[number] for number in sorted(by_number)[-most:])
+
+
 class OperatorSource(Source):
     """An operator: its readiness, its log, and its view of every node."""
 
@@ -90,7 +105,14 @@ class OperatorSource(Source):
             readiness=self._part(known.readiness, self._readiness),
             head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
             nodes=self._part(known.nodes, self._nodes),
+            probes=self._part(known.probes, lambda: self._probes(known.probes.value or ())),
         )
+
+    def _probes(self, known: tuple[answers.ProbedRound, ...]) -> tuple[answers.ProbedRound, ...]:
+        """The probed rounds that are kept, with those that are new or have changed."""
+        limit = ROUNDS_AT_ONCE if known else MAX_PROBED_ROUNDS_KEPT
+        newest = self._get(answers.ProbedRounds, "/probes", limit=limit).rounds
+        return _merged(known, newest, MAX_PROBED_ROUNDS_KEPT)
 
     def _nodes(self) -> Mapping[str, answers.Node]:
         found: dict[str, answers.Node] = {}
@@ -126,9 +148,15 @@ class AggregatorSource(Source):
 
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
-        newest = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE).rounds
-        by_number = {each.number: each for each in known} | {each.number: each for each in newest}
-        return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
+        newest: list[answers.Round] = []
+        after: dict[str, int] = {}
+        for _ in range(1 if known else MAX_FIRST_PAGES):
+            page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
+            newest += page.rounds
+            if page.next is None:
+                break
+            after = {"after": page.next}
+        return _merged(known, newest, MAX_ROUNDS_KEPT)
 
     def _windows(self) -> tuple[answers.PendingWindow, ...]:
         found = self._get(answers.PendingWindows, "/windows", limit=MAX_WINDOWS_READ)

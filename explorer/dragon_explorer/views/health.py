@@ -60,7 +60,7 @@ def health(sources: Sources, now: int) -> FleetHealth:
     """Return the health of the committee's work."""
     committee, log, follower = sources.committee, sources.log, sources.follower
     head, last, alarm = log.head(), log.state.checkpoint, log.alarm()
-    states = tuple(_operator(sources, each.id, each.url, now) for each in committee.operators)
+    states = operator_states(sources, now)
     agreeing = sum(each.ready and each.agreement in {"equal", "ahead"} for each in states)
     quorum = committee.quorum("status")
     age = now - last.timestamp if last else None
@@ -87,6 +87,12 @@ def health(sources: Sources, now: int) -> FleetHealth:
         refused_events=sum(log.refusals().values()),
         operator_states=states,
     )
+
+
+def operator_states(sources: Sources, now: int) -> tuple[OperatorState, ...]:
+    """Return each operator's log beside the explorer's own."""
+    operators = sources.committee.operators
+    return tuple(_operator(sources, each.id, each.url, now) for each in operators)
 
 
 def sentence(operators: int, agreeing: int, quorum: int) -> str:

@@ -14,12 +14,14 @@ from committees import make_members
 from dragon.errors import DiskFull
 from dragon.storage.database import Database
 from dragon_explorer.history import store
-from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder
+from dragon_explorer.history.recorder import MAX_OUTCOMES, NO_ANSWER, Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, SPANS, Block, Points, Sums, span_for
 from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
 from dragon_explorer.live import answers
+from dragon_explorer.live.answers import NO_ANSWER_YET
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
+from simulation import Clock
 
 NOW = 1_732_522_000
 KEY = Key(RESPONSE, "target_1", "aggregator_0")
@@ -249,6 +251,68 @@ def test_answers_are_counted_by_outcome_and_kept(history: History) -> None:
     }
     [kept] = history.gatherings("target_1", "down", NOW + 5)
     assert '"blind"' in kept.answers
+
+
+def test_an_answer_that_comes_after_the_quorum_is_no_silence(history: History) -> None:
+    """An aggregator stops at the quorum; the round is over before the slowest operator answers."""
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    others = {"operator_1": "signed", "operator_2": "signed"}
+
+    recorder.record(report(round_(0, **others, operator_3=NO_ANSWER_YET)))
+    clock.now += 2
+    recorder.record(report(round_(0, **others, operator_3="clock")))
+    clock.now += 20
+    recorder.record(report(round_(0, **others, operator_3="clock")))
+    recorder.flush()
+
+    assert {name: set(sums) for name, sums in totals(history, ANSWER).items()} == {
+        "operator_1": {"signed"},
+        "operator_2": {"signed"},
+        "operator_3": {"clock"},
+    }
+    assert {each.number for sums in totals(history, ANSWER).values() for each in sums.values()} == {
+        1
+    }
+
+
+def test_an_operator_that_never_answers_is_silent_in_the_end(history: History) -> None:
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    for _ in range(4):
+        recorder.record(report(round_(0, operator_3=NO_ANSWER_YET)))
+        clock.now += 5
+    recorder.flush()
+
+    assert totals(history, ANSWER) == {"operator_3": {NO_ANSWER: Sums(1)}}
+
+
+def test_a_question_that_is_asked_after_the_round_is_recorded_too(history: History) -> None:
+    """A suspicion comes in the middle of a round, when the aggregator has finished its own part."""
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    finished = round_(0, probe("target_1"))
+    recorder.record(report(finished))
+    clock.now += 3
+    suspicion = answers.Suspicion(
+        operator="operator_2",
+        node_id="target_1",
+        status="down",
+        after_ms=2500,
+        outcome="certified",
+        detail="",
+    )
+    asked = round_(0, operator_1="signed").gatherings
+    recorder.record(
+        report(finished.model_copy(update={"gatherings": asked, "suspicions": [suspicion]}))
+    )
+    recorder.flush()
+
+    assert totals(history, ANSWER) == {"operator_1": {"signed": Sums(1)}}
+    assert totals(history)["target_1"]["aggregator_0"].number == 1
+    [kept] = history.gatherings("target_1", "down", NOW)
+    found = answers.KeptGathering.model_validate_json(kept.answers, by_name=True)
+    assert (found.round, found.suspicions, len(found.probes)) == (0, [suspicion], 1)
 
 
 def test_an_aggregator_cannot_make_the_history_grow(history: History) -> None:

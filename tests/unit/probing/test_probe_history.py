@@ -37,8 +37,15 @@ def reasons(history: ProbeHistory, before: int = LAST) -> list[tuple[int, dict[s
     ]
 
 
-def test_rounds_are_listed_newest_first(history: ProbeHistory, clock: Clock) -> None:
-    for at, reason, node in [(1001, "answered", "a"), (1002, "dns", "b"), (1006, "timeout", "a")]:
+def test_rounds_are_listed_newest_first_from_the_first_round_on(
+    history: ProbeHistory, clock: Clock
+) -> None:
+    for at, reason, node in [
+        (999, "dns", "a"),
+        (1001, "answered", "a"),
+        (1002, "dns", "b"),
+        (1006, "timeout", "a"),
+    ]:
         clock.now = at
         history.add(result(at, reason, node))
 

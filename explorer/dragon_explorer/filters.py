@@ -22,7 +22,7 @@ LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     """Make the filters and what every page needs known to the templates."""
-    texts = (utc, iso, day, ago, span, period, percent, size, count)
+    texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
     grid = (drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
@@ -60,6 +60,11 @@ def iso(time: float) -> str:
 def day(time: float) -> str:
     """Return the UTC date of Unix seconds."""
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+
+
+def clock(time: float) -> str:
+    """Return the UTC time of day of Unix seconds."""
+    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
 
 
 def ago(time: float, now: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dragon.encoding import parse, to_hex
 from dragon.log.audit import audit
 from dragon.protocol import event
 from dragon.protocol.log_entry import ProvenEntry
+from dragon_cli.main import main
 from dragon_explorer.alerts.alerting import open_database
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
@@ -181,6 +183,81 @@ def test_response_times_are_kept_by_observer(world: ExplorerWorld) -> None:
     assert {"aggregator_0", "operator_1"} <= set(lines)
     assert all(len(each["mean_ms"]) == len(chart["times"]) for each in lines.values())
     assert sum(lines["aggregator_0"]["failed"]) >= 3
+
+
+def test_a_round_has_its_suspicions_and_so_has_the_incident(world: ExplorerWorld) -> None:
+    """The report came after the aggregator had finished its own part of the round."""
+    incident = api(world, "incidents")["incidents"][0]
+    found = api(world, f"incidents/{incident['position']}")
+    shown = rows(api(world, "rounds")["rounds"], "number")[found["round"]]
+
+    [suspicion] = shown["suspicions"]
+    assert suspicion["after_ms"] > 0
+    assert {name: suspicion[name] for name in ("operator", "node_id", "status", "outcome")} == {
+        "operator": "operator_1",
+        "node_id": "operator_4",
+        "status": "down",
+        "outcome": "certified",
+    }
+    [gathering] = found["gatherings"]
+    assert gathering["suspicions"] == [suspicion]
+    assert gathering["round"] == found["round"]
+    assert [each["seen"] for each in gathering["probes"]] == ["up"]
+    page = get(world, f"/incidents/{incident['position']}").text
+    assert "suspected after" in page
+    assert "operator_4 was not asked" in page
+    assert "operator_4 down, by operator_1" in get(world, "/rounds").text
+
+
+def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorld) -> None:
+    recent = api(world, "nodes/operator_4")["recent"]
+    observers = rows(recent["observers"], "observer")
+
+    assert list(observers) == ["aggregator_0", "operator_1", "operator_2", "operator_3"]
+    current = world.committee.rounds.number(world.clock.now)
+    assert recent["first"] + recent["rounds"] - 1 == current
+    for observer, each in observers.items():
+        failed = 4 if observer != "aggregator_0" else 3  # operators probe in the middle of a round
+        assert len(each["outcomes"]) == len(each["latencies_ms"]) == recent["rounds"]
+        assert each["outcomes"][-failed:] == ["timeout"] * failed, observer
+        assert each["outcomes"][-failed - 1] == "answered"
+        assert each["latencies_ms"][-1] is None
+        assert (each["runs"][0]["outcome"], each["runs"][0]["rounds"]) == ("timeout", failed)
+    page = get(world, "/nodes/operator_4").text
+    assert 'aria-label="operator_1, 23 rounds: 19 answered, 4 without an answer"' in page
+    seen = rows(api(world, "nodes/target_1")["recent"]["observers"], "observer")
+    assert None in seen["operator_1"]["outcomes"]  # a target is probed when a change is claimed
+    assert seen["aggregator_0"]["outcomes"].count("unreachable") == 3
+
+
+def test_an_entry_is_compared_with_each_operators_log(world: ExplorerWorld) -> None:
+    found = rows(api(world, "log/0")["operators"], "operator")
+
+    assert {name: each["entry"] for name, each in found.items()} == {
+        **{f"operator_{n}": "equal" for n in (1, 2, 3)},
+        "operator_4": "silent",
+    }
+    assert "Do the operators have the same entry?" in get(world, "/log/0").text
+
+
+@pytest.mark.parametrize("kind", ["status", "window", "checkpoint"])
+def test_the_command_of_a_page_verifies_the_downloads(
+    world: ExplorerWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    position = next(e["position"] for e in api(world, "log")["entries"] if e["kind"] == kind)
+    command = api(world, f"log/{position}")["command"]
+    page = get(world, f"/log/{position}").text
+    assert f"<code>{command}</code>" in page
+    for link in re.findall(r'href="(/downloads/[^"]+)" download', page):
+        answer = get(world, link)
+        [name] = re.findall('filename="(.+)"', answer.headers["Content-Disposition"])
+        (tmp_path / name).write_bytes(answer.data)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as ended:
+        main(command.split()[1:])
+
+    assert ended.value.code in {0, None}
 
 
 def test_badges_and_feed(world: ExplorerWorld) -> None:

@@ -38,6 +38,7 @@ GOAL_BYTES: Final = 300_000
 DAYS: Final = 67
 TARGETS: Final = 196
 ROUNDS: Final = 60  # that the aggregator's report has
+PROBED_ROUNDS: Final = 30  # that an operator's report has
 REPETITIONS: Final = 20
 NODE: Final = "target_3"
 HISTORY_MINUTES: Final = 1440
@@ -95,24 +96,27 @@ def assembled(settings: Settings, clock: Clock) -> Components:
 def report(components: Components, members: Members, now: int) -> None:
     """Put reports of all services onto the board."""
     nodes, head = list(members.committee.urls), components.log.head()
+    current = members.committee.rounds.number(now)
     rounds = tuple(
         answers.Round(
-            number=number,
+            number=current - ROUNDS + 1 + number,
             start=now - 5 * (ROUNDS - number),
             begun_late_ms=0,
             took_ms=900,
             overran=False,
             skipped=0,
             note="",
-            probes=[
-                answers.Probe(
-                    node_id=node,
-                    seen="up" if place % 40 else "down",
-                    reason="answered" if place % 40 else "timeout",
-                    latency_ms=20 + (7 * place + number) % 90,
-                    clock_offset_ms=None,
+            probes=probes_of(nodes, number),
+            suspicions=[
+                answers.Suspicion(
+                    operator=operator.id,
+                    node_id=NODE,
+                    status="down",
+                    after_ms=2500,
+                    outcome="no_change",
+                    detail="",
                 )
-                for place, node in enumerate(nodes)
+                for operator in members.committee.operators
             ],
             gatherings=[],
         )
@@ -125,6 +129,12 @@ def report(components: Components, members: Members, now: int) -> None:
     said = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=head.size)
     seen = answers.Seen(status="up", reason="answered", at=now, latency_ms=30)
     listed = {node: answers.Node(node_id=node, status="up", since=now, seen=seen) for node in nodes}
+    probed = tuple(
+        answers.ProbedRound(
+            number=current - PROBED_ROUNDS + 1 + number, probes=probes_of(nodes, number)
+        )
+        for number in range(PROBED_ROUNDS)
+    )
     for operator in members.committee.operators:
         components.sources.board.put(
             OperatorReport(
@@ -133,8 +143,24 @@ def report(components: Components, members: Members, now: int) -> None:
                 ready,
                 Part(said, float(now)),
                 Part(listed, float(now)),
+                Part(probed, float(now)),
             )
         )
+
+
+def probes_of(nodes: Sequence[str], number: int) -> list[answers.Probe]:
+    """A probe of each node: one in 40 nodes is down, and the measured one in every other round."""
+    return [
+        answers.Probe(
+            node_id=node,
+            seen="down" if is_down else "up",
+            reason="timeout" if is_down else "answered",
+            latency_ms=20 + (7 * place + number) % 90,
+            clock_offset_ms=None,
+        )
+        for place, node in enumerate(nodes)
+        for is_down in [not place % 40 or (node == NODE and number % 2)]
+    ]
 
 
 def fill_history(components: Components, now: int) -> None:

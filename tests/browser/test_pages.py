@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,38 @@ def test_the_chart_is_drawn_with_its_text_beside_it(base: str, open_page: Open) 
     page = open_page(base).go("/nodes/target_1?period=1h")
     expect(page.locator("#chart canvas")).to_be_visible()
     expect(page.get_by_role("region", name="Response times by observer")).to_be_visible()
+
+
+# Times
+
+
+def test_times_of_the_device_are_shown_on_request_and_stay(base: str, open_page: Open) -> None:
+    page = open_page(base, timezone_id="America/New_York").go("/incidents")
+    first = page.locator("main time").first
+    expect(first).to_have_text(re.compile(r"^2024-11-25 08:\d\d:\d\d UTC$"))
+    expect(first).to_have_attribute("title", re.compile(r"^2024-11-25 03:\d\d:\d\d UTC-05:00$"))
+    page.get_by_role("button", name="Show times of this device").click()
+    expect(first).to_have_text(re.compile(r"^2024-11-25 03:\d\d:\d\d UTC-05:00$"))
+    page.goto(f"{base}/nodes/target_1")
+    expect(page.locator("main .banner time")).to_have_text(re.compile(r"UTC-05:00$"))
+    expect(page.locator("#chart canvas")).to_be_visible()
+    page.get_by_role("button", name="Show UTC").click()
+    expect(page.locator("main .banner time")).to_have_text(re.compile(r":\d\d UTC$"))
+    expect(page.locator("#clock")).to_contain_text("All times are UTC.")
+
+
+def test_a_refresh_keeps_the_times_of_the_device(
+    small: SmallExplorerWorld, open_page: Open
+) -> None:
+    with served(small) as base:
+        page = open_page(base, timezone_id="Asia/Kolkata").go("/rounds")
+        page.get_by_role("button", name="Show times of this device").click()
+        newest = page.get_by_role("region", name="The last rounds").locator("time").first
+        before = newest.inner_text()
+        assert before.endswith("UTC+05:30")
+        small.run(2)
+        expect(newest).not_to_have_text(before, timeout=REFRESHED_MS)
+        expect(newest).to_have_text(re.compile(r"UTC\+05:30$"))
 
 
 # Pages that refresh themselves

@@ -97,9 +97,9 @@ class Recorder:
         """Yield the questions of a round about a status, with what it had about the same node."""
         for each in round_.gatherings:
             node_id, status, timestamp = each.claim.node_id, each.claim.status, each.claim.timestamp
-            if each.claim.kind != STATUS or node_id not in self._committee.urls or status is None:
+            if each.claim.kind != STATUS or node_id is None or status is None:
                 continue
-            if not self._is_recent(timestamp or 0):
+            if node_id not in self._committee.urls or not self._is_recent(timestamp or 0):
                 continue
             with_round = answers.KeptGathering(
                 claim=each.claim,

@@ -137,11 +137,12 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
         command=verify_command(position),
         previous=position - 1 if position else None,
         next=position + 1 if position + 1 < proven.size else None,
-        operators=tuple(_compared(each, position) for each in operator_states(sources, now)),
+        operators=tuple(operator_entry(each, position) for each in operator_states(sources, now)),
     )
 
 
-def _compared(state: OperatorState, position: int) -> OperatorEntry:
+def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
+    """Return whether an operator's log has the entry at a position."""
     is_missing = state.agreement == "equal" and (state.size or 0) <= position
     return OperatorEntry(
         state.operator,

@@ -14,7 +14,8 @@ from dragon_explorer.public_page import MAX_FILE_BYTES, PublicNode, PublicPage, 
 from dragon_explorer.settings import Settings
 from dragon_explorer.views.committee import participation
 from dragon_explorer.views.feed import rfc3339
-from dragon_explorer.views.health import sentence
+from dragon_explorer.views.health import Agreement, OperatorState, sentence
+from dragon_explorer.views.log import operator_entry
 from dragon_explorer.views.public import duration
 
 COMMITTEE = make_members(4, targets=2).committee
@@ -45,6 +46,24 @@ def test_participation_separates_refusals_from_silence() -> None:
     assert found.refused == {"blind": 1}
     assert found.silent == {"timeout": 2, "status_code": 1}
     assert participation("1h", {}).percent is None
+
+
+@pytest.mark.parametrize(
+    ("agreement", "size", "expected"),
+    [
+        ("equal", 8, "equal"),
+        ("equal", 7, "missing"),
+        ("different", 3, "different"),
+        ("ahead", 99, "ahead"),
+        ("silent", None, "silent"),
+    ],
+)
+def test_an_entry_is_equal_if_the_log_is_and_reaches_it(
+    agreement: Agreement, size: int | None, expected: str
+) -> None:
+    state = OperatorState("operator_1", "", agreement, True, (), size, None, 5, "")
+
+    assert operator_entry(state, position=7).entry == expected
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
 from dragon_explorer.main import assemble, open_databases
 from dragon_explorer.public_page import PublicPage
 from dragon_explorer.settings import Settings
-from fixtures import Members, make_members
+from fixtures import make_members
 from timing import ms, percentile, seconds, show, verdict
 
 GOAL_SECONDS: Final = 0.150
@@ -75,7 +76,7 @@ def build(folder: Path, days: int, targets: int, clock: Clock) -> Components:
     components = assembled(settings, clock)
     last = components.log.state.checkpoint
     clock.now = float(last.timestamp + 20 if last else committee.rounds.genesis)
-    report(components, members, int(clock.now))
+    report(components, int(clock.now))
     fill_history(components, int(clock.now))
     return components
 
@@ -93,10 +94,10 @@ def assembled(settings: Settings, clock: Clock) -> Components:
     return assemble(settings, *open_databases(settings), NoLedger(), runtime)
 
 
-def report(components: Components, members: Members, now: int) -> None:
+def report(components: Components, now: int) -> None:
     """Put reports of all services onto the board."""
-    nodes, head = list(members.committee.urls), components.log.head()
-    current = members.committee.rounds.number(now)
+    committee, head = components.sources.committee, components.log.head()
+    nodes, current = tuple(committee.urls), committee.rounds.number(now)
     rounds = tuple(
         answers.Round(
             number=current - ROUNDS + 1 + number,
@@ -116,7 +117,7 @@ def report(components: Components, members: Members, now: int) -> None:
                     outcome="no_change",
                     detail="",
                 )
-                for operator in members.committee.operators
+                for operator in committee.operators
             ],
             gatherings=[],
         )
@@ -135,7 +136,7 @@ def report(components: Components, members: Members, now: int) -> None:
         )
         for number in range(PROBED_ROUNDS)
     )
-    for operator in members.committee.operators:
+    for operator in committee.operators:
         components.sources.board.put(
             OperatorReport(
                 operator.id,
@@ -148,7 +149,8 @@ def report(components: Components, members: Members, now: int) -> None:
         )
 
 
-def probes_of(nodes: Sequence[str], number: int) -> list[answers.Probe]:
+@cache
+def probes_of(nodes: tuple[str, ...], number: int) -> list[answers.Probe]:
     """A probe of each node: one in 40 nodes is down, and the measured one in every other round."""
     return [
         answers.Probe(
@@ -201,14 +203,16 @@ def measure(
             raise SystemExit(f"{path}: {answer.text}")
         return answer
 
-    def get_anew(path: str) -> TestResponse:
+    def seconds_anew(path: str) -> float:
+        """Let a round pass, and return the processor time of the page after it."""
         clock.now += 5
-        return get(path)
+        report(components, int(clock.now))
+        return seconds(lambda: get(path))
 
     rows: list[Sequence[object]] = []
     for path in paths(components):
-        first = seconds(lambda path=path: get_anew(path))  # type: ignore[misc]
-        times = [seconds(lambda path=path: get_anew(path)) for _ in range(repetitions)]  # type: ignore[misc]
+        first = seconds_anew(path)
+        times = [seconds_anew(path) for _ in range(repetitions)]
         answer = get(path)
         etag = answer.headers.get("ETag", "")
         same = [seconds(lambda: get(path, etag)) for _ in range(repetitions)]  # noqa: B023

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import requests
@@ -91,6 +91,33 @@ def test_a_window_shows_the_vote_of_every_operator(world: StreamWorld) -> None:
     assert [votes.pop(name) for name in world.operators[:3]] == ["valid"] * 3
     assert list(votes) == ["operator_4"]
     assert "valid" not in votes["operator_4"]
+
+
+def test_windows_state_the_size_and_security_of_their_proof(world: StreamWorld) -> None:
+    stream = sensor(world)
+    with patch.object(world.components(STREAMS).pipeline.submitter, "submit"):
+        world.upload(stream, b"21.5")
+        world.clock.sleep(1.1)
+        world.step_pipeline()
+        closed = world.window(stream, 0)
+        world.settle()
+        proven = world.window(stream, 0)
+    world.run(1, peers=False)
+    certified = world.window(stream, 0)
+    (listed,) = world.get_stream(stream, "/windows")["windows"]
+    (decided,) = world.get("aggregator_0", "/windows/decided").json()["windows"]
+
+    receipt = world.receipt(stream, 0)
+    assert receipt.proven is not None
+    size = len(receipt.proven.proof)
+    for each in (proven, certified, listed, decided):
+        assert (each["proof_bytes"], each["security_bits"]) == (size, 101)
+    assert (closed["state"], closed["proof_bytes"], closed["security_bits"]) == (
+        "closed",
+        None,
+        None,
+    )
+    assert [each["state"] for each in (proven, certified)] == ["proven", "certified"]
 
 
 def test_receipts_and_pages_contain_endorsements(world: StreamWorld) -> None:

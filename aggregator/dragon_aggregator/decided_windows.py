@@ -56,9 +56,7 @@ class DecidedWindows:
         """Drop the oldest window of the stream with the most. Called with the lock held."""
         [(stream, _)] = self._counts.most_common(1)
         oldest = next(
-            key
-            for key, each in self._decided.items()
-            if each.window.submission.stream == stream
+            key for key, each in self._decided.items() if each.window.submission.stream == stream
         )
         del self._decided[oldest]
         self._counts[stream] -= 1

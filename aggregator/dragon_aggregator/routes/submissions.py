@@ -100,7 +100,6 @@ def _add_windows(routes: Routes, components: Components) -> None:
         listed, following = page(numbered, query.limit, lambda each: each[0])
         return jsonify(windows=[_window(window) for _, window in listed], next=following)
 
-
     @routes.get(
         "/windows/decided",
         responses=responses(schemas.DecidedWindows, *PAGING_ERRORS, errors.InvalidHex),

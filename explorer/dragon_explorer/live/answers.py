@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.streams.finding import MAX_PROOF_BYTES
+from dragon.stark.blocks import MAX_CHUNKS
 
 MAX_TEXT_CHARS: Final = 300  # of an explanation; longer ones are shortened
 MAX_WORD_CHARS: Final = 64  # of a reason, an outcome or a state
@@ -17,10 +19,22 @@ MAX_NODES: Final = 4096  # entries about nodes in one answer
 MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
+MAX_DECIDED: Final = 20  # decided windows of one page
+MAX_SECURITY_BITS: Final = 128  # above the level of every parameter set
 
 
 def _shortened(value: object) -> object:
     return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+
+
+def _possible(most: int) -> BeforeValidator:
+    """A number from 0 to `most`; anything else is shown as unknown."""
+
+    def read(value: object) -> object:
+        is_possible = type(value) is int and 0 <= value <= most
+        return value if is_possible else None
+
+    return BeforeValidator(read)
 
 
 Text = Annotated[str, BeforeValidator(_shortened)]
@@ -28,6 +42,10 @@ Word = Annotated[str, Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+# What a service says of a proof. A false figure must not hide the window.
+ProofBytes = Annotated[int | None, _possible(MAX_PROOF_BYTES)]
+SecurityBits = Annotated[int | None, _possible(MAX_SECURITY_BITS)]
+ChunkCount = Annotated[int | None, _possible(MAX_CHUNKS)]
 
 
 class Answer(BaseModel):
@@ -126,15 +144,26 @@ class Vote(Answer):
     detail: Text
 
 
-class PendingWindow(Answer):
+class SubmittedWindow(Answer):
+    """A window at an aggregator: pending, or decided."""
+
     stream: Hash
     number: Count
     state: Word
+    proof: Hash | None = None  # SHA-256 of the proof that was voted on
+    count: ChunkCount = None
+    proof_bytes: ProofBytes = None
+    security_bits: SecurityBits = None
     votes: Annotated[list[Vote], Field(max_length=MAX_OPERATORS)]
 
 
 class PendingWindows(Answer):
-    windows: Annotated[list[PendingWindow], Field(max_length=MAX_LISTED)]
+    windows: Annotated[list[SubmittedWindow], Field(max_length=MAX_LISTED)]
+
+
+class DecidedWindows(Answer):
+    windows: Annotated[list[SubmittedWindow], Field(max_length=MAX_DECIDED)]
+    next: Count | None
 
 
 class PendingEvent(Answer):
@@ -170,6 +199,8 @@ class Window(Answer):
     count: Count
     closed_ms: Count
     position: Count | None
+    proof_bytes: ProofBytes = None
+    security_bits: SecurityBits = None
 
 
 class Windows(Answer):

@@ -86,6 +86,7 @@ class DecidedWindows:
 
 def _key(window: Window) -> tuple[bytes, bytes]:
     """A header can be certified as valid once, and each of its proofs as invalid."""
-    submission = window.submission
-    refuted = window.state != "applied" and submission.objects is not None
-    return submission.header.hash, submission.objects.proof if refuted else b""
+    header, objects = window.submission.header, window.submission.objects
+    if window.state == "applied" or objects is None:
+        return header.hash, b""
+    return header.hash, objects.proof

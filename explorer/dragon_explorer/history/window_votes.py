@@ -15,6 +15,7 @@ from sqlalchemy import text
 from dragon.encoding import from_hex
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
+from dragon.protocol.merkle import HASH_BYTES
 from dragon.storage.database import Database
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, Report
@@ -126,8 +127,8 @@ class VoteRecorder:
         """Whether our log has a verdict, so that an aggregator can invent no windows."""
         if window.proof is None:
             return False
-        known = self._log.state.stream(from_hex(window.stream, member="stream"))
-        proof = from_hex(window.proof, member="proof")
+        known = self._log.state.stream(from_hex(window.stream, member="stream", size=HASH_BYTES))
+        proof = from_hex(window.proof, member="proof", size=HASH_BYTES)
         return window.number < known.windows or (window.number, proof) in known.refuted
 
     def _row(self, aggregator: str, window: answers.SubmittedWindow) -> VotedWindow:

@@ -20,6 +20,7 @@ MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
 MAX_DECIDED: Final = 20  # decided windows of one page
+MAX_TIME: Final = 253_402_300_799  # Unix seconds, the end of the year 9999
 MAX_SECURITY_BITS: Final = 128  # above the level of every parameter set
 
 
@@ -42,6 +43,8 @@ Word = Annotated[str, Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Time = Annotated[int, Field(ge=0, le=MAX_TIME)]
+TimeMs = Annotated[int, Field(ge=0, le=1000 * MAX_TIME)]
 # What a service says of a proof. A false figure must not hide the window.
 ProofBytes = Annotated[int | None, _possible(MAX_PROOF_BYTES)]
 SecurityBits = Annotated[int | None, _possible(MAX_SECURITY_BITS)]
@@ -68,14 +71,14 @@ class LogHead(Answer):
 class Seen(Answer):
     status: Word
     reason: Word
-    at: Count
+    at: Time
     latency_ms: Count | None = None
 
 
 class Node(Answer):
     node_id: Id
     status: Word
-    since: Count | None
+    since: Time | None
     seen: Seen | None
 
 
@@ -105,14 +108,14 @@ class Claim(Answer):
     kind: Word
     node_id: Id | None = None
     status: Word | None = None
-    timestamp: Count | None = None
+    timestamp: Time | None = None
     size: Count | None = None
     stream: Hash | None = None
     number: Count | None = None
     verdict: Word | None = None
     reason: Word | None = None
-    begin: Annotated[Count | None, Field(alias="from")] = None
-    end: Annotated[Count | None, Field(alias="to")] = None
+    begin: Annotated[Time | None, Field(alias="from")] = None
+    end: Annotated[Time | None, Field(alias="to")] = None
 
 
 class Gathering(Answer):
@@ -124,7 +127,7 @@ class Gathering(Answer):
 
 class Round(Answer):
     number: Count
-    start: Count
+    start: Time
     begun_late_ms: int
     took_ms: Count | None
     overran: bool
@@ -170,7 +173,7 @@ class PendingEvent(Answer):
     id: Count
     event: Claim
     sends: Count
-    sent_at: Count | None
+    sent_at: Time | None
 
 
 class Outbox(Answer):
@@ -196,8 +199,8 @@ class Window(Answer):
     number: Count
     state: Word
     first: Count
-    count: Count
-    closed_ms: Count
+    count: ChunkCount
+    closed_ms: TimeMs
     position: Count | None
     proof_bytes: ProofBytes = None
     security_bits: SecurityBits = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 from dragon.log.index_tables import Applied
@@ -12,7 +13,7 @@ from dragon_explorer.views.streams import StreamRowView, find_stream
 from dragon_explorer.views.window_rows import (
     PAGE_WINDOWS,
     WindowRow,
-    submitted_windows,
+    window_numbers,
     window_rows,
 )
 
@@ -45,16 +46,17 @@ class Stream:
 def stream(sources: Sources, now: int, stream_id: bytes, before: int | None = None) -> Stream:
     """Return one stream. Raises NotFound."""
     row = find_stream(sources, stream_id)
-    submitted = (number + 1 for number in submitted_windows(sources, row.stream))
-    last = max(row.certified, row.closed or 0, *submitted)
-    end = last if before is None else min(before, last)
-    first = max(0, end - PAGE_WINDOWS)
-    windows = window_rows(sources, stream_id, first, end)
+    certified, others = window_numbers(sources, stream_id)
+    if before is not None:
+        certified, others = min(certified, before), [each for each in others if each < before]
+    newest_first = chain(others, range(certified - 1, -1, -1))
+    numbers = list(islice(newest_first, PAGE_WINDOWS + 1))
+    listed = numbers[:PAGE_WINDOWS]
     return Stream(
         now,
         row,
-        tuple(reversed(windows)),
-        first if first and windows else None,
+        tuple(window_rows(sources, stream_id, listed)),
+        listed[-1] if len(numbers) > len(listed) else None,
         endorsement_rows(sources, stream_id),
     )
 

@@ -23,8 +23,8 @@ class VoteRow:
     operator: str
     outcome: Outcome  # waiting: not asked, or not answered yet; unknown: no service states the vote
     reason: str  # why it is invalid, was refused, or did not come
-    detail: str
-    is_certified: bool  # only a signature that the log contains is
+    detail: str  # for people. Never certified
+    is_certified: bool  # whether the log contains this operator's signature
 
 
 def pending_votes(operators: Iterable[str], votes: Iterable[answers.Vote]) -> tuple[VoteRow, ...]:
@@ -53,19 +53,22 @@ def decided_votes(
         before = known.get(row.operator)
         if before is None or _ORDER.index(row.outcome) < _ORDER.index(before.outcome):
             known[row.operator] = row
+    rows = (known.get(name, VoteRow(name, "unknown", "", "", False)) for name in operators)
     return tuple(
-        VoteRow(name, "signed", "", "", True)
-        if name in signers
-        else known.get(name, VoteRow(name, "unknown", "", "", False))
-        for name in operators
+        VoteRow(each.operator, "signed", "", each.detail, True)
+        if each.operator in signers
+        else each
+        for each in rows
     )
 
 
 def _row(vote: answers.Vote, *, is_over: bool) -> VoteRow:
     answer, _, reason = vote.answer.partition(": ")
     outcome: Outcome = "silent"
-    if answer == "valid" or answer == "invalid":
-        outcome = answer
+    if answer == "valid":
+        outcome = "valid"
+    elif answer == "invalid":
+        outcome = "invalid"
     elif vote.answer in REFUSALS:
         outcome, reason = "refused", vote.answer
     elif vote.answer == NO_ANSWER:

@@ -60,7 +60,7 @@ class Window:
 def window(sources: Sources, now: int, stream_id: bytes, number: int) -> Window:
     """Return one window. Raises NotFound."""
     row = find_stream(sources, stream_id)
-    found = window_rows(sources, stream_id, number, number + 1)
+    found = window_rows(sources, stream_id, [number])
     if not found:
         raise errors.NotFound("neither the log nor a live service knows this window", number=number)
     verdicts = sources.records.verdicts(stream_id, number, limit=MAX_VERDICTS)
@@ -69,7 +69,7 @@ def window(sources: Sources, now: int, stream_id: bytes, number: int) -> Window:
         now,
         row,
         found[0],
-        tuple(_verdict(sources, each, found[0].chunks, voted) for each in verdicts),
+        tuple(_verdict(sources, each, found[0], voted) for each in verdicts),
         endorsement_rows(sources, stream_id, number),
     )
 
@@ -77,13 +77,15 @@ def window(sources: Sources, now: int, stream_id: bytes, number: int) -> Window:
 def _verdict(
     sources: Sources,
     found: Applied[WindowClaim],
-    chunks: int | None,
+    row: WindowRow,
     voted: Sequence[VotedWindow],
 ) -> VerdictRow:
     event, claim = sources.log.entry(found.position).event, found.claim
     own = [each for each in voted if each.proof == to_hex(claim.proof)]
     stated = [vote for each in own for vote in each.decoded()]
-    sizes = [each.proof_bytes for each in own if each.proof_bytes is not None]
+    sizes = [each.proof_bytes for each in own]
+    if row.position == found.position:
+        sizes.append(row.proof_bytes)
     return VerdictRow(
         position=found.position,
         verdict=str(claim.verdict),
@@ -91,14 +93,14 @@ def _verdict(
         timestamp=claim.timestamp,
         parameters=claim.parameters,
         proof=to_hex(claim.proof),
-        proof_bytes=sizes[0] if sizes else None,
+        proof_bytes=next((each for each in sizes if each is not None), None),
         header=to_hex(claim.header),
         signers=tuple(event.signers),
         votes=decided_votes(sources.committee.keys, event.signers, stated),
         needed=sources.committee.quorum(claim.KIND),
         least_bits=window_level_bits(claim.parameters, MAX_CHUNKS),
-        chunks=chunks,
-        security=None if chunks is None else _security(claim.parameters, chunks),
+        chunks=row.chunks,
+        security=None if row.chunks is None else _security(claim.parameters, row.chunks),
         command=verify_command(found.position),
         certificate=event.to_json(),
     )
@@ -106,4 +108,6 @@ def _verdict(
 
 def _security(parameters: str, chunks: int) -> Mapping[str, int] | None:
     found = window_security(parameters, chunks)
-    return found and {name: floor(bits) for name, bits in found.rounded().items()}
+    if found is None:
+        return None
+    return {name: floor(bits) for name, bits in found.rounded().items()}

@@ -66,34 +66,56 @@ class _Known:
 
 
 def submitted_windows(sources: Sources, stream: str) -> dict[int, answers.SubmittedWindow]:
-    """What the aggregators hold of a stream, by number: of each window the one with most votes."""
+    """What the aggregators hold of a stream, by number: of each window the one with most votes.
+
+    Decided windows are those that our log contains a moment later.
+    """
     found: dict[int, answers.SubmittedWindow] = {}
-    for report in sources.board.aggregators():
-        # Decided ones too: our log may contain them a moment later.
-        for each in (*(report.windows.value or ()), *(report.decided.value or ())):
-            if each.stream != stream:
-                continue
-            before = found.get(each.number)
-            if before is None or len(each.votes) > len(before.votes):
-                found[each.number] = each
+    reports = list(sources.board.aggregators())
+    pending = [each for report in reports for each in report.windows.value or ()]
+    for each in sorted(pending, key=lambda each: len(each.votes), reverse=True):
+        if each.stream == stream:
+            found.setdefault(each.number, each)
+    for each in (each for report in reports for each in report.decided.value or ()):
+        if each.stream == stream:
+            found.setdefault(each.number, each)
     return found
 
 
-def window_rows(sources: Sources, stream_id: bytes, first: int, end: int) -> list[WindowRow]:
-    """Return the windows in [first, end) of which anything is known."""
-    stream = to_hex(stream_id)
-    verdicts: dict[int, Applied[WindowClaim]] = {}
-    for each in sources.records.windows(stream_id, first, limit=MAX_EVENTS):
-        verdicts[each.claim.number] = each  # the last verdict counts: a valid one ends the window
-    submitted = submitted_windows(sources, stream)
-    closed = {
+def closed_windows(sources: Sources, stream: str) -> dict[int, answers.Window]:
+    """What the stream services say of the newest windows of a stream, by number."""
+    return {
         each.number: each
         for report in sources.board.stream_services()
         if (part := report.windows.get(stream)) is not None
         for each in part.value or ()
     }
+
+
+def window_numbers(sources: Sources, stream_id: bytes) -> tuple[int, list[int]]:
+    """Return how many windows are certified as valid, and the other known numbers, highest first.
+
+    A service may state any number, and each is listed alone: a false one hides no other window.
+    """
+    stream, known = to_hex(stream_id), sources.log.state.stream(stream_id)
+    others = {number for number, _ in known.refuted}
+    others.update(submitted_windows(sources, stream), closed_windows(sources, stream))
+    above = sorted((each for each in others if each >= known.windows), reverse=True)
+    return known.windows, above
+
+
+def window_rows(sources: Sources, stream_id: bytes, numbers: Sequence[int]) -> list[WindowRow]:
+    """Return those of the windows of which anything is known."""
+    if not numbers:
+        return []
+    stream, first = to_hex(stream_id), min(numbers)
+    verdicts: dict[int, Applied[WindowClaim]] = {}
+    for each in sources.records.windows(stream_id, first, limit=MAX_EVENTS):
+        verdicts[each.claim.number] = each  # the last verdict counts: a valid one ends the window
+    submitted = submitted_windows(sources, stream)
+    closed = closed_windows(sources, stream)
     voted: dict[int, list[VotedWindow]] = {}
-    for kept in sources.window_votes.between(stream, first, end):
+    for kept in sources.window_votes.between(stream, first, max(numbers) + 1):
         voted.setdefault(kept.number, []).append(kept)
     return [
         _row(
@@ -106,7 +128,7 @@ def window_rows(sources: Sources, stream_id: bytes, first: int, end: int) -> lis
                 voted.get(number, ()),
             ),
         )
-        for number in range(first, end)
+        for number in numbers
         if number in verdicts or number in submitted or number in closed
     ]
 
@@ -138,7 +160,7 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
 
 
 def _current(known: _Known) -> Applied[WindowClaim] | None:
-    """The verdict that ends the window; None while another proof than the refuted one is pending."""
+    """The verdict that ends the window; None while a proof after the refuted one is pending."""
     verdict, submitted = known.verdict, known.submitted
     if verdict is None or str(verdict.claim.verdict) == "valid" or submitted is None:
         return verdict

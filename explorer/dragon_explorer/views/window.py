@@ -11,6 +11,7 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.streams.votes import Vote, decided_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits, window_security
 from dragon_explorer.history.window_votes import VotedWindow
@@ -18,8 +19,7 @@ from dragon_explorer.sources import Sources
 from dragon_explorer.views.incidents import verify_command
 from dragon_explorer.views.stream import EndorsementRow, endorsement_rows
 from dragon_explorer.views.streams import StreamRowView, find_stream
-from dragon_explorer.views.votes import VoteRow, decided_votes
-from dragon_explorer.views.window_rows import WindowRow, window_rows
+from dragon_explorer.views.window_rows import WindowRow, stated_votes, window_rows
 
 MAX_VERDICTS: Final = 50
 
@@ -37,7 +37,7 @@ class VerdictRow:
     proof_bytes: int | None  # uncertified
     header: str
     signers: tuple[str, ...]
-    votes: tuple[VoteRow, ...]  # of every operator
+    votes: tuple[Vote, ...]  # of every operator
     needed: int  # signatures
     least_bits: int | None  # security level of any window with these parameters, in whole bits
     chunks: int | None  # uncertified
@@ -82,7 +82,7 @@ def _verdict(
 ) -> VerdictRow:
     event, claim = sources.log.entry(found.position).event, found.claim
     own = [each for each in voted if each.proof == to_hex(claim.proof)]
-    stated = [vote for each in own for vote in each.decoded()]
+    stated = stated_votes(vote for each in own for vote in each.decoded())
     sizes = [each.proof_bytes for each in own]
     if row.position == found.position:
         sizes.append(row.proof_bytes)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.encoding import to_hex
 from dragon.log.index_tables import Applied
 from dragon.protocol.claims.window import WindowClaim
+from dragon.protocol.streams.votes import StatedVote, Vote, pending_votes
 from dragon.stark.blocks import MAX_CHUNKS
 from dragon.stark.security import window_level_bits
 from dragon_explorer.history.window_votes import VotedWindow
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.votes import VoteRow, pending_votes
 
 PAGE_WINDOWS: Final = 50
 MAX_EVENTS: Final = 4 * PAGE_WINDOWS  # verdicts that are read for one page
@@ -52,7 +52,7 @@ class WindowRow:
     chunks: int | None  # uncertified
     proof_bytes: int | None  # size of its proof. Uncertified
     security_bits: int | None  # security level of its proof. Depends on the number of chunks
-    votes: tuple[VoteRow, ...]  # while it waits; those on a decided window are in its verdicts
+    votes: tuple[Vote, ...]  # while it waits; those on a decided window are in its verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,11 @@ class _Known:
     submitted: answers.SubmittedWindow | None  # at an aggregator
     closed: answers.Window | None  # at a stream service
     voted: Sequence[VotedWindow]  # in the history
+
+
+def stated_votes(votes: Iterable[answers.Vote]) -> Iterator[StatedVote]:
+    """Yield votes as an aggregator states them."""
+    return (StatedVote(each.operator, each.answer, each.detail) for each in votes)
 
 
 def submitted_windows(sources: Sources, stream: str) -> dict[int, answers.SubmittedWindow]:
@@ -153,7 +158,7 @@ def _row(sources: Sources, number: int, known: _Known) -> WindowRow:
         chunks=chunks,
         proof_bytes=proof_bytes,
         security_bits=security_bits,
-        votes=pending_votes(sources.committee.keys, submitted.votes)
+        votes=pending_votes(sources.committee.keys, stated_votes(submitted.votes))
         if is_pending and submitted and submitted.votes
         else (),
     )

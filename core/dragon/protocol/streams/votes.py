@@ -35,15 +35,15 @@ class Vote:
 
     operator: str
     outcome: Outcome  # waiting: may still vote; unknown: no service states the vote
-    reason: str = ""  # why it is invalid, was refused, or did not come
-    detail: str = ""  # for people. Never certified
-    is_certified: bool = False  # whether a certificate has this operator's signature
+    reason: str  # why it is invalid, was refused, or did not come
+    detail: str  # for people. Never certified
+    is_certified: bool  # whether a certificate has this operator's signature
 
 
 def pending_votes(operators: Iterable[str], stated: Iterable[StatedVote]) -> tuple[Vote, ...]:
     """Return the vote of every operator on a window that is not decided yet."""
     known = {each.operator: _vote(each, "waiting") for each in stated}
-    return tuple(known.get(name, Vote(name, "waiting")) for name in operators)
+    return tuple(known.get(name, _nothing(name, "waiting")) for name in operators)
 
 
 def decided_votes(
@@ -60,7 +60,7 @@ def decided_votes(
         vote, before = _vote(each, "silent"), known.get(each.operator)
         if before is None or _ORDER.index(vote.outcome) < _ORDER.index(before.outcome):
             known[each.operator] = vote
-    votes = (known.get(name, Vote(name, "unknown")) for name in operators)
+    votes = (known.get(name, _nothing(name, "unknown")) for name in operators)
     return tuple(
         Vote(vote.operator, "signed", "", vote.detail, is_certified=True)
         if vote.operator in signers
@@ -83,4 +83,9 @@ def _vote(stated: StatedVote, without_answer: Outcome) -> Vote:
         outcome, reason = without_answer, ""
     else:
         reason = stated.answer
-    return Vote(stated.operator, outcome, reason, stated.detail)
+    return Vote(stated.operator, outcome, reason, stated.detail, is_certified=False)
+
+
+def _nothing(operator: str, outcome: Outcome) -> Vote:
+    """The vote of an operator of which no service states anything."""
+    return Vote(operator, outcome, "", "", is_certified=False)

@@ -49,8 +49,10 @@ def summary_to_json(
 
 
 def _level(state: WindowState, parameters: str, count: int) -> int | None:
-    """The security level of a window's proof in bits; None as long as it has none."""
-    return None if state is WindowState.CLOSED else window_level_bits(parameters, count)
+    """The security level of a window's proof in bits; None if it has none, or an invalid one."""
+    if state not in {WindowState.PROVEN, WindowState.CERTIFIED}:
+        return None
+    return window_level_bits(parameters, count)
 
 
 def digest_to_json(chunk: ChunkDigest) -> dict[str, object]:

@@ -1374,7 +1374,7 @@ def test_votes_are_listed_after_a_window_is_decided(world: World, owner: Owner) 
         assert votes == dict.fromkeys(world.operators[:3], said) | {"operator_4": "unreachable"}
         assert each["proof"] == to_hex(hashlib.sha256(sent).digest())
         assert each["proof_bytes"] == len(sent)
-        assert (each["count"], each["security_bits"]) == (1, 101)
+        assert (each["count"], each["security_bits"]) == (1, 101 if each is valid else None)
 
     def ids(query: str) -> list[int]:
         found = world.get("aggregator_0", f"/windows/decided?{query}").json()

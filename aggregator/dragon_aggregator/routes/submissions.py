@@ -190,6 +190,7 @@ def _check_not_early(components: Components, timestamp: int) -> None:
 def _window(window: Window) -> dict[str, object]:
     submission, objects = window.submission, window.submission.objects
     parameters, count = submission.descriptor.parameters, submission.header.count
+    has_proof = objects is not None and window.state != "invalid"
     return {
         "stream": to_hex(submission.stream),
         "number": submission.number,
@@ -199,7 +200,7 @@ def _window(window: Window) -> dict[str, object]:
         "proof": to_hex(objects.proof) if objects else None,
         "count": count,
         "proof_bytes": window.proof_bytes,
-        "security_bits": window_level_bits(parameters, count) if objects else None,
+        "security_bits": window_level_bits(parameters, count) if has_proof else None,
         "votes": [
             {"operator": operator, "answer": answer, "detail": detail}
             for operator, (answer, detail) in sorted(window.votes.items())

@@ -39,7 +39,7 @@ class VerdictRow:
     signers: tuple[str, ...]
     votes: tuple[Vote, ...]  # of every operator
     needed: int  # signatures
-    least_bits: int | None  # security level of any window with these parameters, in whole bits
+    least_bits: int | None  # security level of any valid window with these parameters, in bits
     chunks: int | None  # uncertified
     security: Mapping[str, int] | None  # whole bits, for that number of chunks
     command: str
@@ -86,6 +86,7 @@ def _verdict(
     sizes = [each.proof_bytes for each in own]
     if row.position == found.position:
         sizes.append(row.proof_bytes)
+    is_valid = str(claim.verdict) == "valid"
     return VerdictRow(
         position=found.position,
         verdict=str(claim.verdict),
@@ -98,16 +99,16 @@ def _verdict(
         signers=tuple(event.signers),
         votes=decided_votes(sources.committee.keys, event.signers, stated),
         needed=sources.committee.quorum(claim.KIND),
-        least_bits=window_level_bits(claim.parameters, MAX_CHUNKS),
+        least_bits=window_level_bits(claim.parameters, MAX_CHUNKS) if is_valid else None,
         chunks=row.chunks,
-        security=None if row.chunks is None else _security(claim.parameters, row.chunks),
+        security=_security(claim.parameters, row.chunks) if is_valid else None,
         command=verify_command(found.position),
         certificate=event.to_json(),
     )
 
 
-def _security(parameters: str, chunks: int) -> Mapping[str, int] | None:
-    found = window_security(parameters, chunks)
+def _security(parameters: str, chunks: int | None) -> Mapping[str, int] | None:
+    found = None if chunks is None else window_security(parameters, chunks)
     if found is None:
         return None
     return {name: floor(bits) for name, bits in found.rounded().items()}

@@ -51,7 +51,7 @@ class WindowRow:
     closed_at: int | None  # Unix seconds. Uncertified
     chunks: int | None  # uncertified
     proof_bytes: int | None  # size of its proof. Uncertified
-    security_bits: int | None  # security level of its proof. Depends on the number of chunks
+    security_bits: int | None  # security level of a proof that is not invalid. Depends on `chunks`
     votes: tuple[Vote, ...]  # while it waits; those on a decided window are in its verdicts
 
 
@@ -198,7 +198,8 @@ def _figures(known: _Known, claim: WindowClaim | None) -> tuple[int | None, int 
         chunks = count if chunks is None else chunks
         proof_bytes = each.proof_bytes if proof_bytes is None else proof_bytes
         security_bits = each.security_bits if security_bits is None else security_bits
-    if claim is not None:  # the log certifies the parameter set
+    if claim is not None:  # the log certifies the parameter set, and that the proof is valid
         most = MAX_CHUNKS if chunks is None else chunks
-        security_bits = window_level_bits(claim.parameters, most)
+        is_valid = str(claim.verdict) == "valid"
+        security_bits = window_level_bits(claim.parameters, most) if is_valid else None
     return chunks, proof_bytes, security_bits

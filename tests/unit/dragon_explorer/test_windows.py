@@ -345,6 +345,7 @@ def test_the_size_and_security_of_a_proof_are_shown(fleet: Fleet) -> None:
     [verdict] = fleet.api("/windows/0")["verdicts"]
     assert (verdict["least_bits"], verdict["security"]["level"]) == (100, 101)
     assert "67.7 kB" in fleet.page("")
+    assert "101 bits of security" in fleet.page("")
     page = fleet.page("/windows/0")
     assert "67,736 bytes" in page
     assert "at least 100 bits with any number of chunks" in page

@@ -38,6 +38,7 @@ from dragon_explorer.components import Components
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import Board, OperatorReport, Part
@@ -119,6 +120,7 @@ class PaperFleet:
             index=LogIndex(self.log, self.committee),
             board=self.board,
             history=History(self.databases[1]),
+            window_votes=WindowVotes(self.databases[1]),
             public=PublicPage.of_all(self.committee),
         )
         self.silent: set[str] = set()

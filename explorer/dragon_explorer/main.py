@@ -29,8 +29,9 @@ from dragon_explorer.components import Components
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import VoteRecorder, WindowVotes
 from dragon_explorer.index import DAY_SECONDS, LogIndex
-from dragon_explorer.live.board import Board
+from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
 from dragon_explorer.rendering import Renderer
@@ -120,7 +121,8 @@ def assemble(
     log = Log(database, committee)
     history = History(history_database)
     recorder = Recorder(history, committee, runtime.wall)
-    board = Board()
+    board, window_votes = Board(), WindowVotes(history_database)
+    vote_recorder = VoteRecorder(window_votes, log, committee)
     sources = Sources(
         committee=committee,
         log=log,
@@ -129,11 +131,17 @@ def assemble(
         index=LogIndex(log, committee),
         board=board,
         history=history,
+        window_votes=window_votes,
         public=settings.public,
     )
+
+    def record(report: Report) -> None:
+        recorder.record(report)
+        vote_recorder.record(report)
+
     return Components(
         sources,
-        [Poller(each, board, recorder.record) for each in watched(settings, runtime)],
+        [Poller(each, board, record) for each in watched(settings, runtime)],
         recorder,
         Renderer(sources, runtime.wall, runtime.entropy(8)),
         runtime.wall,

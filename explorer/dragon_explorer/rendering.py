@@ -57,6 +57,7 @@ class Renderer:
             log.position.index,
             sources.board.version,
             sources.history.version,
+            sources.window_votes.version,
             follower.caught_up,
             follower.last_error,
             self.now(),

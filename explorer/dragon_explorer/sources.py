@@ -9,6 +9,7 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live.board import Board
 from dragon_explorer.public_page import PublicPage
@@ -25,4 +26,5 @@ class Sources:
     index: LogIndex
     board: Board
     history: History
+    window_votes: WindowVotes
     public: PublicPage

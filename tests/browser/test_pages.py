@@ -113,6 +113,23 @@ def test_the_incident_page_names_signers_and_the_command(
     assert download.value.suggested_filename == name
 
 
+def test_the_window_page_shows_every_vote_and_the_proof(
+    fleet: ExplorerWorld, base: str, open_page: Open
+) -> None:
+    page = open_page(base).go(paths_of(fleet)["window"])
+    votes = page.get_by_role("region", name="Votes on the verdict")
+    shown = [row.inner_text().split("\t")[:2] for row in votes.locator("tbody tr").all()]
+    assert [(name, vote.split(" ")[0].rstrip(":")) for name, vote in shown] == [
+        *((f"operator_{number}", "signed") for number in (1, 2, 3)),
+        ("operator_4", "silent"),
+    ]
+    facts = page.locator("dl.list").first
+    expect(facts).to_contain_text(re.compile(r"Proof size\s*\d+\.\d kB"))
+    expect(facts).to_contain_text(re.compile(r"Security level\s*101 bits"))
+    steps = page.locator(".journey li").all_inner_texts()
+    assert steps == ["closed", "announced", "proven", "voting", "certified"]
+
+
 def test_the_public_page_has_no_internals(fleet: ExplorerWorld, base: str, open_page: Open) -> None:
     html = open_page(base).go("/public").content()
     for operator in fleet.committee.operators:

@@ -150,6 +150,21 @@ def test_what_is_no_incident_is_not_found(world: ExplorerWorld) -> None:
         assert get(world, f"/incidents/{position}").status_code == 404
 
 
+def test_the_votes_on_a_decided_window_are_kept(world: ExplorerWorld) -> None:
+    """The aggregator has dropped the window, and operator_4 was silent."""
+    [verdict] = api(world, f"streams/{stream_of(world)}/windows/1")["verdicts"]
+
+    votes = {each["operator"]: each for each in verdict["votes"]}
+    silent = votes.pop("operator_4")
+    assert (silent["outcome"], silent["reason"], silent["is_certified"]) == (
+        *("silent", "timeout"),
+        False,
+    )
+    assert {(each["outcome"], each["is_certified"]) for each in votes.values()} == {
+        ("signed", True)
+    }
+
+
 def test_streams_are_followed_from_closed_to_certified(world: ExplorerWorld) -> None:
     stream = stream_of(world)
     found = api(world, f"streams/{stream}")
@@ -163,6 +178,9 @@ def test_streams_are_followed_from_closed_to_certified(world: ExplorerWorld) -> 
     [verdict] = window["verdicts"]
     assert verdict["verdict"] == "valid"
     assert verdict["security"]["level"] > 80
+    assert {each["outcome"] for each in verdict["votes"]} <= {"signed", "valid"}
+    assert (window["window"]["security_bits"], verdict["least_bits"]) == (101, 100)
+    assert window["window"]["proof_bytes"] == verdict["proof_bytes"] > 10_000
     assert get(world, f"/api/streams/{stream}/windows/9").status_code == 404
     assert get(world, f"/api/streams/0x{'00' * 32}").status_code == 404
 

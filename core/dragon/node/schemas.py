@@ -318,11 +318,24 @@ class WindowStatus(Schema):
         "announced", "incomplete", "voting", "waiting", "certified", "invalid", "applied"
     ]
     missing: list[Hash]
+    proof: Hash | None
+    count: int
+    proof_bytes: int | None
+    security_bits: int | None
     votes: list[OperatorVote]
 
 
 class WindowStatuses(Schema):
     windows: list[WindowStatus]
+    next: int | None
+
+
+class DecidedWindow(WindowStatus):
+    id: int
+
+
+class DecidedWindows(Schema):
+    windows: list[DecidedWindow]
     next: int | None
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dragon.encoding import MAX_INTEGER
+from dragon.protocol.streams.finding import MAX_PROOF_BYTES
+from dragon.stark.blocks import MAX_CHUNKS
 
 MAX_TEXT_CHARS: Final = 300  # of an explanation; longer ones are shortened
 MAX_WORD_CHARS: Final = 64  # of a reason, an outcome or a state
@@ -18,10 +20,23 @@ MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
 NO_ANSWER_YET: Final = "no answer yet"  # an aggregator's word for an operator that it waits for
+MAX_DECIDED: Final = 20  # decided windows of one page
+MAX_TIME: Final = 253_402_300_799  # Unix seconds, the end of the year 9999
+MAX_SECURITY_BITS: Final = 128  # above the level of every parameter set
 
 
 def _shortened(value: object) -> object:
     return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+
+
+def _possible(most: int) -> BeforeValidator:
+    """A number from 0 to `most`; anything else is shown as unknown."""
+
+    def read(value: object) -> object:
+        is_possible = type(value) is int and 0 <= value <= most
+        return value if is_possible else None
+
+    return BeforeValidator(read)
 
 
 Text = Annotated[str, BeforeValidator(_shortened)]
@@ -29,6 +44,12 @@ Word = Annotated[str, Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Time = Annotated[int, Field(ge=0, le=MAX_TIME)]
+TimeMs = Annotated[int, Field(ge=0, le=1000 * MAX_TIME)]
+# What a service says of a proof. A false figure must not hide the window.
+ProofBytes = Annotated[int | None, _possible(MAX_PROOF_BYTES)]
+SecurityBits = Annotated[int | None, _possible(MAX_SECURITY_BITS)]
+ChunkCount = Annotated[int | None, _possible(MAX_CHUNKS)]
 
 
 class Answer(BaseModel):
@@ -51,14 +72,14 @@ class LogHead(Answer):
 class Seen(Answer):
     status: Word
     reason: Word
-    at: Count
+    at: Time
     latency_ms: Count | None = None
 
 
 class Node(Answer):
     node_id: Id
     status: Word
-    since: Count | None
+    since: Time | None
     seen: Seen | None
 
 
@@ -110,14 +131,14 @@ class Claim(Answer):
     kind: Word
     node_id: Id | None = None
     status: Word | None = None
-    timestamp: Count | None = None
+    timestamp: Time | None = None
     size: Count | None = None
     stream: Hash | None = None
     number: Count | None = None
     verdict: Word | None = None
     reason: Word | None = None
-    begin: Annotated[Count | None, Field(alias="from")] = None
-    end: Annotated[Count | None, Field(alias="to")] = None
+    begin: Annotated[Time | None, Field(alias="from")] = None
+    end: Annotated[Time | None, Field(alias="to")] = None
 
 
 class Gathering(Answer):
@@ -129,7 +150,7 @@ class Gathering(Answer):
 
 class Round(Answer):
     number: Count
-    start: Count
+    start: Time
     begun_late_ms: int
     took_ms: Count | None
     overran: bool
@@ -163,22 +184,33 @@ class Vote(Answer):
     detail: Text
 
 
-class PendingWindow(Answer):
+class SubmittedWindow(Answer):
+    """A window at an aggregator: pending, or decided."""
+
     stream: Hash
     number: Count
     state: Word
+    proof: Hash | None = None  # SHA-256 of the proof that was voted on
+    count: ChunkCount = None
+    proof_bytes: ProofBytes = None
+    security_bits: SecurityBits = None
     votes: Annotated[list[Vote], Field(max_length=MAX_OPERATORS)]
 
 
 class PendingWindows(Answer):
-    windows: Annotated[list[PendingWindow], Field(max_length=MAX_LISTED)]
+    windows: Annotated[list[SubmittedWindow], Field(max_length=MAX_LISTED)]
+
+
+class DecidedWindows(Answer):
+    windows: Annotated[list[SubmittedWindow], Field(max_length=MAX_DECIDED)]
+    next: Count | None
 
 
 class PendingEvent(Answer):
     id: Count
     event: Claim
     sends: Count
-    sent_at: Count | None
+    sent_at: Time | None
 
 
 class Outbox(Answer):
@@ -204,9 +236,11 @@ class Window(Answer):
     number: Count
     state: Word
     first: Count
-    count: Count
-    closed_ms: Count
+    count: ChunkCount
+    closed_ms: TimeMs
     position: Count | None
+    proof_bytes: ProofBytes = None
+    security_bits: SecurityBits = None
 
 
 class Windows(Answer):

@@ -41,7 +41,8 @@ class AggregatorReport:
     url: str
     readiness: Part[answers.Readiness] = Part()
     rounds: Part[tuple[answers.Round, ...]] = Part()
-    windows: Part[tuple[answers.PendingWindow, ...]] = Part()
+    windows: Part[tuple[answers.SubmittedWindow, ...]] = Part()
+    decided: Part[tuple[answers.SubmittedWindow, ...]] = Part()  # newest first
     outbox: Part[answers.Outbox] = Part()
 
 

@@ -30,6 +30,7 @@ MAX_PAGES: Final = 5  # of one list
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
 MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
+MAX_DECIDED_PAGES: Final = 10  # as long as no window of a page is known
 
 A = TypeVar("A", bound=answers.Answer)
 T = TypeVar("T")
@@ -141,6 +142,7 @@ class AggregatorSource(Source):
             readiness=self._part(known.readiness, self._readiness),
             rounds=self._part(known.rounds, lambda: self._rounds(known.rounds.value or ())),
             windows=self._part(known.windows, self._windows),
+            decided=self._part(known.decided, lambda: self._decided(known.decided.value or ())),
             outbox=self._part(
                 known.outbox, lambda: self._get(answers.Outbox, "/outbox", limit=100)
             ),
@@ -158,9 +160,30 @@ class AggregatorSource(Source):
             after = {"after": page.next}
         return _merged(known, newest, MAX_ROUNDS_KEPT)
 
-    def _windows(self) -> tuple[answers.PendingWindow, ...]:
+    def _windows(self) -> tuple[answers.SubmittedWindow, ...]:
         found = self._get(answers.PendingWindows, "/windows", limit=MAX_WINDOWS_READ)
         return tuple(found.windows)
+
+    def _decided(
+        self, known: tuple[answers.SubmittedWindow, ...]
+    ) -> tuple[answers.SubmittedWindow, ...]:
+        """The newest decided windows, newest first, back to one that the last report has.
+
+        The first page is read every time, because late votes still arrive.
+        """
+        names = {(each.stream, each.number, each.proof) for each in known}
+        found: list[answers.SubmittedWindow] = []
+        after: dict[str, int] = {}
+        for _ in range(MAX_DECIDED_PAGES):
+            page = self._get(
+                answers.DecidedWindows, "/windows/decided", limit=answers.MAX_DECIDED, **after
+            )
+            found += page.windows
+            is_known = any((each.stream, each.number, each.proof) in names for each in found)
+            if page.next is None or is_known:
+                break
+            after = {"after": page.next}
+        return tuple(found)
 
 
 class StreamSource(Source):

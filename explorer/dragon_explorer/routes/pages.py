@@ -34,7 +34,9 @@ from dragon_explorer.views.log import entry, log_page
 from dragon_explorer.views.node import node
 from dragon_explorer.views.public import public
 from dragon_explorer.views.rounds import rounds
-from dragon_explorer.views.streams import stream, streams, window
+from dragon_explorer.views.stream import stream
+from dragon_explorer.views.streams import streams
+from dragon_explorer.views.window import window
 
 FRAGMENT: Final = "fragment"
 View = Callable[[int], object]

@@ -40,4 +40,4 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-ThreadingHTTPServer(("0.0.0.0", PORT), Receiver).serve_forever()  # noqa: S104
+ThreadingHTTPServer(("0.0.0.0", PORT), Receiver).serve_forever()

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 OVERRIDE: Final = "docker-compose.alerts.yml"
 USER: Final = 10001  # of every container
 RECEIVER_PORT: Final = 9000
-SECRET: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105
+SECRET: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 FILE: Final = """
 [routes.team]
 type = "webhook"

@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -167,6 +169,36 @@ def test_a_missing_apprise_is_a_sentence_with_the_next_step() -> None:
 
     channel = AppriseChannel(Route("phone", "apprise", "slack://x"), load)
     assert channel.send(MESSAGE).error.endswith("`pip install 'datadragon[alerts]'`")
+
+
+LOADED = """
+import sys
+from pathlib import Path
+
+import dragon_explorer.main
+from dragon.net.http_client import HttpClient
+from dragon_explorer.alerts.channels import channel
+from dragon_explorer.alerts.config import read
+
+config, _ = read(Path(sys.argv[1]), None)
+for route in config.routes.values():
+    channel(route, HttpClient.create, float)
+print(sorted(config.routes), "apprise" in sys.modules)
+"""
+
+
+def test_apprise_is_not_loaded_before_a_message_goes_through_it(tmp_path: Path) -> None:
+    """It needs 20 MB of memory."""
+    phone = '[routes.phone]\ntype = "apprise"\nurl_file = "url"\n'
+    path = write(
+        tmp_path, ROUTE + phone + RULE.replace('"team"', '"team", "phone"'), url="ntfy://x"
+    )
+    command = [sys.executable, "-c", LOADED, str(path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+
+    assert done.stdout == "['phone', 'team'] False\n"
 
 
 def test_an_attempt_of_apprise_that_hangs_is_left_behind() -> None:

@@ -150,7 +150,7 @@ def test_a_proof_whose_client_has_gone_is_cancelled_and_its_worker_is_kept(
     assert running.prove().status_code == 200
     assert running.workers() == workers
     metrics = requests.get(f"{running.url}/metrics", timeout=5).text
-    assert 'datadragon_zkp_jobs_total{job="prove",outcome="client_gone"} 1.0' in metrics
+    assert 'datadragon_zkp_jobs_total{kind="prove",outcome="client_gone"} 1.0' in metrics
 
 
 def test_stopping_ends_all_workers_and_no_secret_was_logged(running: Running) -> None:

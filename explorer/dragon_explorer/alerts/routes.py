@@ -41,8 +41,9 @@ class Route:
         parts = urlsplit(self.url)
         if self.type == APPRISE:
             return parts.scheme
+        host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def read_route(name: str, table: Table, folder: Path) -> Route | None:

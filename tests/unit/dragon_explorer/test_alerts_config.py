@@ -1,4 +1,4 @@
-"""The file of alerts, its routes and secrets; signatures; and apprise."""
+"""The file of alerts, its routes and secrets; and apprise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ import pytest
 from alerting import PaperFleet, config
 from committees import make_members
 from dragon.errors import DragonError, SettingsError
-from dragon_explorer.alerts.channels import AppriseChannel, headers, secret_text, signature
+from dragon_explorer.alerts.channels import AppriseChannel
 from dragon_explorer.alerts.conditions import FACTS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, read
 from dragon_explorer.alerts.messages import TITLES
@@ -114,17 +116,6 @@ def test_every_condition_has_its_facts_and_a_title() -> None:
     assert set(FACTS) == set(TITLES) == set(Condition)
 
 
-def test_signatures_follow_the_specification() -> None:
-    secret = base64.b64decode("C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
-    found = signature(secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, b'{"a":1}')
-
-    assert found.startswith("v1,")
-    assert len(base64.b64decode(found[3:])) == 32
-    assert secret_text(secret) == "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-    assert headers("msg_1", 5, b"", (secret, secret))["webhook-signature"].count("v1,") == 2
-    assert "webhook-signature" not in headers("msg_1", 5, b"", ())
-
-
 class FakeApprise:
     """The part of apprise that is used."""
 
@@ -178,6 +169,36 @@ def test_a_missing_apprise_is_a_sentence_with_the_next_step() -> None:
 
     channel = AppriseChannel(Route("phone", "apprise", "slack://x"), load)
     assert channel.send(MESSAGE).error.endswith("`pip install 'datadragon[alerts]'`")
+
+
+LOADED = """
+import sys
+from pathlib import Path
+
+import dragon_explorer.main
+from dragon.net.http_client import HttpClient
+from dragon_explorer.alerts.channels import channel
+from dragon_explorer.alerts.config import read
+
+config, _ = read(Path(sys.argv[1]), None)
+for route in config.routes.values():
+    channel(route, HttpClient.create, float)
+print(sorted(config.routes), "apprise" in sys.modules)
+"""
+
+
+def test_apprise_is_not_loaded_before_a_message_goes_through_it(tmp_path: Path) -> None:
+    """It needs 20 MB of memory."""
+    phone = '[routes.phone]\ntype = "apprise"\nurl_file = "url"\n'
+    path = write(
+        tmp_path, ROUTE + phone + RULE.replace('"team"', '"team", "phone"'), url="ntfy://x"
+    )
+    command = [sys.executable, "-c", LOADED, str(path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+
+    assert done.stdout == "['phone', 'team'] False\n"
 
 
 def test_an_attempt_of_apprise_that_hangs_is_left_behind() -> None:

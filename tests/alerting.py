@@ -105,9 +105,17 @@ class PaperFleet:
         self.folder = folder
         self.now = float(self.committee.rounds.start(100))
         self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()
+        self.clock_error = 0.0  # seconds by which the explorer's clock is wrong
+        self._open()
+        self.silent: set[str] = set()
+        self.reasons: dict[str, list[str]] = {}
+        self.start()
+
+    def _open(self) -> None:
+        """Open the files of log and history."""
         self.databases = [
-            Database(folder / "explorer.db", LOG_SCHEMA),
-            Database(folder / "explorer-history.db", SCHEMA),
+            Database(self.folder / "explorer.db", LOG_SCHEMA),
+            Database(self.folder / "explorer-history.db", SCHEMA),
         ]
         self.log = Log(self.databases[0], self.committee)
         self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
@@ -121,9 +129,19 @@ class PaperFleet:
             history=History(self.databases[1]),
             public=PublicPage.of_all(self.committee),
         )
-        self.silent: set[str] = set()
-        self.reasons: dict[str, list[str]] = {}
+
+    def lose_log(self) -> None:
+        """Lose the file of the log, which the explorer then reads from the ledger again."""
+        for database in (*self.databases, self.database):
+            database.close()
+        for file in self.folder.glob("explorer.db*"):
+            file.unlink()
+        self._open()
         self.start()
+
+    def wall(self) -> float:
+        """What the clock of the explorer shows (Unix seconds)."""
+        return self.now + self.clock_error
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +154,7 @@ class PaperFleet:
         """Assemble the alerts, as after the start of the explorer."""
         self.runtime = runtime = Runtime(
             http=HttpClient.create(),
-            wall=lambda: self.now,
+            wall=self.wall,
             monotonic=lambda: self.now,
             sleep=lambda _: None,
             entropy=bytes,
@@ -210,12 +228,14 @@ class PaperFleet:
             )
             own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
             self.board.put(
-                OperatorReport(operator.id, operator.url, Part(said, self.now), Part(own, self.now))
+                OperatorReport(
+                    operator.id, operator.url, Part(said, self.wall()), Part(own, self.wall())
+                )
             )
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""
-        wall = lambda: self.now  # noqa: E731
+        wall = self.wall
         components = Components(
             self.sources,
             [],

@@ -16,6 +16,7 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_explorer import filters, security_headers
+from dragon_explorer.certainty import clock_reasons
 from dragon_explorer.components import Components
 from dragon_explorer.routes import api, badges, downloads, pages, verification
 
@@ -49,7 +50,9 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
 def _not_ready(components: Components) -> Iterator[str]:
     sources = components.sources
     yield from disk_reasons(components.disks)
-    yield from log_reasons(sources.log, sources.follower, sources.committee, components.wall())
+    now = components.wall()
+    yield from log_reasons(sources.log, sources.follower, sources.committee, now)
+    yield from clock_reasons(sources, now)
     yield from components.certification.reasons()
 
 

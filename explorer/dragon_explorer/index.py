@@ -186,8 +186,10 @@ class LogIndex:
         if first < end:
             totals = self._log.totals(state.size, node_id, (first, end))
             day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown)
-        settled_at = begin + DAY_SECONDS + self._committee.rounds.settled_after
-        if state.log_time(self._committee) >= settled_at:
+        ends = begin + DAY_SECONDS
+        is_settled = state.log_time(self._committee) >= ends + self._committee.rounds.settled_after
+        # With a clock that is behind, a settled day may be counted in part only.
+        if is_settled and now >= ends:
             with self._lock:
                 self._days[key] = day
         return day

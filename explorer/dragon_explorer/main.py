@@ -158,7 +158,7 @@ def watched(settings: Settings, runtime: Runtime) -> Iterator[Source]:
     """Yield the services to watch: those of the committee, and the stream services."""
     committee, http, wall = settings.committee, runtime.http, runtime.wall
     for operator in committee.operators:
-        yield OperatorSource(operator.id, operator.url, http, wall)
+        yield OperatorSource(operator.id, operator.url, http, wall, committee.urls)
     for aggregator in sorted(committee.aggregators, key=lambda each: each.rank):
         yield AggregatorSource(f"aggregator_{aggregator.rank}", aggregator.url, http, wall)
     for number, url in enumerate(settings.stream_urls, start=1):

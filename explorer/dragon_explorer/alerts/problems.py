@@ -13,10 +13,9 @@ from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import Transition
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
-from dragon_explorer.live.answers import Readiness
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FRESH_SECONDS, FleetHealth, OperatorState, health
+from dragon_explorer.views.health import FleetHealth, OperatorState, health
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
@@ -26,6 +25,13 @@ STABLE_SECONDS: Final = 1800  # without a change, after which a node no longer f
 OPERATOR_REASONS: Final = ("silent:", "blind:", "clock:", "not_certifying:")
 TLS_REASONS: Final = ("tls:", "certificate:")
 TLS_WORDS: Final = ("its certificate", "does not support TLS")  # of a failed request
+# What a service states itself, by the first word of a reason.
+STATED: Final[Sequence[tuple[Condition, tuple[str, ...]]]] = (
+    (Condition.LOG_ALARM, ("alarm:",)),
+    (Condition.DISK, ("disk:",)),
+    (Condition.TLS, TLS_REASONS),
+    (Condition.LEDGER, ("ledger:",)),
+)
 BLIND: Final = "blind"
 MAX_QUOTED_CHARS: Final = 200  # of what a service states
 
@@ -139,22 +145,34 @@ class Watch:
                 )
 
     def _windows(self, now: int) -> Iterator[Problem]:
-        """The oldest window of each stream that is closed and not certified."""
+        """The oldest window of each stream that is closed and not certified.
+
+        The log says whether it is. A stream service that no longer answers changes nothing.
+        """
         for report in self.sources.board.stream_services():
-            if not _is_fresh(report.readiness, now):
-                continue
             for stream, part in report.windows.items():
-                waiting = [each for each in part.value or () if each.position is None]
+                certified = self.sources.log.state.stream(bytes.fromhex(stream[2:])).windows
+                waiting = [each for each in part.value or () if each.number >= certified]
                 if not waiting:
                     continue
                 oldest = min(waiting, key=lambda each: each.number)
-                closed = oldest.closed_ms // 1000
+                closed = min(oldest.closed_ms // 1000, now)
                 name = _stream_name(report, stream)
                 sentence = (
                     f"Window {oldest.number} of stream {name} is closed since {utc(closed)} and "
                     "not certified."
                 )
                 yield Problem(Condition.WINDOW_WAITING, name, sentence, closed)
+
+    def unheard(self) -> set[tuple[Condition, str]]:
+        """Conditions that a service can only state itself, and now it does not answer.
+
+        Whether they have ended is unknown: a service with a full disk may have stopped.
+        """
+        silent = [
+            name for name, each in self.sources.board.reports().items() if each.readiness.error
+        ]
+        return {(condition, name) for condition, _ in STATED for name in silent}
 
 
 def _stream_name(report: StreamReport, stream: str) -> str:
@@ -173,6 +191,8 @@ def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
         return f"does not respond to the explorer ({state.error or 'no answer'})"
     if state.agreement == "different":
         return "has another log than the explorer"
+    if state.agreement == "behind":
+        return "lacks entries of the log that were certified long ago"
     if is_blind:
         return "sees too few of its peers to judge a node (blind)"
     for reason in state.reasons:
@@ -183,13 +203,7 @@ def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
 
 def _stated(name: str, reason: str) -> Iterator[Problem]:
     """The problem behind one reason of a service's readiness."""
-    by_word: list[tuple[Condition, tuple[str, ...]]] = [
-        (Condition.LOG_ALARM, ("alarm:",)),
-        (Condition.DISK, ("disk:",)),
-        (Condition.TLS, TLS_REASONS),
-        (Condition.LEDGER, ("ledger:",)),
-    ]
-    for condition, words in by_word:
+    for condition, words in STATED:
         if reason.startswith(words):
             yield Problem(condition, name, f"{name} states: {reason[:MAX_QUOTED_CHARS]}.")
 
@@ -207,7 +221,3 @@ def _errors(report: Report) -> Iterator[str]:
 
 def _is_about_tls(error: str) -> bool:
     return any(words in error for words in TLS_WORDS)
-
-
-def _is_fresh(part: Part[Readiness], now: int) -> bool:
-    return part.at is not None and now - part.at <= FRESH_SECONDS

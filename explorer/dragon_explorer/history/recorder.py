@@ -14,6 +14,7 @@ from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
 FLUSH_SECONDS: Final = 20
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
+MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
 UP: Final = "up"
 STATUS: Final = "status"
 
@@ -32,6 +33,7 @@ class Recorder:
 
     def record(self, report: Report) -> None:
         """Record what a report has that an earlier one did not."""
+        self._begun = min(self._begun, self._wall())  # the clock may be set back
         if isinstance(report, AggregatorReport):
             self._record_rounds(report.name, report.rounds.value or ())
         elif isinstance(report, OperatorReport):
@@ -40,13 +42,22 @@ class Recorder:
     def _record_rounds(self, aggregator: str, rounds: Sequence[answers.Round]) -> None:
         last = self._rounds.get(aggregator, -1)
         for each in rounds:
-            if each.number > last and each.took_ms is not None and self._is_recent(each.start):
+            if each.number > last and each.took_ms is not None and self._is_of_now(each):
                 self._record_round(aggregator, each)
                 self._rounds[aggregator] = each.number
 
+    def _is_of_now(self, round_: answers.Round) -> bool:
+        """Whether number and time of a round belong together, and the time is recent.
+
+        Otherwise one invented round of the future would hide all later ones.
+        """
+        number = self._committee.rounds.number(round_.start)
+        return round_.number == number and self._is_recent(round_.start)
+
     def _is_recent(self, time: int) -> bool:
         """Whether a time is near the clock; others are a fault of the service that states them."""
-        return abs(self._wall() - time) < 3600 + 100 * self._committee.rounds.seconds
+        most = 3600 + 100 * self._committee.rounds.seconds
+        return -MAX_AHEAD_SECONDS <= self._wall() - time < most
 
     def _record_round(self, aggregator: str, round_: answers.Round) -> None:
         self._history.keep_gatherings(
@@ -77,6 +88,8 @@ class Recorder:
                 continue
             if not self._is_recent(seen.at) or node.node_id == operator:
                 continue
+            if node.node_id not in self._committee.urls:
+                continue  # invented ids would fill the memory
             if self._probes.get((operator, node.node_id)) != seen.at:
                 self._probes[operator, node.node_id] = seen.at
                 self._add_probe(node.node_id, operator, seen.at, seen.status == UP, seen.latency_ms)

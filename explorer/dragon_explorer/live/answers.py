@@ -17,17 +17,34 @@ MAX_NODES: Final = 4096  # entries about nodes in one answer
 MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
+MAX_REASONS: Final = 20  # of one service; further ones are left out
+MAX_TIME: Final = 253_402_300_799  # Unix seconds; a later time has no date
+
+
+def _visible(value: object) -> object:
+    """Replace characters that end lines, are invisible or change the direction of text.
+
+    With them a service could forge a line of an alert, or show another word than it wrote.
+    """
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in value)
 
 
 def _shortened(value: object) -> object:
-    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+    return _visible(value[:MAX_TEXT_CHARS]) if isinstance(value, str) else value
+
+
+def _first_reasons(value: object) -> object:
+    return value[:MAX_REASONS] if isinstance(value, list) else value
 
 
 Text = Annotated[str, BeforeValidator(_shortened)]
-Word = Annotated[str, Field(max_length=MAX_WORD_CHARS)]
+Word = Annotated[str, BeforeValidator(_visible), Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+Time = Annotated[int, Field(ge=0, le=MAX_TIME)]  # Unix seconds
 
 
 class Answer(BaseModel):
@@ -38,26 +55,27 @@ class Answer(BaseModel):
 
 class Readiness(Answer):
     status: Word
-    reasons: Annotated[list[Text], Field(max_length=MAX_LISTED)]
+    reasons: Annotated[list[Text], BeforeValidator(_first_reasons)]
 
 
 class LogHead(Answer):
     size: Count
     root: Hash
     ledger_index: Count
+    committee: Hash | None = None
 
 
 class Seen(Answer):
     status: Word
     reason: Word
-    at: Count
+    at: Time
     latency_ms: Count | None = None
 
 
 class Node(Answer):
     node_id: Id
     status: Word
-    since: Count | None
+    since: Time | None
     seen: Seen | None
 
 
@@ -87,14 +105,14 @@ class Claim(Answer):
     kind: Word
     node_id: Id | None = None
     status: Word | None = None
-    timestamp: Count | None = None
+    timestamp: Time | None = None
     size: Count | None = None
     stream: Hash | None = None
     number: Count | None = None
     verdict: Word | None = None
     reason: Word | None = None
-    begin: Annotated[Count | None, Field(alias="from")] = None
-    end: Annotated[Count | None, Field(alias="to")] = None
+    begin: Annotated[Time | None, Field(alias="from")] = None
+    end: Annotated[Time | None, Field(alias="to")] = None
 
 
 class Gathering(Answer):
@@ -106,7 +124,7 @@ class Gathering(Answer):
 
 class Round(Answer):
     number: Count
-    start: Count
+    start: Time
     begun_late_ms: int
     took_ms: Count | None
     overran: bool
@@ -141,7 +159,7 @@ class PendingEvent(Answer):
     id: Count
     event: Claim
     sends: Count
-    sent_at: Count | None
+    sent_at: Time | None
 
 
 class Outbox(Answer):
@@ -168,7 +186,7 @@ class Window(Answer):
     state: Word
     first: Count
     count: Count
-    closed_ms: Count
+    closed_ms: Annotated[int, Field(ge=0, le=1000 * MAX_TIME)]
     position: Count | None
 
 

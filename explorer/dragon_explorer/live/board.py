@@ -30,6 +30,7 @@ class OperatorReport:
     readiness: Part[answers.Readiness] = Part()
     head: Part[answers.LogHead] = Part()
     nodes: Part[Mapping[str, answers.Node]] = Part()
+    earlier_heads: tuple[Part[answers.LogHead], ...] = ()  # some former ones, oldest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,8 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_ROUNDS_KEPT: Final = 60  # of one aggregator
 ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
 MAX_PAGES: Final = 5  # of one list
+EARLIER_HEADS: Final = 4  # answers about an operator's log that are kept
+EARLIER_SECONDS: Final = 15  # between two of them
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
 MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
@@ -77,8 +79,14 @@ def _decoded(model: type[A], value: Any) -> A:
         raise BadAnswer(message, reason="bad_answer") from None
 
 
+@dataclass(frozen=True)
 class OperatorSource(Source):
-    """An operator: its readiness, its log, and its view of every node."""
+    """An operator: its readiness, its log, and its view of every node.
+
+    `node_ids`: of the committee; other nodes are left out. None: no node is left out.
+    """
+
+    node_ids: Container[str] | None = None
 
     def read(self, before: Report | None) -> OperatorReport:
         known = (
@@ -90,18 +98,29 @@ class OperatorSource(Source):
             readiness=self._part(known.readiness, self._readiness),
             head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
             nodes=self._part(known.nodes, self._nodes),
+            earlier_heads=self._earlier_heads(known),
         )
+
+    def _earlier_heads(self, known: OperatorReport) -> tuple[Part[answers.LogHead], ...]:
+        """Some of the former answers about the log, from which one sees how it grows."""
+        kept, head = known.earlier_heads, known.head
+        if head.at is None or (kept and 0 <= head.at - (kept[-1].at or 0) < EARLIER_SECONDS):
+            return kept
+        return (*kept, head)[-EARLIER_HEADS:]
 
     def _nodes(self) -> Mapping[str, answers.Node]:
         found: dict[str, answers.Node] = {}
         after: dict[str, str | int] = {}
         for _ in range(MAX_PAGES):
             page = self._get(answers.Nodes, "/nodes", **after)
-            found |= {node.node_id: node for node in page.nodes}
+            found |= {node.node_id: node for node in page.nodes if self._is_known(node.node_id)}
             if page.next is None:
                 break
             after = {"after": page.next}
         return found
+
+    def _is_known(self, node_id: str) -> bool:
+        return self.node_ids is None or node_id in self.node_ids
 
 
 class AggregatorSource(Source):
@@ -127,7 +146,10 @@ class AggregatorSource(Source):
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
         newest = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE).rounds
-        by_number = {each.number: each for each in known} | {each.number: each for each in newest}
+        last = max((each.number for each in newest), default=-1)
+        # Rounds after the last one were never held: the clock was wrong, or a lie has ended.
+        by_number = {each.number: each for each in known if each.number <= last}
+        by_number |= {each.number: each for each in newest}
         return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
 
     def _windows(self) -> tuple[answers.PendingWindow, ...]:

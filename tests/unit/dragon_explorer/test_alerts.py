@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from alerting import MEMBERS, SECRET_PATH, PaperFleet, config
-from dragon.encoding import parse
+from dragon.encoding import parse, to_hex
 from dragon.protocol import event
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
@@ -342,52 +342,61 @@ def test_an_expired_certificate_of_a_service_is_told(make: Make) -> None:
     assert fleet.receiver.titles == ["Trouble with a TLS certificate: operator_2"]
 
 
+STREAM = bytes(range(32))
+
+
+def window_claim(
+    fleet: PaperFleet, stream: bytes = STREAM, reason: InvalidReason = InvalidReason.NONE
+) -> WindowClaim:
+    """A verdict on the first window of a stream in the present round."""
+    rounds = fleet.committee.rounds
+    verdict = Verdict.VALID if reason is InvalidReason.NONE else Verdict.INVALID
+    now = rounds.start(rounds.number(fleet.now))
+    proven = bytes(32), verdict, reason, bytes(32)
+    return WindowClaim(stream, 0, stream, *proven, WINDOW_SETS[0], now)
+
+
+def stream_service(fleet: PaperFleet, closed: int, error: str = "") -> StreamReport:
+    """A stream service with one closed window. Args: `closed`, Unix seconds."""
+    stream = to_hex(STREAM)
+    window = answers.Window(
+        number=0, state="proven", first=0, count=9, closed_ms=closed * 1000, position=None
+    )
+    said = answers.Stream(
+        stream=stream, name="sensor", chunks=9, bytes=9, windows=1, certified=0, stopped=None
+    )
+    ready = Part(answers.Readiness(status="ready", reasons=[]), fleet.now, error)
+    streams, windows = Part({stream: said}, fleet.now), {stream: Part((window,), fleet.now)}
+    return StreamReport("stream_service_1", "http://streams", ready, streams, windows)
+
+
 def test_a_window_that_waits_is_told_and_resolved(make: Make) -> None:
     fleet = make(Condition.WINDOW_WAITING)
-    stream = "0x" + "ab" * 32
-    closed = int(fleet.now)
-
-    def report(position: int | None) -> StreamReport:
-        window = answers.Window(
-            number=4, state="proven", first=0, count=9, closed_ms=closed * 1000, position=position
-        )
-        said = answers.Stream(
-            stream=stream, name="sensor", chunks=9, bytes=9, windows=5, certified=4, stopped=None
-        )
-        ready = answers.Readiness(status="ready", reasons=[])
-        return StreamReport(
-            "stream_service_1",
-            "http://streams",
-            Part(ready, fleet.now + 600),
-            Part({stream: said}, fleet.now),
-            {stream: Part((window,), fleet.now)},
-        )
-
-    fleet.board.put(report(None))
+    fleet.board.put(stream_service(fleet, int(fleet.now)))
     fleet.pass_time(290, step=5)
     assert fleet.receiver.types == []
     fleet.pass_time(30)
-    fleet.board.put(report(17))
+    fleet.happen(fleet.members.certify(window_claim(fleet), fleet.members.secrets))
     fleet.pass_time(90)
 
     assert fleet.receiver.types == ["window_waiting.begun", "window_waiting.resolved"]
-    assert "Window 4 of stream sensor" in fleet.receiver.messages[0].text
+    assert "Window 0 of stream sensor" in fleet.receiver.messages[0].text
+
+
+def test_a_silent_stream_service_does_not_end_the_wait_of_its_window(make: Make) -> None:
+    fleet = make(Condition.WINDOW_WAITING)
+    closed = int(fleet.now)
+    fleet.board.put(stream_service(fleet, closed))
+    fleet.pass_time(320, step=5)
+    fleet.board.put(stream_service(fleet, closed, "no answer in time"))
+    fleet.pass_time(600, step=5)
+
+    assert fleet.receiver.types == ["window_waiting.begun"]
 
 
 def test_an_invalid_window_is_told_once_with_its_certificate(make: Make) -> None:
     fleet = make(Condition.WINDOW_INVALID)
-    stream = bytes(range(32))
-    claim = WindowClaim(
-        stream,
-        0,
-        stream,
-        bytes(32),
-        Verdict.INVALID,
-        InvalidReason.STARK,
-        bytes(32),
-        WINDOW_SETS[0],
-        fleet.committee.rounds.start(fleet.committee.rounds.number(fleet.now)),
-    )
+    claim = window_claim(fleet, reason=InvalidReason.STARK)
     fleet.happen(fleet.members.certify(claim, fleet.members.secrets))
     fleet.pass_time(10)
     fleet.pass_time(90_000, step=3000)

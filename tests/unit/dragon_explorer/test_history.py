@@ -257,12 +257,44 @@ def test_an_aggregator_cannot_make_the_history_grow(history: History) -> None:
     strange = round_(2, probe("nobody"))
     many = [round_(3 + n, operator_1=f"outcome_{n}") for n in range(MAX_OUTCOMES + 5)]
 
-    recorded(history, report(strange, *many), report(years))
+    times = iter([NOW])
+    recorder = Recorder(history, COMMITTEE, lambda: next(times, NOW + 300))
+    recorder.record(report(strange, *many))
+    recorder.record(report(years))
+    recorder.flush()
 
     assert totals(history) == {}
     assert len(totals(history, ANSWER)["operator_1"]) == MAX_OUTCOMES + 1
     assert totals(history, ANSWER)["operator_1"]["other"] == Sums(5)
     assert history.gatherings("target_1", "down", NOW + 50_000_000) == []
+
+
+def test_an_invented_round_hides_no_later_round(history: History) -> None:
+    soon = round_(11, probe("target_1"))
+    invented = [
+        soon.model_copy(update={"number": 2**53 - 1}),  # of another time than it states
+        round_(100, probe("target_1")),  # of the future
+    ]
+
+    recorded(history, report(*invented), report(soon))
+
+    assert totals(history)["target_1"]["aggregator_0"] == Sums(1, 0, 30, 30)
+
+
+def test_an_operator_cannot_fill_the_memory_with_invented_nodes(history: History) -> None:
+    seen = answers.Seen(status="up", reason="answered", at=NOW, latency_ms=20)
+
+    def said(number: int) -> OperatorReport:
+        names = [f"node_{number}_{each}" for each in range(50)]
+        nodes = {
+            name: answers.Node(node_id=name, status="up", since=NOW, seen=seen) for name in names
+        }
+        return OperatorReport("operator_1", "http://o", nodes=Part(nodes, NOW))
+
+    recorder = recorded(history, *(said(number) for number in range(10)))
+
+    held = [len(each) for each in vars(recorder).values() if isinstance(each, dict)]
+    assert sum(held) == 0
 
 
 def test_probes_of_operators_are_recorded_once(history: History) -> None:

@@ -130,14 +130,18 @@ class PaperFleet:
             public=PublicPage.of_all(self.committee),
         )
 
-    def lose_log(self) -> None:
-        """Lose the file of the log, which the explorer then reads from the ledger again."""
+    def restart(self, *lost: str) -> None:
+        """Restart the explorer without reading the ledger. Args: `lost`, patterns of files."""
         for database in (*self.databases, self.database):
             database.close()
-        for file in self.folder.glob("explorer.db*"):
+        for file in [file for pattern in lost for file in self.folder.glob(pattern)]:
             file.unlink()
         self._open()
         self.start()
+
+    def lose_log(self) -> None:
+        """Lose the file of the log, which the explorer then reads from the ledger again."""
+        self.restart("explorer.db*")
 
     def wall(self) -> float:
         """What the clock of the explorer shows (Unix seconds)."""

@@ -58,7 +58,8 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 def _metrics(components: Components) -> Iterator[Metric]:
     sources = components.sources
-    yield from metrics.log_metrics(sources.log, sources.follower, sources.committee)
+    wall = components.wall()
+    yield from metrics.log_metrics(sources.log, sources.follower, sources.committee, wall)
     yield metrics.disk_fault(components.disks)
     yield from components.certification.metrics()
     answers = GaugeMetricFamily(
@@ -75,4 +76,4 @@ def _metrics(components: Components) -> Iterator[Metric]:
         len(sources.index.open_outages()),
     )
     if components.alerting is not None:
-        yield from components.alerting.metrics(components.wall())
+        yield from components.alerting.metrics(wall)

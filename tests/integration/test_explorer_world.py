@@ -191,7 +191,8 @@ def test_badges_and_feed(world: ExplorerWorld) -> None:
     assert badge("operator_4", "status") == ("down", "red")
     assert badge("target_2", "uptime-24h") == ("100.000 %", "brightgreen")
     assert badge("target_1", "uptime-90d")[1] == "red"
-    assert badge("operator_4", "response")[0].endswith(" ms")
+    assert badge("target_2", "response")[0].endswith(" ms")
+    assert badge("operator_4", "response") == ("no answer", "red")
     image = ElementTree.fromstring(get(world, "/badge/target_1.svg").data)
     assert image.get("aria-label") == "target_1: up"
     feed = ElementTree.fromstring(get(world, "/feed.atom").data)

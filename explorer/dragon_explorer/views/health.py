@@ -132,9 +132,9 @@ def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorSt
     )
 
 
-def is_fresh(part: Part[T], now: float) -> bool:
+def is_fresh(part: Part[T], now: float, most: float = FRESH_SECONDS) -> bool:
     """Whether an answer is recent. One of the future is not: the clock was set back."""
-    return part.at is not None and abs(now - part.at) <= FRESH_SECONDS
+    return part.at is not None and abs(now - part.at) <= most
 
 
 def _agreement(sources: Sources, report: OperatorReport, now: int) -> Agreement:

@@ -394,8 +394,13 @@ def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
         ):
             assert at(path).status_code == 404
             assert at(path, "explorer.example").status_code == 200
-        for path in ("/healthz", "/badge/operator_1.svg", "/api/public"):
+        for path in ("/healthz", "/badge/operator_1.svg", "/badge/operator_1.json", "/api/public"):
             assert at(path).status_code == 200
+        for path in ("/readyz", "/badge/operator_2.svg", "/badge/operator_2.json", "/badge/x/y"):
+            assert at(path).status_code == 404
+        for host in ("status.example.", "status.example:", "status.example.:443", "a b"):
+            assert "operator_2" not in at("/", host).text
+            assert at("/log", host).status_code in {400, 404}
         for path in ("/log", "/nowhere", "/nodes/operator_2"):
             page = at(path).text
             assert "Example status</title>" in page

@@ -6,6 +6,7 @@ the parameter `fragment` only the fragment is rendered, for a page that refreshe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -38,8 +39,11 @@ from dragon_explorer.views.streams import stream, streams, window
 
 FRAGMENT: Final = "fragment"
 View = Callable[[int], object]
-# Paths that the host names of the public page serve, besides `/`.
-PUBLIC_PATHS: Final = ("/static/", "/badge/", "/healthz", "/readyz", "/api/public")
+# Paths that the host names of the public page serve, besides `/` and badges of its nodes.
+# `/readyz` is not among them: its reasons show internals.
+PUBLIC_PATHS: Final = ("/healthz", "/api/public")
+PUBLIC_FOLDER: Final = "/static/"
+_BADGE: Final = re.compile(r"/badge/(?P<node_id>[a-z0-9_-]+)\.(svg|json)")
 
 
 def blueprint(components: Components) -> Blueprint:
@@ -176,7 +180,10 @@ def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
     if request.path == "/" or not components.sources.public.hosts or not _is_public(components):
         return
-    if not request.path.startswith(PUBLIC_PATHS):
+    badge = _BADGE.fullmatch(request.path)
+    is_public = request.path in PUBLIC_PATHS or request.path.startswith(PUBLIC_FOLDER)
+    shown = {each.id for each in components.sources.public.nodes}
+    if not is_public and not (badge and badge["node_id"] in shown):
         raise NotFound
 
 

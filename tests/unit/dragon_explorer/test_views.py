@@ -10,8 +10,9 @@ import pytest
 from committees import make_members
 from dragon.errors import SettingsError
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.public_page import MAX_FILE_BYTES, PublicNode, PublicPage, is_listed
+from dragon_explorer.public_page import PublicNode, PublicPage, is_listed
 from dragon_explorer.settings import Settings
+from dragon_explorer.toml_files import MAX_FILE_BYTES
 from dragon_explorer.views.committee import participation
 from dragon_explorer.views.feed import rfc3339
 from dragon_explorer.views.health import sentence
@@ -109,6 +110,9 @@ def test_without_nodes_the_page_shows_all_targets(tmp_path: Path) -> None:
         ("[[nodes]]\nid = 'nobody'", "no node 'nobody'"),
         ("[[nodes]]\nid = 'target_1'\nnmae = ''", "'nmae' of a node is unknown"),
         ("#" * (MAX_FILE_BYTES + 1), "more than"),
+        ("x = " + "[" * 20_000, "nested too deeply"),
+        ("x = " + "9" * 5000, "too long"),
+        *((f"hosts = ['{host}']", "without a port") for host in ("a:80", "https://a", "a.", "")),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:
@@ -164,8 +168,14 @@ def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
         ("status.example.org", True),
         ("STATUS.example.org:443", True),
         ("explorer.example.org", False),
-        ("", False),
+        ("status.example.org.", True),
+        ("status.example.org.:443", True),
+        ("status.example.org:", True),
+        ("other.example.org.", False),
+        ("[::1]:5400", False),
+        *((wrong, True) for wrong in ("", "a b", 'a"><script>', "a:b", "a/b")),  # least is shown
     ],
 )
 def test_the_public_page_knows_its_hosts(host: str, expected: bool) -> None:
     assert is_listed(host, frozenset({"status.example.org"})) is expected
+    assert not is_listed(host, frozenset())

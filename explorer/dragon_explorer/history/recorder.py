@@ -12,7 +12,7 @@ from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, 
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
-FLUSH_SECONDS: Final = 20
+FLUSH_SECONDS: Final = 60  # between two writes: what a crash may lose
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
 UP: Final = "up"
 STATUS: Final = "status"
@@ -100,7 +100,7 @@ class Recorder:
         self._history.add(Key(ANSWER, answer.operator, outcome), time, Sums(1))
 
     def run(self, stop: threading.Event) -> None:
-        """Write the history once a minute until `stop` is set."""
+        """Write the history every `FLUSH_SECONDS` until `stop` is set."""
         while not stop.wait(FLUSH_SECONDS):
             self.flush()
         self.flush()

@@ -13,10 +13,9 @@ from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import Transition
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
-from dragon_explorer.live.answers import Readiness
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FRESH_SECONDS, FleetHealth, OperatorState, health
+from dragon_explorer.views.health import FleetHealth, OperatorState, health, is_fresh
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
@@ -141,7 +140,7 @@ class Watch:
     def _windows(self, now: int) -> Iterator[Problem]:
         """The oldest window of each stream that is closed and not certified."""
         for report in self.sources.board.stream_services():
-            if not _is_fresh(report.readiness, now):
+            if not is_fresh(report.readiness, now):
                 continue
             for stream, part in report.windows.items():
                 waiting = [each for each in part.value or () if each.position is None]
@@ -207,7 +206,3 @@ def _errors(report: Report) -> Iterator[str]:
 
 def _is_about_tls(error: str) -> bool:
     return any(words in error for words in TLS_WORDS)
-
-
-def _is_fresh(part: Part[Readiness], now: int) -> bool:
-    return part.at is not None and now - part.at <= FRESH_SECONDS

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dragon.protocol.committee import Committee
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.history.store import ANSWER, MAX_SERIES, RESPONSE, Gathering, History
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
@@ -18,6 +19,16 @@ UP: Final = "up"
 STATUS: Final = "status"
 
 
+def observers(committee: Committee) -> list[str]:
+    """Return the observers whose response times are kept: as many as fit for every node.
+
+    All aggregators come first, then operators in the order of the committee.
+    """
+    names = [f"aggregator_{each.rank}" for each in committee.aggregators]
+    names += [each.id for each in committee.operators]
+    return names[: max(1, MAX_SERIES // len(committee.urls))]
+
+
 class Recorder:
     """Adds each finished round, and each operator's probe, to the history once."""
 
@@ -25,6 +36,7 @@ class Recorder:
         self._history = history
         self._committee = committee
         self._wall = wall
+        self._observers = frozenset(observers(committee))
         self._begun = wall()  # what is older was counted before a restart, or is unknown
         self._rounds: dict[str, int] = {}  # by aggregator: the last recorded round
         self._probes: dict[tuple[str, str], int] = {}  # by operator and node: time of the last one
@@ -71,6 +83,8 @@ class Recorder:
                 self._add_answer(answer, round_.start)
 
     def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
+        if operator not in self._observers:
+            return
         for node in nodes:
             seen = node.seen
             if seen is None or seen.latency_ms is None or seen.at < self._begun:

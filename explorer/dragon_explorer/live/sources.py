@@ -126,8 +126,15 @@ class AggregatorSource(Source):
 
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
-        newest = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE).rounds
-        by_number = {each.number: each for each in known} | {each.number: each for each in newest}
+        last = max((each.number for each in known), default=-1)
+        by_number = {each.number: each for each in known}
+        after: dict[str, str | int] = {}
+        for _ in range(MAX_PAGES):  # newest first
+            page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
+            by_number |= {each.number: each for each in page.rounds}
+            if page.next is None or page.next <= last + 1:
+                break
+            after = {"after": page.next}
         return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
 
     def _windows(self) -> tuple[answers.PendingWindow, ...]:

@@ -10,7 +10,8 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources
 
-FRESH_SECONDS: Final = 10  # an answer counts as current for that long: one may come late
+FRESH_SECONDS: Final = 10  # an answer counts as current, if the newest request failed
+MAX_AGE_SECONDS: Final = 20  # an answer counts as current; nobody asks sooner if nobody looks
 T = TypeVar("T")
 Agreement = Literal["equal", "different", "ahead", "silent"]
 
@@ -109,8 +110,8 @@ def _signers(sources: Sources, position: int) -> tuple[str, ...]:
 def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorState:
     report = sources.board.operator(operator) or OperatorReport(operator, url)
     head, readiness = report.head, report.readiness
-    agreement = _agreement(sources, report) if _is_fresh(head, now) else "silent"
-    said = readiness.value if _is_fresh(readiness, now) else None
+    agreement = _agreement(sources, report) if is_fresh(head, now) else "silent"
+    said = readiness.value if is_fresh(readiness, now) else None
     return OperatorState(
         operator=operator,
         url=url,
@@ -124,8 +125,10 @@ def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorSt
     )
 
 
-def _is_fresh(part: Part[T], now: int) -> bool:
-    return part.at is not None and now - part.at <= FRESH_SECONDS
+def is_fresh(part: Part[T], now: int) -> bool:
+    """Whether the last good answer is current. One request may fail."""
+    most = FRESH_SECONDS if part.error else MAX_AGE_SECONDS
+    return part.at is not None and now - part.at <= most
 
 
 def _agreement(sources: Sources, report: OperatorReport) -> Agreement:

@@ -14,11 +14,12 @@ import pytest
 from committees import make_members
 from dragon.errors import DiskFull
 from dragon.storage.database import Database
-from dragon_explorer.history import store
-from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder
+from dragon_explorer.history import recorder, store
+from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder, observers
 from dragon_explorer.history.schema import SCHEMA
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, SPANS, Block, Points, Sums, span_for
-from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
 
@@ -312,11 +313,11 @@ def report(*rounds: answers.Round) -> AggregatorReport:
 
 
 def recorded(history: History, *reports: Any, begun: float = NOW) -> Recorder:
-    recorder = Recorder(history, COMMITTEE, lambda: begun)
+    found = Recorder(history, COMMITTEE, lambda: begun)
     for each in reports:
-        recorder.record(each)
-    recorder.flush()
-    return recorder
+        found.record(each)
+    found.flush()
+    return found
 
 
 def test_a_round_is_recorded_once_and_when_it_is_finished(history: History) -> None:
@@ -380,3 +381,27 @@ def test_probes_of_operators_are_recorded_once(history: History) -> None:
     recorded(history, said(NOW, 20), said(NOW, 20), said(NOW + 5, 40), said(NOW + 9, None))
 
     assert totals(history) == {"target_1": {"operator_1": Sums(2, 0, 60, 40)}}
+
+
+def test_every_node_of_a_large_committee_has_response_times(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which observers are kept does not depend on the order in which services answer."""
+    monkeypatch.setattr(recorder, "MAX_SERIES", 3 * len(COMMITTEE.urls) + 1)
+
+    assert observers(COMMITTEE) == ["aggregator_0", "operator_1", "operator_2"]
+    seen = answers.Seen(status="up", reason="answered", at=NOW, latency_ms=20)
+    nodes = {"target_1": answers.Node(node_id="target_1", status="up", since=NOW, seen=seen)}
+    names = [f"operator_{number}" for number in (4, 3, 2, 1)]
+    said = [OperatorReport(name, "http://o", nodes=Part(nodes, NOW)) for name in names]
+    recorded(history, *said, report(round_(1, probe("target_1"))))
+
+    assert sorted(totals(history)["target_1"]) == ["aggregator_0", "operator_1", "operator_2"]
+
+
+def test_a_committee_with_more_nodes_than_series_keeps_one_observer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorder, "MAX_SERIES", 1)
+
+    assert observers(COMMITTEE) == ["aggregator_0"]

@@ -40,6 +40,7 @@ from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
+from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
 from dragon_explorer.public_page import PublicPage
 from dragon_explorer.rendering import Renderer
@@ -247,6 +248,7 @@ class PaperFleet:
             Renderer(self.sources, wall, bytes(8)),
             wall,
             Certification(self.committee, self.sources.log, self.sources.follower, self.runtime),
+            Audience(wall),
             [database.disk for database in self.databases],
             self.alerting,
         )

@@ -30,6 +30,7 @@ from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
 from dragon_explorer.index import DAY_SECONDS, LogIndex
+from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
@@ -120,7 +121,7 @@ def assemble(
     log = Log(database, committee)
     history = History(history_database)
     recorder = Recorder(history, committee, runtime.wall)
-    board = Board()
+    board, audience = Board(), Audience(runtime.monotonic)
     sources = Sources(
         committee=committee,
         log=log,
@@ -133,11 +134,15 @@ def assemble(
     )
     return Components(
         sources,
-        [Poller(each, board, recorder.record) for each in watched(settings, runtime)],
+        [
+            Poller(each, board, recorder.record, audience.is_present)
+            for each in watched(settings, runtime)
+        ],
         recorder,
         Renderer(sources, runtime.wall, runtime.entropy(8)),
         runtime.wall,
         Certification(committee, log, sources.follower, runtime),
+        audience,
         [database.disk, history_database.disk],
     )
 

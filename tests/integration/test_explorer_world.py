@@ -21,6 +21,7 @@ from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.routes import Route
 from dragon_explorer.live import sources as live_sources
+from dragon_explorer.live.audience import PRESENT_SECONDS
 from dragon_explorer.main import background, with_alerts
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
@@ -315,6 +316,21 @@ def test_pages_work_from_the_log_when_nobody_answers(small: SmallExplorerWorld) 
     found = client.get("/api/fleet").json
     assert found["counts"]["unknown"] == 4  # green means green
     assert not found["health"]["certifying"]
+
+
+def test_pages_and_their_json_count_as_looking(small: SmallExplorerWorld) -> None:
+    """Not what machines fetch day and night."""
+    client, audience = small.app().test_client(), small.explorer.audience
+    others = ["/healthz", "/readyz", "/metrics", "/public", "/static/style.css", "/feed.atom"]
+
+    for path in (*others, "/badge/operator_1.svg", "/badge/operator_1.json", "/checkpoint"):
+        with client.get(path) as answer:
+            assert answer.status_code in {200, 503}, path
+        assert not audience.is_present(), path
+    for path in ("/", "/nodes/operator_1", "/rounds?fragment", "/api/fleet"):
+        assert client.get(path).status_code == 200
+        assert audience.is_present(), path
+        small.clock.now += PRESENT_SECONDS + 1
 
 
 def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld) -> None:

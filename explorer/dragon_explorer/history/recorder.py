@@ -7,16 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from dragon.protocol.committee import Committee
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.history.store import ANSWER, MAX_SERIES, RESPONSE, Gathering, History
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
-FLUSH_SECONDS: Final = 20
+FLUSH_SECONDS: Final = 60  # between two writes: what a crash may lose
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
 MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
 UP: Final = "up"
 STATUS: Final = "status"
+
+
+def observers(committee: Committee) -> list[str]:
+    """Return the observers whose response times are kept: as many as fit for every node.
+
+    All aggregators come first, then operators in the order of the committee.
+    """
+    names = [f"aggregator_{each.rank}" for each in committee.aggregators]
+    names += [each.id for each in committee.operators]
+    return names[: max(1, MAX_SERIES // len(committee.urls))]
 
 
 class Recorder:
@@ -26,6 +37,7 @@ class Recorder:
         self._history = history
         self._committee = committee
         self._wall = wall
+        self._observers = frozenset(observers(committee))
         self._begun = wall()  # what is older was counted before a restart, or is unknown
         self._rounds: dict[str, int] = {}  # by aggregator: the last recorded round
         self._probes: dict[tuple[str, str], int] = {}  # by operator and node: time of the last one
@@ -82,6 +94,8 @@ class Recorder:
                 self._add_answer(answer, round_.start)
 
     def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
+        if operator not in self._observers:
+            return
         for node in nodes:
             seen = node.seen
             if seen is None or seen.latency_ms is None or seen.at < self._begun:
@@ -113,7 +127,7 @@ class Recorder:
         self._history.add(Key(ANSWER, answer.operator, outcome), time, Sums(1))
 
     def run(self, stop: threading.Event) -> None:
-        """Write the history once a minute until `stop` is set."""
+        """Write the history every `FLUSH_SECONDS` until `stop` is set."""
         while not stop.wait(FLUSH_SECONDS):
             self.flush()
         self.flush()

@@ -136,6 +136,7 @@ class Round(Answer):
 
 class Rounds(Answer):
     rounds: Annotated[list[Round], Field(max_length=MAX_LISTED)]
+    next: Count | None
 
 
 class Vote(Answer):

@@ -25,7 +25,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_ROUNDS_KEPT: Final = 60  # of one aggregator
 ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
 MAX_PAGES: Final = 5  # of one list
-EARLIER_HEADS: Final = 4  # answers about an operator's log that are kept
+EARLIER_HEADS: Final = 6  # answers about an operator's log that are kept
 EARLIER_SECONDS: Final = 15  # between two of them
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
@@ -145,11 +145,21 @@ class AggregatorSource(Source):
 
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
-        newest = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE).rounds
-        last = max((each.number for each in newest), default=-1)
-        # Rounds after the last one were never held: the clock was wrong, or a lie has ended.
-        by_number = {each.number: each for each in known if each.number <= last}
-        by_number |= {each.number: each for each in newest}
+        kept = {each.number: each for each in known}
+        by_number: dict[int, answers.Round] = {}
+        last = max(kept, default=-1)
+        after: dict[str, str | int] = {}
+        for _ in range(MAX_PAGES):  # newest first
+            page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
+            by_number |= {each.number: each for each in page.rounds}
+            # Rounds after the last one were never held: the clock was wrong, or a lie has ended.
+            newest = max(by_number, default=-1)
+            kept = {number: each for number, each in kept.items() if number <= newest}
+            last = min(last, newest)
+            if page.next is None or page.next <= last + 1:
+                break
+            after = {"after": page.next}
+        by_number = kept | by_number
         return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
 
     def _windows(self) -> tuple[answers.PendingWindow, ...]:

@@ -38,6 +38,7 @@ from dragon_explorer.views.rounds import rounds
 from dragon_explorer.views.streams import stream, streams, window
 
 FRAGMENT: Final = "fragment"
+PUBLIC: Final = "public"
 View = Callable[[int], object]
 # Paths that the host names of the public page serve, besides `/` and badges of its nodes.
 # `/readyz` is not among them: its reasons show internals.
@@ -64,7 +65,7 @@ def _add_fleet(pages: Blueprint, components: Components) -> None:
     @pages.get("/")
     def index() -> Response:
         if _is_public(components):
-            return _page(components, "public", lambda now: public(sources, now))
+            return _page(components, PUBLIC, lambda now: public(sources, now))
         return _page(components, "fleet", lambda now: fleet(sources, now))
 
     @pages.get("/nodes/<node_id>")
@@ -86,7 +87,7 @@ def _add_fleet(pages: Blueprint, components: Components) -> None:
 
     @pages.get("/public")
     def public_page() -> Response:
-        return _page(components, "public", lambda now: public(sources, now))
+        return _page(components, PUBLIC, lambda now: public(sources, now))
 
     @pages.get("/verify")
     def verify_page() -> Response:
@@ -148,6 +149,8 @@ def _query(model: type[Any]) -> Any:
 
 
 def _page(components: Components, name: str, view: View) -> Response:
+    if name != PUBLIC:  # which shows nothing live
+        components.audience.note()
     folder = "fragments/" if FRAGMENT in request.args else ""
     committee_name = components.sources.committee.name
 
@@ -158,7 +161,7 @@ def _page(components: Components, name: str, view: View) -> Response:
             page=name,
             now=now,
             committee_name=committee_name,
-            is_public=name == "public",
+            is_public=name == PUBLIC,
         )
 
     return components.renderer.html(render)

@@ -11,10 +11,11 @@ from dragon_explorer.certainty import doubt
 from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources
 
-FRESH_SECONDS: Final = 10  # an answer counts as current for that long: one may come late
+FRESH_SECONDS: Final = 10  # an answer counts as current, if the newest request failed
+MAX_AGE_SECONDS: Final = 20  # an answer counts as current; nobody asks sooner if nobody looks
 # Entries that an operator does not have: the newest ones may be on their way to it. Entries that
 # only an operator has: the explorer may not have read them yet.
-LAG_SECONDS: Final = 30
+LAG_SECONDS: Final = 60
 T = TypeVar("T")
 Agreement = Literal["equal", "behind", "different", "ahead", "silent"]
 
@@ -132,8 +133,12 @@ def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorSt
     )
 
 
-def is_fresh(part: Part[T], now: float, most: float = FRESH_SECONDS) -> bool:
-    """Whether an answer is recent. One of the future is not: the clock was set back."""
+def is_fresh(part: Part[T], now: float) -> bool:
+    """Whether the last good answer is current. One request may fail.
+
+    An answer of the future is not current: the clock was set back.
+    """
+    most = FRESH_SECONDS if part.error else MAX_AGE_SECONDS
     return part.at is not None and abs(now - part.at) <= most
 
 

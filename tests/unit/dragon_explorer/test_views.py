@@ -10,12 +10,13 @@ import pytest
 from committees import make_members
 from dragon.errors import SettingsError
 from dragon_explorer.history.spans import Sums
+from dragon_explorer.live.board import Part
 from dragon_explorer.public_page import PublicNode, PublicPage, is_listed
 from dragon_explorer.settings import Settings
 from dragon_explorer.toml_files import MAX_FILE_BYTES
 from dragon_explorer.views.committee import participation
 from dragon_explorer.views.feed import rfc3339
-from dragon_explorer.views.health import sentence
+from dragon_explorer.views.health import is_fresh, sentence
 from dragon_explorer.views.public import duration
 
 COMMITTEE = make_members(4, targets=2).committee
@@ -35,6 +36,22 @@ def test_the_health_of_the_quorum_is_a_sentence(agreeing: int, expected: str) ->
 
 def test_more_faults_are_counted() -> None:
     assert sentence(10, 10, 7).endswith("Certification survives 3 more faults.")
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "expected"),
+    [
+        (None, "", False),
+        (80.0, "", True),
+        (79.0, "", False),
+        (90.0, "no answer in time", True),
+        (89.0, "no answer in time", False),
+    ],
+)
+def test_an_answer_is_current_until_a_request_fails(
+    at: float | None, error: str, expected: bool
+) -> None:
+    assert is_fresh(Part(None, at, error), 100) is expected
 
 
 def test_participation_separates_refusals_from_silence() -> None:

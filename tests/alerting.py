@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
+from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting, open_database
 from dragon_explorer.alerts.channels import Attempt
 from dragon_explorer.alerts.conditions import Condition
@@ -100,16 +102,21 @@ class PaperFleet:
     """An explorer's log, its board and its alerts."""
 
     def __init__(
-        self, folder: Path, alerts: AlertsConfig, members: Members = MEMBERS, **problems: Any
+        self,
+        folder: Path,
+        alerts: AlertsConfig,
+        members: Members = MEMBERS,
+        disks: Sequence[Disk] = (),
     ) -> None:
         self.members, self.committee, self.config = members, members.committee, alerts
-        self.folder = folder
+        self.folder, self.disks = folder, disks
         self.now = float(self.committee.rounds.start(100))
         self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()
         self.clock_error = 0.0  # seconds by which the explorer's clock is wrong
         self._open()
         self.silent: set[str] = set()
         self.reasons: dict[str, list[str]] = {}
+        self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
         self.start()
 
     def _open(self) -> None:
@@ -167,7 +174,12 @@ class PaperFleet:
         )
         self.database = open_database(self.folder / "explorer.db")
         made = Alerting.assemble(
-            self.config, self.sources, self.database, runtime, client=lambda _: runtime.http
+            self.config,
+            self.sources,
+            self.database,
+            runtime,
+            disks=self.disks,
+            client=lambda _: runtime.http,
         )
         workers = [
             Worker(name, self.receiver, made.outbox, runtime.wall, runtime.entropy)
@@ -213,7 +225,7 @@ class PaperFleet:
 
     def work(self) -> None:
         """Let engine and workers do what is due now."""
-        if not self.ledger.fault:
+        with suppress(errors.LedgerUnavailable):
             self.follower.catch_up()
         self._answer()
         while self.alerting.engine.step():
@@ -229,7 +241,9 @@ class PaperFleet:
             if operator.id in self.silent:
                 continue
             said = answers.Readiness(
-                status="ready", reasons=list(self.reasons.get(operator.id, ()))
+                status="ready",
+                reasons=list(self.reasons.get(operator.id, ())),
+                certificate_expires=self.expires.get(operator.id),
             )
             own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
             self.board.put(

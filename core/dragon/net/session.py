@@ -87,6 +87,13 @@ def _left(ends: float) -> float:
 class _TlsConnection(_Connection, HTTPSConnection):
     """The TLS context turns the `DeadlineSocket` into a `TlsSocket`."""
 
+    certificate_expires: int | None = None  # Unix seconds, once it is connected
+
+    def connect(self) -> None:
+        super().connect()
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.certificate_expires = tls.certificate_expires(self.sock)
+
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection

@@ -56,6 +56,8 @@ class Answer(BaseModel):
 class Readiness(Answer):
     status: Word
     reasons: Annotated[list[Text], BeforeValidator(_first_reasons)]
+    # End of the service's TLS certificate in Unix seconds. The explorer sets it, not the service.
+    certificate_expires: int | None = None
 
 
 class LogHead(Answer):

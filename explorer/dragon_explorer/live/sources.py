@@ -62,12 +62,16 @@ class Source(ABC):
         return _decoded(model, response.successful())
 
     def _readiness(self) -> answers.Readiness:
-        """The readiness, which is a part of the answer with status 503, too."""
+        """The readiness, which is a part of the answer with status 503, too.
+
+        It comes with the end of the certificate that the service has shown.
+        """
         response = self.http.get(
             f"{self.url}/readyz", deadline=DEADLINE_SECONDS, max_bytes=MAX_ANSWER_BYTES
         )
         found = response.json() if response.status == 503 else response.successful()
-        return _decoded(answers.Readiness, found)
+        expires = {"certificate_expires": response.certificate_expires}
+        return _decoded(answers.Readiness, found).model_copy(update=expires)
 
 
 def _decoded(model: type[A], value: Any) -> A:

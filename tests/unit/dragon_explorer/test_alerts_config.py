@@ -1,4 +1,4 @@
-"""The file of alerts, its routes and secrets; signatures; and apprise."""
+"""The file of alerts, its routes and secrets; and apprise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from alerting import PaperFleet, config
 from committees import make_members
 from dragon.errors import DragonError, SettingsError
-from dragon_explorer.alerts.channels import AppriseChannel, headers, secret_text, signature
+from dragon_explorer.alerts.channels import AppriseChannel
 from dragon_explorer.alerts.conditions import FACTS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, read
 from dragon_explorer.alerts.messages import TITLES
@@ -122,17 +122,6 @@ def test_a_missing_or_large_file_is_a_mistake(tmp_path: Path) -> None:
 
 def test_every_condition_has_its_facts_and_a_title() -> None:
     assert set(FACTS) == set(TITLES) == set(Condition)
-
-
-def test_signatures_follow_the_specification() -> None:
-    secret = base64.b64decode("C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
-    found = signature(secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, b'{"a":1}')
-
-    assert found.startswith("v1,")
-    assert len(base64.b64decode(found[3:])) == 32
-    assert secret_text(secret) == "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-    assert headers("msg_1", 5, b"", (secret, secret))["webhook-signature"].count("v1,") == 2
-    assert "webhook-signature" not in headers("msg_1", 5, b"", ())
 
 
 class FakeApprise:

@@ -35,6 +35,7 @@ from dragon_explorer.live.board import Board
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
 from dragon_explorer.rendering import Renderer
+from dragon_explorer.replaceable import open_replaceable
 from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
 from dragon_explorer.sources import Sources
@@ -105,7 +106,7 @@ def open_databases(settings: Settings) -> tuple[Database, Database]:
     path = settings.database
     return (
         Database(path, LOG_SCHEMA),
-        Database(path.with_name(f"{path.stem}-history.db"), SCHEMA),
+        open_replaceable(path.with_name(f"{path.stem}-history.db"), SCHEMA),
     )
 
 

@@ -56,6 +56,7 @@ class Engine:
         self._live = LiveConditions(watch, config.rules, wall())
         self._teller = Teller(config, outbox, self._context(config))
         self._warned_at: float | None = None
+        self.fault = ""  # why the last step failed; empty if it did not
         self._wake = threading.Event()
         sources.follower.subscribe(lambda _: self._wake.set())
 
@@ -75,6 +76,7 @@ class Engine:
             self._wake.clear()
             try:
                 has_more = self.step()
+                self.fault = ""
             except (errors.DiskError, errors.LogDamaged) as error:
                 has_more = False
                 self._warn(error)
@@ -150,7 +152,7 @@ class Engine:
         return str(last.status) if last else "unknown"
 
     def _warn(self, error: errors.DragonError) -> None:
-        now = self._wall()
+        now, self.fault = self._wall(), str(error)
         if self._warned_at is None or abs(now - self._warned_at) >= WARNING_SECONDS:
             self._warned_at = now
             logger.warning("alerts_failed", detail=str(error))

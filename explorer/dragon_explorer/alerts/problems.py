@@ -15,7 +15,7 @@ from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FleetHealth, OperatorState, health
+from dragon_explorer.views.health import FleetHealth, OperatorState, health, sentence
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
@@ -178,7 +178,8 @@ def _stream_name(report: StreamReport, stream: str) -> str:
 
 def _quorum(state: FleetHealth) -> Iterator[Problem]:
     if state.margin <= 0:
-        yield Problem(Condition.QUORUM, str(Condition.QUORUM), state.sentence)
+        words = sentence(state.operators, state.agreeing, state.quorum)
+        yield Problem(Condition.QUORUM, str(Condition.QUORUM), words)
 
 
 def _operator_trouble(state: OperatorState, is_blind: bool) -> str:

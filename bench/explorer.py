@@ -24,8 +24,9 @@ from dragon.net.runtime import Runtime
 from dragon.net.session import make_session
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.history.store import ANSWER, RESPONSE, Key
+from dragon_explorer.history.store import ANSWER, RESPONSE
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
 from dragon_explorer.main import assemble, open_databases

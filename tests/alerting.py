@@ -43,6 +43,7 @@ from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
+from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
 from dragon_explorer.public_page import PublicPage
 from dragon_explorer.rendering import Renderer
@@ -112,9 +113,18 @@ class PaperFleet:
         self.folder, self.disks = folder, disks
         self.now = float(self.committee.rounds.start(100))
         self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()
+        self.clock_error = 0.0  # seconds by which the explorer's clock is wrong
+        self._open()
+        self.silent: set[str] = set()
+        self.reasons: dict[str, list[str]] = {}
+        self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+        self.start()
+
+    def _open(self) -> None:
+        """Open the files of log and history."""
         self.databases = [
-            Database(folder / "explorer.db", LOG_SCHEMA),
-            Database(folder / "explorer-history.db", SCHEMA),
+            Database(self.folder / "explorer.db", LOG_SCHEMA),
+            Database(self.folder / "explorer-history.db", SCHEMA),
         ]
         self.log = Log(self.databases[0], self.committee)
         self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
@@ -129,10 +139,23 @@ class PaperFleet:
             window_votes=WindowVotes(self.databases[1]),
             public=PublicPage.of_all(self.committee),
         )
-        self.silent: set[str] = set()
-        self.reasons: dict[str, list[str]] = {}
-        self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+
+    def restart(self, *lost: str) -> None:
+        """Restart the explorer without reading the ledger. Args: `lost`, patterns of files."""
+        for database in (*self.databases, self.database):
+            database.close()
+        for file in [file for pattern in lost for file in self.folder.glob(pattern)]:
+            file.unlink()
+        self._open()
         self.start()
+
+    def lose_log(self) -> None:
+        """Lose the file of the log, which the explorer then reads from the ledger again."""
+        self.restart("explorer.db*")
+
+    def wall(self) -> float:
+        """What the clock of the explorer shows (Unix seconds)."""
+        return self.now + self.clock_error
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +168,7 @@ class PaperFleet:
         """Assemble the alerts, as after the start of the explorer."""
         self.runtime = runtime = Runtime(
             http=HttpClient.create(),
-            wall=lambda: self.now,
+            wall=self.wall,
             monotonic=lambda: self.now,
             sleep=lambda _: None,
             entropy=bytes,
@@ -226,12 +249,14 @@ class PaperFleet:
             )
             own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
             self.board.put(
-                OperatorReport(operator.id, operator.url, Part(said, self.now), Part(own, self.now))
+                OperatorReport(
+                    operator.id, operator.url, Part(said, self.wall()), Part(own, self.wall())
+                )
             )
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""
-        wall = lambda: self.now  # noqa: E731
+        wall = self.wall
         components = Components(
             self.sources,
             [],
@@ -239,6 +264,7 @@ class PaperFleet:
             Renderer(self.sources, wall, bytes(8)),
             wall,
             Certification(self.committee, self.sources.log, self.sources.follower, self.runtime),
+            Audience(wall),
             [database.disk for database in self.databases],
             self.alerting,
         )

@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Flask, request
 
+from dragon.protocol.claims.base import utc as utc_text
 from dragon_explorer import drawing
 from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
@@ -49,17 +50,25 @@ def fragment_url() -> str:
 
 def utc(time: float) -> str:
     """Return Unix seconds as a date and time in UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc_text(int(time))
 
 
 def iso(time: float) -> str:
     """Return Unix seconds for programs: RFC 3339."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _formatted(time, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def day(time: float) -> str:
     """Return the UTC date of Unix seconds."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+    return _formatted(time, "%Y-%m-%d")
+
+
+def _formatted(time: float, form: str) -> str:
+    """A time that has no date, such as one of the year 300,000, stays a number."""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime(form)
+    except (OverflowError, OSError, ValueError):
+        return str(int(time))
 
 
 def clock(time: float) -> str:

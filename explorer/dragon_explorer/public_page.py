@@ -13,19 +13,23 @@ It is configured by a TOML file:
 
 from __future__ import annotations
 
-import tomllib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
+from dragon_explorer.toml_files import UnusableToml, read_toml
 
 SETTING: Final = "EXPLORER_PUBLIC_FILE"
-MAX_FILE_BYTES: Final = 64 * 1024
 MAX_TEXT_CHARS: Final = 2000
 MAX_NAME_CHARS: Final = 80
 MAX_HOSTS: Final = 16
+_NAME: Final = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+_HOST: Final = re.compile(rf"{_NAME}|\[[0-9a-f:.]+\]")
+# As in `Host`: a dot may end the name, and a port may be empty.
+_REQUEST_HOST: Final = re.compile(rf"(?P<name>{_NAME}|\[[0-9a-f:.]+\])\.?(:[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,9 @@ class PublicPage:
     def load(cls, path: Path, committee: Committee) -> Self:
         """Read the file. Raises SettingsError: it is not valid; the message says where."""
         try:
-            raw = path.read_bytes()
-            if len(raw) > MAX_FILE_BYTES:
-                raise _invalid(path, f"it has more than {MAX_FILE_BYTES} bytes")
-            found = tomllib.loads(raw.decode())
-        except OSError as error:
-            raise _invalid(path, f"it cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise _invalid(path, f"it is not TOML: {error}") from None
+            found = read_toml(path)
+        except UnusableToml as error:
+            raise _invalid(path, f"it {error}") from None
         if unknown := found.keys() - {"title", "text", "hosts", "nodes"}:
             raise _invalid(path, f"the key {min(unknown)!a} is unknown")
         hosts = found.get("hosts", [])
@@ -70,6 +69,9 @@ class PublicPage:
             raise _invalid(path, "`hosts` must be a list of host names")
         if len(hosts) > MAX_HOSTS:
             raise _invalid(path, f"`hosts` has more than {MAX_HOSTS} names")
+        if wrong := [each for each in hosts if not _HOST.fullmatch(each.lower())]:
+            # It would match no request, and the internal pages would be served there.
+            raise _invalid(path, f"`hosts` has {wrong[0]!a}; expected a host name without a port")
         return cls(
             _text(path, found, "title", MAX_NAME_CHARS) or committee.name,
             _text(path, found, "text", MAX_TEXT_CHARS),
@@ -79,9 +81,12 @@ class PublicPage:
 
 
 def is_listed(host: str, hosts: frozenset[str]) -> bool:
-    """Whether a request's host, with or without a port, is one of these host names."""
-    name = host.rpartition(":")[0] or host
-    return name.lower() in hosts
+    """Whether a request's host, with or without a port, is one of these host names.
+
+    A host that is no host name counts as listed if there are any: who sends it gets least.
+    """
+    found = _REQUEST_HOST.fullmatch(host.lower())
+    return bool(hosts) and (found is None or found["name"] in hosts)
 
 
 def _nodes(path: Path, found: dict[str, Any], committee: Committee) -> list[PublicNode]:

@@ -93,7 +93,9 @@ def _unreachable(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower, components.committee)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = components.peers.probe_results
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}

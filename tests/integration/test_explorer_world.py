@@ -23,6 +23,7 @@ from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.routes import Route
 from dragon_explorer.live import sources as live_sources
+from dragon_explorer.live.audience import PRESENT_SECONDS
 from dragon_explorer.main import background, with_alerts
 from dragon_explorer.public_page import PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
@@ -286,7 +287,8 @@ def test_badges_and_feed(world: ExplorerWorld) -> None:
     assert badge("operator_4", "status") == ("down", "red")
     assert badge("target_2", "uptime-24h") == ("100.000 %", "brightgreen")
     assert badge("target_1", "uptime-90d")[1] == "red"
-    assert badge("operator_4", "response")[0].endswith(" ms")
+    assert badge("target_2", "response")[0].endswith(" ms")
+    assert badge("operator_4", "response") == ("no answer", "red")
     image = ElementTree.fromstring(get(world, "/badge/target_1.svg").data)
     assert image.get("aria-label") == "target_1: up"
     feed = ElementTree.fromstring(get(world, "/feed.atom").data)
@@ -411,6 +413,21 @@ def test_pages_work_from_the_log_when_nobody_answers(small: SmallExplorerWorld) 
     assert not found["health"]["certifying"]
 
 
+def test_pages_and_their_json_count_as_looking(small: SmallExplorerWorld) -> None:
+    """Not what machines fetch day and night."""
+    client, audience = small.app().test_client(), small.explorer.audience
+    others = ["/healthz", "/readyz", "/metrics", "/public", "/static/style.css", "/feed.atom"]
+
+    for path in (*others, "/badge/operator_1.svg", "/badge/operator_1.json", "/checkpoint"):
+        with client.get(path) as answer:
+            assert answer.status_code in {200, 503}, path
+        assert not audience.is_present(), path
+    for path in ("/", "/nodes/operator_1", "/rounds?fragment", "/api/fleet"):
+        assert client.get(path).status_code == 200
+        assert audience.is_present(), path
+        small.clock.now += PRESENT_SECONDS + 1
+
+
 def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld) -> None:
     small.stop("operator_3", "hang")
     small.clock.now += 40
@@ -488,8 +505,13 @@ def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
         ):
             assert at(path).status_code == 404
             assert at(path, "explorer.example").status_code == 200
-        for path in ("/healthz", "/badge/operator_1.svg", "/api/public"):
+        for path in ("/healthz", "/badge/operator_1.svg", "/badge/operator_1.json", "/api/public"):
             assert at(path).status_code == 200
+        for path in ("/readyz", "/badge/operator_2.svg", "/badge/operator_2.json", "/badge/x/y"):
+            assert at(path).status_code == 404
+        for host in ("status.example.", "status.example:", "status.example.:443", "a b"):
+            assert "operator_2" not in at("/", host).text
+            assert at("/log", host).status_code in {400, 404}
         for path in ("/log", "/nowhere", "/nodes/operator_2"):
             page = at(path).text
             assert "Example status</title>" in page

@@ -148,6 +148,28 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     assert all_free(ports)
 
 
+def test_no_service_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
+    """Else the next `dragon up` finds the ports in use."""
+    ports, home = free_ports(), str(tmp_path / "fleet")
+    with subprocess.Popen(
+        [*DRAGON, "demo", *port_options(ports)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as running:
+        ends = time.monotonic() + 60
+        while is_free(ports.operators):
+            assert time.monotonic() < ends, home
+            time.sleep(0.05)
+        running.kill()
+
+    ends = time.monotonic() + 20
+    while not all_free(ports):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
 def test_a_port_in_use_fails_the_first_step(tmp_path: Path) -> None:
     ports = free_ports()
     with socket.create_server(("127.0.0.1", ports.operators + 2)):

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from dragon.errors import DragonError, SettingsError
-from dragon_cli import services
+from dragon_cli import lifeline, services
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
@@ -80,6 +80,7 @@ def serve(
         environ["DRAGON_HOST"] = host
     if from_checkpoint:
         environ["OPERATOR_FROM_CHECKPOINT"] = "1"
+    lifeline.hold(os.environ)
     services.service(service)(environ)
 
 

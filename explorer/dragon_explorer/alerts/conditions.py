@@ -93,5 +93,7 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         after_seconds=30,
     ),
 }
+# Conditions that owners of streams cause. They have limits of their own, and delay nothing else.
+OF_STREAMS: Final = (Condition.WINDOW_INVALID, Condition.WINDOW_WAITING)
 # Conditions whose subjects are nodes, so that a rule may select nodes.
 OF_NODES: Final = (Condition.NODE_DOWN, Condition.FLAPPING, Condition.OPERATOR)

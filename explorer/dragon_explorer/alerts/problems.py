@@ -13,10 +13,9 @@ from dragon.protocol.claims.base import utc
 from dragon.protocol.claims.status import Transition
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
-from dragon_explorer.live.answers import Readiness
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FRESH_SECONDS, FleetHealth, OperatorState, health
+from dragon_explorer.views.health import FleetHealth, OperatorState, health, sentence
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
@@ -141,22 +140,35 @@ class Watch:
             yield from _tls(name, report, now)
 
     def _windows(self, now: int) -> Iterator[Problem]:
-        """The oldest window of each stream that is closed and not certified."""
+        """The oldest window of each stream that is closed and not certified.
+
+        The log says whether it is. A stream service that no longer answers changes nothing.
+        """
         for report in self.sources.board.stream_services():
-            if not _is_fresh(report.readiness, now):
-                continue
             for stream, part in report.windows.items():
-                waiting = [each for each in part.value or () if each.position is None]
+                certified = self.sources.log.state.stream(bytes.fromhex(stream[2:])).windows
+                waiting = [each for each in part.value or () if each.number >= certified]
                 if not waiting:
                     continue
                 oldest = min(waiting, key=lambda each: each.number)
-                closed = oldest.closed_ms // 1000
+                closed = min(oldest.closed_ms // 1000, now)
                 name = _stream_name(report, stream)
                 sentence = (
                     f"Window {oldest.number} of stream {name} is closed since {utc(closed)} and "
                     "not certified."
                 )
                 yield Problem(Condition.WINDOW_WAITING, name, sentence, closed)
+
+    def unheard(self) -> set[tuple[Condition, str]]:
+        """Conditions that a service can only state itself, and now it does not answer.
+
+        Whether they have ended is unknown: a service with a full disk may have stopped.
+        """
+        silent = [
+            name for name, each in self.sources.board.reports().items() if each.readiness.error
+        ]
+        conditions = (*SERVICE_REASONS, Condition.TLS)
+        return {(condition, name) for condition in conditions for name in silent}
 
 
 def _stream_name(report: StreamReport, stream: str) -> str:
@@ -166,7 +178,8 @@ def _stream_name(report: StreamReport, stream: str) -> str:
 
 def _quorum(state: FleetHealth) -> Iterator[Problem]:
     if state.margin <= 0:
-        yield Problem(Condition.QUORUM, str(Condition.QUORUM), state.sentence)
+        words = sentence(state.operators, state.agreeing, state.quorum)
+        yield Problem(Condition.QUORUM, str(Condition.QUORUM), words)
 
 
 def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
@@ -175,6 +188,8 @@ def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
         return f"does not respond to the explorer ({state.error or 'no answer'})"
     if state.agreement == "different":
         return "has another log than the explorer"
+    if state.agreement == "behind":
+        return "lacks entries of the log that were certified long ago"
     if is_blind:
         return "sees too few of its peers to judge a node (blind)"
     for reason in state.reasons:
@@ -214,7 +229,3 @@ def _errors(report: Report) -> Iterator[str]:
 
 def _is_about_tls(error: str) -> bool:
     return any(words in error for words in TLS_WORDS)
-
-
-def _is_fresh(part: Part[Readiness], now: int) -> bool:
-    return part.at is not None and now - part.at <= FRESH_SECONDS

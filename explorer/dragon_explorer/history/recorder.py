@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.protocol.committee import Committee
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History, Key
+from dragon_explorer.history.store import ANSWER, MAX_SERIES, RESPONSE, Gathering, History
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
-FLUSH_SECONDS: Final = 20
+FLUSH_SECONDS: Final = 60  # between two writes: what a crash may lose
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
 SETTLED_ROUNDS: Final = 2  # after its start, a round's answers are complete
 NO_ANSWER: Final = "no_answer"  # the outcome of an operator that never answered a question
+MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
 UP: Final = "up"
 STATUS: Final = "status"
 
@@ -30,6 +32,16 @@ class _Progress:
     kept: list[Gathering] = field(default_factory=list)
 
 
+def observers(committee: Committee) -> list[str]:
+    """Return the observers whose response times are kept: as many as fit for every node.
+
+    All aggregators come first, then operators in the order of the committee.
+    """
+    names = [f"aggregator_{each.rank}" for each in committee.aggregators]
+    names += [each.id for each in committee.operators]
+    return names[: max(1, MAX_SERIES // len(committee.urls))]
+
+
 class Recorder:
     """Adds each probe of a finished round, and each operator's answer, to the history once.
 
@@ -41,6 +53,7 @@ class Recorder:
         self._history = history
         self._committee = committee
         self._wall = wall
+        self._observers = frozenset(observers(committee))
         self._begun = wall()  # what is older was counted before a restart, or is unknown
         self._settled: dict[str, int] = {}  # by aggregator: the last round that cannot change
         self._progress: dict[str, dict[int, _Progress]] = {}  # by aggregator and round
@@ -49,6 +62,7 @@ class Recorder:
 
     def record(self, report: Report) -> None:
         """Record what a report has that an earlier one did not."""
+        self._begun = min(self._begun, self._wall())  # the clock may be set back
         if isinstance(report, AggregatorReport):
             self._record_rounds(report.name, report.rounds.value or ())
         elif isinstance(report, OperatorReport):
@@ -58,7 +72,7 @@ class Recorder:
         last, before = self._settled.get(aggregator, -1), self._progress.get(aggregator, {})
         progress: dict[int, _Progress] = {}
         for each in rounds:
-            if each.number <= last or not self._is_recent(each.start):
+            if each.number <= last or not self._is_of_now(each):
                 continue
             state, settled = before.get(each.number, _Progress()), self._is_settled(each)
             self._record_round(aggregator, each, state, is_settled=settled)
@@ -72,9 +86,18 @@ class Recorder:
         """Whether no answer can come any more."""
         return self._wall() - round_.start >= SETTLED_ROUNDS * self._committee.rounds.seconds
 
+    def _is_of_now(self, round_: answers.Round) -> bool:
+        """Whether number and time of a round belong together, and the time is recent.
+
+        Otherwise one invented round of the future would hide all later ones.
+        """
+        number = self._committee.rounds.number(round_.start)
+        return round_.number == number and self._is_recent(round_.start)
+
     def _is_recent(self, time: int) -> bool:
         """Whether a time is near the clock; others are a fault of the service that states them."""
-        return abs(self._wall() - time) < 3600 + 100 * self._committee.rounds.seconds
+        most = 3600 + 100 * self._committee.rounds.seconds
+        return -MAX_AHEAD_SECONDS <= self._wall() - time < most
 
     def _record_round(
         self, aggregator: str, round_: answers.Round, state: _Progress, *, is_settled: bool
@@ -125,12 +148,16 @@ class Recorder:
                     self._add_answer(answer, round_.start)
 
     def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
+        if operator not in self._observers:
+            return
         for node in nodes:
             seen = node.seen
             if seen is None or seen.latency_ms is None or seen.at < self._begun:
                 continue
             if not self._is_recent(seen.at) or node.node_id == operator:
                 continue
+            if node.node_id not in self._committee.urls:
+                continue  # invented ids would fill the memory
             if self._probes.get((operator, node.node_id)) != seen.at:
                 self._probes[operator, node.node_id] = seen.at
                 self._add_probe(node.node_id, operator, seen.at, seen.status == UP, seen.latency_ms)
@@ -154,7 +181,7 @@ class Recorder:
         self._history.add(Key(ANSWER, answer.operator, outcome), time, Sums(1))
 
     def run(self, stop: threading.Event) -> None:
-        """Write the history once a minute until `stop` is set."""
+        """Write the history every `FLUSH_SECONDS` until `stop` is set."""
         while not stop.wait(FLUSH_SECONDS):
             self.flush()
         self.flush()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple, cast
 
+from dragon.encoding import MAX_INTEGER
+
 _SUMS: Final = struct.Struct("<IIII")
 _MOST: Final = 0xFFFF_FFFF
 
@@ -23,6 +25,11 @@ class Span:
     @property
     def block_seconds(self) -> int:
         return self.seconds * self.per_block
+
+    @property
+    def max_blocks(self) -> int:
+        """The largest number of blocks of one series that are kept, the newest one included."""
+        return self.kept_seconds // self.block_seconds + 2
 
     def block_of(self, time: int) -> int:
         """Return the begin of the block that contains a time (Unix seconds)."""
@@ -92,6 +99,19 @@ class Block:
         for time, values in zip(times, _SUMS.iter_unpack(self._packed), strict=False):
             if values[0]:
                 yield time, Sums._make(values)
+
+    def add_all(self, other: Block) -> None:
+        """Add the sums of another block of the same span and begin."""
+        for time, sums in other.sums():
+            self.add(time, sums)
+
+    def total(self, begin: int = 0, end: int = MAX_INTEGER) -> Sums:
+        """Return the sums of all spans that begin in [begin, end) (Unix seconds)."""
+        found = Sums()
+        for time, sums in self.sums():
+            if begin <= time < end:
+                found = found.plus(sums)
+        return found
 
     def add_to(self, points: Points) -> None:
         """Add the sums to equally long steps. Sums outside of them are left out."""

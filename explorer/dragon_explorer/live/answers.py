@@ -21,12 +21,27 @@ MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
 NO_ANSWER_YET: Final = "no answer yet"  # an aggregator's word for an operator that it waits for
 MAX_DECIDED: Final = 20  # decided windows of one page
-MAX_TIME: Final = 253_402_300_799  # Unix seconds, the end of the year 9999
+MAX_TIME: Final = 253_402_300_799  # Unix seconds, the end of the year 9999; a later one has no date
 MAX_SECURITY_BITS: Final = 128  # above the level of every parameter set
+MAX_REASONS: Final = 20  # of one service; further ones are left out
+
+
+def _visible(value: object) -> object:
+    """Replace characters that end lines, are invisible or change the direction of text.
+
+    With them a service could forge a line of an alert, or show another word than it wrote.
+    """
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in value)
 
 
 def _shortened(value: object) -> object:
-    return value[:MAX_TEXT_CHARS] if isinstance(value, str) else value
+    return _visible(value[:MAX_TEXT_CHARS]) if isinstance(value, str) else value
+
+
+def _first_reasons(value: object) -> object:
+    return value[:MAX_REASONS] if isinstance(value, list) else value
 
 
 def _possible(most: int) -> BeforeValidator:
@@ -40,7 +55,7 @@ def _possible(most: int) -> BeforeValidator:
 
 
 Text = Annotated[str, BeforeValidator(_shortened)]
-Word = Annotated[str, Field(max_length=MAX_WORD_CHARS)]
+Word = Annotated[str, BeforeValidator(_visible), Field(max_length=MAX_WORD_CHARS)]
 Id = Annotated[str, Field(pattern="^[a-z0-9_-]{1,32}$")]
 Hash = Annotated[str, Field(pattern="^0x[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
@@ -60,7 +75,7 @@ class Answer(BaseModel):
 
 class Readiness(Answer):
     status: Word
-    reasons: Annotated[list[Text], Field(max_length=MAX_LISTED)]
+    reasons: Annotated[list[Text], BeforeValidator(_first_reasons)]
     # End of the service's TLS certificate in Unix seconds. The explorer sets it, not the service.
     certificate_expires: int | None = None
 
@@ -69,6 +84,7 @@ class LogHead(Answer):
     size: Count
     root: Hash
     ledger_index: Count
+    committee: Hash | None = None
 
 
 class Seen(Answer):

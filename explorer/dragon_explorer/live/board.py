@@ -31,6 +31,7 @@ class OperatorReport:
     head: Part[answers.LogHead] = Part()
     nodes: Part[Mapping[str, answers.Node]] = Part()
     probes: Part[tuple[answers.ProbedRound, ...]] = Part()  # of the last rounds, oldest first
+    earlier_heads: tuple[Part[answers.LogHead], ...] = ()  # some former ones, oldest first
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -27,6 +27,8 @@ MAX_PROBED_ROUNDS_KEPT: Final = 30  # of one operator
 ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
 MAX_FIRST_PAGES: Final = 6  # of rounds, when a service is read for the first time
 MAX_PAGES: Final = 5  # of one list
+EARLIER_HEADS: Final = 6  # answers about an operator's log that are kept
+EARLIER_SECONDS: Final = 15  # between two of them
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
 MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
@@ -88,7 +90,7 @@ def _decoded(model: type[A], value: Any) -> A:
 def _merged(known: Sequence[R], newest: Sequence[R], most: int) -> tuple[R, ...]:
     """Put rounds together, oldest first. `newest`: the newest first.
 
-    What is newer than the newest comes from a clock that has been set back since.
+    What is newer than the newest comes from a clock that has been set back since, or from a lie.
     """
     if not newest:  # since its last start the service has had no round
         return tuple(known)
@@ -97,8 +99,14 @@ def _merged(known: Sequence[R], newest: Sequence[R], most: int) -> tuple[R, ...]
     return tuple(by_number[number] for number in sorted(by_number)[-most:])
 
 
+@dataclass(frozen=True)
 class OperatorSource(Source):
-    """An operator: its readiness, its log, and its view of every node."""
+    """An operator: its readiness, its log, and its view of every node.
+
+    `node_ids`: of the committee; other nodes are left out. None: no node is left out.
+    """
+
+    node_ids: Container[str] | None = None
 
     def read(self, before: Report | None) -> OperatorReport:
         known = (
@@ -111,7 +119,15 @@ class OperatorSource(Source):
             head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
             nodes=self._part(known.nodes, self._nodes),
             probes=self._part(known.probes, lambda: self._probes(known.probes.value or ())),
+            earlier_heads=self._earlier_heads(known),
         )
+
+    def _earlier_heads(self, known: OperatorReport) -> tuple[Part[answers.LogHead], ...]:
+        """Some of the former answers about the log, from which one sees how it grows."""
+        kept, head = known.earlier_heads, known.head
+        if head.at is None or (kept and 0 <= head.at - (kept[-1].at or 0) < EARLIER_SECONDS):
+            return kept
+        return (*kept, head)[-EARLIER_HEADS:]
 
     def _probes(self, known: tuple[answers.ProbedRound, ...]) -> tuple[answers.ProbedRound, ...]:
         """The probed rounds that are kept, with those that are new or have changed."""
@@ -124,11 +140,14 @@ class OperatorSource(Source):
         after: dict[str, str | int] = {}
         for _ in range(MAX_PAGES):
             page = self._get(answers.Nodes, "/nodes", **after)
-            found |= {node.node_id: node for node in page.nodes}
+            found |= {node.node_id: node for node in page.nodes if self._is_known(node.node_id)}
             if page.next is None:
                 break
             after = {"after": page.next}
         return found
+
+    def _is_known(self, node_id: str) -> bool:
+        return self.node_ids is None or node_id in self.node_ids
 
 
 class AggregatorSource(Source):
@@ -155,11 +174,14 @@ class AggregatorSource(Source):
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
         newest: list[answers.Round] = []
-        after: dict[str, int] = {}
-        for _ in range(1 if known else MAX_FIRST_PAGES):
+        last = max((each.number for each in known), default=-1)
+        after: dict[str, str | int] = {}
+        for _ in range(MAX_PAGES if known else MAX_FIRST_PAGES):  # newest first
             page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
             newest += page.rounds
-            if page.next is None:
+            # Rounds after the newest were never held: the clock was wrong, or a lie has ended.
+            last = min(last, max((each.number for each in newest), default=-1))
+            if page.next is None or page.next <= last + 1:
                 break
             after = {"after": page.next}
         return _merged(known, newest, MAX_ROUNDS_KEPT)

@@ -36,6 +36,7 @@ from dragon_explorer.views.window import window as window_view
 def routes(components: Components) -> Routes:
     """All routes of the API but `/api/verify`."""
     api = Routes("api", __name__, url_prefix="/api")
+    api.before_request(components.audience.note)
     _add_fleet(api, components)
     _add_incidents(api, components)
     _add_streams(api, components)

@@ -6,6 +6,7 @@ the parameter `fragment` only the fragment is rendered, for a page that refreshe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -39,9 +40,13 @@ from dragon_explorer.views.streams import streams
 from dragon_explorer.views.window import window
 
 FRAGMENT: Final = "fragment"
+PUBLIC: Final = "public"
 View = Callable[[int], object]
-# Paths that the host names of the public page serve, besides `/`.
-PUBLIC_PATHS: Final = ("/static/", "/badge/", "/healthz", "/readyz", "/api/public")
+# Paths that the host names of the public page serve, besides `/` and badges of its nodes.
+# `/readyz` is not among them: its reasons show internals.
+PUBLIC_PATHS: Final = ("/healthz", "/api/public")
+PUBLIC_FOLDER: Final = "/static/"
+_BADGE: Final = re.compile(r"/badge/(?P<node_id>[a-z0-9_-]+)\.(svg|json)")
 
 
 def blueprint(components: Components) -> Blueprint:
@@ -62,7 +67,7 @@ def _add_fleet(pages: Blueprint, components: Components) -> None:
     @pages.get("/")
     def index() -> Response:
         if _is_public(components):
-            return _page(components, "public", lambda now: public(sources, now))
+            return _page(components, PUBLIC, lambda now: public(sources, now))
         return _page(components, "fleet", lambda now: fleet(sources, now))
 
     @pages.get("/nodes/<node_id>")
@@ -84,7 +89,7 @@ def _add_fleet(pages: Blueprint, components: Components) -> None:
 
     @pages.get("/public")
     def public_page() -> Response:
-        return _page(components, "public", lambda now: public(sources, now))
+        return _page(components, PUBLIC, lambda now: public(sources, now))
 
     @pages.get("/verify")
     def verify_page() -> Response:
@@ -146,6 +151,8 @@ def _query(model: type[Any]) -> Any:
 
 
 def _page(components: Components, name: str, view: View) -> Response:
+    if name != PUBLIC:  # which shows nothing live
+        components.audience.note()
     folder = "fragments/" if FRAGMENT in request.args else ""
     committee_name = components.sources.committee.name
 
@@ -156,7 +163,7 @@ def _page(components: Components, name: str, view: View) -> Response:
             page=name,
             now=now,
             committee_name=committee_name,
-            is_public=name == "public",
+            is_public=name == PUBLIC,
         )
 
     return components.renderer.html(render)
@@ -178,7 +185,10 @@ def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
     if request.path == "/" or not components.sources.public.hosts or not _is_public(components):
         return
-    if not request.path.startswith(PUBLIC_PATHS):
+    badge = _BADGE.fullmatch(request.path)
+    is_public = request.path in PUBLIC_PATHS or request.path.startswith(PUBLIC_FOLDER)
+    shown = {each.id for each in components.sources.public.nodes}
+    if not is_public and not (badge and badge["node_id"] in shown):
         raise NotFound
 
 

@@ -18,6 +18,9 @@ MAX_CHECKPOINTS_SHOWN: Final = 20
 MAX_REFUSED_SHOWN: Final = 50
 
 
+EntryAgreement = Literal["equal", "different", "missing", "ahead", "silent"]
+
+
 @dataclass(frozen=True, slots=True)
 class EntryRow:
     """One entry of the log. Certified."""
@@ -71,7 +74,7 @@ class OperatorEntry:
     operator: str
     # different: its log contradicts this one, at this entry or at another; missing: its log ends
     # before; ahead: its log cannot be compared until this explorer has read as much.
-    entry: Literal["equal", "different", "missing", "ahead", "silent"]
+    entry: EntryAgreement
     size: int | None  # entries of its log
     answered_at: int | None  # Unix seconds of its last answer
     error: str  # why it did not answer the last time; empty if it did
@@ -143,10 +146,13 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
 
 def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
     """Return whether an operator's log has the entry at a position."""
-    is_missing = state.agreement == "equal" and (state.size or 0) <= position
+    if state.agreement in {"equal", "behind"}:  # equal as far as it goes
+        found: EntryAgreement = "missing" if (state.size or 0) <= position else "equal"
+    else:
+        found = state.agreement
     return OperatorEntry(
         state.operator,
-        "missing" if is_missing else state.agreement,
+        found,
         state.size,
         state.answered_at,
         state.error,

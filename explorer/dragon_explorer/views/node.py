@@ -68,7 +68,7 @@ class Node:
 def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) -> Node:
     """Return the page of one node. Raises UnknownNode."""
     check_node_id(sources.committee, node_id)
-    latencies = recent_latencies(sources).get(node_id, ())
+    latencies = recent_latencies(sources, now).get(node_id, ())
     return Node(
         now=now,
         node=node_row(sources, node_id, now, latencies),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from alerting import PaperFleet, config
+from dragon.encoding import to_hex
 from dragon.net import tls
 from dragon.node.readiness import WORDS
 from dragon.protocol import event
@@ -58,7 +59,7 @@ def lasts(fleet: PaperFleet, condition: Condition, *, subject: str, text: str) -
     if after > 10:
         fleet.pass_time(after - 10, step=5)
         assert fleet.receiver.types == []
-    fleet.pass_time(30, step=5)
+    fleet.pass_time(40, step=5)
     assert fleet.receiver.types == [f"{condition}.begun"]
     [incident] = fleet.receiver.incidents()
     assert incident["subject"] == subject
@@ -116,21 +117,22 @@ def test_flapping(make: Make) -> None:
     assert fleet.receiver.types == ["flapping.begun", "flapping.resolved"]
 
 
+STREAM = bytes(range(32))
+
+
+def window_claim(fleet: PaperFleet, reason: InvalidReason = InvalidReason.NONE) -> WindowClaim:
+    """A verdict on the first window of a stream in the present round."""
+    rounds = fleet.committee.rounds
+    verdict = Verdict.VALID if reason is InvalidReason.NONE else Verdict.INVALID
+    now = rounds.start(rounds.number(fleet.now))
+    proven = bytes(32), verdict, reason, bytes(32)
+    return WindowClaim(STREAM, 0, STREAM, *proven, WINDOW_SETS[0], now)
+
+
 def test_window_invalid(make: Make) -> None:
     """It has no end."""
     fleet = make(Condition.WINDOW_INVALID)
-    stream, rounds = bytes(range(32)), fleet.committee.rounds
-    claim = WindowClaim(
-        stream,
-        0,
-        stream,
-        bytes(32),
-        Verdict.INVALID,
-        InvalidReason.STARK,
-        bytes(32),
-        WINDOW_SETS[0],
-        rounds.start(rounds.number(fleet.now)),
-    )
+    claim = window_claim(fleet, InvalidReason.STARK)
     fleet.happen(fleet.members.certify(claim, fleet.members.secrets))
     fleet.pass_time(10)
     fleet.pass_time(90_000, step=3000)
@@ -295,31 +297,38 @@ def test_log_alarm_of_the_explorer(make: Make) -> None:
 # A stream
 
 
+def stream_service(fleet: PaperFleet, closed: int, error: str = "") -> StreamReport:
+    """A stream service with one closed window. Args: `closed`, Unix seconds."""
+    stream = to_hex(STREAM)
+    window = answers.Window(
+        number=0, state="proven", first=0, count=9, closed_ms=closed * 1000, position=None
+    )
+    said = answers.Stream(
+        stream=stream, name="sensor", chunks=9, bytes=9, windows=1, certified=0, stopped=None
+    )
+    ready = Part(answers.Readiness(status="ready", reasons=[]), fleet.now, error)
+    streams, windows = Part({stream: said}, fleet.now), {stream: Part((window,), fleet.now)}
+    return StreamReport("stream_service_1", "http://streams", ready, streams, windows)
+
+
 def test_window_waiting(make: Make) -> None:
     fleet = make(Condition.WINDOW_WAITING)
-    stream, closed = "0x" + "ab" * 32, int(fleet.now)
-
-    def report(position: int | None) -> StreamReport:
-        window = answers.Window(
-            number=4, state="proven", first=0, count=9, closed_ms=closed * 1000, position=position
-        )
-        said = answers.Stream(
-            stream=stream, name="sensor", chunks=9, bytes=9, windows=5, certified=4, stopped=None
-        )
-        ready = answers.Readiness(status="ready", reasons=[])
-        return StreamReport(
-            "stream_service_1",
-            "http://streams",
-            Part(ready, fleet.now + 900),
-            Part({stream: said}, fleet.now),
-            {stream: Part((window,), fleet.now)},
-        )
-
-    fleet.board.put(report(None))
-    subject = f"sensor ({stream[:10]}…)"
-    lasts(fleet, Condition.WINDOW_WAITING, subject=subject, text="Window 4 of stream sensor")
-    fleet.board.put(report(17))
+    fleet.board.put(stream_service(fleet, int(fleet.now)))
+    subject = f"sensor ({to_hex(STREAM)[:10]}…)"
+    lasts(fleet, Condition.WINDOW_WAITING, subject=subject, text="Window 0 of stream sensor")
+    fleet.happen(fleet.members.certify(window_claim(fleet), fleet.members.secrets))
     ends(fleet, Condition.WINDOW_WAITING)
+
+
+def test_a_silent_stream_service_does_not_end_the_wait_of_its_window(make: Make) -> None:
+    fleet = make(Condition.WINDOW_WAITING)
+    closed = int(fleet.now)
+    fleet.board.put(stream_service(fleet, closed))
+    fleet.pass_time(320, step=5)
+    fleet.board.put(stream_service(fleet, closed, "no answer in time"))
+    fleet.pass_time(600, step=5)
+
+    assert fleet.receiver.types == ["window_waiting.begun"]
 
 
 # Certificates and disks

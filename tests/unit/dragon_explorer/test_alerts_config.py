@@ -89,6 +89,16 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
         ("rules = 3\n", "`rules` must be written as [[rules]] tables"),
         ("routes = []\n", "`routes` must be written as [routes.<name>] tables"),
         ("on = [\n", "is not TOML: "),
+        ("x = " + "[" * 20_000, "is not usable: it is nested too deeply"),
+        ("x = " + "{a=" * 3000, "is not usable: it is nested too deeply"),
+        (ROUTE + RULE + "after = " + "9" * 5000, "has a number that is too long"),
+        (ROUTE + 'secret_file = "a\\u0000b"\n' + RULE, "the name has a NUL character"),
+        (ROUTE + 'secret_file = "/dev/zero"\n' + RULE, "it is not a regular file"),
+        (ROUTE + 'ca_file = "no"\n' + RULE, "`routes.team.ca_file` names"),
+        (ROUTE.replace("example", "exa mple") + RULE, "a URL with a space"),
+        (ROUTE.replace("example", "ex\\u0007ample") + RULE, "a URL with a space"),
+        ('explorer_url = "https://u:secret-path@e"\n' + ROUTE + RULE, "must not contain a user"),
+        ('explorer_url = "https://e:x"\n' + ROUTE + RULE, "whose host or port is not valid"),
     ],
 )
 def test_a_mistake_is_a_sentence_with_its_key(tmp_path: Path, text: str, expected: str) -> None:

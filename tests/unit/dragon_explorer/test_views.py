@@ -10,11 +10,13 @@ import pytest
 from committees import make_members
 from dragon.errors import SettingsError
 from dragon_explorer.history.spans import Sums
-from dragon_explorer.public_page import MAX_FILE_BYTES, PublicNode, PublicPage, is_listed
+from dragon_explorer.live.board import Part
+from dragon_explorer.public_page import PublicNode, PublicPage, is_listed
 from dragon_explorer.settings import Settings
+from dragon_explorer.toml_files import MAX_FILE_BYTES
 from dragon_explorer.views.committee import participation
 from dragon_explorer.views.feed import rfc3339
-from dragon_explorer.views.health import Agreement, OperatorState, sentence
+from dragon_explorer.views.health import Agreement, OperatorState, is_fresh, sentence
 from dragon_explorer.views.log import operator_entry
 from dragon_explorer.views.public import duration
 
@@ -35,6 +37,22 @@ def test_the_health_of_the_quorum_is_a_sentence(agreeing: int, expected: str) ->
 
 def test_more_faults_are_counted() -> None:
     assert sentence(10, 10, 7).endswith("Certification survives 3 more faults.")
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "expected"),
+    [
+        (None, "", False),
+        (80.0, "", True),
+        (79.0, "", False),
+        (90.0, "no answer in time", True),
+        (89.0, "no answer in time", False),
+    ],
+)
+def test_an_answer_is_current_until_a_request_fails(
+    at: float | None, error: str, expected: bool
+) -> None:
+    assert is_fresh(Part(None, at, error), 100) is expected
 
 
 def test_participation_separates_refusals_from_silence() -> None:
@@ -128,6 +146,9 @@ def test_without_nodes_the_page_shows_all_targets(tmp_path: Path) -> None:
         ("[[nodes]]\nid = 'nobody'", "no node 'nobody'"),
         ("[[nodes]]\nid = 'target_1'\nnmae = ''", "'nmae' of a node is unknown"),
         ("#" * (MAX_FILE_BYTES + 1), "more than"),
+        ("x = " + "[" * 20_000, "nested too deeply"),
+        ("x = " + "9" * 5000, "too long"),
+        *((f"hosts = ['{host}']", "without a port") for host in ("a:80", "https://a", "a.", "")),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:
@@ -183,8 +204,14 @@ def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
         ("status.example.org", True),
         ("STATUS.example.org:443", True),
         ("explorer.example.org", False),
-        ("", False),
+        ("status.example.org.", True),
+        ("status.example.org.:443", True),
+        ("status.example.org:", True),
+        ("other.example.org.", False),
+        ("[::1]:5400", False),
+        *((wrong, True) for wrong in ("", "a b", 'a"><script>', "a:b", "a/b")),  # least is shown
     ],
 )
 def test_the_public_page_knows_its_hosts(host: str, expected: bool) -> None:
     assert is_listed(host, frozenset({"status.example.org"})) is expected
+    assert not is_listed(host, frozenset())

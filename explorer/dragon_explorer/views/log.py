@@ -146,10 +146,12 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
 
 def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
     """Return whether an operator's log has the entry at a position."""
-    if state.agreement in {"equal", "behind"}:  # equal as far as it goes
-        found: EntryAgreement = "missing" if (state.size or 0) <= position else "equal"
-    else:
-        found = state.agreement
+    found: EntryAgreement
+    match state.agreement:
+        case "equal" | "behind":  # equal as far as it goes
+            found = "missing" if (state.size or 0) <= position else "equal"
+        case other:
+            found = other
     return OperatorEntry(
         state.operator,
         found,

@@ -15,9 +15,9 @@ from committees import make_members
 from dragon.errors import DiskFull
 from dragon.storage.database import Database
 from dragon_explorer.history import recorder, store
+from dragon_explorer.history.recent import Key
 from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder, observers
 from dragon_explorer.history.schema import SCHEMA
-from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, SPANS, Block, Points, Sums, span_for
 from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History
 from dragon_explorer.live import answers

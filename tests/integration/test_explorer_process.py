@@ -24,7 +24,7 @@ from dragon_cli.fleet.layout import Home
 from dragon_explorer.views.verify import MAX_VERIFY_BYTES
 from ports import free_block
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(200)]
 
 PATIENCE = 60.0  # seconds: two cores may be busy with other tests
 STRANGER, OTHER_STRANGER = "127.0.0.2", "127.0.0.3"  # the committee is at 127.0.0.1
@@ -150,8 +150,8 @@ class Request:
         self._socket.close()
 
 
-def wait_until(reached: Callable[[], object]) -> None:
-    ends = time.monotonic() + PATIENCE
+def wait_until(reached: Callable[[], object], seconds: float = PATIENCE) -> None:
+    ends = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < ends
         time.sleep(0.02)
@@ -185,7 +185,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             except requests.ConnectionError:
                 return False
 
-        wait_until(answers)
+        wait_until(answers, 2 * PATIENCE)
         yield found
 
 

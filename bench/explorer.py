@@ -271,7 +271,8 @@ def measure(components: Components, clock: Clock, repetitions: int) -> list[Sequ
         slow, size = percentile(times, 95), len(answer.data)
         reached = slow <= GOAL_SECONDS and size <= GOAL_BYTES
         unchanged = ms(percentile(same, 95))
-        rows.append((path, ms(first), ms(slow), unchanged, f"{size:,}", verdict(reached)))
+        shown = path.replace(stream_id(3), "<id>")
+        rows.append((shown, ms(first), ms(slow), unchanged, f"{size:,}", verdict(reached)))
     return rows
 
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple, cast
 
-from dragon.encoding import MAX_INTEGER
-
 _SUMS: Final = struct.Struct("<IIII")
 _MOST: Final = 0xFFFF_FFFF
 
@@ -105,13 +103,14 @@ class Block:
         for time, sums in other.sums():
             self.add(time, sums)
 
-    def total(self, begin: int = 0, end: int = MAX_INTEGER) -> Sums:
-        """Return the sums of all spans that begin in [begin, end) (Unix seconds)."""
-        found = Sums()
-        for time, sums in self.sums():
-            if begin <= time < end:
-                found = found.plus(sums)
-        return found
+    def total(self, since: int = 0) -> Sums:
+        """Return the sums of all spans that do not begin before a time (Unix seconds)."""
+        first = min(self.span.per_block, max(0, -(-(since - self.begin) // self.span.seconds)))
+        found = struct.unpack(
+            f"<{4 * (self.span.per_block - first)}I", self._packed[_SUMS.size * first :]
+        )
+        number, failed, total = (min(_MOST, sum(found[place::4])) for place in range(3))
+        return Sums(number, failed, total, max(found[3::4], default=0))
 
     def add_to(self, points: Points) -> None:
         """Add the sums to equally long steps. Sums outside of them are left out."""

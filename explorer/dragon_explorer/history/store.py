@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -25,6 +25,7 @@ RESPONSE: Final = "response"  # subject: node; source: observer; sums: milliseco
 ANSWER: Final = "answer"  # subject: operator; source: outcome; sums: number of answers
 MAX_SERIES: Final = 2000  # pairs of subject and source of one kind
 MAX_GATHERINGS: Final = 4096
+MAX_TOTALS: Final = 8  # sums over all series that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class History:
         self._lock = threading.Lock()  # guards the memory: everything below
         self._recent = RecentBlocks()
         self._unsaved: dict[tuple[Key, int], Sums] = defaultdict(Sums)  # by series and minute
+        self._totals: dict[tuple[str, int, int], Mapping[Key, Sums]] = {}  # of blocks
         self._series: set[Key] = set()
         self._count: Counter[str] = Counter()  # of series, by kind
         self.version = 0  # grows when something is written
@@ -133,6 +135,7 @@ class History:
                 with self._lock:
                     self._recent.put_back(settled, now)
                 raise
+            self._totals.clear()
             self._read_series()
         self.version += 1
 
@@ -144,8 +147,9 @@ class History:
         Args: `first`, the begin of the first step (Unix seconds); `step`, in seconds.
         """
         query = text(
+            # With `+`, SQLite searches by the subject instead of the age, which all subjects share.
             "SELECT source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
-            "AND subject = :subject AND begin >= :first AND begin < :end ORDER BY source, begin"
+            "AND subject = :subject AND +begin >= :first AND +begin < :end"
         )
         values = {
             "kind": kind,
@@ -164,24 +168,40 @@ class History:
                     block.add_to(found[key.source])
         return {source: points for source, points in found.items() if any(points.numbers)}
 
-    def totals(self, kind: str, span: Span, begin: int, end: int) -> dict[str, dict[str, Sums]]:
-        """Return the sums over [begin, end) by subject and source."""
+    def totals(self, kind: str, span: Span, begin: int) -> dict[str, dict[str, Sums]]:
+        """Return the sums since `begin` (Unix seconds) by subject and source."""
+        with self._blocks_lock:
+            found = defaultdict(Sums, self._stored_totals(kind, span, begin))
+            with self._lock:
+                for key, block in self._recent.blocks(kind):
+                    found[key] = found[key].plus(block.total(begin))
+        by_subject: dict[str, dict[str, Sums]] = defaultdict(dict)
+        for key, sums in found.items():
+            if sums.number:
+                by_subject[key.subject][key.source] = sums
+        return dict(by_subject)
+
+    def _stored_totals(self, kind: str, span: Span, begin: int) -> Mapping[Key, Sums]:
+        """The sums of blocks since `begin`. They change once an hour, so they are remembered."""
+        asked = (kind, span.seconds, begin)
+        if asked not in self._totals:
+            if len(self._totals) >= MAX_TOTALS:
+                self._totals.clear()
+            self._totals[asked] = self._read_totals(kind, span, begin)
+        return self._totals[asked]
+
+    def _read_totals(self, kind: str, span: Span, begin: int) -> Mapping[Key, Sums]:
         query = text(
             "SELECT subject, source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
-            "AND begin >= :first AND begin < :end"
+            "AND begin >= :first"
         )
-        values = {"kind": kind, "span": span.seconds, "first": span.block_of(begin), "end": end}
-        found: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
-        with self._blocks_lock:
-            with self._noting_damage(), self._database.read() as connection:
-                for subject, source, block, packed in connection.execute(query, values):
-                    sums = Block(span, block, packed).total(begin, end)
-                    found[subject][source] = found[subject][source].plus(sums)
-            with self._lock:
-                for key, recent in self._recent.blocks(kind):
-                    sums = recent.total(begin, end)
-                    found[key.subject][key.source] = found[key.subject][key.source].plus(sums)
-        return _without_empty(found)
+        values = {"kind": kind, "span": span.seconds, "first": span.block_of(begin)}
+        found: dict[Key, Sums] = defaultdict(Sums)
+        with self._noting_damage(), self._database.read() as connection:
+            for subject, source, block, packed in connection.execute(query, values):
+                key = Key(kind, subject, source)
+                found[key] = found[key].plus(Block(span, block, packed).total(begin))
+        return found
 
     def keep_gatherings(self, gatherings: Sequence[Gathering]) -> None:
         """Keep how the operators answered; a record replaces that of the same question."""
@@ -223,15 +243,6 @@ class History:
             yield
         except LogDamaged as error:
             self.fault = str(error)
-
-
-def _without_empty(found: dict[str, dict[str, Sums]]) -> dict[str, dict[str, Sums]]:
-    """Leave out series without any sums."""
-    kept = {
-        subject: {source: sums for source, sums in sources.items() if sums.number}
-        for subject, sources in found.items()
-    }
-    return {subject: sources for subject, sources in kept.items() if sources}
 
 
 def _insert_recent(connection: Connection, sums: SumsByMinute) -> None:

@@ -45,7 +45,7 @@ LATER = NOW + 2 * HOUR.seconds  # when the hour of NOW is over
 
 
 def totals(history: History, kind: str = RESPONSE) -> dict[str, dict[str, Sums]]:
-    return history.totals(kind, DAY, 0, NOW + 3 * DAY.seconds)
+    return history.totals(kind, DAY, 0)
 
 
 def rows(database: Database, table: str) -> int:
@@ -72,7 +72,7 @@ def test_sums_are_kept_in_each_span(history: History, span: Any, times: Any) -> 
     for time in times:
         history.flush(time)
 
-    found = history.totals(RESPONSE, span, span.begin_of(NOW), NOW + 1)
+    found = history.totals(RESPONSE, span, span.begin_of(NOW))
 
     assert found == {"target_1": {"aggregator_0": Sums(4, 1, 140, 60)}}
     points = history.points(
@@ -150,7 +150,7 @@ def test_the_history_is_bounded_while_it_rolls_up(
     assert largest[HOUR.seconds] >= 3 * 88
     assert largest[DAY.seconds] >= 3 * 22
     assert rows(database, "recent") == 1
-    assert sorted(history.totals(RESPONSE, DAY, 0, times[-1] + 1)) == [
+    assert sorted(history.totals(RESPONSE, DAY, 0)) == [
         "target_0",
         "target_1",
         "target_2",
@@ -198,7 +198,7 @@ def test_a_disk_that_fails_for_long_does_not_fill_the_memory(
         with pytest.raises(DiskFull):
             history.flush(NOW + HOUR.seconds * hour)
 
-    [(_, sums)] = history.totals(RESPONSE, DAY, 0, NOW + 2 * DAY.seconds)["target_1"].items()
+    [(_, sums)] = history.totals(RESPONSE, DAY, 0)["target_1"].items()
     assert 1 < sums.number <= 8
 
 
@@ -242,6 +242,23 @@ def test_points_put_spans_together(history: History) -> None:
     assert list(found.means()) == [5, 25, None]
     assert (found.most, found.failed) == ([10, 30, 0], [0, 0, 2])
     assert history.points(RESPONSE, "target_2", MINUTE, first=first, step=60, count=3) == {}
+
+
+@pytest.mark.parametrize("span", SPANS)
+def test_a_total_begins_at_a_span(history: History, span: Any) -> None:
+    begin = span.block_of(NOW)
+    for number in (0, 1, span.per_block - 1):
+        history.add(KEY, begin + number * span.seconds, Sums(1, 1, 5 * number, number))
+    for _ in range(2):
+        for since, expected in (
+            (begin, Sums(3, 3, 5 * span.per_block, span.per_block - 1)),
+            (begin + 1, Sums(2, 2, 5 * span.per_block, span.per_block - 1)),
+            (begin + 2 * span.seconds, Sums(1, 1, 5 * (span.per_block - 1), span.per_block - 1)),
+        ):
+            found = history.totals(RESPONSE, span, since)
+            assert found == {"target_1": {"aggregator_0": expected}}
+        assert history.totals(RESPONSE, span, begin + span.block_seconds) == {}
+        history.flush(begin + 2 * span.block_seconds + HOUR.seconds)
 
 
 def test_sums_stop_growing_at_what_a_row_can_hold() -> None:

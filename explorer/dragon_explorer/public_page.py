@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
+from dragon_explorer.toml_faults import toml_fault
 
 SETTING: Final = "EXPLORER_PUBLIC_FILE"
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -61,8 +62,10 @@ class PublicPage:
             found = tomllib.loads(raw.decode())
         except OSError as error:
             raise _invalid(path, f"it cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise _invalid(path, f"it is not TOML: {error}") from None
+        except UnicodeDecodeError:
+            raise _invalid(path, "it is not a text file in UTF-8") from None
+        except tomllib.TOMLDecodeError as error:
+            raise _invalid(path, f"it {toml_fault(error)}") from None
         if unknown := found.keys() - {"title", "text", "hosts", "nodes"}:
             raise _invalid(path, f"the key {min(unknown)!a} is unknown")
         hosts = found.get("hosts", [])

@@ -16,6 +16,7 @@ from dragon.storage import damage
 from dragon.storage.disk import Disk
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon.storage.schema import is_behind
+from dragon.storage.sqlite_faults import sqlite_fault
 
 
 class Database:
@@ -58,7 +59,8 @@ class Database:
             raise
         except (DatabaseError, OSError) as error:
             self.close()
-            why = error.orig if isinstance(error, DatabaseError) else error.strerror
+            is_sqlite = isinstance(error, DatabaseError)
+            why = sqlite_fault(error.orig) if is_sqlite else error.strerror
             raise LogDamaged(f"{path} cannot be used: {why}") from None
 
     @contextmanager

@@ -17,6 +17,7 @@ from dragon.protocol.committee import Committee
 from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
 from dragon_explorer.alerts.reading import Mistakes, Table
 from dragon_explorer.alerts.routes import Route, read_route
+from dragon_explorer.toml_faults import toml_fault
 
 SETTING: Final = "EXPLORER_ALERTS_FILE"
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -112,7 +113,7 @@ def _parse(path: Path, mistakes: Mistakes) -> dict[str, Any]:
     except UnicodeDecodeError:
         mistakes.add(str(path), "is not a text file in UTF-8")
     except tomllib.TOMLDecodeError as error:
-        mistakes.add(str(path), f"is not TOML: {error}")
+        mistakes.add(str(path), toml_fault(error))
     return {}
 
 

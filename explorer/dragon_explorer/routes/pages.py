@@ -7,6 +7,7 @@ the parameter `fragment` only the fragment is rendered, for a page that refreshe
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
@@ -14,6 +15,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from dragon.errors import DragonError
 from dragon.node import problems
+from dragon.node.http_errors import sentence_of
 from dragon_explorer.components import Components
 from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
@@ -37,6 +39,7 @@ from dragon_explorer.views.rounds import rounds
 from dragon_explorer.views.streams import stream, streams, window
 
 FRAGMENT: Final = "fragment"
+PAGE_MISSING: Final = "There is no page at this address."
 View = Callable[[int], object]
 # Paths that the host names of the public page serve, besides `/`.
 PUBLIC_PATHS: Final = ("/static/", "/badge/", "/healthz", "/readyz", "/api/public")
@@ -185,7 +188,8 @@ def _refused(error: DragonError) -> Response:
 
 
 def _not_found(error: HTTPException) -> Response:
-    return _error_page(error.code or 500, error.description or error.name)
+    detail = PAGE_MISSING if error.code == HTTPStatus.NOT_FOUND else sentence_of(error)
+    return _error_page(error.code or HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def _error_page(status: int, detail: str) -> Response:

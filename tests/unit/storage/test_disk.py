@@ -180,7 +180,7 @@ def test_a_full_database_raises_disk_full_and_works_again(database: Database) ->
 def test_a_read_only_database_raises_disk_failed(database: Database) -> None:
     with database.read() as connection:
         connection.exec_driver_sql("PRAGMA query_only = 1")
-    with pytest.raises(errors.DiskFailed, match="readonly"):
+    with pytest.raises(errors.DiskFailed, match="it is read-only"):
         fill(database, 1)
     assert count(database) == 0
 

@@ -13,6 +13,7 @@ from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidProof
 from dragon.protocol.committee import check_node_id
 from dragon.protocol.merkle import HASH_BYTES
+from dragon_cli.completions import complete_nodes
 from dragon_cli.files import check_free, write_new
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home, load_committee
@@ -44,7 +45,13 @@ FORMATS: Final = ("table", "csv", "json", "html")
     type=TimeType(),
     help="End, exclusive (default: of a day or month its end, otherwise now).",
 )
-@click.option("--node", "nodes", multiple=True, help="Node to report; repeat it for several.")
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    shell_complete=complete_nodes,
+    help="Node to report; repeat it for several.",
+)
 @click.option(
     "--format",
     "format_",

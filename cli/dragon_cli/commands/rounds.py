@@ -10,6 +10,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
+from dragon_cli.completions import complete_ranks
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
@@ -35,6 +36,7 @@ MAX_ROUNDS: Final = 120  # that an aggregator keeps
 @click.option(
     "--aggregator",
     "rank",
+    shell_complete=complete_ranks,
     type=click.IntRange(0, 63),
     metavar="RANK",
     help="Rank of the aggregator to query (default: the first to respond).",

@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 
 from dragon.encoding import MAX_INTEGER
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import open_stream
@@ -17,7 +18,7 @@ from dragon_cli.render.text import print_json
 
 
 @click.command(short_help="Show the operators' votes on a window.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=complete_streams)
 @click.argument("number", metavar="N", type=click.IntRange(0, MAX_INTEGER))
 @url_option
 @home_option

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
-PRIMARY_CODE: Final = 0xFF  # extended result codes have further bits
+_PRIMARY_CODE: Final = 0xFF  # extended result codes have further bits
 NOT_UTF8: Final = "text is not UTF-8"
 LOCKED: Final = "another process has locked it"
 INCONSISTENT: Final = "its content is inconsistent"
@@ -32,7 +32,7 @@ _FAULTS: Final[Mapping[int, str]] = {
 def primary_code(error: object) -> int | None:
     """Return SQLite's primary result code of an error; None if the error has none."""
     code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & PRIMARY_CODE
+    return None if code is None else code & _PRIMARY_CODE
 
 
 def sqlite_fault(error: BaseException | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping
 from typing import Final
@@ -28,6 +29,9 @@ _FAULTS: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database",
 }
 
+# Tables and columns are named as in our own statements.
+_MISSING: Final = re.compile(r"no such (table|column): (\w{1,64})$", re.ASCII)
+
 
 def primary_code(error: object) -> int | None:
     """Return SQLite's primary result code of an error; None if the error has none."""
@@ -43,4 +47,6 @@ def sqlite_fault(error: BaseException | None) -> str:
     if isinstance(error, UnicodeDecodeError) or "decode to UTF-8" in str(error):
         return NOT_UTF8
     code = primary_code(error)
+    if code == sqlite3.SQLITE_ERROR and (found := _MISSING.search(str(error))):
+        return f"the {found[1]} {found[2]} is missing"
     return INCONSISTENT if code is None else _FAULTS.get(code, INCONSISTENT)

@@ -119,7 +119,7 @@ def logs_table(operator: str, page: dict[str, Json]) -> Table:
     """Return the table of one page of a log."""
     table = Table(title=f"log of {operator}", title_justify="left")
     for column in ("id", "node", "status", "since", "signature"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in queries.rows(page, "logs"):
         table.add_row(
             plain(str(row.get("id"))),

@@ -118,9 +118,11 @@ def _attestation_round(row: Row) -> Iterator[str]:
 
 
 def _claim(claim: Json) -> str:
-    """Return a status claim in words, any other claim as a list of its members."""
+    """Return a claim about a status or the log in words, any other as a list of its members."""
     if not isinstance(claim, dict):
         return _text(claim)
+    if claim.get("kind") == "checkpoint":
+        return f"checkpoint of {_text(claim.get('size'))} entries"
     if "status" in claim:
         return f"{_text(claim.get('node_id'))} is {_text(claim['status'])}"
     return ", ".join(f"{_text(name)} {_text(value)}" for name, value in claim.items())

@@ -8,6 +8,7 @@ from typing import Final
 
 from flask import has_request_context, request
 from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
+from werkzeug.routing import WebsocketMismatch
 
 SENTENCES: Final[Mapping[int, str]] = {
     400: "the request cannot be understood; /openapi.json describes what this service takes",
@@ -25,6 +26,7 @@ SENTENCES: Final[Mapping[int, str]] = {
     500: "an unexpected error occurred in this service; its log has the details",
     503: "the service cannot answer now; try again later",
 }
+NO_UPGRADE: Final = "no WebSocket handshake arrived: the header Upgrade: websocket is missing"
 
 
 class BadHandshake(BadRequest):
@@ -35,11 +37,19 @@ def sentence_of(error: HTTPException) -> str:
     """Return what was wrong with a request, without the text of a library."""
     if isinstance(error, BadHandshake):
         return str(error.description)
+    if isinstance(error, WebsocketMismatch):  # the router's, before any check of a handshake
+        return _websocket_mismatch()
     if isinstance(error, MethodNotAllowed) and error.valid_methods and has_request_context():
         allowed = ", ".join(sorted(error.valid_methods))
         return f"this address does not take {request.method}; it takes {allowed}"
     code = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     return SENTENCES.get(code, f"the request was answered with HTTP status {int(code)}")
+
+
+def _websocket_mismatch() -> str:
+    if has_request_context() and request.headers.get("Upgrade", "").lower() == "websocket":
+        return "this address takes no WebSocket"
+    return NO_UPGRADE
 
 
 def title_of(error: HTTPException) -> str:

@@ -20,7 +20,7 @@ from simple_websocket import Server
 
 from dragon import errors
 from dragon.node.connections import client_of
-from dragon.node.http_errors import BadHandshake
+from dragon.node.http_errors import NO_UPGRADE, BadHandshake
 from dragon.node.websocket import GOING_AWAY, Connection
 
 MAX_LISTENERS_PER_ADDRESS: Final = 16  # WebSockets without a token
@@ -191,9 +191,7 @@ def _check_handshake() -> None:
     if request.environ.get("SERVER_PROTOCOL") != HTTP_1_1:
         raise BadHandshake("no WebSocket handshake arrived: it needs HTTP/1.1")
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise BadHandshake(
-            "no WebSocket handshake arrived: the header Upgrade: websocket is missing"
-        )
+        raise BadHandshake(NO_UPGRADE)
     if request.headers.get("Sec-WebSocket-Version") != "13":
         raise BadHandshake("expected a WebSocket handshake of version 13")
     try:

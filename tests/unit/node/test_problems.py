@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, default_excepti
 from werkzeug.test import TestResponse
 
 from dragon import errors
+from dragon.net.stream_client import NO_HANDSHAKE
 from dragon.node import problems
 from dragon.node.http_errors import BadHandshake
 
@@ -245,6 +246,16 @@ def test_a_path_and_a_method_that_do_not_exist_are_explained() -> None:
     assert document(client.post("/"))["detail"] == (
         "this address does not take POST; it takes GET, HEAD, OPTIONS"
     )
+
+
+def test_a_socket_without_a_handshake_says_so() -> None:
+    """As behind a proxy that drops `Upgrade`: the router refuses it before the socket's checks."""
+    app = raising(errors.NotFound("x"))
+    app.add_url_rule("/socket", view_func=lambda: "", endpoint="socket", websocket=True)
+
+    said = document(app.test_client().get("/socket"))
+
+    assert (said["status"], str(said["detail"]).partition(":")[0]) == (400, NO_HANDSHAKE)
 
 
 def test_a_handshake_that_is_refused_has_the_projects_sentence() -> None:

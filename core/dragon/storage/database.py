@@ -59,8 +59,10 @@ class Database:
             raise
         except (DatabaseError, OSError) as error:
             self.close()
-            is_sqlite = isinstance(error, DatabaseError)
-            why = sqlite_fault(error.orig) if is_sqlite else error.strerror
+            if isinstance(error, DatabaseError):
+                why: str | None = sqlite_fault(error.orig)
+            else:
+                why = error.strerror
             raise LogDamaged(f"{path} cannot be used: {why}") from None
 
     @contextmanager

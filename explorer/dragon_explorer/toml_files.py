@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
 
 MAX_FILE_BYTES: Final = 64 * 1024
+_PLACE: Final = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
 
 
 class UnusableToml(Exception):
@@ -25,7 +27,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise UnusableToml("is not usable: it is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        raise UnusableToml(f"is not TOML: {error}") from None
+        raise UnusableToml(_fault(error)) from None
     except ValueError:
         raise UnusableToml("has a number that is too long") from None
 
@@ -44,3 +46,11 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(raw) > most:
         raise OSError(0, f"it has more than {most} bytes")
     return raw
+
+
+def _fault(error: tomllib.TOMLDecodeError) -> str:
+    """Return a predicate such as "is not TOML at line 3, column 7", without the library's text."""
+    found = _PLACE.search(str(error))
+    if found is None:
+        return "is not TOML"
+    return f"is not TOML at {found[1].replace('end of', 'the end of the')}"

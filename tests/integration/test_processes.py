@@ -26,7 +26,7 @@ from ports import free_block, is_free
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
 
 DRAGON = [sys.executable, "-m", "dragon_cli.main"]
-SERVICES = 8  # in a fleet: as many ports
+SERVICES = 9  # of the demonstration: as many ports
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 
 
@@ -43,6 +43,7 @@ def port_options(ports: Ports) -> list[str]:
         *("--sequencer-port", str(ports.sequencer)),
         *("--prover-port", str(ports.prover)),
         *("--stream-port", str(ports.streams)),
+        *("--explorer-port", str(ports.operators + 8)),
     ]
 
 
@@ -106,6 +107,7 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) ->
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same event is in 3 logs" in done.stdout
+    assert "shows it, with the operators' certificate" in done.stdout
     assert "verified: operator_2 was down" in done.stdout
     assert "refused: bad_signature" in done.stdout
     assert "refused: quorum_not_met" in done.stdout

@@ -10,6 +10,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
+from dragon_cli.completions import complete_ranks
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
@@ -35,6 +36,7 @@ MAX_ROUNDS: Final = 120  # that an aggregator keeps
 @click.option(
     "--aggregator",
     "rank",
+    shell_complete=complete_ranks,
     type=click.IntRange(0, 63),
     metavar="RANK",
     help="Rank of the aggregator to query (default: the first to respond).",
@@ -131,9 +133,11 @@ def _attestation_round(row: Row) -> Iterator[str]:
 
 
 def _claim(claim: Json) -> str:
-    """Return a status claim in words, any other claim as a list of its members."""
+    """Return a claim about a status or the log in words, any other as a list of its members."""
     if not isinstance(claim, dict):
         return _text(claim)
+    if claim.get("kind") == "checkpoint":
+        return f"checkpoint of {_text(claim.get('size'))} entries"
     if "status" in claim:
         return f"{_text(claim.get('node_id'))} is {_text(claim['status'])}"
     return ", ".join(f"{_text(name)} {_text(value)}" for name, value in claim.items())

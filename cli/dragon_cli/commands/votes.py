@@ -11,6 +11,7 @@ from rich.table import Table
 
 from dragon.encoding import MAX_INTEGER
 from dragon.protocol.streams.votes import Vote
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import open_stream
@@ -32,7 +33,7 @@ MEMBERS: Final = ("state", "verdict", "position", "proof_bytes", "security_bits"
 
 
 @click.command(short_help="Show the operators' votes on a window.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=complete_streams)
 @click.argument("number", metavar="N", type=click.IntRange(0, MAX_INTEGER))
 @url_option
 @home_option

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon.net.stream_client import StreamClient
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import all_windows, open_stream
 from dragon_cli.options import ca_option, home_option, json_option, url_option
@@ -28,7 +29,7 @@ SHOWN: Final = 20  # newest windows in the table, unless `--all`
 
 
 @click.command(short_help="List the windows of a stream.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=complete_streams)
 @click.option("--all", "show_all", is_flag=True, help=f"List all windows, not the last {SHOWN}.")
 @watch_options("Refresh until interrupted.")
 @url_option

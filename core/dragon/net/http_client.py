@@ -165,13 +165,17 @@ class HttpClient:
                 expires = getattr(connection, "certificate_expires", None)
                 body = _read(response.raw.read, max_bytes)
                 return HttpResponse(response.status_code, body, later, expires)
-        except (requests.Timeout, LibraryTimeout):
-            raise Unreachable("no answer in time", reason="timeout") from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise _unreachable(error) from None
+            raise unreachable(error) from None
 
 
-def _unreachable(error: Exception) -> Unreachable:
+def unreachable(error: Exception) -> Unreachable:
+    """Return in words why an exchange failed. It never quotes the text of a library.
+
+    Args: `error`, of `requests`, `urllib3` or the system.
+    """
+    if isinstance(error, requests.Timeout | LibraryTimeout):
+        return Unreachable("no answer in time", reason="timeout")
     if (why := tls.tls_failure_reason(error)) is not None:
         return Unreachable(f"no answer: {why}", reason="tls")
     if (reason := lookup_failure_reason(error)) is not None:

@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from dragon.errors import LogDamaged
+from dragon.storage.sqlite_faults import INCONSISTENT, primary_code, sqlite_fault
 
 _CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-_PRIMARY_CODE: Final = 0xFF  # extended result codes have further bits
 # With our own fixed statements these can only come from a damaged schema or damaged text.
 _MESSAGES: Final = re.compile(
     r"no such |has no column |already exists|could not decode|unsupported|malformed|"
@@ -48,22 +48,15 @@ def guard(path: Path) -> Iterator[None]:
         cause = error.orig if isinstance(error, DBAPIError) else error
         if not _is_damage(cause):
             raise
-        raise LogDamaged(f"{path} is damaged: {_quoted(cause)}") from None
+        raise LogDamaged(f"{path} is damaged: {sqlite_fault(cause)}") from None
 
 
 def _is_damage(cause: BaseException | None) -> bool:
     if isinstance(cause, UnicodeDecodeError):
         return True
-    if getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE in _CODES:
+    if primary_code(cause) in _CODES:
         return True
     return isinstance(cause, sqlite3.OperationalError) and bool(_MESSAGES.search(str(cause)))
-
-
-def _quoted(cause: BaseException | None) -> str:
-    """Return the message in one line of printable characters, without a value that it quotes."""
-    text = "text is not UTF-8" if isinstance(cause, UnicodeDecodeError) else str(cause)
-    text = text.partition(" with text ")[0]
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def check_header(path: Path) -> None:
@@ -94,7 +87,7 @@ def check_structure(
             continue
         found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").first()
         if found is not None and found[0] != "ok":
-            raise LogDamaged(f"{path} is damaged: table {table}: {found[0]}")
+            raise LogDamaged(f"{path} is damaged: table {table}: {INCONSISTENT}")
         _check_types(connection, path, table)
 
 

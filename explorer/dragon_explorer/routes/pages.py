@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
@@ -15,6 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from dragon.errors import DragonError
 from dragon.node import problems
+from dragon.node.http_errors import sentence_of
 from dragon_explorer.components import Components
 from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
@@ -41,6 +43,7 @@ from dragon_explorer.views.window import window
 
 FRAGMENT: Final = "fragment"
 PUBLIC: Final = "public"
+PAGE_MISSING: Final = "There is no page at this address."
 View = Callable[[int], object]
 # Paths that the host names of the public page serve, besides `/` and badges of its nodes.
 # `/readyz` is not among them: its reasons show internals.
@@ -197,7 +200,8 @@ def _refused(error: DragonError) -> Response:
 
 
 def _not_found(error: HTTPException) -> Response:
-    return _error_page(error.code or 500, error.description or error.name)
+    detail = PAGE_MISSING if error.code == HTTPStatus.NOT_FOUND else sentence_of(error)
+    return _error_page(error.code or HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def _error_page(status: int, detail: str) -> Response:

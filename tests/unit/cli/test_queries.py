@@ -388,7 +388,11 @@ def test_status_shows_why_an_aggregator_is_not_ready(dragon: Run, network: Netwo
 def test_status_as_json_lists_services_beside_operators(
     dragon: Run, network: Network, tmp_path: Path
 ) -> None:
-    listed = {"stream_api": "http://streams:1", "zkp_api": "http://prover:1"}
+    listed = {
+        "zkp_api": "http://prover:1",
+        "stream_api": "http://streams:1",
+        "explorer": "http://explorer:1",
+    }
     (tmp_path / "services.json").write_text(json.dumps(listed))
     ready = {"size": 0, "root": "0x", "reasons": [], **NODES}
     network.operator("operator_1", answering(ready))
@@ -405,7 +409,9 @@ def test_status_as_json_lists_services_beside_operators(
         {"service": "aggregator", "ready": False, "reasons": NOT_READY["reasons"]},
         {"service": "aggregator_1", "ready": False, "reasons": ["answered 500"]},
         {"service": "stream_api", "ready": True, "reasons": []},
+        {"service": "explorer", "trouble": told["services"][3]["trouble"]},  # its port is closed
     ]
+    assert told["services"][3]["trouble"].startswith("no answer")
 
 
 # Times

@@ -88,7 +88,7 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
         ('[routes.team]\ntype = "apprise"\n' + RULE, "apprise URLs contain secrets"),
         ("rules = 3\n", "`rules` must be written as [[rules]] tables"),
         ("routes = []\n", "`routes` must be written as [routes.<name>] tables"),
-        ("on = [\n", "is not TOML: "),
+        ("on = [\n", "is not TOML at the end of the document"),
         ("x = " + "[" * 20_000, "is not usable: it is nested too deeply"),
         ("x = " + "{a=" * 3000, "is not usable: it is nested too deeply"),
         (ROUTE + RULE + "after = " + "9" * 5000, "has a number that is too long"),
@@ -169,7 +169,10 @@ def test_apprise_gets_title_and_text_and_follows_no_redirect() -> None:
 
 def test_failures_of_apprise_do_not_show_its_url() -> None:
     assert attempt(False) == "the service did not accept the message"
-    assert attempt(ValueError("slack://secret-path")) == "apprise failed (ValueError)"
+    assert (
+        attempt(ValueError("slack://secret-path"))
+        == "apprise failed: its plugin for this URL has a fault"
+    )
     assert "does not know this URL" in attempt(True, "unknown://secret-path")
 
 

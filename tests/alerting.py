@@ -41,7 +41,7 @@ from dragon_explorer.history.store import History
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import Board, OperatorReport, Part
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 
@@ -119,7 +119,7 @@ class PaperFleet:
             index=LogIndex(self.log, self.committee),
             board=self.board,
             history=History(self.databases[1]),
-            public=PublicPage.of_all(self.committee),
+            public_file=PublicFile(PublicPage.of_all(self.committee)),
         )
         self.silent: set[str] = set()
         self.reasons: dict[str, list[str]] = {}

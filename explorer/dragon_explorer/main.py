@@ -33,6 +33,7 @@ from dragon_explorer.index import DAY_SECONDS, LogIndex
 from dragon_explorer.live.board import Board
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
+from dragon_explorer.public_page import PublicFile
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
@@ -81,6 +82,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
     return [
         components.sources.follower.run,
         components.recorder.run,
+        components.sources.public_file.run,
         lambda stop: _keep_index(components, stop),
         *(poller.run for poller in components.pollers),
         *(components.alerting.loops() if components.alerting else ()),
@@ -129,7 +131,7 @@ def assemble(
         index=LogIndex(log, committee),
         board=board,
         history=history,
-        public=settings.public,
+        public_file=PublicFile(settings.public, settings.public_file, committee),
     )
     return Components(
         sources,

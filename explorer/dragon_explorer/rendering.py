@@ -59,6 +59,7 @@ class Renderer:
             sources.history.version,
             follower.caught_up,
             follower.last_error,
+            sources.public_file.version,
             self.now(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

@@ -11,7 +11,7 @@ from dragon.protocol.committee import Committee
 from dragon_explorer.history.store import History
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live.board import Board
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,9 @@ class Sources:
     index: LogIndex
     board: Board
     history: History
-    public: PublicPage
+    public_file: PublicFile
+
+    @property
+    def public(self) -> PublicPage:
+        """What the public page shows now."""
+        return self.public_file.page

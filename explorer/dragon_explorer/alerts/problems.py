@@ -173,6 +173,8 @@ def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
         return f"does not respond to the explorer ({state.error or 'no answer'})"
     if state.agreement == "different":
         return "has another log than the explorer"
+    if state.agreement == "foreign":
+        return "has another committee file than the explorer"
     if is_blind:
         return "sees too few of its peers to judge a node (blind)"
     for reason in state.reasons:

@@ -7,6 +7,7 @@ the parameter `fragment` only the fragment is rendered, for a page that refreshe
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
@@ -39,7 +40,9 @@ from dragon_explorer.views.streams import stream, streams, window
 FRAGMENT: Final = "fragment"
 View = Callable[[int], object]
 # Paths that the host names of the public page serve, besides `/`.
-PUBLIC_PATHS: Final = ("/static/", "/badge/", "/healthz", "/readyz", "/api/public")
+PUBLIC_PATHS: Final = ("/public", "/feed.atom", "/healthz", "/readyz", "/api/public")
+PUBLIC_FOLDERS: Final = ("/static/",)
+BADGES: Final = "/badge/"
 
 
 def blueprint(components: Components) -> Blueprint:
@@ -174,9 +177,11 @@ def not_found(error: HTTPException) -> Response:
 
 def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
-    if request.path == "/" or not components.sources.public.hosts or not _is_public(components):
+    path, shown = request.path, components.sources.public
+    if path == "/" or not shown.hosts or not _is_public(components):
         return
-    if not request.path.startswith(PUBLIC_PATHS):
+    badges = tuple(f"{BADGES}{each.id}." for each in shown.nodes)
+    if path not in PUBLIC_PATHS and not path.startswith((*PUBLIC_FOLDERS, *badges)):
         raise NotFound
 
 
@@ -185,6 +190,8 @@ def _refused(error: DragonError) -> Response:
 
 
 def _not_found(error: HTTPException) -> Response:
+    if error.code == HTTPStatus.NOT_FOUND:
+        return _error_page(error.code, f"There is no page {request.path}")
     return _error_page(error.code or 500, error.description or error.name)
 
 

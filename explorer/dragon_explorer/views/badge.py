@@ -28,19 +28,20 @@ class Badge:
 
 
 def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
-    """Return the badge of a node. Raises UnknownNode."""
+    """Return the badge of a node, with its name on the public page. Raises UnknownNode."""
     check_node_id(sources.committee, node_id)
+    name = next((each.name for each in sources.public.nodes if each.id == node_id), node_id)
     if metric == "status":
         status, _ = status_of(sources, node_id, now)
         colors: dict[str, Color] = {"up": "brightgreen", "down": "red"}
-        return Badge(1, node_id, status, colors.get(status, "lightgrey"))
+        return Badge(1, name, status, colors.get(status, "lightgrey"))
     if metric == "response":
         answered = [each for each in recent_latencies(sources).get(node_id, ()) if each is not None]
         message = f"{answered[-1]} ms" if answered else "unknown"
-        return Badge(1, f"{node_id} response", message, "brightgreen" if answered else "lightgrey")
+        return Badge(1, f"{name} response", message, "brightgreen" if answered else "lightgrey")
     period = metric.removeprefix("uptime-")
     percent = next(each.percent for each in uptimes(sources, node_id, now) if each.period == period)
-    label = f"{node_id} uptime {period}"
+    label = f"{name} uptime {period}"
     if percent is None:
         return Badge(1, label, "unknown", "lightgrey")
     return Badge(1, label, f"{percent:.3f} %", _color(percent))

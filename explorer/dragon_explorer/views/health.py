@@ -12,7 +12,7 @@ from dragon_explorer.sources import Sources
 
 FRESH_SECONDS: Final = 10  # an answer counts as current for that long: one may come late
 T = TypeVar("T")
-Agreement = Literal["equal", "different", "ahead", "silent"]
+Agreement = Literal["equal", "different", "ahead", "foreign", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class OperatorState:
 
     operator: str
     url: str
-    agreement: Agreement  # ahead: it has entries that the explorer has not read yet
+    # ahead: it has entries that the explorer has not read yet; foreign: it has another committee
+    agreement: Agreement
     ready: bool
     reasons: tuple[str, ...]
     size: int | None
@@ -53,6 +54,7 @@ class FleetHealth:
     caught_up: bool
     alarm: str  # why the log has stopped; empty if it has not
     refused_events: int
+    committee: str  # id of the explorer's committee
     operator_states: tuple[OperatorState, ...]
 
 
@@ -85,6 +87,7 @@ def health(sources: Sources, now: int) -> FleetHealth:
         caught_up=follower.caught_up,
         alarm=f"{alarm.reason}: {alarm.detail}" if alarm else "",
         refused_events=sum(log.refusals().values()),
+        committee=to_hex(committee.id),
         operator_states=states,
     )
 
@@ -132,6 +135,8 @@ def _agreement(sources: Sources, report: OperatorReport) -> Agreement:
     said = report.head.value
     if said is None:
         return "silent"
+    if said.committee not in {None, to_hex(sources.committee.id)}:
+        return "foreign"
     if said.size > sources.log.state.size:
         return "ahead"
     return "equal" if to_hex(sources.log.head(said.size).root) == said.root else "different"

@@ -44,6 +44,7 @@ OUTAGES: Final = (
     ("login", 71, 9, 5),
 )
 BLIND: Final = (57, 2, 15)  # the day, the hour, and the hours in which no checkpoint was certified
+BEFORE_MAIL: Final = 105  # rounds between the start of the services and the outage that lasts
 MOST_NOISE_MS: Final = 24  # of a response
 
 
@@ -62,10 +63,11 @@ def host(target: str) -> str:
 
 
 def page(now: float) -> PublicPage:
-    """The status page, with a note about the outage that lasts."""
+    """The status page, with a note about the outage that lasts. `now`: when the services start."""
     nodes = tuple(PublicNode(id_, name, GROUPS[id_]) for id_, name in TARGETS.items())
     text = "Mail is delayed. Nothing is lost: it is delivered once the server is back."
-    note = Note("We replace a disk of the mail server", text, nodes=("mail",), begin=int(now))
+    begin = int(now) + BEFORE_MAIL * ROUND_SECONDS
+    note = Note("We replace a disk of the mail server", text, nodes=("mail",), begin=begin)
     return PublicPage("Example status", "The services of Example Ltd.", nodes, notes=(note,))
 
 
@@ -168,7 +170,7 @@ def example(folder: Path) -> ExampleWorld:
     One window of the stream is closed and waits for the prover. The caller ends the world.
     """
     world = ExampleWorld(folder, members(), verify_at_end=False)
-    world.run_rounds(60)
+    world.run_rounds(BEFORE_MAIL - 45)
     stream = world.make("sensor-1", window_ms=60_000)
     world.run_rounds(20, stream)
     world.stop("api", "hang")

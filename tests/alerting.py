@@ -45,7 +45,7 @@ from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 
@@ -137,7 +137,7 @@ class PaperFleet:
             board=self.board,
             history=History(self.databases[1]),
             window_votes=WindowVotes(self.databases[1]),
-            public=PublicPage.of_all(self.committee),
+            public_file=PublicFile(PublicPage.of_all(self.committee)),
         )
 
     def restart(self, *lost: str) -> None:

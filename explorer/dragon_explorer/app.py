@@ -36,7 +36,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         certification=components.certification,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    filters.install(app, sources.committee.name, sources.public)
+    filters.install(app, sources)
     security_headers.install(app)
     for module in (api, verification, downloads, badges):
         app.register_api(module.routes(components))

@@ -14,6 +14,7 @@ from dragon.protocol.claims.base import utc as utc_text
 from dragon_explorer import drawing
 from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
+from dragon_explorer.sources import Sources
 
 FRAGMENT: Final = "fragment"
 HEAD_CHARS, TAIL_CHARS = 10, 4  # of a shortened identifier
@@ -21,7 +22,7 @@ UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 
-def install(app: Flask, committee_name: str, public: PublicPage) -> None:
+def install(app: Flask, sources: Sources) -> None:
     """Make the filters and what every page needs known to the templates."""
     texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented)
@@ -30,14 +31,19 @@ def install(app: Flask, committee_name: str, public: PublicPage) -> None:
     functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url
-    app.context_processor(lambda: _site(committee_name, public))
+    app.context_processor(lambda: _site(sources.committee.name, sources.public))
 
 
 def _site(committee_name: str, public: PublicPage) -> dict[str, object]:
     """The names of the site. At a host name of the public page, no page shows internals."""
     is_public = is_listed(request.host, public.hosts)
     name = public.title if is_public else committee_name
-    return {"committee_name": committee_name, "is_public": is_public, "site_name": name}
+    return {
+        "committee_name": committee_name,
+        "is_public": is_public,
+        "is_public_host": is_public,
+        "site_name": name,
+    }
 
 
 def fragment_url() -> str:

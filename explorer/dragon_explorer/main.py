@@ -35,6 +35,7 @@ from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
+from dragon_explorer.public_page import PublicFile
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.replaceable import open_replaceable
 from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
@@ -84,6 +85,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
     return [
         components.sources.follower.run,
         components.recorder.run,
+        components.sources.public_file.run,
         lambda stop: _keep_index(components, stop),
         *(poller.run for poller in components.pollers),
         *(components.alerting.loops() if components.alerting else ()),
@@ -135,7 +137,7 @@ def assemble(
         board=board,
         history=history,
         window_votes=window_votes,
-        public=settings.public,
+        public_file=PublicFile(settings.public, settings.public_file, committee),
     )
 
     def record(report: Report) -> None:

@@ -60,6 +60,7 @@ class Renderer:
             sources.window_votes.version,
             follower.caught_up,
             follower.last_error,
+            sources.public_file.version,
             self.now(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

@@ -12,7 +12,7 @@ from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live.board import Board
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +27,9 @@ class Sources:
     board: Board
     history: History
     window_votes: WindowVotes
-    public: PublicPage
+    public_file: PublicFile
+
+    @property
+    def public(self) -> PublicPage:
+        """What the public page shows now."""
+        return self.public_file.page

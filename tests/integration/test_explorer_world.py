@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 from werkzeug.test import TestResponse
 
+from committees import make_members
 from dragon.encoding import parse, to_hex
 from dragon.log.audit import audit
 from dragon.protocol import event
@@ -25,7 +26,7 @@ from dragon_explorer.alerts.routes import Route
 from dragon_explorer.live import sources as live_sources
 from dragon_explorer.live.audience import PRESENT_SECONDS
 from dragon_explorer.main import background, with_alerts
-from dragon_explorer.public_page import PublicNode, PublicPage
+from dragon_explorer.public_page import Note, PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.routes.verification import MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
@@ -309,6 +310,41 @@ def test_the_public_page_shows_no_internals(world: ExplorerWorld) -> None:
     assert "http://target" not in text
 
 
+def test_the_public_page_has_groups_and_notes(world: ExplorerWorld) -> None:
+    now = world.explorer.wall()
+    page = PublicPage(
+        "Example",
+        nodes=(
+            PublicNode("target_1", "Website", "Shop"),
+            PublicNode("target_2", "Basket", "Shop"),
+            PublicNode("operator_1", "Mail", ""),
+        ),
+        notes=(
+            Note("Over", end=int(now) - 60),
+            Note("Slow", "Line one\n<b>two</b>", nodes=("target_1",)),
+            Note("Move", begin=int(now) + 3600, end=int(now) + 7200),
+        ),
+    )
+    file, before = world.explorer.sources.public_file, world.explorer.sources.public
+    etag = get(world, "/public").headers["ETag"]
+    try:
+        file.page, file.version = page, file.version + 1
+        answer = get(world, "/public", **{"If-None-Match": etag})
+        found = api(world, "public")
+    finally:
+        file.page, file.version = before, file.version + 1
+
+    assert answer.status_code == 200
+    assert [each["group"] for each in found["nodes"]] == ["Shop", "Shop", ""]
+    assert [(each["title"], each["stage"], each["services"]) for each in found["notes"]] == [
+        ("Slow", "now", ["Website"]),
+        ("Move", "planned", []),
+    ]
+    assert answer.text.count(">Shop</h3>") == 1
+    assert "&lt;b&gt;two&lt;/b&gt;" in answer.text
+    assert "Announcements are not certified." in answer.text
+
+
 # Pages
 
 
@@ -469,6 +505,78 @@ def test_an_operator_with_another_log_is_shown_as_different(small: SmallExplorer
     assert rows(states, "operator")["operator_1"]["agreement"] == "ahead"
 
 
+# A first visitor: what a page says while nothing is certified
+
+
+def text_of(world: SmallExplorerWorld, path: str = "/") -> str:
+    world.clock.now += TICK_SECONDS
+    world.explorer.follower.catch_up()
+    return world.app().test_client().get(path).text
+
+
+def test_a_new_fleet_says_that_nothing_is_certified_yet(tmp_path: Path) -> None:
+    with SmallExplorerWorld(tmp_path) as world:
+        for path in ("/", "/log"):
+            assert "Nothing is certified yet." in text_of(world, path)
+        assert "The status of all 4 nodes is unknown" in text_of(world)
+        assert "no uptime known yet" in text_of(world, "/public")
+        world.run(2)
+        assert "No checkpoint has been certified yet." in text_of(world)
+        assert "All 4 nodes are up" in text_of(world)
+
+
+def test_an_explorer_that_has_just_started_says_that_it_reads(small: SmallExplorerWorld) -> None:
+    small.restart(EXPLORER)
+    client = small.app().test_client()
+    assert "This explorer is still reading the ledger" in client.get("/").text
+    assert "still reading" not in text_of(small)
+
+
+def test_a_dead_fleet_is_not_shown_as_up(small: SmallExplorerWorld) -> None:
+    small.run(14)
+    assert 'class="notice"' not in text_of(small).replace('id="connection" class="notice"', "")
+    for name in (*small.operators, *small.aggregators):
+        small.stop(name)
+    small.clock.now += (
+        small.committee.rounds.unknown_after + small.committee.rounds.checkpoint_every
+    )
+    small.poll()
+
+    text = text_of(small)
+
+    assert "The operators certify nothing at the moment." in text
+    assert "The status of all 4 nodes is unknown" in text
+    assert "The status is unknown at the moment." in text_of(small, "/public")
+
+
+def test_an_explorer_with_another_committee_says_so(small: SmallExplorerWorld) -> None:
+    other, folder = make_members(name="before"), small.folder / "other"
+    folder.mkdir()
+    with SmallExplorerWorld(folder, other) as stranger:
+        stranger.wires = small.wires  # it reaches the services of the other fleet
+        stranger.poll()
+        client = stranger.app().test_client()
+
+        health = client.get("/api/fleet").json["health"]
+
+        assert {each["agreement"] for each in health["operator_states"]} == {"foreign"}
+        assert health["agreeing"] == 0
+        assert health["committee"] == to_hex(other.committee.id)
+        text = client.get("/").text
+        assert "another committee file than 4 of 4 operators" in text
+        assert "another committee" in client.get("/committee").text
+
+
+def test_an_explorer_that_refuses_everything_says_so(small: SmallExplorerWorld) -> None:
+    log, folder = small.explorer.log, small.folder / "other"
+    events = [log.entry(position).event for position in range(log.state.size)]
+    folder.mkdir()
+    with SmallExplorerWorld(folder, make_members(name="before")) as stranger:
+        stranger.submit(*events)
+
+        assert "This explorer refused every event on the ledger" in text_of(stranger)
+
+
 def test_a_restart_keeps_log_and_history(small: SmallExplorerWorld) -> None:
     before = api(small, "nodes/operator_1?period=1h")["chart"]["lines"]
     size = small.explorer.log.state.size
@@ -507,11 +615,21 @@ def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
             assert at(path, "explorer.example").status_code == 200
         for path in ("/healthz", "/badge/operator_1.svg", "/badge/operator_1.json", "/api/public"):
             assert at(path).status_code == 200
+        for path in ("/public", "/feed.atom"):
+            assert at(path).status_code == 200
         for path in ("/readyz", "/badge/operator_2.svg", "/badge/operator_2.json", "/badge/x/y"):
             assert at(path).status_code == 404
         for host in ("status.example.", "status.example:", "status.example.:443", "a b"):
             assert "operator_2" not in at("/", host).text
             assert at("/log", host).status_code in {400, 404}
+        assert "Site: up" in at("/badge/operator_1.svg").text
+        assert at("/publicity").status_code == 404
+        world.stop("operator_1")
+        world.stop("operator_2")
+        world.run(4)
+        feed = at("/feed.atom").text
+        assert "Incidents of Example status" in feed
+        assert "operator" not in feed
         for path in ("/log", "/nowhere", "/nodes/operator_2"):
             page = at(path).text
             assert "Example status</title>" in page

@@ -182,14 +182,19 @@ def _quorum(state: FleetHealth) -> Iterator[Problem]:
         yield Problem(Condition.QUORUM, str(Condition.QUORUM), words)
 
 
+UNLIKE: Final = {
+    "different": "has another log than the explorer",
+    "behind": "lacks entries of the log that were certified long ago",
+    "foreign": "has another committee file than the explorer",
+}
+
+
 def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
     """What is wrong with an operator, as the end of a sentence; empty if nothing is."""
     if state.agreement == "silent":
         return f"does not respond to the explorer ({state.error or 'no answer'})"
-    if state.agreement == "different":
-        return "has another log than the explorer"
-    if state.agreement == "behind":
-        return "lacks entries of the log that were certified long ago"
+    if (unlike := UNLIKE.get(state.agreement)) is not None:
+        return unlike
     if is_blind:
         return "sees too few of its peers to judge a node (blind)"
     for reason in state.reasons:

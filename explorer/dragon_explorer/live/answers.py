@@ -84,7 +84,7 @@ class LogHead(Answer):
     size: Count
     root: Hash
     ledger_index: Count
-    committee: Hash | None = None
+    committee: Hash | None = None  # id of the operator's committee
 
 
 class Seen(Answer):

@@ -47,7 +47,7 @@ PAGE_MISSING: Final = "There is no page at this address."
 View = Callable[[int], object]
 # Paths that the host names of the public page serve, besides `/` and badges of its nodes.
 # `/readyz` is not among them: its reasons show internals.
-PUBLIC_PATHS: Final = ("/healthz", "/api/public")
+PUBLIC_PATHS: Final = ("/public", "/feed.atom", "/healthz", "/api/public")
 PUBLIC_FOLDER: Final = "/static/"
 _BADGE: Final = re.compile(r"/badge/(?P<node_id>[a-z0-9_-]+)\.(svg|json)")
 
@@ -186,12 +186,12 @@ def not_found(error: HTTPException) -> Response:
 
 def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
-    if request.path == "/" or not components.sources.public.hosts or not _is_public(components):
+    path, shown = request.path, components.sources.public
+    if path == "/" or not shown.hosts or not _is_public(components):
         return
-    badge = _BADGE.fullmatch(request.path)
-    is_public = request.path in PUBLIC_PATHS or request.path.startswith(PUBLIC_FOLDER)
-    shown = {each.id for each in components.sources.public.nodes}
-    if not is_public and not (badge and badge["node_id"] in shown):
+    badge = _BADGE.fullmatch(path)
+    is_public = path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
+    if not is_public and not (badge and badge["node_id"] in {each.id for each in shown.nodes}):
         raise NotFound
 
 

@@ -29,17 +29,18 @@ class Badge:
 
 
 def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
-    """Return the badge of a node. Raises UnknownNode."""
+    """Return the badge of a node, with its name on the public page. Raises UnknownNode."""
     check_node_id(sources.committee, node_id)
+    name = next((each.name for each in sources.public.nodes if each.id == node_id), node_id)
     if metric == "status":
         status, _ = status_of(sources, node_id, now)
         colors: dict[str, Color] = {"up": "brightgreen", "down": "red"}
-        return Badge(1, node_id, status, colors.get(status, "lightgrey"))
+        return Badge(1, name, status, colors.get(status, "lightgrey"))
     if metric == "response":
-        return _response(node_id, recent_latencies(sources, now).get(node_id, ()))
+        return _response(name, recent_latencies(sources, now).get(node_id, ()))
     period = metric.removeprefix("uptime-")
     percent = next(each.percent for each in uptimes(sources, node_id, now) if each.period == period)
-    label = f"{node_id} uptime {period}"
+    label = f"{name} uptime {period}"
     if percent is None:
         return Badge(1, label, "unknown", "lightgrey")
     # A share of the past says nothing about the present, but a green badge seems to.
@@ -47,9 +48,9 @@ def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
     return Badge(1, label, f"{percent:.3f} %", color)
 
 
-def _response(node_id: str, latencies: tuple[int | None, ...]) -> Badge:
+def _response(name: str, latencies: tuple[int | None, ...]) -> Badge:
     """The last probe of an aggregator. Uncertified."""
-    label = f"{node_id} response"
+    label = f"{name} response"
     if not latencies:
         return Badge(1, label, "unknown", "lightgrey")
     last = latencies[-1]

@@ -17,7 +17,7 @@ MAX_AGE_SECONDS: Final = 20  # an answer counts as current; nobody asks sooner i
 # only an operator has: the explorer may not have read them yet.
 LAG_SECONDS: Final = 60
 T = TypeVar("T")
-Agreement = Literal["equal", "behind", "different", "ahead", "silent"]
+Agreement = Literal["equal", "behind", "different", "ahead", "foreign", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,8 @@ class OperatorState:
 
     operator: str
     url: str
-    # behind: it lacks entries; ahead: it has entries that the explorer has not read yet
+    # behind: it lacks entries; ahead: it has entries that the explorer has not read yet;
+    # foreign: it has another committee
     agreement: Agreement
     ready: bool
     reasons: tuple[str, ...]
@@ -60,6 +61,7 @@ class FleetHealth:
     caught_up: bool
     alarm: str  # why the log has stopped; empty if it has not
     refused_events: int
+    committee: str  # id of the explorer's committee
     operator_states: tuple[OperatorState, ...]
 
 
@@ -92,6 +94,7 @@ def health(sources: Sources, now: int) -> FleetHealth:
         caught_up=follower.caught_up,
         alarm=f"{alarm.reason}: {alarm.detail}" if alarm else "",
         refused_events=sum(log.refusals().values()),
+        committee=to_hex(committee.id),
         operator_states=states,
     )
 
@@ -153,7 +156,7 @@ def _agreement(sources: Sources, report: OperatorReport, now: int) -> Agreement:
     if said is None:
         return "silent"
     if said.committee not in {None, to_hex(sources.committee.id)}:
-        return "different"
+        return "foreign"
     size = sources.log.state.size
     if said.size > size:
         return "different" if _was_never_read(sources, report, size, now) else "ahead"

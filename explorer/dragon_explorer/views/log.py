@@ -150,6 +150,8 @@ def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
     match state.agreement:
         case "equal" | "behind":  # equal as far as it goes
             found = "missing" if (state.size or 0) <= position else "equal"
+        case "foreign":
+            found = "different"
         case other:
             found = other
     return OperatorEntry(

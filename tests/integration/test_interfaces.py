@@ -28,6 +28,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_operator.routes import events as operator_events
+from forked import ForkedFleet
 from ports import free_block
 from simulation import World
 from streams import Owner, Window, make_owner
@@ -117,7 +118,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     make_fleet(
         home, Plan(ports=Ports(base, base + 4, base + 5), round_seconds=2), genesis=int(time.time())
     )
-    with Fleet(home) as running:
+    with ForkedFleet(home) as running:
         running.start_all()
         running.wait_ready()
         running.wait_until(

@@ -21,6 +21,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home, port_of
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.main import main
+from forked import ForkedFleet
 from ports import free_block, is_free
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
@@ -71,7 +72,7 @@ def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     nodes = Ports(ports.operators, ports.aggregator, ports.sequencer)  # no data services
     plan = Plan(ports=nodes, round_seconds=2, tls=True)
     make_fleet(home, plan, genesis=int(time.time()))
-    with Fleet(home) as running:
+    with ForkedFleet(home) as running:
         running.start_all()
         running.wait_ready()
         yield running

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import forked
 from dragon.encoding import to_hex
 from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
@@ -47,12 +48,11 @@ class Running:
             "DRAGON_PORT": str(port),
         }
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "dragon_cli.main", "serve", "zkp", "--home", str(folder)],
-                env={**os.environ, **settings},
+            self.process = forked.start(
+                ["serve", "zkp", "--home", folder],
                 stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                environ={**os.environ, **settings},
+                new_session=True,
             )
 
     def workers(self) -> list[int]:

@@ -11,12 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, StepFailed
@@ -97,14 +97,21 @@ class Fleet:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
         with output.open("ab") as file:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "dragon_cli.main", *self._arguments(name)],
-                stdin=self._end_for_services(),
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, lifeline.VARIABLE: "1", **self._settings},
-                start_new_session=True,
-            )
+            environ = {**os.environ, lifeline.VARIABLE: "1", **self._settings}
+            self.running[name] = self.spawn(self._arguments(name), file, environ)
+
+    def spawn(
+        self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start `dragon` with these arguments, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "dragon_cli.main", *arguments],
+            stdin=self._end_for_services(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,
+        )
 
     def _end_for_services(self) -> int:
         """The end of a pipe that is closed when we end, so that no service outlives us."""

@@ -94,18 +94,22 @@ def check_structure(
 def _check_types(connection: Connection, path: Path, table: str) -> None:
     """Compare the types of all values with those of their columns. Raises LogDamaged."""
     columns = connection.exec_driver_sql(f"PRAGMA table_info({table})").fetchall()
-    numbers = [column[1] for column in columns if column[5] and column[2].upper() == "INTEGER"]
-    number = numbers[0] if len(numbers) == 1 else "''"  # what names a row
-    for column in columns:
-        name, declared = column[1], column[2].upper()
+    for _, name, *_ in columns:
         if name != name.lower():  # SQLite does not mind, but who reads rows by name does
             raise LogDamaged(f"{path} is damaged: table {table} has no column {name.lower()}")
-        if declared not in _TYPES:
-            continue
-        query = (
-            f'SELECT {number} FROM {table} WHERE typeof("{name}") NOT IN {_TYPES[declared]} LIMIT 1'  # noqa: S608
-        )
-        if row := connection.exec_driver_sql(query).first():
-            place = f"table {table}" + ("" if row[0] == "" else f", row {row[0]}")
-            message = f"{place}: column {name} has a value of a wrong type"
-            raise LogDamaged(f"{path} is damaged: {message}")
+    wrong = {
+        name: f'typeof("{name}") NOT IN {_TYPES[declared.upper()]}'
+        for _, name, declared, *_ in columns
+        if declared.upper() in _TYPES
+    }
+    if not wrong:
+        return
+    numbers = [column[1] for column in columns if column[5] and column[2].upper() == "INTEGER"]
+    number = numbers[0] if len(numbers) == 1 else "''"  # what names a row
+    values, anywhere = ", ".join(wrong.values()), " OR ".join(wrong.values())
+    query = f"SELECT {number}, {values} FROM {table} WHERE {anywhere} LIMIT 1"  # noqa: S608
+    if row := connection.exec_driver_sql(query).first():
+        name = next(name for name, is_wrong in zip(wrong, row[1:], strict=True) if is_wrong)
+        place = f"table {table}" + ("" if row[0] == "" else f", row {row[0]}")
+        message = f"{place}: column {name} has a value of a wrong type"
+        raise LogDamaged(f"{path} is damaged: {message}")

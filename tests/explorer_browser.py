@@ -46,6 +46,10 @@ class Watched:
         assert answer.status == status, path
         return self.page
 
+    def leave(self) -> None:
+        """Open an empty page, so that the page asks a server that ends nothing more."""
+        self.page.goto("about:blank")
+
 
 @contextmanager
 def chromium() -> Iterator[Browser]:

@@ -138,6 +138,7 @@ def test_a_new_fleet_and_a_dead_one_are_accessible(
         expect(page.locator("main .notice")).to_contain_text("The operators certify nothing")
         for path in (each for each in page_rules(world) if "<" not in each):
             check(watched.go(path))
+        watched.leave()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -185,9 +186,11 @@ def test_alerts_are_accessible(small: SmallExplorerWorld, open_page: Open, mode:
         small.run(1)
         components.alerting.engine.step()
     with served_app(create_app(components)) as base:
-        page = open_page(base, **MODES[mode]).go("/alerts")
+        watched = open_page(base, **MODES[mode])
+        page = watched.go("/alerts")
         expect(page.get_by_role("region", name="Messages")).to_contain_text("Down: operator_2")
         check(page)
+        watched.leave()
     alerts.close()
 
 

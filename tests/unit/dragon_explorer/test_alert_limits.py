@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,17 @@ def test_no_outage_is_left_out_however_many_rules_and_nodes(
 
         told = range(len(fleet.receiver.messages))
         assert sum(len(fleet.receiver.incidents(n)) for n in told) == 2 * 3
+
+
+def test_what_waits_for_a_route_that_was_removed_is_dropped(make: Make) -> None:
+    fleet = make(Condition.NODE_DOWN)
+    fleet.receiver.answers = [Attempt("no")] * 100
+    fleet.down("target_1")
+    fleet.pass_time(6)
+    rule, route = fleet.config.rules[0], fleet.config.routes["team"]
+    fleet.config = AlertsConfig((replace(rule, routes=("other",)),), {"other": route})
+    fleet.crash()
+
+    [delivery] = fleet.alerting.outbox.newest(5)
+    assert (delivery.state, delivery.error) == ("dropped", "the route is no longer in the file")
+    assert fleet.alerting.outbox.waiting() == {}

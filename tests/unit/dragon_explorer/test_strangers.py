@@ -63,6 +63,16 @@ def lie(fleet: PaperFleet, time: int) -> None:
         "skipped": MOST,
         "note": MARKUP,
         "probes": [{**probe, "clock_offset_ms": -MOST}],
+        "suspicions": [
+            {
+                "operator": "operator_1",
+                "node_id": "target_1",
+                "status": MARKUP,
+                "after_ms": MOST,
+                "outcome": MARKUP,
+                "detail": MARKUP,
+            }
+        ],
         "gatherings": [{"claim": claim, "needed": MOST, "certified": True, "answers": [answer]}],
     }
     vote = {"operator": "operator_1", "answer": MARKUP, "detail": MARKUP}
@@ -77,7 +87,11 @@ def lie(fleet: PaperFleet, time: int) -> None:
         (
             OperatorSource,
             "operator_1",
-            {"/checkpoint": head, "/nodes": {"nodes": [node], "next": None}},
+            {
+                "/checkpoint": head,
+                "/nodes": {"nodes": [node], "next": None},
+                "/probes": {"rounds": [{"number": MOST, "probes": round_["probes"]}]},
+            },
         ),
         (
             AggregatorSource,
@@ -85,6 +99,7 @@ def lie(fleet: PaperFleet, time: int) -> None:
             {
                 "/rounds": {"rounds": [round_], "next": None},
                 "/windows": {"windows": [window], "next": None},
+                "/windows/decided": {"windows": [window], "next": None},
                 "/outbox": {"outbox": [], "next": None},
             },
         ),

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "history_0002"
-down_revision = "history_0001"
+revision = "history_0003"
+down_revision = "history_0002"
 
 
 def upgrade() -> None:

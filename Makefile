@@ -46,7 +46,7 @@ docs: $(VENV)/ready-dev ## Write the generated sections of the documentation
 
 screenshots: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 screenshots: $(VENV)/ready-dev ## Write the pictures of docs/images; needs Chromium
-	@PYTHONPATH=tests:bench $(BIN)/python tests/explorer_screenshots.py
+	@PYTHONPATH=tests $(BIN)/python tests/explorer_screenshots.py
 
 bench: $(VENV)/ready-dev ## Measure, beside what it is measured against (ten minutes)
 	@$(BIN)/python bench/run.py

@@ -43,6 +43,7 @@ from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
+from dragon.net.session import make_session
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import Mark
@@ -270,8 +271,7 @@ class World:
         )
 
     def session(self, name: str) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
+        session = make_session()
         session.mount("http://", Wire(self, name))
         return session
 

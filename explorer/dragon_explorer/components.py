@@ -11,6 +11,7 @@ from dragon.node.certification import Certification
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.history.recorder import Recorder
+from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
@@ -26,6 +27,7 @@ class Components:
     renderer: Renderer
     wall: Callable[[], float]
     certification: Certification
+    audience: Audience
     disks: Sequence[Disk]  # under the files; usually one, several times
     alerting: Alerting | None = None  # None: the explorer has no alerts file
 

@@ -19,6 +19,7 @@ from dragon.protocol.state import State, Transition
 
 DAY_SECONDS: Final = 86_400
 UP, DOWN, UNKNOWN = "u", "d", "?"  # a day in a bar
+UNKNOWN_PART: Final = 10  # a day of which one such part is unknown does not count as up
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ class Day:
     seconds: int  # of the day that count; 0 before the node's first event
     down: int
     unknown: int
+    pending: int = 0  # of the unknown seconds: those that the next checkpoint will certify
 
     @property
     def letter(self) -> str:
-        """The day in a bar: down if it was down at all, unknown if that is most of the day."""
+        """The day in a bar: down if it was down at all, unknown if a large part of it is."""
         if self.down:
             return DOWN
-        return UNKNOWN if 2 * self.unknown >= self.seconds else UP
+        is_unknown = UNKNOWN_PART * (self.unknown - self.pending) >= self.seconds
+        return UNKNOWN if is_unknown or self.unknown >= self.seconds else UP
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ LITTLE: dict[str, dict[str, Any]] = {
     "reads": {"days": 1},
     "strangers": {"seconds": 1.0},
     "connections": {},
-    "explorer": {"days": 1, "targets": 3, "repetitions": 1},
+    "explorer": {"days": 1, "operators": (4,), "nodes": 7, "repetitions": 1},
 }
 
 
@@ -38,7 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_the_runner_knows_every_script(load: Any) -> None:
-    helpers = {"timing", "run", "fixtures", "long_log"}
+    helpers = {"timing", "run", "fixtures", "full_history", "long_log"}
 
     assert set(load("run").BENCHMARKS) == {path.stem for path in BENCH.glob("*.py")} - helpers
     assert set(LITTLE) == set(load("run").BENCHMARKS)

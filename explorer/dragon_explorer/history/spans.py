@@ -24,6 +24,11 @@ class Span:
     def block_seconds(self) -> int:
         return self.seconds * self.per_block
 
+    @property
+    def max_blocks(self) -> int:
+        """The largest number of blocks of one series that are kept, the newest one included."""
+        return self.kept_seconds // self.block_seconds + 2
+
     def block_of(self, time: int) -> int:
         """Return the begin of the block that contains a time (Unix seconds)."""
         return time - time % self.block_seconds
@@ -92,6 +97,20 @@ class Block:
         for time, values in zip(times, _SUMS.iter_unpack(self._packed), strict=False):
             if values[0]:
                 yield time, Sums._make(values)
+
+    def add_all(self, other: Block) -> None:
+        """Add the sums of another block of the same span and begin."""
+        for time, sums in other.sums():
+            self.add(time, sums)
+
+    def total(self, since: int = 0) -> Sums:
+        """Return the sums of all spans that do not begin before a time (Unix seconds)."""
+        first = min(self.span.per_block, max(0, -(-(since - self.begin) // self.span.seconds)))
+        found = struct.unpack(
+            f"<{4 * (self.span.per_block - first)}I", self._packed[_SUMS.size * first :]
+        )
+        number, failed, total = (min(_MOST, sum(found[place::4])) for place in range(3))
+        return Sums(number, failed, total, max(found[3::4], default=0))
 
     def add_to(self, points: Points) -> None:
         """Add the sums to equally long steps. Sums outside of them are left out."""

@@ -1,27 +1,31 @@
 """The explorer's own history in SQLite: response times and answers, which nobody certifies.
 
-Sums are collected in memory and written once a minute, in one transaction. A crash loses one
-minute. The size is bounded: a bounded number of series, and a fixed period for each span of time.
+Sums are collected in memory. Once a minute, what is new is written in one row: a crash loses at
+most a minute. When an hour is over, its sums go into the blocks of minutes, hours and days. The
+size is bounded: a bounded number of series, and a fixed period for each span of time.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
+from dragon.errors import LogDamaged
 from dragon.storage.database import Database
-from dragon_explorer.history.spans import MINUTE, SPANS, Block, Points, Span, Sums
+from dragon_explorer.history.recent import Key, RecentBlocks, SumsByMinute, pack, unpack
+from dragon_explorer.history.spans import DAY, MINUTE, SPANS, Block, Points, Span, Sums
 
 RESPONSE: Final = "response"  # subject: node; source: observer; sums: milliseconds of probes
 ANSWER: Final = "answer"  # subject: operator; source: outcome; sums: number of answers
 MAX_SERIES: Final = 2000  # pairs of subject and source of one kind
 MAX_GATHERINGS: Final = 4096
-PRUNE_SECONDS: Final = 600  # between two deletions of what is too old
+MAX_TOTALS: Final = 8  # sums over all series that are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,67 +39,105 @@ class Gathering:
     answers: str  # JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One series of sums."""
-
-    kind: str
-    subject: str
-    source: str
-
-
 class History:
     """Sums over time. Any thread may use it; times come from the caller, in Unix seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._waiting: dict[tuple[Key, int], Sums] = defaultdict(Sums)  # by series and minute
-        self._pruned_at: int | None = None
+        self._blocks_lock = threading.RLock()  # nobody reads while sums go into blocks
+        self._lock = threading.Lock()  # guards the memory: everything below
+        self._recent = RecentBlocks()
+        self._unsaved: dict[tuple[Key, int], Sums] = defaultdict(Sums)  # by series and minute
+        self._totals: dict[tuple[str, int, int], Mapping[Key, Sums]] = {}  # of blocks
+        self._series: set[Key] = set()
+        self._count: Counter[str] = Counter()  # of series, by kind
         self.version = 0  # grows when something is written
-        self._series = self._read_series()
+        self.fault = ""  # why the file cannot be read; pages then show less
+        self._load()
 
-    def _read_series(self) -> set[Key]:
-        query = text("SELECT DISTINCT kind, subject, source FROM blocks")
+    def _load(self) -> None:
         with self._database.read() as connection:
-            return {Key(*row) for row in connection.execute(query)}
+            rows = connection.execute(text("SELECT sums FROM recent ORDER BY id")).all()
+        self._read_series()
+        for (row,) in rows:
+            for (key, minute), sums in unpack(row).items():
+                if self._has_place(key):
+                    self._recent.add(key, minute, sums)
+
+    def _read_series(self) -> None:
+        """Read which series there are. Each has a block of days."""
+        query = text("SELECT DISTINCT kind, subject, source FROM blocks WHERE span = :span")
+        with self._database.read() as connection:
+            stored = {Key(*row) for row in connection.execute(query, {"span": DAY.seconds})}
+        with self._lock:
+            self._series = stored | self._recent.series()
+            self._count = Counter(each.kind for each in self._series)
 
     def add(self, key: Key, time: int, sums: Sums) -> None:
         """Add sums to the minute of `time`. A series beyond `MAX_SERIES` of its kind is ignored."""
+        minute = MINUTE.begin_of(time)
         with self._lock:
-            if key not in self._series:
-                if sum(each.kind == key.kind for each in self._series) >= MAX_SERIES:
-                    return
-                self._series.add(key)
-            minute = MINUTE.begin_of(time)
-            self._waiting[key, minute] = self._waiting[key, minute].plus(sums)
+            if self._has_place(key):
+                self._recent.add(key, minute, sums)
+                self._unsaved[key, minute] = self._unsaved[key, minute].plus(sums)
+
+    def _has_place(self, key: Key) -> bool:
+        if key not in self._series:
+            if self._count[key.kind] >= MAX_SERIES:
+                return False
+            self._series.add(key)
+            self._count[key.kind] += 1
+        return True
 
     def flush(self, now: int) -> None:
-        """Write what was added, and now and then delete what is too old."""
+        """Write what was added; if an hour is over, put its sums into blocks. Raises DiskError."""
         with self._lock:
-            waiting, self._waiting = self._waiting, defaultdict(Sums)
-        prunes = self._pruned_at is None or now - self._pruned_at >= PRUNE_SECONDS
-        if not waiting and not prunes:
+            is_due = self._recent.has_settled(now)
+        if is_due:
+            self._settle(now)
+        else:
+            self._save()
+
+    def _save(self) -> None:
+        with self._lock:
+            unsaved, self._unsaved = self._unsaved, defaultdict(Sums)
+        if not unsaved:
             return
         try:
             with self._database.write() as connection:
-                for span in SPANS:
-                    _write(connection, span, waiting)
-                if prunes:
-                    _prune(connection, now)
+                _insert_recent(connection, unsaved)
         except Exception:
-            self._take_back(waiting)
+            self._take_back(unsaved)
             raise
-        if prunes:
-            self._pruned_at, self._series = now, self._read_series()
         self.version += 1
 
-    def _take_back(self, waiting: Mapping[tuple[Key, int], Sums]) -> None:
-        """Keep what could not be written, unless newer sums are waiting already."""
+    def _take_back(self, unsaved: SumsByMinute) -> None:
+        """Write later what could not be written, if it is not too much."""
         with self._lock:
-            for key, sums in waiting.items():
-                if len(self._waiting) < 2 * MAX_SERIES:
-                    self._waiting[key] = self._waiting[key].plus(sums)
+            for key, sums in unsaved.items():
+                if len(self._unsaved) < 2 * MAX_SERIES:
+                    self._unsaved[key] = self._unsaved[key].plus(sums)
+
+    def _settle(self, now: int) -> None:
+        """Put the sums of the hours that are over into blocks, and delete what is too old."""
+        with self._blocks_lock:
+            with self._lock:
+                settled, rest = self._recent.take_settled(now), self._recent.sums()
+                self._unsaved.clear()  # all of it is in one of the two
+            try:
+                with self._database.write() as connection:
+                    for span in SPANS:
+                        _write(connection, span, settled)
+                    _prune(connection, now)
+                    connection.execute(text("DELETE FROM recent"))
+                    _insert_recent(connection, rest)
+            except Exception:
+                with self._lock:
+                    self._recent.put_back(settled, now)
+                raise
+            self._totals.clear()
+            self._read_series()
+        self.version += 1
 
     def points(
         self, kind: str, subject: str, span: Span, *, first: int, step: int, count: int
@@ -105,8 +147,9 @@ class History:
         Args: `first`, the begin of the first step (Unix seconds); `step`, in seconds.
         """
         query = text(
+            # With `+`, SQLite searches by the subject instead of the age, which all subjects share.
             "SELECT source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
-            "AND subject = :subject AND begin >= :first AND begin < :end ORDER BY source, begin"
+            "AND subject = :subject AND +begin >= :first AND +begin < :end"
         )
         values = {
             "kind": kind,
@@ -115,40 +158,56 @@ class History:
             "first": span.block_of(first),
             "end": first + step * count,
         }
-        with self._database.read() as connection:
-            rows = connection.execute(query, values).all()
-        found: dict[str, Points] = {}
-        for source, begin, packed in rows:
-            points = found.setdefault(source, Points(first, step, count))
-            Block(span, begin, packed).add_to(points)
+        found: dict[str, Points] = defaultdict(lambda: Points(first, step, count))
+        with self._blocks_lock:
+            with self._noting_damage(), self._database.read() as connection:
+                for source, begin, packed in connection.execute(query, values):
+                    Block(span, begin, packed).add_to(found[source])
+            with self._lock:
+                for key, block in self._recent.blocks(kind, subject):
+                    block.add_to(found[key.source])
         return {source: points for source, points in found.items() if any(points.numbers)}
 
-    def totals(self, kind: str, span: Span, begin: int, end: int) -> dict[str, dict[str, Sums]]:
-        """Return the sums over [begin, end) by subject and source."""
+    def totals(self, kind: str, span: Span, begin: int) -> dict[str, dict[str, Sums]]:
+        """Return the sums since `begin` (Unix seconds) by subject and source."""
+        with self._blocks_lock:
+            found = defaultdict(Sums, self._stored_totals(kind, span, begin))
+            with self._lock:
+                for key, block in self._recent.blocks(kind):
+                    found[key] = found[key].plus(block.total(begin))
+        by_subject: dict[str, dict[str, Sums]] = defaultdict(dict)
+        for key, sums in found.items():
+            if sums.number:
+                by_subject[key.subject][key.source] = sums
+        return dict(by_subject)
+
+    def _stored_totals(self, kind: str, span: Span, begin: int) -> Mapping[Key, Sums]:
+        """The sums of blocks since `begin`. They change once an hour, so they are remembered."""
+        asked = (kind, span.seconds, begin)
+        if asked not in self._totals:
+            if len(self._totals) >= MAX_TOTALS:
+                self._totals.clear()
+            self._totals[asked] = self._read_totals(kind, span, begin)
+        return self._totals[asked]
+
+    def _read_totals(self, kind: str, span: Span, begin: int) -> Mapping[Key, Sums]:
         query = text(
             "SELECT subject, source, begin, sums FROM blocks WHERE kind = :kind AND span = :span "
-            "AND begin >= :first AND begin < :end"
+            "AND begin >= :first"
         )
-        values = {
-            "kind": kind,
-            "span": span.seconds,
-            "first": span.block_of(begin),
-            "end": end,
-        }
-        with self._database.read() as connection:
-            rows = connection.execute(query, values).all()
-        found: dict[str, dict[str, Sums]] = defaultdict(lambda: defaultdict(Sums))
-        for subject, source, block, packed in rows:
-            for time, sums in Block(span, block, packed).sums():
-                if begin <= time < end:
-                    found[subject][source] = found[subject][source].plus(sums)
-        return {subject: dict(sources) for subject, sources in found.items()}
+        values = {"kind": kind, "span": span.seconds, "first": span.block_of(begin)}
+        found: dict[Key, Sums] = defaultdict(Sums)
+        with self._noting_damage(), self._database.read() as connection:
+            for subject, source, block, packed in connection.execute(query, values):
+                key = Key(kind, subject, source)
+                found[key] = found[key].plus(Block(span, block, packed).total(begin))
+        return found
 
     def keep_gatherings(self, gatherings: Sequence[Gathering]) -> None:
         """Keep how the operators answered; a record replaces that of the same question."""
         if not gatherings:
             return
-        with self._database.write() as connection:
+        with self._noting_damage(), self._database.write() as connection:
             connection.execute(
                 text(
                     "INSERT INTO gatherings (node_id, status, timestamp, aggregator, answers) "
@@ -172,30 +231,46 @@ class History:
             "ORDER BY aggregator"
         )
         values = {"node_id": node_id, "status": status, "timestamp": timestamp}
-        with self._database.read() as connection:
-            return [Gathering(*row) for row in connection.execute(query, values)]
+        found: list[Gathering] = []
+        with self._noting_damage(), self._database.read() as connection:
+            found += (Gathering(*row) for row in connection.execute(query, values))
+        return found
+
+    @contextmanager
+    def _noting_damage(self) -> Iterator[None]:
+        """Go on after damage of the file: what is certified does not depend on it."""
+        try:
+            yield
+        except LogDamaged as error:
+            self.fault = str(error)
 
 
-def _write(connection: Connection, span: Span, waiting: Mapping[tuple[Key, int], Sums]) -> None:
-    """Add sums to the rows of one span."""
-    blocks: dict[tuple[Key, int], Block] = {}
-    for (key, time), sums in waiting.items():
-        begin = span.block_of(time)
-        if (key, begin) not in blocks:
-            blocks[key, begin] = Block(span, begin, _stored(connection, key, span, begin))
-        blocks[key, begin].add(time, sums)
-    rows = [
-        {**_row(key, span, begin), "sums": block.packed()} for (key, begin), block in blocks.items()
-    ]
-    if rows:
-        connection.execute(
-            text(
-                "INSERT INTO blocks (kind, subject, source, span, begin, sums) "
-                "VALUES (:kind, :subject, :source, :span, :begin, :sums) ON CONFLICT "
-                "(kind, span, subject, source, begin) DO UPDATE SET sums = excluded.sums"
-            ),
-            rows,
-        )
+def _insert_recent(connection: Connection, sums: SumsByMinute) -> None:
+    if sums:
+        connection.execute(text("INSERT INTO recent (sums) VALUES (:sums)"), {"sums": pack(sums)})
+
+
+def _write(connection: Connection, span: Span, settled: Sequence[tuple[Key, Block]]) -> None:
+    """Add blocks of minutes to the rows of one span."""
+    for key, block in settled:
+        begin = span.block_of(block.begin)
+        row = Block(span, begin, _stored(connection, key, span, begin))
+        if span is MINUTE:
+            row.add_all(block)
+        else:  # an hour, and so a block of minutes, lies in one span
+            row.add(block.begin, block.total())
+        _store(connection, key, row)
+
+
+def _store(connection: Connection, key: Key, block: Block) -> None:
+    connection.execute(
+        text(
+            "INSERT INTO blocks (kind, subject, source, span, begin, sums) "
+            "VALUES (:kind, :subject, :source, :span, :begin, :sums) ON CONFLICT "
+            "(kind, span, subject, source, begin) DO UPDATE SET sums = excluded.sums"
+        ),
+        {**_row(key, block.span, block.begin), "sums": block.packed()},
+    )
 
 
 def _stored(connection: Connection, key: Key, span: Span, begin: int) -> object:
@@ -208,13 +283,7 @@ def _stored(connection: Connection, key: Key, span: Span, begin: int) -> object:
 
 
 def _row(key: Key, span: Span, begin: int) -> dict[str, str | int]:
-    return {
-        "kind": key.kind,
-        "subject": key.subject,
-        "source": key.source,
-        "span": span.seconds,
-        "begin": begin,
-    }
+    return {**key._asdict(), "span": span.seconds, "begin": begin}
 
 
 def _prune(connection: Connection, now: int) -> None:

@@ -10,7 +10,8 @@ from typing import Final
 from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.sources import Source
 
-PAUSE_SECONDS: Final = 2.0  # between two readings of a service
+PAUSE_SECONDS: Final = 2.0  # between two readings of a service, while somebody looks
+IDLE_PAUSES: Final = 5  # between two readings, while nobody does
 MAX_PAUSE_SECONDS: Final = 15.0  # for a service that does not answer
 
 
@@ -18,12 +19,16 @@ MAX_PAUSE_SECONDS: Final = 15.0  # for a service that does not answer
 class Poller:
     """Reads one service again and again, and puts its reports onto the board.
 
-    `on_report` is called with each report, on the poller's thread.
+    Args:
+        on_report: is called with each report, on the poller's thread.
+        is_watched: whether somebody looks at the reports. While nobody does, they only feed the
+            history, the metrics and the alerts.
     """
 
     source: Source
     board: Board
     on_report: Callable[[Report], None] = lambda _: None
+    is_watched: Callable[[], bool] = lambda: True
 
     def step(self) -> bool:
         """Read the service once. Return whether it answered."""
@@ -36,6 +41,15 @@ class Poller:
         """Read the service until `stop` is set. The pause doubles while it does not answer."""
         pause = PAUSE_SECONDS
         while not stop.is_set():
-            answered = self.step()
-            pause = PAUSE_SECONDS if answered else min(2 * pause, MAX_PAUSE_SECONDS)
-            stop.wait(pause)
+            if self.step():
+                pause = PAUSE_SECONDS
+                self._rest(stop)
+            else:
+                pause = min(2 * pause, MAX_PAUSE_SECONDS)
+                stop.wait(pause)
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Wait; shorter as soon as somebody looks."""
+        for _ in range(IDLE_PAUSES):
+            if stop.wait(PAUSE_SECONDS) or self.is_watched():
+                return

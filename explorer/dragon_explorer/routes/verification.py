@@ -10,8 +10,9 @@ from typing import Final
 
 from flask import Blueprint, Response, render_template, request
 
-from dragon.errors import TooLarge
+from dragon.errors import ClientGone, TooLarge
 from dragon.node import app as web
+from dragon.node import client_gone
 from dragon.node.openapi import BODY_TOO_LARGE, Routes, responses
 from dragon_explorer import schemas
 from dragon_explorer.components import Components
@@ -71,5 +72,8 @@ def _document() -> bytes:
 
 
 def _verify(components: Components, raw: bytes) -> Verification:
+    """Raises ClientGone."""
+    if client_gone.of_request(request.environ)():  # while its request waited for the thread
+        raise ClientGone("the client closed its connection before its verification began")
     sources = components.sources
     return verification(raw, sources.committee, sources.log)

@@ -123,7 +123,7 @@ def _short(key: str) -> str:
 
 def _sums(sources: Sources, now: int, count: int, span: Span) -> Mapping[str, Mapping[str, Sums]]:
     begin = span.begin_of(now) - (count - 1) * span.seconds
-    return sources.history.totals(ANSWER, span, begin, now + 1)
+    return sources.history.totals(ANSWER, span, begin)
 
 
 def participation(period: str, sums: Mapping[str, Sums]) -> Participation:

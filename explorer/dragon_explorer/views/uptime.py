@@ -74,7 +74,7 @@ def days(sources: Sources, node_id: str, now: int) -> tuple[DayRow, ...]:
 def status_of(sources: Sources, node_id: str, now: int) -> tuple[NodeStatus, int | None]:
     """Return a node's certified status, and since when (Unix seconds).
 
-    It is unknown while no checkpoint confirms that the operators work.
+    It is unknown while the log says nothing about the present; then since its last checkpoint.
     """
     last = sources.log.state.last(node_id)
     if last is None:

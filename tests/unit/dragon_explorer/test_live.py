@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 from dragon.net.http_client import HttpClient
-from dragon_explorer.live import sources
+from dragon_explorer.live import answers, sources
+from dragon_explorer.live.audience import PRESENT_SECONDS, Audience
 from dragon_explorer.live.board import AggregatorReport, Board, OperatorReport, StreamReport
-from dragon_explorer.live.poller import MAX_PAUSE_SECONDS, PAUSE_SECONDS, Poller
+from dragon_explorer.live.poller import IDLE_PAUSES, MAX_PAUSE_SECONDS, PAUSE_SECONDS, Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, StreamSource
 from wsgi import WsgiAdapter
 
@@ -101,6 +105,46 @@ def test_a_service_that_is_not_ready_says_why() -> None:
     assert found.readiness.value.reasons == ["disk: full", "x" * 300]
 
 
+def probed(*numbers: int) -> dict[str, object]:
+    probe = {
+        "node_id": "target_1",
+        "seen": "down",
+        "reason": "dns",
+        "latency_ms": 9,
+        "clock_offset_ms": None,
+    }
+    rounds = [{"number": number, "start": 5 * number, "probes": [probe]} for number in numbers]
+    return {"rounds": rounds, "next": None}
+
+
+def test_the_probed_rounds_of_an_operator_are_put_together() -> None:
+    service = Service(OPERATOR | {"/probes": probed(2, 1)})
+    before = operator(network(service)).read(None)
+    service.said["/probes"] = probed(3, 2)
+    after = operator(network(service)).read(before)
+    service.said["/probes"] = probed()
+    restarted = operator(network(service)).read(after)
+    service.said["/probes"] = probed(1)  # its clock was set back
+    again = operator(network(service)).read(restarted)
+
+    assert [path for path in service.asked if path.startswith("/probes")] == [
+        f"/probes?limit={sources.MAX_PROBED_ROUNDS_KEPT}",
+        *3 * [f"/probes?limit={sources.ROUNDS_AT_ONCE}"],
+    ]
+    numbers = [
+        [each.number for each in report.probes.value or ()]
+        for report in (before, after, restarted, again)
+    ]
+    assert numbers == [[1, 2], [1, 2, 3], [1, 2, 3], [1]]
+
+
+def test_an_operator_without_probed_rounds_is_watched_all_the_same() -> None:
+    found = operator(network(Service(OPERATOR))).read(None)
+
+    assert found.probes.value is None
+    assert found.nodes.value is not None
+
+
 @pytest.mark.parametrize(
     "node",
     [
@@ -163,6 +207,33 @@ def test_rounds_are_collected_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
     kept = report.rounds.value or ()
     assert [each.number for each in kept] == [2, 3, 4]
     assert kept[0].took_ms == 5
+
+
+@pytest.mark.parametrize(("newest", "asked"), [(8, 1), (9, 2), (16, 3), (99, sources.MAX_PAGES)])
+def test_rounds_between_two_readings_are_not_lost(newest: int, asked: int) -> None:
+    """However long nobody looked; up to a limit, which an aggregator cannot exceed either."""
+
+    class Rounds(Service):
+        def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+            query = dict(parse_qsl(environ["QUERY_STRING"]))
+            last = min(newest, int(query.get("after", newest + 1)) - 1)
+            numbers = range(last, last - int(query["limit"]), -1) if query else ()
+            self.said["/rounds"] = {
+                "rounds": [round_(number) for number in numbers],
+                "next": min(numbers, default=None),
+            }
+            return super().__call__(environ, start_response)
+
+    service = Rounds({"/rounds": {"rounds": [], "next": None}})
+    first = (answers.Round.model_validate(round_(4)),)
+    before = AggregatorReport("aggregator_0", "http://service:1", rounds=sources.Part(first, 1.0))
+
+    found = aggregator(service).read(before)
+
+    read = sources.ROUNDS_AT_ONCE * asked
+    kept = [each.number for each in found.rounds.value or ()]
+    assert sum(path.startswith("/rounds") for path in service.asked) == asked
+    assert kept == sorted({4, *range(newest - read + 1, newest + 1)})
 
 
 STREAM = {"stream": HASH, "name": "s", "chunks": 1, "bytes": 2, "stopped": None}
@@ -233,3 +304,34 @@ def test_the_pause_grows_while_a_service_is_silent() -> None:
     assert silent.pauses == [4.0, 8.0, MAX_PAUSE_SECONDS, MAX_PAUSE_SECONDS, MAX_PAUSE_SECONDS]
     assert all(isinstance(each, OperatorReport) for each in reports)
     assert len(reports) == 7
+
+
+def test_services_are_read_less_often_while_nobody_looks() -> None:
+    """A visitor does not wait for the end of the long pause."""
+    now = 0.0
+    audience = Audience(lambda: now)
+    poller = Poller(operator(network(Service(OPERATOR))), Board(), is_watched=audience.is_present)
+    read: list[float] = []
+
+    class Pauses(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            now += timeout or 0.0
+            if now == 26.0:
+                audience.note()
+            return self.is_set()
+
+    stop = Pauses()
+
+    def note(_: object) -> None:
+        read.append(now)
+        if now >= 70:
+            stop.set()
+
+    replace(poller, on_report=note).run(stop)
+
+    idle = PAUSE_SECONDS * IDLE_PAUSES
+    visited = [26.0 + PAUSE_SECONDS * n for n in range(round(PRESENT_SECONDS / PAUSE_SECONDS) + 1)]
+    assert read[:3] == [0.0, idle, 2 * idle]
+    assert [time for time in read if 2 * idle < time <= visited[-1]] == visited
+    assert {b - a for a, b in pairwise(read) if a >= visited[-1]} == {idle}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,12 +16,13 @@ from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
 from dragon.net.operator_client import OperatorClient
+from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
 from dragon.protocol import certificate
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import Claim, kind_of, kinds
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
@@ -61,8 +62,8 @@ class AttestationRound:
 class Certifier:
     """Collects attestations. Has a small thread pool for each operator and kind of claim."""
 
-    def __init__(self, committee: Committee, runtime: Runtime) -> None:
-        self._committee = committee
+    def __init__(self, seated: Seated, runtime: Runtime) -> None:
+        self._seated = seated
         self._http = runtime.http
         self._monotonic = runtime.monotonic
         self._sleep = runtime.sleep
@@ -85,11 +86,18 @@ class Certifier:
             registry=None,
         )
         self.counters = (self._answered, self._collected, self._certified)  # for Prometheus
-        self._pools: dict[tuple[str, str], Executor] = {
-            (operator, kind.claim.KIND): runtime.workers(_most_requests(kind.claim.KIND))
-            for operator in committee.keys
-            for kind in kinds()
-        }
+        self._pools = PerMember(
+            lambda _: {
+                kind.claim.KIND: runtime.workers(_most_requests(kind.claim.KIND))
+                for kind in kinds()
+            },
+            _shut_down,
+        )
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def collect(
         self,
@@ -101,6 +109,7 @@ class Certifier:
 
         `on_begin` receives the round when it begins, so that its progress can be shown.
         """
+        self._pools.keep(self._committee.keys)
         asked = self._who_may_sign(claim)
         attestation_round = AttestationRound(
             claim, asked, certificate.quorum(claim, self._committee)
@@ -122,8 +131,7 @@ class Certifier:
         return attestation_round
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._pools.close()
 
     def _who_may_sign(self, claim: Claim) -> tuple[str, ...]:
         kind = kind_of(claim)
@@ -144,7 +152,7 @@ class Certifier:
             attestation_round.answers[operator] = answer
             arrived.put(answer)
 
-        return self._pools[operator, claim.KIND].submit(ask)
+        return self._pools.of(operator)[claim.KIND].submit(ask)
 
     def _attestation(self, client: OperatorClient, claim: Claim, ends: float) -> AttestationResult:
         """Request one attestation. Runs on a thread of the operator's pool. Never raises."""
@@ -182,6 +190,11 @@ class Certifier:
             if not len(signatures) < attestation_round.needed <= len(signatures) + outstanding:
                 break  # the quorum is met, or out of reach
         return signatures
+
+
+def _shut_down(pools: Mapping[str, Executor]) -> None:
+    for pool in pools.values():
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _most_requests(kind: str) -> int:

@@ -11,7 +11,7 @@ from dragon.net.runtime import Runtime
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import Outbox, last_known
 from dragon_aggregator.round_record import Round
@@ -24,7 +24,7 @@ class ChangeDetector:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         *,
         prober: Prober,
         outbox: Outbox,
@@ -33,7 +33,7 @@ class ChangeDetector:
         clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
-        self._committee = committee
+        self._seated = seated
         self._prober = prober
         self._outbox = outbox
         self._log = log
@@ -41,6 +41,11 @@ class ChangeDetector:
         self._clock = clock
         self._runtime = runtime
         self._started = runtime.monotonic()
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def changes(self, record: Round) -> dict[str, Status]:
         """Probe all nodes, and again those that differ from what is certified.

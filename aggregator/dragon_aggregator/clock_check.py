@@ -9,16 +9,20 @@ from collections.abc import Iterable
 
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
-from dragon.protocol.committee import Committee, byzantine_faults
+from dragon.protocol.committee import Seated, byzantine_faults
 
 
 class ClockCheck:
     """Compares the clock with the operators' after each round of probes."""
 
-    def __init__(self, committee: Committee) -> None:
-        self._faults = byzantine_faults(len(committee.operators))
+    def __init__(self, seated: Seated) -> None:
+        self._seated = seated
         self.is_confirmed = False  # once since the start
         self._is_wrong = False
+
+    @property
+    def _faults(self) -> int:
+        return byzantine_faults(len(self._seated.committee.operators))
 
     def update(self, results: Iterable[ProbeResult]) -> None:
         """Note the offsets of the operators that answered."""

@@ -22,7 +22,6 @@ from dragon_aggregator.window_queue import WindowQueue
 class Components:
     """Everything that an aggregator's app and threads use; `main.assemble` builds it."""
 
-    committee: Committee
     clock: ClockCheck
     monitor: Monitor
     outbox: Outbox
@@ -34,3 +33,8 @@ class Components:
     certification: Certification
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.log.committee

@@ -12,7 +12,7 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon_aggregator.certifier import Certifier
 
 MAX_CONCURRENT_CERTIFICATES: Final = 4  # beyond, requests are `busy`
@@ -26,10 +26,8 @@ class Downtime:
     request the same claim. While it is made, it has a place that no other request for it takes.
     """
 
-    def __init__(
-        self, committee: Committee, log: Log, certifier: Certifier, runtime: Runtime
-    ) -> None:
-        self._committee = committee
+    def __init__(self, seated: Seated, log: Log, certifier: Certifier, runtime: Runtime) -> None:
+        self._seated = seated
         self._log = log
         self._certifier = certifier
         self._wall = runtime.wall
@@ -37,6 +35,11 @@ class Downtime:
         self._lock = threading.Lock()  # guards the following
         self._active: set[DowntimeClaim] = set()
         self._kept: OrderedDict[DowntimeClaim, Certificate] = OrderedDict()
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def certify(self, node_id: str, begin: int, end: int) -> Certificate:
         """Certify how long the node was down in [begin, end), Unix seconds.

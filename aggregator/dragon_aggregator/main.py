@@ -109,12 +109,12 @@ def assemble(
     committee = settings.committee
     log = Log(database, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
-    entries, certifier = Outbox(database), Certifier(committee, runtime)
-    clock = ClockCheck(committee)
+    entries, certifier = Outbox(database), Certifier(log, runtime)
+    clock = ClockCheck(log)
     monitor = Monitor(
-        committee,
+        log,
         settings.rank,
-        prober=Prober(committee, runtime),
+        prober=Prober(log, runtime),
         certifier=certifier,
         outbox=entries,
         log=log,
@@ -125,20 +125,20 @@ def assemble(
     schedule = ResendSchedule(
         monotonic=runtime.monotonic,
         wall=runtime.wall,
-        longest_wait=settings.rank * committee.rounds.seconds,
+        longest_wait=lambda: settings.rank * log.committee.rounds.seconds,
     )
     submitter = Submitter(
-        committee,
+        log,
         entries,
         log,
         sender,
         schedule=schedule,
         is_caught_up=lambda: follower.caught_up,
     )
-    downtime = Downtime(committee, log, certifier, runtime)
+    downtime = Downtime(log, log, certifier, runtime)
     known_streams = KnownStreams(log, settings.listed_streams)
     window_queue = WindowQueue(
-        committee,
+        log,
         certifier=certifier,
         outbox=entries,
         log=log,
@@ -148,7 +148,6 @@ def assemble(
         runtime=runtime,
     )
     return Components(
-        committee,
         clock,
         monitor,
         entries,
@@ -157,7 +156,7 @@ def assemble(
         window_queue,
         log,
         follower,
-        Certification(committee, log, follower, runtime, monitor.last_quorum),
+        Certification(log, log, follower, runtime, monitor.last_quorum),
         runtime.wall,
         [database.disk],
     )

@@ -22,7 +22,7 @@ from dragon.probing.prober import Prober
 from dragon.protocol.claims.base import Claim, kind_of, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
@@ -46,7 +46,7 @@ class Monitor:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         rank: int,
         *,
         prober: Prober,
@@ -57,7 +57,7 @@ class Monitor:
         clock: ClockCheck,
         runtime: Runtime,
     ) -> None:
-        self._committee = committee
+        self._seated = seated
         self._rank = rank
         self._certifier = certifier
         self._outbox = outbox
@@ -65,7 +65,7 @@ class Monitor:
         self._clock = clock
         self._runtime = runtime
         self._change_detector = ChangeDetector(
-            committee,
+            seated,
             prober=prober,
             outbox=outbox,
             log=log,
@@ -74,7 +74,7 @@ class Monitor:
             runtime=runtime,
         )
         self._suspicions = SuspicionIntake(
-            committee, self._certify, self._newest_record, self._change_detector, runtime
+            seated, self._certify, self._newest_record, self._change_detector, runtime
         )
         self._workers = runtime.workers(MAX_CONCURRENT_CLAIMS)
         self._active_claims = ActiveClaims()
@@ -96,6 +96,11 @@ class Monitor:
         self.counters = (*prober.counters, *certifier.counters, *of_rounds)  # for Prometheus
 
     # Rounds
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def run(self, stop: threading.Event) -> None:
         """Run one round after the other, each from its start by the wall clock.

@@ -35,7 +35,11 @@ class ResendSchedule:
     """Decides which events are sent now. One thread uses it."""
 
     def __init__(
-        self, *, monotonic: Callable[[], float], wall: Callable[[], float], longest_wait: float
+        self,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        longest_wait: Callable[[], float],
     ) -> None:
         """`longest_wait`: seconds that this aggregator leaves to those of lower ranks."""
         self.monotonic = monotonic
@@ -101,7 +105,7 @@ class ResendSchedule:
         """A process that starts cannot know when an event was sent; it waits as if just now."""
         if entry.sends:
             return _Timing(now, now, self._index, accepted_at=now)
-        wait = min(max(0.0, entry.not_before - self.wall()), self._longest_wait)
+        wait = min(max(0.0, entry.not_before - self.wall()), self._longest_wait())
         return _Timing(now, now + wait, self._index)
 
     def _due(self, pending: Sequence[Pending]) -> list[Pending]:

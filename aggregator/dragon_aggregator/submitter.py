@@ -17,7 +17,7 @@ import structlog
 from dragon.encoding import Json
 from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
 from dragon.log.store import Log
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.state import check_applicable
 from dragon_aggregator.outbox import Outbox, Pending, ledger_order
 from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
@@ -70,7 +70,7 @@ class Submitter:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         outbox: Outbox,
         log: Log,
         sender: Sender,
@@ -79,7 +79,7 @@ class Submitter:
         is_caught_up: Callable[[], bool],
     ) -> None:
         """`is_caught_up`: whether the log was just read to the end of the ledger."""
-        self._committee = committee
+        self._seated = seated
         self._outbox = outbox
         self._log = log
         self._sender = sender
@@ -91,6 +91,11 @@ class Submitter:
         self._oldest_at: float | None = None  # monotonic seconds
         self._finalized_at = float("-inf")  # when an event last came into the log
         self._accepted_at = float("-inf")  # when a gateway last accepted an event
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -6,17 +6,22 @@ import threading
 
 from dragon.errors import BadSignature, OffRound, UnknownSigner
 from dragon.protocol import bls
-from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
 
 
 class SuspicionFilter:
     """Verifies suspicions, and remembers those of the current rounds."""
 
-    def __init__(self, committee: Committee) -> None:
-        self._committee = committee
+    def __init__(self, seated: Seated) -> None:
+        self._seated = seated
         self._lock = threading.Lock()  # guards the next line
         self._seen: set[tuple[str, str, int]] = set()  # operator, node, round
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def check(self, suspicion: Suspicion, signature: bytes, number: int) -> None:
         """Check that an operator signed the suspicion, and that it is about round `number` ± 1.

@@ -10,8 +10,9 @@ from dragon.errors import Busy
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Seated
 from dragon.protocol.messages import Suspicion
+from dragon.protocol.rounds import Rounds
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.change_detector import ChangeDetector
 from dragon_aggregator.received_suspicions import Outcome, ReceivedSuspicion
@@ -29,21 +30,25 @@ class SuspicionIntake:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         certify: Certify,
         newest_record: Callable[[], Round | None],
         change_detector: ChangeDetector,
         runtime: Runtime,
     ) -> None:
-        self._rounds = committee.rounds
+        self._seated = seated
         self._certify = certify
         self._newest_record = newest_record
         self._change_detector = change_detector
         self._runtime = runtime
-        self._filter = SuspicionFilter(committee)
+        self._filter = SuspicionFilter(seated)
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_SUSPICIONS)
         # Not the threads of the rounds: one operator can send a suspicion of every node.
         self._workers = runtime.workers(MAX_CONCURRENT_SUSPICIONS)
+
+    @property
+    def _rounds(self) -> Rounds:
+        return self._seated.committee.rounds
 
     def take(self, suspicion: Suspicion, signature: bytes) -> bool:
         """Accept an operator's suspicion. Return whether the operators are asked about it.

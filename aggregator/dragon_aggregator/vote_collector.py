@@ -8,8 +8,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -17,9 +18,10 @@ from prometheus_client import Counter
 
 from dragon.errors import AttestationRefused, PeerError
 from dragon.net.operator_client import OperatorClient
+from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.window import InvalidReason, WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
@@ -41,38 +43,38 @@ Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, fo
 logger = structlog.stdlib.get_logger(__name__)
 
 
-class _Lanes:
-    """The threads for one class of streams, and its places for announcements, by operator."""
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """The threads that ask one operator about one class of streams."""
 
-    def __init__(
-        self, committee: Committee, runtime: Runtime, *, requests: int, announcements: int
-    ) -> None:
-        self.pools: dict[str, Executor] = {
-            operator: runtime.workers(requests) for operator in committee.keys
-        }
-        self.announcements = {
-            operator: threading.BoundedSemaphore(announcements) for operator in committee.keys
-        }
+    pool: Executor
+    announcements: threading.BoundedSemaphore  # places
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _lanes(runtime: Runtime, *, requests: int, announcements: int) -> PerMember[_Lane]:
+    return PerMember(
+        lambda _: _Lane(runtime.workers(requests), threading.BoundedSemaphore(announcements)),
+        _Lane.close,
+    )
 
 
 class VoteCollector:
     """Requests votes. Has two small thread pools for each operator."""
 
-    def __init__(
-        self, committee: Committee, runtime: Runtime, is_known: Callable[[bytes], bool]
-    ) -> None:
+    def __init__(self, seated: Seated, runtime: Runtime, is_known: Callable[[bytes], bool]) -> None:
         """`is_known`: whether a stream is known, by its id."""
-        self._committee = committee
+        self._seated = seated
         self._runtime = runtime
         self._is_known = is_known
-        self._known = _Lanes(
-            committee,
+        self._known = _lanes(
             runtime,
             requests=MAX_CONCURRENT_REQUESTS,
             announcements=MAX_PENDING_ANNOUNCEMENTS,
         )
-        self._new = _Lanes(
-            committee,
+        self._new = _lanes(
             runtime,
             requests=MAX_CONCURRENT_NEW_REQUESTS,
             announcements=MAX_PENDING_NEW_ANNOUNCEMENTS,
@@ -87,6 +89,11 @@ class VoteCollector:
             registry=None,
         )
 
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
+
     def announce(self, submission: Submission) -> None:
         """Announce a window to every operator, without waiting.
 
@@ -95,10 +102,10 @@ class VoteCollector:
         lanes = self._lanes(submission.stream)
         if lanes is self._new and not self._may_announce_new():
             return
-        for operator, pool in lanes.pools.items():
-            slots = lanes.announcements[operator]
-            if slots.acquire(blocking=False):
-                pool.submit(_announce, self._client(operator), submission, slots)
+        for operator in self._operators():
+            lane = lanes.of(operator)
+            if lane.announcements.acquire(blocking=False):
+                lane.pool.submit(_announce, self._client(operator), submission, lane.announcements)
 
     def _may_announce_new(self) -> bool:
         """Charge an announcement of a new stream. False: there have been too many."""
@@ -123,15 +130,24 @@ class VoteCollector:
         """
         ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
         arrived: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
-        for operator, pool in self._lanes(submission.stream).pools.items():
-            pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
+        lanes = self._lanes(submission.stream)
+        for operator in self._operators():
+            lane = lanes.of(operator)
+            lane.pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
         return self._quorum(arrived, ends)
 
     def close(self) -> None:
-        for pool in (*self._known.pools.values(), *self._new.pools.values()):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self._known.close()
+        self._new.close()
 
-    def _lanes(self, stream: bytes) -> _Lanes:
+    def _operators(self) -> Collection[str]:
+        """The operators that vote now. Ends the threads of others."""
+        operators = self._committee.keys
+        for lanes in (self._known, self._new):
+            lanes.keep(operators)
+        return operators
+
+    def _lanes(self, stream: bytes) -> PerMember[_Lane]:
         return self._known if self._is_known(stream) else self._new
 
     def _quorum(self, arrived: queue.SimpleQueue[Finding | None], ends: float) -> Finding | None:

@@ -13,7 +13,7 @@ from dragon.node.penalties import Penalties
 from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.claims.window import MAX_REFUTED, Verdict, WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
 from dragon_aggregator.certifier import AttestationRound, Certifier
@@ -32,7 +32,7 @@ class WindowCertifier:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         *,
         vote_collector: VoteCollector,
         certifier: Certifier,
@@ -43,7 +43,7 @@ class WindowCertifier:
         refutations: RefutationLimit,
         runtime: Runtime,
     ) -> None:
-        self._committee = committee
+        self._seated = seated
         self._vote_collector = vote_collector
         self._certifier = certifier
         self._outbox = outbox
@@ -52,6 +52,11 @@ class WindowCertifier:
         self._penalties = penalties
         self._refutations = refutations
         self._runtime = runtime
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def certify(self, window: Window) -> bool:
         """Have a complete window certified, at most once per RETRY_SECONDS.

@@ -20,7 +20,7 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.penalties import Penalties
 from dragon.node.refutation_limit import AGGREGATOR_RATE, RefutationLimit
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_aggregator.certifier import Certifier
@@ -45,7 +45,7 @@ class WindowQueue:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         *,
         certifier: Certifier,
         outbox: Outbox,
@@ -57,7 +57,7 @@ class WindowQueue:
     ) -> None:
         self.objects = objects
         self.decided = DecidedWindows()
-        self._committee = committee
+        self._seated = seated
         self._log = log
         self._known_streams = known_streams
         self._penalties = Penalties(known_streams.is_known, runtime.monotonic)
@@ -67,9 +67,9 @@ class WindowQueue:
             is_penalized=lambda stream: self._penalties.left(stream) > 0,
             monotonic=runtime.monotonic,
         )
-        self._vote_collector = VoteCollector(committee, runtime, known_streams.is_known)
+        self._vote_collector = VoteCollector(seated, runtime, known_streams.is_known)
         self._window_certifier = WindowCertifier(
-            committee,
+            seated,
             vote_collector=self._vote_collector,
             certifier=certifier,
             outbox=outbox,
@@ -83,6 +83,11 @@ class WindowQueue:
         self._workers = runtime.workers(MAX_CONCURRENT_STREAMS)
         self._new_workers = runtime.workers(MAX_CONCURRENT_NEW)
         self.counters = (self._vote_collector.answered,)  # for Prometheus
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def pending(self) -> list[Window]:
         """Every window that is not in the log, by stream and then by number."""

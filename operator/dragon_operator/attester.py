@@ -16,7 +16,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator import evaluations
@@ -46,7 +46,7 @@ class Attester:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         myself: str,
         secret: bls.SecretKey,
         *,
@@ -58,7 +58,7 @@ class Attester:
         window_voter: WindowVoter,
         runtime: Runtime,
     ) -> None:
-        self._committee = committee
+        self._seated = seated
         self._myself = myself
         self._secret = secret
         self._journal = journal
@@ -73,7 +73,7 @@ class Attester:
             StatusClaim: _Kind(
                 self._admit_status,
                 self._decide_status,
-                self._evaluations(evaluations.status_capacity(committee)),
+                self._evaluations(evaluations.status_capacity(seated.committee)),
             ),
             CheckpointClaim: _Kind(
                 self._admit_checkpoint,
@@ -91,6 +91,11 @@ class Attester:
                 self._evaluations(evaluations.WINDOW_CAPACITY),
             ),
         }
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def _evaluations(self, capacity: Capacity) -> Evaluations:
         return Evaluations(capacity, self._committee.rounds.collect_deadline_seconds, self._runtime)
@@ -172,8 +177,7 @@ class Attester:
     def _is_decided(self, claim: StatusClaim) -> bool:
         """Whether a decision of the claim's round is stored. Raises AttestationRefused."""
         self._status_checks.check_certifiable(claim)
-        number = self._committee.rounds.number(claim.timestamp)
-        return self._journal.recall(claim.node_id, number) is not None
+        return self._journal.recall(claim.node_id, claim.timestamp) is not None
 
     def _decide_again(self, claim: StatusClaim) -> bytes:
         """Repeat the decision of a round without new checks. It takes no place and no probe.

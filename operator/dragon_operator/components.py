@@ -25,7 +25,6 @@ from dragon_operator.window_voter import WindowVoter
 class Components:
     """Everything that an operator's app and threads use; `main.assemble` builds it."""
 
-    committee: Committee
     myself: str  # this operator's id
     journal: Journal
     attester: Attester
@@ -42,3 +41,8 @@ class Components:
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.log.committee

@@ -32,6 +32,7 @@ from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
+from dragon.protocol.committee import Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
@@ -54,15 +55,19 @@ _USE_LOG: Final = text(
 class Journal:
     """Decisions of one operator. A decision never changes.
 
-    They are: (node, round) → status; the size and root of the longest log signed for; and those
-    on windows, in `windows`.
+    They are: (node, start of a round) → status; the size and root of the longest log signed for;
+    and those on windows, in `windows`.
     """
 
-    def __init__(self, database: Database, rounds: Rounds) -> None:
+    def __init__(self, database: Database, seated: Seated) -> None:
         self.windows = WindowJournal(database)
         self._database = database
-        self._rounds = rounds
+        self._seated = seated
         self._until_trim = 0  # decisions; a race between threads moves the next check slightly
+
+    @property
+    def _rounds(self) -> Rounds:
+        return self._seated.committee.rounds
 
     def since(self) -> int:
         """Return when this journal was created, in Unix seconds; 0 if that was long ago."""
@@ -70,10 +75,10 @@ class Journal:
             created = connection.execute(text("SELECT since FROM journal_owner")).scalar()
         return int(created or 0)
 
-    def recall(self, node_id: str, number: int) -> Status | None:
-        """Return the decided status of a node in round `number`, or None."""
+    def recall(self, node_id: str, timestamp: int) -> Status | None:
+        """Return the decided status of a node in the round from `timestamp`, or None."""
         with self._database.read() as connection:
-            return _recall(connection, node_id, number)
+            return _recall(connection, node_id, timestamp)
 
     def decide(self, claim: StatusClaim, log_time: int) -> None:
         """Record the decision to sign `claim`. It is on disk when this returns.
@@ -85,27 +90,22 @@ class Journal:
         Raises AttestationRefused: `equivocation` if the opposite was decided for that round;
         `off_round` if the round is so old that its decision may have been deleted.
         """
-        number = self._rounds.number(claim.timestamp)
+        timestamp = claim.timestamp
         with self._database.write() as connection:
-            decided = _recall(connection, claim.node_id, number)
+            decided = _recall(connection, claim.node_id, timestamp)
             if decided is claim.status:
                 return
             if decided is not None:
                 message = f"already signed that {claim.node_id} was {decided} in that round"
                 raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
-            floor = _raise_floor(connection, self._oldest_applicable(log_time))
-            if number < floor:
-                message = f"round {number} is before the oldest that may be signed, {floor}"
+            floor = _raise_floor(connection, log_time - self._rounds.max_age)
+            if timestamp < floor:
+                message = f"{timestamp} is before the oldest round that may be signed, {floor}"
                 raise AttestationRefused(RefusalReason.OFF_ROUND, message)
-            values = {"node_id": claim.node_id, "round": number, "status": str(claim.status)}
-            query = text("INSERT INTO journal_status VALUES (:node_id, :round, :status)")
+            values = {"node_id": claim.node_id, "timestamp": timestamp, "status": claim.status}
+            query = text("INSERT INTO journal_status VALUES (:node_id, :timestamp, :status)")
             connection.execute(query, values)
             self._trim(connection)
-
-    def _oldest_applicable(self, log_time: int) -> int:
-        """Return the first round whose claims the log may still apply at that log time."""
-        rounds = self._rounds
-        return rounds.number(log_time - rounds.max_age + rounds.seconds - 1)
 
     def _trim(self, connection: Connection) -> None:
         """Bound the table while log time stands still: forget the oldest rounds, for good."""
@@ -113,7 +113,9 @@ class Journal:
         if self._until_trim >= 0:
             return
         self._until_trim = TRIM_INTERVAL
-        query = text("SELECT round FROM journal_status ORDER BY round DESC LIMIT 1 OFFSET :most")
+        query = text(
+            "SELECT timestamp FROM journal_status ORDER BY timestamp DESC LIMIT 1 OFFSET :most"
+        )
         newest_deleted = connection.execute(query, {"most": MAX_STATUS_ROWS}).scalar()
         if newest_deleted is not None:
             _raise_floor(connection, newest_deleted + 1)
@@ -121,21 +123,19 @@ class Journal:
     def newest_before(self, node_id: str, timestamp: int) -> StatusClaim | None:
         """Return the newest claim signed about a node for a round before that of `timestamp`."""
         query = text(
-            "SELECT round, status FROM journal_status WHERE node_id = :node_id AND round < :round "
-            "ORDER BY round DESC LIMIT 1"
+            "SELECT timestamp, status FROM journal_status "
+            "WHERE node_id = :node_id AND timestamp < :timestamp ORDER BY timestamp DESC LIMIT 1"
         )
-        values = {"node_id": node_id, "round": self._rounds.number(timestamp)}
+        values = {"node_id": node_id, "timestamp": timestamp}
         with self._database.read() as connection:
             row = connection.execute(query, values).first()
-        return (
-            StatusClaim(node_id, Status(row.status), self._rounds.start(row.round)) if row else None
-        )
+        return StatusClaim(node_id, Status(row.status), row.timestamp) if row else None
 
     def newest_timestamp(self) -> int | None:
         """Return the start of the newest round that was decided for any node (Unix seconds)."""
         with self._database.read() as connection:
-            number = connection.execute(text("SELECT MAX(round) FROM journal_status")).scalar()
-        return None if number is None else self._rounds.start(number)
+            newest = connection.execute(text("SELECT MAX(timestamp) FROM journal_status")).scalar()
+        return None if newest is None else int(newest)
 
     def log_fault(self, root_at: Callable[[int], bytes | None]) -> str:
         """Return why claims about the log must not be signed; empty if they may.
@@ -183,18 +183,18 @@ class Journal:
 
 
 def _raise_floor(connection: Connection, oldest: int) -> int:
-    """Raise the floor to round `oldest` and delete earlier decisions; return the floor.
+    """Raise the floor to `oldest` (Unix seconds), delete earlier decisions, and return the floor.
 
     The newest decision on each node stays: the log may still have to change again because of it.
     """
-    floor = connection.execute(text("SELECT round FROM journal_floor")).scalar()
+    floor = connection.execute(text("SELECT timestamp FROM journal_floor")).scalar()
     if floor is not None and floor >= oldest:
         return int(floor)
     connection.execute(text("REPLACE INTO journal_floor VALUES (1, :oldest)"), {"oldest": oldest})
     query = text(
-        "DELETE FROM journal_status WHERE round < :oldest AND EXISTS (SELECT 1 FROM journal_status "
-        "AS later WHERE later.node_id = journal_status.node_id "
-        "AND later.round > journal_status.round)"
+        "DELETE FROM journal_status WHERE timestamp < :oldest AND EXISTS (SELECT 1 FROM "
+        "journal_status AS later WHERE later.node_id = journal_status.node_id "
+        "AND later.timestamp > journal_status.timestamp)"
     )
     connection.execute(query, {"oldest": oldest})
     return oldest
@@ -215,7 +215,9 @@ def _log_fault(connection: Connection, root_at: Callable[[int], bytes | None]) -
     return ""
 
 
-def _recall(connection: Connection, node_id: str, number: int) -> Status | None:
-    query = text("SELECT status FROM journal_status WHERE node_id = :node_id AND round = :round")
-    row = connection.execute(query, {"node_id": node_id, "round": number}).first()
+def _recall(connection: Connection, node_id: str, timestamp: int) -> Status | None:
+    query = text(
+        "SELECT status FROM journal_status WHERE node_id = :node_id AND timestamp = :timestamp"
+    )
+    row = connection.execute(query, {"node_id": node_id, "timestamp": timestamp}).first()
     return Status(row.status) if row else None

@@ -27,8 +27,8 @@ SCHEMA: Final = "dragon_operator:journal_migrations"
 ARCHIVE_CLEARS: Final = ("journal_file",)
 TOKEN_BYTES: Final = 16
 
-_OWNER: Final = text("SELECT committee, operator, token FROM journal_owner")
-_OWN: Final = text("INSERT INTO journal_owner VALUES (1, :committee, :operator, :token, :since)")
+_OWNER: Final = text("SELECT network, operator, token FROM journal_owner")
+_OWN: Final = text("INSERT INTO journal_owner VALUES (1, :network, :operator, :token, :since)")
 # The clock was ahead when the journal was created; it would abstain until then.
 _CORRECT_SINCE: Final = text("UPDATE journal_owner SET since = :now WHERE since > :now")
 _UNKNOWN_STATUS: Final = text("SELECT 1 FROM journal_status WHERE status NOT IN ('up', 'down')")
@@ -72,14 +72,19 @@ def open_journal(
             if connection.execute(_UNKNOWN_STATUS).first():
                 raise errors.LogDamaged(f"{path} is damaged: a decision has an unknown status")
             if expected is None and connection.execute(_OWNER).first() is None:
-                own: dict[str, object] = {"committee": to_hex(committee.id), "operator": operator}
+                own: dict[str, object] = {
+                    "network": to_hex(committee.network_id),
+                    "operator": operator,
+                }
                 own |= {"token": to_hex(entropy(TOKEN_BYTES)), "since": int(wall())}
                 connection.execute(_OWN, own)
             connection.execute(_CORRECT_SINCE, {"now": int(wall())})
             owner = connection.execute(_OWNER).first()
         if owner is None or expected not in (None, owner.token):
             raise errors.WrongJournal(_lost(f"{path} is another journal", database.path))
-        _check_owner(path, (owner.operator, owner.committee), (operator, to_hex(committee.id)))
+        _check_owner(
+            path, (owner.operator, owner.network), (operator, to_hex(committee.network_id))
+        )
         if expected is None:
             with database.write() as connection:
                 connection.execute(_EXPECT, {"token": owner.token})
@@ -100,7 +105,7 @@ def _lost(what: str, database: Path) -> str:
 def _check_owner(path: Path, owner: tuple[str, str], wanted: tuple[str, str]) -> None:
     if owner != wanted:
         message = (
-            f"{path} is the journal of {owner[0]} in committee {owner[1]}, not of {wanted[0]} in "
+            f"{path} is the journal of {owner[0]} in network {owner[1]}, not of {wanted[0]} in "
             f"{wanted[1]}; use the data of this operator, or run `dragon log archive` on the "
             "database beside it if the committee was founded anew"
         )

@@ -13,7 +13,7 @@ from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.peer_monitor import PeerMonitor
 
@@ -24,10 +24,15 @@ CONTRADICTED_ROUNDS: Final = 6  # how long our probes may contradict our log
 class LogClaimChecks:
     """Compares claims with our own log, and our own log with our own probes."""
 
-    committee: Committee
+    seated: Seated
     log: Log
     peers: PeerMonitor
     wall: Callable[[], float]
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.seated.committee
 
     def admit_checkpoint(self, claim: CheckpointClaim) -> None:
         """Raise AttestationRefused unless our log has the claimed root and it is due. Cheap."""

@@ -123,20 +123,20 @@ def assemble(
     committee, myself = settings.committee, settings.operator
     log = Log(databases.log, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
-    probe_history = ProbeHistory(committee.rounds, runtime.wall)
-    prober = Prober(committee, runtime, myself=myself, on_result=probe_history.add)
-    peers = PeerMonitor(committee, myself, prober, runtime)
-    operator_journal = Journal(databases.journal, committee.rounds)
+    probe_history = ProbeHistory(log, runtime.wall)
+    prober = Prober(log, runtime, myself=myself, on_result=probe_history.add)
+    peers = PeerMonitor(log, myself, prober, runtime)
+    operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
     attester = Attester(
-        committee,
+        log,
         myself,
         settings.secret,
         journal=operator_journal,
         log=log,
         follower=follower,
         status_checks=StatusChecks(
-            committee,
+            log,
             myself,
             operator_journal,
             log,
@@ -145,27 +145,26 @@ def assemble(
             peers,
             runtime.wall,
         ),
-        log_claim_checks=LogClaimChecks(committee, log, peers, runtime.wall),
+        log_claim_checks=LogClaimChecks(log, log, peers, runtime.wall),
         window_voter=window_voter,
         runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)
     heard_rounds = HeardRounds(runtime.monotonic)
     return Components(
-        committee,
         myself,
         operator_journal,
         attester,
         window_voter,
         reporter,
-        PeerReports(committee, log, peers, reporter),
+        PeerReports(log, log, peers, reporter),
         log,
         StreamRecords(databases.log, log.note_damage),
         follower,
         peers,
         probe_history,
         heard_rounds,
-        Certification(committee, log, follower, runtime, heard_rounds),
+        Certification(log, log, follower, runtime, heard_rounds),
         runtime.entropy,
         runtime.wall,
         [databases.log.disk],
@@ -183,7 +182,7 @@ def _window_voter(
         known.is_known, monotonic=runtime.monotonic, processor=runtime.processor
     )
     return WindowVoter(
-        settings.committee,
+        log,
         log,
         ObjectStore(databases.objects, settings.objects_mb << 20, known.is_known),
         VerdictStore(databases.log),
@@ -201,7 +200,7 @@ def _window_voter(
 def _reporter(settings: Settings, prober: Prober, log: Log, runtime: Runtime) -> Reporter:
     aggregators = settings.committee.aggregators
     return Reporter(
-        settings.committee,
+        log,
         settings.operator,
         settings.secret,
         prober=prober,

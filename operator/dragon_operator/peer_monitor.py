@@ -16,7 +16,7 @@ from dragon.net.runtime import Runtime
 from dragon.probing import clock_skew
 from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee, byzantine_faults
+from dragon.protocol.committee import Committee, Seated, byzantine_faults
 from dragon.protocol.state import State
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -37,13 +37,13 @@ class PeerMonitor:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         myself: str,
         prober: Prober,
         runtime: Runtime,
     ) -> None:
-        self.ids = tuple(key for key in committee.keys if key != myself)
-        self._committee = committee
+        self._myself = myself
+        self._seated = seated
         self._prober = prober
         self._wall = runtime.wall
         self._monotonic = runtime.monotonic
@@ -51,10 +51,23 @@ class PeerMonitor:
         self._probe_results: Mapping[str, ProbeResult] = {}
         self.counters = prober.counters  # for Prometheus
         self._unchanged_since: dict[str, float] = {}  # by peer, monotonic seconds
-        self._faults = byzantine_faults(len(committee.operators))
         # The last answer of each peer that confirmed our clock. A peer cannot withdraw it: if our
         # clock was not set since, a different answer means that the peer's clock has changed.
         self._confirming: Mapping[str, ProbeResult] = {}
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the other operators."""
+        return tuple(each for each in self._committee.keys if each != self._myself)
+
+    @property
+    def _faults(self) -> int:
+        return byzantine_faults(len(self._committee.operators))
 
     @property
     def probe_results(self) -> Mapping[str, ProbeResult]:

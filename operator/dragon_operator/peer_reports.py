@@ -15,7 +15,7 @@ import structlog
 
 from dragon.errors import AttestationRefused, PeerError
 from dragon.log.store import Log
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.reporter import Report, Reporter
 
@@ -29,13 +29,16 @@ logger = structlog.stdlib.get_logger(__name__)
 class PeerReports:
     """Reports contradictions between the log and this operator's probes of its peers."""
 
-    def __init__(
-        self, committee: Committee, log: Log, peers: PeerMonitor, reporter: Reporter
-    ) -> None:
-        self._committee = committee
+    def __init__(self, seated: Seated, log: Log, peers: PeerMonitor, reporter: Reporter) -> None:
+        self._seated = seated
         self._log = log
         self._peers = peers
         self._reporter = reporter
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def step(self) -> list[Report]:
         """Report every peer that is contradicted now. Return the delivered reports."""

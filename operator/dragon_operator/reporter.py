@@ -15,7 +15,7 @@ from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import Prober, ProbeResult
 from dragon.protocol import bls
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.refusal import RefusalReason
 
@@ -36,7 +36,7 @@ class Reporter:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         myself: str,
         secret: bls.SecretKey,
         *,
@@ -45,7 +45,7 @@ class Reporter:
         aggregators: Sequence[AggregatorClient],
         runtime: Runtime,
     ) -> None:
-        self._committee = committee
+        self._seated = seated
         self._myself = myself
         self._secret = secret
         self._prober = prober
@@ -57,6 +57,11 @@ class Reporter:
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REPORTS)
         self._lock = threading.Lock()  # guards the next line
         self._delivered: dict[Suspicion, Report] = {}  # of the current round
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def report(self, node_id: str, status: Status) -> Report:
         """Probe the node. If it has changed, send a signed suspicion to every aggregator.

@@ -13,7 +13,7 @@ from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.evaluations import Outcome
 from dragon_operator.journal import Journal
@@ -26,7 +26,7 @@ _SEES: Final = {Status.UP: RefusalReason.SEES_UP, Status.DOWN: RefusalReason.SEE
 class StatusChecks:
     """Compares a claim with the committee, with our log and with our own probes."""
 
-    committee: Committee
+    seated: Seated
     myself: str
     journal: Journal
     log: Log
@@ -34,6 +34,11 @@ class StatusChecks:
     prober: Prober
     peers: PeerMonitor
     wall: Callable[[], float]
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.seated.committee
 
     def check_certifiable(self, claim: StatusClaim) -> None:
         """Check that the claim could be certified with our signature. Raises AttestationRefused."""

@@ -18,7 +18,7 @@ from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
 from dragon.node.refutation_limit import RefutationLimit
 from dragon.protocol.claims.window import Verdict, WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES, ChunkHeader, decode_chunks
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES, check_announced, judge
@@ -62,7 +62,7 @@ class FetchLimits:
 class WindowVoter:
     """Verifies windows of streams. All its state is in the database and the object store."""
 
-    committee: Committee
+    seated: Seated
     log: Log
     objects: ObjectStore
     verdicts: VerdictStore
@@ -74,6 +74,11 @@ class WindowVoter:
     fetches: FetchLimits
     verifications: VerificationScheduler
     refutations: RefutationLimit
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.seated.committee
 
     def vote(self, submission: Submission) -> WindowVerdict | None:
         """Return the verdict on a window; None if only its header was submitted.

@@ -25,7 +25,6 @@ from dragon_stream.writer import Writer
 class Components:
     """Everything that the app's routes use."""
 
-    committee: Committee
     token: str = field(repr=False)
     streams: Streams
     store: Store
@@ -41,3 +40,8 @@ class Components:
     certification: Certification
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
+
+    @property
+    def committee(self) -> Committee:
+        """The committee that holds now."""
+        return self.log.committee

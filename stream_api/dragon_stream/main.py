@@ -135,7 +135,6 @@ def assemble(
     )
     pipeline.load(streams)
     return Components(
-        committee,
         settings.token,
         streams,
         store,
@@ -148,7 +147,7 @@ def assemble(
         log,
         records,
         follower,
-        Certification(committee, log, follower, runtime),
+        Certification(log, log, follower, runtime),
         runtime.wall,
         [database.disk, stream_database.disk],
     )

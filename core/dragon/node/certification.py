@@ -16,7 +16,8 @@ from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.node.metrics import gauge
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Seated
+from dragon.protocol.rounds import Rounds
 
 
 class LastRound:
@@ -58,18 +59,21 @@ class Certification:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         log: Log,
         follower: Follower,
         runtime: Runtime,
         last_round: LastRound | None = None,
     ) -> None:
-        self._rounds = committee.rounds
-        self._committee = committee
+        self._seated = seated
         self._log = log
         self._follower = follower
         self._wall = runtime.wall
         self.last_round = last_round
+
+    @property
+    def _rounds(self) -> Rounds:
+        return self._seated.committee.rounds
 
     @property
     def checkpoint_age(self) -> float:

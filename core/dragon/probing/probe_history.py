@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.probing.prober import ProbeResult
+from dragon.protocol.committee import Seated
 from dragon.protocol.rounds import Rounds
 
 MAX_PROBED_ROUNDS: Final = 30  # rounds that are kept
@@ -28,11 +29,15 @@ class ProbeHistory:
     Of several probes of a node in one round, a failed one is kept; otherwise the newest.
     """
 
-    def __init__(self, rounds: Rounds, wall: Callable[[], float]) -> None:
-        self._rounds = rounds
+    def __init__(self, seated: Seated, wall: Callable[[], float]) -> None:
+        self._seated = seated
         self._wall = wall
         self._lock = threading.Lock()  # guards the next line
         self._kept: dict[int, ProbedRound] = {}  # by number
+
+    @property
+    def _rounds(self) -> Rounds:
+        return self._seated.committee.rounds
 
     def add(self, result: ProbeResult) -> None:
         """Record the result of a probe. Ignored: what was before the first round, or is too old."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +19,7 @@ from dragon.errors import PeerError
 from dragon.net.operator_client import OperatorClient
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 
 RESULT_TTL_SECONDS: Final = 1.0  # how long a result is shared
 NONCE_BYTES: Final = 16
@@ -66,7 +66,7 @@ class Prober:
 
     def __init__(
         self,
-        committee: Committee,
+        seated: Seated,
         runtime: Runtime,
         *,
         myself: str | None = None,
@@ -75,9 +75,11 @@ class Prober:
         """Args: `myself`, the id of the local node, which is up without a probe; `on_result`,
         called with the result of each probe, on any thread.
         """
-        self._committee = committee
+        self._seated = seated
         self._http = runtime.http
-        self._executor = runtime.workers(len(committee.urls))
+        self._workers = runtime.workers
+        self._threads = len(seated.committee.urls)
+        self._executor = runtime.workers(self._threads)
         self._wall = runtime.wall
         self._monotonic = runtime.monotonic
         self._entropy = runtime.entropy
@@ -97,6 +99,11 @@ class Prober:
         self._lock = threading.RLock()  # reentrant: an executor may run the probe within `submit`
         self._last: dict[str, ProbeResult] = {}
         self._running: dict[str, _RunningProbe] = {}
+
+    @property
+    def _committee(self) -> Committee:
+        """The committee that holds now."""
+        return self._seated.committee
 
     def probe(
         self, node_ids: Iterable[str], max_age: float = RESULT_TTL_SECONDS
@@ -133,7 +140,7 @@ class Prober:
             begun = (self._monotonic(), self._wall())
             if last is not None and begun[0] - last.begun <= max_age:
                 return last
-            running = _RunningProbe(self._executor.submit(self._run, node_id, begun), begun)
+            running = _RunningProbe(self._enough_threads().submit(self._run, node_id, begun), begun)
             self._running[node_id] = running
         running.future.add_done_callback(lambda _: self._remove_running(node_id))
         return running
@@ -152,6 +159,17 @@ class Prober:
     def _remove_running(self, node_id: str) -> None:
         with self._lock:
             self._running.pop(node_id, None)
+
+    def _enough_threads(self) -> Executor:
+        """Return an executor with a thread for each node. The caller holds the lock.
+
+        A handover may add nodes. What runs on the former threads ends there.
+        """
+        if (nodes := len(self._committee.urls)) > self._threads:
+            former, self._threads = self._executor, nodes
+            self._executor = self._workers(nodes)
+            former.shutdown(wait=False)
+        return self._executor
 
     def _await(self, node_id: str, begun: ProbeResult | _RunningProbe, ends: float) -> ProbeResult:
         if isinstance(begun, ProbeResult):

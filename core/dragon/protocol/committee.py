@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from dragon import errors
 from dragon.encoding import Json, Members, canonical, check_id, parse, to_hex
@@ -62,6 +62,7 @@ __all__ = [
     "Operator",
     "QuorumRule",
     "Sealed",
+    "Seated",
     "Sequencer",
     "Target",
     "byzantine_faults",
@@ -73,6 +74,13 @@ __all__ = [
 MAX_FILE_BYTES: Final = 1 << 20
 MAX_EPOCH: Final = 4095
 SHORT_ID_BYTES: Final = 20
+
+
+class Seated(Protocol):
+    """A holder of the committee that holds now, such as a log: a handover changes it."""
+
+    @property
+    def committee(self) -> Committee: ...
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,11 @@ class Committee:
         )
         members.end()
         return committee
+
+    @property
+    def committee(self) -> Committee:
+        """This committee: it is `Seated` by itself, where no handover can come."""
+        return self
 
     def to_json(self) -> dict[str, Json]:
         """Return the content of the file, with all defaults stated."""

@@ -79,7 +79,7 @@ class Sending:
         schedule = ResendSchedule(
             monotonic=lambda: self.clock.now,
             wall=self.wall,
-            longest_wait=RANK * ROUNDS.seconds,
+            longest_wait=lambda: RANK * ROUNDS.seconds,
         )
         self.submitter = Submitter(
             MEMBERS.committee,

@@ -58,7 +58,7 @@ class Chaos:
         """Start the aggregator, or start it again."""
         self.outbox = Outbox(self.database)
         schedule = ResendSchedule(
-            monotonic=lambda: self.now, wall=self.wall, longest_wait=ROUNDS.seconds
+            monotonic=lambda: self.now, wall=self.wall, longest_wait=lambda: ROUNDS.seconds
         )
         self.submitter = Submitter(
             MEMBERS.committee,

@@ -28,7 +28,9 @@ from dragon_aggregator.pending_windows import (
 from simulation import Clock
 from streams import make_owner
 
-OWNER = make_owner(make_members())
+MEMBERS = make_members()
+NOTHING = State.of(MEMBERS.committee)
+OWNER = make_owner(MEMBERS)
 HEADER = close(OWNER.descriptor, None, [ChunkHeader(0, 1, 1, OWNER.descriptor.identity)])
 
 
@@ -220,7 +222,7 @@ def test_a_window_in_the_log_keeps_the_place_of_its_stream(
         pending.add(window(known(number), complete=True, number=1))
     clock.sleep(IDLE_SECONDS)
     claim = Mock(number=0)
-    pending.drop_applied(State(streams={known(0): StreamState(last=claim)}))
+    pending.drop_applied(replace(NOTHING, streams={known(0): StreamState(last=claim)}))
     pending.add(window(known(0), complete=True))  # `following` is 0 here
 
     for number in range(100, 100 + MAX_KNOWN_STREAMS - 1):
@@ -267,7 +269,7 @@ def test_windows_in_the_log_are_removed(pending: PendingWindows) -> None:
         pending.add(each)
 
     last = Mock(number=3)
-    dropped = pending.drop_applied(State(streams={known(0): StreamState(last=last)}))
+    dropped = pending.drop_applied(replace(NOTHING, streams={known(0): StreamState(last=last)}))
 
     assert dropped == added[:4]
     assert pending.all() == added[4:]

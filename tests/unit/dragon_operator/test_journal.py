@@ -32,7 +32,8 @@ from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA, Journal
 
 ROOT = Path(__file__).parents[3]
-ROUNDS = make_members().committee.rounds
+COMMITTEE = make_members().committee
+ROUNDS = COMMITTEE.rounds
 GENESIS = ROUNDS.genesis
 NODE = "operator_2"
 UP, DOWN = Status.UP, Status.DOWN
@@ -46,7 +47,7 @@ def claim(round_: int, status: Status = DOWN, node_id: str = NODE) -> StatusClai
 def opened(path: Path) -> Iterator[Journal]:
     database = Database(path, SCHEMA)
     try:
-        yield Journal(database, ROUNDS)
+        yield Journal(database, COMMITTEE)
     finally:
         database.close()
 
@@ -63,18 +64,21 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def rows(path: Path) -> list[tuple[str, int, str]]:
+    """Return the stored decisions, with the numbers of their rounds."""
     with closing(sqlite3.connect(path)) as database:
-        return database.execute("SELECT * FROM journal_status ORDER BY round, node_id").fetchall()
+        query = "SELECT * FROM journal_status ORDER BY timestamp, node_id"
+        found = database.execute(query).fetchall()
+    return [(node_id, ROUNDS.number(timestamp), status) for node_id, timestamp, status in found]
 
 
 def test_a_decision_is_recalled(journal: Journal) -> None:
-    assert journal.recall(NODE, 7) is None
+    assert journal.recall(NODE, ROUNDS.start(7)) is None
 
     journal.decide(claim(7), GENESIS)
 
-    assert journal.recall(NODE, 7) is DOWN
-    assert journal.recall(NODE, 8) is None
-    assert journal.recall("operator_1", 7) is None
+    assert journal.recall(NODE, ROUNDS.start(7)) is DOWN
+    assert journal.recall(NODE, ROUNDS.start(8)) is None
+    assert journal.recall("operator_1", ROUNDS.start(7)) is None
 
 
 def test_a_decision_survives_reopening(path: Path) -> None:
@@ -82,7 +86,7 @@ def test_a_decision_survives_reopening(path: Path) -> None:
         journal.decide(claim(7), GENESIS)
 
     with opened(path) as journal:
-        assert journal.recall(NODE, 7) is DOWN
+        assert journal.recall(NODE, ROUNDS.start(7)) is DOWN
         with pytest.raises(AttestationRefused):
             journal.decide(claim(7, UP), GENESIS)
 
@@ -112,8 +116,11 @@ def test_another_round_and_another_node_are_other_decisions(journal: Journal) ->
     journal.decide(claim(8, UP), GENESIS)
     journal.decide(claim(7, UP, "operator_1"), GENESIS)
 
-    assert [journal.recall(NODE, 7), journal.recall(NODE, 8)] == [DOWN, UP]
-    assert journal.recall("operator_1", 7) is UP
+    assert [journal.recall(NODE, ROUNDS.start(7)), journal.recall(NODE, ROUNDS.start(8))] == [
+        DOWN,
+        UP,
+    ]
+    assert journal.recall("operator_1", ROUNDS.start(7)) is UP
 
 
 def log_time(first: int) -> int:
@@ -198,7 +205,7 @@ def test_a_deleted_decision_cannot_be_changed(journal: Journal) -> None:
     journal.decide(claim(7), GENESIS)
     journal.decide(claim(8), GENESIS)
     journal.decide(claim(1000), log_time(1000))
-    assert journal.recall(NODE, 7) is None
+    assert journal.recall(NODE, ROUNDS.start(7)) is None
 
     for status in Status:
         with pytest.raises(AttestationRefused) as refused:
@@ -243,7 +250,7 @@ def test_no_clock_and_no_crash_makes_it_sign_two_statuses_of_a_round(data: st.Da
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "operator-journal.db"
         database = Database(path, SCHEMA)
-        journal = Journal(database, ROUNDS)
+        journal = Journal(database, COMMITTEE)
         for node_id, number, status, standing, then in data.draw(
             st.lists(request, min_size=20, max_size=60)
         ):
@@ -259,7 +266,7 @@ def test_no_clock_and_no_crash_makes_it_sign_two_statuses_of_a_round(data: st.Da
             if then != "keep":
                 database.close()
                 database = Database(path, SCHEMA)
-                journal = Journal(database, ROUNDS)
+                journal = Journal(database, COMMITTEE)
         database.close()
 
 
@@ -357,7 +364,7 @@ def test_the_migration_keeps_the_longest_log_that_was_signed_for(old: Path, kind
         database.commit()
 
     with opened(old) as journal:
-        assert journal.recall(NODE, 7) is DOWN
+        assert journal.recall(NODE, 7) is DOWN  # a number then: of a committee that binds no more
         assert journal.log_fault(root_of) == ""
         for forged in (replace(claim, log_root=bytes(32)), CheckpointClaim(8, bytes(32), GENESIS)):
             with pytest.raises(AttestationRefused):
@@ -405,8 +412,9 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
 from dragon_operator.journal import Journal, SCHEMA
 
-rounds = make_members().committee.rounds
-journal = Journal(Database(Path(sys.argv[1]), SCHEMA), rounds)
+committee = make_members().committee
+rounds = committee.rounds
+journal = Journal(Database(Path(sys.argv[1]), SCHEMA), committee)
 number = int(sys.argv[2])
 while True:
     number += 1
@@ -435,7 +443,7 @@ def test_an_announced_decision_is_stored_after_kill_9(path: Path) -> None:
         announced = decide_until_killed(path, announced)
 
         with opened(path) as journal:
-            assert journal.recall(NODE, announced) is DOWN
+            assert journal.recall(NODE, ROUNDS.start(announced)) is DOWN
             with pytest.raises(AttestationRefused) as refused:
                 journal.decide(claim(announced, UP), GENESIS)
             assert refused.value.reason == "equivocation"
@@ -458,7 +466,7 @@ def test_of_eight_threads_with_opposite_decisions_one_side_wins(path: Path) -> N
             asked = [threads.submit(decide, number, round_) for number in range(8)]
             results = [one.result(timeout=20) for one in asked]
 
-            winner = journal.recall(NODE, round_)
+            winner = journal.recall(NODE, ROUNDS.start(round_))
             assert results.count("equivocation") == 4
             assert results.count(str(winner)) == 4, (
                 "every thread that agrees with the first decision succeeds"

@@ -40,7 +40,7 @@ def use(path: Path, do: Callable[[Journal], object]) -> None:
             database, COMMITTEE, "operator_1", entropy=bytes, wall=lambda: 1_800_000_000.0
         )
         try:
-            do(Journal(journal, COMMITTEE.rounds))
+            do(Journal(journal, COMMITTEE))
         finally:
             journal.close()
     finally:
@@ -52,8 +52,14 @@ def use(path: Path, do: Callable[[Journal], object]) -> None:
     [
         ("UPDATE journal_status SET status = 'uq'", "a decision has an unknown status"),
         ("UPDATE journal_status SET status = x'75'", "column status has a value of a wrong type"),
-        ("UPDATE journal_status SET round = 'x'", "column round has a value of a wrong type"),
-        ("ALTER TABLE journal_status RENAME COLUMN round TO Round", "has no column round"),
+        (
+            "UPDATE journal_status SET timestamp = 'x'",
+            "column timestamp has a value of a wrong type",
+        ),
+        (
+            "ALTER TABLE journal_status RENAME COLUMN timestamp TO Timestamp",
+            "has no column timestamp",
+        ),
         ("ALTER TABLE journal_owner RENAME TO other", "the table journal_owner is missing"),
     ],
 )

@@ -113,7 +113,7 @@ def test_an_empty_file_is_no_journal(path: Path) -> None:
 def test_the_journal_of_another_operator_or_committee_is_refused(
     path: Path, committee: object, operator: str
 ) -> None:
-    said = "is the journal of operator_1 in committee"
+    said = "is the journal of operator_1 in network"
     with pytest.raises(WrongJournal, match=said), opened(path, committee, operator):
         pass
     with opened(path):

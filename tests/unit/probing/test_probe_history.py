@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from committees import make_members
 from dragon.probing import probe_history
 from dragon.probing.probe_history import MAX_PROBED_ROUNDS, ProbeHistory
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.claims.status import Status
-from dragon.protocol.rounds import Rounds
 from simulation import Clock
 
-ROUNDS = Rounds(genesis=1000, seconds=5)
+COMMITTEE = make_members(genesis=1000).committee
+ROUNDS = COMMITTEE.rounds
 LAST = 10**6
 
 
@@ -22,7 +23,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def history(clock: Clock) -> ProbeHistory:
-    return ProbeHistory(ROUNDS, lambda: clock.now)
+    return ProbeHistory(COMMITTEE, lambda: clock.now)
 
 
 def result(at: float, reason: str = "answered", node_id: str = "a") -> ProbeResult:

@@ -44,10 +44,13 @@ from dragon.log.audit import Audit, audit
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.net.session import make_session
+from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
+from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import Mark
 from dragon.storage.database import Database
+from dragon_operator.approvals import Approval, approval_path
 from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
 from dragon_sequencer.devnet.app import create_app as create_sequencer
@@ -195,6 +198,9 @@ class World:
         self.lookup_faults: dict[tuple[str, str], int] = {}
         self.sent: list[tuple[str, requests.PreparedRequest]] = []
         self.names: dict[str, str] = {SEQUENCER: "sequencer"}
+        self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
+        self.former: dict[str, bls.SecretKey] = {}  # keys of operators that have left
+        self.founding = self.members.committee
         self.wires = WsgiAdapter()
         self.services: dict[str, Running] = {}
         self._random = random.Random(1)
@@ -236,7 +242,39 @@ class World:
         return [f"aggregator_{a.rank}" for a in self.members.committee.aggregators]
 
     def with_a_log(self) -> list[str]:
-        return [*self.operators, *self.aggregators]
+        return [*self.operators, *self.aggregators, *self.newcomers]
+
+    # Handovers
+
+    def join(self, name: str, secret: bls.SecretKey, url: str) -> None:
+        """Start an operator that no committee lists yet: it follows the log without a seat."""
+        self.newcomers[name] = secret
+        self.names[urlsplit(url).netloc] = name
+        self._start(name, reads=True)
+
+    def approve(self, name: str, committee: Committee) -> None:
+        """Let the owner of an operator approve the next committee."""
+        path = approval_path(self.database_file(name))
+        path.write_text(Approval(int(self.clock.now), committee).encode())
+
+    def withdraw(self, name: str) -> None:
+        approval_path(self.database_file(name)).unlink()
+
+    def take_seats(self, following: Members) -> None:
+        """After a handover: the world's members are those of the next committee."""
+        self.former |= {
+            name: secret
+            for name, secret in self.members.secrets.items()
+            if name not in following.secrets
+        }
+        self.members = following
+        for name in following.secrets:
+            self.newcomers.pop(name, None)
+
+    def secrets_of(self, name: str) -> list[bls.SecretKey]:
+        """The keys of an operator: the present one, and the next one while it is rotated."""
+        known = [self.members.secrets.get(name), self.newcomers.get(name), self.former.get(name)]
+        return [each for each in known if each is not None]
 
     # Set-up
 
@@ -326,15 +364,16 @@ class World:
         return components
 
     def _make(self, name: str, client: SequencerClient) -> Made:
-        if name in self.members.secrets:
+        if self.secrets_of(name):
             return self._make_operator(name, client)
         return self._make_aggregator(name, client)
 
     def _make_operator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
-            committee=self.committee,
-            secret=self.members.secrets[name],
+            committee=self.founding,
+            secret=self.secrets_of(name)[0],
+            next_secret=next(iter(self.secrets_of(name)[1:]), None),
             database=self.database_file(name),
             nodes_file=Path(),
             host="",
@@ -349,7 +388,7 @@ class World:
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
-            committee=self.committee,
+            committee=self.founding,
             rank=int(name.rpartition("_")[2]),
             database=self.database_file(name),
             nodes_file=Path(),
@@ -418,6 +457,7 @@ class World:
             for name in self.aggregators:
                 if self.is_answering(name):
                     self.services[name].components.monitor.run_round(number)
+                    self.services[name].components.handovers.step(numbering.start(number))
             if settle:
                 self.settle()
             self._middle(number, peers=peers)

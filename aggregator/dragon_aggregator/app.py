@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import log
+from dragon.node.routes import committee, log
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.committee import Committee
@@ -45,7 +45,8 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     )
     for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
         app.register_api(module.routes(components))
-    app.register_api(log.routes(components.committee, components.log))
+    app.register_api(log.routes(components.log))
+    app.register_api(committee.routes(components.log))
     return app
 
 

@@ -12,6 +12,7 @@ from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.downtime import Downtime
+from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.submitter import Submitter
@@ -28,6 +29,7 @@ class Components:
     submitter: Submitter
     downtime: Downtime
     window_queue: WindowQueue
+    handovers: HandoverCollector
     log: Log
     follower: Follower
     certification: Certification

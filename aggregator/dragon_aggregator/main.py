@@ -31,6 +31,7 @@ from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.components import Components
 from dragon_aggregator.downtime import Downtime
+from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.resend_schedule import ResendSchedule
@@ -80,6 +81,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         components.submitter.run,
         components.monitor.run,
         components.window_queue.run,
+        components.handovers.run,
         clients.members.run,
     ]
     return Service(create_app(components, clients), loops, close, LANES)
@@ -154,6 +156,7 @@ def assemble(
         submitter,
         downtime,
         window_queue,
+        HandoverCollector(log, follower, entries, runtime, rank=settings.rank),
         log,
         follower,
         Certification(log, log, follower, runtime, monitor.last_quorum),

@@ -40,7 +40,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     security_headers.install(app)
     for module in (api, verification, downloads, badges):
         app.register_api(module.routes(components))
-    app.register_api(log.routes(sources.committee, sources.log))
+    app.register_api(log.routes(sources.log))
     app.register_blueprint(pages.blueprint(components))
     app.register_blueprint(verification.pages(components))
     app.register_error_handler(NotFound, pages.not_found)

@@ -13,7 +13,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import log, streams
+from dragon.node.routes import committee, log, streams
 from dragon.probing import clock_skew
 from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
@@ -46,9 +46,10 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(nodes.routes(components))
     app.register_api(probes.routes(components))
     app.register_api(events.routes(components))
-    app.register_api(log.routes(components.committee, components.log))
+    app.register_api(log.routes(components.log))
+    app.register_api(committee.routes(components.log, components.approved))
     app.register_api(streams.routes(components.log, components.streams))
-    app.register_api(streams.objects(components.window_voter.objects))
+    app.register_api(streams.objects(components.window_voter.objects, components.log))
     return app
 
 

@@ -14,6 +14,7 @@ from dragon.protocol import bls
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee, Seated
@@ -21,8 +22,10 @@ from dragon.protocol.messages import StatusAnswer
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator import evaluations
 from dragon_operator.evaluations import Capacity, Evaluations, Outcome
+from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
+from dragon_operator.seat import Seat
 from dragon_operator.status_checks import StatusChecks
 from dragon_operator.window_voter import WindowVoter
 
@@ -47,25 +50,25 @@ class Attester:
     def __init__(
         self,
         seated: Seated,
-        myself: str,
-        secret: bls.SecretKey,
+        seat: Seat,
         *,
         journal: Journal,
         log: Log,
         follower: Follower,
         status_checks: StatusChecks,
         log_claim_checks: LogClaimChecks,
+        handover_checks: HandoverChecks,
         window_voter: WindowVoter,
         runtime: Runtime,
     ) -> None:
         self._seated = seated
-        self._myself = myself
-        self._secret = secret
+        self._seat = seat
         self._journal = journal
         self._log = log
         self._follower = follower
         self._status_checks = status_checks
         self._log_claim_checks = log_claim_checks
+        self._handover_checks = handover_checks
         self._window_voter = window_voter
         self._runtime = runtime
         self._journal_since = journal.since()
@@ -79,6 +82,16 @@ class Attester:
                 self._admit_checkpoint,
                 self._decide_checkpoint,
                 self._evaluations(evaluations.CHECKPOINT_CAPACITY),
+            ),
+            HandoverClaim: _Kind(
+                handover_checks.admit,
+                self._decide_handover,
+                self._evaluations(evaluations.HANDOVER_CAPACITY),
+            ),
+            AcceptanceClaim: _Kind(
+                handover_checks.admit,
+                self._decide_handover,
+                self._evaluations(evaluations.HANDOVER_CAPACITY),
             ),
             DowntimeClaim: _Kind(
                 self._admit_downtime,
@@ -102,9 +115,12 @@ class Attester:
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
         """Return a status answer to `nonce` and its signature, which prove that we are up."""
+        committee = self._committee
         time_ms = round(1000 * self._runtime.wall())
-        answer = StatusAnswer(self._myself, Status.UP, time_ms, nonce)
-        return answer, self._secret.sign(answer.root(self._committee.network_id))
+        answer = StatusAnswer(self._seat.operator, Status.UP, time_ms, nonce)
+        # Without a seat too: the next committee's members probe us before we take it.
+        secret = self._seat.secret_in(committee) or self._seat.secrets[0]
+        return answer, secret.sign(answer.root(committee.network_id))
 
     def attest(self, claim: Claim, *, is_member: bool = False) -> bytes:
         """Verify a claim and return our signature on it.
@@ -120,15 +136,29 @@ class Attester:
         if why := self.why_abstain():
             message = f"the journal of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
+        if not isinstance(claim, AcceptanceClaim):
+            self._seat.secret(self._committee)  # without a seat it signs acceptances only
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
             return self._decide_again(claim)
         kind.admit(claim)
-        root = claim.root(self._committee.id)
+        root, secret = self._bound(claim)
 
         def evaluate() -> Outcome:
-            return kind.decide(claim) or Outcome(signature=self._secret.sign(root))
+            return kind.decide(claim) or Outcome(signature=secret.sign(root))
 
         return kind.evaluations.signature(root, evaluate, is_member=is_member)
+
+    def _bound(self, claim: Claim) -> tuple[bytes, bls.SecretKey]:
+        """Return the root of a claim for the committee that it is signed for, and the key for it.
+
+        An acceptance is signed for the next committee, everything else for the one that holds.
+        Raises AttestationRefused: `unseated`.
+        """
+        if isinstance(claim, AcceptanceClaim):
+            committee = self._handover_checks.approved(claim)
+        else:
+            committee = self._committee
+        return claim.root(committee.id), self._seat.secret(committee)
 
     def why_abstain(self) -> str:
         """Return why a new journal prevents all signatures now; empty if it does not.
@@ -149,7 +179,7 @@ class Attester:
 
     def _has_earlier_event(self) -> bool:
         """Whether the log has an event about this operator from before the journal was created."""
-        first = next(iter(self._log.state.nodes.get(self._myself, ())), None)
+        first = next(iter(self._log.state.nodes.get(self._seat.operator, ())), None)
         # A claim that was signed with this journal can be as old as its signing span.
         rounds = self._committee.rounds
         oldest = rounds.number(self._journal_since) - rounds.most_in_signing_span
@@ -185,7 +215,8 @@ class Attester:
         Raises AttestationRefused: `equivocation` if the decision was the opposite.
         """
         self._journal.decide(claim, self._log.state.log_time)
-        return self._secret.sign(claim.root(self._committee.id))
+        root, secret = self._bound(claim)
+        return secret.sign(root)
 
     def _admit_status(self, claim: StatusClaim) -> None:
         # (1) The round is current according to a clock that the peers agree with.
@@ -212,6 +243,11 @@ class Attester:
     def _decide_checkpoint(self, claim: CheckpointClaim) -> None:
         self._log_claim_checks.check_checkpoint(claim)
         self._journal.decide_log_claim(claim, self._log.state.size, self._root_at)
+
+    def _decide_handover(self, claim: HandoverClaim | AcceptanceClaim) -> None:
+        self._handover_checks.check(claim)
+        self._journal.use_log(self._log.state.size, self._root_at)
+        self._journal.decide_handover(claim, self._committee, self._log.state.log_time)
 
     def _admit_downtime(self, claim: DowntimeClaim) -> None:
         self._status_checks.check_clock()  # with a clock ahead, the future would seem settled

@@ -12,6 +12,7 @@ from dragon.node.certification import Certification
 from dragon.probing.probe_history import ProbeHistory
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
+from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
@@ -32,6 +33,7 @@ class Components:
     reporter: Reporter
     peer_reports: PeerReports
     log: Log
+    approvals: Approvals
     streams: StreamRecords
     follower: Follower
     peers: PeerMonitor
@@ -41,6 +43,16 @@ class Components:
     entropy: Callable[[int], bytes]
     wall: Callable[[], float]
     disks: Sequence[Disk]  # under the files; usually one, several times
+
+    def approved(self) -> dict[str, bytes | None]:
+        """Return the id of the committee that the owner has approved, by the operator's id.
+
+        An approved file is offered to the log, and served as an object.
+        """
+        found = self.approvals.current()
+        if found is not None:
+            self.log.offer(found)
+        return {self.myself: found.id if found else None}
 
     @property
     def committee(self) -> Committee:

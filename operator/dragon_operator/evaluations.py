@@ -66,6 +66,7 @@ STATUS_REQUESTS_WAITING: Final = 16
 STATUS_THREADS_FOR_STRANGERS: Final = 16  # more than the claims about one node that hangs
 STATUS_THREADS_FOR_MEMBERS: Final = 32  # as many claims as an aggregator sends to an operator
 CHECKPOINT_CAPACITY: Final = Capacity(strangers=2, members=2, pending=16, waiting=8)
+HANDOVER_CAPACITY: Final = Capacity(strangers=1, members=2, pending=8, waiting=8)
 DOWNTIME_CAPACITY: Final = Capacity(strangers=2, members=2, pending=8, waiting=8)
 WINDOW_CAPACITY: Final = Capacity(strangers=4, members=4, pending=32, waiting=8)
 

@@ -31,8 +31,9 @@ from dragon.encoding import to_hex
 from dragon.errors import AttestationRefused
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.committee import Seated
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
@@ -50,6 +51,11 @@ _USE_LOG: Final = text(
     "INSERT INTO journal_log VALUES (1, :size, :root) ON CONFLICT (id) DO UPDATE "
     "SET size = excluded.size, root = excluded.root WHERE excluded.size > size"
 )
+
+
+_FORGET_HANDOVERS: Final = text("DELETE FROM journal_handover WHERE epoch <= :epoch")
+_KNOWN_HANDOVER: Final = text("SELECT next, timestamp FROM journal_handover WHERE epoch = :epoch")
+_SIGN_HANDOVER: Final = text("REPLACE INTO journal_handover VALUES (:epoch, :next, :timestamp)")
 
 
 class Journal:
@@ -106,6 +112,36 @@ class Journal:
             query = text("INSERT INTO journal_status VALUES (:node_id, :timestamp, :status)")
             connection.execute(query, values)
             self._trim(connection)
+
+    def decide_handover(
+        self, claim: HandoverClaim | AcceptanceClaim, committee: Committee, log_time: int
+    ) -> None:
+        """Record the decision to sign for a handover, on either side.
+
+        The same next committee may be signed for in later rounds. Another one of that epoch only
+        when log time has reached the newest round that was signed: then no certificate with the
+        former signature can be applied any more. So there are never two different handovers that
+        could both still be applied.
+
+        Args:
+            committee: the committee that holds; decisions on its epoch and earlier are deleted.
+            log_time: Unix seconds.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        with self._database.write() as connection:
+            connection.execute(_FORGET_HANDOVERS, {"epoch": committee.epoch})
+            row = connection.execute(_KNOWN_HANDOVER, {"epoch": claim.epoch}).first()
+            named = to_hex(claim.next)
+            if row is not None and row.next != named and log_time < row.timestamp:
+                left = row.timestamp - log_time
+                message = f"already signed for another committee; log time has to pass {left} s"
+                raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
+            newest = claim.timestamp
+            if row is not None and row.next == named:
+                newest = max(newest, row.timestamp)
+            values = {"epoch": claim.epoch, "next": named, "timestamp": newest}
+            connection.execute(_SIGN_HANDOVER, values)
 
     def _trim(self, connection: Connection) -> None:
         """Bound the table while log time stands still: forget the oldest rounds, for good."""

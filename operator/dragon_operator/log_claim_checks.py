@@ -12,6 +12,7 @@ from dragon.log.store import Log
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
@@ -46,7 +47,18 @@ class LogClaimChecks:
         """Raise AttestationRefused unless our log has the claimed root and our probes agree."""
         self._check_not_stopped()
         self._check_root(claim)
-        self._check_sights()
+        self.check_sights()
+
+    def admit_handover(self, claim: HandoverClaim | AcceptanceClaim) -> None:
+        """Raise AttestationRefused unless our log has the claimed root and the last mark. Cheap.
+
+        Unlike a checkpoint, a handover need not wait twelve rounds.
+        """
+        self._check_not_stopped()
+        last = self.log.state.mark
+        if last and (claim.size <= last.position or claim.timestamp <= last.timestamp):
+            _refuse(RefusalReason.NO_CHANGE, "the handover does not contain the last mark")
+        self._check_root(claim)
 
     def admit_downtime(self, claim: DowntimeClaim) -> None:
         """Raise AttestationRefused unless the claim is about the log that settles its end. Cheap.
@@ -75,7 +87,9 @@ class LogClaimChecks:
         if ours != claim:
             _refuse(RefusalReason.MALFORMED, "our log gives other totals for that interval")
 
-    def _check_root(self, claim: CheckpointClaim | DowntimeClaim) -> None:
+    def _check_root(
+        self, claim: CheckpointClaim | DowntimeClaim | HandoverClaim | AcceptanceClaim
+    ) -> None:
         if claim.size > (size := self.log.state.size):
             _refuse(RefusalReason.BEHIND, f"our log has only {size} entries, not {claim.size}")
         if self.log.head(claim.size).root != claim.log_root:
@@ -85,8 +99,11 @@ class LogClaimChecks:
         if alarm := self.log.alarm():
             _refuse(RefusalReason.BEHIND, f"our log has stopped: {alarm.reason}")
 
-    def _check_sights(self) -> None:
-        """Refuse to certify a log that our own probes have contradicted for several rounds."""
+    def check_sights(self) -> None:
+        """Refuse to certify a log that our own probes have contradicted for several rounds.
+
+        Raises AttestationRefused.
+        """
         seen = self.peers.contradictions(self.log.state, CONTRADICTED_ROUNDS)
         for node_id, status in seen.items():
             down = status is Status.DOWN

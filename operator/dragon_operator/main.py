@@ -29,9 +29,11 @@ from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_operator.app import create_app
+from dragon_operator.approvals import Approvals, approval_path
 from dragon_operator.attester import Attester
 from dragon_operator.components import Components
 from dragon_operator.databases import Databases
+from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
 from dragon_operator.log_claim_checks import LogClaimChecks
@@ -64,7 +66,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     databases = Databases.open(settings, runtime)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    components = assemble(settings, databases, sequencer, runtime)
+    components = assemble(settings, databases, sequencer, runtime, nodes.sha256)
     if settings.from_checkpoint:
         start_late(components, runtime)
 
@@ -117,35 +119,55 @@ def start_late(components: Components, runtime: Runtime) -> None:
 
 
 def assemble(
-    settings: Settings, databases: Databases, ledger: Ledger, runtime: Runtime
+    settings: Settings,
+    databases: Databases,
+    ledger: Ledger,
+    runtime: Runtime,
+    node_list: bytes | None = None,
 ) -> Components:
-    """Build the components of an operator on its files, a ledger and a runtime."""
-    committee, myself = settings.committee, settings.operator
-    log = Log(databases.log, committee)
+    """Build the components of an operator on its files, a ledger and a runtime.
+
+    Args:
+        node_list: SHA-256 of the node list that finality proofs are verified with; by default the
+            first one that the committee names.
+    """
+    myself = settings.operator
+    log = Log(databases.log, settings.committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
     probe_history = ProbeHistory(log, runtime.wall)
     prober = Prober(log, runtime, myself=myself, on_result=probe_history.add)
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
-    attester = Attester(
+    status_checks = StatusChecks(
         log,
         myself,
-        settings.secret,
+        operator_journal,
+        log,
+        follower,
+        prober,
+        peers,
+        runtime.wall,
+    )
+    log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
+    approvals = Approvals(approval_path(settings.database), runtime.wall)
+    attester = Attester(
+        log,
+        settings.seat,
         journal=operator_journal,
         log=log,
         follower=follower,
-        status_checks=StatusChecks(
-            log,
-            myself,
-            operator_journal,
+        status_checks=status_checks,
+        log_claim_checks=log_claim_checks,
+        handover_checks=HandoverChecks(
             log,
             follower,
-            prober,
-            peers,
-            runtime.wall,
+            settings.seat,
+            approvals,
+            status_checks,
+            log_claim_checks,
+            lambda: node_list or log.committee.sequencer.nodes_sha256[0],
         ),
-        log_claim_checks=LogClaimChecks(log, log, peers, runtime.wall),
         window_voter=window_voter,
         runtime=runtime,
     )
@@ -159,6 +181,7 @@ def assemble(
         reporter,
         PeerReports(log, log, peers, reporter),
         log,
+        approvals,
         StreamRecords(databases.log, log.note_damage),
         follower,
         peers,
@@ -202,7 +225,7 @@ def _reporter(settings: Settings, prober: Prober, log: Log, runtime: Runtime) ->
     return Reporter(
         log,
         settings.operator,
-        settings.secret,
+        settings.seat,
         prober=prober,
         log=log,
         aggregators=[AggregatorClient(each.url, runtime.http) for each in aggregators],

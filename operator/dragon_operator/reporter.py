@@ -13,11 +13,11 @@ from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.runtime import Runtime
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import Prober, ProbeResult
-from dragon.protocol import bls
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.refusal import RefusalReason
+from dragon_operator.seat import Seat
 
 DELIVERY_TIMEOUT_SECONDS: Final = 2.0  # for one aggregator to accept a suspicion
 MAX_CONCURRENT_REPORTS: Final = 4  # beyond, reports are `busy`
@@ -38,7 +38,7 @@ class Reporter:
         self,
         seated: Seated,
         myself: str,
-        secret: bls.SecretKey,
+        seat: Seat,
         *,
         prober: Prober,
         log: Log,
@@ -47,7 +47,7 @@ class Reporter:
     ) -> None:
         self._seated = seated
         self._myself = myself
-        self._secret = secret
+        self._seat = seat
         self._prober = prober
         self._log = log
         self._aggregators = aggregators
@@ -137,7 +137,9 @@ class Reporter:
         return report
 
     def _deliver(self, suspicion: Suspicion) -> Report:
-        signature = self._secret.sign(suspicion.root(self._committee.network_id))
+        if (secret := self._seat.secret_in(self._committee)) is None:
+            raise AttestationRefused(RefusalReason.UNSEATED, "this operator has no seat")
+        signature = secret.sign(suspicion.root(self._committee.network_id))
 
         def deliver(aggregator: AggregatorClient) -> str | None:
             try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from dragon.encoding import to_hex
+from dragon.encoding import check_id, to_hex
 from dragon.errors import SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
@@ -15,6 +15,7 @@ from dragon.node.settings import Environment
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee
 from dragon.storage import keystore
+from dragon_operator.seat import Seat
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
@@ -24,6 +25,11 @@ MEANINGS: Final[Mapping[str, str]] = {
         "file lists."
     ),
     "OPERATOR_PASSWORD_FILE": "File with the keystore's password.",
+    "OPERATOR_NEXT_KEYSTORE": (
+        "While the key is rotated: keystore of the next one. The operator signs with the key that "
+        "the committee lists."
+    ),
+    "OPERATOR_NEXT_PASSWORD_FILE": "File with the password of that keystore.",
     "OPERATOR_DATABASE": (
         "SQLite file for log and verdicts; created if it does not exist. The journal and the "
         "objects are in files of their own beside it: `operator-journal.db`, `operator-objects.db`."
@@ -65,6 +71,13 @@ class Settings:
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
+    next_secret: bls.SecretKey | None = field(default=None, repr=False)  # while a key is rotated
+
+    @property
+    def seat(self) -> Seat:
+        """The operator's id and keys."""
+        following = () if self.next_secret is None else (self.next_secret,)
+        return Seat(self.operator, (self.secret, *following))
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -74,15 +87,17 @@ class Settings:
         """
         values = Environment(environ)
         operator, committee = values.text("OPERATOR_ID"), values.committee()
-        if operator not in committee.keys:
-            message = f"the committee lists no operator {operator}"
-            raise SettingsError(message, setting="OPERATOR_ID")
+        check_id(operator, member="OPERATOR_ID")
         secret = keystore.load(
             values.path("OPERATOR_KEYSTORE"), values.path("OPERATOR_PASSWORD_FILE")
         )
-        if secret.public_key() != committee.keys[operator]:
-            listed = to_hex(committee.keys[operator].raw)
-            message = f"the keystore does not hold the key of {operator}, which is {listed}"
+        next_secret = _next_secret(values)
+        # An operator that no committee lists yet follows the log until it takes its seat.
+        listed = committee.keys.get(operator)
+        if listed is not None and next_secret is None and secret.public_key() != listed:
+            message = (
+                f"the keystore does not hold the key of {operator}, which is {to_hex(listed.raw)}"
+            )
             raise SettingsError(message, setting="OPERATOR_KEYSTORE")
         return cls(
             operator=operator,
@@ -101,4 +116,13 @@ class Settings:
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
+            next_secret=next_secret,
         )
+
+
+def _next_secret(values: Environment) -> bls.SecretKey | None:
+    """Return the key that is to replace the present one, if there is one."""
+    file = values.optional_path("OPERATOR_NEXT_KEYSTORE")
+    if file is None:
+        return None
+    return keystore.load(file, values.path("OPERATOR_NEXT_PASSWORD_FILE"))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,6 +29,7 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.attester import Attester
 from dragon_operator.log_claim_checks import LogClaimChecks
+from dragon_operator.seat import Seat
 from dragon_operator.status_checks import StatusChecks
 from simulation import World
 
@@ -132,13 +134,13 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         )
         attester = Attester(
             world.committee,
-            OPERATOR,
-            world.members.secrets[OPERATOR],
+            Seat(OPERATOR, [world.members.secrets[OPERATOR]]),
             journal=parts.journal,
             log=parts.log,
             follower=parts.follower,
             status_checks=checks,
             log_claim_checks=LogClaimChecks(world.committee, parts.log, parts.peers, runtime.wall),
+            handover_checks=Mock(),
             window_voter=parts.window_voter,
             runtime=runtime,
         )

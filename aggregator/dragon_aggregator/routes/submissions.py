@@ -72,7 +72,9 @@ class DecidedQuery(NewestFirstPageQuery):
 
 
 def routes(components: Components) -> Routes:
-    routes = streams.objects(components.window_queue.objects)  # GET and PUT share the path
+    routes = streams.objects(
+        components.window_queue.objects, components.log
+    )  # GET and PUT share the path
     _add_windows(routes, components)
     _add_objects(routes, components)
     _add_endorsements(routes, components)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection
 
 from dragon import errors
-from dragon.log import entry_table, index_tables, refused_events
+from dragon.log import committee_table, entry_table, index_tables, refused_events
 from dragon.log.index_tables import LogRow
 from dragon.log.ledger import Position
 from dragon.log.refused_events import Refusal
 from dragon.protocol import event
+from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.storage.database import Database
+
+MAX_COMMITTEES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """A committee that has held in the log, and how it took its seat."""
+
+    committee: Committee
+    handover: Handover | None  # None in epoch 0
+    position: int | None  # of the handover in the log
 
 
 class LogQueries:
@@ -74,6 +89,17 @@ class LogQueries:
                 page.append(shown)
                 last = entry.position
         return page, None
+
+    def committees(self, after: int = -1, limit: int = MAX_COMMITTEES) -> list[Seating]:
+        """Return the committees after an epoch that have held in this log, oldest first."""
+        with self._read() as connection:
+            found = committee_table.read_all(connection)[after + 1 : after + 1 + limit]
+            return [Seating(each, self._handover(connection, at), at) for each, at in found]
+
+    def _handover(self, connection: Connection, position: int | None) -> Handover | None:
+        entry = entry_table.read_one(connection, position) if position is not None else None
+        seated_by = entry.to_entry().event if entry else None
+        return seated_by if isinstance(seated_by, Handover) else None
 
     def position_before(self, index: int) -> Position | None:
         """Return the ledger position of the newest entry at or before ledger index `index`.

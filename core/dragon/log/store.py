@@ -129,6 +129,17 @@ class Log(LogQueries):
         with self._lock:
             return self._offered.get(committee_id)
 
+    def known_document(self, committee_id: bytes) -> Committee | None:
+        """Return a committee file that this log has seated, or that was offered, by its hash."""
+        if (offered := self.document(committee_id)) is not None:
+            return offered
+        if committee_id not in self._state.known.committees:
+            return None
+        return next(
+            (each.committee for each in self.committees() if each.committee.id == committee_id),
+            None,
+        )
+
     @property
     def position(self) -> Position:
         """The position in the ledger up to which batches are applied."""

@@ -204,6 +204,29 @@ class LogHead(Schema):
     certified: CertifiedCheckpoint | None
 
 
+class CommitteeState(Schema):
+    network: Hash
+    epoch: int
+    committee: Hash
+    seat: int
+    position: int | None
+    seated: list[Id]
+    approved: dict[str, Hash | None]
+
+
+class SeatedCommittee(Schema):
+    epoch: int
+    committee: dict[str, Any]
+    handover: dict[str, Any] | None
+    position: int | None
+
+
+class LineagePage(Schema):
+    committees: list[SeatedCommittee]
+    checkpoint: dict[str, Any] | None
+    next: int | None
+
+
 class LogRow(Schema):
     id: int
     node_id: Id

@@ -28,6 +28,10 @@ class RefusalReason(enum.StrEnum):
     UNKNOWN_NODE = "unknown_node"
     # The claim says that this operator is down.
     SUBJECT = "subject"
+    # The operator's owner has not approved this next committee.
+    UNAPPROVED = "unapproved"
+    # The committee that is asked does not list this operator with a key that it has.
+    UNSEATED = "unseated"
     # The operator has signed the opposite claim.
     EQUIVOCATION = "equivocation"
     # The operator has reached its rate or concurrency limits; try again later.

@@ -13,10 +13,9 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import NewestFirstPageQuery, page
 from dragon.node.parameters import NoParameters
-from dragon.protocol.committee import Committee
 
 
-def routes(committee: Committee, log: Log) -> Routes:
+def routes(log: Log) -> Routes:
     routes_ = Routes("log", __name__)
 
     @routes_.get("/checkpoint", responses=responses(schemas.LogHead, UnknownMember))
@@ -27,7 +26,7 @@ def routes(committee: Committee, log: Log) -> Routes:
             size=now.size,
             root=to_hex(now.root),
             ledger_index=log.position.index,
-            committee=to_hex(committee.id),
+            committee=to_hex(log.committee.id),
             certified=_certified(log),
         )
 

@@ -82,8 +82,11 @@ def routes(log: Log, records: StreamRecords) -> Routes:
     return routes_
 
 
-def objects(store: ObjectStore) -> Routes:
-    """Route that returns objects by their SHA-256. Clients check the hash themselves."""
+def objects(store: ObjectStore, log: Log) -> Routes:
+    """Route that returns objects by their SHA-256. Clients check the hash themselves.
+
+    Committee files are objects too: those that have held, and one that may follow.
+    """
     routes_ = Routes("objects", __name__)
     body = {
         "description": "the object",
@@ -93,8 +96,11 @@ def objects(store: ObjectStore) -> Routes:
 
     @routes_.get("/objects/<sha256>", responses={**described, 200: body})
     def get(path: ObjectPath, query: NoParameters) -> Response:
-        """A descriptor, a window header, the chunk headers of a window, or its proof."""
+        """A descriptor, a window header, chunk headers, a proof, or a committee file."""
         if (kept := store.get(path.sha256)) is None:
+            committee = log.known_document(path.sha256)
+            kept = committee.encode() if committee else None
+        if kept is None:
             raise NotFound("this service does not have the object")
         return Response(kept, mimetype=OCTET_STREAM)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dragon.encoding import Json, Members
 from dragon.protocol.claims import checkpoint, downtime, endorsement, handover, status, window
 from dragon.protocol.claims.base import Claim, kinds
+from dragon.protocol.claims.handover import AcceptanceClaim
 
 __all__ = [
     "Claim",
@@ -27,7 +28,11 @@ def from_json(value: Json) -> Claim:
     The object has the claim's members and `kind`. Raises InvalidEncoding.
     """
     members = Members(value, "the claim")
-    certified = {kind.name: kind for kind in kinds() if kind.default_quorum is not None}
-    claim: Claim = certified[members.word("kind", certified)].claim.take(members)
+    shapes: dict[str, type[Claim]] = {
+        kind.name: kind.claim for kind in kinds() if kind.default_quorum is not None
+    }
+    # The next committee signs a handover as an acceptance, which never stands alone.
+    shapes[AcceptanceClaim.KIND] = AcceptanceClaim
+    claim = shapes[members.word("kind", shapes)].take(members)
     members.end()
     return claim

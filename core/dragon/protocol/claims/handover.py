@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from dragon import errors
 from dragon.encoding import to_hex
-from dragon.protocol.claims.base import EventClaim, Kind, RootAt, register, utc
+from dragon.protocol.claims.base import Claim, EventClaim, Kind, RootAt, register, utc
 from dragon.protocol.claims.checkpoint import check_agrees
 from dragon.protocol.committee import DEFAULT_QUORUMS, MAX_EPOCH, Committee
 from dragon.protocol.marks import Mark
-from dragon.protocol.shape import HASH, Hex, Integer, SignedShape
+from dragon.protocol.shape import HASH, Hex, Integer
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -41,7 +41,7 @@ class HandoverClaim(EventClaim):
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptanceClaim(SignedShape):
+class AcceptanceClaim(Claim):
     """An operator of the next committee has this log, and takes its seat. It never stands alone."""
 
     KIND: ClassVar[str] = "acceptance"

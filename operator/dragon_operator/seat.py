@@ -1,0 +1,38 @@
+"""The seat of this operator: with which of its keys, if any, a committee lists it.
+
+While a key is rotated the operator has two. It signs with the one that the committee in question
+lists, and with none if the committee does not list its id, or lists another key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dragon.errors import AttestationRefused
+from dragon.protocol import bls
+from dragon.protocol.committee import Committee
+from dragon.protocol.refusal import RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An operator's id and its keys."""
+
+    operator: str
+    secrets: Sequence[bls.SecretKey] = field(repr=False)  # the present one, then the next one
+
+    def secret_in(self, committee: Committee) -> bls.SecretKey | None:
+        """Return the key with which this operator signs for a committee; None: it has no seat."""
+        listed = committee.keys.get(self.operator)
+        return next((each for each in self.secrets if each.public_key() == listed), None)
+
+    def secret(self, committee: Committee) -> bls.SecretKey:
+        """Return the key with which this operator signs for a committee.
+
+        Raises AttestationRefused: `unseated`, the committee lists none of its keys.
+        """
+        if (secret := self.secret_in(committee)) is None:
+            message = f"{self.operator} has no seat in the committee of epoch {committee.epoch}"
+            raise AttestationRefused(RefusalReason.UNSEATED, message)
+        return secret

@@ -242,7 +242,11 @@ class World:
         return [f"aggregator_{a.rank}" for a in self.members.committee.aggregators]
 
     def with_a_log(self) -> list[str]:
-        return [*self.operators, *self.aggregators, *self.newcomers]
+        return [*self.watchers(), *self.aggregators]
+
+    def watchers(self) -> list[str]:
+        """All operators that run, with a seat or without."""
+        return list(dict.fromkeys([*self.operators, *self.newcomers]))
 
     # Handovers
 
@@ -333,7 +337,7 @@ class World:
         operators whose clock is confirmed, as they do once a round.
         """
         now = self.clock.now
-        for name in self.operators:
+        for name in self.watchers():
             if not self.is_answering(name):
                 continue
             if again or not self.components(name).peers.clock_is_confirmed():
@@ -465,7 +469,7 @@ class World:
     def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds
         self.clock.now = max(self.clock.now, numbering.start(number) + numbering.seconds / 2)
-        for name in self.operators if peers else ():
+        for name in self.watchers() if peers else ():
             if self.is_answering(name):
                 begun = self.clock.now
                 self.services[name].components.peers.probe()

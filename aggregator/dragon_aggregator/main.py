@@ -12,6 +12,7 @@ from dragon.log.known_streams import KnownStreams
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
+from dragon.net.committee_files import CommitteeFiles
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
@@ -110,7 +111,12 @@ def assemble(
     """Build the components of an aggregator on a database, a ledger and a runtime."""
     committee = settings.committee
     log = Log(database, committee)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic)
+    follower = Follower(
+        log,
+        ledger,
+        monotonic=runtime.monotonic,
+        files=CommitteeFiles(log, runtime.http).fetch,
+    )
     entries, certifier = Outbox(database), Certifier(log, runtime)
     clock = ClockCheck(log)
     monitor = Monitor(

@@ -14,6 +14,7 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
+from dragon.net.committee_files import CommitteeFiles
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
@@ -132,7 +133,12 @@ def assemble(
         committee=committee,
         log=log,
         records=StreamRecords(database, log.note_damage),
-        follower=Follower(log, ledger, monotonic=runtime.monotonic),
+        follower=Follower(
+            log,
+            ledger,
+            monotonic=runtime.monotonic,
+            files=CommitteeFiles(log, runtime.http).fetch,
+        ),
         index=LogIndex(log, committee),
         board=board,
         history=history,

@@ -80,7 +80,8 @@ class Approvals:
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if stamp != self._stamp:
                 # Twice the size of a committee file: white space, and the time.
-                raw = self._path.open("rb").read(2 * MAX_FILE_BYTES)
+                with self._path.open("rb") as file:
+                    raw = file.read(2 * MAX_FILE_BYTES)
                 self._stamp, self._found, self.fault = stamp, None, ""
                 self._found = Approval.load(raw)
                 logger.info("approval_read", epoch=self._found.committee.epoch)

@@ -15,6 +15,7 @@ from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
+from dragon.net.committee_files import CommitteeFiles
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import MemberAddresses, hosts_of
 from dragon.node.admission import Clients
@@ -133,7 +134,12 @@ def assemble(
     """
     myself = settings.operator
     log = Log(databases.log, settings.committee)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic)
+    follower = Follower(
+        log,
+        ledger,
+        monotonic=runtime.monotonic,
+        files=CommitteeFiles(log, runtime.http).fetch,
+    )
     probe_history = ProbeHistory(log, runtime.wall)
     prober = Prober(log, runtime, myself=myself, on_result=probe_history.add)
     peers = PeerMonitor(log, myself, prober, runtime)

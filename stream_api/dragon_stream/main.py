@@ -13,6 +13,7 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
+from dragon.net.committee_files import CommitteeFiles
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
@@ -107,7 +108,12 @@ def assemble(
     committee = settings.committee
     log = Log(database, committee)
     records = StreamRecords(database, log.note_damage)
-    follower = Follower(log, ledger, monotonic=runtime.monotonic)
+    follower = Follower(
+        log,
+        ledger,
+        monotonic=runtime.monotonic,
+        files=CommitteeFiles(log, runtime.http).fetch,
+    )
     writer, events = Writer(), Events()
     damages = DamageReports(events)
     store = Store(stream_database, damages.report)

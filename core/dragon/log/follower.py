@@ -10,8 +10,10 @@ from typing import Final, TypeAlias
 import structlog
 
 from dragon import errors
+from dragon.encoding import from_hex, to_hex
 from dragon.log.ledger import IndexedLedger, Ledger, Position, ProvenBatch
 from dragon.log.store import Log
+from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -45,6 +47,8 @@ class Follower:
     Args:
         monotonic: clock in seconds. It only measures how long ago the end of the ledger was read;
             no rule of the log uses it.
+        files: finds the file of a committee by its id, when a handover names one that the log does
+            not have. Until it is found, the log waits.
     """
 
     def __init__(
@@ -53,8 +57,11 @@ class Follower:
         ledger: Ledger,
         *,
         monotonic: Callable[[], float],
+        files: Callable[[bytes], Committee | None] = lambda _: None,
     ) -> None:
         self._log = log
+        self._files = files
+        self._missing: bytes | None = None  # id of the committee whose file the log waits for
         self._ledger = ledger
         self._monotonic = monotonic
         self._read_all_at: float | None = None
@@ -112,6 +119,11 @@ class Follower:
         return max(0, self._newest - self._log.position.index)
 
     @property
+    def missing_document(self) -> bytes | None:
+        """The id of the committee whose file the log waits for; None if it does not wait."""
+        return self._missing
+
+    @property
     def last_error(self) -> str:
         """Why the last poll failed; empty if it succeeded."""
         return self._last_error
@@ -129,9 +141,14 @@ class Follower:
         return self._apply(self._read(), stop)
 
     def catch_up(self) -> None:
-        """Read until the end of the ledger, or until an alarm. Raises LedgerUnavailable."""
+        """Read until the end of the ledger, an alarm or a committee file that is not at hand.
+
+        Raises LedgerUnavailable.
+        """
         while batches := self._read():
             self._apply(batches)
+            if self._missing is not None:
+                return
 
     def _apply(
         self, batches: Sequence[ProvenBatch], stop: threading.Event | None = None
@@ -143,21 +160,46 @@ class Follower:
                 break
             try:
                 entries += self._publish(self._log.take(*together))
-            except errors.Diverged:
-                return entries + self._apply_up_to_divergence(together)
+            except (errors.Diverged, errors.DocumentMissing):
+                entries += self._apply_singly(together)
+                if self._log.alarm() or self._missing is not None:
+                    break
             self._note_end()
         return entries
 
-    def _apply_up_to_divergence(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
+    def _apply_singly(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
+        """Apply batches up to one that diverges, or that needs a file which is not at hand."""
         entries: list[LogEntry] = []
         for batch in batches:
             try:
-                entries += self._publish(self._log.take(batch))
+                entries += self._publish(self._take(batch))
             except errors.Diverged as error:
                 self._log.raise_alarm(DIVERGED, str(error))
                 logger.error("alarm_raised", reason=DIVERGED, detail=str(error))
                 break
+            except errors.DocumentMissing:
+                break  # the rest is read again later
         return entries
+
+    def _take(self, batch: ProvenBatch) -> list[LogEntry]:
+        """Apply one batch, and look for the committee files that it needs.
+
+        Raises Diverged; DocumentMissing: a file is not at hand.
+        """
+        while True:
+            try:
+                applied = self._log.take(batch)
+            except errors.DocumentMissing as error:
+                wanted = from_hex(str(error.facts["committee"]), member="committee", size=32)
+                if (found := self._files(wanted)) is None:
+                    if self._missing != wanted:
+                        logger.warning("document_missing", committee=to_hex(wanted))
+                    self._missing = wanted
+                    raise
+                self._log.offer(found)
+            else:
+                self._missing = None
+                return applied
 
     def _publish(self, entries: list[LogEntry]) -> list[LogEntry]:
         if entries:
@@ -221,6 +263,8 @@ class Follower:
             try:
                 if self.step(stop) or self._has_more:
                     pause = 0.0
+                if self._missing is not None:
+                    pause = ERROR_PAUSE_SECONDS
             except errors.LedgerUnavailable as error:
                 self._warn(str(error))
                 pause = ERROR_PAUSE_SECONDS

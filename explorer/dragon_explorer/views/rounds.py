@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dragon.protocol.refusal import RefusalReason
@@ -13,8 +14,9 @@ from dragon_explorer.sources import Sources
 SIGNED: Final = "signed"
 REFUSALS: Final = frozenset(str(reason) for reason in RefusalReason)
 PAGE_ROUNDS: Final = 20
-MAX_FAILED_SHOWN: Final = 50  # failed probes of one round
-MAX_GATHERINGS_SHOWN: Final = 50  # questions of one round
+MAX_FAILED_SHOWN: Final = 20  # failed probes of one round
+MAX_GATHERINGS_SHOWN: Final = 20  # questions of one round
+MAX_ANSWERED_SHOWN: Final = 40  # questions of all rounds with the answers of each operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class GatheringRow:
     needed: int
     signed: int
     certified: bool
-    answers: tuple[AnswerRow, ...]
+    answers: tuple[AnswerRow, ...]  # empty: left out, for a page of bounded size
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,20 @@ def rounds(sources: Sources, now: int) -> Rounds:
         for each in (report.rounds.value or ())[-PAGE_ROUNDS:]
     ]
     newest = sorted(found, key=lambda each: (each.number, each.aggregator), reverse=True)
-    return Rounds(now, tuple(_state(each) for each in reports), tuple(newest[:PAGE_ROUNDS]))
+    shown = tuple(_with_few_answers(newest[:PAGE_ROUNDS]))
+    return Rounds(now, tuple(_state(each) for each in reports), shown)
+
+
+def _with_few_answers(newest: Iterable[RoundRow]) -> Iterator[RoundRow]:
+    """Leave out the answers to all but the newest questions."""
+    left = MAX_ANSWERED_SHOWN
+    for each in newest:
+        gatherings = tuple(
+            gathering if place < left else replace(gathering, answers=())
+            for place, gathering in enumerate(each.gatherings)
+        )
+        left -= len(gatherings)
+        yield replace(each, gatherings=gatherings)
 
 
 def gathering_row(aggregator: str, gathering: answers.Gathering) -> GatheringRow:

@@ -15,6 +15,7 @@ import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ DAYS: Final = 67
 NODES: Final = 200
 OPERATORS: Final = (4, 64)
 ROUNDS: Final = 60  # that the aggregator's report has
+PROBED_ROUNDS: Final = 30  # that an operator's report has
 REPETITIONS: Final = 20
 NODE: Final = "target_3"
 
@@ -67,6 +69,7 @@ class Built:
     """An explorer with a long log, reports of all services, and a full history."""
 
     components: Components
+    members: Members
     log_bytes: int
     history_bytes: int
 
@@ -91,7 +94,7 @@ def build(folder: Path, days: int, operators: int, targets: int, clock: Clock) -
     components = assembled(settings, clock)
     report(components, members, int(clock.now))
     gc.freeze()  # as the service does
-    return Built(components, settings.database.stat().st_size, history_bytes)
+    return Built(components, members, settings.database.stat().st_size, history_bytes)
 
 
 def assembled(settings: Settings, clock: Clock) -> Components:
@@ -160,7 +163,7 @@ def report_streams(components: Components, operators: Sequence[str], now: int) -
     )
     votes = [answers.Vote(operator=name, answer="signed", detail="") for name in operators]
     pending = tuple(
-        answers.PendingWindow(
+        answers.SubmittedWindow(
             stream=stream_id(number % 10), number=399 - number // 10, state="voting", votes=votes
         )
         for number in range(MAX_WINDOWS_READ)
@@ -170,26 +173,29 @@ def report_streams(components: Components, operators: Sequence[str], now: int) -
 
 def report(components: Components, members: Members, now: int) -> None:
     """Put reports of all services onto the board."""
-    operators = list(members.committee.keys)
-    nodes, head = list(members.committee.urls), components.log.head()
+    committee, head = members.committee, components.log.head()
+    operators, nodes = list(committee.keys), tuple(committee.urls)
+    current = committee.rounds.number(now)
     rounds = tuple(
         answers.Round(
-            number=number,
+            number=current - ROUNDS + 1 + number,
             start=now - 5 * (ROUNDS - number),
             begun_late_ms=0,
             took_ms=900,
             overran=False,
             skipped=0,
             note="",
-            probes=[
-                answers.Probe(
-                    node_id=node,
-                    seen="up" if place % 40 else "down",
-                    reason="answered" if place % 40 else "timeout",
-                    latency_ms=20 + (7 * place + number) % 90,
-                    clock_offset_ms=None,
+            probes=probes_of(nodes, number),
+            suspicions=[
+                answers.Suspicion(
+                    operator=operator,
+                    node_id=NODE,
+                    status="down",
+                    after_ms=2500,
+                    outcome="no_change",
+                    detail="",
                 )
-                for place, node in enumerate(nodes)
+                for operator in operators
             ],
             gatherings=[
                 asked(
@@ -208,7 +214,13 @@ def report(components: Components, members: Members, now: int) -> None:
     said = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=head.size)
     seen = answers.Seen(status="up", reason="answered", at=now, latency_ms=30)
     listed = {node: answers.Node(node_id=node, status="up", since=now, seen=seen) for node in nodes}
-    for operator in members.committee.operators:
+    probed = tuple(
+        answers.ProbedRound(
+            number=current - PROBED_ROUNDS + 1 + number, probes=probes_of(nodes, number)
+        )
+        for number in range(PROBED_ROUNDS)
+    )
+    for operator in committee.operators:
         components.sources.board.put(
             OperatorReport(
                 operator.id,
@@ -216,8 +228,25 @@ def report(components: Components, members: Members, now: int) -> None:
                 ready,
                 Part(said, float(now)),
                 Part(listed, float(now)),
+                Part(probed, float(now)),
             )
         )
+
+
+@cache
+def probes_of(nodes: tuple[str, ...], number: int) -> list[answers.Probe]:
+    """A probe of each node: one in 40 nodes is down, and the measured one in every other round."""
+    return [
+        answers.Probe(
+            node_id=node,
+            seen="down" if is_down else "up",
+            reason="timeout" if is_down else "answered",
+            latency_ms=20 + (7 * place + number) % 90,
+            clock_offset_ms=None,
+        )
+        for place, node in enumerate(nodes)
+        for is_down in [not place % 40 or (node == NODE and number % 2)]
+    ]
 
 
 def keep_gathering(components: Components, gathering: answers.Gathering) -> None:
@@ -249,7 +278,9 @@ def paths(components: Components) -> Iterator[str]:
     yield "/api/public"
 
 
-def measure(components: Components, clock: Clock, repetitions: int) -> list[Sequence[object]]:
+def measure(
+    components: Components, members: Members, clock: Clock, repetitions: int
+) -> list[Sequence[object]]:
     """Return the rows of the table."""
     client = create_app(components).test_client()
 
@@ -259,14 +290,16 @@ def measure(components: Components, clock: Clock, repetitions: int) -> list[Sequ
             raise SystemExit(f"{path}: {answer.text}")
         return answer
 
-    def get_anew(path: str) -> TestResponse:
+    def seconds_anew(path: str) -> float:
+        """Let a round pass, and return the processor time of the page after it."""
         clock.now += 5
-        return get(path)
+        report(components, members, int(clock.now))
+        return seconds(lambda: get(path))
 
     rows: list[Sequence[object]] = []
     for path in paths(components):
-        first = seconds(lambda path=path: get_anew(path))  # type: ignore[misc]
-        times = [seconds(lambda path=path: get_anew(path)) for _ in range(repetitions)]  # type: ignore[misc]
+        first = seconds_anew(path)
+        times = [seconds_anew(path) for _ in range(repetitions)]
         answer = get(path)
         etag = answer.headers.get("ETag", "")
         same = [seconds(lambda: get(path, etag)) for _ in range(repetitions)]  # noqa: B023
@@ -291,7 +324,7 @@ def main(
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
             built = build(Path(folder), days, number, nodes - number, clock)
-            rows = measure(built.components, clock, repetitions)
+            rows = measure(built.components, built.members, clock, repetitions)
         entries, bound = built.components.log.state.size, full_history.largest_bytes()
         note = "Processor time of a request, with rendering. First: after the start."
         title = f"{number} operators, {nodes} nodes and {entries:,} entries"

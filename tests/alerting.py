@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.storage.database import Database
+from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting, open_database
 from dragon_explorer.alerts.channels import Attempt
 from dragon_explorer.alerts.conditions import Condition
@@ -38,11 +40,12 @@ from dragon_explorer.components import Components
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 
@@ -100,15 +103,28 @@ class PaperFleet:
     """An explorer's log, its board and its alerts."""
 
     def __init__(
-        self, folder: Path, alerts: AlertsConfig, members: Members = MEMBERS, **problems: Any
+        self,
+        folder: Path,
+        alerts: AlertsConfig,
+        members: Members = MEMBERS,
+        disks: Sequence[Disk] = (),
     ) -> None:
         self.members, self.committee, self.config = members, members.committee, alerts
-        self.folder = folder
+        self.folder, self.disks = folder, disks
         self.now = float(self.committee.rounds.start(100))
         self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()
+        self.clock_error = 0.0  # seconds by which the explorer's clock is wrong
+        self._open()
+        self.silent: set[str] = set()
+        self.reasons: dict[str, list[str]] = {}
+        self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+        self.start()
+
+    def _open(self) -> None:
+        """Open the files of log and history."""
         self.databases = [
-            Database(folder / "explorer.db", LOG_SCHEMA),
-            Database(folder / "explorer-history.db", SCHEMA),
+            Database(self.folder / "explorer.db", LOG_SCHEMA),
+            Database(self.folder / "explorer-history.db", SCHEMA),
         ]
         self.log = Log(self.databases[0], self.committee)
         self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
@@ -120,11 +136,26 @@ class PaperFleet:
             index=LogIndex(self.log, self.committee),
             board=self.board,
             history=History(self.databases[1]),
-            public=PublicPage.of_all(self.committee),
+            window_votes=WindowVotes(self.databases[1]),
+            public_file=PublicFile(PublicPage.of_all(self.committee)),
         )
-        self.silent: set[str] = set()
-        self.reasons: dict[str, list[str]] = {}
+
+    def restart(self, *lost: str) -> None:
+        """Restart the explorer without reading the ledger. Args: `lost`, patterns of files."""
+        for database in (*self.databases, self.database):
+            database.close()
+        for file in [file for pattern in lost for file in self.folder.glob(pattern)]:
+            file.unlink()
+        self._open()
         self.start()
+
+    def lose_log(self) -> None:
+        """Lose the file of the log, which the explorer then reads from the ledger again."""
+        self.restart("explorer.db*")
+
+    def wall(self) -> float:
+        """What the clock of the explorer shows (Unix seconds)."""
+        return self.now + self.clock_error
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +168,7 @@ class PaperFleet:
         """Assemble the alerts, as after the start of the explorer."""
         self.runtime = runtime = Runtime(
             http=HttpClient.create(),
-            wall=lambda: self.now,
+            wall=self.wall,
             monotonic=lambda: self.now,
             sleep=lambda _: None,
             entropy=bytes,
@@ -145,7 +176,12 @@ class PaperFleet:
         )
         self.database = open_database(self.folder / "explorer.db")
         made = Alerting.assemble(
-            self.config, self.sources, self.database, runtime, client=lambda _: runtime.http
+            self.config,
+            self.sources,
+            self.database,
+            runtime,
+            disks=self.disks,
+            client=lambda _: runtime.http,
         )
         workers = [
             Worker(name, self.receiver, made.outbox, runtime.wall, runtime.entropy)
@@ -191,7 +227,7 @@ class PaperFleet:
 
     def work(self) -> None:
         """Let engine and workers do what is due now."""
-        if not self.ledger.fault:
+        with suppress(errors.LedgerUnavailable):
             self.follower.catch_up()
         self._answer()
         while self.alerting.engine.step():
@@ -207,16 +243,20 @@ class PaperFleet:
             if operator.id in self.silent:
                 continue
             said = answers.Readiness(
-                status="ready", reasons=list(self.reasons.get(operator.id, ()))
+                status="ready",
+                reasons=list(self.reasons.get(operator.id, ())),
+                certificate_expires=self.expires.get(operator.id),
             )
             own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
             self.board.put(
-                OperatorReport(operator.id, operator.url, Part(said, self.now), Part(own, self.now))
+                OperatorReport(
+                    operator.id, operator.url, Part(said, self.wall()), Part(own, self.wall())
+                )
             )
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""
-        wall = lambda: self.now  # noqa: E731
+        wall = self.wall
         components = Components(
             self.sources,
             [],

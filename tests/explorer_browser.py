@@ -40,11 +40,15 @@ class Watched:
         if not request.url.startswith((self.base, "data:", "blob:")):
             self.strangers.append(request.url)
 
-    def go(self, path: str) -> Page:
+    def go(self, path: str, status: int = 200) -> Page:
         answer = self.page.goto(f"{self.base}{path}")
         assert answer is not None
-        assert answer.status == 200, path
+        assert answer.status == status, path
         return self.page
+
+    def leave(self) -> None:
+        """Open an empty page, so that the page asks a server that ends nothing more."""
+        self.page.goto("about:blank")
 
 
 @contextmanager
@@ -80,23 +84,33 @@ def served_app(app: Any) -> Iterator[str]:
         server.server_close()
 
 
-def paths_of(world: ExplorerWorld) -> dict[str, str]:
-    """Every page, by a name."""
-    app = world.app()
-    client = app.test_client()
+def paths_of(world: ExplorerWorld) -> list[str]:
+    """The address of every page: all rules of the app, with every kind of entry."""
+    client = world.app().test_client()
     [stream] = client.get("/api/streams").json["streams"]
-    incident = client.get("/api/incidents").json["incidents"][0]
-    plain = {
-        rule.rule: rule.rule
-        for rule in app.url_map.iter_rules()
-        if rule.endpoint.startswith("pages.") and not rule.arguments
+    newest, *_, oldest = client.get("/api/incidents").json["incidents"]
+    entries = client.get("/api/log").json["entries"]
+    kinds = {each["kind"]: each["position"] for each in entries}
+    examples = {
+        "/nodes/<node_id>": [newest["node_id"], "target_1?period=1h"],
+        "/incidents/<position>": [newest["position"], oldest["end_position"]],
+        "/log/<position>": list(kinds.values()),
+        "/streams/<stream_id>": [stream["stream"]],
+        "/streams/<stream_id>/windows/<number>": [f"{stream['stream']}/windows/1"],
     }
-    return {
-        **plain,
-        "node": f"/nodes/{incident['node_id']}",
-        "node in the last hour": "/nodes/target_1?period=1h",
-        "incident": f"/incidents/{incident['position']}",
-        "stream": f"/streams/{stream['stream']}",
-        "window": f"/streams/{stream['stream']}/windows/1",
-        "entry": "/log/5",
-    }
+    found = []
+    for rule in page_rules(world):
+        begin = rule.partition("<")[0]
+        found += [f"{begin}{each}" for each in examples[rule]] if "<" in rule else [rule]
+    return found
+
+
+def page_rules(world: SmallExplorerWorld) -> list[str]:
+    """The rules of all pages that a browser can open by their address."""
+    return [
+        rule.rule
+        for rule in world.app().url_map.iter_rules()
+        if rule.endpoint.startswith(("pages.", "verification"))
+        and rule.endpoint != "pages.static"
+        and "GET" in (rule.methods or ())
+    ]

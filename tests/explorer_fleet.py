@@ -105,6 +105,8 @@ class ExplorerWorld(SmallExplorerWorld, StreamWorld):
 def fleet_with_history(folder: Path) -> ExplorerWorld:
     """A fleet of 4 operators and 2 targets: an outage that ended, one that lasts, and a stream.
 
+    The outage that lasts is certified because of a report, after the aggregator's own probes.
+
     The caller ends it: `with fleet_with_history(folder) as world`.
     """
     world = ExplorerWorld(folder, make_members(targets=2, experts=1), verify_at_end=False)
@@ -122,6 +124,7 @@ def fleet_with_history(folder: Path) -> ExplorerWorld:
     world.run(14)
     world.upload(stream, b"21.7")
     world.stop("operator_4", "hang")
+    world.post("operator_1", "/reports", {"node_id": "operator_4", "status": "down"})
     world.run(3)
     return world
 

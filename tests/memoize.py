@@ -14,6 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import flask_openapi.blueprint
+import flask_openapi.openapi
+from flask_openapi.models import Operation
+from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from dragon.protocol import bls
@@ -28,11 +32,14 @@ _remembering: Final[list[tuple[Any, str, Any, Any]]] = []  # owner, name, origin
 def install() -> None:
     """Memoize from now on, in this process. Exceptions are not remembered."""
     _remember(bls, "hash_to_curve", cache)  # signing and verifying begin with it
-    _remember(bls, "verify", cache)
-    _remember(bls, "verify_possession", cache)
-    _remember(bls, "verify_batch", _of_batches)
-    _remember(bls.SecretKey, "_sign", cache)
     _remember(bls.SecretKey, "public_key", cache)
+    signatures = _Signatures()
+    _remember(bls.SecretKey, "_sign", signatures.signing)
+    _remember(bls, "aggregate_keys", signatures.summing_keys)
+    _remember(bls, "aggregate_signatures", signatures.summing)
+    _remember(bls, "verify", signatures.verifying)
+    _remember(bls, "verify_batch", signatures.verifying_batches)
+    _remember(bls, "verify_possession", cache)
     _remember(pairing, "prepare", cache)
     _remember(pairing, "is_signed", cache)
     _remember(bn254, "is_in_g2", cache)
@@ -45,6 +52,9 @@ def install() -> None:
     # Migrations run for the first new database with given schemas; further ones are copies.
     _remember(Database, "__init__", _of_schemas)
     _remember(Rule, "_compile_builder", _of_rules)
+    for module in (flask_openapi.blueprint, flask_openapi.openapi):
+        _remember(module, "get_responses", _of_responses)
+        _remember(module, "parse_parameters", _of_parameters)
 
 
 @contextmanager
@@ -64,28 +74,68 @@ def _remember(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     setattr(owner, name, ours)
 
 
-def _of_batches(verify_batch: Callable[..., bool]) -> Callable[..., bool]:
-    """Memoize by the signatures. Random factors are still drawn, so that a world's random numbers
-    stay the same. They affect the result with a probability of 2⁻¹²⁸ only."""
-    answers: dict[tuple[bls.Signed, ...], tuple[bool, list[int]]] = {}
+class _Signatures:
+    """All signatures made in this process, by public key and message.
 
-    def remembering(signed: Sequence[bls.Signed], entropy: Callable[[int], bytes]) -> bool:
-        if (known := answers.get(tuple(signed))) is not None:
-            answer, drawn = known
-            for size in drawn:
-                entropy(size)
-            return answer
-        drawn = []
+    A key has exactly one valid signature on a message, and a sum of keys the sum of theirs. So a
+    signature that is equal to the known one is valid, without a pairing. Any other is verified.
+    """
 
-        def counted(size: int) -> bytes:
-            drawn.append(size)
-            return entropy(size)
+    def __init__(self) -> None:
+        self._made: dict[tuple[bytes, bytes], bytes] = {}
+        self._parts: dict[bytes, tuple[bytes, ...]] = {}  # of sums of keys
+        self._sum: Callable[[Sequence[bytes]], bytes] = bls.aggregate_signatures
 
-        answer = verify_batch(signed, counted)
-        answers[tuple(signed)] = answer, drawn
-        return answer
+    def signing(self, sign: Callable[..., bytes]) -> Callable[..., bytes]:
+        def remembering(key: bls.SecretKey, message: bytes, dst: bytes) -> bytes:
+            made = sign(key, message, dst)
+            if dst == bls.SIGNATURE_DST:
+                self._made[key.public_key().raw, message] = made
+            return made
 
-    return remembering
+        return cache(remembering)
+
+    def summing_keys(self, aggregate: Callable[..., bls.PublicKey]) -> Callable[..., bls.PublicKey]:
+        def remembering(keys: tuple[bls.PublicKey, ...]) -> bls.PublicKey:
+            total = aggregate(keys)
+            self._parts[total.raw] = tuple(key.raw for key in keys)
+            return total
+
+        known = cache(remembering)
+        return lambda keys: known(tuple(keys))
+
+    def summing(self, aggregate: Callable[..., bytes]) -> Callable[..., bytes]:
+        known = cache(aggregate)
+        self._sum = lambda signatures: known(tuple(sorted(signatures)))  # in any order
+        return self._sum
+
+    def verifying(self, verify: Callable[..., bool]) -> Callable[..., bool]:
+        known = cache(verify)
+
+        def remembering(key: bls.PublicKey, message: bytes, signature: bytes) -> bool:
+            return self._is_known(key, message, signature) or known(key, message, signature)
+
+        return remembering
+
+    def verifying_batches(self, verify_batch: Callable[..., bool]) -> Callable[..., bool]:
+        """Random factors are still drawn, so that a world's random numbers stay the same."""
+
+        def remembering(signed: Sequence[bls.Signed], entropy: Callable[[int], bytes]) -> bool:
+            if not signed or not all(
+                self._is_known(each.key, each.message, each.signature) for each in signed
+            ):
+                return verify_batch(signed, entropy)
+            entropy(bls.FACTOR_BYTES * len(signed))
+            return True
+
+        return remembering
+
+    def _is_known(self, key: bls.PublicKey, message: bytes, signature: bytes) -> bool:
+        made = [self._made.get((part, message)) for part in self._parts.get(key.raw, (key.raw,))]
+        known = [each for each in made if each is not None]
+        if len(known) < len(made):
+            return False
+        return signature == (known[0] if len(known) == 1 else self._sum(known))
 
 
 def _of_lists(sign: Callable[..., bn254.G1]) -> Callable[..., bn254.G1]:
@@ -128,3 +178,60 @@ def _of_rules(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
         return builders[key]
 
     return remembering
+
+
+def _of_responses(get_responses: Callable[..., None]) -> Callable[..., None]:
+    """Every app describes the same responses."""
+    known: dict[str, tuple[dict[str, Any], Any]] = {}
+
+    def remembering(
+        responses: dict[str, Any], components_schemas: dict[str, Any], operation: Operation
+    ) -> None:
+        key = repr(
+            [(status, _identity(described)) for status, described in responses.items()],
+        )
+        if key not in known:
+            schemas: dict[str, Any] = {}
+            get_responses(responses, schemas, operation)
+            known[key] = schemas, operation.responses
+        schemas, operation.responses = known[key]
+        components_schemas.update(schemas)
+
+    return remembering
+
+
+def _of_parameters(parse_parameters: Callable[..., Any]) -> Callable[..., Any]:
+    """Every app describes the same parameters. A view is made anew for each app, from one code."""
+    known: dict[tuple[object, ...], tuple[Any, dict[str, Any], Any, Any]] = {}
+
+    def remembering(
+        func: Any,
+        *,
+        components_schemas: dict[str, Any] | None = None,
+        operation: Operation | None = None,
+        request_body: Any = None,
+        doc_ui: bool = True,
+    ) -> Any:
+        if components_schemas is None or operation is None or not doc_ui:
+            return parse_parameters(func, request_body=request_body, doc_ui=doc_ui)
+        hints = [(name, _identity(hint)) for name, hint in func.__annotations__.items()]
+        key = func.__code__, repr(hints), repr(request_body)
+        if key not in known:
+            schemas: dict[str, Any] = {}
+            found = parse_parameters(
+                func, components_schemas=schemas, operation=operation, request_body=request_body
+            )
+            known[key] = found, schemas, operation.parameters, operation.requestBody
+        found, schemas, parameters, operation.requestBody = known[key]
+        if parameters:
+            operation.parameters = parameters
+        components_schemas.update(schemas)
+        return found
+
+    return remembering
+
+
+def _identity(described: Any) -> object:
+    """A class of models by its place in memory, as two may have one name."""
+    is_model = isinstance(described, type) and issubclass(described, BaseModel)
+    return id(described) if is_model else described

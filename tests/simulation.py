@@ -43,6 +43,7 @@ from dragon.errors import LedgerUnavailable
 from dragon.log.audit import Audit, audit
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
+from dragon.net.session import make_session
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import AppliedCheckpoint
@@ -184,9 +185,11 @@ class World:
     folder: Path
     members: Members = field(default_factory=make_members)
     verify_at_end: bool = True
+    now: float | None = None  # Unix seconds; the genesis of the committee by default
 
     def __post_init__(self) -> None:
-        self.clock = Clock(float(self.members.committee.rounds.genesis))
+        genesis = float(self.members.committee.rounds.genesis)
+        self.clock = Clock(genesis if self.now is None else self.now)
         self.offsets: dict[str, float] = {}  # how far a service's clock is ahead, in seconds
         self.outages: dict[str, list[Outage]] = {}
         self.cuts: set[tuple[str, str]] = set()  # (from, to) or (from, "*")
@@ -270,8 +273,7 @@ class World:
         )
 
     def session(self, name: str) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
+        session = make_session()
         session.mount("http://", Wire(self, name))
         return session
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -72,11 +73,19 @@ class Stack:
         self._command = list(command or compose_command())
         self.scheme = "http"
         self.authority: str | None = None  # CA file used to verify HTTPS
-        self._files = [part for file in files for part in ("-f", str(ROOT / file))]
+        self._files = list(files)
         self._environ = {**os.environ, **images, "BIND_ADDRESS": "127.0.0.1"}
 
+    def overridden(self, *files: str, **settings: str) -> Stack:
+        """The same project with further compose files. Only the first one is closed."""
+        made = copy(self)
+        made._files = [*self._files, *files]
+        made._environ = self._environ | settings
+        return made
+
     def compose(self, *arguments: str, seconds: float = 180) -> str:
-        command = [*self._command, "-p", self.project, *self._files, *arguments]
+        files = [part for file in self._files for part in ("-f", str(ROOT / file))]
+        command = [*self._command, "-p", self.project, *files, *arguments]
         done = subprocess.run(
             command,
             cwd=ROOT,

@@ -63,7 +63,9 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower, components.committee)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = _newest_probe_results(components.monitor)
     yield metrics.node_metrics({result.node_id: result.answered for result in probe_results})
     yield metrics.quorum_margin(_quorum_margin(components.committee, probe_results))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 from prometheus_client import Counter, Histogram
 
-from dragon.errors import Busy
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
@@ -26,16 +25,16 @@ from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.state import State, advance
-from dragon_aggregator.certifier import ActiveClaims, Certifier
+from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
+from dragon_aggregator.received_suspicions import Outcome
 from dragon_aggregator.round_record import Round
-from dragon_aggregator.suspicion_filter import SuspicionFilter
+from dragon_aggregator.suspicion_intake import SuspicionIntake
 
 MAX_RECENT_ROUNDS: Final = 120  # records kept for `GET /rounds`
 MAX_CONCURRENT_CLAIMS: Final = 64  # being certified at a time; others wait for a thread
-MAX_CONCURRENT_SUSPICIONS: Final = 64  # beyond, suspicions are `busy`
 CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that has a fault
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds
 
@@ -74,11 +73,10 @@ class Monitor:
             clock=clock,
             runtime=runtime,
         )
-        self._suspicion_filter = SuspicionFilter(committee)
-        self._suspicion_slots = threading.BoundedSemaphore(MAX_CONCURRENT_SUSPICIONS)
+        self._suspicions = SuspicionIntake(
+            committee, self._certify, self._newest_record, self._change_detector, runtime
+        )
         self._workers = runtime.workers(MAX_CONCURRENT_CLAIMS)
-        # Not those of the rounds: one operator can send a suspicion of every node.
-        self._suspicion_workers = runtime.workers(MAX_CONCURRENT_SUSPICIONS)
         self._active_claims = ActiveClaims()
         self.last_quorum = LastRound(runtime.monotonic)
         self.recent: deque[Round] = deque(maxlen=MAX_RECENT_ROUNDS)
@@ -135,15 +133,16 @@ class Monitor:
         if (checkpoint := self._due_checkpoint(record)) is not None:
             claims.append(checkpoint)
         ends = self._collection_ends()
-        jobs = [self._workers.submit(self._certify, claim, ends, record) for claim in claims]
+        note = record.attestation_rounds.append
+        jobs = [self._workers.submit(self._certify, claim, ends, note) for claim in claims]
         for job in jobs:
             job.result()
         self._finish(record, self._runtime.monotonic() - begun)
         return record
 
     def close(self) -> None:
-        for workers in (self._workers, self._suspicion_workers):
-            workers.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._suspicions.close()
 
     def _finish(self, record: Round, took: float) -> None:
         record.took = took
@@ -160,27 +159,35 @@ class Monitor:
         """One deadline (monotonic seconds) for all claims of a round, even if some must wait."""
         return self._runtime.monotonic() + self._committee.rounds.collect_deadline_seconds
 
-    def _certify(self, claim: Claim, ends: float, record: Round) -> None:
+    def _certify(
+        self, claim: Claim, ends: float, on_begin: Callable[[AttestationRound], None]
+    ) -> Outcome:
         """Have one claim certified, and put the certificate into the outbox."""
         key = ordering_key(claim)
         if not self._active_claims.take(key):
-            return
+            return Outcome.ALREADY_ASKED
         try:
             pending = self._outbox.claims(key)  # before the log: an applied event moves from here
             if len(pending) >= MAX_PENDING_PER_KEY:
                 logger.warning("outbox_full", ordering_key=key, pending=len(pending))
-                return
+                return Outcome.OUTBOX_FULL
             if self._is_superseded(claim, pending):
-                return
-            result = self._certifier.collect(claim, ends, record.attestation_rounds.append)
-            if result.certificate is None:
-                self.last_quorum.note_failure()
-            else:
-                self.last_quorum.note()
-                self._outbox.add(result.certificate, not_before=self._not_before())
-                logger.info("certificate_assembled", claim=claim.to_json())
+                return Outcome.NO_CHANGE
+            return self._collect(claim, ends, on_begin)
         finally:
             self._active_claims.release(key)
+
+    def _collect(
+        self, claim: Claim, ends: float, on_begin: Callable[[AttestationRound], None]
+    ) -> Outcome:
+        result = self._certifier.collect(claim, ends, on_begin)
+        if result.certificate is None:
+            self.last_quorum.note_failure()
+            return Outcome.NOT_CERTIFIED
+        self.last_quorum.note()
+        self._outbox.add(result.certificate, not_before=self._not_before())
+        logger.info("certificate_assembled", claim=claim.to_json())
+        return Outcome.CERTIFIED
 
     def _is_superseded(self, claim: Claim, pending: Sequence[Claim]) -> bool:
         """Compare with what is certified, in the log or still in the outbox (`pending`).
@@ -211,38 +218,8 @@ class Monitor:
     # Suspicions
 
     def suspect(self, suspicion: Suspicion, signature: bytes) -> bool:
-        """Accept an operator's suspicion. Return whether the operators are asked about it.
+        """Accept an operator's suspicion: see `SuspicionIntake.take`."""
+        return self._suspicions.take(suspicion, signature)
 
-        They are not if the status is certified already, or if the same suspicion came before.
-
-        Raises:
-            UnknownSigner, UnknownNode, OffRound, BadSignature: the suspicion is not genuine.
-            Busy: too many suspicions are in progress.
-        """
-        rounds, detector = self._committee.rounds, self._change_detector
-        number, ends = rounds.number(self._runtime.wall()), self._collection_ends()
-        self._suspicion_filter.check(suspicion, signature, number)
-        node_id, status = suspicion.node_id, suspicion.status
-        if detector.certified_status(node_id) is status or detector.why_abstain():
-            return False
-        if not self._suspicion_slots.acquire(blocking=False):
-            message = f"{MAX_CONCURRENT_SUSPICIONS} suspicions are in progress, the maximum"
-            raise Busy(message)
-        if not self._suspicion_filter.is_first(suspicion, number):
-            self._suspicion_slots.release()
-            return False
-        record = self._record(number)
-        claim = StatusClaim(node_id, status, record.start)
-        try:
-            job = self._suspicion_workers.submit(self._certify, claim, ends, record)
-        except BaseException:
-            self._suspicion_slots.release()
-            raise
-        job.add_done_callback(lambda _: self._suspicion_slots.release())
-        return True
-
-    def _record(self, number: int) -> Round:
-        """The record of that round, or a separate one if the round has not begun here."""
-        if self.recent and self.recent[-1].number == number:
-            return self.recent[-1]
-        return Round(number, self._committee.rounds.start(number), self._runtime.wall())
+    def _newest_record(self) -> Round | None:
+        return self.recent[-1] if self.recent else None

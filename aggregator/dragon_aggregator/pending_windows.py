@@ -11,7 +11,6 @@ once whose next window is not complete, or was found invalid.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,7 +23,6 @@ from dragon_aggregator.vote_collector import Votes
 MAX_KNOWN_STREAMS: Final = 64  # known streams with pending windows; beyond, `busy`
 MAX_NEW_STREAMS: Final = 16  # new streams with stored objects; beyond, `busy`
 MAX_NEW_WITHOUT_OBJECTS: Final = 256  # beyond, the oldest is replaced
-MAX_APPLIED_WINDOWS: Final = 1024  # windows in the log whose votes can still be shown
 IDLE_SECONDS: Final = 600.0  # after which a known stream can be replaced, since its last window
 NEW_IDLE_SECONDS: Final = 60.0  # after which a new stream can be replaced
 UPLOAD_SECONDS: Final = 5.0  # that a new stream has to upload each of its objects
@@ -42,6 +40,7 @@ class Window:
     state: str = "announced"  # or incomplete, voting, waiting, certified, invalid, applied
     missing: tuple[bytes, ...] = ()  # SHA-256 of objects that are not stored yet
     votes: Votes = field(default_factory=dict)
+    proof_bytes: int | None = None  # size of its proof, if that is stored
     tried_at: float = float("-inf")  # of the last vote, monotonic seconds
 
     @property
@@ -84,10 +83,9 @@ class PendingWindows:
         self._following = following
         self._is_penalized = is_penalized
         self._monotonic = monotonic
-        self._lock = threading.Lock()  # guards the next three lines
+        self._lock = threading.Lock()  # guards the next two lines
         self._streams: dict[bytes, _Stream] = {}
         self._in_progress: set[bytes] = set()  # streams that a thread is working on
-        self._applied: OrderedDict[bytes, Window] = OrderedDict()  # newest last, by header
 
     def all(self) -> list[Window]:
         """Every window, by stream and then by number."""
@@ -106,11 +104,6 @@ class PendingWindows:
         with self._lock:
             found = self._streams.get(stream)
             return found.windows.get(number) if found else None
-
-    def applied(self, header: bytes) -> Window | None:
-        """A window in the log, by the hash of its header, if it is recent."""
-        with self._lock:
-            return self._applied.get(header)
 
     def add(self, window: Window) -> None:
         """Add a window, which replaces another one with that number. Call it only when signed.
@@ -235,27 +228,19 @@ class PendingWindows:
             yield window
             number += 1
 
-    def drop_applied(self, state: State) -> list[bytes]:
-        """Remove windows that are in the log. Return their streams."""
-        changed = []
+    def drop_applied(self, state: State) -> list[Window]:
+        """Remove the windows that are in the log, and return them."""
+        dropped: list[Window] = []
         with self._lock:
             for stream, found in list(self._streams.items()):
                 windows = state.stream(stream).windows
-                if applied := [number for number in found.windows if number < windows]:
-                    changed.append(stream)
+                applied = [number for number in sorted(found.windows) if number < windows]
+                if applied:
                     found.since = self._monotonic()
-                for number in applied:
-                    self._keep_applied(found.windows.pop(number))
+                dropped += [found.windows.pop(number) for number in applied]
                 if not found.windows:
                     del self._streams[stream]
-        return changed
-
-    def _keep_applied(self, window: Window) -> None:
-        """Keep the votes for owners who ask later. Called with the lock held."""
-        window.state = "applied"
-        self._applied[window.submission.header.hash] = window
-        while len(self._applied) > MAX_APPLIED_WINDOWS:
-            self._applied.popitem(last=False)
+        return dropped
 
 
 def _busy(message: str) -> errors.Busy:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dragon.probing.prober import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
+from dragon_aggregator.received_suspicions import ReceivedSuspicions
 
 
 @dataclass(slots=True)
@@ -22,3 +23,4 @@ class Round:
     note: str = ""  # why the aggregator abstained, from all nodes or from some
     probe_results: list[ProbeResult] = field(default_factory=list)
     attestation_rounds: list[AttestationRound] = field(default_factory=list)
+    suspicions: ReceivedSuspicions = field(default_factory=ReceivedSuspicions)

@@ -23,6 +23,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.streams.finding import Finding
 from dragon.protocol.streams.submission import Submission
+from dragon.protocol.streams.votes import NO_ANSWER
 
 MAX_CONCURRENT_REQUESTS: Final = 8  # to one operator, about known streams
 MAX_CONCURRENT_NEW_REQUESTS: Final = 2  # to one operator, about new streams
@@ -33,7 +34,7 @@ NEW_ANNOUNCEMENTS_CAPACITY: Final = 64.0  # announcements that new streams may s
 VOTE_TIMEOUT_SECONDS: Final = 5.0  # for all operators to fetch objects, verify and answer
 BUSY_RETRY_SECONDS: Final = 0.2  # before a busy operator is asked again
 MAX_BUSY_SECONDS: Final = 1.0  # after which a busy operator is asked again with the next vote
-NO_ANSWER: Final = ("no answer yet", "")
+NOT_ANSWERED: Final = (NO_ANSWER, "")
 
 Votes = dict[str, tuple[str, str]]  # last answer and its detail by operator, for display only
 
@@ -113,7 +114,7 @@ class VoteCollector:
 
     def empty(self) -> Votes:
         """A table without answers. Its size is fixed, so others can read it while it is filled."""
-        return dict.fromkeys(self._committee.keys, NO_ANSWER)
+        return dict.fromkeys(self._committee.keys, NOT_ANSWERED)
 
     def collect(self, submission: Submission, votes: Votes) -> Finding | None:
         """Request every operator's vote. Return the finding of a quorum, or None without one.

@@ -140,6 +140,6 @@ class WindowCertifier:
 def _enter_refusals(window: Window, attestation_round: AttestationRound) -> None:
     """Show an operator's refusal to sign in place of its vote."""
     for operator, answer in dict(attestation_round.answers).items():  # late ones still arrive
-        if answer.outcome != "signed":
-            vote, _ = window.votes[operator]
+        vote, _ = window.votes[operator]
+        if answer.outcome not in {"signed", vote}:
             window.votes[operator] = answer.outcome, f"its vote before was: {vote}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ from dragon.protocol.streams.submission import Submission
 from dragon.storage.blobs import DESCRIPTOR_NUMBER, ObjectStore
 from dragon_aggregator.certifier import Certifier
 from dragon_aggregator.clock_check import ClockCheck
+from dragon_aggregator.decided_windows import DecidedWindows
 from dragon_aggregator.outbox import Outbox
 from dragon_aggregator.pending_windows import PendingWindows, Window
 from dragon_aggregator.vote_collector import VoteCollector
@@ -54,6 +56,7 @@ class WindowQueue:
         runtime: Runtime,
     ) -> None:
         self.objects = objects
+        self.decided = DecidedWindows()
         self._committee = committee
         self._log = log
         self._known_streams = known_streams
@@ -165,8 +168,8 @@ class WindowQueue:
         if window is not None and window.submission.header != submission.header:
             window = None
         if number < self._log.state.stream(stream).windows:
-            before = window or self._windows.applied(submission.header.hash) or Window(submission)
-            return Window(submission, "applied", votes=before.votes)
+            before = window or self.decided.applied(submission.header.hash) or Window(submission)
+            return replace(before, state="applied", missing=())
         if window is None:
             return None
         known = window.submission
@@ -193,8 +196,10 @@ class WindowQueue:
     def _update_missing(self, window: Window) -> None:
         named = window.submission.object_kinds()
         window.missing = tuple(self.objects.missing(window.submission.stream, named))
-        if window.submission.objects is not None:
+        if (objects := window.submission.objects) is not None:
             window.state = "incomplete" if window.missing else "voting"
+            if window.proof_bytes is None and objects.proof not in window.missing:
+                window.proof_bytes = self.objects.length(objects.proof)
 
     # Certification
 
@@ -207,7 +212,11 @@ class WindowQueue:
     def step(self) -> None:
         """Drop windows that are in the log, and begin work on every stream without a thread."""
         state = self._log.state
-        for stream in self._windows.drop_applied(state):
+        dropped = self._windows.drop_applied(state)
+        for window in dropped:
+            window.state = "applied"
+            self.decided.add(window)
+        for stream in {window.submission.stream for window in dropped}:
             self.objects.release(stream, state.stream(stream).windows - 2)
         for stream in self._windows.begin(known=True, most=MAX_CONCURRENT_STREAMS):
             self._workers.submit(self._advance, stream)
@@ -234,10 +243,15 @@ class WindowQueue:
 
     def _certify(self, window: Window) -> bool:
         """Whether the window is certified as valid, so that the next one can be voted on."""
-        if self._window_certifier.is_decided(window):
-            return window.state == "certified"
-        if window.missing or window.state == "waiting":
-            self._update_missing(window)  # objects may have been stored or evicted since
-        if window.submission.objects is None or window.missing:
-            return False
-        return self._window_certifier.certify(window)
+        if not self._window_certifier.is_decided(window):
+            if window.missing or window.state == "waiting":
+                self._update_missing(window)  # objects may have been stored or evicted since
+            if window.submission.objects is None or window.missing:
+                return False
+            if self._window_certifier.certify(window):
+                return True
+            if not self._window_certifier.is_decided(window):
+                return False
+        if window.state == "invalid":
+            self.decided.add(window)  # now: its owner may replace it with another proof
+        return window.state == "certified"

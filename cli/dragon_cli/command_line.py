@@ -32,6 +32,18 @@ def command_line(*, without: Container[str] = ()) -> str:
     return shlex.join(words)
 
 
+def given_options(*, only: Container[str]) -> list[str]:
+    """Return the words of options on the running command's line. Args: `only`, their names."""
+    context = click.get_current_context()
+    return [
+        word
+        for parameter in context.command.params
+        if (name := parameter.name or "") in only
+        and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        for word in _words(parameter, context.params[name])
+    ]
+
+
 def _names(context: click.Context) -> list[str]:
     """The names of a command and its groups, without that of a group's default command."""
     if context.parent is None:

@@ -88,7 +88,9 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",
-        "votes: list of operator, answer, detail",
+        "proof_bytes: size of the proof", "security_bits: security level of the proof",
+        "certificate: `verified`, or why it is not; null before a verdict",
+        "votes: list of operator, outcome, reason, detail, is_certified",
     ),
     "ziggy keygen": ("private_input: path", "public_input: path", "drawn", "*: key and message"),
     "ziggy sign": ("proof_file: path", "bytes", "*: key and message"),

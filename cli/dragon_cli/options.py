@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from dragon.net import tls
+from dragon_cli.completions import complete_operators
 
 _Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -68,7 +69,9 @@ class UrlType(click.ParamType[str]):
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 operator_option = click.option(
-    "--operator", help="Operator to query (default: the first to respond)."
+    "--operator",
+    shell_complete=complete_operators,
+    help="Operator to query (default: the first to respond).",
 )
 file_argument = click.argument("file", type=EXISTING_FILE)
 url_option = click.option(

@@ -463,3 +463,8 @@ class ClientGone(Overdue):
 
 class StepFailed(DragonError):
     """A step of the demonstration failed."""
+
+
+def because(error: Exception) -> str:
+    """Return the message of an error of this tree after a colon; a library is not quoted."""
+    return f": {error}" if isinstance(error, DragonError) else ""

@@ -20,6 +20,7 @@ SHARED: Final = "shared"
 NETWORK: Final = "sequencer"  # it speaks as the network's nodes do
 REDIRECTED: Final = 300  # the lowest status that is no success
 USED: Final[set[tuple[str, str]]] = set()  # notes that fitted something
+UNEXPLAINED: Final[set[str]] = set()  # parameters and members that no note explains
 PROBLEM: Final = "application/problem+json"
 # The refusals of a body that is not in the form of section 1 of the specification.
 # Problems of every endpoint, which the page explains once.
@@ -99,6 +100,12 @@ class Notes:
                 return notes()[kind][key]
         return ""
 
+    def meaning(self, kind: str, path: str) -> str:
+        """The note on a parameter or member, which must have one; see `check_notes`."""
+        if not (found := self.of(kind, path)):
+            UNEXPLAINED.add(f"{self.service} {self.operation} {path}")
+        return found
+
     def _keys(self, path: str, *, by_name: bool) -> list[str]:
         whole = f"{self.operation} {path}".strip()
         names = [path, path.rpartition(".")[2]] if path and by_name else []
@@ -111,7 +118,7 @@ def _parameters(operation: Mapping[str, Any], said: Notes) -> str:
             code(each["name"]),
             f"{each['in']}: {words(each['schema'])}",
             "" if each.get("required") or each["in"] == "path" else _default(each["schema"]),
-            sentence(each.get("description") or said.of("parameters", each["name"])),
+            sentence(each.get("description") or said.meaning("parameters", each["name"])),
         )
         for each in operation.get("parameters", [])
     ]
@@ -152,7 +159,7 @@ def _object(title: str, schema: Mapping[str, Any], schemas: Mapping[str, Any], s
         (
             code(path),
             kind + (", optional" if optional else ""),
-            sentence(said.of("members", path, by_name="](" not in kind)),
+            sentence(_meaning(said, path, kind)),
         )
         for path, kind, optional in members(schema, schemas)
     ]
@@ -160,6 +167,17 @@ def _object(title: str, schema: Mapping[str, Any], schemas: Mapping[str, Any], s
         return f"{title}:\n\n" + tables.table(("member", "type", "meaning"), rows)
     kind = "bytes" if schema.get("format") == "binary" else words(schema) if schema else ""
     return f"{title}{': ' if kind else ''}{kind}."
+
+
+def _meaning(said: Notes, path: str, kind: str) -> str:
+    """The meaning of a member. The specification explains what the type links to, a list its items.
+
+    An optional note fits in these two cases.
+    """
+    is_linked = "](" in kind
+    if is_linked or path.endswith("[]"):
+        return said.of("members", path, by_name=not is_linked)
+    return said.meaning("members", path)
 
 
 def _problems(operation: Mapping[str, Any]) -> str:
@@ -189,10 +207,13 @@ def _titles(titles: list[str]) -> str:
 
 
 def check_notes() -> None:
-    """Raises LookupError: a note fits no operation, parameter or member of any service."""
+    """Raises LookupError: a member has no meaning, or a note fits no operation of any service."""
     for service in ORDER:
         for name in apps.operations(service):
             _text(service, name)
+    if UNEXPLAINED:
+        missing = "; ".join(sorted(UNEXPLAINED))
+        raise LookupError(f"{NOTES.name} explains these members and parameters not: {missing}")
     unused = [
         f"{kind}: {key}" for kind in notes() for key in notes()[kind] if (kind, key) not in USED
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -41,15 +42,17 @@ def table(_argument: str) -> str:
     return tables.table(("metric", "type", "labels", "service", "meaning"), rows)
 
 
-def sample_names() -> set[str]:
-    """The name of every sample that a service can have: a histogram has three."""
-    names: set[str] = set()
+def labels() -> dict[str, set[str]]:
+    """The labels of every sample that a service can have, by its name. A histogram has three."""
+    found: dict[str, set[str]] = {}
     for package in SERVICES:
-        for name, kind, *_ in _of_package(package):
-            plain = name.strip("`")
+        for name, kind, listed, *_ in _of_package(package):
+            plain, own = name.strip("`"), set(re.findall(r"\w+", listed))
             is_histogram = kind == "histogram"
-            names |= {plain + e for e in HISTOGRAM_ENDINGS} if is_histogram else {plain}
-    return names
+            for ending in HISTOGRAM_ENDINGS if is_histogram else ("",):
+                bound = {"le"} if ending == "_bucket" else set()
+                found[plain + ending] = own | bound
+    return found
 
 
 def _of_package(package: str) -> Iterator[tuple[str, str, str, str, str]]:

@@ -16,6 +16,7 @@ from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
 from dragon.node.routes import log
 from dragon_explorer import filters, security_headers
+from dragon_explorer.certainty import clock_reasons
 from dragon_explorer.components import Components
 from dragon_explorer.routes import api, badges, downloads, pages, verification
 
@@ -35,7 +36,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         certification=components.certification,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    filters.install(app, sources.committee.name, sources.public)
+    filters.install(app, sources)
     security_headers.install(app)
     for module in (api, verification, downloads, badges):
         app.register_api(module.routes(components))
@@ -49,13 +50,20 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
 def _not_ready(components: Components) -> Iterator[str]:
     sources = components.sources
     yield from disk_reasons(components.disks)
-    yield from log_reasons(sources.log, sources.follower, sources.committee, components.wall())
+    now = components.wall()
+    yield from log_reasons(sources.log, sources.follower, sources.committee, now)
+    yield from clock_reasons(sources, now)
     yield from components.certification.reasons()
+    if fault := sources.history.fault:
+        yield f"damaged: {fault}"
+    if components.alerting is not None:
+        yield from components.alerting.reasons()
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
     sources = components.sources
-    yield from metrics.log_metrics(sources.log, sources.follower, sources.committee)
+    wall = components.wall()
+    yield from metrics.log_metrics(sources.log, sources.follower, sources.committee, wall)
     yield metrics.disk_fault(components.disks)
     yield from components.certification.metrics()
     answers = GaugeMetricFamily(
@@ -72,4 +80,4 @@ def _metrics(components: Components) -> Iterator[Metric]:
         len(sources.index.open_outages()),
     )
     if components.alerting is not None:
-        yield from components.alerting.metrics(components.wall())
+        yield from components.alerting.metrics(wall)

@@ -13,6 +13,7 @@ from typing import Final
 
 from dragon_explorer.index import DOWN, UNKNOWN, UP
 from dragon_explorer.views.node import Chart
+from dragon_explorer.views.probes import ObserverRounds, RecentProbes
 
 DAY_WIDTH: Final = 4  # of a bar's day with the gap of 1 behind it
 # The class of a letter, and where the line of its days runs in a bar of height 20.
@@ -22,6 +23,25 @@ SPARK_HEIGHT: Final = 20  # of a small chart
 PLOT_WIDTH: Final = 720  # of the chart of response times
 PLOT_HEIGHT: Final = 160
 NICE_STEPS: Final = (1, 2, 5, 10)
+
+
+ROUND_WIDTH: Final = 14  # of a round in a row of the grid, with the gap of 1 behind it
+ROUND_MIDDLE: Final = 8  # of a row of the grid, which has a height of 16
+# How a fault is written into a cell; other faults are an "x".
+FAULT_LETTERS: Final = {
+    "timeout": "T",
+    "refused": "R",
+    "dns": "D",
+    "no_such_name": "N",
+    "tls": "C",
+    "unreachable": "U",
+    "bad_signature": "B",
+    "says_down": "O",
+    "bad_answer": "A",
+}
+STATUS_CODE: Final = "status_"  # of a reason that names an HTTP status
+OTHER_LETTER: Final = "x"
+MAX_NAMED: Final = 4  # faults that are named for one letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,54 @@ def spark(values: Sequence[int | None]) -> tuple[str, str]:
         line += f"L{x} {y}" if drawing else f"M{x} {y}h0"
         drawing = True
     return line, marks
+
+
+def round_paths(row: ObserverRounds) -> list[tuple[str, str]]:
+    """Return the class and path of each state of an observer's rounds."""
+    paths: dict[str, str] = {}
+    for place, name in enumerate(_states(row)):
+        x = place * ROUND_WIDTH
+        paths[name] = f"{paths.get(name, '')}M{x} {ROUND_MIDDLE}h{ROUND_WIDTH - 1}"
+    return list(paths.items())
+
+
+def round_faults(row: ObserverRounds) -> list[tuple[int, str, str]]:
+    """Return the place, letter and name of the fault of each round without an answer."""
+    middle = (ROUND_WIDTH - 1) / 2
+    return [
+        (round(place * ROUND_WIDTH + middle), fault_letter(outcome), outcome)
+        for place, (name, outcome) in enumerate(zip(_states(row), row.outcomes, strict=True))
+        if name == "d" and outcome is not None
+    ]
+
+
+def rounds_text(row: ObserverRounds) -> str:
+    """Return the text alternative of an observer's rounds."""
+    states = list(_states(row))
+    names = (("u", "answered"), ("d", "without an answer"), ("q", "not heard"))
+    counts = [f"{states.count(state)} {name}" for state, name in names if state in states]
+    return f"{row.observer}, {len(states)} rounds: {', '.join(counts)}"
+
+
+def fault_letter(reason: str) -> str:
+    """Return the letter of a fault."""
+    if reason.startswith(STATUS_CODE):
+        return "S"
+    return FAULT_LETTERS.get(reason, OTHER_LETTER)
+
+
+def fault_letters(recent: RecentProbes) -> list[tuple[str, str]]:
+    """Return the letters that the rows of a grid contain, each with its faults in words."""
+    found: dict[str, set[str]] = {}
+    for row in recent.observers:
+        for _, letter, reason in round_faults(row):
+            found.setdefault(letter, set()).add(reason.replace("_", " "))
+    return [(letter, ", ".join(sorted(found[letter])[:MAX_NAMED])) for letter in sorted(found)]
+
+
+def _states(row: ObserverRounds) -> Iterator[str]:
+    for outcome, latency in zip(row.outcomes, row.latencies_ms, strict=True):
+        yield "q" if outcome is None else "d" if latency is None else "u"
 
 
 def plot(chart: Chart) -> Plot:

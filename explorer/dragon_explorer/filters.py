@@ -10,9 +10,11 @@ from typing import Final
 
 from flask import Flask, request
 
+from dragon.protocol.claims.base import utc as utc_text
 from dragon_explorer import drawing
 from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
+from dragon_explorer.sources import Sources
 from dragon_explorer.views.rounds import SIGNED, AnswerRow
 
 FRAGMENT: Final = "fragment"
@@ -21,22 +23,28 @@ UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 
 
-def install(app: Flask, committee_name: str, public: PublicPage) -> None:
+def install(app: Flask, sources: Sources) -> None:
     """Make the filters and what every page needs known to the templates."""
-    texts = (utc, iso, day, ago, span, period, percent, size, count)
+    texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented, notable)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
-    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings)
+    grid = (drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
+    functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url
-    app.context_processor(lambda: _site(committee_name, public))
+    app.context_processor(lambda: _site(sources.committee.name, sources.public))
 
 
 def _site(committee_name: str, public: PublicPage) -> dict[str, object]:
     """The names of the site. At a host name of the public page, no page shows internals."""
     is_public = is_listed(request.host, public.hosts)
     name = public.title if is_public else committee_name
-    return {"committee_name": committee_name, "is_public": is_public, "site_name": name}
+    return {
+        "committee_name": committee_name,
+        "is_public": is_public,
+        "is_public_host": is_public,
+        "site_name": name,
+    }
 
 
 def fragment_url() -> str:
@@ -55,17 +63,30 @@ def notable(answers: Sequence[AnswerRow], most: int) -> list[AnswerRow]:
 
 def utc(time: float) -> str:
     """Return Unix seconds as a date and time in UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return utc_text(int(time))
 
 
 def iso(time: float) -> str:
     """Return Unix seconds for programs: RFC 3339."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _formatted(time, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def day(time: float) -> str:
     """Return the UTC date of Unix seconds."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+    return _formatted(time, "%Y-%m-%d")
+
+
+def _formatted(time: float, form: str) -> str:
+    """A time that has no date, such as one of the year 300,000, stays a number."""
+    try:
+        return datetime.fromtimestamp(time, UTC).strftime(form)
+    except (OverflowError, OSError, ValueError):
+        return str(int(time))
+
+
+def clock(time: float) -> str:
+    """Return the UTC time of day of Unix seconds."""
+    return datetime.fromtimestamp(time, UTC).strftime("%H:%M:%S")
 
 
 def ago(time: float, now: float) -> str:

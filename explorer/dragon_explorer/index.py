@@ -19,6 +19,7 @@ from dragon.protocol.state import State, Transition
 
 DAY_SECONDS: Final = 86_400
 UP, DOWN, UNKNOWN = "u", "d", "?"  # a day in a bar
+UNKNOWN_PART: Final = 10  # a day of which one such part is unknown does not count as up
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,15 @@ class Day:
     seconds: int  # of the day that count; 0 before the node's first event
     down: int
     unknown: int
+    pending: int = 0  # of the unknown seconds: those that the next checkpoint will certify
 
     @property
     def letter(self) -> str:
-        """The day in a bar: down if it was down at all, unknown if that is most of the day."""
+        """The day in a bar: down if it was down at all, unknown if a large part of it is."""
         if self.down:
             return DOWN
-        return UNKNOWN if 2 * self.unknown >= self.seconds else UP
+        is_unknown = UNKNOWN_PART * (self.unknown - self.pending) >= self.seconds
+        return UNKNOWN if is_unknown or self.unknown >= self.seconds else UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +188,14 @@ class LogIndex:
         day = Day(begin, 0, 0, 0)
         if first < end:
             totals = self._log.totals(state.size, node_id, (first, end))
-            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown)
-        settled_at = begin + DAY_SECONDS + self._committee.rounds.settled_after
-        if state.log_time(self._committee) >= settled_at:
+            since = end - state.log_time(self._committee)  # the newest checkpoint
+            pending = since if end == now and since <= self._committee.rounds.unknown_after else 0
+            pending = min(max(0, pending), totals.seconds_unknown)
+            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown, pending)
+        ends = begin + DAY_SECONDS
+        is_settled = state.log_time(self._committee) >= ends + self._committee.rounds.settled_after
+        # With a clock that is behind, a settled day may be counted in part only.
+        if is_settled and now >= ends:
             with self._lock:
                 self._days[key] = day
         return day

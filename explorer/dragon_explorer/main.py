@@ -30,12 +30,15 @@ from dragon_explorer.components import Components
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import VoteRecorder, WindowVotes
 from dragon_explorer.index import DAY_SECONDS, LogIndex
 from dragon_explorer.live.audience import Audience
-from dragon_explorer.live.board import Board
+from dragon_explorer.live.board import Board, Report
 from dragon_explorer.live.poller import Poller
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
+from dragon_explorer.public_page import PublicFile
 from dragon_explorer.rendering import Renderer
+from dragon_explorer.replaceable import open_replaceable
 from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
 from dragon_explorer.sources import Sources
@@ -87,6 +90,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
     return [
         components.sources.follower.run,
         components.recorder.run,
+        components.sources.public_file.run,
         lambda stop: _keep_index(components, stop),
         *(poller.run for poller in components.pollers),
         *(components.alerting.loops() if components.alerting else ()),
@@ -110,7 +114,7 @@ def open_databases(settings: Settings) -> tuple[Database, Database]:
     path = settings.database
     return (
         Database(path, LOG_SCHEMA),
-        Database(path.with_name(f"{path.stem}-history.db"), SCHEMA),
+        open_replaceable(path.with_name(f"{path.stem}-history.db"), SCHEMA),
     )
 
 
@@ -127,6 +131,8 @@ def assemble(
     history = History(history_database)
     recorder = Recorder(history, committee, runtime.wall)
     board, audience = Board(), Audience(runtime.monotonic)
+    window_votes = WindowVotes(history_database)
+    vote_recorder = VoteRecorder(window_votes, log, committee)
     sources = Sources(
         committee=committee,
         log=log,
@@ -135,14 +141,17 @@ def assemble(
         index=LogIndex(log, committee),
         board=board,
         history=history,
-        public=settings.public,
+        window_votes=window_votes,
+        public_file=PublicFile(settings.public, settings.public_file, committee),
     )
+
+    def record(report: Report) -> None:
+        recorder.record(report)
+        vote_recorder.record(report)
+
     return Components(
         sources,
-        [
-            Poller(each, board, recorder.record, audience.is_present)
-            for each in watched(settings, runtime)
-        ],
+        [Poller(each, board, record, audience.is_present) for each in watched(settings, runtime)],
         recorder,
         Renderer(sources, runtime.wall, runtime.entropy(8)),
         runtime.wall,
@@ -168,7 +177,7 @@ def watched(settings: Settings, runtime: Runtime) -> Iterator[Source]:
     """Yield the services to watch: those of the committee, and the stream services."""
     committee, http, wall = settings.committee, runtime.http, runtime.wall
     for operator in committee.operators:
-        yield OperatorSource(operator.id, operator.url, http, wall)
+        yield OperatorSource(operator.id, operator.url, http, wall, committee.urls)
     for aggregator in sorted(committee.aggregators, key=lambda each: each.rank):
         yield AggregatorSource(f"aggregator_{aggregator.rank}", aggregator.url, http, wall)
     for number, url in enumerate(settings.stream_urls, start=1):

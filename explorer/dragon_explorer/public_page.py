@@ -1,6 +1,6 @@
 """The public status page: which nodes it shows, with its own title, text and host names.
 
-It is configured by a TOML file:
+It is configured by a TOML file, which is read again when it changes:
 
     title = "Example status"
     text = "The services of Example Ltd."
@@ -9,23 +9,43 @@ It is configured by a TOML file:
     [[nodes]]
     id = "target_1"
     name = "Website"                    # shown in place of the id
+    group = "Shop"                      # nodes of a group stand together, below its name
+
+    [[notes]]
+    title = "New database"
+    text = "The website may be slow."
+    begin = 2026-12-06T08:00:00Z        # shown; it does not hide the note
+    end = 2026-12-06T12:00:00Z          # from then on the note is not shown
+    nodes = ["target_1"]
 """
 
 from __future__ import annotations
 
-import tomllib
+import re
+import threading
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
+import structlog
+
 from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
+from dragon_explorer.toml_files import UnusableToml, read_toml
 
 SETTING: Final = "EXPLORER_PUBLIC_FILE"
-MAX_FILE_BYTES: Final = 64 * 1024
 MAX_TEXT_CHARS: Final = 2000
 MAX_NAME_CHARS: Final = 80
 MAX_HOSTS: Final = 16
+_NAME: Final = r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"
+_HOST: Final = re.compile(rf"{_NAME}|\[[0-9a-f:.]+\]")
+# As in `Host`: a dot may end the name, and a port may be empty.
+_REQUEST_HOST: Final = re.compile(rf"(?P<name>{_NAME}|\[[0-9a-f:.]+\])\.?(:[0-9]*)?")
+MAX_NOTES: Final = 16
+REREAD_SECONDS: Final = 5.0  # between two looks at the file
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,18 @@ class PublicNode:
 
     id: str
     name: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A text of the page's owner, about an incident or planned work. Nothing certifies it."""
+
+    title: str
+    text: str = ""
+    begin: int | None = None  # Unix seconds
+    end: int | None = None  # Unix seconds; None: shown until it is removed from the file
+    nodes: tuple[str, ...] = ()  # ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +76,7 @@ class PublicPage:
     text: str = ""
     nodes: tuple[PublicNode, ...] = ()
     hosts: frozenset[str] = frozenset()
+    notes: tuple[Note, ...] = ()  # in the order of the file
 
     @classmethod
     def of_all(cls, committee: Committee) -> Self:
@@ -55,48 +88,135 @@ class PublicPage:
     def load(cls, path: Path, committee: Committee) -> Self:
         """Read the file. Raises SettingsError: it is not valid; the message says where."""
         try:
-            raw = path.read_bytes()
-            if len(raw) > MAX_FILE_BYTES:
-                raise _invalid(path, f"it has more than {MAX_FILE_BYTES} bytes")
-            found = tomllib.loads(raw.decode())
-        except OSError as error:
-            raise _invalid(path, f"it cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise _invalid(path, f"it is not TOML: {error}") from None
-        if unknown := found.keys() - {"title", "text", "hosts", "nodes"}:
+            found = read_toml(path)
+        except UnusableToml as error:
+            raise _invalid(path, f"it {error}") from None
+        if unknown := found.keys() - {"title", "text", "hosts", "nodes", "notes"}:
             raise _invalid(path, f"the key {min(unknown)!a} is unknown")
         hosts = found.get("hosts", [])
         if not isinstance(hosts, list) or not all(isinstance(each, str) for each in hosts):
             raise _invalid(path, "`hosts` must be a list of host names")
         if len(hosts) > MAX_HOSTS:
             raise _invalid(path, f"`hosts` has more than {MAX_HOSTS} names")
+        if wrong := [each for each in hosts if not _HOST.fullmatch(each.lower())]:
+            # It would match no request, and the internal pages would be served there.
+            raise _invalid(path, f"`hosts` has {wrong[0]!a}; expected a host name without a port")
+        nodes = tuple(_nodes(path, found, committee)) or cls.of_all(committee).nodes
         return cls(
             _text(path, found, "title", MAX_NAME_CHARS) or committee.name,
             _text(path, found, "text", MAX_TEXT_CHARS),
-            tuple(_nodes(path, found, committee)) or cls.of_all(committee).nodes,
+            nodes,
             frozenset(each.lower() for each in hosts),
+            tuple(_notes(path, found, {each.id for each in nodes})),
         )
 
 
+class PublicFile:
+    """The public page of a file, which its owner may change while the explorer runs.
+
+    A file that has become invalid is logged, and the page stays as it was.
+    """
+
+    def __init__(
+        self, page: PublicPage, path: Path | None = None, committee: Committee | None = None
+    ) -> None:
+        """Args: `page`, as it was read at the start; without `path` it never changes."""
+        self.page = page
+        self.version = 0  # grows with each new page
+        self._path = path
+        self._committee = committee
+        self._seen = self._stamp()
+
+    def step(self) -> None:
+        """Read the file again if it has changed."""
+        if self._path is None or self._committee is None or (stamp := self._stamp()) == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self.page = PublicPage.load(self._path, self._committee)
+        except SettingsError as error:
+            logger.warning("public_file_refused", reason=str(error))
+        else:
+            self.version += 1
+            logger.info("public_file_read", path=str(self._path))
+
+    def run(self, stop: threading.Event) -> None:
+        """Look at the file until `stop` is set."""
+        while not stop.wait(REREAD_SECONDS):
+            self.step()
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat() if self._path else None
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
+
+
 def is_listed(host: str, hosts: frozenset[str]) -> bool:
-    """Whether a request's host, with or without a port, is one of these host names."""
-    name = host.rpartition(":")[0] or host
-    return name.lower() in hosts
+    """Whether a request's host, with or without a port, is one of these host names.
+
+    A host that is no host name counts as listed if there are any: who sends it gets least.
+    """
+    found = _REQUEST_HOST.fullmatch(host.lower())
+    return bool(hosts) and (found is None or found["name"] in hosts)
 
 
 def _nodes(path: Path, found: dict[str, Any], committee: Committee) -> list[PublicNode]:
-    listed = found.get("nodes", [])
-    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise _invalid(path, "`nodes` must be written as [[nodes]] tables")
-    nodes = []
-    for each in listed:
+    nodes: list[PublicNode] = []
+    for each in _tables(path, found, "nodes", {"id", "name", "group"}):
         node_id = _text(path, each, "id", MAX_NAME_CHARS)
-        if unknown := each.keys() - {"id", "name"}:
-            raise _invalid(path, f"the key {min(unknown)!a} of a node is unknown")
         if node_id not in committee.urls:
             raise _invalid(path, f"the committee lists no node {node_id!a}")
-        nodes.append(PublicNode(node_id, _text(path, each, "name", MAX_NAME_CHARS) or node_id))
-    return nodes
+        if any(node_id == other.id for other in nodes):
+            raise _invalid(path, f"the node {node_id!a} is listed twice")
+        name = _text(path, each, "name", MAX_NAME_CHARS) or node_id
+        nodes.append(PublicNode(node_id, name, _text(path, each, "group", MAX_NAME_CHARS)))
+    groups = list(dict.fromkeys(each.group for each in nodes))
+    return sorted(nodes, key=lambda each: groups.index(each.group))
+
+
+def _notes(path: Path, found: dict[str, Any], shown: set[str]) -> list[Note]:
+    tables = _tables(path, found, "notes", {"title", "text", "begin", "end", "nodes"})
+    if len(tables) > MAX_NOTES:
+        raise _invalid(path, f"it has more than {MAX_NOTES} notes")
+    return [_note(path, each, shown) for each in tables]
+
+
+def _note(path: Path, table: dict[str, Any], shown: set[str]) -> Note:
+    title = _text(path, table, "title", MAX_NAME_CHARS)
+    if not title:
+        raise _invalid(path, "a note has no `title`")
+    nodes = table.get("nodes", [])
+    if not isinstance(nodes, list) or not all(isinstance(each, str) for each in nodes):
+        raise _invalid(path, f"`nodes` of the note {title!a} must be a list of node ids")
+    if strangers := set(nodes) - shown:
+        raise _invalid(path, f"the page shows no node {min(strangers)!a}, which a note names")
+    begin, end = _time(path, table, "begin"), _time(path, table, "end")
+    if begin is not None and end is not None and end <= begin:
+        raise _invalid(path, f"`end` of the note {title!a} must be later than its `begin`")
+    return Note(title, _text(path, table, "text", MAX_TEXT_CHARS), begin, end, tuple(nodes))
+
+
+def _time(path: Path, table: dict[str, Any], key: str) -> int | None:
+    value = table.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        expected = "a date and time with a time zone, for example 2026-12-06T08:00:00Z"
+        raise _invalid(path, f"`{key}` of a note must be {expected}")
+    return int(value.timestamp())
+
+
+def _tables(path: Path, found: dict[str, Any], key: str, known: set[str]) -> list[dict[str, Any]]:
+    """Return the tables of an array of tables, which have no other keys than the known ones."""
+    listed = found.get(key, [])
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise _invalid(path, f"`{key}` must be written as [[{key}]] tables")
+    for each in listed:
+        if unknown := each.keys() - known:
+            raise _invalid(path, f"the key {min(unknown)!a} of a {key[:-1]} is unknown")
+    return listed
 
 
 def _text(path: Path, found: dict[str, Any], key: str, most: int) -> str:

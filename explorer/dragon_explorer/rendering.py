@@ -57,8 +57,10 @@ class Renderer:
             log.position.index,
             sources.board.version,
             sources.history.version,
+            sources.window_votes.version,
             follower.caught_up,
             follower.last_error,
+            sources.public_file.version,
             self.now(),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]

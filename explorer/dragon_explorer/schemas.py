@@ -17,8 +17,10 @@ from dragon_explorer.views import (
     node,
     public,
     rounds,
+    stream,
     streams,
     verify,
+    window,
 )
 from dragon_explorer.views import badge as badges
 
@@ -40,8 +42,8 @@ IncidentPage = _described(incidents.Incident, "IncidentPage")
 RoundsPage = _described(rounds.Rounds, "RoundsPage")
 CommitteePage = _described(committee.Committee, "CommitteePage")
 StreamsPage = _described(streams.Streams, "StreamsPage")
-StreamPage = _described(streams.Stream, "StreamPage")
-WindowPage = _described(streams.Window, "WindowPage")
+StreamPage = _described(stream.Stream, "StreamPage")
+WindowPage = _described(window.Window, "WindowPage")
 AlertsPage = _described(alerts.Alerts, "AlertsPage")
 LogPage = _described(log.LogPage, "LogPage")
 EntryPage = _described(log.Entry, "EntryPage")

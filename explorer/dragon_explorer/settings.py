@@ -28,8 +28,9 @@ MEANINGS: Final[Mapping[str, str]] = {
         "them."
     ),
     SETTING: (
-        "TOML file that describes the public status page: title, text, nodes and host names. "
-        "Without it the page shows all targets, or all operators if there are no targets."
+        "TOML file that describes the public status page; `docs/explorer.md` describes it. It is "
+        "read again when it changes. Without it the page shows all targets, or all operators if "
+        "there are no targets."
     ),
     ALERTS: (
         "TOML file with rules and routes of alerts; `docs/alerts.md` describes it. Without it "
@@ -49,6 +50,7 @@ class Settings:
     port: int
     threads: int
     public: PublicPage
+    public_file: Path | None = None  # from which `public` was read
     stream_urls: tuple[str, ...] = ()
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
@@ -74,6 +76,7 @@ class Settings:
                 if public_file
                 else PublicPage.of_all(committee)
             ),
+            public_file=public_file,
             stream_urls=_urls(values.values.get("EXPLORER_STREAM_URLS", "")),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),

@@ -9,9 +9,10 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon_explorer.history.store import History
+from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live.board import Board
-from dragon_explorer.public_page import PublicPage
+from dragon_explorer.public_page import PublicFile, PublicPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +26,10 @@ class Sources:
     index: LogIndex
     board: Board
     history: History
-    public: PublicPage
+    window_votes: WindowVotes
+    public_file: PublicFile
+
+    @property
+    def public(self) -> PublicPage:
+        """What the public page shows now."""
+        return self.public_file.page

@@ -17,7 +17,7 @@ from dragon.node.routes import log, streams
 from dragon.probing import clock_skew
 from dragon.protocol.claims.status import Status
 from dragon_operator.components import Components
-from dragon_operator.routes import attestations, events, nodes, windows
+from dragon_operator.routes import attestations, events, nodes, probes, windows
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -44,6 +44,7 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     app.register_api(attestations.routes(components, attested))
     app.register_api(windows.routes(components, votes))
     app.register_api(nodes.routes(components))
+    app.register_api(probes.routes(components))
     app.register_api(events.routes(components))
     app.register_api(log.routes(components.committee, components.log))
     app.register_api(streams.routes(components.log, components.streams))
@@ -92,7 +93,9 @@ def _unreachable(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower, components.committee)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     probe_results = components.peers.probe_results
     yield metrics.node_metrics(
         {node_id: result.answered for node_id, result in probe_results.items()}

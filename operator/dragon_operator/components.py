@@ -9,6 +9,7 @@ from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.store import Log
 from dragon.node.certification import Certification
+from dragon.probing.probe_history import ProbeHistory
 from dragon.protocol.committee import Committee
 from dragon.storage.disk import Disk
 from dragon_operator.attester import Attester
@@ -35,6 +36,7 @@ class Components:
     streams: StreamRecords
     follower: Follower
     peers: PeerMonitor
+    probe_history: ProbeHistory
     heard_rounds: HeardRounds
     certification: Certification
     entropy: Callable[[int], bytes]

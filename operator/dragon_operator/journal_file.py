@@ -20,6 +20,7 @@ from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
+from dragon.storage.sqlite_faults import LOCKED, sqlite_fault
 
 SCHEMA: Final = "dragon_operator:journal_migrations"
 # The journal is archived together with the log, so the database does not expect it any more.
@@ -122,14 +123,16 @@ def archive_journal(database: Path) -> Path | None:
         with closing(sqlite3.connect(path, timeout=1)) as journal:
             # Needs exclusive access. It moves what `-wal` contains into the file.
             [mode] = journal.execute("PRAGMA journal_mode = DELETE").fetchone()
-            if mode != "delete":
-                raise sqlite3.OperationalError("database is locked")
     except sqlite3.Error as error:
-        message = (
-            f"{path} cannot be archived ({error}); stop the operator that uses it and try again"
-        )
-        raise errors.LogDamaged(message) from None
+        raise _not_archived(path, sqlite_fault(error)) from None
+    if mode != "delete":
+        raise _not_archived(path, LOCKED)
     number = 1
     while (archived := path.with_name(f"{path.name}.archived-{number}")).exists():
         number += 1
     return path.rename(archived)
+
+
+def _not_archived(path: Path, why: str) -> errors.LogDamaged:
+    message = f"{path} cannot be archived: {why}; stop the operator that uses it and try again"
+    return errors.LogDamaged(message)

@@ -23,6 +23,7 @@ from dragon.node.http_server import serve as serve_http
 from dragon.node.lanes import Lane
 from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
+from dragon.probing.probe_history import ProbeHistory
 from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
@@ -122,7 +123,8 @@ def assemble(
     committee, myself = settings.committee, settings.operator
     log = Log(databases.log, committee)
     follower = Follower(log, ledger, monotonic=runtime.monotonic)
-    prober = Prober(committee, runtime, myself=myself)
+    probe_history = ProbeHistory(committee.rounds, runtime.wall)
+    prober = Prober(committee, runtime, myself=myself, on_result=probe_history.add)
     peers = PeerMonitor(committee, myself, prober, runtime)
     operator_journal = Journal(databases.journal, committee.rounds)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
@@ -161,6 +163,7 @@ def assemble(
         StreamRecords(databases.log, log.note_damage),
         follower,
         peers,
+        probe_history,
         heard_rounds,
         Certification(committee, log, follower, runtime, heard_rounds),
         runtime.entropy,

@@ -16,7 +16,7 @@ import requests
 from urllib3 import Timeout
 from urllib3.exceptions import HTTPError
 
-from dragon.net import tls
+from dragon.net.http_client import unreachable
 from dragon_sequencer.errors import AnswerMalformed, GatewayRefused, GatewayUnreachable
 from dragon_sequencer.finality import Proof, decode_newest
 from dragon_sequencer.json_stream import JsonFault, JsonStream
@@ -111,8 +111,7 @@ class Gateway:
         except JsonFault as fault:
             raise AnswerMalformed(f"{self.url}: {fault}", gateway=self.url) from None
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            reason = tls.tls_failure_reason(error) or type(error).__name__
-            message = f"no answer from {self.url}: {reason}"
+            message = f"{self.url}: {unreachable(error)}"
             raise GatewayUnreachable(message, gateway=self.url) from error
 
     def _pieces(self, response: requests.Response, deadline: float, most: int) -> Iterator[bytes]:

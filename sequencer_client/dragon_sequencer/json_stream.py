@@ -209,8 +209,10 @@ def _decode(raw: bytes) -> object:
             parse_constant=_refuse,
             object_pairs_hook=_members,
         )
-    except (ValueError, RecursionError) as error:
-        raise JsonFault(f"not JSON: {type(error).__name__}") from None
+    except JsonFault:
+        raise
+    except (ValueError, RecursionError):
+        raise JsonFault("a value is not JSON, or has too many nesting levels") from None
 
 
 def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -74,7 +74,9 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 
 def _metrics(components: Components) -> Iterator[Metric]:
-    yield from metrics.log_metrics(components.log, components.follower, components.committee)
+    yield from metrics.log_metrics(
+        components.log, components.follower, components.committee, components.wall()
+    )
     yield metrics.unfinalized(components.pipeline.submitter.awaited.seconds)
     yield metrics.disk_fault(components.disks)
     streams = components.streams.all()

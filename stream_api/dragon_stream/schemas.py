@@ -80,6 +80,8 @@ class Window(Schema):
     verdict: ValidOrNot | None
     position: int | None
     event: WindowCertificate | None
+    proof_bytes: int | None
+    security_bits: int | None
     votes: list[OperatorVote]
     endorsements: list[EndorsementAt]
 
@@ -91,6 +93,8 @@ class WindowSummary(Schema):
     count: int
     closed_ms: int
     position: int | None
+    proof_bytes: int | None
+    security_bits: int | None
 
 
 class Windows(Schema):

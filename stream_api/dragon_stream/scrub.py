@@ -22,6 +22,7 @@ from dragon.protocol.streams.window import WindowHeader, chunks_fault, header_fa
 from dragon.storage import damage
 from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
+from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
 from dragon_stream.damage import Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, Head, find_later, is_whole, parse_head
@@ -118,7 +119,7 @@ def check_folder(
         try:
             return _check(folder, database, on_stream)
         except DatabaseError as error:
-            raise LogDamaged(f"{path} cannot be read: {error.orig}") from None
+            raise LogDamaged(f"{path} cannot be read: {sqlite_fault(error.orig)}") from None
 
 
 def _check(

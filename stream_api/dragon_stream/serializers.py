@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragon.encoding import to_hex
 from dragon.node.routes.streams import MAX_ENDORSEMENTS_SHOWN, endorsements
+from dragon.stark.security import window_level_bits
 from dragon_stream.components import Components
 from dragon_stream.receipts import ChunkDigest
 from dragon_stream.store import WindowRow, WindowState, WindowSummary
@@ -31,7 +32,10 @@ def stream_to_json(components: Components, stream: Stream) -> dict[str, object]:
     }
 
 
-def summary_to_json(summary: WindowSummary) -> dict[str, object]:
+def summary_to_json(
+    summary: WindowSummary, parameters: str, proof_bytes: int | None
+) -> dict[str, object]:
+    """Args: `proof_bytes`, the size of the window's proof; None if it is unknown."""
     return {
         "number": summary.number,
         "state": str(summary.state),
@@ -39,7 +43,16 @@ def summary_to_json(summary: WindowSummary) -> dict[str, object]:
         "count": summary.count,
         "closed_ms": summary.closed_ms,
         "position": summary.position,
+        "proof_bytes": proof_bytes,
+        "security_bits": _level(summary.state, parameters, summary.count),
     }
+
+
+def _level(state: WindowState, parameters: str, count: int) -> int | None:
+    """The security level of a window's proof in bits; None if it has none, or an invalid one."""
+    if state not in {WindowState.PROVEN, WindowState.CERTIFIED}:
+        return None
+    return window_level_bits(parameters, count)
 
 
 def digest_to_json(chunk: ChunkDigest) -> dict[str, object]:
@@ -50,6 +63,8 @@ def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
     certified = components.receipts.event(row).to_json() if row.position is not None else None
     verdicts = {WindowState.CERTIFIED: "valid", WindowState.INVALID: "invalid"}
     said = components.records.endorsements(row.stream, row.number, limit=MAX_ENDORSEMENTS_SHOWN)
+    sizes = components.store.proof_sizes(row.stream, row.number, row.number)
+    parameters = components.streams.get(row.stream).row.parameters
     return {
         "stream": to_hex(row.stream),
         "number": row.number,
@@ -60,6 +75,8 @@ def window_to_json(components: Components, row: WindowRow) -> dict[str, object]:
         "verdict": verdicts.get(row.state),
         "position": row.position,
         "event": certified,
+        "proof_bytes": sizes.get(row.number),
+        "security_bits": _level(row.state, parameters, row.header.count),
         "votes": list(components.pipeline.submitter.votes.get(row.stream, row.number)),
         "endorsements": endorsements(said),
     }

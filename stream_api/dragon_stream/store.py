@@ -196,8 +196,12 @@ class Store:
             "proof": row.proof,
         }
         crc = checksum([values[name] for name in _UNCHANGING])
-        check = text("INSERT INTO own_window_checks VALUES (:stream, :number, :crc, :proof_crc)")
-        checks = {"crc": crc, "proof_crc": None if row.proof is None else zlib.crc32(row.proof)}
+        check = text(
+            "INSERT INTO own_window_checks "
+            "VALUES (:stream, :number, :crc, :proof_crc, LENGTH(:proof))"
+        )
+        proof_crc = None if row.proof is None else zlib.crc32(row.proof)
+        checks = {"crc": crc, "proof_crc": proof_crc, "proof": row.proof}
         with self._write(row.stream) as connection:
             connection.execute(query, values)
             connection.execute(check, {"stream": row.stream, "number": row.number, **checks})
@@ -233,6 +237,22 @@ class Store:
         )
         return self._summaries(where, stream, limit=limit)
 
+    def proof_sizes(self, stream: bytes, first: int, last: int) -> dict[int, int]:
+        """The size of each window's last proof in bytes, even if it is deleted, by number.
+
+        Windows that were not proven are left out, and so are deleted proofs of early releases.
+        """
+        query = text(
+            "SELECT w.number, COALESCE(c.proof_bytes, LENGTH(w.proof)) FROM own_windows w "
+            "LEFT JOIN own_window_checks c ON c.stream = w.stream AND c.number = w.number "
+            "WHERE w.stream = :stream AND w.number BETWEEN :first AND :last "
+            "AND w.state != 'closed'"
+        )
+        with self._read(stream) as connection:
+            values = {"stream": stream, "first": first, "last": last}
+            rows = connection.execute(query, values).all()
+        return {number: size for number, size in rows if isinstance(size, int) and size >= 0}
+
     def count_unfinished(self, stream: bytes) -> int:
         query = text(
             "SELECT COUNT(*) FROM own_windows WHERE stream = :stream "
@@ -266,14 +286,14 @@ class Store:
             "WHERE stream = :stream AND number = :number AND state IN ('closed', 'proven')"
         )
         check = text(
-            "UPDATE own_window_checks SET proof_crc = :crc WHERE stream = :stream "
-            "AND number = :number"
+            "UPDATE own_window_checks SET proof_crc = :crc, proof_bytes = :bytes "
+            "WHERE stream = :stream AND number = :number"
         )
-        crc = zlib.crc32(proof)
+        checks = {"crc": zlib.crc32(proof), "bytes": len(proof)}
         with self._write(stream) as connection:
             where = {"stream": stream, "number": number}
             if connection.execute(query, {**where, "proof": proof}).rowcount:
-                connection.execute(check, {**where, "crc": crc})
+                connection.execute(check, {**where, **checks})
 
     def certify(self, stream: bytes, number: int, position: int) -> None:
         query = text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from committees import make_members
 from dragon.protocol.claims.status import StatusClaim
-from explorer_browser import DESKTOP, PHONE, Watched, paths_of, served
-from explorer_fleet import ExplorerWorld, SmallExplorerWorld
+from dragon_explorer.alerts.alerting import open_database
+from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.config import AlertsConfig, Rule
+from dragon_explorer.alerts.routes import Route
+from dragon_explorer.app import create_app
+from dragon_explorer.main import with_alerts
+from dragon_explorer.public_page import Note, PublicNode, PublicPage
+from dragon_explorer.settings import Settings
+from explorer_browser import DESKTOP, PHONE, Watched, page_rules, paths_of, served, served_app
+from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Watched]
@@ -20,7 +30,14 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
 MODES = {
     "light": {"viewport": DESKTOP, "color_scheme": "light"},
+    "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
+    "light phone": {"viewport": PHONE, "color_scheme": "light"},
     "dark phone": {"viewport": PHONE, "color_scheme": "dark"},
+}
+# The pages without a parameter.
+TABLE = {
+    *("/", "/incidents", "/rounds", "/committee", "/streams", "/log"),
+    *("/verify", "/alerts", "/public"),
 }
 # What a page says. Scripts add only buttons and the interactive chart.
 FACTS = "main h1, main h2, main th, main td, main dd, main .status"
@@ -54,20 +71,127 @@ def findings(page: Page) -> list[str]:
 # Every page
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("mode", MODES)
-def test_pages_are_accessible_and_complete_without_scripts(
+def test_every_page_is_accessible(
+    fleet: ExplorerWorld, base: str, open_page: Open, mode: str
+) -> None:
+    watched, paths = open_page(base, **MODES[mode]), paths_of(fleet)
+    assert set(paths) >= TABLE
+    for path in paths:
+        check(watched.go(path))
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mode", ["light", "dark phone"])
+def test_every_page_is_complete_without_scripts(
     fleet: ExplorerWorld, base: str, open_page: Open, mode: str
 ) -> None:
     scripted = open_page(base, **MODES[mode])
     plain = open_page(base, **MODES[mode], java_script_enabled=False)
-    for name, path in paths_of(fleet).items():
+    for path in paths_of(fleet):
         page = scripted.go(path)
-        expect(page.get_by_role("heading", level=1)).to_have_count(1)
-        assert findings(page) == []
-        assert page.evaluate(TOO_WIDE) <= 0, name
         told = plain.go(path).locator(FACTS).all_text_contents()
-        assert told, name
-        assert set(told) <= set(page.locator(FACTS).all_text_contents()), name
+        assert told, path
+        assert set(told) <= set(page.locator(FACTS).all_text_contents()), path
+
+
+def check(page: Page) -> None:
+    """A page has one heading, no serious fault of accessibility, and no overflow."""
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    assert findings(page) == []
+    assert page.evaluate(TOO_WIDE) <= 0, page.url
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_that_refuse_something_are_accessible(base: str, open_page: Open, mode: str) -> None:
+    watched = open_page(base, **MODES[mode])
+    check(watched.go("/nowhere", status=404))
+    check(watched.go("/nodes/A", status=400))
+    watched.errors.clear()  # Chromium reports the status as an error of the console
+    page = watched.go("/verify")
+    page.get_by_label("Or paste its text").fill("{}")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Refused")
+    check(page)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_new_fleet_and_a_dead_one_are_accessible(
+    tmp_path: Path, open_page: Open, mode: str
+) -> None:
+    with SmallExplorerWorld(tmp_path, make_members(targets=1)) as world, served(world) as base:
+        watched = open_page(base, **MODES[mode])
+        world.explorer.follower.catch_up()
+        page = watched.go("/")
+        expect(page.locator("main .notice")).to_contain_text("Nothing is certified yet")
+        for path in (each for each in page_rules(world) if "<" not in each):
+            check(watched.go(path))
+        world.run(14)
+        for name in (*world.operators, *world.aggregators):
+            world.stop(name)
+        rounds = world.committee.rounds
+        world.clock.now += rounds.unknown_after + rounds.checkpoint_every
+        world.poll()
+        world.explorer.follower.catch_up()
+        page = watched.go("/")
+        expect(page.locator("main .notice")).to_contain_text("The operators certify nothing")
+        for path in (each for each in page_rules(world) if "<" not in each):
+            check(watched.go(path))
+        watched.leave()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_groups_and_notes_are_accessible(
+    fleet: ExplorerWorld, base: str, open_page: Open, mode: str
+) -> None:
+    file, before = fleet.explorer.sources.public_file, fleet.explorer.sources.public
+    nodes = (PublicNode("target_1", "Website", "Shop"), PublicNode("target_2", "Mail"))
+    notes = (
+        Note("Slow", "We know.", nodes=("target_1",)),
+        Note("Later", begin=int(fleet.clock.now) + 3600, end=int(fleet.clock.now) + 7200),
+    )
+    watched = open_page(base, **MODES[mode])
+    try:
+        file.page, file.version = PublicPage("Status", "", nodes, notes=notes), file.version + 1
+        page = watched.go("/public")
+        expect(page.get_by_role("heading", name="Shop")).to_be_visible()
+        expect(page.get_by_role("heading", name="Later")).to_contain_text("planned")
+        check(page)
+    finally:
+        file.page, file.version = before, file.version + 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_alerts_are_accessible(small: SmallExplorerWorld, open_page: Open, mode: str) -> None:
+    route = Route("team", "webhook", "http://no-receiver.example/secret-path")
+    rule = Rule("nodes", frozenset({Condition.NODE_DOWN}), ("team",))
+    database = small.database_file(EXPLORER)
+    settings = Settings(
+        committee=small.committee,
+        database=database,
+        nodes_file=Path(),
+        host="",
+        port=0,
+        threads=1,
+        public=PublicPage.of_all(small.committee),
+        alerts=AlertsConfig((rule,), {"team": route}),
+    )
+    alerts = open_database(database)
+    components = with_alerts(small.explorer, settings, alerts, small.runtime(EXPLORER))
+    assert components.alerting is not None
+    components.alerting.engine.step()
+    small.stop("operator_2")
+    for _ in range(4):
+        small.run(1)
+        components.alerting.engine.step()
+    with served_app(create_app(components)) as base:
+        watched = open_page(base, **MODES[mode])
+        page = watched.go("/alerts")
+        expect(page.get_by_role("region", name="Messages")).to_contain_text("Down: operator_2")
+        check(page)
+        watched.leave()
+    alerts.close()
 
 
 # Content
@@ -112,6 +236,23 @@ def test_the_incident_page_names_signers_and_the_command(
     assert download.value.suggested_filename == name
 
 
+def test_the_window_page_shows_every_vote_and_the_proof(
+    fleet: ExplorerWorld, base: str, open_page: Open
+) -> None:
+    page = open_page(base).go(paths_of(fleet)["window"])
+    votes = page.get_by_role("region", name="Votes on the verdict")
+    shown = [row.inner_text().split("\t")[:2] for row in votes.locator("tbody tr").all()]
+    assert [(name, vote.split(" ")[0].rstrip(":")) for name, vote in shown] == [
+        *((f"operator_{number}", "signed") for number in (1, 2, 3)),
+        ("operator_4", "silent"),
+    ]
+    facts = page.locator("dl.list").first
+    expect(facts).to_contain_text(re.compile(r"Proof size\s*\d+\.\d kB"))
+    expect(facts).to_contain_text(re.compile(r"Security level\s*101 bits"))
+    steps = page.locator(".journey li").all_inner_texts()
+    assert steps == ["closed", "announced", "proven", "voting", "certified"]
+
+
 def test_the_public_page_has_no_internals(fleet: ExplorerWorld, base: str, open_page: Open) -> None:
     html = open_page(base).go("/public").content()
     for operator in fleet.committee.operators:
@@ -124,6 +265,38 @@ def test_the_chart_is_drawn_with_its_text_beside_it(base: str, open_page: Open) 
     page = open_page(base).go("/nodes/target_1?period=1h")
     expect(page.locator("#chart canvas")).to_be_visible()
     expect(page.get_by_role("region", name="Response times by observer")).to_be_visible()
+
+
+# Times
+
+
+def test_times_of_the_device_are_shown_on_request_and_stay(base: str, open_page: Open) -> None:
+    page = open_page(base, timezone_id="America/New_York").go("/incidents")
+    first = page.locator("main time").first
+    expect(first).to_have_text(re.compile(r"^2024-11-25 08:\d\d:\d\d UTC$"))
+    expect(first).to_have_attribute("title", re.compile(r"^2024-11-25 03:\d\d:\d\d UTC-05:00$"))
+    page.get_by_role("button", name="Show times of this device").click()
+    expect(first).to_have_text(re.compile(r"^2024-11-25 03:\d\d:\d\d UTC-05:00$"))
+    page.goto(f"{base}/nodes/target_1")
+    expect(page.locator("main .banner time")).to_have_text(re.compile(r"UTC-05:00$"))
+    expect(page.locator("#chart canvas")).to_be_visible()
+    page.get_by_role("button", name="Show UTC").click()
+    expect(page.locator("main .banner time")).to_have_text(re.compile(r":\d\d UTC$"))
+    expect(page.locator("#clock")).to_contain_text("All times are UTC.")
+
+
+def test_a_refresh_keeps_the_times_of_the_device(
+    small: SmallExplorerWorld, open_page: Open
+) -> None:
+    with served(small) as base:
+        page = open_page(base, timezone_id="Asia/Kolkata").go("/rounds")
+        page.get_by_role("button", name="Show times of this device").click()
+        newest = page.get_by_role("region", name="The last rounds").locator("time").first
+        before = newest.inner_text()
+        assert before.endswith("UTC+05:30")
+        small.run(2)
+        expect(newest).not_to_have_text(before, timeout=REFRESHED_MS)
+        expect(newest).to_have_text(re.compile(r"UTC\+05:30$"))
 
 
 # Pages that refresh themselves
@@ -232,3 +405,26 @@ def test_the_first_tab_leads_to_the_content(base: str, open_page: Open) -> None:
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Enter")
     assert page.url.endswith("#main")
+
+
+def test_an_outage_is_found_and_checked_with_the_keyboard_alone(base: str, open_page: Open) -> None:
+    page = open_page(base).go("/")
+    reach(page, "Check the outage of operator_4")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("operator_4")
+    with page.expect_download():
+        reach(page, "event-")
+        page.keyboard.press("Enter")
+
+
+def reach(page: Page, name: str) -> None:
+    """Press the tabulator until the focus is on a link whose name begins with a text."""
+    script = """() => {
+        const focused = document.activeElement;
+        return focused.getAttribute("aria-label") || focused.textContent.trim();
+    }"""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(script).startswith(name):
+            return
+    raise AssertionError(f"no link begins with {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from xml.etree import ElementTree
 import pytest
 from werkzeug.test import TestResponse
 
+from committees import make_members
 from dragon.encoding import parse, to_hex
 from dragon.log.audit import audit
 from dragon.protocol import event
 from dragon.protocol.log_entry import ProvenEntry
+from dragon_cli.main import main
 from dragon_explorer.alerts.alerting import open_database
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
@@ -25,7 +28,7 @@ from dragon_explorer.live import sources as live_sources
 from dragon_explorer.live.audience import PRESENT_SECONDS
 from dragon_explorer.live.board import Part
 from dragon_explorer.main import background, with_alerts
-from dragon_explorer.public_page import PublicNode, PublicPage
+from dragon_explorer.public_page import Note, PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.routes.verification import MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
@@ -151,6 +154,21 @@ def test_what_is_no_incident_is_not_found(world: ExplorerWorld) -> None:
         assert get(world, f"/incidents/{position}").status_code == 404
 
 
+def test_the_votes_on_a_decided_window_are_kept(world: ExplorerWorld) -> None:
+    """The aggregator has dropped the window, and operator_4 was silent."""
+    [verdict] = api(world, f"streams/{stream_of(world)}/windows/1")["verdicts"]
+
+    votes = {each["operator"]: each for each in verdict["votes"]}
+    silent = votes.pop("operator_4")
+    assert (silent["outcome"], silent["reason"], silent["is_certified"]) == (
+        *("silent", "timeout"),
+        False,
+    )
+    assert {(each["outcome"], each["is_certified"]) for each in votes.values()} == {
+        ("signed", True)
+    }
+
+
 def test_streams_are_followed_from_closed_to_certified(world: ExplorerWorld) -> None:
     stream = stream_of(world)
     found = api(world, f"streams/{stream}")
@@ -164,6 +182,9 @@ def test_streams_are_followed_from_closed_to_certified(world: ExplorerWorld) -> 
     [verdict] = window["verdicts"]
     assert verdict["verdict"] == "valid"
     assert verdict["security"]["level"] > 80
+    assert {each["outcome"] for each in verdict["votes"]} <= {"signed", "valid"}
+    assert (window["window"]["security_bits"], verdict["least_bits"]) == (101, 100)
+    assert window["window"]["proof_bytes"] == verdict["proof_bytes"] > 10_000
     assert get(world, f"/api/streams/{stream}/windows/9").status_code == 404
     assert get(world, f"/api/streams/0x{'00' * 32}").status_code == 404
 
@@ -186,6 +207,81 @@ def test_response_times_are_kept_by_observer(world: ExplorerWorld) -> None:
     assert sum(lines["aggregator_0"]["failed"]) >= 3
 
 
+def test_a_round_has_its_suspicions_and_so_has_the_incident(world: ExplorerWorld) -> None:
+    """The report came after the aggregator had finished its own part of the round."""
+    incident = api(world, "incidents")["incidents"][0]
+    found = api(world, f"incidents/{incident['position']}")
+    shown = rows(api(world, "rounds")["rounds"], "number")[found["round"]]
+
+    [suspicion] = shown["suspicions"]
+    assert suspicion["after_ms"] > 0
+    assert {name: suspicion[name] for name in ("operator", "node_id", "status", "outcome")} == {
+        "operator": "operator_1",
+        "node_id": "operator_4",
+        "status": "down",
+        "outcome": "certified",
+    }
+    [gathering] = found["gatherings"]
+    assert gathering["suspicions"] == [suspicion]
+    assert gathering["round"] == found["round"]
+    assert [each["seen"] for each in gathering["probes"]] == ["up"]
+    page = get(world, f"/incidents/{incident['position']}").text
+    assert "suspected after" in page
+    assert "operator_4 was not asked" in page
+    assert "operator_4 down, by operator_1" in get(world, "/rounds").text
+
+
+def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorld) -> None:
+    recent = api(world, "nodes/operator_4")["recent"]
+    observers = rows(recent["observers"], "observer")
+
+    assert list(observers) == ["aggregator_0", "operator_1", "operator_2", "operator_3"]
+    current = world.committee.rounds.number(world.clock.now)
+    assert recent["first"] + recent["rounds"] - 1 == current
+    for observer, each in observers.items():
+        failed = 4 if observer != "aggregator_0" else 3  # operators probe in the middle of a round
+        assert len(each["outcomes"]) == len(each["latencies_ms"]) == recent["rounds"]
+        assert each["outcomes"][-failed:] == ["timeout"] * failed, observer
+        assert each["outcomes"][-failed - 1] == "answered"
+        assert each["latencies_ms"][-1] is None
+        assert (each["runs"][0]["outcome"], each["runs"][0]["rounds"]) == ("timeout", failed)
+    page = get(world, "/nodes/operator_4").text
+    assert 'aria-label="operator_1, 23 rounds: 19 answered, 4 without an answer"' in page
+    seen = rows(api(world, "nodes/target_1")["recent"]["observers"], "observer")
+    assert None in seen["operator_1"]["outcomes"]  # a target is probed when a change is claimed
+    assert seen["aggregator_0"]["outcomes"].count("unreachable") == 3
+
+
+def test_an_entry_is_compared_with_each_operators_log(world: ExplorerWorld) -> None:
+    found = rows(api(world, "log/0")["operators"], "operator")
+
+    assert {name: each["entry"] for name, each in found.items()} == {
+        **{f"operator_{n}": "equal" for n in (1, 2, 3)},
+        "operator_4": "silent",
+    }
+    assert "Do the operators have the same entry?" in get(world, "/log/0").text
+
+
+@pytest.mark.parametrize("kind", ["status", "window", "checkpoint"])
+def test_the_command_of_a_page_verifies_the_downloads(
+    world: ExplorerWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    position = next(e["position"] for e in api(world, "log")["entries"] if e["kind"] == kind)
+    command = api(world, f"log/{position}")["command"]
+    page = get(world, f"/log/{position}").text
+    assert f"<code>{command}</code>" in page
+    for link in re.findall(r'href="(/downloads/[^"]+)" download', page):
+        answer = get(world, link)
+        [name] = re.findall('filename="(.+)"', answer.headers["Content-Disposition"])
+        (tmp_path / name).write_bytes(answer.data)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as ended:
+        main(command.split()[1:])
+
+    assert ended.value.code in {0, None}
+
+
 def test_badges_and_feed(world: ExplorerWorld) -> None:
     def badge(node: str, metric: str) -> tuple[str, str]:
         found = get(world, f"/badge/{node}.json?metric={metric}").json
@@ -194,7 +290,8 @@ def test_badges_and_feed(world: ExplorerWorld) -> None:
     assert badge("operator_4", "status") == ("down", "red")
     assert badge("target_2", "uptime-24h") == ("100.000 %", "brightgreen")
     assert badge("target_1", "uptime-90d")[1] == "red"
-    assert badge("operator_4", "response")[0].endswith(" ms")
+    assert badge("target_2", "response")[0].endswith(" ms")
+    assert badge("operator_4", "response") == ("no answer", "red")
     image = ElementTree.fromstring(get(world, "/badge/target_1.svg").data)
     assert image.get("aria-label") == "target_1: up"
     feed = ElementTree.fromstring(get(world, "/feed.atom").data)
@@ -213,6 +310,41 @@ def test_the_public_page_shows_no_internals(world: ExplorerWorld) -> None:
     text = get(world, "/public").text
     assert "operator_" not in text
     assert "http://target" not in text
+
+
+def test_the_public_page_has_groups_and_notes(world: ExplorerWorld) -> None:
+    now = world.explorer.wall()
+    page = PublicPage(
+        "Example",
+        nodes=(
+            PublicNode("target_1", "Website", "Shop"),
+            PublicNode("target_2", "Basket", "Shop"),
+            PublicNode("operator_1", "Mail", ""),
+        ),
+        notes=(
+            Note("Over", end=int(now) - 60),
+            Note("Slow", "Line one\n<b>two</b>", nodes=("target_1",)),
+            Note("Move", begin=int(now) + 3600, end=int(now) + 7200),
+        ),
+    )
+    file, before = world.explorer.sources.public_file, world.explorer.sources.public
+    etag = get(world, "/public").headers["ETag"]
+    try:
+        file.page, file.version = page, file.version + 1
+        answer = get(world, "/public", **{"If-None-Match": etag})
+        found = api(world, "public")
+    finally:
+        file.page, file.version = before, file.version + 1
+
+    assert answer.status_code == 200
+    assert [each["group"] for each in found["nodes"]] == ["Shop", "Shop", ""]
+    assert [(each["title"], each["stage"], each["services"]) for each in found["notes"]] == [
+        ("Slow", "now", ["Website"]),
+        ("Move", "planned", []),
+    ]
+    assert answer.text.count(">Shop</h3>") == 1
+    assert "&lt;b&gt;two&lt;/b&gt;" in answer.text
+    assert "Announcements are not certified." in answer.text
 
 
 # Pages
@@ -389,7 +521,7 @@ def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld)
         poller.step()
         took[poller.source.name] = small.clock.now - begun
 
-    assert took.pop("operator_3") <= 3 * live_sources.DEADLINE_SECONDS
+    assert took.pop("operator_3") <= 4 * live_sources.DEADLINE_SECONDS
     assert set(took.values()) == {0.0}
     states = rows(
         small.app().test_client().get("/api/fleet").json["health"]["operator_states"], "operator"
@@ -418,6 +550,78 @@ def test_an_operator_with_another_log_is_shown_as_different(small: SmallExplorer
     small.poll()
     states = client.get("/api/fleet").json["health"]["operator_states"]
     assert rows(states, "operator")["operator_1"]["agreement"] == "ahead"
+
+
+# A first visitor: what a page says while nothing is certified
+
+
+def text_of(world: SmallExplorerWorld, path: str = "/") -> str:
+    world.clock.now += TICK_SECONDS
+    world.explorer.follower.catch_up()
+    return world.app().test_client().get(path).text
+
+
+def test_a_new_fleet_says_that_nothing_is_certified_yet(tmp_path: Path) -> None:
+    with SmallExplorerWorld(tmp_path) as world:
+        for path in ("/", "/log"):
+            assert "Nothing is certified yet." in text_of(world, path)
+        assert "The status of all 4 nodes is unknown" in text_of(world)
+        assert "no uptime known yet" in text_of(world, "/public")
+        world.run(2)
+        assert "No checkpoint has been certified yet." in text_of(world)
+        assert "All 4 nodes are up" in text_of(world)
+
+
+def test_an_explorer_that_has_just_started_says_that_it_reads(small: SmallExplorerWorld) -> None:
+    small.restart(EXPLORER)
+    client = small.app().test_client()
+    assert "This explorer is still reading the ledger" in client.get("/").text
+    assert "still reading" not in text_of(small)
+
+
+def test_a_dead_fleet_is_not_shown_as_up(small: SmallExplorerWorld) -> None:
+    small.run(14)
+    assert 'class="notice"' not in text_of(small).replace('id="connection" class="notice"', "")
+    for name in (*small.operators, *small.aggregators):
+        small.stop(name)
+    small.clock.now += (
+        small.committee.rounds.unknown_after + small.committee.rounds.checkpoint_every
+    )
+    small.poll()
+
+    text = text_of(small)
+
+    assert "The operators certify nothing at the moment." in text
+    assert "The status of all 4 nodes is unknown" in text
+    assert "The status is unknown at the moment." in text_of(small, "/public")
+
+
+def test_an_explorer_with_another_committee_says_so(small: SmallExplorerWorld) -> None:
+    other, folder = make_members(name="before"), small.folder / "other"
+    folder.mkdir()
+    with SmallExplorerWorld(folder, other) as stranger:
+        stranger.wires = small.wires  # it reaches the services of the other fleet
+        stranger.poll()
+        client = stranger.app().test_client()
+
+        health = client.get("/api/fleet").json["health"]
+
+        assert {each["agreement"] for each in health["operator_states"]} == {"foreign"}
+        assert health["agreeing"] == 0
+        assert health["committee"] == to_hex(other.committee.id)
+        text = client.get("/").text
+        assert "another committee file than 4 of 4 operators" in text
+        assert "another committee" in client.get("/committee").text
+
+
+def test_an_explorer_that_refuses_everything_says_so(small: SmallExplorerWorld) -> None:
+    log, folder = small.explorer.log, small.folder / "other"
+    events = [log.entry(position).event for position in range(log.state.size)]
+    folder.mkdir()
+    with SmallExplorerWorld(folder, make_members(name="before")) as stranger:
+        stranger.submit(*events)
+
+        assert "This explorer refused every event on the ledger" in text_of(stranger)
 
 
 def test_a_restart_keeps_log_and_history(small: SmallExplorerWorld) -> None:
@@ -456,8 +660,23 @@ def test_a_host_of_the_public_page_serves_nothing_else(tmp_path: Path) -> None:
         ):
             assert at(path).status_code == 404
             assert at(path, "explorer.example").status_code == 200
-        for path in ("/healthz", "/badge/operator_1.svg", "/api/public"):
+        for path in ("/healthz", "/badge/operator_1.svg", "/badge/operator_1.json", "/api/public"):
             assert at(path).status_code == 200
+        for path in ("/public", "/feed.atom"):
+            assert at(path).status_code == 200
+        for path in ("/readyz", "/badge/operator_2.svg", "/badge/operator_2.json", "/badge/x/y"):
+            assert at(path).status_code == 404
+        for host in ("status.example.", "status.example:", "status.example.:443", "a b"):
+            assert "operator_2" not in at("/", host).text
+            assert at("/log", host).status_code in {400, 404}
+        assert "Site: up" in at("/badge/operator_1.svg").text
+        assert at("/publicity").status_code == 404
+        world.stop("operator_1")
+        world.stop("operator_2")
+        world.run(4)
+        feed = at("/feed.atom").text
+        assert "Incidents of Example status" in feed
+        assert "operator" not in feed
         for path in ("/log", "/nowhere", "/nodes/operator_2"):
             page = at(path).text
             assert "Example status</title>" in page

@@ -28,6 +28,7 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_operator.routes import events as operator_events
+from forked import ForkedFleet
 from ports import free_block
 from simulation import World
 from streams import Owner, Window, make_owner
@@ -117,7 +118,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     make_fleet(
         home, Plan(ports=Ports(base, base + 4, base + 5), round_seconds=2), genesis=int(time.time())
     )
-    with Fleet(home) as running:
+    with ForkedFleet(home) as running:
         running.start_all()
         running.wait_ready()
         running.wait_until(
@@ -218,6 +219,7 @@ LISTS = [
     ("operator_1", "/events", "events", "position"),
     ("operator_1", "/refused", "refused", "id"),
     ("operator_1", "/streams", "streams", "stream"),
+    ("operator_1", "/probes", "rounds", "number"),
     ("aggregator_0", "/rounds", "rounds", "number"),
     ("aggregator_0", "/outbox", "outbox", "id"),
     ("aggregator_0", "/refused", "refused", "id"),
@@ -238,7 +240,7 @@ def test_the_pages_of_a_list_make_up_the_list(
     assert all(len(page) <= limit for page in found)
     assert len(whole) >= 2
     cursors = [entry[cursor] for entry in whole]
-    assert cursors == sorted(set(cursors), reverse=path in {"/rounds", "/refused"})
+    assert cursors == sorted(set(cursors), reverse=path in {"/rounds", "/probes", "/refused"})
 
 
 @pytest.mark.parametrize(("service", "path", "name", "cursor"), LISTS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,19 +12,20 @@ from typing import Any
 import pytest
 import requests
 
+import forked
 from dragon.errors import PeerError
 from dragon.log.audit import audit
 from dragon.protocol.committee import Committee
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import Fleet
+from forked import ForkedFleet
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 
 ROUND_SECONDS = 2
 PATIENCE = 60.0  # seconds: two cores may be busy with other tests
-DRAGON = [sys.executable, "-m", "dragon_cli.main"]
 CONTROL_CHARACTERS = "\x01" * 5120  # a batch that JSON escapes sixfold
 
 
@@ -42,7 +41,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     plan = Plan(ports=free_ports(), round_seconds=ROUND_SECONDS)
     make_fleet(home, plan, genesis=int(time.time()))
     separate_gateways(home)
-    with Fleet(home, {"SEQUENCER_FAULTS": "1"}) as running:
+    with ForkedFleet(home, {"SEQUENCER_FAULTS": "1"}) as running:
         running.start_all()
         running.wait_ready()
         yield running
@@ -174,9 +173,7 @@ def test_a_ledger_without_a_quorum_is_reported_and_loses_nothing(fleet: Fleet) -
 
 
 def run(*arguments: str) -> str:
-    done = subprocess.run(
-        [*DRAGON, *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = forked.run(arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -187,7 +184,7 @@ def test_a_reset_ledger_stops_the_logs_and_the_committee_is_refounded(tmp_path: 
     ports = free_ports()
     make_fleet(home, Plan(ports=ports, round_seconds=ROUND_SECONDS), genesis=int(time.time()))
     old = home.committee()
-    with Fleet(home, {"SEQUENCER_FAULTS": "1"}) as fleet:
+    with ForkedFleet(home, {"SEQUENCER_FAULTS": "1"}) as fleet:
         fleet.start_all()
         fleet.wait_ready()
         fleet.wait_until(lambda: are_up(fleet), "all nodes are up", PATIENCE)
@@ -207,7 +204,7 @@ def test_a_reset_ledger_stops_the_logs_and_the_committee_is_refounded(tmp_path: 
     for name in services:
         run("log", "archive", str(home.database(name)))
 
-    with Fleet(home) as fleet:
+    with ForkedFleet(home) as fleet:
         fleet.start_all()
         fleet.wait_ready()
         fleet.wait_until(lambda: are_up(fleet), "all nodes are up again", PATIENCE)

@@ -21,12 +21,13 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import Home, port_of
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.main import main
+from forked import ForkedFleet
 from ports import free_block, is_free
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
 
 DRAGON = [sys.executable, "-m", "dragon_cli.main"]
-SERVICES = 8  # in a fleet: as many ports
+SERVICES = 9  # of the demonstration: as many ports
 PATIENCE = 40.0  # seconds: two cores may be busy with other tests
 
 
@@ -43,6 +44,7 @@ def port_options(ports: Ports) -> list[str]:
         *("--sequencer-port", str(ports.sequencer)),
         *("--prover-port", str(ports.prover)),
         *("--stream-port", str(ports.streams)),
+        *("--explorer-port", str(ports.operators + 8)),
     ]
 
 
@@ -70,7 +72,7 @@ def running_fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     nodes = Ports(ports.operators, ports.aggregator, ports.sequencer)  # no data services
     plan = Plan(ports=nodes, round_seconds=2, tls=True)
     make_fleet(home, plan, genesis=int(time.time()))
-    with Fleet(home) as running:
+    with ForkedFleet(home) as running:
         running.start_all()
         running.wait_ready()
         yield running
@@ -106,6 +108,7 @@ def test_the_demonstration_runs_to_its_end_and_leaves_nothing(tmp_path: Path) ->
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same event is in 3 logs" in done.stdout
+    assert "shows it, with the operators' certificate" in done.stdout
     assert "verified: operator_2 was down" in done.stdout
     assert "refused: bad_signature" in done.stdout
     assert "refused: quorum_not_met" in done.stdout
@@ -146,6 +149,28 @@ def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
     assert "Interrupted" in said
     assert "Traceback" not in said
     assert all_free(ports)
+
+
+def test_no_service_outlives_a_program_that_is_killed(tmp_path: Path) -> None:
+    """Else the next `dragon up` finds the ports in use."""
+    ports, home = free_ports(), str(tmp_path / "fleet")
+    with subprocess.Popen(
+        [*DRAGON, "demo", *port_options(ports)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as running:
+        ends = time.monotonic() + 60
+        while is_free(ports.operators):
+            assert time.monotonic() < ends, home
+            time.sleep(0.05)
+        running.kill()
+
+    ends = time.monotonic() + 20
+    while not all_free(ports):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 def test_a_port_in_use_fails_the_first_step(tmp_path: Path) -> None:

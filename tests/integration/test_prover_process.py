@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+import forked
 from dragon.encoding import to_hex
 from dragon.stark.blocks import verify_window, window_outputs
 from dragon.stark.commitment import commit, encode_output
@@ -47,12 +48,11 @@ class Running:
             "DRAGON_PORT": str(port),
         }
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "dragon_cli.main", "serve", "zkp", "--home", str(folder)],
-                env={**os.environ, **settings},
+            self.process = forked.start(
+                ["serve", "zkp", "--home", folder],
                 stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                environ={**os.environ, **settings},
+                new_session=True,
             )
 
     def workers(self) -> list[int]:
@@ -150,7 +150,7 @@ def test_a_proof_whose_client_has_gone_is_cancelled_and_its_worker_is_kept(
     assert running.prove().status_code == 200
     assert running.workers() == workers
     metrics = requests.get(f"{running.url}/metrics", timeout=5).text
-    assert 'datadragon_zkp_jobs_total{job="prove",outcome="client_gone"} 1.0' in metrics
+    assert 'datadragon_zkp_jobs_total{kind="prove",outcome="client_gone"} 1.0' in metrics
 
 
 def test_stopping_ends_all_workers_and_no_secret_was_logged(running: Running) -> None:

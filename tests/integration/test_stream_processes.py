@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import forked
 from dragon.encoding import canonical
 from dragon.errors import PeerError
 from dragon.log.audit import audit
@@ -27,11 +27,11 @@ from dragon_cli.fleet.create import Plan, Ports, make_fleet
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.fleet.streams import connect, find
+from forked import ForkedFleet
 from ports import free_block
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(400)]
 
-DRAGON = [sys.executable, "-m", "dragon_cli.main"]
 PATIENCE = 60.0  # seconds: two cores may be busy with other tests
 MEGABYTE = 1_000_000
 
@@ -49,7 +49,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     ports = Ports(base, base + 4, base + 5, prover=base + 6, streams=base + 7, explorer=base + 8)
     home = Home(tmp_path_factory.mktemp("streams") / "fleet")
     make_fleet(home, Plan(ports=ports, round_seconds=2), genesis=int(time.time()))
-    with Fleet(home) as running:
+    with ForkedFleet(home) as running:
         running.start_all()
         running.wait_ready()
         yield running
@@ -141,13 +141,7 @@ def test_concurrent_streams_are_certified_and_every_log_passes_its_audit(fleet: 
 
 
 def dragon(*arguments: object, expect: int = 0) -> str:
-    done = subprocess.run(
-        [*DRAGON, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run(arguments, timeout=120)
     assert done.returncode == expect, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
@@ -197,20 +191,21 @@ def test_standard_input_can_be_streamed(fleet: Fleet, tmp_path: Path) -> None:
     token.write_text(client.token)
     command = ["stream", "-", "--stream", stream, "--token-file", str(token)]
     command += ["--home", str(fleet.home.path), "--json"]
-    done = subprocess.run(
-        [*DRAGON, *command], input=b"21.5\n" * 1000, capture_output=True, timeout=120, check=True
-    )
+    done = forked.run(command, stdin=b"21.5\n" * 1000, timeout=120)
 
+    assert done.returncode == 0
     assert json.loads(done.stdout)["bytes"] == 5000
 
 
-def test_a_source_waits_for_its_service_and_continues_after_a_kill(fleet: Fleet) -> None:
+def test_a_source_waits_for_its_service_and_continues_after_a_kill(
+    fleet: Fleet, tmp_path: Path
+) -> None:
     home = str(fleet.home.path)
     command = ["source", "sensor", "--stream", "a-sensor", "--rate", "100", "--seed", "7"]
     command += ["--window-ms", "1000", "--home", home]
-    running = subprocess.Popen(
-        [*DRAGON, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    output = tmp_path / "output"
+    with output.open("w") as file, Path(os.devnull).open("w") as nowhere:
+        running = forked.start(command, stdout=nowhere, stderr=file)
     client, stream = open_stream(
         fleet, "a-sensor", mode="message", window_chunks=63, window_ms=1000,
         retention_seconds=86_400,
@@ -227,8 +222,8 @@ def test_a_source_waits_for_its_service_and_continues_after_a_kill(fleet: Fleet)
     fleet.start(STREAMS)
     fleet.wait_until(lambda: has(80), "the stream has 80 chunks", PATIENCE)
     running.kill()
-    _, said = running.communicate(timeout=10)
-    waiting, again = said.splitlines()  # one outage is reported once
+    running.wait(10)
+    waiting, again = output.read_text().splitlines()  # one outage is reported once
     assert waiting.startswith("Waiting for the stream service: ")
     assert again == "The stream service is available again."
 
@@ -245,16 +240,13 @@ def test_a_second_process_on_the_same_files_is_refused(fleet: Fleet) -> None:
     """Both services are told apart by their files, not by their ports."""
     first_port, home = free_block(2), ["--home", str(fleet.home.path)]
     second = [
-        [*DRAGON, "serve", "stream", *home, "--port", str(first_port)],
-        [*DRAGON, "serve", "operator", "--id", "operator_1", *home, "--port", str(first_port + 1)],
+        ["serve", "stream", *home, "--port", first_port],
+        ["serve", "operator", "--id", "operator_1", *home, "--port", first_port + 1],
     ]
-    started = [
-        subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        for command in second
-    ]
-    for process in started:
-        _, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 3, err
+    for command in second:
+        done = forked.run(command, timeout=PATIENCE)
+        err = done.stderr
+        assert done.returncode == 3, err
         assert "dragon: in_use: " in err
         assert "is used by process" in err
     dragon("stream", "check", "--home", fleet.home.path, expect=3)
@@ -271,7 +263,9 @@ def test_an_interrupted_upload_resumes_but_never_with_a_changed_file(
     file.write_bytes(data)
     command = ["stream", str(file), "--stream", "interrupted", "--home", str(fleet.home.path)]
     client, stream = open_stream(fleet, "interrupted")
-    running = subprocess.Popen([*DRAGON, *command], stderr=subprocess.PIPE, text=True)
+    output = tmp_path / "output"
+    with output.open("w") as written:
+        running = forked.start(command, stdout=written)
     fleet.wait_until(
         lambda: int(str(client.get(f"/streams/{stream}")["bytes"])) > 0,
         "the stream has data",
@@ -279,8 +273,8 @@ def test_an_interrupted_upload_resumes_but_never_with_a_changed_file(
     )
     # As Ctrl-C, which a process in the background of a shell ignores.
     running.send_signal(signal.SIGTERM)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.wait(60) == 130
+    said = output.read_text()
     assert f"dragon stream {file} --stream interrupted" in said
 
     file.write_bytes(b"!" + data[1:])

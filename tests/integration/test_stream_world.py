@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import requests
@@ -91,6 +91,32 @@ def test_a_window_shows_the_vote_of_every_operator(world: StreamWorld) -> None:
     assert [votes.pop(name) for name in world.operators[:3]] == ["valid"] * 3
     assert list(votes) == ["operator_4"]
     assert "valid" not in votes["operator_4"]
+
+
+def test_windows_state_the_size_and_security_of_their_proof(world: StreamWorld) -> None:
+    stream = sensor(world)
+    world.stop(PROVER)
+    world.upload(stream, b"21.5")
+    world.run(1, peers=False)
+    closed = world.window(stream, 0)
+    world.resume(PROVER)
+    with patch.object(world.components(STREAMS).pipeline.submitter, "submit"):
+        world.run(1, peers=False)
+        proven = world.window(stream, 0)
+    world.run(1, peers=False)
+    certified = world.window(stream, 0)
+    (listed,) = world.get_stream(stream, "/windows")["windows"]
+    (decided,) = world.get("aggregator_0", "/windows/decided").json()["windows"]
+
+    receipt = world.receipt(stream, 0)
+    assert receipt.proven is not None
+    size = len(receipt.proven.proof)
+    for each in (proven, certified, listed, decided):
+        assert (each["proof_bytes"], each["security_bits"]) == (size, 101)
+    assert closed["proof_bytes"] is closed["security_bits"] is None
+    assert [each["state"] for each in (closed, proven, certified)] == [
+        *("closed", "proven", "certified")
+    ]
 
 
 def test_receipts_and_pages_contain_endorsements(world: StreamWorld) -> None:

@@ -1350,6 +1350,47 @@ def test_the_votes_on_an_applied_window_are_still_shown(world: World, owner: Own
     Certificate.from_json(event).verify(world.committee)
 
 
+def test_votes_are_listed_after_a_window_is_decided(world: World, owner: Owner) -> None:
+    """The proof that was found invalid keeps its votes when another one replaces it."""
+    window = first(world, owner)
+    proof = owner.prove(window)
+    world.stop("operator_4")
+    for each in (b"wrong", proof):
+        submit_complete(world, owner, window, each)
+        step(world, 2 * penalties.FIRST_PENALTY_SECONDS + 0.1)
+    step(world)
+
+    stream = to_hex(owner.descriptor.id)
+    answer = world.get("aggregator_0", f"/windows/decided?stream={stream}").json()
+    valid, invalid = answer["windows"]
+    assert world.get("aggregator_0", "/windows").json()["windows"] == []
+    assert [(each["state"], each["number"]) for each in (valid, invalid)] == [
+        ("applied", 0),
+        ("invalid", 0),
+    ]
+    assert valid["id"] > invalid["id"]
+    for each, sent, said in ((valid, proof, "valid"), (invalid, b"wrong", "invalid: stark")):
+        votes = {vote["operator"]: vote["answer"] for vote in each["votes"]}
+        assert votes == dict.fromkeys(world.operators[:3], said) | {"operator_4": "unreachable"}
+        assert each["proof"] == to_hex(hashlib.sha256(sent).digest())
+        assert each["proof_bytes"] == len(sent)
+        assert (each["count"], each["security_bits"]) == (1, 101 if each is valid else None)
+
+    def ids(query: str) -> list[int]:
+        found = world.get("aggregator_0", f"/windows/decided?{query}").json()
+        return [each["id"] for each in found["windows"]]
+
+    assert ids("limit=1") == [valid["id"]]
+    assert ids(f"after={valid['id']}&limit=1") == [invalid["id"]]
+    assert ids(f"stream={stream}&number=0&limit=1") == [valid["id"]]
+    assert ids(f"stream={stream}&number=1") == ids(f"stream=0x{'00' * 32}") == []
+
+
+@pytest.mark.parametrize("query", ["stream=0x07", "number=-1", "limit=0", "after=x", "state=x"])
+def test_a_query_for_decided_windows_is_refused(shared: World, query: str) -> None:
+    assert shared.get("aggregator_0", f"/windows/decided?{query}").status_code == 400
+
+
 # -- experts ---------------------------------------------------------------------------------------
 
 

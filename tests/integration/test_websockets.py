@@ -10,8 +10,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -25,6 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
+import forked
 from dragon.node.sockets import MAX_LISTENERS_PER_ADDRESS
 from dragon.node.websocket import MAX_TEXT_BYTES
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
@@ -45,7 +44,7 @@ class Service:
 
     home: Home
     port: int
-    process: subprocess.Popen[bytes]
+    process: forked.Process
 
     @property
     def url(self) -> str:
@@ -92,14 +91,12 @@ class Service:
 
     def start(self) -> None:
         log = (self.home.path / "stream.log").open("ab")
-        command = [sys.executable, "-m", "dragon_cli.main", "serve", "stream"]
         with log:
-            self.process = subprocess.Popen(
-                [*command, "--home", str(self.home.path)],
-                env={**os.environ, "STREAM_WAITING": str(MAX_PENDING_WINDOWS)},
+            self.process = forked.start(
+                ["serve", "stream", "--home", self.home.path],
                 stdout=log,
-                stderr=log,
-                start_new_session=True,
+                environ={**os.environ, "STREAM_WAITING": str(MAX_PENDING_WINDOWS)},
+                new_session=True,
             )
         ends = time.monotonic() + 60
         while not self._answers():

@@ -24,6 +24,7 @@ RULES: list[dict[str, Any]] = [
 ]
 DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana.json").read_text())
 PROMETHEUS = {"up", "ALERTS"}  # that Prometheus makes itself
+TARGET_LABELS = {"job", "instance", "role"}  # of `prometheus.yml` and of Prometheus itself
 PROCESS = {  # of `prometheus_client`
     f"process_{name}"
     for name in (
@@ -60,11 +61,17 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def existing(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The names of all samples that services have, from the generator of the reference."""
+def labels(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """The labels of all samples that services have, from the generator of the reference."""
     monkeypatch.syspath_prepend(ROOT / "docs")
-    names: set[str] = importlib.import_module("dragon_docs.metrics").sample_names()
-    return names | PROMETHEUS | PROCESS
+    found: dict[str, set[str]] = importlib.import_module("dragon_docs.metrics").labels()
+    return found
+
+
+@pytest.fixture
+def existing(labels: dict[str, set[str]]) -> set[str]:
+    """The names of all samples."""
+    return set(labels) | PROMETHEUS | PROCESS
 
 
 def test_every_metric_in_rules_and_dashboard_exists(existing: set[str]) -> None:
@@ -72,6 +79,25 @@ def test_every_metric_in_rules_and_dashboard_exists(existing: set[str]) -> None:
 
     assert len(used) > 50
     assert {(place, name) for place, name in used if name not in existing} == set()
+
+
+def test_no_metric_has_a_label_that_prometheus_gives_to_its_targets(
+    labels: dict[str, set[str]],
+) -> None:
+    """Prometheus would rename it (`exported_job`), and rules would never match."""
+    assert {name for name, own in labels.items() if own & TARGET_LABELS} == set()
+
+
+def test_every_label_in_rules_and_dashboard_exists(labels: dict[str, set[str]]) -> None:
+    used = [
+        (place, name, label)
+        for place, text in expressions()
+        for name, matchers in re.findall(r"(datadragon_\w+)\{([^}]*)\}", text)
+        for label in re.findall(r"(\w+)\s*(?:=|!=|=~|!~)\s*\"", matchers)
+    ]
+
+    assert len(used) > 50
+    assert [each for each in used if each[2] not in labels[each[1]] | TARGET_LABELS] == []
 
 
 def test_every_expression_names_a_metric() -> None:

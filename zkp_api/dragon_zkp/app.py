@@ -63,7 +63,7 @@ def _metrics(components: Components) -> Iterator[Metric]:
     yield metrics.gauges(
         "zkp_jobs_waiting",
         "Jobs that wait for a worker, by kind of job.",
-        "job",
+        "kind",
         {"prove": pool.waiting_jobs, "verify": components.verifications.waiting_jobs},
     )
     yield metrics.gauge(

@@ -37,13 +37,13 @@ def counters() -> tuple[Counter, Histogram]:
     jobs = Counter(
         "datadragon_zkp_jobs",
         "Finished proving and verification jobs, by outcome.",
-        ["job", "outcome"],
+        ["kind", "outcome"],
         registry=None,
     )
     job_seconds = Histogram(
         "datadragon_zkp_job_seconds",
         "Seconds from receiving a job to answering it, including waiting for a worker.",
-        ["job"],
+        ["kind"],
         buckets=_JOB_SECONDS_BUCKETS,
         registry=None,
     )

@@ -355,7 +355,7 @@ class Pool:
             worker.wait_until_ready(self._report_progress)
         except Exception as error:  # any error: the slot's thread must survive it
             if not self._closed.is_set():
-                logger.warning("worker_failed_to_start", reason=type(error).__name__)
+                logger.warning("worker_failed_to_start", reason=_reason(error))
             self._clear(slot)
             slot.changed.clear()
             return False
@@ -366,3 +366,7 @@ class Pool:
     def _report_progress(self, step: str) -> None:
         if self.startup_status:
             self.startup_status = f"workers are preparing: {step}"
+
+
+def _reason(error: Exception) -> str:
+    return error.name if isinstance(error, errors.DragonError) else "unexpected_error"

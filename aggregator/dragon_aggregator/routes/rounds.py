@@ -15,6 +15,7 @@ from dragon.probing.prober import ProbeResult
 from dragon_aggregator.certifier import AttestationRound
 from dragon_aggregator.components import Components
 from dragon_aggregator.monitor import MAX_RECENT_ROUNDS
+from dragon_aggregator.received_suspicions import Outcome, ReceivedSuspicion
 from dragon_aggregator.round_record import Round
 
 
@@ -47,6 +48,8 @@ def _round(record: Round) -> dict[str, object]:
         "skipped": record.skipped,
         "note": record.note,
         "probes": [_probe(result) for result in record.probe_results],
+        "suspicions": [_suspicion(each, record.start) for each in record.suspicions.all()],
+        "suspicions_omitted": record.suspicions.omitted,
         "gatherings": [_attestation_round(each) for each in list(record.attestation_rounds)],
     }
 
@@ -58,6 +61,17 @@ def _probe(result: ProbeResult) -> dict[str, object]:
         "reason": result.reason,
         "latency_ms": result.latency_ms,
         "clock_offset_ms": result.offset_ms,
+    }
+
+
+def _suspicion(received: ReceivedSuspicion, start: int) -> dict[str, object]:
+    return {
+        "operator": received.operator,
+        "node_id": received.node_id,
+        "status": str(received.status),
+        "after_ms": round(1000 * (received.received_at - start)),
+        "outcome": str(received.outcome or Outcome.ASKED),
+        "detail": received.detail,
     }
 
 

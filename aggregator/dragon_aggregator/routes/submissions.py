@@ -12,8 +12,8 @@ from dragon.encoding import to_hex
 from dragon.node import app as web
 from dragon.node import schemas
 from dragon.node.openapi import BODY_ERRORS, BODY_TOO_LARGE, PAGING_ERRORS, Routes, responses
-from dragon.node.paging import LimitQuery, page
-from dragon.node.parameters import integer
+from dragon.node.paging import LimitQuery, NewestFirstPageQuery, page
+from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
@@ -21,6 +21,7 @@ from dragon.protocol.state import check_applicable
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
+from dragon.stark.security import window_level_bits
 from dragon_aggregator.components import Components
 from dragon_aggregator.pending_windows import Window
 
@@ -65,6 +66,11 @@ class WindowsQuery(LimitQuery):
     after: Annotated[int, integer(0, 1 << 20)] = 0
 
 
+class DecidedQuery(NewestFirstPageQuery):
+    stream: Annotated[bytes | None, hexadecimal(range(32, 33))] = None
+    number: Annotated[int | None, integer()] = None
+
+
 def routes(components: Components) -> Routes:
     routes = streams.objects(components.window_queue.objects)  # GET and PUT share the path
     _add_windows(routes, components)
@@ -93,6 +99,19 @@ def _add_windows(routes: Routes, components: Components) -> None:
         numbered = list(enumerate(components.window_queue.pending(), start=1))[query.after :]
         listed, following = page(numbered, query.limit, lambda each: each[0])
         return jsonify(windows=[_window(window) for _, window in listed], next=following)
+
+    @routes.get(
+        "/windows/decided",
+        responses=responses(schemas.DecidedWindows, *PAGING_ERRORS, errors.InvalidHex),
+    )
+    def decided(query: DecidedQuery) -> Response:
+        """List the last windows with a verdict, newest first, with each operator's last answer."""
+        found = components.window_queue.decided.newest_first(
+            below=query.after, stream=query.stream, number=query.number
+        )
+        listed, following = page(found, query.limit, lambda each: each.id)
+        windows = [{"id": each.id, **_window(each.window)} for each in listed]
+        return jsonify(windows=windows, next=following)
 
 
 def _add_objects(routes: Routes, components: Components) -> None:
@@ -169,13 +188,19 @@ def _check_not_early(components: Components, timestamp: int) -> None:
 
 
 def _window(window: Window) -> dict[str, object]:
-    submission = window.submission
+    submission, objects = window.submission, window.submission.objects
+    parameters, count = submission.descriptor.parameters, submission.header.count
+    has_proof = objects is not None and window.state != "invalid"
     return {
         "stream": to_hex(submission.stream),
         "number": submission.number,
         "header": to_hex(submission.header.hash),
         "state": window.state,
         "missing": [to_hex(sha256) for sha256 in window.missing],
+        "proof": to_hex(objects.proof) if objects else None,
+        "count": count,
+        "proof_bytes": window.proof_bytes,
+        "security_bits": window_level_bits(parameters, count) if has_proof else None,
         "votes": [
             {"operator": operator, "answer": answer, "detail": detail}
             for operator, (answer, detail) in sorted(window.votes.items())

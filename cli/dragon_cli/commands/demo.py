@@ -15,6 +15,7 @@ from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.options import (
     aggregator_port_option,
     base_port_option,
+    explorer_port_option,
     prover_port_option,
     sequencer_port_option,
     stream_port_option,
@@ -33,6 +34,7 @@ from dragon_cli.render.output import console
 @sequencer_port_option
 @prover_port_option
 @stream_port_option
+@explorer_port_option
 @click.option(
     "--round-seconds",
     type=click.IntRange(2, 60),
@@ -47,15 +49,18 @@ def demo(
     sequencer_port: int,
     prover_port: int,
     stream_port: int,
+    explorer_port: int,
     round_seconds: int,
 ) -> None:
     """Demonstrate the system with real services, signatures and a ledger.
 
     A file is streamed and certified without any node seeing it. Then an operator is killed, and
-    its outage is certified and verified.
+    its outage is certified, shown by the explorer and verified.
     """
     interrupt_on_signals()
-    ports = Ports(base_port, aggregator_port, sequencer_port, prover_port, stream_port)
+    ports = Ports(
+        *(base_port, aggregator_port, sequencer_port, prover_port, stream_port, explorer_port)
+    )
     plan = Plan(name="demo", ports=ports, round_seconds=round_seconds)
     begun = time.monotonic()
     try:

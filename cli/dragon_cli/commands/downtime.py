@@ -17,6 +17,7 @@ from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee, check_node_id
+from dragon_cli.completions import complete_nodes, complete_operators
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import NEW_FILE, ca_option, home_option, json_option
@@ -33,7 +34,7 @@ REFUSALS: Final = {"not_settled": NotSettled, "not_certified": NotCertified}
 
 
 @click.command(short_help="Certify a node's uptime and downtime.")
-@click.argument("node")
+@click.argument("node", shell_complete=complete_nodes)
 @click.option(
     "--from",
     "begin",
@@ -57,6 +58,7 @@ REFUSALS: Final = {"not_settled": NotSettled, "not_certified": NotCertified}
 )
 @click.option(
     "--operator",
+    shell_complete=complete_operators,
     help="Operator to query with `--uncertified` (default: the first to respond).",
 )
 @home_option

@@ -18,6 +18,7 @@ from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
+from dragon_cli.completions import complete_streams
 from dragon_cli.errors import NotAMember
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet import queries
@@ -34,7 +35,7 @@ MAX_NOTE_BYTES: Final = 1 << 24
 
 
 @click.command(short_help="Sign and publish an expert's verdict on windows.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=complete_streams)
 @click.option(
     "--first",
     type=click.IntRange(0, MAX_INTEGER),

@@ -14,6 +14,7 @@ from rich.table import Table
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import check_node_id
+from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
@@ -42,7 +43,7 @@ class Outage:
 @home_option
 @ca_option
 @operator_option
-@click.option("--node", help="List the outages of this node only.")
+@click.option("--node", shell_complete=complete_nodes, help="List the outages of this node only.")
 @click.option(
     "--from",
     "begin",

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
+from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
@@ -27,7 +28,7 @@ MAX_PAGES: Final = 1000  # more rows than a log of many years has
 @home_option
 @ca_option
 @operator_option
-@click.option("--node-id", help="Show the events of this node only.")
+@click.option("--node-id", shell_complete=complete_nodes, help="Show the events of this node only.")
 @click.option(
     "--after",
     type=click.IntRange(0),
@@ -118,7 +119,7 @@ def logs_table(operator: str, page: dict[str, Json]) -> Table:
     """Return the table of one page of a log."""
     table = Table(title=f"log of {operator}", title_justify="left")
     for column in ("id", "node", "status", "since", "signature"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in queries.rows(page, "logs"):
         table.add_row(
             plain(str(row.get("id"))),

@@ -58,7 +58,7 @@ def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
 def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
     table = Table(title=f"nodes according to {operator}", title_justify="left", box=None)
     for column in ("node", "kind", "status", "since", "latest probe"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in found:
         table.add_row(
             plain(str(row.get("node_id"))),

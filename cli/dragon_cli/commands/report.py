@@ -13,6 +13,8 @@ from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidProof
 from dragon.protocol.committee import check_node_id
 from dragon.protocol.merkle import HASH_BYTES
+from dragon_cli.command_line import given_options
+from dragon_cli.completions import complete_nodes
 from dragon_cli.files import check_free, write_new
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home, load_committee
@@ -44,7 +46,13 @@ FORMATS: Final = ("table", "csv", "json", "html")
     type=TimeType(),
     help="End, exclusive (default: of a day or month its end, otherwise now).",
 )
-@click.option("--node", "nodes", multiple=True, help="Node to report; repeat it for several.")
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    shell_complete=complete_nodes,
+    help="Node to report; repeat it for several.",
+)
 @click.option(
     "--format",
     "format_",
@@ -141,7 +149,7 @@ def _check_root(made: Report, expected: bytes | None) -> None:
 
 def _write(made: Report, format_: str, output: Path | None, *, checked: bool) -> None:
     if output is None and format_ == "table":
-        console.print(formats.table(made))
+        console.print(formats.table(made, given_options(only=("home", "committee_file", "ca"))))
         if checked:
             console.print("[green]verified[/]: the log has the expected root.")
         return

@@ -1,4 +1,4 @@
-"""`dragon rounds`: the latest rounds of an aggregator, with probes and attestations."""
+"""`dragon rounds`: the latest rounds of an aggregator: probes, suspicions and attestations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
+from dragon_cli.completions import complete_ranks
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
@@ -35,6 +36,7 @@ MAX_ROUNDS: Final = 120  # that an aggregator keeps
 @click.option(
     "--aggregator",
     "rank",
+    shell_complete=complete_ranks,
     type=click.IntRange(0, 63),
     metavar="RANK",
     help="Rank of the aggregator to query (default: the first to respond).",
@@ -50,7 +52,10 @@ def rounds(
     every: int | None,
     as_json: bool,
 ) -> None:
-    """Show the latest rounds of an aggregator: failed probes, claims and operators' answers."""
+    """Show the latest rounds of an aggregator.
+
+    For each round: failed probes, operators' suspicions, claims and operators' answers.
+    """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
     asked = queries.aggregators(Home(home).committee(), rank)
     http = queries.connect(Home(home), ca)
@@ -100,8 +105,20 @@ def _round(row: Row) -> Iterator[str]:
         if probe.get("seen") != "up":
             name, reason = _text(probe.get("node_id")), _text(probe.get("reason"))
             yield f"    [red]✗[/] probe of {name} failed: {reason}, {_ms(probe)}"
+    for suspicion in queries.rows(row, "suspicions"):
+        yield _suspicion(suspicion)
+    if omitted := row.get("suspicions_omitted"):
+        yield f"    further suspicions, which are not listed: {_text(omitted)}"
     for attestation_round in queries.rows(row, "gatherings"):
         yield from _attestation_round(attestation_round)
+
+
+def _suspicion(row: Row) -> str:
+    what = f"{_text(row.get('node_id'))} is {_text(row.get('status'))}"
+    outcome = _text(row.get("outcome")).replace("_", " ")
+    why = f"  ({_text(row['detail'])})" if row.get("detail") else ""
+    who, after = _text(row.get("operator")), _text(row.get("after_ms"))
+    return f"    suspicion from {who} after {after} ms, {what}: {outcome}{why}"
 
 
 def _attestation_round(row: Row) -> Iterator[str]:
@@ -116,9 +133,11 @@ def _attestation_round(row: Row) -> Iterator[str]:
 
 
 def _claim(claim: Json) -> str:
-    """Return a status claim in words, any other claim as a list of its members."""
+    """Return a claim about a status or the log in words, any other as a list of its members."""
     if not isinstance(claim, dict):
         return _text(claim)
+    if claim.get("kind") == "checkpoint":
+        return f"checkpoint of {_text(claim.get('size'))} entries"
     if "status" in claim:
         return f"{_text(claim.get('node_id'))} is {_text(claim['status'])}"
     return ", ".join(f"{_text(name)} {_text(value)}" for name, value in claim.items())

@@ -11,7 +11,8 @@ import click
 from click.core import ParameterSource
 
 from dragon.errors import DragonError, SettingsError
-from dragon_cli import services
+from dragon_cli import lifeline, services
+from dragon_cli.completions import complete_operators, complete_ranks
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
@@ -25,7 +26,12 @@ FIRST_AGGREGATOR_PORT: Final = 5100
 
 @click.command()
 @click.argument("service", type=click.Choice(services.SERVICES))
-@click.option("--id", "operator", help="Id of the operator, such as operator_1.")
+@click.option(
+    "--id",
+    "operator",
+    shell_complete=complete_operators,
+    help="Id of the operator, such as operator_1.",
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -34,6 +40,7 @@ FIRST_AGGREGATOR_PORT: Final = 5100
 @click.option("--host", help="Address to listen on (default: 127.0.0.1).")
 @click.option(
     "--rank",
+    shell_complete=complete_ranks,
     type=click.IntRange(0, 63),
     default=0,
     show_default=True,
@@ -80,6 +87,7 @@ def serve(
         environ["DRAGON_HOST"] = host
     if from_checkpoint:
         environ["OPERATOR_FROM_CHECKPOINT"] = "1"
+    lifeline.hold(os.environ)
     services.service(service)(environ)
 
 

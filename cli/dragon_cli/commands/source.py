@@ -12,6 +12,7 @@ import click
 from dragon.encoding import Json
 from dragon.net.stream_upload import StreamUpload
 from dragon_cli import services
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
 from dragon_cli.fleet.streams import connect, find
@@ -31,7 +32,11 @@ from dragon_cli.render.text import print_json
 @click.command()
 @click.argument("kind", type=click.Choice(services.SOURCES))
 @click.option(
-    "--stream", "stream", required=True, help="Name of the stream; created if it does not exist."
+    "--stream",
+    "stream",
+    required=True,
+    shell_complete=complete_streams,
+    help="Name of the stream; created if it does not exist.",
 )
 @click.option(
     "--rate",

@@ -30,7 +30,8 @@ from dragon_cli.render.watch import check_watch, refresh, watch_options
 def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_json: bool) -> None:
     """Show every node, how many logs agree, and which services are ready.
 
-    The exit code is 1 if nothing is certified now, although services may answer.
+    The exit code is 1 if nothing is certified now, although services may answer. A stream service
+    or an explorer that is not ready is named and does not change it: they certify nothing.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
     committee, http = Home(home).committee(), queries.connect(Home(home), ca)

@@ -13,6 +13,7 @@ import click
 from dragon.net.retries import PATIENCE_SECONDS, Retries
 from dragon.net.stream_client import StreamClient
 from dragon_cli.command_line import command_line, command_of
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.file_upload import FileUpload, LocalFile, begin
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.processes import interrupt_on_signals
@@ -49,6 +50,7 @@ stream.add_command(check)
     "--stream",
     "stream",
     required=True,
+    shell_complete=complete_streams,
     help="Id (0x…) or name of the stream; a stream with a new name is created.",
 )
 @click.option(
@@ -136,7 +138,9 @@ def upload(
                     windows = wait_certified(
                         client, stream_id, upload.following, seconds, report=bars.certified
                     )
-            written = 0 if receipts is None else write_receipts(client, stream_id, new, receipts)
+                written = 0
+                if receipts is not None:
+                    written = write_receipts(client, stream_id, new, receipts, bars.written)
     done = Done(upload, new, windows, written, already=already, waited=not no_wait)
     if as_json:
         print_json(done.document())

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from rich.console import Group
-from rich.live import Live
 
 from dragon.errors import StepFailed
 from dragon.stark.prover.cache_directory import has_newer_than
@@ -20,6 +19,7 @@ from dragon_cli.options import home_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.status import status_table
 from dragon_cli.render.text import moment
+from dragon_cli.render.watch import Fitted, live_picture
 
 
 @click.command(short_help="Run a fleet on this machine and show its status.")
@@ -78,13 +78,14 @@ class Compiling:
 
 def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
     ends = time.monotonic() + seconds if seconds else float("inf")
-    with Live(console=console, auto_refresh=False) as live:
+    with live_picture() as live:
         while time.monotonic() < ends:
             supervisor.step()
             ended = [name for name in fleet.addresses if not fleet.is_running(name)]
             lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
             lines += [f"[red]{name} has ended[/]" for name in ended]
-            live.update(Group(status_table(fleet.committee, fleet.views()), *lines), refresh=True)
+            picture = Group(status_table(fleet.committee, fleet.views()), *lines)
+            live.update(Fitted(picture), refresh=True)
             time.sleep(1)
 
 

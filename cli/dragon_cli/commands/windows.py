@@ -13,20 +13,23 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon.net.stream_client import StreamClient
+from dragon_cli.completions import complete_streams
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.stream_reading import all_windows, open_stream
 from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
+from dragon_cli.render.proofs import proof_size, security_level
 from dragon_cli.render.text import moment, print_json
 from dragon_cli.render.watch import check_watch, refresh, watch_options
 
 STYLES: Final = {"certified": "green", "invalid": "red"}
 ORDER: Final = ("certified", "proven", "closed", "invalid")
+MAX_CHARS: Final = 16  # as many digits as a number may have; of a value of a service
 SHOWN: Final = 20  # newest windows in the table, unless `--all`
 
 
 @click.command(short_help="List the windows of a stream.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=complete_streams)
 @click.option("--all", "show_all", is_flag=True, help=f"List all windows, not the last {SHOWN}.")
 @watch_options("Refresh until interrupted.")
 @url_option
@@ -45,7 +48,8 @@ def windows(
 ) -> None:
     """List the windows of STREAM (an id 0x… or a name): closed, proven, certified or invalid.
 
-    As the stream service reports them; receipts prove it.
+    As the stream service reports them, with size and security level of each proof; receipts prove
+    it. The last column is the position of the window's event in the log.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
     client, stream_id = open_stream(Home(home), url, ca, stream)
@@ -68,7 +72,7 @@ def _shown(client: StreamClient, stream: str, *, show_all: bool) -> RenderableTy
 
 def _table(rows: Sequence[dict[str, Json]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for column in ("window", "state", "chunks", "closed", "log event"):
+    for column in ("window", "state", "chunks", "closed", "proof", "security", "event"):
         table.add_column(column)
     for row in rows:
         first, count, closed = row.get("first"), row.get("count"), row.get("closed_ms")
@@ -78,10 +82,17 @@ def _table(rows: Sequence[dict[str, Json]]) -> Table:
         state = str(row.get("state"))
         style = STYLES.get(state)
         table.add_row(
-            plain(str(row.get("number"))),
-            f"[{style}]{state}[/]" if style else plain(state),
+            _text(row.get("number")),
+            f"[{style}]{state}[/]" if style else _text(state),
             chunks,
             moment(closed // 1000 if isinstance(closed, int) else None),
-            "–" if row.get("position") is None else plain(str(row["position"])),
+            proof_size(row.get("proof_bytes")),
+            security_level(row.get("security_bits")),
+            "–" if row.get("position") is None else _text(row["position"]),
         )
     return table
+
+
+def _text(value: object) -> str:
+    """Return a value of a service for the terminal."""
+    return plain(str(value)[:MAX_CHARS])

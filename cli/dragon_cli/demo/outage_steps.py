@@ -6,8 +6,11 @@ import json
 import time
 from typing import Final
 
+from dragon.encoding import Json
 from dragon.errors import StepFailed
 from dragon_cli.demo.commands import verify_by_command
+from dragon_cli.fleet import queries
+from dragon_cli.fleet.layout import EXPLORER
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.render.output import console
 from dragon_cli.render.text import moment
@@ -16,6 +19,7 @@ VICTIM: Final = "operator_2"
 CERTIFIED_SECONDS: Final = 25.0
 RESTART_SECONDS: Final = 30.0
 EQUAL_SECONDS: Final = 10.0
+EXPLORER_SECONDS: Final = 15.0
 
 
 class OutageSteps:
@@ -33,6 +37,7 @@ class OutageSteps:
         self.fleet.start_all()
         self.fleet.wait_ready()
         took = time.monotonic() - begun
+        console.print(f"     Watch everything that follows at {self._explorer}/")
         return f"{len(self.fleet.addresses)} services, all ready after {took:.1f} s"
 
     def all_up(self) -> str:
@@ -51,6 +56,18 @@ class OutageSteps:
         what = f"{VICTIM} is certified down in the other logs"
         took = self._wait_logs(self._others, {VICTIM: "down"}, what)
         return f"the same event is in {len(self._others)} logs [bold]{took:.1f} s[/] after the kill"
+
+    def explore(self) -> str:
+        """Wait until the explorer shows the outage with the certificate of the operators' logs."""
+        self.fleet.wait_until(
+            lambda: self._incident() is not None, "the explorer shows the outage", EXPLORER_SECONDS
+        )
+        position = self._incident()
+        shown = self.fleet.get(EXPLORER, f"/api/incidents/{position}")
+        logged = self.fleet.get(self._others[0], f"/events/{position}")
+        if shown["certificate"] != logged["event"]:
+            raise StepFailed("The explorer shows another certificate than the operators' logs.")
+        return f"{self._explorer}/incidents/{position} shows it, with the operators' certificate"
 
     def restart(self) -> str:
         """Restart the victim and wait until it has read the ledger."""
@@ -99,6 +116,16 @@ class OutageSteps:
         for operator in self._operators:
             verify_by_command(self.fleet, "log", self.fleet.home.database(operator))
         return "all entries of every log are valid"
+
+    @property
+    def _explorer(self) -> str:
+        """The address of the explorer for a browser."""
+        return self.fleet.addresses[EXPLORER].replace("127.0.0.1", "localhost")
+
+    def _incident(self) -> Json:
+        """The position of the victim's outage in the explorer, or None."""
+        listed = queries.rows(self.fleet.get(EXPLORER, "/api/incidents"), "incidents")
+        return next((each["position"] for each in listed if each.get("node_id") == VICTIM), None)
 
     def _wait_logs(self, operators: list[str], wanted: dict[str, str], what: str) -> float:
         def true() -> bool:

@@ -25,7 +25,7 @@ def run(home: Home, plan: Plan, *, keeps_home: bool) -> None:
 
     Args:
         home: the folder to create.
-        plan: the properties of the fleet, which needs a prover and a stream service.
+        plan: the properties of the fleet, which needs a prover, a stream service and an explorer.
         keeps_home: False if the folder is temporary.
 
     Raises StepFailed: a step failed.
@@ -41,7 +41,7 @@ def run(home: Home, plan: Plan, *, keeps_home: bool) -> None:
 def _steps(fleet: Fleet) -> list[Step]:
     outage, data = OutageSteps(fleet), DataSteps(fleet)
     return [
-        ("start sequencer, operators, aggregator, prover and stream service", outage.start),
+        ("start ledger, operators, aggregator, prover, stream service, explorer", outage.start),
         ("wait until every node is certified up", outage.all_up),
         ("stream a file: cut into chunks, prove, vote, register", data.stream),
         ("verify a receipt offline", data.verify),
@@ -49,6 +49,7 @@ def _steps(fleet: Fleet) -> list[Step]:
         ("search the nodes' disks for the data", data.search),
         (f"kill {VICTIM}", outage.kill),
         (f"wait until {VICTIM} is certified down", outage.certified_down),
+        ("find the outage in the explorer", outage.explore),
         (f"restart {VICTIM}", outage.restart),
         (f"wait until {VICTIM} is certified up again", outage.certified_up),
         ("compare the logs of all operators", outage.equal),

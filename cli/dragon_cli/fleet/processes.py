@@ -11,12 +11,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from dragon.encoding import Json
 from dragon.errors import PeerError, StepFailed
@@ -26,7 +26,7 @@ from dragon.net.session import make_session
 from dragon.node.health import TOLERATED_REASONS
 from dragon.protocol.committee import Committee
 from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
-from dragon_cli import services
+from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
@@ -34,6 +34,7 @@ from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
 OUTPUT_END_BYTES: Final = 2048  # of a service's output, in which its last message is searched
+NO_OUTPUT: Final = "(none)"
 STOP_SECONDS: Final = 6.0
 READY_SECONDS: Final = 40.0
 COMPILING_SECONDS: Final = 180.0  # for the first start of a prover on a busy machine
@@ -48,6 +49,7 @@ class Fleet:
         self.committee: Committee = home.committee()
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # by name of the service
         self._settings = dict(settings or {})
+        self._lifeline: tuple[int, int] | None = None  # a pipe: for the services, and for us
         ca = self._settings.get(tls.CA) or os.environ.get(tls.CA)  # the same CA as the services'
         self._http = HttpClient(make_session(Path(ca) if ca else home.ca))
 
@@ -95,14 +97,27 @@ class Fleet:
         output = self.home.output(name)
         make_folder(output.parent, PUBLIC_FOLDER)
         with output.open("ab") as file:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "dragon_cli.main", *self._arguments(name)],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self._settings},
-                start_new_session=True,
-            )
+            environ = {**os.environ, lifeline.VARIABLE: "1", **self._settings}
+            self.running[name] = self.spawn(self._arguments(name), file, environ)
+
+    def spawn(
+        self, arguments: Sequence[str], output: IO[bytes], environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start `dragon` with these arguments, in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "dragon_cli.main", *arguments],
+            stdin=self._end_for_services(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            start_new_session=True,
+        )
+
+    def _end_for_services(self) -> int:
+        """The end of a pipe that is closed when we end, so that no service outlives us."""
+        if self._lifeline is None:
+            self._lifeline = os.pipe()
+        return self._lifeline[0]
 
     def _arguments(self, name: str) -> list[str]:
         kind, port = _kind(name), port_of(self.addresses[name])
@@ -128,18 +143,27 @@ class Fleet:
         process.wait()
 
     def stop(self) -> None:
-        """Send SIGTERM to all services, and SIGKILL to those still running after a few seconds."""
+        """Send SIGTERM to all services, and SIGKILL to those still running after a few seconds.
+
+        An interrupt meanwhile, such as a second Ctrl-C, kills them at once.
+        """
         processes = list(self.running.values())
-        for process in processes:
-            _signal(process, signal.SIGTERM)
-        ends = time.monotonic() + STOP_SECONDS
-        for process in processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, ends - time.monotonic()))
-            _signal(process, signal.SIGKILL)
-            process.wait()
-        self.running.clear()
-        self._http.close()
+        try:
+            for process in processes:
+                _signal(process, signal.SIGTERM)
+            ends = time.monotonic() + STOP_SECONDS
+            for process in processes:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.1, ends - time.monotonic()))
+        finally:
+            for process in processes:
+                _signal(process, signal.SIGKILL)
+                process.wait()
+            self.running.clear()
+            for end in self._lifeline or ():
+                os.close(end)
+            self._lifeline = None
+            self._http.close()
 
     def is_running(self, name: str) -> bool:
         """Return whether we started this service and it has not ended."""
@@ -156,7 +180,10 @@ class Fleet:
 
     def last_output(self, name: str) -> str:
         """Return the last line of a service's output."""
-        return _last_line(self.home.output(name))
+        try:
+            return _last_line(self.home.output(name))
+        except OSError:
+            return NO_OUTPUT  # the file was deleted
 
     def restart(self, name: str) -> None:
         """Start a service again that has ended. Processes that it left behind are killed."""
@@ -258,7 +285,7 @@ def _last_line(output: Path) -> str:
         file.seek(max(0, output.stat().st_size - OUTPUT_END_BYTES))
         lines = file.read().decode(errors="replace").strip().splitlines()
     messages = [line for line in lines if line.startswith("dragon: ")]
-    return (messages or lines or ["(none)"])[-1]
+    return (messages or lines or [NO_OUTPUT])[-1]
 
 
 def _kind(name: str) -> str:

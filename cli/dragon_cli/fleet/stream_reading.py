@@ -44,7 +44,7 @@ def all_windows(client: StreamClient, stream: str) -> list[dict[str, Json]]:
         page = client.get(f"/streams/{stream}/windows", after=after, limit=PAGE_SIZE)
         found += queries.rows(page, "windows")
         following = page.get("next")
-        if not isinstance(following, int):
+        if not isinstance(following, int) or following <= after:
             break
         after = following
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -77,8 +78,16 @@ def find(
     return replace(client, token=str(made["token"])), made
 
 
-def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Path) -> int:
+def write_receipts(
+    client: StreamClient,
+    stream: str,
+    chunks: range,
+    folder: Path,
+    report: Callable[[int, int], object] = lambda _written, _total: None,
+) -> int:
     """Write the receipt of each chunk to a file, unless it exists; return the number of chunks.
+
+    Args: `report`, called with the number of receipts that are written, and of all.
 
     Raises UnusableFile: a file of this name is not the receipt of the chunk, or cannot be written.
     """
@@ -90,6 +99,7 @@ def write_receipts(client: StreamClient, stream: str, chunks: range, folder: Pat
         else:
             answer = client.get(f"/streams/{stream}/chunks/{sequence}/receipt", disclose=1)
             write_whole(path, json.dumps(answer, indent=2) + "\n")
+        report(sequence - chunks.start + 1, len(chunks))
     return len(chunks)
 
 

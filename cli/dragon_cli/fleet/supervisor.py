@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 FIRST_PAUSE_SECONDS: Final = 1.0  # before the first restart; each further pause is twice as long
+MAX_PAUSE_SECONDS: Final = 60.0  # between two attempts to start what cannot be started
 MAX_DEATHS: Final = 5  # in a row; then the service is not restarted any more
 MAX_OUTPUT_CHARS: Final = 200  # of the last output, in the announcement of a death
 RECOVERED_SECONDS: Final = 60.0  # a service that has run for so long begins a new row of deaths
@@ -92,8 +93,15 @@ class Supervisor:
     def _restart_if_due(self, name: str, record: _Record) -> None:
         now = self._monotonic()
         if record.restart_at is not None and now >= record.restart_at:
+            try:
+                self._services.restart(name)
+            except OSError as error:  # such as a full disk; it is tried again
+                record.restart_at = now + MAX_PAUSE_SECONDS
+                self._say(
+                    f"{name} cannot be started: {error.strerror or error}. It is tried again."
+                )
+                return
             record.noticed, record.restart_at, record.started_at = False, None, now
-            self._services.restart(name)
 
 
 def _in_words(code: int) -> str:

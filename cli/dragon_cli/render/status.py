@@ -40,7 +40,6 @@ def status_table(committee: Committee, views: Sequence[View]) -> Group:
         with_it = [view for view in answered if view.status(node_id) == status]
         since = with_it[0].nodes.get(node_id, {}).get("since") if with_it else None
         share = f"{agree} of {len(views)}"
-        share = share if agree == len(views) else f"[yellow]{share}[/]"
         table.add_row(
             node_id,
             styled(status),
@@ -105,7 +104,7 @@ def _of_view(view: View, size: int, root: str) -> Iterator[str]:
 
 
 def services_lines(views: Sequence[ServiceView]) -> Group:
-    """Return a line for each aggregator and the stream service, and why it is not ready."""
+    """Return a line for each service that is no operator, and why it is not ready."""
     return Group("", "services:", *(f"  {plain(view.service)}: {_state(view)}" for view in views))
 
 

@@ -1,4 +1,4 @@
-"""Two bars for an upload: bytes that the service has stored, and windows that are certified."""
+"""Bars for an upload: bytes that the service has stored, windows certified, receipts written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dragon_cli.render.output import console
 
 
 class _Amount(ProgressColumn):
-    """Bytes with their speed, or windows."""
+    """Bytes with their speed, or a number of things."""
 
     def render(self, task: Task) -> Text:
-        if not task.fields["in_bytes"]:
+        if unit := task.fields["unit"]:
             of = "" if task.total is None else f"/{int(task.total)}"
-            return Text(f"{int(task.completed)}{of} windows")
+            return Text(f"{int(task.completed)}{of} {unit}")
         of = "" if task.total is None else f" of {decimal(int(task.total))}"
         speed = f"  {decimal(int(task.speed))}/s" if task.speed else ""
         return Text(f"{decimal(int(task.completed))}{of}{speed}")
@@ -36,10 +36,11 @@ class UploadBars:
             console=console,
             disable=not console.is_terminal,
         )
-        self._bytes = self._progress.add_task(
-            "uploaded ", total=size, completed=stored, in_bytes=True
+        self._bytes = self._progress.add_task("uploaded ", total=size, completed=stored, unit="")
+        self._windows = self._progress.add_task("certified", total=None, unit="windows")
+        self._receipts = self._progress.add_task(
+            "written  ", total=None, unit="receipts", visible=False
         )
-        self._windows = self._progress.add_task("certified", total=None, in_bytes=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -60,3 +61,7 @@ class UploadBars:
     def certified(self, certified: int, windows: int) -> None:
         """Show how many windows of the stream are certified, of those that are closed."""
         self._progress.update(self._windows, completed=certified, total=windows)
+
+    def written(self, receipts: int, total: int) -> None:
+        """Show how many receipts are written, of those of the upload."""
+        self._progress.update(self._receipts, completed=receipts, total=total, visible=True)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
+from rich.segment import Segment
+from rich.text import Text
 
 from dragon.errors import PeerError
-from dragon_cli.render.output import console
+from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import moment, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,18 +46,62 @@ def check_watch(*, watching: bool, every: int | None, as_json: bool) -> int:
 def refresh(show: Callable[[], RenderableType], every: int) -> None:
     """Show a picture again every few seconds, until Ctrl-C.
 
-    On a terminal it replaces the one before; in a file or pipe each follows with its time.
+    On a terminal it replaces the one before; in a file or pipe each follows with its time. During
+    an outage the last picture stays, and a line below it says why.
+
+    Raises PeerError: the first picture cannot be made.
     """
     with suppress(KeyboardInterrupt):
+        pictures = _pictures(show)
         if console.is_terminal:
-            with Live(console=console, auto_refresh=False) as live:
-                while True:
-                    live.update(show(), refresh=True)
+            with live_picture() as live:
+                for picture in pictures:
+                    live.update(Fitted(picture), refresh=True)
                     time.sleep(every)
-        while True:
+        for picture in pictures:
             console.print(moment(int(time.time())))
-            console.print(show())
+            console.print(picture)
             time.sleep(every)
+
+
+def _pictures(show: Callable[[], RenderableType]) -> Iterator[RenderableType]:
+    last = show()
+    yield last
+    while True:
+        try:
+            last = show()
+        except PeerError as error:
+            yield Group(last, f"[yellow]waiting[/]: {plain(str(error))}")
+        else:
+            yield last
+
+
+def live_picture() -> Live:
+    """Return a context in which one picture replaces another on the terminal; use `Fitted`."""
+    return Live(console=console, auto_refresh=False, vertical_overflow="visible")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A picture whose lines are folded at the width of the terminal.
+
+    Of one that is too high the end is shown, which has the newest rows and the verdict. A picture
+    that does not fit could not be replaced by the next one.
+    """
+
+    picture: RenderableType
+
+    def __rich_console__(self, terminal: Console, options: ConsoleOptions) -> RenderResult:
+        folded = options.update(no_wrap=False, overflow="fold", height=None)
+        lines = terminal.render_lines(self.picture, folded, pad=False)
+        most = terminal.height - 1
+        if (hidden := len(lines) - most) > 0:
+            hidden += 1  # the line that says so
+            yield Text(f"… {hidden} lines do not fit", no_wrap=True, overflow="ellipsis")
+            lines = lines[hidden:]
+        for line in lines:
+            yield from line
+            yield Segment.line()
 
 
 def follow(print_new: Callable[[], object], every: int) -> None:

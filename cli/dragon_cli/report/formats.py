@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Final
@@ -28,8 +28,11 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def table(report: Report) -> Group:
-    """Return one row for each node, the incidents, and what the figures rest on."""
+def table(report: Report, options: Sequence[str] = ()) -> Group:
+    """Return one row for each node, the incidents, and what the figures rest on.
+
+    Args: `options`, which name the fleet in the command that computes the report again.
+    """
     title = f"{plain(report.committee.name)}: {moment(report.begin)} to {moment(report.end)}"
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     shown.add_column("node", overflow="fold")
@@ -44,7 +47,7 @@ def table(report: Report) -> Group:
             str(len(node.incidents)),
             duration(node.longest_seconds),
         )
-    return Group(shown, *_incidents(report), *_basis(report))
+    return Group(shown, *_incidents(report), *_basis(report, options))
 
 
 def _parts(node: NodeFigures) -> tuple[int, int, int]:
@@ -65,18 +68,18 @@ def _end(incident: Incident) -> str:
     return "after the period" if incident.end is None else moment(incident.end)
 
 
-def _basis(report: Report) -> Iterator[str]:
+def _basis(report: Report, options: Sequence[str]) -> Iterator[str]:
     yield f"Computed from the first {report.size} log entries, root {to_hex(report.root)}."
-    yield f"`{plain(check_command(report))}` computes it again and compares the root."
+    yield f"`{plain(check_command(report, options))}` computes it again and compares the root."
 
 
-def check_command(report: Report) -> str:
+def check_command(report: Report, options: Sequence[str] = ()) -> str:
     """Return the command that computes the report again from any operator's verified log."""
     nodes = [word for node in report.nodes for word in ("--node", node.node_id)]
     if len(report.nodes) == len(report.committee.urls):
         nodes = []
     span = ("--from", _iso(report.begin), "--to", _iso(report.end))
-    return command_of("report", *span, *nodes, "--root", to_hex(report.root))
+    return command_of("report", *span, *nodes, "--root", to_hex(report.root), *options)
 
 
 def certificate_command(report: Report, node_id: str) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 from dragon import errors
 from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
+from dragon.storage.sqlite_faults import sqlite_fault
 
 _LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor")
 
@@ -55,7 +56,8 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
             _clear(database, [*_LOG_TABLES, *tables(), *owners_tables])
     except sqlite3.Error as error:
         message = (
-            f"{path} cannot be archived ({error}); stop the service that uses it and try again"
+            f"{path} cannot be archived: {sqlite_fault(error)}; stop the service that uses it and "
+            "try again"
         )
         raise errors.LogDamaged(message) from None
     return copy

@@ -25,6 +25,7 @@ from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Verify, transition
+from dragon.storage.sqlite_faults import sqlite_fault
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
 
@@ -89,23 +90,8 @@ def audit(
                     progress(auditor.state.size)
                 rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise errors.LogDamaged(f"{path} cannot be read as a log: {_fault(error)}") from None
+        raise errors.LogDamaged(f"{path} cannot be read as a log: {sqlite_fault(error)}") from None
     return Audit(len(auditor.tree), auditor.tree.root(), auditor.state, auditor.tree)
-
-
-def _fault(error: Exception) -> str:
-    """Return why SQLite cannot read a file, without SQLite's own text."""
-    match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF:  # the primary code
-        case sqlite3.SQLITE_NOTADB:
-            return "it is no database"
-        case sqlite3.SQLITE_ERROR:
-            return "it lacks a table or column of a log"
-        case sqlite3.SQLITE_CANTOPEN:
-            return "it cannot be opened"
-        case sqlite3.SQLITE_BUSY:
-            return "another process has locked it"
-        case _:
-            return "the database is damaged"
 
 
 class _Auditor:

@@ -181,4 +181,5 @@ def _is_number(value: object) -> bool:
 
 
 def _undecodable(position: int, error: Exception) -> errors.LogDamaged:
-    return errors.LogDamaged(f"entry {position} cannot be decoded: {error}", position=position)
+    message = f"entry {position} cannot be decoded{errors.because(error)}"
+    return errors.LogDamaged(message, position=position)

@@ -184,7 +184,7 @@ class StreamRecords:
                 )
             return [make(row) for row in found]
         except (errors.InvalidEncoding, LookupError) as error:
-            damaged = errors.LogDamaged(f"a derived row cannot be decoded: {error}")
+            damaged = errors.LogDamaged(f"a derived row cannot be decoded{errors.because(error)}")
         except errors.LogDamaged as error:
             damaged = error
         self._on_damage(damaged)

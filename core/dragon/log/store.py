@@ -33,6 +33,7 @@ from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import State, advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
+from dragon.storage.sqlite_faults import sqlite_fault
 
 __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
 
@@ -85,7 +86,7 @@ class Log(LogQueries):
             self._reload()
             self._check_position()
         except DatabaseError as error:
-            message = f"{database.path} cannot be read as a log: {error.orig}"
+            message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
             raise errors.LogDamaged(message) from None
 
     @property
@@ -190,7 +191,8 @@ class Log(LogQueries):
                 refused_events.record(connection, outcome.refusals)
                 cursor.advance_cursor(connection, position)
         except IntegrityError as error:
-            message = f"{self._database.path} contradicts the log in memory: {error.orig}"
+            message = f"{self._database.path} contradicts the log in memory"
+            message += f": {sqlite_fault(error.orig)}"
             raise errors.LogDamaged(message) from None
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)

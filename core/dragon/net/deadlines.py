@@ -254,9 +254,8 @@ class TlsServerSocket(ServerSocket, TlsSocket):
                 yield
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise  # the socket does not block
-        except ssl.SSLError as error:
-            said = error.reason or type(error).__name__
-            raise ConnectionResetError(errno.ECONNRESET, f"TLS failed: {said}") from None
+        except ssl.SSLError:
+            raise ConnectionResetError(errno.ECONNRESET, "TLS failed") from None
 
     def send_now(self, data: memoryview | bytes) -> int:
         socket.socket.settimeout(self, 0.0)

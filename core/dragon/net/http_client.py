@@ -43,6 +43,7 @@ class HttpResponse:
     status: int
     body: bytes
     retry_after: int | None = None  # the header `Retry-After`, in seconds
+    certificate_expires: int | None = None  # of the peer's TLS certificate, in Unix seconds
 
     def json(self) -> Json:
         """Decode the body. Raises BadAnswer: it is not strict JSON."""
@@ -159,15 +160,22 @@ class HttpClient:
                 method, url, timeout=timeout, allow_redirects=False, stream=True, **options
             ) as response:
                 later = retry_after(response.headers.get("Retry-After"))
+                # The connection belongs to the response only until its body is read.
+                connection = getattr(response.raw, "connection", None)
+                expires = getattr(connection, "certificate_expires", None)
                 body = _read(response.raw.read, max_bytes)
-                return HttpResponse(response.status_code, body, later)
-        except (requests.Timeout, LibraryTimeout):
-            raise Unreachable("no answer in time", reason="timeout") from None
+                return HttpResponse(response.status_code, body, later, expires)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise _unreachable(error) from None
+            raise unreachable(error) from None
 
 
-def _unreachable(error: Exception) -> Unreachable:
+def unreachable(error: Exception) -> Unreachable:
+    """Return in words why an exchange failed. It never quotes the text of a library.
+
+    Args: `error`, of `requests`, `urllib3` or the system.
+    """
+    if isinstance(error, requests.Timeout | LibraryTimeout):
+        return Unreachable("no answer in time", reason="timeout")
     if (why := tls.tls_failure_reason(error)) is not None:
         return Unreachable(f"no answer: {why}", reason="tls")
     if (reason := lookup_failure_reason(error)) is not None:

@@ -10,9 +10,11 @@ from functools import cached_property, partial
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -87,6 +89,13 @@ def _left(ends: float) -> float:
 class _TlsConnection(_Connection, HTTPSConnection):
     """The TLS context turns the `DeadlineSocket` into a `TlsSocket`."""
 
+    certificate_expires: int | None = None  # Unix seconds, once it is connected
+
+    def connect(self) -> None:
+        super().connect()
+        if isinstance(self.sock, ssl.SSLSocket):
+            self.certificate_expires = tls.certificate_expires(self.sock)
+
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
@@ -133,6 +142,23 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request with this session's headers.
+
+        The library also merges cookies, passwords and parameters of the session, of which this one
+        has none; that takes as long as everything else here.
+        """
+        headers = CaseInsensitiveDict(self.headers)
+        headers.update(request.headers)
+        prepared = requests.PreparedRequest()
+        prepared.prepare_method(request.method)
+        prepared.prepare_url(request.url, urlencode(request.params, doseq=True))
+        prepared.prepare_headers(headers)
+        prepared.prepare_body(request.data, request.files, request.json)
+        prepared.prepare_auth(request.auth, request.url)
+        prepared.prepare_hooks(request.hooks)
+        return prepared
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return None, so that the unused body of a redirect is not read."""
         return None

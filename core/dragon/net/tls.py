@@ -148,6 +148,12 @@ _CERTIFICATE: Final = {
 }
 
 
+def certificate_expires(connection: ssl.SSLSocket) -> int | None:
+    """When the peer's certificate expires (Unix seconds); None if it has shown none."""
+    found = (connection.getpeercert() or {}).get("notAfter")
+    return int(ssl.cert_time_to_seconds(found)) if isinstance(found, str) else None
+
+
 def tls_failure_reason(error: BaseException) -> str | None:
     """Say what was wrong with a peer's certificate or TLS; None if the error has another cause."""
     match find_cause(error, ssl.SSLError):

@@ -384,7 +384,7 @@ class Connection(asyncio.BufferedProtocol):
         try:
             parts = self._parser.send_with_data_passthrough(event) or []
         except h11.LocalProtocolError as error:
-            logger.error("answer_failed", detail=str(error))
+            logger.error("answer_failed", exc_info=error)
             self.abort()
             return
         for part in parts:

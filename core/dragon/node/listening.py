@@ -35,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
             fault = f"port_in_use: port {port} on {host} is in use; stop the process that uses it"
             fault += ", or choose another port with `--port` or DRAGON_PORT"
         else:
-            said = error.strerror or str(error)
+            said = error.strerror or "the address cannot be used"
             fault = f"settings_error: cannot listen on {host} port {port}: {said}"
         sys.stderr.write(f"dragon: {fault}\n")
         sys.stderr.flush()

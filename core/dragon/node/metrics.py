@@ -141,8 +141,10 @@ def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -
     return family
 
 
-def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[Metric]:
-    """Metrics of a service's log and of its follower."""
+def log_metrics(
+    log: Log, follower: Follower, committee: Committee, wall: float
+) -> Iterator[Metric]:
+    """Metrics of a service's log and of its follower. `wall`: the current Unix seconds."""
     yield gauge("log_size", "Number of entries in the log.", log.head().size)
     yield gauge(
         "ledger_index",
@@ -171,11 +173,7 @@ def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[
         "node_certified_up",
         "1 if the node is certified up, 0 if it is certified down; no value while it is unknown.",
         "node_id",
-        {
-            node_id: last.status is Status.UP
-            for node_id in committee.urls
-            if (last := log.state.last(node_id)) is not None
-        },
+        _certified_up(log, committee, wall),
     )
     refused = CounterMetricFamily(
         "datadragon_refused_events",
@@ -185,6 +183,18 @@ def log_metrics(log: Log, follower: Follower, committee: Committee) -> Iterator[
     for reason, count in log.refusals().items():
         refused.add_metric([reason], count)
     yield refused
+
+
+def _certified_up(log: Log, committee: Committee, wall: float) -> dict[str, bool]:
+    """Whether each node is certified up; empty if the log says nothing about the present."""
+    age = wall - log.state.log_time(committee)
+    if log.alarm() or age > committee.rounds.unknown_after:
+        return {}
+    return {
+        node_id: last.status is Status.UP
+        for node_id in committee.urls
+        if (last := log.state.last(node_id)) is not None
+    }
 
 
 def count_applied(follower: Follower) -> Counter:

@@ -16,6 +16,7 @@ that is signed is decoded by `dragon.encoding`.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeAlias
 
 from flask import Response, jsonify
@@ -130,6 +131,10 @@ class _App(OpenAPI):
                 name: getattr(api.paths[path], name) for name in api.paths[path].model_fields_set
             }
             self.paths[path] = before[path].model_copy(update=added)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `func`: nothing of ours is a coroutine, and Flask would inspect it each time."""
+        return func
 
 
 def make_app(

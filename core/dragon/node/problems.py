@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from dragon import errors
 from dragon.node import request_id
+from dragon.node.http_errors import SENTENCES, sentence_of, title_of
 from dragon.node.log_format import get_logger
 from dragon.protocol.refusal import RefusalReason
 
@@ -88,8 +89,8 @@ def from_http(error: HTTPException) -> Response:
     """Make the problem document of an HTTP error."""
     plain = error.get_response()  # keeps headers such as Allow and Retry-After
     response = Response(status=plain.status_code, headers=dict(plain.headers))
-    detail, name = error.description or "", request_id.current()
-    return _fill(response, "about:blank", error.name, detail, {}, request=name)
+    title, detail = title_of(error), sentence_of(error)
+    return _fill(response, "about:blank", title, detail, {}, request=request_id.current())
 
 
 def _from_bug(error: Exception) -> Response:
@@ -99,7 +100,7 @@ def _from_bug(error: Exception) -> Response:
         response,
         "about:blank",
         "Internal Server Error",
-        "an unexpected error occurred in this service; its log has the details",
+        SENTENCES[HTTPStatus.INTERNAL_SERVER_ERROR],
         {},
         request=request_id.current(),
     )

@@ -318,11 +318,24 @@ class WindowStatus(Schema):
         "announced", "incomplete", "voting", "waiting", "certified", "invalid", "applied"
     ]
     missing: list[Hash]
+    proof: Hash | None
+    count: int
+    proof_bytes: int | None
+    security_bits: int | None
     votes: list[OperatorVote]
 
 
 class WindowStatuses(Schema):
     windows: list[WindowStatus]
+    next: int | None
+
+
+class DecidedWindow(WindowStatus):
+    id: int
+
+
+class DecidedWindows(Schema):
+    windows: list[DecidedWindow]
     next: int | None
 
 
@@ -421,6 +434,25 @@ class Nodes(Schema):
     next: Id | None
 
 
+class Probe(Schema):
+    node_id: Id
+    seen: UpOrDown
+    reason: str
+    latency_ms: int
+    clock_offset_ms: int | None
+
+
+class ProbedRound(Schema):
+    number: int
+    start: int
+    probes: list[Probe]
+
+
+class ProbedRounds(Schema):
+    rounds: list[ProbedRound]
+    next: int | None
+
+
 # Aggregators
 
 
@@ -432,19 +464,29 @@ class SuspicionTaken(Schema):
     gathering: bool
 
 
-class Probe(Schema):
-    node_id: Id
-    seen: UpOrDown
-    reason: str
-    latency_ms: int
-    clock_offset_ms: int | None
-
-
 class OperatorAnswer(Schema):
     operator: Id
     answer: str
     detail: str
     latency_ms: int | None
+
+
+class ReceivedSuspicion(Schema):
+    operator: Id
+    node_id: Id
+    status: UpOrDown
+    after_ms: int
+    outcome: Literal[
+        "no_change",
+        "abstained",
+        "busy",
+        "asked",
+        "already_asked",
+        "outbox_full",
+        "certified",
+        "not_certified",
+    ]
+    detail: str
 
 
 class AttestationRound(Schema):
@@ -463,6 +505,8 @@ class Round(Schema):
     skipped: int
     note: str
     probes: list[Probe]
+    suspicions: list[ReceivedSuspicion]
+    suspicions_omitted: int
     gatherings: list[AttestationRound]
 
 

@@ -98,7 +98,7 @@ class Environment:
     def networks(self, name: str) -> tuple[Network, ...]:
         """Return a list of addresses and networks; empty if the setting is missing."""
         try:
-            return tuple(ip_network(each) for each in self._listed(name))
+            return tuple(map(_network, self._listed(name)))
         except ValueError as error:
             message = (
                 f"the setting {name} must list addresses and networks such as 10.0.0.0/8, "
@@ -168,3 +168,20 @@ class Environment:
         except DragonError as error:
             message = f"the committee file {path} is refused: {error.name}: {error}"
             raise SettingsError(message, setting=name) from None
+
+
+def _network(text: str) -> Network:
+    """Raises ValueError: no address and no network; the message says so in words."""
+    try:
+        return ip_network(text)
+    except ValueError:
+        what = "has bits after its prefix" if _has_bits_after_prefix(text) else "is neither"
+        raise ValueError(f"{text!a} {what}") from None
+
+
+def _has_bits_after_prefix(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True

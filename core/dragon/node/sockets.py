@@ -17,10 +17,10 @@ from typing import Final
 
 from flask import Flask, request
 from simple_websocket import Server
-from werkzeug.exceptions import BadRequest
 
 from dragon import errors
 from dragon.node.connections import client_of
+from dragon.node.http_errors import NO_UPGRADE, BadHandshake
 from dragon.node.websocket import GOING_AWAY, Connection
 
 MAX_LISTENERS_PER_ADDRESS: Final = 16  # WebSockets without a token
@@ -112,7 +112,7 @@ class Sockets:
         Raises:
             TooManySockets: the service or the client's address has too many sockets.
             ForeignOrigin: a web page of another site opens the socket.
-            BadRequest: the request is not a WebSocket handshake of version 13.
+            BadHandshake: the request is not a WebSocket handshake of version 13.
         """
         _check_handshake()
         self._check_origin()
@@ -185,18 +185,18 @@ def normal_origin(text: str) -> str:
 
 
 def _check_handshake() -> None:
-    """Check the handshake of the current request (RFC 6455, section 4.2.1). Raises BadRequest."""
+    """Check the handshake of the current request (RFC 6455, section 4.2.1). Raises BadHandshake."""
     # No extensions: a compressed message could expand without limit.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     if request.environ.get("SERVER_PROTOCOL") != HTTP_1_1:
-        raise BadRequest("no WebSocket handshake arrived: it needs HTTP/1.1")
+        raise BadHandshake("no WebSocket handshake arrived: it needs HTTP/1.1")
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise BadRequest("no WebSocket handshake arrived: the header Upgrade: websocket is missing")
+        raise BadHandshake(NO_UPGRADE)
     if request.headers.get("Sec-WebSocket-Version") != "13":
-        raise BadRequest("expected a WebSocket handshake of version 13")
+        raise BadHandshake("expected a WebSocket handshake of version 13")
     try:
         key = base64.b64decode(request.headers.get("Sec-WebSocket-Key", ""), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise BadRequest(f"expected a Sec-WebSocket-Key of {KEY_BYTES} bytes in Base64")
+        raise BadHandshake(f"expected a Sec-WebSocket-Key of {KEY_BYTES} bytes in Base64")

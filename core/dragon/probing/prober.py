@@ -7,7 +7,7 @@ many requests cause few probes. Addresses come from the committee only.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -70,8 +70,11 @@ class Prober:
         runtime: Runtime,
         *,
         myself: str | None = None,
+        on_result: Callable[[ProbeResult], None] = lambda _: None,
     ) -> None:
-        """`myself`: the id of the local node, which is up without a probe."""
+        """Args: `myself`, the id of the local node, which is up without a probe; `on_result`,
+        called with the result of each probe, on any thread.
+        """
         self._committee = committee
         self._http = runtime.http
         self._executor = runtime.workers(len(committee.urls))
@@ -79,6 +82,7 @@ class Prober:
         self._monotonic = runtime.monotonic
         self._entropy = runtime.entropy
         self._myself = myself
+        self._on_result = on_result
         self.counter = Counter(
             "datadragon_probes", "Finished probes by result.", ["reason"], registry=None
         )
@@ -142,6 +146,7 @@ class Prober:
             self._seconds.labels(node_id).observe(result.latency_ms / 1000)
         with self._lock:
             self._last[node_id] = result
+        self._on_result(result)
         return result
 
     def _remove_running(self, node_id: str) -> None:
@@ -154,7 +159,9 @@ class Prober:
         try:
             return begun.future.result(timeout=max(0.0, ends - self._monotonic()))
         except FutureTimeout:
-            return self._result(node_id, Status.DOWN, "timeout", begun.begun)
+            result = self._result(node_id, Status.DOWN, "timeout", begun.begun)
+            self._on_result(result)
+            return result
 
     def _probe_node(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Probe one node. Never raises: every failure is returned as a DOWN result."""

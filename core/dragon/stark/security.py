@@ -14,12 +14,14 @@ refuted in 2025 (ePrint 2025/2010, 2025/2046).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor, log2, sqrt
 from typing import Final
 
 from dragon.stark.field import P
-from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet
+from dragon.stark.parameter_sets import BLOCK_ROWS, ParameterSet, named_set
 from dragon.stark.parameters import Lengths, Parameters
+from dragon.stark.refusal import ProofRefused
 
 FIELD_BITS: Final = 3 * log2(P)  # log |K|
 COLLISION_BITS: Final = 128.0  # of BLAKE2s-256, and of the SHA-256 of the data
@@ -53,6 +55,7 @@ class Security:
         ).format(**self.rounded())
 
 
+@lru_cache(maxsize=64)  # more than there are sets and numbers of blocks; some take 50 ms
 def set_security(chosen: ParameterSet, n_blocks: int) -> Security:
     """The figures of a parameter set for proofs of `n_blocks` blocks.
 
@@ -60,6 +63,25 @@ def set_security(chosen: ParameterSet, n_blocks: int) -> Security:
     """
     parameters = chosen.parameters(n_blocks)
     return security(parameters, parameters.lengths(BLOCK_ROWS * n_blocks))
+
+
+def window_security(set_name: str, n_chunks: int) -> Security | None:
+    """The figures of a window's proof, which covers one block more than the window has chunks.
+
+    Returns None if no window has this number of chunks, or no set has this name.
+    """
+    if n_chunks < 0:
+        return None
+    try:
+        return set_security(named_set(set_name), 1 << n_chunks.bit_length())
+    except ProofRefused:
+        return None
+
+
+def window_level_bits(set_name: str, n_chunks: int) -> int | None:
+    """The security level of a window's proof in whole bits, rounded down. None as above."""
+    found = window_security(set_name, n_chunks)
+    return None if found is None else floor(found.level)
 
 
 def security(parameters: Parameters, lengths: Lengths) -> Security:

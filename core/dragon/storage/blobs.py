@@ -77,6 +77,13 @@ class ObjectStore:
             body = connection.execute(query, {"sha256": sha256}).scalar()
         return None if body is None else bytes(body)
 
+    def length(self, sha256: bytes) -> int | None:
+        """Return the number of bytes of the object with this hash, or None."""
+        query = text("SELECT size FROM objects WHERE sha256 = :sha256 LIMIT 1")
+        with self._database.read() as connection:
+            size = connection.execute(query, {"sha256": sha256}).scalar()
+        return None if size is None else int(size) - ROW_OVERHEAD_BYTES
+
     def missing(self, stream: bytes, wanted: Iterable[bytes]) -> list[bytes]:
         """Those of the wanted hashes that are not stored for this stream.
 

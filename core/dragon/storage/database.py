@@ -16,6 +16,7 @@ from dragon.storage import damage
 from dragon.storage.disk import Disk
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon.storage.schema import is_behind
+from dragon.storage.sqlite_faults import sqlite_fault
 
 
 class Database:
@@ -58,7 +59,10 @@ class Database:
             raise
         except (DatabaseError, OSError) as error:
             self.close()
-            why = error.orig if isinstance(error, DatabaseError) else error.strerror
+            if isinstance(error, DatabaseError):
+                why: str | None = sqlite_fault(error.orig)
+            else:
+                why = error.strerror
             raise LogDamaged(f"{path} cannot be used: {why}") from None
 
     @contextmanager

@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 
 from dragon.errors import DiskError, DiskFailed, DiskFull
+from dragon.storage.sqlite_faults import primary_code, sqlite_fault
 
 RESERVE_BYTES: Final = 1 << 20  # with less free space a disk counts as full
 LOG_INTERVAL_SECONDS: Final = 60.0  # between two log lines about one fault
@@ -34,7 +35,6 @@ _SQLITE: Final = (
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_CANTOPEN,
 )
-_PRIMARY_CODE: Final = 0xFF  # extended result codes have further bits
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -117,12 +117,12 @@ class Disk:
             if cause.errno in _FULL:
                 return self._full()
             return self._failed(cause.strerror) if cause.errno in _FAILED else None
-        code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
-        if code not in _SQLITE:
+        code = primary_code(cause)
+        if code not in _SQLITE or not isinstance(cause, sqlite3.Error):
             return None
         if code == sqlite3.SQLITE_FULL:
             return self._full()
-        return self._unusable() or self._failed(str(cause))
+        return self._unusable() or self._failed(sqlite_fault(cause))
 
     def _full(self) -> DiskFull:
         return DiskFull(f"the disk with {self.folder} is full")

@@ -24,6 +24,7 @@ from dragon_explorer.alerts.engine import Engine
 from dragon_explorer.alerts.episodes import SCHEMA, Episode
 from dragon_explorer.alerts.outbox import DELIVERED, FAILED, Outbox, drop_routes
 from dragon_explorer.alerts.problems import Watch
+from dragon_explorer.replaceable import open_replaceable
 from dragon_explorer.sources import Sources
 
 OUTCOMES: Final = (DELIVERED, ATTEMPT_FAILED, FAILED)
@@ -31,7 +32,7 @@ OUTCOMES: Final = (DELIVERED, ATTEMPT_FAILED, FAILED)
 
 def open_database(log_file: Path) -> Database:
     """Open `explorer-alerts.db` beside `explorer.db`."""
-    return Database(log_file.with_name(f"{log_file.stem}-alerts.db"), SCHEMA)
+    return open_replaceable(log_file.with_name(f"{log_file.stem}-alerts.db"), SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Alerting:
     def loops(self) -> list[Callable[[threading.Event], None]]:
         """The functions that run on threads of their own until the event is set."""
         return [self.engine.run, *(worker.run for worker in self.workers)]
+
+    def reasons(self) -> Iterator[str]:
+        """Why no alert can be made or noted; nothing if all is well."""
+        if self.engine.fault:
+            yield f"damaged: no alerts are made: {self.engine.fault}"
 
     def newest_episodes(self, limit: int) -> list[Episode]:
         """The newest episodes: those that last, then the others."""

@@ -168,8 +168,8 @@ class AppriseChannel:
             accepted = service.notify(
                 title=message.title, body=message.text, notify_type=_notify_type(message.type)
             )
-        except Exception as error:  # of a plugin; its text may contain the address
-            return Attempt(f"apprise failed ({type(error).__name__})")
+        except Exception:  # of a plugin; its text may contain the address
+            return Attempt("apprise failed: its plugin for this URL has a fault")
         return Attempt() if accepted else Attempt("the service did not accept the message")
 
 

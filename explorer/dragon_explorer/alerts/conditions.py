@@ -47,7 +47,7 @@ FACTS: Final[Mapping[Condition, Facts]] = {
     ),
     Condition.OPERATOR: Facts(
         "An operator does not respond to the explorer, has another log, or states that it is "
-        "silent, blind, not certifying, or that its clock is wrong.",
+        "silent, blind, not certifying or not signing, or that its clock is wrong.",
         "operator",
         after_seconds=60,
     ),
@@ -67,7 +67,7 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         after_seconds=60,
     ),
     Condition.LOG_ALARM: Facts(
-        "The log of the explorer or of a service has stopped with an alarm.",
+        "The log of the explorer or of a service has stopped with an alarm, or is damaged.",
         "service",
         after_seconds=0,
     ),
@@ -81,16 +81,19 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         "A closed window of a stream is not certified for that long.", "stream", after_seconds=300
     ),
     Condition.TLS: Facts(
-        "The TLS certificate of a service is expired, not trusted, for another name, or about to "
-        "expire.",
+        "The TLS certificate of a service is expired, not trusted, or for another name, or expires "
+        "within 14 days.",
         "service",
         after_seconds=60,
     ),
     Condition.DISK: Facts(
-        "The disk of the explorer or of a service is full, read-only or failing.",
+        "The disk of the explorer or of a service is full, read-only or failing, or files of a "
+        "stream are damaged.",
         "service",
         after_seconds=30,
     ),
 }
+# Conditions that owners of streams cause. They have limits of their own, and delay nothing else.
+OF_STREAMS: Final = (Condition.WINDOW_INVALID, Condition.WINDOW_WAITING)
 # Conditions whose subjects are nodes, so that a rule may select nodes.
 OF_NODES: Final = (Condition.NODE_DOWN, Condition.FLAPPING, Condition.OPERATOR)

@@ -5,7 +5,6 @@ Every mistake is one sentence that begins with the key. No sentence quotes a sec
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -16,10 +15,10 @@ from dragon.errors import SettingsError
 from dragon.protocol.committee import Committee
 from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
 from dragon_explorer.alerts.reading import Mistakes, Table
-from dragon_explorer.alerts.routes import Route, read_route
+from dragon_explorer.alerts.routes import Route, read_route, url_fault
+from dragon_explorer.toml_files import UnusableToml, read_toml
 
 SETTING: Final = "EXPLORER_ALERTS_FILE"
-MAX_FILE_BYTES: Final = 64 * 1024
 MAX_ROUTES: Final = 16
 MAX_RULES: Final = 64
 MAX_PATTERNS: Final = 256  # of nodes in one rule
@@ -91,8 +90,7 @@ def read(path: Path, committee: Committee | None) -> tuple[AlertsConfig, list[st
         return AlertsConfig(), mistakes.found
     top.only(_FILE_KEYS)
     url = top.text("explorer_url").rstrip("/")
-    if url and not url.startswith(("http://", "https://")):
-        mistakes.add("explorer_url", "must begin with http:// or https://")
+    _check_url(url, mistakes)
     named = top.tables_by_name("routes", MAX_ROUTES)
     routes = {name: read_route(name, table, path.parent) for name, table in named.items()}
     rules = [_rule(table, set(named), committee) for table in top.tables("rules", MAX_RULES)]
@@ -103,17 +101,20 @@ def read(path: Path, committee: Committee | None) -> tuple[AlertsConfig, list[st
 
 def _parse(path: Path, mistakes: Mistakes) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
-        if len(raw) <= MAX_FILE_BYTES:
-            return tomllib.loads(raw.decode())
-        mistakes.add(str(path), f"must not have more than {MAX_FILE_BYTES} bytes")
-    except OSError as error:
-        mistakes.add(str(path), f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError:
-        mistakes.add(str(path), "is not a text file in UTF-8")
-    except tomllib.TOMLDecodeError as error:
-        mistakes.add(str(path), f"is not TOML: {error}")
-    return {}
+        return read_toml(path)
+    except UnusableToml as error:
+        mistakes.add(str(path), str(error))
+        return {}
+
+
+def _check_url(url: str, mistakes: Mistakes) -> None:
+    """Note what is wrong with the beginning of links, which appears in every message."""
+    if not url:
+        return
+    if not url.startswith(("http://", "https://")):
+        mistakes.add("explorer_url", "must begin with http:// or https://")
+    elif (fault := url_fault(url)) is not None:
+        mistakes.add("explorer_url", fault)
 
 
 def _rule(table: Table, routes: set[str], committee: Committee | None) -> Rule:

@@ -43,6 +43,7 @@ class Worker:
         self._outbox = outbox
         self._wall = wall
         self._entropy = entropy
+        self._paused_at = 0.0  # before that time the clock was set back, and the pause has ended
         self._paused_until = 0.0
         self._failures = 0  # in a row
         self._unnoted: Delivery | None = None  # delivered, but not noted: the disk was full
@@ -78,7 +79,7 @@ class Worker:
         now = self._wall()
         if self._unnoted is not None:
             self._note_delivered(self._unnoted)
-        if now < self._paused_until:
+        if self._paused_at <= now < self._paused_until:
             return False
         delivery = self._outbox.due(self.name, now)
         if delivery is None:
@@ -102,7 +103,9 @@ class Worker:
             attempts=delivery.attempts + 1,
             detail=attempt.error,
         )
-        if attempt.is_final or now - delivery.created >= GIVE_UP_SECONDS:
+        # Several attempts, too: after a jump of the clock a new message seems old.
+        is_old = now - delivery.created >= GIVE_UP_SECONDS
+        if attempt.is_final or (is_old and delivery.attempts + 1 >= OWN_PAUSE_ATTEMPTS):
             self._counts[FAILED] += 1
             self._outbox.note_failed(delivery, now, attempt.error)
             return
@@ -116,7 +119,7 @@ class Worker:
         if not attempt.is_rejected:
             self._failures += 1
             pause = max(self._pause(self._failures - 1), attempt.retry_after or 0.0)
-            self._paused_until = now + pause
+            self._paused_at, self._paused_until = now, now + pause
         self._outbox.postpone(delivery, not_before, attempt.error, own_pause=attempt.is_rejected)
 
     def _pause(self, failures: int) -> float:

@@ -56,6 +56,7 @@ class Engine:
         self._live = LiveConditions(watch, config.rules, wall())
         self._teller = Teller(config, outbox, self._context(config))
         self._warned_at: float | None = None
+        self.fault = ""  # why the last step failed; empty if it did not
         self._wake = threading.Event()
         sources.follower.subscribe(lambda _: self._wake.set())
 
@@ -75,6 +76,7 @@ class Engine:
             self._wake.clear()
             try:
                 has_more = self.step()
+                self.fault = ""
             except (errors.DiskError, errors.LogDamaged) as error:
                 has_more = False
                 self._warn(error)
@@ -89,23 +91,35 @@ class Engine:
         now, size = self._wall(), self._sources.log.state.size
         with self._database.read() as connection:
             progress = read_progress(connection)
-        if progress is None and not self._sources.follower.has_read_all:
-            return False  # the first start: only what happens from now on is news
-        entries = self._read(progress, size)
-        read = size if progress is None or progress > size else progress + len(entries)
+        is_complete = self._sources.follower.has_read_all
+        entries = self._read(progress, size) if progress is not None or is_complete else ()
+        read = self._progress(progress, size, len(entries))
         with self._database.write() as connection:
             episodes = Episodes(connection)
             for entry in entries:
                 certified.apply(episodes, entry, self._rules.values(), now)
-            if read != progress:
+            if read is not None and read != progress:
                 write_progress(connection, read)
             if entries or self._live.is_due(now):
                 self._live.look(episodes, now)
-            if read >= size:
+            if read == size and is_complete:
                 self._reconcile(episodes, now)
             self._teller.tell(connection, episodes, now, self._sources.follower.caught_up)
             episodes.save()
-        return read < size
+        return read is not None and read < size
+
+    def _progress(self, progress: int | None, size: int, count: int) -> int | None:
+        """How many entries are read now, after reading `count`; None at the first start.
+
+        Only what happens from the first start on is news, so the log is first read to its end. The
+        same holds for a log that was lost and is read from the ledger again.
+        """
+        is_complete = self._sources.follower.has_read_all
+        if progress is None:
+            return size if is_complete else None
+        if progress > size:
+            return size if is_complete else progress
+        return progress + count
 
     def _read(self, progress: int | None, size: int) -> Sequence[LogEntry]:
         """The next entries of the log; at the first start those by which nodes are down now."""
@@ -115,15 +129,17 @@ class Engine:
         return log.entries(progress - 1, ENTRIES_AT_ONCE) if progress < size else ()
 
     def _reconcile(self, episodes: Episodes, now: float) -> None:
-        """Close what file and log do not know any more, such as after the log was archived."""
+        """Close what file and log do not know any more, such as a node of a former committee."""
         for episode in episodes.active:
             rule = self._rules.get(episode.rule)
             if rule is None or episode.condition not in rule.conditions:
                 episode.ended, episode.closed = episode.ended or int(now), True
             elif episode.condition is Condition.NODE_DOWN and episode.lasts:
                 last = self._sources.log.state.last(episode.subject)
-                if last is None or last.status is Status.UP:
-                    episode.end(last.timestamp if last else int(now), now)
+                if last is None:  # nothing says that it is up
+                    episode.ended, episode.closed = int(now), True
+                elif last.status is Status.UP:
+                    episode.end(last.timestamp, now)
 
     def _event_at(self, position: int) -> Event | None:
         try:
@@ -136,7 +152,7 @@ class Engine:
         return str(last.status) if last else "unknown"
 
     def _warn(self, error: errors.DragonError) -> None:
-        now = self._wall()
-        if self._warned_at is None or now - self._warned_at >= WARNING_SECONDS:
+        now, self.fault = self._wall(), str(error)
+        if self._warned_at is None or abs(now - self._warned_at) >= WARNING_SECONDS:
             self._warned_at = now
             logger.warning("alerts_failed", detail=str(error))

@@ -8,10 +8,12 @@ from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon_explorer.alerts.conditions import FACTS, Condition
+from dragon_explorer.alerts.conditions import FACTS, OF_STREAMS, Condition
 
 SCHEMA: Final = "dragon_explorer.alerts:migrations"
-MAX_ACTIVE: Final = 2000  # episodes that are not closed; further ones are not recorded
+# Episodes about streams that are not closed; further ones are not recorded. The others are bounded
+# by the nodes and services of the committee.
+MAX_ACTIVE: Final = 2000
 MAX_CLOSED: Final = 2000  # closed episodes that are kept for the page
 NO_POSITION: Final = -1
 
@@ -72,7 +74,7 @@ class Episodes:
 
     def open(self, episode: Episode) -> bool:
         """Record a new episode. Returns False if it is known already, or if there are too many."""
-        if len(self.active) >= MAX_ACTIVE:
+        if episode.condition in OF_STREAMS and self._count_of_streams() >= MAX_ACTIVE:
             return False
         known = self._connection.execute(
             text(
@@ -83,6 +85,9 @@ class Episodes:
         if known is None:
             self.active.append(episode)
         return known is None
+
+    def _count_of_streams(self) -> int:
+        return sum(each.condition in OF_STREAMS for each in self.active)
 
     def recent(self, key: tuple[str, Condition, str], since: int) -> int:
         """How many episodes of that key have begun since a time."""

@@ -37,11 +37,20 @@ class LiveConditions:
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for another look."""
-        return self._looked_at is None or now - self._looked_at >= LIVE_SECONDS
+        return self._looked_at is None or not 0 <= now - self._looked_at < LIVE_SECONDS
+
+    def _note_time(self, now: float) -> None:
+        """After a jump of the clock, begin as after a start: all answers seem old, or of later."""
+        before, self._looked_at = self._looked_at, now
+        if before is None or 0 <= now - before < GRACE_SECONDS:
+            return
+        self._began = now
+        for times in (self._first_seen, self._last_seen):
+            times.update({key: min(time, now) for key, time in times.items()})
 
     def look(self, episodes: Episodes, now: float) -> None:
         """Open and end episodes."""
-        self._looked_at = now
+        self._note_time(now)
         flapping = {
             each.subject
             for each in episodes.active
@@ -49,16 +58,19 @@ class LiveConditions:
         }
         looked = {Condition.FLAPPING}
         problems = list(self._watch.flapping(int(now), flapping))
+        unheard: set[tuple[Condition, str]] = set()
         if now - self._began >= GRACE_SECONDS:
             looked = set(Condition) - _BY_EVENTS
             problems += self._watch.live(int(now))
+            unheard = self._watch.unheard()
         for problem in problems:
             key = (problem.condition, problem.subject)
             self._first_seen.setdefault(key, problem.since or now)
             self._last_seen[key] = now
             self._open(episodes, problem, now)
         for episode in episodes.active:
-            if episode.lasts and episode.condition in looked:
+            is_known = (episode.condition, episode.subject) not in unheard
+            if episode.lasts and episode.condition in looked and is_known:
                 self._end_if_absent(episodes, episode, now)
         self._forget(now)
 

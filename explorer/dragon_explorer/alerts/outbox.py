@@ -17,6 +17,7 @@ from dragon.storage.database import Database
 WAITING, DELIVERED, FAILED, DROPPED = "waiting", "delivered", "failed", "dropped"
 OUTCOMES: Final = (DELIVERED, FAILED, DROPPED)
 MAX_WAITING: Final = 500  # deliveries of one route; the oldest are dropped beyond
+MAX_POSTPONED_SECONDS: Final = 3600  # until the next attempt; pauses are shorter
 MAX_KEPT: Final = 2000  # deliveries that are kept after they are done
 
 
@@ -91,10 +92,17 @@ class Outbox:
         self.version += 1
 
     def due(self, route: str, now: float) -> Delivery | None:
-        """The oldest delivery of a route that may be attempted now."""
-        where = "d.state = 'waiting' AND route = :route AND not_before <= :now ORDER BY d.id"
+        """The oldest delivery of a route that may be attempted now.
+
+        A delivery that waits for a distant time was postponed before the clock was set back.
+        """
+        where = (
+            "d.state = 'waiting' AND route = :route AND "
+            "(not_before <= :now OR not_before > :distant) ORDER BY d.id LIMIT 1"
+        )
         with self._database.read() as connection:
-            found = _select(connection, f"{where} LIMIT 1", route=route, now=now)
+            distant = now + MAX_POSTPONED_SECONDS
+            found = _select(connection, where, route=route, now=now, distant=distant)
         return found[0] if found else None
 
     def note_delivered(self, delivery: Delivery, now: float) -> None:
@@ -149,10 +157,13 @@ class Outbox:
             return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
-def created_since(connection: Connection, rule: str, since: float) -> list[float]:
-    """When the messages of a rule since a time were made, oldest first."""
-    query = text("SELECT created FROM messages WHERE rule = :rule AND created >= :since ORDER BY 1")
-    return [row[0] for row in connection.execute(query, {"rule": rule, "since": since})]
+def created_since(connection: Connection, rule: str, since: float) -> list[tuple[float, str]]:
+    """When the messages of a rule since a time were made, oldest first, and their types."""
+    query = text(
+        "SELECT created, type FROM messages WHERE rule = :rule AND created >= :since ORDER BY 1"
+    )
+    rows = connection.execute(query, {"rule": rule, "since": since})
+    return [(row[0], row[1]) for row in rows]
 
 
 def drop_routes(connection: Connection, known: Sequence[str], now: float) -> None:

@@ -5,7 +5,7 @@ Everything but flapping is uncertified.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,15 +15,21 @@ from dragon.storage.disk import Disk
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FleetHealth, OperatorState, health, is_fresh
+from dragon_explorer.views.health import FleetHealth, OperatorState, health, sentence
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
 FLAPPING_SECONDS: Final = 3600  # in which they happen
 STABLE_SECONDS: Final = 1800  # without a change, after which a node no longer flaps
-# Reasons of `/readyz` with which an operator says that it cannot judge or be heard.
-OPERATOR_REASONS: Final = ("silent:", "blind:", "clock:", "not_certifying:")
-TLS_REASONS: Final = ("tls:", "certificate:")
+CERTIFICATE_SECONDS: Final = 14 * 86_400  # until a TLS certificate expires
+# Reasons of `/readyz` with which an operator says that it cannot judge, sign or be heard.
+OPERATOR_REASONS: Final = ("silent:", "blind:", "clock:", "journal:", "not_certifying:")
+# Reasons of `/readyz` of any service, by the condition that they belong to.
+SERVICE_REASONS: Final[Mapping[Condition, tuple[str, ...]]] = {
+    Condition.LOG_ALARM: ("alarm:", "log:"),
+    Condition.DISK: ("disk:", "damaged:"),
+    Condition.LEDGER: ("ledger:",),
+}
 TLS_WORDS: Final = ("its certificate", "does not support TLS")  # of a failed request
 BLIND: Final = "blind"
 MAX_QUOTED_CHARS: Final = 200  # of what a service states
@@ -79,7 +85,7 @@ class Watch:
         yield from _quorum(state)
         yield from self._checkpoint(now)
         yield from self._ledger(state)
-        yield from self._services(state)
+        yield from self._services(state, now)
         yield from self._windows(now)
 
     def _operators(self, state: FleetHealth, now: int) -> Iterator[Problem]:
@@ -121,7 +127,7 @@ class Watch:
                 f"The explorer cannot read the ledger to its end ({why[:MAX_QUOTED_CHARS]}).",
             )
 
-    def _services(self, state: FleetHealth) -> Iterator[Problem]:
+    def _services(self, state: FleetHealth, now: int) -> Iterator[Problem]:
         """What services state in their readiness, and how requests to them fail."""
         if state.alarm:
             sentence = f"The explorer's log has stopped: {state.alarm[:MAX_QUOTED_CHARS]}."
@@ -131,29 +137,38 @@ class Watch:
         for name, report in self.sources.board.reports().items():
             for reason in _reasons(report):
                 yield from _stated(name, reason)
-            error = next(filter(_is_about_tls, _errors(report)), "")
-            if error:
-                yield Problem(
-                    Condition.TLS, name, f"The explorer cannot connect to {name}: {error}."
-                )
+            yield from _tls(name, report, now)
 
     def _windows(self, now: int) -> Iterator[Problem]:
-        """The oldest window of each stream that is closed and not certified."""
+        """The oldest window of each stream that is closed and not certified.
+
+        The log says whether it is. A stream service that no longer answers changes nothing.
+        """
         for report in self.sources.board.stream_services():
-            if not is_fresh(report.readiness, now):
-                continue
             for stream, part in report.windows.items():
-                waiting = [each for each in part.value or () if each.position is None]
+                certified = self.sources.log.state.stream(bytes.fromhex(stream[2:])).windows
+                waiting = [each for each in part.value or () if each.number >= certified]
                 if not waiting:
                     continue
                 oldest = min(waiting, key=lambda each: each.number)
-                closed = oldest.closed_ms // 1000
+                closed = min(oldest.closed_ms // 1000, now)
                 name = _stream_name(report, stream)
                 sentence = (
                     f"Window {oldest.number} of stream {name} is closed since {utc(closed)} and "
                     "not certified."
                 )
                 yield Problem(Condition.WINDOW_WAITING, name, sentence, closed)
+
+    def unheard(self) -> set[tuple[Condition, str]]:
+        """Conditions that a service can only state itself, and now it does not answer.
+
+        Whether they have ended is unknown: a service with a full disk may have stopped.
+        """
+        silent = [
+            name for name, each in self.sources.board.reports().items() if each.readiness.error
+        ]
+        conditions = (*SERVICE_REASONS, Condition.TLS)
+        return {(condition, name) for condition in conditions for name in silent}
 
 
 def _stream_name(report: StreamReport, stream: str) -> str:
@@ -163,15 +178,23 @@ def _stream_name(report: StreamReport, stream: str) -> str:
 
 def _quorum(state: FleetHealth) -> Iterator[Problem]:
     if state.margin <= 0:
-        yield Problem(Condition.QUORUM, str(Condition.QUORUM), state.sentence)
+        words = sentence(state.operators, state.agreeing, state.quorum)
+        yield Problem(Condition.QUORUM, str(Condition.QUORUM), words)
+
+
+UNLIKE: Final = {
+    "different": "has another log than the explorer",
+    "behind": "lacks entries of the log that were certified long ago",
+    "foreign": "has another committee file than the explorer",
+}
 
 
 def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
     """What is wrong with an operator, as the end of a sentence; empty if nothing is."""
     if state.agreement == "silent":
         return f"does not respond to the explorer ({state.error or 'no answer'})"
-    if state.agreement == "different":
-        return "has another log than the explorer"
+    if (unlike := UNLIKE.get(state.agreement)) is not None:
+        return unlike
     if is_blind:
         return "sees too few of its peers to judge a node (blind)"
     for reason in state.reasons:
@@ -182,15 +205,20 @@ def _operator_trouble(state: OperatorState, is_blind: bool) -> str:
 
 def _stated(name: str, reason: str) -> Iterator[Problem]:
     """The problem behind one reason of a service's readiness."""
-    by_word: list[tuple[Condition, tuple[str, ...]]] = [
-        (Condition.LOG_ALARM, ("alarm:",)),
-        (Condition.DISK, ("disk:",)),
-        (Condition.TLS, TLS_REASONS),
-        (Condition.LEDGER, ("ledger:",)),
-    ]
-    for condition, words in by_word:
+    for condition, words in SERVICE_REASONS.items():
         if reason.startswith(words):
             yield Problem(condition, name, f"{name} states: {reason[:MAX_QUOTED_CHARS]}.")
+
+
+def _tls(name: str, report: Report, now: int) -> Iterator[Problem]:
+    """What is wrong with a service's TLS certificate, as the explorer's own requests show it."""
+    if error := next(filter(_is_about_tls, _errors(report)), ""):
+        yield Problem(Condition.TLS, name, f"The explorer cannot connect to {name}: {error}.")
+    elif said := report.readiness.value:
+        expires = said.certificate_expires
+        if expires is not None and expires - now < CERTIFICATE_SECONDS:
+            sentence = f"The TLS certificate of {name} expires at {utc(expires)}."
+            yield Problem(Condition.TLS, name, sentence)
 
 
 def _reasons(report: Report) -> list[str]:

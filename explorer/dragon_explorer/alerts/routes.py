@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from dragon_explorer.alerts.reading import Table
+from dragon_explorer.toml_files import read_regular
 
 MAX_SECRET_FILE_BYTES: Final = 4096
+MAX_CA_FILE_BYTES: Final = 4 << 20
 MIN_SECRET_BYTES: Final = 24  # as Standard Webhooks demands
 MAX_SECRET_BYTES: Final = 64
 MAX_SECRETS: Final = 2  # the present one and, while it is replaced, the former one
 PREFIX: Final = "whsec_"
 APPRISE: Final = "apprise"
 WEBHOOK: Final = "webhook"
+_URL: Final = re.compile(r"[!-~]+")
 _KEYS: Final = {
     WEBHOOK: ("type", "url", "url_file", "secret_file", "ca_file"),
     APPRISE: ("type", "url_file"),
@@ -41,8 +45,9 @@ class Route:
         parts = urlsplit(self.url)
         if self.type == APPRISE:
             return parts.scheme
+        host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
 def read_route(name: str, table: Table, folder: Path) -> Route | None:
@@ -62,8 +67,19 @@ def read_route(name: str, table: Table, folder: Path) -> Route | None:
         return Route(name, "apprise", url) if url else None
     _check_webhook(table, url)
     secrets = _secrets(table, folder)
-    ca = table.text("ca_file")
-    return Route(name, "webhook", url, secrets, folder / ca if ca else None) if url else None
+    ca = _ca(table, folder)
+    return Route(name, "webhook", url, secrets, ca) if url else None
+
+
+def _ca(table: Table, folder: Path) -> Path | None:
+    name = table.text("ca_file")
+    if not name:
+        return None
+    try:
+        read_regular(folder / name, MAX_CA_FILE_BYTES)
+    except OSError as error:
+        table.wrong("ca_file", f"names {folder / name}, which cannot be read: {error.strerror}")
+    return folder / name
 
 
 def _url(table: Table, folder: Path, kind: str) -> str:
@@ -90,16 +106,24 @@ def _check_webhook(table: Table, url: str) -> None:
     if not url:
         return
     name = "url" if table.values.get("url") else "url_file"
+    if (fault := url_fault(url)) is not None:
+        table.wrong(name, fault)
+
+
+def url_fault(url: str) -> str | None:
+    """Return what is wrong with a URL of a web server; None if nothing is."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises ValueError for a port that is no number
     except ValueError:
-        table.wrong(name, "has a URL whose host or port is not valid")
-        return
+        return "has a URL whose host or port is not valid"
+    if not _URL.fullmatch(url):
+        return "has a URL with a space, or with a character that is not printable ASCII"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        table.wrong(name, "needs a URL that begins with https:// or http:// and has a host")
+        return "needs a URL that begins with https:// or http:// and has a host"
     if parts.username or parts.password:
-        table.wrong(name, "must not contain a user or a password; use `secret_file`")
+        return "must not contain a user or a password; use `secret_file`"
+    return None
 
 
 def _secrets(table: Table, folder: Path) -> tuple[bytes, ...]:
@@ -130,14 +154,12 @@ def _secret(table: Table, line: str) -> bytes:
 def _lines(table: Table, key: str, path: Path) -> list[str]:
     """The lines of a secret file without empty ones."""
     try:
-        raw = path.read_bytes()
-        if len(raw) <= MAX_SECRET_FILE_BYTES:
-            lines = [line.strip() for line in raw.decode("ascii").splitlines()]
-            found = [line for line in lines if line]
-            if not found:
-                table.wrong(key, f"names {path}, which is empty")
-            return found
-        table.wrong(key, f"names {path}, which has more than {MAX_SECRET_FILE_BYTES} bytes")
+        raw = read_regular(path, MAX_SECRET_FILE_BYTES)
+        lines = [line.strip() for line in raw.decode("ascii").splitlines()]
+        found = [line for line in lines if line]
+        if not found:
+            table.wrong(key, f"names {path}, which is empty")
+        return found
     except OSError as error:
         table.wrong(key, f"names {path}, which cannot be read: {error.strerror}")
     except UnicodeDecodeError:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection
 
-from dragon_explorer.alerts.conditions import FACTS, Condition
+from dragon_explorer.alerts.conditions import FACTS, OF_STREAMS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes
 from dragon_explorer.alerts.messages import MAX_GROUP, Context, Phase, compose
@@ -17,7 +18,8 @@ from dragon_explorer.alerts.outbox import Outbox, created_since
 
 GROUP_SECONDS: Final = 5.0  # for further incidents of the same round to arrive
 MAX_HOLD_SECONDS: Final = 60.0  # while the log is read to its end: what began may have ended
-MAX_MESSAGES_PER_HOUR: Final = 60  # of one rule; further incidents come together
+# Of one rule about streams, and as many about everything else; further incidents come together.
+MAX_MESSAGES_PER_HOUR: Final = 60
 CROWDED_PAUSE_SECONDS: Final = 600.0  # between two messages of a rule beyond that number
 MAX_REMIND_SECONDS: Final = 86_400  # between two reminders; their pauses double
 
@@ -48,6 +50,7 @@ class Teller:
             if each.condition is Condition.FLAPPING and each.lasts
         }
         groups: dict[Group, list[Episode]] = defaultdict(list)
+        is_crowded = cache(lambda rule, streams: self._is_crowded(connection, rule, streams, now))
         for episode in episodes.active:
             rule = self._rules.get(episode.rule)
             if rule is None or episode.closed:
@@ -55,7 +58,7 @@ class Teller:
             if _is_muted(episode, flapping):
                 episode.closed = not episode.lasts
             elif phase := _phase(episode, rule, now):
-                crowded = self._is_crowded(connection, rule.name, now)
+                crowded = is_crowded(rule.name, episode.condition in OF_STREAMS)
                 groups[_group(episode, phase, crowded)].append(episode)
             elif not episode.lasts:
                 episode.closed = True
@@ -64,8 +67,8 @@ class Teller:
                 for first in range(0, len(members), MAX_GROUP):
                     self._send(connection, group, members[first : first + MAX_GROUP], now)
 
-    def _is_crowded(self, connection: Connection, rule: str, now: float) -> bool:
-        return len(created_since(connection, rule, now - 3600)) >= MAX_MESSAGES_PER_HOUR
+    def _is_crowded(self, connection: Connection, rule: str, streams: bool, now: float) -> bool:
+        return len(_last_hour(connection, rule, streams, now)) >= MAX_MESSAGES_PER_HOUR
 
     def _is_due(
         self,
@@ -78,9 +81,12 @@ class Teller:
         if group.phase is Phase.REMINDER:
             return True
         waited = now - min(_noticed(each, group.phase) for each in members)
-        if waited < GROUP_SECONDS or (not caught_up and waited < MAX_HOLD_SECONDS):
+        # Of what the log does not begin and end, reading it on tells nothing.
+        may_end = not caught_up and FACTS[group.condition].certified
+        # A negative wait: the clock was set back.
+        if 0 <= waited < (MAX_HOLD_SECONDS if may_end else GROUP_SECONDS):
             return False
-        times = created_since(connection, group.rule, now - 3600)
+        times = _last_hour(connection, group.rule, group.condition in OF_STREAMS, now)
         return len(times) < MAX_MESSAGES_PER_HOUR or now - times[-1] >= CROWDED_PAUSE_SECONDS
 
     def _send(
@@ -96,6 +102,15 @@ class Teller:
             each.announced = True
             each.closed = not each.lasts
             each.remind_at = _next_reminder(each, rule, now)
+
+
+def _last_hour(connection: Connection, rule: str, streams: bool, now: float) -> list[float]:
+    """When the messages of a rule about streams, or about everything else, were made."""
+    return [
+        created
+        for created, kind in created_since(connection, rule, now - 3600)
+        if created <= now and (kind.partition(".")[0] in OF_STREAMS) is streams
+    ]
 
 
 def _phase(episode: Episode, rule: Rule, now: float) -> Phase | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from dragon.protocol.committee import Committee
@@ -15,8 +16,20 @@ from dragon_explorer.live.board import AggregatorReport, OperatorReport, Report
 
 FLUSH_SECONDS: Final = 60  # between two writes: what a crash may lose
 MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so further ones are "other"
+SETTLED_ROUNDS: Final = 2  # after its start, a round's answers are complete
+NO_ANSWER: Final = "no_answer"  # the outcome of an operator that never answered a question
+MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
 UP: Final = "up"
 STATUS: Final = "status"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is recorded already of a round that may still change."""
+
+    has_probes: bool = False
+    counted: set[tuple[int, str]] = field(default_factory=set)  # place of the question, operator
+    kept: list[Gathering] = field(default_factory=list)
 
 
 def observers(committee: Committee) -> list[str]:
@@ -30,7 +43,11 @@ def observers(committee: Committee) -> list[str]:
 
 
 class Recorder:
-    """Adds each finished round, and each operator's probe, to the history once."""
+    """Adds each probe of a finished round, and each operator's answer, to the history once.
+
+    Answers come until a round after the round has finished: from slow operators, and to questions
+    that a suspicion has caused. So a round is read until then.
+    """
 
     def __init__(self, history: History, committee: Committee, wall: Callable[[], float]) -> None:
         self._history = history
@@ -38,49 +55,97 @@ class Recorder:
         self._wall = wall
         self._observers = frozenset(observers(committee))
         self._begun = wall()  # what is older was counted before a restart, or is unknown
-        self._rounds: dict[str, int] = {}  # by aggregator: the last recorded round
+        self._settled: dict[str, int] = {}  # by aggregator: the last round that cannot change
+        self._progress: dict[str, dict[int, _Progress]] = {}  # by aggregator and round
         self._probes: dict[tuple[str, str], int] = {}  # by operator and node: time of the last one
         self._outcomes: dict[str, set[str]] = {}  # by operator
 
     def record(self, report: Report) -> None:
         """Record what a report has that an earlier one did not."""
+        self._begun = min(self._begun, self._wall())  # the clock may be set back
         if isinstance(report, AggregatorReport):
             self._record_rounds(report.name, report.rounds.value or ())
         elif isinstance(report, OperatorReport):
             self._record_probes(report.name, list((report.nodes.value or {}).values()))
 
     def _record_rounds(self, aggregator: str, rounds: Sequence[answers.Round]) -> None:
-        last = self._rounds.get(aggregator, -1)
+        last, before = self._settled.get(aggregator, -1), self._progress.get(aggregator, {})
+        progress: dict[int, _Progress] = {}
         for each in rounds:
-            if each.number > last and each.took_ms is not None and self._is_recent(each.start):
-                self._record_round(aggregator, each)
-                self._rounds[aggregator] = each.number
+            if each.number <= last or not self._is_of_now(each):
+                continue
+            state, settled = before.get(each.number, _Progress()), self._is_settled(each)
+            self._record_round(aggregator, each, state, is_settled=settled)
+            if settled:
+                self._settled[aggregator] = each.number
+            else:
+                progress[each.number] = state
+        self._progress[aggregator] = progress
+
+    def _is_settled(self, round_: answers.Round) -> bool:
+        """Whether no answer can come any more."""
+        return self._wall() - round_.start >= SETTLED_ROUNDS * self._committee.rounds.seconds
+
+    def _is_of_now(self, round_: answers.Round) -> bool:
+        """Whether number and time of a round belong together, and the time is recent.
+
+        Otherwise one invented round of the future would hide all later ones.
+        """
+        number = self._committee.rounds.number(round_.start)
+        return round_.number == number and self._is_recent(round_.start)
 
     def _is_recent(self, time: int) -> bool:
         """Whether a time is near the clock; others are a fault of the service that states them."""
-        return abs(self._wall() - time) < 3600 + 100 * self._committee.rounds.seconds
+        most = 3600 + 100 * self._committee.rounds.seconds
+        return -MAX_AHEAD_SECONDS <= self._wall() - time < most
 
-    def _record_round(self, aggregator: str, round_: answers.Round) -> None:
-        self._history.keep_gatherings(
-            [
-                Gathering(node_id, status, timestamp, aggregator, each.model_dump_json())
-                for each in round_.gatherings
-                if each.claim.kind == STATUS
-                and (node_id := each.claim.node_id) is not None
-                and node_id in self._committee.urls
-                and (status := each.claim.status) is not None
-                and self._is_recent(timestamp := each.claim.timestamp or 0)
-            ]
-        )
+    def _record_round(
+        self, aggregator: str, round_: answers.Round, state: _Progress, *, is_settled: bool
+    ) -> None:
+        kept = list(self._gatherings(aggregator, round_))
+        if kept != state.kept:
+            self._history.keep_gatherings(kept)
+            state.kept = kept
         if round_.start < self._begun:
             return
-        for probe in round_.probes:
-            self._add_probe(
-                probe.node_id, aggregator, round_.start, probe.seen == UP, probe.latency_ms
+        if round_.took_ms is not None and not state.has_probes:
+            state.has_probes = True
+            for probe in round_.probes:
+                self._add_probe(
+                    probe.node_id, aggregator, round_.start, probe.seen == UP, probe.latency_ms
+                )
+        self._count_answers(round_, state, is_settled=is_settled)
+
+    def _gatherings(self, aggregator: str, round_: answers.Round) -> Iterator[Gathering]:
+        """Yield the questions of a round about a status, with what it had about the same node."""
+        for each in round_.gatherings:
+            node_id, status, timestamp = each.claim.node_id, each.claim.status, each.claim.timestamp
+            if each.claim.kind != STATUS or node_id is None or status is None:
+                continue
+            if node_id not in self._committee.urls or not self._is_recent(timestamp or 0):
+                continue
+            with_round = answers.KeptGathering(
+                claim=each.claim,
+                needed=each.needed,
+                certified=each.certified,
+                answers=each.answers,
+                round=round_.number,
+                took_ms=round_.took_ms,
+                begun_late_ms=round_.begun_late_ms,
+                probes=[probe for probe in round_.probes if probe.node_id == node_id],
+                suspicions=[said for said in round_.suspicions if said.node_id == node_id],
             )
-        for gathering in round_.gatherings:
+            text = with_round.model_dump_json()
+            yield Gathering(node_id, status, timestamp or 0, aggregator, text)
+
+    def _count_answers(self, round_: answers.Round, state: _Progress, *, is_settled: bool) -> None:
+        for place, gathering in enumerate(round_.gatherings):
             for answer in gathering.answers:
-                self._add_answer(answer, round_.start)
+                is_open = answer.answer == answers.NO_ANSWER_YET and not is_settled
+                key = (place, answer.operator)
+                if not is_open and key not in state.counted:
+                    state.counted.add(key)
+                    self._add_answer(answer, round_.start)
 
     def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
         if operator not in self._observers:
@@ -91,6 +156,8 @@ class Recorder:
                 continue
             if not self._is_recent(seen.at) or node.node_id == operator:
                 continue
+            if node.node_id not in self._committee.urls:
+                continue  # invented ids would fill the memory
             if self._probes.get((operator, node.node_id)) != seen.at:
                 self._probes[operator, node.node_id] = seen.at
                 self._add_probe(node.node_id, operator, seen.at, seen.status == UP, seen.latency_ms)
@@ -107,7 +174,7 @@ class Recorder:
         if answer.operator not in self._committee.keys:
             return
         known = self._outcomes.setdefault(answer.operator, set())
-        outcome = answer.answer
+        outcome = NO_ANSWER if answer.answer == answers.NO_ANSWER_YET else answer.answer
         if outcome not in known and len(known) >= MAX_OUTCOMES:
             outcome = "other"
         known.add(outcome)

@@ -30,6 +30,8 @@ class OperatorReport:
     readiness: Part[answers.Readiness] = Part()
     head: Part[answers.LogHead] = Part()
     nodes: Part[Mapping[str, answers.Node]] = Part()
+    probes: Part[tuple[answers.ProbedRound, ...]] = Part()  # of the last rounds, oldest first
+    earlier_heads: tuple[Part[answers.LogHead], ...] = ()  # some former ones, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class AggregatorReport:
     url: str
     readiness: Part[answers.Readiness] = Part()
     rounds: Part[tuple[answers.Round, ...]] = Part()
-    windows: Part[tuple[answers.PendingWindow, ...]] = Part()
+    windows: Part[tuple[answers.SubmittedWindow, ...]] = Part()
+    decided: Part[tuple[answers.SubmittedWindow, ...]] = Part()  # newest first
     outbox: Part[answers.Outbox] = Part()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -23,14 +23,20 @@ from dragon_explorer.live.board import (
 DEADLINE_SECONDS: Final = 2.0  # for one request
 MAX_ANSWER_BYTES: Final = 1 << 20
 MAX_ROUNDS_KEPT: Final = 60  # of one aggregator
+MAX_PROBED_ROUNDS_KEPT: Final = 30  # of one operator
 ROUNDS_AT_ONCE: Final = 4  # rounds of one request: with many nodes a round is large
+MAX_FIRST_PAGES: Final = 6  # of rounds, when a service is read for the first time
 MAX_PAGES: Final = 5  # of one list
+EARLIER_HEADS: Final = 6  # answers about an operator's log that are kept
+EARLIER_SECONDS: Final = 15  # between two of them
 MAX_STREAMS_WATCHED: Final = 64  # streams of one service whose windows are read
 WINDOWS_SHOWN: Final = 20  # newest windows of a stream
 MAX_WINDOWS_READ: Final = 200  # windows that an aggregator holds
+MAX_DECIDED_PAGES: Final = 10  # as long as no window of a page is known
 
 A = TypeVar("A", bound=answers.Answer)
 T = TypeVar("T")
+R = TypeVar("R", answers.Round, answers.ProbedRound)
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,16 @@ class Source(ABC):
         return _decoded(model, response.successful())
 
     def _readiness(self) -> answers.Readiness:
-        """The readiness, which is a part of the answer with status 503, too."""
+        """The readiness, which is a part of the answer with status 503, too.
+
+        It comes with the end of the certificate that the service has shown.
+        """
         response = self.http.get(
             f"{self.url}/readyz", deadline=DEADLINE_SECONDS, max_bytes=MAX_ANSWER_BYTES
         )
         found = response.json() if response.status == 503 else response.successful()
-        return _decoded(answers.Readiness, found)
+        expires = {"certificate_expires": response.certificate_expires}
+        return _decoded(answers.Readiness, found).model_copy(update=expires)
 
 
 def _decoded(model: type[A], value: Any) -> A:
@@ -77,8 +87,26 @@ def _decoded(model: type[A], value: Any) -> A:
         raise BadAnswer(message, reason="bad_answer") from None
 
 
+def _merged(known: Sequence[R], newest: Sequence[R], most: int) -> tuple[R, ...]:
+    """Put rounds together, oldest first. `newest`: the newest first.
+
+    What is newer than the newest comes from a clock that has been set back since, or from a lie.
+    """
+    if not newest:  # since its last start the service has had no round
+        return tuple(known)
+    by_number = {each.number: each for each in known if each.number <= newest[0].number}
+    by_number |= {each.number: each for each in newest}
+    return tuple(by_number[number] for number in sorted(by_number)[-most:])
+
+
+@dataclass(frozen=True)
 class OperatorSource(Source):
-    """An operator: its readiness, its log, and its view of every node."""
+    """An operator: its readiness, its log, and its view of every node.
+
+    `node_ids`: of the committee; other nodes are left out. None: no node is left out.
+    """
+
+    node_ids: Container[str] | None = None
 
     def read(self, before: Report | None) -> OperatorReport:
         known = (
@@ -90,18 +118,36 @@ class OperatorSource(Source):
             readiness=self._part(known.readiness, self._readiness),
             head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
             nodes=self._part(known.nodes, self._nodes),
+            probes=self._part(known.probes, lambda: self._probes(known.probes.value or ())),
+            earlier_heads=self._earlier_heads(known),
         )
+
+    def _earlier_heads(self, known: OperatorReport) -> tuple[Part[answers.LogHead], ...]:
+        """Some of the former answers about the log, from which one sees how it grows."""
+        kept, head = known.earlier_heads, known.head
+        if head.at is None or (kept and 0 <= head.at - (kept[-1].at or 0) < EARLIER_SECONDS):
+            return kept
+        return (*kept, head)[-EARLIER_HEADS:]
+
+    def _probes(self, known: tuple[answers.ProbedRound, ...]) -> tuple[answers.ProbedRound, ...]:
+        """The probed rounds that are kept, with those that are new or have changed."""
+        limit = ROUNDS_AT_ONCE if known else MAX_PROBED_ROUNDS_KEPT
+        newest = self._get(answers.ProbedRounds, "/probes", limit=limit).rounds
+        return _merged(known, newest, MAX_PROBED_ROUNDS_KEPT)
 
     def _nodes(self) -> Mapping[str, answers.Node]:
         found: dict[str, answers.Node] = {}
         after: dict[str, str | int] = {}
         for _ in range(MAX_PAGES):
             page = self._get(answers.Nodes, "/nodes", **after)
-            found |= {node.node_id: node for node in page.nodes}
+            found |= {node.node_id: node for node in page.nodes if self._is_known(node.node_id)}
             if page.next is None:
                 break
             after = {"after": page.next}
         return found
+
+    def _is_known(self, node_id: str) -> bool:
+        return self.node_ids is None or node_id in self.node_ids
 
 
 class AggregatorSource(Source):
@@ -119,6 +165,7 @@ class AggregatorSource(Source):
             readiness=self._part(known.readiness, self._readiness),
             rounds=self._part(known.rounds, lambda: self._rounds(known.rounds.value or ())),
             windows=self._part(known.windows, self._windows),
+            decided=self._part(known.decided, lambda: self._decided(known.decided.value or ())),
             outbox=self._part(
                 known.outbox, lambda: self._get(answers.Outbox, "/outbox", limit=100)
             ),
@@ -126,20 +173,43 @@ class AggregatorSource(Source):
 
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
+        newest: list[answers.Round] = []
         last = max((each.number for each in known), default=-1)
-        by_number = {each.number: each for each in known}
         after: dict[str, str | int] = {}
-        for _ in range(MAX_PAGES):  # newest first
+        for _ in range(MAX_PAGES if known else MAX_FIRST_PAGES):  # newest first
             page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
-            by_number |= {each.number: each for each in page.rounds}
+            newest += page.rounds
+            # Rounds after the newest were never held: the clock was wrong, or a lie has ended.
+            last = min(last, max((each.number for each in newest), default=-1))
             if page.next is None or page.next <= last + 1:
                 break
             after = {"after": page.next}
-        return tuple(by_number[number] for number in sorted(by_number)[-MAX_ROUNDS_KEPT:])
+        return _merged(known, newest, MAX_ROUNDS_KEPT)
 
-    def _windows(self) -> tuple[answers.PendingWindow, ...]:
+    def _windows(self) -> tuple[answers.SubmittedWindow, ...]:
         found = self._get(answers.PendingWindows, "/windows", limit=MAX_WINDOWS_READ)
         return tuple(found.windows)
+
+    def _decided(
+        self, known: tuple[answers.SubmittedWindow, ...]
+    ) -> tuple[answers.SubmittedWindow, ...]:
+        """The newest decided windows, newest first, back to one that the last report has.
+
+        The first page is read every time, because late votes still arrive.
+        """
+        names = {(each.stream, each.number, each.proof) for each in known}
+        found: list[answers.SubmittedWindow] = []
+        after: dict[str, int] = {}
+        for _ in range(MAX_DECIDED_PAGES):
+            page = self._get(
+                answers.DecidedWindows, "/windows/decided", limit=answers.MAX_DECIDED, **after
+            )
+            found += page.windows
+            is_known = any((each.stream, each.number, each.proof) in names for each in found)
+            if page.next is None or is_known:
+                break
+            after = {"after": page.next}
+        return tuple(found)
 
 
 class StreamSource(Source):

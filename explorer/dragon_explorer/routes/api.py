@@ -28,9 +28,9 @@ from dragon_explorer.views.log import log_page
 from dragon_explorer.views.node import node as node_view
 from dragon_explorer.views.public import public as public_view
 from dragon_explorer.views.rounds import rounds as rounds_view
-from dragon_explorer.views.streams import stream as stream_view
+from dragon_explorer.views.stream import stream as stream_view
 from dragon_explorer.views.streams import streams as streams_view
-from dragon_explorer.views.streams import window as window_view
+from dragon_explorer.views.window import window as window_view
 
 
 def routes(components: Components) -> Routes:
@@ -128,7 +128,7 @@ def _add_streams(api: Routes, components: Components) -> None:
         responses=responses(schemas.WindowPage, *PAGING_ERRORS, errors.InvalidHex, errors.NotFound),
     )
     def window(path: WindowPath, query: NoParameters) -> Response:
-        """One window of a stream, with every verdict and the votes while it waits."""
+        """One window of a stream, with every verdict and the votes of every operator."""
         return render.json(lambda now: window_view(sources, now, path.stream, path.number))
 
 

@@ -11,10 +11,12 @@ from dragon.node.openapi import Routes, responses
 from dragon.node.parameters import NoParameters
 from dragon_explorer import schemas
 from dragon_explorer.components import Components
+from dragon_explorer.public_page import is_listed
 from dragon_explorer.routes.parameters import MetricQuery, NodePath
 from dragon_explorer.views.badge import Badge
 from dragon_explorer.views.badge import badge as badge_view
 from dragon_explorer.views.feed import feed as feed_view
+from dragon_explorer.views.feed import public_feed
 
 SVG_TYPE: Final = "image/svg+xml"
 ATOM_TYPE: Final = "application/atom+xml"
@@ -64,12 +66,14 @@ def routes(components: Components) -> Routes:
         },
     )
     def feed(query: NoParameters) -> Response:
-        """The newest incidents as an Atom feed."""
+        """The newest incidents as an Atom feed.
+
+        At a host name of the public page: those of its nodes.
+        """
+        view = public_feed if is_listed(request.host, sources.public.hosts) else feed_view
+        base = request.host_url.rstrip("/")
         return render.text(
-            lambda now: render_template(
-                "feed.atom", view=feed_view(sources, now), base=request.host_url.rstrip("/")
-            ),
-            ATOM_TYPE,
+            lambda now: render_template("feed.atom", view=view(sources), base=base), ATOM_TYPE
         )
 
     return api

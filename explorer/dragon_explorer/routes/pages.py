@@ -6,7 +6,9 @@ the parameter `fragment` only the fragment is rendered, for a page that refreshe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 
 from flask import Blueprint, Response, render_template, request
@@ -14,6 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from dragon.errors import DragonError
 from dragon.node import problems
+from dragon.node.http_errors import sentence_of
 from dragon_explorer.components import Components
 from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
@@ -34,13 +37,19 @@ from dragon_explorer.views.log import entry, log_page
 from dragon_explorer.views.node import node
 from dragon_explorer.views.public import public
 from dragon_explorer.views.rounds import rounds
-from dragon_explorer.views.streams import stream, streams, window
+from dragon_explorer.views.stream import stream
+from dragon_explorer.views.streams import streams
+from dragon_explorer.views.window import window
 
 FRAGMENT: Final = "fragment"
 PUBLIC: Final = "public"
+PAGE_MISSING: Final = "There is no page at this address."
 View = Callable[[int], object]
-# Paths that the host names of the public page serve, besides `/`.
-PUBLIC_PATHS: Final = ("/static/", "/badge/", "/healthz", "/readyz", "/api/public")
+# Paths that the host names of the public page serve, besides `/` and badges of its nodes.
+# `/readyz` is not among them: its reasons show internals.
+PUBLIC_PATHS: Final = ("/public", "/feed.atom", "/healthz", "/api/public")
+PUBLIC_FOLDER: Final = "/static/"
+_BADGE: Final = re.compile(r"/badge/(?P<node_id>[a-z0-9_-]+)\.(svg|json)")
 
 
 def blueprint(components: Components) -> Blueprint:
@@ -177,9 +186,12 @@ def not_found(error: HTTPException) -> Response:
 
 def _limit_public_hosts(components: Components) -> None:
     """Serve nothing but the public page at its host names. Raises NotFound."""
-    if request.path == "/" or not components.sources.public.hosts or not _is_public(components):
+    path, shown = request.path, components.sources.public
+    if path == "/" or not shown.hosts or not _is_public(components):
         return
-    if not request.path.startswith(PUBLIC_PATHS):
+    badge = _BADGE.fullmatch(path)
+    is_public = path in PUBLIC_PATHS or path.startswith(PUBLIC_FOLDER)
+    if not is_public and not (badge and badge["node_id"] in {each.id for each in shown.nodes}):
         raise NotFound
 
 
@@ -188,7 +200,8 @@ def _refused(error: DragonError) -> Response:
 
 
 def _not_found(error: HTTPException) -> Response:
-    return _error_page(error.code or 500, error.description or error.name)
+    detail = PAGE_MISSING if error.code == HTTPStatus.NOT_FOUND else sentence_of(error)
+    return _error_page(error.code or HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
 def _error_page(status: int, detail: str) -> Response:

@@ -7,23 +7,30 @@
   const HEIGHT = 230;
   const DASHES = [[], [7, 3], [2, 3]];
   let plot = null;
+  let drawn = null; // the chart that is shown
   let etag = "";
   let names = "";
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const two = (number) => String(number).padStart(2, "0");
-  const clock = (seconds, isLong) => {
+  const isLocal = () => document.documentElement.dataset.times === "local";
+  // A date whose parts in local time are those that are shown.
+  const shown = (seconds) => {
     const at = new Date(seconds * 1000);
-    const day = `${at.getUTCFullYear()}-${two(at.getUTCMonth() + 1)}-${two(at.getUTCDate())}`;
-    const time = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}`;
-    if (isLong) return `${day} ${time} UTC`;
+    return isLocal() ? at : uPlot.tzDate(at, "Etc/UTC");
+  };
+  const clock = (seconds, isLong) => {
+    const at = shown(seconds);
+    const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+    const time = `${two(at.getHours())}:${two(at.getMinutes())}`;
+    if (isLong) return isLocal() ? `${day} ${time}` : `${day} ${time} UTC`;
     return time === "00:00" ? day.slice(5) : time;
   };
 
   const options = (chart) => ({
     width: place.clientWidth,
     height: HEIGHT,
-    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    tzDate: shown,
     cursor: { drag: { x: true, y: false } },
     series: [
       { label: "Time", value: (_, value) => (value == null ? "–" : clock(value, true)) },
@@ -56,6 +63,7 @@
 
   const draw = (chart) => {
     if (!chart.lines.length) return;
+    drawn = chart;
     const data = [chart.times, ...chart.lines.map((line) => line.mean_ms)];
     const found = chart.lines.map((line) => line.observer).join(" ");
     if (plot && found === names) {
@@ -82,6 +90,10 @@
   if (place) {
     new ResizeObserver(() => plot && plot.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plot && plot.redraw());
+    document.addEventListener("times", () => {
+      names = "";
+      if (drawn) draw(drawn);
+    });
     load();
     setInterval(load, REFRESH_MS);
   }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dragon.protocol.committee import check_node_id
+from dragon_explorer.certainty import doubt
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import recent_latencies
 from dragon_explorer.views.uptime import status_of, uptimes
@@ -28,22 +29,34 @@ class Badge:
 
 
 def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
-    """Return the badge of a node. Raises UnknownNode."""
+    """Return the badge of a node, with its name on the public page. Raises UnknownNode."""
     check_node_id(sources.committee, node_id)
+    name = next((each.name for each in sources.public.nodes if each.id == node_id), node_id)
     if metric == "status":
         status, _ = status_of(sources, node_id, now)
         colors: dict[str, Color] = {"up": "brightgreen", "down": "red"}
-        return Badge(1, node_id, status, colors.get(status, "lightgrey"))
+        return Badge(1, name, status, colors.get(status, "lightgrey"))
     if metric == "response":
-        answered = [each for each in recent_latencies(sources).get(node_id, ()) if each is not None]
-        message = f"{answered[-1]} ms" if answered else "unknown"
-        return Badge(1, f"{node_id} response", message, "brightgreen" if answered else "lightgrey")
+        return _response(name, recent_latencies(sources, now).get(node_id, ()))
     period = metric.removeprefix("uptime-")
     percent = next(each.percent for each in uptimes(sources, node_id, now) if each.period == period)
-    label = f"{node_id} uptime {period}"
+    label = f"{name} uptime {period}"
     if percent is None:
         return Badge(1, label, "unknown", "lightgrey")
-    return Badge(1, label, f"{percent:.3f} %", _color(percent))
+    # A share of the past says nothing about the present, but a green badge seems to.
+    color = "lightgrey" if doubt(sources, now) else _color(percent)
+    return Badge(1, label, f"{percent:.3f} %", color)
+
+
+def _response(name: str, latencies: tuple[int | None, ...]) -> Badge:
+    """The last probe of an aggregator. Uncertified."""
+    label = f"{name} response"
+    if not latencies:
+        return Badge(1, label, "unknown", "lightgrey")
+    last = latencies[-1]
+    if last is None:
+        return Badge(1, label, "no answer", "red")
+    return Badge(1, label, f"{last} ms", "brightgreen")
 
 
 def _color(percent: float) -> Color:

@@ -46,7 +46,7 @@ class Fleet:
 
 def fleet(sources: Sources, now: int) -> Fleet:
     """Return the page of the whole fleet."""
-    latencies = recent_latencies(sources)
+    latencies = recent_latencies(sources, now)
     rows = tuple(
         node_row(sources, node_id, now, latencies.get(node_id, ()))
         for node_id in sources.committee.urls
@@ -86,16 +86,22 @@ def node_row(
     )
 
 
-def last_rounds(sources: Sources) -> tuple[answers.Round, ...]:
-    """The rounds of the first aggregator that has any, oldest first."""
+def last_rounds(sources: Sources, now: int) -> tuple[answers.Round, ...]:
+    """The rounds of the first aggregator that still holds rounds, oldest first."""
+    oldest = now - sources.committee.rounds.certification_late_after
     return next(
-        (each.rounds.value for each in sources.board.aggregators() if each.rounds.value), ()
+        (
+            each.rounds.value
+            for each in sources.board.aggregators()
+            if each.rounds.value and each.rounds.value[-1].start >= oldest
+        ),
+        (),
     )
 
 
-def recent_latencies(sources: Sources) -> dict[str, tuple[int | None, ...]]:
+def recent_latencies(sources: Sources, now: int) -> dict[str, tuple[int | None, ...]]:
     """Return the response times of the last rounds by node, in milliseconds, oldest first."""
-    rounds = last_rounds(sources)[-SPARK_ROUNDS:]
+    rounds = last_rounds(sources, now)[-SPARK_ROUNDS:]
     found: dict[str, list[int | None]] = {}
     for number, each in enumerate(rounds):
         for probe in each.probes:

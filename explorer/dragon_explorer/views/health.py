@@ -7,13 +7,17 @@ from typing import Final, Literal, TypeVar
 
 from dragon.encoding import to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon_explorer.certainty import doubt
 from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources
 
 FRESH_SECONDS: Final = 10  # an answer counts as current, if the newest request failed
 MAX_AGE_SECONDS: Final = 20  # an answer counts as current; nobody asks sooner if nobody looks
+# Entries that an operator does not have: the newest ones may be on their way to it. Entries that
+# only an operator has: the explorer may not have read them yet.
+LAG_SECONDS: Final = 60
 T = TypeVar("T")
-Agreement = Literal["equal", "different", "ahead", "silent"]
+Agreement = Literal["equal", "behind", "different", "ahead", "foreign", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,9 @@ class OperatorState:
 
     operator: str
     url: str
-    agreement: Agreement  # ahead: it has entries that the explorer has not read yet
+    # behind: it lacks entries; ahead: it has entries that the explorer has not read yet;
+    # foreign: it has another committee
+    agreement: Agreement
     ready: bool
     reasons: tuple[str, ...]
     size: int | None
@@ -40,7 +46,8 @@ class FleetHealth:
     quorum: int  # signers that a certificate about a status needs
     agreeing: int  # operators that answer, are ready and have the same log. Uncertified
     margin: int  # further faults that certification survives; negative: nothing is certified
-    certifying: bool  # whether a checkpoint is recent
+    certifying: bool  # whether a checkpoint is recent, and the log can be relied on
+    doubt: str  # why the log says nothing about the present; empty if it does
     checkpoint_at: int | None  # Unix seconds of the last checkpoint. Certified
     checkpoint_age: int | None  # seconds
     checkpoint_size: int | None
@@ -54,6 +61,7 @@ class FleetHealth:
     caught_up: bool
     alarm: str  # why the log has stopped; empty if it has not
     refused_events: int
+    committee: str  # id of the explorer's committee
     operator_states: tuple[OperatorState, ...]
 
 
@@ -61,20 +69,20 @@ def health(sources: Sources, now: int) -> FleetHealth:
     """Return the health of the committee's work."""
     committee, log, follower = sources.committee, sources.log, sources.follower
     head, last, alarm = log.head(), log.state.checkpoint, log.alarm()
-    states = tuple(_operator(sources, each.id, each.url, now) for each in committee.operators)
+    states = operator_states(sources, now)
     agreeing = sum(each.ready and each.agreement in {"equal", "ahead"} for each in states)
     quorum = committee.quorum("status")
-    age = now - last.timestamp if last else None
-    certifying = age is not None and age <= committee.rounds.unknown_after and not alarm
+    why = doubt(sources, now)
     return FleetHealth(
-        sentence=sentence(len(states), agreeing, quorum),
+        sentence=sentence(len(states), agreeing, quorum, why),
         operators=len(states),
         quorum=quorum,
         agreeing=agreeing,
         margin=agreeing - quorum,
-        certifying=certifying,
+        certifying=last is not None and not why,
+        doubt=why,
         checkpoint_at=last.timestamp if last else None,
-        checkpoint_age=age,
+        checkpoint_age=max(0, now - last.timestamp) if last else None,
         checkpoint_size=last.size if last else None,
         checkpoint_signers=_signers(sources, last.position) if last else (),
         unknown_after=committee.rounds.unknown_after,
@@ -86,16 +94,25 @@ def health(sources: Sources, now: int) -> FleetHealth:
         caught_up=follower.caught_up,
         alarm=f"{alarm.reason}: {alarm.detail}" if alarm else "",
         refused_events=sum(log.refusals().values()),
+        committee=to_hex(committee.id),
         operator_states=states,
     )
 
 
-def sentence(operators: int, agreeing: int, quorum: int) -> str:
-    """Return the state of the quorum in words."""
+def operator_states(sources: Sources, now: int) -> tuple[OperatorState, ...]:
+    """Return each operator's log beside the explorer's own."""
+    operators = sources.committee.operators
+    return tuple(_operator(sources, each.id, each.url, now) for each in operators)
+
+
+def sentence(operators: int, agreeing: int, quorum: int, why_unknown: str = "") -> str:
+    """Return the state of the quorum in words. Args: `why_unknown`, see `doubt`."""
     agree = f"{agreeing} of {operators} operators agree."
     margin = agreeing - quorum
     if margin < 0:
         return f"{agree} Certification needs {quorum}: nothing is certified now."
+    if why_unknown:
+        return f"{agree} The present is unknown: {why_unknown}."
     if margin == 0:
         return f"{agree} One more fault stops certification."
     faults = "one more fault" if margin == 1 else f"{margin} more faults"
@@ -110,7 +127,7 @@ def _signers(sources: Sources, position: int) -> tuple[str, ...]:
 def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorState:
     report = sources.board.operator(operator) or OperatorReport(operator, url)
     head, readiness = report.head, report.readiness
-    agreement = _agreement(sources, report) if is_fresh(head, now) else "silent"
+    agreement = _agreement(sources, report, now) if is_fresh(head, now) else "silent"
     said = readiness.value if is_fresh(readiness, now) else None
     return OperatorState(
         operator=operator,
@@ -125,16 +142,39 @@ def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorSt
     )
 
 
-def is_fresh(part: Part[T], now: int) -> bool:
-    """Whether the last good answer is current. One request may fail."""
+def is_fresh(part: Part[T], now: float) -> bool:
+    """Whether the last good answer is current. One request may fail.
+
+    An answer of the future is not current: the clock was set back.
+    """
     most = FRESH_SECONDS if part.error else MAX_AGE_SECONDS
-    return part.at is not None and now - part.at <= most
+    return part.at is not None and abs(now - part.at) <= most
 
 
-def _agreement(sources: Sources, report: OperatorReport) -> Agreement:
+def _agreement(sources: Sources, report: OperatorReport, now: int) -> Agreement:
     said = report.head.value
     if said is None:
         return "silent"
-    if said.size > sources.log.state.size:
-        return "ahead"
-    return "equal" if to_hex(sources.log.head(said.size).root) == said.root else "different"
+    if said.committee not in {None, to_hex(sources.committee.id)}:
+        return "foreign"
+    size = sources.log.state.size
+    if said.size > size:
+        return "different" if _was_never_read(sources, report, size, now) else "ahead"
+    if to_hex(sources.log.head(said.size).root) != said.root:
+        return "different"
+    return "behind" if said.size < size and _lags(sources, said.size, now) else "equal"
+
+
+def _was_never_read(sources: Sources, report: OperatorReport, size: int, now: int) -> bool:
+    """Whether an operator has stated for long more entries than the whole ledger has."""
+    oldest = report.earlier_heads[0] if report.earlier_heads else report.head
+    if oldest.value is None or oldest.at is None or now - oldest.at < LAG_SECONDS:
+        return False
+    return sources.follower.caught_up and oldest.value.size > size
+
+
+def _lags(sources: Sources, position: int, now: int) -> bool:
+    """Whether the first entry that an operator lacks was certified long ago."""
+    timestamp = getattr(sources.log.entry(position).event.claim, "timestamp", now)
+    rounds = sources.committee.rounds
+    return bool(now - timestamp > LAG_SECONDS + rounds.seconds)

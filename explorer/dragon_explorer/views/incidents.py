@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.rounds import GatheringRow, gathering_row
+from dragon_explorer.views.rounds import GatheringRow, SuspicionRow, gathering_row, suspicion_row
 
 PAGE_INCIDENTS: Final = 50
 
@@ -32,6 +32,26 @@ class IncidentRow:
     ended: int | None  # None: it lasts
     seconds: int  # until now while it lasts
     end_position: int | None  # of the `up` event
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """An aggregator's probe of the node."""
+
+    seen: str  # "up" or "down"
+    reason: str  # "answered", or the fault
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GatheredRow(GatheringRow):
+    """A question, and what its round had about the same node."""
+
+    round: int | None  # its number; None: kept by an earlier release
+    begun_late_ms: int | None
+    took_ms: int | None  # None: the round was running, or an earlier release kept it
+    probes: tuple[SeenRow, ...]  # in the order in which they were made
+    suspicions: tuple[SuspicionRow, ...]  # in the order in which they arrived
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,7 @@ class Incident:
     log_root: str
     command: str  # verifies the download offline
     outage: IncidentRow | None  # the outage that this change begins or ends
-    gatherings: tuple[GatheringRow, ...]  # how every operator answered. Uncertified, if still kept
+    gatherings: tuple[GatheredRow, ...]  # how every operator answered. Uncertified, if still kept
 
 
 def incident_row(outage: Outage, now: int) -> IncidentRow:
@@ -136,12 +156,24 @@ def verify_command(position: int) -> str:
     return f"dragon verify event event-{position}.json --committee committee.json"
 
 
-def _gatherings(kept: Sequence[StoredGathering]) -> list[GatheringRow]:
+def _gatherings(kept: Sequence[StoredGathering]) -> list[GatheredRow]:
     rows = []
     for each in kept:
         try:
-            found = answers.Gathering.model_validate_json(each.answers, by_name=True)
+            found = answers.KeptGathering.model_validate_json(each.answers, by_name=True)
         except ValidationError:
             continue  # written by another release; it is not certified, and may be lost
-        rows.append(gathering_row(each.aggregator, found))
+        rows.append(_gathered(each.aggregator, found))
     return rows
+
+
+def _gathered(aggregator: str, kept: answers.KeptGathering) -> GatheredRow:
+    row = gathering_row(aggregator, kept)
+    return GatheredRow(
+        **{each.name: getattr(row, each.name) for each in fields(row)},
+        round=kept.round,
+        begun_late_ms=kept.begun_late_ms,
+        took_ms=kept.took_ms,
+        probes=tuple(SeenRow(each.seen, each.reason, each.latency_ms) for each in kept.probes),
+        suspicions=tuple(suspicion_row(each) for each in kept.suspicions),
+    )

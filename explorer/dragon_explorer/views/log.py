@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.log_entry import LogEntry
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import FleetHealth, health
+from dragon_explorer.views.health import FleetHealth, OperatorState, health, operator_states
 from dragon_explorer.views.incidents import proven_entry, verify_command
 
 PAGE_ENTRIES: Final = 50
 MAX_CHECKPOINTS_SHOWN: Final = 20
 MAX_REFUSED_SHOWN: Final = 50
+
+
+EntryAgreement = Literal["equal", "different", "missing", "ahead", "silent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,19 @@ class LogPage:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorEntry:
+    """Whether an operator's log has the same entry at this position. Uncertified."""
+
+    operator: str
+    # different: its log contradicts this one, at this entry or at another; missing: its log ends
+    # before; ahead: its log cannot be compared until this explorer has read as much.
+    entry: EntryAgreement
+    size: int | None  # entries of its log
+    answered_at: int | None  # Unix seconds of its last answer
+    error: str  # why it did not answer the last time; empty if it did
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry with its proof."""
 
@@ -80,6 +96,7 @@ class Entry:
     command: str
     previous: int | None
     next: int | None
+    operators: tuple[OperatorEntry, ...]
 
 
 def log_page(sources: Sources, now: int, before: int = MAX_INTEGER) -> LogPage:
@@ -123,6 +140,26 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
         command=verify_command(position),
         previous=position - 1 if position else None,
         next=position + 1 if position + 1 < proven.size else None,
+        operators=tuple(operator_entry(each, position) for each in operator_states(sources, now)),
+    )
+
+
+def operator_entry(state: OperatorState, position: int) -> OperatorEntry:
+    """Return whether an operator's log has the entry at a position."""
+    found: EntryAgreement
+    match state.agreement:
+        case "equal" | "behind":  # equal as far as it goes
+            found = "missing" if (state.size or 0) <= position else "equal"
+        case "foreign":
+            found = "different"
+        case other:
+            found = other
+    return OperatorEntry(
+        state.operator,
+        found,
+        state.size,
+        state.answered_at,
+        state.error,
     )
 
 

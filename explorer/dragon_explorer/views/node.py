@@ -11,6 +11,7 @@ from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
 from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.probes import RecentProbes, recent_probes
 from dragon_explorer.views.uptime import DayRow, days
 
 MAX_INCIDENTS: Final = 50
@@ -60,13 +61,14 @@ class Node:
     days: tuple[DayRow, ...]  # of the bar, oldest first
     incidents: tuple[IncidentRow, ...]  # newest first
     observations: tuple[Observation, ...]
+    recent: RecentProbes  # uncertified
     chart: Chart
 
 
 def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) -> Node:
     """Return the page of one node. Raises UnknownNode."""
     check_node_id(sources.committee, node_id)
-    latencies = recent_latencies(sources).get(node_id, ())
+    latencies = recent_latencies(sources, now).get(node_id, ())
     return Node(
         now=now,
         node=node_row(sources, node_id, now, latencies),
@@ -75,6 +77,7 @@ def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) 
             incident_row(each, now) for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
         ),
         observations=tuple(_observations(sources, node_id)),
+        recent=recent_probes(sources, now, node_id),
         chart=chart(sources, now, node_id, period),
     )
 

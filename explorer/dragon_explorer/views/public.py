@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final, Literal
 
+from dragon_explorer import public_page as page
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
@@ -20,10 +23,23 @@ class PublicNode:
 
     node_id: str  # for badges; not shown
     name: str
+    group: str  # name of its group; empty: it is in none
     status: NodeStatus
     since: int | None
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
+
+
+@dataclass(frozen=True, slots=True)
+class PublicNote:
+    """A text of the page's owner. Uncertified."""
+
+    title: str
+    text: str
+    begin: int | None  # Unix seconds
+    end: int | None  # Unix seconds
+    stage: Literal["planned", "now"]
+    services: tuple[str, ...]  # names
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,50 +62,86 @@ class Public:
     text: str
     status: Literal["up", "down", "unknown"]  # down: any node is down; unknown: any is unknown
     sentence: str
-    nodes: tuple[PublicNode, ...]
+    notes: tuple[PublicNote, ...]
+    nodes: tuple[PublicNode, ...]  # those of a group are neighbours
     incidents: tuple[PublicIncident, ...]  # newest first, of the last `INCIDENT_DAYS` days
     certified_until: int | None  # Unix seconds of the last checkpoint
+
+    @property
+    def groups(self) -> Sequence[tuple[str, Sequence[PublicNode]]]:
+        """The nodes of each group, by its name, for templates."""
+        return [(name, list(nodes)) for name, nodes in groupby(self.nodes, lambda each: each.group)]
 
 
 def public(sources: Sources, now: int) -> Public:
     """Return the public page."""
-    page = sources.public
-    nodes = tuple(_node(sources, each.id, each.name, now) for each in page.nodes)
+    shown = sources.public
+    nodes = tuple(_node(sources, each, now) for each in shown.nodes)
     last = sources.log.state.checkpoint
     down = [each.name for each in nodes if each.status == "down"]
-    unknown = any(each.status == "unknown" for each in nodes)
+    unknown = [each.name for each in nodes if each.status == "unknown"]
     return Public(
         now=now,
-        title=page.title,
-        text=page.text,
+        title=shown.title,
+        text=shown.text,
         status="down" if down else "unknown" if unknown else "up",
-        sentence=_sentence(down, unknown=unknown),
+        sentence=_sentence(down, unknown, len(nodes)),
+        notes=_notes(shown, now),
         nodes=nodes,
-        incidents=_incidents(sources, now),
+        incidents=_incidents(sources, shown, now),
         certified_until=last.timestamp if last else None,
     )
 
 
-def _sentence(down: list[str], *, unknown: bool) -> str:
+def _sentence(down: Sequence[str], unknown: Sequence[str], total: int) -> str:
     if len(down) == 1:
         return f"{down[0]} is down."
     if down:
         return f"{len(down)} services are down."
-    return "The status of some services is unknown." if unknown else "All services are up."
+    if not unknown:
+        return "All services are up."
+    if len(unknown) == total:
+        return "The status is unknown at the moment."
+    if len(unknown) == 1:
+        return f"The status of {unknown[0]} is unknown."
+    return f"The status of {len(unknown)} services is unknown."
 
 
-def _node(sources: Sources, node_id: str, name: str, now: int) -> PublicNode:
-    status, since = status_of(sources, node_id, now)
+def _node(sources: Sources, node: page.PublicNode, now: int) -> PublicNode:
+    status, since = status_of(sources, node.id, now)
     return PublicNode(
-        node_id, name, status, since, uptimes(sources, node_id, now), bar(sources, node_id, now)
+        node_id=node.id,
+        name=node.name,
+        group=node.group,
+        status=status,
+        since=since,
+        uptimes=uptimes(sources, node.id, now),
+        bar=bar(sources, node.id, now),
     )
 
 
-def _incidents(sources: Sources, now: int) -> tuple[PublicIncident, ...]:
+def _notes(shown: page.PublicPage, now: int) -> tuple[PublicNote, ...]:
+    """The notes that have not ended."""
+    names = {each.id: each.name for each in shown.nodes}
+    return tuple(
+        PublicNote(
+            title=each.title,
+            text=each.text,
+            begin=each.begin,
+            end=each.end,
+            stage="planned" if each.begin is not None and now < each.begin else "now",
+            services=tuple(names[node_id] for node_id in each.nodes),
+        )
+        for each in shown.notes
+        if each.end is None or now < each.end
+    )
+
+
+def _incidents(sources: Sources, shown: page.PublicPage, now: int) -> tuple[PublicIncident, ...]:
     oldest = now - INCIDENT_DAYS * DAY_SECONDS
     found = [
         (each, node.name)
-        for node in sources.public.nodes
+        for node in shown.nodes
         for each in sources.index.outages_of(node.id, MAX_PER_NODE)
         if each.ended is None or each.ended >= oldest
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +15,7 @@ SIGNED: Final = "signed"
 REFUSALS: Final = frozenset(str(reason) for reason in RefusalReason)
 PAGE_ROUNDS: Final = 20
 MAX_FAILED_SHOWN: Final = 20  # failed probes of one round
+MAX_SUSPICIONS_SHOWN: Final = 50  # of one round
 MAX_GATHERINGS_SHOWN: Final = 20  # questions of one round
 MAX_ANSWERED_SHOWN: Final = 40  # questions of all rounds with the answers of each operator
 
@@ -44,6 +45,26 @@ class GatheringRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SuspicionRow:
+    """An operator's notice that a node has changed."""
+
+    operator: str
+    node_id: str
+    status: str  # that the operator saw
+    after_ms: int  # from the start of the round until it arrived
+    outcome: str  # what came of it, such as "certified" or "no_change"
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateRow:
+    """An operator that took long to answer."""
+
+    operator: str
+    latency_ms: int  # its slowest answer of the round
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRow:
     """A probe that was not answered."""
 
@@ -69,8 +90,11 @@ class RoundRow:
     slowest_node: str | None
     slowest_ms: int | None
     failed: tuple[ProbeRow, ...]
+    suspicions: tuple[SuspicionRow, ...]
+    suspicions_omitted: int  # that the aggregator does not state
     gatherings: tuple[GatheringRow, ...]
     silent: tuple[str, ...]  # operators that did not answer a question of the round
+    late: tuple[LateRow, ...]  # operators that answered one after `late_after_ms`
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +117,27 @@ class Rounds:
     """The whole page."""
 
     now: int
+    late_after_ms: int  # half of the time that operators have to answer
     aggregators: tuple[AggregatorState, ...]
     rounds: tuple[RoundRow, ...]  # newest first
 
 
 def rounds(sources: Sources, now: int) -> Rounds:
     """Return the last rounds of all aggregators, newest first."""
-    reports = list(sources.board.aggregators())
+    reports, rule = list(sources.board.aggregators()), sources.committee.rounds
     found = [
-        _round(report.name, each)
+        (report.name, each)
         for report in reports
         for each in (report.rounds.value or ())[-PAGE_ROUNDS:]
     ]
-    newest = sorted(found, key=lambda each: (each.number, each.aggregator), reverse=True)
-    shown = tuple(_with_few_answers(newest[:PAGE_ROUNDS]))
-    return Rounds(now, tuple(_state(each) for each in reports), shown)
+    newest = sorted(found, key=lambda each: (each[1].number, each[0]), reverse=True)
+    late_after_ms = round(1000 * rule.collect_deadline_seconds / 2)
+    rows = [
+        _round(name, each, late_after_ms, is_open=now < each.start + rule.seconds)
+        for name, each in newest[:PAGE_ROUNDS]
+    ]
+    states = tuple(_state(each) for each in reports)
+    return Rounds(now, late_after_ms, states, tuple(_with_few_answers(rows)))
 
 
 def _with_few_answers(newest: Iterable[RoundRow]) -> Iterator[RoundRow]:
@@ -141,6 +171,13 @@ def gathering_row(aggregator: str, gathering: answers.Gathering) -> GatheringRow
     )
 
 
+def suspicion_row(said: answers.Suspicion) -> SuspicionRow:
+    """Return a suspicion as a row."""
+    return SuspicionRow(
+        said.operator, said.node_id, said.status, said.after_ms, said.outcome, said.detail
+    )
+
+
 def is_silent(outcome: str) -> bool:
     """Whether an outcome is neither a signature nor a refusal."""
     return outcome != SIGNED and outcome not in REFUSALS
@@ -159,16 +196,13 @@ def _in_words(claim: answers.Claim) -> str:
     return claim.kind
 
 
-def _round(aggregator: str, each: answers.Round) -> RoundRow:
+def _round(aggregator: str, each: answers.Round, late_after_ms: int, *, is_open: bool) -> RoundRow:
+    """`is_open`: whether operators may still answer."""
     answered = [probe for probe in each.probes if probe.seen == "up"]
     failed = [probe for probe in each.probes if probe.seen != "up"]
     slowest = max(answered, key=lambda probe: probe.latency_ms, default=None)
-    silent = {
-        answer.operator
-        for gathering in each.gatherings
-        for answer in gathering.answers
-        if is_silent(answer.answer)
-    }
+    given = [answer for gathering in each.gatherings for answer in gathering.answers]
+    waiting = {answers.NO_ANSWER_YET} if is_open else set()
     return RoundRow(
         aggregator=aggregator,
         number=each.number,
@@ -186,12 +220,27 @@ def _round(aggregator: str, each: answers.Round) -> RoundRow:
             ProbeRow(probe.node_id, probe.reason, probe.latency_ms)
             for probe in failed[:MAX_FAILED_SHOWN]
         ),
+        suspicions=tuple(suspicion_row(said) for said in each.suspicions[:MAX_SUSPICIONS_SHOWN]),
+        suspicions_omitted=each.suspicions_omitted
+        + max(0, len(each.suspicions) - MAX_SUSPICIONS_SHOWN),
         gatherings=tuple(
             gathering_row(aggregator, gathering)
             for gathering in each.gatherings[:MAX_GATHERINGS_SHOWN]
         ),
-        silent=tuple(sorted(silent)),
+        silent=tuple(
+            sorted({e.operator for e in given if is_silent(e.answer) and e.answer not in waiting})
+        ),
+        late=tuple(_late(given, late_after_ms)),
     )
+
+
+def _late(given: Sequence[answers.OperatorAnswer], after_ms: int) -> Iterator[LateRow]:
+    slowest: dict[str, int] = {}
+    for answer in given:
+        took = answer.latency_ms
+        if took is not None and took > after_ms and not is_silent(answer.answer):
+            slowest[answer.operator] = max(took, slowest.get(answer.operator, 0))
+    return (LateRow(operator, slowest[operator]) for operator in sorted(slowest))
 
 
 def _state(report: AggregatorReport) -> AggregatorState:

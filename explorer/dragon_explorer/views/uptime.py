@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dragon_explorer.certainty import doubt
 from dragon_explorer.index import DAY_SECONDS, DOWN, UNKNOWN, UP
 from dragon_explorer.sources import Sources
 
@@ -74,12 +75,12 @@ def days(sources: Sources, node_id: str, now: int) -> tuple[DayRow, ...]:
 def status_of(sources: Sources, node_id: str, now: int) -> tuple[NodeStatus, int | None]:
     """Return a node's certified status, and since when (Unix seconds).
 
-    It is unknown while no checkpoint confirms that the operators work.
+    It is unknown while the log says nothing about the present; then since its last checkpoint.
     """
     last = sources.log.state.last(node_id)
     if last is None:
         return "unknown", None
-    log_time = sources.log.state.log_time(sources.committee)
-    if now - log_time > sources.committee.rounds.unknown_after:
-        return "unknown", log_time
+    if doubt(sources, now):
+        log_time = sources.log.state.log_time(sources.committee)
+        return "unknown", log_time if log_time <= now else None
     return ("up" if str(last.status) == "up" else "down"), last.timestamp

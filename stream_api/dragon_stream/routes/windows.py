@@ -28,7 +28,13 @@ def routes(components: Components) -> Routes:
         stream = components.streams.get(path.stream)
         found = components.store.summaries(stream.id, query.after, query.limit + 1)
         listed, following = page(found, query.limit, lambda window: window.number)
-        return jsonify(windows=[summary_to_json(window) for window in listed], next=following)
+        sizes: dict[int, int] = {}
+        if listed:
+            first, last = listed[0].number, listed[-1].number
+            sizes = components.store.proof_sizes(stream.id, first, last)
+        parameters = stream.row.parameters
+        windows = [summary_to_json(each, parameters, sizes.get(each.number)) for each in listed]
+        return jsonify(windows=windows, next=following)
 
     @api.get(
         "/streams/<stream>/windows/<number>",

@@ -7,13 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from click.shell_completion import BashComplete
 
+from dragon.errors import Unreachable
+from dragon.net.http_client import HttpClient
 from dragon_cli.commands.completion import SHELLS, VARIABLE
-from dragon_cli.main import main
+from dragon_cli.main import dragon, main
+from wsgi import WsgiAdapter
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -59,3 +64,92 @@ def test_commands_and_options_are_completed() -> None:
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]
     assert "check" in completions("dragon stream ch", 2)
+
+
+# Values, in this process: starting the program takes half a second
+
+COMMITTEE = {
+    "operators": [{"id": "operator_1"}, {"id": "operator_2"}, {"id": "$(reboot)"}],
+    "targets": [{"id": "website"}],
+    "aggregators": [{"rank": 0}, {"rank": 1}],
+}
+ID = "0x" + "ab" * 32
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fleet whose stream service answers with two streams, one with a hostile name."""
+    listed = [{"name": "readings", "stream": ID}, {"name": "a\n;b", "stream": "0x" + "cd" * 32}]
+    body = json.dumps({"streams": listed}).encode()
+
+    def app(_environ: object, start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        return [body]
+
+    wires = WsgiAdapter()
+    wires.mount("streams:1", app)
+    monkeypatch.setattr("dragon.net.session.make_session", lambda _ca: wires.session())
+    (tmp_path / "committee.json").write_text(json.dumps(COMMITTEE))
+    (tmp_path / "services.json").write_text('{"stream_api": "http://streams:1"}')
+    (tmp_path / "alerts.toml").write_text('[routes.team]\n[routes."b; c"]\n')
+    return tmp_path
+
+
+def values(words: str, incomplete: str = "") -> list[str]:
+    asked = BashComplete(dragon, {}, "dragon", VARIABLE)
+    return [each.value for each in asked.get_completions(words.split(), incomplete)]
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "expected"),
+    [
+        ("downtime --home {}", "", ["operator_1", "operator_2", "website"]),
+        ("downtime --home {}", "w", ["website"]),
+        ("nodes --home {} --operator", "", ["operator_1", "operator_2"]),
+        ("logs --home {} --node-id", "web", ["website"]),
+        ("report --home {} --node", "operator_2", ["operator_2"]),
+        ("incidents --home {} --node", "x", []),
+        ("serve operator --home {} --id", "", ["operator_1", "operator_2"]),
+        ("rounds --home {} --aggregator", "", ["0", "1"]),
+        ("windows --home {}", "", ["readings"]),
+        ("votes --home {}", "r", ["readings"]),
+        ("windows --home {}", "0xa", [ID]),
+        ("verify receipt --committee {}/committee.json --stream", "0xab", [ID]),
+        ("alerts test --home {} --route", "", ["team"]),
+    ],
+)
+def test_values_of_a_fleet_are_completed(
+    home: Path, words: str, incomplete: str, expected: list[str]
+) -> None:
+    assert values(words.format(home), incomplete) == expected
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"operators": 3}', '{"operators": [1]}'])
+@pytest.mark.parametrize(
+    "words", ["downtime", "windows", "nodes --operator", "alerts test --route"]
+)
+def test_what_cannot_be_read_gives_no_values_and_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: str, content: str | None
+) -> None:
+    if content is not None:
+        for name in ("committee.json", "services.json", "alerts.toml"):
+            (tmp_path / name).write_text(content)
+    command, *rest = words.split()
+
+    assert values(" ".join([command, *rest[:-1], "--home", str(tmp_path), *rest[-1:]])) == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_service_is_waited_for_at_most_a_second(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+
+    def get(_client: HttpClient, _url: str, *, deadline: float, **_options: object) -> NoReturn:
+        deadlines.append(deadline)
+        raise Unreachable("no answer in time")
+
+    monkeypatch.setattr(HttpClient, "get", get)
+
+    assert values(f"windows --home {home}") == []
+    assert deadlines[0] < 1

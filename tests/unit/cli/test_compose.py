@@ -110,9 +110,7 @@ def test_options_that_the_override_does_not_support_are_wrong_usage(
     assert not (folder / OVERRIDE).exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["docker-compose.yml", "docker-compose.tls.yml", "docker-compose.zellular.yml"]
-)
+@pytest.mark.parametrize("name", [file.name for file in ROOT.glob("docker-compose*.yml")])
 def test_a_compose_file_serves_both_generations_of_compose(name: str) -> None:
     read = yaml.safe_load((ROOT / name).read_text())
     assert not {"version", "name"} & set(read)
@@ -130,6 +128,18 @@ def test_only_the_listed_ports_are_published_and_on_loopback() -> None:
         on_host = f"${{BIND_ADDRESS:-127.0.0.1}}:${{{variable}_PORT:-{port}}}"
         assert published.pop(name) == [f"{on_host}:{port}"]
     assert published == {"zkp-api": [], **{name: [] for name in SOURCES}}
+
+
+def test_the_override_for_alerts_gives_only_the_explorer_a_way_out() -> None:
+    over = yaml.safe_load((ROOT / "docker-compose.alerts.yml").read_text())
+
+    assert set(over["services"]) == {"explorer"}
+    explorer = over["services"]["explorer"]
+    assert set(explorer) == {"environment", "pids_limit", "networks", "volumes"}
+    assert explorer["networks"] == ["fleet", "alerts"]
+    assert all(mount["read_only"] for mount in explorer["volumes"])
+    assert over["networks"] == {"alerts": {}}
+    assert sorted(explorer["networks"])[0] == "alerts"  # Docker's choice for the default route
 
 
 def test_only_the_stream_service_is_in_the_provers_network() -> None:

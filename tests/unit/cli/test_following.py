@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dragon.encoding import parse
+from committees import make_members
+from dragon.encoding import from_hex, parse
 from dragon.net.http_client import HttpResponse
+from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon_cli.commands.incidents import Outage, outages
 from dragon_cli.fleet import queries, streams
 from dragon_cli.main import main
@@ -18,12 +22,14 @@ from dragon_cli.render import watch
 from simulation import World
 
 STREAM = "0x" + "07" * 32
+PROOF = {"proof_bytes": 67_736, "security_bits": 101}
 WINDOW = {"first": 0, "count": 63, "closed_ms": 1_732_522_000_000, "position": None}
 ROWS = [
-    {"number": 0, "state": "certified", **WINDOW, "position": 9},
+    {"number": 0, "state": "certified", **WINDOW, "position": 9, **PROOF},
     {"number": 1, "state": "invalid", **WINDOW, "first": 63, "count": 1},
     {"number": 2, "state": "[/red]\x1b", "first": "x", "count": None, "closed_ms": "now"},
 ]
+LIES = [-1, 1 << 52, "large", True, None, ["1"]]
 VOTES = [
     {"operator": "operator_1", "answer": "valid", "detail": ""},
     {"operator": "operator_2", "answer": "invalid: root", "detail": "the headers differ"},
@@ -75,10 +81,26 @@ def test_all_windows_are_listed_with_their_states(run: Run, stream: str) -> None
 
     assert code == 0
     assert out.splitlines()[1].split() == [
-        "0", "certified", "0", "to", "62", "2024-11-25", "08:06:40", "UTC", "9",
-    ]  # fmt: skip
+        *("0", "certified", "0", "to", "62", "2024-11-25", "08:06:40", "UTC"),
+        *("67.7", "kB", "101", "bits", "9"),
+    ]
+    assert max(map(len, out.splitlines()[:3])) <= 80
     assert f"3 windows of stream {STREAM}: 1 certified, 1 invalid" in out
     assert json.loads(told) == {"stream": STREAM, "windows": ROWS}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_false_statements_about_windows_are_shown_as_unknown(
+    run: Run, monkeypatch: pytest.MonkeyPatch, lie: object
+) -> None:
+    false = {**ROWS[1], "number": "9" * 99_999, "state": "x" * 99_999}
+    monkeypatch.setattr(f"{__name__}.ROWS", [dict.fromkeys(ROWS[0], lie), false])
+
+    code, out, _ = run("windows", STREAM)
+
+    assert code == 0
+    assert ("kB" in out, "bits" in out) == (False, False)
+    assert len(out) < 1000
 
 
 def test_votes_show_every_operators_answer(run: Run) -> None:
@@ -89,7 +111,175 @@ def test_votes_show_every_operators_answer(run: Run) -> None:
     assert f"Window 1 of stream {STREAM}: invalid" in out
     assert "invalid: root" in out
     assert "the headers differ" in out
-    assert json.loads(told)["votes"] == VOTES
+    found = json.loads(told)
+    assert [(each["operator"], each["outcome"], each["reason"]) for each in found["votes"]] == [
+        ("operator_1", "valid", ""),
+        ("operator_2", "invalid", "root"),
+        ("operator_3", "refused", "behind"),
+    ]
+    assert found["certificate"] == "not found"
+
+
+class Votes:
+    """A certified window, as a stream service, an aggregator and an operator state it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.members = make_members()
+        self.folder = folder
+        self.verdict = (Verdict.VALID, InvalidReason.NONE)
+        self.described: dict[str, Any] = {"state": "certified", **PROOF, "votes": []}
+        self.decided: list[Any] = []
+        self.logged: list[Any] = []
+
+    def event(self, **changes: Any) -> Any:
+        claim = WindowClaim(
+            from_hex(STREAM, member="stream", size=32), 0, bytes(32), bytes(32),
+            *self.verdict, bytes(32), "standard", self.members.committee.rounds.start(100),
+        )  # fmt: skip
+        signers = ["operator_1", "operator_2", "operator_3"]
+        return self.members.certify(replace(claim, **changes), signers).to_json()
+
+    def send(self, _method: str, url: str, **options: Any) -> HttpResponse:
+        path = "/" + url.partition("://")[2].partition("/")[2]
+        if path == "/windows/decided":
+            assert options["params"] == {"stream": STREAM, "number": 0}
+            return Service._answer({"windows": self.decided})
+        if ":5300" in url:
+            return Service._answer(self.described)
+        return Service._answer({"verdicts": self.logged})
+
+    get = partialmethod(send, "GET")
+
+    def trust(self) -> None:
+        """Give the user a committee file."""
+        text = json.dumps(self.members.committee.to_json())
+        (self.folder / "committee.json").write_text(text)
+
+
+@pytest.fixture
+def decided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> Votes:
+    made = Votes(tmp_path)
+    monkeypatch.setattr(streams, "HttpClient", lambda _session: made)
+    monkeypatch.setattr(queries, "HttpClient", lambda _session: made)
+    return made
+
+
+def shown(run: Run) -> tuple[str, list[tuple[str, bool]], str]:
+    """What is printed, the outcomes with whether they are certified, and the certificate."""
+    code, out, err = run("votes", STREAM, 0)
+    assert code == 0, err
+    found = json.loads(run("votes", STREAM, 0, "--json")[1])
+    votes = [(each["outcome"], each["is_certified"]) for each in found["votes"]]
+    return out, votes, found["certificate"]
+
+
+SIGNED = [("signed", True)] * 3
+
+
+def test_signatures_are_verified_and_other_votes_are_stated(run: Run, decided: Votes) -> None:
+    decided.trust()
+    decided.described |= {
+        "event": decided.event(),
+        "votes": [
+            {"operator": "operator_3", "answer": "invalid: stark", "detail": "false"},
+            {"operator": "operator_4", "answer": "invalid: stark", "detail": "no proof"},
+            {"operator": "stranger", "answer": "valid", "detail": ""},
+        ],
+    }
+
+    out, votes, certificate = shown(run)
+
+    assert votes == [*SIGNED, ("invalid", False)]
+    assert certificate == "verified"
+    assert "Proof: 67.7 kB, security level 101 bits (uncertified)" in out
+    assert "signed (certified)" in out
+    assert out.splitlines()[-1].split() == [
+        "operator_4",
+        *("voted", "invalid:", "stark", "no", "proof"),
+    ]
+
+
+def test_an_aggregator_remembers_votes_that_the_stream_service_lost(
+    run: Run, decided: Votes
+) -> None:
+    decided.trust()
+    decided.described["event"] = decided.event()
+    lost = [{"operator": "operator_4", "answer": "timeout", "detail": ""}]
+    decided.decided = [{"state": "invalid", "votes": VOTES}, {"state": "applied", "votes": lost}]
+
+    out, votes, _ = shown(run)
+
+    assert votes == [*SIGNED, ("silent", False)]
+    assert "silent: timeout" in out
+
+
+def test_the_event_of_an_invalid_window_comes_from_an_operators_log(
+    run: Run, decided: Votes
+) -> None:
+    decided.trust()
+    decided.verdict = (Verdict.INVALID, InvalidReason.STARK)
+    decided.described["state"] = "invalid"
+    decided.logged = [{"position": 3, "event": decided.event()}]
+
+    assert shown(run)[1:] == ([*SIGNED, ("unknown", False)], "verified")
+
+
+def test_no_signature_is_certified_without_a_committee_file(run: Run, decided: Votes) -> None:
+    decided.described["event"] = decided.event()
+
+    out, votes, certificate = shown(run)
+
+    assert votes == [("signed", False)] * 3
+    assert "signed (not verified)" in out
+    assert certificate == "not verified: no committee file"
+
+
+@pytest.mark.parametrize(
+    "change", [{"number": 1}, {"stream": bytes(32)}, {"verdict": Verdict.INVALID}]
+)
+def test_an_event_about_something_else_names_no_signers(
+    run: Run, decided: Votes, change: dict[str, Any]
+) -> None:
+    decided.trust()
+    if "verdict" in change:
+        change = {**change, "reason": InvalidReason.STARK}
+    decided.described["event"] = decided.event(**change)
+
+    _, votes, certificate = shown(run)
+
+    assert votes == [("unknown", False)] * 4
+    assert certificate == "not verified: it is about something else"
+
+
+def test_a_false_signature_is_not_certified(run: Run, decided: Votes) -> None:
+    decided.trust()
+    other = decided.event(proof=b"x" * 32)
+    decided.described["event"] = {
+        **decided.event(),
+        "aggregated_signature": other["aggregated_signature"],
+    }
+
+    _, votes, certificate = shown(run)
+
+    assert votes == [("signed", False)] * 3 + [("unknown", False)]
+    assert certificate.startswith("not verified: the aggregate signature does not verify")
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_false_statement_about_a_window_is_shown_as_unknown(
+    run: Run, decided: Votes, lie: object
+) -> None:
+    decided.trust()
+    for state in ("certified", "proven", lie):
+        decided.described = {
+            **dict.fromkeys(("proof_bytes", "security_bits", "event", "position"), lie),
+            "state": state,
+            "votes": [lie, {"operator": lie, "answer": lie, "detail": lie}],
+        }
+        out, votes, _ = shown(run)
+        assert "Proof:" not in out
+        assert len(votes) == 4
+        assert not any(is_certified for _, is_certified in votes)
 
 
 def test_unknown_streams_and_windows_are_named(run: Run) -> None:

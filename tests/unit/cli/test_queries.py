@@ -197,6 +197,7 @@ ODD: list[Any] = [
     {"nodes": [{"node_id": [], "seen": {"status": "[/red]", "reason": ["\\"]}}]},
     {"rounds": [{"number": "[/red]\x1b", "note": "[/red]\\", "took_ms": [], "start": True}]},
     {"rounds": [{"probes": [{"seen": "[/red]"}, {}, 7], "gatherings": [{}, {"claim": "[/x]"}]}]},
+    {"rounds": [{"suspicions": [{"operator": "[/red]", "detail": ["\x1b"]}, 7, {}]}]},
     {"rounds": [{"gatherings": [{"claim": {"[/x]": "\x1b"}, "answers": [{"answer": "[/x]"}]}]}]},
 ]
 
@@ -238,6 +239,25 @@ ROUND: dict[str, Any] = {
         {"node_id": "operator_1", "seen": "up", "reason": "answered", "latency_ms": 13},
         {"node_id": NODE, "seen": "down", "reason": "timeout", "latency_ms": 1000},
     ],
+    "suspicions": [
+        {
+            "operator": "operator_3",
+            "node_id": NODE,
+            "status": "down",
+            "after_ms": 2510,
+            "outcome": "no_change",
+            "detail": "",
+        },
+        {
+            "operator": "operator_1",
+            "node_id": NODE,
+            "status": "up",
+            "after_ms": 2600,
+            "outcome": "abstained",
+            "detail": "abstains: the ledger is not read to its end",
+        },
+    ],
+    "suspicions_omitted": 2,
     "gatherings": [
         {
             "claim": {"node_id": NODE, "status": "down", "timestamp": BEGIN},
@@ -269,6 +289,10 @@ def test_a_round_is_shown_with_probes_and_answers(dragon: Run, network: Network)
         "24  2024-11-25 08:06:40 UTC  took 428 ms, longer than a round\n"
         "    two operators restarted\n"
         "    ✗ probe of operator_2 failed: timeout, 1000 ms\n"
+        "    suspicion from operator_3 after 2510 ms, operator_2 is down: no change\n"
+        "    suspicion from operator_1 after 2600 ms, operator_2 is up: abstained"
+        "  (abstains: the ledger is not read to its end)\n"
+        "    further suspicions, which are not listed: 2\n"
         "    operator_2 is down: certified, 3 signatures needed\n"
         "        operator_1  signed  32 ms\n"
         "        operator_3  no answer yet\n"
@@ -364,7 +388,11 @@ def test_status_shows_why_an_aggregator_is_not_ready(dragon: Run, network: Netwo
 def test_status_as_json_lists_services_beside_operators(
     dragon: Run, network: Network, tmp_path: Path
 ) -> None:
-    listed = {"stream_api": "http://streams:1", "zkp_api": "http://prover:1"}
+    listed = {
+        "zkp_api": "http://prover:1",
+        "stream_api": "http://streams:1",
+        "explorer": "http://explorer:1",
+    }
     (tmp_path / "services.json").write_text(json.dumps(listed))
     ready = {"size": 0, "root": "0x", "reasons": [], **NODES}
     network.operator("operator_1", answering(ready))
@@ -381,7 +409,9 @@ def test_status_as_json_lists_services_beside_operators(
         {"service": "aggregator", "ready": False, "reasons": NOT_READY["reasons"]},
         {"service": "aggregator_1", "ready": False, "reasons": ["answered 500"]},
         {"service": "stream_api", "ready": True, "reasons": []},
+        {"service": "explorer", "trouble": told["services"][3]["trouble"]},  # its port is closed
     ]
+    assert told["services"][3]["trouble"].startswith("no answer")
 
 
 # Times

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,45 @@ def test_only_reasons_that_time_alone_ends_delay_no_start(
 
     with Fleet(home) as fleet, nullcontext() if started else pytest.raises(StepFailed):
         fleet.wait_ready()
+
+
+class StubbornProcess:
+    """A service that does not end on SIGTERM, while a person presses Ctrl-C again."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.waits = 0
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.waits += 1
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return -signal.SIGKILL
+
+
+def test_a_second_interrupt_leaves_no_service_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=Ports(operators=free_block(8))), genesis=1_700_000_000)
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(processes, "_signal", lambda each, number: sent.append((each.pid, number)))
+    fleet: Any = Fleet(home)
+    fleet.running = {"operator_1": StubbornProcess(1), "operator_2": StubbornProcess(2)}
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet.stop()
+
+    assert sent[-2:] == [(1, signal.SIGKILL), (2, signal.SIGKILL)]
+    assert fleet.running == {}
+
+
+def test_the_last_output_of_a_service_without_a_file_is_no_error(tmp_path: Path) -> None:
+    home = Home(tmp_path / "fleet")
+    make_fleet(home, Plan(ports=Ports(operators=free_block(8))), genesis=1_700_000_000)
+
+    with Fleet(home) as fleet:
+        assert fleet.last_output("operator_1") == "(none)"
 
 
 @pytest.mark.usefixtures("no_extra")

@@ -124,6 +124,14 @@ def test_a_fault_of_one_operator_or_one_aggregator_is_not_the_fleets() -> None:
     assert certifying(SMALL, seen, [READY, replace(NO_ANSWER, service="aggregator_1")]).faults == ()
 
 
+@pytest.mark.parametrize("name", ["explorer", "stream_api"])
+def test_a_service_that_certifies_nothing_does_not_change_the_verdict(name: str) -> None:
+    silent = replace(NO_ANSWER, service=name)
+
+    assert certifying(SMALL, views(SMALL), [READY, silent]).faults == ()
+    assert f"  {name}: no answer in time" in printed(services_lines([READY, silent]))
+
+
 def test_an_operator_that_states_no_age_is_no_fault() -> None:
     found = certifying(SMALL, views(SMALL, checkpoint_age=None, round_age=None), [READY])
 

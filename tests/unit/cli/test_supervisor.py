@@ -23,6 +23,7 @@ class Fleet:
     restarted: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     dies_at_once: bool = False
+    cannot_start: int = 0  # attempts that fail
 
     def started(self) -> list[str]:
         return ["operator_1", "operator_2"]
@@ -34,6 +35,9 @@ class Fleet:
         return f"output of {name}"
 
     def restart(self, name: str) -> None:
+        if self.cannot_start:
+            self.cannot_start -= 1
+            raise OSError(28, "No space left on device")
         self.restarted.append(name)
         if not self.dies_at_once:
             del self.codes[name]
@@ -114,3 +118,19 @@ def test_an_unknown_signal_is_named_by_its_number(fleet: Fleet, supervisor: Supe
     run(fleet, supervisor, 2)
 
     assert "(killed by signal 200)" in fleet.said[0]
+
+
+def test_a_service_that_cannot_be_started_does_not_end_the_others(
+    fleet: Fleet, supervisor: Supervisor
+) -> None:
+    """An exception would stop the whole fleet."""
+    fleet.cannot_start = 2
+    fleet.codes["operator_1"] = 1
+    run(fleet, supervisor, 130)
+
+    assert fleet.restarted == ["operator_1"]
+    assert (
+        fleet.said[1:]
+        == ["operator_1 cannot be started: No space left on device. It is tried again."] * 2
+    )
+    assert supervisor.given_up == []

@@ -117,15 +117,18 @@ def test_asking_how_far_it_is_never_ends_an_upload(monkeypatch: pytest.MonkeyPat
     assert told == [(6, WINDOWS)]
 
 
-def test_a_terminal_shows_two_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_for_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(file=StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr(upload_bars, "console", terminal)
 
     with upload_bars.UploadBars(2_000_000_000, 500_000_000) as bars:
         bars.uploaded(2_000_000_000)
         bars.certified(12, 49)
+        assert "receipts" not in terminal.file.getvalue()  # type: ignore[attr-defined]
+        bars.written(3, 7)
 
     shown = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "uploaded" in shown
     assert "2.0 GB of 2.0 GB" in shown
     assert "12/49 windows" in shown
+    assert "3/7 receipts" in shown

@@ -15,7 +15,6 @@ from dragon.protocol.state import State
 from dragon.protocol.streams.chunks import ChunkHeader
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import WindowHeader, close
-from dragon_aggregator import pending_windows
 from dragon_aggregator.pending_windows import (
     IDLE_SECONDS,
     MAX_KNOWN_STREAMS,
@@ -262,20 +261,16 @@ def test_a_new_stream_with_an_invalid_window_gives_way_while_it_waits(
     assert present(pending, new(3), new(99)) == [new(99)]
 
 
-def test_windows_in_the_log_are_removed_and_the_newest_can_still_be_shown(
-    pending: PendingWindows, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pending_windows, "MAX_APPLIED_WINDOWS", 2)
+def test_windows_in_the_log_are_removed(pending: PendingWindows) -> None:
     added = [window(known(0), complete=True, number=number) for number in range(5)]
     for each in added:
         pending.add(each)
 
     last = Mock(number=3)
-    assert pending.drop_applied(State(streams={known(0): StreamState(last=last)})) == [known(0)]
+    dropped = pending.drop_applied(State(streams={known(0): StreamState(last=last)}))
 
+    assert dropped == added[:4]
     assert pending.all() == added[4:]
-    shown = [pending.applied(each.submission.header.hash) for each in added]
-    assert shown == [None, None, *added[2:4], None]
 
 
 def test_an_announcement_uses_up_none_of_the_time_for_objects(

@@ -14,12 +14,9 @@ from alerting import MEMBERS, SECRET_PATH, PaperFleet, config
 from dragon.encoding import parse
 from dragon.protocol import event
 from dragon.protocol.claims.status import Status, StatusClaim
-from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon_explorer.alerts.channels import Attempt
 from dragon_explorer.alerts.conditions import Condition
-from dragon_explorer.live import answers
-from dragon_explorer.live.board import OperatorReport, Part, StreamReport
 
 Make = Callable[..., PaperFleet]
 
@@ -285,118 +282,6 @@ def test_a_condition_that_comes_and_goes_is_told_less_and_less(make: Make) -> No
         fleet.pass_time(100, step=5)
 
     assert len(fleet.receiver.types) <= 7  # of 20
-
-
-@pytest.mark.parametrize(
-    ("condition", "reason"),
-    [
-        (Condition.OPERATOR, "silent: no checkpoint for 130 s"),
-        (Condition.OPERATOR, "not_certifying: no checkpoint is certified since 10:03:20"),
-        (Condition.LEDGER, "ledger: nothing became final for 61 s"),
-        (Condition.LOG_ALARM, "alarm: diverged: another root"),
-        (Condition.DISK, "disk: full"),
-        (Condition.TLS, "certificate: expires in 3 days"),
-    ],
-)
-def test_what_an_operator_states_is_told(make: Make, condition: Condition, reason: str) -> None:
-    fleet = make(condition)
-    fleet.reasons["operator_2"] = [reason]
-    fleet.pass_time(180, step=5)
-
-    assert fleet.receiver.types == [f"{condition}.begun"]
-    assert "operator_2" in fleet.receiver.titles[0]
-    assert reason in fleet.receiver.messages[0].text
-
-
-def test_a_used_up_margin_and_missing_checkpoints_are_told(make: Make) -> None:
-    fleet = make(Condition.QUORUM, Condition.CHECKPOINT)
-    fleet.checkpoint()
-    fleet.pass_time(60, step=5)
-    fleet.silent.add("operator_2")
-    fleet.pass_time(115, step=5)
-    assert fleet.receiver.types == ["quorum.begun"]
-    fleet.pass_time(60, step=5)
-    fleet.checkpoint()
-    fleet.pass_time(60, step=5)
-
-    assert fleet.receiver.types[1:] == ["checkpoint.begun", "checkpoint.resolved"]
-    assert fleet.receiver.titles[1] == "No checkpoint is certified"
-
-
-def test_a_stalled_ledger_is_told(make: Make) -> None:
-    fleet = make(Condition.LEDGER)
-    fleet.pass_time(60, step=5)
-    fleet.ledger.fault = "no gateway answers"
-    fleet.pass_time(200, step=5)
-
-    assert fleet.receiver.titles == ["The ledger is stalled: explorer"]
-
-
-def test_an_expired_certificate_of_a_service_is_told(make: Make) -> None:
-    fleet = make(Condition.TLS)
-    fleet.silent.add("operator_2")
-    failed: Part[Any] = Part(error="no answer: its certificate has expired")
-    fleet.board.put(OperatorReport("operator_2", "https://operator-2", readiness=failed))
-    fleet.pass_time(180, step=5)
-
-    assert fleet.receiver.titles == ["Trouble with a TLS certificate: operator_2"]
-
-
-def test_a_window_that_waits_is_told_and_resolved(make: Make) -> None:
-    fleet = make(Condition.WINDOW_WAITING)
-    stream = "0x" + "ab" * 32
-    closed = int(fleet.now)
-
-    def report(position: int | None) -> StreamReport:
-        window = answers.Window(
-            number=4, state="proven", first=0, count=9, closed_ms=closed * 1000, position=position
-        )
-        said = answers.Stream(
-            stream=stream, name="sensor", chunks=9, bytes=9, windows=5, certified=4, stopped=None
-        )
-        ready = answers.Readiness(status="ready", reasons=[])
-        return StreamReport(
-            "stream_service_1",
-            "http://streams",
-            Part(ready, fleet.now + 600),
-            Part({stream: said}, fleet.now),
-            {stream: Part((window,), fleet.now)},
-        )
-
-    fleet.board.put(report(None))
-    fleet.pass_time(290, step=5)
-    assert fleet.receiver.types == []
-    fleet.pass_time(30)
-    fleet.board.put(report(17))
-    fleet.pass_time(90)
-
-    assert fleet.receiver.types == ["window_waiting.begun", "window_waiting.resolved"]
-    assert "Window 4 of stream sensor" in fleet.receiver.messages[0].text
-
-
-def test_an_invalid_window_is_told_once_with_its_certificate(make: Make) -> None:
-    fleet = make(Condition.WINDOW_INVALID)
-    stream = bytes(range(32))
-    claim = WindowClaim(
-        stream,
-        0,
-        stream,
-        bytes(32),
-        Verdict.INVALID,
-        InvalidReason.STARK,
-        bytes(32),
-        WINDOW_SETS[0],
-        fleet.committee.rounds.start(fleet.committee.rounds.number(fleet.now)),
-    )
-    fleet.happen(fleet.members.certify(claim, fleet.members.secrets))
-    fleet.pass_time(10)
-    fleet.pass_time(90_000, step=3000)
-
-    assert fleet.receiver.types == ["window_invalid.begun"]
-    [incident] = fleet.receiver.incidents()
-    found = event.decode(incident["event"])
-    found.verify(fleet.committee)
-    assert found.claim == claim
 
 
 def test_a_flood_of_incidents_comes_together(make: Make) -> None:

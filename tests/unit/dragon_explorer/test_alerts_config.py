@@ -1,4 +1,4 @@
-"""The file of alerts, its routes and secrets; signatures; and apprise."""
+"""The file of alerts, its routes and secrets; and apprise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import base64
 import contextlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ import pytest
 from alerting import PaperFleet, config
 from committees import make_members
 from dragon.errors import DragonError, SettingsError
-from dragon_explorer.alerts.channels import AppriseChannel, headers, secret_text, signature
+from dragon_explorer.alerts.channels import AppriseChannel
 from dragon_explorer.alerts.conditions import FACTS, Condition
 from dragon_explorer.alerts.config import AlertsConfig, read
 from dragon_explorer.alerts.messages import TITLES
@@ -86,7 +88,17 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
         ('[routes.team]\ntype = "apprise"\n' + RULE, "apprise URLs contain secrets"),
         ("rules = 3\n", "`rules` must be written as [[rules]] tables"),
         ("routes = []\n", "`routes` must be written as [routes.<name>] tables"),
-        ("on = [\n", "is not TOML: "),
+        ("on = [\n", "is not TOML at the end of the document"),
+        ("x = " + "[" * 20_000, "is not usable: it is nested too deeply"),
+        ("x = " + "{a=" * 3000, "is not usable: it is nested too deeply"),
+        (ROUTE + RULE + "after = " + "9" * 5000, "has a number that is too long"),
+        (ROUTE + 'secret_file = "a\\u0000b"\n' + RULE, "the name has a NUL character"),
+        (ROUTE + 'secret_file = "/dev/zero"\n' + RULE, "it is not a regular file"),
+        (ROUTE + 'ca_file = "no"\n' + RULE, "`routes.team.ca_file` names"),
+        (ROUTE.replace("example", "exa mple") + RULE, "a URL with a space"),
+        (ROUTE.replace("example", "ex\\u0007ample") + RULE, "a URL with a space"),
+        ('explorer_url = "https://u:secret-path@e"\n' + ROUTE + RULE, "must not contain a user"),
+        ('explorer_url = "https://e:x"\n' + ROUTE + RULE, "whose host or port is not valid"),
     ],
 )
 def test_a_mistake_is_a_sentence_with_its_key(tmp_path: Path, text: str, expected: str) -> None:
@@ -112,17 +124,6 @@ def test_a_missing_or_large_file_is_a_mistake(tmp_path: Path) -> None:
 
 def test_every_condition_has_its_facts_and_a_title() -> None:
     assert set(FACTS) == set(TITLES) == set(Condition)
-
-
-def test_signatures_follow_the_specification() -> None:
-    secret = base64.b64decode("C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
-    found = signature(secret, "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk", 1_649_367_553, b'{"a":1}')
-
-    assert found.startswith("v1,")
-    assert len(base64.b64decode(found[3:])) == 32
-    assert secret_text(secret) == "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-    assert headers("msg_1", 5, b"", (secret, secret))["webhook-signature"].count("v1,") == 2
-    assert "webhook-signature" not in headers("msg_1", 5, b"", ())
 
 
 class FakeApprise:
@@ -168,7 +169,10 @@ def test_apprise_gets_title_and_text_and_follows_no_redirect() -> None:
 
 def test_failures_of_apprise_do_not_show_its_url() -> None:
     assert attempt(False) == "the service did not accept the message"
-    assert attempt(ValueError("slack://secret-path")) == "apprise failed (ValueError)"
+    assert (
+        attempt(ValueError("slack://secret-path"))
+        == "apprise failed: its plugin for this URL has a fault"
+    )
     assert "does not know this URL" in attempt(True, "unknown://secret-path")
 
 
@@ -178,6 +182,36 @@ def test_a_missing_apprise_is_a_sentence_with_the_next_step() -> None:
 
     channel = AppriseChannel(Route("phone", "apprise", "slack://x"), load)
     assert channel.send(MESSAGE).error.endswith("`pip install 'datadragon[alerts]'`")
+
+
+LOADED = """
+import sys
+from pathlib import Path
+
+import dragon_explorer.main
+from dragon.net.http_client import HttpClient
+from dragon_explorer.alerts.channels import channel
+from dragon_explorer.alerts.config import read
+
+config, _ = read(Path(sys.argv[1]), None)
+for route in config.routes.values():
+    channel(route, HttpClient.create, float)
+print(sorted(config.routes), "apprise" in sys.modules)
+"""
+
+
+def test_apprise_is_not_loaded_before_a_message_goes_through_it(tmp_path: Path) -> None:
+    """It needs 20 MB of memory."""
+    phone = '[routes.phone]\ntype = "apprise"\nurl_file = "url"\n'
+    path = write(
+        tmp_path, ROUTE + phone + RULE.replace('"team"', '"team", "phone"'), url="ntfy://x"
+    )
+    command = [sys.executable, "-c", LOADED, str(path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+
+    assert done.stdout == "['phone', 'team'] False\n"
 
 
 def test_an_attempt_of_apprise_that_hangs_is_left_behind() -> None:

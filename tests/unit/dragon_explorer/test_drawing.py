@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragon_explorer import drawing
 from dragon_explorer.views.node import Chart, ChartLine
+from dragon_explorer.views.probes import ObserverRounds, RecentProbes
 
 
 def test_equal_days_are_one_line_which_is_cut_into_days() -> None:
@@ -55,3 +56,37 @@ def test_a_chart_without_a_single_answer() -> None:
 
 def test_a_chart_of_zeros() -> None:
     assert drawing.plot(chart(0, 0)).lines[0].d == "M0 160h0L720 160"
+
+
+# The last rounds of an observer
+
+
+def observer(*outcomes: str | None) -> ObserverRounds:
+    latencies = tuple(12 if outcome == "answered" else None for outcome in outcomes)
+    return ObserverRounds("operator_1", outcomes, latencies, (), 0)
+
+
+def test_rounds_have_a_path_for_each_state_and_a_letter_for_each_fault() -> None:
+    row = observer("answered", "timeout", None, "status_503", "answered")
+
+    assert drawing.round_paths(row) == [
+        ("u", "M0 8h13M56 8h13"),
+        ("d", "M14 8h13M42 8h13"),
+        ("q", "M28 8h13"),
+    ]
+    assert drawing.round_faults(row) == [(20, "T", "timeout"), (48, "S", "status_503")]
+    assert drawing.rounds_text(row) == (
+        "operator_1, 5 rounds: 2 answered, 2 without an answer, 1 not heard"
+    )
+
+
+def test_the_legend_names_the_letters_that_occur() -> None:
+    rows = (observer("timeout", "dns", "odd_fault"), observer("refused", *["status_5"] * 3))
+
+    assert drawing.fault_letters(RecentProbes(0, 0, 5, 3, rows)) == [
+        ("D", "dns"),
+        ("R", "refused"),
+        ("S", "status 5"),
+        ("T", "timeout"),
+        ("x", "odd fault"),
+    ]

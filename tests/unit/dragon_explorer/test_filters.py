@@ -46,6 +46,7 @@ def test_durations_have_at_most_two_units(seconds: int, expected: str) -> None:
 
 def test_times_are_utc() -> None:
     assert filters.utc(1_732_522_100) == "2024-11-25 08:08:20 UTC"
+    assert filters.clock(1_732_522_100) == "08:08:20"
     assert filters.iso(1_732_522_100) == "2024-11-25T08:08:20Z"
     assert filters.day(1_732_522_100) == "2024-11-25"
 

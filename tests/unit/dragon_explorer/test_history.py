@@ -16,12 +16,14 @@ from dragon.errors import DiskFull
 from dragon.storage.database import Database
 from dragon_explorer.history import recorder, store
 from dragon_explorer.history.recent import Key
-from dragon_explorer.history.recorder import MAX_OUTCOMES, Recorder, observers
+from dragon_explorer.history.recorder import MAX_OUTCOMES, NO_ANSWER, Recorder, observers
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, SPANS, Block, Points, Sums, span_for
 from dragon_explorer.history.store import ANSWER, RESPONSE, Gathering, History
 from dragon_explorer.live import answers
+from dragon_explorer.live.answers import NO_ANSWER_YET
 from dragon_explorer.live.board import AggregatorReport, OperatorReport, Part
+from simulation import Clock
 
 NOW = 1_732_522_000
 KEY = Key(RESPONSE, "target_1", "aggregator_0")
@@ -372,18 +374,112 @@ def test_answers_are_counted_by_outcome_and_kept(history: History) -> None:
     assert '"blind"' in kept.answers
 
 
+def test_an_answer_that_comes_after_the_quorum_is_no_silence(history: History) -> None:
+    """An aggregator stops at the quorum; the round is over before the slowest operator answers."""
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    others = {"operator_1": "signed", "operator_2": "signed"}
+
+    recorder.record(report(round_(0, **others, operator_3=NO_ANSWER_YET)))
+    clock.now += 2
+    recorder.record(report(round_(0, **others, operator_3="clock")))
+    clock.now += 20
+    recorder.record(report(round_(0, **others, operator_3="clock")))
+    recorder.flush()
+
+    assert {name: set(sums) for name, sums in totals(history, ANSWER).items()} == {
+        "operator_1": {"signed"},
+        "operator_2": {"signed"},
+        "operator_3": {"clock"},
+    }
+    assert {each.number for sums in totals(history, ANSWER).values() for each in sums.values()} == {
+        1
+    }
+
+
+def test_an_operator_that_never_answers_is_silent_in_the_end(history: History) -> None:
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    for _ in range(4):
+        recorder.record(report(round_(0, operator_3=NO_ANSWER_YET)))
+        clock.now += 5
+    recorder.flush()
+
+    assert totals(history, ANSWER) == {"operator_3": {NO_ANSWER: Sums(1)}}
+
+
+def test_a_question_that_is_asked_after_the_round_is_recorded_too(history: History) -> None:
+    """A suspicion comes in the middle of a round, when the aggregator has finished its own part."""
+    clock = Clock(NOW)
+    recorder = Recorder(history, COMMITTEE, lambda: clock.now)
+    finished = round_(0, probe("target_1"))
+    recorder.record(report(finished))
+    clock.now += 3
+    suspicion = answers.Suspicion(
+        operator="operator_2",
+        node_id="target_1",
+        status="down",
+        after_ms=2500,
+        outcome="certified",
+        detail="",
+    )
+    asked = round_(0, operator_1="signed").gatherings
+    recorder.record(
+        report(finished.model_copy(update={"gatherings": asked, "suspicions": [suspicion]}))
+    )
+    recorder.flush()
+
+    assert totals(history, ANSWER) == {"operator_1": {"signed": Sums(1)}}
+    assert totals(history)["target_1"]["aggregator_0"].number == 1
+    [kept] = history.gatherings("target_1", "down", NOW)
+    found = answers.KeptGathering.model_validate_json(kept.answers, by_name=True)
+    assert (found.round, found.suspicions, len(found.probes)) == (0, [suspicion], 1)
+
+
 def test_an_aggregator_cannot_make_the_history_grow(history: History) -> None:
     """It may state any node, time and outcome."""
     years = round_(10_000_000, probe("target_1"), operator_1="signed")
     strange = round_(2, probe("nobody"))
     many = [round_(3 + n, operator_1=f"outcome_{n}") for n in range(MAX_OUTCOMES + 5)]
 
-    recorded(history, report(strange, *many), report(years))
+    times = iter([NOW])
+    recorder = Recorder(history, COMMITTEE, lambda: next(times, NOW + 300))
+    recorder.record(report(strange, *many))
+    recorder.record(report(years))
+    recorder.flush()
 
     assert totals(history) == {}
     assert len(totals(history, ANSWER)["operator_1"]) == MAX_OUTCOMES + 1
     assert totals(history, ANSWER)["operator_1"]["other"] == Sums(5)
     assert history.gatherings("target_1", "down", NOW + 50_000_000) == []
+
+
+def test_an_invented_round_hides_no_later_round(history: History) -> None:
+    soon = round_(11, probe("target_1"))
+    invented = [
+        soon.model_copy(update={"number": 2**53 - 1}),  # of another time than it states
+        round_(100, probe("target_1")),  # of the future
+    ]
+
+    recorded(history, report(*invented), report(soon))
+
+    assert totals(history)["target_1"]["aggregator_0"] == Sums(1, 0, 30, 30)
+
+
+def test_an_operator_cannot_fill_the_memory_with_invented_nodes(history: History) -> None:
+    seen = answers.Seen(status="up", reason="answered", at=NOW, latency_ms=20)
+
+    def said(number: int) -> OperatorReport:
+        names = [f"node_{number}_{each}" for each in range(50)]
+        nodes = {
+            name: answers.Node(node_id=name, status="up", since=NOW, seen=seen) for name in names
+        }
+        return OperatorReport("operator_1", "http://o", nodes=Part(nodes, NOW))
+
+    recorder = recorded(history, *(said(number) for number in range(10)))
+
+    held = [len(each) for each in vars(recorder).values() if isinstance(each, dict)]
+    assert sum(held) == 0
 
 
 def test_probes_of_operators_are_recorded_once(history: History) -> None:

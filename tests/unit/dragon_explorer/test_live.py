@@ -105,6 +105,46 @@ def test_a_service_that_is_not_ready_says_why() -> None:
     assert found.readiness.value.reasons == ["disk: full", "x" * 300]
 
 
+def probed(*numbers: int) -> dict[str, object]:
+    probe = {
+        "node_id": "target_1",
+        "seen": "down",
+        "reason": "dns",
+        "latency_ms": 9,
+        "clock_offset_ms": None,
+    }
+    rounds = [{"number": number, "start": 5 * number, "probes": [probe]} for number in numbers]
+    return {"rounds": rounds, "next": None}
+
+
+def test_the_probed_rounds_of_an_operator_are_put_together() -> None:
+    service = Service(OPERATOR | {"/probes": probed(2, 1)})
+    before = operator(network(service)).read(None)
+    service.said["/probes"] = probed(3, 2)
+    after = operator(network(service)).read(before)
+    service.said["/probes"] = probed()
+    restarted = operator(network(service)).read(after)
+    service.said["/probes"] = probed(1)  # its clock was set back
+    again = operator(network(service)).read(restarted)
+
+    assert [path for path in service.asked if path.startswith("/probes")] == [
+        f"/probes?limit={sources.MAX_PROBED_ROUNDS_KEPT}",
+        *3 * [f"/probes?limit={sources.ROUNDS_AT_ONCE}"],
+    ]
+    numbers = [
+        [each.number for each in report.probes.value or ()]
+        for report in (before, after, restarted, again)
+    ]
+    assert numbers == [[1, 2], [1, 2, 3], [1, 2, 3], [1]]
+
+
+def test_an_operator_without_probed_rounds_is_watched_all_the_same() -> None:
+    found = operator(network(Service(OPERATOR))).read(None)
+
+    assert found.probes.value is None
+    assert found.nodes.value is not None
+
+
 @pytest.mark.parametrize(
     "node",
     [

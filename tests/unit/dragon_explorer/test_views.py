@@ -11,11 +11,13 @@ from committees import make_members
 from dragon.errors import SettingsError
 from dragon_explorer.history.spans import Sums
 from dragon_explorer.live.board import Part
-from dragon_explorer.public_page import MAX_FILE_BYTES, PublicNode, PublicPage, is_listed
+from dragon_explorer.public_page import Note, PublicFile, PublicNode, PublicPage, is_listed
 from dragon_explorer.settings import Settings
+from dragon_explorer.toml_files import MAX_FILE_BYTES
 from dragon_explorer.views.committee import participation
 from dragon_explorer.views.feed import rfc3339
-from dragon_explorer.views.health import is_fresh, sentence
+from dragon_explorer.views.health import Agreement, OperatorState, is_fresh, sentence
+from dragon_explorer.views.log import operator_entry
 from dragon_explorer.views.public import duration
 
 COMMITTEE = make_members(4, targets=2).committee
@@ -65,6 +67,24 @@ def test_participation_separates_refusals_from_silence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("agreement", "size", "expected"),
+    [
+        ("equal", 8, "equal"),
+        ("equal", 7, "missing"),
+        ("different", 3, "different"),
+        ("ahead", 99, "ahead"),
+        ("silent", None, "silent"),
+    ],
+)
+def test_an_entry_is_equal_if_the_log_is_and_reaches_it(
+    agreement: Agreement, size: int | None, expected: str
+) -> None:
+    state = OperatorState("operator_1", "", agreement, True, (), size, None, 5, "")
+
+    assert operator_entry(state, position=7).entry == expected
+
+
+@pytest.mark.parametrize(
     ("seconds", "expected"),
     [
         (0, "less than a second"),
@@ -106,6 +126,65 @@ def test_the_public_page_is_configured_by_a_file(tmp_path: Path) -> None:
     assert found.hosts == {"status.example.org"}
 
 
+def test_nodes_of_a_group_are_neighbours(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        '[[nodes]]\nid = "target_1"\ngroup = "Shop"\n'
+        '[[nodes]]\nid = "operator_1"\ngroup = "Machines"\n'
+        '[[nodes]]\nid = "target_2"\ngroup = "Shop"\n',
+    )
+
+    assert [(each.id, each.group) for each in found.nodes] == [
+        ("target_1", "Shop"),
+        ("target_2", "Shop"),
+        ("operator_1", "Machines"),
+    ]
+
+
+NOTE = (
+    '[[notes]]\ntitle = "New database"\ntext = "The website may be slow."\n'
+    "begin = 2026-12-06T08:00:00Z\nend = 2026-12-06T13:00:00+01:00\nnodes = ['target_1']\n"
+)
+
+
+def test_the_owner_of_the_page_writes_notes(tmp_path: Path) -> None:
+    [note] = load(tmp_path, NOTE).notes
+
+    assert (note.title, note.text) == ("New database", "The website may be slow.")
+    assert note.begin == 1_796_544_000
+    assert note.end == note.begin + 4 * 3600
+    assert note.nodes == ("target_1",)
+    assert load(tmp_path, "[[notes]]\ntitle = 'x'").notes == (Note("x"),)
+
+
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
+    page = load(tmp_path, NOTE)
+    path = tmp_path / "public.toml"
+    file = PublicFile(page, path, COMMITTEE)
+    file.step()
+    assert (file.page, file.version) == (page, 0)
+
+    path.write_text("title = 'Another'")
+    file.step()
+    assert (file.page.title, file.page.notes, file.version) == ("Another", (), 1)
+
+    path.write_text("titel = 'Wrong'")
+    file.step()
+    path.unlink()
+    file.step()
+    assert (file.page.title, file.version) == ("Another", 1)
+
+    path.write_text("title = 'Right'")
+    file.step()
+    assert (file.page.title, file.version) == ("Right", 2)
+
+
+def test_a_page_without_a_file_stays(tmp_path: Path) -> None:
+    file = PublicFile(PublicPage("x"))
+    file.step()
+    assert file.page.title == "x"
+
+
 def test_without_nodes_the_page_shows_all_targets(tmp_path: Path) -> None:
     assert [each.id for each in load(tmp_path, "").nodes] == ["target_1", "target_2"]
     assert load(tmp_path, "").title == "test"
@@ -125,7 +204,22 @@ def test_without_nodes_the_page_shows_all_targets(tmp_path: Path) -> None:
         ("nodes = ['target_1']", r"\[\[nodes\]\]"),
         ("[[nodes]]\nid = 'nobody'", "no node 'nobody'"),
         ("[[nodes]]\nid = 'target_1'\nnmae = ''", "'nmae' of a node is unknown"),
+        ("[[nodes]]\nid = 'target_1'\ngroup = 7", "`group`"),
+        (2 * "[[nodes]]\nid = 'target_1'\n", "listed twice"),
+        ("notes = 'x'", r"\[\[notes\]\]"),
+        ("[[notes]]\ntext = 'x'", "no `title`"),
+        ("[[notes]]\ntitle = 'x'\ntxet = 'x'", "'txet' of a note is unknown"),
+        ("[[notes]]\ntitle = 'x'\nbegin = '2026'", "with a time zone"),
+        ("[[notes]]\ntitle = 'x'\nbegin = 2026-12-06T08:00:00", "with a time zone"),
+        ("[[notes]]\ntitle = 'x'\nend = 2026-12-06", "with a time zone"),
+        (NOTE.replace("+01:00", "+09:00"), "later than its `begin`"),
+        (NOTE.replace("target_1", "operator_1"), "shows no node 'operator_1'"),
+        ("[[notes]]\ntitle = 'x'\nnodes = 'x'", "list of node ids"),
+        (17 * "[[notes]]\ntitle = 'x'\n", "more than 16 notes"),
         ("#" * (MAX_FILE_BYTES + 1), "more than"),
+        ("x = " + "[" * 20_000, "nested too deeply"),
+        ("x = " + "9" * 5000, "too long"),
+        *((f"hosts = ['{host}']", "without a port") for host in ("a:80", "https://a", "a.", "")),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:
@@ -181,8 +275,14 @@ def test_wrong_urls_are_refused(tmp_path: Path, urls: str) -> None:
         ("status.example.org", True),
         ("STATUS.example.org:443", True),
         ("explorer.example.org", False),
-        ("", False),
+        ("status.example.org.", True),
+        ("status.example.org.:443", True),
+        ("status.example.org:", True),
+        ("other.example.org.", False),
+        ("[::1]:5400", False),
+        *((wrong, True) for wrong in ("", "a b", 'a"><script>', "a:b", "a/b")),  # least is shown
     ],
 )
 def test_the_public_page_knows_its_hosts(host: str, expected: bool) -> None:
     assert is_listed(host, frozenset({"status.example.org"})) is expected
+    assert not is_listed(host, frozenset())

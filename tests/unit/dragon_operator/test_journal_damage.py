@@ -54,7 +54,7 @@ def use(path: Path, do: Callable[[Journal], object]) -> None:
         ("UPDATE journal_status SET status = x'75'", "column status has a value of a wrong type"),
         ("UPDATE journal_status SET round = 'x'", "column round has a value of a wrong type"),
         ("ALTER TABLE journal_status RENAME COLUMN round TO Round", "has no column round"),
-        ("ALTER TABLE journal_owner RENAME TO other", "no such table: journal_owner"),
+        ("ALTER TABLE journal_owner RENAME TO other", "the table journal_owner is missing"),
     ],
 )
 def test_damage_is_refused_at_start(path: Path, statement: str, message: str) -> None:

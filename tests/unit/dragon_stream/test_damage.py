@@ -428,7 +428,7 @@ def test_a_row_that_sqlite_cannot_read_stops_its_stream_and_no_other(
     world.run(1, peers=False)
     assert set(world.states(other)) == {"certified"}
     [reason] = readiness(world, one)
-    assert reason == "damaged: windows.db: is damaged: Could not decode to UTF-8 column 'header'"
+    assert reason == "damaged: windows.db: is damaged: text is not UTF-8"
 
     world.crash(STREAMS)
     make_unreadable(world, one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,6 +153,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
         store.window_of(STREAM, 100)
         store.summaries(STREAM, 0, 2)
         store.unfinished(STREAM, 2)
+        store.proof_sizes(STREAM, 0, 3)
         store.count_unfinished(STREAM)
         store.certified(STREAM)
         store.check_states(STREAM)
@@ -177,6 +178,7 @@ def test_no_query_reads_rows_that_it_does_not_return(store: Store, file: Path) -
         ],
         ["own_windows_summaries"],
         ["own_windows_by_state"],
+        ["own_windows_summaries", "sqlite_autoindex_own_window_checks_1"],
         ["own_windows_by_state"],
         ["own_windows_by_state"],
         ["own_windows_summaries"],
@@ -240,6 +242,46 @@ def test_only_old_proofs_of_certified_windows_are_forgotten(store: Store) -> Non
     rows = [store.window(STREAM, number) for number in range(4)]
     assert [row and row.proof for row in rows] == [None, None, b"proof", b"proof"]
     assert store.forget_proofs(STREAM, 10_000) == 4, "a repetition gives the same result"
+
+
+def test_the_sizes_of_proofs_are_kept_when_proofs_are_not(store: Store) -> None:
+    for number, proof in enumerate((b"one", b"the second", b"")):
+        store.prove(STREAM, number, proof)
+    store.certify(STREAM, 0, 0)
+    store.forget_proofs(STREAM, 10_000)
+    store.refute(STREAM, 2, final=False)
+
+    assert store.proof_sizes(STREAM, 0, 3) == {0: 3, 1: 10}
+    assert store.proof_sizes(STREAM, 1, 1) == {1: 10}
+
+    store.refute(STREAM, 1, final=True)
+    assert store.proof_sizes(STREAM, 1, 1) == {1: 10}, "the proof that was found invalid"
+
+
+def test_the_sizes_of_proofs_of_an_earlier_release_are_known(file: Path) -> None:
+    with opened(file) as made:
+        made.add_stream(ROW)
+        for row in ROWS:
+            made.close_window(row)
+        for number in (0, 1, 2):
+            made.prove(STREAM, number, b"proof")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM own_window_checks WHERE number = 1")  # the first releases
+        connection.execute("ALTER TABLE own_window_checks DROP COLUMN proof_bytes")
+        connection.execute("UPDATE schema_stream SET version_num = 'stream_0003'")
+
+    with opened(file) as store:
+        store.certify(STREAM, 0, 0)
+        store.forget_proofs(STREAM, 10_000)
+        assert store.proof_sizes(STREAM, 0, 3) == {0: 5, 1: 5, 2: 5}
+
+
+def test_a_damaged_size_is_unknown(store: Store, file: Path) -> None:
+    store.prove(STREAM, 0, b"proof")
+    for damaged in (-1, "large", b"5"):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE own_window_checks SET proof_bytes = ?", (damaged,))
+        assert store.proof_sizes(STREAM, 0, 0) == {}
 
 
 def test_a_stream_without_windows_has_none(store: Store) -> None:

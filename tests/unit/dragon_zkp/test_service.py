@@ -351,5 +351,5 @@ def test_requests_and_answers_match_their_openapi_schemas(made: Prover, proof: b
 def test_metrics_count_jobs_by_outcome(made: Prover, proof: bytes) -> None:
     assert proof
     text = made.client.get("/metrics").text
-    assert 'datadragon_zkp_jobs_total{job="prove",outcome="done"}' in text
+    assert 'datadragon_zkp_jobs_total{kind="prove",outcome="done"}' in text
     assert "datadragon_zkp_workers_at_work 0.0" in text

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography import x509
 from urllib3.util import connection as urllib3_connection
 
 from authorities import Papers
@@ -64,6 +65,17 @@ def refusal(http: HttpClient, url: str, deadline: float = 2) -> PeerError:
 def test_a_trusted_certificate_is_accepted(http: HttpClient, shown: Tls, host: str) -> None:
     with https_server(over_tls(shown, sends(OK)), host=host) as url:
         assert http.get(url, deadline=2).successful() == {}
+
+
+def test_a_response_says_when_the_certificate_expires(http: HttpClient, shown: Tls) -> None:
+    assert shown.certfile is not None
+    certificate = x509.load_pem_x509_certificate(shown.certfile.read_bytes())
+
+    with https_server(over_tls(shown, sends(OK))) as url:
+        expires = http.get(url, deadline=2).certificate_expires
+    assert expires == int(certificate.not_valid_after_utc.timestamp())
+    with listening(after_request(sends(OK))) as url:
+        assert http.get(url, deadline=2).certificate_expires is None
 
 
 def test_an_unknown_authority_is_not_trusted(http: HttpClient, shown: Tls, tmp_path: Path) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask, Response, abort
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, default_exceptions
 from werkzeug.test import TestResponse
 
 from dragon import errors
+from dragon.net.stream_client import NO_HANDSHAKE
 from dragon.node import problems
+from dragon.node.http_errors import BadHandshake
 
 TREE = [
     value
@@ -211,3 +214,51 @@ def test_other_responses_are_not_changed() -> None:
     answer = app.test_client().get("/")
 
     assert (answer.status_code, answer.text, answer.mimetype) == (404, "fine", "text/plain")
+
+
+# No text of a library
+
+
+LIBRARY_TEXT = "The browser (or proxy) sent a request with 0xc0ffee"
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(default_exceptions.values(), key=lambda kind: kind.code or 0)
+)
+def test_the_text_of_a_library_is_not_passed_on(kind: type[HTTPException]) -> None:
+    """Whatever Werkzeug says, by default or about one request."""
+    own = kind.description or ""
+    for error in (kind(), kind(LIBRARY_TEXT) if kind is not MethodNotAllowed else kind()):
+        said = document(raising(error).test_client().get("/"))
+
+        assert (said["status"], said["type"]) == (kind.code, "about:blank")
+        assert not own or own not in str(said["detail"])
+        assert LIBRARY_TEXT not in str(said)
+        assert len(str(said["detail"])) > 10
+
+
+def test_a_path_and_a_method_that_do_not_exist_are_explained() -> None:
+    client = raising(errors.NotFound("x")).test_client()
+
+    assert document(client.get("/nothing"))["detail"] == (
+        "there is nothing at this address; /openapi.json lists the addresses of this service"
+    )
+    assert document(client.post("/"))["detail"] == (
+        "this address does not take POST; it takes GET, HEAD, OPTIONS"
+    )
+
+
+def test_a_socket_without_a_handshake_says_so() -> None:
+    """As behind a proxy that drops `Upgrade`: the router refuses it before the socket's checks."""
+    app = raising(errors.NotFound("x"))
+    app.add_url_rule("/socket", view_func=lambda: "", endpoint="socket", websocket=True)
+
+    said = document(app.test_client().get("/socket"))
+
+    assert (said["status"], str(said["detail"]).partition(":")[0]) == (400, NO_HANDSHAKE)
+
+
+def test_a_handshake_that_is_refused_has_the_projects_sentence() -> None:
+    said = document(raising(BadHandshake("no handshake")).test_client().get("/"))
+
+    assert (said["status"], said["detail"]) == (400, "no handshake")

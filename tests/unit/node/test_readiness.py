@@ -71,7 +71,7 @@ def test_a_metric_says_how_far_behind_the_log_is() -> None:
     log: Any = LogStub()
     follower: Any = FollowerStub(behind=1250)
 
-    metrics: Iterator[Any] = log_metrics(log, follower, COMMITTEE)
+    metrics: Iterator[Any] = log_metrics(log, follower, COMMITTEE, COMMITTEE.rounds.genesis)
 
     samples = {sample.name: sample.value for metric in metrics for sample in metric.samples}
     assert samples["datadragon_ledger_behind_batches"] == 1250

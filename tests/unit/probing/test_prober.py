@@ -57,7 +57,9 @@ class Network:
         self.set_by = 0.0  # seconds by which the local clock was set
         self.prober = self.make_prober()
 
-    def make_prober(self, myself: str | None = None) -> Prober:
+    def make_prober(
+        self, myself: str | None = None, on_result: Callable[[ProbeResult], None] = lambda _: None
+    ) -> Prober:
         runtime = Runtime(
             http=HttpClient(self.wires.session()),
             wall=self.wall,
@@ -66,7 +68,7 @@ class Network:
             entropy=random.Random(1).randbytes,
             workers=self._workers,
         )
-        return Prober(self.members.committee, runtime, myself=myself)
+        return Prober(self.members.committee, runtime, myself=myself, on_result=on_result)
 
     def _workers(self, most: int) -> Executor:
         self.asked.append(most)
@@ -411,3 +413,17 @@ def test_a_hanging_probe_delays_only_its_own_node(threaded_network: Network) -> 
     assert (hung[NODE].reason, again.reason, free.reason) == ("timeout", "timeout", "answered")
     assert threaded_network.calls(NODE) == 1, "the hanging probe is still running"
     gate.open.set()
+
+
+def test_each_result_is_passed_on(network: Network) -> None:
+    noted: list[ProbeResult] = []
+    prober = network.make_prober("operator_1", noted.append)
+    network.put(TARGET, text("", "503 Service Unavailable"))
+
+    prober.probe(["operator_1", NODE, TARGET])
+    prober.probe([NODE])  # the result of a moment ago is shared
+
+    assert [(each.node_id, each.reason) for each in noted] == [
+        (NODE, "answered"),
+        (TARGET, "status_503"),
+    ]

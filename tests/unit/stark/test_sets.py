@@ -165,3 +165,19 @@ def test_a_domain_that_is_too_large_for_the_field_is_refused() -> None:
 
     with pytest.raises(ProofRefused, match="too long"):
         parameters.lengths(1 << 30)
+
+
+def test_the_level_of_a_window_follows_from_its_chunks() -> None:
+    found = [security.window_level_bits("standard", n) for n in (0, 1, 63, 64, 4095)]
+
+    assert found == [101, 101, 101, 101, 100]
+    assert security.window_level_bits("strong", 4095) == 122
+
+
+@pytest.mark.parametrize(("name", "chunks"), [("standard", 4096), ("standard", -1), ("weak", 1)])
+def test_no_window_has_other_numbers_of_chunks(name: str, chunks: int) -> None:
+    assert security.window_level_bits(name, chunks) is None
+
+
+def test_a_huge_number_of_chunks_costs_nothing() -> None:
+    assert security.window_security("standard", 1 << 10_000) is None

@@ -82,6 +82,13 @@ def test_an_object_is_found_by_its_hash_only(objects: ObjectStore) -> None:
         assert objects.get(wrong) is None
 
 
+def test_the_length_of_an_object_is_known(objects: ObjectStore) -> None:
+    objects.put(ONE, 0, b"any bytes", b"")
+
+    found = [objects.length(hashlib.sha256(body).digest()) for body in (b"any bytes", b"", b"x")]
+    assert found == [9, 0, None]
+
+
 def test_missing_objects_are_listed_in_the_requested_order(objects: ObjectStore) -> None:
     objects.put(ONE, 0, body("b"))
 

@@ -180,13 +180,16 @@ def test_a_full_database_raises_disk_full_and_works_again(database: Database) ->
 def test_a_read_only_database_raises_disk_failed(database: Database) -> None:
     with database.read() as connection:
         connection.exec_driver_sql("PRAGMA query_only = 1")
-    with pytest.raises(errors.DiskFailed, match="readonly"):
+    with pytest.raises(errors.DiskFailed, match="it is read-only"):
         fill(database, 1)
     assert count(database) == 0
 
 
 def test_a_mistake_in_sql_is_no_fault_of_the_disk(database: Database) -> None:
-    with pytest.raises(Exception, match="no such table") as caught, database.write() as connection:
+    with (
+        pytest.raises(Exception, match="the table absent is missing") as caught,
+        database.write() as connection,
+    ):
         connection.execute(text("INSERT INTO absent VALUES (1)"))
     assert not isinstance(caught.value, errors.DiskError)
     assert database.disk.fault() is None

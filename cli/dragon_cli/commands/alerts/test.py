@@ -10,6 +10,7 @@ import click
 from dragon.errors import NotFound, StepFailed
 from dragon.net.http_client import HttpClient
 from dragon_cli.alerts import alerts_file, alerts_file_argument, read_checked
+from dragon_cli.completions import complete_routes
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.options import home_option, json_option
@@ -22,7 +23,9 @@ from dragon_explorer.alerts.routes import Route
 
 @click.command(short_help="Send a test message to each route of the alerts file.")
 @alerts_file_argument
-@click.option("--route", "chosen", help="Route to try (default: all).")
+@click.option(
+    "--route", "chosen", shell_complete=complete_routes, help="Route to try (default: all)."
+)
 @home_option
 @json_option
 def test(file: Path | None, chosen: str | None, home: Path, as_json: bool) -> None:

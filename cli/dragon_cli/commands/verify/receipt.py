@@ -13,6 +13,7 @@ from dragon.protocol.streams.chunks import MAX_CHUNK_BYTES
 from dragon.protocol.streams.receipt_verification import Check, is_complete, verify
 from dragon_cli import receipts
 from dragon_cli.command_line import command_of
+from dragon_cli.completions import complete_stream_ids
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet.layout import load_committee
 from dragon_cli.options import EXISTING_FILE, committee_option, file_argument, json_option
@@ -34,6 +35,7 @@ from dragon_cli.render.text import print_json
     "--stream",
     "stream",
     metavar="ID",
+    shell_complete=complete_stream_ids,
     help="Id (0x…) of the stream to which the receipt must belong; names are self-chosen.",
 )
 @json_option

@@ -469,9 +469,23 @@ def test_the_rounds_of_a_large_committee_in_trouble_fit_onto_a_page(
     ]
     said = [
         answers.OperatorAnswer(
-            operator=f"operator_{number}", answer="timeout", detail="x" * 80, latency_ms=900
+            operator=f"operator_{number}",
+            answer="timeout" if number % 2 else "signed",
+            detail="x" * 80,
+            latency_ms=9000,
         )
         for number in range(64)
+    ]
+    suspicions = [
+        answers.Suspicion(
+            operator="operator_1",
+            node_id=f"target_{number}",
+            status="down",
+            after_ms=100,
+            outcome="taken",
+            detail="x" * 80,
+        )
+        for number in range(200)
     ]
     asked = [
         answers.Gathering(
@@ -484,7 +498,14 @@ def test_the_rounds_of_a_large_committee_in_trouble_fit_onto_a_page(
     ]
     newest = (report.rounds.value or ())[-1]
     rounds = tuple(
-        newest.model_copy(update={"number": number, "probes": probes, "gatherings": asked})
+        newest.model_copy(
+            update={
+                "number": number,
+                "probes": probes,
+                "gatherings": asked,
+                "suspicions": suspicions,
+            }
+        )
         for number in range(60)
     )
     board.put(replace(report, rounds=Part(rounds, small.clock.now)))

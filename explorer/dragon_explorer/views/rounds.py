@@ -15,9 +15,9 @@ SIGNED: Final = "signed"
 REFUSALS: Final = frozenset(str(reason) for reason in RefusalReason)
 PAGE_ROUNDS: Final = 20
 MAX_FAILED_SHOWN: Final = 20  # failed probes of one round
-MAX_SUSPICIONS_SHOWN: Final = 50  # of one round
-MAX_GATHERINGS_SHOWN: Final = 20  # questions of one round
-MAX_ANSWERED_SHOWN: Final = 40  # questions of all rounds with the answers of each operator
+MAX_SUSPICIONS_SHOWN: Final = 10  # of one round
+MAX_GATHERINGS_SHOWN: Final = 10  # questions of one round
+MAX_ANSWERED_SHOWN: Final = 20  # questions of all rounds with the answers of each operator
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,10 +215,7 @@ def report(components: Components, members: Members, now: int) -> None:
     seen = answers.Seen(status="up", reason="answered", at=now, latency_ms=30)
     listed = {node: answers.Node(node_id=node, status="up", since=now, seen=seen) for node in nodes}
     probed = tuple(
-        answers.ProbedRound(
-            number=current - PROBED_ROUNDS + 1 + number, probes=probes_of(nodes, number)
-        )
-        for number in range(PROBED_ROUNDS)
+        probed_round(nodes, number) for number in range(current - PROBED_ROUNDS + 1, current + 1)
     )
     for operator in committee.operators:
         components.sources.board.put(
@@ -231,6 +228,12 @@ def report(components: Components, members: Members, now: int) -> None:
                 Part(probed, float(now)),
             )
         )
+
+
+@cache
+def probed_round(nodes: tuple[str, ...], number: int) -> answers.ProbedRound:
+    """A round of an operator. The explorer keeps rounds: a reading brings only new ones."""
+    return answers.ProbedRound(number=number, probes=probes_of(nodes, number % ROUNDS))
 
 
 @cache

@@ -6,7 +6,7 @@ LOCK = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes
 # Services start often in tests and demonstrations, so keep their byte code even if the shell disables it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo up test browser e2e check alerts docs screenshots bench lock clean
+.PHONY: help demo up test thorough browser e2e check alerts docs screenshots bench lock clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,10 @@ test: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 test: $(VENV)/ready-dev ## Every test that needs no container
 	@$(BIN)/python -c 'from dragon.stark.prover.warmup import warm_up; warm_up(lambda *_: None)'
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+thorough: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
+thorough: $(VENV)/ready-dev ## The property tests with three times as many examples (two minutes)
+	@$(BIN)/python -m pytest --hypothesis-profile thorough -n 2 $$(grep -rl "^@given" tests --include=test_*.py)
 
 browser: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 browser: $(VENV)/ready-dev ## The explorer's pages in Chromium (Debian: apt-get install chromium)

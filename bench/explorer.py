@@ -11,6 +11,7 @@ Goal: p95 of at most 150 ms of processor time, and at most 300 KB, for each page
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -92,6 +93,7 @@ def build(folder: Path, days: int, operators: int, targets: int, clock: Clock) -
     history_bytes = full_history.fill(history.path, committee, int(clock.now))
     components = assembled(settings, clock)
     report(components, members, int(clock.now))
+    gc.freeze()  # as the service does
     return Built(components, members, settings.database.stat().st_size, history_bytes)
 
 
@@ -213,10 +215,7 @@ def report(components: Components, members: Members, now: int) -> None:
     seen = answers.Seen(status="up", reason="answered", at=now, latency_ms=30)
     listed = {node: answers.Node(node_id=node, status="up", since=now, seen=seen) for node in nodes}
     probed = tuple(
-        answers.ProbedRound(
-            number=current - PROBED_ROUNDS + 1 + number, probes=probes_of(nodes, number)
-        )
-        for number in range(PROBED_ROUNDS)
+        probed_round(nodes, number) for number in range(current - PROBED_ROUNDS + 1, current + 1)
     )
     for operator in committee.operators:
         components.sources.board.put(
@@ -229,6 +228,12 @@ def report(components: Components, members: Members, now: int) -> None:
                 Part(probed, float(now)),
             )
         )
+
+
+@cache
+def probed_round(nodes: tuple[str, ...], number: int) -> answers.ProbedRound:
+    """A round of an operator. The explorer keeps rounds: a reading brings only new ones."""
+    return answers.ProbedRound(number=number, probes=probes_of(nodes, number % ROUNDS))
 
 
 @cache

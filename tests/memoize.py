@@ -54,6 +54,7 @@ def install() -> None:
     _remember(Rule, "_compile_builder", _of_rules)
     for module in (flask_openapi.blueprint, flask_openapi.openapi):
         _remember(module, "get_responses", _of_responses)
+        _remember(module, "parse_parameters", _of_parameters)
 
 
 @contextmanager
@@ -195,6 +196,37 @@ def _of_responses(get_responses: Callable[..., None]) -> Callable[..., None]:
             known[key] = schemas, operation.responses
         schemas, operation.responses = known[key]
         components_schemas.update(schemas)
+
+    return remembering
+
+
+def _of_parameters(parse_parameters: Callable[..., Any]) -> Callable[..., Any]:
+    """Every app describes the same parameters. A view is made anew for each app, from one code."""
+    known: dict[tuple[object, ...], tuple[Any, dict[str, Any], Any, Any]] = {}
+
+    def remembering(
+        func: Any,
+        *,
+        components_schemas: dict[str, Any] | None = None,
+        operation: Operation | None = None,
+        request_body: Any = None,
+        doc_ui: bool = True,
+    ) -> Any:
+        if components_schemas is None or operation is None or not doc_ui:
+            return parse_parameters(func, request_body=request_body, doc_ui=doc_ui)
+        hints = [(name, _identity(hint)) for name, hint in func.__annotations__.items()]
+        key = func.__code__, repr(hints), repr(request_body)
+        if key not in known:
+            schemas: dict[str, Any] = {}
+            found = parse_parameters(
+                func, components_schemas=schemas, operation=operation, request_body=request_body
+            )
+            known[key] = found, schemas, operation.parameters, operation.requestBody
+        found, schemas, parameters, operation.requestBody = known[key]
+        if parameters:
+            operation.parameters = parameters
+        components_schemas.update(schemas)
+        return found
 
     return remembering
 

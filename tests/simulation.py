@@ -188,9 +188,11 @@ class World:
     folder: Path
     members: Members = field(default_factory=make_members)
     verify_at_end: bool = True
+    now: float | None = None  # Unix seconds; the genesis of the committee by default
 
     def __post_init__(self) -> None:
-        self.clock = Clock(float(self.members.committee.rounds.genesis))
+        genesis = float(self.members.committee.rounds.genesis)
+        self.clock = Clock(genesis if self.now is None else self.now)
         self.offsets: dict[str, float] = {}  # how far a service's clock is ahead, in seconds
         self.outages: dict[str, list[Outage]] = {}
         self.cuts: set[tuple[str, str]] = set()  # (from, to) or (from, "*")

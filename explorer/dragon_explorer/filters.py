@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,6 +15,7 @@ from dragon_explorer import drawing
 from dragon_explorer.public_page import PublicPage, is_listed
 from dragon_explorer.rendering import TICK_SECONDS
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.rounds import SIGNED, AnswerRow
 
 FRAGMENT: Final = "fragment"
 HEAD_CHARS, TAIL_CHARS = 10, 4  # of a shortened identifier
@@ -25,7 +26,7 @@ LONG_HEX: Final = re.compile("0x[0-9a-f]{40,}")
 def install(app: Flask, sources: Sources) -> None:
     """Make the filters and what every page needs known to the templates."""
     texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
-    names = (short, abridged, words, indented)
+    names = (short, abridged, words, indented, notable)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.spark, drawing.plot)
     grid = (drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
     functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
@@ -52,6 +53,12 @@ def fragment_url() -> str:
     if FRAGMENT in request.args:
         return f"{request.path}?{query}"
     return f"{request.path}?{query}&{FRAGMENT}" if query else f"{request.path}?{FRAGMENT}"
+
+
+def notable(answers: Sequence[AnswerRow], most: int) -> list[AnswerRow]:
+    """Return the answers that say most: no signature first, then the latest signatures."""
+    found = sorted(answers, key=lambda each: (each.answer == SIGNED, -(each.latency_ms or 0)))
+    return found[:most] if len(found) > most else list(answers)
 
 
 def utc(time: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -65,6 +66,10 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     components = assemble(settings, database, history_database, ledger, runtime)
     if settings.alerts is not None:
         components = with_alerts(components, settings, open_database(settings.database), runtime)
+
+    # The log stays in memory. Without this, each full collection of garbage walks through it, which
+    # takes 150 ms with 100,000 entries, and one request pays for it.
+    gc.freeze()
 
     def close() -> None:
         if components.alerting is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from docker.models.containers import Container
 
-from stack import HIDDEN, PORTS, PROJECT, ROOT, SOURCES, Stack, wait_until
+from stack import HIDDEN, OPERATORS, PORTS, PROJECT, ROOT, SOURCES, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
 
@@ -132,8 +132,9 @@ def test_the_file_is_checked_and_each_route_is_tried(
     code, printed = alerting.run("explorer", "dragon", "alerts", "test")
     assert (code, printed.strip()[-9:]) == (0, "delivered"), printed
     assert "secret-path" not in printed
-    [message] = received(receiver)
-    assert (message["type"], message["is_signed"]) == ("test", True)
+    # Messages about earlier tests may have come too.
+    [message] = [each for each in received(receiver) if each["type"] == "test"]
+    assert message["is_signed"]
 
     # An explorer does not start with a wrong file; the command runs without one.
     (folder / "alerts.toml").write_text(FILE.replace("node_down", "down"))
@@ -147,22 +148,34 @@ def test_the_file_is_checked_and_each_route_is_tried(
 def test_a_stopped_operator_is_told_with_its_certificate_and_so_is_its_return(
     alerting: Stack, receiver: Container, report: list[str]
 ) -> None:
-    def types() -> list[str]:
-        return [each["type"] for each in received(receiver) if each["type"] != "test"]
+    # The operator whose status has changed least: one that flaps is told about once.
+    service = min(OPERATORS, key=lambda each: len(alerting.history("operator-2", each)))
+    node_id = service.replace("-", "_")
 
-    alerting.container("operator-2").stop(timeout=8)
-    told = wait_until(lambda: types() == ["node_down.begun"], "the outage is told", 60)
-    alerting.start("operator-2")
-    back = wait_until(lambda: types()[1:] == ["node_down.resolved"], "its end is told", 60)
+    def told() -> list[dict[str, Any]]:
+        return [
+            each
+            for each in received(receiver)
+            if each["type"].startswith("node_down")
+            and {claim["node_id"] for claim in each["claims"]} == {node_id}
+        ]
 
-    begun, resolved = received(receiver)[-2:]
+    alerting.wait_settled()
+    before = len(told())
+    alerting.container(service).stop(timeout=8)
+    try:
+        begin = wait_until(lambda: len(told()) > before, "the outage is told", 60)
+    finally:
+        alerting.start(service)
+    back = wait_until(lambda: len(told()) > before + 1, "its end is told", 60)
+
+    begun, resolved = told()[before:]
+    assert [begun["type"], resolved["type"]] == ["node_down.begun", "node_down.resolved"]
     assert begun["is_signed"]
     assert resolved["is_signed"]
-    assert [(each["node_id"], each["status"]) for each in begun["claims"]] == [
-        ("operator_2", "down")
-    ]
+    assert [each["status"] for each in begun["claims"]] == ["down"]
     assert [each["status"] for each in resolved["claims"]] == ["down", "up"]
     delivered = alerting.get("explorer", "/api/alerts")["deliveries"]
-    assert [each["state"] for each in delivered] == ["delivered", "delivered"]
+    assert {each["state"] for each in delivered} == {"delivered"}
     alerting.wait_settled()
-    report.append(f"alert about a stopped operator after {told:.1f} s, its end after {back:.1f} s")
+    report.append(f"alert about a stopped operator after {begin:.1f} s, its end after {back:.1f} s")

@@ -144,6 +144,7 @@ def test_a_claim_about_a_past_round_is_refused(world: World) -> None:
 # Aggregator and outbox
 
 
+@pytest.mark.unbroken
 def test_an_aggregator_killed_between_certificate_and_submission_loses_nothing(
     world: World,
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_dropped_batch_is_sent_again(world: World) -> None:
     assert len(world.entries("operator_1")) == 5
 
 
+@pytest.mark.unbroken
 def test_a_repeated_batch_is_applied_once(world: World) -> None:
     world.network.set_faults(repeat=1)
     world.stop("operator_2")
@@ -345,6 +347,7 @@ def test_a_ledger_that_was_reset_raises_an_alarm(world: World) -> None:
     assert reasons[0].startswith("alarm: ledger_rewritten")
 
 
+@pytest.mark.unbroken
 def test_an_operator_that_is_ahead_of_an_emptied_ledger_is_not_ready(world: World) -> None:
     """There is no alarm yet: nothing proves that the history is gone and not just late."""
     before = world.components("operator_1").log.head()

@@ -92,6 +92,7 @@ def test_an_interval_that_is_not_settled_is_not_certified(world: World) -> None:
             world.components("aggregator_0").downtime.certify("operator_2", now - 100, end)
 
 
+@pytest.mark.unbroken
 def test_an_operator_refuses_an_interval_in_the_future(world: World) -> None:
     now, log = int(world.clock.now), world.components("operator_1").log
     claim = claim_at(log, "operator_2", (now, now + 100), size=5)

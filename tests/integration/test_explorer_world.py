@@ -23,8 +23,10 @@ from dragon_explorer.alerts.alerting import open_database
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig, Rule
 from dragon_explorer.alerts.routes import Route
+from dragon_explorer.live import answers
 from dragon_explorer.live import sources as live_sources
 from dragon_explorer.live.audience import PRESENT_SECONDS
+from dragon_explorer.live.board import Part
 from dragon_explorer.main import background, with_alerts
 from dragon_explorer.public_page import Note, PublicNode, PublicPage
 from dragon_explorer.rendering import TICK_SECONDS
@@ -447,6 +449,72 @@ def test_pages_work_from_the_log_when_nobody_answers(small: SmallExplorerWorld) 
     found = client.get("/api/fleet").json
     assert found["counts"]["unknown"] == 4  # green means green
     assert not found["health"]["certifying"]
+
+
+def test_the_rounds_of_a_large_committee_in_trouble_fit_onto_a_page(
+    small: SmallExplorerWorld,
+) -> None:
+    """All of 200 nodes are down, and 64 operators answer late about each of them."""
+    board = small.explorer.sources.board
+    [report] = board.aggregators()
+    probes = [
+        answers.Probe(
+            node_id=f"target_{number}",
+            seen="down",
+            reason="timeout",
+            latency_ms=1000,
+            clock_offset_ms=None,
+        )
+        for number in range(200)
+    ]
+    said = [
+        answers.OperatorAnswer(
+            operator=f"operator_{number}",
+            answer="timeout" if number % 2 else "signed",
+            detail="x" * 80,
+            latency_ms=9000,
+        )
+        for number in range(64)
+    ]
+    suspicions = [
+        answers.Suspicion(
+            operator="operator_1",
+            node_id=f"target_{number}",
+            status="down",
+            after_ms=100,
+            outcome="taken",
+            detail="x" * 80,
+        )
+        for number in range(200)
+    ]
+    asked = [
+        answers.Gathering(
+            claim=answers.Claim(kind="status", node_id=f"target_{number}", status="down"),
+            needed=43,
+            certified=False,
+            answers=said,
+        )
+        for number in range(200)
+    ]
+    newest = (report.rounds.value or ())[-1]
+    rounds = tuple(
+        newest.model_copy(
+            update={
+                "number": number,
+                "probes": probes,
+                "gatherings": asked,
+                "suspicions": suspicions,
+            }
+        )
+        for number in range(60)
+    )
+    board.put(replace(report, rounds=Part(rounds, small.clock.now)))
+
+    page = small.app().test_client().get("/rounds")
+
+    assert page.status_code == 200
+    assert len(page.data) <= 300_000
+    assert "and 54 more answers" in page.text
 
 
 def test_pages_and_their_json_count_as_looking(small: SmallExplorerWorld) -> None:

@@ -40,6 +40,7 @@ def test_three_of_four_certify_an_outage(world: World) -> None:
     assert down.signers == ("operator_1", "operator_3", "operator_4")
 
 
+@pytest.mark.unbroken
 def test_two_of_four_do_not_certify(world: World) -> None:
     world.stop("operator_2")
     world.stop("operator_3")
@@ -89,6 +90,7 @@ def test_with_two_nodes_down_the_one_that_returns_is_certified_up(world: World) 
     assert recovery.signers == ("operator_1", "operator_2", "operator_4")
 
 
+@pytest.mark.unbroken
 def test_an_operator_cut_off_from_its_peers_abstains(world: World) -> None:
     """To this operator all others look down. It must not help to certify that."""
     for peer in ("operator_2", "operator_3", "operator_4"):
@@ -117,6 +119,7 @@ def test_an_unreachable_operator_is_down_and_later_has_the_same_log(world: World
     assert world.entries("operator_2") == world.entries("operator_4")
 
 
+@pytest.mark.unbroken
 def test_a_failure_of_all_probes_counts_against_no_node(world: World) -> None:
     world.cuts.add(("aggregator_0", "operator_1"))
     world.cuts.add(("aggregator_0", "operator_2"))

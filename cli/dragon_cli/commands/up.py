@@ -81,12 +81,18 @@ def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
     with live_picture() as live:
         while time.monotonic() < ends:
             supervisor.step()
-            ended = [name for name in fleet.addresses if not fleet.is_running(name)]
-            lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
-            lines += [f"[red]{name} has ended[/]" for name in ended]
-            picture = Group(status_table(fleet.committee, fleet.views()), *lines)
-            live.update(Fitted(picture), refresh=True)
+            # Without a terminal only the last picture is seen: until then no service is asked.
+            if console.is_terminal:
+                live.update(Fitted(_picture(fleet)), refresh=True)
             time.sleep(1)
+        live.update(Fitted(_picture(fleet)), refresh=True)
+
+
+def _picture(fleet: Fleet) -> Group:
+    ended = [name for name in fleet.addresses if not fleet.is_running(name)]
+    lines = [f"{name}: {url}" for name, url in fleet.addresses.items()]
+    lines += [f"[red]{name} has ended[/]" for name in ended]
+    return Group(status_table(fleet.committee, fleet.views()), *lines)
 
 
 def _say(line: str) -> None:

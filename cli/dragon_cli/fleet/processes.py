@@ -192,7 +192,7 @@ class Fleet:
 
     def check_running(self) -> None:
         """Raise StepFailed, with the last line of its output, if a service has ended."""
-        for name, process in self.running.items():
+        for name, process in list(self.running.items()):  # another thread may restart one
             if process.poll() is not None:
                 said = self.last_output(name)
                 message = f"{name} ended with exit code {process.returncode}; last output: {said}"

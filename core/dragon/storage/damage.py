@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 from dragon.errors import LogDamaged
@@ -30,6 +31,7 @@ _MESSAGES: Final = re.compile(
 )
 _HEADER_BYTES: Final = 100
 _HEADER_BEGIN: Final = b"SQLite format 3\0"
+_TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _VERSIONS: Final = (b"\1\1", b"\2\2")  # of the format, for writing and reading: rollback or WAL
 _TYPES: Final = {
     "INTEGER": "('integer', 'null')",
@@ -80,20 +82,26 @@ def check_structure(
     It takes about 2 ms for each MB. Tables that do not exist are skipped; without
     `tables` all are checked. Raises LogDamaged.
     """
-    query = "SELECT name FROM sqlite_master WHERE type = 'table'"
-    present = {row[0] for row in connection.exec_driver_sql(query)}
-    for table in sorted(present) if tables is None else tables:
-        if table not in present:
-            continue
-        found = connection.exec_driver_sql(f"PRAGMA quick_check({table})").first()
-        if found is not None and found[0] != "ok":
-            raise LogDamaged(f"{path} is damaged: table {table}: {INCONSISTENT}")
-        _check_types(connection, path, table)
+    # The driver's own cursor: for these short queries the library takes longer than SQLite.
+    with closing(connection.connection.cursor()) as cursor:
+        present = {row[0] for row in _rows(cursor, _TABLES)}
+        for table in sorted(present) if tables is None else tables:
+            if table not in present:
+                continue
+            found = _rows(cursor, f"PRAGMA quick_check({table})")
+            if found and found[0][0] != "ok":
+                raise LogDamaged(f"{path} is damaged: table {table}: {INCONSISTENT}")
+            _check_types(cursor, path, table)
 
 
-def _check_types(connection: Connection, path: Path, table: str) -> None:
+def _rows(cursor: DBAPICursor, query: str) -> Sequence[Any]:
+    cursor.execute(query)
+    return cursor.fetchall()
+
+
+def _check_types(cursor: DBAPICursor, path: Path, table: str) -> None:
     """Compare the types of all values with those of their columns. Raises LogDamaged."""
-    columns = connection.exec_driver_sql(f"PRAGMA table_info({table})").fetchall()
+    columns = _rows(cursor, f"PRAGMA table_info({table})")
     for _, name, *_ in columns:
         if name != name.lower():  # SQLite does not mind, but who reads rows by name does
             raise LogDamaged(f"{path} is damaged: table {table} has no column {name.lower()}")
@@ -108,7 +116,7 @@ def _check_types(connection: Connection, path: Path, table: str) -> None:
     number = numbers[0] if len(numbers) == 1 else "''"  # what names a row
     values, anywhere = ", ".join(wrong.values()), " OR ".join(wrong.values())
     query = f"SELECT {number}, {values} FROM {table} WHERE {anywhere} LIMIT 1"  # noqa: S608
-    if row := connection.exec_driver_sql(query).first():
+    for row in _rows(cursor, query):
         name = next(name for name, is_wrong in zip(wrong, row[1:], strict=True) if is_wrong)
         place = f"table {table}" + ("" if row[0] == "" else f", row {row[0]}")
         message = f"{place}: column {name} has a value of a wrong type"

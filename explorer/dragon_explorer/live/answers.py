@@ -5,6 +5,8 @@ Members that this release does not know are ignored, so that a newer service can
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -19,6 +21,7 @@ MAX_NODES: Final = 4096  # entries about nodes in one answer
 MAX_CLAIMS: Final = 1024  # claims that were put to the operators in one round
 MAX_OPERATORS: Final = 64
 MAX_LISTED: Final = 1000  # items of one page
+UP: Final = "up"  # what a probe found
 NO_ANSWER_YET: Final = "no answer yet"  # an aggregator's word for an operator that it waits for
 MAX_DECIDED: Final = 20  # decided windows of one page
 MAX_TIME: Final = 253_402_300_799  # Unix seconds, the end of the year 9999; a later one has no date
@@ -115,10 +118,20 @@ class Probe(Answer):
 
 
 class ProbedRound(Answer):
-    """A round in which an operator probed nodes."""
+    """A round in which a service probed nodes."""
 
     number: Count
     probes: Annotated[list[Probe], Field(max_length=MAX_NODES)]
+
+    @cached_property
+    def by_node(self) -> Mapping[str, Probe]:
+        """The probe of each node; of several, one that failed. Computed once: rounds are kept."""
+        found: dict[str, Probe] = {}
+        for probe in self.probes:
+            before = found.get(probe.node_id)
+            if before is None or before.seen == UP or probe.seen != UP:
+                found[probe.node_id] = probe
+        return found
 
 
 class ProbedRounds(Answer):
@@ -166,15 +179,13 @@ class Gathering(Answer):
     answers: Annotated[list[OperatorAnswer], Field(max_length=MAX_OPERATORS)]
 
 
-class Round(Answer):
-    number: Count
+class Round(ProbedRound):
     start: Time
     begun_late_ms: int
     took_ms: Count | None
     overran: bool
     skipped: Count
     note: Text
-    probes: Annotated[list[Probe], Field(max_length=MAX_NODES)]
     # Aggregators of earlier releases state no suspicions.
     suspicions: Annotated[list[Suspicion], Field(max_length=MAX_CLAIMS)] = []
     suspicions_omitted: Count = 0

@@ -86,8 +86,7 @@ def _observations(sources: Sources, node_id: str) -> list[Observation]:
     found = []
     for report in sources.board.aggregators():
         for round_ in reversed(report.rounds.value or ()):
-            probe = next((each for each in round_.probes if each.node_id == node_id), None)
-            if probe is not None:
+            if (probe := round_.by_node.get(node_id)) is not None:
                 found.append(
                     Observation(
                         report.name, probe.seen, probe.reason, round_.start, probe.latency_ms

@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import Final
 
 from dragon_explorer.live import answers
+from dragon_explorer.live.answers import UP
 from dragon_explorer.sources import Sources
 
 SHOWN_ROUNDS: Final = 24  # columns of the grid
 MAX_RUNS_SHOWN: Final = 6  # of one observer, in words
-UP: Final = "up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,10 @@ def _by_observer(
             yield operator.name, _of_node(operator.probes.value or (), node_id)
 
 
-def _of_node(
-    rounds: Sequence[answers.Round | answers.ProbedRound], node_id: str
-) -> Mapping[int, answers.Probe]:
-    """The probe of the node in each round. Of several probes in a round, one that failed."""
-    found: dict[int, answers.Probe] = {}
-    for each in rounds[-2 * SHOWN_ROUNDS :]:
-        for probe in each.probes:
-            if probe.node_id == node_id:
-                before = found.get(each.number)
-                if before is None or before.seen == UP or probe.seen != UP:
-                    found[each.number] = probe
-    return found
+def _of_node(rounds: Sequence[answers.ProbedRound], node_id: str) -> Mapping[int, answers.Probe]:
+    """The probe of the node in each of the newest rounds, by number."""
+    newest = rounds[-SHOWN_ROUNDS - 1 :]  # with the running round
+    return {each.number: each.by_node[node_id] for each in newest if node_id in each.by_node}
 
 
 def _row(

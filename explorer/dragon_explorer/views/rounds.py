@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from dragon.protocol.refusal import RefusalReason
@@ -14,9 +14,10 @@ from dragon_explorer.sources import Sources
 SIGNED: Final = "signed"
 REFUSALS: Final = frozenset(str(reason) for reason in RefusalReason)
 PAGE_ROUNDS: Final = 20
-MAX_FAILED_SHOWN: Final = 50  # failed probes of one round
-MAX_SUSPICIONS_SHOWN: Final = 50  # of one round
-MAX_GATHERINGS_SHOWN: Final = 50  # questions of one round
+MAX_FAILED_SHOWN: Final = 20  # failed probes of one round
+MAX_SUSPICIONS_SHOWN: Final = 10  # of one round
+MAX_GATHERINGS_SHOWN: Final = 10  # questions of one round
+MAX_ANSWERED_SHOWN: Final = 20  # questions of all rounds with the answers of each operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class GatheringRow:
     needed: int
     signed: int
     certified: bool
-    answers: tuple[AnswerRow, ...]
+    answers: tuple[AnswerRow, ...]  # empty: left out, for a page of bounded size
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +132,24 @@ def rounds(sources: Sources, now: int) -> Rounds:
     ]
     newest = sorted(found, key=lambda each: (each[1].number, each[0]), reverse=True)
     late_after_ms = round(1000 * rule.collect_deadline_seconds / 2)
-    return Rounds(
-        now,
-        late_after_ms,
-        tuple(_state(each) for each in reports),
-        tuple(
-            _round(name, each, late_after_ms, is_open=now < each.start + rule.seconds)
-            for name, each in newest[:PAGE_ROUNDS]
-        ),
-    )
+    rows = [
+        _round(name, each, late_after_ms, is_open=now < each.start + rule.seconds)
+        for name, each in newest[:PAGE_ROUNDS]
+    ]
+    states = tuple(_state(each) for each in reports)
+    return Rounds(now, late_after_ms, states, tuple(_with_few_answers(rows)))
+
+
+def _with_few_answers(newest: Iterable[RoundRow]) -> Iterator[RoundRow]:
+    """Leave out the answers to all but the newest questions."""
+    left = MAX_ANSWERED_SHOWN
+    for each in newest:
+        gatherings = tuple(
+            gathering if place < left else replace(gathering, answers=())
+            for place, gathering in enumerate(each.gatherings)
+        )
+        left -= len(gatherings)
+        yield replace(each, gatherings=gatherings)
 
 
 def gathering_row(aggregator: str, gathering: answers.Gathering) -> GatheringRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,11 +33,11 @@ STREAM = make_owner(MEMBERS).descriptor.id
 Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A fleet with window 0 of a stream in its logs."""
-    (tmp_path / "world").mkdir()
-    with World(tmp_path / "world", MEMBERS) as made:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The files of a fleet with window 0 of a stream in its logs, and the time then."""
+    folder = tmp_path_factory.mktemp("endorse")
+    with World(folder, MEMBERS) as made:
         made.run(2, peers=False)
         owner = make_owner(MEMBERS)
         window = owner.window([b"21.5"], began_ms=1000 * int(made.clock.now) - 500)
@@ -45,6 +46,14 @@ def world(tmp_path: Path) -> Iterator[World]:
         proof = hashlib.sha256(b"a proof").digest()
         claim = Finding(InvalidReason.NONE).claim(owner.descriptor, window.header, proof, at)
         made.submit(MEMBERS.certify(claim, SIGNERS))
+        return folder, made.clock.now
+
+
+@pytest.fixture
+def world(tmp_path: Path, files: tuple[Path, float]) -> Iterator[World]:
+    """A fleet with window 0 of a stream in its logs."""
+    folder, now = files
+    with World(shutil.copytree(folder, tmp_path / "world"), MEMBERS, now=now) as made:
         yield made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragon_explorer import filters
+from dragon_explorer.views.rounds import AnswerRow
 
 HASH = "0x23d5c3ea" + "0" * 52 + "f97f"
 
@@ -75,3 +76,19 @@ def test_names_become_words() -> None:
     assert filters.words("wrong_type") == "wrong type"
     assert filters.period("24h") == "24 h"
     assert filters.count(100_408) == "100,408"
+
+
+def test_the_answers_that_say_most_are_those_without_a_signature_and_the_latest() -> None:
+    answers = [
+        AnswerRow("operator_1", "signed", "", 20),
+        AnswerRow("operator_2", "timeout", "", None),
+        AnswerRow("operator_3", "signed", "", 90),
+        AnswerRow("operator_4", "busy", "", 5),
+    ]
+
+    assert filters.notable(answers, 4) == answers
+    assert [each.operator for each in filters.notable(answers, 3)] == [
+        "operator_4",
+        "operator_2",
+        "operator_3",
+    ]

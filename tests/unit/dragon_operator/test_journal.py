@@ -30,6 +30,7 @@ from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.storage.database import Database
 from dragon_operator.journal import SCHEMA, Journal
+from examples import examples
 
 ROOT = Path(__file__).parents[3]
 COMMITTEE = make_members().committee
@@ -235,7 +236,11 @@ def test_the_journal_is_bounded_while_log_time_stands_still(
     assert refused.value.reason == "off_round"
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@settings(
+    max_examples=examples(20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 @given(st.data())
 def test_no_clock_and_no_crash_makes_it_sign_two_statuses_of_a_round(data: st.DataObject) -> None:
     """Rounds are requested in any order, as by clocks that jump; the log is sometimes read anew."""

@@ -20,6 +20,7 @@ from dragon_sequencer.finality import extend, message
 from dragon_sequencer.json_stream import JsonStream
 from dragon_sequencer.nodes import NodeList
 from dragon_sequencer.page import Page, decode_page, held_bytes
+from examples import examples
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "zellular"
 APP = "avs-downtime-monitor"
@@ -470,7 +471,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return here + [place for name, member in inside for place in places(member, (*path, name))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_a_mutated_page_is_refused_by_name_or_gives_the_same_batches(data):
     page, network = captured("11-node4-down-after12"), NODES

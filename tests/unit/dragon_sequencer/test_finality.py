@@ -18,6 +18,7 @@ from py_ecc import optimized_bn128 as oracle
 from dragon import errors as core_errors
 from dragon_sequencer import bn254, errors, finality, pairing, tower
 from dragon_sequencer.nodes import NodeList
+from examples import examples
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
@@ -239,7 +240,7 @@ def test_an_independent_library_agrees_on_a_signature(forged):
     assert ours == (oracle.final_exponentiate(product) == oracle.FQ12.one()) == (not forged)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(1, tower.R - 1), st.integers(1, tower.R - 1))
 def test_the_pairing_is_bilinear(a, b):
     """e(a·P, b·Q) · e(−ab·P, Q) is 1, and with ab + 1 it is not."""
@@ -259,7 +260,7 @@ coefficients = st.integers(1, tower.P - 1)  # 0 has no inverse
 elements = st.tuples(*[st.tuples(*[coefficients] * 6)] * 2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(elements, elements)
 def test_the_shortcuts_of_the_tower_equal_plain_arithmetic(f, g):
     easy = tower.multiply(tower.conjugate(f), tower.invert(f))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dragon_sequencer import json_stream
 from dragon_sequencer.json_stream import JsonFault, JsonStream
+from examples import examples
 
 
 def stream_of(text: bytes, size: int = 1) -> JsonStream:
@@ -50,7 +51,7 @@ def test_a_value_is_read_like_by_the_standard_library(value, size):
     stream.end()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.text(max_size=5), max_size=5), st.data())
 def test_a_damaged_list_is_refused_or_read_like_by_the_standard_library(texts, data):
     text = bytearray(json.dumps(texts).encode())

@@ -29,6 +29,7 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, transition
 from dragon.storage.database import Database
+from examples import examples
 
 MEMBERS = make_members()
 COMMITTEE = MEMBERS.committee
@@ -144,7 +145,7 @@ def chunks(batches: Sequence[ProvenBatch], sizes: Sequence[int]) -> Iterator[lis
         left, turn = left[size:], turn + 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(BODIES, min_size=1, max_size=6),
     st.lists(st.integers(1, 4), min_size=1, max_size=3),
@@ -215,7 +216,7 @@ def with_checkpoints(rng: random.Random) -> list[ProvenBatch]:
     return batches
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_checkpoints_in_any_transaction_come_to_the_same(
     tmp_path_factory: pytest.TempPathFactory, rng: random.Random

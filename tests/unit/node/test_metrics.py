@@ -143,6 +143,7 @@ def test_faults_are_visible_in_the_metrics(world: World) -> None:
     assert refused >= 3
 
 
+@pytest.mark.unbroken
 def test_applied_events_are_counted_by_kind(world: World) -> None:
     world.stop("operator_2")
     world.run(2)

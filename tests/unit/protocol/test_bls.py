@@ -27,6 +27,7 @@ from dragon.errors import InvalidPoint, UnprovenKey
 from dragon.protocol import bls, multiplication
 from dragon.protocol.bls import PublicKey, SecretKey
 from dragon.protocol.committee import Committee
+from examples import examples
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
 
@@ -143,7 +144,7 @@ def test_aggregation_agrees_with_py_ecc() -> None:
 # -- secrets ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(1, bls.ORDER - 1), st.binary(max_size=40))
 def test_a_key_verifies_its_signatures(scalar: int, message: bytes) -> None:
     secret = SecretKey(scalar)
@@ -345,7 +346,7 @@ def is_canonical(raw: bytes) -> bool:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers(0, 3), st.sampled_from(range(0, 256, 32)), st.integers(0, 383), st.booleans())
 def test_decoding_agrees_with_py_ecc(first: int, flags: int, flipped: int, flips: bool) -> None:
     points = [KEY, SIGNATURE, compressed_small(first, 48), compressed_small(first, 96)]
@@ -376,7 +377,7 @@ def test_what_is_not_bytes_is_no_point(raw: Any) -> None:
         bls.decode_signature(raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(min_size=48, max_size=48), st.sampled_from([0x80, 0xA0, 0xC0, 0xE0, 0x00]))
 def test_a_decoded_key_is_encoded_to_the_same_bytes(raw: bytes, flags: int) -> None:
     raw = with_flags(raw, flags)
@@ -519,7 +520,7 @@ def test_threads_share_points() -> None:
 FACTORS = st.one_of(st.integers(0, 2**128 - 1), st.sampled_from([0, 1, 7, 8, 9, 15, 2**128 - 1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), FACTORS), max_size=9))
 def test_a_weighted_sum_is_the_sum_of_the_multiples(terms: list[tuple[int, int]]) -> None:
     """Among equal and opposite points, and infinity."""

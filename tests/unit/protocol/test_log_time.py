@@ -25,6 +25,7 @@ from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import State
+from examples import examples
 
 COMMITTEE = make_members(experts=1).committee
 STREAM = b"s" * 32
@@ -164,7 +165,7 @@ def test_endorsement_from_the_future_is_early() -> None:
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from([2, 5, 6, 60]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_in_time_is_never_stale_whatever_comes_first(rng: random.Random, seconds: int) -> None:
     """Marks are at most 2 s ahead of real time. So an event that is on the ledger within
     `max_age` - 4 s of its round is applied, whatever certified events somebody puts before it."""
@@ -245,7 +246,7 @@ def test_settled_by_the_first_mark_max_age_later_included() -> None:
     st.randoms(use_true_random=False),
     st.sampled_from([2, 3, 5, 6, 60, 600, 3600]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_settled_is_final(rng: random.Random, seconds: int) -> None:
     """No event after the settling checkpoint changes totals, in whatever order events come."""
     committee = replace(COMMITTEE, rounds=Rounds(COMMITTEE.rounds.genesis, seconds))
@@ -279,7 +280,7 @@ def _settled(ledger: Ledger, interval: tuple[int, int]) -> tuple[int, Totals] | 
 
 
 @given(st.lists(st.integers(12, 60), min_size=1, max_size=300), st.integers(0, 5000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_the_settling_mark_is_found_among_many(gaps: list[int], back: int) -> None:
     ledger = Ledger()
     ledger.put(ledger.status(0, UP))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dragon.errors import InvalidProof, NotFound
 from dragon.protocol.merkle import EMPTY_ROOT, Tree, leaf_hash, verify_consistency, verify_inclusion
+from examples import examples
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "rfc6962"
 REFERENCE: dict[str, Any] = json.loads((VECTORS / "reference_tree.json").read_text())
@@ -405,7 +406,7 @@ def test_a_larger_old_size_is_refused(old: int, new: int) -> None:
 # -- larger trees ----------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_proofs_of_larger_trees_verify_and_changed_proofs_do_not(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, len(HASHES)))
@@ -427,7 +428,7 @@ def test_proofs_of_larger_trees_verify_and_changed_proofs_do_not(data: st.DataOb
     refuses_consistency(old, tree.root(old), size, tree.root(), proof)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.data())
 def test_a_larger_tree_has_the_roots_of_its_former_sizes(data: st.DataObject) -> None:
     tree = Tree(HASHES)

@@ -19,6 +19,7 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.state import State, Transition
+from examples import examples
 
 MEMBERS = make_members()
 OTHERS = make_members(name="another")
@@ -282,7 +283,7 @@ def ledgers(draw: st.DrawFn) -> list[tuple[Event, int]]:
 
 
 @given(ledgers())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_for_any_ledger_statuses_alternate_and_timestamps_increase(
     ledger: list[tuple[Event, int]],
 ) -> None:

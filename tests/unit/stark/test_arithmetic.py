@@ -22,6 +22,7 @@ from dragon.stark.interpolation import interpolants_at
 from dragon.stark.parameters import Parameters
 from dragon.stark.reciprocals import Reciprocals
 from dragon.stark.refusal import ProofRefused, Reason
+from examples import examples
 from starkvectors import base, bases, element
 
 FIELD = vectors.ziggy("field_kat.json")
@@ -171,7 +172,7 @@ def test_reciprocals_divide_by_the_difference(u: Element, a: int) -> None:
 
 
 @given(st.integers(0, 4), points, st.data())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_interpolants_agree_with_coefficients(bits: int, u: Element, data: st.DataObject) -> None:
     m = 1 << bits
     coefficients = data.draw(st.lists(scalars, min_size=m, max_size=m))
@@ -197,7 +198,7 @@ def test_a_single_fold_equals_the_published_result(case: Any) -> None:
 
 
 @given(st.integers(1, 4), points, st.integers(0, 7), st.data())
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 def test_a_step_equals_a_sequence_of_single_folds(
     step: int, challenge: Element, row: int, data: st.DataObject
 ) -> None:

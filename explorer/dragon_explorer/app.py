@@ -54,7 +54,7 @@ def _not_ready(components: Components) -> Iterator[str]:
     yield from log_reasons(sources.log, sources.follower, sources.committee, now)
     yield from clock_reasons(sources, now)
     yield from components.certification.reasons()
-    if fault := sources.history.fault:
+    if fault := sources.history.fault or sources.window_votes.fault:
         yield f"damaged: {fault}"
     if components.alerting is not None:
         yield from components.alerting.reasons()

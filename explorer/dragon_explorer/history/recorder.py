@@ -19,7 +19,6 @@ MAX_OUTCOMES: Final = 40  # outcomes of one operator; peers state them, so furth
 SETTLED_ROUNDS: Final = 2  # after its start, a round's answers are complete
 NO_ANSWER: Final = "no_answer"  # the outcome of an operator that never answered a question
 MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
-UP: Final = "up"
 STATUS: Final = "status"
 
 
@@ -112,7 +111,11 @@ class Recorder:
             state.has_probes = True
             for probe in round_.probes:
                 self._add_probe(
-                    probe.node_id, aggregator, round_.start, probe.seen == UP, probe.latency_ms
+                    probe.node_id,
+                    aggregator,
+                    round_.start,
+                    probe.seen == answers.UP,
+                    probe.latency_ms,
                 )
         self._count_answers(round_, state, is_settled=is_settled)
 
@@ -160,7 +163,9 @@ class Recorder:
                 continue  # invented ids would fill the memory
             if self._probes.get((operator, node.node_id)) != seen.at:
                 self._probes[operator, node.node_id] = seen.at
-                self._add_probe(node.node_id, operator, seen.at, seen.status == UP, seen.latency_ms)
+                self._add_probe(
+                    node.node_id, operator, seen.at, seen.status == answers.UP, seen.latency_ms
+                )
 
     def _add_probe(
         self, node_id: str, observer: str, time: int, answered: bool, latency_ms: int

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from sqlalchemy import Connection, text
 
-from dragon.errors import LogDamaged
 from dragon.storage.database import Database
+from dragon_explorer.history.damage import NotedDamage
 from dragon_explorer.history.recent import Key, RecentBlocks, SumsByMinute, pack, unpack
 from dragon_explorer.history.spans import DAY, MINUTE, SPANS, Block, Points, Span, Sums
 
@@ -52,8 +51,13 @@ class History:
         self._series: set[Key] = set()
         self._count: Counter[str] = Counter()  # of series, by kind
         self.version = 0  # grows when something is written
-        self.fault = ""  # why the file cannot be read; pages then show less
+        self._damage = NotedDamage()
         self._load()
+
+    @property
+    def fault(self) -> str:
+        """Why the file cannot be read; empty if no damage was met."""
+        return self._damage.reason
 
     def _load(self) -> None:
         with self._database.read() as connection:
@@ -160,7 +164,7 @@ class History:
         }
         found: dict[str, Points] = defaultdict(lambda: Points(first, step, count))
         with self._blocks_lock:
-            with self._noting_damage(), self._database.read() as connection:
+            with self._damage.noting(), self._database.read() as connection:
                 for source, begin, packed in connection.execute(query, values):
                     Block(span, begin, packed).add_to(found[source])
             with self._lock:
@@ -197,7 +201,7 @@ class History:
         )
         values = {"kind": kind, "span": span.seconds, "first": span.block_of(begin)}
         found: dict[Key, Sums] = defaultdict(Sums)
-        with self._noting_damage(), self._database.read() as connection:
+        with self._damage.noting(), self._database.read() as connection:
             for subject, source, block, packed in connection.execute(query, values):
                 key = Key(kind, subject, source)
                 found[key] = found[key].plus(Block(span, block, packed).total(begin))
@@ -207,7 +211,7 @@ class History:
         """Keep how the operators answered; a record replaces that of the same question."""
         if not gatherings:
             return
-        with self._noting_damage(), self._database.write() as connection:
+        with self._damage.noting(), self._database.write() as connection:
             connection.execute(
                 text(
                     "INSERT INTO gatherings (node_id, status, timestamp, aggregator, answers) "
@@ -232,17 +236,9 @@ class History:
         )
         values = {"node_id": node_id, "status": status, "timestamp": timestamp}
         found: list[Gathering] = []
-        with self._noting_damage(), self._database.read() as connection:
+        with self._damage.noting(), self._database.read() as connection:
             found += (Gathering(*row) for row in connection.execute(query, values))
         return found
-
-    @contextmanager
-    def _noting_damage(self) -> Iterator[None]:
-        """Go on after damage of the file: what is certified does not depend on it."""
-        try:
-            yield
-        except LogDamaged as error:
-            self.fault = str(error)
 
 
 def _insert_recent(connection: Connection, sums: SumsByMinute) -> None:

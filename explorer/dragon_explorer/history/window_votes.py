@@ -17,6 +17,7 @@ from dragon.log.store import Log
 from dragon.protocol.committee import Committee
 from dragon.protocol.merkle import HASH_BYTES
 from dragon.storage.database import Database
+from dragon_explorer.history.damage import NotedDamage
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport, Report
 
@@ -54,7 +55,13 @@ class WindowVotes:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._damage = NotedDamage()
         self.version = 0  # grows when something is written
+
+    @property
+    def fault(self) -> str:
+        """Why the file cannot be read; empty if no damage was met."""
+        return self._damage.reason
 
     def keep(self, windows: Sequence[VotedWindow]) -> None:
         """Keep what aggregators say; a row replaces that of the same proof. Raises DiskError."""
@@ -77,7 +84,7 @@ class WindowVotes:
             "ORDER BY age DESC, id "
             "LIMIT MAX(0, (SELECT COUNT(*) FROM window_votes) - :kept))"
         )
-        with self._database.write() as connection:
+        with self._damage.noting(), self._database.write() as connection:
             connection.execute(text(insert), [asdict(each) for each in windows])
             connection.execute(text(prune), {"kept": MAX_VOTED_WINDOWS})
         self.version += 1
@@ -96,9 +103,11 @@ class WindowVotes:
             f"SELECT {names} FROM window_votes WHERE stream = :stream AND {where} "  # noqa: S608
             "ORDER BY number, proof, aggregator"
         )
-        with self._database.read() as connection:
-            rows = connection.execute(query, {"stream": stream, **values}).all()
-        return [VotedWindow(*row) for row in rows]
+        found: list[VotedWindow] = []
+        with self._damage.noting(), self._database.read() as connection:
+            rows = connection.execute(query, {"stream": stream, **values})
+            found += (VotedWindow(*row) for row in rows)
+        return found
 
 
 class VoteRecorder:

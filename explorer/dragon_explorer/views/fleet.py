@@ -106,5 +106,5 @@ def recent_latencies(sources: Sources, now: int) -> dict[str, tuple[int | None, 
     for number, each in enumerate(rounds):
         for probe in each.probes:
             values = found.setdefault(probe.node_id, [None] * len(rounds))
-            values[number] = probe.latency_ms if probe.seen == "up" else None
+            values[number] = probe.latency_ms if probe.seen == answers.UP else None
     return {node_id: tuple(values) for node_id, values in found.items()}

@@ -198,8 +198,8 @@ def _in_words(claim: answers.Claim) -> str:
 
 def _round(aggregator: str, each: answers.Round, late_after_ms: int, *, is_open: bool) -> RoundRow:
     """`is_open`: whether operators may still answer."""
-    answered = [probe for probe in each.probes if probe.seen == "up"]
-    failed = [probe for probe in each.probes if probe.seen != "up"]
+    answered = [probe for probe in each.probes if probe.seen == answers.UP]
+    failed = [probe for probe in each.probes if probe.seen != answers.UP]
     slowest = max(answered, key=lambda probe: probe.latency_ms, default=None)
     given = [answer for gathering in each.gatherings for answer in gathering.answers]
     waiting = {answers.NO_ANSWER_YET} if is_open else set()

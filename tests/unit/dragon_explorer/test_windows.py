@@ -434,3 +434,16 @@ def test_the_list_of_decided_windows_is_bounded(fleet: Fleet) -> None:
 
     assert isinstance(report, AggregatorReport)
     assert len(report.decided.value or ()) == sources.MAX_DECIDED_PAGES * answers.MAX_DECIDED
+
+
+def test_a_damaged_history_leaves_the_certified_windows_and_is_a_reason(fleet: Fleet) -> None:
+    fleet.certify()
+    fleet.databases[1].close()
+    (fleet.folder / "explorer-history.db").write_bytes(b"")
+    fleet.decided = [submitted(state="applied")]
+    fleet.poll()
+
+    assert "certified" in fleet.page("")
+    assert "certified" in fleet.page("/windows/0")
+    reasons = fleet.app().test_client().get("/readyz").json["reasons"]
+    assert any(each.startswith("damaged: ") for each in reasons)

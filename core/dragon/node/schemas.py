@@ -16,6 +16,7 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
@@ -166,6 +167,16 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
+class Acceptance(Schema):
+    aggregated_signature: Signature
+    aggregated_public_key: PublicKey
+    signers: list[Id]
+
+
+class HandoverEvent(_claim(HandoverClaim), _Certified):  # type: ignore[misc]
+    acceptance: Acceptance
+
+
 class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
@@ -181,9 +192,10 @@ class DowntimeCertificate(Downtime, _Certified):
 
 
 Event = Annotated[
-    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement,
+    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement | HandoverEvent,
     Field(discriminator="kind"),
 ]
+Mark = Annotated[CheckpointCertificate | HandoverEvent, Field(discriminator="kind")]
 
 
 # Logs
@@ -217,13 +229,13 @@ class CommitteeState(Schema):
 class SeatedCommittee(Schema):
     epoch: int
     committee: dict[str, Any]
-    handover: dict[str, Any] | None
+    handover: HandoverEvent | None
     position: int | None
 
 
 class LineagePage(Schema):
     committees: list[SeatedCommittee]
-    checkpoint: dict[str, Any] | None
+    checkpoint: CheckpointCertificate | None
     next: int | None
 
 
@@ -259,6 +271,7 @@ class ProvenEntry(PlacedEvent):
     size: int
     root: Hash
     inclusion: list[Hash]
+    anchor: Mark | None = None  # with `anchored`: the mark that certifies the root, if any
 
 
 class Refused(Schema):

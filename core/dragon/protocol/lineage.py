@@ -22,6 +22,7 @@ from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import MAX_EPOCH, UNSEALED, Committee, Sealed
+from dragon.protocol.committee_rules import check_all
 from dragon.protocol.handover import Handover
 from dragon.protocol.succession import Known, check_successor
 
@@ -57,8 +58,7 @@ class Lineage:
         if isinstance(value, dict) and "committees" not in value:
             return cls.of(Committee.load(raw))
         lineage = cls.from_json(value)
-        for committee in lineage.committees:
-            committee.check()
+        check_all(lineage.committees)
         return lineage
 
     @classmethod

@@ -9,6 +9,7 @@ import click
 from dragon.encoding import to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
+from dragon_cli.command_line import command_of
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.fleet import own_operators
 from dragon_cli.fleet.layout import Home, load_committee
@@ -63,10 +64,18 @@ def new(
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
     console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
-    if rotate and role is Role.OPERATOR:
+    if role is not Role.OPERATOR or not fleet.committee_file.exists():
+        return
+    if rotate:
         console.print(
             f"Restart {member_id} now: it needs both keys, and signs with the one that the "
             "committee lists."
+        )
+    elif member_id not in fleet.committee().keys:
+        command = command_of("serve", "operator", "--id", member_id, "--home", home)
+        console.print(
+            f"`{plain(command)}` starts it: it follows the log, and signs nothing until a "
+            "committee lists it."
         )
 
 

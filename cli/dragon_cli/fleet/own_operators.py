@@ -47,7 +47,7 @@ class OwnOperator:
         Raises NotAMember.
         """
         listed = committee.keys.get(self.id)
-        stated = [Sheet.read(keystore.read_private(each)).public_key for each in self.keystores]
+        stated = self._stated()
         if listed is None or not all(stated) or to_hex(listed.raw) in stated:
             return
         message = f"The committee lists a key for {self.id} that is in none of its keystores."
@@ -56,6 +56,15 @@ class OwnOperator:
             "committee assembled again with the right member file."
         )
         raise with_hint(NotAMember(message, id=self.id), hint)
+
+    def has_next_key_in(self, committee: Committee) -> bool:
+        """Return whether a committee lists the next key of this operator, not the present one."""
+        listed = committee.keys.get(self.id)
+        return listed is not None and to_hex(listed.raw) in self._stated()[1:]
+
+    def _stated(self) -> list[str]:
+        """Return the public keys that the keystores state; empty texts if they state none."""
+        return [Sheet.read(keystore.read_private(each)).public_key for each in self.keystores]
 
 
 def urls(home: Home, committee: Committee) -> dict[str, str]:

@@ -280,7 +280,8 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
     told = json.loads(run("show", "--live", "--json")[1])
 
     assert code == 0
-    assert "2 of 3 needed have approved " in out
+    assert "2 of 4 have approved " in out
+    assert "; 3 are needed." in out
     assert "The operators are in epoch 1, and the file is of epoch 0" in out
     by_id = {each["operator"]: each for each in told["operators"]}
     assert by_id["operator_1"]["approved"] == committee_id(new)

@@ -175,14 +175,14 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
-class Acceptance(Schema):
+class AcceptanceSignatures(Schema):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
     signers: list[Id]
 
 
-class HandoverEvent(_claim(HandoverClaim), _Certified):  # type: ignore[misc]
-    acceptance: Acceptance
+class HandoverEvent(Handover, _Certified):
+    acceptance: AcceptanceSignatures
 
 
 class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]

@@ -84,7 +84,13 @@ class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
 @click.option("--threshold", type=click.IntRange(1, 100), help="Stake for finality in percent.")
 @click.option("--round-seconds", type=click.IntRange(2, 3600), help="Length of a round.")
 @click.option("--quorum", "quorums", type=_QuorumType(), multiple=True, help="Rule of a kind.")
-@click.option("--aggregator", "aggregators", type=_AggregatorType(), multiple=True)
+@click.option(
+    "--aggregator",
+    "aggregators",
+    type=_AggregatorType(),
+    multiple=True,
+    help="Aggregator, as URL or URL@rank.",
+)
 @click.option("--target", "targets", type=_TargetType(), multiple=True, help="Node to watch.")
 @click.option("--drop", multiple=True, help="Id of a member or target, or URL of an aggregator.")
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write.")

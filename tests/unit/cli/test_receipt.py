@@ -374,7 +374,7 @@ def test_a_receipt_of_another_committee_is_refused(verify: Run) -> None:
     result = verify("whole.json", committee="other.json")
 
     sentence = refused(result, "receipt_refused")
-    assert "window: the stream belongs to another committee; descriptor is wrong" in sentence
+    assert "window: the stream belongs to another network; descriptor is wrong" in sentence
     assert "hint: Check that committee and data" in result[2]
 
 

@@ -407,7 +407,7 @@ def test_a_valid_log_is_verified(verify: Run, folder: Path) -> None:
 LOGS = {
     "log_damaged": "UPDATE logs SET status = 'up' WHERE id = 2",
     "not_json": "UPDATE entries SET event = '' WHERE position = 2",
-    "wrong_committee": "UPDATE cursor SET committee = '0x00'",
+    "wrong_committee": "UPDATE cursor SET network = '0x00'",
 }
 
 

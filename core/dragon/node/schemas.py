@@ -16,7 +16,7 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
-from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
@@ -143,6 +143,14 @@ class Window(_claim(WindowClaim)):  # type: ignore[misc]
     pass
 
 
+class Handover(_claim(HandoverClaim)):  # type: ignore[misc]
+    pass
+
+
+class Acceptance(_claim(AcceptanceClaim)):  # type: ignore[misc]
+    pass
+
+
 class _Certified(Schema):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
@@ -167,14 +175,14 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
-class Acceptance(Schema):
+class AcceptanceSignatures(Schema):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
     signers: list[Id]
 
 
-class HandoverEvent(_claim(HandoverClaim), _Certified):  # type: ignore[misc]
-    acceptance: Acceptance
+class HandoverEvent(Handover, _Certified):
+    acceptance: AcceptanceSignatures
 
 
 class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
@@ -432,6 +440,7 @@ class StatusAnswer(_model(StatusAnswerShape)):  # type: ignore[misc]
 
 class Attestation(Schema):
     operator: Id
+    committee: Hash  # that it is for
     signature: Signature
 
 

@@ -30,6 +30,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
+    cli_errors.KeysElsewhere: (
+        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
+        "with `dragon committee approve`."
+    ),
     cli_errors.OtherCommittee: (
         "Compare the file with the other owners; `dragon committee show` prints its id."
     ),
@@ -54,9 +58,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
     ),
     errors.LineageUnproven: (
-        "Get a newer lineage: `dragon committee update`, or from two operators, and compare."
+        "The first checkpoint of a new committee takes up to twelve rounds: get the lineage again."
     ),
-    errors.LineageError: "Get the lineage again, from another operator.",
+    errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.BrokenSuccession: (
         "Have it assembled again: `dragon committee assemble --after` with the newest lineage."

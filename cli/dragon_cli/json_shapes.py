@@ -24,6 +24,11 @@ _KNOWN: Final = (
     "seen: time of the newest checkpoint known, Unix seconds, or null",
 )
 
+_CHANGED: Final = (
+    "id: of the committee that holds now", "short_id", "epoch",
+    "seen: time of its newest checkpoint", "differences: list of what, before, after",
+)  # fmt: skip
+
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "alerts check": (
@@ -46,7 +51,14 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
-    "committee show": ("id", "short_id", "network_id", "committee: the file"),
+    "committee show": (
+        "id", "short_id", "network_id", "committee: the file",
+        "[operators]: with `--live`, list of operator, error, epoch, committee, approved",
+    ),
+    "committee update": (
+        "network: id", "epoch", "id", "short_id", "seen: time of the newest checkpoint, or null",
+        "before: the epoch that was known", "file: path of the lineage",
+    ),
     "committee withdraw": ("withdrawn: ids",),
     "completion": ("shell", "script: text of the script"),
     "downtime": (
@@ -96,6 +108,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "stream: id", "bytes", "first: number of the first chunk", "chunks", "windows", "receipts",
         "certified: false with `--no-wait`",
     ),
+    "target add": _CHANGED,
+    "target remove": _CHANGED,
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
     "verify event": (

@@ -107,6 +107,10 @@ class SignatureOffCurve(FinalityError):
     """A signature is not a point of the curve."""
 
 
+class NodeListMissing(FinalityError):
+    """None of the node lists that count now is at hand."""
+
+
 class BadFinalitySignature(FinalityError):
     """The pairing check failed: the nodes did not sign this."""
 

@@ -13,6 +13,7 @@ DragonError
 │   ├── UnknownTag              it was made with an unknown node list
 │   ├── UnknownNonsigner        a nonsigner is not a node with stake
 │   ├── RepeatedNonsigner       a nonsigner is listed twice
+│   ├── NodeListMissing         no node list that counts now is at hand
 │   ├── StakeMissing            the signers have too little stake
 │   ├── MalformedSignature      a signature is not of the form `1 X Y`
 │   ├── SignatureOffCurve       a signature is not a point of the curve

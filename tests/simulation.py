@@ -383,6 +383,8 @@ class World:
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
+        if name in self.watchers():
+            components.key_check.look()
         if reads and name in self.operators:
             self._try(components.follower.catch_up)
         return components

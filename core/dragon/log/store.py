@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -33,8 +33,8 @@ from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.handover import Handover
-from dragon.protocol.log_entry import LogEntry
+from dragon.protocol.handover import Handover, SignedMark
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.state import Mark, State, advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
@@ -88,6 +88,7 @@ class Log(LogQueries):
         self._state = State.of(committee)
         self._tree = merkle.Tree()
         self._downtime = DowntimeIndex()
+        self._before: Committee | None = None  # the committee before the one that holds
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
         self._alarm: Alarm | None = None
         try:
@@ -111,6 +112,11 @@ class Log(LogQueries):
     def committee(self) -> Committee:
         """The committee that holds. It changes when a handover is applied."""
         return self._state.committee
+
+    @property
+    def committee_before(self) -> Committee | None:
+        """The committee that handed over to the one that holds; None in epoch 0."""
+        return self._before
 
     def offer(self, committee: Committee) -> None:
         """Provide a checked committee file that a handover may name.
@@ -168,6 +174,29 @@ class Log(LogQueries):
             if size > (whole := self._state.size):
                 raise errors.NotFound(f"the log has {whole} entries, not {size}", size=size)
             return self._tree.inclusion(position, size)
+
+    def proven(self, position: int, size: int | None = None) -> ProvenEntry:
+        """Return an entry with its path to the root at `size`, by default that of now.
+
+        Raises NotFound: the log has no such entry, or is shorter than `size`.
+        """
+        entry, head = self.entry(position), self.head(size)
+        path = tuple(self.inclusion(position, head.size))
+        return ProvenEntry(entry, head.size, head.root, path)
+
+    def anchored(self, position: int) -> ProvenEntry | None:
+        """Return an entry with its path to the mark that vouches for it for longest.
+
+        Returns None while no mark covers the entry. Raises NotFound: there is no such entry.
+        """
+        mark = self._state.anchor(position)
+        if mark is None:
+            self.entry(position)
+            return None
+        event = self.entry(mark.position).event
+        if not isinstance(event, SignedMark):
+            raise errors.LogDamaged(f"entry {mark.position} is no mark", position=mark.position)
+        return replace(self.proven(position, mark.size), anchor=event)
 
     def take(self, *batches: ProvenBatch) -> list[LogEntry]:
         """Apply consecutive batches and advance the position, in one transaction.
@@ -244,12 +273,22 @@ class Log(LogQueries):
             raise errors.LogDamaged(message) from None
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)
+        self._before = self._before_that_of(outcome)
         with self._lock:
             for leaf_hash in hashes:
                 self._tree.append(leaf_hash)
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+
+    def _before_that_of(self, outcome: Outcome) -> Committee | None:
+        """Return the committee before the one that holds after these entries."""
+        last = outcome.state.committee
+        if last == self.committee:
+            return self._before
+        return (
+            self.committee if last.previous == self.committee.id else self.document(last.previous)
+        )
 
     def _append(self, connection: Connection, entry: LogEntry) -> None:
         """Write an entry, and the committee that it seats. Raises DocumentMissing."""
@@ -312,6 +351,7 @@ class Log(LogQueries):
             raise errors.LogDamaged("table committees has a committee that was not seated")
         _check_roots(state, tree)
         self._downtime.extend(state)
+        self._before = committees[-2] if len(committees) > 1 else None
         with self._lock:
             self._state, self._tree = state, tree
 

@@ -16,6 +16,7 @@ from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 
+MEMBER_FILE: Final = "member.json"  # beside the key
 NEXT: Final = "next"  # folder beside a key, for the one that is to take its place
 
 
@@ -49,6 +50,6 @@ def new_member(
     make_folder(home.keys, PRIVATE_FOLDER)
     secret = new_keystore(home, name)
     member = Member.sign(role, member_id, url, secret)
-    file = home.keystore(name).with_name("member.json")
+    file = home.keystore(name).with_name(MEMBER_FILE)
     write_whole(file, json.dumps(member.to_json(), indent=2) + "\n", mode=PUBLIC_MODE)
     return NewMember(member, file, home.keystore(name))

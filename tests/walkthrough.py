@@ -1,7 +1,8 @@
 """Run the commands of a page of the documentation as the organisations in it would.
 
-A block of the page names who types it after its language: `sh everybody`, `sh alpha`, or `ini alpha`
-for lines of `.env`. `everybody` types the same. `each` types Alpha's commands with its own names.
+A block of the page names after its language who types it: `sh everybody`, `sh each` or `sh alpha`,
+with `ini` for lines of `.env`. `everybody` types the same; `each` types Alpha's commands with names
+of its own.
 """
 
 from __future__ import annotations

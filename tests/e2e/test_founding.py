@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 
 import pytest
+
 from organisations import FOUNDERS, OPERATORS, Organisations, organisations, short_ids
 from stack import wait_until
 

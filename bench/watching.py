@@ -33,6 +33,7 @@ from dragon.log.follower import Follower
 from dragon.log.ledger import KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
+from dragon.net.operator_keys import listed_keys
 from dragon.net.runtime import Runtime
 from dragon.probing.prober import Prober
 from dragon.protocol import claims
@@ -153,6 +154,7 @@ class Aggregator:
             log=log,
             follower=follower,
             clock=ClockCheck(committee),
+            keys_of=listed_keys(committee),
             runtime=self.runtime,
         )
 

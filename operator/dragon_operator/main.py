@@ -12,12 +12,12 @@ from dragon.log.index_tables import StreamRecords
 from dragon.log.known_streams import KnownStreams
 from dragon.log.ledger import Ledger
 from dragon.log.store import Log
-from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.committee_files import CommitteeFiles
+from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.addresses import member_addresses
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
@@ -76,8 +76,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         databases.close()
         lock.close()
 
-    hosts = hosts_of(settings.committee, without=settings.operator)
-    clients = Clients(MemberAddresses([*hosts, *settings.known_clients]), settings.proxies)
+    members = member_addresses(components.log, settings.known_clients, without=settings.operator)
+    clients = Clients(members, settings.proxies)
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [
         components.follower.run,
@@ -141,7 +141,11 @@ def assemble(
         files=CommitteeFiles(log, runtime.http).fetch,
     )
     probe_history = ProbeHistory(log, runtime.wall)
-    prober = Prober(log, runtime, myself=myself, on_result=probe_history.add)
+    approvals = Approvals(approval_path(settings.database), runtime.wall)
+    operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
+    prober = Prober(
+        log, runtime, myself=myself, on_result=probe_history.add, keys_of=operator_keys.of
+    )
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
@@ -156,7 +160,6 @@ def assemble(
         runtime.wall,
     )
     log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
-    approvals = Approvals(approval_path(settings.database), runtime.wall)
     attester = Attester(
         log,
         settings.seat,
@@ -217,7 +220,7 @@ def _window_voter(
         VerdictStore(databases.log),
         journal.windows,
         rate_limiter,
-        ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
+        ObjectClient(lambda: _object_sources(log.committee, settings.operator), runtime),
         runtime.wall,
         known,
         FetchLimits.create(),
@@ -227,14 +230,12 @@ def _window_voter(
 
 
 def _reporter(settings: Settings, prober: Prober, log: Log, runtime: Runtime) -> Reporter:
-    aggregators = settings.committee.aggregators
     return Reporter(
         log,
         settings.operator,
         settings.seat,
         prober=prober,
         log=log,
-        aggregators=[AggregatorClient(each.url, runtime.http) for each in aggregators],
         runtime=runtime,
     )
 

@@ -88,6 +88,7 @@ class Log(LogQueries):
         self._state = State.of(committee)
         self._tree = merkle.Tree()
         self._downtime = DowntimeIndex()
+        self._before: Committee | None = None  # the committee before the one that holds
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
         self._alarm: Alarm | None = None
         try:
@@ -111,6 +112,11 @@ class Log(LogQueries):
     def committee(self) -> Committee:
         """The committee that holds. It changes when a handover is applied."""
         return self._state.committee
+
+    @property
+    def committee_before(self) -> Committee | None:
+        """The committee that handed over to the one that holds; None in epoch 0."""
+        return self._before
 
     def offer(self, committee: Committee) -> None:
         """Provide a checked committee file that a handover may name.
@@ -244,12 +250,22 @@ class Log(LogQueries):
             raise errors.LogDamaged(message) from None
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)
+        self._before = self._before_that_of(outcome)
         with self._lock:
             for leaf_hash in hashes:
                 self._tree.append(leaf_hash)
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+
+    def _before_that_of(self, outcome: Outcome) -> Committee | None:
+        """Return the committee before the one that holds after these entries."""
+        last = outcome.state.committee
+        if last == self.committee:
+            return self._before
+        return (
+            self.committee if last.previous == self.committee.id else self.document(last.previous)
+        )
 
     def _append(self, connection: Connection, entry: LogEntry) -> None:
         """Write an entry, and the committee that it seats. Raises DocumentMissing."""
@@ -312,6 +328,7 @@ class Log(LogQueries):
             raise errors.LogDamaged("table committees has a committee that was not seated")
         _check_roots(state, tree)
         self._downtime.extend(state)
+        self._before = committees[-2] if len(committees) > 1 else None
         with self._lock:
             self._state, self._tree = state, tree
 

@@ -16,6 +16,7 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
@@ -139,6 +140,14 @@ class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
 
 
 class Window(_claim(WindowClaim)):  # type: ignore[misc]
+    pass
+
+
+class Handover(_claim(HandoverClaim)):  # type: ignore[misc]
+    pass
+
+
+class Acceptance(_claim(AcceptanceClaim)):  # type: ignore[misc]
     pass
 
 
@@ -419,6 +428,7 @@ class StatusAnswer(_model(StatusAnswerShape)):  # type: ignore[misc]
 
 class Attestation(Schema):
     operator: Id
+    committee: Hash  # that it is for
     signature: Signature
 
 

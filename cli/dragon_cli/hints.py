@@ -29,6 +29,16 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.StreamNotEmpty: "Choose another stream, or append on purpose with `--append`.",
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
+    cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
+    cli_errors.OtherCommittee: (
+        "Compare the file with the other owners; `dragon committee show` prints its id."
+    ),
+    cli_errors.ApprovedAnother: "`dragon committee withdraw` takes that approval back.",
+    cli_errors.HoldsAlready: "`dragon committee diff` shows what differs between two files.",
+    cli_errors.NodeListMissing: (
+        "Give the list here with `--nodes FILE`, and to the services of this host "
+        "(SEQUENCER_NODES_FILE)."
+    ),
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
@@ -38,6 +48,12 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
+    errors.BrokenSuccession: (
+        "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
+    ),
+    errors.RecycledId: "Whoever returns, or changes the role, takes another id and another key.",
+    errors.RecycledKey: "`dragon key new` makes another key.",
+    errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",

@@ -31,12 +31,18 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "verdict: `delivered`, or `undelivered` if a route failed",
         "routes: `delivered`, or why not, by name",
     ),
+    "committee approve": (
+        "id", "short_id", "epoch", "operators: ids", "approved_at", "lapses_at",
+        "differences: list of what, before, after", "urls: all that this host will talk to",
+        "quorums: by kind, before and after",
+    ),
     "committee assemble": (
         "id", "short_id", "epoch", "file", "differences: list of what, before, after",
     ),
     "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
     "committee show": ("id", "short_id", "network_id", "committee: the file"),
+    "committee withdraw": ("withdrawn: ids",),
     "completion": ("shell", "script: text of the script"),
     "downtime": (
         "verdict: `verified`, or `uncertified` with `--uncertified`",

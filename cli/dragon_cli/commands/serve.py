@@ -12,10 +12,8 @@ from click.core import ParameterSource
 
 from dragon.errors import DragonError, SettingsError
 from dragon_cli import lifeline, services
-from dragon_cli.committee_files import read_members
 from dragon_cli.completions import complete_operators, complete_ranks
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
-from dragon_cli.fleet.members import MEMBER_FILE
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
 from dragon_cli.options import home_option
@@ -80,8 +78,8 @@ def serve(
     fleet, name = Home(home), operator or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
-    set_elsewhere = bool(os.environ.get("DRAGON_PORT"))
-    chosen = port or (0 if set_elsewhere else _default_port(fleet, name, rank))
+    is_set = bool(os.environ.get("DRAGON_PORT"))
+    chosen = port or (0 if is_set else _default_port(fleet, name, rank))
     defaults = environment(fleet, name, host=host or "127.0.0.1", port=chosen, rank=rank)
     environ = merged(os.environ, defaults)
     if port is not None:
@@ -111,12 +109,8 @@ def _default_port(home: Home, name: str, rank: int = 0) -> int:
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
         return port_of(urls[0]) if urls else FIRST_AGGREGATOR_PORT + rank
-    if name in committee.keys:
-        return port_of(committee.urls[name])
-    newcomer = home.keystore(name).with_name(MEMBER_FILE)
-    if not newcomer.exists():
+    if name not in committee.keys:
         listed = ", ".join(committee.keys)
         message = f"The committee lists no operator {name}; expected one of {listed}."
         raise with_hint(SettingsError(message), "Choose one with `--id`.")
-    [member] = read_members([newcomer])
-    return port_of(member.url or "")
+    return port_of(committee.urls[name])

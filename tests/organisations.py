@@ -6,14 +6,16 @@ would on hosts of their own.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-import time
+import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +24,13 @@ import yaml
 from docker.models.containers import Container
 
 from authorities import Papers
+from dragon.encoding import to_hex
+from dragon.protocol.committee import Committee
 from sequencers import sequencer_process
 from stack import PROJECT, SERVICE, clean_up
 from walkthrough import ALL, ROOT, Host, sections
 
+NAME_SERVICE: Final = ROOT / "tests" / "name_service"
 PAGE: Final = ROOT / "docs" / "founding.md"
 ALPHA: Final = "alpha"
 PREFIX: Final = "datadragon-e2e"
@@ -41,6 +46,7 @@ FOUNDERS: Final = tuple(OPERATORS)[:4]
 DATA: Final = "data"  # owns data, and has no operator
 ROUND_SECONDS: Final = 2
 PROJECTS: Final = [f"{PREFIX}-{name}" for name in (*OPERATORS, DATA)]
+_ID: Final = re.compile(r"0x[0-9a-f]+…")  # how the page shortens the id of a committee
 _SHORT_ID: Final = re.compile(r"by voice: ((?:[0-9a-f]{4} ?){10})$", re.MULTILINE)
 _BRIDGES: Final = "172.16.0.0/12,192.168.0.0/16"  # all come from the one machine
 
@@ -64,11 +70,12 @@ class Organisations:
         return self.hosts[name]
 
     def _prepared(self, name: str) -> Host:
-        own = {"alpha": name}
+        own = {ALPHA: name}
         if name in OPERATORS:
             operator, port = OPERATORS[name]
             own |= {"operator_1": operator, "5001": str(port)}
-        host = Host(name, self.folder / name, own, self.images)
+        names = {"PYTHONPATH": str(NAME_SERVICE), "DRAGON_TEST_ADDRESS": self.address}
+        host = Host(name, self.folder / name, own, {**self.images, **names})
         host.prepare()
         made = self.papers.service(name, f"{name}.example")
         for path in (made.certfile, made.keyfile):
@@ -78,26 +85,51 @@ class Organisations:
         shutil.copy(self.papers.ca, host.folder / "fleet")
         return host
 
-    def follow(self, section: str, everybody: tuple[str, ...] = FOUNDERS) -> dict[str, str]:
-        """Type the blocks of a section; return what each organisation saw, by its name."""
-        changes = {
-            "2026-12-01T12:00:00Z": time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime()),
-            "--round-seconds 5": f"--round-seconds {ROUND_SECONDS}",
-        }
-        seen: dict[str, str] = {}
-        for block in sections(PAGE.read_text(encoding="utf-8"))[section]:
-            who = everybody if block.who in ALL else (block.who,)
-            hosts = [self.host(name) for name in who]
+    def follow(
+        self, section: str, *names: str, blocks: slice = slice(None), genesis: str = ""
+    ) -> dict[str, str]:
+        """Let organisations type their blocks of a section, and send each other the next committee.
+
+        Args:
+            section: the heading in the page.
+            names: who is there; blocks of others are left out.
+            blocks: which blocks of the section.
+            genesis: what is typed in place of the page's date.
+
+        Returns what each saw, by its name.
+        """
+        seen: dict[str, str] = dict.fromkeys(names, "")
+        for block in sections(PAGE.read_text(encoding="utf-8"))[section][blocks]:
+            hosts = [self.host(name) for name in names if block.who in (*ALL, name)]
             if "docker-compose up" in block.text:
                 self.adapt(*hosts)
+            text = block.text.replace("2026-12-01T12:00:00Z", genesis)
+            text = text.replace("--round-seconds 5", f"--round-seconds {ROUND_SECONDS}")
+            if _ID.search(text):
+                text = _ID.sub(to_hex(self.next_committee(names[0]).id), text)
             with ThreadPoolExecutor(4) as pool:
-                printed = pool.map(lambda host: host.does(block, changes), hosts)  # noqa: B023
-                for name, text in zip(who, printed, strict=True):
-                    seen[name] = seen.get(name, "") + text
+                shown = pool.map(Host.does, hosts, [replace(block, text=text)] * len(hosts))
+                for host, printed in zip(hosts, shown, strict=True):
+                    seen[host.name] += printed
+            for host in hosts:
+                if not os.getuid():
+                    host.sh("chown -R 10001:10001 fleet")
+                if "-o next.json" in text:
+                    self.send(host.name, "next.json", *names)
         return seen
 
+    def next_committee(self, name: str) -> Committee:
+        """Return the committee that an organisation has been sent."""
+        return Committee.load((self.host(name).folder / "next.json").read_bytes())
+
+    def send(self, sender: str, file: str, *receivers: str) -> None:
+        """Send a file that is public from one host to others."""
+        for name in receivers:
+            if name != sender:
+                shutil.copy(self.host(sender).folder / file, self.host(name).folder)
+
     def adapt(self, *hosts: Host) -> None:
-        """Do what differs because all hosts are one machine, and this user may be root."""
+        """Set what differs because all hosts are one machine, and this user may be root."""
         user, group = (os.getuid(), os.getgid()) if os.getuid() else (10001, 10001)
         for host in hosts:
             host.set(
@@ -107,8 +139,6 @@ class Organisations:
                 COMPOSE_PROJECT_NAME=f"{PREFIX}-{host.name}",
                 DRAGON_KNOWN_CLIENTS=_BRIDGES,
             )
-            if not os.getuid():
-                host.sh("chown -R 10001:10001 fleet")
             self._resolve_names(host)
 
     def _resolve_names(self, host: Host) -> None:
@@ -124,14 +154,6 @@ class Organisations:
         )
         host.set(COMPOSE_FILE=":".join([*files, "names.yml"]))
 
-    def exchange(self, pattern: str, *among: str) -> None:
-        """Send the files of a pattern from each host to all others."""
-        sent = [file for name in among for file in self.host(name).folder.glob(pattern)]
-        for name in among:
-            for file in sent:
-                if file.parent != self.host(name).folder:
-                    shutil.copy(file, self.host(name).folder)
-
     def container(self, host: str, service: str = "operator") -> Container:
         labels = [f"{PROJECT}={PREFIX}-{host}", f"{SERVICE}={service}"]
         [found] = self.engine.containers.list(all=True, filters={"label": labels})
@@ -144,6 +166,21 @@ class Organisations:
         text = str(output.decode(errors="replace"))
         assert code == 0, f"{host}: {' '.join(command)}\n{text}"
         return text
+
+    def get(self, host: str, path: str) -> Any:
+        """Return the answer of an organisation's operator, or of its stream service."""
+        port = OPERATORS[host][1] if host in OPERATORS else 5300
+        context = ssl.create_default_context(cafile=self.papers.ca)
+        context.check_hostname = False  # this machine does not know the names
+        connection = HTTPSConnection(self.address, port, timeout=5, context=context)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        assert answer.status == 200, f"{host}{path}: {answer.status} {body[:300]!r}"
+        return json.loads(body)
 
     def close(self) -> None:
         for project in PROJECTS:

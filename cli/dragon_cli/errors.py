@@ -124,3 +124,7 @@ class HoldsAlready(DragonError):
 
 class NodeListMissing(SettingsError):
     """The node list was not given that a committee names for the first time."""
+
+
+class KeysElsewhere(SettingsError):
+    """Too few operators have their keys in this home to change the committee from here."""

@@ -30,6 +30,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
+    cli_errors.KeysElsewhere: (
+        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
+        "with `dragon committee approve`."
+    ),
     cli_errors.OtherCommittee: (
         "Compare the file with the other owners; `dragon committee show` prints its id."
     ),
@@ -46,6 +50,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
+    errors.LineageUnproven: "The first checkpoint of a new committee takes up to twelve rounds.",
+    errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
     errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.BrokenSuccession: (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -33,8 +33,8 @@ from dragon.protocol.claims.base import RootAt
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.handover import Handover
-from dragon.protocol.log_entry import LogEntry
+from dragon.protocol.handover import Handover, SignedMark
+from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.state import Mark, State, advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
@@ -174,6 +174,29 @@ class Log(LogQueries):
             if size > (whole := self._state.size):
                 raise errors.NotFound(f"the log has {whole} entries, not {size}", size=size)
             return self._tree.inclusion(position, size)
+
+    def proven(self, position: int, size: int | None = None) -> ProvenEntry:
+        """Return an entry with its path to the root at `size`, by default that of now.
+
+        Raises NotFound: the log has no such entry, or is shorter than `size`.
+        """
+        entry, head = self.entry(position), self.head(size)
+        path = tuple(self.inclusion(position, head.size))
+        return ProvenEntry(entry, head.size, head.root, path)
+
+    def anchored(self, position: int) -> ProvenEntry | None:
+        """Return an entry with its path to the mark that vouches for it for longest.
+
+        Returns None while no mark covers the entry. Raises NotFound: there is no such entry.
+        """
+        mark = self._state.anchor(position)
+        if mark is None:
+            self.entry(position)
+            return None
+        event = self.entry(mark.position).event
+        if not isinstance(event, SignedMark):
+            raise errors.LogDamaged(f"entry {mark.position} is no mark", position=mark.position)
+        return replace(self.proven(position, mark.size), anchor=event)
 
     def take(self, *batches: ProvenBatch) -> list[LogEntry]:
         """Apply consecutive batches and advance the position, in one transaction.

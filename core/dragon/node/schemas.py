@@ -175,6 +175,16 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
+class AcceptanceSignatures(Schema):
+    aggregated_signature: Signature
+    aggregated_public_key: PublicKey
+    signers: list[Id]
+
+
+class HandoverEvent(Handover, _Certified):
+    acceptance: AcceptanceSignatures
+
+
 class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
@@ -190,9 +200,10 @@ class DowntimeCertificate(Downtime, _Certified):
 
 
 Event = Annotated[
-    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement,
+    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement | HandoverEvent,
     Field(discriminator="kind"),
 ]
+Mark = Annotated[CheckpointCertificate | HandoverEvent, Field(discriminator="kind")]
 
 
 # Logs
@@ -226,13 +237,13 @@ class CommitteeState(Schema):
 class SeatedCommittee(Schema):
     epoch: int
     committee: dict[str, Any]
-    handover: dict[str, Any] | None
+    handover: HandoverEvent | None
     position: int | None
 
 
 class LineagePage(Schema):
     committees: list[SeatedCommittee]
-    checkpoint: dict[str, Any] | None
+    checkpoint: CheckpointCertificate | None
     next: int | None
 
 
@@ -268,6 +279,7 @@ class ProvenEntry(PlacedEvent):
     size: int
     root: Hash
     inclusion: list[Hash]
+    anchor: Mark | None = None  # with `anchored`: the mark that certifies the root, if any
 
 
 class Refused(Schema):

@@ -160,6 +160,16 @@ class Organisations:
         assert isinstance(found, Container)
         return found
 
+    def is_healthy(self, host: str, service: str = "operator") -> bool:
+        """Whether a container passes its health check."""
+        state = self.container(host, service).attrs["State"]
+        return bool(state["Running"] and state["Health"]["Status"] == "healthy")
+
+    def identical(self, *names: str) -> bool:
+        """Whether the logs of these organisations have the same entries."""
+        found = [self.get(name, "/checkpoint") for name in names]
+        return len({(each["size"], each["root"]) for each in found}) == 1
+
     def run(self, host: str, *command: str, service: str = "operator") -> str:
         """Run a command in a container; return its output. AssertionError: it fails."""
         code, output = self.container(host, service).exec_run(list(command))

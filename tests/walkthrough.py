@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -83,6 +84,24 @@ class Host:
         )
         assert done.returncode == 0, f"{self.name}: {commands}\n{done.stdout[-3000:]}"
         return done.stdout
+
+    @contextmanager
+    def background(self, command: str) -> Iterator[None]:
+        """Let a command run in the folder meanwhile; it is terminated at the end."""
+        with (self.folder / "background.log").open("wb") as output:
+            process = subprocess.Popen(
+                ["bash", "-c", command],
+                cwd=self.folder,
+                env={**os.environ, **self.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
 
     def set(self, **settings: str) -> None:
         """Set lines of `.env`, as somebody does who edits it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from organisations import FOUNDERS, OPERATORS, Organisations, organisations, short_ids
+from organisations import DATA, FOUNDERS, OPERATORS, Organisations, organisations, short_ids
 from stack import wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
@@ -44,7 +45,7 @@ def all_up(made: Organisations) -> bool:
 
 
 def test_the_first_certificate_is_verified_with_the_committee_file(founded: Organisations) -> None:
-    for text in founded.follow("5. The first certificate", *FOUNDERS).values():
+    for text in founded.follow("5. The first certificate", "alpha", "delta").values():
         assert "verified: operator_" in text
         assert "certified by " in text
 
@@ -97,3 +98,94 @@ def test_projects_share_no_network_no_volume_and_no_folder(founded: Organisation
         assert attrs["HostConfig"]["CapDrop"] == ["ALL"]
         assert attrs["Config"]["User"].split(":")[0] not in ("", "0", "root")
     assert len(networks) == len(FOUNDERS)
+
+
+@pytest.fixture(scope="module")
+def streaming(founded: Organisations) -> Iterator[str]:
+    """The name of a stream into which messages flow while the committee changes."""
+    founded.send("alpha", "committee.json", DATA)
+    seen = founded.follow("6. A stream service", DATA, blocks=slice(0, 3))
+    assert "Give fleet/keys/sources/token to whoever may create streams." in seen[DATA]
+    wait_until(lambda: founded.is_healthy(DATA, "stream-api"), "the stream service is ready", 180)
+    command = "exec dragon source ticker --stream running --rate 2 --window-ms 3000 --home fleet"
+    with founded.host(DATA).background(f"{command} --url https://data.example:5300"):
+        yield "running"
+
+
+def test_whoever_owns_data_streams_it_and_verifies_a_receipt(
+    founded: Organisations, streaming: str
+) -> None:
+    assert streaming
+    seen = founded.follow("6. A stream service", DATA, blocks=slice(3, None))
+
+    assert "The data existed no later than" in seen[DATA]
+    keys = founded.host(DATA).folder / "fleet" / "keys"
+    assert {path.name for path in keys.iterdir()} == {"stream_api", "zkp_api", "sources"}
+
+
+def epochs(made: Organisations, *names: str) -> set[int]:
+    return {made.get(name, "/committee")["epoch"] for name in names}
+
+
+def test_four_become_five_rotate_one_drop_one(
+    founded: Organisations, streaming: str, report: list[str]
+) -> None:
+    """While data streams, and while one operator is down."""
+    founded.container("gamma").stop(timeout=20)
+    others = [name for name in FOUNDERS if name != "gamma"]
+
+    # Epsilon joins.
+    joined = [*others, "epsilon"]
+    founded.follow("1. Make your key", "epsilon")
+    founded.send("epsilon", "operator_5.member.json", "alpha")
+    founded.send("alpha", "committee.json", "epsilon")
+    founded.follow("4. Start", "epsilon")
+    wait_until(lambda: founded.is_healthy("epsilon"), "the newcomer follows", 60)
+    assert founded.get("epsilon", "/committee")["epoch"] == 0
+    founded.follow("Joining", *joined, blocks=slice(0, 3))
+    took = wait_until(lambda: epochs(founded, *joined) == {1}, "five hold", 60)
+    seen = founded.follow("Joining", *joined, blocks=slice(3, None))
+    assert all("Epoch 0 → 1" in text for text in seen.values())
+    report.append(f"four organisations became five {took:.1f} s after the last approval")
+
+    # Beta rotates its key, and Delta leaves.
+    section = "Rotating a key, and leaving"
+    founded.follow(section, *joined, blocks=slice(0, 2))
+    founded.send("beta", "operator_2.member.json", "alpha")
+    wait_until(lambda: founded.is_healthy("beta"), "the operator with two keys", 60)
+    founded.follow(section, *joined, blocks=slice(2, 4))
+    wait_until(lambda: epochs(founded, *joined) == {2}, "one is rotated, and one is gone", 60)
+    founded.follow(section, *joined, blocks=slice(4, None))
+
+    # Gamma comes back to a committee that it has never approved.
+    founded.container("gamma").start()
+    remaining = ["alpha", "beta", "gamma", "epsilon"]
+    wait_until(lambda: founded.is_healthy("gamma"), "the one that was down is ready", 60)
+    wait_until(lambda: founded.identical(*remaining), "all logs are identical", 60)
+    assert epochs(founded, *remaining) == {2}
+    assert set(founded.get("gamma", "/committee")["seated"]) == {
+        OPERATORS[name][0] for name in remaining
+    }
+    verify_all_receipts(founded, streaming)
+
+
+def verify_all_receipts(made: Organisations, name: str) -> None:
+    """Verify receipts of every epoch offline, with nothing but the newest lineage."""
+    [found] = [each for each in made.get(DATA, "/streams")["streams"] if each["name"] == name]
+    path = f"/streams/{found['stream']}"
+    first = made.get(DATA, path)["certified"]
+    wait_until(lambda: made.get(DATA, path)["certified"] > first, "it goes on", 60)
+    data = made.host(DATA)
+    last = last_certified_chunk(made, path)
+    committees = set()
+    for number in range(0, last + 1, max(1, last // 20)):
+        receipt = made.get(DATA, f"{path}/chunks/{number}/receipt")
+        committees.add(receipt["event"]["event"]["committee"])
+        (data.folder / f"receipt-{number:04}.json").write_text(json.dumps(receipt))
+    assert len(committees) == 3
+    data.sh(
+        "dragon committee update --home fleet; "
+        "dragon receipt complete receipt-*.json --committee fleet/lineage.json --ca fleet/ca.crt; "
+        "for file in receipt-*.json; do "
+        "dragon verify receipt $file --committee fleet/lineage.json; done"
+    )

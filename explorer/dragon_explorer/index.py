@@ -188,9 +188,13 @@ class LogIndex:
         day = Day(begin, 0, 0, 0)
         if first < end:
             totals = self._log.totals(state.size, node_id, (first, end))
-            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown)
-        settled_at = begin + DAY_SECONDS + self._committee.rounds.settled_after
-        if state.log_time >= settled_at:
+            since = end - state.log_time  # the newest mark
+            pending = since if end == now and since <= self._committee.rounds.unknown_after else 0
+            pending = min(max(0, pending), totals.seconds_unknown)
+            day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown, pending)
+        ends = begin + DAY_SECONDS
+        # With a clock that is behind, a settled day may be counted in part only.
+        if state.settling(ends) and now >= ends:
             with self._lock:
                 self._days[key] = day
         return day

@@ -11,7 +11,7 @@ from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.command_line import command_of
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet import data_services, own_operators
+from dragon_cli.fleet import data_services, home_operators
 from dragon_cli.fleet.layout import SOURCES, Home, load_committee
 from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
@@ -83,7 +83,7 @@ def _present_url(home: Home, member_id: str) -> str | None:
     """Return the URL of an operator as the home's committee or its member file states it."""
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
         return url
-    return own_operators.member_url(home, member_id)
+    return home_operators.member_url(home, member_id)
 
 
 @key.command("stream-service")

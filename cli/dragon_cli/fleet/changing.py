@@ -23,8 +23,8 @@ POLL_SECONDS: Final = 0.25
 MIN_WAIT_SECONDS: Final = 60  # or these rounds, if they take longer
 WAIT_ROUNDS: Final = 20  # three until a handover, and twelve until the next checkpoint
 LATER_HINT: Final = (
-    "The approval stays: `dragon committee show --live` shows who has approved, and `dragon "
-    "committee withdraw --all` takes it back."
+    "The approval stays: `dragon committee show --live` shows who has approved; `dragon committee "
+    "withdraw --all` takes it back."
 )
 
 Say = Callable[[str], object]  # takes a line of progress
@@ -131,5 +131,6 @@ class Changer:
 
 def _progress(following: Committee, *, has_begun: bool) -> str:
     if has_begun:
-        return f"epoch {following.epoch} has begun; waiting for its first checkpoint"
+        pause = following.rounds.checkpoint_every
+        return f"epoch {following.epoch} has begun; its first checkpoint comes within {pause} s"
     return f"waiting until epoch {following.epoch} begins"

@@ -50,6 +50,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import Mark
 from dragon.storage.database import Database
+from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_operator.approvals import Approval, approval_path
 from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
@@ -463,10 +464,16 @@ class World:
             for name in self.aggregators:
                 if self.is_answering(name):
                     self.services[name].components.monitor.run_round(number)
-                    self.services[name].components.handovers.step(numbering.start(number))
+                    self._beside(self.services[name].components.handovers, number)
             if settle:
                 self.settle()
             self._middle(number, peers=peers)
+
+    def _beside(self, handovers: HandoverCollector, number: int) -> None:
+        """Collect a handover, which takes none of the time of the rounds."""
+        begun = self.clock.now
+        handovers.step(self.committee.rounds.start(number))
+        self.clock.now = begun
 
     def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds

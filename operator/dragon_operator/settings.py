@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -59,7 +59,7 @@ class Settings:
     committee: Committee
     secret: bls.SecretKey = field(repr=False)
     database: Path
-    nodes_file: Path
+    nodes_files: Sequence[Path]
     host: str
     port: int
     threads: int
@@ -104,7 +104,7 @@ class Settings:
             committee=committee,
             secret=secret,
             database=values.path("OPERATOR_DATABASE"),
-            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
             from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),

@@ -80,7 +80,7 @@ def test_an_aggregators_settings_are_read(environ: dict[str, str]) -> None:
 
     assert settings.committee == MEMBERS.committee
     assert (settings.rank, settings.port) == (2, 5199)
-    assert settings.nodes_file == Path("nodes.json")
+    assert settings.nodes_files == (Path("nodes.json"),)
 
 
 LISTED = (OPERATOR, "OPERATOR_STREAMS_FILE"), (AGGREGATOR, "AGGREGATOR_STREAMS_FILE")

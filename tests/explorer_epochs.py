@@ -1,6 +1,6 @@
 """An explorer on a simulated fleet that has changed its committee three times.
 
-    python tests/explorer_epochs.py 26400      # serves it on a local port
+python tests/explorer_epochs.py 26400      # serves it on a local port
 """
 
 from __future__ import annotations

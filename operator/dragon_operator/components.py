@@ -49,14 +49,16 @@ class Components:
     disks: Sequence[Disk]  # under the files; usually one, several times
 
     def approved(self) -> dict[str, bytes | None]:
-        """Return the id of the committee that the owner has approved, by the operator's id.
+        """Return the id of the next committee that the owner has approved, by the operator's id.
 
-        An approved file is offered to the log, and served as an object.
+        An approved file is offered to the log, and served as an object. The approval ends when its
+        committee, or another one, has taken the seat.
         """
         found = self.approvals.current()
-        if found is not None:
-            self.log.offer(found)
-        return {self.myself: found.id if found else None}
+        if found is None or found.previous != self.log.committee.id:
+            return {self.myself: None}
+        self.log.offer(found)
+        return {self.myself: found.id}
 
     @property
     def committee(self) -> Committee:

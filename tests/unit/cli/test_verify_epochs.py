@@ -155,8 +155,8 @@ def test_an_event_of_the_newest_committee_is_anchored_at_its_checkpoint(
     forged = {**anchored.anchor.to_json(), "size": 4}
     refused(verify("event", {**value, "anchor": forged}), "bad_signature")
     refused(verify("event", {**value, "anchor": value["event"]}), "unknown_kind")
-    earlier = made.log.proven(position, anchored.size - 1).to_json()
-    refused(verify("event", {**earlier, "anchor": value["anchor"]}), "invalid_proof")
+    later = made.log.proven(position, anchored.size + 1).to_json()
+    refused(verify("event", {**later, "anchor": value["anchor"]}), "invalid_proof")
     assert verify("event", {**value, "anchor": None})[0] == 0
 
 

@@ -80,6 +80,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "key new": ("file: the member file", "keystore", "id", "role", "public_key"),
     "key show": ("public_key", "path", "description", "version", "kdf"),
+    "key stream-service": ("folders: the key folders of both", "sources_token: file"),
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),

@@ -435,6 +435,10 @@ class InUse(DragonError):
     """Another process uses the files."""
 
 
+class KeyInUse(InUse):
+    """Another service answers with this operator's key; this one must not sign anything."""
+
+
 class DiskError(DragonError):
     """A disk cannot be used now. Nothing was half written; it works again when the disk does."""
 

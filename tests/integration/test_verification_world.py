@@ -20,10 +20,10 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, verify
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import queries, streams
 from dragon_cli.main import main
 from epochs import successor
-from stream_simulation import StreamWorld
+from stream_simulation import STREAMS, StreamWorld
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -83,6 +83,7 @@ def dragon(
 ) -> Run:
     """Run a command in a home that knows the whole lineage."""
     monkeypatch.setattr(queries, "make_session", lambda _ca: story.world.session("client"))
+    monkeypatch.setattr(streams, "make_session", lambda _ca: story.world.session("owner"))
     monkeypatch.setattr("time.time", lambda: story.world.clock.now)
     (tmp_path / "committee.json").write_bytes(story.after.committee.encode())
     (tmp_path / "lineage.json").write_bytes(story.lineage().encode())
@@ -253,3 +254,16 @@ def test_dragon_logs_prints_an_event_that_can_be_kept(
 
     assert (code, err) == (0, "")
     assert "(handover, epoch 0)" in out
+
+
+def test_the_votes_of_an_older_committee_are_verified_in_the_log(
+    story: Story, dragon: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "services.json").write_text(json.dumps({STREAMS: "http://streams:5300"}))
+    for number in (0, 1):
+        code, out, err = dragon("votes", story.stream["stream"], number, "--json")
+        assert (code, err) == (0, "")
+        told = json.loads(out)
+        assert told["certificate"] == "verified"
+        assert {each["operator"] for each in told["votes"]} == set(story.before.secrets)
+        assert all(each["is_certified"] for each in told["votes"] if each["outcome"] == "signed")

@@ -78,6 +78,10 @@ class ReceiptRefused(errors.ReceiptRefused):
         self.report = report
 
 
+class ReceiptSuperseded(ReceiptRefused, errors.ReceiptSuperseded):
+    """The receipt's committee has handed over. `report` holds all checks."""
+
+
 class KeystoreRefused(DragonError):
     """The password does not open the keystore, or the keystore holds another key."""
 

@@ -50,9 +50,17 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
-    errors.LineageUnproven: "The first checkpoint of a new committee takes up to twelve rounds.",
+    errors.WrongCommittee: (
+        "`dragon committee update` learns newer committees; for another network, use its committee "
+        "file or lineage from a trusted source."
+    ),
+    errors.LineageForked: (
+        "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
+    ),
+    errors.LineageUnproven: (
+        "The first checkpoint of a new committee takes up to twelve rounds: get the lineage again."
+    ),
     errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
-    errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.BrokenSuccession: (
         "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
@@ -72,7 +80,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
-        "Check that committee and data belong to the receipt, or request the receipt again."
+        "Check that committee and data belong to the receipt, or request the receipt again; "
+        "`dragon committee update` learns newer committees."
     ),
     cli_errors.OtherStream: (
         "Names of streams are self-chosen; ask the owner of the data for the id of the stream."

@@ -18,6 +18,11 @@ FAILURE: Final = (
 )
 _VERIFIED: Final = "verdict: `verified`"
 _CLAIM: Final = "kind, signers and the members of the claim"
+_KNOWN: Final = (
+    "epoch: of the committee that signed",
+    "newest_epoch: of the newest committee known",
+    "seen: time of the newest checkpoint known, Unix seconds, or null",
+)
 
 _CHANGED: Final = (
     "id: of the committee that holds now", "short_id", "epoch",
@@ -75,6 +80,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "key new": ("file: the member file", "keystore", "id", "role", "public_key"),
     "key show": ("public_key", "path", "description", "version", "kdf"),
+    "key stream-service": ("folders: the key folders of both", "sources_token: file"),
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
@@ -105,13 +111,25 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "target add": _CHANGED,
     "target remove": _CHANGED,
-    "verify certificate": (_VERIFIED, f"*: {_CLAIM}"),
-    "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up"),
-    "verify event": (_VERIFIED, f"*: {_CLAIM}", "position", "root"),
-    "verify log": (_VERIFIED, "size", "root", "nodes: status and since of each node"),
+    "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
+    "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
+    "verify event": (
+        _VERIFIED, f"*: {_CLAIM}", "position", "root",
+        "anchor: kind, epoch and timestamp of the mark that certifies the root, or null", *_KNOWN,
+    ),
+    "verify lineage": (
+        _VERIFIED, "network: id", "name", "epoch: of the newest committee", "committee: its id",
+        "short_id", "seen: time of its newest checkpoint, Unix seconds, or null",
+        "kept_epoch: of the newest committee that the user keeps, or null",
+    ),
+    "verify log": (
+        _VERIFIED, "size", "root", "vouched: epoch of the newest committee known, and the size of "
+        "the part of the log that it vouches for", "nodes: status and since of each node", *_KNOWN,
+    ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
         "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
+        "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",

@@ -37,6 +37,8 @@ from dragon_operator.databases import Databases
 from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
+from dragon_operator.journal_gaps import JournalGaps
+from dragon_operator.key_check import KeyCheck
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
@@ -80,6 +82,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     clients = Clients(members, settings.proxies)
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [
+        components.key_check.run,
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
@@ -157,6 +160,10 @@ def assemble(
         runtime.wall,
     )
     log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
+    key_check = KeyCheck(log, settings.seat, approvals, runtime)
+    gaps = JournalGaps(databases.journal, myself, log, runtime.wall)
+    gaps.check_newest()
+    follower.subscribe(gaps.check)
     attester = Attester(
         log,
         settings.seat,
@@ -175,6 +182,8 @@ def assemble(
             ledger,
         ),
         window_voter=window_voter,
+        key_check=key_check,
+        gaps=gaps,
         runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)
@@ -182,6 +191,8 @@ def assemble(
     return Components(
         myself,
         operator_journal,
+        gaps,
+        key_check,
         attester,
         window_voter,
         reporter,

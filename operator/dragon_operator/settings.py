@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from dragon.encoding import check_id, to_hex
-from dragon.errors import SettingsError
+from dragon.errors import InvalidId, SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
@@ -94,7 +94,7 @@ class Settings:
         values = Environment(environ)
         operator, lineage = values.text("OPERATOR_ID"), values.lineage()
         committee = lineage.newest
-        check_id(operator, member="OPERATOR_ID")
+        _check_operator(operator, committee)
         secret = keystore.load(
             values.path("OPERATOR_KEYSTORE"), values.path("OPERATOR_PASSWORD_FILE")
         )
@@ -126,6 +126,17 @@ class Settings:
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
             next_secret=next_secret,
         )
+
+
+def _check_operator(operator: str, committee: Committee) -> None:
+    """Raises SettingsError: no committee of this network can ever list an operator of this id."""
+    try:
+        check_id(operator, member="OPERATOR_ID")
+    except InvalidId as error:
+        raise SettingsError(f"{error}; it is {operator!a}", setting="OPERATOR_ID") from None
+    if operator in {each.id for each in (*committee.targets, *committee.experts)}:
+        message = f"the committee lists {operator}, but not as an operator"
+        raise SettingsError(message, setting="OPERATOR_ID")
 
 
 def _next_secret(values: Environment) -> bls.SecretKey | None:

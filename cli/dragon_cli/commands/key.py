@@ -10,8 +10,8 @@ from dragon.encoding import to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet import own_operators
-from dragon_cli.fleet.layout import Home, load_committee
+from dragon_cli.fleet import data_services, own_operators
+from dragon_cli.fleet.layout import SOURCES, Home, load_committee
 from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
@@ -75,6 +75,23 @@ def _present_url(home: Home, member_id: str) -> str | None:
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
         return url
     return own_operators.member_url(home, member_id)
+
+
+@key.command("stream-service")
+@home_option
+@json_option
+def stream_service(home: Path, as_json: bool) -> None:
+    """Make the keys and tokens of a stream service and its prover; existing ones stay.
+
+    No committee lists them. Whoever has `keys/sources/token` may create streams.
+    """
+    folders = [str(folder) for folder in data_services.make_keys(Home(home))]
+    token = str(Home(home).token(SOURCES))
+    if as_json:
+        print_json({"folders": folders, "sources_token": token})
+        return
+    console.print(f"Keys of stream service and prover: {plain(', '.join(folders))}.")
+    console.print(f"Give {plain(token)} to whoever may create streams.")
 
 
 @key.command()

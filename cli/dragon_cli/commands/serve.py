@@ -79,7 +79,8 @@ def serve(
     fleet, name = Home(home), operator or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
-    chosen = port or _default_port(fleet, name, rank)
+    is_set = bool(os.environ.get("DRAGON_PORT"))
+    chosen = port or (0 if is_set else _default_port(fleet, name, rank))
     defaults = environment(fleet, name, host=host or "127.0.0.1", port=chosen, rank=rank)
     environ = merged(os.environ, defaults)
     if port is not None:

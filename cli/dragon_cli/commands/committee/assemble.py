@@ -96,7 +96,7 @@ class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
     "aggregators",
     type=_AggregatorType(),
     multiple=True,
-    help="Aggregator, with its rank (default: 0).",
+    help="Aggregator, as URL or URL@rank.",
 )
 @click.option("--target", "targets", type=_TargetType(), multiple=True, help="Node to watch.")
 @click.option("--drop", multiple=True, help="Id of a member or target, or URL of an aggregator.")

@@ -126,7 +126,7 @@ class HandoverCollector:
                 return None
             sources = [operator for operator, each in said.items() if each == named]
             following = self._document(committee, named, sources)
-            if following is not None:
+            if following is not None and following.previous == committee.id:
                 return following
         return None
 

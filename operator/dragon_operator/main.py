@@ -44,6 +44,7 @@ from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
+from dragon_operator.seat import SeatReport
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
 from dragon_operator.verdict_store import VerdictStore
@@ -188,8 +189,10 @@ def assemble(
     )
     reporter = _reporter(settings, prober, log, runtime)
     heard_rounds = HeardRounds(runtime.monotonic)
+    follower.subscribe(SeatReport(settings.seat, log).update)
     return Components(
         myself,
+        settings.seat,
         operator_journal,
         gaps,
         key_check,

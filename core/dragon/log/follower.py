@@ -13,6 +13,7 @@ from dragon import errors
 from dragon.encoding import from_hex, to_hex
 from dragon.log.ledger import IndexedLedger, Ledger, Position, ProvenBatch
 from dragon.log.store import DIVERGED, Log
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 
@@ -338,3 +339,5 @@ def _log_applied(entries: Sequence[LogEntry]) -> None:
     for entry in entries:
         claim = entry.event.claim.to_json()
         logger.info("event_applied", position=entry.position, claim=claim)
+        if isinstance(entry.event.claim, HandoverClaim):
+            logger.info("handover_applied", position=entry.position, epoch=claim["epoch"])

@@ -33,6 +33,7 @@ WORDS: Final = frozenset(
         "damaged",
         "disk",
         "journal",
+        "key",
         "ledger",
         "log",
         "not_certifying",

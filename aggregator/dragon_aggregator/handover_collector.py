@@ -211,8 +211,8 @@ class HandoverCollector:
             return client.attest(claim, deadline=max(0.05, left))
         except errors.AttestationRefused as error:
             logger.info("handover_refused", operator=operator, reason=error.reason)
-        except errors.PeerError:
-            pass
+        except errors.PeerError as error:
+            logger.info("handover_unanswered", operator=operator, detail=str(error))
         return None
 
     def _submit(self, operator: str, ask: Callable[[], T]) -> Future[T]:

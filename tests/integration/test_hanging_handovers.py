@@ -121,3 +121,34 @@ def test_unreachable_next_quorum_blocks(world: World) -> None:
 
     assert log(world).committee.epoch == 0
     assert not any(isinstance(e.event.claim, HandoverClaim) for e in log(world).entries())
+
+
+def test_a_log_waits_for_the_file_of_the_next_committee(world: World) -> None:
+    """The owner of operator_4 has not approved it, and nobody gives it the file for a while."""
+    for name in ("operator_1", "operator_2", "operator_3", AGGREGATOR):
+        world.cuts.add(("operator_4", name))
+    following = successor(world.members, None)
+    for name in ("operator_1", "operator_2", "operator_3"):
+        world.approve(name, following.committee)
+    world.run(3)
+    waiting = world.components("operator_4")
+    assert log(world).committee == following.committee
+    assert waiting.log.committee.epoch == 0
+    assert waiting.follower.missing_document == following.committee.id
+    reasons = world.get("operator_4", "/readyz").json()["reasons"]
+    assert any(str(each).startswith("committee: no service has given") for each in reasons)
+    assert "datadragon_document_missing 1.0" in world.get("operator_4", "/metrics").text
+    asked = len(world.sent)
+    waiting.follower.step()
+    assert len(world.sent) - asked <= 2  # a page of the ledger, and nobody answers
+    begun = world.clock.now
+    waiting.follower.step()
+    assert world.clock.now - begun <= 3
+
+    world.cuts.clear()
+    world.settle()
+
+    assert waiting.log.committee == following.committee
+    assert waiting.follower.missing_document is None
+    assert "datadragon_document_missing 0.0" in world.get("operator_4", "/metrics").text
+    world.take_seats(following)

@@ -206,6 +206,8 @@ class World:
         self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
         self.former: dict[str, bls.SecretKey] = {}  # keys of operators that have left
         self.founding = self.members.committee
+        # By service: the committees that its owner has given, oldest first; else the founding one.
+        self.pins: dict[str, Sequence[Committee]] = {}
         self.wires = WsgiAdapter()
         self.services: dict[str, Running] = {}
         self._random = random.Random(1)
@@ -398,7 +400,8 @@ class World:
     def _make_operator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             secret=self.secrets_of(name)[0],
             next_secret=next(iter(self.secrets_of(name)[1:]), None),
             database=self.database_file(name),
@@ -415,7 +418,8 @@ class World:
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             rank=int(name.rpartition("_")[2]),
             database=self.database_file(name),
             nodes_files=(),

@@ -145,23 +145,28 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
-        if why := self._key_check.why_wait():
-            message = f"the key of this operator is {why}"
-            raise AttestationRefused(RefusalReason.BEHIND, message)
         if why := self.why_abstain():
             message = f"the journal of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
         if not isinstance(claim, HandoverClaim | AcceptanceClaim):
             self._seat.secret(self._committee)  # of those, `admit` looks for the seat
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
+            self._check_key()
             return self._decide_again(claim)
         kind.admit(claim)
+        self._check_key()
         root, secret = self._bound(claim)
 
         def evaluate() -> Outcome:
             return kind.decide(claim) or Outcome(signature=secret.sign(root))
 
         return kind.evaluations.signature(root, evaluate, is_member=is_member)
+
+    def _check_key(self) -> None:
+        """Refuse while another service may sign with this operator's key."""
+        if why := self._key_check.why_wait():
+            message = f"the key of this operator is {why}"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
 
     def _bound(self, claim: Claim) -> tuple[bytes, bls.SecretKey]:
         """Return the root of a claim for the committee that it is signed for, and the key for it.

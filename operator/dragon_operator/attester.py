@@ -155,10 +155,15 @@ class Attester:
             return self._decide_again(claim)
         kind.admit(claim)
         self._check_key()
-        root, secret = self._bound(claim)
+        committee, root, secret = self._bound(claim)
 
         def evaluate() -> Outcome:
-            return kind.decide(claim) or Outcome(signature=secret.sign(root))
+            if (refused := kind.decide(claim)) is not None:
+                return refused
+            if self._bound(claim)[0] != committee:
+                message = "the committee has handed over since this claim was requested"
+                raise AttestationRefused(RefusalReason.BEHIND, message)
+            return Outcome(signature=secret.sign(root))
 
         return kind.evaluations.signature(root, evaluate, is_member=is_member)
 
@@ -168,8 +173,8 @@ class Attester:
             message = f"the key of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
 
-    def _bound(self, claim: Claim) -> tuple[bytes, bls.SecretKey]:
-        """Return the root of a claim for the committee that it is signed for, and the key for it.
+    def _bound(self, claim: Claim) -> tuple[Committee, bytes, bls.SecretKey]:
+        """Return the committee that a claim is signed for, its root for that one, and our key.
 
         An acceptance is signed for the next committee, everything else for the one that holds.
         Raises AttestationRefused: `unseated`.
@@ -178,7 +183,7 @@ class Attester:
             committee = self._handover_checks.approved(claim)
         else:
             committee = self._committee
-        return claim.root(committee.id), self._seat.secret(committee)
+        return committee, claim.root(committee.id), self._seat.secret(committee)
 
     def why_abstain(self) -> str:
         """Return why the journal prevents all signatures now; empty if it does not.
@@ -237,7 +242,7 @@ class Attester:
         Raises AttestationRefused: `equivocation` if the decision was the opposite.
         """
         self._journal.decide(claim, self._log.state.log_time)
-        root, secret = self._bound(claim)
+        _, root, secret = self._bound(claim)
         return secret.sign(root)
 
     def _admit_status(self, claim: StatusClaim) -> None:

@@ -17,7 +17,7 @@ from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.http_client import HttpClient
@@ -37,12 +37,14 @@ from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.alerts.routes import Route
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
+from dragon_explorer.epochs import Epochs
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
+from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
 from dragon_explorer.public_page import PublicFile, PublicPage
@@ -85,7 +87,9 @@ class PaperLedger:
     batches: list[str] = field(default_factory=list)
     fault: str = ""
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
         if self.fault:
             raise errors.LedgerUnavailable(self.fault)
         numbered = list(enumerate(self.batches, start=1))[after.index : after.index + 8]
@@ -129,15 +133,16 @@ class PaperFleet:
         self.log = Log(self.databases[0], self.committee)
         self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
         self.sources = Sources(
-            committee=self.committee,
             log=self.log,
+            epochs=Epochs(self.log),
             records=StreamRecords(self.databases[0], self.log.note_damage),
             follower=self.follower,
-            index=LogIndex(self.log, self.committee),
+            index=LogIndex(self.log),
             board=self.board,
+            approved_files=ApprovedFiles(self.log, HttpClient.create(), lambda: self.now),
             history=History(self.databases[1]),
             window_votes=WindowVotes(self.databases[1]),
-            public_file=PublicFile(PublicPage.of_all(self.committee)),
+            public_file=PublicFile(PublicPage.of_all(self.committee), self.log),
         )
 
     def restart(self, *lost: str) -> None:

@@ -109,22 +109,24 @@ class Certifier:
 
         `on_begin` receives the round when it begins, so that its progress can be shown.
         """
-        self._pools.keep(self._committee.keys)
-        asked = self._who_may_sign(claim)
-        attestation_round = AttestationRound(
-            claim, asked, certificate.quorum(claim, self._committee)
-        )
+        committee = self._committee  # of the whole round: a handover may be applied meanwhile
+        self._pools.keep(committee.keys)
+        asked = _who_may_sign(claim, committee)
+        attestation_round = AttestationRound(claim, asked, certificate.quorum(claim, committee))
         on_begin(attestation_round)
         arrived: queue.SimpleQueue[AttestationResult] = queue.SimpleQueue()
         asking = [
-            self._ask(operator, claim, ends, attestation_round, arrived) for operator in asked
+            self._ask(
+                OperatorClient(committee, operator, self._http), ends, attestation_round, arrived
+            )
+            for operator in asked
         ]
         signatures = self._signatures(attestation_round, arrived, ends)
         for future in asking:
             future.cancel()  # those that have not begun; the others end by their own deadline
         if len(signatures) >= attestation_round.needed:
-            certified = certificate.assemble(claim, signatures, self._committee)
-            certified.verify(self._committee)
+            certified = certificate.assemble(claim, signatures, committee)
+            certified.verify(committee)
             attestation_round.certificate = certified
             self._certified.labels(claim.KIND, getattr(claim, "status", "none")).inc()
         self._collected.labels(str(attestation_round.certificate is not None).lower()).inc()
@@ -133,26 +135,21 @@ class Certifier:
     def close(self) -> None:
         self._pools.close()
 
-    def _who_may_sign(self, claim: Claim) -> tuple[str, ...]:
-        kind = kind_of(claim)
-        return tuple(each for each in self._committee.keys if kind.may_sign(claim, each))
-
     def _ask(
         self,
-        operator: str,
-        claim: Claim,
+        client: OperatorClient,
         ends: float,
         attestation_round: AttestationRound,
         arrived: queue.SimpleQueue[AttestationResult],
     ) -> Future[None]:
-        client = OperatorClient(self._committee, operator, self._http)
+        claim = attestation_round.claim
 
         def ask() -> None:
             answer = self._attestation(client, claim, ends)
-            attestation_round.answers[operator] = answer
+            attestation_round.answers[client.operator] = answer
             arrived.put(answer)
 
-        return self._pools.of(operator)[claim.KIND].submit(ask)
+        return self._pools.use(client.operator, lambda pools: pools[claim.KIND].submit(ask))
 
     def _attestation(self, client: OperatorClient, claim: Claim, ends: float) -> AttestationResult:
         """Request one attestation. Runs on a thread of the operator's pool. Never raises."""
@@ -190,6 +187,11 @@ class Certifier:
             if not len(signatures) < attestation_round.needed <= len(signatures) + outstanding:
                 break  # the quorum is met, or out of reach
         return signatures
+
+
+def _who_may_sign(claim: Claim, committee: Committee) -> tuple[str, ...]:
+    kind = kind_of(claim)
+    return tuple(each for each in committee.keys if kind.may_sign(claim, each))
 
 
 def _shut_down(pools: Mapping[str, Executor]) -> None:

@@ -53,28 +53,25 @@ class ChangeDetector:
         Returns the nodes that differ twice, with their new status. Adds results, and the reason for
         an abstention, to `record`.
         """
-        results = self._prober.probe(self._committee.urls, max_age=0)
+        committee = self._committee  # of the whole round: a handover may be applied meanwhile
+        results = self._prober.probe(committee.urls, max_age=0)
         self._clock.update(results.values())
         record.probe_results = list(results.values())
         if why := self.why_abstain():
             record.abstained, record.note = True, why
             return {}
-        if unresolved := self._unresolved(results):
+        if unresolved := self._unresolved(committee, results):
             record.note = f"abstains from {', '.join(unresolved)}: name resolution fails here"
-        once = self._differing(results, self._committee.urls)
+        once = self._differing(committee, results, committee.urls)
         if not once:
             return {}
-        self._runtime.sleep(self._committee.rounds.reprobe_pause_seconds)
+        self._runtime.sleep(committee.rounds.reprobe_pause_seconds)
         # All operators are probed too: a failure counts only if another operator answers. And so
         # are the nodes that show whether our own name resolution works.
-        controls = [
-            name for node in once for name in control_names(self._committee, node, results[node])
-        ]
-        again = self._prober.probe(
-            dict.fromkeys([*once, *self._committee.keys, *controls]), max_age=0
-        )
+        controls = [name for node in once for name in control_names(committee, node, results[node])]
+        again = self._prober.probe(dict.fromkeys([*once, *committee.keys, *controls]), max_age=0)
         record.probe_results += [again[node_id] for node_id in once]
-        twice = self._differing(again, once)
+        twice = self._differing(committee, again, once)
         return {node_id: status for node_id, status in twice.items() if once[node_id] is status}
 
     def check_clock(self) -> None:
@@ -94,36 +91,35 @@ class ChangeDetector:
         return last.status if last else None
 
     def _differing(
-        self, results: Mapping[str, ProbeResult], node_ids: Iterable[str]
+        self, committee: Committee, results: Mapping[str, ProbeResult], node_ids: Iterable[str]
     ) -> dict[str, Status]:
         differing: dict[str, Status] = {}
         for node_id in node_ids:
             status, certified = results[node_id].status, self.certified_status(node_id)
             if status is certified:
                 continue
-            if status is Status.DOWN and not self._counts(node_id, results):
+            if status is Status.DOWN and not self._counts(committee, node_id, results):
                 continue
-            if self._is_unresolved(node_id, results):
+            if is_resolver_at_fault(committee, node_id, results, self._log.state):
                 continue
             if certified is None and status is Status.DOWN and not self._has_warmed_up():
                 continue
             differing[node_id] = status
         return differing
 
-    def _counts(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
+    @staticmethod
+    def _counts(committee: Committee, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
         """Whether a failed probe counts against the node: only if another operator answered.
 
         A failure of all probes is taken for a fault of our own network.
         """
-        others = (results[key] for key in self._committee.keys if key in results and key != node_id)
+        others = (results[key] for key in committee.keys if key in results and key != node_id)
         return any(result.answered for result in others)
 
-    def _is_unresolved(self, node_id: str, results: Mapping[str, ProbeResult]) -> bool:
-        """Whether our own name resolution fails, so that the failed probe says nothing."""
-        return is_resolver_at_fault(self._committee, node_id, results, self._log.state)
-
-    def _unresolved(self, results: Mapping[str, ProbeResult]) -> list[str]:
-        return [node_id for node_id in results if self._is_unresolved(node_id, results)]
+    def _unresolved(self, committee: Committee, results: Mapping[str, ProbeResult]) -> list[str]:
+        """Nodes whose failed probe says nothing, because our own name resolution fails."""
+        state = self._log.state
+        return [each for each in results if is_resolver_at_fault(committee, each, results, state)]
 
     def _has_warmed_up(self) -> bool:
         uptime = self._runtime.monotonic() - self._started

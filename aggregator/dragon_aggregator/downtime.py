@@ -22,8 +22,9 @@ MAX_CERTIFICATES_KEPT: Final = 256  # that answer requests for the same claim ag
 class Downtime:
     """Collects signatures on the totals of our own log.
 
-    Anyone may request them. A certificate holds for all time, so it is kept and returned to all who
-    request the same claim. While it is made, it has a place that no other request for it takes.
+    Anyone may request them. A certificate is kept and returned to all who request the same claim,
+    until its committee hands over: the next one signs the same totals anew. While it is made, it
+    has a place that no other request for it takes.
     """
 
     def __init__(self, seated: Seated, log: Log, certifier: Certifier, runtime: Runtime) -> None:
@@ -66,7 +67,8 @@ class Downtime:
     def _begin(self, claim: DowntimeClaim) -> Certificate | None:
         """Return the certificate if there is one, else take a place. Raises Busy."""
         with self._lock:
-            if (known := self._kept.get(claim)) is not None:
+            known = self._kept.get(claim)
+            if known is not None and known.committee_id == self._committee.id:
                 return known
             if claim in self._active:
                 raise Busy("this certificate is in progress; request it again")
@@ -90,6 +92,7 @@ class Downtime:
     def _keep(self, claim: DowntimeClaim, certificate: Certificate) -> Certificate:
         with self._lock:
             self._kept[claim] = certificate
+            self._kept.move_to_end(claim)
             if len(self._kept) > MAX_CERTIFICATES_KEPT:
                 self._kept.popitem(last=False)
         return certificate

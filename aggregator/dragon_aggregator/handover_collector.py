@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -26,8 +27,8 @@ from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.certificate import assemble as assemble_certificate
-from dragon.protocol.claims.base import Claim
-from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.base import Claim, kind_of
+from dragon.protocol.claims.handover import HANDOVERS, HandoverClaim
 from dragon.protocol.committee import MAX_FILE_BYTES, Committee
 from dragon.protocol.handover import Handover, assemble, newcomers
 from dragon.protocol.succession import check_successor
@@ -63,6 +64,7 @@ class HandoverCollector:
             lambda pool: pool.shutdown(wait=False, cancel_futures=True),
         )
         self.approved: Mapping[str, str | None] = {}  # by operator: id of a committee; for pages
+        self.following: Committee | None = None  # that enough owners have approved
 
     def run(self, stop: threading.Event) -> None:
         """Collect once in each round until `stop` is set."""
@@ -83,18 +85,16 @@ class HandoverCollector:
         Returns the handover, if it was certified and accepted.
         """
         committee = self._log.committee
-        self._workers.keep(committee.keys)
         if self._log.alarm() is not None or not self._follower.caught_up:
             return None
-        following = self._agreed(committee)
-        if following is None:
-            return None
-        self._workers.keep({*committee.keys, *following.keys})
-        state = self._log.state
-        if state.mark and timestamp <= state.mark.timestamp:
+        self.following = following = self._agreed(committee)
+        self._workers.keep({*committee.keys, *(following.keys if following else ())})
+        if following is None or self._is_pending(following):
             return None
         head = self._log.head()
         claim = HandoverClaim(following.epoch, following.id, head.root, head.size, timestamp)
+        if kind_of(claim).superseded(claim, self._log.state):
+            return None
         made = self._collect(claim, committee, following)
         if made is not None:
             wait = self._rank * committee.rounds.seconds
@@ -104,6 +104,16 @@ class HandoverCollector:
 
     def close(self) -> None:
         self._workers.close()
+
+    def _is_pending(self, following: Committee) -> bool:
+        """Whether a handover to this committee is in the outbox, and the log may still apply it."""
+        state = self._log.state
+        return any(
+            isinstance(claim, HandoverClaim)
+            and claim.next == following.id
+            and kind_of(claim).superseded(claim, state) is None
+            for claim in self._outbox.claims(HANDOVERS)
+        )
 
     def _agreed(self, committee: Committee) -> Committee | None:
         """Return the next committee that enough owners have approved, if its file is at hand."""
@@ -122,7 +132,7 @@ class HandoverCollector:
 
     def _ask_approvals(self, committee: Committee) -> dict[str, str | None]:
         asked = {
-            operator: self._workers.of(operator).submit(self._approval, committee, operator)
+            operator: self._submit(operator, partial(self._approval, committee, operator))
             for operator in committee.keys
         }
         ends = self._runtime.monotonic() + 2 * READ_SECONDS
@@ -171,8 +181,8 @@ class HandoverCollector:
         """Ask both sides at once. Returns the verified handover, if both have signed."""
         ends = self._runtime.monotonic() + committee.rounds.collect_deadline_seconds
         asked = {
-            (side.id, operator): self._workers.of(operator).submit(
-                self._attest, side, operator, signed, ends
+            (side.id, operator): self._submit(
+                operator, partial(self._attest, side, operator, signed, ends)
             )
             for side, signed in ((committee, claim), (following, claim.acceptance))
             for operator in side.keys
@@ -204,6 +214,9 @@ class HandoverCollector:
         except errors.PeerError:
             pass
         return None
+
+    def _submit(self, operator: str, ask: Callable[[], T]) -> Future[T]:
+        return self._workers.use(operator, lambda pool: pool.submit(ask))
 
     def _within(self, future: Future[T | None], ends: float) -> T | None:
         """Return the result of a future until `ends` (monotonic seconds); None without one."""

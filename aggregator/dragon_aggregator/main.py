@@ -13,8 +13,9 @@ from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.committee_files import CommitteeFiles
+from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.addresses import member_addresses
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
@@ -41,7 +42,7 @@ from dragon_aggregator.settings import Settings
 from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 
 # Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
 LANES: Final = (
@@ -52,7 +53,7 @@ LANES: Final = (
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble an aggregator on the real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -74,8 +75,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         objects.close()
         lock.close()
 
-    hosts = [*hosts_of(settings.committee), *settings.known_clients]
-    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    clients = Clients(member_addresses(components.log, settings.known_clients), settings.proxies)
     logger.info("aggregator_started", port=settings.port, rank=settings.rank)
     loops = [
         components.follower.run,
@@ -109,8 +109,7 @@ def assemble(
     runtime: Runtime,
 ) -> Components:
     """Build the components of an aggregator on a database, a ledger and a runtime."""
-    committee = settings.committee
-    log = Log(database, committee)
+    log = Log(database, settings.committee)
     follower = Follower(
         log,
         ledger,
@@ -119,15 +118,18 @@ def assemble(
     )
     entries, certifier = Outbox(database), Certifier(log, runtime)
     clock = ClockCheck(log)
+    handovers = HandoverCollector(log, follower, entries, runtime, rank=settings.rank)
+    operator_keys = OperatorKeys(log, runtime.wall, lambda: handovers.following)
     monitor = Monitor(
         log,
         settings.rank,
-        prober=Prober(log, runtime),
+        prober=Prober(log, runtime, keys_of=operator_keys.of),
         certifier=certifier,
         outbox=entries,
         log=log,
         follower=follower,
         clock=clock,
+        keys_of=operator_keys.of,
         runtime=runtime,
     )
     schedule = ResendSchedule(
@@ -162,7 +164,7 @@ def assemble(
         submitter,
         downtime,
         window_queue,
-        HandoverCollector(log, follower, entries, runtime, rank=settings.rank),
+        handovers,
         log,
         follower,
         Certification(log, log, follower, runtime, monitor.last_quorum),
@@ -174,7 +176,7 @@ def assemble(
 def serve(environ: Mapping[str, str]) -> None:
     """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_http(
         lambda: build(settings, nodes),
         name="aggregator",

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.net.operator_keys import KeysOf
 from dragon.net.runtime import Runtime
 from dragon.node.certification import LastRound
 from dragon.probing.prober import Prober
@@ -24,6 +25,7 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.messages import Suspicion
+from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import State, advance
 from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
@@ -35,6 +37,7 @@ from dragon_aggregator.suspicion_intake import SuspicionIntake
 
 MAX_RECENT_ROUNDS: Final = 120  # records kept for `GET /rounds`
 MAX_CONCURRENT_CLAIMS: Final = 64  # being certified at a time; others wait for a thread
+MAX_WAIT_SECONDS: Final = 5.0  # between two looks at the clock: a handover may shorten the rounds
 CLOCK_RETRY_SECONDS: Final = 1.0  # between two comparisons of a clock that has a fault
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)  # seconds
 
@@ -55,8 +58,10 @@ class Monitor:
         log: Log,
         follower: Follower,
         clock: ClockCheck,
+        keys_of: KeysOf,
         runtime: Runtime,
     ) -> None:
+        """`keys_of`: returns the keys with which an operator may sign a suspicion."""
         self._seated = seated
         self._rank = rank
         self._certifier = certifier
@@ -74,7 +79,12 @@ class Monitor:
             runtime=runtime,
         )
         self._suspicions = SuspicionIntake(
-            seated, self._certify, self._newest_record, self._change_detector, runtime
+            seated,
+            self._certify,
+            self._newest_record,
+            self._change_detector,
+            keys_of=keys_of,
+            runtime=runtime,
         )
         self._workers = runtime.workers(MAX_CONCURRENT_CLAIMS)
         self._active_claims = ActiveClaims()
@@ -107,18 +117,23 @@ class Monitor:
 
         Between rounds, a clock that is not confirmed, or is wrong, is compared with the operators'.
         """
-        rounds = self._committee.rounds
-        last = rounds.number(self._runtime.wall())
+        last = self._current_round()
         while not stop.is_set():
-            number = rounds.number(self._runtime.wall())
-            if number > last:
-                self.run_round(number, skipped=number - last - 1)
+            rounds, number = self._current_round()
+            # By the start: with other rounds, a handover numbers them anew.
+            if rounds.start(number) > last[0].start(last[1]):
+                skipped = number - last[1] - 1 if rounds == last[0] else 0
+                self.run_round(number, skipped=skipped)
             else:
                 self.check_clock()
-            last = number  # also after the wall clock was set back
+            last = rounds, number  # also after the wall clock was set back
             left = rounds.start(number + 1) - self._runtime.wall()
-            longest = CLOCK_RETRY_SECONDS if self._clock.fault else rounds.seconds
+            longest = CLOCK_RETRY_SECONDS if self._clock.fault else MAX_WAIT_SECONDS
             stop.wait(min(max(0.01, left), longest))
+
+    def _current_round(self) -> tuple[Rounds, int]:
+        rounds = self._committee.rounds
+        return rounds, rounds.number(self._runtime.wall())
 
     def check_clock(self) -> None:
         """Compare a clock that has a fault with the operators': the next round may be hours off."""

@@ -25,10 +25,9 @@ def settled(
     done: list[tuple[Pending, str]] = []
     waiting: set[str] = set()  # ordering keys with an earlier event that is not done
     for entry in pending:
-        if entry.event.committee_id != state.committee.id:
-            done.append((entry, "superseded"))  # its committee has handed over
-            continue
         why = _why_done(entry.event.claim, state, committee, follows=entry.key in waiting)
+        if why != "applied" and entry.event.committee_id != state.committee.id:
+            why = "superseded"  # its committee has handed over: it is certified anew
         if why is None:
             waiting.add(entry.key)
         else:

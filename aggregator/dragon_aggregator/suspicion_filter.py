@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from dragon.errors import BadSignature, OffRound, UnknownSigner
+from dragon.net.operator_keys import KeysOf
 from dragon.protocol import bls
 from dragon.protocol.committee import Committee, Seated, check_node_id
 from dragon.protocol.messages import Suspicion
@@ -13,8 +14,10 @@ from dragon.protocol.messages import Suspicion
 class SuspicionFilter:
     """Verifies suspicions, and remembers those of the current rounds."""
 
-    def __init__(self, seated: Seated) -> None:
+    def __init__(self, seated: Seated, keys_of: KeysOf) -> None:
+        """`keys_of`: returns the keys with which an operator may sign; none for anyone else."""
         self._seated = seated
+        self._keys_of = keys_of
         self._lock = threading.Lock()  # guards the next line
         self._seen: set[tuple[str, str, int]] = set()  # operator, node, round
 
@@ -28,7 +31,7 @@ class SuspicionFilter:
 
         Raises UnknownSigner, UnknownNode, OffRound, BadSignature.
         """
-        if suspicion.operator not in self._committee.keys:
+        if not (keys := self._keys_of(suspicion.operator)):
             message = f"{suspicion.operator} is not an operator of the committee"
             raise UnknownSigner(message)
         check_node_id(self._committee, suspicion.node_id)
@@ -36,8 +39,8 @@ class SuspicionFilter:
         if not rounds.starts_at(timestamp) or abs(number - rounds.number(timestamp)) > 1:
             message = f"the suspicion's timestamp, {timestamp}, is not the start of a current round"
             raise OffRound(message, timestamp=timestamp)
-        key = self._committee.keys[suspicion.operator]
-        if not bls.is_signed(key, suspicion.root(self._committee.network_id), signature):
+        root = suspicion.root(self._committee.network_id)
+        if not any(bls.is_signed(key, root, signature) for key in keys):
             raise BadSignature(f"the suspicion is not signed by {suspicion.operator}")
 
     def is_first(self, suspicion: Suspicion, number: int) -> bool:

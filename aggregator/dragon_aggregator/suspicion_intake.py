@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dragon.errors import Busy
+from dragon.net.operator_keys import KeysOf
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.status import StatusClaim
@@ -34,6 +35,8 @@ class SuspicionIntake:
         certify: Certify,
         newest_record: Callable[[], Round | None],
         change_detector: ChangeDetector,
+        *,
+        keys_of: KeysOf,
         runtime: Runtime,
     ) -> None:
         self._seated = seated
@@ -41,7 +44,7 @@ class SuspicionIntake:
         self._newest_record = newest_record
         self._change_detector = change_detector
         self._runtime = runtime
-        self._filter = SuspicionFilter(seated)
+        self._filter = SuspicionFilter(seated, keys_of)
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_SUSPICIONS)
         # Not the threads of the rounds: one operator can send a suspicion of every node.
         self._workers = runtime.workers(MAX_CONCURRENT_SUSPICIONS)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter as Tally
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -102,10 +103,11 @@ class VoteCollector:
         lanes = self._lanes(submission.stream)
         if lanes is self._new and not self._may_announce_new():
             return
-        for operator in self._operators():
-            lane = lanes.of(operator)
-            if lane.announcements.acquire(blocking=False):
-                lane.pool.submit(_announce, self._client(operator), submission, lane.announcements)
+        committee = self._current()
+        for operator in committee.keys:
+            lanes.use(
+                operator, partial(_announce_on, self._client(committee, operator), submission)
+            )
 
     def _may_announce_new(self) -> bool:
         """Charge an announcement of a new stream. False: there have been too many."""
@@ -131,30 +133,35 @@ class VoteCollector:
         ends = self._runtime.monotonic() + VOTE_TIMEOUT_SECONDS
         arrived: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
         lanes = self._lanes(submission.stream)
-        for operator in self._operators():
-            lane = lanes.of(operator)
-            lane.pool.submit(self._ask, self._client(operator), submission, votes, ends, arrived)
-        return self._quorum(arrived, ends)
+        committee = self._current()  # of the whole vote: a handover may be applied meanwhile
+        for operator in committee.keys:
+            ask = partial(
+                self._ask, self._client(committee, operator), submission, votes, ends, arrived
+            )
+            lanes.use(operator, partial(_run_on, ask))
+        return self._quorum(committee, arrived, ends)
 
     def close(self) -> None:
         self._known.close()
         self._new.close()
 
-    def _operators(self) -> Collection[str]:
-        """The operators that vote now. Ends the threads of others."""
-        operators = self._committee.keys
+    def _current(self) -> Committee:
+        """The committee that votes now. Ends the threads of operators that have left."""
+        committee = self._committee
         for lanes in (self._known, self._new):
-            lanes.keep(operators)
-        return operators
+            lanes.keep(committee.keys)
+        return committee
 
     def _lanes(self, stream: bytes) -> PerMember[_Lane]:
         return self._known if self._is_known(stream) else self._new
 
-    def _quorum(self, arrived: queue.SimpleQueue[Finding | None], ends: float) -> Finding | None:
+    def _quorum(
+        self, committee: Committee, arrived: queue.SimpleQueue[Finding | None], ends: float
+    ) -> Finding | None:
         """The finding that a quorum shares, as soon as one does or none can any more."""
-        needed = self._committee.quorum(WindowClaim.KIND)
+        needed = committee.quorum(WindowClaim.KIND)
         tally: Tally[InvalidReason] = Tally()
-        for outstanding in reversed(range(len(self._committee.keys))):
+        for outstanding in reversed(range(len(committee.keys))):
             try:
                 finding = arrived.get(timeout=max(0.0, ends - self._runtime.monotonic()))
             except queue.Empty:
@@ -203,8 +210,8 @@ class VoteCollector:
                 return finding, answer
             self._runtime.sleep(BUSY_RETRY_SECONDS)
 
-    def _client(self, operator: str) -> OperatorClient:
-        return OperatorClient(self._committee, operator, self._runtime.http)
+    def _client(self, committee: Committee, operator: str) -> OperatorClient:
+        return OperatorClient(committee, operator, self._runtime.http)
 
 
 def _answer(
@@ -221,6 +228,16 @@ def _answer(
         return None, "announced", ""
     answer = "valid" if finding.is_valid else f"invalid: {finding.reason}"
     return finding, answer, finding.detail
+
+
+def _run_on(ask: Callable[[], None], lane: _Lane) -> None:
+    lane.pool.submit(ask)
+
+
+def _announce_on(client: OperatorClient, submission: Submission, lane: _Lane) -> None:
+    """Announce a window on the threads of its operator, if there is a place."""
+    if lane.announcements.acquire(blocking=False):
+        lane.pool.submit(_announce, client, submission, lane.announcements)
 
 
 def _announce(client: OperatorClient, submission: Submission, slots: threading.Semaphore) -> None:

@@ -20,7 +20,7 @@ from dragon_aggregator.certifier import AttestationRound, Certifier
 from dragon_aggregator.clock_check import ClockCheck
 from dragon_aggregator.outbox import MAX_PENDING_PER_KEY, Outbox
 from dragon_aggregator.pending_windows import Window
-from dragon_aggregator.vote_collector import VoteCollector
+from dragon_aggregator.vote_collector import NOT_ANSWERED, VoteCollector
 
 RETRY_SECONDS: Final = 1.0  # before a window without a quorum is voted on again
 
@@ -145,6 +145,6 @@ class WindowCertifier:
 def _enter_refusals(window: Window, attestation_round: AttestationRound) -> None:
     """Show an operator's refusal to sign in place of its vote."""
     for operator, answer in dict(attestation_round.answers).items():  # late ones still arrive
-        vote, _ = window.votes[operator]
+        vote, _ = window.votes.get(operator, NOT_ANSWERED)  # a newcomer may not have voted
         if answer.outcome not in {"signed", vote}:
             window.votes[operator] = answer.outcome, f"its vote before was: {vote}"

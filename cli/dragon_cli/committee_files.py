@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,11 +50,29 @@ def read_committee(path: Path) -> Committee:
         return Lineage.load(raw).newest
 
 
-def read_node_list(path: Path) -> bytes:
-    """Return the SHA-256 by which a committee file names a node list. Raises as `NodeList`."""
+def read_new_committee(path: Path) -> Committee:
+    """Read a committee file that nobody vouches for yet; `-` is standard input.
+
+    Raises NotACommittee, InvalidEncoding, InvalidCommittee.
+    """
+    if str(path) == "-":
+        raw = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    else:
+        raw = read_bytes(path, most=MAX_FILE_BYTES)
+    with reading(path, raw, FileKind.COMMITTEE):
+        return Committee.load(raw)
+
+
+def read_nodes(path: Path) -> NodeList:
+    """Read a node list. Raises as `NodeList`."""
     raw = read_bytes(path, most=MAX_FILE_BYTES)
     with reading(path, raw, FileKind.NODES):
-        return NodeList.decode(raw.decode("utf-8", errors="replace")).sha256
+        return NodeList.decode(raw.decode("utf-8", errors="replace"))
+
+
+def read_node_list(path: Path) -> bytes:
+    """Return the SHA-256 by which a committee file names a node list. Raises as `NodeList`."""
+    return read_nodes(path).sha256
 
 
 def print_committee(committee: Committee) -> None:

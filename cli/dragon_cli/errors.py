@@ -78,6 +78,10 @@ class ReceiptRefused(errors.ReceiptRefused):
         self.report = report
 
 
+class ReceiptSuperseded(ReceiptRefused, errors.ReceiptSuperseded):
+    """The receipt's committee has handed over. `report` holds all checks."""
+
+
 class KeystoreRefused(DragonError):
     """The password does not open the keystore, or the keystore holds another key."""
 
@@ -104,3 +108,27 @@ class OtherStatement(DragonError):
 
 class OtherStream(ReceiptRefused, errors.OtherStream):
     """The receipt belongs to another stream than the expected one. `report` holds all checks."""
+
+
+class LogNotCurrent(StepFailed):
+    """The log of the operator does not show which committee holds: missing, stopped or old."""
+
+
+class OtherCommittee(DragonError):
+    """The file holds another committee than the one that was confirmed."""
+
+
+class ApprovedAnother(DragonError):
+    """The owner has approved another committee already."""
+
+
+class HoldsAlready(DragonError):
+    """The committee has its seat already."""
+
+
+class NodeListMissing(SettingsError):
+    """The node list was not given that a committee names for the first time."""
+
+
+class KeysElsewhere(SettingsError):
+    """Too few operators have their keys in this home to change the committee from here."""

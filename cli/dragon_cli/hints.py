@@ -29,6 +29,20 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.StreamNotEmpty: "Choose another stream, or append on purpose with `--append`.",
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
+    cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
+    cli_errors.KeysElsewhere: (
+        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
+        "with `dragon committee approve`."
+    ),
+    cli_errors.OtherCommittee: (
+        "Compare the file with the other owners; `dragon committee show` prints its id."
+    ),
+    cli_errors.ApprovedAnother: "`dragon committee withdraw` takes that approval back.",
+    cli_errors.HoldsAlready: "`dragon committee diff` shows what differs between two files.",
+    cli_errors.NodeListMissing: (
+        "Give the list here with `--nodes FILE`, and to the services of this host "
+        "(SEQUENCER_NODES_FILE)."
+    ),
     errors.UnknownNode: "`dragon nodes` lists the nodes of the committee.",
     errors.Unreachable: "Is the fleet running? `dragon up` starts one on this machine.",
     errors.Unavailable: "Run the same command again later; it continues where the stream ends.",
@@ -36,8 +50,24 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
-    errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
+    errors.WrongCommittee: (
+        "`dragon committee update` learns newer committees; for another network, use its committee "
+        "file or lineage from a trusted source."
+    ),
+    errors.LineageForked: (
+        "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
+    ),
+    errors.LineageUnproven: (
+        "The first checkpoint of a new committee takes up to twelve rounds: get the lineage again."
+    ),
+    errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
+    errors.BrokenSuccession: (
+        "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
+    ),
+    errors.RecycledId: "Whoever returns, or changes the role, takes another id and another key.",
+    errors.RecycledKey: "`dragon key new` makes another key.",
+    errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",
     errors.InvalidProof: "Get the event and the root from another operator, and compare.",
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
@@ -50,7 +80,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
-        "Check that committee and data belong to the receipt, or request the receipt again."
+        "Check that committee and data belong to the receipt, or request the receipt again; "
+        "`dragon committee update` learns newer committees."
     ),
     cli_errors.OtherStream: (
         "Names of streams are self-chosen; ask the owner of the data for the id of the stream."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -14,7 +15,10 @@ from dragon_cli.completions import complete_operators
 
 _Decorator: TypeAlias = Callable[[Any], Any]
 
+_COMMITTEE_ID: Final = re.compile(r"0x[0-9a-f]{64}", re.ASCII)
+
 EXISTING_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False)
+INPUT_FILE: Final = click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
 NEW_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 home_option = click.option(
@@ -40,12 +44,24 @@ committee_option = click.option(
     "--committee",
     "committee_file",
     type=NEW_FILE,
-    default="fleet/committee.json",
-    show_default=True,
     envvar="DRAGON_COMMITTEE",
     show_envvar=True,
-    help="Committee file; get it from a source that you trust.",
+    help=(
+        "Committee file or lineage; get it from a source that you trust (default: "
+        "lineage.json in the folder of the fleet, otherwise its committee.json)."
+    ),
 )
+trust_from_option = click.option(
+    "--trust-from",
+    metavar="EPOCH",
+    type=click.IntRange(0),
+    help="Oldest epoch whose keys you trust (default: the newest epoch known).",
+)
+
+
+def trust_options(command: _Decorator) -> Any:
+    """Add the options that say whose signatures count."""
+    return committee_option(trust_from_option(command))
 
 
 class UrlType(click.ParamType[str]):
@@ -67,6 +83,34 @@ class UrlType(click.ParamType[str]):
         raise click.BadParameter(message, ctx, param)
 
 
+class CommitteeIdType(click.ParamType[bytes]):
+    """The full id of a committee."""
+
+    name = "0xID"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        """Return the id, 32 bytes. Raises BadParameter."""
+        if isinstance(value, bytes):
+            return value
+        digits = str(value).lower()
+        if _COMMITTEE_ID.fullmatch(digits):
+            return bytes.fromhex(digits[2:])
+        message = f"{value!a} is not the id of a committee: 0x and 64 hexadecimal digits."
+        raise click.BadParameter(message, ctx, param)
+
+
+own_operator_option = click.option(
+    "--operator",
+    "operator_id",
+    metavar="ID",
+    shell_complete=complete_operators,
+    help="Operator of this host (default: OPERATOR_ID, or the only one of the home).",
+)
+all_option = click.option(
+    "--all", "all_", is_flag=True, help="All operators that have their keystore in the home."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 operator_option = click.option(
     "--operator",

@@ -299,6 +299,10 @@ class ReceiptRefused(DragonError):
         self.fields = fields
 
 
+class ReceiptSuperseded(ReceiptRefused):
+    """The receipt's committee has handed over, and no mark that counts covers the votes."""
+
+
 class OtherStream(ReceiptRefused):
     """The receipt belongs to another stream than the expected one."""
 

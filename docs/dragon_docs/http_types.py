@@ -14,10 +14,18 @@ SPECIFIED: Final[Mapping[frozenset[str], tuple[str, str]]] = {
     frozenset({"WindowHeader"}): ("window header", "spec/protocol.md#window-headers"),
     frozenset({"ChunkHeader"}): ("chunk header", "spec/protocol.md#chunks"),
     frozenset({"WindowCertificate"}): ("certificate", "spec/protocol.md#5-certificates"),
-    frozenset({"StatusCertificate", "CheckpointCertificate", "WindowCertificate", "Endorsement"}): (
-        "event",
-        "spec/protocol.md#6-events-and-the-log",
+    frozenset({"CheckpointCertificate"}): ("certificate", "spec/protocol.md#5-certificates"),
+    frozenset({"HandoverEvent"}): ("handover", "spec/protocol.md#handovers"),
+    frozenset({"CheckpointCertificate", "HandoverEvent"}): (
+        "certificate of a checkpoint, or handover",
+        "spec/protocol.md#lineage",
     ),
+    frozenset(
+        {
+            *("StatusCertificate", "CheckpointCertificate", "WindowCertificate", "Endorsement"),
+            "HandoverEvent",
+        }
+    ): ("event", "spec/protocol.md#6-events-and-the-log"),
     frozenset({"Status", "Checkpoint", "Downtime", "Window"}): (
         "claim with its `kind`",
         "spec/protocol.md#4-claims",

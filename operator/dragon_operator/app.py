@@ -87,11 +87,14 @@ def _not_ready(components: Components) -> Iterator[str]:
 
 def _unreachable(components: Components) -> Iterator[str]:
     """Why the committee counts this operator as down while it runs."""
-    myself, last = components.myself, components.log.state.last(components.myself)
-    if last is not None and last.status is Status.DOWN and components.follower.caught_up:
+    state = components.log.state
+    last, url = state.last(components.myself), state.committee.urls.get(components.myself)
+    if last is None or last.status is not Status.DOWN or url is None:
+        return
+    if components.follower.caught_up:
         yield (
             f"unreachable: certified down since {last.timestamp}; the other operators do not reach "
-            f"it at {components.committee.urls[myself]}"
+            f"it at {url}"
         )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dragon.errors import AttestationRefused
 from dragon.log.follower import Follower
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.protocol import bls
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
@@ -37,6 +36,14 @@ GAP: Final = (
     "the log has a signature of this operator that the journal lacks. Either an old copy of the "
     "journal was put back, or another service signs with this key and must be stopped"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """A signature, and the committee that it is for."""
+
+    committee_id: bytes
+    signature: bytes = field(repr=False)  # 96 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,32 +93,32 @@ class Attester:
             StatusClaim: _Kind(
                 self._admit_status,
                 self._decide_status,
-                self._evaluations(evaluations.status_capacity(seated.committee)),
+                self._evaluations(lambda: evaluations.status_capacity(seated.committee)),
             ),
             CheckpointClaim: _Kind(
                 self._admit_checkpoint,
                 self._decide_checkpoint,
-                self._evaluations(evaluations.CHECKPOINT_CAPACITY),
+                self._evaluations(lambda: evaluations.CHECKPOINT_CAPACITY),
             ),
             HandoverClaim: _Kind(
                 handover_checks.admit,
                 self._decide_handover,
-                self._evaluations(evaluations.HANDOVER_CAPACITY),
+                self._evaluations(lambda: evaluations.HANDOVER_CAPACITY),
             ),
             AcceptanceClaim: _Kind(
                 handover_checks.admit,
                 self._decide_handover,
-                self._evaluations(evaluations.HANDOVER_CAPACITY),
+                self._evaluations(lambda: evaluations.HANDOVER_CAPACITY),
             ),
             DowntimeClaim: _Kind(
                 self._admit_downtime,
                 self._decide_downtime,
-                self._evaluations(evaluations.DOWNTIME_CAPACITY),
+                self._evaluations(lambda: evaluations.DOWNTIME_CAPACITY),
             ),
             WindowClaim: _Kind(
                 self._admit_window,
                 self._decide_window,
-                self._evaluations(evaluations.WINDOW_CAPACITY),
+                self._evaluations(lambda: evaluations.WINDOW_CAPACITY),
             ),
         }
 
@@ -120,8 +127,10 @@ class Attester:
         """The committee that holds now."""
         return self._seated.committee
 
-    def _evaluations(self, capacity: Capacity) -> Evaluations:
-        return Evaluations(capacity, self._committee.rounds.collect_deadline_seconds, self._runtime)
+    def _evaluations(self, capacity: Callable[[], Capacity]) -> Evaluations:
+        return Evaluations(
+            capacity, lambda: self._committee.rounds.collect_deadline_seconds, self._runtime
+        )
 
     def answer(self, nonce: bytes) -> tuple[StatusAnswer, bytes]:
         """Return a status answer to `nonce` and its signature, which prove that we are up."""
@@ -134,7 +143,7 @@ class Attester:
         self._key_check.note_answer(nonce, signature)
         return answer, signature
 
-    def attest(self, claim: Claim, *, is_member: bool = False) -> bytes:
+    def attest(self, claim: Claim, *, is_member: bool = False) -> Attestation:
         """Verify a claim and return our signature on it.
 
         `is_member`: whether the requester may use the capacity of members.
@@ -155,17 +164,14 @@ class Attester:
             return self._decide_again(claim)
         kind.admit(claim)
         self._check_key()
-        committee, root, secret = self._bound(claim)
+        committee = self._signed_for(claim)
 
         def evaluate() -> Outcome:
-            if (refused := kind.decide(claim)) is not None:
-                return refused
-            if self._bound(claim)[0] != committee:
-                message = "the committee has handed over since this claim was requested"
-                raise AttestationRefused(RefusalReason.BEHIND, message)
-            return Outcome(signature=secret.sign(root))
+            return kind.decide(claim) or Outcome(signature=self._sign(claim, committee))
 
-        return kind.evaluations.signature(root, evaluate, is_member=is_member)
+        root = claim.root(committee.id)
+        signature = kind.evaluations.signature(root, evaluate, is_member=is_member)
+        return Attestation(committee.id, signature)
 
     def _check_key(self) -> None:
         """Refuse while another service may sign with this operator's key."""
@@ -173,17 +179,25 @@ class Attester:
             message = f"the key of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
 
-    def _bound(self, claim: Claim) -> tuple[Committee, bytes, bls.SecretKey]:
-        """Return the committee that a claim is signed for, its root for that one, and our key.
+    def _signed_for(self, claim: Claim) -> Committee:
+        """Return the committee that a claim is signed for now.
 
         An acceptance is signed for the next committee, everything else for the one that holds.
-        Raises AttestationRefused: `unseated`.
+        Raises AttestationRefused: `unapproved`.
         """
         if isinstance(claim, AcceptanceClaim):
-            committee = self._handover_checks.approved(claim)
-        else:
-            committee = self._committee
-        return committee, claim.root(committee.id), self._seat.secret(committee)
+            return self._handover_checks.approved(claim)
+        return self._committee
+
+    def _sign(self, claim: Claim, committee: Committee) -> bytes:
+        """Sign a claim that was decided for a committee, unless the log has left that one since.
+
+        Raises AttestationRefused: `unseated`, `unapproved`; `behind`, it has to be asked again.
+        """
+        if self._signed_for(claim).id != committee.id:
+            message = "a handover was applied meanwhile; ask again"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
+        return self._seat.secret(committee).sign(claim.root(committee.id))
 
     def why_abstain(self) -> str:
         """Return why the journal prevents all signatures now; empty if it does not.
@@ -236,14 +250,14 @@ class Attester:
         self._status_checks.check_certifiable(claim)
         return self._journal.recall(claim.node_id, claim.timestamp) is not None
 
-    def _decide_again(self, claim: StatusClaim) -> bytes:
+    def _decide_again(self, claim: StatusClaim) -> Attestation:
         """Repeat the decision of a round without new checks. It takes no place and no probe.
 
         Raises AttestationRefused: `equivocation` if the decision was the opposite.
         """
+        committee = self._committee
         self._journal.decide(claim, self._log.state.log_time)
-        _, root, secret = self._bound(claim)
-        return secret.sign(root)
+        return Attestation(committee.id, self._sign(claim, committee))
 
     def _admit_status(self, claim: StatusClaim) -> None:
         # (1) The round is current according to a clock that the peers agree with.

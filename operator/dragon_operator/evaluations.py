@@ -120,20 +120,36 @@ class _Evaluation:
 class Evaluations:
     """The evaluations of one kind of claim."""
 
-    def __init__(self, capacity: Capacity, max_wait: float, runtime: Runtime) -> None:
-        """`max_wait`: seconds for which a request waits; the aggregators wait no longer."""
-        self._capacity = capacity
-        self._max_wait = max_wait
+    def __init__(
+        self,
+        capacity: Callable[[], Capacity],
+        max_wait: Callable[[], float],
+        runtime: Runtime,
+    ) -> None:
+        """Create the evaluations of one kind.
+
+        Args:
+            capacity: returns what they may occupy; a handover may change the places, and not the
+                threads.
+            max_wait: returns the seconds for which a request waits; the aggregators wait no longer.
+        """
+        self._read_capacity = capacity
+        self._read_max_wait = max_wait
         self._monotonic = runtime.monotonic
+        threads = capacity()
         self._executors = {
-            False: runtime.workers(capacity.strangers),
-            True: runtime.workers(capacity.members),
+            False: runtime.workers(threads.strangers),
+            True: runtime.workers(threads.members),
         }  # by `is_member`
         # Guards the following. Reentrant: an executor may evaluate within `submit`.
         self._lock = threading.RLock()
         self._pending: dict[bytes, _Evaluation] = {}
         self._waiting: dict[bool, Counter[bytes]] = {False: Counter(), True: Counter()}
         self._kept: OrderedDict[bytes, tuple[float, Outcome]] = OrderedDict()  # with their ends
+
+    @property
+    def _capacity(self) -> Capacity:
+        return self._read_capacity()
 
     @property
     def pending(self) -> int:
@@ -212,10 +228,11 @@ class Evaluations:
             if waiting.total() >= self._capacity.waiting:
                 raise _busy(f"{self._capacity.waiting} requests wait for claims of this kind")
             waiting[root] += 1
+        longest = self._read_max_wait()
         try:
-            return evaluation.result(timeout=self._max_wait)
+            return evaluation.result(timeout=longest)
         except FutureTimeout:
-            raise _busy(f"the evaluation takes longer than {self._max_wait:g} s") from None
+            raise _busy(f"the evaluation takes longer than {longest:g} s") from None
         finally:
             with self._lock:
                 waiting[root] -= 1

@@ -10,14 +10,14 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.known_streams import KnownStreams
-from dragon.log.ledger import Ledger
+from dragon.log.ledger import ProvingLedger
 from dragon.log.store import Log
-from dragon.net.aggregator_client import AggregatorClient
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
 from dragon.net.committee_files import CommitteeFiles
+from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.addresses import member_addresses
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
@@ -50,7 +50,7 @@ from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 
 PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
@@ -60,7 +60,7 @@ REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble an operator on the real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -69,7 +69,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     databases = Databases.open(settings, runtime)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    components = assemble(settings, databases, sequencer, runtime, nodes.sha256)
+    components = assemble(settings, databases, sequencer, runtime)
     if settings.from_checkpoint:
         start_late(components, runtime)
 
@@ -78,8 +78,8 @@ def build(settings: Settings, nodes: NodeList) -> Service:
         databases.close()
         lock.close()
 
-    hosts = hosts_of(settings.committee, without=settings.operator)
-    clients = Clients(MemberAddresses([*hosts, *settings.known_clients]), settings.proxies)
+    members = member_addresses(components.log, settings.known_clients, without=settings.operator)
+    clients = Clients(members, settings.proxies)
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [
         components.key_check.run,
@@ -125,16 +125,10 @@ def start_late(components: Components, runtime: Runtime) -> None:
 def assemble(
     settings: Settings,
     databases: Databases,
-    ledger: Ledger,
+    ledger: ProvingLedger,
     runtime: Runtime,
-    node_list: bytes | None = None,
 ) -> Components:
-    """Build the components of an operator on its files, a ledger and a runtime.
-
-    Args:
-        node_list: SHA-256 of the node list that finality proofs are verified with; by default the
-            first one that the committee names.
-    """
+    """Build the components of an operator on its files, a ledger and a runtime."""
     myself = settings.operator
     log = Log(databases.log, settings.committee)
     follower = Follower(
@@ -144,7 +138,11 @@ def assemble(
         files=CommitteeFiles(log, runtime.http).fetch,
     )
     probe_history = ProbeHistory(log, runtime.wall)
-    prober = Prober(log, runtime, myself=myself, on_result=probe_history.add)
+    approvals = Approvals(approval_path(settings.database), runtime.wall)
+    operator_keys = OperatorKeys(log, runtime.wall, approvals.current)
+    prober = Prober(
+        log, runtime, myself=myself, on_result=probe_history.add, keys_of=operator_keys.of
+    )
     peers = PeerMonitor(log, myself, prober, runtime)
     operator_journal = Journal(databases.journal, log)
     window_voter = _window_voter(settings, log, operator_journal, databases, runtime)
@@ -159,7 +157,6 @@ def assemble(
         runtime.wall,
     )
     log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
-    approvals = Approvals(approval_path(settings.database), runtime.wall)
     key_check = KeyCheck(log, settings.seat, approvals, runtime)
     gaps = JournalGaps(databases.journal, myself, log, runtime.wall)
     gaps.check_newest()
@@ -179,7 +176,7 @@ def assemble(
             approvals,
             status_checks,
             log_claim_checks,
-            lambda: node_list or log.committee.sequencer.nodes_sha256[0],
+            ledger,
         ),
         window_voter=window_voter,
         key_check=key_check,
@@ -228,7 +225,7 @@ def _window_voter(
         VerdictStore(databases.log),
         journal.windows,
         rate_limiter,
-        ObjectClient(_object_sources(settings.committee, settings.operator), runtime),
+        ObjectClient(lambda: _object_sources(log.committee, settings.operator), runtime),
         runtime.wall,
         known,
         FetchLimits.create(),
@@ -238,14 +235,12 @@ def _window_voter(
 
 
 def _reporter(settings: Settings, prober: Prober, log: Log, runtime: Runtime) -> Reporter:
-    aggregators = settings.committee.aggregators
     return Reporter(
         log,
         settings.operator,
         settings.seat,
         prober=prober,
         log=log,
-        aggregators=[AggregatorClient(each.url, runtime.http) for each in aggregators],
         runtime=runtime,
     )
 
@@ -260,7 +255,7 @@ def _object_sources(committee: Committee, myself: str) -> list[str]:
 def serve(environ: Mapping[str, str]) -> None:
     """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_http(
         lambda: build(settings, nodes),
         name=settings.operator,

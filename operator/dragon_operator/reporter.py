@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Final
 
 from dragon.errors import AttestationRefused, Busy, PeerError, Unreachable
 from dragon.log.store import Log
 from dragon.net.aggregator_client import AggregatorClient
+from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
 from dragon.probing.lookup_faults import control_names, is_resolver_at_fault
 from dragon.probing.prober import Prober, ProbeResult
@@ -42,7 +44,6 @@ class Reporter:
         *,
         prober: Prober,
         log: Log,
-        aggregators: Sequence[AggregatorClient],
         runtime: Runtime,
     ) -> None:
         self._seated = seated
@@ -50,9 +51,13 @@ class Reporter:
         self._seat = seat
         self._prober = prober
         self._log = log
-        self._aggregators = aggregators
-        # One delivery more than there are reports of others: our own reports never wait for theirs.
-        self._executor = runtime.workers((MAX_CONCURRENT_REPORTS + 1) * max(1, len(aggregators)))
+        self._http = runtime.http
+        # Threads of each aggregator, by URL. One delivery more than there are reports of others:
+        # our own reports never wait for theirs.
+        self._workers: PerMember[Executor] = PerMember(
+            lambda _: runtime.workers(MAX_CONCURRENT_REPORTS + 1),
+            lambda pool: pool.shutdown(wait=False, cancel_futures=True),
+        )
         self._wall = runtime.wall
         self._slots = threading.BoundedSemaphore(MAX_CONCURRENT_REPORTS)
         self._lock = threading.Lock()  # guards the next line
@@ -141,15 +146,22 @@ class Reporter:
             raise AttestationRefused(RefusalReason.UNSEATED, "this operator has no seat")
         signature = secret.sign(suspicion.root(self._committee.network_id))
 
-        def deliver(aggregator: AggregatorClient) -> str | None:
+        def deliver(url: str) -> bool:
             try:
-                aggregator.suspect(suspicion, signature, deadline=DELIVERY_TIMEOUT_SECONDS)
+                AggregatorClient(url, self._http).suspect(
+                    suspicion, signature, deadline=DELIVERY_TIMEOUT_SECONDS
+                )
             except PeerError:
-                return None
-            return aggregator.url
+                return False
+            return True
 
-        results = self._executor.map(deliver, self._aggregators)
-        delivered = [url for url in results if url is not None]
+        def submit(url: str) -> Future[bool]:
+            return self._workers.use(url, lambda pool: pool.submit(deliver, url))
+
+        urls = list(dict.fromkeys(each.url for each in self._committee.aggregators))
+        self._workers.keep(urls)
+        sent = [(url, submit(url)) for url in urls]
+        delivered = [url for url, future in sent if future.result()]
         if not delivered:
             raise Unreachable("no aggregator accepted the suspicion", reason="aggregators")
         return Report(suspicion, delivered)

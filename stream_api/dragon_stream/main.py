@@ -18,7 +18,7 @@ from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
 from dragon.node import open_files
-from dragon.node.addresses import MemberAddresses, hosts_of, is_within, parse_address
+from dragon.node.addresses import is_within, member_addresses, parse_address
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.connections import Limits
@@ -26,12 +26,12 @@ from dragon.node.gunicorn_server import serve as serve_with_gunicorn
 from dragon.node.service import Service
 from dragon.node.sockets import RESERVED_THREADS, Sockets
 from dragon.protocol.claims.window import WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Seated
 from dragon.storage.database import Database
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 from dragon_stream.app import create_app
 from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
@@ -49,7 +49,7 @@ from dragon_stream.writer import Writer
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble a service with real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -73,8 +73,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
 
     count = len(components.streams.all())
     logger.info("stream_service_started", port=settings.port, streams=count)
-    hosts = [*hosts_of(settings.committee), *settings.known_clients]
-    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    clients = Clients(member_addresses(components.log, settings.known_clients), settings.proxies)
     return Service(
         create_app(components, clients), [*loops(components), clients.members.run], close
     )
@@ -105,8 +104,7 @@ def assemble(
     runtime: Runtime,
 ) -> Components:
     """Connect the service's parts to two databases, a ledger and a runtime."""
-    committee = settings.committee
-    log = Log(database, committee)
+    log = Log(database, settings.committee)
     records = StreamRecords(database, log.note_damage)
     follower = Follower(
         log,
@@ -121,17 +119,17 @@ def assemble(
         store,
         Confirmation(store, log, follower, records, events),
         prover=ProverClient(settings.prover_url, settings.prover_token, runtime.http),
-        aggregators=aggregators(committee, runtime),
+        aggregators=aggregators(log, runtime),
         events=events,
         runtime=runtime,
         max_pending_windows=settings.max_pending_windows,
-        needed_votes=committee.quorum(WindowClaim.KIND),
+        needed_votes=lambda: log.committee.quorum(WindowClaim.KIND),
     )
     streams = Streams(
         store,
         settings.data,
         settings.secret,
-        committee.network_id,
+        log.committee.network_id,
         writer,
         damages=damages,
         disk=stream_database.disk,
@@ -164,10 +162,14 @@ def max_sockets(threads: int) -> int:
     return min(max(2, threads - RESERVED_THREADS), open_files.websockets_within(open_files.limit()))
 
 
-def aggregators(committee: Committee, runtime: Runtime) -> Aggregators:
-    """Clients of the committee's aggregators, the lowest rank first."""
-    ranked = sorted(committee.aggregators, key=lambda aggregator: aggregator.rank)
-    return Aggregators([SubmissionClient(each.url, runtime.http) for each in ranked])
+def aggregators(seated: Seated, runtime: Runtime) -> Aggregators:
+    """Clients of the aggregators of the committee that holds, the lowest rank first."""
+
+    def clients() -> list[SubmissionClient]:
+        ranked = sorted(seated.committee.aggregators, key=lambda aggregator: aggregator.rank)
+        return [SubmissionClient(each.url, runtime.http) for each in ranked]
+
+    return Aggregators(clients)
 
 
 def serve(environ: Mapping[str, str]) -> None:
@@ -177,7 +179,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """
     settings = Settings.from_environ(environ)
     open_files.raise_limit()
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_with_gunicorn(
         lambda: build(settings, nodes),
         name="stream_api",

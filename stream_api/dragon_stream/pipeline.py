@@ -7,7 +7,7 @@ interrupted. Steps that fail because a prover or an aggregator is down are retri
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -55,13 +55,13 @@ class Pipeline:
         events: Events,
         runtime: Runtime,
         max_pending_windows: int,
-        needed_votes: int,
+        needed_votes: Callable[[], int],
     ) -> None:
         """Create the pipeline.
 
         Args:
             max_pending_windows: bounds the uncertified windows of a stream; see `has_capacity`.
-            needed_votes: operators that must vote alike for a certificate.
+            needed_votes: how many operators must vote alike for a certificate.
         """
         self.prover_error = ""  # of the last request; empty after a success
         self._store = store

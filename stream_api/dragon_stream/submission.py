@@ -39,7 +39,8 @@ def submission(keys: StreamKeys, row: WindowRow, proof: bytes) -> Submission:
 class Aggregators:
     """The committee's aggregators, in the order of their rank. The first to respond is used."""
 
-    def __init__(self, clients: Sequence[SubmissionClient]) -> None:
+    def __init__(self, clients: Callable[[], Sequence[SubmissionClient]]) -> None:
+        """`clients`: returns those of the committee that holds; a handover may change them."""
         self._clients = clients
 
     def submit(self, submitted: Submission, bodies: Sequence[bytes] = ()) -> WindowStatus:
@@ -55,7 +56,7 @@ class Aggregators:
         last_error: PeerError = Unreachable(
             "the committee lists no aggregator", reason="aggregators"
         )
-        for client in self._clients:
+        for client in self._clients():
             try:
                 return _submit(client, submitted, bodies)
             except PeerError as error:
@@ -87,8 +88,8 @@ class BusyWindows:
     Counts the `busy` answers in a row, from which the pause before the next submission follows.
     """
 
-    def __init__(self, needed_votes: int, monotonic: Callable[[], float]) -> None:
-        """`needed_votes`: operators that must vote alike. `monotonic` returns seconds."""
+    def __init__(self, needed_votes: Callable[[], int], monotonic: Callable[[], float]) -> None:
+        """`needed_votes`: how many operators must vote alike. `monotonic` returns seconds."""
         self._needed_votes = needed_votes
         self._monotonic = monotonic
         self._reasons: dict[bytes, tuple[float, str]] = {}  # since when and why, by stream
@@ -132,7 +133,7 @@ class BusyWindows:
         if status.state not in {"voting", "waiting"}:
             return ""
         busy = [vote for vote in status.votes if vote["answer"] == RefusalReason.BUSY]
-        if len(status.votes) - len(busy) >= self._needed_votes or not busy:
+        if len(status.votes) - len(busy) >= self._needed_votes() or not busy:
             return ""
         names = ", ".join(vote["operator"] for vote in busy)
         return f"window {number}: busy operators: {names} ({busy[0]['detail']})"

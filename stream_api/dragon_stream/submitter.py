@@ -44,9 +44,9 @@ class Submitter:
         pool: Executor,
         counter: Counter,
         monotonic: Callable[[], float],
-        needed_votes: int,
+        needed_votes: Callable[[], int],
     ) -> None:
-        """`needed_votes`: operators that must vote alike for a certificate."""
+        """`needed_votes`: how many operators must vote alike for a certificate."""
         self.busy = BusyWindows(needed_votes, monotonic)
         self.votes = LastVotes()
         self.awaited = AwaitedWindows(monotonic)

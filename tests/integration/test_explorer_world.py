@@ -537,7 +537,7 @@ def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld)
     small.clock.now += 40
     begun = small.clock.now
     took = {}
-    for poller in small.explorer.pollers:
+    for poller in small.explorer.pollers.current():
         small.clock.now = begun
         poller.step()
         took[poller.source.name] = small.clock.now - begun
@@ -819,7 +819,7 @@ def settings_of(world: SmallExplorerWorld) -> Settings:
     return Settings(
         committee=world.committee,
         database=world.database_file(EXPLORER),
-        nodes_file=Path(),
+        nodes_files=(),
         host="",
         port=0,
         threads=1,

@@ -70,7 +70,7 @@ def claim_now(world: World, following: Members) -> HandoverClaim:
 
 
 def sign(world: World, name: str, claim: Any) -> bytes:
-    signature: bytes = world.components(name).attester.attest(claim)
+    signature: bytes = world.components(name).attester.attest(claim).signature
     return signature
 
 

@@ -2,6 +2,7 @@
 
 fleet/
   committee.json          who may sign; needed to verify anything, and public
+  lineage.json            once the committee has changed: all committees, and their handovers
   nodes.json              node list of the sequencer network
   services.json           URLs of services that no committee lists: prover, streams, explorer
   public.toml             optional: what the explorer's public page shows
@@ -15,6 +16,7 @@ fleet/
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,23 @@ PROVER: Final = "zkp_api"
 STREAMS: Final = "stream_api"
 EXPLORER: Final = "explorer"
 SOURCES: Final = "sources"  # not a service: holds the token of those who may create streams
+SEQUENCER: Final = "sequencer"
+# The argument of `dragon serve` for each service that is no operator; aggregators have ranks.
+_KINDS: Final = {SEQUENCER: "sequencer", PROVER: "zkp", STREAMS: "stream", EXPLORER: "explorer"}
+_AGGREGATOR: Final = re.compile(r"aggregator(_[0-9]+)?", re.ASCII)
+_OTHER_FOLDERS: Final = frozenset((SOURCES, "ca"))  # in the folder of keys
+
+
+def service_kind(name: str) -> str:
+    """Return the argument of `dragon serve` for a service such as `zkp_api` or an operator's id."""
+    if _AGGREGATOR.fullmatch(name):
+        return "aggregator"
+    return _KINDS.get(name, "operator")
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether no member may have this id in a home, because a service has that folder."""
+    return name in _OTHER_FOLDERS or service_kind(name) != "operator"
 
 
 def aggregator_name(rank: int) -> str:
@@ -46,6 +65,11 @@ class Home:
     def committee_file(self) -> Path:
         """The committee file."""
         return self.path / "committee.json"
+
+    @property
+    def lineage_file(self) -> Path:
+        """All committees of the network and the handovers between them; missing in epoch 0."""
+        return self.path / "lineage.json"
 
     @property
     def nodes_file(self) -> Path:
@@ -112,6 +136,15 @@ class Home:
         """The password of a keystore."""
         return self.keys / service / "password"
 
+    @staticmethod
+    def next_key(member: str) -> str:
+        """The folder of a member's next key, beside the present one, while it is rotated."""
+        return f"{member}/next"
+
+    def has_key(self, member: str) -> bool:
+        """Return whether a member's present or next key is in this home."""
+        return self.keystore(member).exists() or self.keystore(self.next_key(member)).exists()
+
     @property
     def authority_file(self) -> Path:
         """The certificate of the fleet's CA."""
@@ -137,7 +170,7 @@ class Home:
 
     def database(self, service: str) -> Path:
         """The database of a service: `operator_1` → `data/operator_1/operator.db`."""
-        return self.path / "data" / service / f"{service.partition('_')[0]}.db"
+        return self.path / "data" / service / f"{service_kind(service)}.db"
 
     def output(self, service: str) -> Path:
         """The file to which `dragon up` writes the output of a service."""

@@ -28,8 +28,8 @@ from dragon.protocol.committee import Committee
 from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
-from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of
+from dragon_cli.fleet import own_operators, queries
+from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of, service_kind
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
 
@@ -47,6 +47,7 @@ class Fleet:
         """Args: `settings`, environment variables for all services."""
         self.home = home
         self.committee: Committee = home.committee()
+        self._stamp = home.committee_file.stat().st_mtime_ns
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # by name of the service
         self._settings = dict(settings or {})
         self._lifeline: tuple[int, int] | None = None  # a pipe: for the services, and for us
@@ -64,14 +65,21 @@ class Fleet:
     ) -> None:
         self.stop()
 
+    def refresh(self) -> None:
+        """Read the committee file again if it was replaced, as after a handover."""
+        if (stamp := self.home.committee_file.stat().st_mtime_ns) != self._stamp:
+            self.committee, self._stamp = self.home.committee(), stamp
+
     @property
     def addresses(self) -> dict[str, str]:
-        """The URL of every service by name, in the order in which they start."""
+        """The URL of every service by name, in the order in which they start.
+
+        The operators are those whose keystores are in the home, with a seat or without.
+        """
         found = {}
         if self.home.sequencer_keys.exists():  # otherwise the network is not part of this fleet
             found["sequencer"] = self.home.sequencer_url()
-        for operator in self.committee.operators:
-            found[operator.id] = operator.url
+        found |= own_operators.urls(self.home, self.committee)
         for aggregator in self.committee.aggregators:
             found[aggregator_name(aggregator.rank)] = aggregator.url
         return found | self.home.services()
@@ -79,7 +87,7 @@ class Fleet:
     def check_installed(self) -> None:
         """Raise MissingExtra if a service needs compiled code that is not installed."""
         for name in self.addresses:
-            services.check_installed(_kind(name))
+            services.check_installed(service_kind(name))
 
     def check_ports(self) -> None:
         """Raise PortInUse if another program listens on the port of a service."""
@@ -120,7 +128,7 @@ class Fleet:
         return self._lifeline[0]
 
     def _arguments(self, name: str) -> list[str]:
-        kind, port = _kind(name), port_of(self.addresses[name])
+        kind, port = service_kind(name), port_of(self.addresses[name])
         arguments = ["serve", kind, "--home", str(self.home.path), "--port", str(port)]
         if kind == "operator":
             return [*arguments, "--id", name]
@@ -286,11 +294,6 @@ def _last_line(output: Path) -> str:
         lines = file.read().decode(errors="replace").strip().splitlines()
     messages = [line for line in lines if line.startswith("dragon: ")]
     return (messages or lines or [NO_OUTPUT])[-1]
-
-
-def _kind(name: str) -> str:
-    """Return the argument of `dragon serve` for a service such as `operator_1` or `zkp_api`."""
-    return name.partition("_")[0]
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

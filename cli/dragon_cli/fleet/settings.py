@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragon.net import tls
-from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home
+from dragon_cli.fleet.layout import EXPLORER, PROVER, SEQUENCER, STREAMS, Home, service_kind
 
 
 def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0) -> dict[str, str]:
@@ -29,20 +29,32 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
     if service == EXPLORER:
         return common | _explorer(home)
     database = str(home.database(service))
-    if service == "sequencer":
+    if service == SEQUENCER:
         return common | {
             "SEQUENCER_KEYS_FILE": str(home.sequencer_keys),
             "SEQUENCER_APP": home.committee().sequencer.app,
             "SEQUENCER_DATABASE": database,
         }
-    if service.startswith("aggregator"):
+    if service_kind(service) == "aggregator":
         return common | {"AGGREGATOR_DATABASE": database, "AGGREGATOR_RANK": str(rank)}
-    return common | {
-        "OPERATOR_ID": service,
-        "OPERATOR_KEYSTORE": str(home.keystore(service)),
-        "OPERATOR_PASSWORD_FILE": str(home.password(service)),
-        "OPERATOR_DATABASE": database,
+    return common | _operator(home, service)
+
+
+def _operator(home: Home, operator: str) -> dict[str, str]:
+    following = home.next_key(operator)
+    is_rotated = home.keystore(following).exists()
+    is_lost = is_rotated and not home.keystore(operator).exists()
+    present = following if is_lost else operator
+    found = {
+        "OPERATOR_ID": operator,
+        "OPERATOR_KEYSTORE": str(home.keystore(present)),
+        "OPERATOR_PASSWORD_FILE": str(home.password(present)),
+        "OPERATOR_DATABASE": str(home.database(operator)),
     }
+    if is_rotated:
+        found["OPERATOR_NEXT_KEYSTORE"] = str(home.keystore(following))
+        found["OPERATOR_NEXT_PASSWORD_FILE"] = str(home.password(following))
+    return found
 
 
 def _stream_service(home: Home) -> dict[str, str]:

@@ -20,11 +20,15 @@ from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
 from dragon.log.batch_verification import BatchVerifier
 from dragon.log.index_tables import derive, tables
 from dragon.log.schema import check_format
+from dragon.log.vouching import Vouched, vouched
 from dragon.protocol import event, merkle
 from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
+from dragon.protocol.committee_rules import check_all
 from dragon.protocol.event import Event
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.state import State, Verify, transition
+from dragon.protocol.trust import Trust
 from dragon.storage.sqlite_faults import sqlite_fault
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
@@ -38,13 +42,15 @@ class Audit:
 
     size: int
     root: bytes
+    vouched: Vouched  # the part that the newest committee known vouches for
+    committees: tuple[Committee, ...]  # that have held in the log, from epoch 0 on
     state: State
     tree: merkle.Tree = field(compare=False)  # of all entries; `root` is its root
 
 
 def audit(
     path: Path,
-    committee: Committee,
+    known: Trust | Lineage | Committee,
     progress: Callable[[int], None] = lambda _: None,
     *,
     batched: bool = True,
@@ -52,9 +58,12 @@ def audit(
 ) -> Audit:
     """Verify every certificate, rule, leaf and row of the log file at `path`.
 
-    The file may be a copy, or belong to a running operator. It is not changed.
+    The file may be a copy, or belong to a running operator. It is not changed. A log that has
+    passed handovers is verified from its first entry: it has the files of all its committees.
 
     Args:
+        known: a verified lineage, or one committee of the network, as a rule the newest: its file
+            names the one before by its hash, and so on back to epoch 0.
         progress: called with the number of entries verified so far.
         batched: verify many signatures together; verify them one by one only if that fails.
         entropy: returns random bytes, for batched verification.
@@ -64,16 +73,20 @@ def audit(
         LogDamaged: the file contradicts itself.
         DatabaseTooNew: a newer release has changed its schema.
         DatabaseTooOld: the log has the format of an older release.
-        WrongCommittee: the log belongs to another network.
+        WrongCommittee: the log belongs to another network, or has other committees.
         CertificateError, NotApplicable, Diverged: an entry should not have been applied.
+        Superseded: the log has entries of committees that have handed over, and no mark that a
+            trusted committee has signed covers them.
     """
+    trust = Trust.of(known)
     if not path.is_file():
         raise errors.NotFound(f"there is no log at {path}")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
             check_format(path, database.execute)
-            auditor = _Auditor(_committees(database, committee))
+            committees = _committees(database, trust.lineage)
+            auditor = _Auditor(committees)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
                 rows = _DerivedRows(
@@ -90,7 +103,9 @@ def audit(
                 rows.check_rest()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {sqlite_fault(error)}") from None
-    return Audit(len(auditor.tree), auditor.tree.root(), auditor.state, auditor.tree)
+    state, tree = auditor.state, auditor.tree
+    held = tuple(committees[: state.committee.epoch + 1])
+    return Audit(len(tree), tree.root(), vouched(trust, state, tree), held, state, tree)
 
 
 class _Auditor:
@@ -165,25 +180,27 @@ class _StoredEntry:
     chaining_hash: str
 
 
-def _committees(database: sqlite3.Connection, committee: Committee) -> list[Committee]:
+def _committees(database: sqlite3.Connection, lineage: Lineage) -> list[Committee]:
     """Return the committees that the log has, from epoch 0 on; their keys are checked.
 
-    Raises WrongCommittee: the log belongs to another network, or has another committee in the epoch
-        of the trusted one; LogDamaged.
+    Raises WrongCommittee: the log belongs to another network, or has another committee in an epoch
+        of the lineage; LogDamaged.
     """
     row = database.execute("SELECT network FROM cursor").fetchone()
-    if row is None or row[0] != to_hex(committee.network_id):
+    if row is None or row[0] != to_hex(lineage.network_id):
         raise errors.WrongCommittee("the log belongs to another network")
     listed = database.execute("SELECT document FROM committees ORDER BY epoch").fetchall()
     try:
-        found = [Committee.load(str(document).encode()) for (document,) in listed]
+        found = [Committee.from_json(parse(str(document))) for (document,) in listed]
+        check_all(found)
     except errors.DragonError as error:
         raise errors.LogDamaged(f"a committee of the log cannot be read: {error}") from None
-    if not found or found[0].id != committee.network_id:
+    if not found or found[0].id != lineage.network_id:
         raise errors.LogDamaged("the log lacks the network's first committee")
-    if committee.epoch < len(found) and found[committee.epoch].id != committee.id:
-        message = f"the log has another committee in epoch {committee.epoch}"
-        raise errors.WrongCommittee(message, epoch=committee.epoch)
+    for committee in lineage.committees:
+        if committee.epoch < len(found) and found[committee.epoch].id != committee.id:
+            message = f"the log has another committee in epoch {committee.epoch}"
+            raise errors.WrongCommittee(message, epoch=committee.epoch)
     return found
 
 

@@ -30,9 +30,23 @@ def read_all(connection: Connection) -> list[tuple[Committee, int | None]]:
     Keys are not checked again: the hash of each file is the one that the log names.
     Raises LogDamaged.
     """
-    query = text("SELECT epoch, id, document, position FROM committees ORDER BY epoch")
-    found = [_checked(*row) for row in connection.execute(query)]
-    for expected, (committee, position) in enumerate(found):
+    return read_after(connection, -1, -1)
+
+
+def read_after(
+    connection: Connection, after: int, limit: int
+) -> list[tuple[Committee, int | None]]:
+    """Return the committees after an epoch, as `read_all`. Args: `limit`, -1 for no limit.
+
+    The cost is that of the committees that are returned. Raises LogDamaged.
+    """
+    query = text(
+        "SELECT epoch, id, document, position FROM committees WHERE epoch > :after "
+        "ORDER BY epoch LIMIT :limit"
+    )
+    rows = connection.execute(query, {"after": after, "limit": limit})
+    found = [_checked(*row) for row in rows]
+    for expected, (committee, position) in enumerate(found, start=after + 1):
         if committee.epoch != expected or (position is None) is not (expected == 0):
             raise errors.LogDamaged(f"the committee of epoch {expected} is missing, or misplaced")
     return found

@@ -116,6 +116,15 @@ def read_one(connection: Connection, position: int) -> StoredEntry | None:
     return None if row is None else _checked(row)
 
 
+def newest(connection: Connection, kind: str) -> StoredEntry | None:
+    """Return the newest entry of a kind, if there is one. Raises LogDamaged."""
+    query = text(
+        f"SELECT {_COLUMNS} FROM entries WHERE kind = :kind ORDER BY position DESC LIMIT 1"  # noqa: S608
+    )
+    row = connection.execute(query, {"kind": kind}).first()
+    return None if row is None else _checked(row)
+
+
 def read_after(connection: Connection, after: int, limit: int) -> Iterator[StoredEntry]:
     """Yield the entries after position `after`, oldest first. Rows are read when they are needed.
 

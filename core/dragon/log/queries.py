@@ -93,7 +93,7 @@ class LogQueries:
     def committees(self, after: int = -1, limit: int = MAX_COMMITTEES) -> list[Seating]:
         """Return the committees after an epoch that have held in this log, oldest first."""
         with self._read() as connection:
-            found = committee_table.read_all(connection)[after + 1 : after + 1 + limit]
+            found = committee_table.read_after(connection, after, limit)
             return [Seating(each, self._handover(connection, at), at) for each, at in found]
 
     def _handover(self, connection: Connection, position: int | None) -> Handover | None:

@@ -18,12 +18,13 @@ from dragon.protocol.streams.submission import Submission
 
 READ_DEADLINE_SECONDS: Final = 5.0
 MAX_READ_BYTES: Final = 1 << 20
+OTHER_COMMITTEE: Final = "other_committee"  # an attestation for another committee than ours
 STATUS_REFUSED: Final = 409  # the HTTP status of a refusal to sign or to vote
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorClient:
-    """Client of one operator. Its address and key come from the committee only.
+    """Client of one operator. Its address and keys come from committees only.
 
     `deadline` is in seconds and covers the whole exchange.
     """
@@ -31,6 +32,8 @@ class OperatorClient:
     committee: Committee
     operator: str
     http: HttpClient
+    # With which it may sign a status answer; empty: the key that the committee lists.
+    answer_keys: tuple[bls.PublicKey, ...] = ()
 
     @property
     def _url(self) -> str:
@@ -63,8 +66,9 @@ class OperatorClient:
         if answer.node_id != self.operator:
             message = f"the answer is from {answer.node_id}, expected {self.operator}"
             raise BadAnswer(message, reason="other_node")
-        key = self.committee.keys[self.operator]
-        if not bls.is_signed(key, answer.root(self.committee.network_id), signature):
+        root = answer.root(self.committee.network_id)
+        keys = self.answer_keys or (self.committee.keys[self.operator],)
+        if not any(bls.is_signed(key, root, signature) for key in keys):
             message = f"the answer is not signed with the key of {self.operator}"
             raise BadAnswer(message, reason="bad_signature")
 
@@ -88,17 +92,22 @@ class OperatorClient:
 
         Raises:
             AttestationRefused: the operator does not sign; `reason` is a `RefusalReason`.
-            Unreachable, BadAnswer: no usable answer.
+            Unreachable, BadAnswer: no usable answer; `reason` is `other_committee` if its log is
+                at another committee than ours.
         """
         body = self._post("attestations", claim.to_json(), deadline)
         try:
             members = Members(body, "the attestation")
             signer = members.id("operator")
+            committee_id = members.hex("committee", size=32)
             signature = members.hex("signature", size=bls.SIGNATURE_BYTES)
             members.end()
         except InvalidEncoding:
             valid = False
         else:
+            if committee_id != self.committee.id:
+                message = f"{self.operator} signs for another committee, {to_hex(committee_id)}"
+                raise BadAnswer(message, reason=OTHER_COMMITTEE)
             key = self.committee.keys[self.operator]
             valid = signer == self.operator and bls.is_signed(
                 key, claim.root(self.committee.id), signature

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class PerMember(Generic[T]):
@@ -20,22 +21,25 @@ class PerMember(Generic[T]):
         """Args: `make`, creates the thing of a member; `end`, ends one that is needed no more."""
         self._make = make
         self._end = end
-        self._lock = threading.Lock()
+        # Reentrant: an executor may run the work within `submit`.
+        self._lock = threading.RLock()
         self._made: dict[str, T] = {}
 
-    def of(self, member: str) -> T:
-        """Return the thing of a member."""
+    def use(self, member: str, do: Callable[[T], R]) -> R:
+        """Return what `do` returns for the thing of a member. It is not ended meanwhile.
+
+        `do` must return at once, such as `submit` of an executor does.
+        """
         with self._lock:
             if member not in self._made:
                 self._made[member] = self._make(member)
-            return self._made[member]
+            return do(self._made[member])
 
     def keep(self, members: Collection[str]) -> None:
         """End the things of all others."""
         with self._lock:
-            gone = [self._made.pop(each) for each in list(self._made) if each not in members]
-        for each in gone:
-            self._end(each)
+            for each in [each for each in self._made if each not in members]:
+                self._end(self._made.pop(each))
 
     def close(self) -> None:
         """End all."""

@@ -18,9 +18,10 @@ from ipaddress import (
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 
 REFRESH_SECONDS: Final = 60.0  # between two look-ups of the members' names
+CHECK_SECONDS: Final = 1.0  # between two checks whether the members have changed
 MAX_HOPS: Final = 16  # addresses of `X-Forwarded-For` that are read, from the right
 MAX_ADDRESS_CHARACTERS: Final = 64  # of an address of `X-Forwarded-For`, with a port
 IPV6_PREFIX_BITS: Final = 64  # one client has at least a network of this size
@@ -107,6 +108,11 @@ def hosts_of(committee: Committee, *, without: str = "") -> list[str]:
     return [urlsplit(url).hostname or "" for url in urls]
 
 
+def member_addresses(seated: Seated, known: Iterable[str], *, without: str = "") -> MemberAddresses:
+    """The addresses of the committee that holds, whichever that is, and of known clients."""
+    return MemberAddresses(known, members=lambda: hosts_of(seated.committee, without=without))
+
+
 class MemberAddresses:
     """Addresses from which the committee's services send requests.
 
@@ -114,25 +120,48 @@ class MemberAddresses:
     only decides whose processor time a request uses.
     """
 
-    def __init__(self, hosts: Iterable[str], resolve: Resolve = resolve) -> None:
-        """Create the set; `hosts` are names, addresses and networks."""
+    def __init__(
+        self,
+        hosts: Iterable[str],
+        resolve: Resolve = resolve,
+        members: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """Create the set.
+
+        Args:
+            hosts: names, addresses and networks that never change.
+            members: returns further ones, which a handover may change.
+        """
+        self._hosts = tuple(hosts)
+        self._members = members
+        self._resolve = resolve
         self._names: set[str] = set()
         self._networks: set[Network] = set()
-        for host in hosts:
-            try:
-                self._networks.add(ip_network(host))
-            except ValueError:
-                self._names.add(host)
-        self._resolve = resolve
         self._by_name: dict[str, frozenset[Address]] = {}
         self._addresses: frozenset[Address] = frozenset()
+        self._read_hosts()
 
     def __contains__(self, text: str) -> bool:
         address = parse_address(text)
         return address in self._addresses or is_within(address, self._networks)
 
+    def _read_hosts(self) -> bool:
+        """Read the hosts. Return whether there is a new name among them."""
+        names: set[str] = set()
+        networks: set[Network] = set()
+        for host in (*self._hosts, *self._members()):
+            try:
+                networks.add(ip_network(host))
+            except ValueError:
+                names.add(host)
+        is_new = not names <= self._names
+        self._names, self._networks = names, networks
+        return is_new
+
     def refresh(self) -> None:
         """Look up all names. A name that is not found keeps the addresses that it had."""
+        self._read_hosts()
+        self._by_name = {name: self._by_name.get(name, frozenset()) for name in self._names}
         for name in self._names:
             with suppress(OSError, UnicodeError):
                 parsed = map(parse_address, self._resolve(name))
@@ -140,7 +169,11 @@ class MemberAddresses:
         self._addresses = frozenset[Address]().union(*self._by_name.values())
 
     def run(self, stop: threading.Event) -> None:
-        """Refresh until the event is set."""
+        """Refresh until the event is set: now and then, and when a handover adds a host."""
         self.refresh()
-        while not stop.wait(REFRESH_SECONDS):
-            self.refresh()
+        checks = 0
+        while not stop.wait(CHECK_SECONDS):
+            checks += 1
+            if self._read_hosts() or checks * CHECK_SECONDS >= REFRESH_SECONDS:
+                self.refresh()
+                checks = 0

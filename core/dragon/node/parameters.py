@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from dragon.encoding import MAX_INTEGER, MAX_INTEGER_DIGITS, check_id, from_hex
-from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember
+from dragon.errors import IntegerOutOfRange, NotAnInteger, UnknownMember, UnknownValue
 from dragon.node.schemas import Schema
 
 
@@ -90,6 +90,17 @@ def integer(least: int = 0, most: int = MAX_INTEGER, name: str = "") -> Paramete
         return int(text)
 
     return Parameter(read, {"type": "integer", "minimum": least, "maximum": most}, name)
+
+
+def boolean() -> Parameter:
+    """`true` or `false`. Refused with UnknownValue."""
+
+    def read(text: str, name: str) -> bool:
+        if text not in ("true", "false"):
+            raise UnknownValue(f"{name} must be true or false", member=name)
+        return text == "true"
+
+    return Parameter(read, {"type": "boolean"})
 
 
 def identifier() -> Parameter:

@@ -16,6 +16,7 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
@@ -142,6 +143,14 @@ class Window(_claim(WindowClaim)):  # type: ignore[misc]
     pass
 
 
+class Handover(_claim(HandoverClaim)):  # type: ignore[misc]
+    pass
+
+
+class Acceptance(_claim(AcceptanceClaim)):  # type: ignore[misc]
+    pass
+
+
 class _Certified(Schema):
     aggregated_signature: Signature
     aggregated_public_key: PublicKey
@@ -166,6 +175,16 @@ class WindowCertificate(Window, _Certified):
     pass
 
 
+class AcceptanceSignatures(Schema):
+    aggregated_signature: Signature
+    aggregated_public_key: PublicKey
+    signers: list[Id]
+
+
+class HandoverEvent(Handover, _Certified):
+    acceptance: AcceptanceSignatures
+
+
 class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
@@ -181,9 +200,10 @@ class DowntimeCertificate(Downtime, _Certified):
 
 
 Event = Annotated[
-    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement,
+    StatusCertificate | CheckpointCertificate | WindowCertificate | Endorsement | HandoverEvent,
     Field(discriminator="kind"),
 ]
+Mark = Annotated[CheckpointCertificate | HandoverEvent, Field(discriminator="kind")]
 
 
 # Logs
@@ -217,13 +237,13 @@ class CommitteeState(Schema):
 class SeatedCommittee(Schema):
     epoch: int
     committee: dict[str, Any]
-    handover: dict[str, Any] | None
+    handover: HandoverEvent | None
     position: int | None
 
 
 class LineagePage(Schema):
     committees: list[SeatedCommittee]
-    checkpoint: dict[str, Any] | None
+    checkpoint: CheckpointCertificate | None
     next: int | None
 
 
@@ -259,6 +279,7 @@ class ProvenEntry(PlacedEvent):
     size: int
     root: Hash
     inclusion: list[Hash]
+    anchor: Mark | None = None  # with `anchored`: the mark that certifies the root, if any
 
 
 class Refused(Schema):
@@ -419,6 +440,7 @@ class StatusAnswer(_model(StatusAnswerShape)):  # type: ignore[misc]
 
 class Attestation(Schema):
     operator: Id
+    committee: Hash  # that it is for
     signature: Signature
 
 

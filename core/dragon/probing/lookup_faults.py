@@ -88,7 +88,7 @@ def _is_public(committee: Committee, node_id: str, result: ProbeResult) -> bool:
 
 
 def _sort(committee: Committee, node_id: str) -> str:
-    host = urlsplit(committee.urls[node_id]).hostname or ""
+    host = urlsplit(committee.urls.get(node_id, "")).hostname or ""  # none: it was removed
     if host == "localhost" or is_numeric(host):
         return "numeric"
     return "dotted" if "." in host.rstrip(".") else "plain"

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from dragon.errors import PeerError
 from dragon.net.operator_client import OperatorClient
+from dragon.net.operator_keys import KeysOf, listed_keys
 from dragon.net.runtime import Runtime
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Seated
@@ -24,6 +25,7 @@ from dragon.protocol.committee import Committee, Seated
 RESULT_TTL_SECONDS: Final = 1.0  # how long a result is shared
 NONCE_BYTES: Final = 16
 _BUCKETS_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+NOT_LISTED: Final = "not_listed"  # why a node is not probed: no committee lists it any more
 STATUS_CODE: Final = "status_code"  # why an operator's answer is none: its HTTP status
 
 
@@ -71,11 +73,19 @@ class Prober:
         *,
         myself: str | None = None,
         on_result: Callable[[ProbeResult], None] = lambda _: None,
+        keys_of: KeysOf | None = None,
     ) -> None:
-        """Args: `myself`, the id of the local node, which is up without a probe; `on_result`,
-        called with the result of each probe, on any thread.
+        """Create a prober.
+
+        Args:
+            myself: the id of the local node, which is up without a probe.
+            on_result: called with the result of each probe, on any thread.
+            keys_of: returns the keys with which an operator may sign its answer; by default the
+                one that the committee lists.
         """
+        self._keys_of = keys_of or listed_keys(seated)
         self._seated = seated
+        self._committee = seated.committee  # as of the last probe
         self._http = runtime.http
         self._workers = runtime.workers
         self._threads = len(seated.committee.urls)
@@ -100,11 +110,6 @@ class Prober:
         self._last: dict[str, ProbeResult] = {}
         self._running: dict[str, _RunningProbe] = {}
 
-    @property
-    def _committee(self) -> Committee:
-        """The committee that holds now."""
-        return self._seated.committee
-
     def probe(
         self, node_ids: Iterable[str], max_age: float = RESULT_TTL_SECONDS
     ) -> Mapping[str, ProbeResult]:
@@ -116,10 +121,12 @@ class Prober:
                 new probe in any case.
 
         Returns:
-            The result of each node, after at most one probe deadline.
+            The result of each node, after at most one probe deadline. A node that a handover has
+            just removed is down with the reason `not_listed`.
         """
-        begun = {node_id: self._begin(node_id, max_age) for node_id in node_ids}
-        ends = self._monotonic() + self._committee.rounds.probe_deadline_seconds
+        committee = self._update_committee()
+        begun = {node_id: self._begin(committee, node_id, max_age) for node_id in node_ids}
+        ends = self._monotonic() + committee.rounds.probe_deadline_seconds
         return {node_id: self._await(node_id, seen, ends) for node_id, seen in begun.items()}
 
     def latest(self, node_id: str) -> ProbeResult | None:
@@ -130,29 +137,47 @@ class Prober:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _begin(self, node_id: str, max_age: float) -> ProbeResult | _RunningProbe:
+    def _update_committee(self) -> Committee:
+        """Return the committee that holds. Forget results of nodes that it moves or removes."""
+        with self._lock:
+            before, committee = self._committee, self._seated.committee
+            if committee is not before:
+                self._committee = committee
+                for node_id in [
+                    each for each, url in before.urls.items() if committee.urls.get(each) != url
+                ]:
+                    self._last.pop(node_id, None)
+            return committee
+
+    def _begin(
+        self, committee: Committee, node_id: str, max_age: float
+    ) -> ProbeResult | _RunningProbe:
+        moment = (self._monotonic(), self._wall())
         if node_id == self._myself:
-            return self._result(node_id, Status.UP, "myself", (self._monotonic(), self._wall()))
+            return self._result(node_id, Status.UP, "myself", moment)
+        if node_id not in committee.urls:
+            return self._result(node_id, Status.DOWN, NOT_LISTED, moment)
         with self._lock:
             last, running = self._last.get(node_id), self._running.get(node_id)
             if running is not None:
                 return running
-            begun = (self._monotonic(), self._wall())
-            if last is not None and begun[0] - last.begun <= max_age:
+            if last is not None and moment[0] - last.begun <= max_age:
                 return last
-            running = _RunningProbe(self._enough_threads().submit(self._run, node_id, begun), begun)
-            self._running[node_id] = running
+            executor = self._enough_threads(len(committee.urls))
+            future = executor.submit(self._run, committee, node_id, moment)
+            running = self._running[node_id] = _RunningProbe(future, moment)
         running.future.add_done_callback(lambda _: self._remove_running(node_id))
         return running
 
-    def _run(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
+    def _run(self, committee: Committee, node_id: str, begun: tuple[float, float]) -> ProbeResult:
         """Run the probe. Called on a thread of the executor."""
-        result = self._probe_node(node_id, begun)
+        result = self._probe_node(committee, node_id, begun)
         self.counter.labels(_without_number(result.reason)).inc()
         if result.answered:
             self._seconds.labels(node_id).observe(result.latency_ms / 1000)
         with self._lock:
-            self._last[node_id] = result
+            if self._committee.urls.get(node_id) == committee.urls[node_id]:
+                self._last[node_id] = result
         self._on_result(result)
         return result
 
@@ -160,12 +185,12 @@ class Prober:
         with self._lock:
             self._running.pop(node_id, None)
 
-    def _enough_threads(self) -> Executor:
+    def _enough_threads(self, nodes: int) -> Executor:
         """Return an executor with a thread for each node. The caller holds the lock.
 
         A handover may add nodes. What runs on the former threads ends there.
         """
-        if (nodes := len(self._committee.urls)) > self._threads:
+        if nodes > self._threads:
             former, self._threads = self._executor, nodes
             self._executor = self._workers(nodes)
             former.shutdown(wait=False)
@@ -181,13 +206,14 @@ class Prober:
             self._on_result(result)
             return result
 
-    def _probe_node(self, node_id: str, begun: tuple[float, float]) -> ProbeResult:
+    def _probe_node(
+        self, committee: Committee, node_id: str, begun: tuple[float, float]
+    ) -> ProbeResult:
         """Probe one node. Never raises: every failure is returned as a DOWN result."""
-        deadline = self._committee.rounds.probe_deadline_seconds
         try:
-            if node_id in self._committee.keys:
-                return self._probe_operator(node_id, begun, deadline)
-            return self._probe_target(node_id, begun, deadline)
+            if node_id in committee.keys:
+                return self._probe_operator(committee, node_id, begun)
+            return self._probe_target(committee, node_id, begun)
         except PeerError as error:
             reason = str(error.facts.get("reason", error.name))
             if reason == STATUS_CODE:
@@ -195,10 +221,12 @@ class Prober:
             return self._result(node_id, Status.DOWN, reason, begun)
 
     def _probe_operator(
-        self, node_id: str, begun: tuple[float, float], deadline: float
+        self, committee: Committee, node_id: str, begun: tuple[float, float]
     ) -> ProbeResult:
-        client = OperatorClient(self._committee, node_id, self._http)
-        answer = client.status(self._entropy(NONCE_BYTES), deadline=deadline)
+        client = OperatorClient(committee, node_id, self._http, self._keys_of(node_id))
+        answer = client.status(
+            self._entropy(NONCE_BYTES), deadline=committee.rounds.probe_deadline_seconds
+        )
         # Not by the wall clock, which may be set during the probe: the offset is that at its start.
         middle = begun[1] + (self._monotonic() - begun[0]) / 2
         reason = "answered" if answer.status is Status.UP else "says_down"
@@ -206,9 +234,11 @@ class Prober:
         return self._result(node_id, answer.status, reason, begun, offset)
 
     def _probe_target(
-        self, node_id: str, begun: tuple[float, float], deadline: float
+        self, committee: Committee, node_id: str, begun: tuple[float, float]
     ) -> ProbeResult:
-        response = self._http.get(self._committee.urls[node_id], deadline=deadline)
+        response = self._http.get(
+            committee.urls[node_id], deadline=committee.rounds.probe_deadline_seconds
+        )
         if response.status != 200:
             return self._result(node_id, Status.DOWN, f"status_{response.status}", begun)
         return self._result(node_id, Status.UP, "answered", begun)

@@ -19,12 +19,25 @@ MAX_BATCH_BYTES: Final = 5120  # Zellular's limit; an event has to fit into one 
 
 def check(committee: Committee) -> None:
     """Check keys and rules of a committee. Raises a subclass of InvalidCommittee."""
-    _check_listed_once(committee)
-    _check_quorums(committee)
-    _check_place(committee)
-    _check_event_size(committee)
-    for member in _keyed(committee):
-        check_possession(member)
+    check_all([committee])
+
+
+def check_all(committees: Iterable[Committee]) -> None:
+    """Check keys and rules of committees, each proof of possession once.
+
+    The proofs take most of the time, and committees that follow each other share most keys.
+    Raises a subclass of InvalidCommittee.
+    """
+    proven: set[tuple[bytes, bytes]] = set()
+    for committee in committees:
+        _check_listed_once(committee)
+        _check_quorums(committee)
+        _check_place(committee)
+        _check_event_size(committee)
+        for member in _keyed(committee):
+            if (pair := (member.public_key.raw, member.proof_of_possession)) not in proven:
+                check_possession(member)
+                proven.add(pair)
 
 
 def certificate_members(committee: Committee) -> dict[str, Json]:

@@ -22,6 +22,7 @@ from dragon.encoding import Json, Members, canonical, parse, to_hex
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import MAX_EPOCH, UNSEALED, Committee, Sealed
+from dragon.protocol.committee_rules import check_all
 from dragon.protocol.handover import Handover
 from dragon.protocol.succession import Known, check_successor
 
@@ -57,8 +58,7 @@ class Lineage:
         if isinstance(value, dict) and "committees" not in value:
             return cls.of(Committee.load(raw))
         lineage = cls.from_json(value)
-        for committee in lineage.committees:
-            committee.check()
+        check_all(lineage.committees)
         return lineage
 
     @classmethod
@@ -208,16 +208,38 @@ class Lineage:
 
         Raises:
             WrongCommittee: `other` is of another network.
-            LineageForked: both name different committees of one epoch. Keep both: they show who
-                signed for two committees.
+            LineageForked: they name different committees of one epoch, or different logs at one
+                handover. Keep both: they show who signed for both.
         """
         other.check_network(self.network_id)
-        mine = {committee.epoch: committee.id for committee in self.committees}
-        for committee in other.committees:
-            if mine.get(committee.epoch, committee.id) != committee.id:
-                message = f"two committees of epoch {committee.epoch} hold certificates"
-                raise errors.LineageForked(message, epoch=committee.epoch)
+        mine, theirs = self._ids(), other._ids()
+        for epoch in sorted(mine.keys() & theirs.keys()):
+            if mine[epoch] != theirs[epoch]:
+                what = f"name different committees of epoch {epoch}"
+                raise _forked(what, epoch, self, other)
+        for handover in other.handovers:
+            epoch = handover.claim.epoch
+            known = self.handover_to(epoch)
+            if known is None or known.claim.size != handover.claim.size:
+                continue
+            if known.claim.log_root != handover.claim.log_root:
+                raise _forked(f"name different logs at the handover to {epoch}", epoch, self, other)
         return other if _progress(other) > _progress(self) else self
+
+    def _ids(self) -> dict[int, bytes]:
+        """Return the ids of committees by epoch, as far as the files state them."""
+        before = {each.epoch - 1: each.previous for each in self.committees if each.epoch}
+        return before | {each.epoch: each.id for each in self.committees}
+
+
+def _forked(what: str, epoch: int, one: Lineage, other: Lineage) -> errors.LineageForked:
+    """Return the error that names the operators that signed both handovers to an epoch."""
+    handovers = [each for each in (one.handover_to(epoch), other.handover_to(epoch)) if each]
+    both = set(handovers[0].signers) & set(handovers[1].signers) if len(handovers) == 2 else set()
+    message = f"the two lineages {what}"
+    if both:
+        message += f"; {', '.join(sorted(both))} signed both handovers"
+    return errors.LineageForked(message, epoch=epoch, signed_both=sorted(both))
 
 
 def _progress(lineage: Lineage) -> tuple[int, int, int]:

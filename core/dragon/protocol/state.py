@@ -8,7 +8,7 @@ log: from the entry after a handover only the next committee counts.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
@@ -52,7 +52,7 @@ class State:
     nodes: Mapping[str, History[Transition]] = field(default_factory=dict)
     marks: History[Mark] = field(default_factory=History)
     checkpoint: Mark | None = None  # the newest mark that is a checkpoint
-    handover: Mark | None = None  # the newest mark that is a handover
+    handovers: History[Mark] = field(default_factory=History)  # the marks that are handovers
     size: int = 0  # events applied
     streams: Mapping[bytes, StreamState] = field(default_factory=dict)
     further: Mapping[str, object] = field(default_factory=dict)  # state of other kinds, by kind
@@ -66,6 +66,11 @@ class State:
     def committee(self) -> Committee:
         """The committee that holds."""
         return self.known.committee
+
+    @property
+    def handover(self) -> Mark | None:
+        """The newest mark that is a handover."""
+        return self.handovers[-1] if self.handovers else None
 
     @property
     def seat(self) -> int:
@@ -100,6 +105,17 @@ class State:
     def stream(self, stream_id: bytes) -> StreamState:
         """Return the state of a stream; an empty state if the log has no event about it."""
         return self.streams.get(stream_id, StreamState())
+
+    def anchor(self, position: int) -> Mark | None:
+        """Return the mark that vouches for an entry for longest; None while no mark covers it.
+
+        It is the first handover that covers the entry, because later committees pin it. Before
+        there is one, it is the newest mark.
+        """
+        at = bisect_right(self.handovers, position, key=lambda each: each.size)
+        if at < len(self.handovers):
+            return self.handovers[at]
+        return self.mark if self.mark and self.mark.size > position else None
 
     def settling(self, end: int) -> Mark | None:
         """Return the mark that settles the time before `end` (Unix seconds), if there is one.
@@ -237,4 +253,5 @@ def _seated(state: State, following: Committee) -> State:
         if last := state.last(node_id):
             at = max(mark.timestamp, last.timestamp)
             nodes[node_id] = nodes[node_id].appended(Transition(None, at, mark.position))
-    return replace(state, known=state.known.then(following), handover=mark, nodes=nodes)
+    handovers = state.handovers.appended(mark)
+    return replace(state, known=state.known.then(following), handovers=handovers, nodes=nodes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dragon import errors
+from dragon.encoding import to_hex
 from dragon.protocol import merkle
 from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
@@ -59,10 +60,14 @@ class Trust:
         return cls(known if isinstance(known, Lineage) else Lineage.of(known))
 
     @property
+    def newest(self) -> Committee:
+        """The newest committee that the verifier knows."""
+        return self.lineage.newest
+
+    @property
     def least_epoch(self) -> int:
         """The first epoch whose signatures need no anchor."""
-        newest = self.lineage.newest.epoch
-        return newest if self.trust_from is None else self.trust_from
+        return self.newest.epoch if self.trust_from is None else self.trust_from
 
     def verify(
         self, signed: Signed, *, leaf_hash: bytes | None = None, anchor: Anchor | None = None
@@ -81,44 +86,64 @@ class Trust:
         """
         committee = self.lineage.named(signed.committee_id)
         signed.verify(committee)
+        if isinstance(signed, Handover):
+            following = self.lineage.named(signed.claim.next)
+            signed.verify_acceptance(committee, following)
+            if self._is_of_lineage(signed):
+                return committee
         if committee.epoch >= self.least_epoch:
             return committee
         if anchor is None or leaf_hash is None:
-            raise self._superseded(committee, "and no mark that covers it is at hand")
-        self._check_mark(anchor.mark, committee)
+            raise self._superseded(committee, "and no mark that covers the object is given")
+        self.verify_mark(anchor.mark, covered=committee)
         size, root = certified_log(anchor.mark)
         merkle.verify_inclusion(leaf_hash, anchor.position, size, list(anchor.inclusion), root)
         return committee
 
-    def verify_mark(self, mark: SignedMark) -> Committee:
-        """Verify a mark: a checkpoint of a trusted committee, or any handover of this lineage.
+    def verify_mark(self, mark: SignedMark, *, covered: Committee | None = None) -> Committee:
+        """Verify a mark, wherever it comes from: a trusted committee must vouch for it.
 
-        Returns the committee that signed it. Raises CertificateError; Superseded.
+        A mark counts if a committee of a trusted epoch has signed it. A handover of this lineage
+        counts too, whoever signed it: it is compared, not verified, because later files of the
+        lineage pin its log.
+
+        Args:
+            covered: the committee of the event that the mark covers. Only the same committee or a
+                later one can cover it.
+
+        Returns the committee that signed the mark.
+
+        Raises:
+            UnknownKind: the certificate is no mark.
+            WrongCommittee: the lineage does not have its committee.
+            CertificateError: its signatures do not verify; a subclass says why.
+            Superseded: its committee has handed over, or did so before the event was signed.
         """
-        committee = self.lineage.named(mark.committee_id)
-        self._check_mark(mark, committee)
-        return committee
-
-    def _check_mark(self, mark: SignedMark, committee: Committee) -> None:
-        """Check that a mark counts, wherever it comes from. Raises CertificateError."""
-        if isinstance(mark, Handover):
-            # Compared, not verified: later files of the lineage pin its size and root.
-            stated = self.lineage.handover_to(mark.claim.epoch)
-            if stated is None or certified_log(stated) != certified_log(mark):
-                raise self._superseded(committee, "and the handover is not of this lineage")
-            return
-        signer = self.lineage.named(mark.committee_id)
         certified_log(mark)
-        mark.verify(signer)
-        if signer.epoch < self.least_epoch:
-            raise self._superseded(committee, f"and the checkpoint is of epoch {signer.epoch} too")
+        committee = self.lineage.named(mark.committee_id)
+        if covered is not None and committee.epoch < covered.epoch:
+            why = f"before the event of epoch {covered.epoch} was signed"
+            raise self._superseded(committee, why)
+        if isinstance(mark, Handover) and self._is_of_lineage(mark):
+            return committee
+        mark.verify(committee)
+        if committee.epoch >= self.least_epoch:
+            return committee
+        what = "the handover is not of this lineage"
+        if not isinstance(mark, Handover):
+            what = "nothing newer covers the checkpoint"
+        raise self._superseded(committee, f"and {what}")
+
+    def _is_of_lineage(self, handover: Handover) -> bool:
+        pinned = self.lineage.handover_to(handover.claim.epoch)
+        return pinned is not None and pinned.claim == handover.claim
 
     def _superseded(self, committee: Committee, why: str) -> errors.Superseded:
         message = (
-            f"the committee of epoch {committee.epoch} has handed over, up to epoch "
-            f"{self.lineage.newest.epoch}, {why}"
+            f"the committee of epoch {committee.epoch} has handed over (the newest known is of "
+            f"epoch {self.newest.epoch}), {why}"
         )
-        return errors.Superseded(message, epoch=committee.epoch)
+        return errors.Superseded(message, epoch=committee.epoch, committee=to_hex(committee.id))
 
 
 def certified_log(mark: SignedMark) -> tuple[int, bytes]:

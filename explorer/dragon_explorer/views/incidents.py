@@ -31,7 +31,8 @@ class IncidentRow:
     begun: int
     ended: int | None  # None: it lasts
     seconds: int  # until now while it lasts
-    end_position: int | None  # of the `up` event
+    end_position: int | None  # of the event that ended it: `up`, or a handover
+    has_left: bool  # it ended because the node left the committee; nothing says that it is up
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Incident:
     status: str  # "up" or "down"
     timestamp: int  # Unix seconds, the start of the round
     round: int
+    epoch: int  # of the committee that signed
     sentence: str
     ledger_index: int
     ledger_time: int | None  # Unix seconds; not certified
@@ -99,6 +101,7 @@ def incident_row(outage: Outage, now: int) -> IncidentRow:
         outage.ended,
         max(0, end - outage.begun),
         outage.end_position,
+        outage.has_left,
     )
 
 
@@ -118,6 +121,7 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         message = f"entry {position} of the log is a {claim.KIND} event, not a change of status"
         raise errors.NotFound(message, position=position)
     outage = sources.index.outage_at(position)
+    committee = sources.epochs.committee(event.committee_id)
     signers = tuple(event.signers)
     kept = sources.history.gatherings(claim.node_id, str(claim.status), claim.timestamp)
     return Incident(
@@ -126,13 +130,14 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         node_id=claim.node_id,
         status=str(claim.status),
         timestamp=claim.timestamp,
-        round=sources.committee.rounds.number(claim.timestamp),
+        round=committee.rounds.number(claim.timestamp),
+        epoch=committee.epoch,
         sentence=kind_of(claim).sentence(claim),
         ledger_index=proven.entry.ledger_index,
         ledger_time=sources.log.entry(position).ledger_time,
         signers=signers,
-        others=tuple(each for each in sources.committee.keys if each not in signers),
-        needed=sources.committee.quorum(claim.KIND),
+        others=tuple(each for each in committee.keys if each not in signers),
+        needed=committee.quorum(claim.KIND),
         certificate=event.to_json(),
         inclusion=tuple(to_hex(each) for each in proven.inclusion),
         log_size=proven.size,

@@ -60,7 +60,8 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
     @routes.post(
         "/attestations",
         request_body=routes.request_body(
-            schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window
+            *(schemas.Status, schemas.Checkpoint, schemas.Downtime, schemas.Window),
+            *(schemas.Handover, schemas.Acceptance),
         ),
         responses={
             **responses(schemas.Attestation, *BODY_ERRORS, AttestationRefused),
@@ -71,7 +72,7 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
         """Sign a claim that this operator has verified itself."""
         try:
             claim = claim_from_json(web.body())
-            signature = components.attester.attest(claim, is_member=is_from_member(request.environ))
+            signed = components.attester.attest(claim, is_member=is_from_member(request.environ))
         except InvalidEncoding as error:
             error.facts["reason"] = RefusalReason.MALFORMED
             attested.labels(RefusalReason.MALFORMED).inc()
@@ -82,7 +83,11 @@ def _add_attestations(routes: Routes, components: Components, attested: Counter)
             raise
         attested.labels("signed").inc()
         components.heard_rounds.note_claim(claim)
-        return jsonify(operator=components.myself, signature=to_hex(signature))
+        return jsonify(
+            operator=components.myself,
+            committee=to_hex(signed.committee_id),
+            signature=to_hex(signed.signature),
+        )
 
 
 def _add_reports(routes: Routes, components: Components) -> None:

@@ -13,8 +13,7 @@ from dragon.log.store import Log
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import IdPageQuery, PositionPageQuery, page
-from dragon.node.parameters import Query, identifier, integer
-from dragon.protocol.log_entry import ProvenEntry
+from dragon.node.parameters import Query, boolean, identifier, integer
 from dragon_operator.components import Components
 
 MAX_PAGE_BYTES: Final = 256 * 1024  # entries of one page; a page holds at least one entry
@@ -30,6 +29,7 @@ class EventPath(schemas.Schema):
 
 class EventQuery(Query):
     size: Annotated[int | None, integer()] = None
+    anchored: Annotated[bool, boolean()] = False
 
 
 def routes(components: Components) -> Routes:
@@ -53,23 +53,27 @@ def routes(components: Components) -> Routes:
 
     @routes.get(
         "/events/<position>",
-        responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, NotFound),
+        responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, errors.UnknownValue, NotFound),
     )
     def event(path: EventPath, query: EventQuery) -> Response:
         """One entry with its inclusion proof, as `dragon verify event` reads it."""
+        if query.anchored:
+            return jsonify(_anchored(log, path.position, query.size))
+        log.entry(path.position)  # first: a position beyond the log is reported as that
         log_size = log.head().size
-        size = log_size if query.size is None else query.size
-        if size > log_size:
-            message = f"size ({size}) must lie between 0 and the log's size ({log_size})"
+        if query.size is not None and query.size > log_size:
+            message = f"size ({query.size}) must lie between 0 and the log's size ({log_size})"
             raise errors.IntegerOutOfRange(message, member="size")
-        return jsonify(_with_inclusion(log, path.position, size))
+        return jsonify(log.proven(path.position, query.size).to_json())
 
     return routes
 
 
-def _with_inclusion(log: Log, position: int, size: int) -> dict[str, Json]:
-    """The entry at `position` with its inclusion proof in a log of `size` entries."""
-    entry = log.entry(position)  # first: a position beyond the log is reported as that
-    inclusion = tuple(log.inclusion(position, size))
-    proven = ProvenEntry(entry, size, log.head(size).root, inclusion)
-    return proven.to_json()
+def _anchored(log: Log, position: int, size: int | None) -> dict[str, Json]:
+    """An entry with a mark that covers it, if there is one, and the path to that mark's root."""
+    if size is not None:
+        message = "omit `size` with `anchored`: the mark that covers the entry states the size"
+        raise errors.UnknownValue(message, member="size")
+    if found := log.anchored(position):
+        return found.to_json()
+    return {**log.proven(position).to_json(), "anchor": None}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from committees import make_members
+from dragon.net.operator_keys import listed_keys
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.claims.window import Verdict
@@ -117,7 +118,7 @@ def test_rounds_of_the_future_do_not_block_those_of_the_present(world: World) ->
 
 def test_a_suspicion_is_admitted_after_the_clock_was_set_back() -> None:
     members = make_members()
-    admitted = SuspicionFilter(members.committee)
+    admitted = SuspicionFilter(members.committee, listed_keys(members.committee))
 
     def first(number: int) -> bool:
         timestamp = members.committee.rounds.start(number)

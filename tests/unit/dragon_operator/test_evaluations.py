@@ -50,7 +50,7 @@ class Threads:
             entropy=bytes,
             workers=self.workers,
         )
-        self.evaluations = Evaluations(self.capacity, PATIENCE, runtime)
+        self.evaluations = Evaluations(lambda: self.capacity, lambda: PATIENCE, runtime)
         self.requests = ThreadPoolExecutor(32)
         self.pools.append(self.requests)
         self.evaluated: list[bytes] = []

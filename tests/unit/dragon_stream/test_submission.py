@@ -20,7 +20,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def busy(clock: Clock) -> BusyWindows:
-    return BusyWindows(3, lambda: clock.now)
+    return BusyWindows(lambda: 3, lambda: clock.now)
 
 
 def status(*answers: str, state: str = "waiting") -> WindowStatus:

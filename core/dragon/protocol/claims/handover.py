@@ -8,7 +8,7 @@ to its own id. `dragon.protocol.handover` has the event that carries both.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final
 
 from dragon import errors
 from dragon.encoding import to_hex
@@ -17,6 +17,8 @@ from dragon.protocol.claims.checkpoint import check_agrees
 from dragon.protocol.committee import DEFAULT_QUORUMS, MAX_EPOCH, Committee
 from dragon.protocol.marks import Mark
 from dragon.protocol.shape import HASH, Hex, Integer
+
+HANDOVERS: Final = "@handovers"  # their ordering key
 
 if TYPE_CHECKING:
     from dragon.protocol.state import State
@@ -86,7 +88,7 @@ class HandoverKind(Kind[HandoverClaim]):
         return replace(state, marks=state.marks.appended(mark))
 
     def ordering_key(self, claim: HandoverClaim) -> str:
-        return "@handovers"
+        return HANDOVERS
 
     def sentence(self, claim: HandoverClaim) -> str:
         return (

@@ -1,0 +1,46 @@
+"""What an owner agrees to who approves the next committee."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.differences import differences, urls
+from dragon_cli.render.output import console, plain
+from dragon_sequencer.nodes import NodeList
+
+
+def show(holding: Committee, following: Committee, lists: Sequence[NodeList]) -> None:
+    """Print the differences, all URLs, the quorums before and after, and the short id.
+
+    Args: `lists`, the node lists that `following` names for the first time.
+    """
+    console.print(f"Next committee of {plain(following.name)}, epoch {following.epoch}:")
+    found = [each.sentence for each in differences(holding, following)]
+    for sentence in found or ["nothing changes"]:
+        console.print(f"  {plain(sentence)}")
+    known = set(urls(holding))
+    console.print("This host will talk to:")
+    for url in urls_of(following, lists):
+        console.print(f"  {plain(url)}{'' if url in known else '  [yellow](new)[/]'}")
+    console.print("Signatures that are needed, before → after:")
+    for kind, (before, after) in quorums(holding, following).items():
+        console.print(f"  {kind:12} {before} → {after}")
+    console.print(f"Short id, to compare by voice: {short_id(following.id)}")
+
+
+def urls_of(following: Committee, lists: Sequence[NodeList]) -> list[str]:
+    """Return every URL that services of a committee talk to, and the sockets of new node lists."""
+    sockets = {socket for nodes in lists for socket in nodes.sockets()}
+    return sorted({*urls(following), *sockets})
+
+
+def quorums(holding: Committee, following: Committee) -> dict[str, list[str]]:
+    """Return the signatures that each kind of claim needs, before and after."""
+    return {
+        kind: [
+            f"{committee.quorum(kind)} of {len(committee.operators)}"
+            for committee in (holding, following)
+        ]
+        for kind in following.quorum_rules
+    }

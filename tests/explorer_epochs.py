@@ -1,6 +1,6 @@
 """An explorer on a simulated fleet that has changed its committee three times.
 
-    python tests/explorer_epochs.py 26400      # serves it on a local port
+python tests/explorer_epochs.py 26400      # serves it on a local port
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from committees import Members, make_members, secret
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.handover import Handover
 from dragon.protocol.rounds import Rounds
 from epochs import successor
-from explorer_fleet import EXPLORER, SmallExplorerWorld, _answer
+from explorer_fleet import SmallExplorerWorld, _answer
 
 SHORT, LONG = 5, 10  # round lengths in seconds
 
@@ -72,20 +72,20 @@ def three_handovers(folder: Path) -> EpochsWorld:
     world.bring("operator_5", first)
     world.run(2)
     world.hand_over(first)
-    world.run(14)
+    world.run(3)
 
     targets = (*world.committee.targets, Target("target_3", "http://target-3:80"))
     second = world.following(rounds=with_length(world.committee, LONG), targets=targets)
     world.hand_over(second, ["operator_1", "operator_2", "operator_3", "operator_5"])
-    world.run(5)
+    world.run(3)
     world.stop("target_2")
-    world.run(5)
+    world.run(3)
 
     left = tuple(each for each in world.committee.targets if each.id != "target_2")
     third = world.following(drop=["operator_4"], targets=left)
     world.hand_over(third)
     world.crash("operator_4")
-    world.run(14)
+    world.run(3)
 
     fourth = world.following(add=["operator_6"])
     world.bring("operator_6", fourth)

@@ -14,7 +14,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import NoParameters
 from dragon_explorer.components import Components
-from dragon_explorer.lineage_file import written_lineage
+from dragon_explorer.lineage_file import provable_entry, written_lineage
 from dragon_explorer.routes.parameters import EpochPath, PositionPath
 from dragon_explorer.views.epochs import seating_of
 
@@ -57,8 +57,7 @@ def routes(components: Components) -> Routes:
 
         `dragon verify event` reads it.
         """
-        log = sources.log
-        found = log.anchored(path.position) or log.proven(path.position)
+        found = provable_entry(sources.log, sources.epochs, path.position)
         return _file(f"event-{path.position}.json", found.to_json())
 
     @api.get(

@@ -13,6 +13,7 @@ from dragon.protocol.claims.base import kinds
 from dragon.protocol.committee import Committee, short_id
 from dragon.protocol.handover import Handover, newcomers
 from dragon_explorer.epochs import Epoch
+from dragon_explorer.lineage_file import lineage_epoch
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.incidents import verify_command
 from dragon_explorer.views.proposals import MAX_DIFFERENCES, DifferenceRow, difference_rows
@@ -47,6 +48,7 @@ class EpochsPage:
     now: int
     network: str  # id of the network
     total: int
+    lineage_epoch: int  # with which the file of all committees ends now
     epochs: tuple[EpochRow, ...]
     next: int | None  # `before` of the next page
 
@@ -123,6 +125,7 @@ class EpochPage:
     differences_omitted: int
     file: Mapping[str, object] | None  # None: it is too long for a page
     file_name: str  # of the download
+    lineage_epoch: int  # with which the file of all committees ends now
     lineage_command: str  # verifies the downloaded lineage offline
     previous_epoch: int | None
     next_epoch: int | None
@@ -143,6 +146,7 @@ def epochs_page(sources: Sources, now: int, before: int = MAX_INTEGER) -> Epochs
         now,
         to_hex(sources.committee.network_id),
         total,
+        lineage_epoch(sources.log, sources.epochs),
         tuple(reversed(rows)),
         first if first else None,
     )
@@ -202,6 +206,7 @@ def epoch_page(sources: Sources, now: int, epoch: int) -> EpochPage:
         differences_omitted=len(found[MAX_DIFFERENCES:]),
         file=committee.to_json() if is_short else None,
         file_name=f"committee-{epoch}.json",
+        lineage_epoch=lineage_epoch(sources.log, sources.epochs),
         lineage_command=VERIFY_LINEAGE,
         previous_epoch=epoch - 1 if epoch else None,
         next_epoch=epoch + 1 if epoch + 1 < len(known) else None,

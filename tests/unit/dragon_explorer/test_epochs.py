@@ -177,6 +177,11 @@ def test_a_lineage_ends_with_the_newest_committee_that_certified(fleet: PaperFle
 
     lineage.verify()
     assert lineage.newest.epoch == 3
+    for position in range(fleet.log.state.size - 1):  # all but the newest handover
+        raw = get(fleet, f"/downloads/event-{position}.json").data
+        ProvenEntry.from_json(parse(raw)).verify(Trust.of(lineage))
+    assert "lineage.json ends with epoch 3" in get(fleet, "/epochs/4").text
+    assert "lineage.json ends with epoch" not in get(fleet, "/epochs/3").text
 
 
 def test_the_lineage_of_a_new_network_is_its_committee(tmp_path: Path) -> None:

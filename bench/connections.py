@@ -80,7 +80,7 @@ def run_operator(server: str, home: Path, port: int) -> None:
     if server == OURS:
         operator.serve(environ)
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     _Gunicorn(operator.build(settings, nodes), port).run()
 
 

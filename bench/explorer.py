@@ -81,7 +81,7 @@ def build(folder: Path, days: int, operators: int, targets: int, clock: Clock) -
     settings = Settings(
         committee=committee,
         database=folder / "explorer.db",
-        nodes_file=Path(),
+        nodes_files=(),
         host="",
         port=0,
         threads=1,

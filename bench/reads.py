@@ -138,7 +138,7 @@ def measure(path: Path, days: int) -> Sequence[Sequence[object]]:
     for routes in (
         events.routes(components),
         nodes.routes(components),
-        log_routes.routes(committee, log),
+        log_routes.routes(log),
         stream_routes.routes(log, StreamRecords(database)),
     ):
         app.register_api(routes)

@@ -10,13 +10,11 @@ Goal: under 1 KB up to 16 signers with short ids.
 from __future__ import annotations
 
 import dataclasses
-from unittest import mock
 
-from dragon import errors
 from dragon.encoding import canonical
-from dragon.protocol import committee as committees_of
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import MAX_BATCH_BYTES, Committee
+from dragon.protocol.committee_rules import largest_batch
 from fixtures import Members, make_members, quorum_certificate
 from timing import show, verdict
 
@@ -28,16 +26,6 @@ def status_size(members: Members, signers: list[str]) -> int:
     certified = quorum_certificate(members, claim, signers)
     certified.verify(members.committee)
     return len(canonical(certified.to_json()))
-
-
-def largest_size(committee: Committee) -> int:
-    """The size by the committee's own rule, including the brackets of the batch."""
-    with mock.patch.object(committees_of, "MAX_BATCH_BYTES", 0):
-        try:
-            committee.check()
-        except errors.OversizedEvent as refusal:
-            return int(str(refusal.facts["bytes"]))
-    raise SystemExit("Committee.check accepted an event of unlimited size")
 
 
 def with_long_names(committee: Committee) -> Committee:
@@ -55,8 +43,8 @@ def main(*, sizes: tuple[int, ...] = (4, 7, 16, 31)) -> None:
         names = sorted(members.secrets)
         quorum = members.committee.quorum("status")
         by_quorum, by_all = status_size(members, names[:quorum]), status_size(members, names)
-        window = largest_size(members.committee)
-        long = largest_size(with_long_names(members.committee))
+        window = largest_batch(members.committee)
+        long = largest_batch(with_long_names(members.committee))
         in_batch = (MAX_BATCH_BYTES - 1) // (by_quorum + 1)
         judged = [verdict(each < GOAL) if size <= GOAL_SIGNERS else "" for each in (by_all, window)]
         rows.append((size, quorum, by_quorum, by_all, judged[0], in_batch, window, judged[1], long))

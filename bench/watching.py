@@ -30,7 +30,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from dragon.encoding import Json, canonical, from_hex, parse, to_hex
 from dragon.log.follower import Follower
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.operator_keys import listed_keys
@@ -122,7 +122,9 @@ async def _hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class EmptyLedger:
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
         return ()
 
 

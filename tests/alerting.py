@@ -17,7 +17,7 @@ from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.http_client import HttpClient
@@ -90,7 +90,9 @@ class PaperLedger:
     batches: list[str] = field(default_factory=list)
     fault: str = ""
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
         if self.fault:
             raise errors.LedgerUnavailable(self.fault)
         numbered = list(enumerate(self.batches, start=1))[after.index : after.index + 8]

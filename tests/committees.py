@@ -26,6 +26,8 @@ from dragon.protocol.rounds import Rounds
 from dragon.protocol.state import Mark, State
 
 GENESIS = 1_732_522_000
+# Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.
+SIMULATED_NODES = bytes.fromhex("463702f2bfdcd8843e845f68c82aed8676a183521759001ba35a2b67d268c2ab")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def make_members(
     round_seconds: int = 5,
     aggregators: int = 1,
     rules: Mapping[str, QuorumRule] | None = None,
-    nodes_sha256: bytes = bytes(32),
+    nodes_sha256: bytes = SIMULATED_NODES,
     app: str = "datadragon",
 ) -> Members:
     secrets = {f"operator_{i}": secret(f"operator_{i}") for i in range(1, operators + 1)}

@@ -50,7 +50,7 @@ class SmallExplorerWorld(World):
         settings = dragon_explorer.settings.Settings(
             committee=self.founding,
             database=self.database_file(EXPLORER),
-            nodes_file=Path(),
+            nodes_files=(),
             host="",
             port=0,
             threads=1,

@@ -74,7 +74,7 @@ class StreamWorld(World):
             prover_token=PROVER_TOKEN,
             database=self.database_file(STREAMS),
             data=self.data,
-            nodes_file=Path(),
+            nodes_files=(),
             max_pending_windows=self.max_pending_windows,
             host="",
             port=0,

@@ -42,7 +42,7 @@ from dragon_aggregator.settings import Settings
 from dragon_aggregator.submitter import Sender, Submitter
 from dragon_aggregator.window_queue import WindowQueue
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 
 # Kinds of requests that have threads of their own: operators send suspicions and fetch objects.
 LANES: Final = (
@@ -53,7 +53,7 @@ LANES: Final = (
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble an aggregator on the real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -176,7 +176,7 @@ def assemble(
 def serve(environ: Mapping[str, str]) -> None:
     """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_http(
         lambda: build(settings, nodes),
         name="aggregator",

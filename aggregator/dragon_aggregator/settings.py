@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -34,7 +34,7 @@ class Settings:
     committee: Committee
     rank: int
     database: Path
-    nodes_file: Path
+    nodes_files: Sequence[Path]
     host: str
     port: int
     threads: int
@@ -52,7 +52,7 @@ class Settings:
             committee=values.committee(),
             rank=values.integer("AGGREGATOR_RANK", 0, least=0, most=63),
             database=values.path("AGGREGATOR_DATABASE"),
-            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5100, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 32, least=2, most=256),

@@ -67,9 +67,12 @@ def _operators(context: click.Context) -> _Pairs:
     return [(each["id"], "operator") for each in _committee(context)["operators"]]
 
 
+def _targets(context: click.Context) -> _Pairs:
+    return [(each["id"], "target") for each in _committee(context)["targets"]]
+
+
 def _nodes(context: click.Context) -> _Pairs:
-    targets = [(each["id"], "target") for each in _committee(context)["targets"]]
-    return [*_operators(context), *targets]
+    return [*_operators(context), *_targets(context)]
 
 
 def _ranks(context: click.Context) -> _Pairs:
@@ -109,6 +112,7 @@ def _stream_ids(context: click.Context) -> _Pairs:
 
 complete_nodes: Final = _completer(_nodes)
 complete_operators: Final = _completer(_operators)
+complete_targets: Final = _completer(_targets)
 complete_ranks: Final = _completer(_ranks)
 complete_routes: Final = _completer(_routes)
 complete_streams: Final = _completer(_streams_by_name_or_id)

@@ -78,6 +78,10 @@ class ReceiptRefused(errors.ReceiptRefused):
         self.report = report
 
 
+class ReceiptSuperseded(ReceiptRefused, errors.ReceiptSuperseded):
+    """The receipt's committee has handed over. `report` holds all checks."""
+
+
 class KeystoreRefused(DragonError):
     """The password does not open the keystore, or the keystore holds another key."""
 
@@ -124,3 +128,7 @@ class HoldsAlready(DragonError):
 
 class NodeListMissing(SettingsError):
     """The node list was not given that a committee names for the first time."""
+
+
+class KeysElsewhere(SettingsError):
+    """Too few operators have their keys in this home to change the committee from here."""

@@ -30,6 +30,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.UnusableFile: "Check the path and its permissions.",
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
+    cli_errors.KeysElsewhere: (
+        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
+        "with `dragon committee approve`."
+    ),
     cli_errors.OtherCommittee: (
         "Compare the file with the other owners; `dragon committee show` prints its id."
     ),
@@ -46,7 +50,17 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "A downtime certificate becomes available about two minutes after the period ends."
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
-    errors.WrongCommittee: "Use the committee file for which it was made, from a trusted source.",
+    errors.WrongCommittee: (
+        "`dragon committee update` learns newer committees; for another network, use its committee "
+        "file or lineage from a trusted source."
+    ),
+    errors.LineageForked: (
+        "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
+    ),
+    errors.LineageUnproven: (
+        "The first checkpoint of a new committee takes up to twelve rounds: get the lineage again."
+    ),
+    errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",
     errors.BrokenSuccession: (
         "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
@@ -66,7 +80,8 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
-        "Check that committee and data belong to the receipt, or request the receipt again."
+        "Check that committee and data belong to the receipt, or request the receipt again; "
+        "`dragon committee update` learns newer committees."
     ),
     cli_errors.OtherStream: (
         "Names of streams are self-chosen; ask the owner of the data for the id of the stream."

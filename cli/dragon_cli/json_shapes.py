@@ -18,6 +18,16 @@ FAILURE: Final = (
 )
 _VERIFIED: Final = "verdict: `verified`"
 _CLAIM: Final = "kind, signers and the members of the claim"
+_KNOWN: Final = (
+    "epoch: of the committee that signed",
+    "newest_epoch: of the newest committee known",
+    "seen: time of the newest checkpoint known, Unix seconds, or null",
+)
+
+_CHANGED: Final = (
+    "id: of the committee that holds now", "short_id", "epoch",
+    "seen: time of its newest checkpoint", "differences: list of what, before, after",
+)  # fmt: skip
 
 # Command → members, as `name: meaning`. A name `*` stands for members that are described elsewhere.
 SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -41,7 +51,14 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "committee check": (_VERIFIED, "id", "short_id", "members: ids", "own: ids in the home"),
     "committee diff": ("before: id", "after: id", "differences: list of what, before, after"),
-    "committee show": ("id", "short_id", "network_id", "committee: the file"),
+    "committee show": (
+        "id", "short_id", "network_id", "committee: the file",
+        "[operators]: with `--live`, list of operator, error, epoch, committee, approved",
+    ),
+    "committee update": (
+        "network: id", "epoch", "id", "short_id", "seen: time of the newest checkpoint, or null",
+        "before: the epoch that was known", "file: path of the lineage",
+    ),
     "committee withdraw": ("withdrawn: ids",),
     "completion": ("shell", "script: text of the script"),
     "downtime": (
@@ -63,6 +80,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "key new": ("file: the member file", "keystore", "id", "role", "public_key"),
     "key show": ("public_key", "path", "description", "version", "kdf"),
+    "key stream-service": ("folders: the key folders of both", "sources_token: file"),
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
@@ -91,13 +109,27 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "stream: id", "bytes", "first: number of the first chunk", "chunks", "windows", "receipts",
         "certified: false with `--no-wait`",
     ),
-    "verify certificate": (_VERIFIED, f"*: {_CLAIM}"),
-    "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up"),
-    "verify event": (_VERIFIED, f"*: {_CLAIM}", "position", "root"),
-    "verify log": (_VERIFIED, "size", "root", "nodes: status and since of each node"),
+    "target add": _CHANGED,
+    "target remove": _CHANGED,
+    "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
+    "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
+    "verify event": (
+        _VERIFIED, f"*: {_CLAIM}", "position", "root",
+        "anchor: kind, epoch and timestamp of the mark that certifies the root, or null", *_KNOWN,
+    ),
+    "verify lineage": (
+        _VERIFIED, "network: id", "name", "epoch: of the newest committee", "committee: its id",
+        "short_id", "seen: time of its newest checkpoint, Unix seconds, or null",
+        "kept_epoch: of the newest committee that the user keeps, or null",
+    ),
+    "verify log": (
+        _VERIFIED, "size", "root", "vouched: epoch of the newest committee known, and the size of "
+        "the part of the log that it vouches for", "nodes: status and since of each node", *_KNOWN,
+    ),
     "verify receipt": (
         "verdict: `verified` or `refused`", "complete", "stream", "name", "window", "chunk",
         "times: received_ms, timestamp, checkpoint", "checks: list of name, outcome, detail, …",
+        "[epoch]: of the committee that signed", "[newest_epoch]", "[seen]",
     ),
     "votes": (
         "stream: id", "number", "state", "verdict", "position",

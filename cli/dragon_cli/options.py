@@ -44,12 +44,24 @@ committee_option = click.option(
     "--committee",
     "committee_file",
     type=NEW_FILE,
-    default="fleet/committee.json",
-    show_default=True,
     envvar="DRAGON_COMMITTEE",
     show_envvar=True,
-    help="Committee file; get it from a source that you trust.",
+    help=(
+        "Committee file or lineage; get it from a source that you trust (default: "
+        "lineage.json in the folder of the fleet, otherwise its committee.json)."
+    ),
 )
+trust_from_option = click.option(
+    "--trust-from",
+    metavar="EPOCH",
+    type=click.IntRange(0),
+    help="Oldest epoch whose keys you trust (default: the newest epoch known).",
+)
+
+
+def trust_options(command: _Decorator) -> Any:
+    """Add the options that say whose signatures count."""
+    return committee_option(trust_from_option(command))
 
 
 class UrlType(click.ParamType[str]):

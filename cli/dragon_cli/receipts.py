@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
 from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
-from dragon_cli.errors import OtherStream, ReceiptRefused
+from dragon_cli.command_line import command_of
+from dragon_cli.errors import OtherStream, ReceiptRefused, ReceiptSuperseded
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
+from dragon_cli.hints import with_hint
+from dragon_cli.trust import TRUST_OLDER
+
+SUPERSEDED: Final = "receipt_superseded"
 
 
 def load(file: Path) -> Receipt:
@@ -34,10 +41,11 @@ def load(file: Path) -> Receipt:
             raise
 
 
-def raise_refused(receipt: Receipt, checks: Sequence[Check]) -> None:
-    """Raise ReceiptRefused or OtherStream for the first check that failed, if any.
+def raise_refused(receipt: Receipt, checks: Sequence[Check], file: Path) -> None:
+    """Raise ReceiptRefused, ReceiptSuperseded or OtherStream for the first check that failed.
 
-    The message names the check and the members of which one must be wrong.
+    The message names the check and the members of which one must be wrong. Args: `file`, that of
+    the receipt, for the next step.
     """
     for check in refused(checks):
         names = ", ".join(check.fields)
@@ -46,8 +54,18 @@ def raise_refused(receipt: Receipt, checks: Sequence[Check]) -> None:
         if check.name == "stream":
             message = f"{check.detail}; both may have the name {receipt.descriptor.name}"
             raise OtherStream(message, *check.fields, check=check.name, report=told)
+        if is_superseded(check):
+            message = f"{check.name}: {check.detail}"
+            superseded = ReceiptSuperseded(message, *check.fields, check=check.name, report=told)
+            step = f"`{command_of('receipt', 'complete', file)}` adds a mark that counts."
+            raise with_hint(superseded, f"{step} {TRUST_OLDER}")
         message = f"{check.name}: {check.detail}; {wrong}"
         raise ReceiptRefused(message, *check.fields, check=check.name, report=told)
+
+
+def is_superseded(check: Check) -> bool:
+    """Return whether only a newer checkpoint or a handover is needed."""
+    return check.refusal == SUPERSEDED
 
 
 def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
@@ -74,7 +92,7 @@ def report(receipt: Receipt, checks: Sequence[Check]) -> dict[str, object]:
 def _checkpoint_time(place: Place) -> int | None:
     """Return the start of the round in which a quorum certified the log, in Unix seconds."""
     claim = place.checkpoint.claim
-    return claim.timestamp if isinstance(claim, CheckpointClaim) else None
+    return claim.timestamp if isinstance(claim, CheckpointClaim | HandoverClaim) else None
 
 
 def _check(check: Check) -> dict[str, object]:

@@ -299,6 +299,10 @@ class ReceiptRefused(DragonError):
         self.fields = fields
 
 
+class ReceiptSuperseded(ReceiptRefused):
+    """The receipt's committee has handed over, and no mark that counts covers the votes."""
+
+
 class OtherStream(ReceiptRefused):
     """The receipt belongs to another stream than the expected one."""
 
@@ -429,6 +433,10 @@ class LogStopped(LogError):
 
 class InUse(DragonError):
     """Another process uses the files."""
+
+
+class KeyInUse(InUse):
+    """Another service answers with this operator's key; this one must not sign anything."""
 
 
 class DiskError(DragonError):

@@ -48,7 +48,7 @@ from dragon_explorer.sources import Sources
 from dragon_explorer.views.proposals import next_operators
 from dragon_explorer.views.uptime import BAR_DAYS
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 
 # Verifications take long: one at a time, on a thread that no page waits for.
 LANES: Final = (Lane("verify", 1, (API_PATH, FORM_PATH), MAX_FORM_BYTES),)
@@ -57,7 +57,7 @@ INDEX_SECONDS: Final = 60  # between two updates of the index without a request
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble an explorer with real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -210,7 +210,7 @@ def watched(settings: Settings, sources: Sources, runtime: Runtime) -> Iterator[
 def serve(environ: Mapping[str, str]) -> None:
     """Run an explorer (`dragon serve explorer`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_http(
         lambda: build(settings, nodes),
         name="explorer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -45,7 +45,7 @@ class Settings:
 
     committee: Committee
     database: Path
-    nodes_file: Path
+    nodes_files: Sequence[Path]
     host: str
     port: int
     threads: int
@@ -68,7 +68,7 @@ class Settings:
         return cls(
             committee=committee,
             database=values.path("EXPLORER_DATABASE"),
-            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5400, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 16, least=2, most=256),

@@ -76,6 +76,8 @@ def _not_ready(components: Components) -> Iterator[str]:
         )
     if why := components.attester.why_abstain():
         yield f"journal: {why}"
+    if why := components.key_check.why_wait():
+        yield f"key: {why}"
     yield from _unreachable(components)
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"
@@ -111,6 +113,11 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "journal_ahead_seconds",
         "Seconds until the newest signed round begins, if it lies in the future.",
         components.attester.seconds_ahead(),
+    )
+    yield metrics.gauge(
+        "journal_incomplete",
+        "1 while nothing is signed because the journal lacks a signature that is in the log.",
+        components.gaps.seconds_left() > 0,
     )
     yield metrics.disk_fault(components.disks)
     verifications = components.window_voter.verifications

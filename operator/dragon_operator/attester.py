@@ -23,6 +23,8 @@ from dragon_operator import evaluations
 from dragon_operator.evaluations import Capacity, Evaluations, Outcome
 from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.journal import Journal
+from dragon_operator.journal_gaps import JournalGaps
+from dragon_operator.key_check import KeyCheck
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.seat import Seat
 from dragon_operator.status_checks import StatusChecks
@@ -30,6 +32,10 @@ from dragon_operator.window_voter import WindowVoter
 
 # A round is signed up to 2 s before its start, by a clock that may be 2 s ahead.
 NORMAL_LEAD_SECONDS: Final = 4
+GAP: Final = (
+    "the log has a signature of this operator that the journal lacks. Either an old copy of the "
+    "journal was put back, or another service signs with this key and must be stopped"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,14 @@ class Attester:
         log_claim_checks: LogClaimChecks,
         handover_checks: HandoverChecks,
         window_voter: WindowVoter,
+        key_check: KeyCheck,
+        gaps: JournalGaps,
         runtime: Runtime,
     ) -> None:
         self._seated = seated
         self._seat = seat
+        self._key_check = key_check
+        self._gaps = gaps
         self._journal = journal
         self._log = log
         self._follower = follower
@@ -129,7 +139,9 @@ class Attester:
         answer = StatusAnswer(self._seat.operator, Status.UP, time_ms, nonce)
         # Without a seat too: the next committee's members probe us before we take it.
         secret = self._seat.secret_in(committee) or self._seat.secrets[0]
-        return answer, secret.sign(answer.root(committee.network_id))
+        signature = secret.sign(answer.root(committee.network_id))
+        self._key_check.note_answer(nonce, signature)
+        return answer, signature
 
     def attest(self, claim: Claim, *, is_member: bool = False) -> Attestation:
         """Verify a claim and return our signature on it.
@@ -142,11 +154,14 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
+        if why := self._key_check.why_wait():
+            message = f"the key of this operator is {why}"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
         if why := self.why_abstain():
             message = f"the journal of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
-        if not isinstance(claim, AcceptanceClaim):
-            self._seat.secret(self._committee)  # without a seat it signs acceptances only
+        if not isinstance(claim, HandoverClaim | AcceptanceClaim):
+            self._seat.secret(self._committee)  # of those, `admit` looks for the seat
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
             return self._decide_again(claim)
         kind.admit(claim)
@@ -180,13 +195,15 @@ class Attester:
         return self._seat.secret(committee).sign(claim.root(committee.id))
 
     def why_abstain(self) -> str:
-        """Return why a new journal prevents all signatures now; empty if it does not.
+        """Return why the journal prevents all signatures now; empty if it does not.
 
         An operator that lost its journal may have signed claims that the new one does not contain.
         After `max_age` the log applies none of these any more, and the operator cannot contradict
         them. Whether a new journal replaces a lost one is known only when the ledger was read to
         its end: the log may be lost as well.
         """
+        if (left := self._gaps.seconds_left()) > 0:
+            return f"incomplete: {GAP}; {_wait(left)}"
         left = self._journal_since + self._committee.rounds.max_age - self._runtime.wall()
         if left <= 0:
             return ""
@@ -264,9 +281,23 @@ class Attester:
         self._journal.decide_log_claim(claim, self._log.state.size, self._root_at)
 
     def _decide_handover(self, claim: HandoverClaim | AcceptanceClaim) -> None:
+        self._check_lost_handovers()
         self._handover_checks.check(claim)
         self._journal.use_log(self._log.state.size, self._root_at)
         self._journal.decide_handover(claim, self._committee, self._log.state.log_time)
+
+    def _check_lost_handovers(self) -> None:
+        """Refuse while a handover can be applied that the journal may have lost.
+
+        Raises AttestationRefused: `equivocation`.
+        """
+        lost = self._gaps.noticed_at
+        if self._has_earlier_event():
+            lost = max(lost, self._journal_since)
+        left = lost + NORMAL_LEAD_SECONDS - self._log.state.log_time
+        if lost and left > 0:
+            message = f"the journal may lack a signed handover; log time has to pass {left} s"
+            raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
 
     def _admit_downtime(self, claim: DowntimeClaim) -> None:
         self._status_checks.check_clock()  # with a clock ahead, the future would seem settled

@@ -16,6 +16,8 @@ from dragon_operator.approvals import Approvals
 from dragon_operator.attester import Attester
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
+from dragon_operator.journal_gaps import JournalGaps
+from dragon_operator.key_check import KeyCheck
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.reporter import Reporter
@@ -28,6 +30,8 @@ class Components:
 
     myself: str  # this operator's id
     journal: Journal
+    gaps: JournalGaps
+    key_check: KeyCheck
     attester: Attester
     window_voter: WindowVoter
     reporter: Reporter

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from dragon.errors import AttestationRefused, InvalidCommittee
 from dragon.log.follower import Follower
+from dragon.log.ledger import ProvingLedger
 from dragon.log.store import Log
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.committee import Committee
@@ -29,7 +29,7 @@ class HandoverChecks:
     approvals: Approvals
     status_checks: StatusChecks
     log_claim_checks: LogClaimChecks
-    node_list: Callable[[], bytes]  # SHA-256 of the list under which the newest proof holds
+    ledger: ProvingLedger
 
     def admit(self, claim: HandoverClaim | AcceptanceClaim) -> None:
         """Check all that is cheap, in the specified order. Raises AttestationRefused."""
@@ -52,7 +52,8 @@ class HandoverChecks:
             _refuse(RefusalReason.UNAPPROVED, "the owner has not approved this committee")
         self._check_fit(following)
         # (5) What names the next committee on the ledger can be read under its node lists.
-        if self.node_list() not in following.sequencer.nodes_sha256:
+        sequencer = following.sequencer
+        if not self.ledger.holds_under(sequencer.nodes_sha256, sequencer.threshold_percent):
             message = "the newest finality proof does not hold under the next node lists"
             _refuse(RefusalReason.BEHIND, message)
         # (6) The log has this size and root, and it contains the last mark.

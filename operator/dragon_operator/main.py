@@ -10,7 +10,7 @@ import structlog
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.known_streams import KnownStreams
-from dragon.log.ledger import Ledger
+from dragon.log.ledger import ProvingLedger
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
@@ -37,6 +37,8 @@ from dragon_operator.databases import Databases
 from dragon_operator.handover_checks import HandoverChecks
 from dragon_operator.heard_rounds import HeardRounds
 from dragon_operator.journal import Journal
+from dragon_operator.journal_gaps import JournalGaps
+from dragon_operator.key_check import KeyCheck
 from dragon_operator.log_claim_checks import LogClaimChecks
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
@@ -48,7 +50,7 @@ from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 
 PROBE_THREADS: Final = 3  # answer only `/status`
 READ_THREADS: Final = 4  # answer whatever has no lane
@@ -58,7 +60,7 @@ REPORT_THREADS: Final = 8  # probe a node that is reported to have changed
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble an operator on the real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -67,7 +69,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     lock = ProcessLock.on_database(settings.database, wait_seconds=START_WAIT_SECONDS)
     databases = Databases.open(settings, runtime)
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
-    components = assemble(settings, databases, sequencer, runtime, nodes.sha256)
+    components = assemble(settings, databases, sequencer, runtime)
     if settings.from_checkpoint:
         start_late(components, runtime)
 
@@ -80,6 +82,7 @@ def build(settings: Settings, nodes: NodeList) -> Service:
     clients = Clients(members, settings.proxies)
     logger.info("operator_started", port=settings.port, size=components.log.head().size)
     loops = [
+        components.key_check.run,
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
@@ -122,16 +125,10 @@ def start_late(components: Components, runtime: Runtime) -> None:
 def assemble(
     settings: Settings,
     databases: Databases,
-    ledger: Ledger,
+    ledger: ProvingLedger,
     runtime: Runtime,
-    node_list: bytes | None = None,
 ) -> Components:
-    """Build the components of an operator on its files, a ledger and a runtime.
-
-    Args:
-        node_list: SHA-256 of the node list that finality proofs are verified with; by default the
-            first one that the committee names.
-    """
+    """Build the components of an operator on its files, a ledger and a runtime."""
     myself = settings.operator
     log = Log(databases.log, settings.committee)
     follower = Follower(
@@ -160,6 +157,10 @@ def assemble(
         runtime.wall,
     )
     log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
+    key_check = KeyCheck(log, settings.seat, approvals, runtime)
+    gaps = JournalGaps(databases.journal, myself, log, runtime.wall)
+    gaps.check_newest()
+    follower.subscribe(gaps.check)
     attester = Attester(
         log,
         settings.seat,
@@ -175,9 +176,11 @@ def assemble(
             approvals,
             status_checks,
             log_claim_checks,
-            lambda: node_list or log.committee.sequencer.nodes_sha256[0],
+            ledger,
         ),
         window_voter=window_voter,
+        key_check=key_check,
+        gaps=gaps,
         runtime=runtime,
     )
     reporter = _reporter(settings, prober, log, runtime)
@@ -185,6 +188,8 @@ def assemble(
     return Components(
         myself,
         operator_journal,
+        gaps,
+        key_check,
         attester,
         window_voter,
         reporter,
@@ -250,7 +255,7 @@ def _object_sources(committee: Committee, myself: str) -> list[str]:
 def serve(environ: Mapping[str, str]) -> None:
     """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_http(
         lambda: build(settings, nodes),
         name=settings.operator,

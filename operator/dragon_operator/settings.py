@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from dragon.encoding import check_id, to_hex
-from dragon.errors import SettingsError
+from dragon.errors import InvalidId, SettingsError
 from dragon.net.tls import PLAIN, Tls
 from dragon.node.addresses import Network
 from dragon.node.settings import Environment
@@ -59,7 +59,7 @@ class Settings:
     committee: Committee
     secret: bls.SecretKey = field(repr=False)
     database: Path
-    nodes_file: Path
+    nodes_files: Sequence[Path]
     host: str
     port: int
     threads: int
@@ -87,7 +87,7 @@ class Settings:
         """
         values = Environment(environ)
         operator, committee = values.text("OPERATOR_ID"), values.committee()
-        check_id(operator, member="OPERATOR_ID")
+        _check_operator(operator, committee)
         secret = keystore.load(
             values.path("OPERATOR_KEYSTORE"), values.path("OPERATOR_PASSWORD_FILE")
         )
@@ -104,7 +104,7 @@ class Settings:
             committee=committee,
             secret=secret,
             database=values.path("OPERATOR_DATABASE"),
-            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5001, least=1, most=65535),
             from_checkpoint=bool(values.integer("OPERATOR_FROM_CHECKPOINT", 0, least=0, most=1)),
@@ -118,6 +118,17 @@ class Settings:
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
             next_secret=next_secret,
         )
+
+
+def _check_operator(operator: str, committee: Committee) -> None:
+    """Raises SettingsError: no committee of this network can ever list an operator of this id."""
+    try:
+        check_id(operator, member="OPERATOR_ID")
+    except InvalidId as error:
+        raise SettingsError(f"{error}; it is {operator!a}", setting="OPERATOR_ID") from None
+    if operator in {each.id for each in (*committee.targets, *committee.experts)}:
+        message = f"the committee lists {operator}, but not as an operator"
+        raise SettingsError(message, setting="OPERATOR_ID")
 
 
 def _next_secret(values: Environment) -> bls.SecretKey | None:

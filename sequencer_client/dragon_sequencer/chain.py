@@ -25,7 +25,7 @@ from dragon_sequencer.errors import (
     ProofOutsidePage,
 )
 from dragon_sequencer.finality import Proof, digest, extend
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeList, NodeLists
 from dragon_sequencer.page import DIGEST_BYTES, Page
 
 
@@ -85,7 +85,7 @@ class Cursor:
 
 
 def read(
-    cursor: Cursor, page: Page, *, app: str, nodes: NodeList
+    cursor: Cursor, page: Page, *, app: str, nodes: NodeList | NodeLists
 ) -> tuple[list[ProvenBatch], Cursor]:
     """Verify the page that was requested with `cursor.next_after`.
 
@@ -164,7 +164,9 @@ def _check_range(page: Page, *, first: int, last: int) -> None:
         raise ProofOutsidePage("a proof is for a batch outside its page", first=first, last=last)
 
 
-def _check_proof(proof: Proof, chaining_hash: str, *, app: str, nodes: NodeList) -> None:
+def _check_proof(
+    proof: Proof, chaining_hash: str, *, app: str, nodes: NodeList | NodeLists
+) -> None:
     if proof.chaining_hash != chaining_hash:
         raise ChainMismatch("the batches are not the ones that were signed", index=proof.index)
     proof.verify(app=app, chaining_hash=chaining_hash, nodes=nodes)

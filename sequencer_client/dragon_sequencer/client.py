@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,7 +22,7 @@ import structlog
 
 from dragon.encoding import Json
 from dragon.errors import LedgerUnavailable
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.net.session import Limits, make_session
 from dragon_sequencer.chain import Cursor
 from dragon_sequencer.errors import FinalityError, GatewayError
@@ -30,7 +30,7 @@ from dragon_sequencer.finality import Proof
 from dragon_sequencer.gateway import EXTRA_BYTES, MAX_ANSWER_BYTES, MIN_BYTES_PER_SECOND
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
 from dragon_sequencer.ledger_reader import LedgerReader
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeList, NodeLists
 from dragon_sequencer.packing import MAX_BATCH_BYTES, encode, pack
 from dragon_sequencer.submission import Sender
 
@@ -49,7 +49,7 @@ class SequencerClient:
     def __init__(
         self,
         app: str,
-        nodes: NodeList,
+        nodes: NodeList | NodeLists,
         *,
         session: requests.Session,
         monotonic: Callable[[], float],
@@ -60,14 +60,15 @@ class SequencerClient:
         max_batch_bytes: int = MAX_BATCH_BYTES,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        self._app, self._nodes, self._timeouts = app, nodes, timeouts
+        self._app, self._timeouts = app, timeouts
         self._session, self._monotonic, self._sleep = session, monotonic, sleep
         self._max_batch_bytes = max_batch_bytes
         session.trust_env = False
         readers = gateways or nodes.sockets()
         posting = gateways or nodes.sockets("posting") or readers
         self._gateways = GatewayPool.of_urls(readers, session, monotonic, rng, max_answer_bytes)
-        self._reader = LedgerReader(app, nodes, self._gateways, timeouts, monotonic=monotonic)
+        lists = NodeLists(nodes.alternatives)
+        self._reader = LedgerReader(app, lists, self._gateways, timeouts, monotonic=monotonic)
         senders = GatewayPool.of_urls(posting, session, monotonic, rng, max_answer_bytes)
         self._sender = Sender(app, senders, timeouts, monotonic=monotonic, sleep=sleep)
 
@@ -75,7 +76,7 @@ class SequencerClient:
     def connect(
         cls,
         app: str,
-        nodes: NodeList | Path | str,
+        nodes: NodeList | NodeLists | Path | str,
         *,
         threshold_percent: float = 67,
         gateways: Sequence[str] | None = None,
@@ -89,7 +90,7 @@ class SequencerClient:
 
         Args:
             app: the app's name on the network.
-            nodes: the node list, or its file.
+            nodes: the node list, or its file; or several lists, see `nodes.NodeLists`.
             threshold_percent: stake that must sign a proof; only used if `nodes` is a file.
             gateways: URLs to read from and send to, instead of the nodes' own.
             session: HTTP session; by default one with strict deadlines.
@@ -101,7 +102,7 @@ class SequencerClient:
                 proofs; the default fits a network of one node with default settings. Longer
                 pages are read in part. It does not determine the memory: see `page.MAX_KEPT_BYTES`.
         """
-        if not isinstance(nodes, NodeList):
+        if not isinstance(nodes, NodeList | NodeLists):
             nodes = NodeList.load(nodes, threshold_percent=threshold_percent)
         return cls(
             app,
@@ -138,7 +139,12 @@ class SequencerClient:
         for accepted, batch in enumerate(batches):
             self._sender.submit(batch, deadline=deadline, accepted=accepted)
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self,
+        after: Position,
+        kept: KeptPositions | None = None,
+        rule: FinalityRule | None = None,
+    ) -> Sequence[ProvenBatch]:
         """The next proven batches after a position; empty if there are none yet.
 
         A position with an index only is joined there, as by `batches(after=N)`.
@@ -147,12 +153,22 @@ class SequencerClient:
             after: the last batch that was read.
             kept: earlier positions that the caller still knows, so that a history that was
                 replaced by a shorter one is noticed.
+            rule: which proofs count; by default those under any of the node lists.
 
         Raises:
             LedgerUnavailable: no gateway gave a valid answer.
             LedgerContradiction: the network's history no longer contains `after`.
         """
-        return self._reader.advance(Cursor.at(after), kept)[0]
+        return self._reader.advance(Cursor.at(after), kept, rule)[0]
+
+    def holds_under(self, node_lists: Collection[bytes], threshold_percent: int) -> bool:
+        """Whether the newest proof that was read holds under one of these node lists.
+
+        Args:
+            node_lists: SHA-256 of each.
+            threshold_percent: of the stake that must have signed.
+        """
+        return self._reader.holds_under(node_lists, threshold_percent)
 
     def segments(self, after: int | Position = 0) -> Iterator[ProvenBatch]:
         """Every proven batch after that index or position, without end. Waits during outages.
@@ -189,7 +205,7 @@ class SequencerClient:
                 proof = gateway.newest(self._app, seconds=self._timeouts.request_seconds)
                 if proof:
                     proof.verify(
-                        app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes
+                        app=self._app, chaining_hash=proof.chaining_hash, nodes=self._reader.nodes
                     )
             except (GatewayError, FinalityError) as error:
                 failure = error

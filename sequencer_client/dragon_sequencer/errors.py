@@ -13,6 +13,7 @@ DragonError
 │   ├── UnknownTag              it was made with an unknown node list
 │   ├── UnknownNonsigner        a nonsigner is not a node with stake
 │   ├── RepeatedNonsigner       a nonsigner is listed twice
+│   ├── NodeListMissing         no node list that counts now is at hand
 │   ├── StakeMissing            the signers have too little stake
 │   ├── MalformedSignature      a signature is not of the form `1 X Y`
 │   ├── SignatureOffCurve       a signature is not a point of the curve
@@ -105,6 +106,10 @@ class MalformedSignature(FinalityError):
 
 class SignatureOffCurve(FinalityError):
     """A signature is not a point of the curve."""
+
+
+class NodeListMissing(FinalityError):
+    """None of the node lists that count now is at hand."""
 
 
 class BadFinalitySignature(FinalityError):

@@ -16,8 +16,15 @@ import xxhash
 
 from dragon.encoding import MAX_INTEGER, canonical
 from dragon_sequencer import bn254, pairing
-from dragon_sequencer.errors import BadFinalitySignature, MalformedProof, UnknownTag, WrongState
-from dragon_sequencer.nodes import STATIC_TAG, NodeList
+from dragon_sequencer.errors import (
+    BadFinalitySignature,
+    FinalityError,
+    MalformedProof,
+    NodeListMissing,
+    UnknownTag,
+    WrongState,
+)
+from dragon_sequencer.nodes import STATIC_TAG, NodeList, NodeLists
 
 FINAL_STATE: Final = "locked"  # the state that is signed
 GENESIS: Final = ""  # the chaining hash before the first batch
@@ -54,18 +61,33 @@ class Proof:
         """Canonical JSON with the members of the network's answers."""
         return canonical({**asdict(self), "nonsigners": list(self.nonsigners)}).decode()
 
-    def verify(self, *, app: str, chaining_hash: str, nodes: NodeList) -> None:
+    def verify(self, *, app: str, chaining_hash: str, nodes: NodeList | NodeLists) -> None:
         """Check that enough of `nodes` signed `chaining_hash` as final at this index.
 
         Args:
             app: the app's name.
             chaining_hash: computed by the caller from the batches; the proof's own is a mere claim.
-            nodes: the node list, with the required percentage of stake.
+            nodes: the node list, with the required percentage of stake; or several, of which one
+                must have signed.
 
         Raises:
             UnknownTag, WrongState, RepeatedNonsigner, UnknownNonsigner, StakeMissing,
             MalformedSignature, SignatureOffCurve, BadFinalitySignature: the reason.
+            NodeListMissing: no list is given.
         """
+        failure: FinalityError = NodeListMissing(
+            "none of the node lists that the committee names is at hand"
+        )
+        for listed in nodes.alternatives:
+            try:
+                self._verify(app, chaining_hash, listed)
+            except FinalityError as error:
+                failure = error
+            else:
+                return
+        raise failure
+
+    def _verify(self, app: str, chaining_hash: str, nodes: NodeList) -> None:
         # (1) The node list is known, and this is a finality proof.
         if self.tag != STATIC_TAG:
             raise UnknownTag(f"no node list is known for tag {self.tag}", tag=self.tag)

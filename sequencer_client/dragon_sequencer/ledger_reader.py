@@ -8,14 +8,14 @@ the reader for a while, without such a proof.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from dragon.errors import LedgerContradiction, LedgerRewound, LedgerUnavailable
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon_sequencer.chain import Cursor, read
 from dragon_sequencer.errors import (
     FinalityError,
@@ -27,7 +27,7 @@ from dragon_sequencer.errors import (
 from dragon_sequencer.finality import Proof
 from dragon_sequencer.gateway import Gateway
 from dragon_sequencer.gateway_pool import GatewayPool, Timeouts
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 from dragon_sequencer.page import MAX_KEPT_BYTES, Page, held_bytes
 
 MAX_PENDING_PAGES: Final = 1000  # pages that are read one after the other, in search of a proof
@@ -50,13 +50,17 @@ class LedgerReader:
     def __init__(
         self,
         app: str,
-        nodes: NodeList,
+        nodes: NodeLists,
         gateways: GatewayPool,
         timeouts: Timeouts,
         *,
         monotonic: Callable[[], float],
     ) -> None:
-        self._app, self._nodes = app, nodes
+        self._app, self._lists = app, nodes
+        self.nodes = nodes  # those that count at the position that is read
+        self._newest_proof: Proof | None = None  # that was read and verified
+        # The last question to `holds_under`, and its answer.
+        self._held: tuple[tuple[Proof, frozenset[bytes], int] | None, bool] = None, False
         self._gateways, self._timeouts, self._monotonic = gateways, timeouts, monotonic
         self._compared_at: float | None = None
         self._patience = 1
@@ -65,12 +69,37 @@ class LedgerReader:
         self._behind_since: float | None = None
         self._rewound: LedgerRewound | None = None
 
+    def holds_under(self, node_lists: Collection[bytes], threshold_percent: int) -> bool:
+        """Whether the newest proof that was read holds under one of these node lists.
+
+        Any thread may ask.
+        """
+        proof, (asked, held) = self._newest_proof, self._held
+        if proof is None:
+            return False
+        question = proof, frozenset(node_lists), threshold_percent
+        if asked != question:  # each question costs a pairing
+            try:
+                self._verify(proof, self._lists.only(node_lists, threshold_percent))
+            except FinalityError:
+                held = False
+            else:
+                held = True
+            self._held = question, held
+        return held
+
     def advance(
-        self, cursor: Cursor, kept: KeptPositions | None = None
+        self,
+        cursor: Cursor,
+        kept: KeptPositions | None = None,
+        rule: FinalityRule | None = None,
     ) -> tuple[list[ProvenBatch], Cursor]:
         """Read the next batches from the first gateway with a valid answer.
 
-        `kept` finds earlier positions of the caller, which the ledger must still contain.
+        Args:
+            cursor: where to read on.
+            kept: finds earlier positions of the caller, which the ledger must still contain.
+            rule: which proofs count; by default those under any of the node lists.
 
         Returns the proven batches, possibly none, and the cursor after them.
 
@@ -78,6 +107,7 @@ class LedgerReader:
             LedgerUnavailable: no gateway gave a valid answer.
             LedgerContradiction: the network's history no longer contains what was read.
         """
+        self.nodes = self._lists.by_rule(rule)
         failure = LedgerUnavailable("no gateway is configured")
         out_of_reach = False
         for gateway in self._gateways.circle():
@@ -107,6 +137,8 @@ class LedgerReader:
         """
         following = cursor
         for page, proven, following in self._pages(gateway, cursor):
+            if page.proof and proven:
+                self._newest_proof = page.proof
             if proven or (page.proof and not following.pending):
                 return proven, following.without_pending()
         if not following.pending:
@@ -133,7 +165,7 @@ class LedgerReader:
             )
             if page is None:
                 return
-            proven, cursor = read(cursor, page, app=self._app, nodes=self._nodes)
+            proven, cursor = read(cursor, page, app=self._app, nodes=self.nodes)
             yield page, proven, cursor
             if self._monotonic() > ends:
                 return
@@ -229,13 +261,16 @@ class LedgerReader:
         try:
             proof = gateway.newest(self._app, seconds=self._timeouts.state_request_seconds)
             if proof and proof.index > cursor.index:
-                self._verify(proof)
+                self._verify(proof, self.nodes)
+            elif proof and self._newest_proof is None and _is_at(proof, cursor):
+                self._verify(proof, self.nodes)
+                self._newest_proof = proof  # what was read before the start
         except (GatewayError, FinalityError):
             return None
         return proof or NO_PROOF
 
-    def _verify(self, proof: Proof) -> None:
-        proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=self._nodes)
+    def _verify(self, proof: Proof, nodes: NodeLists) -> None:
+        proof.verify(app=self._app, chaining_hash=proof.chaining_hash, nodes=nodes)
 
     def _check_newest(
         self, gateway: Gateway, proof: Proof, cursor: Cursor, kept: KeptPositions | None
@@ -251,8 +286,13 @@ class LedgerReader:
             self._check_history(gateway, known)
             return
         with suppress(FinalityError):
-            self._verify(proof)
+            self._verify(proof, self.nodes)
             raise _contradiction(known)
+
+
+def _is_at(proof: Proof, cursor: Cursor) -> bool:
+    """Whether a proof is for the last batch that was read."""
+    return (proof.index, proof.chaining_hash) == (cursor.index, cursor.chaining_hash)
 
 
 def _known_at(index: int, cursor: Cursor, kept: KeptPositions | None) -> Position | None:

@@ -6,12 +6,13 @@ loaded, and have a hash, by which a committee file identifies the list.
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -19,6 +20,7 @@ from typing import Final, Self
 import rfc8785
 
 from dragon.encoding import Json, canonical
+from dragon.log.ledger import FinalityRule
 from dragon_sequencer import bn254, pairing
 from dragon_sequencer.bn254 import G2
 from dragon_sequencer.errors import (
@@ -109,6 +111,19 @@ class NodeList:
         return cls(nodes, threshold_percent=threshold_percent)
 
     @property
+    def alternatives(self) -> tuple[NodeList, ...]:
+        """The lists of which any one may prove a batch: here only this one."""
+        return (self,)
+
+    def with_threshold(self, percent: float) -> NodeList:
+        """Return this list with another percentage of stake that must sign."""
+        if percent == self.threshold_percent:
+            return self
+        changed = copy.copy(self)  # keys and their sums are shared
+        changed.threshold_percent = percent
+        return changed
+
+    @functools.cached_property
     def sha256(self) -> bytes:
         """The hash that a committee file stores as `sequencer.nodes_sha256`.
 
@@ -163,6 +178,41 @@ class NodeList:
         if key is None:
             raise BadFinalitySignature("the signers' keys add up to the point at infinity", tag=tag)
         return pairing.prepare(key)
+
+
+class NodeLists:
+    """The node lists that a service has, of which any one may prove a batch.
+
+    A network that replaces its nodes has two lists for a while.
+    """
+
+    def __init__(self, lists: Iterable[NodeList]) -> None:
+        self._by_hash = {listed.sha256: listed for listed in lists}
+        self.alternatives = tuple(self._by_hash.values())
+
+    @property
+    def hashes(self) -> Sequence[bytes]:
+        """The hashes of the lists."""
+        return tuple(self._by_hash)
+
+    def by_rule(self, rule: FinalityRule | None) -> NodeLists:
+        """Return the lists that count by a rule, with its threshold; all without a rule."""
+        if rule is None:
+            return self
+        return self.only(set(self._by_hash) - rule.former, rule.threshold_percent)
+
+    def only(self, hashes: Collection[bytes], threshold_percent: float) -> NodeLists:
+        """Return those of the lists that have one of these hashes, with a threshold."""
+        return NodeLists(
+            listed.with_threshold(threshold_percent)
+            for digest, listed in self._by_hash.items()
+            if digest in hashes
+        )
+
+    def sockets(self, role: str | None = None) -> tuple[str, ...]:
+        """The distinct URLs of all nodes of all lists; see `NodeList.sockets`."""
+        found = (url for listed in self.alternatives for url in listed.sockets(role))
+        return tuple(dict.fromkeys(found))
 
 
 def _sum(points: Iterable[G2]) -> G2 | None:

@@ -31,7 +31,7 @@ from dragon.storage.database import Database
 from dragon.storage.permissions import PRIVATE_FOLDER, make_folder
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_sequencer.connect import connect, load_nodes
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeLists
 from dragon_stream.app import create_app
 from dragon_stream.components import Components
 from dragon_stream.confirmation import Confirmation
@@ -49,7 +49,7 @@ from dragon_stream.writer import Writer
 logger = structlog.stdlib.get_logger(__name__)
 
 
-def build(settings: Settings, nodes: NodeList) -> Service:
+def build(settings: Settings, nodes: NodeLists) -> Service:
     """Assemble a service with real clock, network and files.
 
     Raises DragonError: a file cannot be used.
@@ -179,7 +179,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """
     settings = Settings.from_environ(environ)
     open_files.raise_limit()
-    nodes = load_nodes(settings.nodes_file, settings.committee)
+    nodes = load_nodes(settings.nodes_files, [settings.committee])
     serve_with_gunicorn(
         lambda: build(settings, nodes),
         name="stream_api",

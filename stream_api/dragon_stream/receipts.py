@@ -176,16 +176,15 @@ class Receipts:
         return tuple(last[expert] for expert in sorted(last))[:MAX_ENDORSEMENTS]
 
     def _place(self, row: WindowRow) -> Place | None:
-        """The window's place in the log, if the newest certified checkpoint covers it."""
-        mark, position = self.log.state.checkpoint, row.position
-        if mark is None or position is None or mark.size <= position:
+        """The window's place in the log, once a certified mark covers it.
+
+        After a handover has covered it, the receipt holds for every later committee.
+        """
+        found = None if row.position is None else self.log.anchored(row.position)
+        if found is None or found.anchor is None:
             return None
-        entry = self.log.entry(position)
-        checkpoint = self.log.entry(mark.position).event
-        if not isinstance(checkpoint, Certificate):
-            return None
-        inclusion = tuple(self.log.inclusion(position, mark.size))
-        return Place(position, entry.ledger_index, inclusion, checkpoint)
+        entry = found.entry
+        return Place(entry.position, entry.ledger_index, found.inclusion, found.anchor)
 
 
 def _digests(row: WindowRow) -> list[ChunkDigest]:

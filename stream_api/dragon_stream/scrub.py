@@ -24,7 +24,7 @@ from dragon.storage.process_lock import ProcessLock
 from dragon.storage.schema import is_behind
 from dragon.storage.sqlite_faults import sqlite_fault
 from dragon_stream.acknowledged import Acknowledged, AcknowledgedFile
-from dragon_stream.damage import Damage, Damaged
+from dragon_stream.damage import NO_STREAM, Damage, Damaged
 from dragon_stream.records import HEAD_BYTES, Head, find_later, is_whole, parse_head
 from dragon_stream.recovery import (
     SUFFIX,
@@ -136,6 +136,10 @@ def _check(
             report.damages.append(Damage(FILE, None, None, f"is damaged: {message}"))
     rows = Store(database).streams()  # type: ignore[arg-type]  # reading needs `read` only
     for row in rows:
+        if row.stream == NO_STREAM:
+            what = f"has a damaged row of the stream {row.name}"
+            report.damages.append(Damage(FILE, None, None, what))
+            continue
         stream = StreamReport(to_hex(row.stream), row.name)
         with suppress(ChunkDamaged):
             _check_stream(folder, database, row, stream)

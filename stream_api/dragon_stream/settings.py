@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -64,7 +64,7 @@ class Settings:
     prover_token: str = field(repr=False)
     database: Path
     data: Path
-    nodes_file: Path
+    nodes_files: Sequence[Path]
     max_pending_windows: int
     host: str
     port: int
@@ -95,7 +95,7 @@ class Settings:
             prover_token=values.token("STREAM_PROVER_TOKEN_FILE"),
             database=values.path("STREAM_DATABASE"),
             data=values.path("STREAM_DATA"),
-            nodes_file=values.path("SEQUENCER_NODES_FILE"),
+            nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             max_pending_windows=values.integer("STREAM_WAITING", 256, least=2, most=100_000),
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5300, least=1, most=65535),

@@ -6,7 +6,7 @@ import enum
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
@@ -151,18 +151,23 @@ class Store:
             connection.execute(check, {"stream": row.stream, "crc": crc})
 
     def streams(self) -> list[StreamRow]:
-        """All streams, the oldest first."""
+        """All streams, the oldest first. A row with a damaged id has the id NO_STREAM."""
         query = text("SELECT * FROM own_streams ORDER BY created_ms, name")
         with self._read(NO_STREAM) as connection:
-            return [StreamRow(*row) for row in connection.execute(query)]
+            rows = [StreamRow(*row) for row in connection.execute(query)]
+        return [
+            row if isinstance(row.stream, bytes) else replace(row, stream=NO_STREAM) for row in rows
+        ]
 
     def is_whole(self, row: StreamRow) -> bool:
         """Whether a stream's row has its checksum. Rows of earlier releases have none."""
+        if row.stream == NO_STREAM:
+            return False
         query = text("SELECT crc FROM own_stream_checks WHERE stream = :stream")
         with self._read(row.stream) as connection:
             crc = connection.execute(query, {"stream": row.stream}).scalar()
         values = [getattr(row, name) for name in StreamRow.__slots__[:-1]]
-        return isinstance(row.stream, bytes) and crc in (None, checksum(values))
+        return crc in (None, checksum(values))
 
     def stop_stream(self, stream: bytes, why: str) -> None:
         """Record why a stream stopped. Only the first reason is kept."""

@@ -170,7 +170,7 @@ def test_alerts_are_accessible(small: SmallExplorerWorld, open_page: Open, mode:
     settings = Settings(
         committee=small.committee,
         database=database,
-        nodes_file=Path(),
+        nodes_files=(),
         host="",
         port=0,
         threads=1,

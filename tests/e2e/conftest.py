@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import docker
 import pytest
 
+from sequencers import sequencer_process
 from stack import COMPOSE_V2, ROOT, Stack, clean_up, own_address
 
 PREFIX: Final = "datadragon-e2e"
@@ -121,25 +121,8 @@ def stack_with_tls(image: str) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The node list of a Zellular network that is no part of the fleet: a process on this host."""
-    folder = tmp_path_factory.mktemp("outside")
-    dragon = [sys.executable, "-m", "dragon_cli.main"]
-    home = ["--home", str(folder / "network")]
-    options = ["--app", APP, "--sequencer-port", "7001"]
-    subprocess.run([*dragon, "init", *home, *options], check=True, stdout=subprocess.DEVNULL)
-    listed = (folder / "network" / "nodes.json").read_text()
-    nodes = folder / "nodes.json"
-    nodes.write_text(listed.replace("127.0.0.1", own_address()))
-    with (folder / "output.log").open("wb") as output:
-        process = subprocess.Popen(
-            [*dragon, "serve", "sequencer", *home, "--host", own_address()],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    with sequencer_process(tmp_path_factory.mktemp("outside"), own_address(), APP) as nodes:
         yield nodes
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
 @pytest.fixture(scope="module")

@@ -819,7 +819,7 @@ def settings_of(world: SmallExplorerWorld) -> Settings:
     return Settings(
         committee=world.committee,
         database=world.database_file(EXPLORER),
-        nodes_file=Path(),
+        nodes_files=(),
         host="",
         port=0,
         threads=1,

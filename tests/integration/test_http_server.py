@@ -34,7 +34,7 @@ SERVICE = """
 import sys, time
 from pathlib import Path
 
-from dragon.errors import SettingsError
+from dragon.errors import InUse, SettingsError
 from dragon.net.tls import Tls
 from dragon.node import app as web
 from dragon.node.http_server import serve
@@ -59,8 +59,13 @@ def build():
     def close():
         sys.stderr.write("closed\\n")
 
+    def loop(stop):
+        if {in_use}:
+            raise InUse("the files are in use")
+        stop.wait()
+
     lanes = [Lane("probe", 2, ("/status",))]
-    return Service(app, [lambda stop: stop.wait() and None], close, lanes)
+    return Service(app, [loop], close, lanes)
 
 
 papers = {papers}
@@ -99,10 +104,11 @@ def begin(
     host: str = "127.0.0.1",
     port: int = 0,
     fails: bool = False,
+    in_use: bool = False,
 ) -> Running:
     port, output = port or free_block(1), folder / f"output-{time.monotonic_ns()}"
     shown = [str(papers.certfile), str(papers.keyfile)] if papers else []
-    code = SERVICE.format(port=port, host=host, fails=fails, papers=shown)
+    code = SERVICE.format(port=port, host=host, fails=fails, in_use=in_use, papers=shown)
 
     with output.open("wb") as file:
         process = subprocess.Popen([*LIMITED, sys.executable, "-c", code], stdout=file, stderr=file)
@@ -221,6 +227,13 @@ def test_a_port_in_use_and_a_failure_to_build_are_one_sentence(tmp_path: Path) -
         "or choose another port with `--port` or DRAGON_PORT\n"
     )
     assert broken.output.read_text() == "dragon: settings_error: the file is missing\n"
+
+
+def test_a_loop_that_finds_another_process_ends_the_service(tmp_path: Path) -> None:
+    service = begin(tmp_path, in_use=True)
+
+    assert service.process.wait(PATIENCE) == 3
+    assert service.output.read_text() == "closed\ndragon: in_use: the files are in use\n"
 
 
 def test_probes_are_answered_during_attacks(tmp_path: Path) -> None:

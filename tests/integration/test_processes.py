@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import ignore_patterns
 
 import pytest
 
+import forked
 from dragon.log.audit import audit
 from dragon.net.tls import client_context
 from dragon_cli.fleet.create import Plan, Ports, make_fleet
@@ -304,6 +306,17 @@ def test_a_frozen_operator_is_certified_down_and_thaws_identical(fleet: Fleet) -
         PATIENCE,
     )
     verify_logs(fleet)
+
+
+def test_a_second_service_with_one_key_ends_with_a_sentence(fleet: Fleet, tmp_path: Path) -> None:
+    """As on another host: it has the keys and files of the fleet, and data of its own."""
+    copy = shutil.copytree(fleet.home.path, tmp_path / "copy", ignore=ignore_patterns("data"))
+    arguments = ["serve", "operator", "--id", "operator_2", "--port", str(free_block(1))]
+
+    ended = forked.run([*arguments, "--home", str(copy)])
+
+    assert ended.returncode == 3
+    assert "dragon: key_in_use: another service answers at https://" in ended.stderr
 
 
 def test_sigterm_drains_every_service_in_five_seconds(fleet: Fleet) -> None:

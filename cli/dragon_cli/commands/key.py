@@ -10,7 +10,8 @@ from dragon.encoding import to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet.layout import Home, load_committee
+from dragon_cli.fleet import data_services, own_operators
+from dragon_cli.fleet.layout import SOURCES, Home, load_committee
 from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
@@ -39,13 +40,16 @@ def new(
 ) -> None:
     """Make a key for ID, and the member file by which the others list it.
 
-    URL is where an operator is reached. Only the member file leaves this host: give it to whoever
-    assembles the committee.
+    URL is where an operator is reached; with `--rotate` it stays the same unless it is given. Only
+    the member file leaves this host: give it to whoever assembles the committee.
     """
+    fleet = Home(home)
+    if rotate and url is None and not expert:
+        url = _present_url(fleet, member_id)
     if expert is (url is not None):
         raise click.UsageError("An operator needs a URL, and an expert has none.")
     role = Role.EXPERT if expert else Role.OPERATOR
-    made = new_member(Home(home), role, member_id, url, rotate=rotate)
+    made = new_member(fleet, role, member_id, url, rotate=rotate)
     if as_json:
         print_json(
             {
@@ -59,6 +63,35 @@ def new(
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
     console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
+    if rotate and role is Role.OPERATOR:
+        console.print(
+            f"Restart {member_id} now: it needs both keys, and signs with the one that the "
+            "committee lists."
+        )
+
+
+def _present_url(home: Home, member_id: str) -> str | None:
+    """Return the URL of an operator as the home's committee or its member file states it."""
+    if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
+        return url
+    return own_operators.member_url(home, member_id)
+
+
+@key.command("stream-service")
+@home_option
+@json_option
+def stream_service(home: Path, as_json: bool) -> None:
+    """Make the keys and tokens of a stream service and its prover; existing ones stay.
+
+    No committee lists them. Whoever has `keys/sources/token` may create streams.
+    """
+    folders = [str(folder) for folder in data_services.make_keys(Home(home))]
+    token = str(Home(home).token(SOURCES))
+    if as_json:
+        print_json({"folders": folders, "sources_token": token})
+        return
+    console.print(f"Keys of stream service and prover: {plain(', '.join(folders))}.")
+    console.print(f"Give {plain(token)} to whoever may create streams.")
 
 
 @key.command()

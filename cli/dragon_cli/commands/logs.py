@@ -46,7 +46,7 @@ MAX_PAGES: Final = 1000  # more rows than a log of many years has
 @click.option(
     "--event",
     type=click.IntRange(0),
-    help="Print the event at this position, with its inclusion proof, as JSON.",
+    help="Print the event at this position, with a certified mark that covers it, as JSON.",
 )
 @watch_options("Print further events as they are applied, until interrupted.")
 @json_option
@@ -67,7 +67,7 @@ def logs(
     asked = queries.operators(Home(home).committee(), operator)
     http = queries.connect(Home(home), ca)
     if event is not None:
-        print_json(queries.first_get(asked, http, f"/events/{event}")[1])
+        print_json(queries.first_get(asked, http, f"/events/{event}", anchored="true")[1])
         return
     filters: dict[str, str | int] = {"after": after, "limit": limit}
     if watching:

@@ -1,4 +1,4 @@
-"""`dragon receipt complete`: add the certified checkpoint to new receipts."""
+"""`dragon receipt complete`: add the certified mark to new receipts, and renew old ones."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import click
 
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
-from dragon.protocol.streams.receipt_verification import is_complete, verify
+from dragon.protocol.streams.receipt_verification import verify
 from dragon_cli import receipts
 from dragon_cli.files import check_free, write_new, write_whole
 from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import Home, load_committee
-from dragon_cli.fleet.receipts import ReceiptCompleter
+from dragon_cli.fleet.layout import Home
+from dragon_cli.fleet.receipts import ReceiptCompleter, needs_mark
 from dragon_cli.options import (
     EXISTING_FILE,
     NEW_FILE,
@@ -25,11 +25,17 @@ from dragon_cli.options import (
     ca_option,
     home_option,
     json_option,
+    trust_options,
 )
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
+from dragon_cli.trust import load_trust
 
-STATES: Final = {"completed": "[green]completed[/]", "already": "already complete"}
+STATES: Final = {
+    "completed": "[green]completed[/]",
+    "renewed": "[green]renewed[/]",
+    "already": "already complete",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Result:
     """The result for one file."""
 
     file: Path
-    state: str  # completed, already or failed
+    state: str  # completed, renewed, already or failed
     error: DragonError | None = None
     stream: str = ""  # id, 0x…; empty if the file could not be read
 
@@ -56,16 +62,9 @@ def receipt() -> None:
     """Complete the receipts of a stream."""
 
 
-@receipt.command(short_help="Add the certified checkpoint to receipts.")
+@receipt.command(short_help="Add the certified checkpoint to receipts, or renew them.")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=EXISTING_FILE)
-@click.option(
-    "--committee",
-    "committee_file",
-    type=NEW_FILE,
-    envvar="DRAGON_COMMITTEE",
-    show_envvar=True,
-    help="Committee file (default: in the folder of the fleet).",
-)
+@trust_options
 @click.option(
     "--url",
     "urls",
@@ -84,6 +83,7 @@ def receipt() -> None:
 def complete(
     files: tuple[Path, ...],
     committee_file: Path | None,
+    trust_from: int | None,
     urls: tuple[str, ...],
     home: Path,
     ca: Path | None,
@@ -94,15 +94,18 @@ def complete(
 
     The checkpoint is requested from the operators and verified, so any address may give it: with
     containers, `--url` is the published port of one. A complete receipt is unchanged.
+
+    After the committee has handed over, the handover replaces the checkpoint of its receipts: run
+    this command once more. Then a receipt counts under every later committee.
     """
     if output:
         if len(files) > 1:
             raise click.UsageError(f"`--output` accepts one FILE, not {len(files)}.")
         check_free(output)
     fleet = Home(home)
-    committee = load_committee(committee_file or fleet.committee_file)
-    peers = {url: url for url in urls} or queries.operators(committee, None)
-    completer = ReceiptCompleter(committee, queries.connect(fleet, ca), peers)
+    trust = load_trust(committee_file, trust_from, fleet.path)
+    peers = {url: url for url in urls} or queries.operators(trust.newest, None)
+    completer = ReceiptCompleter(trust, queries.connect(fleet, ca), peers)
     results = [_complete(completer, file, output) for file in files]
     _raise_first(results)
     if as_json:
@@ -119,9 +122,11 @@ def _complete(completer: ReceiptCompleter, file: Path, output: Path | None) -> R
     try:
         held = receipts.load(file)
         stream = to_hex(held.descriptor.id)
-        checks = verify(completer.committee, held)
-        receipts.raise_refused(held, checks)
-        already = is_complete(checks)
+        checks = verify(completer.trust, held)
+        for_good = [check for check in checks if not receipts.is_superseded(check)]
+        receipts.raise_refused(held, for_good, file)
+        already = not needs_mark(held, checks, completer.trust)
+        state = "already" if already else "renewed" if held.place else "completed"
         if not already:
             held = completer.complete(held)
         text = json.dumps(held.to_json(), indent=2) + "\n"
@@ -133,7 +138,7 @@ def _complete(completer: ReceiptCompleter, file: Path, output: Path | None) -> R
         if str(file) not in str(error):
             error.args = (f"{file}: {error}",)
         return Result(file, "failed", error, stream)
-    return Result(file, "already" if already else "completed", stream=stream)
+    return Result(file, state, stream=stream)
 
 
 def _raise_first(results: Sequence[Result]) -> None:

@@ -9,15 +9,14 @@ from typing import Final
 
 import click
 
-from dragon.encoding import from_hex, to_hex
+from dragon.encoding import check_id, from_hex, to_hex
 from dragon.errors import InvalidProof
-from dragon.protocol.committee import check_node_id
 from dragon.protocol.merkle import HASH_BYTES
 from dragon_cli.command_line import given_options
 from dragon_cli.completions import complete_nodes
 from dragon_cli.files import check_free, write_new
 from dragon_cli.fleet import queries
-from dragon_cli.fleet.layout import Home, load_committee
+from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.options import (
     EXISTING_FILE,
@@ -26,12 +25,14 @@ from dragon_cli.options import (
     home_option,
     json_option,
     operator_option,
+    trust_options,
 )
 from dragon_cli.render.output import console
 from dragon_cli.render.text import as_json_text, print_json
 from dragon_cli.report import formats, sources
 from dragon_cli.report.figures import Report, compute
 from dragon_cli.times import FORMS, MonthType, Period, TimeInput, TimeType, cut_at_settled, period
+from dragon_cli.trust import load_trust
 
 FORMATS: Final = ("table", "csv", "json", "html")
 
@@ -72,14 +73,7 @@ FORMATS: Final = ("table", "csv", "json", "html")
 @click.option(
     "--root", metavar="HEX", help="Root (0x…) that the log must have, from an earlier report."
 )
-@click.option(
-    "--committee",
-    "committee_file",
-    type=NEW_FILE,
-    envvar="DRAGON_COMMITTEE",
-    show_envvar=True,
-    help="Committee file (default: in the folder of the fleet).",
-)
+@trust_options
 @home_option
 @ca_option
 @json_option
@@ -94,11 +88,12 @@ def report(
     operator: str | None,
     root: str | None,
     committee_file: Path | None,
+    trust_from: int | None,
     home: Path,
     ca: Path | None,
     as_json: bool,
 ) -> None:
-    """Report for each node of the fleet how long it was up, down and unknown in a period.
+    """Report for each node how long it was up, down and unknown in a period.
 
     The figures come from a log of which every entry is verified. Everybody gets the same figures
     for the same period. A period that is not over is cut where the log is settled.
@@ -110,17 +105,17 @@ def report(
     if output:
         check_free(output)
     fleet = Home(home)
-    committee = load_committee(committee_file) if committee_file else fleet.committee()
-    chosen = [check_node_id(committee, node) for node in nodes] or list(committee.urls)
+    trust = load_trust(committee_file, trust_from, fleet.path)
+    chosen = [check_id(node, member="--node") for node in nodes]
     if log_file:
-        log = sources.of_file(log_file, committee)
+        log = sources.of_file(log_file, trust)
     else:
-        asked = queries.operators(committee, operator)
-        log = sources.of_operators(committee, asked, queries.connect(fleet, ca))
+        asked = queries.operators(trust.newest, operator)
+        log = sources.of_operators(trust, asked, queries.connect(fleet, ca))
     last = wanted.end
     if wanted.is_open:
-        last = cut_at_settled(wanted, log.settled_until(committee))
-    made = compute(log, committee, list(dict.fromkeys(chosen)), wanted.begin, last)
+        last = cut_at_settled(wanted, log.settled_until())
+    made = compute(log, chosen, wanted.begin, last)
     _check_root(made, expected)
     _write(made, "json" if as_json else format_, output, checked=expected is not None)
 
@@ -149,7 +144,9 @@ def _check_root(made: Report, expected: bytes | None) -> None:
 
 def _write(made: Report, format_: str, output: Path | None, *, checked: bool) -> None:
     if output is None and format_ == "table":
-        console.print(formats.table(made, given_options(only=("home", "committee_file", "ca"))))
+        console.print(
+            formats.table(made, given_options(only=("home", "committee_file", "trust_from", "ca")))
+        )
         if checked:
             console.print("[green]verified[/]: the log has the expected root.")
         return

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from dragon.errors import DragonError, SettingsError
 from dragon_cli import lifeline, services
 from dragon_cli.completions import complete_operators, complete_ranks
+from dragon_cli.fleet import own_operators
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
@@ -78,7 +79,8 @@ def serve(
     fleet, name = Home(home), operator or FOLDERS.get(service, service)
     if service == "aggregator" and rank:
         name = f"aggregator_{rank}"
-    chosen = port or _default_port(fleet, name, rank)
+    is_set = bool(os.environ.get("DRAGON_PORT"))
+    chosen = port or (0 if is_set else _default_port(fleet, name, rank))
     defaults = environment(fleet, name, host=host or "127.0.0.1", port=chosen, rank=rank)
     environ = merged(os.environ, defaults)
     if port is not None:
@@ -108,8 +110,12 @@ def _default_port(home: Home, name: str, rank: int = 0) -> int:
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
         return port_of(urls[0]) if urls else FIRST_AGGREGATOR_PORT + rank
-    if name not in committee.keys:
-        listed = ", ".join(committee.keys)
-        message = f"The committee lists no operator {name}; expected one of {listed}."
+    own = own_operators.urls(home, committee)  # also those that no committee lists yet
+    known = {**own, **{each.id: each.url for each in committee.operators}}
+    if name not in known:
+        message = (
+            f"Neither the committee nor a key of this home names an operator {name}; expected one "
+            f"of {', '.join(known)}."
+        )
         raise with_hint(SettingsError(message), "Choose one with `--id`.")
-    return port_of(committee.urls[name])
+    return port_of(known[name])

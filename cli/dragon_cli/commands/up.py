@@ -50,6 +50,8 @@ def up(home: Path, seconds: int | None) -> None:
 def _start(fleet: Fleet) -> None:
     begun = time.monotonic()
     console.print(f"Starting {len(fleet.addresses)} services …")
+    if elsewhere := [name for name in fleet.committee.keys if name not in fleet.addresses]:
+        console.print(f"Not on this host, because its keystore is not: {', '.join(elsewhere)}.")
     fleet.start_all()
     fleet.wait_ready(Compiling(time.time()).report if PROVER in fleet.addresses else _nothing)
     took = time.monotonic() - begun
@@ -81,6 +83,7 @@ def _watch(fleet: Fleet, supervisor: Supervisor, seconds: int | None) -> None:
     with live_picture() as live:
         while time.monotonic() < ends:
             supervisor.step()
+            fleet.refresh()
             # Without a terminal only the last picture is seen: until then no service is asked.
             if console.is_terminal:
                 live.update(Fitted(_picture(fleet)), refresh=True)

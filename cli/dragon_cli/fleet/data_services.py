@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dragon.protocol import bls
 from dragon.storage import keystore
+from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import PROVER, SOURCES, STREAMS, Home
 
@@ -23,6 +24,18 @@ def make(home: Home, urls: Mapping[str, str]) -> None:
         services = dict(urls) | home.services()
         text = json.dumps(services, indent=2) + "\n"
         write_whole(home.services_file, text, mode=PUBLIC_MODE)
+
+
+def make_keys(home: Home) -> list[Path]:
+    """Create the keys and tokens of a stream service and its prover; keep what exists.
+
+    Returns the key folders of both.
+    """
+    make_folder(home.path, PUBLIC_FOLDER)
+    make_folder(home.keys, PRIVATE_FOLDER)
+    _token(home.token(PROVER))
+    _stream_service(home)
+    return [home.keys / STREAMS, home.keys / PROVER]
 
 
 def new_keystore(home: Home, name: str) -> bls.SecretKey:

@@ -141,6 +141,10 @@ class Home:
         """The folder of a member's next key, beside the present one, while it is rotated."""
         return f"{member}/next"
 
+    def has_key(self, member: str) -> bool:
+        """Return whether a member's present or next key is in this home."""
+        return self.keystore(member).exists() or self.keystore(self.next_key(member)).exists()
+
     @property
     def authority_file(self) -> Path:
         """The certificate of the fleet's CA."""

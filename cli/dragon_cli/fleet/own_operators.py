@@ -58,24 +58,22 @@ class OwnOperator:
         raise with_hint(NotAMember(message, id=self.id), hint)
 
 
-def urls(home: Home) -> dict[str, str]:
-    """Return the URL of every operator that has a keystore in a home, by id.
+def urls(home: Home, committee: Committee) -> dict[str, str]:
+    """Return the URL of every operator that has a keystore in a home, by id, the seated ones first.
 
     It is the one that the committee lists, else the one in the member file.
     """
-    committee = home.committee() if home.committee_file.exists() else None
-    found = {}
+    found = {name: committee.urls[name] for name in committee.keys if home.has_key(name)}
     for path in sorted(home.keys.glob("*/keystore.json")):
         name = path.parent.name
-        if committee is not None and name in committee.keys:
-            found[name] = committee.urls[name]
-        elif not is_reserved(name) and (url := _member_url(path.with_name("member.json"))):
+        if name not in committee.keys and not is_reserved(name) and (url := member_url(home, name)):
             found[name] = url
     return found
 
 
-def _member_url(path: Path) -> str | None:
+def member_url(home: Home, name: str) -> str | None:
     """Return the URL in an operator's member file; None if there is no such file."""
+    path = home.keystore(name).with_name("member.json")
     try:
         member = Member.from_json(parse(read_bytes(path, most=MAX_FILE_BYTES)))
     except DragonError:
@@ -85,8 +83,7 @@ def _member_url(path: Path) -> str | None:
 
 def all_of(home: Home) -> list[OwnOperator]:
     """Return all operators of a home. Raises NotAMember: it has none."""
-    home.check_exists()
-    found = [OwnOperator.of(home, name, {}) for name in urls(home)]
+    found = [OwnOperator.of(home, name, {}) for name in urls(home, home.committee())]
     if not found:
         raise NotAMember(f"No operator has its keystore in {home.keys}.")
     return found
@@ -99,7 +96,7 @@ def chosen(home: Home, environ: Mapping[str, str], name: str | None) -> OwnOpera
     """
     if named := name or environ.get("OPERATOR_ID"):
         operator = OwnOperator.of(home, named, environ)
-        if not operator.keystores[0].exists():
+        if not any(each.exists() for each in operator.keystores):
             message = f"{named} has no keystore on this host: {operator.keystores[0]} is missing."
             raise NotAMember(message, id=named)
         return operator

@@ -47,6 +47,7 @@ class Fleet:
         """Args: `settings`, environment variables for all services."""
         self.home = home
         self.committee: Committee = home.committee()
+        self._stamp = home.committee_file.stat().st_mtime_ns
         self.running: dict[str, subprocess.Popen[bytes]] = {}  # by name of the service
         self._settings = dict(settings or {})
         self._lifeline: tuple[int, int] | None = None  # a pipe: for the services, and for us
@@ -64,15 +65,21 @@ class Fleet:
     ) -> None:
         self.stop()
 
+    def refresh(self) -> None:
+        """Read the committee file again if it was replaced, as after a handover."""
+        if (stamp := self.home.committee_file.stat().st_mtime_ns) != self._stamp:
+            self.committee, self._stamp = self.home.committee(), stamp
+
     @property
     def addresses(self) -> dict[str, str]:
-        """The URL of every service by name, in the order in which they start."""
+        """The URL of every service by name, in the order in which they start.
+
+        The operators are those whose keystores are in the home, with a seat or without.
+        """
         found = {}
         if self.home.sequencer_keys.exists():  # otherwise the network is not part of this fleet
             found["sequencer"] = self.home.sequencer_url()
-        for operator in self.committee.operators:
-            found[operator.id] = operator.url
-        found |= own_operators.urls(self.home)  # also those that follow without a seat
+        found |= own_operators.urls(self.home, self.committee)
         for aggregator in self.committee.aggregators:
             found[aggregator_name(aggregator.rank)] = aggregator.url
         return found | self.home.services()

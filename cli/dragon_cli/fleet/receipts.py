@@ -1,11 +1,11 @@
-"""Complete receipts: add the certified checkpoint that covers the receipt's event.
+"""Complete receipts: add a certified mark that covers the receipt's event.
 
 Any operator may answer and none is trusted: the completed receipt is verified before it is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -14,31 +14,45 @@ from dragon.errors import BadAnswer, InvalidEncoding, PeerError, UnknownKind
 from dragon.net.http_client import HttpClient
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import WindowClaim
-from dragon.protocol.committee import Committee
+from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import Receipt
-from dragon.protocol.streams.receipt_verification import refused, verify
+from dragon.protocol.streams.receipt_verification import Check, is_complete, refused, verify
+from dragon.protocol.trust import Trust
 from dragon_cli.errors import NotCovered
 from dragon_cli.fleet import queries
+
+
+def needs_mark(receipt: Receipt, checks: Sequence[Check], trust: Trust) -> bool:
+    """Return whether a valid receipt lacks a mark, or a handover could replace its checkpoint.
+
+    A handover that covers the receipt counts under every later committee, a checkpoint only until
+    its own committee hands over.
+    """
+    if receipt.place is None or not is_complete(checks):
+        return True
+    if isinstance(receipt.place.checkpoint, Handover):
+        return False
+    return any(each.claim.size > receipt.place.position for each in trust.lineage.handovers)
 
 
 class ReceiptCompleter:
     """Completes receipts. Queries first the operator that answered last."""
 
-    def __init__(self, committee: Committee, http: HttpClient, peers: Mapping[str, str]) -> None:
+    def __init__(self, trust: Trust, http: HttpClient, peers: Mapping[str, str]) -> None:
         """Args: `peers`, the names of operators with the URLs at which they are queried."""
-        self.committee = committee
+        self.trust = trust
         self._http = http
         self._peers = dict(peers)
 
     def complete(self, receipt: Receipt) -> Receipt:
-        """Return a verified receipt with the certified checkpoint that covers it.
+        """Return a verified receipt with a certified mark that covers it.
 
         Args:
-            receipt: verified, without a checkpoint.
+            receipt: verified, without a mark that counts.
 
         Raises:
-            NotCovered: no operator has a certified checkpoint that covers the event.
+            NotCovered: no operator has a certified mark that covers the event.
             PeerError: no operator gave a usable answer.
         """
         too_early: list[NotCovered] = []
@@ -64,13 +78,16 @@ class ReceiptCompleter:
     def _ask(self, url: str, receipt: Receipt) -> Receipt:
         """Query one operator. Raises NotCovered, PeerError, InvalidEncoding, UnknownKind."""
         position = self._position(url, receipt)
-        size, checkpoint_position = self._certified(url)
-        if size <= position:
+        path = f"{url}/events/{position}"
+        proven = ProvenEntry.from_json(queries.get(self._http, path, anchored="true"))
+        if proven.anchor is None:
             raise NotCovered("No certified checkpoint covers the window of the receipt yet.")
-        path = f"{url}/events/{checkpoint_position}"
-        checkpoint = ProvenEntry.from_json(queries.get(self._http, path))
-        place = queries.get(self._http, f"{url}/events/{position}", size=size)
-        return self._verified(receipt, ProvenEntry.from_json(place), checkpoint)
+        completed = receipt.completed(proven, proven.anchor)
+        # The proof was verified before, and takes longer than all other checks.
+        checks = verify(self.trust, replace(completed, proven=None))
+        for check in refused(checks):
+            raise BadAnswer(f"The answer does not complete the receipt: {check.detail}")
+        return completed
 
     def _position(self, url: str, receipt: Receipt) -> int:
         """Return the position of the window's event in the operator's log.
@@ -87,25 +104,6 @@ class ReceiptCompleter:
                 raise
             verdicts = []
         return _matching(verdicts, receipt.event)
-
-    def _certified(self, url: str) -> tuple[int, int]:
-        """Return size and position of the newest certified checkpoint. Raises as `_ask`."""
-        head = Members(queries.get(self._http, f"{url}/checkpoint"), "the checkpoint")
-        if (certified := head.take("certified")) is None:
-            raise NotCovered("No checkpoint is certified yet.")
-        checkpoint = Members(certified, "the certified checkpoint")
-        return checkpoint.integer("size"), checkpoint.integer("position")
-
-    def _verified(self, receipt: Receipt, place: ProvenEntry, checkpoint: ProvenEntry) -> Receipt:
-        """Return the completed receipt. Raises BadAnswer: it is not valid."""
-        if not isinstance(checkpoint.entry.event, Certificate):
-            raise BadAnswer("The event that should be a checkpoint is not a certificate.")
-        completed = receipt.completed(place, checkpoint.entry.event)
-        # The proof was verified before, and takes longer than all other checks.
-        checks = verify(self.committee, replace(completed, proven=None))
-        for check in refused(checks):
-            raise BadAnswer(f"The answer does not complete the receipt: {check.detail}")
-        return completed
 
 
 def _matching(verdicts: Iterable[dict[str, Json]], event: Certificate) -> int:

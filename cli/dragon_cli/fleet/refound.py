@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dragon.encoding import to_hex
+from dragon.protocol import founding
 from dragon.protocol.committee import Committee
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
@@ -31,21 +32,19 @@ def refound(home: Home, *, genesis: int, app: str | None = None) -> Refounded:
 
     Args:
         genesis: the start of the first round, Unix seconds; later than the old one.
-        app: another name of the app on the sequencer. It is needed if the network keeps its keys:
-            any node could otherwise show the old history, whose proofs remain genuine, and every
-            log would take it for a rewritten ledger.
+        app: another name of the app on the sequencer; see `founding.refound`.
 
     Raises:
         NoCommittee: the folder holds no committee.
         UnusableFile: a file cannot be read or written.
     """
     old = home.committee()
-    rounds = replace(old.rounds, genesis=max(genesis, old.rounds.genesis + 1))
-    sequencer = replace(old.sequencer, app=app or old.sequencer.app)
-    committee = replace(old, rounds=rounds, sequencer=sequencer)
+    committee = founding.refound(old, max(genesis, old.rounds.genesis + 1), app=app)
     text = json.dumps(committee.to_json(), indent=2) + "\n"
-    Committee.load(text.encode())
-    kept = home.path / f"committee-{to_hex(old.id)[2 : 2 + ID_CHARACTERS]}.json"
+    digits = to_hex(old.id)[2 : 2 + ID_CHARACTERS]
+    if home.lineage_file.exists():  # it belongs to the network that ends
+        home.lineage_file.replace(home.path / f"lineage-{digits}.json")
+    kept = home.path / f"committee-{digits}.json"
     # Replacing: an attempt that was killed may have written this file, or only a part of it.
     write_whole(kept, home.committee_file.read_text("utf-8"), mode=PUBLIC_MODE)
     write_whole(home.committee_file, text, mode=PUBLIC_MODE)

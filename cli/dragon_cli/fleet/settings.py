@@ -41,14 +41,17 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
 
 
 def _operator(home: Home, operator: str) -> dict[str, str]:
+    following = home.next_key(operator)
+    is_rotated = home.keystore(following).exists()
+    is_lost = is_rotated and not home.keystore(operator).exists()
+    present = following if is_lost else operator
     found = {
         "OPERATOR_ID": operator,
-        "OPERATOR_KEYSTORE": str(home.keystore(operator)),
-        "OPERATOR_PASSWORD_FILE": str(home.password(operator)),
+        "OPERATOR_KEYSTORE": str(home.keystore(present)),
+        "OPERATOR_PASSWORD_FILE": str(home.password(present)),
         "OPERATOR_DATABASE": str(home.database(operator)),
     }
-    following = home.next_key(operator)
-    if home.keystore(following).exists():  # the key is being rotated
+    if is_rotated:
         found["OPERATOR_NEXT_KEYSTORE"] = str(home.keystore(following))
         found["OPERATOR_NEXT_PASSWORD_FILE"] = str(home.password(following))
     return found

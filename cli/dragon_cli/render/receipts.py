@@ -7,12 +7,13 @@ from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
-from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.streams.chunks import digest_of
 from dragon.protocol.streams.receipt import Receipt
-from dragon.protocol.streams.receipt_verification import Check, Outcome
+from dragon.protocol.streams.receipt_verification import Check, Outcome, counts
+from dragon.protocol.trust import Trust
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import moment
 
@@ -28,9 +29,10 @@ def check_line(check: Check) -> str:
     return f"{MARKS[check.outcome]} {check.name:10} {plain(check.detail)}"
 
 
-def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -> Iterator[str]:
+def statement(receipt: Receipt, checks: Sequence[Check], trust: Trust) -> Iterator[str]:
     """Yield what a verified receipt proves, and which statements are not certified."""
     claim, place = receipt.event.claim, receipt.place
+    committee = trust.lineage.named(receipt.event.committee_id)
     data_checked = checks[0].outcome is Outcome.HOLDS
     stream = to_hex(receipt.descriptor.id)
     yield f"{_data(receipt, data_checked)} chunk {receipt.chunk.sequence} of stream {stream}."
@@ -40,11 +42,11 @@ def statement(receipt: Receipt, checks: Sequence[Check], committee: Committee) -
         # The claim says "in the round that starts at its timestamp", so this is the round's end.
         latest = moment(claim.timestamp + committee.rounds.seconds)
         yield f"The data existed no later than {latest} ({by})."
-    if place and isinstance(checkpoint := place.checkpoint.claim, CheckpointClaim):
-        begin = moment(checkpoint.timestamp)
+    if place and isinstance(mark := place.checkpoint.claim, CheckpointClaim | HandoverClaim):
+        begin = moment(mark.timestamp)
         yield f"Its window is in a log that a quorum certified in the round from {begin}."
     for each in receipt.endorsements:
-        yield _endorsement(each)
+        yield _endorsement(each, is_counted=counts(each, trust))
     received = moment(receipt.chunk.received_ms // 1000)
     yield f"Received at {received} (reported by the stream's owner, not certified)."
     if not data_checked:
@@ -68,12 +70,13 @@ def _name(receipt: Receipt, checks: Sequence[Check]) -> str:
     return f"{said}: compare the id, or pass the expected one with `--stream`."
 
 
-def _endorsement(endorsement: Endorsement) -> str:
+def _endorsement(endorsement: Endorsement, *, is_counted: bool) -> str:
     claim = endorsement.claim
     windows = f"windows {claim.first} to {claim.last}"
     if claim.first == claim.last:
         windows = f"window {claim.first}"
-    return (
-        f"Expert {plain(claim.expert)} signed the verdict {claim.verdict} on {windows} of the "
-        "stream (not certified: the receipt proves neither its time nor its place in the log)."
-    )
+    why = "not certified: the receipt proves neither its time nor its place in the log"
+    if not is_counted:
+        why = "not counted: the newest committee does not list the key that signed it"
+    signed = f"Expert {plain(claim.expert)} signed the verdict {claim.verdict} on {windows}"
+    return f"{signed} of the stream ({why})."

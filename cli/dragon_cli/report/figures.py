@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from dragon.encoding import to_hex
-from dragon.errors import NotSettled
+from dragon.errors import NotSettled, UnknownNode
 from dragon.log.downtime_index import DowntimeIndex
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.committee import Committee
@@ -64,7 +64,7 @@ class NodeFigures:
 class Report:
     """The figures of a fleet in a period, and what they rest on."""
 
-    committee: Committee
+    committee: Committee  # that held at the end of the period
     begin: int  # Unix seconds
     end: int  # the first second that does not count
     nodes: tuple[NodeFigures, ...]
@@ -76,11 +76,13 @@ class Report:
     certified_root: bytes
     certified_timestamp: int
     source: str
+    is_whole: bool  # whether it has all nodes that a committee listed in the period
 
     def document(self) -> dict[str, object]:
         """Return the report for programs."""
         return {
             "committee": to_hex(self.committee.id),
+            "epoch": self.committee.epoch,
             "name": self.committee.name,
             "from": self.begin,
             "to": self.end,
@@ -114,13 +116,23 @@ def _node(figures: NodeFigures) -> dict[str, object]:
     }
 
 
-def compute(
-    log: VerifiedLog, committee: Committee, nodes: Sequence[str], begin: int, end: int
-) -> Report:
+def compute(log: VerifiedLog, nodes: Sequence[str], begin: int, end: int) -> Report:
     """Compute a report. `begin` and `end` are Unix seconds.
 
-    Raises NotSettled: the log has no checkpoint that settles the period.
+    Args:
+        nodes: ids; none: all nodes that a committee listed in the period.
+
+    Raises:
+        NotSettled: the log has no checkpoint that settles the period.
+        UnknownNode: no committee of the log has ever listed a node.
     """
+    holding = log.holding(begin, end)
+    listed = list(dict.fromkeys(node for each in reversed(holding) for node in each.urls))
+    chosen = list(dict.fromkeys(nodes)) or listed
+    kinds = {node: _kind(each, node) for each in log.committees for node in each.urls}
+    for node in chosen:
+        if node not in kinds:
+            raise UnknownNode(f"no committee of the log lists a node {node}", node_id=node)
     settling = log.state.settling(end)
     if settling is None:
         raise NotSettled("The log may still receive events about the period.", end=end)
@@ -128,12 +140,10 @@ def compute(
     index = DowntimeIndex()
     index.extend(log.state)
     return Report(
-        committee=committee,
+        committee=holding[-1],
         begin=begin,
         end=end,
-        nodes=tuple(
-            _figures(node, index, log, size, (begin, end), _kind(committee, node)) for node in nodes
-        ),
+        nodes=tuple(_figures(node, index, log, size, (begin, end), kinds[node]) for node in chosen),
         size=size,
         root=log.tree.root(size),
         settling_position=settling.position,
@@ -142,6 +152,7 @@ def compute(
         certified_root=log.checkpoint.log_root,
         certified_timestamp=log.checkpoint.timestamp,
         source=log.source,
+        is_whole=set(chosen) >= set(listed),
     )
 
 

@@ -76,7 +76,7 @@ def _basis(report: Report, options: Sequence[str]) -> Iterator[str]:
 def check_command(report: Report, options: Sequence[str] = ()) -> str:
     """Return the command that computes the report again from any operator's verified log."""
     nodes = [word for node in report.nodes for word in ("--node", node.node_id)]
-    if len(report.nodes) == len(report.committee.urls):
+    if report.is_whole:
         nodes = []
     span = ("--from", _iso(report.begin), "--to", _iso(report.end))
     return command_of("report", *span, *nodes, "--root", to_hex(report.root), *options)

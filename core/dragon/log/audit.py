@@ -43,6 +43,7 @@ class Audit:
     size: int
     root: bytes
     vouched: Vouched  # the part that the newest committee known vouches for
+    committees: tuple[Committee, ...]  # that have held in the log, from epoch 0 on
     state: State
     tree: merkle.Tree = field(compare=False)  # of all entries; `root` is its root
 
@@ -84,7 +85,8 @@ def audit(
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
             check_format(path, database.execute)
-            auditor = _Auditor(_committees(database, trust.lineage))
+            committees = _committees(database, trust.lineage)
+            auditor = _Auditor(committees)
             with ExitStack() as open_:
                 entries = open_.enter_context(closing(_entries(database)))
                 rows = _DerivedRows(
@@ -102,7 +104,8 @@ def audit(
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise errors.LogDamaged(f"{path} cannot be read as a log: {sqlite_fault(error)}") from None
     state, tree = auditor.state, auditor.tree
-    return Audit(len(tree), tree.root(), vouched(trust, state, tree), state, tree)
+    held = tuple(committees[: state.committee.epoch + 1])
+    return Audit(len(tree), tree.root(), vouched(trust, state, tree), held, state, tree)
 
 
 class _Auditor:

@@ -165,6 +165,8 @@ class Follower:
                 if self._log.alarm() or self._missing is not None:
                     break
             self._note_end()
+            if not self._log.alarm() and self._log.position.index < together[-1].index:
+                break  # the rest was proven by the rule of a committee that has handed over
         return entries
 
     def _apply_singly(self, batches: Sequence[ProvenBatch]) -> list[LogEntry]:
@@ -214,7 +216,8 @@ class Follower:
         if self._log.alarm():
             return []
         try:
-            batches = self._ledger.poll(self._log.position, self._log.position_before)
+            log = self._log
+            batches = self._ledger.poll(log.position, log.position_before, log.finality_rule)
         except errors.LedgerContradiction as error:
             self._raise_alarm(error)
             return []

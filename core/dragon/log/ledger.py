@@ -5,7 +5,7 @@ This module declares the interface of a ledger. `dragon_sequencer` implements it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -33,6 +33,18 @@ class ProvenBatch:
     position: Position  # of a reader after this batch
 
 
+@dataclass(frozen=True, slots=True)
+class FinalityRule:
+    """Which finality proofs count, by the committee that holds at the position that is read.
+
+    Those under the node lists that it names, and under those that no committee has named: their
+    owner has given them to the service because the network has changed unannounced.
+    """
+
+    former: frozenset[bytes]  # SHA-256 of lists that only earlier committees have named
+    threshold_percent: int  # of the stake that must sign
+
+
 # Returns the newest kept position at or before an index, with its chaining hash, if there is one.
 KeptPositions: TypeAlias = Callable[[int], Position | None]
 
@@ -40,7 +52,12 @@ KeptPositions: TypeAlias = Callable[[int], Position | None]
 class Ledger(Protocol):
     """A source of proven batches."""
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self,
+        after: Position,
+        kept: KeptPositions | None = None,
+        rule: FinalityRule | None = None,
+    ) -> Sequence[ProvenBatch]:
         """Return the next proven batches after a position, in order; empty if there are none.
 
         Returns one page at most, so that memory is bounded. Does not wait for new batches.
@@ -49,11 +66,26 @@ class Ledger(Protocol):
             after: the last batch that was read.
             kept: earlier positions that the caller still knows. With them, a history that was
                 replaced by a shorter one is recognized.
+            rule: which proofs count; by default those under any node list that is at hand.
 
         Raises:
             LedgerUnavailable: no gateway returned a usable response; no batch was read.
             LedgerContradiction: the network's history no longer contains `after`, or a position
                 that `kept` returned.
+        """
+        ...
+
+
+@runtime_checkable
+class ProvingLedger(Ledger, Protocol):
+    """A ledger that knows under which node lists its newest proof holds."""
+
+    def holds_under(self, node_lists: Collection[bytes], threshold_percent: int) -> bool:
+        """Whether the newest proof that was read holds under one of these node lists.
+
+        Args:
+            node_lists: SHA-256 of each.
+            threshold_percent: of the stake that must have signed.
         """
         ...
 

@@ -25,7 +25,7 @@ from dragon.log.downtime_index import DowntimeIndex, Totals
 from dragon.log.entry_table import StoredEntry
 from dragon.log.evaluation import Evaluator, Outcome
 from dragon.log.index_tables import LogRow, tables
-from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.queries import LogQueries
 from dragon.log.refused_events import Refusal
 from dragon.protocol import merkle
@@ -89,6 +89,7 @@ class Log(LogQueries):
         self._tree = merkle.Tree()
         self._downtime = DowntimeIndex()
         self._before: Committee | None = None  # the committee before the one that holds
+        self._node_lists: frozenset[bytes] = frozenset()  # that committees of this log have named
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
         self._alarm: Alarm | None = None
         try:
@@ -117,6 +118,13 @@ class Log(LogQueries):
     def committee_before(self) -> Committee | None:
         """The committee that handed over to the one that holds; None in epoch 0."""
         return self._before
+
+    @property
+    def finality_rule(self) -> FinalityRule:
+        """Which finality proofs count for what follows this log."""
+        sequencer = self.committee.sequencer
+        former = self._node_lists.difference(sequencer.nodes_sha256)
+        return FinalityRule(former, sequencer.threshold_percent)
 
     def offer(self, committee: Committee) -> None:
         """Provide a checked committee file that a handover may name.
@@ -208,7 +216,10 @@ class Log(LogQueries):
         Batches that were applied before are skipped. So after a crash the same batches can be
         passed again, whether the transaction committed or not.
 
-        Returns the entries that were added.
+        Behind a handover that changes which finality proofs count, no further batch is applied:
+        these were proven by the rule of the committee before, and have to be read again.
+
+        Returns the entries that were added; `position` tells whether all batches were applied.
 
         Raises:
             LogStopped: there is an alarm.
@@ -237,6 +248,11 @@ class Log(LogQueries):
             return []
         try:
             outcome = self._evaluator.evaluate(self._state, following, self._roots, self.document)
+            if (proven := self._proven_alike(following, outcome)) < len(following):
+                following = following[:proven]
+                outcome = self._evaluator.evaluate(
+                    self._state, following, self._roots, self.document
+                )
         finally:
             with self._lock:
                 self._tree.truncate(self._state.size)
@@ -274,12 +290,25 @@ class Log(LogQueries):
         # Before the state: who reads the state may ask for totals of all of it.
         self._downtime.extend(outcome.state)
         self._before = self._before_that_of(outcome)
+        seated = filter(None, map(self._seated_by, outcome.entries))
+        self._node_lists = self._node_lists.union(*(each.sequencer.nodes_sha256 for each in seated))
         with self._lock:
             for leaf_hash in hashes:
                 self._tree.append(leaf_hash)
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+
+    def _proven_alike(self, batches: Sequence[ProvenBatch], outcome: Outcome) -> int:
+        """Return how many of the batches count by the finality rule that they were read with.
+
+        They are those up to the first handover to a committee with another rule.
+        """
+        for entry in outcome.entries:
+            seated = self._seated_by(entry)
+            if seated is not None and seated.sequencer != self.committee.sequencer:
+                return sum(batch.index <= entry.ledger_index for batch in batches)
+        return len(batches)
 
     def _before_that_of(self, outcome: Outcome) -> Committee | None:
         """Return the committee before the one that holds after these entries."""
@@ -289,6 +318,11 @@ class Log(LogQueries):
         return (
             self.committee if last.previous == self.committee.id else self.document(last.previous)
         )
+
+    def _seated_by(self, entry: LogEntry) -> Committee | None:
+        """Return the committee that an entry seats, if it is a handover and the file is at hand."""
+        event = entry.event
+        return self.document(event.claim.next) if isinstance(event, Handover) else None
 
     def _append(self, connection: Connection, entry: LogEntry) -> None:
         """Write an entry, and the committee that it seats. Raises DocumentMissing."""
@@ -352,6 +386,9 @@ class Log(LogQueries):
         _check_roots(state, tree)
         self._downtime.extend(state)
         self._before = committees[-2] if len(committees) > 1 else None
+        self._node_lists = frozenset(
+            digest for each in committees for digest in each.sequencer.nodes_sha256
+        )
         with self._lock:
             self._state, self._tree = state, tree
 

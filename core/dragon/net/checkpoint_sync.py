@@ -21,7 +21,9 @@ from dragon.protocol import merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon.protocol.trust import Trust
 
 DEADLINE_SECONDS: Final = 10.0  # for one request
 # For all entries of one operator; one that sends them singly could else delay a start for ever.
@@ -75,14 +77,15 @@ class CertifiedLog:
 
     claim: CheckpointClaim
     position: int  # of the checkpoint's own event, which the root does not cover
+    committee_id: bytes  # of the committee that certified it
     signers: tuple[str, ...]
     entries: Sequence[LogEntry]
     tree: merkle.Tree
 
 
 def fetch_certified(
-    committee: Committee,
-    operator: str,
+    known: Trust | Lineage | Committee,
+    url: str,
     http: HttpClient,
     *,
     monotonic: Callable[[], float],
@@ -93,44 +96,47 @@ def fetch_certified(
     The operator need not be trusted: a quorum has certified the root to which the entries hash.
 
     Args:
+        known: a verified lineage, or one committee; see `dragon.protocol.trust`.
+        url: where the operator answers.
         monotonic: clock in seconds, for the deadline.
         progress: called with the number of entries that have arrived, and of all.
 
     Raises DragonError: no usable answer, or the entries are not those of the checkpoint.
     """
-    event, position = _newest_event(committee, operator, http)
-    claim = _checkpoint_of(event, operator)
+    event, position = _newest_event(known, url, http)
+    claim = _checkpoint_of(event, url)
     ends = monotonic() + TOTAL_DEADLINE_SECONDS + claim.size / MIN_ENTRIES_PER_SECOND
     in_time = partial(_check_in_time, monotonic, ends)
     entries: list[LogEntry] = []
     tree = merkle.Tree()
-    for entry in _entries(committee.urls[operator], claim.size, http, in_time):
+    for entry in _entries(url, claim.size, http, in_time):
         entries.append(entry)
         tree.append(entry.leaf_hash)
         progress(len(entries), claim.size)
     if tree.root() != claim.log_root:
-        raise InvalidProof(f"the entries of {operator} are not those of its certified checkpoint")
-    return CertifiedLog(claim, position, event.signers, entries, tree)
+        raise InvalidProof(f"the entries of {url} are not those of its certified checkpoint")
+    return CertifiedLog(claim, position, event.committee_id, event.signers, entries, tree)
 
 
 def _newest(committee: Committee, operator: str, http: HttpClient) -> tuple[CheckpointClaim, int]:
-    event, position = _newest_event(committee, operator, http)
+    event, position = _newest_event(committee, committee.urls[operator], http)
     return _checkpoint_of(event, operator), position
 
 
-def _newest_event(committee: Committee, operator: str, http: HttpClient) -> tuple[Event, int]:
+def _newest_event(
+    known: Trust | Lineage | Committee, url: str, http: HttpClient
+) -> tuple[Event, int]:
     """Fetch and verify the newest checkpoint that an operator has applied. Raises DragonError.
 
     Returns:
         The event with the checkpoint, and its position in the log.
     """
-    url = committee.urls[operator]
     certified = Members(_get(http, f"{url}/checkpoint"), "the checkpoint").take("certified")
     if certified is None:
-        raise BadAnswer(f"{operator} has no certified checkpoint yet")
+        raise BadAnswer("no checkpoint is certified yet")
     position = Members(certified, "the certified checkpoint").integer("position")
     event = ProvenEntry.from_json(_get(http, f"{url}/events/{position}")).entry.event
-    event.verify(committee)
+    Trust.of(known).verify(event)
     return event, position
 
 

@@ -4,9 +4,9 @@
 
 Exit code 0: the service answered 200, or all its reasons are `TOLERATED_REASONS`: its log is
 silent, nothing is certified, its journal is new or has a signed round of the future, the committee
-counts it as down, or others are busy. No restart ends these, and the service works. Exit code 1:
-neither; one line on standard output says why. The settings are those of the service: DRAGON_PORT,
-DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
+counts it as down or does not list it, or others are busy. No restart ends these, and the service
+works. Exit code 1: neither; one line on standard output says why. The settings are those of the
+service: DRAGON_PORT, DRAGON_HOST, DRAGON_HOME, DRAGON_TLS_CA and DRAGON_TLS_CERTFILE.
 
 The check runs every few seconds in every container. To start quickly, it imports only a few modules
 of the standard library.
@@ -23,7 +23,7 @@ DEADLINE_SECONDS = 2.5  # for the whole check
 MAX_ANSWER_BYTES = 65_536
 MAX_QUOTED_CHARS = 300  # of a body, in the message
 # How reasons begin that keep no service from working.
-TOLERATED_REASONS = ("unreachable:", "silent:", "not_certifying:", "journal:", "busy:")
+TOLERATED_REASONS = ("unreachable:", "silent:", "not_certifying:", "journal:", "busy:", "seat:")
 OPTIONS = ("--port", "--path", "--home", "--name")
 ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - hosts of a service that listens everywhere
 
@@ -61,19 +61,28 @@ def _options(arguments: list[str]) -> dict[str, str]:
 def _encrypted(
     plain: socket.socket, home: str | None, name: str, environ: dict[str, str]
 ) -> socket.socket:
-    """Wrap the connection in TLS if the service uses it, and verify its certificate for `name`.
-
-    The service uses TLS if the fleet's folder has a certificate authority, or if a setting says so.
-    """
-    home = home or environ.get("DRAGON_HOME")
+    """Wrap the connection in TLS if the service uses it, and verify its certificate for `name`."""
+    home = home or environ.get("DRAGON_HOME") or ""
     local = os.path.join(home, "ca.crt") if home else ""
     ca = environ.get("DRAGON_TLS_CA") or (local if os.path.exists(local) else "")
-    if not ca and not environ.get("DRAGON_TLS_CERTFILE"):
+    if not environ.get("DRAGON_TLS_CERTFILE") and not _has_certificate(home, bool(ca)):
         return plain
     import ssl  # noqa: PLC0415 - only if needed: it doubles the start-up time
 
     context = ssl.create_default_context(cafile=ca or None)
     return context.wrap_socket(plain, server_hostname=name)
+
+
+def _has_certificate(home: str, has_authority: bool) -> bool:
+    """Whether a key folder in the fleet's folder has a TLS certificate.
+
+    Without key folders, a certificate authority says that the fleet uses TLS. With them it does
+    not: a service behind a proxy has none, and may trust an authority nevertheless.
+    """
+    keys = os.path.join(home, "keys") if home else ""
+    if not os.path.isdir(keys):
+        return has_authority
+    return any(os.path.exists(os.path.join(keys, each, "tls.crt")) for each in os.listdir(keys))
 
 
 def _left(ends: float) -> float:

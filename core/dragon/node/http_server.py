@@ -20,13 +20,13 @@ import ssl
 import sys
 import time
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from dragon.errors import DragonError, RateLimited
+from dragon.errors import DragonError, InUse, RateLimited
 from dragon.net.tls import Tls, server_context
 from dragon.node import log_format, metrics, server_metrics
 from dragon.node.admission import clients_of
@@ -290,6 +290,9 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; then the process ends with code 0.
 
+    It ends with code 3 if a loop of the service finds that another process uses what it needs; the
+    message is on standard error.
+
     SIGHUP reads the certificate and its key again.
 
     Args:
@@ -312,23 +315,33 @@ def serve(
     try:
         service = build()
     except DragonError as error:
-        sys.stderr.write(f"dragon: {error.name}: {error}\n")
-        sys.stderr.flush()
+        _print_error(error)
         raise SystemExit(3) from None
     expiry = CertificateExpiry(tls)
     metrics.add(service.app, expiry.metrics)
-    loops = Loops(service.loops)
-    loops.start()
+    failures: list[InUse] = []
+
+    def end(error: InUse) -> None:
+        failures.append(error)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    loops = Loops(service.loops, end)
 
     async def run() -> None:
         stop = asyncio.Event()
         _handle_signals(stop, loops, partial(_reload_certificate, tls, context, expiry))
+        loops.start()  # after the signals: a loop may end the service at once
         await Server(service, threads, max_connections, context).run(listener, stop)
 
-    asyncio.run(_ending(run(), loops, service))
+    asyncio.run(_ending(run(), loops, service, failures))
 
 
-async def _ending(running: Any, loops: Loops, service: Service) -> None:
+def _print_error(error: DragonError) -> None:
+    sys.stderr.write(f"dragon: {error.name}: {error}\n")
+    sys.stderr.flush()
+
+
+async def _ending(running: Any, loops: Loops, service: Service, failures: Sequence[InUse]) -> None:
     """Run the server, then close the service and end the process.
 
     Python would wait for every thread, but name lookups cannot be interrupted.
@@ -337,8 +350,10 @@ async def _ending(running: Any, loops: Loops, service: Service) -> None:
     loops.stop()
     loops.join()
     service.close()
+    for error in failures:
+        _print_error(error)
     logging.shutdown()
-    os._exit(0)
+    os._exit(3 if failures else 0)
 
 
 def _handle_signals(stop: asyncio.Event, loops: Loops, reload: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from flask import Flask
 
-from dragon.errors import DiskError, LogDamaged
+from dragon.errors import DiskError, InUse, LogDamaged
 from dragon.node import log_format
 from dragon.node.lanes import Lane
 
@@ -33,14 +33,22 @@ class Service:
     lanes: Sequence[Lane] = ()
 
 
+def _ignore(_: InUse) -> None:
+    """Do nothing, for services whose loops never raise this."""
+
+
 class Loops:
     """The background loops of a service, each on a thread of its own."""
 
-    def __init__(self, loops: Sequence[Loop]) -> None:
+    def __init__(self, loops: Sequence[Loop], on_in_use: Callable[[InUse], None] = _ignore) -> None:
+        """Args: `on_in_use`, called with the error of a loop that must end the service."""
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
-                target=_guarded(loop), args=(self._stop,), name=f"loop-{number}", daemon=True
+                target=_guarded(loop, on_in_use),
+                args=(self._stop,),
+                name=f"loop-{number}",
+                daemon=True,
             )
             for number, loop in enumerate(loops)
         ]
@@ -60,7 +68,7 @@ class Loops:
             thread.join(timeout=max(0.0, ends - time.monotonic()))
 
 
-def _guarded(loop: Loop) -> Loop:
+def _guarded(loop: Loop, on_in_use: Callable[[InUse], None]) -> Loop:
     """Wrap a loop so that an exception is logged and the loop restarts after a second."""
 
     def run(stop: threading.Event) -> None:
@@ -68,6 +76,9 @@ def _guarded(loop: Loop) -> Loop:
         while not stop.is_set():
             try:
                 loop(stop)
+                return
+            except InUse as error:
+                on_in_use(error)
                 return
             except DiskError:
                 stop.wait(1)  # `Disk` logs it, once a minute

@@ -25,7 +25,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
 MEANINGS: Final[Mapping[str, str]] = {
     "DRAGON_COMMITTEE": "Committee file.",
     "SEQUENCER_NODES_FILE": (
-        "Node list of the sequencer network; the committee file holds its hash."
+        "Node list of the sequencer network; the committee file holds its hash. Several files are "
+        "separated by commas, while the network replaces its nodes: a list that an earlier "
+        "committee has named, and the one that holds does not, no longer counts."
     ),
     "DRAGON_HOST": "Address to listen on.",
     "DRAGON_PORT": "Port to listen on.",
@@ -68,6 +70,13 @@ class Environment:
 
     def path(self, name: str, default: str | None = None) -> Path:
         return Path(self.text(name, default))
+
+    def paths(self, name: str) -> tuple[Path, ...]:
+        """Return a list of paths, separated by commas, of which there must be one."""
+        self.text(name)
+        if not (listed := self._listed(name)):
+            raise SettingsError(f"the setting {name} names no file", setting=name)
+        return tuple(map(Path, listed))
 
     def integer(self, name: str, default: int, *, least: int, most: int) -> int:
         """Return an integer from `least` to `most`."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from dragon import errors
 from dragon.protocol.committee import Committee
-from dragon.protocol.committee_file import Aggregator, Expert, Operator, Sequencer, Target
+from dragon.protocol.committee_file import (
+    NO_COMMITTEE,
+    UNSEALED,
+    Aggregator,
+    Expert,
+    Operator,
+    Sequencer,
+    Target,
+)
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
@@ -78,10 +86,64 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
         lineage: whole, from the committee of epoch 0 on.
 
     Raises:
+        LineageError: the lineage is not whole.
         UnknownMember: `drop` names what the newest committee does not list.
         InvalidCommittee: the committee is not acceptable, or not fit to follow.
     """
     before = lineage.newest
+    if lineage.committees[0].epoch != 0:
+        message = (
+            f"the committee of epoch {before.epoch} alone does not show what came before it; the "
+            "next one needs the whole lineage, from epoch 0 on"
+        )
+        raise errors.LineageError(message, epoch=before.epoch)
+    committee = replace(
+        _changed(before, change),
+        epoch=before.epoch + 1,
+        network=before.network_id,
+        previous=before.id,
+        sealed=lineage.sealed(before.epoch),
+    )
+    checked = _checked(committee)
+    check_successor(Known.of(lineage.committees), lineage.sealed(before.epoch), checked)
+    return checked
+
+
+def refound(
+    before: Committee, genesis: int, *, change: Change | None = None, app: str | None = None
+) -> Committee:
+    """Return the first committee of a new network, with the members of another one and their keys.
+
+    Args:
+        before: the newest committee of the network that ends.
+        genesis: start of round 0, Unix seconds; later than the old one.
+        change: what the new committee does differently, such as members that are lost.
+        app: another name of the application on the sequencer. It is needed if the sequencer network
+            keeps its keys: any node could otherwise show the old history, whose proofs remain
+            genuine, and every log would take it for a rewritten ledger.
+
+    Raises:
+        UnknownMember: the change drops what `before` does not list.
+        InvalidCommittee: the committee is not acceptable, or its genesis is not later.
+    """
+    if genesis <= before.rounds.genesis:
+        message = f"the new genesis {genesis} must be later than {before.rounds.genesis}"
+        raise errors.InvalidCommittee(message, genesis=genesis)
+    changed = _changed(before, change or Change())
+    committee = replace(
+        changed,
+        epoch=0,
+        network=NO_COMMITTEE,
+        previous=NO_COMMITTEE,
+        sealed=UNSEALED,
+        rounds=Rounds(genesis, changed.rounds.seconds),
+        sequencer=replace(changed.sequencer, app=app or changed.sequencer.app),
+    )
+    return _checked(committee)
+
+
+def _changed(before: Committee, change: Change) -> Committee:
+    """Return a committee with other members and rules. Raises UnknownMember."""
     _check_listed(before, change)
     members: list[Operator | Expert] = [*before.operators, *before.experts]
     kept_members = {each.id: each for each in members if each.id not in change.drop}
@@ -92,12 +154,8 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
     kept_aggregators = (each for each in before.aggregators if each.url not in change.drop)
     aggregators = {each.url: each for each in (*kept_aggregators, *change.aggregators)}
     lists = {*before.sequencer.nodes_sha256, *change.add_nodes_sha256} - change.drop_nodes_sha256
-    committee = replace(
+    return replace(
         before,
-        epoch=before.epoch + 1,
-        network=before.network_id,
-        previous=before.id,
-        sealed=lineage.sealed(before.epoch),
         rounds=Rounds(before.rounds.genesis, change.round_seconds or before.rounds.seconds),
         quorum_rules={**before.quorum_rules, **change.quorum_rules},
         operators=_operators(listed),
@@ -110,9 +168,6 @@ def succeed(lineage: Lineage, change: Change) -> Committee:
             threshold_percent=change.threshold_percent or before.sequencer.threshold_percent,
         ),
     )
-    checked = _checked(committee)
-    check_successor(Known.of(lineage.committees), lineage.sealed(before.epoch), checked)
-    return checked
 
 
 def _checked(committee: Committee) -> Committee:

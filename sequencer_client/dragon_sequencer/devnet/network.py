@@ -241,6 +241,17 @@ class Network:
         with self._changed:
             return self._faults
 
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """The nodes that sign."""
+        with self._changed:
+            return self._signers
+
+    def replace_signers(self, *signers: Signer) -> None:
+        """From now on other nodes sign, as if the network had replaced all of its nodes."""
+        with self._changed:
+            self._signers = signers
+
     def set_faults(self, **changes: object) -> Faults:
         """Change faults. Raises SettingsError: a fault is not valid."""
         with self._changed:

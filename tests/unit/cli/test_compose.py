@@ -227,6 +227,76 @@ def test_the_thread_limit_of_the_aggregator_grows_with_the_operators() -> None:
     assert "aggregator" not in yaml.safe_load(override(3, {"operators": 3}))["services"]
 
 
+OWN_HOST = {
+    name: yaml.safe_load((ROOT / f"docker-compose.{name}.yml").read_text())
+    for name in ("operator", "aggregator", "stream")
+}
+# By service in a compose file for one host: the same service in the demonstration.
+COUNTERPARTS = {
+    "operator": "operator-1",
+    "aggregator": "aggregator",
+    "stream-api": "stream-api",
+    "zkp-api": "zkp-api",
+}
+
+
+@pytest.mark.parametrize("file", OWN_HOST)
+def test_a_service_on_its_own_host_is_restricted_as_in_the_demonstration(file: str) -> None:
+    for name, service in OWN_HOST[file]["services"].items():
+        like = BASE["services"][COUNTERPARTS[name]]
+        same = ("image", "init", "read_only", "cap_drop", "security_opt", "mem_limit", "logging")
+        same += ("memswap_limit", "cpu_quota", "restart", "stop_grace_period")
+        assert {each: service[each] for each in same} == {each: like[each] for each in same}
+        assert service["pids_limit"] >= like["pids_limit"]
+        assert service["user"].startswith("${DRAGON_UID:?")  # there is no default, such as root
+        assert service["environment"]["DRAGON_PORT"] == like["environment"]["DRAGON_PORT"]
+        assert run(*service["command"][:2], "--help") == 0
+
+
+@pytest.mark.parametrize("file", OWN_HOST)
+def test_a_service_on_its_own_host_sees_one_folder_of_keys_and_one_of_data(file: str) -> None:
+    for service in OWN_HOST[file]["services"].values():
+        mounts = {target: mode for _, target, *mode in map(_parts, service["volumes"])}
+        keys = [target for target in mounts if target.startswith("/fleet/keys/")]
+        assert len(keys) == 1
+        assert all(
+            mode == ["ro"]
+            for target, mode in mounts.items()
+            if not target.startswith(("/fleet/data/", "/kernels"))
+        )
+        if "/fleet" in mounts:  # empty folders hide what other services of the host have there
+            hidden = {mount.split(":")[0] for mount in service["tmpfs"]}
+            assert {"/fleet/keys", "/fleet/data"} <= hidden
+
+
+def _parts(mount: str) -> list[str]:
+    assert mount.startswith("./fleet")
+    return mount.split(":")
+
+
+def test_on_its_own_host_only_the_stream_service_reaches_the_prover() -> None:
+    stream = OWN_HOST["stream"]
+    assert stream["networks"] == {"proofs": {"internal": True}}
+    assert stream["services"]["zkp-api"]["networks"] == ["proofs"]
+    assert "ports" not in stream["services"]["zkp-api"]
+    assert stream["services"]["stream-api"]["networks"] == ["default", "proofs"]
+
+
+def test_every_setting_of_the_example_is_used_and_every_needed_one_is_in_it() -> None:
+    example = (ROOT / "deploy" / "host.env.example").read_text()
+    given = set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE))
+    texts = [(ROOT / f"docker-compose.{name}.yml").read_text() for name in OWN_HOST]
+    used = {found for text in texts for found in re.findall(r"\$\{([A-Z_]+)", text)}
+    reference = (ROOT / "docs" / "reference.md").read_text()
+
+    built_in = {"IMAGE_PREFIX", "TAG", "BASE_IMAGE"}  # docs/operating.md describes them
+    assert used - built_in <= given
+    for name in given - used - {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME"}:
+        assert f"| `{name}` |" in reference
+    for file in re.findall(r"docker-compose\.\w+\.yml", example):
+        assert (ROOT / file).exists()
+
+
 def test_every_command_in_the_compose_file_exists() -> None:
     for service in BASE["services"].values():
         command, *options = service["command"]

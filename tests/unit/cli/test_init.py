@@ -50,7 +50,7 @@ def files(home: Path) -> dict[str, bytes]:
 
 def test_all_files_are_created(made: Path) -> None:
     kinds = ("keystore.json", "password")
-    keys = [f"keys/operator_{n}/{kind}" for n in (1, 2, 3) for kind in kinds]
+    keys = [f"keys/operator_{n}/{kind}" for n in (1, 2, 3) for kind in (*kinds, "member.json")]
 
     assert sorted(files(made)) == sorted(
         [
@@ -65,7 +65,7 @@ def test_all_files_are_created(made: Path) -> None:
 def test_private_files_have_private_permissions(made: Path) -> None:
     assert stat.S_IMODE((made / "keys").stat().st_mode) == 0o700
     for path in (made / "keys").rglob("*"):
-        mode = 0o700 if path.is_dir() else 0o600
+        mode = 0o700 if path.is_dir() else 0o644 if path.name == "member.json" else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == mode, path
 
 
@@ -85,14 +85,14 @@ def test_permissions_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> N
     }
     private = {name: mode for name, mode in modes.items() if "/keys" in name}
     public = {name: mode for name, mode in modes.items() if name not in private}
-    certificates = {name for name in private if name.endswith("tls.crt")}
+    shown = {name for name in private if name.endswith(("tls.crt", "member.json"))}
     folders = {name for name in modes if (tmp_path / "new" / name).is_dir()}
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
     for name, mode in public.items():
         assert mode == (0o755 if name in folders else 0o644), name
     for name, mode in private.items():
         expected = 0o700 if name in folders else 0o600
-        assert mode == (0o644 if name in certificates else expected), name
+        assert mode == (0o644 if name in shown else expected), name
 
 
 def test_the_committee_matches_the_options(made: Path) -> None:

@@ -64,6 +64,26 @@ def verify(key: Run, folder: Path, *options: object, file: Path | None = None) -
     return key("verify", chosen, "--password-file", folder / "password", *options)
 
 
+def test_keys_of_a_stream_service_are_made_once(key: Run, tmp_path: Path) -> None:
+    def files() -> dict[str, str]:
+        found = (path for path in (tmp_path / "home").rglob("*") if path.is_file())
+        return {str(path.relative_to(tmp_path / "home")): path.read_text() for path in found}
+
+    assert key("stream-service", "--home", tmp_path / "home")[0] == 0
+    made = files()
+    code, out, _ = key("stream-service", "--home", tmp_path / "home", "--json")
+
+    assert (code, files()) == (0, made)
+    assert json.loads(out)["folders"][0] == str(tmp_path / "home" / "keys" / "stream_api")
+    assert set(made) == {
+        *(f"keys/stream_api/{name}" for name in ("keystore.json", "password", "token")),
+        "keys/stream_api/prover-token",
+        "keys/sources/token",
+        "keys/zkp_api/token",
+    }
+    assert made["keys/stream_api/prover-token"] == made["keys/zkp_api/token"]
+
+
 def test_a_keystore_is_shown_without_its_password(key: Run, folder: Path) -> None:
     file = spoilt(folder, path="m/12381/60/0/0", description="the second")
 

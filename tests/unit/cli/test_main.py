@@ -162,6 +162,29 @@ def test_serving_an_unlisted_operator_fails(dragon: Run, home: Path) -> None:
     assert "The committee lists no operator operator_9; expected one of operator_1, " in err
 
 
+def test_a_newcomer_is_served_on_the_port_of_its_member_file(
+    dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert dragon("key", "new", "newcomer", "http://localhost:5042", "--home", home)[0] == 0
+    started = serving(monkeypatch)
+
+    assert dragon("serve", "operator", "--id", "newcomer", "--home", home)[0] == 0
+    assert started[0]["DRAGON_PORT"] == "5042"
+
+
+def test_a_url_without_a_port_needs_the_setting_of_the_port(
+    dragon: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy, which has the port of the URL."""
+    assert dragon("key", "new", "newcomer", "https://dragon.example", "--home", home)[0] == 0
+    started = serving(monkeypatch)
+    assert dragon("serve", "operator", "--id", "newcomer", "--home", home)[0] == 2
+
+    monkeypatch.setenv("DRAGON_PORT", "5001")
+    assert dragon("serve", "operator", "--id", "newcomer", "--home", home)[0] == 0
+    assert started[0]["DRAGON_PORT"] == "5001"
+
+
 def test_serving_an_operator_without_its_key_fails(dragon: Run, home: Path) -> None:
     code, _, err = dragon("serve", "operator", "--id", OPERATOR, "--home", home)
 

@@ -144,6 +144,7 @@ def test_a_complete_receipt_is_verified_link_by_link(verify: Run, folder: Path) 
         "The data existed no later than 2024-11-25 08:19:15 UTC (certified by 3 of 4 operators).",
         "Its window is in a log that a quorum certified in the round from 2024-11-25 08:20:10 UTC.",
         "Received at 2024-11-25 08:18:20 UTC (reported by the stream's owner, not certified).",
+        "Committee of epoch 0, the newest known.",
     ]
 
 
@@ -206,6 +207,9 @@ def test_verdict_checks_and_times_are_reported_as_json(verify: Run, folder: Path
             "timestamp": AT,
             "checkpoint": AT + 60,
         },
+        "epoch": 0,
+        "newest_epoch": 0,
+        "seen": None,
     }
     assert [check["name"] for check in checks] == CHECKS
     assert all(set(check) == {"name", "outcome", "detail", "refusal", "fields"} for check in checks)
@@ -374,7 +378,7 @@ def test_a_receipt_of_another_committee_is_refused(verify: Run) -> None:
     result = verify("whole.json", committee="other.json")
 
     sentence = refused(result, "receipt_refused")
-    assert "window: the stream belongs to another committee; descriptor is wrong" in sentence
+    assert "window: the stream belongs to another network; descriptor is wrong" in sentence
     assert "hint: Check that committee and data" in result[2]
 
 
@@ -609,15 +613,14 @@ def _other_event(path: str, answer: Any) -> Any:
     return answer
 
 
-def _shorter(path: str, answer: Any) -> Any:
-    if path == "/checkpoint":
-        answer["certified"]["size"] = 1
-    return answer
+def _another_mark(path: str, answer: Any) -> Any:
+    """The event itself as the mark that covers it."""
+    return {**answer, "anchor": answer["event"]} if "/events/" in path else answer
 
 
-def _no_checkpoint(path: str, answer: Any) -> Any:
-    if path == "/checkpoint":
-        answer["certified"]["position"] = 0  # of a status event
+def _forged_mark(path: str, answer: Any) -> Any:
+    if "/events/" in path:
+        answer["anchor"]["timestamp"] += 5
     return answer
 
 
@@ -625,10 +628,10 @@ LIES: dict[str, Callable[[str, Any], Any]] = {
     "no verdict": lambda path, answer: _spoil(path, answer, "/windows/", verdicts=[]),
     "verdicts of another form": lambda path, answer: _spoil(path, answer, "/windows/", verdicts=7),
     "the place of another event": _other_event,
-    "no checkpoint": lambda path, answer: _spoil(path, answer, "/checkpoint", certified=None),
-    "a checkpoint of no form": lambda path, answer: _spoil(path, answer, "/checkp", certified="x"),
-    "an older checkpoint": _shorter,
-    "something else than a checkpoint": _no_checkpoint,
+    "no checkpoint": lambda path, answer: _spoil(path, answer, "/events/", anchor=None),
+    "a checkpoint of no form": lambda path, answer: _spoil(path, answer, "/events/", anchor="x"),
+    "a forged checkpoint": _forged_mark,
+    "something else than a checkpoint": _another_mark,
     "another path": lambda path, answer: _spoil(path, answer, "/events/", inclusion=[]),
     "another index": lambda path, answer: _spoil(path, answer, "/events/", ledger_index=1),
     "an event of no form": lambda path, answer: _spoil(path, answer, "/events/", event={}),

@@ -12,7 +12,7 @@ from committees import make_members
 from dragon.encoding import Json
 from dragon.errors import LedgerUnavailable
 from dragon.log.downtime import settled_claim
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.protocol.claims.status import Status
 from dragon_aggregator.outbox import MAX_PENDING_PER_KEY
 from dragon_sequencer.client import SequencerClient
@@ -33,8 +33,10 @@ class Gate:
         self._world.requests.append([str(event["kind"]) for event in events])
         self._client.send(events)
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
-        return self._client.poll(after, kept)
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
+        return self._client.poll(after, kept, rule)
 
 
 class Watched(World):

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from py_ecc import optimized_bn128 as oracle
 
 from dragon import errors as core_errors
+from dragon.log.ledger import FinalityRule
 from dragon_sequencer import bn254, errors, finality, pairing, tower
-from dragon_sequencer.nodes import NodeList
+from dragon_sequencer.nodes import NodeList, NodeLists
 from examples import examples
 
 pytestmark = pytest.mark.usefixtures("computed_anew")
@@ -589,3 +590,23 @@ def test_the_documented_tree_contains_all_errors():
 
 def is_error(value: object, module: Any) -> bool:
     return isinstance(value, type) and value.__module__ == module.__name__
+
+
+def test_a_proof_holds_under_any_of_several_lists(network: NodeList) -> None:
+    other = NodeList.decode(spoil(stake=10.5))
+    lists = NodeLists([other, network])
+
+    assert set(lists.hashes) == {network.sha256, other.sha256}
+    assert lists.only([network.sha256], 67).alternatives == (network,)
+    assert lists.by_rule(None) is lists
+    left = lists.by_rule(FinalityRule(frozenset({other.sha256, bytes(32)}), 80))
+    assert [each.sha256 for each in left.alternatives] == [network.sha256]
+    assert [each.threshold_percent for each in left.alternatives] == [80]
+    assert network.threshold_percent == 67
+
+
+def test_without_a_list_that_counts_nothing_is_proven(network: NodeList) -> None:
+    with pytest.raises(errors.NodeListMissing):
+        finality.Proof(1, 0, "0" * 32, 0, "locked", "1 2 3", (), 0).verify(
+            app="app", chaining_hash="0" * 32, nodes=NodeLists([network]).only([], 67)
+        )

@@ -22,6 +22,7 @@ from dragon.storage.database import Database
 from dragon.storage.process_lock import ProcessLock
 from dragon_stream.scrub import check_folder
 from dragon_stream.store import SCHEMA, Store
+from dragon_stream.streams import StreamConfig
 from stream_simulation import STREAMS, StreamWorld
 
 Stream = Mapping[str, Any]
@@ -344,6 +345,36 @@ def test_the_scrub_reads_everything(world: StreamWorld, streams: tuple[Stream, S
     assert [each.chunks for each in found] == [5, 5]
     assert [damage.file for damage in report.damages] == ["ab"]
     assert not report.is_whole
+
+
+def test_a_stream_whose_id_is_lost_is_reported(
+    world: StreamWorld, streams: tuple[Stream, Stream]
+) -> None:
+    """SQLite allows NULL in a primary key, and damage can bring it there."""
+    one, other = streams
+    world.crash(STREAMS)
+    kept = (world.data / "windows.db").read_bytes()
+    with closing(sqlite3.connect(world.data / "windows.db")) as connection, connection:
+        lose = "UPDATE own_streams SET stream = NULL WHERE name = ?"
+        connection.execute(lose, (one["name"],))
+
+    report = check_folder(world.data)
+    world.restart(STREAMS)
+
+    what = f"has a damaged row of the stream {one['name']}"
+    assert [each.what for each in report.damages if each.file == "windows.db"] == [what]
+    assert one["name"] not in {each.name for each in report.streams}
+    reasons = world.session("owner").get("http://streams:5300/readyz").json()["reasons"]
+    assert any(one["name"] in each for each in reasons)
+    config = StreamConfig(one["name"], "standard", 300, 3, 1000, "message", 60)
+    with pytest.raises(errors.StreamDamaged):
+        world.components(STREAMS).streams.create(config)
+    assert ask(world, other, "").status_code == 200
+
+    world.crash(STREAMS)
+    (world.data / "windows.db").write_bytes(kept)
+    world.restart(STREAMS)
+    assert ask(world, one, "").status_code == 200
 
 
 def test_the_scrub_refuses_a_running_service_and_other_folders(

@@ -16,7 +16,7 @@ from dragon import errors
 from dragon.log.audit import audit
 from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
 from dragon.protocol import event, merkle
@@ -209,7 +209,9 @@ def test_altered_rows_are_refused_when_they_are_read(copy: Path) -> None:
 class Silent:
     """A ledger without batches."""
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> list[ProvenBatch]:
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> list[ProvenBatch]:
         if kept is not None:
             kept(4)
         return []

@@ -15,7 +15,7 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.log import follower
 from dragon.log.follower import CAUGHT_UP_SECONDS, LENGTH_INTERVAL_SECONDS, Follower
-from dragon.log.ledger import KeptPositions, Position, ProvenBatch
+from dragon.log.ledger import FinalityRule, KeptPositions, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Alarm, Log
 from dragon.protocol.claims.status import Status
@@ -49,7 +49,9 @@ class PaperLedger:
     kept: KeptPositions | None = None
     asked: int = 0  # how often the length was asked
 
-    def poll(self, after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def poll(
+        self, after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
         self.polled.append(after.index)
         self.kept = kept
         if self.down or after.index < self.fails_before:
@@ -441,7 +443,9 @@ def test_a_long_ledger_delays_the_alarm_only_for_a_while(
     following.ledger.page = 1
     poll = following.ledger.poll
 
-    def slowly(after: Position, kept: KeptPositions | None = None) -> Sequence[ProvenBatch]:
+    def slowly(
+        after: Position, kept: KeptPositions | None = None, rule: FinalityRule | None = None
+    ) -> Sequence[ProvenBatch]:
         following.clock.now += follower.SEARCH_SECONDS * 0.6
         return poll(after, kept)
 

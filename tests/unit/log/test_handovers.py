@@ -16,7 +16,8 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.log.audit import audit
 from dragon.log.downtime import totals
-from dragon.log.ledger import Position, ProvenBatch
+from dragon.log.follower import Follower
+from dragon.log.ledger import FinalityRule, Position, ProvenBatch
 from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import MAX_OFFERED, Log
 from dragon.protocol.certificate import Certificate
@@ -361,3 +362,62 @@ def test_few_offered_files_are_kept(chain: Chain) -> None:
         chain.log.offer(dataclasses.replace(first, aggregators=(), name=f"n{number}"))
 
     assert chain.log.document(first.id) is None
+
+
+LISTS = dataclasses.replace(OLD.committee.sequencer, nodes_sha256=(b"\x07" * 32,))
+OTHER_LISTS = successor(OLD, None, sequencer=LISTS)
+
+
+def test_what_was_read_behind_a_handover_that_changes_the_lists_is_not_applied(
+    chain: Chain,
+) -> None:
+    """It was proven under the lists of the committee before: its nodes may have signed anything."""
+    chain.log.offer(OTHER_LISTS.committee)
+    first = chain.batch(chain.handover(5, following=OTHER_LISTS))
+    second = dataclasses.replace(
+        chain.batch(OTHER_LISTS.status("target_1", DOWN, 6)),
+        index=first.index + 1,
+        position=Position(first.index + 1, "f" * 32),
+    )
+    [named] = OLD.committee.sequencer.nodes_sha256
+    assert chain.log.finality_rule.former == frozenset()
+
+    added = chain.log.take(first, second)
+
+    assert [entry.event.claim.KIND for entry in added] == ["handover"]
+    assert chain.log.position == first.position
+    assert chain.log.finality_rule.former == {named}
+    assert len(chain.log.take(second)) == 1
+
+
+def test_a_log_reads_the_page_behind_such_a_handover_again(chain: Chain) -> None:
+    chain.log.offer(OTHER_LISTS.committee)
+    handover = chain.batch(chain.handover(5, following=OTHER_LISTS))
+    index = handover.index + 1
+    claims = {frozenset(): DOWN, frozenset(OLD.committee.sequencer.nodes_sha256): UP}
+
+    class Ledger:
+        """A ledger whose former nodes have signed another continuation than the present ones."""
+
+        def poll(
+            self, after: Position, kept: object = None, rule: FinalityRule | None = None
+        ) -> list[ProvenBatch]:
+            assert rule is not None
+            event = OTHER_LISTS.status("target_2", claims[rule.former], 6)
+            body = canonical([event.to_json()]).decode()
+            behind = ProvenBatch(index, body, 0, "{}", Position(index, f"{index:032x}"))
+            return [each for each in (handover, behind) if each.index > after.index]
+
+    follower = Follower(chain.log, Ledger(), monotonic=lambda: 0.0)
+    follower.catch_up()
+
+    assert chain.log.state.status("target_2") is UP
+
+
+def test_the_rule_for_proofs_is_the_same_after_a_restart(chain: Chain) -> None:
+    chain.log.offer(OTHER_LISTS.committee)
+    chain.take(chain.handover(5, following=OTHER_LISTS))
+
+    with opened(chain.path) as reopened:
+        assert reopened.log.finality_rule == chain.log.finality_rule
+        assert reopened.log.committee_before == OLD.committee

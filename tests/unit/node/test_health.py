@@ -136,6 +136,29 @@ def test_over_tls_the_authority_of_the_fleet_is_trusted(papers: Papers) -> None:
             assert said("--port", port, *arguments, **environ) == ""
 
 
+def test_a_certificate_in_a_key_folder_is_checked_without_an_authority_of_the_fleet(
+    papers: Papers, tmp_path: Path
+) -> None:
+    shown = papers.service("public")
+    folder = tmp_path / "keys" / "operator_1"
+    folder.mkdir(parents=True)
+    (folder / "tls.crt").write_bytes(Path(shown.certfile or "").read_bytes())
+
+    with answering(READY, shown=shown) as (port, _):
+        assert "CERTIFICATE_VERIFY_FAILED" in said("--port", port, "--home", str(tmp_path))
+
+
+def test_a_service_without_a_certificate_is_asked_in_clear_though_it_trusts_an_authority(
+    papers: Papers, tmp_path: Path
+) -> None:
+    """As behind a proxy, in a fleet with an authority of its own."""
+    (tmp_path / "keys" / "operator_1").mkdir(parents=True)
+    (tmp_path / "ca.crt").write_bytes(papers.ca.read_bytes())
+
+    with answering(READY) as (port, _):
+        assert said("--port", port, "--home", str(tmp_path), DRAGON_TLS_CA=str(papers.ca)) == ""
+
+
 def test_over_tls_other_certificates_are_refused(papers: Papers, tmp_path: Path) -> None:
     strange = Papers.make(tmp_path).service("stranger")
     for environ in (

@@ -27,7 +27,7 @@ class LogStub:
     """The part of a log that readiness and metrics read."""
 
     stopped: Alarm | None = None
-    state: State = field(default_factory=State)
+    state: State = field(default_factory=lambda: State.of(COMMITTEE))
     position: Position = field(default_factory=lambda: Position(7))
 
     def alarm(self) -> Alarm | None:

@@ -18,7 +18,7 @@ from dragon.node.settings import Environment
 from dragon.protocol.committee import MAX_FILE_BYTES
 from dragon.storage.eip2335 import Pbkdf2, Sealed
 
-MEMBERS = make_members()
+MEMBERS = make_members(targets=1, experts=1)
 OPERATOR = dragon_operator.settings.Settings.from_environ
 AGGREGATOR = dragon_aggregator.settings.Settings.from_environ
 Read = Callable[[Mapping[str, str]], object]
@@ -80,7 +80,7 @@ def test_an_aggregators_settings_are_read(environ: dict[str, str]) -> None:
 
     assert settings.committee == MEMBERS.committee
     assert (settings.rank, settings.port) == (2, 5199)
-    assert settings.nodes_file == Path("nodes.json")
+    assert settings.nodes_files == (Path("nodes.json"),)
 
 
 LISTED = (OPERATOR, "OPERATOR_STREAMS_FILE"), (AGGREGATOR, "AGGREGATOR_STREAMS_FILE")
@@ -212,12 +212,37 @@ def test_an_unreadable_committee_file_is_named(environ: dict[str, str], tmp_path
         assert str(error).startswith(f"the committee file {path} cannot be read: ")
 
 
-@pytest.mark.parametrize("operator", ["operator_9", "target_1", "Operator 1", "../operator_1"])
-def test_an_unknown_operator_is_refused(environ: dict[str, str], operator: str) -> None:
+@pytest.mark.parametrize("operator", ["target_1", "expert_1", "Operator 1", "../operator_1"])
+def test_an_id_that_no_operator_can_have_is_refused(environ: dict[str, str], operator: str) -> None:
     error = refusal(OPERATOR, {**environ, "OPERATOR_ID": operator})
 
     assert operator in str(error)
     assert error.facts == {"setting": "OPERATOR_ID"}
+
+
+def test_an_operator_that_no_committee_lists_yet_starts_without_a_seat(
+    environ: dict[str, str],
+) -> None:
+    settings = OPERATOR({**environ, "OPERATOR_ID": "operator_9"})
+
+    assert settings.operator == "operator_9"
+    assert settings.seat.secret_in(settings.committee) is None
+
+
+def test_an_operator_whose_key_is_rotated_signs_with_the_listed_one(
+    environ: dict[str, str], folder: Path
+) -> None:
+    """Before the handover with the present key, after it with the next one."""
+    listed, other = str(folder / "key.json"), str(folder / "other.json")
+    password = {"OPERATOR_NEXT_PASSWORD_FILE": str(folder / "password")}
+    before = {**environ, **password, "OPERATOR_NEXT_KEYSTORE": other}
+    after = {**before, "OPERATOR_KEYSTORE": other, "OPERATOR_NEXT_KEYSTORE": listed}
+
+    for keys in (before, after):
+        settings = OPERATOR(keys)
+        assert settings.seat.secret_in(settings.committee) == secret("operator_2")
+    error = refusal(OPERATOR, {**before, "OPERATOR_NEXT_PASSWORD_FILE": ""})
+    assert error.facts == {"setting": "OPERATOR_NEXT_PASSWORD_FILE"}
 
 
 def test_the_keystore_of_another_operator_is_refused(environ: dict[str, str], folder: Path) -> None:

@@ -14,6 +14,8 @@ from dragon.protocol.committee_file import MAX_RANK, Aggregator, Sequencer, Targ
 from dragon.protocol.differences import differences
 from dragon.protocol.founding import Change, Terms, succeed
 from dragon.protocol.founding import assemble as assemble_first
+from dragon.protocol.founding import refound as refound_network
+from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon_cli.committee_files import (
     print_committee,
@@ -74,6 +76,11 @@ class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
 @click.command(short_help="Assemble the committee file of a new network, or the next one.")
 @click.argument("members", nargs=-1, type=EXISTING_FILE)
 @click.option("--after", type=EXISTING_FILE, help="Lineage that the next committee continues.")
+@click.option(
+    "--refound",
+    is_flag=True,
+    help="Found a new network with the members of the newest committee, and their keys.",
+)
 @click.option("--name", help="Name of a new network.")
 @click.option("--genesis", type=TimeType(), help="Start of round 0 of a new network.")
 @click.option("--app", help=f"Application on the sequencer (default: {DEFAULT_APP}).")
@@ -84,28 +91,47 @@ class _QuorumType(click.ParamType[tuple[str, QuorumRule]]):
 @click.option("--threshold", type=click.IntRange(1, 100), help="Stake for finality in percent.")
 @click.option("--round-seconds", type=click.IntRange(2, 3600), help="Length of a round.")
 @click.option("--quorum", "quorums", type=_QuorumType(), multiple=True, help="Rule of a kind.")
-@click.option("--aggregator", "aggregators", type=_AggregatorType(), multiple=True)
+@click.option(
+    "--aggregator",
+    "aggregators",
+    type=_AggregatorType(),
+    multiple=True,
+    help="Aggregator, as URL or URL@rank.",
+)
 @click.option("--target", "targets", type=_TargetType(), multiple=True, help="Node to watch.")
 @click.option("--drop", multiple=True, help="Id of a member or target, or URL of an aggregator.")
 @click.option("-o", "--output", type=NEW_FILE, required=True, help="File to write.")
 @json_option
 def assemble(
-    members: tuple[Path, ...], after: Path | None, output: Path, as_json: bool, **terms: Any
+    members: tuple[Path, ...],
+    after: Path | None,
+    refound: bool,
+    output: Path,
+    as_json: bool,
+    **terms: Any,
 ) -> None:
     """Write a committee file from the files of its MEMBERS.
+
+    With `--after` everything stays that no option names: a known id gets the key and URL of its
+    member file, another one is added, and `--drop` takes one out. The same holds for targets and
+    aggregators.
 
     Deterministic: everybody who has the same files and gives the same options gets the same file.
     Compare its short id with the others by voice before you start an operator with it.
     """
     check_free(output)
     given = tuple(read_members(members))
-    before = None
     if after is None:
-        committee = assemble_first(given, _terms(terms))
+        if refound:
+            raise click.UsageError("`--refound` needs `--after`, the lineage that ends.")
+        before, committee = None, assemble_first(given, _terms(terms))
     else:
         lineage = read_lineage(after)
         before = lineage.newest
-        committee = succeed(lineage, _change(given, terms))
+        if refound:
+            committee = _refounded(before, given, terms)
+        else:
+            committee = succeed(lineage, _change(given, terms))
     write_new(output, json.dumps(committee.to_json(), indent=2) + "\n")
     _print(committee, before, output, as_json=as_json)
 
@@ -121,6 +147,8 @@ def _print(committee: Committee, before: Committee | None, output: Path, *, as_j
         print_committee(committee)
     for each in found:
         console.print(plain(each.sentence))
+    if before and not found:
+        console.print("Nothing changes except the epoch.")
     console.print(f"Wrote {plain(str(output))}.")
     console.print(f"Compare the short id by voice: {short_id(committee.id)}", highlight=False)
 
@@ -132,13 +160,10 @@ def _terms(given: dict[str, Any]) -> Terms:
     for name in ("drop", "drop_nodes"):
         if given[name]:
             raise click.UsageError(f"`--{name.replace('_', '-')}` needs `--after`.")
-    genesis: TimeInput = given["genesis"]
-    if genesis.is_now:
-        raise click.UsageError("`--genesis` must be the same for everybody: not `now`.")
     lists = tuple(read_node_list(path) for path in given["nodes"])
     return Terms(
         name=given["name"],
-        genesis=genesis.at,
+        genesis=_genesis(given["genesis"]),
         sequencer=Sequencer(
             given["app"] or DEFAULT_APP, given["threshold"] or DEFAULT_THRESHOLD, lists
         ),
@@ -149,10 +174,29 @@ def _terms(given: dict[str, Any]) -> Terms:
     )
 
 
-def _change(members: tuple[Any, ...], given: dict[str, Any]) -> Change:
+def _genesis(given: TimeInput) -> int:
+    if given.is_now:
+        raise click.UsageError("`--genesis` must be the same for everybody: not `now`.")
+    return given.at
+
+
+def _refounded(before: Committee, members: tuple[Member, ...], given: dict[str, Any]) -> Committee:
+    if not given["genesis"]:
+        raise click.UsageError("`--refound` needs `--genesis`, the start of the new network.")
+    if given["name"]:
+        raise click.UsageError("`--name` stays when a network is founded anew.")
+    genesis, change = _genesis(given["genesis"]), _differently(members, given)
+    return refound_network(before, genesis, change=change, app=given["app"])
+
+
+def _change(members: tuple[Member, ...], given: dict[str, Any]) -> Change:
     for name in ("name", "genesis", "app"):
         if given[name]:
             raise click.UsageError(f"`--{name}` stays for the life of a network.")
+    return _differently(members, given)
+
+
+def _differently(members: tuple[Member, ...], given: dict[str, Any]) -> Change:
     return Change(
         members=members,
         targets=given["targets"],

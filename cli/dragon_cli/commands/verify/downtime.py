@@ -12,21 +12,23 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
-from dragon_cli.fleet.layout import load_committee
-from dragon_cli.options import committee_option, file_argument, json_option
+from dragon_cli.options import file_argument, json_option, trust_options
 from dragon_cli.render import certificates
 from dragon_cli.render.certificates import MAX_CERTIFICATE_BYTES
 from dragon_cli.render.output import console, print_verified
 from dragon_cli.render.text import print_json
+from dragon_cli.trust import facts, knowledge, load_trust, superseded_hint
 
 
 @click.command(short_help="Verify a downtime certificate.")
 @file_argument
-@committee_option
+@trust_options
 @json_option
-def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
+def downtime(
+    file: Path, committee_file: Path | None, trust_from: int | None, as_json: bool
+) -> None:
     """Verify the downtime certificate in FILE and show what it proves and what it does not."""
-    committee = load_committee(committee_file)
+    trust = load_trust(committee_file, trust_from)
     raw = read_bytes(file, most=MAX_CERTIFICATE_BYTES)
     with reading(file, raw, FileKind.CERTIFICATE):
         certified = Certificate.from_json(parse(raw))
@@ -34,12 +36,14 @@ def downtime(file: Path, committee_file: Path, as_json: bool) -> None:
     if not isinstance(claim, DowntimeClaim):
         message = f"{file} is a {claim.KIND} certificate; expected a downtime certificate."
         raise UnknownKind(message, kind=claim.KIND)
-    certified.verify(committee)
+    with superseded_hint("Request the certificate again with `dragon downtime`."):
+        committee = trust.verify(certified)
     if as_json:
         seconds_up = certificates.seconds_up(claim)
-        facts = certificates.facts(certified)
-        print_json({"verdict": "verified", **facts, "seconds_up": seconds_up})
+        told = {**certificates.facts(certified), **facts(trust, committee)}
+        print_json({"verdict": "verified", **told, "seconds_up": seconds_up})
         return
     print_verified(f"{certificates.statement(certified, committee)}.")
     console.print(certificates.totals(claim))
     console.print(certificates.limits(claim))
+    console.print(knowledge(trust, committee))

@@ -141,6 +141,15 @@ def _refuse(message: str, *fields: str) -> NoReturn:
     raise errors.ReceiptRefused(message, *fields)
 
 
+def _refuse_checkpoint(refusal: errors.CertificateError) -> NoReturn:
+    _refuse(f"the checkpoint is invalid: {refusal} ({refusal.name})", "checkpoint")
+
+
+def _refuse_place(refusal: errors.InvalidProof) -> NoReturn:
+    message = f"the event is not at this position of the certified log: {refusal}"
+    _refuse(message, "event", "position", "ledger_index", "inclusion")
+
+
 def _check_data(receipt: Receipt, data: bytes | None) -> str:
     if data is None:
         raise _Absent("no data was given")
@@ -218,12 +227,19 @@ def _check_votes(receipt: Receipt, trust: Trust) -> str:
     claim, place = _claim(receipt), receipt.place
     anchor = Anchor(place.checkpoint, place.position, place.inclusion) if place else None
     try:
-        committee = trust.verify(receipt.event, leaf_hash=_leaf_hash(receipt), anchor=anchor)
-    except errors.Superseded as refusal:
-        message = f"the votes prove nothing any more: {refusal}; run `dragon receipt complete`"
-        _refuse(f"{message} ({refusal.name})", "event", "checkpoint")
-    except (errors.CertificateError, errors.InvalidProof) as refusal:
+        committee = trust.lineage.named(receipt.event.committee_id)
+        receipt.event.verify(committee)
+    except errors.CertificateError as refusal:
         _refuse(f"the certificate of the votes is invalid: {refusal} ({refusal.name})", "event")
+    try:
+        trust.verify(receipt.event, leaf_hash=_leaf_hash(receipt), anchor=anchor)
+    except errors.Superseded as refusal:
+        message = f"the votes prove nothing: {refusal}"
+        raise errors.ReceiptSuperseded(message, "checkpoint") from None
+    except errors.InvalidProof as refusal:
+        _refuse_place(refusal)
+    except errors.CertificateError as refusal:
+        _refuse_checkpoint(refusal)
     if claim.verdict is not Verdict.VALID:
         _refuse(f"the operators found the window invalid ({claim.reason})", "event")
     header = receipt.header
@@ -255,16 +271,25 @@ def _check_checkpoint(receipt: Receipt, trust: Trust) -> str:
     if not isinstance(claim, CheckpointClaim | HandoverClaim):
         _refuse(f"the certificate is of kind {claim.KIND}, not checkpoint", "checkpoint")
     try:
-        trust.verify_mark(place.checkpoint)
+        trust.verify_mark(place.checkpoint, covered=_committee_of_votes(receipt, trust))
+    except errors.Superseded as refusal:
+        raise errors.ReceiptSuperseded(str(refusal), "checkpoint") from None
     except errors.CertificateError as refusal:
-        _refuse(f"the checkpoint is invalid: {refusal} ({refusal.name})", "checkpoint")
+        _refuse_checkpoint(refusal)
     try:
         merkle.verify_inclusion(hashed, place.position, claim.size, place.inclusion, claim.log_root)
     except errors.InvalidProof as refusal:
-        message = f"the event is not at this position of the certified log: {refusal}"
-        _refuse(message, "event", "position", "ledger_index", "inclusion")
+        _refuse_place(refusal)
     log = f"a log of {claim.size} entries, certified in the round from {utc(claim.timestamp)}"
     return f"the event is entry {place.position} of {log}"
+
+
+def _committee_of_votes(receipt: Receipt, trust: Trust) -> Committee | None:
+    """Return the committee of the event; None if it is unknown, which "votes" refuses."""
+    try:
+        return trust.lineage.named(receipt.event.committee_id)
+    except errors.WrongCommittee:
+        return None
 
 
 def _check_experts(receipt: Receipt, trust: Trust) -> str:
@@ -298,14 +323,21 @@ def _check_experts(receipt: Receipt, trust: Trust) -> str:
     return f"{', '.join(verdicts)}; signed by each expert, but not certified"
 
 
+def counts(endorsement: Endorsement, trust: Trust) -> bool:
+    """Return whether a verified endorsement counts: the expert's key must not have gone.
+
+    Raises WrongCommittee: the lineage does not have its committee.
+    """
+    signer, expert = trust.lineage.named(endorsement.committee_id), endorsement.claim.expert
+    key = signer.expert_keys[expert]
+    return signer.epoch >= trust.least_epoch or trust.newest.expert_keys.get(expert) == key
+
+
 def _verdict(endorsement: Endorsement, trust: Trust) -> str:
-    claim, newest = endorsement.claim, trust.lineage.newest
-    signer = trust.lineage.named(endorsement.committee_id)
-    said = f"{claim.expert}: {claim.verdict}"
-    if signer.epoch >= trust.least_epoch:
+    said = f"{endorsement.claim.expert}: {endorsement.claim.verdict}"
+    if counts(endorsement, trust):
         return said
-    same = newest.expert_keys.get(claim.expert) == signer.expert_keys[claim.expert]
-    return said if same else f"{said} (not counted: that key is listed no more)"
+    return f"{said} (not counted: the newest committee does not list this key)"
 
 
 def _check_stream(receipt: Receipt, expected: bytes) -> str:

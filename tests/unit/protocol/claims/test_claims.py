@@ -407,6 +407,8 @@ def test_the_refusal_reasons_are_a_closed_list() -> None:
         "off_round",
         "unknown_node",
         "subject",
+        "unapproved",
+        "unseated",
         "equivocation",
         "busy",
         "malformed",

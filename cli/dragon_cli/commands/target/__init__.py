@@ -1,0 +1,12 @@
+"""`dragon target`: which further addresses a fleet watches."""
+
+from __future__ import annotations
+
+import click
+
+from dragon_cli.groups import PackageGroup
+
+
+@click.group(cls=PackageGroup, package=__name__)
+def target() -> None:
+    """Add and remove targets of a running fleet that has all keys in one home."""

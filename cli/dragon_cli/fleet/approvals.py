@@ -1,0 +1,67 @@
+"""Who has approved the next committee, as the operators say. Answers are not verified."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from dragon.encoding import Json, Members, from_hex, to_hex
+from dragon.errors import DragonError
+from dragon.net.http_client import HttpClient
+from dragon.protocol.committee import Committee, short_id
+from dragon_cli.fleet import queries
+
+MAX_CONCURRENT: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one operator says about committees. Escape its text before use."""
+
+    operator: str
+    error: str = ""  # why it could not be read
+    epoch: int | None = None  # of the committee that holds in its log
+    committee: str = ""  # id of that committee
+    approved: str | None = None  # id of the next committee that its owner has approved
+
+
+def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
+    """Ask operators (id → URL) concurrently. Never raises a PeerError."""
+
+    def said(operator: str) -> Said:
+        try:
+            answer = queries.get(http, f"{operators[operator]}/committee")
+            return _decode(operator, answer)
+        except DragonError as error:
+            return Said(operator, error=str(error))
+
+    with ThreadPoolExecutor(MAX_CONCURRENT) as executor:
+        return list(executor.map(said, operators))
+
+
+def _decode(operator: str, answer: dict[str, Json]) -> Said:
+    """Decode one answer. Raises InvalidEncoding."""
+    members = Members(answer, "the answer")
+    holds = _id(members.take("committee"))
+    approved = members.object("approved").get(operator)
+    named = None if approved is None else _id(approved)
+    following = None if named == holds else named  # it has taken its seat
+    return Said(operator, epoch=members.integer("epoch"), committee=holds, approved=following)
+
+
+def _id(value: Json) -> str:
+    return to_hex(from_hex(value, member="committee", size=32))
+
+
+def short(committee_id: str) -> str:
+    """Return the short id that belongs to an id."""
+    return short_id(from_hex(committee_id, member="committee", size=32))
+
+
+def tally(said: Sequence[Said], holding: Committee) -> list[tuple[str, int]]:
+    """Return each approved committee with the number of seated operators that have approved it."""
+    seated = (each for each in said if each.operator in holding.keys)
+    return Counter(each.approved for each in seated if each.approved).most_common()

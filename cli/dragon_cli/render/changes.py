@@ -1,0 +1,60 @@
+"""How a change of the committee proceeds, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from dragon.encoding import to_hex
+from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.differences import differences
+from dragon.protocol.lineage import Lineage
+from dragon_cli.render.output import console, plain
+from dragon_cli.render.text import print_json
+
+ERASE_LINE = "\r\x1b[2K"
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], object]]:
+    """Yield a function that shows a line of progress on stderr.
+
+    On a terminal each line replaces the one before; elsewhere a line is printed if it differs.
+    """
+    last = ""
+
+    def say(line: str) -> None:
+        nonlocal last
+        if line != last:
+            click.echo(f"{ERASE_LINE}{line} …" if sys.stderr.isatty() else line, err=True, nl=end)
+        last = line
+
+    end = not sys.stderr.isatty()
+    try:
+        yield say
+    finally:
+        if last and not end:
+            click.echo(ERASE_LINE, err=True, nl=False)
+
+
+def print_change(before: Committee, after: Lineage, *, as_json: bool) -> None:
+    """Print what a handover has changed, and the committee that holds now."""
+    newest = after.newest
+    found = differences(before, newest)
+    if as_json:
+        print_json(
+            {
+                "id": to_hex(newest.id),
+                "short_id": short_id(newest.id),
+                "epoch": newest.epoch,
+                "seen": after.seen,
+                "differences": [each.to_json() for each in found],
+            }
+        )
+        return
+    for each in found:
+        console.print(plain(each.sentence))
+    console.print(f"The committee of epoch {newest.epoch} holds: {short_id(newest.id)}")

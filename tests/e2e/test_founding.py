@@ -1,0 +1,191 @@
+"""docs/founding.md as written: organisations that share nothing found a network and change it."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from organisations import DATA, FOUNDERS, OPERATORS, Organisations, organisations, short_ids
+from stack import wait_until
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def founded(
+    image: str, tmp_path_factory: pytest.TempPathFactory, report: list[str]
+) -> Iterator[Organisations]:
+    """Four organisations that have followed the page up to the start of their operators."""
+    prefix, _, tag = image.partition("/api:")
+    images = {"IMAGE_PREFIX": prefix, "TAG": tag}
+    with organisations(tmp_path_factory.mktemp("organisations"), images) as made:
+        made.follow("1. Make your key", *FOUNDERS)
+        for name in FOUNDERS:
+            made.send(name, f"{OPERATORS[name][0]}.member.json", *FOUNDERS)
+        now = time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime())
+        seen = made.follow("3. Assemble the committee", *FOUNDERS, genesis=now)
+        assert len(short_ids(seen)) == 1
+        made.follow("4. Start", *FOUNDERS)
+        took = wait_until(lambda: all_up(made), "all operators are certified up", 60)
+        report.append(f"four organisations: all certified up {took:.1f} s after their start")
+        yield made
+
+
+def all_up(made: Organisations) -> bool:
+    """Whether the logs of the founders have all of them as up."""
+    try:
+        logs = [made.get(name, "/nodes")["nodes"] for name in FOUNDERS]
+    except OSError:
+        return False
+    return all([each["status"] for each in log] == ["up"] * len(FOUNDERS) for log in logs)
+
+
+def test_the_first_certificate_is_verified_with_the_committee_file(founded: Organisations) -> None:
+    for text in founded.follow("5. The first certificate", "alpha", "delta").values():
+        assert "verified: operator_" in text
+        assert "certified by " in text
+
+
+def test_nobody_holds_anothers_key(founded: Organisations) -> None:
+    own = {"keystore.json", "password", "member.json", "tls.crt", "tls.key"}
+    secrets = {}
+    for name in FOUNDERS:
+        operator, _ = OPERATORS[name]
+        keys = founded.host(name).folder / "fleet" / "keys"
+        others = {"aggregator/tls.crt", "aggregator/tls.key"} if name == "alpha" else set()
+        held = {str(path.relative_to(keys)) for path in keys.rglob("*") if path.is_file()}
+        assert held == {f"{operator}/{file}" for file in own} | others
+        for file in ("keystore.json", "password", "tls.key"):
+            path = keys / operator / file
+            secrets[path.read_text().strip()] = path
+        assert stat.S_IMODE((keys / operator / "password").stat().st_mode) == 0o600
+
+    for name in FOUNDERS:
+        host = founded.host(name)
+        for path in host.files():
+            content = path.read_bytes()
+            for secret, origin in secrets.items():
+                assert host.folder in origin.parents or secret.encode() not in content, path
+
+
+def test_a_container_sees_its_own_keys_and_data_only(founded: Organisations) -> None:
+    def files(service: str, folder: str) -> set[str]:
+        listed = founded.run("alpha", "find", folder, "-type", "f", service=service)
+        return {path.rpartition("/")[0] for path in listed.split()}
+
+    assert files("operator", "/fleet/keys") == {"/fleet/keys/operator_1"}
+    assert files("aggregator", "/fleet/keys") == {"/fleet/keys/aggregator"}
+    assert files("operator", "/fleet/data") == {"/fleet/data/operator_1"}
+    assert files("aggregator", "/fleet/data") == {"/fleet/data/aggregator"}
+
+
+def test_projects_share_no_network_no_volume_and_no_folder(founded: Organisations) -> None:
+    mounted: dict[str, str] = {}
+    networks: dict[str, str] = {}
+    for name in FOUNDERS:
+        attrs = founded.container(name).attrs
+        for mount in attrs["Mounts"]:
+            assert mount["Type"] == "bind"
+            assert mount["Source"].startswith(f"{founded.host(name).folder}/fleet")
+            assert mounted.setdefault(mount["Source"], name) == name
+        for network in attrs["NetworkSettings"]["Networks"]:
+            assert networks.setdefault(network, name) == name
+        assert attrs["HostConfig"]["ReadonlyRootfs"]
+        assert attrs["HostConfig"]["CapDrop"] == ["ALL"]
+        assert attrs["Config"]["User"].split(":")[0] not in ("", "0", "root")
+    assert len(networks) == len(FOUNDERS)
+
+
+@pytest.fixture(scope="module")
+def streaming(founded: Organisations) -> Iterator[str]:
+    """The name of a stream into which messages flow while the committee changes."""
+    founded.send("alpha", "committee.json", DATA)
+    seen = founded.follow("6. A stream service", DATA, blocks=slice(0, 3))
+    assert "Give fleet/keys/sources/token to whoever may create streams." in seen[DATA]
+    wait_until(lambda: founded.is_healthy(DATA, "stream-api"), "the stream service is ready", 180)
+    command = "exec dragon source ticker --stream running --rate 2 --window-ms 3000 --home fleet"
+    with founded.host(DATA).background(f"{command} --url https://data.example:5300"):
+        yield "running"
+
+
+def test_whoever_owns_data_streams_it_and_verifies_a_receipt(
+    founded: Organisations, streaming: str
+) -> None:
+    assert streaming
+    seen = founded.follow("6. A stream service", DATA, blocks=slice(3, None))
+
+    assert "The data existed no later than" in seen[DATA]
+    keys = founded.host(DATA).folder / "fleet" / "keys"
+    assert {path.name for path in keys.iterdir()} == {"stream_api", "zkp_api", "sources"}
+
+
+def epochs(made: Organisations, *names: str) -> set[int]:
+    return {made.get(name, "/committee")["epoch"] for name in names}
+
+
+def test_four_become_five_rotate_one_drop_one(
+    founded: Organisations, streaming: str, report: list[str]
+) -> None:
+    """While data streams, and while one operator is down."""
+    founded.container("gamma").stop(timeout=20)
+    others = [name for name in FOUNDERS if name != "gamma"]
+
+    # Epsilon joins.
+    joined = [*others, "epsilon"]
+    founded.follow("1. Make your key", "epsilon")
+    founded.send("epsilon", "operator_5.member.json", "alpha")
+    founded.send("alpha", "committee.json", "epsilon")
+    founded.follow("4. Start", "epsilon")
+    wait_until(lambda: founded.is_healthy("epsilon"), "the newcomer follows", 60)
+    assert founded.get("epsilon", "/committee")["epoch"] == 0
+    founded.follow("Joining", *joined, blocks=slice(0, 3))
+    took = wait_until(lambda: epochs(founded, *joined) == {1}, "five hold", 60)
+    seen = founded.follow("Joining", *joined, blocks=slice(3, None))
+    assert all("Epoch 0 → 1" in text for text in seen.values())
+    report.append(f"four organisations became five {took:.1f} s after the last approval")
+
+    # Beta rotates its key, and Delta leaves.
+    section = "Rotating a key, and leaving"
+    founded.follow(section, *joined, blocks=slice(0, 2))
+    founded.send("beta", "operator_2.member.json", "alpha")
+    wait_until(lambda: founded.is_healthy("beta"), "the operator with two keys", 60)
+    founded.follow(section, *joined, blocks=slice(2, 4))
+    wait_until(lambda: epochs(founded, *joined) == {2}, "one is rotated, and one is gone", 60)
+    founded.follow(section, *joined, blocks=slice(4, None))
+
+    # Gamma comes back to a committee that it has never approved.
+    founded.container("gamma").start()
+    remaining = ["alpha", "beta", "gamma", "epsilon"]
+    wait_until(lambda: founded.is_healthy("gamma"), "the one that was down is ready", 60)
+    wait_until(lambda: founded.identical(*remaining), "all logs are identical", 60)
+    assert epochs(founded, *remaining) == {2}
+    assert set(founded.get("gamma", "/committee")["seated"]) == {
+        OPERATORS[name][0] for name in remaining
+    }
+    verify_all_receipts(founded, streaming)
+
+
+def verify_all_receipts(made: Organisations, name: str) -> None:
+    """Verify receipts of every epoch offline, with nothing but the newest lineage."""
+    [found] = [each for each in made.get(DATA, "/streams")["streams"] if each["name"] == name]
+    path = f"/streams/{found['stream']}"
+    first = made.get(DATA, path)["certified"]
+    wait_until(lambda: made.get(DATA, path)["certified"] > first, "it goes on", 60)
+    data = made.host(DATA)
+    last = last_certified_chunk(made, path)
+    committees = set()
+    for number in range(0, last + 1, max(1, last // 20)):
+        receipt = made.get(DATA, f"{path}/chunks/{number}/receipt")
+        committees.add(receipt["event"]["event"]["committee"])
+        (data.folder / f"receipt-{number:04}.json").write_text(json.dumps(receipt))
+    assert len(committees) == 3
+    data.sh(
+        "dragon committee update --home fleet; "
+        "dragon receipt complete receipt-*.json --committee fleet/lineage.json --ca fleet/ca.crt; "
+        "for file in receipt-*.json; do "
+        "dragon verify receipt $file --committee fleet/lineage.json; done"
+    )

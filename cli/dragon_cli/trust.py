@@ -17,6 +17,7 @@ from dragon.protocol.trust import Trust
 from dragon_cli.errors import NoCommittee
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
+from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import moment
 
@@ -49,8 +50,7 @@ def load_trust(chosen: Path | None, trust_from: int | None, home: Path = FLEET) 
 
 def known_file(home: Path) -> Path:
     """Return the file of a home with all that it knows of the network's committees."""
-    lineage = home / "lineage.json"
-    return lineage if lineage.exists() else home / "committee.json"
+    return Home(home).known_file
 
 
 def load_lineage(path: Path) -> Lineage:

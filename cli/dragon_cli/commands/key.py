@@ -27,7 +27,7 @@ def key() -> None:
     """Make, show and verify keys; the secret key is never printed."""
 
 
-@key.command()
+@key.command(short_help="Make a key, and the member file by which others list it.")
 @click.argument("member_id", metavar="ID")
 @click.argument("url", required=False)
 @home_option
@@ -86,7 +86,7 @@ def _present_url(home: Home, member_id: str) -> str | None:
     return home_operators.member_url(home, member_id)
 
 
-@key.command("stream-service")
+@key.command("stream-service", short_help="Make the keys of a stream service and prover.")
 @home_option
 @json_option
 def stream_service(home: Path, as_json: bool) -> None:
@@ -103,7 +103,7 @@ def stream_service(home: Path, as_json: bool) -> None:
     console.print(f"Give {plain(token)} to whoever may create streams.")
 
 
-@key.command()
+@key.command(short_help="Show what KEYSTORE states; verifies nothing.")
 @keystore_argument
 @json_option
 def show(keystore_file: Path, as_json: bool) -> None:
@@ -125,7 +125,7 @@ def show(keystore_file: Path, as_json: bool) -> None:
         console.print(f"{name.replace('_', ' '):12} {plain(str(value)) or '–'}")
 
 
-@key.command()
+@key.command(short_help="Open KEYSTORE, and verify that it holds its key.")
 @keystore_argument
 @click.option(
     "--password-file",

@@ -295,6 +295,34 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
     assert by_id["operator_4"]["error"]
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_show_live_names_whoever_joins_and_has_not_approved(
+    run: Run, wires: WsgiAdapter, home: Home, answers: bool
+) -> None:
+    """Without its approval nothing happens, however many others approve."""
+    old, new = THREE.epochs[:2]
+    mount(wires, objects(new, said(old, "operator_1", committee_id(new))), "operator_1")
+    if answers:
+        newcomer = serve(THREE.lineage(), said(old, "operator_5", None))
+        mount(wires, newcomer, "operator_5", members=new)
+
+    out = run("show", "--live")[1]
+
+    what = "must approve too" if answers else "does not answer"
+    assert f"To join, and {what}: operator_5." in out
+
+
+def objects(members: Members, answer: Mapping[str, object]) -> WsgiApp:
+    """A service that has the file of a committee, and answers `GET /committee`."""
+
+    def app(environ: dict[str, object], start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        is_file = environ["PATH_INFO"] == f"/objects/{committee_id(members)}"
+        return [members.committee.encode() if is_file else json.dumps(answer).encode()]
+
+    return app
+
+
 def test_hostile_answers_to_show_live_are_named(run: Run, wires: WsgiAdapter, home: Home) -> None:
     for approved in (1, "0x12", ["\x1b[2J"]):
         mount(wires, serve(THREE.lineage(), said(THREE.epochs[0], "operator_1", approved)))

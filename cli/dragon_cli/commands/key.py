@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -51,6 +52,11 @@ def new(
         raise click.UsageError("An operator needs a URL, and an expert has none.")
     role = Role.EXPERT if expert else Role.OPERATOR
     made = new_member(fleet, role, member_id, url, rotate=rotate)
+    if url and _needs_certificate(fleet, member_id, url):
+        # Imported here because no other key needs the library that it loads.
+        from dragon_cli.fleet import certificates  # noqa: PLC0415
+
+        certificates.certify(fleet, member_id, url, now=int(time.time()))
     if as_json:
         print_json(
             {
@@ -77,6 +83,12 @@ def new(
             f"`{plain(command)}` starts it: it follows the log, and signs nothing until a "
             "committee lists it."
         )
+
+
+def _needs_certificate(home: Home, member_id: str, url: str) -> bool:
+    """Return whether the authority of this home is to sign the operator's TLS certificate."""
+    has_authority = home.authority_key.exists() and home.authority_file.exists()
+    return url.startswith("https:") and has_authority and not home.tls_key(member_id).exists()
 
 
 def _present_url(home: Home, member_id: str) -> str | None:

@@ -19,7 +19,6 @@ from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon_cli.committee_files import (
     print_committee,
-    read_lineage,
     read_members,
     read_node_list,
 )
@@ -28,6 +27,7 @@ from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_cli.times import TimeInput, TimeType
+from dragon_cli.trust import load_lineage
 
 DEFAULT_APP = "datadragon"
 DEFAULT_THRESHOLD = 67
@@ -126,7 +126,7 @@ def assemble(
             raise click.UsageError("`--refound` needs `--after`, the lineage that ends.")
         before, committee = None, assemble_first(given, _terms(terms))
     else:
-        lineage = read_lineage(after)
+        lineage = load_lineage(after)
         before = lineage.newest
         if refound:
             committee = _refounded(before, given, terms)

@@ -14,6 +14,7 @@ from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import lineages, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
+from dragon_cli.trust import held
 from epochs import Network, successor
 from homes import committee_id
 from wsgi import WsgiAdapter, WsgiApp
@@ -123,7 +124,7 @@ def test_a_new_epoch_is_learnt(run: Run, wires: WsgiAdapter, home: Home) -> None
     found = Lineage.load(home.lineage_file.read_bytes())
     found.verify()
     assert found == THREE.lineage()
-    assert lineages.held(home) == found
+    assert held(home) == found
 
 
 def test_what_was_learnt_is_told_as_json(run: Run, wires: WsgiAdapter, home: Home) -> None:

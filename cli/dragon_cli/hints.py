@@ -31,8 +31,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
     cli_errors.KeysElsewhere: (
-        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
-        "with `dragon committee approve`."
+        "Use `dragon committee assemble --after`; each owner approves the file on the own host."
     ),
     cli_errors.OtherCommittee: (
         "Compare the file with the other owners; `dragon committee show` prints its id."
@@ -73,6 +72,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
     errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
+    errors.HandedOver: (
+        "Found a new network first (`dragon committee assemble --refound`); `--refounded` names "
+        "its file."
+    ),
     errors.InUse: "Stop the service that uses the files; `ps` shows its process.",
     errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",
     errors.WrongJournal: "See docs/operating.md: how to move and how to restore an operator.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.errors import DragonError
@@ -12,15 +11,13 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Place, Receipt
-from dragon.protocol.streams.receipt_verification import Check, is_complete, refused
+from dragon.protocol.streams.receipt_verification import SUPERSEDED, Check, is_complete, refused
 from dragon_cli.command_line import command_of
 from dragon_cli.errors import OtherStream, ReceiptRefused, ReceiptSuperseded
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.hints import with_hint
 from dragon_cli.trust import TRUST_OLDER
-
-SUPERSEDED: Final = "receipt_superseded"
 
 
 def load(file: Path) -> Receipt:

@@ -9,8 +9,9 @@ import click
 from dragon.encoding import to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
+from dragon_cli.command_line import command_of
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet import data_services, own_operators
+from dragon_cli.fleet import data_services, home_operators
 from dragon_cli.fleet.layout import SOURCES, Home, load_committee
 from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
@@ -63,10 +64,18 @@ def new(
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
     console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
-    if rotate and role is Role.OPERATOR:
+    if role is not Role.OPERATOR or not fleet.committee_file.exists():
+        return
+    if rotate:
         console.print(
             f"Restart {member_id} now: it needs both keys, and signs with the one that the "
             "committee lists."
+        )
+    elif member_id not in fleet.committee().keys:
+        command = command_of("serve", "operator", "--id", member_id, "--home", home)
+        console.print(
+            f"`{plain(command)}` starts it: it follows the log, and signs nothing until a "
+            "committee lists it."
         )
 
 
@@ -74,7 +83,7 @@ def _present_url(home: Home, member_id: str) -> str | None:
     """Return the URL of an operator as the home's committee or its member file states it."""
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
         return url
-    return own_operators.member_url(home, member_id)
+    return home_operators.member_url(home, member_id)
 
 
 @key.command("stream-service")

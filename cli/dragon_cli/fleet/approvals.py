@@ -11,7 +11,7 @@ from typing import Final
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
-from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.committee import MAX_FILE_BYTES, Committee, short_id
 from dragon_cli.fleet import queries
 
 MAX_CONCURRENT: Final = 16
@@ -40,6 +40,28 @@ def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
 
     with ThreadPoolExecutor(MAX_CONCURRENT) as executor:
         return list(executor.map(said, operators))
+
+
+def newcomers(http: HttpClient, said: Sequence[Said], holding: Committee) -> dict[str, str]:
+    """Return the URLs of operators that an approved committee lists, and `holding` does not.
+
+    The committee files come from the operators that have approved them. Their hash is checked.
+    """
+    found: dict[str, str] = {}
+    for each in said:
+        if each.approved and (following := _file(http, holding, each.operator, each.approved)):
+            found |= {one.id: one.url for one in following.operators}
+    return {name: url for name, url in found.items() if name not in holding.keys}
+
+
+def _file(http: HttpClient, holding: Committee, operator: str, named: str) -> Committee | None:
+    url = f"{holding.urls[operator]}/objects/{named}"
+    try:
+        answer = http.get(url, deadline=queries.TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES)
+        following = Committee.load(answer.body)
+    except DragonError:
+        return None
+    return following if to_hex(following.id) == named else None
 
 
 def _decode(operator: str, answer: dict[str, Json]) -> Said:

@@ -27,7 +27,8 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.committee_rules import check_all
 from dragon.protocol.event import Event
 from dragon.protocol.lineage import Lineage
-from dragon.protocol.state import State, Verify, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import Verify, transition
 from dragon.protocol.trust import Trust
 from dragon.storage.sqlite_faults import sqlite_fault
 

@@ -29,7 +29,7 @@ MAX_REMEMBERED_ACCEPTANCES: Final = 256
 class BatchVerifier:
     """Checks certificates, and postpones their signatures to verify all of them together.
 
-    Pass it as `verify` to `dragon.protocol.state.transition`, and call `verify` at the end. If that
+    Pass it as `verify` to `dragon.protocol.transition.transition`, and call `verify` at the end. If that
     returns False, discard the results and apply the events again, one by one.
     """
 

@@ -35,7 +35,8 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
-from dragon.protocol.state import Mark, State, advance
+from dragon.protocol.state import Mark, State
+from dragon.protocol.transition import advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault

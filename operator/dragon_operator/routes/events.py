@@ -73,7 +73,7 @@ def _anchored(log: Log, position: int, size: int | None) -> dict[str, Json]:
     """An entry with a mark that covers it, if there is one, and the path to that mark's root."""
     if size is not None:
         message = "omit `size` with `anchored`: the mark that covers the entry states the size"
-        raise errors.UnknownValue(message, member="size")
+        raise errors.UnknownMember(message, member="size")
     if found := log.anchored(position):
         return found.to_json()
     return {**log.proven(position).to_json(), "anchor": None}

@@ -17,11 +17,11 @@ from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
 from dragon.net.lineage_client import fetch_lineage
-from dragon.protocol.lineage import MAX_LINEAGE_BYTES, Lineage
-from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.files import PUBLIC_MODE, read_bytes, write_whole
+from dragon.protocol.lineage import Lineage
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
+from dragon_cli.trust import held
 
 MAX_CONCURRENT: Final = 16
 ID_CHARACTERS: Final = 10  # of a committee's id, in the name of the file that keeps a fork
@@ -33,25 +33,6 @@ class Update:
 
     before: Lineage
     after: Lineage
-
-
-def held(home: Home) -> Lineage:
-    """Return the lineage that a home holds: that of `lineage.json`, or `committee.json` alone.
-
-    A lineage was verified before it was written, so only its hashes are checked.
-
-    Raises:
-        NoHome, NoCommittee: there is nothing.
-        LineageForked: the two files name different committees of one epoch.
-    """
-    alone = Lineage.of(home.committee())
-    if not home.lineage_file.exists():
-        return alone
-    raw = read_bytes(home.lineage_file, most=MAX_LINEAGE_BYTES)
-    with reading(home.lineage_file, raw, FileKind.LINEAGE):
-        lineage = Lineage.load(raw)
-        lineage.check_chain()
-        return lineage.replaced_by(alone)
 
 
 def fetch_all(http: HttpClient, urls: Mapping[str, str]) -> list[Lineage]:

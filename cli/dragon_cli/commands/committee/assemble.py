@@ -22,7 +22,6 @@ from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon_cli.committee_files import (
     print_committee,
-    read_lineage,
     read_members,
     read_node_list,
 )
@@ -32,6 +31,7 @@ from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_cli.times import TimeInput, TimeType
+from dragon_cli.trust import load_lineage
 
 DEFAULT_APP = "datadragon"
 DEFAULT_THRESHOLD = 67
@@ -127,7 +127,7 @@ def assemble(
     given = tuple(read_members(members))
     if refound and after is None:
         raise click.UsageError("`--refound` needs `--after`, the lineage that ends.")
-    lineage = read_lineage(after) if after else None
+    lineage = load_lineage(after) if after else None
     with _unwritten():
         if lineage is None:
             committee = assemble_first(given, _terms(terms))

@@ -20,7 +20,6 @@ from dragon_cli.hints import with_hint
 from dragon_cli.render.text import duration
 from dragon_operator.approvals import LAPSES_SECONDS, Approval, approval_path
 
-
 PART_HINT: Final = "Only operators of the present or the next committee approve."
 
 

@@ -63,7 +63,9 @@ def held(home: Home) -> Lineage:
     with reading(home.lineage_file, raw, FileKind.LINEAGE):
         lineage = Lineage.load(raw)
         lineage.check_chain()
-        return lineage.replaced_by(alone)
+        alone.replaced_by(lineage)
+        # The owner has put a newer committee file there, which counts although nothing leads to it.
+        return alone if alone.newest.epoch > lineage.newest.epoch else lineage
 
 
 def load_lineage(path: Path) -> Lineage:

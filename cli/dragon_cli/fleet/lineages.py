@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from dragon import errors
@@ -99,20 +98,15 @@ def _keep_fork(home: Home, lineage: Lineage, error: errors.LineageForked) -> err
     other = next(each for each in lineage.committees if each.epoch == epoch)
     kept = home.path / f"lineage-{to_hex(other.id)[2 : 2 + ID_CHARACTERS]}.json"
     write_whole(kept, _text(lineage.to_json()), mode=PUBLIC_MODE)
-    mine = home.lineage_file if home.lineage_file.exists() else home.committee_file
     message = (
-        f"Two committees of epoch {epoch} hold certificates: {mine} has one, and the network shows "
-        f"another, which is kept in {kept}."
+        f"Two committees of epoch {epoch} hold certificates: {home.known_file} has one, and the "
+        f"network shows another, which is kept in {kept}."
     )
-    forked = errors.LineageForked(message, epoch=epoch, held=str(mine), other=str(kept))
+    facts = {"held": str(home.known_file), "other": str(kept)}
+    forked = errors.LineageForked(message, epoch=epoch, **facts)
     hint = "Compare both with the other owners by voice; a quorum has signed twice."
     return with_hint(forked, hint)
 
 
 def _text(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
-
-
-def path_of(home: Home) -> Path:
-    """Return the file with all that a home knows: `lineage.json`, or `committee.json` alone."""
-    return home.lineage_file if home.lineage_file.exists() else home.committee_file

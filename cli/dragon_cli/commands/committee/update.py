@@ -47,7 +47,7 @@ def update(home: Path, ca: Path | None, url: str | None, as_json: bool) -> None:
                 "short_id": short_id(newest.id),
                 "seen": found.after.seen,
                 "before": found.before.newest.epoch,
-                "file": str(lineages.path_of(fleet)),
+                "file": str(fleet.known_file),
             }
         )
         return

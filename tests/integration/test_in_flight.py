@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +23,7 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
 from dragon.protocol.messages import Suspicion
+from dragon.protocol.rounds import Rounds
 from epochs import successor
 from simulation import World
 from stream_simulation import StreamWorld
@@ -312,3 +315,47 @@ def test_a_moved_operator_is_asked_at_its_new_place(world: World) -> None:
     assert "elsewhere:5000" in hosts
     assert "operator-3:5003" not in hosts
     assert world.story("operator_1", "operator_3")[1:] == []
+
+
+class Stop(threading.Event):
+    """Moves the clock of a world while a loop waits, and ends the loop after some waits."""
+
+    def __init__(self, world: World, waits: int) -> None:
+        super().__init__()
+        self._world, self._left = world, waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._world.clock.sleep(timeout or 0.0)
+        self._world.settle()
+        self._left -= 1
+        if self._left <= 0:
+            self.set()
+        return self.is_set()
+
+
+def test_an_aggregator_runs_the_rounds_of_the_committee_that_holds(world: World) -> None:
+    """A handover makes them three times as long, so that they have other numbers."""
+    rounds = Rounds(world.committee.rounds.genesis, 15)
+    aggregator = world.components(AGGREGATOR)
+    following = propose(world, rounds=rounds)
+    run_round, seen = aggregator.monitor.run_round, []
+
+    def running(number: int, *, skipped: int = 0) -> Any:
+        held = aggregator.log.committee.rounds
+        seen.append((held.seconds, held.start(number), skipped))
+        record = run_round(number, skipped=skipped)
+        aggregator.handovers.step(held.start(number))
+        world.confirm_clocks(again=True)
+        return record
+
+    aggregator.monitor.run_round = running
+    aggregator.monitor.run(Stop(world, 24))
+    world.take_seats(following)
+
+    lengths = [seconds for seconds, _, _ in seen]
+    assert set(lengths) == {5, 15}
+    starts = [start for _, start, _ in seen]
+    assert starts == sorted(set(starts))
+    slow = [start for seconds, start, _ in seen if seconds == 15]
+    assert [b - a for a, b in pairwise(slow)] == [15] * (len(slow) - 1)
+    assert sum(skipped for _, _, skipped in seen) == 0

@@ -19,14 +19,14 @@ from dragon.errors import LedgerUnavailable
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Aggregator
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.rounds import Rounds
 from epochs import successor
 from simulation import World
-from stream_simulation import StreamWorld
+from stream_simulation import STREAMS, StreamWorld
 
 AGGREGATOR, NEW, ROTATED = "aggregator_0", "operator_5", "operator_2"
 NEXT_KEY = secret("operator_2 again")
@@ -291,30 +291,55 @@ def test_attestation_answers_say_under_which_committee(world: World) -> None:
 # Moves
 
 
-def move(world: World, committee: Committee, name: str, url: str) -> Committee:
+def move(world: World, name: str, url: str) -> None:
     """Let a service answer at another URL, beside the one that it had."""
     old = next(host for host, known in world.names.items() if known == name)
     host = urlsplit(url).netloc
     world.names = {host: name, **world.names}
     world.wires.mount(host, world.wires.app(old))
-    operators = tuple(
-        replace(each, url=url) if each.id == name else each for each in committee.operators
-    )
-    return replace(committee, operators=operators)
+
+
+def hosts_asked(world: World, caller: str = "") -> set[str]:
+    return {
+        urlsplit(request.url or "").netloc for name, request in world.sent if caller in {"", name}
+    }
 
 
 def test_a_moved_operator_is_asked_at_its_new_place(world: World) -> None:
-    moved = move(world, world.committee, "operator_3", "http://elsewhere:5000")
-    following = propose(world, operators=moved.operators)
+    move(world, "operator_3", "http://elsewhere:5000")
+    operators = tuple(
+        replace(each, url="http://elsewhere:5000") if each.id == "operator_3" else each
+        for each in world.committee.operators
+    )
+    following = propose(world, operators=operators)
     world.run(2)
     world.take_seats(following)
     world.sent.clear()
     world.run(2)
 
-    hosts = {urlsplit(request.url or "").netloc for _, request in world.sent}
-    assert "elsewhere:5000" in hosts
-    assert "operator-3:5003" not in hosts
+    assert "elsewhere:5000" in hosts_asked(world)
+    assert "operator-3:5003" not in hosts_asked(world)
     assert world.story("operator_1", "operator_3")[1:] == []
+
+
+def test_a_moved_aggregator_is_told_at_its_new_place(tmp_path: Path) -> None:
+    with StreamWorld(tmp_path, make_members(4)) as world:
+        world.run(3)
+        move(world, AGGREGATOR, "http://elsewhere:5100")
+        following = propose(world, aggregators=(Aggregator("http://elsewhere:5100", 0),))
+        world.run(2)
+        world.take_seats(following)
+        stream = world.make("sensor-1", mode="message")
+        world.sent.clear()
+        world.upload(stream, b"21.5")
+        world.run(1)
+        world.stop("operator_4")
+        world.run(8)
+
+        assert world.states(stream) == ["certified"]
+        for name in (STREAMS, "operator_1"):  # windows, objects, and reports of a peer
+            assert "elsewhere:5100" in hosts_asked(world, name)
+            assert "aggregator-0:5100" not in hosts_asked(world, name)
 
 
 class Stop(threading.Event):

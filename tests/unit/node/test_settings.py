@@ -315,3 +315,10 @@ def test_node_lists_are_separated_by_commas(environ: dict[str, str]) -> None:
     assert settings.nodes_files == (Path("nodes.json"), Path("next/nodes.json"))
 
     assert "names no file" in str(refusal(OPERATOR, {**environ, "SEQUENCER_NODES_FILE": " , "}))
+
+
+def test_a_node_list_may_have_a_comma_in_its_path(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "nodes, old.json"
+    path.write_text("{}")
+
+    assert OPERATOR({**environ, "SEQUENCER_NODES_FILE": str(path)}).nodes_files == (path,)

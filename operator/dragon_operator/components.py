@@ -51,7 +51,7 @@ class Components:
     disks: Sequence[Disk]  # under the files; usually one, several times
 
     def approved(self) -> dict[str, bytes | None]:
-        """Return the id of the committee that the owner has approved, by the operator's id.
+        """Return the id of the next committee that the owner has approved, by the operator's id.
 
         An approved file is offered to the log, and served as an object. After its handover it is
         no approval any more.

@@ -70,7 +70,10 @@ CASES: list[tuple[Any, Any, list[str]]] = [
     (
         LogStub(),
         FollowerStub(caught_up=True, missing_document=bytes(32)),
-        [f"committee: no service has given the file of 0x{'00' * 32}"],
+        [
+            f"committee: no service has given the file of 0x{'00' * 32}; a newer committee file "
+            "may name services that have it"
+        ],
     ),
     (
         LogStub(pinned=AHEAD),

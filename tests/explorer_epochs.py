@@ -10,16 +10,17 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from committees import Members, make_members, secret
 from dragon.protocol.committee import Committee, Target
 from dragon.protocol.handover import Handover
 from dragon.protocol.rounds import Rounds
 from epochs import successor
-from explorer_fleet import EXPLORER, SmallExplorerWorld, _answer
+from explorer_fleet import SmallExplorerWorld, _answer
 
 SHORT, LONG = 5, 10  # round lengths in seconds
+MAX_ROUNDS = 3  # from the last approval to the seat
 
 
 class EpochsWorld(SmallExplorerWorld):
@@ -42,13 +43,11 @@ class EpochsWorld(SmallExplorerWorld):
         for name in self.watchers() if approving is None else approving:
             if self.is_answering(name):
                 self.approve(name, following.committee)
-        self.run(3)
+        for _ in range(MAX_ROUNDS):
+            if self.explorer.log.committee != following.committee:
+                self.run(1)
         assert self.explorer.log.committee == following.committee
         self.take_seats(following)
-
-    def poll(self) -> None:
-        super().poll()
-        super().poll()  # services that have just come into view
 
 
 def with_length(committee: Committee, seconds: int) -> Rounds:
@@ -67,25 +66,26 @@ def three_handovers(folder: Path) -> EpochsWorld:
         host = f"{target.replace('_', '-')}:80"
         world.names[host] = target
         world.wires.mount(host, _answer)
-    world.run(3)
+    world.run(2)
     first = world.following(add=["operator_5"])
     world.bring("operator_5", first)
-    world.run(2)
+    world.run(1)
     world.hand_over(first)
-    world.run(14)
+    world.run(2)
 
     targets = (*world.committee.targets, Target("target_3", "http://target-3:80"))
     second = world.following(rounds=with_length(world.committee, LONG), targets=targets)
     world.hand_over(second, ["operator_1", "operator_2", "operator_3", "operator_5"])
-    world.run(5)
+    world.run(2)
     world.stop("target_2")
-    world.run(5)
+    world.run(2)
 
     left = tuple(each for each in world.committee.targets if each.id != "target_2")
     third = world.following(drop=["operator_4"], targets=left)
     world.hand_over(third)
     world.crash("operator_4")
-    world.run(14)
+    world.clock.now += 12 * LONG  # until the next checkpoint is due
+    world.run(2)
 
     fourth = world.following(add=["operator_6"])
     world.bring("operator_6", fourth)
@@ -94,7 +94,7 @@ def three_handovers(folder: Path) -> EpochsWorld:
     world.approve("operator_2", fourth.committee)
     world.approve("operator_3", other.committee)
     world.approve("operator_6", fourth.committee)
-    world.run(3)
+    world.run(2)
     return world
 
 

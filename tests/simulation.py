@@ -53,6 +53,7 @@ from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import Mark
 from dragon.protocol.trust import Trust
 from dragon.storage.database import Database
+from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_operator.approvals import Approval, approval_path
 from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
@@ -206,6 +207,8 @@ class World:
         self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
         self.former: dict[str, bls.SecretKey] = {}  # keys of operators that have left
         self.founding = self.members.committee
+        # By service: the committees that its owner has given, oldest first; else the founding one.
+        self.pins: dict[str, Sequence[Committee]] = {}
         self.wires = WsgiAdapter()
         self.services: dict[str, Running] = {}
         self._random = random.Random(1)
@@ -401,7 +404,8 @@ class World:
     def _make_operator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             secret=self.secrets_of(name)[0],
             next_secret=next(iter(self.secrets_of(name)[1:]), None),
             database=self.database_file(name),
@@ -418,7 +422,8 @@ class World:
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             rank=int(name.rpartition("_")[2]),
             database=self.database_file(name),
             nodes_files=(),
@@ -487,10 +492,16 @@ class World:
             for name in self.aggregators:
                 if self.is_answering(name):
                     self.services[name].components.monitor.run_round(number)
-                    self.services[name].components.handovers.step(numbering.start(number))
+                    self._beside(self.services[name].components.handovers, number)
             if settle:
                 self.settle()
             self._middle(number, peers=peers)
+
+    def _beside(self, handovers: HandoverCollector, number: int) -> None:
+        """Collect a handover, which takes none of the time of the rounds."""
+        begun = self.clock.now
+        handovers.step(self.committee.rounds.start(number))
+        self.clock.now = begun
 
     def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds

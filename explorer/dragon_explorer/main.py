@@ -151,7 +151,7 @@ def assemble(
             log,
             ledger,
             monotonic=runtime.monotonic,
-            files=CommitteeFiles(log, runtime.http).fetch,
+            files=CommitteeFiles(log, runtime).fetch,
         ),
         index=LogIndex(log),
         board=board,

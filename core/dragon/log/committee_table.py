@@ -52,6 +52,23 @@ def read_after(
     return found
 
 
+def count_within(connection: Connection, after: int, limit: int, max_bytes: int) -> int:
+    """Return how many committees after an epoch fit into a page: at least one if there is one.
+
+    Args: `limit` and `max_bytes`, of the files of the page together.
+    """
+    query = text(
+        "SELECT length(document) FROM committees WHERE epoch > :after ORDER BY epoch LIMIT :limit"
+    )
+    left, count = max_bytes, 0
+    for (length,) in connection.execute(query, {"after": after, "limit": limit}):
+        left -= length
+        if count and left < 0:
+            break
+        count += 1
+    return count
+
+
 def documents(committees: Iterable[Committee]) -> dict[bytes, Committee]:
     """Return committees by id."""
     return {committee.id: committee for committee in committees}

@@ -12,7 +12,7 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon.protocol.log_entry import ProvenEntry
 from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers
@@ -142,7 +142,7 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         inclusion=tuple(to_hex(each) for each in proven.inclusion),
         log_size=proven.size,
         log_root=to_hex(proven.root),
-        command=verify_command(position),
+        command=verify_command(sources, position),
         outage=incident_row(outage, now) if outage else None,
         gatherings=tuple(_gatherings(kept)),
     )
@@ -150,15 +150,20 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
 
 def proven_entry(sources: Sources, position: int) -> ProvenEntry:
     """Return an entry of the log with its proof of inclusion. Raises NotFound."""
-    entry: LogEntry = sources.log.entry(position)
-    head = sources.log.head()
-    path = sources.log.inclusion(position, head.size)
-    return ProvenEntry(entry, head.size, head.root, tuple(path))
+    return sources.log.proven(position)
 
 
-def verify_command(position: int) -> str:
+def trust_file(sources: Sources) -> str:
+    """The name of the download that commands verify with.
+
+    What a committee of an earlier epoch signed takes the lineage of all committees.
+    """
+    return "lineage.json" if sources.committee.epoch else "committee.json"
+
+
+def verify_command(sources: Sources, position: int) -> str:
     """The command that verifies the downloaded entry offline."""
-    return f"dragon verify event event-{position}.json --committee committee.json"
+    return f"dragon verify event event-{position}.json --committee {trust_file(sources)}"
 
 
 def _gatherings(kept: Sequence[StoredGathering]) -> list[GatheredRow]:

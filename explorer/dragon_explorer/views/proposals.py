@@ -68,6 +68,7 @@ class Proposal:
     needed: int  # operators of the committee that holds that must sign
     fault: str  # why it cannot follow the committee that holds, if its file is known
     is_known: bool  # whether an operator has handed out the file
+    may_be_faulty: int  # operators of the committee that holds that may lie
     is_believable: bool  # whether more operators name it than may be faulty
     operators: tuple[ApprovalRow, ...]  # of the committee that holds
     newcomers: tuple[NewcomerRow, ...]
@@ -121,7 +122,8 @@ def _proposal(sources: Sources, committee: Committee, named: str, now: float) ->
     rows = tuple(_approval(sources, committee, operator, named, now) for operator in committee.keys)
     approved = sum(each.says == "approved" for each in rows)
     needed = committee.quorum("handover")
-    is_believable = approved > byzantine_faults(len(committee.operators))
+    may_be_faulty = byzantine_faults(len(committee.operators))
+    is_believable = approved > may_be_faulty
     fault = _fault(sources, file)
     short = short_id(from_hex(named, member="approved", size=32))
     found = difference_rows(committee, file) if file else ()
@@ -133,6 +135,7 @@ def _proposal(sources: Sources, committee: Committee, named: str, now: float) ->
         needed=needed,
         fault=fault,
         is_known=file is not None,
+        may_be_faulty=may_be_faulty,
         is_believable=is_believable,
         operators=rows,
         newcomers=tuple(

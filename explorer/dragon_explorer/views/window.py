@@ -103,7 +103,7 @@ def _verdict(
         least_bits=window_level_bits(claim.parameters, MAX_CHUNKS) if is_valid else None,
         chunks=row.chunks,
         security=_security(claim.parameters, row.chunks) if is_valid else None,
-        command=verify_command(found.position),
+        command=verify_command(sources, found.position),
         certificate=event.to_json(),
     )
 

@@ -56,7 +56,9 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
     made, found = read(write(tmp_path, EXAMPLE.read_text()), COMMITTEE.urls)
 
     assert [each for each in found if "not installed" not in each] == []
-    assert {rule.name for rule in made.rules} == {"nodes", "certification", "streams", "upkeep"}
+    assert {rule.name for rule in made.rules} == {
+        *("nodes", "certification", "committee", "streams", "upkeep")
+    }
     assert set().union(*(rule.conditions for rule in made.rules)) == set(Condition)
     assert made.routes["team"].target == "https://example.org"
     assert made.routes["phone"].target == "tgram"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 from dragon.encoding import Json, parse, to_hex
 from dragon.errors import DragonError, InvalidEncoding
@@ -15,6 +15,8 @@ from dragon.protocol.claims.base import kind_of
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon.protocol.streams.receipt_verification import (
@@ -23,6 +25,7 @@ from dragon.protocol.streams.receipt_verification import (
     refused,
     verify,
 )
+from dragon.protocol.trust import Anchor, Trust
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LineOutcome = Literal["holds", "refused", "absent"]
@@ -62,28 +65,60 @@ class Verification:
     command: str  # checks the same document offline; empty if there is none
 
 
-def verification(raw: bytes, committee: Committee, log: Log) -> Verification:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What documents are verified with: this explorer's log, and all committees in it."""
+
+    log: Log
+    trust: Trust
+
+    @classmethod
+    def of(cls, log: Log) -> Self:
+        """Return what a log knows now. Its handovers were verified when it applied them."""
+        committees = log.committees()
+        handovers = tuple(each.handover for each in committees if each.handover)
+        return cls(log, Trust(Lineage(tuple(each.committee for each in committees), handovers)))
+
+    def check(self, event: Event) -> Committee:
+        """Check an event's signatures. Returns the committee that signed it.
+
+        What a committee signed that has handed over counts only if it is in the log.
+        Raises CertificateError.
+        """
+        position = self.log.find(event)
+        found = None if position is None else self.log.anchored(position)
+        if found is None or found.anchor is None or found.entry.event != event:
+            return self.trust.verify(event)
+        anchor = Anchor(found.anchor, found.entry.position, found.inclusion)
+        return self.trust.verify(event, leaf_hash=found.entry.leaf_hash, anchor=anchor)
+
+
+def verification(raw: bytes, log: Log) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
     try:
         value = parse(raw)
     except InvalidEncoding as error:
         why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
         return _unknown(why)
-    what = _what(value)
+    what, known = _what(value), Known.of(log)
     checks: dict[What, Callable[[], Verification]] = {
-        "receipt": lambda: _receipt(raw, committee),
-        "event": lambda: _event(value, committee, log),
-        "endorsement": lambda: _signed(value, committee),
-        "certificate": lambda: _signed(value, committee),
+        "receipt": lambda: _receipt(raw, known),
+        "event": lambda: _event(value, known),
+        "endorsement": lambda: _signed(value, known),
+        "certificate": lambda: _signed(value, known),
     }
     if what not in checks:
         return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
     try:
-        return checks[what]()
+        found = checks[what]()
     except DragonError as error:
         lines = (Line("form", "refused", str(error)),)
         sentence = f"The {what} is refused: {error}."
-        return Verification(what, "refused", sentence, lines, COMMANDS[what])
+        found = Verification(what, "refused", sentence, lines, COMMANDS[what])
+    if not log.committee.epoch:
+        return found
+    command = found.command.replace("--committee committee.json", "--committee lineage.json")
+    return replace(found, command=command)
 
 
 def _what(value: Json) -> What:
@@ -104,9 +139,9 @@ def _unknown(why: str) -> Verification:
     return Verification("unknown", "refused", sentence, lines, "")
 
 
-def _receipt(raw: bytes, committee: Committee) -> Verification:
+def _receipt(raw: bytes, known: Known) -> Verification:
     receipt = Receipt.decode(raw)
-    checks = verify(committee, receipt)
+    checks = verify(known.trust, receipt)
     lines = tuple(Line(each.name, LINE_OUTCOMES[each.outcome], each.detail) for each in checks)
     if wrong := refused(checks):
         sentence = f"The receipt is refused: {wrong[0].name}: {wrong[0].detail}."
@@ -124,24 +159,27 @@ def _receipt(raw: bytes, committee: Committee) -> Verification:
     return Verification("receipt", verdict, sentence, lines, COMMANDS["receipt"])
 
 
-def _event(value: Json, committee: Committee, log: Log) -> Verification:
+def _event(value: Json, known: Known) -> Verification:
     proven = ProvenEntry.from_json(value)
     lines = [
-        _line("signatures", lambda: _check_signatures(proven.entry.event, committee)),
+        _line("signatures", lambda: _check_signatures(proven.entry.event, known)),
         _line("inclusion", lambda: _check_inclusion(proven)),
-        _line("log", lambda: _check_root(proven, log)),
+        _line("log", lambda: _check_root(proven, known.log)),
     ]
     return _judged("event", proven.entry.event, lines)
 
 
-def _signed(value: Json, committee: Committee) -> Verification:
+def _signed(value: Json, known: Known) -> Verification:
     found = _decoded(value)
     what: What = "endorsement" if isinstance(found, Endorsement) else "certificate"
-    return _judged(what, found, [_line("signatures", lambda: _check_signatures(found, committee))])
+    return _judged(what, found, [_line("signatures", lambda: _check_signatures(found, known))])
 
 
 def _decoded(value: Json) -> Event:
-    is_certificate = isinstance(value, dict) and "aggregated_signature" in value
+    members = value if isinstance(value, dict) else {}
+    if "acceptance" in members:
+        return Handover.from_json(value)
+    is_certificate = "aggregated_signature" in members
     return Certificate.from_json(value) if is_certificate else Endorsement.from_json(value)
 
 
@@ -163,12 +201,15 @@ def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
     return Line(name, outcome, detail)
 
 
-def _check_signatures(event: Event, committee: Committee) -> tuple[LineOutcome, str]:
-    event.verify(committee)
+def _check_signatures(event: Event, known: Known) -> tuple[LineOutcome, str]:
+    committee = known.check(event)
     if isinstance(event, Endorsement):
         return "holds", f"signed by the expert {event.claim.expert}"
     signers = ", ".join(event.signers)
-    return "holds", f"signed by {len(event.signers)} of {len(committee.operators)}: {signers}"
+    of = str(len(committee.operators))
+    if known.trust.newest.epoch:
+        of += f" operators of epoch {committee.epoch}"
+    return "holds", f"signed by {len(event.signers)} of {of}: {signers}"
 
 
 def _check_inclusion(proven: ProvenEntry) -> tuple[LineOutcome, str]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
 
 from dragon.encoding import Json, parse, to_hex
-from dragon.errors import DragonError, InvalidEncoding
+from dragon.errors import DragonError, InvalidEncoding, WrongCommittee
 from dragon.log.store import Log
 from dragon.protocol import merkle
-from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
-from dragon.protocol.handover import Handover
+from dragon.protocol.handover import Handover, decode_mark
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
@@ -25,7 +24,9 @@ from dragon.protocol.streams.receipt_verification import (
     refused,
     verify,
 )
-from dragon.protocol.trust import Anchor, Trust
+from dragon.protocol.trust import Trust
+from dragon_explorer.epochs import Epochs
+from dragon_explorer.sources import Sources
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LineOutcome = Literal["holds", "refused", "absent"]
@@ -36,12 +37,11 @@ LINE_OUTCOMES: Final[Mapping[Outcome, LineOutcome]] = {
     Outcome.REFUSED: "refused",
     Outcome.ABSENT: "absent",
 }
+# The command that verifies a document offline. An endorsement: only as an event of the log.
 COMMANDS: Final[Mapping[What, str]] = {
-    "receipt": "dragon verify receipt receipt.json --committee committee.json",
-    "event": "dragon verify event event.json --committee committee.json",
-    "certificate": "dragon verify certificate certificate.json --committee committee.json",
-    "endorsement": "",  # only as an event of the log
-    "unknown": "",
+    "receipt": "dragon verify receipt receipt.json --committee {trusted}",
+    "event": "dragon verify event event.json --committee {trusted}",
+    "certificate": "dragon verify certificate certificate.json --committee {trusted}",
 }
 
 
@@ -62,50 +62,41 @@ class Verification:
     verdict: Verdict
     sentence: str  # what is proven, or why it is refused
     lines: tuple[Line, ...]
-    command: str  # checks the same document offline; empty if there is none
+    command: str = ""  # checks the same document offline; empty if there is none
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What documents are verified with: this explorer's log, and all committees in it."""
+@dataclass(frozen=True, eq=False)
+class LogLineage(Lineage):
+    """The lineage in the explorer's own log. Committee files are read when they are needed."""
 
-    log: Log
-    trust: Trust
+    log: Log = field(kw_only=True)
+    epochs: Epochs = field(kw_only=True)
 
-    @classmethod
-    def of(cls, log: Log) -> Self:
-        """Return what a log knows now. Its handovers were verified when it applied them."""
-        committees = log.committees()
-        handovers = tuple(each.handover for each in committees if each.handover)
-        return cls(log, Trust(Lineage(tuple(each.committee for each in committees), handovers)))
+    def named(self, committee_id: bytes) -> Committee:
+        """Return the committee with this id. Raises WrongCommittee."""
+        return self.epochs.committee(committee_id)
 
-    def check(self, event: Event) -> Committee:
-        """Check an event's signatures. Returns the committee that signed it.
-
-        What a committee signed that has handed over counts only if it is in the log.
-        Raises CertificateError.
-        """
-        position = self.log.find(event)
-        found = None if position is None else self.log.anchored(position)
-        if found is None or found.anchor is None or found.entry.event != event:
-            return self.trust.verify(event)
-        anchor = Anchor(found.anchor, found.entry.position, found.inclusion)
-        return self.trust.verify(event, leaf_hash=found.entry.leaf_hash, anchor=anchor)
+    def handover_to(self, epoch: int) -> Handover | None:
+        """Return the handover to the committee of an epoch."""
+        found = self.log.committees(epoch - 1, 1)
+        return found[0].handover if found else None
 
 
-def verification(raw: bytes, log: Log) -> Verification:
+def verification(raw: bytes, sources: Sources) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
     try:
         value = parse(raw)
     except InvalidEncoding as error:
         why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
         return _unknown(why)
-    what, known = _what(value), Known.of(log)
+    what = _what(value)
+    log = sources.log
+    trust = Trust(LogLineage((log.committee,), log=log, epochs=sources.epochs))
     checks: dict[What, Callable[[], Verification]] = {
-        "receipt": lambda: _receipt(raw, known),
-        "event": lambda: _event(value, known),
-        "endorsement": lambda: _signed(value, known),
-        "certificate": lambda: _signed(value, known),
+        "receipt": lambda: _receipt(raw, trust),
+        "event": lambda: _event(value, trust, log),
+        "endorsement": lambda: _signed(value, trust, log),
+        "certificate": lambda: _signed(value, trust, log),
     }
     if what not in checks:
         return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
@@ -113,11 +104,9 @@ def verification(raw: bytes, log: Log) -> Verification:
         found = checks[what]()
     except DragonError as error:
         lines = (Line("form", "refused", str(error)),)
-        sentence = f"The {what} is refused: {error}."
-        found = Verification(what, "refused", sentence, lines, COMMANDS[what])
-    if not log.committee.epoch:
-        return found
-    command = found.command.replace("--committee committee.json", "--committee lineage.json")
+        found = Verification(what, "refused", f"The {what} is refused: {error}.", lines)
+    trusted = "lineage.json" if sources.committee.epoch else "committee.json"
+    command = COMMANDS.get(what, "").format(trusted=trusted)
     return replace(found, command=command)
 
 
@@ -136,16 +125,16 @@ def _what(value: Json) -> What:
 def _unknown(why: str) -> Verification:
     lines = (Line("form", "refused", why),)
     sentence = "This document cannot be verified. Expected a receipt, a certificate or an event."
-    return Verification("unknown", "refused", sentence, lines, "")
+    return Verification("unknown", "refused", sentence, lines)
 
 
-def _receipt(raw: bytes, known: Known) -> Verification:
+def _receipt(raw: bytes, trust: Trust) -> Verification:
     receipt = Receipt.decode(raw)
-    checks = verify(known.trust, receipt)
+    checks = verify(trust, receipt)
     lines = tuple(Line(each.name, LINE_OUTCOMES[each.outcome], each.detail) for each in checks)
     if wrong := refused(checks):
         sentence = f"The receipt is refused: {wrong[0].name}: {wrong[0].detail}."
-        return Verification("receipt", "refused", sentence, lines, COMMANDS["receipt"])
+        return Verification("receipt", "refused", sentence, lines)
     chunk, stream = receipt.chunk, to_hex(receipt.descriptor.id)
     sentence = (
         f"Chunk {chunk.sequence} ({chunk.length} bytes) of stream {stream} is in window "
@@ -156,31 +145,43 @@ def _receipt(raw: bytes, known: Known) -> Verification:
     if not complete:
         sentence += " No certified checkpoint covers the receipt yet."
     verdict: Verdict = "verified" if complete else "incomplete"
-    return Verification("receipt", verdict, sentence, lines, COMMANDS["receipt"])
+    return Verification("receipt", verdict, sentence, lines)
 
 
-def _event(value: Json, known: Known) -> Verification:
+def _event(value: Json, trust: Trust, log: Log) -> Verification:
     proven = ProvenEntry.from_json(value)
+    signed = proven.entry.event
     lines = [
-        _line("signatures", lambda: _check_signatures(proven.entry.event, known)),
+        _line("signatures", lambda: _check_signatures(signed, trust)),
         _line("inclusion", lambda: _check_inclusion(proven)),
-        _line("log", lambda: _check_root(proven, known.log)),
+        _line("log", lambda: _check_root(proven, log)),
     ]
-    return _judged("event", proven.entry.event, lines)
+    if _is_superseded(signed, trust):
+        has_root = lines[-1].outcome == "holds" and lines[-2].outcome == "holds"
+        lines.append(_line("committee", lambda: _check_anchor(proven, trust, has_root=has_root)))
+    return _judged("event", signed, lines)
 
 
-def _signed(value: Json, known: Known) -> Verification:
+def _signed(value: Json, trust: Trust, log: Log) -> Verification:
     found = _decoded(value)
     what: What = "endorsement" if isinstance(found, Endorsement) else "certificate"
-    return _judged(what, found, [_line("signatures", lambda: _check_signatures(found, known))])
+    lines = [_line("signatures", lambda: _check_signatures(found, trust))]
+    if _is_superseded(found, trust):
+        lines.append(_line("committee", lambda: _check_logged(found, log)))
+    return _judged(what, found, lines)
 
 
 def _decoded(value: Json) -> Event:
-    members = value if isinstance(value, dict) else {}
-    if "acceptance" in members:
-        return Handover.from_json(value)
-    is_certificate = "aggregated_signature" in members
-    return Certificate.from_json(value) if is_certificate else Endorsement.from_json(value)
+    is_certificate = isinstance(value, dict) and "aggregated_signature" in value
+    return decode_mark(value) if is_certificate else Endorsement.from_json(value)
+
+
+def _is_superseded(event: Event, trust: Trust) -> bool:
+    """Whether the committee of an event has handed over."""
+    try:
+        return trust.lineage.named(event.committee_id).epoch < trust.least_epoch
+    except WrongCommittee:
+        return False  # its signatures are refused
 
 
 def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
@@ -190,7 +191,7 @@ def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
     if wrong:
         sentence = f"The {what} is refused: {wrong[0].name}: {wrong[0].detail}."
     verdict: Verdict = "refused" if wrong else "verified"
-    return Verification(what, verdict, sentence, tuple(lines), COMMANDS[what])
+    return Verification(what, verdict, sentence, tuple(lines))
 
 
 def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
@@ -201,15 +202,32 @@ def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
     return Line(name, outcome, detail)
 
 
-def _check_signatures(event: Event, known: Known) -> tuple[LineOutcome, str]:
-    committee = known.check(event)
+def _check_signatures(event: Event, trust: Trust) -> tuple[LineOutcome, str]:
+    committee = trust.lineage.named(event.committee_id)
+    event.verify(committee)
     if isinstance(event, Endorsement):
         return "holds", f"signed by the expert {event.claim.expert}"
+    if isinstance(event, Handover):
+        event.verify_acceptance(committee, trust.lineage.named(event.claim.next))
     signers = ", ".join(event.signers)
-    of = str(len(committee.operators))
-    if known.trust.newest.epoch:
-        of += f" operators of epoch {committee.epoch}"
-    return "holds", f"signed by {len(event.signers)} of {of}: {signers}"
+    return "holds", f"signed by {len(event.signers)} of {len(committee.operators)}: {signers}"
+
+
+def _check_anchor(proven: ProvenEntry, trust: Trust, *, has_root: bool) -> tuple[LineOutcome, str]:
+    """Check that an event of an older committee is in the log that holds now."""
+    if not has_root:
+        proven.verify(trust)
+        return "holds", "the committee has handed over, and a certified mark covers the event"
+    return "holds", "the committee has handed over, and this explorer's log has the event"
+
+
+def _check_logged(event: Event, log: Log) -> tuple[LineOutcome, str]:
+    """Check that this explorer's log has what an older committee has certified."""
+    handed_over = "the committee has handed over"
+    position = log.find(event) if kind_of(event.claim).is_event else None
+    if position is None:
+        return "refused", f"{handed_over}, and this explorer's log does not have what it signed"
+    return "holds", f"{handed_over}, and this explorer's log has the same claim as entry {position}"
 
 
 def _check_inclusion(proven: ProvenEntry) -> tuple[LineOutcome, str]:

@@ -15,10 +15,10 @@ from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Target
 from dragon.protocol.founding import Change
 from dragon_cli.errors import ApprovedAnother, KeysElsewhere, LogNotCurrent
-from dragon_cli.fleet import lineages
 from dragon_cli.fleet.changing import Changer, Clock
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import hint_for
+from dragon_cli.trust import held
 from dragon_operator.approvals import Approval, approval_path
 from epochs import successor
 from homes import add_keystore, make_home
@@ -76,7 +76,7 @@ def test_a_target_is_added_and_removed_without_a_restart(world: HomeWorld) -> No
     assert lines[-1] == "epoch 1 has begun; its first checkpoint comes within 60 s"
     added.verify()
     assert world.home.committee() == added.newest
-    assert lineages.held(world.home) == added
+    assert held(world.home) == added
     world.run(2)
     assert world.components("operator_1").log.state.status("site") is Status.UP
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from committees import Members, make_members, secret
 from dragon.net.lineage_client import PAGE_SIZE
+from dragon.protocol.committee import UNSEALED, Sealed
 from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import lineages, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
-from epochs import Network, successor
+from dragon_cli.trust import held
+from epochs import Network, checkpoint, new_operator, successor
 from homes import committee_id
 from wsgi import WsgiAdapter, WsgiApp
 
@@ -39,6 +42,21 @@ OTHER = network(1, other=True)
 def after(made: Network, epochs: int) -> Network:
     """The same network, when it had fewer epochs."""
     return Network(made.epochs[: epochs + 1], made.handovers[:epochs])
+
+
+def forged_committee(members: Members, epoch: int, previous: bytes) -> Members:
+    """A committee of other keys, which claims an epoch of the network."""
+    made = make_members(4, name=members.committee.name)
+    keys = {name: secret(f"thief of {name}") for name in made.secrets}
+    forged = replace(
+        made.committee,
+        epoch=epoch,
+        network=members.committee.network_id,
+        previous=previous,
+        sealed=Sealed(10, b"\xee" * 32) if epoch > 1 else UNSEALED,
+        operators=tuple(new_operator(name, key) for name, key in keys.items()),
+    )
+    return Members(forged, keys)
 
 
 def serve(lineage: Lineage, said: Mapping[str, object] | None = None) -> WsgiApp:
@@ -123,7 +141,7 @@ def test_a_new_epoch_is_learnt(run: Run, wires: WsgiAdapter, home: Home) -> None
     found = Lineage.load(home.lineage_file.read_bytes())
     found.verify()
     assert found == THREE.lineage()
-    assert lineages.held(home) == found
+    assert held(home) == found
 
 
 def test_what_was_learnt_is_told_as_json(run: Run, wires: WsgiAdapter, home: Home) -> None:
@@ -228,6 +246,25 @@ def test_another_network_is_refused(run: Run, wires: WsgiAdapter, home: Home) ->
     assert not home.lineage_file.exists()
 
 
+def test_a_committee_that_no_handover_leads_to_replaces_nothing(
+    run: Run, wires: WsgiAdapter, home: Home
+) -> None:
+    """A single lying service: a file of a later epoch, and a checkpoint by its own keys."""
+    before = home.committee_file.read_bytes()
+    for epoch, previous in ((7, b"\x07" * 32), (1, THREE.epochs[0].committee.id)):
+        forged = forged_committee(THREE.epochs[0], epoch, previous)
+        certified = checkpoint(forged, 10, b"\xcc" * 32, forged.committee.rounds.start(900))
+        alone = Lineage((forged.committee,), (), certified)
+        mount(wires, serve(alone), "operator_1")
+
+        code, out, err = run("update")
+
+        assert (code, out) == (1, "")
+        assert "bad_answer" in err
+        assert home.committee_file.read_bytes() == before
+        assert not home.lineage_file.exists()
+
+
 @pytest.mark.parametrize("app", [broken, endless])
 def test_answers_that_are_no_lineage_are_refused(
     run: Run, wires: WsgiAdapter, home: Home, app: WsgiApp
@@ -263,6 +300,7 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
     return {
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
+        "seat": members.committee.rounds.genesis,
         "approved": {operator: approved},
     }
 
@@ -293,6 +331,34 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
         "approved": None,  # it has its seat already
     }
     assert by_id["operator_4"]["error"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_show_live_names_whoever_joins_and_has_not_approved(
+    run: Run, wires: WsgiAdapter, home: Home, answers: bool
+) -> None:
+    """Without its approval nothing happens, however many others approve."""
+    old, new = THREE.epochs[:2]
+    mount(wires, objects(new, said(old, "operator_1", committee_id(new))), "operator_1")
+    if answers:
+        newcomer = serve(THREE.lineage(), said(old, "operator_5", None))
+        mount(wires, newcomer, "operator_5", members=new)
+
+    out = run("show", "--live")[1]
+
+    what = "must approve too" if answers else "does not answer"
+    assert f"To join, and {what}: operator_5." in out
+
+
+def objects(members: Members, answer: Mapping[str, object]) -> WsgiApp:
+    """A service that has the file of a committee, and answers `GET /committee`."""
+
+    def app(environ: dict[str, object], start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        is_file = environ["PATH_INFO"] == f"/objects/{committee_id(members)}"
+        return [members.committee.encode() if is_file else json.dumps(answer).encode()]
+
+    return app
 
 
 def test_hostile_answers_to_show_live_are_named(run: Run, wires: WsgiAdapter, home: Home) -> None:

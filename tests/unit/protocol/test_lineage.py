@@ -185,6 +185,17 @@ def test_only_a_continuation_replaces_what_is_known() -> None:
         assert LINEAGE.replaced_by(shorter(epochs)) is LINEAGE
 
 
+def test_a_committee_that_no_handover_leads_to_replaces_nothing() -> None:
+    """Whoever makes a file can let it name any network, epoch and committee before it."""
+    made = successor(NETWORK.newest, NETWORK.handovers[-1], drop=["operator_2"])
+    later = replace(made.committee, epoch=9, previous=b"\x09" * 32)
+    for following in (made.committee, later):
+        alone = Lineage.of(following)
+        for kept in (LINEAGE, Lineage.of(LINEAGE.newest), shorter(1)):
+            with pytest.raises(errors.LineageError, match="no handovers lead from epoch"):
+                kept.replaced_by(alone)
+
+
 def test_rollback_to_earlier_epoch() -> None:
     before = NETWORK.lineage()
     newer = replace(

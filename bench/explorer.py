@@ -215,7 +215,8 @@ def report(components: Components, members: Members, now: int) -> None:
     seen = answers.Seen(status="up", reason="answered", at=now, latency_ms=30)
     listed = {node: answers.Node(node_id=node, status="up", since=now, seen=seen) for node in nodes}
     probed = tuple(
-        probed_round(nodes, number) for number in range(current - PROBED_ROUNDS + 1, current + 1)
+        probed_round(nodes, number, committee.rounds.start(number))
+        for number in range(current - PROBED_ROUNDS + 1, current + 1)
     )
     for operator in committee.operators:
         components.sources.board.put(
@@ -223,17 +224,18 @@ def report(components: Components, members: Members, now: int) -> None:
                 operator.id,
                 operator.url,
                 ready,
-                Part(said, float(now)),
-                Part(listed, float(now)),
-                Part(probed, float(now)),
+                head=Part(said, float(now)),
+                nodes=Part(listed, float(now)),
+                probes=Part(probed, float(now)),
             )
         )
 
 
 @cache
-def probed_round(nodes: tuple[str, ...], number: int) -> answers.ProbedRound:
+def probed_round(nodes: tuple[str, ...], number: int, start: int) -> answers.ProbedRound:
     """A round of an operator. The explorer keeps rounds: a reading brings only new ones."""
-    return answers.ProbedRound(number=number, probes=probes_of(nodes, number % ROUNDS))
+    probes = probes_of(nodes, number % ROUNDS)
+    return answers.ProbedRound(number=number, start=start, probes=probes)
 
 
 @cache

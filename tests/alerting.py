@@ -25,7 +25,9 @@ from dragon.net.runtime import Runtime
 from dragon.node.certification import Certification
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting, open_database
@@ -37,17 +39,20 @@ from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.alerts.routes import Route
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
+from dragon_explorer.epochs import Epochs
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import WindowVotes
 from dragon_explorer.index import LogIndex
 from dragon_explorer.live import answers
+from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
 from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
+from epochs import hand_over, successor
 
 MEMBERS = make_members(4, targets=3)
 SECRET_PATH = "secret-path"
@@ -120,6 +125,7 @@ class PaperFleet:
         self.silent: set[str] = set()
         self.reasons: dict[str, list[str]] = {}
         self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+        self.approved: dict[str, Committee] = {}  # what owners have approved, as operators say
         self.start()
 
     def _open(self) -> None:
@@ -131,15 +137,16 @@ class PaperFleet:
         self.log = Log(self.databases[0], self.committee)
         self.follower = Follower(self.log, self.ledger, monotonic=lambda: self.now)
         self.sources = Sources(
-            committee=self.committee,
             log=self.log,
+            epochs=Epochs(self.log),
             records=StreamRecords(self.databases[0], self.log.note_damage),
             follower=self.follower,
-            index=LogIndex(self.log, self.committee),
+            index=LogIndex(self.log),
             board=self.board,
+            approved_files=ApprovedFiles(self.log, HttpClient.create(), lambda: self.now),
             history=History(self.databases[1]),
             window_votes=WindowVotes(self.databases[1]),
-            public_file=PublicFile(PublicPage.of_all(self.committee)),
+            public_file=PublicFile(PublicPage.of_all(self.committee), self.log),
         )
 
     def restart(self, *lost: str) -> None:
@@ -203,7 +210,7 @@ class PaperFleet:
     def status(self, status: Status, *nodes: str) -> None:
         """Certify a status of nodes in the current round."""
         round_ = self.committee.rounds.number(self.now)
-        signers = ["operator_1", "operator_2", "operator_3"]
+        signers = list(self.members.secrets)[: self.committee.quorum("status")]
         self.happen(*(self.members.status(node, status, round_, signers) for node in nodes))
 
     def down(self, *nodes: str) -> None:
@@ -218,6 +225,26 @@ class PaperFleet:
         rounds, head = self.committee.rounds, self.log.head()
         claim = CheckpointClaim(head.size, head.root, rounds.start(rounds.number(self.now)))
         self.happen(self.members.certify(claim, self.members.secrets))
+
+    def following(self, **changes: Any) -> Members:
+        """Return the next committee; `changes` as for `epochs.successor`."""
+        last = self.log.state.handover
+        seated_by = self.log.entry(last.position).event if last else None
+        assert seated_by is None or isinstance(seated_by, Handover)
+        return successor(self.members, seated_by, **changes)
+
+    def hand_over(self, **changes: Any) -> None:
+        """Certify a handover to the next committee, whose operators then answer."""
+        self.follower.catch_up()
+        following, head = self.following(**changes), self.log.head()
+        self.log.offer(following.committee)
+        rounds = self.committee.rounds
+        at = rounds.start(rounds.number(self.now))
+        made = hand_over(self.members, following, size=head.size, root=head.root, timestamp=at)
+        self.happen(made)
+        self.follower.catch_up()
+        self.members, self.committee = following, following.committee
+        self.board.keep(following.secrets)
 
     def pass_time(self, seconds: float, step: float = 1.0) -> None:
         """Let the explorer work; services answer all the time."""
@@ -250,11 +277,24 @@ class PaperFleet:
                 certificate_expires=self.expires.get(operator.id),
             )
             own = answers.LogHead(size=head.size, root=to_hex(head.root), ledger_index=0)
-            self.board.put(
-                OperatorReport(
-                    operator.id, operator.url, Part(said, self.wall()), Part(own, self.wall())
-                )
+            approved = self.approved.get(operator.id)
+            state = answers.CommitteeState(
+                network=to_hex(self.committee.network_id),
+                epoch=self.committee.epoch,
+                committee=to_hex(self.committee.id),
+                approved={operator.id: to_hex(approved.id) if approved else None},
             )
+            report = OperatorReport(
+                operator.id,
+                operator.url,
+                Part(said, self.wall()),
+                Part(own, self.wall()),
+                Part(state, self.wall()),
+            )
+            self.board.put(report)
+            if approved:
+                self.log.offer(approved)  # instead of a request for the file
+                self.sources.approved_files.note(report)
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""

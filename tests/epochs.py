@@ -16,8 +16,8 @@ from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage, sealed_by
 
 
-def new_operator(name: str, key: bls.SecretKey) -> Operator:
-    url = f"http://{name.replace('_', '-')}:5000"
+def new_operator(name: str, key: bls.SecretKey, url: str = "") -> Operator:
+    url = url or f"http://{name.replace('_', '-')}:5000"
     return Operator(name, url, key.public_key(), key.prove_possession())
 
 
@@ -48,7 +48,7 @@ def successor(
     operators = tuple(
         known[name]
         if name in known and known[name].public_key == key.public_key()
-        else new_operator(name, key)
+        else new_operator(name, key, known[name].url if name in known else "")
         for name, key in secrets.items()
     )
     following = {

@@ -19,7 +19,10 @@ def register() -> None:
     settings.load_profile(USUAL)
 
 
-def examples(thorough: int) -> int:
-    """The number of examples for a test that tries `thorough` ones in `make thorough`."""
+def examples(thorough: int, *, least: int = 8) -> int:
+    """The number of examples for a test that tries `thorough` ones in `make thorough`.
+
+    `least`: how many are tried usually, if a third of `thorough` are fewer.
+    """
     is_thorough = settings.get_current_profile_name() == THOROUGH
-    return thorough if is_thorough else max(8, thorough // PART)
+    return thorough if is_thorough else max(least, thorough // PART)

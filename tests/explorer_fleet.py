@@ -48,13 +48,13 @@ class SmallExplorerWorld(World):
         if name != EXPLORER:
             return super()._make(name, client)
         settings = dragon_explorer.settings.Settings(
-            committee=self.committee,
+            committee=self.founding,
             database=self.database_file(EXPLORER),
             nodes_files=(),
             host="",
             port=0,
             threads=1,
-            public=self.public or PublicPage.of_all(self.committee),
+            public=self.public,
             stream_urls=self.stream_urls,
         )
         databases = dragon_explorer.main.open_databases(settings)
@@ -71,7 +71,7 @@ class SmallExplorerWorld(World):
     def poll(self) -> None:
         """Let the explorer read every service once, each from the same moment."""
         now = self.clock.now
-        for poller in self.explorer.pollers:
+        for poller in self.explorer.pollers.current():
             poller.step()
             self.clock.now = now
 

@@ -47,11 +47,13 @@ from dragon.net.session import make_session
 from dragon.protocol import bls
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.committee import Committee
+from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.state import Mark
 from dragon.protocol.trust import Trust
 from dragon.storage.database import Database
+from dragon_aggregator.handover_collector import HandoverCollector
 from dragon_operator.approvals import Approval, approval_path
 from dragon_operator.databases import Databases
 from dragon_sequencer.client import SequencerClient
@@ -205,6 +207,8 @@ class World:
         self.newcomers: dict[str, bls.SecretKey] = {}  # operators and next keys without a seat
         self.former: dict[str, bls.SecretKey] = {}  # keys of operators that have left
         self.founding = self.members.committee
+        # By service: the committees that its owner has given, oldest first; else the founding one.
+        self.pins: dict[str, Sequence[Committee]] = {}
         self.wires = WsgiAdapter()
         self.services: dict[str, Running] = {}
         self._random = random.Random(1)
@@ -259,6 +263,7 @@ class World:
         self.newcomers[name] = secret
         self.names[urlsplit(url).netloc] = name
         self._start(name, reads=True)
+        self.confirm_clocks()
 
     def approve(self, name: str, committee: Committee) -> None:
         """Let the owner of an operator approve the next committee."""
@@ -353,6 +358,8 @@ class World:
     def confirm_clocks(self, *, again: bool = False) -> None:
         """Let services whose clock is not confirmed probe the operators, as they do every second.
 
+        Operators that have just started look for another service with their key.
+
         They did it two seconds ago, so that no result is shared with a probe of now. `again`: also
         operators whose clock is confirmed, as they do once a round.
         """
@@ -360,6 +367,8 @@ class World:
         for name in self.watchers():
             if not self.is_answering(name):
                 continue
+            if self.components(name).key_check.why_wait():
+                self.components(name).key_check.look()
             if again or not self.components(name).peers.clock_is_confirmed():
                 self.clock.now = now - 2.0
                 self.components(name).peers.probe(max_age=float("-inf"))
@@ -383,9 +392,7 @@ class World:
         host = next(host for host, known in self.names.items() if known == name)
         self.wires.mount(host, app)
         self.outages.pop(name, None)
-        if name in self.watchers():
-            components.key_check.look()
-        if reads and name in self.operators:
+        if reads and name in self.watchers():
             self._try(components.follower.catch_up)
         return components
 
@@ -397,7 +404,8 @@ class World:
     def _make_operator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_operator.settings.Settings(
             operator=name,
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             secret=self.secrets_of(name)[0],
             next_secret=next(iter(self.secrets_of(name)[1:]), None),
             database=self.database_file(name),
@@ -414,7 +422,8 @@ class World:
 
     def _make_aggregator(self, name: str, client: SequencerClient) -> Made:
         settings = dragon_aggregator.settings.Settings(
-            committee=self.founding,
+            committee=self.pins.get(name, [self.founding])[-1],
+            earlier=self.pins.get(name, [self.founding])[:-1],
             rank=int(name.rpartition("_")[2]),
             database=self.database_file(name),
             nodes_files=(),
@@ -483,10 +492,16 @@ class World:
             for name in self.aggregators:
                 if self.is_answering(name):
                     self.services[name].components.monitor.run_round(number)
-                    self.services[name].components.handovers.step(numbering.start(number))
+                    self._beside(self.services[name].components.handovers, number)
             if settle:
                 self.settle()
             self._middle(number, peers=peers)
+
+    def _beside(self, handovers: HandoverCollector, number: int) -> None:
+        """Collect a handover, which takes none of the time of the rounds."""
+        begun = self.clock.now
+        handovers.step(self.committee.rounds.start(number))
+        self.clock.now = begun
 
     def _middle(self, number: int, *, peers: bool) -> None:
         numbering = self.committee.rounds
@@ -545,9 +560,22 @@ class World:
 
     def submit(self, *events: Any) -> None:
         """Put events onto the ledger, as anyone can, and let every log read them."""
-        values = [e.to_json() if isinstance(e, Certificate) else e for e in events]
+        values = [e.to_json() if isinstance(e, Certificate | Handover) else e for e in events]
         self.network.submit(self.committee.sequencer.app, canonical(values).decode())
         self.settle()
+
+    def journaled(self, event: Certificate | Handover) -> Any:
+        """Record what was signed with the operators' keys in their journals, as if they did it."""
+        accepted = event.acceptance.signers if isinstance(event, Handover) else ()
+        for name in sorted({*event.signers, *accepted}):
+            parts = self.components(name)
+            log, journal = parts.log, parts.journal
+            if isinstance(event, Handover):
+                journal.use_log(log.state.size, lambda size, log=log: log.head(size).root)
+                journal.decide_handover(event.claim, log.committee, log.state.log_time)
+            else:
+                journal.decide(event.claim, log.state.log_time)
+        return event
 
     def get(self, name: str, path: str) -> requests.Response:
         host = next(host for host, known in self.names.items() if known == name)

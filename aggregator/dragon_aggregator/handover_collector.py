@@ -32,9 +32,10 @@ from dragon.protocol.claims.handover import HANDOVERS, HandoverClaim
 from dragon.protocol.committee import MAX_FILE_BYTES, Committee
 from dragon.protocol.handover import Handover, assemble, newcomers
 from dragon.protocol.succession import check_successor
-from dragon_aggregator.outbox import Outbox
+from dragon_aggregator.outbox import Outbox, Pending
 
 READ_SECONDS: Final = 2.0  # for one question what is approved
+LOST_AFTER_ROUNDS: Final = 1.5  # after which a handover that was sent should be applied
 MAX_CANDIDATES: Final = 8  # committees that are approved at the same time
 
 T = TypeVar("T")
@@ -89,7 +90,8 @@ class HandoverCollector:
             return None
         self.following = following = self._agreed(committee)
         self._workers.keep({*committee.keys, *(following.keys if following else ())})
-        if following is None or self._is_pending(following):
+        earlier = self._pending()
+        if following is None or self._is_on_its_way(earlier, following):
             return None
         head = self._log.head()
         claim = HandoverClaim(following.epoch, following.id, head.root, head.size, timestamp)
@@ -99,20 +101,30 @@ class HandoverCollector:
         if made is not None:
             wait = self._rank * committee.rounds.seconds
             self._outbox.add(made, not_before=self._runtime.wall() + wait if wait else 0.0)
+            self._outbox.remove(earlier)  # last, so that one of them is on disk at any time
             logger.info("handover_assembled", epoch=following.epoch, next=to_hex(following.id))
         return made
 
     def close(self) -> None:
         self._workers.close()
 
-    def _is_pending(self, following: Committee) -> bool:
-        """Whether a handover to this committee is in the outbox, and the log may still apply it."""
-        state = self._log.state
+    def _pending(self) -> list[Pending]:
+        """The handovers in the outbox."""
+        return [each for each in self._outbox.pending() if each.key == HANDOVERS]
+
+    def _is_on_its_way(self, pending: Sequence[Pending], following: Committee) -> bool:
+        """Whether a handover to this committee may soon be applied, so that none is collected.
+
+        It was certified in this round or the one before, or it still has to be sent.
+        """
+        state, now = self._log.state, self._runtime.wall()
+        lost_after = LOST_AFTER_ROUNDS * state.committee.rounds.seconds
         return any(
-            isinstance(claim, HandoverClaim)
+            isinstance(claim := each.event.claim, HandoverClaim)
             and claim.next == following.id
             and kind_of(claim).superseded(claim, state) is None
-            for claim in self._outbox.claims(HANDOVERS)
+            and (each.sent_at is None or now - each.sent_at < lost_after)
+            for each in pending
         )
 
     def _agreed(self, committee: Committee) -> Committee | None:
@@ -126,7 +138,7 @@ class HandoverCollector:
                 return None
             sources = [operator for operator, each in said.items() if each == named]
             following = self._document(committee, named, sources)
-            if following is not None:
+            if following is not None and following.previous == committee.id:
                 return following
         return None
 
@@ -211,8 +223,8 @@ class HandoverCollector:
             return client.attest(claim, deadline=max(0.05, left))
         except errors.AttestationRefused as error:
             logger.info("handover_refused", operator=operator, reason=error.reason)
-        except errors.PeerError:
-            pass
+        except errors.PeerError as error:
+            logger.info("handover_unanswered", operator=operator, detail=str(error))
         return None
 
     def _submit(self, operator: str, ask: Callable[[], T]) -> Future[T]:

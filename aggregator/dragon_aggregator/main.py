@@ -11,8 +11,7 @@ from dragon.log.follower import Follower
 from dragon.log.known_streams import KnownStreams
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
-from dragon.log.store import Log
-from dragon.net.committee_files import CommitteeFiles
+from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import member_addresses
@@ -109,12 +108,12 @@ def assemble(
     runtime: Runtime,
 ) -> Components:
     """Build the components of an aggregator on a database, a ledger and a runtime."""
-    log = Log(database, settings.committee)
+    log = open_log(database, settings.pinned, runtime)
     follower = Follower(
         log,
         ledger,
         monotonic=runtime.monotonic,
-        files=CommitteeFiles(log, runtime.http).fetch,
+        files=CommitteeFiles(log, runtime).fetch,
     )
     entries, certifier = Outbox(database), Certifier(log, runtime)
     clock = ClockCheck(log)
@@ -176,7 +175,7 @@ def assemble(
 def serve(environ: Mapping[str, str]) -> None:
     """Run an aggregator (`dragon serve aggregator`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_files, [settings.committee])
+    nodes = load_nodes(settings.nodes_files, settings.pinned)
     serve_http(
         lambda: build(settings, nodes),
         name="aggregator",

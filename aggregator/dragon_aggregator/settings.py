@@ -43,13 +43,21 @@ class Settings:
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
+    earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
+
+    @property
+    def pinned(self) -> Sequence[Committee]:
+        """The committees that the owner has given, oldest first."""
+        return (*self.earlier, self.committee)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings. Raises SettingsError: the message names the setting."""
         values = Environment(environ)
+        lineage = values.lineage()
         return cls(
-            committee=values.committee(),
+            committee=lineage.newest,
+            earlier=lineage.committees[:-1],
             rank=values.integer("AGGREGATOR_RANK", 0, least=0, most=63),
             database=values.path("AGGREGATOR_DATABASE"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from dragon.errors import AppliedAlready, NotAChange
 from dragon.protocol.claims.base import Claim, EventClaim, kind_of
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.state import State
 from dragon_aggregator.outbox import Pending
@@ -39,6 +40,8 @@ def _why_done(claim: Claim, state: State, committee: Committee, *, follows: bool
     """`follows`: whether an earlier event with the same ordering key still waits."""
     if not isinstance(claim, EventClaim):
         return "no_event"
+    if isinstance(claim, HandoverClaim) and claim.next in state.known.committees:
+        return "applied"
     refusal = kind_of(claim).superseded(claim, state)
     if isinstance(refusal, AppliedAlready):
         return "applied"

@@ -38,7 +38,7 @@ def read_checked(home: Home, path: Path) -> tuple[AlertsConfig, Committee | None
     Raises SettingsError: `facts["mistakes"]` lists what is wrong.
     """
     committee = home.committee() if home.committee_file.exists() else None
-    config, mistakes = read(path, committee)
+    config, mistakes = read(path, committee.urls if committee else None)
     if mistakes:
         raise refusal(path, mistakes)
     return config, committee

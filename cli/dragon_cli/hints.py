@@ -31,8 +31,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     cli_errors.NotListed: "The committee file lists all operators and aggregators.",
     cli_errors.LogNotCurrent: "Start the operator, and let it read the ledger to its end.",
     cli_errors.KeysElsewhere: (
-        "`dragon committee assemble --after` makes the next committee, and each owner approves it "
-        "with `dragon committee approve`."
+        "Use `dragon committee assemble --after`; each owner approves the file on the own host."
     ),
     cli_errors.OtherCommittee: (
         "Compare the file with the other owners; `dragon committee show` prints its id."
@@ -51,8 +50,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: (
-        "`dragon committee update` learns newer committees; for another network, use its committee "
-        "file or lineage from a trusted source."
+        "`dragon committee update` learns newer committees; or use the file of the right network."
     ),
     errors.LineageForked: (
         "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
@@ -73,6 +71,10 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.DatabaseTooOld: "Version 0.1 still verifies the file with `dragon verify log`.",
     errors.Stale: "Compare with another operator's log: honest operators refuse such an event.",
     errors.LogDamaged: "If the service is running, stop it, or verify a copy of the file.",
+    errors.HandedOver: (
+        "Found a new network first (`dragon committee assemble --refound`); `--refounded` names "
+        "its file."
+    ),
     errors.InUse: "Stop the service that uses the files; `ps` shows its process.",
     errors.DatabaseTooNew: "`dragon --version` shows the installed release; install the newer one.",
     errors.WrongJournal: "See docs/operating.md: how to move and how to restore an operator.",
@@ -80,9 +82,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
-        "Check that committee and data belong to the receipt, or request the receipt again; "
-        "`dragon committee update` learns newer committees."
+        "Check that committee and data belong to the receipt, or request the receipt again."
     ),
+    cli_errors.ReceiptSuperseded: "`dragon receipt complete FILE` adds a mark that counts.",
     cli_errors.OtherStream: (
         "Names of streams are self-chosen; ask the owner of the data for the id of the stream."
     ),

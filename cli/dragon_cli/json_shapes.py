@@ -89,7 +89,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),
     "receipt complete": (_VERIFIED, "receipts: list of file, state, stream"),
     "report": (
-        "committee: id", "name", "from", "to",
+        "committee: id of the one that held at the end", "epoch", "name", "from", "to",
         "nodes: list of node_id, kind, seconds_*, percent_*, longest_seconds, incidents",
         "log: size, root, settled_by, settled_by_timestamp",
         "checkpoint: size, root, timestamp of the newest",
@@ -101,6 +101,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "faults: why nothing is",
         "checkpoint_age_seconds",
         "round_age_seconds",
+        "committee: epoch, committee, seat, logs, pending: list of committee, short_id, approved, "
+        "needed",
         "operators: list of operator, ready, reasons, size, root, nodes; or operator, trouble",
         "services: list of service, ready, reasons; or service, trouble",
     ),

@@ -59,7 +59,7 @@ trust_from_option = click.option(
 )
 
 
-def trust_options(command: _Decorator) -> Any:
+def trust_options(command: Callable[..., Any]) -> Any:
     """Add the options that say whose signatures count."""
     return committee_option(trust_from_option(command))
 

@@ -20,21 +20,25 @@ if TYPE_CHECKING:
     from dragon.net.stream_upload import StreamUpload
     from dragon.protocol.certificate import Certificate
     from dragon.protocol.committee import Committee
+    from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
+    from dragon.protocol.trust import Trust
 
 __all__ = [
     "Certificate",
     "Committee",
     "DragonError",
     "HttpClient",
+    "Lineage",
     "LogEntry",
     "OperatorClient",
     "ProvenEntry",
     "Receipt",
     "StreamClient",
     "StreamUpload",
+    "Trust",
     "is_complete",
     "parse",
     "verify_log",
@@ -47,12 +51,14 @@ _SOURCES: Final = {
     "Committee": "dragon.protocol.committee:Committee",
     "DragonError": "dragon.errors:DragonError",
     "HttpClient": "dragon.net.http_client:HttpClient",
+    "Lineage": "dragon.protocol.lineage:Lineage",
     "LogEntry": "dragon.protocol.log_entry:LogEntry",
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
     "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",
+    "Trust": "dragon.protocol.trust:Trust",
     "is_complete": "dragon.protocol.streams.receipt_verification:is_complete",
     "parse": "dragon.encoding:parse",
     "verify_log": "dragon.log.audit:audit",

@@ -423,6 +423,10 @@ class WrongJournal(LogError):
     """The operator's journal of signed claims is missing, or is not the one of its database."""
 
 
+class HandedOver(LogError):
+    """The log has applied a handover, so its network cannot begin again."""
+
+
 class Diverged(LogError):
     """A quorum has certified another log than this one; nothing may be applied."""
 

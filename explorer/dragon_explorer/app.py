@@ -19,6 +19,7 @@ from dragon_explorer import filters, security_headers
 from dragon_explorer.certainty import clock_reasons
 from dragon_explorer.components import Components
 from dragon_explorer.routes import api, badges, downloads, pages, verification
+from dragon_explorer.views.proposals import proposals
 
 
 def create_app(components: Components, clients: Clients | None = None) -> OpenAPI:
@@ -79,5 +80,21 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "Nodes that are certified down.",
         len(sources.index.open_outages()),
     )
+    yield from _approvals(components, wall)
     if components.alerting is not None:
         yield from components.alerting.metrics(wall)
+
+
+def _approvals(components: Components, wall: float) -> Iterator[Metric]:
+    """The next committee that most operators name. Uncertified."""
+    named = proposals(components.sources, wall)
+    yield metrics.gauge(
+        "explorer_approvals",
+        "Operators that say their owner has approved the next committee that most of them name.",
+        named[0].approved if named else 0,
+    )
+    yield metrics.gauge(
+        "explorer_approvals_needed",
+        "Operators of the committee that holds that must sign a handover.",
+        components.sources.committee.quorum("handover"),
+    )

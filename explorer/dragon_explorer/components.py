@@ -12,7 +12,7 @@ from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.live.audience import Audience
-from dragon_explorer.live.poller import Poller
+from dragon_explorer.live.pollers import Pollers
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 
@@ -22,7 +22,7 @@ class Components:
     """Everything that the app's routes use."""
 
     sources: Sources
-    pollers: Sequence[Poller]
+    pollers: Pollers
     recorder: Recorder
     renderer: Renderer
     wall: Callable[[], float]

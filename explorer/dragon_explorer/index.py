@@ -14,7 +14,6 @@ from typing import Final
 
 from dragon.log.store import Log
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
 from dragon.protocol.state import State, Transition
 
 DAY_SECONDS: Final = 86_400
@@ -30,7 +29,8 @@ class Outage:
     position: int  # of the `down` event in the log
     begun: int
     ended: int | None = None  # None: it lasts
-    end_position: int | None = None  # of the `up` event in the log
+    end_position: int | None = None  # of the event in the log that ended it: `up`, or a handover
+    has_left: bool = False  # it ended because the next committee does not list the node
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,8 @@ class _Bar:
 class LogIndex:
     """The index of one log. Any thread may use it."""
 
-    def __init__(self, log: Log, committee: Committee) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._committee = committee
         self._lock = threading.Lock()  # guards everything below
         self._size = 0  # entries of the log that are indexed
         self._known: dict[str, int] = {}  # transitions of each node that are indexed
@@ -114,9 +113,12 @@ class LogIndex:
             self._open[node_id] = self._at[position] = len(self._outages)
             self._outages.append(Outage(node_id, position, at))
         elif (number := self._open.pop(node_id, None)) is not None:
-            self._at[position] = number
-            ended = replace(self._outages[number], ended=at, end_position=position)
-            self._outages[number] = ended
+            has_left = transition.status is None
+            if not has_left:  # several nodes may leave with one handover
+                self._at[position] = number
+            self._outages[number] = replace(
+                self._outages[number], ended=at, end_position=position, has_left=has_left
+            )
 
     def outages(self, before: int, limit: int) -> Sequence[Outage]:
         """Return outages whose `down` event lies before a position, newest first."""
@@ -189,12 +191,13 @@ class LogIndex:
         if first < end:
             totals = self._log.totals(state.size, node_id, (first, end))
             since = end - state.log_time  # the newest mark
-            pending = since if end == now and since <= self._committee.rounds.unknown_after else 0
+            unknown_after = state.committee.rounds.unknown_after
+            pending = since if end == now and since <= unknown_after else 0
             pending = min(max(0, pending), totals.seconds_unknown)
             day = Day(begin, end - first, totals.seconds_down, totals.seconds_unknown, pending)
         ends = begin + DAY_SECONDS
         # With a clock that is behind, a settled day may be counted in part only.
-        if state.settling(ends) and now >= ends:
+        if state.settling(ends) is not None and now >= ends:
             with self._lock:
                 self._days[key] = day
         return day

@@ -28,21 +28,24 @@ from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
 from dragon_explorer.alerts.alerting import Alerting, open_database
 from dragon_explorer.app import create_app
 from dragon_explorer.components import Components
+from dragon_explorer.epochs import Epochs
 from dragon_explorer.history.recorder import Recorder
 from dragon_explorer.history.schema import SCHEMA
 from dragon_explorer.history.store import History
 from dragon_explorer.history.window_votes import VoteRecorder, WindowVotes
 from dragon_explorer.index import DAY_SECONDS, LogIndex
+from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, Report
-from dragon_explorer.live.poller import Poller
+from dragon_explorer.live.pollers import Pollers
 from dragon_explorer.live.sources import AggregatorSource, OperatorSource, Source, StreamSource
-from dragon_explorer.public_page import PublicFile
+from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.replaceable import open_replaceable
 from dragon_explorer.routes.verification import API_PATH, FORM_PATH, MAX_FORM_BYTES
 from dragon_explorer.settings import Settings
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.proposals import next_operators
 from dragon_explorer.views.uptime import BAR_DAYS
 from dragon_sequencer.connect import connect, load_nodes
 from dragon_sequencer.nodes import NodeLists
@@ -64,6 +67,8 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     ledger = connect(settings.committee, nodes, settings.tls.ca)
     runtime = Runtime.real(settings.tls.ca)
     components = assemble(settings, database, history_database, ledger, runtime)
+    epochs = components.sources.epochs
+    settings.check_nodes(components.log.committee, {*settings.committee.urls, *epochs.nodes()})
     if settings.alerts is not None:
         components = with_alerts(components, settings, open_database(settings.database), runtime)
 
@@ -93,7 +98,7 @@ def background(components: Components) -> list[Callable[[threading.Event], None]
         components.recorder.run,
         components.sources.public_file.run,
         lambda stop: _keep_index(components, stop),
-        *(poller.run for poller in components.pollers),
+        components.pollers.run,
         *(components.alerting.loops() if components.alerting else ()),
     ]
 
@@ -104,6 +109,7 @@ def _keep_index(components: Components, stop: threading.Event) -> None:
     while not stop.is_set():
         now = int(components.wall())
         sources.index.update()
+        sources.epochs.update()
         for node_id in sources.committee.urls:
             sources.index.bar(node_id, now, BAR_DAYS)
         sources.index.forget_days(now - (BAR_DAYS + 1) * DAY_SECONDS)
@@ -130,38 +136,43 @@ def assemble(
     committee = settings.committee
     log = Log(database, committee)
     history = History(history_database)
-    recorder = Recorder(history, committee, runtime.wall)
+    epochs = Epochs(log)
+    recorder = Recorder(history, log, runtime.wall)
     board, audience = Board(), Audience(runtime.monotonic)
+    approved_files = ApprovedFiles(log, runtime.http, runtime.monotonic)
     window_votes = WindowVotes(history_database)
-    vote_recorder = VoteRecorder(window_votes, log, committee)
+    vote_recorder = VoteRecorder(window_votes, log)
+    page = settings.public or PublicPage.of_all(committee)
     sources = Sources(
-        committee=committee,
         log=log,
+        epochs=epochs,
         records=StreamRecords(database, log.note_damage),
         follower=Follower(
             log,
             ledger,
             monotonic=runtime.monotonic,
-            files=CommitteeFiles(log, runtime.http).fetch,
+            files=CommitteeFiles(log, runtime).fetch,
         ),
-        index=LogIndex(log, committee),
+        index=LogIndex(log),
         board=board,
+        approved_files=approved_files,
         history=history,
         window_votes=window_votes,
-        public_file=PublicFile(settings.public, settings.public_file, committee),
+        public_file=PublicFile(page, log, settings.public_file, epochs.nodes),
     )
 
     def record(report: Report) -> None:
         recorder.record(report)
         vote_recorder.record(report)
+        approved_files.note(report)
 
     return Components(
         sources,
-        [Poller(each, board, record, audience.is_present) for each in watched(settings, runtime)],
+        Pollers(lambda: watched(settings, sources, runtime), board, record, audience.is_present),
         recorder,
         Renderer(sources, runtime.wall, runtime.entropy(8)),
         runtime.wall,
-        Certification(committee, log, sources.follower, runtime),
+        Certification(log, log, sources.follower, runtime),
         audience,
         [database.disk, history_database.disk],
     )
@@ -179,11 +190,17 @@ def with_alerts(
     return replace(components, alerting=alerting, disks=[*components.disks, database.disk])
 
 
-def watched(settings: Settings, runtime: Runtime) -> Iterator[Source]:
-    """Yield the services to watch: those of the committee, and the stream services."""
-    committee, http, wall = settings.committee, runtime.http, runtime.wall
-    for operator in committee.operators:
-        yield OperatorSource(operator.id, operator.url, http, wall, committee.urls)
+def watched(settings: Settings, sources: Sources, runtime: Runtime) -> Iterator[Source]:
+    """Yield the services to watch now.
+
+    They are those of the committee that holds, operators of a next one that most likely follows,
+    and the stream services.
+    """
+    committee, http, wall = sources.committee, runtime.http, runtime.wall
+    for operator in {
+        each.id: each for each in (*next_operators(sources, wall()), *committee.operators)
+    }.values():
+        yield OperatorSource(operator.id, operator.url, http, wall, lambda: sources.committee.urls)
     for aggregator in sorted(committee.aggregators, key=lambda each: each.rank):
         yield AggregatorSource(f"aggregator_{aggregator.rank}", aggregator.url, http, wall)
     for number, url in enumerate(settings.stream_urls, start=1):

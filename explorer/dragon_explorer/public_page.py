@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -31,7 +32,7 @@ from typing import Any, Final, Self
 import structlog
 
 from dragon.errors import SettingsError
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon_explorer.toml_files import UnusableToml, read_toml
 
 SETTING: Final = "EXPLORER_PUBLIC_FILE"
@@ -77,16 +78,25 @@ class PublicPage:
     nodes: tuple[PublicNode, ...] = ()
     hosts: frozenset[str] = frozenset()
     notes: tuple[Note, ...] = ()  # in the order of the file
+    shows_all: bool = False  # `nodes` follow the committee, because the file names none
 
     @classmethod
     def of_all(cls, committee: Committee) -> Self:
         """The page of a committee without a file: its targets, or its operators if it has none."""
         ids = [target.id for target in committee.targets] or list(committee.keys)
-        return cls(committee.name, nodes=tuple(PublicNode(each, each) for each in ids))
+        nodes = tuple(PublicNode(each, each) for each in ids)
+        return cls(committee.name, nodes=nodes, shows_all=True)
 
     @classmethod
-    def load(cls, path: Path, committee: Committee) -> Self:
-        """Read the file. Raises SettingsError: it is not valid; the message says where."""
+    def load(cls, path: Path, committee: Committee, listed: Container[str] | None = None) -> Self:
+        """Read the file. Raises SettingsError: it is not valid; the message says where.
+
+        Args:
+            committee: the one that holds.
+            listed: ids of the nodes that some committee of the network has listed: a node may stay
+                on the page after it has left. By default those of `committee`.
+        """
+        listed = committee.urls if listed is None else listed
         try:
             found = read_toml(path)
         except UnusableToml as error:
@@ -101,13 +111,19 @@ class PublicPage:
         if wrong := [each for each in hosts if not _HOST.fullmatch(each.lower())]:
             # It would match no request, and the internal pages would be served there.
             raise _invalid(path, f"`hosts` has {wrong[0]!a}; expected a host name without a port")
-        nodes = tuple(_nodes(path, found, committee)) or cls.of_all(committee).nodes
+        named = tuple(_nodes(path, found, listed))
+        nodes = named or cls.of_all(committee).nodes
+        shown = {each.id for each in nodes}
+        if not named:  # the page shows all nodes: a note may be about one that has left
+            told = (each for each in _named_in_notes(found) if each in listed)
+            shown |= {each for each in told if each not in committee.urls}
         return cls(
             _text(path, found, "title", MAX_NAME_CHARS) or committee.name,
             _text(path, found, "text", MAX_TEXT_CHARS),
             nodes,
             frozenset(each.lower() for each in hosts),
-            tuple(_notes(path, found, {each.id for each in nodes})),
+            tuple(_notes(path, found, shown)),
+            shows_all=not named,
         )
 
 
@@ -118,26 +134,52 @@ class PublicFile:
     """
 
     def __init__(
-        self, page: PublicPage, path: Path | None = None, committee: Committee | None = None
+        self,
+        page: PublicPage,
+        seated: Seated,
+        path: Path | None = None,
+        listed: Callable[[], Container[str]] | None = None,
     ) -> None:
-        """Args: `page`, as it was read at the start; without `path` it never changes."""
-        self.page = page
+        """Create the page.
+
+        Args:
+            page: as it was read at the start.
+            seated: knows the committee that holds.
+            path: the file, which is read again when it changes; None: there is none.
+            listed: returns the ids of the nodes that some committee has listed.
+        """
+        self._page = page
         self.version = 0  # grows with each new page
+        self._seated = seated
         self._path = path
-        self._committee = committee
+        self._listed = listed
         self._seen = self._stamp()
+
+    @property
+    def page(self) -> PublicPage:
+        """What the page shows now."""
+        page = self._page
+        if not page.shows_all:
+            return page
+        return replace(page, nodes=PublicPage.of_all(self._seated.committee).nodes)
+
+    @page.setter
+    def page(self, page: PublicPage) -> None:
+        """Show another page from now on."""
+        self._page = page
+        self.version += 1
 
     def step(self) -> None:
         """Read the file again if it has changed."""
-        if self._path is None or self._committee is None or (stamp := self._stamp()) == self._seen:
+        if self._path is None or (stamp := self._stamp()) == self._seen:
             return
         self._seen = stamp
+        listed = self._listed() if self._listed else None
         try:
-            self.page = PublicPage.load(self._path, self._committee)
+            self.page = PublicPage.load(self._path, self._seated.committee, listed)
         except SettingsError as error:
             logger.warning("public_file_refused", reason=str(error))
         else:
-            self.version += 1
             logger.info("public_file_read", path=str(self._path))
 
     def run(self, stop: threading.Event) -> None:
@@ -162,11 +204,11 @@ def is_listed(host: str, hosts: frozenset[str]) -> bool:
     return bool(hosts) and (found is None or found["name"] in hosts)
 
 
-def _nodes(path: Path, found: dict[str, Any], committee: Committee) -> list[PublicNode]:
+def _nodes(path: Path, found: dict[str, Any], listed: Container[str]) -> list[PublicNode]:
     nodes: list[PublicNode] = []
     for each in _tables(path, found, "nodes", {"id", "name", "group"}):
         node_id = _text(path, each, "id", MAX_NAME_CHARS)
-        if node_id not in committee.urls:
+        if node_id not in listed:
             raise _invalid(path, f"the committee lists no node {node_id!a}")
         if any(node_id == other.id for other in nodes):
             raise _invalid(path, f"the node {node_id!a} is listed twice")
@@ -174,6 +216,14 @@ def _nodes(path: Path, found: dict[str, Any], committee: Committee) -> list[Publ
         nodes.append(PublicNode(node_id, name, _text(path, each, "group", MAX_NAME_CHARS)))
     groups = list(dict.fromkeys(each.group for each in nodes))
     return sorted(nodes, key=lambda each: groups.index(each.group))
+
+
+def _named_in_notes(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the ids that notes name; whatever has another form is refused elsewhere."""
+    notes = found.get("notes")
+    for each in notes if isinstance(notes, list) else ():
+        named = each.get("nodes") if isinstance(each, dict) else None
+        yield from (one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
 
 
 def _notes(path: Path, found: dict[str, Any], shown: set[str]) -> list[Note]:

@@ -11,6 +11,7 @@ from dragon.node.schemas import Schema
 from dragon_explorer.views import (
     alerts,
     committee,
+    epochs,
     fleet,
     incidents,
     log,
@@ -41,6 +42,8 @@ IncidentsPage = _described(incidents.Incidents, "IncidentsPage")
 IncidentPage = _described(incidents.Incident, "IncidentPage")
 RoundsPage = _described(rounds.Rounds, "RoundsPage")
 CommitteePage = _described(committee.Committee, "CommitteePage")
+EpochsPage = _described(epochs.EpochsPage, "EpochsPage")
+EpochPage = _described(epochs.EpochPage, "EpochPage")
 StreamsPage = _described(streams.Streams, "StreamsPage")
 StreamPage = _described(stream.Stream, "StreamPage")
 WindowPage = _described(window.Window, "WindowPage")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -49,13 +49,14 @@ class Settings:
     host: str
     port: int
     threads: int
-    public: PublicPage
+    public: PublicPage | None = None  # None: it shows all targets, or all operators
     public_file: Path | None = None  # from which `public` was read
     stream_urls: tuple[str, ...] = ()
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
     alerts: AlertsConfig | None = None
+    alerts_file: Path | None = None  # from which `alerts` was read
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -71,18 +72,34 @@ class Settings:
             host=values.text("DRAGON_HOST", "127.0.0.1"),
             port=values.integer("DRAGON_PORT", 5400, least=1, most=65535),
             threads=values.integer("DRAGON_THREADS", 16, least=2, most=256),
-            public=(
-                PublicPage.load(public_file, committee)
-                if public_file
-                else PublicPage.of_all(committee)
-            ),
+            public=(PublicPage.load(public_file, committee, AnyNode()) if public_file else None),
             public_file=public_file,
             stream_urls=_urls(values.values.get("EXPLORER_STREAM_URLS", "")),
             tls=values.tls(),
             proxies=values.networks("DRAGON_PROXIES"),
             known_clients=values.hosts("DRAGON_KNOWN_CLIENTS"),
-            alerts=AlertsConfig.load(alerts_file, committee) if alerts_file else None,
+            alerts=AlertsConfig.load(alerts_file, None) if alerts_file else None,
+            alerts_file=alerts_file,
         )
+
+    def check_nodes(self, committee: Committee, listed: Collection[str]) -> None:
+        """Check the nodes that the files name, which the log knows best. Raises SettingsError.
+
+        Args:
+            committee: the one that holds in the log.
+            listed: ids of the nodes that some committee has listed.
+        """
+        if self.public_file:
+            PublicPage.load(self.public_file, committee, listed)
+        if self.alerts_file:
+            AlertsConfig.load(self.alerts_file, listed)
+
+
+class AnyNode:
+    """Contains every id: which nodes there are is not known before the log is open."""
+
+    def __contains__(self, node_id: object) -> bool:
+        return True
 
 
 def _urls(text: str) -> tuple[str, ...]:

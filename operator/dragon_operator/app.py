@@ -76,13 +76,17 @@ def _not_ready(components: Components) -> Iterator[str]:
         )
     if why := components.attester.why_abstain():
         yield f"journal: {why}"
+    if not components.is_seated:
+        yield f"seat: not in the committee of epoch {components.committee.epoch}"
     if why := components.key_check.why_wait():
         yield f"key: {why}"
     yield from _unreachable(components)
     if peers.is_blind(peers.probe_results):
         yield "blind: too few peers answer for a quorum"
     certification = components.certification
-    yield from certification.reasons(certification.no_round_heard())
+    # Nobody asks an operator without a seat for signatures.
+    heard = certification.no_round_heard() if components.is_seated else ""
+    yield from certification.reasons(heard)
 
 
 def _unreachable(components: Components) -> Iterator[str]:
@@ -118,6 +122,14 @@ def _metrics(components: Components) -> Iterator[Metric]:
         "journal_incomplete",
         "1 while nothing is signed because the journal lacks a signature that is in the log.",
         components.gaps.seconds_left() > 0,
+    )
+    yield metrics.gauge(
+        "seated", "1 if the committee that holds lists this operator.", components.is_seated
+    )
+    yield metrics.gauge(
+        "approved",
+        "1 while the owner's approval of a next committee counts.",
+        components.approved()[components.myself] is not None,
     )
     yield metrics.disk_fault(components.disks)
     verifications = components.window_voter.verifications

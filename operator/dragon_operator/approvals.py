@@ -65,14 +65,20 @@ class Approvals:
         self._wall = wall
         self._stamp: tuple[int, int, int] | None = None
         self._found: Approval | None = None
+        self._lapsed: Approval | None = None  # that was reported as lapsed
         self.fault = ""  # why the file is not used; empty if there is none, or it is fine
 
     def current(self) -> Committee | None:
         """Return the approved committee, if there is one and it has not lapsed."""
         found = self._read()
-        if found is None or self._wall() - found.approved_at > LAPSES_SECONDS:
+        if found is None:
             return None
-        return found.committee
+        if self._wall() - found.approved_at <= LAPSES_SECONDS:
+            return found.committee
+        if self._lapsed != found:
+            self._lapsed = found
+            logger.warning("approval_lapsed", epoch=found.committee.epoch)
+        return None
 
     def _read(self) -> Approval | None:
         try:

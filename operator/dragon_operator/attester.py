@@ -154,17 +154,16 @@ class Attester:
         if kind is None:
             message = f"this operator signs no claims of kind {claim.KIND}"
             raise AttestationRefused(RefusalReason.MALFORMED, message)
-        if why := self._key_check.why_wait():
-            message = f"the key of this operator is {why}"
-            raise AttestationRefused(RefusalReason.BEHIND, message)
         if why := self.why_abstain():
             message = f"the journal of this operator is {why}"
             raise AttestationRefused(RefusalReason.BEHIND, message)
         if not isinstance(claim, HandoverClaim | AcceptanceClaim):
             self._seat.secret(self._committee)  # of those, `admit` looks for the seat
         if isinstance(claim, StatusClaim) and self._is_decided(claim):
+            self._check_key()
             return self._decide_again(claim)
         kind.admit(claim)
+        self._check_key()
         committee = self._signed_for(claim)
 
         def evaluate() -> Outcome:
@@ -173,6 +172,12 @@ class Attester:
         root = claim.root(committee.id)
         signature = kind.evaluations.signature(root, evaluate, is_member=is_member)
         return Attestation(committee.id, signature)
+
+    def _check_key(self) -> None:
+        """Refuse while another service may sign with this operator's key."""
+        if why := self._key_check.why_wait():
+            message = f"the key of this operator is {why}"
+            raise AttestationRefused(RefusalReason.BEHIND, message)
 
     def _signed_for(self, claim: Claim) -> Committee:
         """Return the committee that a claim is signed for now.

@@ -21,6 +21,7 @@ from dragon_operator.key_check import KeyCheck
 from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.reporter import Reporter
+from dragon_operator.seat import Seat
 from dragon_operator.window_voter import WindowVoter
 
 
@@ -29,6 +30,7 @@ class Components:
     """Everything that an operator's app and threads use; `main.assemble` builds it."""
 
     myself: str  # this operator's id
+    seat: Seat
     journal: Journal
     gaps: JournalGaps
     key_check: KeyCheck
@@ -49,14 +51,21 @@ class Components:
     disks: Sequence[Disk]  # under the files; usually one, several times
 
     def approved(self) -> dict[str, bytes | None]:
-        """Return the id of the committee that the owner has approved, by the operator's id.
+        """Return the id of the next committee that the owner has approved, by the operator's id.
 
-        An approved file is offered to the log, and served as an object.
+        An approved file is offered to the log, and served as an object. After its handover it is
+        no approval any more.
         """
         found = self.approvals.current()
-        if found is not None:
-            self.log.offer(found)
-        return {self.myself: found.id if found else None}
+        if found is None or found.previous != self.committee.id:
+            return {self.myself: None}
+        self.log.offer(found)
+        return {self.myself: found.id}
+
+    @property
+    def is_seated(self) -> bool:
+        """Whether the committee that holds lists this operator with one of its keys."""
+        return self.seat.secret_in(self.committee) is not None
 
     @property
     def committee(self) -> Committee:

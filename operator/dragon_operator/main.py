@@ -14,7 +14,7 @@ from dragon.log.ledger import ProvingLedger
 from dragon.log.store import Log
 from dragon.net.blob_client import ObjectClient
 from dragon.net.checkpoint_sync import start_from_checkpoint
-from dragon.net.committee_files import CommitteeFiles
+from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.operator_keys import OperatorKeys
 from dragon.net.runtime import Runtime
 from dragon.node.addresses import member_addresses
@@ -44,6 +44,7 @@ from dragon_operator.peer_monitor import PeerMonitor
 from dragon_operator.peer_reports import PeerReports
 from dragon_operator.rate_limiter import RateLimiter
 from dragon_operator.reporter import Reporter
+from dragon_operator.seat import SeatReport
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
 from dragon_operator.verdict_store import VerdictStore
@@ -71,7 +72,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
     sequencer = connect(settings.committee, nodes, settings.tls.ca)
     components = assemble(settings, databases, sequencer, runtime)
     if settings.from_checkpoint:
-        start_late(components, runtime)
+        start_late(components, settings.committee, runtime)
 
     def close() -> None:
         sequencer.close()
@@ -106,8 +107,11 @@ def lanes(threads: int) -> list[Lane]:
     ]
 
 
-def start_late(components: Components, runtime: Runtime) -> None:
+def start_late(components: Components, committee: Committee, runtime: Runtime) -> None:
     """Fill an empty log from a certified checkpoint. A log that is not empty stays unchanged.
+
+    Args:
+        committee: the newest committee that the owner has given, which must have certified it.
 
     Raises Unreachable: no other operator returned a checkpoint that passes verification.
     """
@@ -115,9 +119,9 @@ def start_late(components: Components, runtime: Runtime) -> None:
     if log.state.size == 0 and log.position.index == 0:
         start_from_checkpoint(
             log,
-            components.committee,
+            committee,
             runtime.http,
-            components.peers.ids,
+            [each for each in committee.keys if each != components.myself],
             monotonic=runtime.monotonic,
         )
 
@@ -130,12 +134,12 @@ def assemble(
 ) -> Components:
     """Build the components of an operator on its files, a ledger and a runtime."""
     myself = settings.operator
-    log = Log(databases.log, settings.committee)
+    log = open_log(databases.log, settings.pinned, runtime)
     follower = Follower(
         log,
         ledger,
         monotonic=runtime.monotonic,
-        files=CommitteeFiles(log, runtime.http).fetch,
+        files=CommitteeFiles(log, runtime).fetch,
     )
     probe_history = ProbeHistory(log, runtime.wall)
     approvals = Approvals(approval_path(settings.database), runtime.wall)
@@ -185,8 +189,10 @@ def assemble(
     )
     reporter = _reporter(settings, prober, log, runtime)
     heard_rounds = HeardRounds(runtime.monotonic)
+    follower.subscribe(SeatReport(settings.seat, log).update)
     return Components(
         myself,
+        settings.seat,
         operator_journal,
         gaps,
         key_check,
@@ -255,7 +261,7 @@ def _object_sources(committee: Committee, myself: str) -> list[str]:
 def serve(environ: Mapping[str, str]) -> None:
     """Run an operator (`dragon serve operator`). Raises SettingsError, KeystoreError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_files, [settings.committee])
+    nodes = load_nodes(settings.nodes_files, settings.pinned)
     serve_http(
         lambda: build(settings, nodes),
         name=settings.operator,

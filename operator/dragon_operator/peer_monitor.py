@@ -66,6 +66,11 @@ class PeerMonitor:
         return tuple(each for each in self._committee.keys if each != self._myself)
 
     @property
+    def _own(self) -> int:
+        """1 if we are an operator of the committee ourselves, and seen by ourselves."""
+        return int(self._myself in self._committee.keys)
+
+    @property
     def _faults(self) -> int:
         return byzantine_faults(len(self._committee.operators))
 
@@ -94,7 +99,8 @@ class PeerMonitor:
                 self._unchanged_since[peer] = result.begun
         self._probe_results = probe_results
         confirming = {} if self.clock_is_wrong() else self._confirming
-        self._confirming = {**confirming, **_confirming(probe_results)}
+        known = {**confirming, **_confirming(probe_results)}
+        self._confirming = {peer: known[peer] for peer in self.ids if peer in known}
 
     def contradictions(self, state: State, rounds: int) -> dict[str, Status]:
         """Peers whose probes have contradicted `state` for over `rounds`, with the probed status.
@@ -157,7 +163,7 @@ class PeerMonitor:
         if self.ids and not self._probe_results:
             return None
         answered = sum(result.answered for result in self._probe_results.values())
-        return 1 + answered - self._committee.quorum("status")
+        return self._own + answered - self._committee.quorum("status")
 
     def is_blind(
         self, probe_results: Mapping[str, ProbeResult], subject: str | None = None
@@ -168,7 +174,7 @@ class PeerMonitor:
             for peer in self.ids
             if peer != subject and peer in probe_results and probe_results[peer].answered
         ]
-        return 1 + len(answered) < self._committee.quorum("status")
+        return self._own + len(answered) < self._committee.quorum("status")
 
     def run(self, stop: threading.Event) -> None:
         """Probe once a round, in its middle; the aggregators probe at its start.

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from dragon.errors import AttestationRefused
 from dragon.protocol import bls
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
+
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,21 @@ class Seat:
             message = f"{self.operator} has no seat in the committee of epoch {committee.epoch}"
             raise AttestationRefused(RefusalReason.UNSEATED, message)
         return secret
+
+
+class SeatReport:
+    """Logs when this operator takes a seat or a new key, and when it loses its seat."""
+
+    def __init__(self, seat: Seat, seated: Seated) -> None:
+        self._seat = seat
+        self._seated = seated
+        self._secret = seat.secret_in(seated.committee)
+
+    def update(self, _: object = None) -> None:
+        """Look at the committee that holds. Called after entries were applied."""
+        committee = self._seated.committee
+        before, self._secret = self._secret, self._seat.secret_in(committee)
+        if self._secret is before:
+            return
+        event = "seat_lost" if self._secret is None else "seat_taken"
+        logger.info(event, operator=self._seat.operator, epoch=committee.epoch)

@@ -71,7 +71,13 @@ class Settings:
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
+    earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
     next_secret: bls.SecretKey | None = field(default=None, repr=False)  # while a key is rotated
+
+    @property
+    def pinned(self) -> Sequence[Committee]:
+        """The committees that the owner has given, oldest first."""
+        return (*self.earlier, self.committee)
 
     @property
     def seat(self) -> Seat:
@@ -86,7 +92,8 @@ class Settings:
         Raises SettingsError, KeystoreError: the message names the setting or the file.
         """
         values = Environment(environ)
-        operator, committee = values.text("OPERATOR_ID"), values.committee()
+        operator, lineage = values.text("OPERATOR_ID"), values.lineage()
+        committee = lineage.newest
         _check_operator(operator, committee)
         secret = keystore.load(
             values.path("OPERATOR_KEYSTORE"), values.path("OPERATOR_PASSWORD_FILE")
@@ -102,6 +109,7 @@ class Settings:
         return cls(
             operator=operator,
             committee=committee,
+            earlier=lineage.committees[:-1],
             secret=secret,
             database=values.path("OPERATOR_DATABASE"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),
@@ -126,7 +134,8 @@ def _check_operator(operator: str, committee: Committee) -> None:
         check_id(operator, member="OPERATOR_ID")
     except InvalidId as error:
         raise SettingsError(f"{error}; it is {operator!a}", setting="OPERATOR_ID") from None
-    if operator in {each.id for each in (*committee.targets, *committee.experts)}:
+    others = {each.id for each in committee.targets} | {each.id for each in committee.experts}
+    if operator in others:
         message = f"the committee lists {operator}, but not as an operator"
         raise SettingsError(message, setting="OPERATOR_ID")
 

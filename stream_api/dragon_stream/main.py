@@ -12,8 +12,7 @@ from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
-from dragon.log.store import Log
-from dragon.net.committee_files import CommitteeFiles
+from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.prover_client import ProverClient
 from dragon.net.runtime import Runtime
 from dragon.net.submission_client import SubmissionClient
@@ -104,13 +103,13 @@ def assemble(
     runtime: Runtime,
 ) -> Components:
     """Connect the service's parts to two databases, a ledger and a runtime."""
-    log = Log(database, settings.committee)
+    log = open_log(database, settings.pinned, runtime)
     records = StreamRecords(database, log.note_damage)
     follower = Follower(
         log,
         ledger,
         monotonic=runtime.monotonic,
-        files=CommitteeFiles(log, runtime.http).fetch,
+        files=CommitteeFiles(log, runtime).fetch,
     )
     writer, events = Writer(), Events()
     damages = DamageReports(events)
@@ -179,7 +178,7 @@ def serve(environ: Mapping[str, str]) -> None:
     """
     settings = Settings.from_environ(environ)
     open_files.raise_limit()
-    nodes = load_nodes(settings.nodes_files, [settings.committee])
+    nodes = load_nodes(settings.nodes_files, settings.pinned)
     serve_with_gunicorn(
         lambda: build(settings, nodes),
         name="stream_api",

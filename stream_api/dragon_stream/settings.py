@@ -75,6 +75,12 @@ class Settings:
     tls: Tls = PLAIN
     proxies: tuple[Network, ...] = ()
     known_clients: tuple[str, ...] = ()
+    earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
+
+    @property
+    def pinned(self) -> Sequence[Committee]:
+        """The committees that the owner has given, oldest first."""
+        return (*self.earlier, self.committee)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -85,8 +91,10 @@ class Settings:
             KeystoreError: the keystore cannot be opened; the message names the file.
         """
         values = Environment(environ)
+        lineage = values.lineage()
         return cls(
-            committee=values.committee(),
+            committee=lineage.newest,
+            earlier=lineage.committees[:-1],
             secret=keystore.load(
                 values.path("STREAM_KEYSTORE"), values.path("STREAM_PASSWORD_FILE")
             ),

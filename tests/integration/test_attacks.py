@@ -120,7 +120,7 @@ def test_a_rogue_aggregate_key_is_refused(world: World) -> None:
 
 
 def test_a_replayed_certificate_is_refused(fresh: World) -> None:
-    first = outage(fresh)
+    first = fresh.journaled(outage(fresh))
     fresh.submit(first)
     fresh.run(2)  # operator_2 answers, and is certified up
     assert fresh.statuses("operator_1")["operator_2"] == "up"

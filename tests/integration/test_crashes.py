@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from committees import make_members
-from dragon.encoding import canonical
+from dragon.encoding import canonical, to_hex
 from dragon.errors import LogDamaged
 from dragon.log.archive import archive
 from dragon.log.audit import audit
@@ -496,12 +496,12 @@ def test_a_log_in_use_is_not_archived(world: World) -> None:
 
 def test_a_log_of_another_committee_is_refused(world: World) -> None:
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
-        database.execute("UPDATE cursor SET committee = '0x00'")
+        database.execute("UPDATE cursor SET network = '0x00'")
     running = world.services["operator_1"]
 
-    with pytest.raises(Exception, match="belongs to committee 0x00"):
+    with pytest.raises(LogDamaged, match="belongs to network 0x00"):
         Log(running.databases[0], world.committee)
 
     with closing(sqlite3.connect(world.database_file("operator_1"))) as database, database:
-        owner = "0x" + world.committee.id.hex()
-        database.execute("UPDATE cursor SET committee = ?", (owner,))
+        owner = to_hex(world.committee.network_id)
+        database.execute("UPDATE cursor SET network = ?", (owner,))

@@ -38,6 +38,8 @@ def test_four_become_five(world: World) -> None:
             world.approve(name, following.committee)
         world.run(3)
         assert handovers(world, "operator_1") == []  # two of the three that are needed
+        approved = {"operator_1": following.committee.id}
+        assert world.components("operator_1").approved() == approved
 
         world.approve("operator_3", following.committee)
         world.run(3)
@@ -46,6 +48,7 @@ def test_four_become_five(world: World) -> None:
             log = world.components(name).log
             assert log.committee == following.committee, name
             assert len(handovers(world, name)) == 1
+        assert world.components("operator_1").approved() == {"operator_1": None}  # it has its seat
         world.take_seats(following)
         world.run(16)
         assert world.statuses("operator_1") == dict.fromkeys(following.committee.keys, "up")

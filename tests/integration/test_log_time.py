@@ -141,7 +141,7 @@ def withhold_a_blink(world: World) -> Certificate:
     world.run(12)
     blink = world.members.status("operator_2", Status.DOWN, number_now(world), OTHERS)
     world.run(1)
-    return blink
+    return world.journaled(blink)
 
 
 def next_checkpoint_is_too_late(world: World, timestamp: int) -> bool:

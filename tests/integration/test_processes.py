@@ -24,6 +24,7 @@ from dragon_cli.fleet.layout import Home, port_of
 from dragon_cli.fleet.processes import Fleet
 from dragon_cli.main import main
 from forked import ForkedFleet
+from forked import start as start_forked
 from ports import free_block, is_free
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(150)]
@@ -345,3 +346,27 @@ def test_a_client_that_sends_half_a_request_does_not_hold_a_service_up(fleet: Fl
         took = fleet.wait_until(lambda: fleet.is_ready("operator_1"), "it answers", PATIENCE)
 
     assert took < PATIENCE / 2
+
+
+def test_a_target_is_added_to_a_running_fleet(fleet: Fleet, tmp_path: Path) -> None:
+    """Nothing is restarted. Whoever stops the command while it waits for a checkpoint can learn the
+    outcome later."""
+    url, output = f"{fleet.addresses['aggregator']}/healthz", tmp_path / "output"
+
+    with output.open("wb") as file:
+        adding = start_forked(
+            ["target", "add", "site", url, "--home", fleet.home.path], stdout=file
+        )
+        fleet.wait_until(
+            lambda: all(view.status("site") == "up" for view in fleet.views()),
+            "the target is up in every log",
+            PATIENCE,
+        )
+        adding.send_signal(signal.SIGINT)
+        code = adding.wait(PATIENCE)
+
+    assert output.read_text().startswith("waiting until epoch 1 begins\n")
+    home = fleet.home
+    assert (code, home.lineage_file.exists()) in ((130, False), (0, True)), output.read_text()
+    fleet.wait_until(lambda: identical(fleet), "all logs are identical", PATIENCE)
+    verify_logs(fleet)

@@ -17,7 +17,7 @@ from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.state import check_applicable
+from dragon.protocol.state import check_applicable, check_committee
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
@@ -41,6 +41,7 @@ _SUBMISSION_ERRORS: Final = (
     errors.Busy,
 )
 _ENDORSEMENT_ERRORS: Final = (
+    errors.Superseded,
     errors.WrongCommittee,
     errors.UnknownSigner,
     errors.BadSignature,
@@ -162,6 +163,7 @@ def _check_endorsement(components: Components, endorsement: Endorsement) -> None
     log, committee, claim = components.log, components.committee, endorsement.claim
     if alarm := log.alarm():
         raise errors.LogStopped(alarm.detail, reason=alarm.reason)
+    check_committee(endorsement.committee_id, log.state)
     endorsement.check(committee)
     _check_not_early(components, claim.timestamp)
     check_applicable(log.state, claim)

@@ -207,8 +207,10 @@ def _refound(home: Path, app: str, *, as_json: bool) -> None:
         return
     console.print(f"Committee {to_hex(done.committee.id)} replaces {to_hex(done.old.id)}.")
     console.print(f"The old committee file is {plain(str(done.old_file))}.")
+    option = f" --refounded {plain(str(Home(home).committee_file))}" if done.old.epoch else ""
     console.print(
-        "Archive the old log of every service with `dragon log archive`, then start the fleet."
+        f"Archive the old log of every service with `dragon log archive{option}`, then start the "
+        "fleet."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ import click
 from dragon.encoding import to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
+from dragon_cli.command_line import command_of
 from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.fleet import data_services, own_operators
+from dragon_cli.fleet import data_services, home_operators
 from dragon_cli.fleet.layout import SOURCES, Home, load_committee
 from dragon_cli.fleet.members import new_member
 from dragon_cli.keystores import Sheet, find, unlock
@@ -26,7 +28,7 @@ def key() -> None:
     """Make, show and verify keys; the secret key is never printed."""
 
 
-@key.command()
+@key.command(short_help="Make a key, and the member file by which others list it.")
 @click.argument("member_id", metavar="ID")
 @click.argument("url", required=False)
 @home_option
@@ -50,6 +52,11 @@ def new(
         raise click.UsageError("An operator needs a URL, and an expert has none.")
     role = Role.EXPERT if expert else Role.OPERATOR
     made = new_member(fleet, role, member_id, url, rotate=rotate)
+    if url and _needs_certificate(fleet, member_id, url):
+        # Imported here because no other key needs the library that it loads.
+        from dragon_cli.fleet import certificates  # noqa: PLC0415
+
+        certificates.certify(fleet, member_id, url, now=int(time.time()))
     if as_json:
         print_json(
             {
@@ -63,21 +70,35 @@ def new(
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
     console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
-    if rotate and role is Role.OPERATOR:
+    if role is not Role.OPERATOR or not fleet.committee_file.exists():
+        return
+    if rotate:
         console.print(
             f"Restart {member_id} now: it needs both keys, and signs with the one that the "
             "committee lists."
         )
+    elif member_id not in fleet.committee().keys:
+        command = command_of("serve", "operator", "--id", member_id, "--home", home)
+        console.print(
+            f"`{plain(command)}` starts it: it follows the log, and signs nothing until a "
+            "committee lists it."
+        )
+
+
+def _needs_certificate(home: Home, member_id: str, url: str) -> bool:
+    """Return whether the authority of this home is to sign the operator's TLS certificate."""
+    has_authority = home.authority_key.exists() and home.authority_file.exists()
+    return url.startswith("https:") and has_authority and not home.tls_key(member_id).exists()
 
 
 def _present_url(home: Home, member_id: str) -> str | None:
     """Return the URL of an operator as the home's committee or its member file states it."""
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
         return url
-    return own_operators.member_url(home, member_id)
+    return home_operators.member_url(home, member_id)
 
 
-@key.command("stream-service")
+@key.command("stream-service", short_help="Make the keys of a stream service and prover.")
 @home_option
 @json_option
 def stream_service(home: Path, as_json: bool) -> None:
@@ -94,7 +115,7 @@ def stream_service(home: Path, as_json: bool) -> None:
     console.print(f"Give {plain(token)} to whoever may create streams.")
 
 
-@key.command()
+@key.command(short_help="Show what KEYSTORE states; verifies nothing.")
 @keystore_argument
 @json_option
 def show(keystore_file: Path, as_json: bool) -> None:
@@ -116,7 +137,7 @@ def show(keystore_file: Path, as_json: bool) -> None:
         console.print(f"{name.replace('_', ' '):12} {plain(str(value)) or '–'}")
 
 
-@key.command()
+@key.command(short_help="Open KEYSTORE, and verify that it holds its key.")
 @keystore_argument
 @click.option(
     "--password-file",

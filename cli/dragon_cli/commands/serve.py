@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from dragon.errors import DragonError, SettingsError
 from dragon_cli import lifeline, services
 from dragon_cli.completions import complete_operators, complete_ranks
-from dragon_cli.fleet import own_operators
+from dragon_cli.fleet import home_operators
 from dragon_cli.fleet.layout import EXPLORER, PROVER, STREAMS, Home, port_of
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
@@ -110,12 +110,10 @@ def _default_port(home: Home, name: str, rank: int = 0) -> int:
     if name.startswith("aggregator"):
         urls = [aggregator.url for aggregator in committee.aggregators if aggregator.rank == rank]
         return port_of(urls[0]) if urls else FIRST_AGGREGATOR_PORT + rank
-    own = own_operators.urls(home, committee)  # also those that no committee lists yet
+    own = home_operators.urls(home, committee)  # also those that no committee lists yet
     known = {**own, **{each.id: each.url for each in committee.operators}}
     if name not in known:
-        message = (
-            f"Neither the committee nor a key of this home names an operator {name}; expected one "
-            f"of {', '.join(known)}."
-        )
+        listed = ", ".join(known)
+        message = f"The committee lists no operator {name}; expected one of {listed}."
         raise with_hint(SettingsError(message), "Choose one with `--id`.")
     return port_of(known[name])

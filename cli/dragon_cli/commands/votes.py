@@ -20,6 +20,7 @@ from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import UNKNOWN, proof_size, security_level
 from dragon_cli.render.text import print_json
+from dragon_cli.trust import load_trust
 
 MAX_CHARS: Final = 400  # of a text of a service
 STYLES: Final = {"signed": "green", "valid": "green", "invalid": "red"}
@@ -44,15 +45,15 @@ def votes(
 ) -> None:
     """Show how each operator voted on window N of STREAM (an id 0x… or a name), and why.
 
-    Signatures are certified: they are verified with the committee file of the fleet. All other
-    answers are as the stream service or an aggregator reports them.
+    Signatures are certified: they are verified with the lineage or committee file of the fleet.
+    All other answers are as the stream service or an aggregator reports them.
     """
     client, stream_id = open_stream(Home(home), url, ca, stream)
     described = client.get(f"/streams/{stream_id}/windows/{number}")
     fleet = Home(home)
-    committee = fleet.committee() if fleet.committee_file.is_file() else None
+    trust = load_trust(None, None, fleet) if fleet.committee_file.is_file() else None
     window = Window(stream_id, number, described)
-    found = window_votes(window, committee, queries.connect(fleet, ca))
+    found = window_votes(window, trust, queries.connect(fleet, ca))
     if as_json:
         members = {name: described.get(name) for name in MEMBERS}
         listed = [asdict(each) for each in found.votes]

@@ -11,7 +11,7 @@ from typing import Final
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
-from dragon.protocol.committee import Committee, short_id
+from dragon.protocol.committee import MAX_FILE_BYTES, Committee, short_id
 from dragon_cli.fleet import queries
 
 MAX_CONCURRENT: Final = 16
@@ -26,6 +26,7 @@ class Said:
     epoch: int | None = None  # of the committee that holds in its log
     committee: str = ""  # id of that committee
     approved: str | None = None  # id of the next committee that its owner has approved
+    seat: int | None = None  # when the committee that holds took its seat, Unix seconds
 
 
 def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
@@ -42,6 +43,28 @@ def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
         return list(executor.map(said, operators))
 
 
+def newcomers(http: HttpClient, said: Sequence[Said], holding: Committee) -> dict[str, str]:
+    """Return the URLs of operators that an approved committee lists, and `holding` does not.
+
+    The committee files come from the operators that have approved them. Their hash is checked.
+    """
+    found: dict[str, str] = {}
+    for each in said:
+        if each.approved and (following := _file(http, holding, each.operator, each.approved)):
+            found |= {one.id: one.url for one in following.operators}
+    return {name: url for name, url in found.items() if name not in holding.keys}
+
+
+def _file(http: HttpClient, holding: Committee, operator: str, named: str) -> Committee | None:
+    url = f"{holding.urls[operator]}/objects/{named}"
+    try:
+        answer = http.get(url, deadline=queries.TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES)
+        following = Committee.load(answer.body)
+    except DragonError:
+        return None
+    return following if to_hex(following.id) == named else None
+
+
 def _decode(operator: str, answer: dict[str, Json]) -> Said:
     """Decode one answer. Raises InvalidEncoding."""
     members = Members(answer, "the answer")
@@ -49,7 +72,13 @@ def _decode(operator: str, answer: dict[str, Json]) -> Said:
     approved = members.object("approved").get(operator)
     named = None if approved is None else _id(approved)
     following = None if named == holds else named  # it has taken its seat
-    return Said(operator, epoch=members.integer("epoch"), committee=holds, approved=following)
+    return Said(
+        operator,
+        epoch=members.integer("epoch"),
+        committee=holds,
+        approved=following,
+        seat=members.integer("seat"),
+    )
 
 
 def _id(value: Json) -> str:

@@ -23,8 +23,8 @@ POLL_SECONDS: Final = 0.25
 MIN_WAIT_SECONDS: Final = 60  # or these rounds, if they take longer
 WAIT_ROUNDS: Final = 20  # three until a handover, and twelve until the next checkpoint
 LATER_HINT: Final = (
-    "The approval stays: `dragon committee show --live` shows who has approved, and `dragon "
-    "committee withdraw --all` takes it back."
+    "The approval stays: `dragon committee show --live` shows who has approved; `dragon committee "
+    "withdraw --all` takes it back."
 )
 
 Say = Callable[[str], object]  # takes a line of progress
@@ -101,20 +101,20 @@ class Changer:
             raise errors.Unreachable(message, answered=answered, needed=needed)
 
     def _wait(self, holding: Committee, following: Committee) -> Lineage:
-        """Wait until all operators that answer follow, and a checkpoint proves it."""
+        """Wait until a quorum of the next committee follows, and a checkpoint proves it."""
         seconds = max(MIN_WAIT_SECONDS, WAIT_ROUNDS * following.rounds.seconds)
         ends = self.clock.monotonic() + seconds
         while True:
             said = approvals.ask(self.http, queries.operators(following, None))
-            answered = [each for each in said if not each.error]
-            behind = [each for each in answered if each.committee != to_hex(following.id)]
-            self.say(_progress(len(behind), len(answered), following))
-            if answered and not behind and (found := self._proven(following)):
+            follow = sum(each.committee == to_hex(following.id) for each in said)
+            has_begun = follow >= following.quorum("handover")
+            self.say(_progress(following, has_begun=has_begun))
+            if has_begun and (found := self._proven(following)):
                 return found
             if self.clock.monotonic() > ends:
                 message = (
                     f"The committee of epoch {following.epoch} is not in force after {seconds} s: "
-                    f"{len(answered) - len(behind)} of {len(said)} operators follow it."
+                    f"{follow} of {len(said)} operators follow it."
                 )
                 raise with_hint(errors.StepFailed(message, epoch=following.epoch), LATER_HINT)
             self.clock.sleep(POLL_SECONDS)
@@ -129,7 +129,8 @@ class Changer:
         return extended if extended.newest.epoch >= following.epoch else None
 
 
-def _progress(behind: int, answered: int, following: Committee) -> str:
-    if behind or not answered:
-        return f"waiting until epoch {following.epoch} begins"
-    return f"epoch {following.epoch} has begun; waiting for its first checkpoint"
+def _progress(following: Committee, *, has_begun: bool) -> str:
+    if has_begun:
+        pause = following.rounds.checkpoint_every
+        return f"epoch {following.epoch} has begun; its first checkpoint comes within {pause} s"
+    return f"waiting until epoch {following.epoch} begins"

@@ -9,14 +9,12 @@ from typing import Final, Self
 
 import click
 
-from dragon.encoding import parse, to_hex
-from dragon.errors import DragonError
+from dragon.encoding import to_hex
 from dragon.protocol.committee import Committee
-from dragon.protocol.member import MAX_FILE_BYTES, Member, Role
 from dragon.storage import keystore
 from dragon_cli.errors import NotAMember
-from dragon_cli.files import read_bytes
-from dragon_cli.fleet.layout import Home, is_reserved
+from dragon_cli.fleet import home_operators
+from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
 from dragon_cli.keystores import Sheet
@@ -47,7 +45,7 @@ class OwnOperator:
         Raises NotAMember.
         """
         listed = committee.keys.get(self.id)
-        stated = [Sheet.read(keystore.read_private(each)).public_key for each in self.keystores]
+        stated = self._stated()
         if listed is None or not all(stated) or to_hex(listed.raw) in stated:
             return
         message = f"The committee lists a key for {self.id} that is in none of its keystores."
@@ -57,33 +55,19 @@ class OwnOperator:
         )
         raise with_hint(NotAMember(message, id=self.id), hint)
 
+    def has_next_key_in(self, committee: Committee) -> bool:
+        """Return whether a committee lists the next key of this operator, not the present one."""
+        listed = committee.keys.get(self.id)
+        return listed is not None and to_hex(listed.raw) in self._stated()[1:]
 
-def urls(home: Home, committee: Committee) -> dict[str, str]:
-    """Return the URL of every operator that has a keystore in a home, by id, the seated ones first.
-
-    It is the one that the committee lists, else the one in the member file.
-    """
-    found = {name: committee.urls[name] for name in committee.keys if home.has_key(name)}
-    for path in sorted(home.keys.glob("*/keystore.json")):
-        name = path.parent.name
-        if name not in committee.keys and not is_reserved(name) and (url := member_url(home, name)):
-            found[name] = url
-    return found
-
-
-def member_url(home: Home, name: str) -> str | None:
-    """Return the URL in an operator's member file; None if there is no such file."""
-    path = home.keystore(name).with_name("member.json")
-    try:
-        member = Member.from_json(parse(read_bytes(path, most=MAX_FILE_BYTES)))
-    except DragonError:
-        return None
-    return member.url if member.role is Role.OPERATOR else None
+    def _stated(self) -> list[str]:
+        """Return the public keys that the keystores state; empty texts if they state none."""
+        return [Sheet.read(keystore.read_private(each)).public_key for each in self.keystores]
 
 
 def all_of(home: Home) -> list[OwnOperator]:
     """Return all operators of a home. Raises NotAMember: it has none."""
-    found = [OwnOperator.of(home, name, {}) for name in urls(home, home.committee())]
+    found = [OwnOperator.of(home, name, {}) for name in home_operators.urls(home, home.committee())]
     if not found:
         raise NotAMember(f"No operator has its keystore in {home.keys}.")
     return found

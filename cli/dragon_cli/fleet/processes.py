@@ -28,7 +28,7 @@ from dragon.protocol.committee import Committee
 from dragon.storage.permissions import PUBLIC_FOLDER, make_folder
 from dragon_cli import lifeline, services
 from dragon_cli.errors import PortInUse
-from dragon_cli.fleet import own_operators, queries
+from dragon_cli.fleet import home_operators, queries
 from dragon_cli.fleet.layout import PROVER, Home, aggregator_name, port_of, service_kind
 from dragon_cli.fleet.queries import View
 from dragon_cli.hints import with_hint
@@ -79,7 +79,7 @@ class Fleet:
         found = {}
         if self.home.sequencer_keys.exists():  # otherwise the network is not part of this fleet
             found["sequencer"] = self.home.sequencer_url()
-        found |= own_operators.urls(self.home, self.committee)
+        found |= home_operators.urls(self.home, self.committee)
         for aggregator in self.committee.aggregators:
             found[aggregator_name(aggregator.rank)] = aggregator.url
         return found | self.home.services()

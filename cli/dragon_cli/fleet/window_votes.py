@@ -7,12 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from dragon.encoding import Json, to_hex
-from dragon.errors import BadAnswer, DragonError, PeerError
+from dragon.errors import (
+    BadAnswer,
+    CertificateError,
+    DragonError,
+    InvalidEncoding,
+    InvalidProof,
+    PeerError,
+    Superseded,
+)
 from dragon.net.http_client import HttpClient
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.committee import Committee
+from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.votes import StatedVote, Vote, decided_votes, pending_votes
+from dragon.protocol.trust import Trust
 from dragon_cli.fleet import queries
 
 T = TypeVar("T")
@@ -43,21 +53,23 @@ class Window:
         return DECIDED.get(str(self.described.get("state")), "")
 
 
-def window_votes(window: Window, committee: Committee | None, http: HttpClient) -> WindowVotes:
+def window_votes(window: Window, trust: Trust | None, http: HttpClient) -> WindowVotes:
     """Return the votes on a window. Without a committee, no certificate can be verified."""
     rows = queries.rows(window.described, "votes")
+    newest = trust.newest if trust else None
     if not window.verdict:
         stated = list(_stated(rows))
-        return WindowVotes(pending_votes(_operators(committee, stated, ()), stated))
+        return WindowVotes(pending_votes(_operators(newest, stated, ()), stated))
     event = window.described.get("event")
-    if committee is not None:
-        rows = rows or _of_aggregators(window, committee, http)
-        event = event or _of_operators(window, committee, http)
+    if newest is not None:
+        rows = rows or _of_aggregators(window, newest, http)
+        event = event or _of_operators(window, newest, http)
     stated = list(_stated(rows))
-    signers, certificate = _verified(window, event, committee)
-    verified = signers if certificate == "verified" else ()
-    votes = decided_votes(_operators(committee, stated, signers), verified, stated)
-    return WindowVotes(tuple(_as_stated(each, signers) for each in votes), certificate)
+    found = _verified(window, event, trust, http)
+    verified = found.signers if found.said == "verified" else ()
+    operators = _operators(found.committee or newest, stated, found.signers)
+    votes = decided_votes(operators, verified, stated)
+    return WindowVotes(tuple(_as_stated(each, found.signers) for each in votes), found.said)
 
 
 def _operators(
@@ -81,29 +93,62 @@ def _as_stated(vote: Vote, signers: Sequence[str]) -> Vote:
     return replace(vote, outcome="signed", reason="")
 
 
-def _verified(
-    window: Window, event: object, committee: Committee | None
-) -> tuple[tuple[str, ...], str]:
-    """The signers that a certificate names, and "verified" or why it is not."""
+@dataclass(frozen=True, slots=True)
+class _Certified:
+    """What is known of the certificate of a verdict."""
+
+    said: str  # "verified", or why it is not
+    signers: tuple[str, ...] = ()
+    committee: Committee | None = None  # that signed it, once it is verified
+
+
+def _verified(window: Window, event: object, trust: Trust | None, http: HttpClient) -> _Certified:
+    """Verify the certificate of the verdict."""
     if event is None:
-        return (), "not found"
+        return _Certified("not found")
     try:
         certificate = Certificate.from_json(event)  # type: ignore[arg-type]
     except DragonError as error:
-        return (), f"not verified: {error}"
-    claim = certificate.claim
+        return _Certified(f"not verified: {error}")
+    claim, signers = certificate.claim, certificate.signers
     if not isinstance(claim, WindowClaim) or (
         (to_hex(claim.stream), claim.number, str(claim.verdict))
         != (window.stream, window.number, window.verdict)
     ):
-        return (), "not verified: it is about something else"
-    if committee is None:
-        return certificate.signers, "not verified: no committee file"
+        return _Certified("not verified: it is about something else")
+    if trust is None:
+        return _Certified("not verified: no committee file", signers)
     try:
-        certificate.verify(committee)
+        return _Certified("verified", signers, _committee_of(certificate, window, trust, http))
     except DragonError as error:
-        return certificate.signers, f"not verified: {error}"
-    return certificate.signers, "verified"
+        return _Certified(f"not verified: {error}", signers)
+
+
+def _committee_of(
+    certificate: Certificate, window: Window, trust: Trust, http: HttpClient
+) -> Committee:
+    """Verify a certificate; that of an older committee in the log of any operator.
+
+    Raises DragonError.
+    """
+    try:
+        return trust.verify(certificate)
+    except Superseded:
+        position = window.described.get("position")
+        if not isinstance(position, int):
+            raise
+
+    def ask(url: str) -> Committee:
+        path = f"{url}/events/{position}"
+        try:
+            proven = ProvenEntry.from_json(queries.get(http, path, anchored="true"))
+            if proven.entry.event != certificate:
+                raise BadAnswer(f"entry {position} is another event")
+            return proven.verify(trust)
+        except (InvalidEncoding, CertificateError, InvalidProof) as error:
+            raise BadAnswer(str(error)) from None
+
+    return queries.first(queries.operators(trust.newest, None), ask)[1]
 
 
 def _of_aggregators(

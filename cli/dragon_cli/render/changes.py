@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import click
 
@@ -15,7 +16,12 @@ from dragon.protocol.lineage import Lineage
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 
-ERASE_LINE = "\r\x1b[2K"
+LATER_HINT: Final = (
+    "`dragon committee show --live` shows how far it is, `dragon committee update` learns its "
+    "outcome, and `dragon committee withdraw --all` takes it back while the next committee has not "
+    "begun."
+)
+ERASE_LINE: Final = "\r\x1b[2K"
 
 
 @contextmanager
@@ -35,6 +41,9 @@ def progress() -> Iterator[Callable[[str], object]]:
     end = not sys.stderr.isatty()
     try:
         yield say
+    except KeyboardInterrupt:
+        click.echo(f"\nThe change goes on without this command. {LATER_HINT}", err=True)
+        raise
     finally:
         if last and not end:
             click.echo(ERASE_LINE, err=True, nl=False)

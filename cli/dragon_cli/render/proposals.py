@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dragon.protocol.committee import Committee, short_id
-from dragon.protocol.differences import differences, urls
+from dragon.protocol.differences import differences, is_quorum, urls
 from dragon_cli.render.output import console, plain
 from dragon_sequencer.nodes import NodeList
 
@@ -16,7 +16,9 @@ def show(holding: Committee, following: Committee, lists: Sequence[NodeList]) ->
     Args: `lists`, the node lists that `following` names for the first time.
     """
     console.print(f"Next committee of {plain(following.name)}, epoch {following.epoch}:")
-    found = [each.sentence for each in differences(holding, following)]
+    # Quorums are shown below, changed or not.
+    changed = (each for each in differences(holding, following) if not is_quorum(each))
+    found = [each.sentence for each in changed]
     for sentence in found or ["nothing changes"]:
         console.print(f"  {plain(sentence)}")
     known = set(urls(holding))
@@ -39,7 +41,8 @@ def quorums(holding: Committee, following: Committee) -> dict[str, list[str]]:
     """Return the signatures that each kind of claim needs, before and after."""
     return {
         kind: [
-            f"{committee.quorum(kind)} of {len(committee.operators)}"
+            f"{committee.quorum(kind)} of {len(committee.operators)} "
+            f"({committee.quorum_rules[kind]})"
             for committee in (holding, following)
         ]
         for kind in following.quorum_rules

@@ -186,7 +186,7 @@ def incidents(
     """Yield the times of a period in which a node is certified down, in order."""
     begin, end = span
     following = [*moves[1:], None]
-    for move, after in zip(moves, following, strict=True):
+    for move, after in zip(moves, following, strict=False):  # a node may have no event yet
         ends = after.timestamp if after else None
         if move.status is not Status.DOWN or move.timestamp >= end or (ends or end) <= begin:
             continue

@@ -2,7 +2,9 @@
 
 Afterwards the file takes the log of another network only. If a log began again under the same
 id, its log time would be genesis again. Then anyone could put an old genuine checkpoint
-onto the new ledger, and every log would raise the alarm `diverged`.
+onto the new ledger, and every log would raise the alarm `diverged`. After a handover the committee
+of epoch 0 would hold again, with all members that have left. So a log that has applied a handover
+is archived only for a new network that exists already.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from dragon import errors
+from dragon.encoding import to_hex
 from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
 from dragon.storage.sqlite_faults import sqlite_fault
@@ -21,7 +24,9 @@ from dragon.storage.sqlite_faults import sqlite_fault
 _LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "committees")
 
 
-def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
+def archive(
+    path: Path, owners_tables: Iterable[str] = (), *, refounded: bytes | None = None
+) -> Path:
     """Copy the database at `path` and empty its log, for a network with another id.
 
     The service must not be running. After a crash the log is unchanged or completely emptied, and
@@ -29,11 +34,13 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
 
     Args:
         owners_tables: further tables to empty, of the services that own tables in the file.
+        refounded: id of the network that the file is to serve, 32 bytes; needed after a handover.
 
     Returns the path of the copy.
 
     Raises:
         NotFound: there is no file at `path`.
+        HandedOver: the log has applied a handover, and no other network is named.
         LogDamaged: the file is no log, or a service still has it open.
         DatabaseTooNew: a newer release has changed its schema.
         DatabaseTooOld: the log has the format of an older release.
@@ -45,6 +52,7 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("BEGIN EXCLUSIVE")
             check_format(path, database.execute)
+            _check_not_handed_over(database, path, refounded)
             size = database.execute("SELECT COUNT(*) FROM entries").fetchone()[0]
             copy = _free_name(path, size)
             database.rollback()
@@ -61,6 +69,23 @@ def archive(path: Path, owners_tables: Iterable[str] = ()) -> Path:
         )
         raise errors.LogDamaged(message) from None
     return copy
+
+
+def _check_not_handed_over(
+    database: sqlite3.Connection, path: Path, refounded: bytes | None
+) -> None:
+    """Raise HandedOver if the log has applied a handover, and `refounded` is no other network."""
+    [epoch] = database.execute("SELECT MAX(epoch) FROM committees").fetchone()
+    network = database.execute("SELECT network FROM cursor").fetchone()
+    if not epoch or (refounded is not None and network != (to_hex(refounded),)):
+        return
+    message = (
+        f"the log in {path} has applied a handover, to epoch {epoch}: its network cannot begin "
+        "again, because the committee of epoch 0 would hold, with members that have left"
+    )
+    if refounded is not None:
+        message += "; the committee file that is given belongs to this same network"
+    raise errors.HandedOver(message, epoch=epoch)
 
 
 def _free_name(path: Path, size: int) -> Path:

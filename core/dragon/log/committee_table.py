@@ -30,12 +30,43 @@ def read_all(connection: Connection) -> list[tuple[Committee, int | None]]:
     Keys are not checked again: the hash of each file is the one that the log names.
     Raises LogDamaged.
     """
-    query = text("SELECT epoch, id, document, position FROM committees ORDER BY epoch")
-    found = [_checked(*row) for row in connection.execute(query)]
-    for expected, (committee, position) in enumerate(found):
+    return read_after(connection, -1, -1)
+
+
+def read_after(
+    connection: Connection, after: int, limit: int
+) -> list[tuple[Committee, int | None]]:
+    """Return the committees after an epoch, as `read_all`. Args: `limit`, -1 for no limit.
+
+    The cost is that of the committees that are returned. Raises LogDamaged.
+    """
+    query = text(
+        "SELECT epoch, id, document, position FROM committees WHERE epoch > :after "
+        "ORDER BY epoch LIMIT :limit"
+    )
+    rows = connection.execute(query, {"after": after, "limit": limit})
+    found = [_checked(*row) for row in rows]
+    for expected, (committee, position) in enumerate(found, start=after + 1):
         if committee.epoch != expected or (position is None) is not (expected == 0):
             raise errors.LogDamaged(f"the committee of epoch {expected} is missing, or misplaced")
     return found
+
+
+def count_within(connection: Connection, after: int, limit: int, max_bytes: int) -> int:
+    """Return how many committees after an epoch fit into a page: at least one if there is one.
+
+    Args: `limit` and `max_bytes`, of the files of the page together.
+    """
+    query = text(
+        "SELECT length(document) FROM committees WHERE epoch > :after ORDER BY epoch LIMIT :limit"
+    )
+    left, count = max_bytes, 0
+    for (length,) in connection.execute(query, {"after": after, "limit": limit}):
+        left -= length
+        if count and left < 0:
+            break
+        count += 1
+    return count
 
 
 def documents(committees: Iterable[Committee]) -> dict[bytes, Committee]:

@@ -12,7 +12,8 @@ import structlog
 from dragon import errors
 from dragon.encoding import from_hex, to_hex
 from dragon.log.ledger import IndexedLedger, Ledger, Position, ProvenBatch
-from dragon.log.store import Log
+from dragon.log.store import DIVERGED, Log
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.log_entry import LogEntry
 
@@ -36,7 +37,6 @@ CAUGHT_UP_SECONDS: Final = 5.0  # how long a log counts as caught up after the l
 # the search, and the length of the rewritten ledger is the attacker's choice.
 SEARCH_SECONDS: Final = 30.0
 REWRITTEN: Final = "ledger_rewritten"
-DIVERGED: Final = "diverged"
 
 Listener: TypeAlias = Callable[[Sequence[LogEntry]], None]
 
@@ -339,3 +339,5 @@ def _log_applied(entries: Sequence[LogEntry]) -> None:
     for entry in entries:
         claim = entry.event.claim.to_json()
         logger.info("event_applied", position=entry.position, claim=claim)
+        if isinstance(entry.event.claim, HandoverClaim):
+            logger.info("handover_applied", position=entry.position, epoch=claim["epoch"])

@@ -93,8 +93,23 @@ class LogQueries:
     def committees(self, after: int = -1, limit: int = MAX_COMMITTEES) -> list[Seating]:
         """Return the committees after an epoch that have held in this log, oldest first."""
         with self._read() as connection:
-            found = committee_table.read_all(connection)[after + 1 : after + 1 + limit]
+            found = committee_table.read_after(connection, after, limit)
             return [Seating(each, self._handover(connection, at), at) for each, at in found]
+
+    def committees_page(
+        self, after: int, limit: int, max_bytes: int
+    ) -> tuple[list[Seating], int | None]:
+        """Return one page of committees after an epoch, and the last epoch if more follow.
+
+        Args: `max_bytes`, of the page's files together; a page has at least one committee.
+        """
+        with self._read() as connection:
+            count = committee_table.count_within(connection, after, limit, max_bytes)
+            found = committee_table.read_after(connection, after, count + 1) if count else []
+            shown = [
+                Seating(each, self._handover(connection, at), at) for each, at in found[:count]
+            ]
+        return shown, shown[-1].committee.epoch if len(found) > count else None
 
     def _handover(self, connection: Connection, position: int | None) -> Handover | None:
         entry = entry_table.read_one(connection, position) if position is not None else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -43,6 +43,7 @@ from dragon.storage.sqlite_faults import sqlite_fault
 __all__ = ["Alarm", "Log", "LogRow", "Refusal", "TreeHead"]
 
 DAMAGED: Final = "log_damaged"
+DIVERGED: Final = "diverged"
 MAX_OFFERED: Final = 16  # committee files that may follow; each has at most 1 MiB
 _TABLES: Final = (
     *("entries", "cursor", "committees", "alarm", "archived", "refused", "refusals", "schema_log"),
@@ -70,12 +71,16 @@ class Log(LogQueries):
         database: Database,
         committee: Committee,
         entropy: Callable[[int], bytes] = os.urandom,
+        *,
+        pinned: Iterable[Committee] = (),
     ) -> None:
         """Open the log and read state and tree from its file.
 
         Args:
-            committee: that of epoch 0 for a new file; else any committee of the network.
+            committee: any committee of the network, which its owner trusts. A handover to another
+                one of that epoch, or of one before it, raises the alarm `diverged`.
             entropy: returns random bytes, for the batched verification of signatures.
+            pinned: further committees up to that one. A new file needs that of epoch 0.
 
         Raises:
             LogDamaged: the file belongs to another network, or contradicts itself.
@@ -83,6 +88,8 @@ class Log(LogQueries):
         """
         super().__init__(database)
         self._network_id = committee.network_id
+        self._pinned = committee
+        self._pins = {each.epoch: each for each in (*pinned, committee)}
         self._evaluator = Evaluator(entropy)
         self._lock = threading.Lock()
         self._state = State.of(committee)
@@ -96,9 +103,9 @@ class Log(LogQueries):
             with database.write() as connection:
                 check_structure(connection, database.path, (*_TABLES, *tables()))
                 self._position = cursor.read_cursor(connection, self._network_id)
-                _note_founding(connection, committee)
-            self._alarm = self._read_alarm()
+                _note_founding(connection, self._pins.get(0, committee))
             self._reload()
+            self._alarm = self._read_alarm() or self._contradiction()
             self._check_position()
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
@@ -113,6 +120,11 @@ class Log(LogQueries):
     def committee(self) -> Committee:
         """The committee that holds. It changes when a handover is applied."""
         return self._state.committee
+
+    @property
+    def pinned(self) -> Committee:
+        """The committee that the owner has given. It may be earlier or later than the log."""
+        return self._pinned
 
     @property
     def committee_before(self) -> Committee | None:
@@ -139,9 +151,11 @@ class Log(LogQueries):
                 del self._offered[oldest]
 
     def document(self, committee_id: bytes) -> Committee | None:
-        """Return an offered committee file by its hash, if there is one."""
+        """Return an offered or pinned committee file by its hash, if there is one."""
         with self._lock:
-            return self._offered.get(committee_id)
+            if (offered := self._offered.get(committee_id)) is not None:
+                return offered
+        return next((each for each in self._pins.values() if each.id == committee_id), None)
 
     def known_document(self, committee_id: bytes) -> Committee | None:
         """Return a committee file that this log has seated, or that was offered, by its hash."""
@@ -224,7 +238,8 @@ class Log(LogQueries):
         Raises:
             LogStopped: there is an alarm.
             LedgerContradiction: a batch between the position and these batches is missing.
-            Diverged: a quorum certified another log; none of these batches is applied.
+            Diverged: a quorum certified another log, or handed over to another committee than the
+                owner has pinned; none of these batches is applied.
             DocumentMissing: a handover names a committee file that was not offered; none of these
                 batches is applied.
             LogDamaged: the file contradicts itself; there is an alarm now.
@@ -256,6 +271,7 @@ class Log(LogQueries):
         finally:
             with self._lock:
                 self._tree.truncate(self._state.size)
+        self._check_pins(outcome)
         self._write(outcome, following[-1].position)
         return outcome.entries
 
@@ -298,6 +314,33 @@ class Log(LogQueries):
             # The position last: if this is interrupted, the next call reads the file again.
             self._state = outcome.state
             self._position = position
+
+    def _check_pins(self, outcome: Outcome) -> None:
+        """Check that no handover leaves the chain of the pinned committee. Raises Diverged."""
+        for entry in outcome.entries:
+            if isinstance(claim := entry.event.claim, HandoverClaim):
+                pinned = self._pinned_id(claim.epoch)
+                if pinned is not None and pinned != claim.next:
+                    raise errors.Diverged(_other_committee(claim.epoch, claim.next, pinned))
+
+    def _pinned_id(self, epoch: int) -> bytes | None:
+        """Return the id of an epoch's committee, as far as the pinned files state it."""
+        if (found := self._pins.get(epoch)) is not None:
+            return found.id
+        following = self._pins.get(epoch + 1)
+        return following.previous if following else None
+
+    def _contradiction(self) -> Alarm | None:
+        """Return an alarm if this log has other committees than the owner has pinned.
+
+        It is not stored: another committee file, or another database, ends it.
+        """
+        for each in self.committees():
+            committee = each.committee
+            pinned = self._pinned_id(committee.epoch) if committee.epoch else None
+            if pinned is not None and pinned != committee.id:
+                return Alarm(DIVERGED, _other_committee(committee.epoch, committee.id, pinned))
+        return None
 
     def _proven_alike(self, batches: Sequence[ProvenBatch], outcome: Outcome) -> int:
         """Return how many of the batches count by the finality rule that they were read with.
@@ -421,6 +464,13 @@ class Log(LogQueries):
         with self._database.write() as connection:
             cursor.store_alarm(connection, Alarm(reason, detail))
         self._alarm = self._read_alarm()
+
+
+def _other_committee(epoch: int, named: bytes, pinned: bytes) -> str:
+    return (
+        f"the ledger hands over to committee {to_hex(named)} in epoch {epoch}, and the committee "
+        f"file of this service names {to_hex(pinned)}"
+    )
 
 
 def _note_founding(connection: Connection, committee: Committee) -> None:

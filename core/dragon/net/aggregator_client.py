@@ -15,6 +15,7 @@ from dragon.protocol.messages import Suspicion
 
 # Errors by which an aggregator refuses an endorsement, by the title of the problem document.
 REFUSALS: Final[Mapping[str, type[errors.DragonError]]] = {
+    "superseded": errors.Superseded,
     "wrong_committee": errors.WrongCommittee,
     "unknown_signer": errors.UnknownSigner,
     "bad_signature": errors.BadSignature,

@@ -114,7 +114,7 @@ def fetch_certified(
         tree.append(entry.leaf_hash)
         progress(len(entries), claim.size)
     if tree.root() != claim.log_root:
-        raise InvalidProof(f"the entries of {url} are not those of its certified checkpoint")
+        raise InvalidProof("the entries are not those of the certified checkpoint")
     return CertifiedLog(claim, position, event.committee_id, event.signers, entries, tree)
 
 

@@ -27,6 +27,9 @@ def fetch_lineage(http: HttpClient, url: str) -> Lineage:
         lineage = Lineage.load(canonical(_fetch(http, url)))
     except errors.InvalidEncoding as error:
         raise errors.BadAnswer(f"no lineage: {error}") from None
+    if (first := lineage.committees[0].epoch) != 0:
+        # One committee alone is signed by nobody but itself.
+        raise errors.BadAnswer(f"the lineage begins with epoch {first}, expected 0")
     newest, checkpoint = lineage.newest, lineage.checkpoint
     if newest.epoch and (checkpoint is None or checkpoint.committee_id != newest.id):
         message = f"the committee of epoch {newest.epoch} has certified no checkpoint yet"

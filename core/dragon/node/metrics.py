@@ -167,6 +167,16 @@ def log_metrics(
         log.state.log_time,
     )
     yield gauge(
+        "committee_epoch",
+        "Epoch of the committee that holds in the log: how many committees came before it.",
+        log.state.committee.epoch,
+    )
+    yield gauge(
+        "document_missing",
+        "1 while the log waits for the file of a committee that a handover names.",
+        follower.missing_document is not None,
+    )
+    yield gauge(
         "alarm", "1 while the log has an active alarm and applies nothing.", bool(log.alarm())
     )
     yield gauges(

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client.metrics_core import Metric
 
+from dragon.encoding import to_hex
 from dragon.errors import LogDamaged
 from dragon.node.metrics import gauge, gauges
+from dragon.protocol.committee import short_id
 
 if TYPE_CHECKING:  # services without a log do not load the database library
     from dragon.log.follower import Follower
@@ -27,14 +29,17 @@ WORDS: Final = frozenset(
         "blind",
         "busy",
         "clock",
+        "committee",
         "damaged",
         "disk",
         "journal",
+        "key",
         "ledger",
         "log",
         "not_certifying",
         "prover",
         "rounds",
+        "seat",
         "silent",
         "stream",
         "unreachable",
@@ -82,8 +87,9 @@ def disk_reasons(disks: Iterable[Disk]) -> Iterator[str]:
 def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float) -> Iterator[str]:
     """Why a service cannot rely on its log.
 
-    An alarm is active; the ledger is not read to its end; or the log is silent: its last checkpoint
-    is so old that the time since then counts as unknown, and nothing settles.
+    An alarm is active; the ledger is not read to its end; a committee file is missing, or does not
+    hold yet; or the log is silent: its last checkpoint is so old that the time since then counts as
+    unknown, and nothing settles.
 
     `wall`: the current time in Unix seconds.
     """
@@ -92,6 +98,11 @@ def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float)
     elif not follower.caught_up:
         behind = f"{count} batches behind" if (count := follower.behind) else ""
         yield f"ledger: {follower.last_error or behind or 'not read to its end'}"
+    if (missing := follower.missing_document) is not None:
+        yield f"committee: no service has given the file of {to_hex(missing)}"
+    pinned = log.pinned
+    if pinned.epoch > log.committee.epoch and follower.has_read_all:
+        yield f"committee: {short_id(pinned.id)} of epoch {pinned.epoch} does not hold yet"
     age = wall - log.state.log_time
     if age > committee.rounds.unknown_after:
         yield f"silent: no checkpoint for {age:.0f} s"

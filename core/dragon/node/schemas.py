@@ -306,7 +306,7 @@ class RefusedEvents(Schema):
 
 
 class Descriptor(Schema):
-    committee: Hash
+    network: Hash
     identity: Hash
     header_key: PublicKey
     proof_of_possession: Signature

@@ -15,6 +15,7 @@ from dragon.net import tls
 from dragon.net.tls import Tls
 from dragon.node.addresses import Network
 from dragon.protocol.committee import Committee
+from dragon.protocol.lineage import Lineage
 
 MIN_TOKEN_CHARS: Final = 16
 MAX_INTEGER_DIGITS: Final = 9
@@ -23,7 +24,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,253}", re.ASCII)
 
 # By setting: what it means, for the tables of `docs/reference.md`.
 MEANINGS: Final[Mapping[str, str]] = {
-    "DRAGON_COMMITTEE": "Committee file.",
+    "DRAGON_COMMITTEE": (
+        "Committee file of the network, of any epoch, or a lineage. The log of the service knows "
+        "which committee holds. A handover that contradicts the file raises the alarm `diverged`."
+    ),
     "SEQUENCER_NODES_FILE": (
         "Node list of the sequencer network; the committee file holds its hash. Several files are "
         "separated by commas, while the network replaces its nodes: a list that an earlier "
@@ -167,16 +171,26 @@ class Environment:
             raise SettingsError(message, setting=name) from None
 
     def committee(self, name: str = "DRAGON_COMMITTEE") -> Committee:
-        """Load the committee file that the setting names."""
+        """Load the newest committee of the file that the setting names."""
+        return self.lineage(name).newest
+
+    def lineage(self, name: str = "DRAGON_COMMITTEE") -> Lineage:
+        """Load the committee file or the lineage that the setting names.
+
+        The hashes of the files are checked, from the newest backwards. No signature is needed: the
+        owner trusts the newest.
+        """
         path = self.path(name)
         try:
-            return Committee.load(path.read_bytes())
+            lineage = Lineage.load(path.read_bytes())
+            lineage.check_chain()
         except OSError as error:
             message = f"the committee file {path} cannot be read: {error.strerror}"
             raise SettingsError(message, setting=name) from None
         except DragonError as error:
             message = f"the committee file {path} is refused: {error.name}: {error}"
             raise SettingsError(message, setting=name) from None
+        return lineage
 
 
 def _network(text: str) -> Network:

@@ -9,6 +9,7 @@ from typing import Final
 from dragon.encoding import Json, to_hex
 from dragon.protocol.committee import Committee
 
+QUORUM_FOR: Final = "quorum for "  # how the name of such a difference begins
 KEY_CHARACTERS: Final = 18  # of a public key in a sentence: 0x and 16 digits
 
 
@@ -49,6 +50,11 @@ def differences(before: Committee, after: Committee) -> list[Difference]:
         if one.get(what) != other.get(what)
     ]
     return found
+
+
+def is_quorum(difference: Difference) -> bool:
+    """Return whether a difference is the number of signatures that a kind of claim needs."""
+    return difference.what.startswith(QUORUM_FOR)
 
 
 def urls(committee: Committee) -> list[str]:
@@ -99,7 +105,7 @@ def _rules(committee: Committee) -> Iterator[tuple[str, str]]:
     yield "round length", f"{committee.rounds.seconds} s"
     for kind, rule in committee.quorum_rules.items():
         needed, of = committee.quorum(kind), len(committee.operators)
-        yield f"quorum for {kind}", f"{needed} of {of} ({rule})"
+        yield f"{QUORUM_FOR}{kind}", f"{needed} of {of} ({rule})"
     yield "sequencer app", committee.sequencer.app
     yield "stake for finality", f"{committee.sequencer.threshold_percent} %"
 

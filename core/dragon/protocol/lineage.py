@@ -210,6 +210,7 @@ class Lineage:
             WrongCommittee: `other` is of another network.
             LineageForked: they name different committees of one epoch, or different logs at one
                 handover. Keep both: they show who signed for both.
+            LineageError: `other` ends with a later epoch, and no handovers lead to it from here.
         """
         other.check_network(self.network_id)
         mine, theirs = self._ids(), other._ids()
@@ -224,7 +225,15 @@ class Lineage:
                 continue
             if known.claim.log_root != handover.claim.log_root:
                 raise _forked(f"name different logs at the handover to {epoch}", epoch, self, other)
-        return other if _progress(other) > _progress(self) else self
+        if _progress(other) <= _progress(self):
+            return self
+        if self.newest.id not in other._by_id:
+            message = (
+                f"no handovers lead from epoch {self.newest.epoch} to epoch {other.newest.epoch}; "
+                "the whole lineage is needed, from epoch 0 on"
+            )
+            raise errors.LineageError(message, epoch=other.newest.epoch)
+        return other
 
     def _ids(self) -> dict[int, bytes]:
         """Return the ids of committees by epoch, as far as the files state them."""

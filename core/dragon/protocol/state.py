@@ -162,7 +162,7 @@ def transition(
     """
     committee = state.committee
     # (1) The event is of the committee that holds.
-    _check_committee(event.committee_id, state)
+    check_committee(event.committee_id, state)
     # (2) The claim is not superseded, has the right age, and meets the rules of its kind.
     check_applicable(state, event.claim)
     # (3) The claim is certified.
@@ -177,7 +177,8 @@ def transition(
     return advance(state, event.claim, following)
 
 
-def _check_committee(committee_id: bytes, state: State) -> None:
+def check_committee(committee_id: bytes, state: State) -> None:
+    """Check that an event is of the committee that holds. Raises Superseded, WrongCommittee."""
     if committee_id == state.committee.id:
         return
     if committee_id in state.known.committees:

@@ -1,11 +1,13 @@
-"""Certified events become episodes: nodes that go down and come back, and invalid windows."""
+"""Certified events become episodes: outages of nodes, invalid windows, and handovers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Sequence
+from typing import TypeAlias
 
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.log_entry import LogEntry
@@ -13,14 +15,24 @@ from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes
 
+# Returns the ids of the nodes that the committee of a handover lists.
+Listed: TypeAlias = Callable[[HandoverClaim], Container[str]]
 
-def apply(episodes: Episodes, entry: LogEntry, rules: Iterable[Rule], now: float) -> None:
+
+def apply(
+    episodes: Episodes, entry: LogEntry, rules: Sequence[Rule], listed: Listed, now: float
+) -> None:
     """Take one entry of the log into account. `now`: Unix seconds."""
     claim = entry.event.claim
     if isinstance(claim, StatusClaim):
         for rule in rules:
             if Condition.NODE_DOWN in rule.conditions and rule.selects(claim.node_id):
                 _apply_status(episodes, entry, claim, rule.name, now)
+    elif isinstance(claim, HandoverClaim):
+        _end_outages(episodes, entry, claim, listed(claim), now)
+        for rule in rules:
+            if Condition.COMMITTEE_CHANGED in rule.conditions:
+                _open_handover(episodes, entry, claim, rule.name, now)
     elif isinstance(claim, WindowClaim) and claim.verdict is Verdict.INVALID:
         for rule in rules:
             if Condition.WINDOW_INVALID in rule.conditions:
@@ -44,6 +56,34 @@ def _apply_status(
         )
     elif found := episodes.find(rule, Condition.NODE_DOWN, claim.node_id):
         found.end(claim.timestamp, now, entry.position)
+
+
+def _end_outages(
+    episodes: Episodes, entry: LogEntry, claim: HandoverClaim, listed: Container[str], now: float
+) -> None:
+    """End the outages of nodes that have left: their status is unknown, not down."""
+    for episode in episodes.active:
+        is_outage = episode.condition is Condition.NODE_DOWN and episode.lasts
+        if is_outage and episode.subject not in listed:
+            episode.end(max(episode.begun, claim.timestamp), now, entry.position)
+
+
+def _open_handover(
+    episodes: Episodes, entry: LogEntry, claim: HandoverClaim, rule: str, now: float
+) -> None:
+    """A handover is an incident without a duration."""
+    sentence = kind_of(claim).sentence(claim)
+    episode = Episode(
+        rule,
+        Condition.COMMITTEE_CHANGED,
+        f"epoch {claim.epoch}",
+        claim.timestamp,
+        f"{sentence[0].upper()}{sentence[1:]}.",
+        now,
+        entry.position,
+    )
+    episode.end(claim.timestamp, now)
+    episodes.open(episode)
 
 
 def _open_window(

@@ -20,6 +20,8 @@ class Condition(enum.StrEnum):
     WINDOW_WAITING = "window_waiting"
     TLS = "tls"
     DISK = "disk"
+    COMMITTEE_CHANGED = "committee_changed"
+    APPROVAL_PENDING = "approval_pending"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,19 @@ FACTS: Final[Mapping[Condition, Facts]] = {
         "stream are damaged.",
         "service",
         after_seconds=30,
+    ),
+    Condition.COMMITTEE_CHANGED: Facts(
+        "A handover is in the log: the next committee has its seat. The message has the event with "
+        "the signatures of both committees. Such an incident does not end.",
+        "committee",
+        certified=True,
+        has_end=False,
+    ),
+    Condition.APPROVAL_PENDING: Facts(
+        "More operators than may be faulty say that their owners have approved the same next "
+        "committee, and it has no seat yet.",
+        "committee",
+        after_seconds=60,
     ),
 }
 # Conditions that owners of streams cause. They have limits of their own, and delay nothing else.

@@ -5,14 +5,13 @@ Every mistake is one sentence that begins with the key. No sentence quotes a sec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from dragon.errors import SettingsError
-from dragon.protocol.committee import Committee
 from dragon_explorer.alerts.conditions import FACTS, OF_NODES, Condition
 from dragon_explorer.alerts.reading import Mistakes, Table
 from dragon_explorer.alerts.routes import Route, read_route, url_fault
@@ -69,9 +68,9 @@ class AlertsConfig:
     explorer_url: str = ""  # beginning of links in messages; without a slash at its end
 
     @classmethod
-    def load(cls, path: Path, committee: Committee | None) -> AlertsConfig:
+    def load(cls, path: Path, nodes: Collection[str] | None) -> AlertsConfig:
         """Read the file. Raises SettingsError: `facts["mistakes"]` lists everything wrong."""
-        config, mistakes = read(path, committee)
+        config, mistakes = read(path, nodes)
         if mistakes:
             count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "a mistake"
             message = f"the alerts file {path} has {count}: {'; '.join(mistakes)}"
@@ -79,10 +78,10 @@ class AlertsConfig:
         return config
 
 
-def read(path: Path, committee: Committee | None) -> tuple[AlertsConfig, list[str]]:
+def read(path: Path, nodes: Collection[str] | None) -> tuple[AlertsConfig, list[str]]:
     """Read the file, and return it with all mistakes, each a sentence.
 
-    Args: `committee`, whose nodes the rules name; without it node patterns are not compared.
+    Args: `nodes`, ids of the nodes that rules may name; without it patterns are not compared.
     """
     mistakes = Mistakes()
     top = Table("", _parse(path, mistakes), mistakes)
@@ -93,7 +92,7 @@ def read(path: Path, committee: Committee | None) -> tuple[AlertsConfig, list[st
     _check_url(url, mistakes)
     named = top.tables_by_name("routes", MAX_ROUTES)
     routes = {name: read_route(name, table, path.parent) for name, table in named.items()}
-    rules = [_rule(table, set(named), committee) for table in top.tables("rules", MAX_RULES)]
+    rules = [_rule(table, set(named), nodes) for table in top.tables("rules", MAX_RULES)]
     _check_together(rules, named, mistakes)
     known = {name: route for name, route in routes.items() if route is not None}
     return AlertsConfig(tuple(rules), known, url), mistakes.found
@@ -117,7 +116,7 @@ def _check_url(url: str, mistakes: Mistakes) -> None:
         mistakes.add("explorer_url", fault)
 
 
-def _rule(table: Table, routes: set[str], committee: Committee | None) -> Rule:
+def _rule(table: Table, routes: set[str], nodes: Collection[str] | None) -> Rule:
     table.only(_RULE_KEYS)
     words = table.texts("on", required=True)
     conditions = frozenset(Condition(word) for word in words if word in list(Condition))
@@ -139,7 +138,7 @@ def _rule(table: Table, routes: set[str], committee: Committee | None) -> Rule:
         name=table.name("name"),
         on=conditions,
         routes=tuple(dict.fromkeys(chosen)),
-        nodes=_patterns(table, committee) or ("*",),
+        nodes=_patterns(table, nodes) or ("*",),
         after_seconds=table.seconds("after", most=MAX_AFTER_SECONDS),
         remind_seconds=_remind(table),
         resolved=table.boolean("resolved", default=True),
@@ -153,12 +152,12 @@ def _remind(table: Table) -> int | None:
     return REMIND_SECONDS if seconds is None else seconds
 
 
-def _patterns(table: Table, committee: Committee | None) -> tuple[str, ...]:
+def _patterns(table: Table, nodes: Collection[str] | None) -> tuple[str, ...]:
     patterns = table.texts("nodes")
     if len(patterns) > MAX_PATTERNS:
         table.wrong("nodes", f"must not have more than {MAX_PATTERNS} patterns")
-    for pattern in patterns if committee else ():
-        if not any(fnmatchcase(node_id, pattern) for node_id in committee.urls):  # type: ignore[union-attr]
+    for pattern in patterns if nodes is not None else ():
+        if not any(fnmatchcase(node_id, pattern) for node_id in nodes or ()):
             table.wrong("nodes", f"has {pattern!a}, which matches no node of the committee")
     return patterns[:MAX_PATTERNS]
 

@@ -7,13 +7,13 @@ an event nor makes a second message about it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
 from dragon.protocol.log_entry import LogEntry
@@ -61,10 +61,8 @@ class Engine:
         sources.follower.subscribe(lambda _: self._wake.set())
 
     def _context(self, config: AlertsConfig) -> Context:
-        committee = self._sources.committee
         return Context(
-            committee_id=to_hex(committee.id),
-            committee_name=committee.name,
+            seated=self._sources.log,
             explorer_url=config.explorer_url,
             event_at=self._event_at,
             status_of=self._status_of,
@@ -97,7 +95,7 @@ class Engine:
         with self._database.write() as connection:
             episodes = Episodes(connection)
             for entry in entries:
-                certified.apply(episodes, entry, self._rules.values(), now)
+                certified.apply(episodes, entry, list(self._rules.values()), self._listed, now)
             if read is not None and read != progress:
                 write_progress(connection, read)
             if entries or self._live.is_due(now):
@@ -138,8 +136,14 @@ class Engine:
                 last = self._sources.log.state.last(episode.subject)
                 if last is None:  # nothing says that it is up
                     episode.ended, episode.closed = int(now), True
+                elif last.status is None:  # it has left
+                    episode.end(last.timestamp, now, last.position)
                 elif last.status is Status.UP:
                     episode.end(last.timestamp, now)
+
+    def _listed(self, claim: HandoverClaim) -> Container[str]:
+        """The nodes that a committee lists, which has its seat."""
+        return self._sources.epochs.committee(claim.next).urls
 
     def _event_at(self, position: int) -> Event | None:
         try:
@@ -149,7 +153,7 @@ class Engine:
 
     def _status_of(self, node_id: str) -> str:
         last = self._sources.log.state.last(node_id)
-        return str(last.status) if last else "unknown"
+        return str(last.status) if last and last.status else "unknown"
 
     def _warn(self, error: errors.DragonError) -> None:
         now, self.fault = self._wall(), str(error)

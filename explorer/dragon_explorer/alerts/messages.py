@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from dragon.encoding import Json, canonical
+from dragon.encoding import Json, canonical, to_hex
 from dragon.protocol.claims.base import utc
+from dragon.protocol.committee import Seated
 from dragon.protocol.event import Event
-from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.conditions import OF_NODES, Condition
 from dragon_explorer.alerts.episodes import NO_POSITION, Episode
 from dragon_explorer.alerts.outbox import Message
 from dragon_explorer.views.public import duration
@@ -40,6 +41,8 @@ TITLES: Final[Mapping[Condition, str]] = {
     Condition.WINDOW_WAITING: "Window waits for its certificate",
     Condition.TLS: "Trouble with a TLS certificate",
     Condition.DISK: "Trouble with a disk",
+    Condition.COMMITTEE_CHANGED: "The committee has changed",
+    Condition.APPROVAL_PENDING: "Owners have approved a next committee",
 }
 _WITHOUT_SUBJECT: Final = (Condition.QUORUM, Condition.CHECKPOINT)
 
@@ -48,11 +51,30 @@ _WITHOUT_SUBJECT: Final = (Condition.QUORUM, Condition.CHECKPOINT)
 class Context:
     """What messages need besides their episodes."""
 
-    committee_id: str
-    committee_name: str
+    seated: Seated  # knows the committee that holds
     explorer_url: str
     event_at: Callable[[int], Event | None]  # by position in the log
     status_of: Callable[[str], str]  # of a node, by the log
+
+    @property
+    def committee_id(self) -> str:
+        """The id of the committee that holds."""
+        return to_hex(self.seated.committee.id)
+
+    @property
+    def network_id(self) -> str:
+        """The id of the network, which stays the same in all epochs."""
+        return to_hex(self.seated.committee.network_id)
+
+    @property
+    def committee_name(self) -> str:
+        return self.seated.committee.name
+
+    def has_left(self, episode: Episode) -> bool:
+        """Whether an incident about a node ended because the node left the committee."""
+        if episode.condition not in OF_NODES or episode.lasts:
+            return False
+        return episode.subject not in self.seated.committee.urls
 
 
 def compose(
@@ -61,12 +83,13 @@ def compose(
     """Make the message about episodes of one rule and one condition."""
     condition = episodes[0].condition
     kind = f"{condition}.{phase}"
-    title = f"[{context.committee_name}] {_title(condition, phase, episodes)}"
+    title = f"[{context.committee_name}] {_title(context, condition, phase, episodes)}"
     text = "\n".join(_line(context, each, phase, now) for each in episodes)
     body: dict[str, Json] = {
         "type": kind,
         "timestamp": _iso(_moment(phase, episodes, now)),
         "data": {
+            "network_id": context.network_id,
             "committee_id": context.committee_id,
             "committee_name": context.committee_name,
             "rule": rule,
@@ -75,17 +98,17 @@ def compose(
             "incidents": [_incident(context, each, now) for each in episodes],
         },
     }
-    id_ = message_id(context.committee_id, rule, phase, episodes)
+    id_ = message_id(context.network_id, rule, phase, episodes)
     return Message(id_, rule, kind, now, title, text, canonical(body).decode())
 
 
-def message_id(committee_id: str, rule: str, phase: Phase, episodes: Sequence[Episode]) -> str:
+def message_id(network_id: str, rule: str, phase: Phase, episodes: Sequence[Episode]) -> str:
     """An id that follows from what is told, so that the same news has the same id after a crash."""
     told: list[Json] = [
         [each.subject, each.begun, each.begin_position, each.reminders]
         for each in sorted(episodes, key=lambda each: (each.subject, each.begun))
     ]
-    news: list[Json] = [committee_id, rule, str(episodes[0].condition), str(phase), told]
+    news: list[Json] = [network_id, rule, str(episodes[0].condition), str(phase), told]
     return f"msg_{hashlib.sha256(canonical(news)).hexdigest()[:32]}"
 
 
@@ -97,6 +120,7 @@ def trial(committee_name: str, now: float) -> Message:
         "type": "test",
         "timestamp": _iso(int(now)),
         "data": {
+            "network_id": None,
             "committee_id": None,
             "committee_name": committee_name,
             "rule": None,
@@ -118,9 +142,14 @@ def _moment(phase: Phase, episodes: Sequence[Episode], now: float) -> int:
     return max(each.ended or each.begun for each in episodes)
 
 
-def _title(condition: Condition, phase: Phase, episodes: Sequence[Episode]) -> str:
+def _title(
+    context: Context, condition: Condition, phase: Phase, episodes: Sequence[Episode]
+) -> str:
     words = TITLES[condition]
-    if condition is Condition.NODE_DOWN:
+    left = [context.has_left(each) for each in episodes]
+    if any(left):
+        words = "Left the committee" if all(left) else "Up again, or left the committee"
+    elif condition is Condition.NODE_DOWN:
         words = {Phase.BEGUN: "Down", Phase.REMINDER: "Still down", Phase.RESOLVED: "Up again"}[
             phase
         ]
@@ -135,7 +164,11 @@ def _title(condition: Condition, phase: Phase, episodes: Sequence[Episode]) -> s
 
 def _line(context: Context, episode: Episode, phase: Phase, now: float) -> str:
     begun, lasted = utc(episode.begun), duration(_seconds(episode, now))
-    if episode.condition is Condition.NODE_DOWN:
+    if context.has_left(episode):
+        line = (
+            f"{episode.subject} has left the committee. {_before_it_left(episode, lasted, begun)}"
+        )
+    elif episode.condition is Condition.NODE_DOWN:
         if phase is Phase.RESOLVED:
             line = f"{episode.subject} is up again. It was down for {lasted}, since {begun}."
         elif phase is Phase.REMINDER:
@@ -157,6 +190,12 @@ def _line(context: Context, episode: Episode, phase: Phase, now: float) -> str:
     return f"{line} {mark}{f' {link}' if link else ''}"
 
 
+def _before_it_left(episode: Episode, lasted: str, begun: str) -> str:
+    if episode.condition is Condition.NODE_DOWN:
+        return f"It was down for {lasted}, since {begun}. Nobody certifies whether it is up."
+    return f"Before: {episode.sentence} It lasted {lasted}, since {begun}."
+
+
 def _link(context: Context, episode: Episode) -> str:
     if not context.explorer_url:
         return ""
@@ -164,6 +203,10 @@ def _link(context: Context, episode: Episode) -> str:
         return f"{context.explorer_url}/incidents/{episode.begin_position}"
     if episode.condition is Condition.FLAPPING:
         return f"{context.explorer_url}/nodes/{episode.subject}"
+    if episode.condition is Condition.COMMITTEE_CHANGED:
+        return f"{context.explorer_url}/log/{episode.begin_position}"
+    if episode.condition is Condition.APPROVAL_PENDING:
+        return f"{context.explorer_url}/committee"
     return f"{context.explorer_url}/alerts"
 
 

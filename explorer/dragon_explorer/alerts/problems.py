@@ -16,6 +16,7 @@ from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.live.board import Part, Report, StreamReport
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import FleetHealth, OperatorState, health, sentence
+from dragon_explorer.views.proposals import proposals
 
 CHECKPOINT_INTERVALS: Final = 3  # without a checkpoint
 FLAPPING_CHANGES: Final = 6  # of a node's status
@@ -33,6 +34,7 @@ SERVICE_REASONS: Final[Mapping[Condition, tuple[str, ...]]] = {
 TLS_WORDS: Final = ("its certificate", "does not support TLS")  # of a failed request
 BLIND: Final = "blind"
 MAX_QUOTED_CHARS: Final = 200  # of what a service states
+SHORT_ID_CHARS: Final = 19  # of the subject of an approval: four groups of four digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,10 @@ class Watch:
 
         Args: `known`, the nodes that were flapping before; they must be stable first.
         """
+        listed = self.sources.committee.urls
         for node_id, transitions in self.sources.log.state.nodes.items():
+            if node_id not in listed:  # it has left
+                continue
             newest: list[Transition] = list(transitions[-FLAPPING_CHANGES:])
             if not newest or now - newest[-1].timestamp >= STABLE_SECONDS:
                 continue
@@ -87,6 +92,7 @@ class Watch:
         yield from self._ledger(state)
         yield from self._services(state, now)
         yield from self._windows(now)
+        yield from self._approvals(now)
 
     def _operators(self, state: FleetHealth, now: int) -> Iterator[Problem]:
         blind = self._blind_operators(now)
@@ -158,6 +164,20 @@ class Watch:
                     "not certified."
                 )
                 yield Problem(Condition.WINDOW_WAITING, name, sentence, closed)
+
+    def _approvals(self, now: int) -> Iterator[Problem]:
+        """Next committees that wait for their handover.
+
+        One that no more operators name than may be faulty may be an invention.
+        """
+        for each in proposals(self.sources, now):
+            if each.is_believable and not each.fault:
+                sentence = (
+                    f"Operators say that their owners have approved {each.short_id}. A handover "
+                    f"needs {each.needed} of {len(each.operators)}."
+                )
+                subject = each.short_id[:SHORT_ID_CHARS]
+                yield Problem(Condition.APPROVAL_PENDING, subject, sentence)
 
     def unheard(self) -> set[tuple[Condition, str]]:
         """Conditions that a service can only state itself, and now it does not answer.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Seated
 from dragon_explorer.history.recent import Key
 from dragon_explorer.history.spans import Sums
 from dragon_explorer.history.store import ANSWER, MAX_SERIES, RESPONSE, Gathering, History
@@ -20,6 +20,7 @@ SETTLED_ROUNDS: Final = 2  # after its start, a round's answers are complete
 NO_ANSWER: Final = "no_answer"  # the outcome of an operator that never answered a question
 MAX_AHEAD_SECONDS: Final = 60  # of a time that a service states, after the explorer's clock
 STATUS: Final = "status"
+ROUND_LENGTHS: Final = range(2, 3601)  # seconds that a committee may choose
 
 
 @dataclass(slots=True)
@@ -48,16 +49,21 @@ class Recorder:
     that a suspicion has caused. So a round is read until then.
     """
 
-    def __init__(self, history: History, committee: Committee, wall: Callable[[], float]) -> None:
+    def __init__(self, history: History, seated: Seated, wall: Callable[[], float]) -> None:
         self._history = history
-        self._committee = committee
+        self._seated = seated
         self._wall = wall
-        self._observers = frozenset(observers(committee))
         self._begun = wall()  # what is older was counted before a restart, or is unknown
-        self._settled: dict[str, int] = {}  # by aggregator: the last round that cannot change
-        self._progress: dict[str, dict[int, _Progress]] = {}  # by aggregator and round
+        # By aggregator: the start of the last round that cannot change. Rounds are known by their
+        # starts, because their numbers jump when a committee changes the round length.
+        self._settled: dict[str, int] = {}
+        self._progress: dict[str, dict[int, _Progress]] = {}  # by aggregator and start of the round
         self._probes: dict[tuple[str, str], int] = {}  # by operator and node: time of the last one
         self._outcomes: dict[str, set[str]] = {}  # by operator
+
+    @property
+    def _committee(self) -> Committee:
+        return self._seated.committee
 
     def record(self, report: Report) -> None:
         """Record what a report has that an earlier one did not."""
@@ -71,14 +77,14 @@ class Recorder:
         last, before = self._settled.get(aggregator, -1), self._progress.get(aggregator, {})
         progress: dict[int, _Progress] = {}
         for each in rounds:
-            if each.number <= last or not self._is_of_now(each):
+            if each.start <= last or not self._is_of_now(each):
                 continue
-            state, settled = before.get(each.number, _Progress()), self._is_settled(each)
+            state, settled = before.get(each.start, _Progress()), self._is_settled(each)
             self._record_round(aggregator, each, state, is_settled=settled)
             if settled:
-                self._settled[aggregator] = each.number
+                self._settled[aggregator] = each.start
             else:
-                progress[each.number] = state
+                progress[each.start] = state
         self._progress[aggregator] = progress
 
     def _is_settled(self, round_: answers.Round) -> bool:
@@ -88,10 +94,12 @@ class Recorder:
     def _is_of_now(self, round_: answers.Round) -> bool:
         """Whether number and time of a round belong together, and the time is recent.
 
-        Otherwise one invented round of the future would hide all later ones.
+        Otherwise one invented round of the future would hide all later ones. The round may be one
+        of a committee that has handed over, with another round length.
         """
-        number = self._committee.rounds.number(round_.start)
-        return round_.number == number and self._is_recent(round_.start)
+        seconds, rest = divmod(round_.start - self._committee.rounds.genesis, max(1, round_.number))
+        is_possible = rest == 0 and (seconds in ROUND_LENGTHS or round_.number == 0)
+        return is_possible and self._is_recent(round_.start)
 
     def _is_recent(self, time: int) -> bool:
         """Whether a time is near the clock; others are a fault of the service that states them."""
@@ -151,7 +159,7 @@ class Recorder:
                     self._add_answer(answer, round_.start)
 
     def _record_probes(self, operator: str, nodes: Sequence[answers.Node]) -> None:
-        if operator not in self._observers:
+        if operator not in observers(self._committee):
             return
         for node in nodes:
             seen = node.seen

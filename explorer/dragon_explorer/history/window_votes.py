@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from dragon.encoding import from_hex
 from dragon.log.store import Log
-from dragon.protocol.committee import Committee
 from dragon.protocol.merkle import HASH_BYTES
 from dragon.storage.database import Database
 from dragon_explorer.history.damage import NotedDamage
@@ -113,10 +112,9 @@ class WindowVotes:
 class VoteRecorder:
     """Keeps the votes on the windows that the log of this explorer has decided."""
 
-    def __init__(self, kept: WindowVotes, log: Log, committee: Committee) -> None:
+    def __init__(self, kept: WindowVotes, log: Log) -> None:
         self._kept = kept
         self._log = log
-        self._committee = committee
         self._last: dict[str, Mapping[VotedWindow, None]] = {}  # by aggregator
 
     def record(self, report: Report) -> None:
@@ -141,10 +139,11 @@ class VoteRecorder:
         return window.number < known.windows or (window.number, proof) in known.refuted
 
     def _row(self, aggregator: str, window: answers.SubmittedWindow) -> VotedWindow:
+        listed = self._log.state.known.ids  # votes may be those of a committee that has handed over
         votes = {
             each.operator: each.model_copy(update={"detail": each.detail[:MAX_DETAIL_CHARS]})
             for each in window.votes
-            if each.operator in self._committee.keys
+            if each.operator in listed
         }
         return VotedWindow(
             window.stream,

@@ -90,6 +90,15 @@ class LogHead(Answer):
     committee: Hash | None = None  # id of the operator's committee
 
 
+class CommitteeState(Answer):
+    """Which committee holds in an operator's log, and what its owner has approved."""
+
+    network: Hash
+    epoch: Count
+    committee: Hash
+    approved: Annotated[dict[Id, Hash | None], Field(max_length=MAX_OPERATORS)] = {}
+
+
 class Seen(Answer):
     status: Word
     reason: Word
@@ -121,6 +130,7 @@ class ProbedRound(Answer):
     """A round in which a service probed nodes."""
 
     number: Count
+    start: Time
     probes: Annotated[list[Probe], Field(max_length=MAX_NODES)]
 
     @cached_property
@@ -180,7 +190,6 @@ class Gathering(Answer):
 
 
 class Round(ProbedRound):
-    start: Time
     begun_late_ms: int
     took_ms: Count | None
     overran: bool

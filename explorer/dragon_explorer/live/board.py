@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -29,6 +29,7 @@ class OperatorReport:
     url: str
     readiness: Part[answers.Readiness] = Part()
     head: Part[answers.LogHead] = Part()
+    committee: Part[answers.CommitteeState] = Part()
     nodes: Part[Mapping[str, answers.Node]] = Part()
     probes: Part[tuple[answers.ProbedRound, ...]] = Part()  # of the last rounds, oldest first
     earlier_heads: tuple[Part[answers.LogHead], ...] = ()  # some former ones, oldest first
@@ -75,6 +76,14 @@ class Board:
             before = self._reports.get(report.name)
             self._reports = {**self._reports, report.name: report}
             if before is None or not _same(before, report):
+                self._version += 1
+
+    def keep(self, names: Collection[str]) -> None:
+        """Drop the reports of all other services: they are not watched any more."""
+        with self._lock:
+            kept = {name: each for name, each in self._reports.items() if name in names}
+            if len(kept) < len(self._reports):
+                self._reports = kept
                 self._version += 1
 
     @property

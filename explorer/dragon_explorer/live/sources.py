@@ -87,26 +87,32 @@ def _decoded(model: type[A], value: Any) -> A:
         raise BadAnswer(message, reason="bad_answer") from None
 
 
+def _reaches(round_: answers.Round, last: answers.Round) -> bool:
+    """Whether no round is missing between a round and the last one that is known."""
+    return round_.start <= last.start or round_.number == last.number + 1
+
+
 def _merged(known: Sequence[R], newest: Sequence[R], most: int) -> tuple[R, ...]:
     """Put rounds together, oldest first. `newest`: the newest first.
 
     What is newer than the newest comes from a clock that has been set back since, or from a lie.
+    Rounds are ordered by time: numbers jump when a committee changes the round length.
     """
     if not newest:  # since its last start the service has had no round
         return tuple(known)
-    by_number = {each.number: each for each in known if each.number <= newest[0].number}
-    by_number |= {each.number: each for each in newest}
-    return tuple(by_number[number] for number in sorted(by_number)[-most:])
+    by_start = {each.start: each for each in known if each.start <= newest[0].start}
+    by_start |= {each.start: each for each in newest}
+    return tuple(by_start[start] for start in sorted(by_start)[-most:])
 
 
 @dataclass(frozen=True)
 class OperatorSource(Source):
     """An operator: its readiness, its log, and its view of every node.
 
-    `node_ids`: of the committee; other nodes are left out. None: no node is left out.
+    `node_ids` returns those of the committee; other nodes are left out. None: none is left out.
     """
 
-    node_ids: Container[str] | None = None
+    node_ids: Callable[[], Container[str]] | None = None
 
     def read(self, before: Report | None) -> OperatorReport:
         known = (
@@ -117,6 +123,9 @@ class OperatorSource(Source):
             self.url,
             readiness=self._part(known.readiness, self._readiness),
             head=self._part(known.head, lambda: self._get(answers.LogHead, "/checkpoint")),
+            committee=self._part(
+                known.committee, lambda: self._get(answers.CommitteeState, "/committee")
+            ),
             nodes=self._part(known.nodes, self._nodes),
             probes=self._part(known.probes, lambda: self._probes(known.probes.value or ())),
             earlier_heads=self._earlier_heads(known),
@@ -138,16 +147,18 @@ class OperatorSource(Source):
     def _nodes(self) -> Mapping[str, answers.Node]:
         found: dict[str, answers.Node] = {}
         after: dict[str, str | int] = {}
+        listed = self.node_ids() if self.node_ids else None
         for _ in range(MAX_PAGES):
             page = self._get(answers.Nodes, "/nodes", **after)
-            found |= {node.node_id: node for node in page.nodes if self._is_known(node.node_id)}
+            found |= {
+                node.node_id: node
+                for node in page.nodes
+                if listed is None or node.node_id in listed
+            }
             if page.next is None:
                 break
             after = {"after": page.next}
         return found
-
-    def _is_known(self, node_id: str) -> bool:
-        return self.node_ids is None or node_id in self.node_ids
 
 
 class AggregatorSource(Source):
@@ -174,14 +185,15 @@ class AggregatorSource(Source):
     def _rounds(self, known: tuple[answers.Round, ...]) -> tuple[answers.Round, ...]:
         """The rounds that are kept, with those that are new or have changed."""
         newest: list[answers.Round] = []
-        last = max((each.number for each in known), default=-1)
+        last = known[-1] if known else None
         after: dict[str, str | int] = {}
         for _ in range(MAX_PAGES if known else MAX_FIRST_PAGES):  # newest first
             page = self._get(answers.Rounds, "/rounds", limit=ROUNDS_AT_ONCE, **after)
             newest += page.rounds
             # Rounds after the newest were never held: the clock was wrong, or a lie has ended.
-            last = min(last, max((each.number for each in newest), default=-1))
-            if page.next is None or page.next <= last + 1:
+            if last and newest and newest[0].start < last.start:
+                last = newest[0]
+            if page.next is None or (last and newest and _reaches(newest[-1], last)):
                 break
             after = {"after": page.next}
         return _merged(known, newest, MAX_ROUNDS_KEPT)

@@ -12,6 +12,7 @@ from dragon_explorer.components import Components
 from dragon_explorer.routes.parameters import (
     AfterStreamQuery,
     BeforeQuery,
+    EpochPath,
     NodePath,
     PeriodQuery,
     PositionPath,
@@ -20,6 +21,8 @@ from dragon_explorer.routes.parameters import (
 )
 from dragon_explorer.views.alerts import alerts as alerts_view
 from dragon_explorer.views.committee import committee as committee_view
+from dragon_explorer.views.epochs import epoch_page as epoch_view
+from dragon_explorer.views.epochs import epochs_page as epochs_view
 from dragon_explorer.views.fleet import fleet as fleet_view
 from dragon_explorer.views.incidents import incident as incident_view
 from dragon_explorer.views.incidents import incidents as incidents_view
@@ -75,6 +78,19 @@ def _add_fleet(api: Routes, components: Components) -> None:
     def committee(query: NoParameters) -> Response:
         """Members, rules, and the participation of each operator."""
         return render.json(lambda now: committee_view(sources, now))
+
+    @api.get("/epochs", responses=responses(schemas.EpochsPage, *PAGING_ERRORS))
+    def epochs(query: BeforeQuery) -> Response:
+        """All committees that have held, newest first. `before` is an epoch."""
+        return render.json(lambda now: epochs_view(sources, now, query.before))
+
+    @api.get(
+        "/epochs/<epoch>",
+        responses=responses(schemas.EpochPage, *PAGING_ERRORS, errors.NotFound),
+    )
+    def epoch(path: EpochPath, query: NoParameters) -> Response:
+        """The committee of one epoch, what it changed, and both sides' signatures."""
+        return render.json(lambda now: epoch_view(sources, now, path.epoch))
 
     @api.get("/alerts", responses=responses(schemas.AlertsPage, errors.UnknownMember))
     def alerts(query: NoParameters) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Response
 from pydantic import ConfigDict
@@ -13,8 +14,9 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import NoParameters
 from dragon_explorer.components import Components
-from dragon_explorer.routes.parameters import PositionPath
-from dragon_explorer.views.incidents import proven_entry
+from dragon_explorer.lineage_file import provable_entry, written_lineage
+from dragon_explorer.routes.parameters import EpochPath, PositionPath
+from dragon_explorer.views.epochs import seating_of
 
 
 class CommitteeFile(schemas.Schema):
@@ -23,6 +25,16 @@ class CommitteeFile(schemas.Schema):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str
+
+
+class LineageFile(schemas.Schema):
+    """A lineage. The specification describes it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    committees: list[dict[str, Any]]
+    handovers: list[dict[str, Any]]
+    checkpoint: dict[str, Any] | None
 
 
 class CertificateFile(schemas.Schema):
@@ -41,8 +53,11 @@ def routes(components: Components) -> Routes:
         responses=responses(schemas.ProvenEntry, *PAGING_ERRORS, errors.NotFound),
     )
     def event(path: PositionPath, query: NoParameters) -> Response:
-        """One entry with its inclusion proof, as `dragon verify event` reads it."""
-        found = proven_entry(sources, path.position)
+        """One entry with its inclusion proof and, if there is one, a mark that certifies its root.
+
+        `dragon verify event` reads it.
+        """
+        found = provable_entry(sources.log, sources.epochs, path.position)
         return _file(f"event-{path.position}.json", found.to_json())
 
     @api.get(
@@ -56,14 +71,35 @@ def routes(components: Components) -> Routes:
 
     @api.get("/committee.json", responses=responses(CommitteeFile, errors.UnknownMember))
     def committee(query: NoParameters) -> Response:
-        """The committee file of this explorer. Compare its id with one from another source."""
+        """The file of the committee that holds. Compare its id with one from another source."""
         return _file("committee.json", sources.committee.to_json())
+
+    @api.get(
+        "/committee-<epoch>.json",
+        responses=responses(CommitteeFile, *PAGING_ERRORS, errors.NotFound),
+    )
+    def committee_of(path: EpochPath, query: NoParameters) -> Response:
+        """The file of the committee of one epoch."""
+        found, _ = seating_of(sources, path.epoch)
+        return _file(f"committee-{path.epoch}.json", found.committee.to_json())
+
+    @api.get("/lineage.json", responses=responses(LineageFile, errors.UnknownMember))
+    def lineage(query: NoParameters) -> Response:
+        """All committees and handovers up to the newest committee that has certified a checkpoint.
+
+        `dragon verify lineage` reads it.
+        """
+        return _attached("lineage.json", Response(written_lineage(sources.log, sources.epochs)))
 
     return api
 
 
 def _file(name: str, value: dict[str, Json]) -> Response:
-    response = Response(json.dumps(value, indent=2) + "\n", content_type="application/json")
+    return _attached(name, Response(json.dumps(value, indent=2) + "\n"))
+
+
+def _attached(name: str, response: Response) -> Response:
+    response.content_type = "application/json"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "no-cache"
     return response

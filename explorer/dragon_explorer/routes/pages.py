@@ -23,6 +23,7 @@ from dragon_explorer.rendering import HTML_TYPE
 from dragon_explorer.routes.parameters import (
     AfterStreamQuery,
     BeforeQuery,
+    EpochPath,
     NodePath,
     PeriodQuery,
     PositionPath,
@@ -31,6 +32,7 @@ from dragon_explorer.routes.parameters import (
 )
 from dragon_explorer.views.alerts import alerts
 from dragon_explorer.views.committee import committee
+from dragon_explorer.views.epochs import epoch_page, epochs_page
 from dragon_explorer.views.fleet import fleet
 from dragon_explorer.views.incidents import incident, incidents
 from dragon_explorer.views.log import entry, log_page
@@ -111,6 +113,16 @@ def _add_lists(pages: Blueprint, components: Components) -> None:
     def incident_page(position: str) -> Response:
         path = PositionPath.model_validate({"position": position})
         return _page(components, "incident", lambda now: incident(sources, now, path.position))
+
+    @pages.get("/epochs")
+    def epochs_list() -> Response:
+        query = _query(BeforeQuery)
+        return _page(components, "epochs", lambda now: epochs_page(sources, now, query.before))
+
+    @pages.get("/epochs/<epoch>")
+    def one_epoch(epoch: str) -> Response:
+        path = EpochPath.model_validate({"epoch": epoch})
+        return _page(components, "epoch", lambda now: epoch_page(sources, now, path.epoch))
 
     @pages.get("/log")
     def log_list() -> Response:

@@ -8,6 +8,7 @@ from dragon.encoding import MAX_INTEGER
 from dragon.errors import UnknownValue
 from dragon.node import schemas
 from dragon.node.parameters import Parameter, Query, hexadecimal, identifier, integer
+from dragon.protocol.committee import MAX_EPOCH
 from dragon_explorer.views.badge import METRICS
 from dragon_explorer.views.node import CHART_PERIODS, DEFAULT_CHART
 
@@ -48,6 +49,10 @@ class NodePath(schemas.Schema):
 
 class PositionPath(schemas.Schema):
     position: Annotated[int, integer()]
+
+
+class EpochPath(schemas.Schema):
+    epoch: Annotated[int, integer(most=MAX_EPOCH)]
 
 
 class StreamPath(schemas.Schema):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dragon.protocol.committee import check_node_id
 from dragon_explorer.certainty import doubt
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.fleet import recent_latencies
@@ -30,7 +29,7 @@ class Badge:
 
 def badge(sources: Sources, now: int, node_id: str, metric: str) -> Badge:
     """Return the badge of a node, with its name on the public page. Raises UnknownNode."""
-    check_node_id(sources.committee, node_id)
+    sources.epochs.node(node_id)
     name = next((each.name for each in sources.public.nodes if each.id == node_id), node_id)
     if metric == "status":
         status, _ = status_of(sources, node_id, now)

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from dragon.encoding import to_hex
-from dragon.protocol.claims.base import kinds
+from dragon.protocol.committee import short_id
+from dragon_explorer.epochs import NodeKind
 from dragon_explorer.history.spans import DAY, HOUR, MINUTE, Span, Sums
 from dragon_explorer.history.store import ANSWER
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.health import OperatorState, health
+from dragon_explorer.views.epochs import SHORT_KEY_CHARS, aggregator_urls, quorums
+from dragon_explorer.views.health import OperatorState, operator_state
+from dragon_explorer.views.proposals import Proposal, proposals
 from dragon_explorer.views.rounds import REFUSALS, SIGNED
 
 # Each period, and the number and length of the spans that it consists of. The last one is running.
 PERIODS: Final = (("1h", 60, MINUTE), ("24h", 24, HOUR), ("30d", 30, DAY))
-SHORT_KEY_CHARS: Final = 18
+MAX_LEFT_SHOWN: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,30 @@ class Expert:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftRow:
+    """A node that an earlier committee listed. Its history stays."""
+
+    node_id: str
+    kind: NodeKind
+    epoch: int  # of the first committee without it
+    left: int  # Unix seconds, the seat of that committee
+
+
+@dataclass(frozen=True, slots=True)
 class Committee:
     """The whole page."""
 
     now: int
     name: str
+    epoch: int
     id: str
+    short_id: str  # to compare by voice
+    network: str  # id of the network, which stays the same in all epochs
+    seat: int  # Unix seconds; genesis in epoch 0
+    position: int | None  # of its handover in the log; None in epoch 0
+    proposals: tuple[Proposal, ...]  # next committees that operators name. Uncertified
+    left: tuple[LeftRow, ...]  # nodes that have left, newest first
+    left_total: int
     genesis: int  # Unix seconds
     round_seconds: int
     checkpoint_every: int  # seconds
@@ -78,29 +99,33 @@ class Committee:
 
 def committee(sources: Sources, now: int) -> Committee:
     """Return the members of the committee and how they take part."""
-    found = sources.committee
-    states = {each.operator: each for each in health(sources, now).operator_states}
+    found, state = sources.committee, sources.log.state
+    left = _left(sources)
     taken = {name: _sums(sources, now, count, span) for name, count, span in PERIODS}
     return Committee(
         now=now,
         name=found.name,
+        epoch=found.epoch,
         id=to_hex(found.id),
+        short_id=short_id(found.id),
+        network=to_hex(found.network_id),
+        seat=state.seat,
+        position=state.handover.position if state.handover else None,
+        proposals=proposals(sources, now),
+        left=left[:MAX_LEFT_SHOWN],
+        left_total=len(left),
         genesis=found.rounds.genesis,
         round_seconds=found.rounds.seconds,
         checkpoint_every=found.rounds.checkpoint_every,
         unknown_after=found.rounds.unknown_after,
-        quorums={
-            kind.name: found.quorum(kind.name, kind.default_quorum)
-            for kind in kinds()
-            if kind.default_quorum is not None
-        },
+        quorums=quorums(found),
         operators=tuple(
             Member(
                 each.id,
                 each.url,
                 to_hex(each.public_key.raw),
                 _short(to_hex(each.public_key.raw)),
-                states[each.id],
+                operator_state(sources, each.id, each.url, now),
                 tuple(participation(name, sums.get(each.id, {})) for name, sums in taken.items()),
             )
             for each in found.operators
@@ -110,11 +135,18 @@ def committee(sources: Sources, now: int) -> Committee:
             for each in found.experts
         ),
         targets=tuple(each.id for each in found.targets),
-        aggregators=tuple(
-            each.url for each in sorted(found.aggregators, key=lambda each: each.rank)
-        ),
+        aggregators=aggregator_urls(found),
         sequencer_app=found.sequencer.app,
     )
+
+
+def _left(sources: Sources) -> tuple[LeftRow, ...]:
+    found = [
+        LeftRow(each.node_id, each.kind, each.left_epoch, each.left)
+        for each in sources.epochs.nodes().values()
+        if each.left_epoch is not None and each.left is not None
+    ]
+    return tuple(sorted(found, key=lambda each: (-each.epoch, each.node_id)))
 
 
 def _short(key: str) -> str:

@@ -59,7 +59,7 @@ def public_feed(sources: Sources) -> Feed:
 
 def _feed(sources: Sources, name: str, entries: Sequence[FeedEntry]) -> Feed:
     updated = max((each.updated for each in entries), default=rfc3339(0))
-    id_ = f"urn:datadragon:{to_hex(sources.committee.id)}"
+    id_ = f"urn:datadragon:{to_hex(sources.committee.network_id)}"
     return Feed(id_, f"Incidents of {name}", updated, tuple(entries))
 
 
@@ -69,8 +69,11 @@ def _entry(sources: Sources, outage: Outage, name: str, path: str) -> FeedEntry:
     if ended is not None:
         title = f"{name} was down for {duration(ended - begun)}"
         summary = f"Certified down from {rfc3339(begun)} to {rfc3339(ended)}."
+        if outage.has_left:
+            title += " until it left the committee"
+            summary += " Then it left the committee; nothing says that it was up again."
     return FeedEntry(
-        id=f"urn:datadragon:{to_hex(sources.committee.id)}:{outage.position}",
+        id=f"urn:datadragon:{to_hex(sources.committee.network_id)}:{outage.position}",
         path=path,
         title=title,
         published=rfc3339(begun),

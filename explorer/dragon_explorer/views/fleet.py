@@ -70,12 +70,13 @@ def node_row(
 ) -> NodeRow:
     """Return one node of the fleet."""
     status, since = status_of(sources, node_id, now)
+    known = sources.epochs.node(node_id)
     answered = [each for each in latencies if each is not None]
     last = sources.log.state.last(node_id)
     return NodeRow(
         node_id=node_id,
-        kind="operator" if node_id in sources.committee.keys else "target",
-        url=sources.committee.urls[node_id],
+        kind=known.kind,
+        url=known.url,
         status=status,
         since=since,
         position=last.position if last else None,

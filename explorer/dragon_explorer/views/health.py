@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-from dragon.encoding import to_hex
+from dragon.encoding import from_hex, to_hex
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.committee import Committee
 from dragon_explorer.certainty import doubt
 from dragon_explorer.live.board import OperatorReport, Part
 from dragon_explorer.sources import Sources
@@ -69,7 +70,7 @@ def health(sources: Sources, now: int) -> FleetHealth:
     """Return the health of the committee's work."""
     committee, log, follower = sources.committee, sources.log, sources.follower
     head, last, alarm = log.head(), log.state.checkpoint, log.alarm()
-    states = operator_states(sources, now)
+    states = operator_states(sources, now, committee)
     agreeing = sum(each.ready and each.agreement in {"equal", "ahead"} for each in states)
     quorum = committee.quorum("status")
     why = doubt(sources, now)
@@ -99,10 +100,15 @@ def health(sources: Sources, now: int) -> FleetHealth:
     )
 
 
-def operator_states(sources: Sources, now: int) -> tuple[OperatorState, ...]:
-    """Return each operator's log beside the explorer's own."""
-    operators = sources.committee.operators
-    return tuple(_operator(sources, each.id, each.url, now) for each in operators)
+def operator_states(
+    sources: Sources, now: int, committee: Committee | None = None
+) -> tuple[OperatorState, ...]:
+    """Return the log of each operator of a committee beside the explorer's own.
+
+    Args: `committee`, by default the one that holds.
+    """
+    operators = (committee or sources.committee).operators
+    return tuple(operator_state(sources, each.id, each.url, now) for each in operators)
 
 
 def sentence(operators: int, agreeing: int, quorum: int, why_unknown: str = "") -> str:
@@ -124,7 +130,8 @@ def _signers(sources: Sources, position: int) -> tuple[str, ...]:
     return tuple(event.signers) if isinstance(event.claim, CheckpointClaim) else ()
 
 
-def _operator(sources: Sources, operator: str, url: str, now: int) -> OperatorState:
+def operator_state(sources: Sources, operator: str, url: str, now: float) -> OperatorState:
+    """Return an operator's log beside the explorer's own."""
     report = sources.board.operator(operator) or OperatorReport(operator, url)
     head, readiness = report.head, report.readiness
     agreement = _agreement(sources, report, now) if is_fresh(head, now) else "silent"
@@ -151,11 +158,11 @@ def is_fresh(part: Part[T], now: float) -> bool:
     return part.at is not None and abs(now - part.at) <= most
 
 
-def _agreement(sources: Sources, report: OperatorReport, now: int) -> Agreement:
+def _agreement(sources: Sources, report: OperatorReport, now: float) -> Agreement:
     said = report.head.value
     if said is None:
         return "silent"
-    if said.committee not in {None, to_hex(sources.committee.id)}:
+    if _is_foreign(sources, report):
         return "foreign"
     size = sources.log.state.size
     if said.size > size:
@@ -165,7 +172,21 @@ def _agreement(sources: Sources, report: OperatorReport, now: int) -> Agreement:
     return "behind" if said.size < size and _lags(sources, said.size, now) else "equal"
 
 
-def _was_never_read(sources: Sources, report: OperatorReport, size: int, now: int) -> bool:
+def _is_foreign(sources: Sources, report: OperatorReport) -> bool:
+    """Whether an operator's log is of another network.
+
+    Its committee may be an earlier one of this network, or the next one: logs pass a handover a
+    second apart. What it says about its network tells them from a stranger's.
+    """
+    head, state = report.head.value, report.committee.value
+    if head is None or head.committee is None:
+        return False
+    if sources.epochs.number_of(from_hex(head.committee, member="committee", size=32)) is not None:
+        return False
+    return state is None or state.network != to_hex(sources.committee.network_id)
+
+
+def _was_never_read(sources: Sources, report: OperatorReport, size: int, now: float) -> bool:
     """Whether an operator has stated for long more entries than the whole ledger has."""
     oldest = report.earlier_heads[0] if report.earlier_heads else report.head
     if oldest.value is None or oldest.at is None or now - oldest.at < LAG_SECONDS:
@@ -173,7 +194,7 @@ def _was_never_read(sources: Sources, report: OperatorReport, size: int, now: in
     return sources.follower.caught_up and oldest.value.size > size
 
 
-def _lags(sources: Sources, position: int, now: int) -> bool:
+def _lags(sources: Sources, position: int, now: float) -> bool:
     """Whether the first entry that an operator lacks was certified long ago."""
     timestamp = getattr(sources.log.entry(position).event.claim, "timestamp", now)
     rounds = sources.committee.rounds

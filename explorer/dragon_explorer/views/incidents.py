@@ -12,7 +12,7 @@ from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.status import StatusClaim
-from dragon.protocol.log_entry import LogEntry, ProvenEntry
+from dragon.protocol.log_entry import ProvenEntry
 from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers
@@ -31,7 +31,8 @@ class IncidentRow:
     begun: int
     ended: int | None  # None: it lasts
     seconds: int  # until now while it lasts
-    end_position: int | None  # of the `up` event
+    end_position: int | None  # of the event that ended it: `up`, or a handover
+    has_left: bool  # it ended because the node left the committee; nothing says that it is up
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Incident:
     status: str  # "up" or "down"
     timestamp: int  # Unix seconds, the start of the round
     round: int
+    epoch: int  # of the committee that signed
     sentence: str
     ledger_index: int
     ledger_time: int | None  # Unix seconds; not certified
@@ -99,6 +101,7 @@ def incident_row(outage: Outage, now: int) -> IncidentRow:
         outage.ended,
         max(0, end - outage.begun),
         outage.end_position,
+        outage.has_left,
     )
 
 
@@ -118,6 +121,7 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         message = f"entry {position} of the log is a {claim.KIND} event, not a change of status"
         raise errors.NotFound(message, position=position)
     outage = sources.index.outage_at(position)
+    committee = sources.epochs.committee(event.committee_id)
     signers = tuple(event.signers)
     kept = sources.history.gatherings(claim.node_id, str(claim.status), claim.timestamp)
     return Incident(
@@ -126,18 +130,19 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
         node_id=claim.node_id,
         status=str(claim.status),
         timestamp=claim.timestamp,
-        round=sources.committee.rounds.number(claim.timestamp),
+        round=committee.rounds.number(claim.timestamp),
+        epoch=committee.epoch,
         sentence=kind_of(claim).sentence(claim),
         ledger_index=proven.entry.ledger_index,
         ledger_time=sources.log.entry(position).ledger_time,
         signers=signers,
-        others=tuple(each for each in sources.committee.keys if each not in signers),
-        needed=sources.committee.quorum(claim.KIND),
+        others=tuple(each for each in committee.keys if each not in signers),
+        needed=committee.quorum(claim.KIND),
         certificate=event.to_json(),
         inclusion=tuple(to_hex(each) for each in proven.inclusion),
         log_size=proven.size,
         log_root=to_hex(proven.root),
-        command=verify_command(position),
+        command=verify_command(sources, position),
         outage=incident_row(outage, now) if outage else None,
         gatherings=tuple(_gatherings(kept)),
     )
@@ -145,15 +150,20 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
 
 def proven_entry(sources: Sources, position: int) -> ProvenEntry:
     """Return an entry of the log with its proof of inclusion. Raises NotFound."""
-    entry: LogEntry = sources.log.entry(position)
-    head = sources.log.head()
-    path = sources.log.inclusion(position, head.size)
-    return ProvenEntry(entry, head.size, head.root, tuple(path))
+    return sources.log.proven(position)
 
 
-def verify_command(position: int) -> str:
+def trust_file(sources: Sources) -> str:
+    """The name of the download that commands verify with.
+
+    What a committee of an earlier epoch signed takes the lineage of all committees.
+    """
+    return "lineage.json" if sources.committee.epoch else "committee.json"
+
+
+def verify_command(sources: Sources, position: int) -> str:
     """The command that verifies the downloaded entry offline."""
-    return f"dragon verify event event-{position}.json --committee committee.json"
+    return f"dragon verify event event-{position}.json --committee {trust_file(sources)}"
 
 
 def _gatherings(kept: Sequence[StoredGathering]) -> list[GatheredRow]:

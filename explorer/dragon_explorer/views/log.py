@@ -8,13 +8,15 @@ from typing import Final, Literal
 
 from dragon.encoding import MAX_INTEGER, to_hex
 from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.log_entry import LogEntry
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.epochs import HandoverFacts, handover_facts
 from dragon_explorer.views.health import FleetHealth, OperatorState, health, operator_states
 from dragon_explorer.views.incidents import proven_entry, verify_command
 
 PAGE_ENTRIES: Final = 50
-MAX_CHECKPOINTS_SHOWN: Final = 20
+MAX_MARKS_SHOWN: Final = 20
 MAX_REFUSED_SHOWN: Final = 50
 
 
@@ -35,9 +37,10 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRow:
-    """One certified checkpoint."""
+    """One mark of the log: a certified checkpoint, or a handover."""
 
     position: int
+    epoch: int | None  # of the committee that a handover seated; None: a checkpoint
     size: int
     root: str
     timestamp: int
@@ -86,6 +89,9 @@ class Entry:
 
     now: int
     entry: EntryRow
+    epoch: int  # of the committee that signed
+    handover: HandoverFacts | None  # None: it is no handover
+    seated: int | None  # epoch of the committee that a handover seated
     signers: tuple[str, ...]
     certificate: Mapping[str, object]
     ledger_time: int | None  # Unix seconds; not certified
@@ -105,14 +111,20 @@ def log_page(sources: Sources, now: int, before: int = MAX_INTEGER) -> LogPage:
     end = min(before, log.state.size)
     first = max(0, end - PAGE_ENTRIES)
     found = log.entries(first - 1, end - first) if end > first else []
-    newest = log.state.marks[-MAX_CHECKPOINTS_SHOWN:]
+    newest = log.state.marks[-MAX_MARKS_SHOWN:]
     return LogPage(
         now=now,
         health=health(sources, now),
         entries=tuple(_row(each) for each in reversed(found)),
         next=first if first else None,
         checkpoints=tuple(
-            CheckpointRow(each.position, each.size, to_hex(each.log_root), each.timestamp)
+            CheckpointRow(
+                each.position,
+                sources.epochs.number_of(each.next) if each.next else None,
+                each.size,
+                to_hex(each.log_root),
+                each.timestamp,
+            )
             for each in reversed(newest)
         ),
         refused_counts=log.refusals(),
@@ -127,9 +139,14 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
     """Return one entry. Raises NotFound."""
     proven = proven_entry(sources, position)
     found = sources.log.entry(position)
+    claim = found.event.claim
+    seated = claim.epoch if isinstance(claim, HandoverClaim) else None
     return Entry(
         now=now,
         entry=_row(found),
+        epoch=sources.epochs.committee(found.event.committee_id).epoch,
+        handover=None if seated is None else handover_facts(sources, seated),
+        seated=seated,
         signers=tuple(found.event.signers),
         certificate=found.event.to_json(),
         ledger_time=found.ledger_time,
@@ -137,7 +154,7 @@ def entry(sources: Sources, now: int, position: int) -> Entry:
         inclusion=tuple(to_hex(each) for each in proven.inclusion),
         log_size=proven.size,
         log_root=to_hex(proven.root),
-        command=verify_command(position),
+        command=verify_command(sources, position),
         previous=position - 1 if position else None,
         next=position + 1 if position + 1 < proven.size else None,
         operators=tuple(operator_entry(each, position) for each in operator_states(sources, now)),

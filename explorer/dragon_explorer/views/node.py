@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dragon.protocol.committee import check_node_id
 from dragon_explorer.history.spans import Points, Span, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
@@ -57,6 +56,10 @@ class Node:
     """The whole page."""
 
     now: int
+    since_epoch: int  # of the first committee that lists it
+    listed_since: int  # Unix seconds, the seat of that committee
+    left_epoch: int | None  # of the first committee that lists it no more; None: it is listed
+    left: int | None  # Unix seconds, the seat of that committee
     node: NodeRow
     days: tuple[DayRow, ...]  # of the bar, oldest first
     incidents: tuple[IncidentRow, ...]  # newest first
@@ -67,10 +70,14 @@ class Node:
 
 def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) -> Node:
     """Return the page of one node. Raises UnknownNode."""
-    check_node_id(sources.committee, node_id)
+    known = sources.epochs.node(node_id)
     latencies = recent_latencies(sources, now).get(node_id, ())
     return Node(
         now=now,
+        since_epoch=known.since_epoch,
+        listed_since=known.since,
+        left_epoch=known.left_epoch,
+        left=known.left,
         node=node_row(sources, node_id, now, latencies),
         days=days(sources, node_id, now),
         incidents=tuple(

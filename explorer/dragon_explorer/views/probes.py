@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 
 from dragon_explorer.live import answers
@@ -44,9 +45,9 @@ class ObserverRounds:
 class RecentProbes:
     """The probes of a node in the last rounds."""
 
-    first: int  # number of the oldest round
-    start: int  # Unix seconds, the start of the oldest round
-    round_seconds: int
+    starts: tuple[int, ...]  # Unix seconds, of each round, oldest first
+    round_seconds: int  # of the committee that holds
+    changes_length: bool  # whether some of these rounds have another length
     rounds: int  # number of rounds
     observers: tuple[ObserverRounds, ...]  # those that found anything: aggregators, then operators
 
@@ -56,43 +57,54 @@ def recent_probes(sources: Sources, now: int, node_id: str) -> RecentProbes:
 
     The running round is the last one if an observer has probed the node in it already.
     """
-    found = dict(_by_observer(sources, node_id))
-    rule = sources.committee.rounds
-    current = rule.number(now)
-    has_begun = any(current in each for each in found.values())
-    last = current if has_begun else current - 1
-    first = max(0, last - SHOWN_ROUNDS + 1)
-    numbers = range(first, last + 1)
+    columns = list(islice(sources.epochs.round_starts(now), SHOWN_ROUNDS + 1))[::-1]
+    found = {
+        observer: _by_column(rounds, node_id, columns)
+        for observer, rounds in _by_observer(sources, node_id)
+    }
+    has_begun = any(each.keys() & set(columns[-1:]) for each in found.values())
+    starts = tuple(columns[-SHOWN_ROUNDS:] if has_begun else columns[:-1])
     rows = (
-        _row(observer, [each.get(number) for number in numbers], first, sources)
+        _row(observer, [each.get(start) for start in starts], starts)
         for observer, each in found.items()
-        if not each.keys().isdisjoint(numbers)
+        if not each.keys().isdisjoint(starts)
     )
-    return RecentProbes(first, rule.start(first), rule.seconds, len(numbers), tuple(rows))
+    lengths = {sources.epochs.at(start).rounds.seconds for start in starts}
+    seconds = sources.committee.rounds.seconds
+    return RecentProbes(starts, seconds, bool(lengths - {seconds}), len(starts), tuple(rows))
 
 
 def _by_observer(
     sources: Sources, node_id: str
-) -> Iterator[tuple[str, Mapping[int, answers.Probe]]]:
+) -> Iterator[tuple[str, Sequence[answers.ProbedRound]]]:
     for aggregator in sources.board.aggregators():
-        yield aggregator.name, _of_node(aggregator.rounds.value or (), node_id)
+        yield aggregator.name, aggregator.rounds.value or ()
     for operator in sources.board.operators():
         if operator.name != node_id:
-            yield operator.name, _of_node(operator.probes.value or (), node_id)
+            yield operator.name, operator.probes.value or ()
 
 
-def _of_node(rounds: Sequence[answers.ProbedRound], node_id: str) -> Mapping[int, answers.Probe]:
-    """The probe of the node in each of the newest rounds, by number."""
-    newest = rounds[-SHOWN_ROUNDS - 1 :]  # with the running round
-    return {each.number: each.by_node[node_id] for each in newest if node_id in each.by_node}
+def _by_column(
+    rounds: Sequence[answers.ProbedRound], node_id: str, columns: Sequence[int]
+) -> Mapping[int, answers.Probe]:
+    """The probe of the node in each of the newest rounds, by the start of its column.
+
+    Logs pass a handover a second apart, so an observer may count rounds of another length.
+    """
+    newest = rounds[-len(columns) :]
+    return {
+        columns[place]: each.by_node[node_id]
+        for each in newest
+        if node_id in each.by_node and (place := bisect_right(columns, each.start) - 1) >= 0
+    }
 
 
 def _row(
-    observer: str, probes: Sequence[answers.Probe | None], first: int, sources: Sources
+    observer: str, probes: Sequence[answers.Probe | None], starts: Sequence[int]
 ) -> ObserverRounds:
     latencies = tuple(each.latency_ms if each and each.seen == UP else None for each in probes)
     outcomes = tuple(each.reason if each else None for each in probes)
-    runs = list(_runs(outcomes, latencies, first, sources))[::-1]
+    runs = list(_runs(outcomes, latencies, starts))[::-1]
     return ObserverRounds(
         observer,
         outcomes,
@@ -103,17 +115,17 @@ def _row(
 
 
 def _runs(
-    outcomes: Sequence[str | None], latencies: Sequence[int | None], first: int, sources: Sources
+    outcomes: Sequence[str | None], latencies: Sequence[int | None], starts: Sequence[int]
 ) -> Iterator[Run]:
-    rule, place = sources.committee.rounds, 0
+    place = 0
     for outcome, group in groupby(outcomes):
         length = len(list(group))
         times = [each for each in latencies[place : place + length] if each is not None]
         yield Run(
             outcome,
             length,
-            rule.start(first + place),
-            rule.start(first + place + length - 1),
+            starts[place],
+            starts[place + length - 1],
             min(times, default=None),
             max(times, default=None),
         )

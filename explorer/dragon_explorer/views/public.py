@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 from dragon_explorer import public_page as page
+from dragon_explorer.index import Outage
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
@@ -26,6 +27,7 @@ class PublicNode:
     group: str  # name of its group; empty: it is in none
     status: NodeStatus
     since: int | None
+    left: int | None  # Unix seconds, when it left the committee; None: it is watched
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
 
@@ -51,6 +53,7 @@ class PublicIncident:
     ended: int | None
     seconds: int
     sentence: str
+    has_left: bool  # it ended because the node left the committee
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,15 @@ def public(sources: Sources, now: int) -> Public:
     shown = sources.public
     nodes = tuple(_node(sources, each, now) for each in shown.nodes)
     last = sources.log.state.checkpoint
-    down = [each.name for each in nodes if each.status == "down"]
-    unknown = [each.name for each in nodes if each.status == "unknown"]
+    watched = [each for each in nodes if each.left is None]
+    down = [each.name for each in watched if each.status == "down"]
+    unknown = [each.name for each in watched if each.status == "unknown"]
     return Public(
         now=now,
         title=shown.title,
         text=shown.text,
-        status="down" if down else "unknown" if unknown else "up",
-        sentence=_sentence(down, unknown, len(nodes)),
+        status="down" if down else "unknown" if unknown or not watched else "up",
+        sentence=_sentence(down, unknown, len(watched)),
         notes=_notes(shown, now),
         nodes=nodes,
         incidents=_incidents(sources, shown, now),
@@ -94,10 +98,10 @@ def public(sources: Sources, now: int) -> Public:
 
 
 def _sentence(down: Sequence[str], unknown: Sequence[str], total: int) -> str:
-    if len(down) == 1:
-        return f"{down[0]} is down."
     if down:
-        return f"{len(down)} services are down."
+        return f"{down[0]} is down." if len(down) == 1 else f"{len(down)} services are down."
+    if not total:
+        return "No service is watched any more."
     if not unknown:
         return "All services are up."
     if len(unknown) == total:
@@ -115,6 +119,7 @@ def _node(sources: Sources, node: page.PublicNode, now: int) -> PublicNode:
         group=node.group,
         status=status,
         since=since,
+        left=sources.epochs.node(node.id).left,
         uptimes=uptimes(sources, node.id, now),
         bar=bar(sources, node.id, now),
     )
@@ -130,7 +135,7 @@ def _notes(shown: page.PublicPage, now: int) -> tuple[PublicNote, ...]:
             begin=each.begin,
             end=each.end,
             stage="planned" if each.begin is not None and now < each.begin else "now",
-            services=tuple(names[node_id] for node_id in each.nodes),
+            services=tuple(names.get(node_id, node_id) for node_id in each.nodes),
         )
         for each in shown.notes
         if each.end is None or now < each.end
@@ -146,15 +151,16 @@ def _incidents(sources: Sources, shown: page.PublicPage, now: int) -> tuple[Publ
         if each.ended is None or each.ended >= oldest
     ]
     found.sort(key=lambda each: each[0].begun, reverse=True)
-    return tuple(
-        _incident(name, outage.begun, outage.ended, now) for outage, name in found[:MAX_INCIDENTS]
-    )
+    return tuple(_incident(name, outage, now) for outage, name in found[:MAX_INCIDENTS])
 
 
-def _incident(name: str, begun: int, ended: int | None, now: int) -> PublicIncident:
+def _incident(name: str, outage: Outage, now: int) -> PublicIncident:
+    begun, ended = outage.begun, outage.ended
     seconds = max(0, (now if ended is None else ended) - begun)
     verb = "has been down" if ended is None else "was down"
-    return PublicIncident(name, begun, ended, seconds, f"{name} {verb} for {duration(seconds)}.")
+    end = ", until it was no longer watched" if outage.has_left else ""
+    sentence = f"{name} {verb} for {duration(seconds)}{end}."
+    return PublicIncident(name, begun, ended, seconds, sentence, outage.has_left)
 
 
 def duration(seconds: int) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dragon.protocol.refusal import RefusalReason
+from dragon.protocol.rounds import Rounds as RoundsRule
+from dragon_explorer.epochs import Epoch
 from dragon_explorer.live import answers
 from dragon_explorer.live.board import AggregatorReport
 from dragon_explorer.sources import Sources
@@ -80,6 +82,9 @@ class RoundRow:
     aggregator: str
     number: int
     start: int  # Unix seconds
+    epoch: int  # of the committee that held
+    seconds: int  # length of a round of that committee
+    late_after_ms: int  # half of the time that its operators have to answer
     begun_late_ms: int
     took_ms: int | None  # None: it is running
     overran: bool
@@ -94,7 +99,7 @@ class RoundRow:
     suspicions_omitted: int  # that the aggregator does not state
     gatherings: tuple[GatheringRow, ...]
     silent: tuple[str, ...]  # operators that did not answer a question of the round
-    late: tuple[LateRow, ...]  # operators that answered one after `late_after_ms`
+    late: tuple[LateRow, ...]  # operators that answered one later than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,27 +122,37 @@ class Rounds:
     """The whole page."""
 
     now: int
-    late_after_ms: int  # half of the time that operators have to answer
+    late_after_ms: int  # in rounds of the committee that holds
+    changes_length: bool  # whether these rounds have several lengths, so that their numbers jump
     aggregators: tuple[AggregatorState, ...]
     rounds: tuple[RoundRow, ...]  # newest first
 
 
 def rounds(sources: Sources, now: int) -> Rounds:
     """Return the last rounds of all aggregators, newest first."""
-    reports, rule = list(sources.board.aggregators()), sources.committee.rounds
+    reports = list(sources.board.aggregators())
     found = [
         (report.name, each)
         for report in reports
         for each in (report.rounds.value or ())[-PAGE_ROUNDS:]
     ]
-    newest = sorted(found, key=lambda each: (each[1].number, each[0]), reverse=True)
-    late_after_ms = round(1000 * rule.collect_deadline_seconds / 2)
+    newest = sorted(found, key=lambda each: (each[1].start, each[0]), reverse=True)
     rows = [
-        _round(name, each, late_after_ms, is_open=now < each.start + rule.seconds)
+        _round(name, each, sources.epochs.at(each.start), now)
         for name, each in newest[:PAGE_ROUNDS]
     ]
-    states = tuple(_state(each) for each in reports)
-    return Rounds(now, late_after_ms, states, tuple(_with_few_answers(rows)))
+    return Rounds(
+        now,
+        late_after_ms(sources.committee.rounds),
+        len({each.seconds for each in rows}) > 1,
+        tuple(_state(each) for each in reports),
+        tuple(_with_few_answers(rows)),
+    )
+
+
+def late_after_ms(rule: RoundsRule) -> int:
+    """Return after how many milliseconds an answer is late: half of the time that there is."""
+    return round(1000 * rule.collect_deadline_seconds / 2)
 
 
 def _with_few_answers(newest: Iterable[RoundRow]) -> Iterator[RoundRow]:
@@ -196,8 +211,10 @@ def _in_words(claim: answers.Claim) -> str:
     return claim.kind
 
 
-def _round(aggregator: str, each: answers.Round, late_after_ms: int, *, is_open: bool) -> RoundRow:
-    """`is_open`: whether operators may still answer."""
+def _round(aggregator: str, each: answers.Round, epoch: Epoch, now: int) -> RoundRow:
+    """Return a round. Args: `epoch`, of the committee that held."""
+    late_after = late_after_ms(epoch.rounds)
+    is_open = now < each.start + epoch.rounds.seconds  # operators may still answer
     answered = [probe for probe in each.probes if probe.seen == answers.UP]
     failed = [probe for probe in each.probes if probe.seen != answers.UP]
     slowest = max(answered, key=lambda probe: probe.latency_ms, default=None)
@@ -207,6 +224,9 @@ def _round(aggregator: str, each: answers.Round, late_after_ms: int, *, is_open:
         aggregator=aggregator,
         number=each.number,
         start=each.start,
+        epoch=epoch.epoch,
+        seconds=epoch.rounds.seconds,
+        late_after_ms=late_after,
         begun_late_ms=each.begun_late_ms,
         took_ms=each.took_ms,
         overran=each.overran,
@@ -230,7 +250,7 @@ def _round(aggregator: str, each: answers.Round, late_after_ms: int, *, is_open:
         silent=tuple(
             sorted({e.operator for e in given if is_silent(e.answer) and e.answer not in waiting})
         ),
-        late=tuple(_late(given, late_after_ms)),
+        late=tuple(_late(given, late_after)),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dragon.protocol.claims.status import Status
 from dragon_explorer.certainty import doubt
 from dragon_explorer.index import DAY_SECONDS, DOWN, UNKNOWN, UP
 from dragon_explorer.sources import Sources
@@ -80,9 +81,9 @@ def status_of(sources: Sources, node_id: str, now: int) -> tuple[NodeStatus, int
     last = sources.log.state.last(node_id)
     if last is None:
         return "unknown", None
-    if last.status is None:  # the committee does not list the node any more
+    if last.status is None:  # the node has left
         return "unknown", last.timestamp
     if doubt(sources, now):
         log_time = sources.log.state.log_time
         return "unknown", log_time if log_time <= now else None
-    return ("up" if str(last.status) == "up" else "down"), last.timestamp
+    return ("up" if last.status is Status.UP else "down"), last.timestamp

@@ -81,6 +81,7 @@ def _verdict(
     voted: Sequence[VotedWindow],
 ) -> VerdictRow:
     event, claim = sources.log.entry(found.position).event, found.claim
+    committee = sources.epochs.committee(event.committee_id)
     own = [each for each in voted if each.proof == to_hex(claim.proof)]
     stated = stated_votes(vote for each in own for vote in each.decoded())
     sizes = [each.proof_bytes for each in own]
@@ -97,12 +98,12 @@ def _verdict(
         proof_bytes=next((each for each in sizes if each is not None), None),
         header=to_hex(claim.header),
         signers=tuple(event.signers),
-        votes=decided_votes(sources.committee.keys, event.signers, stated),
-        needed=sources.committee.quorum(claim.KIND),
+        votes=decided_votes(committee.keys, event.signers, stated),
+        needed=committee.quorum(claim.KIND),
         least_bits=window_level_bits(claim.parameters, MAX_CHUNKS) if is_valid else None,
         chunks=row.chunks,
         security=_security(claim.parameters, row.chunks) if is_valid else None,
-        command=verify_command(found.position),
+        command=verify_command(sources, found.position),
         certificate=event.to_json(),
     )
 

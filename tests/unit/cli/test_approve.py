@@ -88,7 +88,7 @@ def test_the_approval_is_written_beside_the_log(run: Run, home: Home, file: Path
     assert "operator operator_5 joins: http://operator-5:5000" in out
     assert "http://operator-5:5000  (new)\n" in out
     assert "http://operator-1:5001\n" in out
-    assert "handover     3 of 4 → 4 of 5" in out
+    assert "handover     3 of 4 (byzantine) → 4 of 5 (byzantine)" in out
     assert short_id(NEW.committee.id) in out
     assert "when 3 of 4 operators have approved it" in out
 
@@ -100,7 +100,7 @@ def test_all_operators_of_a_home_approve(run: Run, home: Home, file: Path) -> No
     told = json.loads(out)
     assert told["operators"] == list(OLD.secrets)
     assert told["id"] == committee_id(NEW)
-    assert told["quorums"]["handover"] == ["3 of 4", "4 of 5"]
+    assert told["quorums"]["handover"] == ["3 of 4 (byzantine)", "4 of 5 (byzantine)"]
     assert told["lapses_at"] == told["approved_at"] + LAPSES_SECONDS
     assert all(approval(home, name) is not None for name in OLD.secrets)
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from dragon.protocol.committee import Committee
+from dragon.protocol.lineage import Lineage
+from dragon_cli.fleet import lineages
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.refound import refound
 from dragon_cli.main import main
+from dragon_cli.trust import held
+from epochs import Network
 
 
 def run(*arguments: object) -> int:
@@ -101,6 +105,26 @@ def test_the_ids_are_reported_as_json(home: Path, capsys: pytest.CaptureFixture[
     assert told["old"] == "0x" + before.id.hex()
     assert told["committee"] == "0x" + Home(home).committee().id.hex()
     assert Path(told["old_file"]).exists()
+
+
+def test_a_changed_committee_begins_again_at_epoch_0(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lineage of the network that ends is kept beside the committee that ends."""
+    network = Network()
+    network.step(add=["operator_5"])
+    home = Home(tmp_path)
+    lineages.write(home, network.lineage())
+
+    assert run("init", "--home", tmp_path, "--refound") == 0
+
+    assert "`dragon log archive --refounded " in capsys.readouterr().out
+    after = home.committee()
+    assert (after.epoch, after.operators) == (0, network.newest.committee.operators)
+    assert not home.lineage_file.exists()
+    [kept] = tmp_path.glob("lineage-*.json")
+    assert Lineage.load(kept.read_bytes()) == network.lineage()
+    assert held(home) == Lineage.of(after)
 
 
 @pytest.mark.parametrize("option", [("--operators", "5"), ("--once",), ("--name", "else")])

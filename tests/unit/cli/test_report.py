@@ -17,6 +17,7 @@ import pytest
 from dragon.encoding import to_hex
 from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.status import Status, Transition
+from dragon.protocol.trust import Trust
 from dragon_cli.fleet import queries
 from dragon_cli.main import main
 from dragon_cli.report import formats, sources
@@ -156,8 +157,10 @@ def test_the_html_is_one_file_with_its_basis_and_the_command_that_checks_it(
 
 def test_names_are_escaped_in_html(dragon: Run, fleet: tuple[World, Path], span: Any) -> None:
     world, _ = fleet
-    log = sources.of_operators(world.committee, ["operator_1"], HttpClient(world.session("client")))
-    made = compute(log, world.committee, ["operator_1"], span[1], span[3])
+    asked = {"operator_1": world.committee.urls["operator_1"]}
+    trust = Trust.of(world.committee)
+    log = sources.of_operators(trust, asked, HttpClient(world.session("client")))
+    made = compute(log, ["operator_1"], span[1], span[3])
     hostile = replace(made, committee=replace(world.committee, name="<script>alert(1)</script>"))
 
     text = formats.as_html(hostile, version="1")
@@ -191,7 +194,7 @@ def test_a_log_that_is_not_the_certified_one_is_not_used(
         world.wires.mount(host, app)
 
     assert alone[0] == 1
-    assert "the entries of operator_1 are not those of its certified checkpoint" in alone[2]
+    assert "operator_1: the entries are not those of the certified checkpoint" in alone[2]
     assert told["nodes"][1]["seconds_down"] > 0
 
 

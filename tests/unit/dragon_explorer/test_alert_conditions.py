@@ -6,6 +6,7 @@ blind in fact; e2e `test_network_alerts` has an operator that is stopped in fact
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -21,6 +22,7 @@ from dragon.node.readiness import WORDS
 from dragon.protocol import event
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.window import WINDOW_SETS, InvalidReason, Verdict, WindowClaim
+from dragon.protocol.committee import short_id
 from dragon.protocol.refusal import RefusalReason
 from dragon.storage.disk import RESERVE_BYTES, Disk
 from dragon_explorer.alerts.conditions import FACTS, Condition
@@ -374,3 +376,103 @@ def test_disk_of_the_explorer_is_full(tmp_path: Path) -> None:
         lasts(fleet, Condition.DISK, subject="explorer", text="The explorer's disk: ")
         free[0] = 1 << 30
         ends(fleet, Condition.DISK)
+
+
+# The committee
+
+
+def test_committee_changed_comes_with_the_handover(make: Make) -> None:
+    fleet = make(Condition.COMMITTEE_CHANGED)
+
+    fleet.hand_over(add=["operator_5"])
+    fleet.pass_time(10)
+
+    assert fleet.receiver.types == ["committee_changed.begun"]
+    [incident] = fleet.receiver.incidents()
+    assert (incident["subject"], incident["certified"]) == ("epoch 1", True)
+    assert incident["event"]["kind"] == "handover"
+    assert incident["event"]["acceptance"]["signers"][-1] == "operator_5"
+    assert incident["event"]["next"] == to_hex(fleet.committee.id)
+    assert fleet.receiver.messages[0].title == "[test] The committee has changed: epoch 1"
+    body = json.loads(fleet.receiver.messages[0].body)["data"]
+    assert body["committee_id"] == to_hex(fleet.committee.id)
+    assert body["network_id"] == to_hex(fleet.committee.network_id)
+    fleet.pass_time(3600, step=60)
+    assert fleet.receiver.types == ["committee_changed.begun"]
+
+
+def test_approval_pending_is_told_until_the_handover(make: Make) -> None:
+    fleet = make(Condition.APPROVAL_PENDING)
+    following = fleet.following(add=["operator_5"]).committee
+    fleet.approved = {"operator_1": following, "operator_2": following}
+
+    short = short_id(following.id)
+    lasts(fleet, Condition.APPROVAL_PENDING, subject=short[:19], text=short)
+    fleet.hand_over(add=["operator_5"])
+    fleet.approved = {}
+    ends(fleet, Condition.APPROVAL_PENDING)
+
+
+def test_one_operator_alone_makes_no_approval_pending(make: Make) -> None:
+    """One of four may lie."""
+    fleet = make(Condition.APPROVAL_PENDING)
+    fleet.approved = {"operator_1": fleet.following(add=["operator_5"]).committee}
+
+    fleet.pass_time(300, step=5)
+
+    assert fleet.receiver.types == []
+
+
+def test_a_committee_that_cannot_follow_makes_no_approval_pending(make: Make) -> None:
+    fleet = make(Condition.APPROVAL_PENDING)
+    stranger = fleet.following(network=bytes(31) + b"x").committee
+    fleet.approved = dict.fromkeys(fleet.committee.keys, stranger)
+
+    fleet.pass_time(300, step=5)
+
+    assert fleet.receiver.types == []
+
+
+def test_node_down_ends_when_the_node_leaves(make: Make) -> None:
+    fleet = make(Condition.NODE_DOWN)
+    fleet.down("target_2")
+    fleet.pass_time(30)
+
+    left = tuple(each for each in fleet.committee.targets if each.id != "target_2")
+    fleet.hand_over(targets=left)
+    fleet.pass_time(30)
+
+    assert fleet.receiver.types == ["node_down.begun", "node_down.resolved"]
+    told = fleet.receiver.messages[-1]
+    assert told.title == "[test] Left the committee: target_2"
+    assert "target_2 has left the committee. It was down for 30 seconds" in told.text
+    assert "up again" not in told.text.lower()
+    [incident] = fleet.receiver.incidents(-1)
+    assert incident["end_event"]["kind"] == "handover"
+
+
+def test_node_down_of_a_node_that_left_while_the_explorer_did_not_run_ends(make: Make) -> None:
+    fleet = make(Condition.NODE_DOWN)
+    fleet.down("target_2")
+    fleet.pass_time(30)
+    left = tuple(each for each in fleet.committee.targets if each.id != "target_2")
+    fleet.hand_over(targets=left)
+
+    fleet.crash()
+    fleet.pass_time(30)
+
+    assert fleet.receiver.types == ["node_down.begun", "node_down.resolved"]
+    assert fleet.receiver.titles[-1] == "Left the committee: target_2"
+
+
+def test_operator_trouble_ends_when_the_operator_leaves(make: Make) -> None:
+    fleet = make(Condition.OPERATOR)
+    fleet.silent.add("operator_4")
+    lasts(fleet, Condition.OPERATOR, subject="operator_4", text="does not respond")
+
+    fleet.hand_over(drop=["operator_4"])
+    fleet.pass_time(120, step=5)
+
+    assert fleet.receiver.types == ["operator.begun", "operator.resolved"]
+    assert "operator_4 has left the committee" in fleet.receiver.messages[-1].text
+    assert "Still" not in fleet.receiver.messages[-1].title

@@ -44,7 +44,7 @@ def write(folder: Path, text: str, **files: str) -> Path:
 
 
 def mistakes(folder: Path, text: str, **files: str) -> list[str]:
-    return read(write(folder, text, **files), COMMITTEE)[1]
+    return read(write(folder, text, **files), COMMITTEE.urls)[1]
 
 
 def test_the_example_has_no_mistake(tmp_path: Path) -> None:
@@ -53,10 +53,12 @@ def test_the_example_has_no_mistake(tmp_path: Path) -> None:
     (keys / "team-url").write_text("https://example.org/hook\n")
     (keys / "team-secret").write_text(f"{SECRET}\n{SECRET}\n")
     (keys / "phone-url").write_text("tgram://token/chat\n")
-    made, found = read(write(tmp_path, EXAMPLE.read_text()), COMMITTEE)
+    made, found = read(write(tmp_path, EXAMPLE.read_text()), COMMITTEE.urls)
 
     assert [each for each in found if "not installed" not in each] == []
-    assert {rule.name for rule in made.rules} == {"nodes", "certification", "streams", "upkeep"}
+    assert {rule.name for rule in made.rules} == {
+        *("nodes", "certification", "committee", "streams", "upkeep")
+    }
     assert set().union(*(rule.conditions for rule in made.rules)) == set(Condition)
     assert made.routes["team"].target == "https://example.org"
     assert made.routes["phone"].target == "tgram"
@@ -113,12 +115,12 @@ def test_all_mistakes_are_found_at_once(tmp_path: Path) -> None:
 
     assert len(mistakes(tmp_path, text)) == 3
     with pytest.raises(SettingsError, match="has 3 mistakes") as caught:
-        AlertsConfig.load(tmp_path / "alerts.toml", COMMITTEE)
+        AlertsConfig.load(tmp_path / "alerts.toml", COMMITTEE.urls)
     assert caught.value.facts["setting"] == "EXPLORER_ALERTS_FILE"
 
 
 def test_a_missing_or_large_file_is_a_mistake(tmp_path: Path) -> None:
-    assert "No such file" in read(tmp_path / "no.toml", COMMITTEE)[1][0]
+    assert "No such file" in read(tmp_path / "no.toml", COMMITTEE.urls)[1][0]
     assert "65536 bytes" in mistakes(tmp_path, "#" * 70_000)[0]
 
 

@@ -123,14 +123,14 @@ def test_a_day_counted_with_a_wrong_clock_is_counted_again(fleet: PaperFleet) ->
     fleet.now += 3 * 86_400
     fleet.checkpoint()
     fleet.pass_time(2)
-    index = LogIndex(fleet.log, fleet.committee)
+    index = LogIndex(fleet.log)
 
     index.days("target_1", now, 1)
     [*_, day], _ = index.days("target_1", now + 86_400, 2), None
 
-    assert day == LogIndex(fleet.log, fleet.committee).days("target_1", now + 86_400, 2)[-1]
+    assert day == LogIndex(fleet.log).days("target_1", now + 86_400, 2)[-1]
     again = index.days("target_1", int(fleet.now), 4)
-    assert again == LogIndex(fleet.log, fleet.committee).days("target_1", int(fleet.now), 4)
+    assert again == LogIndex(fleet.log).days("target_1", int(fleet.now), 4)
 
 
 def test_a_day_that_is_unknown_for_hours_is_not_up_all_day(fleet: PaperFleet) -> None:

@@ -76,7 +76,7 @@ def scanned(state: State) -> list[Outage]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_outages_are_those_of_a_scan_at_every_size(log: FakeLog, seed: int) -> None:
-    index = LogIndex(log, COMMITTEE)
+    index = LogIndex(log)
     for number, state in enumerate(story(seed)):
         log.show(state)
         if number % 40 == 0:
@@ -101,7 +101,7 @@ def test_outages_are_those_of_a_scan_at_every_size(log: FakeLog, seed: int) -> N
 @pytest.mark.parametrize("seed", range(3))
 def test_days_and_bars_are_those_of_the_log(log: FakeLog, seed: int) -> None:
     """Also if they were asked for before they were settled."""
-    index = LogIndex(log, COMMITTEE)
+    index = LogIndex(log)
     for number, state in enumerate(story(seed)):
         log.show(state)
         now = ROUNDS.start(6 * number + 1)
@@ -123,7 +123,7 @@ def test_days_and_bars_are_those_of_the_log(log: FakeLog, seed: int) -> None:
                     expected.seconds_unknown,
                 )
         assert index.bar(node, now, 12) == "".join(day.letter for day in found)
-        assert index.bar(node, now, 12) == LogIndex(log, COMMITTEE).bar(node, now, 12)
+        assert index.bar(node, now, 12) == LogIndex(log).bar(node, now, 12)
     assert index.bar("target_3", now, 12) == "?" * 12
 
 
@@ -137,11 +137,11 @@ def test_a_day_before_the_first_event_is_unknown_and_the_rest_is_not(log: FakeLo
     )
     log.show(state)
 
-    assert LogIndex(log, COMMITTEE).bar("target_1", begin + 7200, 3) == "??u"
+    assert LogIndex(log).bar("target_1", begin + 7200, 3) == "??u"
 
 
 def test_days_that_no_page_shows_are_forgotten(log: FakeLog) -> None:
-    index = LogIndex(log, COMMITTEE)
+    index = LogIndex(log)
     *_, state = story(0)
     log.show(state)
     now = ROUNDS.start(DAYS * DAY_SECONDS // ROUNDS.seconds)

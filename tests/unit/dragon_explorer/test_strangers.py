@@ -23,6 +23,7 @@ from wsgi import WsgiAdapter
 MOST: Final = 2**53 - 1
 MARKUP: Final = "<script>alert(1)</script>\"'><img src=x onerror=1>"
 STREAM: Final = "0x" + "cd" * 32
+HASH: Final = "0x" + "ab" * 32
 READY: Final = {"status": MARKUP, "reasons": [MARKUP] * 1000}
 
 
@@ -79,7 +80,7 @@ def lie(fleet: PaperFleet, time: int) -> None:
     window = {"stream": STREAM, "number": 0, "state": "certified", "votes": [vote]}
     seen = {"status": MARKUP, "reason": MARKUP, "at": time, "latency_ms": MOST}
     node = {"node_id": "target_1", "kind": "target", "status": "up", "since": time, "seen": seen}
-    head = {"size": MOST, "root": "0x" + "ab" * 32, "ledger_index": MOST}
+    head = {"size": MOST, "root": HASH, "ledger_index": MOST}
     stream = {"stream": STREAM, "name": "sensor", "chunks": MOST, "bytes": MOST, "windows": MOST}
     closed = {"state": "certified", "first": 0, "count": MOST, "closed_ms": time, "position": 0}
     wall = fleet.wall
@@ -89,8 +90,15 @@ def lie(fleet: PaperFleet, time: int) -> None:
             "operator_1",
             {
                 "/checkpoint": head,
+                "/committee": {
+                    "network": HASH,
+                    "epoch": MOST,
+                    "committee": HASH,
+                    "seat": MARKUP,
+                    "approved": {"operator_1": HASH, "operator_2": HASH},
+                },
                 "/nodes": {"nodes": [node], "next": None},
-                "/probes": {"rounds": [{"number": MOST, "probes": round_["probes"]}]},
+                "/probes": {"rounds": [round_]},
             },
         ),
         (

@@ -160,7 +160,7 @@ def test_the_owner_of_the_page_writes_notes(tmp_path: Path) -> None:
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     page = load(tmp_path, NOTE)
     path = tmp_path / "public.toml"
-    file = PublicFile(page, path, COMMITTEE)
+    file = PublicFile(page, COMMITTEE, path)
     file.step()
     assert (file.page, file.version) == (page, 0)
 
@@ -180,7 +180,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_page_without_a_file_stays(tmp_path: Path) -> None:
-    file = PublicFile(PublicPage("x"))
+    file = PublicFile(PublicPage("x"), COMMITTEE)
     file.step()
     assert file.page.title == "x"
 
@@ -252,7 +252,7 @@ def test_settings_have_defaults(tmp_path: Path) -> None:
     found = Settings.from_environ(environ(tmp_path))
 
     assert (found.port, found.threads, found.stream_urls) == (5400, 16, ())
-    assert found.public.nodes[0].id == "target_1"
+    assert found.public is None  # the page follows the committee
 
 
 def test_stream_services_are_listed(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Fleet(PaperFleet):
         self.decided: list[Any] = []
         self.closed: list[Any] = []
         self.last = STREAM
-        self.recorder = VoteRecorder(self.sources.window_votes, self.log, self.committee)
+        self.recorder = VoteRecorder(self.sources.window_votes, self.log)
         http = HttpClient(WsgiAdapter({"service:1": self._serve}).session())
         self.watched = [
             AggregatorSource("aggregator_0", "http://service:1", http, lambda: self.now),

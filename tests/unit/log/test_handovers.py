@@ -23,10 +23,12 @@ from dragon.log.store import MAX_OFFERED, Log
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Sealed
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.rounds import Rounds
+from dragon.protocol.state import transition
 from dragon.storage.database import Database
 from epochs import hand_over, successor
 
@@ -216,6 +218,61 @@ def test_document_missing_waits_and_a_forged_handover_does_not(chain: Chain) -> 
     assert len(chain.take(OLD.status("target_1", DOWN, 5), genuine)) == 2
 
 
+def test_garbage_next_needs_an_old_quorum(chain: Chain) -> None:
+    """A hash whose file nobody has: fewer signers than a quorum make no log wait."""
+    nowhere = successor(OLD, None, add=["operator_9"])
+    before = chain.log.state.size
+
+    for signers in (["operator_1"], ["operator_1", "operator_2"]):
+        chain.take(chain.handover(5, following=nowhere, signers=signers))
+    lent = chain.handover(5, following=nowhere, signers=["operator_1", "operator_2"])
+    claimed = dataclasses.replace(
+        lent.certificate, signers=("operator_1", "operator_2", "operator_3")
+    )
+    chain.take(dataclasses.replace(lent, certificate=claimed))
+
+    assert chain.refusals() == {"quorum_not_met": 2, "wrong_aggregate_key": 1}
+    assert chain.log.state.size == before
+    quorum = ["operator_1", "operator_2", "operator_3"]
+    with pytest.raises(errors.DocumentMissing):
+        chain.take(chain.handover(5, following=nowhere, signers=quorum))
+
+
+@pytest.mark.parametrize(
+    ("following", "reason"),
+    [
+        (successor(NEW, None, add=["operator_1"]), "recycled_id"),
+        (successor(NEW, None, rotate={"operator_2": secret("operator_2")}), "recycled_key"),
+        (successor(NEW, None, rotate={"operator_3": secret("operator_1")}), "recycled_key"),
+    ],
+    ids=["a removed id", "a key that was rotated away", "the key of a removed operator"],
+)
+def test_recycled_id_and_key(chain: Chain, following: Members, reason: str) -> None:
+    """Whoever has left does not come back, even if a quorum of both committees signs it."""
+    [seated] = chain.take(chain.handover(5))
+    sealed = Sealed(seated.event.claim.size, seated.event.claim.log_root)  # type: ignore[attr-defined]
+    again = Members(dataclasses.replace(following.committee, sealed=sealed), following.secrets)
+    chain.log.offer(again.committee)
+
+    with pytest.raises(errors.UnfitSuccessor) as refused:
+        check_now(chain, chain.handover(9, NEW, again))
+    assert refused.value.facts["reason"] == reason
+    chain.take(chain.handover(9, NEW, again))
+
+    assert chain.refusals() == {"unfit_successor": 1}
+    assert chain.log.committee == NEW.committee
+
+
+def check_now(chain: Chain, event: Event) -> None:
+    """Apply an event to the state of a log, and forget the result."""
+    transition(
+        chain.log.state,
+        event,
+        root_at=lambda size: chain.log.head(size).root,
+        documents=chain.log.document,
+    )
+
+
 def test_forged_events_before_a_handover_do_not_decide_whether_the_log_waits(chain: Chain) -> None:
     """Verified together or one by one, all logs see the same."""
     other = successor(OLD, None, add=["operator_6"])
@@ -251,19 +308,34 @@ def test_a_node_that_joins_is_unknown_before_its_first_event(chain: Chain) -> No
 
 
 def test_totals_across_round_lengths(chain: Chain) -> None:
-    """A stretch between marks is unknown if it is too long for the committee of that stretch."""
+    """A stretch between marks is unknown if it is too long for the committee of that stretch.
+
+    With rounds of 5 s, 120 s are too long; with rounds of 20 s, 480 s.
+    """
     slow = successor(OLD, None, rounds=Rounds(ROUNDS.genesis, 20))
     chain.log.offer(slow.committee)
-    chain.take(chain.handover(8, following=slow))
-    for seconds in (40 + 400, 40 + 800):  # 20 rounds of 20 s; 24 are allowed
-        time = (seconds // 20) * 20 // 20
-        chain.take(chain.checkpoint(slow, time))
-    state = chain.log.state
+    [seated] = chain.take(chain.handover(8, following=slow))
+    chain.take(slow.status("target_1", DOWN, 6))
+    chain.take(chain.checkpoint(slow, 22))
+    chain.take(chain.checkpoint(slow, 42))  # 400 s later
+    fast = successor(slow, seated.event, rounds=ROUNDS)  # type: ignore[arg-type]
+    chain.log.offer(fast.committee)
+    chain.take(chain.handover(180, slow, fast))
+    chain.take(chain.checkpoint(fast, 206))  # 130 s later
+    chain.take(chain.checkpoint(fast, 218), fast.status("target_1", UP, 215))
+    state, genesis = chain.log.state, ROUNDS.genesis
 
-    found = totals(state, state.size, "target_1", (at(2), at(8) + 400))
+    def found(begin: int, end: int) -> tuple[int, int]:
+        """Seconds down and unknown of an interval, from genesis."""
+        both = totals(state, state.size, "target_1", (genesis + begin, genesis + end))
+        return both.seconds_down, both.seconds_unknown
 
-    assert (found.seconds_down, found.seconds_unknown) == (0, 0)
-    assert state.committee.rounds.seconds == 20
+    assert chain.refusals() == {}
+    assert found(10, 440) == (440 - 120, 0)
+    assert found(440, 900) == (460, 0)
+    assert found(900, 1030) == (0, 130)
+    assert found(1030, 1090) == (45, 0)
+    assert found(10, 1090) == (320 + 460 + 45, 130)
 
 
 def test_settled_by_the_max_age_of_the_committee_that_signed_the_mark(chain: Chain) -> None:

@@ -176,3 +176,51 @@ def test_leaked_keys_cannot_replace_a_committee_of_a_copy(chain: EpochLog, tmp_p
 
     with pytest.raises((errors.WrongCommittee, errors.DocumentMissing)):
         audit(copy, chain.newest.committee)
+
+
+# -- pages of committees ---------------------------------------------------------------------------
+
+
+def test_pages_of_committees(chain: EpochLog) -> None:
+    log, everything = chain.log, [each.committee for each in chain.log.committees()]
+    for limit in range(1, 6):
+        found, after = [], -1
+        while True:
+            shown, following = log.committees_page(after, limit, 1 << 20)
+            found += [each.committee for each in shown]
+            if following is None:
+                break
+            after = following
+        assert found == everything
+    assert log.committees_page(3, 10, 1 << 20) == ([], None)
+    assert log.committees_page(4095, 10, 1 << 20) == ([], None)
+
+
+def test_a_page_of_committees_has_few_bytes_and_at_least_one_committee(chain: EpochLog) -> None:
+    first = len(chain.epochs[0].committee.encode())
+    for most, epochs in ((0, [0]), (first, [0]), (2 * first, [0]), (3 * first, [0, 1])):
+        shown, following = chain.log.committees_page(-1, 100, most)
+        assert [each.committee.epoch for each in shown] == epochs, most
+        assert following == epochs[-1]
+
+
+# -- the mark of an entry --------------------------------------------------------------------------
+
+
+def test_an_entry_is_anchored_at_the_first_handover_that_covers_it_or_the_newest_mark(
+    chain: EpochLog,
+) -> None:
+    chain.status(Status.DOWN, 46)  # which no mark covers
+    state = chain.log.state
+    for position in range(state.size):
+        covering = [mark for mark in state.marks if mark.size > position]
+        handovers = [mark for mark in covering if not mark.is_checkpoint]
+        expected = (handovers[:1] or covering[-1:] or [None])[0]
+        assert state.anchor(position) == expected, position
+        proven = chain.log.anchored(position)
+        assert (proven is None) is (expected is None)
+        if proven is not None:
+            proven.verify(chain.lineage())
+    assert state.anchor(state.size - 1) is None
+    with pytest.raises(errors.NotFound):
+        chain.log.anchored(state.size)

@@ -12,7 +12,7 @@ from committees import GENESIS, secret
 from dragon import errors
 from dragon.protocol.committee import Aggregator, Committee, Sequencer, Target
 from dragon.protocol.differences import differences, urls
-from dragon.protocol.founding import Change, Terms, assemble, succeed
+from dragon.protocol.founding import Change, Terms, assemble, refound, succeed
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.member import Member, Role
 from epochs import Network
@@ -161,3 +161,33 @@ def test_a_later_epoch_seals_the_log_of_the_handover_before() -> None:
 
     assert after.epoch == 3
     assert (after.sealed.size, after.sealed.root) == (20, network.root(2))
+
+
+def test_the_end_of_a_lineage_is_not_enough_for_the_next_committee() -> None:
+    network = Network()
+    network.step(add=["operator_5"])
+
+    with pytest.raises(errors.LineageError, match="needs the whole lineage"):
+        succeed(Lineage.of(network.newest.committee), Change())
+
+
+def test_a_network_is_founded_anew_by_its_newest_members() -> None:
+    network = Network()
+    network.step(add=["operator_5"])
+    last = network.newest.committee
+    genesis = last.rounds.genesis + 1
+
+    made = refound(last, genesis, app="datadragon-2", change=Change(drop=frozenset({"operator_1"})))
+
+    assert (made.epoch, made.rounds.genesis, made.sequencer.app) == (0, genesis, "datadragon-2")
+    assert made.network_id == made.id != last.network_id
+    assert made.operators == last.operators[1:]
+    for stays in ("name", "quorum", "experts", "targets", "aggregators", "round_seconds"):
+        assert made.to_json()[stays] == last.to_json()[stays]
+
+
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_a_genesis_is_never_used_again(earlier: int) -> None:
+    """The same file again would be the same network, whose logs cannot begin again."""
+    with pytest.raises(errors.InvalidCommittee, match="must be later"):
+        refound(COMMITTEE, COMMITTEE.rounds.genesis - earlier)

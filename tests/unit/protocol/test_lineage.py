@@ -154,6 +154,24 @@ def test_the_lineage_of_another_network_is_refused() -> None:
     LINEAGE.check_network(NETWORK.epochs[0].committee.id)
 
 
+def test_handover_of_another_network() -> None:
+    """The same people found two networks: what they signed for one does not hold in the other."""
+    other = Network(
+        [make_members(4, targets=1, genesis=NETWORK.epochs[0].committee.rounds.genesis + 5)]
+    )
+    other.step(add=["operator_5"])
+    assert other.epochs[0].committee.keys == NETWORK.epochs[0].committee.keys
+    foreign = replace(LINEAGE, handovers=(other.handovers[0], *LINEAGE.handovers[1:]))
+    grafted = replace(LINEAGE, committees=(other.epochs[0].committee, *LINEAGE.committees[1:]))
+
+    assert refusal(foreign) is errors.BrokenSuccession
+    assert refusal(grafted) is errors.BrokenSuccession
+    with pytest.raises(errors.WrongCommittee):
+        other.handovers[0].verify(LINEAGE.committees[0])
+    with pytest.raises(errors.WrongCommittee):
+        LINEAGE.replaced_by(other.lineage())
+
+
 # -- what replaces what is known -------------------------------------------------------------------
 
 
@@ -165,6 +183,17 @@ def test_only_a_continuation_replaces_what_is_known() -> None:
     for epochs in (1, 2, 3):
         assert shorter(epochs).replaced_by(LINEAGE) is LINEAGE
         assert LINEAGE.replaced_by(shorter(epochs)) is LINEAGE
+
+
+def test_a_committee_that_no_handover_leads_to_replaces_nothing() -> None:
+    """Whoever makes a file can let it name any network, epoch and committee before it."""
+    made = successor(NETWORK.newest, NETWORK.handovers[-1], drop=["operator_2"])
+    later = replace(made.committee, epoch=9, previous=b"\x09" * 32)
+    for following in (made.committee, later):
+        alone = Lineage.of(following)
+        for kept in (LINEAGE, Lineage.of(LINEAGE.newest), shorter(1)):
+            with pytest.raises(errors.LineageError, match="no handovers lead from epoch"):
+                kept.replaced_by(alone)
 
 
 def test_rollback_to_earlier_epoch() -> None:
@@ -189,6 +218,42 @@ def test_fork_is_kept_as_evidence() -> None:
         with pytest.raises(errors.LineageForked) as refused:
             one.replaced_by(two)
         assert refused.value.facts["epoch"] == 2
+        assert refused.value.facts["signed_both"] == [f"operator_{i}" for i in range(1, 6)]
+
+
+def test_a_committee_file_alone_shows_a_fork_too() -> None:
+    """It names the committee before it by its hash."""
+    fork = Network(NETWORK.epochs[:2], NETWORK.handovers[:1])
+    fork.step(drop=["operator_3"])
+    for kept in (LINEAGE.committees[2], LINEAGE.committees[3]):
+        with pytest.raises(errors.LineageForked) as refused:
+            Lineage.of(kept).replaced_by(fork.lineage())
+        assert refused.value.facts["epoch"] == 2
+
+
+def test_two_logs_at_one_handover_are_a_fork() -> None:
+    """Both committees signed two roots of one size: only the last handover is not pinned yet."""
+    last = LINEAGE.handovers[-1].claim
+    forged = hand_over(
+        *NETWORK.epochs[-2:], size=last.size, root=b"\xee" * 32, timestamp=last.timestamp
+    )
+    other = replace(LINEAGE, handovers=(*LINEAGE.handovers[:-1], forged))
+    other.verify()
+
+    with pytest.raises(errors.LineageForked) as refused:
+        LINEAGE.replaced_by(other)
+    assert refused.value.facts["epoch"] == 3
+
+
+def test_the_same_handover_of_another_round_is_no_fork() -> None:
+    """A handover is signed again each round until one is applied; all state the same log."""
+    last = LINEAGE.handovers[-1].claim
+    again = hand_over(
+        *NETWORK.epochs[-2:], size=last.size, root=last.log_root, timestamp=last.timestamp + 5
+    )
+    other = replace(LINEAGE, handovers=(*LINEAGE.handovers[:-1], again))
+
+    assert LINEAGE.replaced_by(other) is LINEAGE
 
 
 # -- form ------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def test_what_is_known_grows_step_by_step() -> None:
         ({"sequencer": replace(NEXT.sequencer, app="another")}, "app"),
     ],
 )
-def test_fit_successor_refusals(change: dict[str, Any], member: str) -> None:
+def test_what_must_stay_and_what_must_be_named(change: dict[str, Any], member: str) -> None:
     assert refusal(replace(NEXT, **change)) == (errors.BrokenSuccession, member)
 
 
@@ -121,6 +121,49 @@ def long_named(operators: int, characters: int) -> Committee:
         for number, each in enumerate(made.operators)
     )
     return replace(made, operators=renamed)
+
+
+def violating(line: int) -> Committee:
+    """Return a committee that violates this line of the rules, and all later ones."""
+    many = [(f"{n:03}".rjust(32, "o"), f"another {n}") for n in range(120)]
+    changed = NEXT
+    for name, key in (*many, ("operator_7", "operator_1")) if line <= 5 else many:
+        changed = replace(changed, operators=(*changed.operators, new_operator(name, secret(key))))
+    if line <= 4:
+        changed = replace(changed, targets=(*changed.targets, Target("operator_1", "http://x")))
+    if line <= 3:
+        changed = replace(changed, name="another")
+    if line <= 2:
+        changed = replace(changed, epoch=7)
+    if line <= 1:
+        changed = replace(changed, targets=(*changed.targets, changed.targets[-1]))
+    return changed
+
+
+def check_loaded(following: Committee) -> None:
+    """Check a committee by itself, as when its file is loaded, and then as a successor."""
+    following.check()
+    check_successor(KNOWN, SEALED, following)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (1, (errors.ListedTwice, None)),
+        (2, (errors.BrokenSuccession, "epoch")),
+        (3, (errors.BrokenSuccession, "name")),
+        (4, (errors.RecycledId, "operator_1")),
+        (5, (errors.RecycledKey, "operator_7")),
+        (6, (errors.OversizedEvent, None)),
+    ],
+)
+def test_fit_successor_refusals(line: int, expected: tuple[type, object]) -> None:
+    """The first line that is violated is the answer."""
+    following = violating(line)
+    with pytest.raises(errors.InvalidCommittee) as refused:
+        check_loaded(following) if line == 1 else check_successor(KNOWN, SEALED, following)
+    facts = refused.value.facts
+    assert (type(refused.value), facts.get("member", facts.get("id"))) == expected
 
 
 @pytest.mark.parametrize(("characters", "most"), [(32, 58), (11, 145)])

@@ -170,3 +170,58 @@ def test_a_lineage_of_one_trusts_its_committee() -> None:
     founding = NETWORK.epochs[0].committee
 
     assert Trust(Lineage.of(founding)).verify(OUTAGE) == founding
+
+
+def test_old_key_of_a_rotated_id() -> None:
+    """Operator 2 has another key in epoch 2. Its old one signs for no committee any more."""
+    stolen = Members(NETWORK.newest.committee, NETWORK.epochs[1].secrets)
+    forged = stolen.status("target_1", Status.DOWN, 220)
+    assert "operator_2" in forged.signers
+    assert refusal(forged) is errors.BadSignature
+    assert refusal(NETWORK.epochs[1].status("target_1", Status.DOWN, 220)) is errors.Superseded
+
+
+def test_removed_operators_quorum_signs_nothing_that_counts() -> None:
+    """All members of epoch 0, together, after epoch 2 has taken its seat."""
+    first, time = NETWORK.epochs[0], NETWORK.newest.committee.rounds.start(260)
+    forged = first.status("target_1", Status.DOWN, 260)
+    certified = checkpoint(first, 1, LEAF, time)
+    handed = hand_over(first, NETWORK.epochs[1], size=1, root=LEAF, timestamp=time)
+
+    for signed in (forged, certified):
+        assert refusal(signed) is errors.Superseded
+    with pytest.raises(errors.Superseded):
+        TRUST.verify(handed)
+    for mark in (certified, handed):
+        with pytest.raises(errors.Superseded):
+            TRUST.verify_mark(mark)
+
+
+def test_a_mark_covers_nothing_of_a_later_epoch() -> None:
+    """Trusting all keys, a checkpoint of epoch 0 with an event of epoch 1 is still impossible."""
+    trust = Trust(LINEAGE, trust_from=2)
+    early = anchored(mark_of(NETWORK.epochs[0], 15, 150), 15)
+
+    assert refusal(outage(1), early, trust) is errors.Superseded
+    with pytest.raises(errors.Superseded):
+        Trust(LINEAGE, trust_from=0).verify_mark(early.mark, covered=NETWORK.epochs[1].committee)
+
+
+def test_a_handover_of_a_trusted_committee_is_a_mark_before_the_lineage_has_it() -> None:
+    """Its quorum certified this log, as in a checkpoint."""
+    known = Trust(
+        replace(LINEAGE, committees=LINEAGE.committees[:2], handovers=LINEAGE.handovers[:1])
+    )
+    anchor = anchored(NETWORK.handovers[1], 20)
+
+    assert known.verify(OUTAGE, leaf_hash=LEAF, anchor=anchor) == NETWORK.epochs[0].committee
+
+
+def test_a_handover_is_verified_with_its_acceptance() -> None:
+    handed = NETWORK.handovers[1]
+    assert TRUST.verify(handed) == NETWORK.epochs[1].committee
+    few = replace(handed.acceptance, signers=handed.acceptance.signers[:1])
+    with pytest.raises(errors.NotAccepted):
+        TRUST.verify(replace(handed, acceptance=few))
+    with pytest.raises(errors.WrongCommittee):
+        Trust.of(NETWORK.epochs[1].committee).verify(handed)

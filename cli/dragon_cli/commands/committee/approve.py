@@ -90,6 +90,12 @@ def approve(
         click.confirm(f"Approve this committee for {', '.join(names)}?", abort=True)
     approving.approve(chosen, following, now)
     _print(lineage, following, names, lists, int(now), as_json=as_json)
+    rotated = [each.id for each in chosen if each.has_next_key_in(following)]
+    if rotated and not as_json:
+        console.print(
+            f"It lists the next key of {', '.join(rotated)}: restart a service that was started "
+            "before that key was made."
+        )
 
 
 def _check_confirmed(following: Committee, confirmed: bytes | None) -> None:

@@ -35,7 +35,9 @@ def show(file: Path | None, home: Path, ca: Path | None, live: bool, as_json: bo
     committee = read_committee(file) if file else fleet.committee()
     said = None
     if live:
-        said = approvals.ask(queries.connect(fleet, ca), queries.operators(committee, None))
+        http = queries.connect(fleet, ca)
+        said = approvals.ask(http, queries.operators(committee, None))
+        said += approvals.ask(http, approvals.newcomers(http, said, committee))
     if as_json:
         ids = {"id": to_hex(committee.id), "network_id": to_hex(committee.network_id)}
         found = {**ids, "short_id": short_id(committee.id), "committee": committee.to_json()}
@@ -59,9 +61,15 @@ def _print_live(committee: Committee, said: list[approvals.Said]) -> None:
         row = (str(each.epoch), plain(approvals.short(each.committee)), approved)
         table.add_row(each.operator, *row)
     console.print(table)
-    needed = committee.quorum("handover")
+    needed, of = committee.quorum("handover"), len(committee.operators)
     for named, number in approvals.tally(said, committee):
-        console.print(f"{number} of {needed} needed have approved {approvals.short(named)}")
+        short = approvals.short(named)
+        console.print(f"{number} of {of} have approved {short}; {needed} are needed.")
+    joining = [each for each in said if each.operator not in committee.keys]
+    if waiting := [each.operator for each in joining if not (each.approved or each.error)]:
+        console.print(f"To join, and must approve too: {', '.join(map(plain, waiting))}.")
+    if silent := [each.operator for each in joining if each.error]:
+        console.print(f"To join, and does not answer: {', '.join(map(plain, silent))}.")
     later = [each.epoch for each in said if each.epoch is not None and each.epoch > committee.epoch]
     if later:
         console.print(

@@ -9,4 +9,7 @@ from dragon_cli.groups import PackageGroup
 
 @click.group(cls=PackageGroup, package=__name__)
 def target() -> None:
-    """Add and remove targets of a running fleet that has all keys in one home."""
+    """Add and remove the targets that a running fleet watches.
+
+    For a fleet that has the keys of all operators in one home.
+    """

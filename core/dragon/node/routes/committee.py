@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from flask import Response, jsonify
 
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.errors import UnknownMember
 from dragon.log.store import Log
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
-from dragon.node.paging import PositionPageQuery, page
+from dragon.node.paging import PositionPageQuery
 from dragon.node.parameters import NoParameters
+
+MAX_PAGE_BYTES: Final = 1 << 20  # of the committee files of one page; it has at least one
 
 # Returns what an owner has approved here: operator → id of the committee, None: nothing.
 Approved = Callable[[], Mapping[str, bytes | None]]
@@ -41,9 +44,7 @@ def routes(log: Log, approved: Approved = dict) -> Routes:
     @routes_.get("/lineage", responses=responses(schemas.LineagePage, *PAGING_ERRORS))
     def lineage(query: PositionPageQuery) -> Response:
         """The committees after an epoch, the handovers to them, and the newest checkpoint."""
-        found = log.committees(query.after, query.limit + 1)
-        shown, following = page(found, query.limit, lambda each: each.committee.epoch)
-        last = log.state.checkpoint
+        shown, following = log.committees_page(query.after, query.limit, MAX_PAGE_BYTES)
         return jsonify(
             committees=[
                 {
@@ -54,8 +55,17 @@ def routes(log: Log, approved: Approved = dict) -> Routes:
                 }
                 for each in shown
             ],
-            checkpoint=log.entry(last.position).event.to_json() if last else None,
+            checkpoint=_checkpoint(log),
             next=following,
         )
 
     return routes_
+
+
+def _checkpoint(log: Log) -> dict[str, Json] | None:
+    """The newest checkpoint of the committee that holds; null until it has certified one."""
+    state = log.state
+    if state.checkpoint is None:
+        return None
+    event = log.entry(state.checkpoint.position).event
+    return event.to_json() if event.committee_id == state.committee.id else None

@@ -10,9 +10,9 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from dragon import errors
 from dragon.encoding import to_hex
@@ -49,6 +49,13 @@ class Check:
     detail: str  # a sentence for people
     refusal: str = ""  # the error's name; empty if the check was not refused
     fields: tuple[str, ...] = ()  # members of which at least one must be wrong
+
+
+SUPERSEDED: Final = "receipt_superseded"
+_RAISED: Final[Mapping[str, type[errors.ReceiptRefused]]] = {
+    SUPERSEDED: errors.ReceiptSuperseded,
+    "other_stream": errors.OtherStream,
+}
 
 
 def verify(
@@ -102,14 +109,14 @@ def verify_receipt(
 
     Raises:
         OtherStream: the receipt is valid, but belongs to another stream.
+        ReceiptSuperseded: its committee has handed over, and no mark that counts covers it.
         ReceiptRefused: the first refused check; `fields` names the members of which at least one
             must be wrong.
     """
     checks = verify(known, receipt, data, stream=stream)
     for check in refused(checks):
-        if check.name == "stream":
-            raise errors.OtherStream(f"{check.name}: {check.detail}", *check.fields)
-        raise errors.ReceiptRefused(f"{check.name}: {check.detail}", *check.fields)
+        refusal = _RAISED.get(check.refusal, errors.ReceiptRefused)
+        raise refusal(f"{check.name}: {check.detail}", *check.fields)
     return checks
 
 

@@ -1,7 +1,13 @@
-"""The table `committees`: the file of every committee that has held in this log."""
+"""The tables `committees` and `committee_files`.
+
+The first has the file of every committee that has held in this log. The second has files that a
+certified handover names, or may name: a log that reads the ledger later needs them too, although
+the handover was not applied.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, text
@@ -67,6 +73,29 @@ def count_within(connection: Connection, after: int, limit: int, max_bytes: int)
             break
         count += 1
     return count
+
+
+def keep(connection: Connection, committee: Committee) -> None:
+    """Write a file that a handover names, if it is not there yet. It is never deleted."""
+    connection.execute(
+        text("INSERT OR IGNORE INTO committee_files VALUES (:id, :document)"),
+        {"id": to_hex(committee.id), "document": committee.encode().decode()},
+    )
+
+
+def read_file(connection: Connection, committee_id: bytes) -> bytes | None:
+    """Return a committee file of either table by its hash, or None. A damaged file counts as none.
+
+    Its keys are not decoded, which would take most of the time.
+    """
+    for table in ("committees", "committee_files"):
+        query = text(f"SELECT document FROM {table} WHERE id = :id")  # noqa: S608
+        document = connection.execute(query, {"id": to_hex(committee_id)}).scalar()
+        if type(document) is str:
+            raw = document.encode()
+            if hashlib.sha256(raw).digest() == committee_id:
+                return raw
+    return None
 
 
 def documents(committees: Iterable[Committee]) -> dict[bytes, Committee]:

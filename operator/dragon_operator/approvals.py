@@ -30,6 +30,13 @@ class Approval:
     approved_at: int  # Unix seconds, by the owner's clock
     committee: Committee
 
+    def counts_at(self, now: float) -> bool:
+        """Whether it has not lapsed at a time in Unix seconds.
+
+        One from the future, by a clock that was wrong, counts for no longer than another one.
+        """
+        return abs(now - self.approved_at) <= LAPSES_SECONDS
+
     def to_json(self) -> dict[str, Json]:
         """Return the content of the file."""
         return {"approved_at": self.approved_at, "committee": self.committee.to_json()}
@@ -83,14 +90,11 @@ class Approvals:
         return self._reading.fault
 
     def current(self) -> Committee | None:
-        """Return the approved committee, if there is one and it has not lapsed.
-
-        One from the future, by a clock that was wrong, counts for no longer than another one.
-        """
+        """Return the approved committee, if there is one and it has not lapsed."""
         found = self._read()
         if found is None:
             return None
-        if abs(self._wall() - found.approved_at) <= LAPSES_SECONDS:
+        if found.counts_at(self._wall()):
             return found.committee
         if self._lapsed != found:
             self._lapsed = found

@@ -301,6 +301,7 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
         "approved": {operator: approved},
+        "seat": members.committee.rounds.genesis,
     }
 
 
@@ -328,6 +329,7 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
         "epoch": 1,
         "committee": committee_id(new),
         "approved": None,  # it has its seat already
+        "seat": new.committee.rounds.genesis,
     }
     assert by_id["operator_4"]["error"]
 

@@ -18,7 +18,7 @@ from dragon_cli.files import PUBLIC_MODE, read_bytes, write_whole
 from dragon_cli.fleet.own_operators import OwnOperator
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import duration
-from dragon_operator.approvals import LAPSES_SECONDS, Approval, approval_path
+from dragon_operator.approvals import Approval, approval_path
 
 PART_HINT: Final = "Only operators of the present or the next committee approve."
 
@@ -106,7 +106,7 @@ def approved(operator: OwnOperator, now: float) -> Approval | None:
         found = Approval.load(read_bytes(path, most=2 * MAX_FILE_BYTES))
     except (errors.InvalidEncoding, errors.InvalidCommittee):
         return None
-    return found if now - found.approved_at <= LAPSES_SECONDS else None
+    return found if found.counts_at(now) else None
 
 
 def check_no_other(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,27 @@ def test_the_owner_is_asked(
     assert ended == code
     assert "Approve this committee for operator_1? [y/N]" in out
     assert (approval(home, "operator_1") is not None) is (code == 0)
+
+
+def test_what_another_terminal_approves_meanwhile_is_not_replaced(
+    run: Run, home: Home, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner reads for minutes before the answer, and has another terminal."""
+    path = approval_path(home.database("operator_1"))
+    other = Approval(int(time.time()), OTHER.committee).encode()
+
+    class Slow(Terminal):
+        def readline(self, *limit: int) -> str:
+            path.write_text(other)
+            return super().readline(*limit)
+
+    monkeypatch.setattr(sys, "stdin", Slow("y\n"))
+
+    code, _, err = run("approve", file, "--home", home.path, "--operator", "operator_1")
+
+    assert code == 1
+    assert f"approved another committee, {short_id(OTHER.committee.id)}" in err
+    assert path.read_text() == other
 
 
 def test_only_one_committee_is_approved_at_a_time(

@@ -90,6 +90,8 @@ def approve(
         proposals.show(lineage.newest, following, lists)
     if confirmed is None:
         click.confirm(f"Approve this committee for {', '.join(names)}?", abort=True)
+        for operator in chosen:  # in another terminal, while this one asked
+            approving.check_no_other(operator, lineage, following, now)
     approving.approve(chosen, following, now)
     _print(lineage, following, names, lists, int(now), as_json=as_json)
     rotated = [each.id for each in chosen if each.has_next_key_in(following)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from py_ecc.bls.ciphersuites import G2ProofOfPossession
 
-from committees import secret
+from committees import make_members, secret
 from dragon.protocol.lineage import Lineage
 from epochs import Network
 
@@ -98,7 +98,7 @@ def verify(lineage: Any) -> str:
 
 def test_the_vector_is_the_lineage_that_this_project_makes() -> None:
     """Four become five, then one rotates. Signatures are deterministic."""
-    made = Network()
+    made = Network([make_members(4, targets=1, nodes_sha256=bytes(32))])
     made.step(add=["operator_5"])
     made.step(rotate={"operator_2": secret("operator_2 again")})
 

@@ -22,6 +22,7 @@ from dragon.encoding import from_hex, to_hex
 from dragon.errors import DragonError
 from dragon.log.follower import Follower
 from dragon.log.store import Log
+from dragon.net.committee_client import fetch_committee
 from dragon.net.operator_client import OperatorClient
 from dragon.net.per_member import PerMember
 from dragon.net.runtime import Runtime
@@ -29,7 +30,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.certificate import assemble as assemble_certificate
 from dragon.protocol.claims.base import Claim, kind_of
 from dragon.protocol.claims.handover import HANDOVERS, HandoverClaim
-from dragon.protocol.committee import MAX_FILE_BYTES, Committee
+from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, assemble, newcomers
 from dragon.protocol.succession import check_successor
 from dragon_aggregator.outbox import Outbox, Pending
@@ -170,14 +171,9 @@ class HandoverCollector:
         if known is not None:
             return known
         for operator in sources:
-            address = f"{committee.urls[operator]}/objects/{named}"
+            url = committee.urls[operator]
             try:
-                answer = self._runtime.http.get(
-                    address, deadline=READ_SECONDS, max_bytes=MAX_FILE_BYTES
-                )
-                found = Committee.load(answer.body)
-                if found.id != digest:
-                    continue
+                found = fetch_committee(self._runtime.http, url, digest, deadline=READ_SECONDS)
                 state = self._log.state
                 check_successor(state.known, state.sealed, found)
             except DragonError as error:

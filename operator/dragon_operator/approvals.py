@@ -30,6 +30,13 @@ class Approval:
     approved_at: int  # Unix seconds, by the owner's clock
     committee: Committee
 
+    def counts_at(self, now: float) -> bool:
+        """Whether it has not lapsed at a time in Unix seconds.
+
+        One from the future, by a clock that was wrong, counts for no longer than another one.
+        """
+        return abs(now - self.approved_at) <= LAPSES_SECONDS
+
     def to_json(self) -> dict[str, Json]:
         """Return the content of the file."""
         return {"approved_at": self.approved_at, "committee": self.committee.to_json()}
@@ -54,6 +61,15 @@ def approval_path(database: Path) -> Path:
     return database.with_name(f"{database.stem}-approved.json")
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a file said when it was read."""
+
+    stamp: tuple[int, int, int] | None = None  # of the file; None: there was none
+    approval: Approval | None = None
+    fault: str = ""  # why the file is not used; empty if there is none, or it is fine
+
+
 class Approvals:
     """The approval beside an operator's database. Any thread may ask.
 
@@ -63,17 +79,22 @@ class Approvals:
     def __init__(self, path: Path, wall: Callable[[], float]) -> None:
         self._path = path
         self._wall = wall
-        self._stamp: tuple[int, int, int] | None = None
-        self._found: Approval | None = None
+        # Replaced as a whole: a thread that reads an older file for long must not leave what that
+        # one said under the stamp of the present file.
+        self._reading = _Reading()
         self._lapsed: Approval | None = None  # that was reported as lapsed
-        self.fault = ""  # why the file is not used; empty if there is none, or it is fine
+
+    @property
+    def fault(self) -> str:
+        """Why the file is not used; empty if there is none, or it is fine."""
+        return self._reading.fault
 
     def current(self) -> Committee | None:
         """Return the approved committee, if there is one and it has not lapsed."""
         found = self._read()
         if found is None:
             return None
-        if self._wall() - found.approved_at <= LAPSES_SECONDS:
+        if found.counts_at(self._wall()):
             return found.committee
         if self._lapsed != found:
             self._lapsed = found
@@ -81,21 +102,29 @@ class Approvals:
         return None
 
     def _read(self) -> Approval | None:
+        known = self._reading
         try:
             stat = self._path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if stamp != self._stamp:
-                # Twice the size of a committee file: white space, and the time.
-                with self._path.open("rb") as file:
-                    raw = file.read(2 * MAX_FILE_BYTES)
-                self._stamp, self._found, self.fault = stamp, None, ""
-                self._found = Approval.load(raw)
-                logger.info("approval_read", epoch=self._found.committee.epoch)
+            if stamp == known.stamp:
+                return known.approval
+            # Twice the size of a committee file: white space, and the time.
+            with self._path.open("rb") as file:
+                raw = file.read(2 * MAX_FILE_BYTES)
+            found = self._decoded(stamp, raw)
         except FileNotFoundError:
-            self._stamp, self._found, self.fault = None, None, ""
+            found = _Reading()
         except OSError as error:
-            self._found, self.fault = None, f"{self._path} cannot be read: {error.strerror}"
+            found = _Reading(fault=f"{self._path} cannot be read: {error.strerror}")
+        self._reading = found
+        return found.approval
+
+    def _decoded(self, stamp: tuple[int, int, int], raw: bytes) -> _Reading:
+        try:
+            approval = Approval.load(raw)
         except DragonError as error:
-            self.fault = f"{self._path} is no approval: {error}"
-            logger.warning("approval_refused", reason=self.fault)
-        return self._found
+            fault = f"{self._path} is no approval: {error}"
+            logger.warning("approval_refused", reason=fault)
+            return _Reading(stamp, fault=fault)
+        logger.info("approval_read", epoch=approval.committee.epoch)
+        return _Reading(stamp, approval)

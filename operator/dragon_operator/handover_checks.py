@@ -48,8 +48,7 @@ class HandoverChecks:
         if side is not None:
             self.seat.secret(side)
         # (4) The owner has approved exactly this committee, and it may follow.
-        if following is None:
-            _refuse(RefusalReason.UNAPPROVED, "the owner has not approved this committee")
+        following = self.approved(claim)
         self._check_fit(following)
         # (5) What names the next committee on the ledger can be read under its node lists.
         sequencer = following.sequencer
@@ -59,8 +58,8 @@ class HandoverChecks:
         # (6) The log has this size and root, and it contains the last mark.
         self.log_claim_checks.admit_handover(claim)
 
-    def approved(self, claim: AcceptanceClaim) -> Committee:
-        """Return the next committee that an acceptance names.
+    def approved(self, claim: HandoverClaim | AcceptanceClaim) -> Committee:
+        """Return the next committee that a claim names.
 
         Raises AttestationRefused: `unapproved`, the owner has not approved it, or no more.
         """
@@ -69,15 +68,24 @@ class HandoverChecks:
         return found
 
     def check(self, claim: HandoverClaim | AcceptanceClaim) -> None:
-        """Check the log again, and that our own probes agree with it. Raises AttestationRefused."""
+        """Check the log again, and that our own probes agree with it, and store the file.
+
+        Raises AttestationRefused.
+        """
+        following = self.approved(claim)  # the owner may have withdrawn it meanwhile
         self.log_claim_checks.admit_handover(claim)
         if self.seat.secret_in(self.log.committee) is not None:
             self.log_claim_checks.check_sights()  # without a seat we have watched nobody
+        # Behind our signature anybody may put the handover on the ledger, whatever becomes of the
+        # approval, and no log reads on without the file.
+        self.log.keep(following)
 
     def _approved(self, claim: HandoverClaim | AcceptanceClaim) -> Committee | None:
         """Return the next committee if the owner has approved exactly it."""
         approved = self.approvals.current()
-        return approved if approved and approved.id == claim.next else None
+        if approved is None or (approved.id, approved.epoch) != (claim.next, claim.epoch):
+            return None
+        return approved
 
     def _check_fit(self, following: Committee) -> None:
         state = self.log.state

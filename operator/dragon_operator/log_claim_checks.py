@@ -55,8 +55,9 @@ class LogClaimChecks:
         Unlike a checkpoint, a handover need not wait twelve rounds.
         """
         self._check_not_stopped()
-        last = self.log.state.mark
-        if last and (claim.size <= last.position or claim.timestamp <= last.timestamp):
+        state = self.log.state
+        last = state.mark
+        if (last and claim.size <= last.position) or claim.timestamp <= state.log_time:
             _refuse(RefusalReason.NO_CHANGE, "the handover does not contain the last mark")
         self._check_root(claim)
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from committees import Members, make_members, secret
+from dragon.log.downtime import totals
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.handover import AcceptanceClaim
 from dragon.protocol.committee import byzantine_faults
@@ -244,7 +245,7 @@ def watching_signatures() -> Iterator[list[tuple[str, int]]]:
 
 
 @settings(
-    max_examples=examples(6, least=2),
+    max_examples=examples(20, usual=1),
     deadline=None,
     phases=[Phase.generate],  # an example takes seconds, so a smaller one is not looked for
     suppress_health_check=list(HealthCheck),
@@ -281,3 +282,51 @@ def test_random_schedules_of_faults_and_approvals(
 
 def all_logs(world: World) -> list[Any]:
     return [world.components(name).log for name in world.with_a_log()]
+
+
+# Outages across a handover
+
+
+@settings(
+    max_examples=examples(30, usual=1),
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(st.integers(-4, 3), st.integers(2, 8), st.sampled_from(["refuse", "hang"]))
+@example(-2, 5, "hang")
+@pytest.mark.timeout(300)
+def test_an_outage_across_a_handover_is_certified(
+    tmp_path_factory: pytest.TempPathFactory, begin: int, length: int, manner: str
+) -> None:
+    """In the log and in the totals, wherever the handover lies in it.
+
+    Args:
+        begin: rounds from the last approval to the outage.
+        length: rounds.
+    """
+    with World(tmp_path_factory.mktemp("world"), make_members(4, targets=1)) as world:
+        following, rounds = successor(world.members, None), world.committee.rounds
+        world.run(7)
+        for round_ in range(-4, 10):
+            if round_ == 0:
+                for name in world.operators:
+                    world.approve(name, following.committee)
+            if round_ == begin:
+                world.stop("operator_2", manner)
+                begun = world.clock.now
+            if round_ == begin + length:
+                world.resume("operator_2")
+                ended = world.clock.now
+            world.run(1)
+        world.take_seats(following)
+        world.run(16)
+
+        state = world.components("operator_1").log.state
+        _, down, up = state.nodes["operator_2"]
+        assert state.committee == following.committee
+        assert (str(down.status), str(up.status)) == ("down", "up")
+        assert 0 <= down.timestamp - begun <= 2 * rounds.seconds
+        assert 0 <= up.timestamp - ended <= 2 * rounds.seconds
+        found = totals(state, state.size, "operator_2", (int(begun), up.timestamp))
+        assert (found.seconds_down, found.seconds_unknown) == (up.timestamp - down.timestamp, 0)

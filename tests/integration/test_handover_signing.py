@@ -244,6 +244,26 @@ def test_approval_of_another_file_signs_nothing(world: World, following: Members
     assert asked.of("operator_1") == "signed"
 
 
+def test_the_epoch_is_that_of_the_approved_file(world: World, following: Members) -> None:
+    """Nothing with another epoch could be applied; its row in the journal would stay for ever."""
+    world.approve("operator_1", following.committee)
+    asked = Asked(world, following.committee, {"epoch": 4095})
+    for acceptance in (False, True):
+        assert asked.of("operator_1", acceptance=acceptance) == "unapproved"
+
+
+def test_who_signs_keeps_the_file_for_good(world: World, following: Members) -> None:
+    """The certificate may reach the ledger when all owners have withdrawn their approval."""
+    world.approve("operator_1", following.committee)
+    assert Asked(world, following.committee).of("operator_1") == "signed"
+    world.withdraw("operator_1")
+    world.restart("operator_1")
+
+    kept = world.get("operator_1", f"/objects/0x{following.committee.id.hex()}")
+
+    assert kept.content == following.committee.encode()
+
+
 def test_a_withdrawn_approval_signs_nothing_more(world: World, following: Members) -> None:
     world.approve("operator_1", following.committee)
     asked = Asked(world, following.committee)

@@ -10,8 +10,9 @@ from typing import Final
 
 from dragon.encoding import Json, Members, from_hex, to_hex
 from dragon.errors import DragonError
+from dragon.net.committee_client import fetch_unchecked
 from dragon.net.http_client import HttpClient
-from dragon.protocol.committee import MAX_FILE_BYTES, Committee, short_id
+from dragon.protocol.committee import Committee, byzantine_faults, short_id
 from dragon_cli.fleet import queries
 
 MAX_CONCURRENT: Final = 16
@@ -46,23 +47,28 @@ def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
 def newcomers(http: HttpClient, said: Sequence[Said], holding: Committee) -> dict[str, str]:
     """Return the URLs of operators that an approved committee lists, and `holding` does not.
 
-    The committee files come from the operators that have approved them. Their hash is checked.
+    The committee files come from the operators that have approved them. Their hash is checked. A
+    file counts only if more operators name it than may be faulty: otherwise a single one could make
+    this host send requests anywhere.
     """
+    faulty = byzantine_faults(len(holding.operators))
+    believable = {named for named, number in tally(said, holding) if number > faulty}
     found: dict[str, str] = {}
     for each in said:
-        if each.approved and (following := _file(http, holding, each.operator, each.approved)):
+        if each.approved not in believable or each.operator not in holding.keys:
+            continue
+        if following := _file(http, holding.urls[each.operator], each.approved):
+            believable.discard(each.approved)
             found |= {one.id: one.url for one in following.operators}
     return {name: url for name, url in found.items() if name not in holding.keys}
 
 
-def _file(http: HttpClient, holding: Committee, operator: str, named: str) -> Committee | None:
-    url = f"{holding.urls[operator]}/objects/{named}"
+def _file(http: HttpClient, url: str, named: str) -> Committee | None:
+    digest = from_hex(named, member="approved", size=32)
     try:
-        answer = http.get(url, deadline=queries.TIMEOUT_SECONDS, max_bytes=MAX_FILE_BYTES)
-        following = Committee.load(answer.body)
+        return fetch_unchecked(http, url, digest, deadline=queries.TIMEOUT_SECONDS)
     except DragonError:
         return None
-    return following if to_hex(following.id) == named else None
 
 
 def _decode(operator: str, answer: dict[str, Json]) -> Said:

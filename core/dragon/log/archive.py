@@ -21,7 +21,10 @@ from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
 from dragon.storage.sqlite_faults import sqlite_fault
 
-_LOG_TABLES: Final = ("entries", "refused", "refusals", "alarm", "cursor", "committees")
+_LOG_TABLES: Final = (
+    *("entries", "refused", "refusals", "alarm", "cursor"),
+    *("committees", "committee_files"),
+)
 
 
 def archive(

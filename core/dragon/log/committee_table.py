@@ -1,8 +1,15 @@
-"""The table `committees`: the file of every committee that has held in this log."""
+"""The tables `committees` and `committee_files`.
+
+The first has the file of every committee that has held in this log. The second has files that a
+certified handover names, or may name: a log that reads the ledger later needs them too, although
+the handover was not applied.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
@@ -52,21 +59,62 @@ def read_after(
     return found
 
 
-def count_within(connection: Connection, after: int, limit: int, max_bytes: int) -> int:
-    """Return how many committees after an epoch fit into a page: at least one if there is one.
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A committee file as it is stored. Nothing of it is decoded."""
 
-    Args: `limit` and `max_bytes`, of the files of the page together.
+    epoch: int
+    document: str
+    position: int | None  # of the handover in the log
+
+
+def read_page(
+    connection: Connection, after: int, limit: int, max_bytes: int
+) -> tuple[list[StoredFile], bool]:
+    """Return the files after an epoch, and whether more follow: at least one if there is one.
+
+    Args: `limit` and `max_bytes`, of the files of the page together. Raises LogDamaged.
     """
     query = text(
-        "SELECT length(document) FROM committees WHERE epoch > :after ORDER BY epoch LIMIT :limit"
+        "SELECT epoch, id, document, position FROM committees WHERE epoch > :after "
+        "ORDER BY epoch LIMIT :limit"
     )
-    left, count = max_bytes, 0
-    for (length,) in connection.execute(query, {"after": after, "limit": limit}):
-        left -= length
-        if count and left < 0:
-            break
-        count += 1
-    return count
+    shown: list[StoredFile] = []
+    left = max_bytes
+    rows = connection.execute(query, {"after": after, "limit": limit + 1})
+    for epoch, stated, document, position in rows:
+        left -= len(str(document))
+        if shown and (left < 0 or len(shown) == limit):
+            return shown, True
+        if type(document) is not str or _hash(document) != stated:
+            raise errors.LogDamaged(f"the committee of epoch {epoch} was altered on disk")
+        shown.append(StoredFile(epoch, document, position))
+    return shown, False
+
+
+def keep(connection: Connection, committee: Committee) -> None:
+    """Write a file that a handover names, if it is not there yet. It is never deleted."""
+    connection.execute(
+        text("INSERT OR IGNORE INTO committee_files VALUES (:id, :document)"),
+        {"id": to_hex(committee.id), "document": committee.encode().decode()},
+    )
+
+
+def read_file(connection: Connection, committee_id: bytes) -> bytes | None:
+    """Return a committee file of either table by its hash, or None. A damaged file counts as none.
+
+    Its keys are not decoded, which would take most of the time.
+    """
+    for table in ("committees", "committee_files"):
+        query = text(f"SELECT document FROM {table} WHERE id = :id")  # noqa: S608
+        document = connection.execute(query, {"id": to_hex(committee_id)}).scalar()
+        if type(document) is str and _hash(document) == to_hex(committee_id):
+            return document.encode()
+    return None
+
+
+def _hash(document: str) -> str:
+    return to_hex(hashlib.sha256(document.encode()).digest())
 
 
 def documents(committees: Iterable[Committee]) -> dict[bytes, Committee]:

@@ -26,7 +26,8 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import Documents, State, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import Documents, transition
 
 _AFTER_FORGED: Final = Reason.of(
     errors.AfterForged("a certificate before it in its batch does not verify")
@@ -40,6 +41,8 @@ class Outcome:
     state: State
     entries: list[LogEntry] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    # Committees that certified handovers name, by id: applied or not, each log needs these files.
+    named: dict[bytes, Committee] = field(default_factory=dict)
 
 
 # Returns the roots of the log that has these entries added.
@@ -205,12 +208,17 @@ class _Run:
             if reason := self._verifier.verify_acceptance(event, committee, following):
                 raise _Forged(reason)
 
+        def documents(committee_id: bytes) -> Committee | None:
+            if (found := self._documents(committee_id)) is not None:
+                outcome.named[committee_id] = found
+            return found
+
         state = transition(
             outcome.state,
             event,
             root_at=root_at,
             verify=verify,
-            documents=self._documents,
+            documents=documents,
             accept=accept,
         )
         chaining_hash = batch.position.chaining_hash

@@ -160,6 +160,7 @@ class Follower:
                 break
             try:
                 entries += self._publish(self._log.take(*together))
+                self._missing = None  # another thread may have offered the file meanwhile
             except (errors.Diverged, errors.DocumentMissing):
                 entries += self._apply_singly(together)
                 if self._log.alarm() or self._missing is not None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from dragon import errors
 from dragon.log import committee_table, entry_table, index_tables, refused_events
+from dragon.log.committee_table import StoredFile
 from dragon.log.index_tables import LogRow
 from dragon.log.ledger import Position
 from dragon.log.refused_events import Refusal
@@ -96,20 +97,30 @@ class LogQueries:
             found = committee_table.read_after(connection, after, limit)
             return [Seating(each, self._handover(connection, at), at) for each, at in found]
 
-    def committees_page(
+    def lineage_page(
         self, after: int, limit: int, max_bytes: int
-    ) -> tuple[list[Seating], int | None]:
+    ) -> tuple[list[bytes], int | None]:
         """Return one page of committees after an epoch, and the last epoch if more follow.
+
+        Each row is canonical JSON. Anyone may ask, and decoding the keys of a file takes longer
+        than everything else, so nothing is decoded.
 
         Args: `max_bytes`, of the page's files together; a page has at least one committee.
         """
         with self._read() as connection:
-            count = committee_table.count_within(connection, after, limit, max_bytes)
-            found = committee_table.read_after(connection, after, count + 1) if count else []
-            shown = [
-                Seating(each, self._handover(connection, at), at) for each, at in found[:count]
-            ]
-        return shown, shown[-1].committee.epoch if len(found) > count else None
+            shown, has_more = committee_table.read_page(connection, after, limit, max_bytes)
+            rows = [self._row(connection, each) for each in shown]
+        return rows, shown[-1].epoch if has_more else None
+
+    def _row(self, connection: Connection, stored: StoredFile) -> bytes:
+        at = stored.position
+        entry = entry_table.read_one(connection, at) if at is not None else None
+        return b'{"committee":%b,"epoch":%d,"handover":%b,"position":%b}' % (
+            stored.document.encode(),
+            stored.epoch,
+            entry.event if entry else b"null",
+            b"null" if at is None else b"%d" % at,
+        )
 
     def _handover(self, connection: Connection, position: int | None) -> Handover | None:
         entry = entry_table.read_one(connection, position) if position is not None else None

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from dragon import errors
-from dragon.encoding import to_hex
+from dragon.encoding import parse, to_hex
 from dragon.log import committee_table, cursor, entry_table, refused_events
 from dragon.log.cursor import Alarm
 from dragon.log.downtime_index import DowntimeIndex, Totals
@@ -35,7 +35,8 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
-from dragon.protocol.state import Mark, State, advance
+from dragon.protocol.state import Mark, State
+from dragon.protocol.transition import advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault
@@ -46,7 +47,8 @@ DAMAGED: Final = "log_damaged"
 DIVERGED: Final = "diverged"
 MAX_OFFERED: Final = 16  # committee files that may follow; each has at most 1 MiB
 _TABLES: Final = (
-    *("entries", "cursor", "committees", "alarm", "archived", "refused", "refusals", "schema_log"),
+    *("entries", "cursor", "committees", "committee_files"),
+    *("alarm", "archived", "refused", "refusals", "schema_log"),
 )
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -98,6 +100,7 @@ class Log(LogQueries):
         self._before: Committee | None = None  # the committee before the one that holds
         self._node_lists: frozenset[bytes] = frozenset()  # that committees of this log have named
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
+        self._contradiction: Alarm | None = None  # with the pinned committees
         self._alarm: Alarm | None = None
         try:
             with database.write() as connection:
@@ -105,7 +108,7 @@ class Log(LogQueries):
                 self._position = cursor.read_cursor(connection, self._network_id)
                 _note_founding(connection, self._pins.get(0, committee))
             self._reload()
-            self._alarm = self._read_alarm() or self._contradiction()
+            self._alarm = self._read_alarm() or self._contradiction
             self._check_position()
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
@@ -150,23 +153,38 @@ class Log(LogQueries):
             for oldest in list(self._offered)[:-MAX_OFFERED]:
                 del self._offered[oldest]
 
+    def keep(self, committee: Committee) -> None:
+        """Store a checked committee file for good. It is on disk when this returns.
+
+        Call it before a handover to that committee is signed. Afterwards anybody may put the
+        certificate on the ledger, and each log that reads it, now or in years, needs the file.
+        """
+        with self._database.read() as connection:
+            is_kept = committee_table.read_file(connection, committee.id) is not None
+        if not is_kept:
+            with self._database.write() as connection:
+                committee_table.keep(connection, committee)
+
     def document(self, committee_id: bytes) -> Committee | None:
-        """Return an offered or pinned committee file by its hash, if there is one."""
+        """Return an offered, pinned or stored committee file by its hash, if there is one."""
+        if (found := self._in_memory(committee_id)) is not None:
+            return found
+        with self._read() as connection:
+            raw = committee_table.read_file(connection, committee_id)
+        return None if raw is None else Committee.from_json(parse(raw))
+
+    def committee_file(self, committee_id: bytes) -> bytes | None:
+        """Return a committee file by its hash, as `document`, in canonical JSON."""
+        if (found := self._in_memory(committee_id)) is not None:
+            return found.encode()
+        with self._read() as connection:
+            return committee_table.read_file(connection, committee_id)
+
+    def _in_memory(self, committee_id: bytes) -> Committee | None:
         with self._lock:
             if (offered := self._offered.get(committee_id)) is not None:
                 return offered
         return next((each for each in self._pins.values() if each.id == committee_id), None)
-
-    def known_document(self, committee_id: bytes) -> Committee | None:
-        """Return a committee file that this log has seated, or that was offered, by its hash."""
-        if (offered := self.document(committee_id)) is not None:
-            return offered
-        if committee_id not in self._state.known.committees:
-            return None
-        return next(
-            (each.committee for each in self.committees() if each.committee.id == committee_id),
-            None,
-        )
 
     @property
     def position(self) -> Position:
@@ -297,6 +315,8 @@ class Log(LogQueries):
             with self._database.write() as connection:
                 for entry in outcome.entries:
                     self._append(connection, entry)
+                for named in outcome.named.values():
+                    committee_table.keep(connection, named)
                 refused_events.record(connection, outcome.refusals)
                 cursor.advance_cursor(connection, position)
         except IntegrityError as error:
@@ -330,14 +350,13 @@ class Log(LogQueries):
         following = self._pins.get(epoch + 1)
         return following.previous if following else None
 
-    def _contradiction(self) -> Alarm | None:
+    def _contradiction_of(self, committees: Iterable[Committee]) -> Alarm | None:
         """Return an alarm if this log has other committees than the owner has pinned.
 
         It is not stored: another committee file, or another database, ends it.
         """
-        for each in self.committees():
-            committee = each.committee
-            pinned = self._pinned_id(committee.epoch) if committee.epoch else None
+        for committee in committees:
+            pinned = self._pinned_id(committee.epoch)
             if pinned is not None and pinned != committee.id:
                 return Alarm(DIVERGED, _other_committee(committee.epoch, committee.id, pinned))
         return None
@@ -429,6 +448,7 @@ class Log(LogQueries):
         _check_roots(state, tree)
         self._downtime.extend(state)
         self._before = committees[-2] if len(committees) > 1 else None
+        self._contradiction = self._contradiction_of(committees)
         self._node_lists = frozenset(
             digest for each in committees for digest in each.sequencer.nodes_sha256
         )

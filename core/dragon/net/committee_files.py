@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -12,9 +11,10 @@ from dragon.encoding import to_hex
 from dragon.errors import DragonError, Unreachable
 from dragon.log import committee_table
 from dragon.log.store import Log
+from dragon.net.committee_client import fetch_committee
 from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
-from dragon.protocol.committee import MAX_FILE_BYTES, Committee
+from dragon.protocol.committee import Committee
 from dragon.storage.database import Database
 
 DEADLINE_SECONDS: Final = 1.0  # for one service
@@ -92,13 +92,8 @@ class FileClient:
         return None
 
     def _fetch_from(self, url: str, committee_id: bytes, deadline: float) -> Committee | None:
-        address = f"{url}/objects/{to_hex(committee_id)}"
         try:
-            answer = self._http.get(address, deadline=deadline, max_bytes=MAX_FILE_BYTES)
-            # First the hash: to check the keys of a file takes a pairing for each.
-            if hashlib.sha256(answer.body).digest() != committee_id:
-                return None
-            return Committee.load(answer.body)
+            return fetch_committee(self._http, url, committee_id, deadline=deadline)
         except DragonError:
             return None
 

@@ -222,6 +222,10 @@ class Committee:
         """Check keys and rules, cheap checks first. Raises a subclass of InvalidCommittee."""
         committee_rules.check(self)
 
+    def check_rules(self) -> None:
+        """Check everything except the proofs of possession. Raises as `check`."""
+        committee_rules.check_rules(self)
+
 
 def short_id(committee_id: bytes) -> str:
     """Return the first 20 bytes of an id as ten groups of four digits, to compare by voice.

@@ -30,14 +30,19 @@ def check_all(committees: Iterable[Committee]) -> None:
     """
     proven: set[tuple[bytes, bytes]] = set()
     for committee in committees:
-        _check_listed_once(committee)
-        _check_quorums(committee)
-        _check_place(committee)
-        _check_event_size(committee)
+        check_rules(committee)
         for member in _keyed(committee):
             if (pair := (member.public_key.raw, member.proof_of_possession)) not in proven:
                 check_possession(member)
                 proven.add(pair)
+
+
+def check_rules(committee: Committee) -> None:
+    """Check everything except the proofs of possession. Raises a subclass of InvalidCommittee."""
+    _check_listed_once(committee)
+    _check_quorums(committee)
+    _check_place(committee)
+    _check_event_size(committee)
 
 
 def certificate_members(committee: Committee) -> dict[str, Json]:

@@ -9,8 +9,9 @@ from typing import Final
 from dragon.encoding import from_hex
 from dragon.errors import DragonError
 from dragon.log.store import Log
+from dragon.net.committee_client import fetch_unchecked
 from dragon.net.http_client import HttpClient
-from dragon.protocol.committee import MAX_FILE_BYTES, Committee
+from dragon.protocol.committee import Committee
 from dragon_explorer.live.board import OperatorReport, Report
 
 DEADLINE_SECONDS: Final = 2.0
@@ -20,6 +21,8 @@ MAX_FILES: Final = 32  # further ones push out the oldest
 
 class ApprovedFiles:
     """Committee files by id. They prove nothing: what is in them is what operators say.
+
+    Their keys are not checked, because one operator could name large files all the time.
 
     An operator that names one file after the other costs one request in `RETRY_SECONDS`.
     """
@@ -44,8 +47,9 @@ class ApprovedFiles:
         named = said.approved.get(report.name)
         if named is None or self.file(named) is not None or not self._may_ask(report.name):
             return
-        found = self._log.document(from_hex(named, member="approved", size=32))
-        if (found := found or self._fetched(report.url, named)) is not None:
+        digest = from_hex(named, member="approved", size=32)
+        found = self._log.document(digest) or self._fetched(report.url, digest)
+        if found is not None:
             with self._lock:
                 self._files[named] = found
                 for oldest in list(self._files)[:-MAX_FILES]:
@@ -59,13 +63,9 @@ class ApprovedFiles:
             self._asked_at[operator] = now
         return True
 
-    def _fetched(self, url: str, named: str) -> Committee | None:
-        """Return the checked file with this hash; None if the operator has none."""
+    def _fetched(self, url: str, named: bytes) -> Committee | None:
+        """Return the file with this hash; None if the operator has none."""
         try:
-            answer = self._http.get(
-                f"{url}/objects/{named}", deadline=DEADLINE_SECONDS, max_bytes=MAX_FILE_BYTES
-            )
-            found = Committee.load(answer.body)
+            return fetch_unchecked(self._http, url, named, deadline=DEADLINE_SECONDS)
         except DragonError:
             return None
-        return found if found.id.hex() == named[2:] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dragon.encoding import to_hex
 from dragon.log.cursor import Alarm, store_alarm
 from dragon.log.schema import LOG_SCHEMA
 from dragon.protocol.committee import Sequencer, short_id
+from dragon.protocol.member import Member, Role
 from dragon.storage.database import Database
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
@@ -175,6 +177,27 @@ def test_the_owner_is_asked(
     assert ended == code
     assert "Approve this committee for operator_1? [y/N]" in out
     assert (approval(home, "operator_1") is not None) is (code == 0)
+
+
+def test_what_another_terminal_approves_meanwhile_is_not_replaced(
+    run: Run, home: Home, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner reads for minutes before the answer, and has another terminal."""
+    path = approval_path(home.database("operator_1"))
+    other = Approval(int(time.time()), OTHER.committee).encode()
+
+    class Slow(Terminal):
+        def readline(self, *limit: int) -> str:
+            path.write_text(other)
+            return super().readline(*limit)
+
+    monkeypatch.setattr(sys, "stdin", Slow("y\n"))
+
+    code, _, err = run("approve", file, "--home", home.path, "--operator", "operator_1")
+
+    assert code == 1
+    assert f"approved another committee, {short_id(OTHER.committee.id)}" in err
+    assert path.read_text() == other
 
 
 def test_only_one_committee_is_approved_at_a_time(
@@ -356,6 +379,27 @@ def test_nothing_is_approved_if_one_of_all_cannot(run: Run, home: Home, file: Pa
 
     assert approve(run, home, file, "--all")[0] == 1
     assert all(approval(home, name) is None for name in OLD.secrets)
+
+
+def test_former_operators_of_a_home_are_left_out(run: Run, home: Home, file: Path) -> None:
+    add_keystore(home, "operator_9", secret("operator_9"))
+    sheet = Member.sign(Role.OPERATOR, "operator_9", "http://operator-9:1", secret("operator_9"))
+    home.keystore("operator_9").with_name("member.json").write_text(json.dumps(sheet.to_json()))
+    make_logs(home, [OLD], ["operator_9"])
+
+    assert approve(run, home, file, "--all")[0] == 0
+    assert approval(home, "operator_1") is not None
+    assert approval(home, "operator_9") is None
+
+
+def test_a_dead_operator_is_dropped_without_its_approval(
+    run: Run, home: Home, tmp_path: Path
+) -> None:
+    home.database("operator_4").unlink()
+
+    assert approve(run, home, written(tmp_path, OTHER), "--all", members=OTHER)[0] == 0
+    assert approval(home, "operator_3") is not None
+    assert approval(home, "operator_4") is None
 
 
 def test_withdrawing_says_what_was_there(run: Run, home: Home, file: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import pytest
 
 from committees import Members, make_members, secret
 from dragon.net.lineage_client import PAGE_SIZE
-from dragon.protocol.committee import UNSEALED, Sealed
+from dragon.protocol import committee_rules
+from dragon.protocol.committee import UNSEALED, Committee, Sealed
 from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import lineages, queries
 from dragon_cli.fleet.layout import Home
@@ -300,8 +301,8 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
     return {
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
-        "seat": members.committee.rounds.genesis,
         "approved": {operator: approved},
+        "seat": members.committee.rounds.genesis,
     }
 
 
@@ -329,6 +330,7 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
         "epoch": 1,
         "committee": committee_id(new),
         "approved": None,  # it has its seat already
+        "seat": new.committee.rounds.genesis,
     }
     assert by_id["operator_4"]["error"]
 
@@ -339,7 +341,8 @@ def test_show_live_names_whoever_joins_and_has_not_approved(
 ) -> None:
     """Without its approval nothing happens, however many others approve."""
     old, new = THREE.epochs[:2]
-    mount(wires, objects(new, said(old, "operator_1", committee_id(new))), "operator_1")
+    for operator in ("operator_1", "operator_2"):
+        mount(wires, objects(new, said(old, operator, committee_id(new))), operator)
     if answers:
         newcomer = serve(THREE.lineage(), said(old, "operator_5", None))
         mount(wires, newcomer, "operator_5", members=new)
@@ -359,6 +362,39 @@ def objects(members: Members, answer: Mapping[str, object]) -> WsgiApp:
         return [members.committee.encode() if is_file else json.dumps(answer).encode()]
 
     return app
+
+
+def test_show_live_asks_nobody_whom_only_faulty_operators_name(
+    run: Run, wires: WsgiAdapter, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one operator could make this host send requests to any address."""
+    old, new = THREE.epochs[:2]
+    [newcomer] = (each for each in new.committee.operators if each.id not in old.committee.keys)
+    asked = f"{newcomer.url}/committee"
+
+    def app(operator: str) -> WsgiApp:
+        answer = serve(THREE.lineage(), said(old, operator, committee_id(new)))
+
+        def one(environ: dict[str, object], start: Callable[..., object]) -> Iterable[bytes]:
+            if str(environ["PATH_INFO"]).startswith("/objects/"):
+                start("200 OK", [])
+                return [new.committee.encode()]
+            return answer(environ, start)
+
+        return one
+
+    def no_pairing(_: Committee) -> None:
+        raise AssertionError("the keys of a file that is only shown were checked")
+
+    monkeypatch.setattr(committee_rules, "check", no_pairing)
+    monkeypatch.setattr(Home, "committee", lambda _: old.committee)
+    mount(wires, app("operator_1"), "operator_1")
+    assert run("show", "--live")[0] == 0
+    assert asked not in {url for _, url in wires.calls}
+
+    mount(wires, app("operator_2"), "operator_2")
+    assert run("show", "--live")[0] == 0
+    assert asked in {url for _, url in wires.calls}
 
 
 def test_hostile_answers_to_show_live_are_named(run: Run, wires: WsgiAdapter, home: Home) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from committees import make_members
-from dragon.errors import AttestationRefused, NotNextEpoch
+from dragon.errors import AttestationRefused, NotLater, NotNextEpoch
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.marks import Mark
@@ -112,6 +112,18 @@ def test_an_earlier_epoch_is_never_signed_for_again(path: Path) -> None:
 
     with pytest.raises(NotNextEpoch):
         kind_of(claim(B, 11)).check_applicable(claim(B, 11), state)
+
+
+def test_a_handover_in_round_0_is_not_later_than_genesis(path: Path) -> None:
+    """Log time is genesis without a mark, so the journal lets go of such a decision at once."""
+    early, next_one = claim(A, 0), claim(A, 1)
+    with opened(path) as journal:
+        assert signs(journal, early, 0)
+        assert signs(journal, claim(B, 0), 0)
+    state = State.of(COMMITTEE)
+
+    assert isinstance(kind_of(early).superseded(early, state), NotLater)
+    assert kind_of(next_one).superseded(next_one, state) is None
 
 
 def may_still_apply(signed: HandoverClaim, log_time: int) -> bool:

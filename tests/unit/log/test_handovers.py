@@ -28,7 +28,7 @@ from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import transition
+from dragon.protocol.transition import transition
 from dragon.storage.database import Database
 from epochs import hand_over, successor
 
@@ -425,6 +425,60 @@ def test_a_log_that_passed_handovers_is_verified_with_its_newest_committee(chain
         audit(chain.path, fork.committee)
     with pytest.raises(errors.WrongCommittee):
         audit(chain.path, make_members(name="another").committee)
+
+
+def test_the_file_of_a_handover_that_nobody_accepted_is_kept(chain: Chain, tmp_path: Path) -> None:
+    """Anybody may put the old committee's certificate on the ledger, with a made-up acceptance.
+
+    Logs that have the file refuse it. A log that reads the ledger later needs the file for that.
+    """
+    hanging = successor(OLD, None, add=["operator_6"])
+    made = chain.handover(5, following=hanging)
+    unaccepted = dataclasses.replace(
+        made, acceptance=dataclasses.replace(made.acceptance, signature=made.signature)
+    )
+    chain.log.offer(hanging.committee)
+    chain.take(unaccepted)
+    assert chain.refusals() == {"not_accepted": 1}
+
+    with opened(chain.path) as again:  # what was offered is forgotten
+        kept = again.log.committee_file(hanging.committee.id)
+        assert kept == hanging.committee.encode()
+        assert again.log.document(hanging.committee.id) == hanging.committee
+        again.index = chain.index
+        again.take(unaccepted)
+        assert again.refusals() == {"not_accepted": 2}
+
+
+def test_a_committee_file_is_kept_before_a_handover_to_it_is_signed(chain: Chain) -> None:
+    for _ in range(2):
+        chain.log.keep(NEW.committee)
+
+    with opened(chain.path) as again:
+        assert again.log.document(NEW.committee.id) == NEW.committee
+        with closing(sqlite3.connect(chain.path)) as database:
+            database.execute("UPDATE committee_files SET document = replace(document, '4', '5')")
+            database.commit()
+        assert again.log.document(NEW.committee.id) is None
+
+
+def test_a_log_that_got_the_file_from_elsewhere_waits_no_more(chain: Chain) -> None:
+    """The owner approves the committee, or an aggregator finds it, while the follower asks."""
+    following = successor(OLD, None, add=["operator_6"])
+    batch = chain.batch(chain.handover(5, following=following))
+
+    class Ledger:
+        def poll(self, after: Position, *_: object) -> list[ProvenBatch]:
+            return [batch] if batch.index > after.index else []
+
+    follower = Follower(chain.log, Ledger(), monotonic=lambda: 0.0)
+    follower.step()
+    assert follower.missing_document == following.committee.id
+    chain.log.offer(following.committee)
+
+    assert len(follower.step()) == 1
+
+    assert follower.missing_document is None
 
 
 def test_few_offered_files_are_kept(chain: Chain) -> None:

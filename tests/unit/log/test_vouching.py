@@ -12,8 +12,10 @@ import pytest
 
 from committees import make_members
 from dragon import errors
+from dragon.encoding import Json, parse
 from dragon.log.audit import audit
 from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.trust import Trust
 from epoch_log import EpochLog, opened, pass_three_handovers
@@ -182,26 +184,35 @@ def test_leaked_keys_cannot_replace_a_committee_of_a_copy(chain: EpochLog, tmp_p
 
 
 def test_pages_of_committees(chain: EpochLog) -> None:
-    log, everything = chain.log, [each.committee for each in chain.log.committees()]
+    log = chain.log
+    everything: list[Json] = [
+        {
+            "committee": each.committee.to_json(),
+            "epoch": each.committee.epoch,
+            "handover": each.handover.to_json() if each.handover else None,
+            "position": each.position,
+        }
+        for each in log.committees()
+    ]
     for limit in range(1, 6):
-        found, after = [], -1
+        found: list[Json] = []
+        after = -1
         while True:
-            shown, following = log.committees_page(after, limit, 1 << 20)
-            found += [each.committee for each in shown]
+            shown, following = log.lineage_page(after, limit, 1 << 20)
+            found += [parse(each) for each in shown]
             if following is None:
                 break
             after = following
         assert found == everything
-    assert log.committees_page(3, 10, 1 << 20) == ([], None)
-    assert log.committees_page(4095, 10, 1 << 20) == ([], None)
+    assert log.lineage_page(3, 10, 1 << 20) == ([], None)
+    assert log.lineage_page(4095, 10, 1 << 20) == ([], None)
 
 
 def test_a_page_of_committees_has_few_bytes_and_at_least_one_committee(chain: EpochLog) -> None:
     first = len(chain.epochs[0].committee.encode())
-    for most, epochs in ((0, [0]), (first, [0]), (2 * first, [0]), (3 * first, [0, 1])):
-        shown, following = chain.log.committees_page(-1, 100, most)
-        assert [each.committee.epoch for each in shown] == epochs, most
-        assert following == epochs[-1]
+    for most, epochs in ((0, 1), (first, 1), (2 * first, 1), (3 * first, 2)):
+        shown, following = chain.log.lineage_page(-1, 100, most)
+        assert (len(shown), following) == (epochs, epochs - 1), most
 
 
 # -- the mark of an entry --------------------------------------------------------------------------
@@ -224,3 +235,19 @@ def test_an_entry_is_anchored_at_the_first_handover_that_covers_it_or_the_newest
     assert state.anchor(state.size - 1) is None
     with pytest.raises(errors.NotFound):
         chain.log.anchored(state.size)
+
+
+def test_what_anyone_may_ask_for_decodes_no_keys(
+    chain: EpochLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network may have thousands of epochs, and a committee thousands of keys."""
+    first = chain.epochs[0].committee
+
+    def decode(_: object) -> None:
+        raise AssertionError("a committee file was decoded")
+
+    monkeypatch.setattr(Committee, "from_json", decode)
+
+    assert len(chain.log.lineage_page(-1, 100, 1 << 20)[0]) == 4
+    assert chain.log.committee_file(first.id) == first.encode()
+    assert chain.log.committee_file(bytes(32)) is None

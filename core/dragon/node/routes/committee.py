@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Response, jsonify
 
-from dragon.encoding import Json, to_hex
+from dragon.encoding import Json, canonical, to_hex
 from dragon.errors import UnknownMember
 from dragon.log.store import Log
 from dragon.node import schemas
@@ -44,20 +44,14 @@ def routes(log: Log, approved: Approved = dict) -> Routes:
     @routes_.get("/lineage", responses=responses(schemas.LineagePage, *PAGING_ERRORS))
     def lineage(query: PositionPageQuery) -> Response:
         """The committees after an epoch, the handovers to them, and the newest checkpoint."""
-        shown, following = log.committees_page(query.after, query.limit, MAX_PAGE_BYTES)
-        return jsonify(
-            committees=[
-                {
-                    "epoch": each.committee.epoch,
-                    "committee": each.committee.to_json(),
-                    "handover": each.handover.to_json() if each.handover else None,
-                    "position": each.position,
-                }
-                for each in shown
-            ],
-            checkpoint=_checkpoint(log),
-            next=following,
+        rows, following = log.lineage_page(query.after, query.limit, MAX_PAGE_BYTES)
+        end = b"null" if following is None else b"%d" % following
+        body = b'{"checkpoint":%b,"committees":[%b],"next":%b}\n' % (
+            canonical(_checkpoint(log)),
+            b",".join(rows),
+            end,
         )
+        return Response(body, mimetype="application/json")
 
     return routes_
 

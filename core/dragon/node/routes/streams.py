@@ -85,7 +85,8 @@ def routes(log: Log, records: StreamRecords) -> Routes:
 def objects(store: ObjectStore, log: Log) -> Routes:
     """Route that returns objects by their SHA-256. Clients check the hash themselves.
 
-    Committee files are objects too: those that have held, and one that may follow.
+    Committee files are objects too: those that have held, and those that a handover names or may
+    name.
     """
     routes_ = Routes("objects", __name__)
     body = {
@@ -97,9 +98,7 @@ def objects(store: ObjectStore, log: Log) -> Routes:
     @routes_.get("/objects/<sha256>", responses={**described, 200: body})
     def get(path: ObjectPath, query: NoParameters) -> Response:
         """A descriptor, a window header, chunk headers, a proof, or a committee file."""
-        if (kept := store.get(path.sha256)) is None:
-            committee = log.known_document(path.sha256)
-            kept = committee.encode() if committee else None
+        kept = store.get(path.sha256) or log.committee_file(path.sha256)
         if kept is None:
             raise NotFound("this service does not have the object")
         return Response(kept, mimetype=OCTET_STREAM)

@@ -73,16 +73,19 @@ class HandoverKind(Kind[HandoverClaim]):
     def superseded(self, claim: HandoverClaim, state: State) -> errors.NotApplicable | None:
         """A handover contains the last mark and is later. It need not wait twelve rounds.
 
+        Without a mark it is later than genesis: an operator that has signed one signs for another
+        committee when log time has reached it, so it must not be applicable from then on.
+
         After it was applied, its committee does not hold any more, so this one is not asked.
         """
         last = state.mark
-        if last and (claim.size <= last.position or claim.timestamp <= last.timestamp):
+        if (last and claim.size <= last.position) or claim.timestamp <= state.log_time:
             message = "the log of the handover does not contain the last mark, or is not later"
-            return errors.NotLater(message, last=last.timestamp)
+            return errors.NotLater(message, last=state.log_time)
         return None
 
     def advance(self, claim: HandoverClaim, state: State) -> State:
-        """Note the mark. `dragon.protocol.state.advance` seats the next committee."""
+        """Note the mark. `dragon.protocol.transition.advance` seats the next committee."""
         rounds = state.committee.rounds
         mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size, rounds, claim.next)
         return replace(state, marks=state.marks.appended(mark))

@@ -17,7 +17,7 @@ from dragon.log.schema import LOG_SCHEMA
 from dragon.log.store import Log
 from dragon.net.committee_files import CommitteeFiles
 from dragon.net.runtime import Runtime
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.addresses import member_addresses
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
@@ -85,8 +85,8 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         lock.close()
 
     logger.info("explorer_started", port=settings.port)
-    hosts = [*hosts_of(settings.committee), *settings.known_clients]
-    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    members = member_addresses(components.log, settings.known_clients)
+    clients = Clients(members, settings.proxies)
     loops = [*background(components), clients.members.run]
     return Service(create_app(components, clients), loops, close, LANES)
 

@@ -27,6 +27,7 @@ from dragon.protocol.committee import (
     quorum_of,
     short_id,
 )
+from dragon.protocol.committee_file import Target
 from dragon.protocol.rounds import Rounds
 
 MEMBERS = make_members(4, targets=2, aggregators=2)
@@ -900,3 +901,24 @@ def test_all_probes_of_a_change_fit_into_the_detection_guarantee(seconds: int) -
 
     assert rounds.reprobe_pause_seconds <= 0.3
     assert last_probe_begins < rounds.seconds / 2 + rounds.probe_deadline_seconds
+
+
+def test_a_file_is_as_long_as_its_encoding() -> None:
+    """Other services get the encoding. They would refuse one that is too long, and wait for it."""
+    made = make_members(3).committee
+    optional = {"epoch", "network", "previous", "sealed", "quorum", "experts", "round_seconds"}
+
+    def compact(last: int) -> bytes:
+        """Return a file without its optional members; `last` is a part of its length."""
+        hosts = ["u" * 240] * 3775 + ["u" * 120, "u" * last]
+        listed = [Target(f"t{at:04}", f"http://{host}") for at, host in enumerate(hosts)]
+        whole = dataclasses.replace(made, targets=tuple(listed)).to_json()
+        return canonical({name: value for name, value in whole.items() if name not in optional})
+
+    room = MAX_FILE_BYTES - len(compact(0))
+    assert 0 < room <= 240
+    raw = compact(room)
+    assert len(raw) == MAX_FILE_BYTES
+
+    with pytest.raises(errors.TooLarge, match="the encoded committee has"):
+        Committee.load(raw)

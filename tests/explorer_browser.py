@@ -94,6 +94,7 @@ def paths_of(world: ExplorerWorld) -> list[str]:
     examples = {
         "/nodes/<node_id>": [newest["node_id"], "target_1?period=1h"],
         "/incidents/<position>": [newest["position"], oldest["end_position"]],
+        "/epochs/<epoch>": [0],
         "/log/<position>": list(kinds.values()),
         "/streams/<stream_id>": [stream["stream"]],
         "/streams/<stream_id>/windows/<number>": [f"{stream['stream']}/windows/1"],

@@ -47,6 +47,7 @@ DATA: Final = "data"  # owns data, and has no operator
 ROUND_SECONDS: Final = 2
 PROJECTS: Final = [f"{PREFIX}-{name}" for name in (*OPERATORS, DATA)]
 _ID: Final = re.compile(r"0x[0-9a-f]+…")  # how the page shortens the id of a committee
+_NEXT: Final = re.compile(r"-o (epoch-[0-9]+\.json)")
 _SHORT_ID: Final = re.compile(r"by voice: ((?:[0-9a-f]{4} ?){10})$", re.MULTILINE)
 _BRIDGES: Final = "172.16.0.0/12,192.168.0.0/16"  # all come from the one machine
 
@@ -106,7 +107,7 @@ class Organisations:
             text = block.text.replace("2026-12-01T12:00:00Z", genesis)
             text = text.replace("--round-seconds 5", f"--round-seconds {ROUND_SECONDS}")
             if _ID.search(text):
-                text = _ID.sub(to_hex(self.next_committee(names[0]).id), text)
+                text = _ID.sub(to_hex(self.next_committee(hosts[0]).id), text)
             with ThreadPoolExecutor(4) as pool:
                 shown = pool.map(Host.does, hosts, [replace(block, text=text)] * len(hosts))
                 for host, printed in zip(hosts, shown, strict=True):
@@ -114,13 +115,14 @@ class Organisations:
             for host in hosts:
                 if not os.getuid():
                     host.sh("chown -R 10001:10001 fleet")
-                if "-o next.json" in text:
-                    self.send(host.name, "next.json", *names)
+                if made := _NEXT.search(text):
+                    self.send(host.name, made[1], *names)
         return seen
 
-    def next_committee(self, name: str) -> Committee:
-        """Return the committee that an organisation has been sent."""
-        return Committee.load((self.host(name).folder / "next.json").read_bytes())
+    def next_committee(self, host: Host) -> Committee:
+        """Return the newest committee that an organisation has been sent."""
+        newest = max(host.folder.glob("epoch-*.json"))
+        return Committee.load(newest.read_bytes())
 
     def send(self, sender: str, file: str, *receivers: str) -> None:
         """Send a file that is public from one host to others."""
@@ -153,6 +155,19 @@ class Organisations:
             yaml.safe_dump({"services": dict.fromkeys(sorted(services), quick)})
         )
         host.set(COMPOSE_FILE=":".join([*files, "names.yml"]))
+
+    def copy_kernels(self, host: str) -> None:
+        """Put the compiled kernels of the image there: a first start takes a minute without."""
+        folder = self.host(host).folder / "fleet" / "data" / "kernels"
+        image = f"{self.images['IMAGE_PREFIX']}/zkp:{self.images['TAG']}"
+        self.engine.containers.run(
+            image,
+            ["-c", f"cp /kernels/* /copy && chown {os.getuid()}:{os.getgid()} /copy/*"],
+            entrypoint="sh",
+            user="0",
+            volumes={str(folder): {"bind": "/copy"}},
+            remove=True,
+        )
 
     def container(self, host: str, service: str = "operator") -> Container:
         labels = [f"{PROJECT}={PREFIX}-{host}", f"{SERVICE}={service}"]

@@ -83,13 +83,14 @@ class Stack:
         made._environ = self._environ | settings
         return made
 
-    def compose(self, *arguments: str, seconds: float = 180) -> str:
+    def compose(self, *arguments: str, seconds: float = 180, stdin: str = "") -> str:
         files = [part for file in self._files for part in ("-f", str(ROOT / file))]
         command = [*self._command, "-p", self.project, *files, *arguments]
         done = subprocess.run(
             command,
             cwd=ROOT,
             env=self._environ,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -31,20 +31,11 @@ def read_members(paths: Iterable[Path]) -> list[Member]:
     return members
 
 
-def read_lineage(path: Path) -> Lineage:
-    """Read a lineage, or a committee file as a lineage of one, and verify it.
-
-    Raises NotACommittee, InvalidEncoding, InvalidCommittee, CertificateError, LineageError.
-    """
-    raw = read_bytes(path, most=MAX_LINEAGE_BYTES)
-    with reading(path, raw, FileKind.COMMITTEE, FileKind.LINEAGE):
-        lineage = Lineage.load(raw)
-        lineage.verify()
-    return lineage
-
-
 def read_committee(path: Path) -> Committee:
-    """Read a committee file, or the newest committee of a lineage. Raises as `read_lineage`."""
+    """Read a committee file, or the newest committee of a lineage.
+
+    Raises NotACommittee, InvalidEncoding, InvalidCommittee.
+    """
     raw = read_bytes(path, most=MAX_LINEAGE_BYTES)
     with reading(path, raw, FileKind.COMMITTEE, FileKind.LINEAGE):
         return Lineage.load(raw).newest

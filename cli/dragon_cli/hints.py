@@ -50,8 +50,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     ),
     errors.NotCertified: "Try again in a minute; `--json` shows the answer of each operator.",
     errors.WrongCommittee: (
-        "`dragon committee update` learns newer committees; for another network, use its committee "
-        "file or lineage from a trusted source."
+        "`dragon committee update` learns newer committees; or use the file of the right network."
     ),
     errors.LineageForked: (
         "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
@@ -83,9 +82,9 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.KeystoreError: "Check both paths and their permissions: keystore and password file.",
     errors.NotEnoughMemory: "Raise the memory limit (`mem_limit`), or use a keystore with PBKDF2.",
     cli_errors.ReceiptRefused: (
-        "Check that committee and data belong to the receipt, or request the receipt again; "
-        "`dragon committee update` learns newer committees."
+        "Check that committee and data belong to the receipt, or request the receipt again."
     ),
+    cli_errors.ReceiptSuperseded: "`dragon receipt complete FILE` adds a mark that counts.",
     cli_errors.OtherStream: (
         "Names of streams are self-chosen; ask the owner of the data for the id of the stream."
     ),

@@ -101,6 +101,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "faults: why nothing is",
         "checkpoint_age_seconds",
         "round_age_seconds",
+        "committee: epoch, committee, seat, logs, pending: list of committee, short_id, approved, "
+        "needed",
         "operators: list of operator, ready, reasons, size, root, nodes; or operator, trouble",
         "services: list of service, ready, reasons; or service, trouble",
     ),

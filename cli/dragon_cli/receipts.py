@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dragon.encoding import to_hex
-from dragon.errors import DragonError
+from dragon.errors import DragonError, WrongCommittee
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.window import WindowClaim
@@ -16,7 +16,7 @@ from dragon_cli.command_line import command_of
 from dragon_cli.errors import OtherStream, ReceiptRefused, ReceiptSuperseded
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
-from dragon_cli.hints import with_hint
+from dragon_cli.hints import HINTS, with_hint
 from dragon_cli.trust import TRUST_OLDER
 
 
@@ -57,7 +57,10 @@ def raise_refused(receipt: Receipt, checks: Sequence[Check], file: Path) -> None
             step = f"`{command_of('receipt', 'complete', file)}` adds a mark that counts."
             raise with_hint(superseded, f"{step} {TRUST_OLDER}")
         message = f"{check.name}: {check.detail}; {wrong}"
-        raise ReceiptRefused(message, *check.fields, check=check.name, report=told)
+        refusal = ReceiptRefused(message, *check.fields, check=check.name, report=told)
+        if "(wrong_committee)" in check.detail:
+            raise with_hint(refusal, HINTS[WrongCommittee])
+        raise refusal
 
 
 def is_superseded(check: Check) -> bool:

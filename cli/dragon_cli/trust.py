@@ -17,19 +17,19 @@ from dragon.protocol.trust import Trust
 from dragon_cli.errors import NoCommittee
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
+from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import moment
 
-FLEET: Final = Path("fleet")  # the folder of the default files
+FLEET: Final = Home(Path("fleet"))  # the default
 TRUST_OLDER: Final = "`--trust-from N` trusts older keys, from those of epoch N on."
 
 
-def load_trust(chosen: Path | None, trust_from: int | None, home: Path = FLEET) -> Trust:
+def load_trust(chosen: Path | None, trust_from: int | None, home: Home = FLEET) -> Trust:
     """Load and verify what the user trusts.
 
     Args:
-        chosen: a committee file or a lineage; None: the lineage of the home, if there is one, else
-            its committee file.
+        chosen: a committee file or a lineage; None: what the home holds.
         trust_from: the oldest epoch whose keys the user trusts; None: the newest epoch only.
 
     Raises:
@@ -38,19 +38,34 @@ def load_trust(chosen: Path | None, trust_from: int | None, home: Path = FLEET) 
         UsageError: `trust_from` is later than the newest epoch known.
         DragonError: the content is invalid; the message starts with the path.
     """
-    path = chosen or known_file(home)
-    lineage = load_lineage(path)
+    lineage = load_lineage(chosen) if chosen else held(home)
     newest = lineage.newest.epoch
     if trust_from is not None and trust_from > newest:
-        message = f"`--trust-from` ({trust_from}) must be at most {newest}, the newest epoch in "
-        raise click.UsageError(f"{message}{path}.")
+        raise click.UsageError(
+            f"`--trust-from` ({trust_from}) must be at most {newest}, the newest epoch known."
+        )
     return Trust(lineage, trust_from)
 
 
-def known_file(home: Path) -> Path:
-    """Return the file of a home with all that it knows of the network's committees."""
-    lineage = home / "lineage.json"
-    return lineage if lineage.exists() else home / "committee.json"
+def held(home: Home) -> Lineage:
+    """Return the lineage that a home holds: that of `lineage.json`, or `committee.json` alone.
+
+    A lineage was verified before it was written, so only its hashes are checked.
+
+    Raises:
+        NoHome, NoCommittee: there is nothing.
+        LineageForked: the two files name different committees of one epoch.
+    """
+    alone = Lineage.of(home.committee())
+    if not home.lineage_file.exists():
+        return alone
+    raw = read_bytes(home.lineage_file, most=MAX_LINEAGE_BYTES)
+    with reading(home.lineage_file, raw, FileKind.LINEAGE):
+        lineage = Lineage.load(raw)
+        lineage.check_chain()
+        alone.replaced_by(lineage)
+        # The owner has put a newer committee file there, which counts although nothing leads to it.
+        return alone if alone.newest.epoch > lineage.newest.epoch else lineage
 
 
 def load_lineage(path: Path) -> Lineage:

@@ -61,7 +61,7 @@ def settings_of(module: ModuleType) -> Iterator[Read]:
     for name, call in calls(source_of(module)):
         if name == "tls" and not call.args:
             yield from (Read(each, NONE) for each in (tls.CERTFILE, tls.KEYFILE, tls.CA))
-        elif name == "committee" and not call.args:
+        elif name in {"committee", "lineage"} and not call.args:
             yield Read("DRAGON_COMMITTEE", REQUIRED)
         elif setting := _setting(call):
             yield Read(setting, _default(call, name, module), _limits(call, module))
@@ -78,7 +78,7 @@ def _default(call: ast.Call, method: str, module: ModuleType) -> str:
     if given:
         value = _value(given[0], module)
         return COMPUTED if value is None else code(value)
-    return REQUIRED if method in {"text", "path", "integer", "token"} else NONE
+    return REQUIRED if method in {"text", "path", "paths", "integer", "token"} else NONE
 
 
 def _limits(call: ast.Call, module: ModuleType) -> str:

@@ -163,6 +163,12 @@ class PublicFile:
             return page
         return replace(page, nodes=PublicPage.of_all(self._seated.committee).nodes)
 
+    @page.setter
+    def page(self, page: PublicPage) -> None:
+        """Show another page from now on."""
+        self._page = page
+        self.version += 1
+
     def step(self) -> None:
         """Read the file again if it has changed."""
         if self._path is None or (stamp := self._stamp()) == self._seen:
@@ -170,11 +176,10 @@ class PublicFile:
         self._seen = stamp
         listed = self._listed() if self._listed else None
         try:
-            self._page = PublicPage.load(self._path, self._seated.committee, listed)
+            self.page = PublicPage.load(self._path, self._seated.committee, listed)
         except SettingsError as error:
             logger.warning("public_file_refused", reason=str(error))
         else:
-            self.version += 1
             logger.info("public_file_read", path=str(self._path))
 
     def run(self, stop: threading.Event) -> None:

@@ -12,7 +12,7 @@ may have been deleted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from sqlalchemy import Connection, text
@@ -20,7 +20,7 @@ from sqlalchemy import Connection, text
 from dragon.encoding import to_hex
 from dragon.log.store import Log
 from dragon.protocol.certificate import Certificate
-from dragon.protocol.claims.base import Claim
+from dragon.protocol.claims.base import Claim, EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
@@ -29,7 +29,7 @@ from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.storage.database import Database
 
-START_ENTRIES: Final = 512  # the newest entries of the log, which are compared at the start
+START_ENTRIES: Final = 256  # the newest entries of the log, which are compared at the start
 LEAD_SECONDS: Final = 4  # a claim is signed up to 2 s early, by a clock that may be 2 s ahead
 
 _NOTICED: Final = text("SELECT noticed_at FROM journal_gap")
@@ -87,7 +87,7 @@ class JournalGaps:
                 entry
                 for entry in entries
                 if self._has_signed(entry.event)
-                and entry.event.claim.timestamp > begun
+                and cast("EventClaim", entry.event.claim).timestamp > begun
                 and not _is_known(connection, entry.event.claim)
             ]
         if missing:
@@ -116,8 +116,8 @@ def _is_known(connection: Connection, claim: Claim) -> bool:
         floor = connection.execute(_FLOOR).scalar()
         if floor is not None and claim.timestamp < floor:
             return True
-        row = {"node_id": claim.node_id, "timestamp": claim.timestamp}
-        return connection.execute(_STATUS, row).scalar() == claim.status
+        place = {"node_id": claim.node_id, "timestamp": claim.timestamp}
+        return connection.execute(_STATUS, place).scalar() == claim.status
     if isinstance(claim, CheckpointClaim | HandoverClaim):
         size = connection.execute(_LOG_SIZE).scalar()
         if size is None or size < claim.size:

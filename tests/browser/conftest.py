@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 from committees import make_members
 from explorer_browser import DESKTOP, Watched, chromium, served
+from explorer_epochs import EpochsWorld, three_handovers
 from explorer_fleet import ExplorerWorld, SmallExplorerWorld, fleet_with_history
 
 
@@ -31,6 +32,20 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExplorerWorld]:
 @pytest.fixture(scope="session")
 def base(fleet: ExplorerWorld) -> Iterator[str]:
     with served(fleet) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def epochs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EpochsWorld]:
+    """A fleet in epoch 3, with approvals of epoch 4. Tests only read it."""
+    with three_handovers(tmp_path_factory.mktemp("epochs")) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def changed(epochs: EpochsWorld) -> Iterator[str]:
+    """The address of its explorer."""
+    with served(epochs) as address:
         yield address
 
 

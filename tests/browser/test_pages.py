@@ -21,6 +21,7 @@ from dragon_explorer.main import with_alerts
 from dragon_explorer.public_page import Note, PublicNode, PublicPage
 from dragon_explorer.settings import Settings
 from explorer_browser import DESKTOP, PHONE, Watched, page_rules, paths_of, served, served_app
+from explorer_epochs import EpochsWorld
 from explorer_fleet import EXPLORER, ExplorerWorld, SmallExplorerWorld
 
 pytestmark = pytest.mark.browser
@@ -37,7 +38,7 @@ MODES = {
 # The pages without a parameter.
 TABLE = {
     *("/", "/incidents", "/rounds", "/committee", "/streams", "/log"),
-    *("/verify", "/alerts", "/public"),
+    *("/verify", "/alerts", "/public", "/epochs"),
 }
 # What a page says. Scripts add only buttons and the interactive chart.
 FACTS = "main h1, main h2, main th, main td, main dd, main .status"
@@ -94,6 +95,46 @@ def test_every_page_is_complete_without_scripts(
         told = plain.go(path).locator(FACTS).all_text_contents()
         assert told, path
         assert set(told) <= set(page.locator(FACTS).all_text_contents()), path
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mode", MODES)
+def test_pages_of_a_changed_committee_are_accessible(
+    epochs: EpochsWorld, changed: str, open_page: Open, mode: str
+) -> None:
+    watched = open_page(changed, **MODES[mode])
+    for path in pages_of_epochs(epochs):
+        check(watched.go(path))
+
+
+def test_pages_of_a_changed_committee_are_complete_without_scripts(
+    epochs: EpochsWorld, changed: str, open_page: Open
+) -> None:
+    scripted, plain = open_page(changed), open_page(changed, java_script_enabled=False)
+    for path in pages_of_epochs(epochs):
+        told = plain.go(path).locator(FACTS).all_text_contents()
+        assert told, path
+        assert set(told) <= set(scripted.go(path).locator(FACTS).all_text_contents()), path
+
+
+def test_pending_approvals_are_read_at_a_glance(changed: str, open_page: Open) -> None:
+    page = open_page(changed).go("/committee")
+
+    first = page.locator(".proposal").first
+    expect(first.get_by_role("heading", level=3)).to_have_text(
+        re.compile("2 of 3 needed say that they have approved [0-9a-f]{4} ")
+    )
+    assert cells(page, "operator_2")[1] == "this committee"
+    assert cells(page, "operator_5")[1] == "nothing"
+    expect(first.get_by_text("operator operator_6 joins:")).to_be_visible()
+
+
+def pages_of_epochs(world: EpochsWorld) -> list[str]:
+    newest = world.explorer.sources.epochs.all()[-1]
+    return [
+        *("/", "/committee", "/epochs", "/epochs/0", f"/epochs/{newest.epoch}", "/rounds", "/log"),
+        *(f"/log/{newest.position}", "/nodes/target_2", "/nodes/operator_4", "/public"),
+    ]
 
 
 def check(page: Page) -> None:
@@ -153,13 +194,13 @@ def test_groups_and_notes_are_accessible(
     )
     watched = open_page(base, **MODES[mode])
     try:
-        file.page, file.version = PublicPage("Status", "", nodes, notes=notes), file.version + 1
+        file.page = PublicPage("Status", "", nodes, notes=notes)
         page = watched.go("/public")
         expect(page.get_by_role("heading", name="Shop")).to_be_visible()
         expect(page.get_by_role("heading", name="Later")).to_contain_text("planned")
         check(page)
     finally:
-        file.page, file.version = before, file.version + 1
+        file.page = before
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -65,7 +65,8 @@ def test_a_container_can_do_little_harm(stack: Stack, report: list[str]) -> None
 
 
 def test_a_service_sees_its_own_keys_and_nobody_elses(stack: Stack) -> None:
-    own = {name: (name.replace("-", "_"), ["keystore.json", "password"]) for name in OPERATORS}
+    of_operator = ["keystore.json", "member.json", "password"]
+    own = {name: (name.replace("-", "_"), of_operator) for name in OPERATORS}
     own["sequencer"] = "sequencer", ["keys.json"]
     own["zkp-api"] = "zkp_api", ["token"]
     own["stream-api"] = "stream_api", ["keystore.json", "password", "prover-token", "token"]

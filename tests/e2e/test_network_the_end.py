@@ -7,9 +7,37 @@ from typing import Any
 
 import pytest
 
-from stack import OPERATORS, PROJECT, Stack
+from dragon.encoding import to_hex
+from dragon.protocol.committee import Committee
+from stack import OPERATORS, PROJECT, Stack, wait_until
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240)]
+
+
+def test_owners_approve_the_next_committee_in_their_containers(stack: Stack) -> None:
+    """Each reads its own log. The target that is added is certified, and nothing was restarted."""
+    stack.wait_settled()
+    target = "--target=the_aggregator=http://aggregator:5100/healthz"
+    file = ["--after", "/fleet/committee.json", "-o", "/tmp/next.json"]
+    code, said = stack.run("operator-1", "dragon", "committee", "assemble", *file, target)
+    assert code == 0, said
+    following = stack.run("operator-1", "cat", "/tmp/next.json")[1]
+    committee = to_hex(Committee.load(following.encode()).id)
+    approve = ("dragon", "committee", "approve", "-", "--yes", committee)
+    for name in OPERATORS[:3]:
+        assert "the_aggregator" in stack.compose("exec", "-T", name, *approve, stdin=following)
+
+    readers = (*OPERATORS, "aggregator", "stream-api")
+    wait_until(
+        lambda: {stack.get(name, "/checkpoint")["committee"] for name in readers} == {committee},
+        "every log has the handover",
+        30,
+    )
+    wait_until(
+        lambda: {stack.status(name, "the_aggregator") for name in OPERATORS} == {"up"},
+        "the new target is certified up",
+        30,
+    )
 
 
 def test_stopping_takes_less_than_five_seconds_and_down_keeps_everything(stack: Stack) -> None:

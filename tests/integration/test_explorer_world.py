@@ -236,8 +236,8 @@ def test_the_last_rounds_of_each_observer_have_their_reasons(world: ExplorerWorl
     observers = rows(recent["observers"], "observer")
 
     assert list(observers) == ["aggregator_0", "operator_1", "operator_2", "operator_3"]
-    current = world.committee.rounds.number(world.clock.now)
-    assert recent["first"] + recent["rounds"] - 1 == current
+    rounds = world.committee.rounds
+    assert recent["starts"][-1] == rounds.start(rounds.number(world.clock.now))
     for observer, each in observers.items():
         failed = 4 if observer != "aggregator_0" else 3  # operators probe in the middle of a round
         assert len(each["outcomes"]) == len(each["latencies_ms"]) == recent["rounds"]
@@ -330,11 +330,11 @@ def test_the_public_page_has_groups_and_notes(world: ExplorerWorld) -> None:
     file, before = world.explorer.sources.public_file, world.explorer.sources.public
     etag = get(world, "/public").headers["ETag"]
     try:
-        file.page, file.version = page, file.version + 1
+        file.page = page
         answer = get(world, "/public", **{"If-None-Match": etag})
         found = api(world, "public")
     finally:
-        file.page, file.version = before, file.version + 1
+        file.page = before
 
     assert answer.status_code == 200
     assert [each["group"] for each in found["nodes"]] == ["Shop", "Shop", ""]
@@ -542,7 +542,7 @@ def test_a_service_that_hangs_costs_only_its_own_part(small: SmallExplorerWorld)
         poller.step()
         took[poller.source.name] = small.clock.now - begun
 
-    assert took.pop("operator_3") <= 4 * live_sources.DEADLINE_SECONDS
+    assert took.pop("operator_3") <= 5 * live_sources.DEADLINE_SECONDS
     assert set(took.values()) == {0.0}
     states = rows(
         small.app().test_client().get("/api/fleet").json["health"]["operator_states"], "operator"

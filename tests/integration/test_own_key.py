@@ -45,7 +45,7 @@ def start_second(world: World, database: Path, stack: ExitStack, **changes: Any)
         committee=world.founding,
         secret=world.members.secrets["operator_2"],
         database=database,
-        nodes_file=Path(),
+        nodes_files=(),
         host="",
         port=0,
         threads=1,

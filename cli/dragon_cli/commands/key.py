@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -27,7 +28,7 @@ def key() -> None:
     """Make, show and verify keys; the secret key is never printed."""
 
 
-@key.command()
+@key.command(short_help="Make a key, and the member file by which others list it.")
 @click.argument("member_id", metavar="ID")
 @click.argument("url", required=False)
 @home_option
@@ -51,6 +52,11 @@ def new(
         raise click.UsageError("An operator needs a URL, and an expert has none.")
     role = Role.EXPERT if expert else Role.OPERATOR
     made = new_member(fleet, role, member_id, url, rotate=rotate)
+    if url and _needs_certificate(fleet, member_id, url):
+        # Imported here because no other key needs the library that it loads.
+        from dragon_cli.fleet import certificates  # noqa: PLC0415
+
+        certificates.certify(fleet, member_id, url, now=int(time.time()))
     if as_json:
         print_json(
             {
@@ -79,6 +85,12 @@ def new(
         )
 
 
+def _needs_certificate(home: Home, member_id: str, url: str) -> bool:
+    """Return whether the authority of this home is to sign the operator's TLS certificate."""
+    has_authority = home.authority_key.exists() and home.authority_file.exists()
+    return url.startswith("https:") and has_authority and not home.tls_key(member_id).exists()
+
+
 def _present_url(home: Home, member_id: str) -> str | None:
     """Return the URL of an operator as the home's committee or its member file states it."""
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
@@ -86,7 +98,7 @@ def _present_url(home: Home, member_id: str) -> str | None:
     return home_operators.member_url(home, member_id)
 
 
-@key.command("stream-service")
+@key.command("stream-service", short_help="Make the keys of a stream service and prover.")
 @home_option
 @json_option
 def stream_service(home: Path, as_json: bool) -> None:
@@ -103,7 +115,7 @@ def stream_service(home: Path, as_json: bool) -> None:
     console.print(f"Give {plain(token)} to whoever may create streams.")
 
 
-@key.command()
+@key.command(short_help="Show what KEYSTORE states; verifies nothing.")
 @keystore_argument
 @json_option
 def show(keystore_file: Path, as_json: bool) -> None:
@@ -125,7 +137,7 @@ def show(keystore_file: Path, as_json: bool) -> None:
         console.print(f"{name.replace('_', ' '):12} {plain(str(value)) or '–'}")
 
 
-@key.command()
+@key.command(short_help="Open KEYSTORE, and verify that it holds its key.")
 @keystore_argument
 @click.option(
     "--password-file",

@@ -103,7 +103,7 @@ def complete(
             raise click.UsageError(f"`--output` accepts one FILE, not {len(files)}.")
         check_free(output)
     fleet = Home(home)
-    trust = load_trust(committee_file, trust_from, fleet.path)
+    trust = load_trust(committee_file, trust_from, fleet)
     peers = {url: url for url in urls} or queries.operators(trust.newest, None)
     completer = ReceiptCompleter(trust, queries.connect(fleet, ca), peers)
     results = [_complete(completer, file, output) for file in files]

@@ -105,7 +105,7 @@ def report(
     if output:
         check_free(output)
     fleet = Home(home)
-    trust = load_trust(committee_file, trust_from, fleet.path)
+    trust = load_trust(committee_file, trust_from, fleet)
     chosen = [check_id(node, member="--node") for node in nodes]
     if log_file:
         log = sources.of_file(log_file, trust)

@@ -11,13 +11,19 @@ from rich.console import Group
 from dragon.errors import Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import approvals, queries
 from dragon_cli.fleet.certifying import Certifying, certifying
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.queries import ServiceView, View
+from dragon_cli.fleet.standing import Standing
 from dragon_cli.options import ca_option, home_option, json_option
 from dragon_cli.render.output import console
-from dragon_cli.render.status import certifying_lines, services_lines, status_table
+from dragon_cli.render.status import (
+    certifying_lines,
+    services_lines,
+    standing_line,
+    status_table,
+)
 from dragon_cli.render.text import print_json
 from dragon_cli.render.watch import check_watch, refresh, watch_options
 
@@ -50,47 +56,65 @@ class Queried:
     services: dict[str, str]  # name → URL; without the operators
     http: HttpClient
 
-    def views(self) -> tuple[list[View], list[ServiceView]]:
+    def answers(self) -> Answers:
         """Query all of them."""
         services = queries.service_views(self.services, self.http)
-        return queries.views(self.committee, self.http), services
+        views = queries.views(self.committee, self.http)
+        said = approvals.ask(self.http, queries.operators(self.committee, None))
+        return Answers(self.committee, views, services, Standing.of(self.committee, said))
 
     def tables(self) -> Group:
         """Query all of them, and show what they answer."""
-        return _tables(self.committee, *self.views())
+        return self.answers().tables()
 
 
-def _tables(committee: Committee, views: list[View], services: list[ServiceView]) -> Group:
-    found = certifying(committee, views, services)
-    return Group(status_table(committee, views), services_lines(services), certifying_lines(found))
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the services of a fleet answer."""
+
+    committee: Committee
+    views: list[View]
+    services: list[ServiceView]
+    standing: Standing
+
+    @property
+    def certifying(self) -> Certifying:
+        return certifying(self.committee, self.views, self.services)
+
+    def tables(self) -> Group:
+        return Group(
+            status_table(self.committee, self.views),
+            standing_line(self.committee, self.standing),
+            services_lines(self.services),
+            certifying_lines(self.certifying),
+        )
 
 
 def _show(fleet: Queried, *, as_json: bool) -> None:
     """Raises Unreachable: no operator responds. Exit: nothing is certified."""
-    views, services = fleet.views()
-    silent = all(view.error for view in views)
-    found = certifying(fleet.committee, views, services)
+    answers = fleet.answers()
+    silent = all(view.error for view in answers.views)
     if not as_json:
-        console.print(_tables(fleet.committee, views, services))
+        console.print(answers.tables())
     elif not silent:
-        print_json(_document(views, services, found))
+        print_json(_document(answers))
     if silent:
-        reasons = {view.operator: view.error for view in views}
+        reasons = {view.operator: view.error for view in answers.views}
         raise Unreachable("No operator responds.", silent=reasons)
-    if found.faults:
+    if answers.certifying.faults:
         raise click.exceptions.Exit(1)
 
 
-def _document(
-    views: list[View], services: list[ServiceView], found: Certifying
-) -> dict[str, object]:
+def _document(answers: Answers) -> dict[str, object]:
+    found = answers.certifying
     return {
         "certifying": not found.faults,
         "faults": list(found.faults),
         "checkpoint_age_seconds": found.checkpoint_age,
         "round_age_seconds": found.round_age,
-        "operators": [_as_json(view) for view in views],
-        "services": [_service_as_json(each) for each in services],
+        "committee": answers.standing.to_json(),
+        "operators": [_as_json(view) for view in answers.views],
+        "services": [_service_as_json(each) for each in answers.services],
     }
 
 

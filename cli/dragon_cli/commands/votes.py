@@ -20,7 +20,7 @@ from dragon_cli.options import ca_option, home_option, json_option, url_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.proofs import UNKNOWN, proof_size, security_level
 from dragon_cli.render.text import print_json
-from dragon_cli.trust import known_file, load_trust
+from dragon_cli.trust import load_trust
 
 MAX_CHARS: Final = 400  # of a text of a service
 STYLES: Final = {"signed": "green", "valid": "green", "invalid": "red"}
@@ -51,7 +51,7 @@ def votes(
     client, stream_id = open_stream(Home(home), url, ca, stream)
     described = client.get(f"/streams/{stream_id}/windows/{number}")
     fleet = Home(home)
-    trust = load_trust(None, None, home) if known_file(home).is_file() else None
+    trust = load_trust(None, None, fleet) if fleet.committee_file.is_file() else None
     window = Window(stream_id, number, described)
     found = window_votes(window, trust, queries.connect(fleet, ca))
     if as_json:

@@ -27,6 +27,7 @@ class Said:
     epoch: int | None = None  # of the committee that holds in its log
     committee: str = ""  # id of that committee
     approved: str | None = None  # id of the next committee that its owner has approved
+    seat: int | None = None  # when the committee that holds took its seat, Unix seconds
 
 
 def ask(http: HttpClient, operators: Mapping[str, str]) -> list[Said]:
@@ -77,7 +78,13 @@ def _decode(operator: str, answer: dict[str, Json]) -> Said:
     approved = members.object("approved").get(operator)
     named = None if approved is None else _id(approved)
     following = None if named == holds else named  # it has taken its seat
-    return Said(operator, epoch=members.integer("epoch"), committee=holds, approved=following)
+    return Said(
+        operator,
+        epoch=members.integer("epoch"),
+        committee=holds,
+        approved=following,
+        seat=members.integer("seat"),
+    )
 
 
 def _id(value: Json) -> str:

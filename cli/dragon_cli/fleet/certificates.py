@@ -1,7 +1,8 @@
 """A certificate authority for one fleet, created by `dragon init --tls`.
 
-It signs one certificate for each service and is not used again. It is meant for demonstrations and
-small fleets; services accept any other certificate (docs/operating.md).
+It signs one certificate for each service, and for each operator that joins with its key in the same
+home. It is meant for demonstrations and small fleets; services accept any other certificate
+(docs/operating.md).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from dragon.errors import SettingsError
 from dragon.storage import keystore
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
@@ -97,11 +99,32 @@ def make_authority(home: Home, name: str, services: Mapping[str, str], *, now: i
     authority = Authority.make(name, moment)
     keystore.write_private(home.authority_key, _private(authority.key))
     for service, url in services.items():
-        certificate, key = authority.issue(service, urlsplit(url).hostname or "localhost", moment)
-        keystore.write_private(home.tls_key(service), _private(key))
-        write_whole(home.tls_certificate(service), _public(certificate), mode=PUBLIC_MODE)
+        _certify(home, authority, service, url, moment)
     # Written last: its existence switches the fleet to TLS.
     write_whole(home.authority_file, _public(authority.certificate), mode=PUBLIC_MODE)
+
+
+def certify(home: Home, service: str, url: str, *, now: int) -> None:
+    """Create key and certificate of a service that joins a fleet with an authority.
+
+    Raises SettingsError: the authority cannot be read; KeystoreError: there is such a key already.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(home.authority_file.read_bytes())
+        key = serialization.load_pem_private_key(home.authority_key.read_bytes(), password=None)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is damaged"
+        raise SettingsError(f"Cannot use the authority of {home.path}: {why}.") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise SettingsError(f"{home.authority_key} is not the key that `dragon init --tls` makes.")
+    authority = Authority(certificate, key)
+    _certify(home, authority, service, url, datetime.fromtimestamp(now, UTC))
+
+
+def _certify(home: Home, authority: Authority, service: str, url: str, now: datetime) -> None:
+    certificate, key = authority.issue(service, urlsplit(url).hostname or "localhost", now)
+    keystore.write_private(home.tls_key(service), _private(key))
+    write_whole(home.tls_certificate(service), _public(certificate), mode=PUBLIC_MODE)
 
 
 def _begin(

@@ -72,6 +72,11 @@ class Home:
         return self.path / "lineage.json"
 
     @property
+    def known_file(self) -> Path:
+        """The file with all that is known of the committees: the lineage, or one committee."""
+        return self.lineage_file if self.lineage_file.exists() else self.committee_file
+
+    @property
     def nodes_file(self) -> Path:
         """The node list of the sequencer network."""
         return self.path / "nodes.json"

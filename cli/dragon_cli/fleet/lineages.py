@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from dragon import errors
@@ -18,11 +17,11 @@ from dragon.encoding import to_hex
 from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
 from dragon.net.lineage_client import fetch_lineage
-from dragon.protocol.lineage import MAX_LINEAGE_BYTES, Lineage
-from dragon_cli.file_kinds import FileKind, reading
-from dragon_cli.files import PUBLIC_MODE, read_bytes, write_whole
+from dragon.protocol.lineage import Lineage
+from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
+from dragon_cli.trust import held
 
 MAX_CONCURRENT: Final = 16
 ID_CHARACTERS: Final = 10  # of a committee's id, in the name of the file that keeps a fork
@@ -34,27 +33,6 @@ class Update:
 
     before: Lineage
     after: Lineage
-
-
-def held(home: Home) -> Lineage:
-    """Return the lineage that a home holds: that of `lineage.json`, or `committee.json` alone.
-
-    A lineage was verified before it was written, so only its hashes are checked.
-
-    Raises:
-        NoHome, NoCommittee: there is nothing.
-        LineageForked: the two files name different committees of one epoch.
-    """
-    alone = Lineage.of(home.committee())
-    if not home.lineage_file.exists():
-        return alone
-    raw = read_bytes(home.lineage_file, most=MAX_LINEAGE_BYTES)
-    with reading(home.lineage_file, raw, FileKind.LINEAGE):
-        lineage = Lineage.load(raw)
-        lineage.check_chain()
-        alone.replaced_by(lineage)
-        # The owner has put a newer committee file there, which counts although nothing leads to it.
-        return alone if alone.newest.epoch > lineage.newest.epoch else lineage
 
 
 def fetch_all(http: HttpClient, urls: Mapping[str, str], network_id: bytes) -> list[Lineage]:
@@ -123,20 +101,15 @@ def _keep_fork(home: Home, lineage: Lineage, error: errors.LineageForked) -> err
     other = next(each for each in lineage.committees if each.epoch == epoch)
     kept = home.path / f"lineage-{to_hex(other.id)[2 : 2 + ID_CHARACTERS]}.json"
     write_whole(kept, _text(lineage.to_json()), mode=PUBLIC_MODE)
-    mine = home.lineage_file if home.lineage_file.exists() else home.committee_file
     message = (
-        f"Two committees of epoch {epoch} hold certificates: {mine} has one, and the network shows "
-        f"another, which is kept in {kept}."
+        f"Two committees of epoch {epoch} hold certificates: {home.known_file} has one, and the "
+        f"network shows another, which is kept in {kept}."
     )
-    forked = errors.LineageForked(message, epoch=epoch, held=str(mine), other=str(kept))
+    facts = {"held": str(home.known_file), "other": str(kept)}
+    forked = errors.LineageForked(message, epoch=epoch, **facts)
     hint = "Compare both with the other owners by voice; a quorum has signed twice."
     return with_hint(forked, hint)
 
 
 def _text(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
-
-
-def path_of(home: Home) -> Path:
-    """Return the file with all that a home knows: `lineage.json`, or `committee.json` alone."""
-    return home.lineage_file if home.lineage_file.exists() else home.committee_file

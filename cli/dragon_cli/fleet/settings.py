@@ -21,7 +21,7 @@ def environment(home: Home, service: str, *, host: str, port: int, rank: int = 0
     if service == PROVER:
         return listening | {"ZKP_TOKEN_FILE": str(home.token(PROVER))}
     common = listening | {
-        "DRAGON_COMMITTEE": str(home.committee_file),
+        "DRAGON_COMMITTEE": str(home.known_file),
         "SEQUENCER_NODES_FILE": str(home.nodes_file),
     }
     if service == STREAMS:

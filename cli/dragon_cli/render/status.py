@@ -10,8 +10,10 @@ from rich.console import Group
 from rich.table import Table
 
 from dragon.protocol.committee import Committee
+from dragon_cli.fleet.approvals import short
 from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
+from dragon_cli.fleet.standing import Standing
 from dragon_cli.render.output import plain, styled
 from dragon_cli.render.text import duration, moment
 
@@ -101,6 +103,22 @@ def _of_view(view: View, size: int, root: str) -> Iterator[str]:
         yield f"its log has {abs(view.size - size)} entries {more}"
     elif view.root != root:
         yield f"[red]its log differs: root {plain(view.root[:18])}…[/]"
+
+
+def standing_line(committee: Committee, found: Standing) -> str:
+    """Return epoch, seat and pending approvals in one line, as the operators say."""
+    if found.epoch is None:
+        return "committee: no operator says which one holds"
+    since = f" since {moment(found.seat)}" if found.epoch else ""
+    parts = [f"epoch {found.epoch}{since} in {found.logs} of {found.operators} logs"]
+    if found.epoch > committee.epoch:
+        parts.append(f"your file is of epoch {committee.epoch}: run `dragon committee update`")
+    for named, approved in found.pending:
+        verb = "says that it has" if approved == 1 else "say that they have"
+        parts.append(f"{approved} of {found.needed} needed {verb} approved {short(named)}")
+    if not found.pending:
+        parts.append("no approval pending")
+    return f"committee: {'; '.join(parts)}"
 
 
 def services_lines(views: Sequence[ServiceView]) -> Group:

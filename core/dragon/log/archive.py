@@ -80,13 +80,15 @@ def _check_not_handed_over(
     """Raise HandedOver if the log has applied a handover, and `refounded` is no other network."""
     [epoch] = database.execute("SELECT MAX(epoch) FROM committees").fetchone()
     network = database.execute("SELECT network FROM cursor").fetchone()
-    other = refounded is not None and network != (to_hex(refounded),)
-    if epoch and not other:
-        message = (
-            f"the log in {path} has applied a handover, to epoch {epoch}: its network cannot begin "
-            "again, because the committee of epoch 0 would hold, with members that have left"
-        )
-        raise errors.HandedOver(message, epoch=epoch)
+    if not epoch or (refounded is not None and network != (to_hex(refounded),)):
+        return
+    message = (
+        f"the log in {path} has applied a handover, to epoch {epoch}: its network cannot begin "
+        "again, because the committee of epoch 0 would hold, with members that have left"
+    )
+    if refounded is not None:
+        message += "; the committee file that is given belongs to this same network"
+    raise errors.HandedOver(message, epoch=epoch)
 
 
 def _free_name(path: Path, size: int) -> Path:

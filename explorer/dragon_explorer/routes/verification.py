@@ -75,5 +75,4 @@ def _verify(components: Components, raw: bytes) -> Verification:
     """Raises ClientGone."""
     if client_gone.of_request(request.environ)():  # while its request waited for the thread
         raise ClientGone("the client closed its connection before its verification began")
-    sources = components.sources
-    return verification(raw, sources.committee, sources.log)
+    return verification(raw, components.sources)

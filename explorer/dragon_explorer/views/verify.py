@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from dragon.encoding import Json, parse, to_hex
-from dragon.errors import DragonError, InvalidEncoding
+from dragon.errors import DragonError, InvalidEncoding, WrongCommittee
 from dragon.log.store import Log
 from dragon.protocol import merkle
-from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.committee import Committee
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
+from dragon.protocol.handover import Handover, decode_mark
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.streams.receipt import MAX_RECEIPT_BYTES, Receipt
 from dragon.protocol.streams.receipt_verification import (
@@ -23,6 +24,10 @@ from dragon.protocol.streams.receipt_verification import (
     refused,
     verify,
 )
+from dragon.protocol.trust import Trust
+from dragon_explorer.epochs import Epochs
+from dragon_explorer.sources import Sources
+from dragon_explorer.views.incidents import trust_file
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LineOutcome = Literal["holds", "refused", "absent"]
@@ -33,12 +38,11 @@ LINE_OUTCOMES: Final[Mapping[Outcome, LineOutcome]] = {
     Outcome.REFUSED: "refused",
     Outcome.ABSENT: "absent",
 }
+# The command that verifies a document offline. An endorsement: only as an event of the log.
 COMMANDS: Final[Mapping[What, str]] = {
-    "receipt": "dragon verify receipt receipt.json --committee committee.json",
-    "event": "dragon verify event event.json --committee committee.json",
-    "certificate": "dragon verify certificate certificate.json --committee committee.json",
-    "endorsement": "",  # only as an event of the log
-    "unknown": "",
+    "receipt": "dragon verify receipt receipt.json --committee {trusted}",
+    "event": "dragon verify event event.json --committee {trusted}",
+    "certificate": "dragon verify certificate certificate.json --committee {trusted}",
 }
 
 
@@ -59,10 +63,27 @@ class Verification:
     verdict: Verdict
     sentence: str  # what is proven, or why it is refused
     lines: tuple[Line, ...]
-    command: str  # checks the same document offline; empty if there is none
+    command: str = ""  # checks the same document offline; empty if there is none
 
 
-def verification(raw: bytes, committee: Committee, log: Log) -> Verification:
+@dataclass(frozen=True, eq=False)
+class LogLineage(Lineage):
+    """The lineage in the explorer's own log. Committee files are read when they are needed."""
+
+    log: Log = field(kw_only=True)
+    epochs: Epochs = field(kw_only=True)
+
+    def named(self, committee_id: bytes) -> Committee:
+        """Return the committee with this id. Raises WrongCommittee."""
+        return self.epochs.committee(committee_id)
+
+    def handover_to(self, epoch: int) -> Handover | None:
+        """Return the handover to the committee of an epoch."""
+        found = self.log.committees(epoch - 1, 1)
+        return found[0].handover if found else None
+
+
+def verification(raw: bytes, sources: Sources) -> Verification:
     """Verify a document. Never raises for a document, whatever it contains."""
     try:
         value = parse(raw)
@@ -70,20 +91,23 @@ def verification(raw: bytes, committee: Committee, log: Log) -> Verification:
         why = f"it is not strict JSON: {error}" if raw.strip() else "it is empty"
         return _unknown(why)
     what = _what(value)
+    log = sources.log
+    trust = Trust(LogLineage((log.committee,), log=log, epochs=sources.epochs))
     checks: dict[What, Callable[[], Verification]] = {
-        "receipt": lambda: _receipt(raw, committee),
-        "event": lambda: _event(value, committee, log),
-        "endorsement": lambda: _signed(value, committee),
-        "certificate": lambda: _signed(value, committee),
+        "receipt": lambda: _receipt(raw, trust),
+        "event": lambda: _event(value, trust, log),
+        "endorsement": lambda: _signed(value, trust, log),
+        "certificate": lambda: _signed(value, trust, log),
     }
     if what not in checks:
         return _unknown("it is neither a receipt, nor a certificate, nor an event of the log")
     try:
-        return checks[what]()
+        found = checks[what]()
     except DragonError as error:
         lines = (Line("form", "refused", str(error)),)
-        sentence = f"The {what} is refused: {error}."
-        return Verification(what, "refused", sentence, lines, COMMANDS[what])
+        found = Verification(what, "refused", f"The {what} is refused: {error}.", lines)
+    command = COMMANDS.get(what, "").format(trusted=trust_file(sources))
+    return replace(found, command=command)
 
 
 def _what(value: Json) -> What:
@@ -101,16 +125,16 @@ def _what(value: Json) -> What:
 def _unknown(why: str) -> Verification:
     lines = (Line("form", "refused", why),)
     sentence = "This document cannot be verified. Expected a receipt, a certificate or an event."
-    return Verification("unknown", "refused", sentence, lines, "")
+    return Verification("unknown", "refused", sentence, lines)
 
 
-def _receipt(raw: bytes, committee: Committee) -> Verification:
+def _receipt(raw: bytes, trust: Trust) -> Verification:
     receipt = Receipt.decode(raw)
-    checks = verify(committee, receipt)
+    checks = verify(trust, receipt)
     lines = tuple(Line(each.name, LINE_OUTCOMES[each.outcome], each.detail) for each in checks)
     if wrong := refused(checks):
         sentence = f"The receipt is refused: {wrong[0].name}: {wrong[0].detail}."
-        return Verification("receipt", "refused", sentence, lines, COMMANDS["receipt"])
+        return Verification("receipt", "refused", sentence, lines)
     chunk, stream = receipt.chunk, to_hex(receipt.descriptor.id)
     sentence = (
         f"Chunk {chunk.sequence} ({chunk.length} bytes) of stream {stream} is in window "
@@ -121,28 +145,43 @@ def _receipt(raw: bytes, committee: Committee) -> Verification:
     if not complete:
         sentence += " No certified checkpoint covers the receipt yet."
     verdict: Verdict = "verified" if complete else "incomplete"
-    return Verification("receipt", verdict, sentence, lines, COMMANDS["receipt"])
+    return Verification("receipt", verdict, sentence, lines)
 
 
-def _event(value: Json, committee: Committee, log: Log) -> Verification:
+def _event(value: Json, trust: Trust, log: Log) -> Verification:
     proven = ProvenEntry.from_json(value)
+    signed = proven.entry.event
     lines = [
-        _line("signatures", lambda: _check_signatures(proven.entry.event, committee)),
+        _line("signatures", lambda: _check_signatures(signed, trust)),
         _line("inclusion", lambda: _check_inclusion(proven)),
         _line("log", lambda: _check_root(proven, log)),
     ]
-    return _judged("event", proven.entry.event, lines)
+    if _is_superseded(signed, trust):
+        has_root = lines[-1].outcome == "holds" and lines[-2].outcome == "holds"
+        lines.append(_line("committee", lambda: _check_anchor(proven, trust, has_root=has_root)))
+    return _judged("event", signed, lines)
 
 
-def _signed(value: Json, committee: Committee) -> Verification:
+def _signed(value: Json, trust: Trust, log: Log) -> Verification:
     found = _decoded(value)
     what: What = "endorsement" if isinstance(found, Endorsement) else "certificate"
-    return _judged(what, found, [_line("signatures", lambda: _check_signatures(found, committee))])
+    lines = [_line("signatures", lambda: _check_signatures(found, trust))]
+    if _is_superseded(found, trust):
+        lines.append(_line("committee", lambda: _check_logged(found, log)))
+    return _judged(what, found, lines)
 
 
 def _decoded(value: Json) -> Event:
     is_certificate = isinstance(value, dict) and "aggregated_signature" in value
-    return Certificate.from_json(value) if is_certificate else Endorsement.from_json(value)
+    return decode_mark(value) if is_certificate else Endorsement.from_json(value)
+
+
+def _is_superseded(event: Event, trust: Trust) -> bool:
+    """Whether the committee of an event has handed over."""
+    try:
+        return trust.lineage.named(event.committee_id).epoch < trust.least_epoch
+    except WrongCommittee:
+        return False  # its signatures are refused
 
 
 def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
@@ -152,7 +191,7 @@ def _judged(what: What, event: Event, lines: list[Line]) -> Verification:
     if wrong:
         sentence = f"The {what} is refused: {wrong[0].name}: {wrong[0].detail}."
     verdict: Verdict = "refused" if wrong else "verified"
-    return Verification(what, verdict, sentence, tuple(lines), COMMANDS[what])
+    return Verification(what, verdict, sentence, tuple(lines))
 
 
 def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
@@ -163,12 +202,32 @@ def _line(name: str, check: Callable[[], tuple[LineOutcome, str]]) -> Line:
     return Line(name, outcome, detail)
 
 
-def _check_signatures(event: Event, committee: Committee) -> tuple[LineOutcome, str]:
+def _check_signatures(event: Event, trust: Trust) -> tuple[LineOutcome, str]:
+    committee = trust.lineage.named(event.committee_id)
     event.verify(committee)
     if isinstance(event, Endorsement):
         return "holds", f"signed by the expert {event.claim.expert}"
+    if isinstance(event, Handover):
+        event.verify_acceptance(committee, trust.lineage.named(event.claim.next))
     signers = ", ".join(event.signers)
     return "holds", f"signed by {len(event.signers)} of {len(committee.operators)}: {signers}"
+
+
+def _check_anchor(proven: ProvenEntry, trust: Trust, *, has_root: bool) -> tuple[LineOutcome, str]:
+    """Check that an event of an older committee is in the log that holds now."""
+    if not has_root:
+        proven.verify(trust)
+        return "holds", "the committee has handed over, and a certified mark covers the event"
+    return "holds", "the committee has handed over, and this explorer's log has the event"
+
+
+def _check_logged(event: Event, log: Log) -> tuple[LineOutcome, str]:
+    """Check that this explorer's log has what an older committee has certified."""
+    handed_over = "the committee has handed over"
+    position = log.find(event) if kind_of(event.claim).is_event else None
+    if position is None:
+        return "refused", f"{handed_over}, and this explorer's log does not have what it signed"
+    return "holds", f"{handed_over}, and this explorer's log has the same claim as entry {position}"
 
 
 def _check_inclusion(proven: ProvenEntry) -> tuple[LineOutcome, str]:

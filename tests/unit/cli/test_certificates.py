@@ -14,11 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from dragon.errors import KeystoreError
+from dragon.errors import KeystoreError, SettingsError
 from dragon.net import tls
 from dragon.net.tls import Tls
 from dragon.protocol.committee import Committee
-from dragon_cli.fleet.certificates import AUTHORITY_DAYS, SERVICE_DAYS, Authority, make_authority
+from dragon_cli.fleet.certificates import (
+    AUTHORITY_DAYS,
+    SERVICE_DAYS,
+    Authority,
+    certify,
+    make_authority,
+)
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.settings import environment, transport
 from dragon_cli.main import main
@@ -166,3 +172,33 @@ def test_without_a_ca_there_are_no_tls_settings(tmp_path: Path) -> None:
 
     assert home.ca is None
     assert transport(home, "operator_1") == {}
+
+
+def test_an_operator_that_joins_gets_a_certificate_of_the_same_authority(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    make_authority(home, "test", {}, now=NOW)
+
+    new = ["key", "new", "acme", "https://acme.example.org:5001", "--home", str(tmp_path)]
+
+    for rotate in ([], ["--rotate"]):  # a rotated key keeps the certificate
+        with pytest.raises(SystemExit) as done:
+            main([*new, *rotate])
+        assert not done.value.code
+
+    certificate = read(home.tls_certificate("acme"))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "acme.example.org" in names.get_values_for_type(x509.DNSName)
+    certificate.verify_directly_issued_by(read(home.authority_file))
+    assert stat.S_IMODE(home.tls_key("acme").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nx\n"])
+def test_a_damaged_authority_signs_nothing(tmp_path: Path, content: bytes) -> None:
+    home = Home(tmp_path)
+    make_authority(home, "test", {}, now=NOW)
+    home.authority_file.write_bytes(content)
+
+    with pytest.raises(SettingsError, match="Cannot use the authority of"):
+        certify(home, "acme", "https://acme:5001", now=NOW)
+
+    assert not home.tls_key("acme").exists()

@@ -58,12 +58,15 @@ def test_commands_and_options_are_completed() -> None:
         "certificate",
         "downtime",
         "event",
+        "lineage",
         "log",
         "receipt",
     ]
     assert "--format" in completions("dragon report --f", 2)
     assert completions("dragon report --format h", 3) == ["html"]
     assert "check" in completions("dragon stream ch", 2)
+    assert completions("dragon committee a", 2) == ["approve", "assemble"]
+    assert completions("dragon target ", 2) == ["add", "remove"]
 
 
 # Values, in this process: starting the program takes half a second
@@ -116,6 +119,9 @@ def values(words: str, incomplete: str = "") -> list[str]:
         ("windows --home {}", "0xa", [ID]),
         ("verify receipt --committee {}/committee.json --stream", "0xab", [ID]),
         ("alerts test --home {} --route", "", ["team"]),
+        ("target remove --home {}", "", ["website"]),
+        ("committee approve x --home {} --operator", "", ["operator_1", "operator_2"]),
+        ("committee withdraw --home {} --operator", "operator_2", ["operator_2"]),
     ],
 )
 def test_values_of_a_fleet_are_completed(

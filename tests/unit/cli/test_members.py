@@ -102,6 +102,17 @@ def test_the_home_starts_an_operator_with_both_keys(home: Home) -> None:
     assert after["OPERATOR_NEXT_PASSWORD_FILE"] == str(home.password("operator_2/next"))
 
 
+def test_services_of_a_home_know_all_earlier_committees(home: Home) -> None:
+    """An empty log begins with the committee of epoch 0."""
+    alone = environment(home, "operator_2", host="127.0.0.1", port=1)
+    home.lineage_file.write_text("{}")
+
+    whole = environment(home, "operator_2", host="127.0.0.1", port=1)
+
+    assert alone["DRAGON_COMMITTEE"] == str(home.committee_file)
+    assert whole["DRAGON_COMMITTEE"] == str(home.lineage_file)
+
+
 def test_a_lost_key_is_rotated_too(home: Home) -> None:
     """The operator waits for its handover with the next key alone."""
     home.keystore("operator_2").unlink()

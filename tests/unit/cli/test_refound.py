@@ -14,6 +14,7 @@ from dragon_cli.fleet import lineages
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.refound import refound
 from dragon_cli.main import main
+from dragon_cli.trust import held
 from epochs import Network
 
 
@@ -123,7 +124,7 @@ def test_a_changed_committee_begins_again_at_epoch_0(
     assert not home.lineage_file.exists()
     [kept] = tmp_path.glob("lineage-*.json")
     assert Lineage.load(kept.read_bytes()) == network.lineage()
-    assert lineages.held(home) == Lineage.of(after)
+    assert held(home) == Lineage.of(after)
 
 
 @pytest.mark.parametrize("option", [("--operators", "5"), ("--once",), ("--name", "else")])

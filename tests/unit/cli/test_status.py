@@ -10,9 +10,16 @@ from rich.console import Console, RenderableType
 
 from committees import make_members
 from dragon.protocol.committee import Committee
+from dragon_cli.fleet.approvals import Said
 from dragon_cli.fleet.certifying import certifying
 from dragon_cli.fleet.queries import ServiceView, View
-from dragon_cli.render.status import certifying_lines, services_lines, status_table
+from dragon_cli.fleet.standing import Standing
+from dragon_cli.render.status import (
+    certifying_lines,
+    services_lines,
+    standing_line,
+    status_table,
+)
 
 SMALL = make_members().committee
 SINCE = 1_732_522_000
@@ -143,3 +150,39 @@ def test_services_are_lines_with_their_reasons() -> None:
     shown = printed(services_lines([READY, replace(STREAMS, reasons=("a: b", "c: d"))]), 200)
 
     assert shown == ["", "services:", "  aggregator: ready", "  stream_api: a: b; c: d"]
+
+
+def said(count: int, **facts: object) -> list[Said]:
+    told = {"epoch": 3, "committee": "0x" + "ab" * 32, "seat": SINCE, **facts}
+    return [Said(operator, **told) for operator in list(SMALL.keys)[:count]]  # type: ignore[arg-type]
+
+
+def line_of(*answers: Said) -> str:
+    return standing_line(SMALL, Standing.of(SMALL, answers))
+
+
+def test_epoch_seat_and_pending_approvals_are_one_line() -> None:
+    following = "0x" + "12" * 32
+    answers = said(4)
+    approving = [replace(each, approved=following) for each in answers[:2]]
+
+    line = line_of(*approving, *answers[2:])
+
+    assert line == (
+        "committee: epoch 3 since 2024-11-25 08:06:40 UTC in 4 of 4 logs; your file is of epoch 0: "
+        "run `dragon committee update`; 2 of 3 needed say that they have approved "
+        f"{' '.join(['1212'] * 10)}"
+    )
+
+
+def test_a_first_committee_without_approvals_is_a_short_line() -> None:
+    assert line_of(*said(4, epoch=0)) == "committee: epoch 0 in 4 of 4 logs; no approval pending"
+
+
+def test_approvals_of_logs_elsewhere_do_not_count() -> None:
+    elsewhere = replace(said(1)[0], committee="0x" + "cd" * 32, approved="0x" + "12" * 32)
+    silent = Said("operator_2", error="no answer")
+
+    assert "in 2 of 4 logs; " in line_of(elsewhere, silent, *said(4)[2:])
+    assert "approved" not in line_of(elsewhere, silent, *said(4)[2:])
+    assert line_of(silent) == "committee: no operator says which one holds"

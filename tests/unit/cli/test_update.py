@@ -18,6 +18,7 @@ from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import lineages, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
+from dragon_cli.trust import held
 from epochs import Network, checkpoint, hand_over, new_operator, successor
 from homes import committee_id
 from wsgi import WsgiAdapter, WsgiApp
@@ -142,7 +143,7 @@ def test_a_new_epoch_is_learnt(run: Run, wires: WsgiAdapter, home: Home) -> None
     found = Lineage.load(home.lineage_file.read_bytes())
     found.verify()
     assert found == THREE.lineage()
-    assert lineages.held(home) == found
+    assert held(home) == found
 
 
 def test_what_was_learnt_is_told_as_json(run: Run, wires: WsgiAdapter, home: Home) -> None:
@@ -332,6 +333,7 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
     return {
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
+        "seat": members.committee.rounds.genesis,
         "approved": {operator: approved},
     }
 
@@ -360,8 +362,38 @@ def test_show_live_counts_who_has_approved(run: Run, wires: WsgiAdapter, home: H
         "epoch": 1,
         "committee": committee_id(new),
         "approved": None,  # it has its seat already
+        "seat": new.committee.rounds.genesis,
     }
     assert by_id["operator_4"]["error"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_show_live_names_whoever_joins_and_has_not_approved(
+    run: Run, wires: WsgiAdapter, home: Home, answers: bool
+) -> None:
+    """Without its approval nothing happens, however many others approve."""
+    old, new = THREE.epochs[:2]
+    for operator in ("operator_1", "operator_2"):
+        mount(wires, objects(new, said(old, operator, committee_id(new))), operator)
+    if answers:
+        newcomer = serve(THREE.lineage(), said(old, "operator_5", None))
+        mount(wires, newcomer, "operator_5", members=new)
+
+    out = run("show", "--live")[1]
+
+    what = "must approve too" if answers else "does not answer"
+    assert f"To join, and {what}: operator_5." in out
+
+
+def objects(members: Members, answer: Mapping[str, object]) -> WsgiApp:
+    """A service that has the file of a committee, and answers `GET /committee`."""
+
+    def app(environ: dict[str, object], start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", "application/json")])
+        is_file = environ["PATH_INFO"] == f"/objects/{committee_id(members)}"
+        return [members.committee.encode() if is_file else json.dumps(answer).encode()]
+
+    return app
 
 
 def test_show_live_asks_nobody_whom_only_faulty_operators_name(

@@ -215,6 +215,28 @@ def test_a_page_of_committees_has_few_bytes_and_at_least_one_committee(chain: Ep
         assert (len(shown), following) == (epochs, epochs - 1), most
 
 
+# -- the mark of an entry --------------------------------------------------------------------------
+
+
+def test_an_entry_is_anchored_at_the_first_handover_that_covers_it_or_the_newest_mark(
+    chain: EpochLog,
+) -> None:
+    chain.status(Status.DOWN, 46)  # which no mark covers
+    state = chain.log.state
+    for position in range(state.size):
+        covering = [mark for mark in state.marks if mark.size > position]
+        handovers = [mark for mark in covering if not mark.is_checkpoint]
+        expected = (handovers[:1] or covering[-1:] or [None])[0]
+        assert state.anchor(position) == expected, position
+        proven = chain.log.anchored(position)
+        assert (proven is None) is (expected is None)
+        if proven is not None:
+            proven.verify(chain.lineage())
+    assert state.anchor(state.size - 1) is None
+    with pytest.raises(errors.NotFound):
+        chain.log.anchored(state.size)
+
+
 def test_what_anyone_may_ask_for_decodes_no_keys(
     chain: EpochLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dragon.encoding import to_hex
+from dragon.errors import InvalidCommittee
 from dragon.protocol.committee import Committee, short_id
 from dragon.protocol.committee_file import MAX_RANK, Aggregator, Sequencer, Target
 from dragon.protocol.differences import differences
@@ -19,15 +22,16 @@ from dragon.protocol.member import Member
 from dragon.protocol.quorums import DEFAULT_QUORUMS, QuorumRule
 from dragon_cli.committee_files import (
     print_committee,
-    read_lineage,
     read_members,
     read_node_list,
 )
 from dragon_cli.files import check_free, write_new
+from dragon_cli.hints import HINTS, hint_for, with_hint
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, json_option
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
 from dragon_cli.times import TimeInput, TimeType
+from dragon_cli.trust import load_lineage
 
 DEFAULT_APP = "datadragon"
 DEFAULT_THRESHOLD = 67
@@ -121,19 +125,30 @@ def assemble(
     """
     check_free(output)
     given = tuple(read_members(members))
-    if after is None:
-        if refound:
-            raise click.UsageError("`--refound` needs `--after`, the lineage that ends.")
-        before, committee = None, assemble_first(given, _terms(terms))
-    else:
-        lineage = read_lineage(after)
-        before = lineage.newest
-        if refound:
-            committee = _refounded(before, given, terms)
+    if refound and after is None:
+        raise click.UsageError("`--refound` needs `--after`, the lineage that ends.")
+    lineage = load_lineage(after) if after else None
+    with _unwritten():
+        if lineage is None:
+            committee = assemble_first(given, _terms(terms))
+        elif refound:
+            committee = _refounded(lineage.newest, given, terms)
         else:
             committee = succeed(lineage, _change(given, terms))
+    before = lineage.newest if lineage else None
     write_new(output, json.dumps(committee.to_json(), indent=2) + "\n")
     _print(committee, before, output, as_json=as_json)
+
+
+@contextmanager
+def _unwritten() -> Iterator[None]:
+    """Give refusals a hint that belongs to options, not to a file of somebody else."""
+    try:
+        yield
+    except InvalidCommittee as error:
+        if hint_for(error) == HINTS[InvalidCommittee]:
+            with_hint(error, "Nothing was written: check the options and the member files.")
+        raise
 
 
 def _print(committee: Committee, before: Committee | None, output: Path, *, as_json: bool) -> None:

@@ -65,6 +65,11 @@ def _print_live(committee: Committee, said: list[approvals.Said]) -> None:
     for named, number in approvals.tally(said, committee):
         short = approvals.short(named)
         console.print(f"{number} of {of} have approved {short}; {needed} are needed.")
+    joining = [each for each in said if each.operator not in committee.keys]
+    if waiting := [each.operator for each in joining if not (each.approved or each.error)]:
+        console.print(f"To join, and must approve too: {', '.join(map(plain, waiting))}.")
+    if silent := [each.operator for each in joining if each.error]:
+        console.print(f"To join, and does not answer: {', '.join(map(plain, silent))}.")
     later = [each.epoch for each in said if each.epoch is not None and each.epoch > committee.epoch]
     if later:
         console.print(

@@ -13,6 +13,7 @@ from dragon_cli.fleet.layout import Home
 from dragon_cli.options import UrlType, ca_option, home_option, json_option
 from dragon_cli.render.output import console
 from dragon_cli.render.text import moment, print_json
+from dragon_cli.trust import held
 
 
 @click.command(short_help="Extend lineage and committee file by what the network shows.")
@@ -33,7 +34,7 @@ def update(home: Path, ca: Path | None, url: str | None, as_json: bool) -> None:
     another file, as evidence, and the command fails.
     """
     fleet = Home(home)
-    before = lineages.held(fleet)
+    before = held(fleet)
     asked = {url: url} if url else queries.operators(before.newest, None)
     fetched = lineages.fetch_all(queries.connect(fleet, ca), asked, before.network_id)
     found = lineages.extend(fleet, fetched)
@@ -47,7 +48,7 @@ def update(home: Path, ca: Path | None, url: str | None, as_json: bool) -> None:
                 "short_id": short_id(newest.id),
                 "seen": found.after.seen,
                 "before": found.before.newest.epoch,
-                "file": str(lineages.path_of(fleet)),
+                "file": str(fleet.known_file),
             }
         )
         return

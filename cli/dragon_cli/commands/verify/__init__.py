@@ -1,4 +1,4 @@
-"""`dragon verify`: verify results offline, with the committee file only."""
+"""`dragon verify`: verify results offline, with a committee file or a lineage only."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from dragon_cli.groups import PackageGroup
 
 @click.group(cls=PackageGroup, package=__name__)
 def verify() -> None:
-    """Verify a certificate, an event, a receipt or a log, offline."""
+    """Verify a certificate, an event, a receipt, a log or a lineage, offline."""

@@ -13,7 +13,7 @@ from dragon.protocol.merkle import HASH_BYTES
 from dragon_cli.options import committee_option, file_argument, json_option
 from dragon_cli.render.output import console, plain, print_verified
 from dragon_cli.render.text import moment, print_json
-from dragon_cli.trust import FLEET, known_file, load_lineage
+from dragon_cli.trust import FLEET, held, load_lineage
 
 
 @click.command(short_help="Verify a lineage: all committees of a network.")
@@ -65,8 +65,9 @@ def lineage(file: Path, committee_file: Path | None, network: str | None, as_jso
 
 def _kept(committee_file: Path | None) -> Lineage | None:
     """Return what the user keeps; None if nothing is named, and the fleet has no file."""
-    path = committee_file or known_file(FLEET)
-    return load_lineage(path) if committee_file or path.exists() else None
+    if committee_file:
+        return load_lineage(committee_file)
+    return held(FLEET) if FLEET.committee_file.exists() else None
 
 
 def _statement(found: Lineage) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from committees import Members, make_members, secret
-from dragon import errors
 from dragon.encoding import canonical
 from dragon.log.follower import Follower
 from dragon.log.ledger import Position, ProvenBatch

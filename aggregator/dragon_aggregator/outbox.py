@@ -118,8 +118,8 @@ def _decode(id_: int, stored: str) -> Event:
 def ledger_order(claim: Claim) -> tuple[int, bool]:
     """Return the sort key that brings events into the order in which the log should apply them.
 
-    By timestamp. A checkpoint makes older events stale, and behind a handover those of its committee
-    are superseded, so both come after all events of their second.
+    By timestamp. A checkpoint makes older events stale, and a handover makes those of its committee
+    superseded, so both come after all events of their second.
     """
     timestamp = claim.timestamp if isinstance(claim, EventClaim) else 0
     return timestamp, isinstance(claim, CheckpointClaim | HandoverClaim)

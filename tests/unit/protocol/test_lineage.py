@@ -152,6 +152,11 @@ def test_the_lineage_of_another_network_is_refused() -> None:
     with pytest.raises(errors.WrongCommittee):
         network(name="another").lineage().check_network(LINEAGE.network_id)
     LINEAGE.check_network(NETWORK.epochs[0].committee.id)
+    Lineage.of(LINEAGE.committees[0]).check_network(LINEAGE.network_id)
+    alone = Lineage((LINEAGE.newest,), (), LINEAGE.checkpoint)
+    alone.verify()
+    with pytest.raises(errors.LineageError, match="begins with epoch 3"):
+        alone.check_network(LINEAGE.network_id)
 
 
 def test_handover_of_another_network() -> None:

@@ -333,8 +333,8 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
     return {
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
-        "seat": members.committee.rounds.genesis,
         "approved": {operator: approved},
+        "seat": members.committee.rounds.genesis,
     }
 
 

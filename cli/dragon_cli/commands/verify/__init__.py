@@ -7,6 +7,10 @@ import click
 from dragon_cli.groups import PackageGroup
 
 
-@click.group(cls=PackageGroup, package=__name__)
+@click.group(
+    cls=PackageGroup,
+    package=__name__,
+    short_help="Verify certificates, events, receipts, logs and lineages.",
+)
 def verify() -> None:
     """Verify a certificate, an event, a receipt, a log or a lineage, offline."""

@@ -18,6 +18,7 @@ from dragon.log.store import Log
 from dragon.protocol import event
 from dragon.protocol.claims.base import Claim, EventClaim, ordering_key
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.event import Event
 from dragon.protocol.state import Transition
@@ -117,10 +118,11 @@ def _decode(id_: int, stored: str) -> Event:
 def ledger_order(claim: Claim) -> tuple[int, bool]:
     """Return the sort key that brings events into the order in which the log should apply them.
 
-    By timestamp: a checkpoint makes older events stale, so it comes after all events of its second.
+    By timestamp. A checkpoint makes older events stale, and a handover makes those of its committee
+    superseded, so both come after all events of their second.
     """
     timestamp = claim.timestamp if isinstance(claim, EventClaim) else 0
-    return timestamp, isinstance(claim, CheckpointClaim)
+    return timestamp, isinstance(claim, CheckpointClaim | HandoverClaim)
 
 
 def last_known(outbox: Outbox, log: Log, node_id: str) -> Transition | None:

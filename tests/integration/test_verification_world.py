@@ -62,7 +62,7 @@ class Story:
         return self.after.committee.urls[name]
 
     def lineage(self) -> Lineage:
-        return fetch_lineage(self.http, self.url())
+        return fetch_lineage(self.http, self.url(), self.before.committee.id)
 
     def settled_span(self) -> tuple[object, ...]:
         """The options of a report up to the last second that the handover settles."""
@@ -202,7 +202,7 @@ def test_pages_of_the_lineage(story: Story) -> None:
 def test_every_service_with_a_log_shows_the_same_lineage(story: Story) -> None:
     network = story.lineage().committees
     for url in (*(story.url(name) for name in story.after.secrets), "http://streams:5300"):
-        found = fetch_lineage(story.http, url)
+        found = fetch_lineage(story.http, url, story.before.committee.id)
         assert found.committees == network
 
 

@@ -124,7 +124,8 @@ class Changer:
     def _proven(self, following: Committee) -> Lineage | None:
         """Return the extended lineage once a checkpoint of the next committee proves it."""
         try:
-            found = lineages.fetch_all(self.http, queries.operators(following, None))
+            asked = queries.operators(following, None)
+            found = lineages.fetch_all(self.http, asked, following.network_id)
         except (errors.LineageUnproven, errors.PeerError):
             return None
         extended = lineages.extend(self.home, found).after

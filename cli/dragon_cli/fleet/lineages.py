@@ -35,15 +35,18 @@ class Update:
     after: Lineage
 
 
-def fetch_all(http: HttpClient, urls: Mapping[str, str]) -> list[Lineage]:
+def fetch_all(http: HttpClient, urls: Mapping[str, str], network_id: bytes) -> list[Lineage]:
     """Return the verified lineages of all services (name → URL) that have one.
+
+    Args:
+        network_id: of the network that the home knows, 32 bytes.
 
     Raises DragonError: none has; the error of the first.
     """
 
     def fetched(url: str) -> Lineage | DragonError:
         try:
-            return fetch_lineage(http, url)
+            return fetch_lineage(http, url, network_id)
         except DragonError as error:
             return error
 

@@ -96,7 +96,7 @@ def _of_operator(trust: Trust, operator: str, url: str, http: HttpClient) -> Ver
     """
     lineage = trust.lineage
     with suppress(LineageUnproven):  # a handover a moment ago: what is known is enough until then
-        lineage = lineage.replaced_by(fetch_lineage(http, url))
+        lineage = lineage.replaced_by(fetch_lineage(http, url, lineage.network_id))
     known = Trust(lineage, trust.trust_from)
     found = fetch_certified(known, url, http, monotonic=time.monotonic, progress=_show)
     committees = lineage.committees

@@ -119,7 +119,10 @@ class Committee:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Decode a committee without checking its keys and rules. Raises InvalidEncoding."""
+        """Decode a committee without checking its keys and rules.
+
+        Raises InvalidEncoding; TooLarge: with all defaults stated, the file is too long.
+        """
         members = Members(value, "the committee")
         committee = cls(
             name=members.text("name", longest=64),
@@ -145,6 +148,12 @@ class Committee:
             sealed=decode_sealed(members.take("sealed")) if "sealed" in members else UNSEALED,
         )
         members.end()
+        # Other services get the encoded file, which states the defaults that this one may omit.
+        if (size := len(committee.encode())) > MAX_FILE_BYTES:
+            message = (
+                f"the encoded committee has {size} bytes; at most {MAX_FILE_BYTES} are allowed"
+            )
+            raise errors.TooLarge(message)
         return committee
 
     @property

@@ -195,10 +195,22 @@ class Lineage:
             raise errors.LineageUnproven(message, epoch=last.epoch)
 
     def check_network(self, network_id: bytes) -> None:
-        """Check that this is the lineage of the network that the caller pins.
+        """Check that a verified lineage is that of the network which the caller pins.
 
-        Raises WrongCommittee.
+        Raises:
+            WrongCommittee: it is of another network.
+            LineageError: it does not begin with epoch 0. Anybody can make a file of a later epoch,
+                which then names whatever network it likes.
         """
+        self._check_names(network_id)
+        if (first := self.committees[0].epoch) != 0:
+            message = (
+                f"the file begins with epoch {first}, and only a lineage from epoch 0 on shows of "
+                "which network it is"
+            )
+            raise errors.LineageError(message, epoch=first)
+
+    def _check_names(self, network_id: bytes) -> None:
         if self.network_id != network_id:
             message = f"this is the lineage of another network, {to_hex(self.network_id)}"
             raise errors.WrongCommittee(message, network=to_hex(self.network_id))
@@ -212,7 +224,7 @@ class Lineage:
                 handover. Keep both: they show who signed for both.
             LineageError: `other` ends with a later epoch, and no handovers lead to it from here.
         """
-        other.check_network(self.network_id)
+        other._check_names(self.network_id)
         mine, theirs = self._ids(), other._ids()
         for epoch in sorted(mine.keys() & theirs.keys()):
             if mine[epoch] != theirs[epoch]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from committees import Members, make_members, secret
+from dragon.encoding import Json
 from dragon.net.lineage_client import PAGE_SIZE
 from dragon.protocol import committee_rules
 from dragon.protocol.committee import UNSEALED, Committee, Sealed
@@ -18,7 +19,7 @@ from dragon_cli.fleet import lineages, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
 from dragon_cli.trust import held
-from epochs import Network, checkpoint, new_operator, successor
+from epochs import Network, checkpoint, hand_over, new_operator, successor
 from homes import committee_id
 from wsgi import WsgiAdapter, WsgiApp
 
@@ -261,9 +262,40 @@ def test_a_committee_that_no_handover_leads_to_replaces_nothing(
         code, out, err = run("update")
 
         assert (code, out) == (1, "")
-        assert "bad_answer" in err
+        assert "wrong_committee" in err
         assert home.committee_file.read_bytes() == before
         assert not home.lineage_file.exists()
+
+
+def test_no_key_is_decoded_that_the_committee_before_has_not_certified(
+    run: Run, wires: WsgiAdapter, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may list thousands of keys, and each costs a pairing."""
+    forged = forged_committee(THREE.epochs[0], 1, THREE.epochs[0].committee.id)
+    thieves = hand_over(
+        *(Members(THREE.epochs[0].committee, forged.secrets), forged),
+        size=10,
+        root=bytes(32),
+        timestamp=forged.committee.rounds.start(100),
+    )
+    whole = THREE.lineage()
+    committees = (whole.committees[0], forged.committee)
+    decoded: list[bytes] = []
+    from_json = Committee.from_json
+
+    def noted(value: Json) -> Committee:
+        found = from_json(value)
+        decoded.append(found.id)
+        return found
+
+    for handover in (thieves, whole.handovers[0]):
+        mount(wires, serve(Lineage(committees, (handover,), whole.checkpoint)), "operator_1")
+        with monkeypatch.context() as patched:
+            patched.setattr(Committee, "from_json", noted)
+            code, _, err = run("update")
+        assert code == 1
+        assert "bad_signature" in err or "wrong_aggregate_key" in err or "wrong_committee" in err
+        assert forged.committee.id not in decoded
 
 
 @pytest.mark.parametrize("app", [broken, endless])

@@ -446,6 +446,18 @@ def test_a_lineage_that_does_not_hold_is_refused_by_name(
     assert json.loads(told[1])["reason"] == reason
 
 
+def test_a_committee_alone_does_not_show_its_network(
+    verify: Run, made: EpochLog, tmp_path: Path
+) -> None:
+    """Its file says so, and whoever made it can let it say anything."""
+    path = tmp_path / "alone.json"
+    path.write_bytes(made.newest.committee.encode())
+
+    found = verify("lineage", path, "--network", to_hex(made.lineage().network_id))
+
+    refused(found, "lineage_error")
+
+
 def test_the_lineage_of_another_network_is_refused(verify: Run, made: EpochLog) -> None:
     other = make_members(name="another").committee.to_json()
     path = made.path.with_name("lineage.json")

@@ -29,6 +29,7 @@ from dragon_aggregator.resend_schedule import (
 )
 from dragon_aggregator.submitter import LATE_SECONDS, MAX_SENDS_UNDER_ALARM, Submitter
 from dragon_sequencer.errors import SubmissionRefused
+from epochs import hand_over, successor
 from simulation import Clock
 
 RANK = 2
@@ -188,6 +189,19 @@ def test_an_event_that_was_sent_delays_no_later_one(sending: Sending) -> None:
     sending.add(*later)
 
     assert sending.step() == later
+
+
+def test_a_handover_comes_after_the_events_of_its_second(sending: Sending) -> None:
+    """Behind it they are superseded, and would have to be certified again."""
+    sending.apply(certified("operator_4", UP, 7))
+    head = sending.log.head()
+    at = ROUNDS.start(10)
+    handover = hand_over(
+        MEMBERS, successor(MEMBERS, None), size=head.size, root=head.root, timestamp=at
+    )
+    sending.add(handover, certified(ONE, UP, 10))
+
+    assert sending.step() == [certified(ONE, UP, 10), handover]
 
 
 def test_an_event_that_is_not_applied_is_sent_again_after_ten_seconds(sending: Sending) -> None:

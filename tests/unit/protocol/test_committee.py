@@ -27,6 +27,7 @@ from dragon.protocol.committee import (
     quorum_of,
     short_id,
 )
+from dragon.protocol.committee_file import Target
 from dragon.protocol.rounds import Rounds
 
 MEMBERS = make_members(4, targets=2, aggregators=2)
@@ -900,3 +901,25 @@ def test_all_probes_of_a_change_fit_into_the_detection_guarantee(seconds: int) -
 
     assert rounds.reprobe_pause_seconds <= 0.3
     assert last_probe_begins < rounds.seconds / 2 + rounds.probe_deadline_seconds
+
+
+def test_a_file_is_as_long_as_its_encoding() -> None:
+    """Other services get the encoding. They would refuse one that is too long, and wait for it."""
+    made = make_members(3).committee
+    optional = {"epoch", "network", "previous", "sealed", "quorum", "experts", "round_seconds"}
+
+    def compact(hosts: list[str]) -> bytes:
+        """Return a file without its optional members."""
+        listed = [Target(f"t{at:04}", f"http://{host}") for at, host in enumerate(hosts)]
+        whole = dataclasses.replace(made, targets=tuple(listed)).to_json()
+        return canonical({name: value for name, value in whole.items() if name not in optional})
+
+    two, three = (len(compact(["u"] * count)) for count in (2, 3))
+    each = three - two + 239  # bytes of a target with 240 characters
+    count, room = divmod(MAX_FILE_BYTES - two, each)
+    half = room // 2
+    raw = compact(["u" * (1 + half), "u" * (1 + room - half), *["u" * 240] * count])
+    assert len(raw) == MAX_FILE_BYTES
+
+    with pytest.raises(errors.TooLarge, match="the encoded committee has"):
+        Committee.load(raw)

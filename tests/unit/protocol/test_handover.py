@@ -13,7 +13,7 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.protocol import bls, event
 from dragon.protocol.claims.handover import HandoverClaim
-from dragon.protocol.handover import Acceptance, Handover, newcomers
+from dragon.protocol.handover import Acceptance, Handover, assemble, newcomers
 from epochs import hand_over, successor
 
 OLD = make_members(4)
@@ -124,6 +124,17 @@ def test_a_handover_to_another_committee_is_not_accepted_by_this_one() -> None:
     with pytest.raises(errors.NotAccepted) as refused:
         HANDOVER.verify_acceptance(OLD.committee, other.committee)
     assert refused.value.facts["reason"] == "wrong_committee"
+
+
+def test_a_handover_that_names_another_epoch_is_not_accepted() -> None:
+    """Both committees sign it, and it names the file by its hash."""
+    claim = replace(HANDOVER.claim, epoch=2)
+    accepted = claim.acceptance.root(NEW.committee.id)
+    signatures = {name: key.sign(accepted) for name, key in NEW.secrets.items()}
+    other = assemble(OLD.certify(claim, OLD.secrets), signatures, NEW.committee)
+    other.verify(OLD.committee)
+
+    assert reason(other) == "wrong_committee"
 
 
 def test_handover_of_another_network() -> None:

@@ -152,6 +152,11 @@ def test_the_lineage_of_another_network_is_refused() -> None:
     with pytest.raises(errors.WrongCommittee):
         network(name="another").lineage().check_network(LINEAGE.network_id)
     LINEAGE.check_network(NETWORK.epochs[0].committee.id)
+    Lineage.of(LINEAGE.committees[0]).check_network(LINEAGE.network_id)
+    alone = Lineage((LINEAGE.newest,), (), LINEAGE.checkpoint)
+    alone.verify()
+    with pytest.raises(errors.LineageError, match="begins with epoch 3"):
+        alone.check_network(LINEAGE.network_id)
 
 
 def test_handover_of_another_network() -> None:
@@ -183,6 +188,26 @@ def test_only_a_continuation_replaces_what_is_known() -> None:
     for epochs in (1, 2, 3):
         assert shorter(epochs).replaced_by(LINEAGE) is LINEAGE
         assert LINEAGE.replaced_by(shorter(epochs)) is LINEAGE
+
+
+def test_the_end_of_a_lineage_with_a_handover_is_none() -> None:
+    """Nothing pins the first of its committees."""
+    for committees, handovers in (
+        (LINEAGE.committees[2:], LINEAGE.handovers[2:]),
+        (LINEAGE.committees[3:], LINEAGE.handovers[2:]),
+    ):
+        end = Lineage(committees, handovers, LINEAGE.checkpoint)
+        assert refusal(end) is errors.BrokenSuccession
+
+
+@pytest.mark.parametrize("change", [{"size": 20}, {"size": 19}, {"round_": 200}], ids=str)
+def test_handovers_follow_each_other_in_size_and_time(change: dict[str, int]) -> None:
+    """The last one is pinned by no file yet, and both its committees have signed it."""
+    size, at = change.get("size", 30), LINEAGE.newest.rounds.start(change.get("round_", 300))
+    early = hand_over(*NETWORK.epochs[-2:], size=size, root=b"\x03" * 32, timestamp=at)
+    handovers = (*LINEAGE.handovers[:-1], early)
+
+    assert refusal(replace(LINEAGE, handovers=handovers)) is errors.BrokenSuccession
 
 
 def test_a_committee_that_no_handover_leads_to_replaces_nothing() -> None:

@@ -84,6 +84,20 @@ def test_a_checkpoint_of_the_newest_committee_covers_old_events() -> None:
     assert found == NETWORK.epochs[0].committee
 
 
+def test_a_forged_checkpoint_of_the_newest_committee_covers_nothing() -> None:
+    """It names the newest committee and its signers, and one operator has signed it."""
+    genuine = mark_of(NETWORK.newest, 25, 250)
+    alone = NETWORK.newest.secrets["operator_3"].sign(genuine.claim.root(genuine.committee_id))
+    forged = replace(genuine, signature=alone)
+    few = NETWORK.newest.certify(genuine.claim, ["operator_3"])
+
+    assert refusal(OUTAGE, anchored(forged, 25)) is errors.BadSignature
+    assert refusal(OUTAGE, anchored(few, 25)) is errors.QuorumNotMet
+    for mark in (forged, few):
+        with pytest.raises(errors.CertificateError):
+            TRUST.verify_mark(mark)
+
+
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_receipt_anchored_at_a_handover_needs_no_second_renewal(epoch: int) -> None:
     """Each later lineage pins the handover, so the anchor holds for good."""

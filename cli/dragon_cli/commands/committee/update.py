@@ -36,7 +36,8 @@ def update(home: Path, ca: Path | None, url: str | None, as_json: bool) -> None:
     fleet = Home(home)
     before = held(fleet)
     asked = {url: url} if url else queries.operators(before.newest, None)
-    found = lineages.extend(fleet, lineages.fetch_all(queries.connect(fleet, ca), asked))
+    fetched = lineages.fetch_all(queries.connect(fleet, ca), asked, before.network_id)
+    found = lineages.extend(fleet, fetched)
     newest = found.after.newest
     if as_json:
         print_json(

@@ -39,7 +39,8 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
-from dragon.protocol.state import State, Verify, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import Verify, transition
 from dragon.storage.database import Database
 from fixtures import Members, make_members
 from timing import show, verdict

@@ -117,6 +117,7 @@ class PaperFleet:
         disks: Sequence[Disk] = (),
     ) -> None:
         self.members, self.committee, self.config = members, members.committee, alerts
+        self.founding = members
         self.folder, self.disks = folder, disks
         self.now = float(self.committee.rounds.start(100))
         self.ledger, self.board, self.receiver = PaperLedger(), Board(), Receiver()

@@ -26,7 +26,8 @@ from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import State, advance
+from dragon.protocol.state import State
+from dragon.protocol.transition import advance
 from dragon_aggregator.certifier import ActiveClaims, AttestationRound, Certifier
 from dragon_aggregator.change_detector import ChangeDetector
 from dragon_aggregator.clock_check import ClockCheck

@@ -18,7 +18,7 @@ from dragon.encoding import Json
 from dragon.errors import LedgerError, LedgerUnavailable, NotApplicable
 from dragon.log.store import Log
 from dragon.protocol.committee import Committee, Seated
-from dragon.protocol.state import check_applicable
+from dragon.protocol.transition import check_applicable
 from dragon_aggregator.outbox import Outbox, Pending, ledger_order
 from dragon_aggregator.resend_schedule import BACK_OFF_SECONDS, ResendSchedule
 from dragon_aggregator.settlement import settled

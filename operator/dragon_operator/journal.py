@@ -37,6 +37,7 @@ from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon.protocol.rounds import Rounds
 from dragon.storage.database import Database
+from dragon_operator import handover_journal
 from dragon_operator.journal_file import ARCHIVE_CLEARS, SCHEMA
 from dragon_operator.window_journal import WindowJournal
 
@@ -53,16 +54,11 @@ _USE_LOG: Final = text(
 )
 
 
-_FORGET_HANDOVERS: Final = text("DELETE FROM journal_handover WHERE epoch <= :epoch")
-_KNOWN_HANDOVER: Final = text("SELECT next, timestamp FROM journal_handover WHERE epoch = :epoch")
-_SIGN_HANDOVER: Final = text("REPLACE INTO journal_handover VALUES (:epoch, :next, :timestamp)")
-
-
 class Journal:
     """Decisions of one operator. A decision never changes.
 
-    They are: (node, start of a round) → status; the size and root of the longest log signed for;
-    and those on windows, in `windows`.
+    They are: (node, start of a round) → status; epoch → next committee; the size and root of the
+    longest log signed for; and those on windows, in `windows`.
     """
 
     def __init__(self, database: Database, seated: Seated) -> None:
@@ -116,12 +112,7 @@ class Journal:
     def decide_handover(
         self, claim: HandoverClaim | AcceptanceClaim, committee: Committee, log_time: int
     ) -> None:
-        """Record the decision to sign for a handover, on either side.
-
-        The same next committee may be signed for in later rounds. Another one of that epoch only
-        when log time has reached the newest round that was signed: then no certificate with the
-        former signature can be applied any more. So there are never two different handovers that
-        could both still be applied.
+        """Record the decision to sign for a handover, on either side: see `handover_journal`.
 
         Args:
             committee: the committee that holds; decisions on its epoch and earlier are deleted.
@@ -130,18 +121,7 @@ class Journal:
         Raises AttestationRefused: `equivocation`.
         """
         with self._database.write() as connection:
-            connection.execute(_FORGET_HANDOVERS, {"epoch": committee.epoch})
-            row = connection.execute(_KNOWN_HANDOVER, {"epoch": claim.epoch}).first()
-            named = to_hex(claim.next)
-            if row is not None and row.next != named and log_time < row.timestamp:
-                left = row.timestamp - log_time
-                message = f"already signed for another committee; log time has to pass {left} s"
-                raise AttestationRefused(RefusalReason.EQUIVOCATION, message)
-            newest = claim.timestamp
-            if row is not None and row.next == named:
-                newest = max(newest, row.timestamp)
-            values = {"epoch": claim.epoch, "next": named, "timestamp": newest}
-            connection.execute(_SIGN_HANDOVER, values)
+            handover_journal.decide(connection, claim, committee.epoch, log_time)
 
     def _trim(self, connection: Connection) -> None:
         """Bound the table while log time stands still: forget the oldest rounds, for good."""

@@ -141,6 +141,8 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
             status_checks=checks,
             log_claim_checks=LogClaimChecks(world.committee, parts.log, parts.peers, runtime.wall),
             handover_checks=Mock(),
+            key_check=parts.key_check,
+            gaps=parts.gaps,
             window_voter=parts.window_voter,
             runtime=runtime,
         )

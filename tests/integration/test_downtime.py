@@ -254,7 +254,7 @@ def test_a_downtime_certificate_is_not_an_event(world: World) -> None:
         ({"node_id": "operator_3"}, errors.BadSignature),
         ({"size": 4}, errors.BadSignature),
         ({"log_root": bytes(32)}, errors.BadSignature),
-        ({"node_id": "operator_9"}, errors.UnknownNode),
+        ({"node_id": "operator_9"}, errors.BadSignature),
     ],
 )
 def test_a_downtime_certificate_with_one_changed_member_is_refused(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +19,14 @@ from dragon.errors import LedgerUnavailable
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Aggregator
 from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.handover import Handover
 from dragon.protocol.messages import Suspicion
+from dragon.protocol.rounds import Rounds
 from epochs import successor
 from simulation import World
-from stream_simulation import StreamWorld
+from stream_simulation import STREAMS, StreamWorld
 
 AGGREGATOR, NEW, ROTATED = "aggregator_0", "operator_5", "operator_2"
 NEXT_KEY = secret("operator_2 again")
@@ -288,27 +291,96 @@ def test_attestation_answers_say_under_which_committee(world: World) -> None:
 # Moves
 
 
-def move(world: World, committee: Committee, name: str, url: str) -> Committee:
+def move(world: World, name: str, url: str) -> None:
     """Let a service answer at another URL, beside the one that it had."""
     old = next(host for host, known in world.names.items() if known == name)
     host = urlsplit(url).netloc
     world.names = {host: name, **world.names}
     world.wires.mount(host, world.wires.app(old))
-    operators = tuple(
-        replace(each, url=url) if each.id == name else each for each in committee.operators
-    )
-    return replace(committee, operators=operators)
+
+
+def hosts_asked(world: World, caller: str = "") -> set[str]:
+    return {
+        urlsplit(request.url or "").netloc for name, request in world.sent if caller in {"", name}
+    }
 
 
 def test_a_moved_operator_is_asked_at_its_new_place(world: World) -> None:
-    moved = move(world, world.committee, "operator_3", "http://elsewhere:5000")
-    following = propose(world, operators=moved.operators)
+    move(world, "operator_3", "http://elsewhere:5000")
+    operators = tuple(
+        replace(each, url="http://elsewhere:5000") if each.id == "operator_3" else each
+        for each in world.committee.operators
+    )
+    following = propose(world, operators=operators)
     world.run(2)
     world.take_seats(following)
     world.sent.clear()
     world.run(2)
 
-    hosts = {urlsplit(request.url or "").netloc for _, request in world.sent}
-    assert "elsewhere:5000" in hosts
-    assert "operator-3:5003" not in hosts
+    assert "elsewhere:5000" in hosts_asked(world)
+    assert "operator-3:5003" not in hosts_asked(world)
     assert world.story("operator_1", "operator_3")[1:] == []
+
+
+def test_a_moved_aggregator_is_told_at_its_new_place(tmp_path: Path) -> None:
+    with StreamWorld(tmp_path, make_members(4)) as world:
+        world.run(3)
+        move(world, AGGREGATOR, "http://elsewhere:5100")
+        following = propose(world, aggregators=(Aggregator("http://elsewhere:5100", 0),))
+        world.run(2)
+        world.take_seats(following)
+        stream = world.make("sensor-1", mode="message")
+        world.sent.clear()
+        world.upload(stream, b"21.5")
+        world.run(1)
+        world.stop("operator_4")
+        world.run(8)
+
+        assert world.states(stream) == ["certified"]
+        for name in (STREAMS, "operator_1"):  # windows, objects, and reports of a peer
+            assert "elsewhere:5100" in hosts_asked(world, name)
+            assert "aggregator-0:5100" not in hosts_asked(world, name)
+
+
+class Stop(threading.Event):
+    """Moves the clock of a world while a loop waits, and ends the loop after some waits."""
+
+    def __init__(self, world: World, waits: int) -> None:
+        super().__init__()
+        self._world, self._left = world, waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._world.clock.sleep(timeout or 0.0)
+        self._world.settle()
+        self._left -= 1
+        if self._left <= 0:
+            self.set()
+        return self.is_set()
+
+
+def test_an_aggregator_runs_the_rounds_of_the_committee_that_holds(world: World) -> None:
+    """A handover makes them three times as long, so that they have other numbers."""
+    rounds = Rounds(world.committee.rounds.genesis, 15)
+    aggregator = world.components(AGGREGATOR)
+    following = propose(world, rounds=rounds)
+    run_round, seen = aggregator.monitor.run_round, []
+
+    def running(number: int, *, skipped: int = 0) -> Any:
+        held = aggregator.log.committee.rounds
+        seen.append((held.seconds, held.start(number), skipped))
+        record = run_round(number, skipped=skipped)
+        aggregator.handovers.step(held.start(number))
+        world.confirm_clocks(again=True)
+        return record
+
+    aggregator.monitor.run_round = running
+    aggregator.monitor.run(Stop(world, 24))
+    world.take_seats(following)
+
+    lengths = [seconds for seconds, _, _ in seen]
+    assert set(lengths) == {5, 15}
+    starts = [start for _, start, _ in seen]
+    assert starts == sorted(set(starts))
+    slow = [start for seconds, start, _ in seen if seconds == 15]
+    assert [b - a for a, b in pairwise(slow)] == [15] * (len(slow) - 1)
+    assert sum(skipped for _, _, skipped in seen) == 0

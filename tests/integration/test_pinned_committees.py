@@ -62,10 +62,13 @@ def three_epochs(world: World) -> list[Committee]:
 def join(world: World, *pinned: Committee, name: str = NEW, reads: bool = True) -> Any:
     """Start an operator that no committee lists, with the committees that its owner has."""
     world.pins[name] = pinned
-    world.join(name, secret(name), f"http://{name.replace('_', '-')}:5000")
+    world.newcomers[name] = secret(name)
+    world.names[f"{name.replace('_', '-')}:5000"] = name
+    components = world.start(name, reads=False)
+    assert components.log.state.size == 0
     if reads:
-        world.components(name).follower.catch_up()
-    return world.components(name)
+        components.follower.catch_up()
+    return components
 
 
 def leaves(world: World, name: str) -> Sequence[Any]:
@@ -88,6 +91,19 @@ def test_late_joiner_from_a_checkpoint_equals_one_from_batch_1(world: World) -> 
         assert late.log.committee == committees[3]
         assert late.log.committee_before == committees[2]
         assert late.log.finality_rule == first.log.finality_rule
+
+
+def test_a_checkpoint_needs_the_newest_committee_file(world: World) -> None:
+    """Whoever has an old file could be shown a lineage by keys that leaked later."""
+    with world:
+        committees = three_epochs(world)
+        late = join(world, committees[1], reads=False)
+
+        with pytest.raises(errors.Unreachable, match="give its newest file"):
+            start_late(late, committees[1], world.runtime(NEW))
+        assert late.log.state.size == 0
+        late.follower.catch_up()
+        assert late.log.committee == committees[3]
 
 
 def test_any_committee_file_of_the_network_will_do(world: World) -> None:

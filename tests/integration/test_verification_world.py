@@ -163,7 +163,7 @@ def test_every_entry_is_given_with_a_mark_that_counts(story: Story) -> None:
     [
         ("/events/0?anchored=1", 400, "unknown_value"),
         ("/events/0?anchored=", 400, "unknown_value"),
-        ("/events/0?anchored=true&size=3", 400, "unknown_value"),
+        ("/events/0?anchored=true&size=0", 400, "integer_out_of_range"),
         ("/events/0?anchored=true&more=1", 400, "unknown_member"),
         ("/events/9999?anchored=true", 404, "not_found"),
         ("/events/-1?anchored=true", 400, "integer_out_of_range"),

@@ -17,10 +17,10 @@ from dragon.node.parameters import hexadecimal, integer
 from dragon.node.routes import streams
 from dragon.protocol.claims.base import ordering_key
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.state import check_applicable, check_committee
 from dragon.protocol.streams.chunks import MAX_CHUNKS_BYTES
 from dragon.protocol.streams.finding import MAX_PROOF_BYTES
 from dragon.protocol.streams.submission import Submission
+from dragon.protocol.transition import check_applicable, check_committee
 from dragon.stark.security import window_level_bits
 from dragon_aggregator.components import Components
 from dragon_aggregator.pending_windows import Window

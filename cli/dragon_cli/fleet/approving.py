@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from dragon import errors
 from dragon.encoding import to_hex
@@ -18,6 +19,8 @@ from dragon_cli.fleet.own_operators import OwnOperator
 from dragon_cli.hints import with_hint
 from dragon_cli.render.text import duration
 from dragon_operator.approvals import LAPSES_SECONDS, Approval, approval_path
+
+PART_HINT: Final = "Only operators of the present or the next committee approve."
 
 
 def current_lineage(operator: OwnOperator, now: float) -> Lineage:
@@ -50,6 +53,32 @@ def _check_current(operator: OwnOperator, stored: StoredLineage, now: float) -> 
         raise LogNotCurrent(message, operator=operator.id, seconds=age)
 
 
+def with_a_part(
+    operators: Sequence[OwnOperator], following: Committee, now: float
+) -> list[tuple[OwnOperator, Lineage]]:
+    """Return the operators that have a part in a handover, each with its lineage.
+
+    Operators of earlier committees have none. One that leaves takes part if its log is current: it
+    may be dropped because it is down.
+
+    Raises LogNotCurrent: of an operator that the next committee lists; NotAMember: there is none.
+    """
+    ready = []
+    for operator in operators:
+        try:
+            lineage = current_lineage(operator, now)
+        except LogNotCurrent:
+            if operator.id in following.keys:
+                raise
+            continue
+        if operator.id in {*lineage.newest.keys, *following.keys}:
+            ready.append((operator, lineage))
+    if not ready:
+        message = "Neither the committee that holds nor the next one lists an own operator."
+        raise with_hint(NotAMember(message), PART_HINT)
+    return ready
+
+
 def check_fit(operator: OwnOperator, lineage: Lineage, following: Committee) -> None:
     """Check that a committee may follow, and that this operator has a part in the handover.
 
@@ -64,7 +93,7 @@ def check_fit(operator: OwnOperator, lineage: Lineage, following: Committee) -> 
     check_successor(Known.of(lineage.committees), lineage.sealed(holding.epoch), following)
     if operator.id not in {*holding.keys, *following.keys}:
         message = f"Neither the committee that holds nor the next one lists {operator.id}."
-        raise NotAMember(message, id=operator.id)
+        raise with_hint(NotAMember(message, id=operator.id), PART_HINT)
     operator.check_seat(following)
 
 

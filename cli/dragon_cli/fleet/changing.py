@@ -63,6 +63,8 @@ class Changer:
         now = self.clock.wall()
         before, ready = self._ready(now)
         following = succeed(before, change)
+        listed = {*before.newest.keys, *following.keys}
+        ready = [operator for operator in ready if operator.id in listed]
         for operator in ready:
             approving.check_fit(operator, before, following)
             approving.check_no_other(operator, before, following, now)

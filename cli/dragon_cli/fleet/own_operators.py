@@ -19,6 +19,7 @@ from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
 from dragon_cli.keystores import Sheet
 
+KEY_HINT: Final = "`--home` selects the folder with the keys; `dragon key new` makes a key."
 _KEYSTORES: Final = ("OPERATOR_KEYSTORE", "OPERATOR_NEXT_KEYSTORE")
 
 
@@ -69,7 +70,7 @@ def all_of(home: Home) -> list[OwnOperator]:
     """Return all operators of a home. Raises NotAMember: it has none."""
     found = [OwnOperator.of(home, name, {}) for name in home_operators.urls(home, home.committee())]
     if not found:
-        raise NotAMember(f"No operator has its keystore in {home.keys}.")
+        raise with_hint(NotAMember(f"No operator has its keystore in {home.keys}."), KEY_HINT)
     return found
 
 
@@ -82,7 +83,7 @@ def chosen(home: Home, environ: Mapping[str, str], name: str | None) -> OwnOpera
         operator = OwnOperator.of(home, named, environ)
         if not any(each.exists() for each in operator.keystores):
             message = f"{named} has no keystore on this host: {operator.keystores[0]} is missing."
-            raise NotAMember(message, id=named)
+            raise with_hint(NotAMember(message, id=named), KEY_HINT)
         return operator
     found = all_of(home)
     if len(found) > 1:

@@ -23,7 +23,8 @@ from dragon.protocol.claims.base import Claim
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.lineage import Lineage
-from dragon.protocol.state import Mark, State, advance
+from dragon.protocol.state import Mark, State
+from dragon.protocol.transition import advance
 from dragon.protocol.trust import Trust
 from dragon_cli.file_kinds import check_is_log
 from dragon_cli.trust import superseded_hint

@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from dragon import errors
-from dragon.encoding import MAX_INTEGER, Json, canonical, parse, to_hex
+from dragon.encoding import parse, to_hex
+from dragon.log.audited_rows import (
+    AuditedEntry,
+    DerivedRows,
+    check_derived,
+    read_entries,
+    read_rows,
+)
 from dragon.log.batch_verification import BatchVerifier
-from dragon.log.index_tables import derive, tables
+from dragon.log.index_tables import tables
 from dragon.log.schema import check_format
 from dragon.log.vouching import Vouched, vouched
 from dragon.protocol import event, merkle
-from dragon.protocol.claims.base import Table
 from dragon.protocol.committee import Committee
 from dragon.protocol.committee_rules import check_all
 from dragon.protocol.event import Event
 from dragon.protocol.lineage import Lineage
-from dragon.protocol.state import State, Verify, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import Verify, transition
 from dragon.protocol.trust import Trust
 from dragon.storage.sqlite_faults import sqlite_fault
 
 ENTRIES_PER_BATCH: Final = 256  # entries that are verified together
-
-_Rows: TypeAlias = Generator[tuple[object, ...], None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +93,10 @@ def audit(
             committees = _committees(database, trust.lineage)
             auditor = _Auditor(committees)
             with ExitStack() as open_:
-                entries = open_.enter_context(closing(_entries(database)))
-                rows = _DerivedRows(
+                entries = open_.enter_context(closing(read_entries(database)))
+                rows = DerivedRows(
                     {
-                        table.name: open_.enter_context(closing(_rows(database, table)))
+                        table.name: open_.enter_context(closing(read_rows(database, table)))
                         for table in tables().values()
                     }
                 )
@@ -118,7 +123,7 @@ class _Auditor:
         self.tree = merkle.Tree()
         self._index = 0
 
-    def take(self, entries: Sequence[_StoredEntry], entropy: Callable[[int], bytes]) -> None:
+    def take(self, entries: Sequence[AuditedEntry], entropy: Callable[[int], bytes]) -> None:
         """Verify the next entries, with all signatures together; one by one if that fails."""
         if len(entries) == 1:
             self._take(entries[0], None)
@@ -138,7 +143,7 @@ class _Auditor:
         for entry in entries:
             self._take(entry, None)
 
-    def _take(self, entry: _StoredEntry, verify: Verify[Event] | None) -> None:
+    def _take(self, entry: AuditedEntry, verify: Verify[Event] | None) -> None:
         # (1) Entries have no gaps, and their ledger indices do not decrease.
         position = self.state.size
         if entry.position != position:
@@ -163,21 +168,9 @@ class _Auditor:
             refusal.facts["position"] = position
             raise
         # (3) The columns that are derived from the event are right.
-        _check_derived(entry, decoded)
+        check_derived(entry, decoded)
         self.tree.append(entry.leaf_hash)
         self.state = following
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredEntry:
-    position: int
-    kind: str
-    root: str
-    event: str
-    leaf_hash: bytes
-    ledger_index: int
-    ledger_time: int | None
-    chaining_hash: str
 
 
 def _committees(database: sqlite3.Connection, lineage: Lineage) -> list[Committee]:
@@ -193,7 +186,8 @@ def _committees(database: sqlite3.Connection, lineage: Lineage) -> list[Committe
     try:
         found = [Committee.from_json(parse(str(document))) for (document,) in listed]
         # Those that the caller knows were checked when they were loaded.
-        check_all(each for each in found if each not in lineage.committees)
+        checked = {committee.id for committee in lineage.committees}
+        check_all(committee for committee in found if committee.id not in checked)
     except errors.DragonError as error:
         raise errors.LogDamaged(f"a committee of the log cannot be read: {error}") from None
     if not found or found[0].id != lineage.network_id:
@@ -203,78 +197,3 @@ def _committees(database: sqlite3.Connection, lineage: Lineage) -> list[Committe
             message = f"the log has another committee in epoch {committee.epoch}"
             raise errors.WrongCommittee(message, epoch=committee.epoch)
     return found
-
-
-def _entries(database: sqlite3.Connection) -> Generator[_StoredEntry, None, None]:
-    columns = ", ".join(_StoredEntry.__dataclass_fields__)
-    with closing(database.execute(f"SELECT {columns} FROM entries ORDER BY position")) as found:  # noqa: S608
-        for row in found:
-            yield _checked(_StoredEntry(*row))
-
-
-def _checked(entry: _StoredEntry) -> _StoredEntry:
-    """Check the types of all columns, because SQLite stores values of any type."""
-    kinds = {"position": int, "ledger_index": int, "ledger_time": int, "leaf_hash": bytes}
-    for column in entry.__dataclass_fields__:
-        value = getattr(entry, column)
-        fit = type(value) is kinds.get(column, str) or (column, value) == ("ledger_time", None)
-        if not fit or (isinstance(value, int) and not 0 <= value <= MAX_INTEGER):
-            message = f"entry {entry.position!a}: column {column} has an invalid value"
-            raise errors.LogDamaged(message, column=column)
-    return entry
-
-
-def _rows(database: sqlite3.Connection, table: Table) -> _Rows:
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table.name,)).fetchone()
-    if known is None and table.name != "logs":
-        return  # the file is older than this table
-    query = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.order}"  # noqa: S608
-    with closing(database.execute(query)) as found:
-        yield from found
-
-
-def _check_derived(entry: _StoredEntry, decoded: Event) -> None:
-    leaf = event.leaf(decoded, entry.ledger_index)
-    derived = {
-        "event": (entry.event, canonical(decoded.to_json()).decode()),
-        "kind": (entry.kind, decoded.claim.KIND),
-        "root": (entry.root, event.root(decoded)),
-        "leaf_hash": (entry.leaf_hash, merkle.leaf_hash(leaf)),
-    }
-    for column, (stored, expected) in derived.items():
-        if stored != expected:
-            raise _differs(entry.position, column)
-
-
-class _DerivedRows:
-    """Compares the rows of the derived tables with the events."""
-
-    def __init__(self, stored: Mapping[str, _Rows]) -> None:
-        self._stored = stored
-        # For tables in which new rows replace old ones: the newest row of each key, by table.
-        self._newest: dict[str, dict[str, tuple[Json, ...]]] = {}
-
-    def check(self, entry: _StoredEntry) -> None:
-        """Compare the rows of an entry's event with the next rows of their tables."""
-        for row in derive(entry.position, event.decode(parse(entry.event))):
-            table, values = row.table, tuple(row.values[column] for column in row.table.columns)
-            if table.key is not None:
-                self._newest.setdefault(table.name, {})[str(row.values[table.key])] = values
-            elif next(self._stored[table.name], None) != values:
-                raise _differs(entry.position, table.name)
-
-    def check_rest(self) -> None:
-        """Compare the tables with one row per key, and refuse rows that belong to no event."""
-        for name, newest in self._newest.items():
-            for key in sorted(newest):
-                if next(self._stored[name], None) != newest[key]:
-                    message = f"table {name}: the row of {key} differs from the log"
-                    raise errors.LogDamaged(message, column=name)
-        for name, left in self._stored.items():
-            if next(left, None) is not None:
-                raise errors.LogDamaged(f"table {name}: there is a row that belongs to no event")
-
-
-def _differs(position: int, column: str) -> errors.LogDamaged:
-    message = f"entry {position}: {column} does not match the event"
-    return errors.LogDamaged(message, position=position, column=column)

@@ -29,8 +29,8 @@ MAX_REMEMBERED_ACCEPTANCES: Final = 256
 class BatchVerifier:
     """Checks certificates, and postpones their signatures to verify all of them together.
 
-    Pass it as `verify` to `dragon.protocol.state.transition`, and call `verify` at the end. If that
-    returns False, discard the results and apply the events again, one by one.
+    Pass it as `verify` to `dragon.protocol.transition.transition`, and call `verify` at the end. If
+    that returns False, discard the results and apply the events again, one by one.
     """
 
     def __init__(self, entropy: Callable[[int], bytes]) -> None:

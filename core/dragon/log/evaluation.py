@@ -26,7 +26,8 @@ from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
-from dragon.protocol.state import Documents, State, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import Documents, transition
 
 _AFTER_FORGED: Final = Reason.of(
     errors.AfterForged("a certificate before it in its batch does not verify")

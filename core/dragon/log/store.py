@@ -35,7 +35,8 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.handover import Handover, SignedMark
 from dragon.protocol.log_entry import LogEntry, ProvenEntry
-from dragon.protocol.state import Mark, State, advance
+from dragon.protocol.state import Mark, State
+from dragon.protocol.transition import advance
 from dragon.storage.damage import check_structure
 from dragon.storage.database import Database
 from dragon.storage.sqlite_faults import sqlite_fault
@@ -98,6 +99,7 @@ class Log(LogQueries):
         self._before: Committee | None = None  # the committee before the one that holds
         self._node_lists: frozenset[bytes] = frozenset()  # that committees of this log have named
         self._offered: dict[bytes, Committee] = {}  # files of committees that may follow
+        self._contradiction: Alarm | None = None  # with the pinned committees
         self._alarm: Alarm | None = None
         try:
             with database.write() as connection:
@@ -105,7 +107,7 @@ class Log(LogQueries):
                 self._position = cursor.read_cursor(connection, self._network_id)
                 _note_founding(connection, self._pins.get(0, committee))
             self._reload()
-            self._alarm = self._read_alarm() or self._contradiction()
+            self._alarm = self._read_alarm() or self._contradiction
             self._check_position()
         except DatabaseError as error:
             message = f"{database.path} cannot be read as a log: {sqlite_fault(error.orig)}"
@@ -330,14 +332,13 @@ class Log(LogQueries):
         following = self._pins.get(epoch + 1)
         return following.previous if following else None
 
-    def _contradiction(self) -> Alarm | None:
+    def _contradiction_of(self, committees: Iterable[Committee]) -> Alarm | None:
         """Return an alarm if this log has other committees than the owner has pinned.
 
         It is not stored: another committee file, or another database, ends it.
         """
-        for each in self.committees():
-            committee = each.committee
-            pinned = self._pinned_id(committee.epoch) if committee.epoch else None
+        for committee in committees:
+            pinned = self._pinned_id(committee.epoch)
             if pinned is not None and pinned != committee.id:
                 return Alarm(DIVERGED, _other_committee(committee.epoch, committee.id, pinned))
         return None
@@ -429,6 +430,7 @@ class Log(LogQueries):
         _check_roots(state, tree)
         self._downtime.extend(state)
         self._before = committees[-2] if len(committees) > 1 else None
+        self._contradiction = self._contradiction_of(committees)
         self._node_lists = frozenset(
             digest for each in committees for digest in each.sequencer.nodes_sha256
         )

@@ -25,6 +25,7 @@ from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon.storage.read_only import ReadOnlyDatabase
 
+_HAS_LOG: Final = "SELECT 1 FROM sqlite_master WHERE name = 'committees'"
 _MARKS: Final = (CheckpointClaim.KIND, HandoverClaim.KIND)
 
 
@@ -51,6 +52,8 @@ def read(path: Path) -> StoredLineage:
     database = ReadOnlyDatabase(path)
     with database.read() as connection:
         check_format(path, lambda sql: connection.exec_driver_sql(sql).fetchall())
+        if not connection.exec_driver_sql(_HAS_LOG).first():
+            raise errors.NotFound(f"the file {path} has no log yet")
         alarm = cursor.read_alarm(connection)
         newest = [entry_table.newest(connection, kind) for kind in _MARKS]
         marks = [found.to_entry().event for found in newest if found is not None]

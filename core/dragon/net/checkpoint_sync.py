@@ -68,7 +68,11 @@ def start_from_checkpoint(
         else:
             logger.info("started_from_checkpoint", operator=operator, position=position)
             return claim
-    raise Unreachable("no operator gave a valid certified checkpoint", reason="checkpoint")
+    message = (
+        f"no operator gave a valid checkpoint that the committee of epoch {committee.epoch} has "
+        "certified; if the committee has changed, give its newest file as DRAGON_COMMITTEE"
+    )
+    raise Unreachable(message, reason="checkpoint")
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,10 @@ def log_reasons(log: Log, follower: Follower, committee: Committee, wall: float)
         behind = f"{count} batches behind" if (count := follower.behind) else ""
         yield f"ledger: {follower.last_error or behind or 'not read to its end'}"
     if (missing := follower.missing_document) is not None:
-        yield f"committee: no service has given the file of {to_hex(missing)}"
+        yield (
+            f"committee: no service has given the file of {to_hex(missing)}; a newer committee "
+            "file may name services that have it"
+        )
     pinned = log.pinned
     if pinned.epoch > log.committee.epoch and follower.has_read_all:
         yield f"committee: {short_id(pinned.id)} of epoch {pinned.epoch} does not hold yet"

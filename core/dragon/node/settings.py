@@ -76,8 +76,12 @@ class Environment:
         return Path(self.text(name, default))
 
     def paths(self, name: str) -> tuple[Path, ...]:
-        """Return a list of paths, separated by commas, of which there must be one."""
-        self.text(name)
+        """Return a list of paths, separated by commas, of which there must be one.
+
+        The path of a file that exists is one path, also if it has a comma.
+        """
+        if (whole := self.path(name)).is_file():
+            return (whole,)
         if not (listed := self._listed(name)):
             raise SettingsError(f"the setting {name} names no file", setting=name)
         return tuple(map(Path, listed))

@@ -32,8 +32,9 @@ class ProbeHistory:
     def __init__(self, seated: Seated, wall: Callable[[], float]) -> None:
         self._seated = seated
         self._wall = wall
-        self._lock = threading.Lock()  # guards the next line
+        self._lock = threading.Lock()  # guards the next two lines
         self._kept: dict[int, ProbedRound] = {}  # by number
+        self._numbering = seated.committee.rounds  # of what is kept
 
     @property
     def _rounds(self) -> Rounds:
@@ -41,8 +42,11 @@ class ProbeHistory:
 
     def add(self, result: ProbeResult) -> None:
         """Record the result of a probe. Ignored: what was before the first round, or is too old."""
-        current, number = self._rounds.number(self._wall()), self._rounds.number(result.begun_at)
+        rounds = self._rounds
+        current, number = rounds.number(self._wall()), rounds.number(result.begun_at)
         with self._lock:
+            if rounds != self._numbering:  # a handover has changed their length
+                self._kept, self._numbering = {}, rounds
             # A clock that was set back leaves rounds of the future behind.
             for ahead in [each for each in self._kept if each > current]:
                 del self._kept[ahead]

@@ -103,9 +103,12 @@ def last_rounds(sources: Sources, now: int) -> tuple[answers.Round, ...]:
 def recent_latencies(sources: Sources, now: int) -> dict[str, tuple[int | None, ...]]:
     """Return the response times of the last rounds by node, in milliseconds, oldest first."""
     rounds = last_rounds(sources, now)[-SPARK_ROUNDS:]
+    listed = sources.committee.urls  # nobody probes a node that has left
     found: dict[str, list[int | None]] = {}
     for number, each in enumerate(rounds):
         for probe in each.probes:
+            if probe.node_id not in listed:
+                continue
             values = found.setdefault(probe.node_id, [None] * len(rounds))
             values[number] = probe.latency_ms if probe.seen == answers.UP else None
     return {node_id: tuple(values) for node_id, values in found.items()}

@@ -175,15 +175,18 @@ def _agreement(sources: Sources, report: OperatorReport, now: float) -> Agreemen
 def _is_foreign(sources: Sources, report: OperatorReport) -> bool:
     """Whether an operator's log is of another network.
 
-    Its committee may be an earlier one of this network, or the next one: logs pass a handover a
-    second apart. What it says about its network tells them from a stranger's.
+    Its committee may be an earlier one of this network. Or it is the next one, of a longer log,
+    because logs pass a handover a second apart; then it says that it is of this network.
     """
     head, state = report.head.value, report.committee.value
     if head is None or head.committee is None:
         return False
     if sources.epochs.number_of(from_hex(head.committee, member="committee", size=32)) is not None:
         return False
-    return state is None or state.network != to_hex(sources.committee.network_id)
+    if state is None or head.size <= sources.log.state.size:
+        return True
+    said = state.network, state.committee
+    return said != (to_hex(sources.committee.network_id), head.committee)
 
 
 def _was_never_read(sources: Sources, report: OperatorReport, size: int, now: float) -> bool:

@@ -137,8 +137,9 @@ def rounds(sources: Sources, now: int) -> Rounds:
         for each in (report.rounds.value or ())[-PAGE_ROUNDS:]
     ]
     newest = sorted(found, key=lambda each: (each[1].start, each[0]), reverse=True)
+    # In the round of a handover the committee that hands over still works.
     rows = [
-        _round(name, each, sources.epochs.at(each.start), now)
+        _round(name, each, sources.epochs.at(each.start - 1), now)
         for name, each in newest[:PAGE_ROUNDS]
     ]
     return Rounds(

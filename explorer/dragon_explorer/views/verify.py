@@ -27,6 +27,7 @@ from dragon.protocol.streams.receipt_verification import (
 from dragon.protocol.trust import Trust
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.incidents import trust_file
 
 MAX_VERIFY_BYTES: Final = MAX_RECEIPT_BYTES
 LineOutcome = Literal["holds", "refused", "absent"]
@@ -105,8 +106,7 @@ def verification(raw: bytes, sources: Sources) -> Verification:
     except DragonError as error:
         lines = (Line("form", "refused", str(error)),)
         found = Verification(what, "refused", f"The {what} is refused: {error}.", lines)
-    trusted = "lineage.json" if sources.committee.epoch else "committee.json"
-    command = COMMANDS.get(what, "").format(trusted=trusted)
+    command = COMMANDS.get(what, "").format(trusted=trust_file(sources))
     return replace(found, command=command)
 
 

@@ -7,9 +7,7 @@ from typing import Annotated, Final
 from flask import Response, jsonify
 
 from dragon import errors
-from dragon.encoding import Json
 from dragon.errors import NotFound
-from dragon.log.store import Log
 from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import IdPageQuery, PositionPageQuery, page
@@ -57,23 +55,27 @@ def routes(components: Components) -> Routes:
     )
     def event(path: EventPath, query: EventQuery) -> Response:
         """One entry with its inclusion proof, as `dragon verify event` reads it."""
-        if query.anchored:
-            return jsonify(_anchored(log, path.position, query.size))
         log.entry(path.position)  # first: a position beyond the log is reported as that
-        log_size = log.head().size
-        if query.size is not None and query.size > log_size:
-            message = f"size ({query.size}) must lie between 0 and the log's size ({log_size})"
-            raise errors.IntegerOutOfRange(message, member="size")
-        return jsonify(log.proven(path.position, query.size).to_json())
+        anchored = log.anchored(path.position) if query.anchored else None
+        if anchored is not None:
+            _check_size_of_mark(query.size, anchored.size)
+            return jsonify(anchored.to_json())
+        _check_size(query.size, log.head().size)
+        shown = log.proven(path.position, query.size).to_json()
+        return jsonify({**shown, "anchor": None} if query.anchored else shown)
 
     return routes
 
 
-def _anchored(log: Log, position: int, size: int | None) -> dict[str, Json]:
-    """An entry with a mark that covers it, if there is one, and the path to that mark's root."""
-    if size is not None:
-        message = "omit `size` with `anchored`: the mark that covers the entry states the size"
-        raise errors.UnknownValue(message, member="size")
-    if found := log.anchored(position):
-        return found.to_json()
-    return {**log.proven(position).to_json(), "anchor": None}
+def _check_size(size: int | None, log_size: int) -> None:
+    """Raises IntegerOutOfRange."""
+    if size is not None and size > log_size:
+        message = f"size ({size}) must lie between 0 and the log's size ({log_size})"
+        raise errors.IntegerOutOfRange(message, member="size")
+
+
+def _check_size_of_mark(size: int | None, certified: int) -> None:
+    """Raises IntegerOutOfRange."""
+    if size not in (None, certified):
+        message = f"size ({size}) must be that of the mark ({certified}); omit it with `anchored`"
+        raise errors.IntegerOutOfRange(message, member="size")

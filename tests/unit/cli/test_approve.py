@@ -16,6 +16,7 @@ from dragon.encoding import to_hex
 from dragon.log.cursor import Alarm, store_alarm
 from dragon.log.schema import LOG_SCHEMA
 from dragon.protocol.committee import Sequencer, short_id
+from dragon.protocol.member import Member, Role
 from dragon.storage.database import Database
 from dragon_cli.fleet.layout import Home
 from dragon_cli.main import main
@@ -356,6 +357,27 @@ def test_nothing_is_approved_if_one_of_all_cannot(run: Run, home: Home, file: Pa
 
     assert approve(run, home, file, "--all")[0] == 1
     assert all(approval(home, name) is None for name in OLD.secrets)
+
+
+def test_former_operators_of_a_home_are_left_out(run: Run, home: Home, file: Path) -> None:
+    add_keystore(home, "operator_9", secret("operator_9"))
+    sheet = Member.sign(Role.OPERATOR, "operator_9", "http://operator-9:1", secret("operator_9"))
+    home.keystore("operator_9").with_name("member.json").write_text(json.dumps(sheet.to_json()))
+    make_logs(home, [OLD], ["operator_9"])
+
+    assert approve(run, home, file, "--all")[0] == 0
+    assert approval(home, "operator_1") is not None
+    assert approval(home, "operator_9") is None
+
+
+def test_a_dead_operator_is_dropped_without_its_approval(
+    run: Run, home: Home, tmp_path: Path
+) -> None:
+    home.database("operator_4").unlink()
+
+    assert approve(run, home, written(tmp_path, OTHER), "--all", members=OTHER)[0] == 0
+    assert approval(home, "operator_3") is not None
+    assert approval(home, "operator_4") is None
 
 
 def test_withdrawing_says_what_was_there(run: Run, home: Home, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from dragon.net.http_client import HttpClient
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Target
 from dragon.protocol.founding import Change
+from dragon.protocol.member import Member, Role
 from dragon_cli.errors import ApprovedAnother, KeysElsewhere, LogNotCurrent
 from dragon_cli.fleet.changing import Changer, Clock
 from dragon_cli.fleet.layout import Home
@@ -166,7 +168,12 @@ def test_the_wait_ends_and_the_approval_stays(world: HomeWorld) -> None:
 
 
 def test_an_operator_without_a_seat_takes_part_in_nothing(world: HomeWorld) -> None:
-    """Its keystore is in the home, and no committee lists it."""
+    """Its keystore and a current log are in the home, and no committee lists it any more."""
     add_keystore(world.home, "operator_9", secret("operator_9"))
+    sheet = Member.sign(Role.OPERATOR, "operator_9", "http://operator-9:1", secret("operator_9"))
+    file = world.home.keystore("operator_9").with_name("member.json")
+    file.write_text(json.dumps(sheet.to_json()))
+    world.join("operator_9", secret("operator_9"), "http://operator-9:1")
+    world.run(2)
 
     assert changer(world).change(Change(targets=(SITE,))).newest.epoch == 1

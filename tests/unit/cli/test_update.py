@@ -300,6 +300,7 @@ def said(members: Members, operator: str, approved: object) -> dict[str, object]
     return {
         "epoch": members.committee.epoch,
         "committee": committee_id(members),
+        "seat": members.committee.rounds.genesis,
         "approved": {operator: approved},
     }
 

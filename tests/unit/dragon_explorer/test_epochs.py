@@ -12,8 +12,9 @@ import pytest
 
 from alerting import PaperFleet, config
 from committees import secret
-from dragon.encoding import parse, to_hex
+from dragon.encoding import canonical, parse, to_hex
 from dragon.errors import SettingsError, UnknownNode, WrongCommittee
+from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Target, short_id
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
@@ -190,6 +191,28 @@ def test_the_lineage_of_a_new_network_is_its_committee(tmp_path: Path) -> None:
 
         lineage.verify()
         assert lineage == Lineage.of(fleet.committee)
+
+
+def verdict(fleet: PaperFleet, raw: bytes) -> Any:
+    return fleet.app().test_client().post("/api/verify", data=raw).json
+
+
+def test_the_verification_page_judges_documents_of_all_epochs(fleet: PaperFleet) -> None:
+    for position in range(fleet.log.state.size):
+        for name in ("event", "certificate"):
+            found = verdict(fleet, get(fleet, f"/downloads/{name}-{position}.json").data)
+            assert found["verdict"] == "verified", (name, position, found)
+            assert found["command"].endswith("--committee lineage.json")
+
+
+def test_keys_of_a_committee_that_has_left_prove_nothing_new(fleet: PaperFleet) -> None:
+    """Later the keys of epoch 0 leak."""
+    forged = fleet.founding.status("target_1", Status.DOWN, 200, list(fleet.founding.secrets))
+
+    found = verdict(fleet, canonical(forged.to_json()))
+
+    assert found["verdict"] == "refused"
+    assert "has handed over" in found["sentence"]
 
 
 # Nodes that have left

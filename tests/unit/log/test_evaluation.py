@@ -27,7 +27,8 @@ from dragon.protocol import event, merkle
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.event import Event
-from dragon.protocol.state import State, transition
+from dragon.protocol.state import State
+from dragon.protocol.transition import transition
 from dragon.storage.database import Database
 from examples import examples
 

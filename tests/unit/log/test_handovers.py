@@ -28,7 +28,7 @@ from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import transition
+from dragon.protocol.transition import transition
 from dragon.storage.database import Database
 from epochs import hand_over, successor
 

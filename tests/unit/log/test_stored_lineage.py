@@ -81,6 +81,14 @@ def test_the_file_is_not_created_and_not_changed(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_database_that_is_being_created_has_no_log_yet(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+
+    with pytest.raises(errors.NotFound):
+        stored_lineage.read(path)
+
+
 def test_a_file_without_a_log_is_damaged(path: Path) -> None:
     path.write_bytes(b"no database" * 100)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable
 from ipaddress import ip_network
@@ -140,3 +141,32 @@ def test_a_long_hop_is_not_read() -> None:
 
     assert believed_address("10.0.0.1", "198.51.100.1:" + "9" * 50, proxies) == "198.51.100.1"
     assert believed_address("10.0.0.1", "198.51.100.1:" + "9" * 100, proxies) == "10.0.0.1"
+
+
+def test_a_handover_changes_the_members() -> None:
+    seated = [make_members(4).committee]
+    known = {"operator-1": ["192.0.2.1"], "elsewhere": ["192.0.2.7"]}
+
+    class Stop(threading.Event):
+        """Ends the loop after a few checks, and hands over after the first one."""
+
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            if self.waits == 2:
+                operators = seated[0].operators
+                moved = dataclasses.replace(operators[0], url="http://elsewhere:5000")
+                seated[0] = dataclasses.replace(seated[0], operators=(moved, *operators[1:]))
+            return self.waits > 3
+
+    members = MemberAddresses(
+        ["10.1.0.0/16"], lambda name: known.get(name, []), lambda: hosts_of(seated[0])
+    )
+    members.refresh()
+    assert "192.0.2.1" in members
+    members.run(Stop())
+
+    assert "192.0.2.7" in members
+    assert "192.0.2.1" not in members
+    assert "10.1.2.3" in members

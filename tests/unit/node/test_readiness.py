@@ -15,11 +15,15 @@ from dragon.log.ledger import Position
 from dragon.log.store import TreeHead
 from dragon.node.metrics import log_metrics
 from dragon.node.readiness import log_reasons
+from dragon.protocol.committee import Committee, short_id
 from dragon.protocol.state import State
 from dragon_cli.fleet.queries import View
 from dragon_cli.render.status import status_table
+from epochs import successor
 
-COMMITTEE = make_members().committee
+MEMBERS = make_members()
+COMMITTEE = MEMBERS.committee
+AHEAD = successor(MEMBERS, None).committee
 
 
 @dataclass
@@ -29,6 +33,11 @@ class LogStub:
     stopped: Alarm | None = None
     state: State = field(default_factory=lambda: State.of(COMMITTEE))
     position: Position = field(default_factory=lambda: Position(7))
+    pinned: Committee = COMMITTEE
+
+    @property
+    def committee(self) -> Committee:
+        return self.state.committee
 
     def alarm(self) -> Alarm | None:
         return self.stopped
@@ -48,6 +57,8 @@ class FollowerStub:
     last_error: str = ""
     behind: int = 0
     silent_seconds: float = 9.0
+    missing_document: bytes | None = None
+    has_read_all: bool = True
 
 
 CASES: list[tuple[Any, Any, list[str]]] = [
@@ -56,6 +67,20 @@ CASES: list[tuple[Any, Any, list[str]]] = [
     (LogStub(), FollowerStub(), ["ledger: not read to its end"]),
     (LogStub(), FollowerStub(behind=1250), ["ledger: 1250 batches behind"]),
     (LogStub(), FollowerStub(behind=3, last_error="no gateway"), ["ledger: no gateway"]),
+    (
+        LogStub(),
+        FollowerStub(caught_up=True, missing_document=bytes(32)),
+        [
+            f"committee: no service has given the file of 0x{'00' * 32}; a newer committee file "
+            "may name services that have it"
+        ],
+    ),
+    (
+        LogStub(pinned=AHEAD),
+        FollowerStub(caught_up=True),
+        [f"committee: {short_id(AHEAD.id)} of epoch 1 does not hold yet"],
+    ),
+    (LogStub(pinned=AHEAD), FollowerStub(caught_up=True, has_read_all=False), []),
     (LogStub(Alarm("diverged", "at 3")), FollowerStub(behind=3), ["alarm: diverged: at 3"]),
 ]
 

@@ -179,7 +179,7 @@ INVALID_COMMITTEES: dict[str, tuple[Callable[[], bytes], str]] = {
     "no JSON": (lambda: b"committee", "not_json"),
     "no committee": (lambda: b"{}", "missing_member"),
     "a list": (lambda: b"[]", "wrong_type"),
-    "too large": (lambda: b" " * (MAX_FILE_BYTES + 1), "too_large"),
+    "too large": (lambda: b"{}" + b" " * MAX_FILE_BYTES, "too_large"),
     "two operators": (lambda: _without_operators(2), "too_few_operators"),
 }
 
@@ -308,3 +308,17 @@ def test_known_clients_are_names_addresses_and_networks() -> None:
 def test_a_known_client_that_has_no_valid_form_is_refused(value: str) -> None:
     with pytest.raises(SettingsError, match="DRAGON_KNOWN_CLIENTS"):
         Environment({"DRAGON_KNOWN_CLIENTS": value}).hosts("DRAGON_KNOWN_CLIENTS")
+
+
+def test_node_lists_are_separated_by_commas(environ: dict[str, str]) -> None:
+    settings = OPERATOR({**environ, "SEQUENCER_NODES_FILE": "nodes.json, next/nodes.json"})
+    assert settings.nodes_files == (Path("nodes.json"), Path("next/nodes.json"))
+
+    assert "names no file" in str(refusal(OPERATOR, {**environ, "SEQUENCER_NODES_FILE": " , "}))
+
+
+def test_a_node_list_may_have_a_comma_in_its_path(environ: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "nodes, old.json"
+    path.write_text("{}")
+
+    assert OPERATOR({**environ, "SEQUENCER_NODES_FILE": str(path)}).nodes_files == (path,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from committees import make_members
@@ -9,6 +11,7 @@ from dragon.probing import probe_history
 from dragon.probing.probe_history import MAX_PROBED_ROUNDS, ProbeHistory
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.claims.status import Status
+from dragon.protocol.rounds import Rounds
 from simulation import Clock
 
 COMMITTEE = make_members(genesis=1000).committee
@@ -111,3 +114,19 @@ def test_a_clock_that_was_set_back_hides_no_round(history: ProbeHistory, clock: 
     history.add(result(1000))
 
     assert reasons(history) == [(0, {"a": "answered"})]
+
+
+def test_rounds_of_another_length_have_other_numbers(clock: Clock) -> None:
+    """A handover has changed it: what is kept would be shown at a wrong time."""
+
+    class Held:
+        committee = COMMITTEE
+
+    history = ProbeHistory(Held, lambda: clock.now)
+    clock.now = 1020
+    history.add(result(1020))
+    Held.committee = dataclasses.replace(COMMITTEE, rounds=Rounds(1000, 2))
+    clock.now = 1021
+    history.add(result(1021, "timeout"))
+
+    assert reasons(history) == [(10, {"a": "timeout"})]

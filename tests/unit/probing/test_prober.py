@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +19,7 @@ from dragon.net.http_client import MAX_RESPONSE_BYTES, HttpClient
 from dragon.net.runtime import Runtime
 from dragon.probing.prober import RESULT_TTL_SECONDS, Prober, ProbeResult
 from dragon.protocol.claims.status import Status
+from dragon.protocol.committee import Committee
 from dragon.protocol.messages import StatusAnswer
 from simulation import Clock, SimulatedExecutor
 from wsgi import WsgiAdapter, WsgiApp
@@ -60,7 +61,10 @@ class Network:
     def make_prober(
         self, myself: str | None = None, on_result: Callable[[ProbeResult], None] = lambda _: None
     ) -> Prober:
-        runtime = Runtime(
+        return Prober(self.members.committee, self.runtime(), myself=myself, on_result=on_result)
+
+    def runtime(self) -> Runtime:
+        return Runtime(
             http=HttpClient(self.wires.session()),
             wall=self.wall,
             monotonic=lambda: self.clock.now,
@@ -68,7 +72,6 @@ class Network:
             entropy=random.Random(1).randbytes,
             workers=self._workers,
         )
-        return Prober(self.members.committee, runtime, myself=myself, on_result=on_result)
 
     def _workers(self, most: int) -> Executor:
         self.asked.append(most)
@@ -427,3 +430,48 @@ def test_each_result_is_passed_on(network: Network) -> None:
         (NODE, "answered"),
         (TARGET, "status_503"),
     ]
+
+
+@dataclass
+class Holder:
+    """Holds a committee, as a log does."""
+
+    committee: Committee
+
+
+def test_a_handover_forgets_results_of_nodes_that_it_moves_or_removes(network: Network) -> None:
+    holder = Holder(network.members.committee)
+    runtime = network.runtime()
+    prober = Prober(holder, runtime)
+    ids = list(holder.committee.urls)
+    prober.probe(ids)
+    kept, moved, removed = ids[0], ids[1], ids[2]
+    operators = [
+        replace(each, url="http://elsewhere:5000") if each.id == moved else each
+        for each in holder.committee.operators
+        if each.id != removed
+    ]
+    network.wires.mount("elsewhere:5000", network.honest(moved))
+    before = holder.committee
+    holder.committee = replace(
+        before, epoch=1, network=before.network_id, operators=tuple(operators)
+    )
+    network.wires.calls.clear()
+
+    results = prober.probe([kept, moved, removed])
+
+    assert [urlsplit(url).netloc for _, url in network.wires.calls] == ["elsewhere:5000"]
+    assert [results[each].reason for each in (kept, moved, removed)] == [
+        *("answered", "answered", "not_listed")
+    ]
+    assert prober.latest(removed) is None
+
+
+def test_an_answer_counts_with_any_of_the_keys_that_an_operator_may_have(network: Network) -> None:
+    keys = (secret("another").public_key(), secret(NODE).public_key())
+    both, other = (
+        Prober(network.members.committee, network.runtime(), keys_of=keys_of)
+        for keys_of in (lambda _: keys, lambda _: keys[:1])
+    )
+    assert both.probe([NODE])[NODE].reason == "answered"
+    assert other.probe([NODE])[NODE].reason == "bad_signature"

@@ -16,7 +16,7 @@ from dragon import errors
 from dragon.encoding import canonical
 from dragon.log.downtime import Totals, totals
 from dragon.protocol import merkle
-from dragon.protocol import state as rules
+from dragon.protocol import transition as rules
 from dragon.protocol.claims import Claim
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim

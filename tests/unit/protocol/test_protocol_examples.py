@@ -35,7 +35,7 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.member import Member
 from dragon.protocol.messages import StatusAnswer, Suspicion
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.state import State, transition
+from dragon.protocol.state import State
 from dragon.protocol.streams.chunks import (
     ChunkHeader,
     chunk_headers,
@@ -50,6 +50,7 @@ from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, verify
 from dragon.protocol.streams.submission import Submission, WindowObjects
 from dragon.protocol.streams.window import WindowHeader, close, sign
+from dragon.protocol.transition import transition
 from dragon.stark.prover.blocks import prove_blocks
 from dragon.stark.ziggy import secret_preimage
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from committees import make_members, with_log_time
 from dragon import errors
 from dragon.protocol import bls
-from dragon.protocol import state as rules
+from dragon.protocol import transition as rules
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event

@@ -75,13 +75,15 @@ def approve(
     _check_confirmed(following, confirmed)
     now = time.time()
     if all_:
-        chosen = own_operators.all_of(Home(home))
+        own = own_operators.all_of(Home(home))
+        ready = approving.with_a_part(own, following, now)
     else:
-        chosen = [own_operators.chosen(Home(home), os.environ, operator_id)]
-    for operator in chosen:
-        lineage = approving.current_lineage(operator, now)
+        operator = own_operators.chosen(Home(home), os.environ, operator_id)
+        ready = [(operator, approving.current_lineage(operator, now))]
+    for operator, lineage in ready:
         approving.check_fit(operator, lineage, following)
         approving.check_no_other(operator, lineage, following, now)
+    chosen = [operator for operator, _ in ready]
     lists = _new_lists(lineage.newest, following, node_files)
     names = [operator.id for operator in chosen]
     if not as_json:

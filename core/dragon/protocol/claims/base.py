@@ -106,7 +106,7 @@ class Kind(ABC, Generic[C]):
     def advance(self, claim: C, state: State) -> State:
         """Return the state after a claim that was already checked.
 
-        `dragon.protocol.state.advance` increases the size.
+        `dragon.protocol.transition.advance` increases the size.
         """
         return state
 

@@ -82,7 +82,7 @@ class HandoverKind(Kind[HandoverClaim]):
         return None
 
     def advance(self, claim: HandoverClaim, state: State) -> State:
-        """Note the mark. `dragon.protocol.state.advance` seats the next committee."""
+        """Note the mark. `dragon.protocol.transition.advance` seats the next committee."""
         rounds = state.committee.rounds
         mark = Mark(claim.size, claim.log_root, claim.timestamp, state.size, rounds, claim.next)
         return replace(state, marks=state.marks.appended(mark))

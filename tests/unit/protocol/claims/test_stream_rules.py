@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from committees import make_members, with_log_time
 from dragon import errors
-from dragon.protocol import state as rules
+from dragon.protocol import transition as rules
 from dragon.protocol.claims import endorsement
 from dragon.protocol.claims.endorsement import MAX_RANGES_PER_EXPERT, EndorsementClaim, ExpertRecord
 from dragon.protocol.claims.stream_state import StreamState

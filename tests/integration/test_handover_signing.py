@@ -13,7 +13,7 @@ from committees import Members, make_members, secret
 from dragon.log.follower import CAUGHT_UP_SECONDS
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.committee import Committee
-from dragon_operator.approvals import LAPSES_SECONDS, approval_path
+from dragon_operator.approvals import LAPSES_SECONDS, Approvals, approval_path
 from dragon_operator.log_claim_checks import CONTRADICTED_ROUNDS
 from epochs import new_operator, successor
 from simulation import World
@@ -272,6 +272,18 @@ def test_a_withdrawn_approval_signs_nothing_more(world: World, following: Member
     world.withdraw("operator_1")
 
     assert asked.of("operator_1") == "unapproved"
+
+
+def test_an_approval_that_is_withdrawn_meanwhile_signs_nothing(
+    world: World, following: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request was admitted, and its evaluation waits for a thread."""
+    seen = [following.committee] * 2  # while it is admitted
+    monkeypatch.setattr(Approvals, "current", lambda _: seen.pop() if seen else None)
+
+    assert Asked(world, following.committee).of("operator_1") == "unapproved"
+    assert not seen
+    assert world.components("operator_1").log.document(following.committee.id) is None
 
 
 def test_an_approval_lapses_after_a_week(tmp_path: Path) -> None:

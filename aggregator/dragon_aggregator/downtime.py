@@ -12,7 +12,7 @@ from dragon.log.store import Log
 from dragon.net.runtime import Runtime
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.committee import Committee, Seated, check_node_id
+from dragon.protocol.committee import Committee, Seated
 from dragon_aggregator.certifier import Certifier
 
 MAX_CONCURRENT_CERTIFICATES: Final = 4  # beyond, requests are `busy`
@@ -46,13 +46,13 @@ class Downtime:
         """Certify how long the node was down in [begin, end), Unix seconds.
 
         Raises:
-            UnknownNode: the committee does not list the node.
+            UnknownNode: no committee of the log has listed the node.
             NotSettled: the log may still learn something about that interval.
             NotCertified: too few operators signed; `answers` has each operator's answer.
             LogStopped: an alarm is raised.
             Busy: this certificate, or too many others, are in progress.
         """
-        check_node_id(self._committee, node_id)
+        self._log.state.check_node(node_id)
         if alarm := self._log.alarm():
             raise LogStopped(alarm.detail, reason=alarm.reason)
         claim = settled_claim(self._log, node_id, (begin, end), self._wall())

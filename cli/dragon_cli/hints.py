@@ -56,7 +56,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Keep both files: they show who signed twice. Ask the owners which committee is theirs."
     ),
     errors.LineageUnproven: (
-        "The first checkpoint of a new committee takes up to twelve rounds: get the lineage again."
+        "The first checkpoint of a new committee takes a few rounds: get the lineage again."
     ),
     errors.LineageError: "`dragon committee update` writes the whole lineage, `lineage.json`.",
     errors.InvalidCommittee: "Get the file again from its author; it is never edited by hand.",

@@ -11,7 +11,7 @@ import click
 
 from dragon.encoding import Json
 from dragon.errors import Superseded
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, check_node_id
 from dragon.protocol.lineage import MAX_LINEAGE_BYTES, Lineage
 from dragon.protocol.trust import Trust
 from dragon_cli.errors import NoCommittee
@@ -66,6 +66,17 @@ def held(home: Home) -> Lineage:
         alone.replaced_by(lineage)
         # The owner has put a newer committee file there, which counts although nothing leads to it.
         return alone if alone.newest.epoch > lineage.newest.epoch else lineage
+
+
+def check_node(home: Home, node: str) -> str:
+    """Return the id of a node that a committee of the home's lineage lists.
+
+    Raises InvalidEncoding, UnknownNode.
+    """
+    lineage = held(home)
+    if any(node in each.urls for each in lineage.committees):
+        return node
+    return check_node_id(lineage.newest, node)
 
 
 def load_lineage(path: Path) -> Lineage:

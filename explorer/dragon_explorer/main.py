@@ -14,10 +14,9 @@ from dragon.log.follower import Follower
 from dragon.log.index_tables import StreamRecords
 from dragon.log.ledger import Ledger
 from dragon.log.schema import LOG_SCHEMA
-from dragon.log.store import Log
-from dragon.net.committee_files import CommitteeFiles
+from dragon.net.committee_files import CommitteeFiles, open_log
 from dragon.net.runtime import Runtime
-from dragon.node.addresses import MemberAddresses, hosts_of
+from dragon.node.addresses import member_addresses
 from dragon.node.admission import Clients
 from dragon.node.certification import Certification
 from dragon.node.http_server import serve as serve_http
@@ -85,8 +84,8 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         lock.close()
 
     logger.info("explorer_started", port=settings.port)
-    hosts = [*hosts_of(settings.committee), *settings.known_clients]
-    clients = Clients(MemberAddresses(hosts), settings.proxies)
+    members = member_addresses(components.log, settings.known_clients)
+    clients = Clients(members, settings.proxies)
     loops = [*background(components), clients.members.run]
     return Service(create_app(components, clients), loops, close, LANES)
 
@@ -133,8 +132,7 @@ def assemble(
     runtime: Runtime,
 ) -> Components:
     """Connect the explorer's parts to two databases, a ledger and a runtime."""
-    committee = settings.committee
-    log = Log(database, committee)
+    log = open_log(database, settings.pinned, runtime)
     history = History(history_database)
     epochs = Epochs(log)
     recorder = Recorder(history, log, runtime.wall)
@@ -142,7 +140,7 @@ def assemble(
     approved_files = ApprovedFiles(log, runtime.http, runtime.monotonic)
     window_votes = WindowVotes(history_database)
     vote_recorder = VoteRecorder(window_votes, log)
-    page = settings.public or PublicPage.of_all(committee)
+    page = settings.public or PublicPage.of_all(settings.committee)
     sources = Sources(
         log=log,
         epochs=epochs,
@@ -210,7 +208,7 @@ def watched(settings: Settings, sources: Sources, runtime: Runtime) -> Iterator[
 def serve(environ: Mapping[str, str]) -> None:
     """Run an explorer (`dragon serve explorer`). Raises SettingsError."""
     settings = Settings.from_environ(environ)
-    nodes = load_nodes(settings.nodes_files, [settings.committee])
+    nodes = load_nodes(settings.nodes_files, settings.pinned)
     serve_http(
         lambda: build(settings, nodes),
         name="explorer",

@@ -57,16 +57,24 @@ class Settings:
     known_clients: tuple[str, ...] = ()
     alerts: AlertsConfig | None = None
     alerts_file: Path | None = None  # from which `alerts` was read
+    earlier: Sequence[Committee] = ()  # of a lineage: the committees before that one
+
+    @property
+    def pinned(self) -> Sequence[Committee]:
+        """The committees that the owner has given, oldest first."""
+        return (*self.earlier, self.committee)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings. Raises SettingsError: the message names the setting."""
         values = Environment(environ)
-        committee = values.committee()
+        lineage = values.lineage()
+        committee = lineage.newest
         public_file = values.optional_path("EXPLORER_PUBLIC_FILE")
         alerts_file = values.optional_path("EXPLORER_ALERTS_FILE")
         return cls(
             committee=committee,
+            earlier=lineage.committees[:-1],
             database=values.path("EXPLORER_DATABASE"),
             nodes_files=values.paths("SEQUENCER_NODES_FILE"),
             host=values.text("DRAGON_HOST", "127.0.0.1"),

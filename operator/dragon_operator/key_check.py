@@ -49,8 +49,9 @@ class KeyCheck:
         self._http = runtime.http
         self._entropy = runtime.entropy
         self._monotonic = runtime.monotonic
-        wait = WAIT_ROUNDS * seated.committee.rounds.seconds
-        self._ends = runtime.monotonic() + min(float(wait), MAX_WAIT_SECONDS)
+        self._wait = min(float(WAIT_ROUNDS * seated.committee.rounds.seconds), MAX_WAIT_SECONDS)
+        # The wait begins with the first look: reading a long log may take longer than all of it.
+        self._ends: float | None = None
         self._is_clear = False  # whether our URL leads here
         self._lock = threading.Lock()  # guards the next line
         self._given: dict[bytes, set[bytes]] = {}  # by own nonce: signatures of our answers
@@ -63,7 +64,7 @@ class KeyCheck:
 
     def why_wait(self) -> str:
         """Return why no claim may be signed yet; empty if it may."""
-        left = self._ends - self._monotonic()
+        left = self._seconds_left()
         if left <= 0 or self._is_clear:
             return ""
         url = self._url()
@@ -72,17 +73,22 @@ class KeyCheck:
 
     def run(self, stop: threading.Event) -> None:
         """Look until two rounds have passed. Raises KeyInUse."""
-        while not stop.is_set() and self._monotonic() < self._ends:
+        while not stop.is_set() and self._seconds_left() > 0:
             self.look()
             stop.wait(CLEAR_PAUSE_SECONDS if not self.why_wait() else PAUSE_SECONDS)
 
     def look(self) -> None:
         """Ask at our URL. Nothing is signed before enough answers were our own. Raises KeyInUse."""
+        if self._ends is None:
+            self._ends = self._monotonic() + self._wait
         for _ in range(1 if self._is_clear else OWN_ANSWERS):
             url = self._url()
             if url is None or not self._is_own_answer(url):
                 return
         self._is_clear = True
+
+    def _seconds_left(self) -> float:
+        return self._wait if self._ends is None else self._ends - self._monotonic()
 
     def _url(self) -> str | None:
         """Return where the committee that holds, or the approved next one, lists this operator."""

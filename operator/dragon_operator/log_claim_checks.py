@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from dragon.errors import AttestationRefused, NotSettled
+from dragon.errors import AttestationRefused, NotSettled, UnknownNode
 from dragon.log.downtime import claim_at, settled_size
 from dragon.log.store import Log
 from dragon.protocol.claims.base import kind_of
@@ -14,7 +14,6 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee, Seated
 from dragon.protocol.refusal import RefusalReason
 from dragon_operator.peer_monitor import PeerMonitor
 
@@ -25,15 +24,9 @@ CONTRADICTED_ROUNDS: Final = 6  # how long our probes may contradict our log
 class LogClaimChecks:
     """Compares claims with our own log, and our own log with our own probes."""
 
-    seated: Seated
     log: Log
     peers: PeerMonitor
     wall: Callable[[], float]
-
-    @property
-    def committee(self) -> Committee:
-        """The committee that holds now."""
-        return self.seated.committee
 
     def admit_checkpoint(self, claim: CheckpointClaim) -> None:
         """Raise AttestationRefused unless our log has the claimed root and it is due. Cheap."""
@@ -67,8 +60,10 @@ class LogClaimChecks:
         The totals are not computed.
         """
         self._check_not_stopped()
-        if claim.node_id not in self.committee.urls:
-            _refuse(RefusalReason.UNKNOWN_NODE, f"the committee lists no node {claim.node_id}")
+        try:
+            self.log.state.check_node(claim.node_id)
+        except UnknownNode as error:
+            _refuse(RefusalReason.UNKNOWN_NODE, str(error))
         try:
             size = settled_size(self.log, claim.end, self.wall())
         except NotSettled as error:

@@ -160,7 +160,7 @@ def assemble(
         peers,
         runtime.wall,
     )
-    log_claim_checks = LogClaimChecks(log, log, peers, runtime.wall)
+    log_claim_checks = LogClaimChecks(log, peers, runtime.wall)
     key_check = KeyCheck(log, settings.seat, approvals, runtime)
     gaps = JournalGaps(databases.journal, myself, log, runtime.wall)
     gaps.check_newest()

@@ -139,7 +139,7 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
             log=parts.log,
             follower=parts.follower,
             status_checks=checks,
-            log_claim_checks=LogClaimChecks(world.committee, parts.log, parts.peers, runtime.wall),
+            log_claim_checks=LogClaimChecks(parts.log, parts.peers, runtime.wall),
             handover_checks=Mock(),
             key_check=parts.key_check,
             gaps=parts.gaps,

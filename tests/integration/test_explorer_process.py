@@ -52,14 +52,14 @@ from dragon_explorer.routes import verification
 folder, check = Path(sys.argv.pop(1)), verification.verification
 
 
-def changed(raw, committee, log):
+def changed(raw, sources):
     if raw.startswith(b"wait-"):
         (folder / raw.decode()).touch()
         while not (folder / "go").exists():
             time.sleep(0.005)
     if raw == b"expensive":
         request.environ[COST_MS] = 60_000.0
-    return check(raw, committee, log)
+    return check(raw, sources)
 
 
 verification.verification = changed

@@ -162,6 +162,15 @@ def test_an_operator_that_does_not_reach_its_url_signs_after_two_rounds(
     assert second.attester.attest(down_now(world))
 
 
+def test_the_wait_begins_with_the_first_look(world: World, second: Any) -> None:
+    """However long the start takes, nothing is signed before a look."""
+    world.clock.sleep(10 * world.committee.rounds.seconds)
+
+    assert second.key_check.why_wait()
+    with pytest.raises(KeyInUse):
+        second.key_check.look()
+
+
 def test_long_rounds_are_not_waited_for(tmp_path: Path) -> None:
     with World(tmp_path, make_members(round_seconds=3600), verify_at_end=False) as world:
         world.cuts.add(("operator_1", "*"))

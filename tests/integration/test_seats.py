@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from committees import Members, make_members, secret
+from dragon.errors import UnknownNode
+from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.handover import Handover
 from dragon_operator.approvals import LAPSES_SECONDS
 from epochs import successor
@@ -111,6 +113,27 @@ def test_removed_node_is_unknown_not_down(world: World) -> None:
     assert all(
         "target_1" not in world.components(name).peers.probe_results for name in world.operators
     )
+
+
+def test_the_downtime_of_a_removed_node_is_certified(world: World) -> None:
+    world.run(14)
+    following = propose(world, targets=())
+    world.run(2)
+    world.take_seats(following)
+    log = world.components("operator_1").log
+    left = log.state.seat
+    while log.state.settling(left + 10) is None:
+        world.run(1)
+
+    certified = world.components("aggregator_0").downtime.certify("target_1", left - 20, left + 10)
+
+    certified.verify(following.committee)
+    assert isinstance(certified.claim, DowntimeClaim)
+    assert (certified.claim.seconds_down, certified.claim.seconds_unknown) == (20, 10)
+    path = f"/nodes/target_1/downtime?from={left - 20}&to={left + 10}"
+    assert world.get("operator_1", path).json()["seconds_unknown"] == 10
+    with pytest.raises(UnknownNode):
+        world.components("aggregator_0").downtime.certify("target_9", left - 20, left + 10)
 
 
 def test_an_approval_lapses(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from dragon.errors import BadAnswer, InvalidEncoding, NotCertified, NotSettled
 from dragon.net.http_client import HttpClient, HttpResponse
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.committee import Committee, check_node_id
+from dragon.protocol.committee import Committee
 from dragon_cli.completions import complete_nodes, complete_operators
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
@@ -25,6 +25,7 @@ from dragon_cli.render import certificates
 from dragon_cli.render.output import console, plain, print_verified
 from dragon_cli.render.text import print_json
 from dragon_cli.times import FORMS, TimeInput, TimeType, cut_at_settled, period
+from dragon_cli.trust import check_node
 
 CERTIFY_SECONDS: Final = 15.0  # the aggregator asks all operators before it answers
 MAX_DETAIL_CHARACTERS: Final = 200  # of an aggregator's explanation
@@ -86,7 +87,7 @@ def downtime(
         raise click.UsageError("`--operator` requires `--uncertified`.")
     committee = Home(home).committee()
     http = queries.connect(Home(home), ca)
-    node_id = check_node_id(committee, node)
+    node_id = check_node(Home(home), node)
     last = wanted.end
     if wanted.is_open and not uncertified:
         last = cut_at_settled(wanted, queries.settled_until(committee, http))

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
-from dragon.protocol.committee import check_node_id
 from dragon_cli.completions import complete_nodes
 from dragon_cli.fleet import queries
 from dragon_cli.fleet.layout import Home
@@ -21,6 +20,7 @@ from dragon_cli.options import ca_option, home_option, json_option, operator_opt
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import duration, moment, print_json
 from dragon_cli.times import FORMS, TimeInput, TimeType
+from dragon_cli.trust import check_node
 
 PAGE_SIZE: Final = 1000
 MAX_PAGES: Final = 1000  # more rows than a log of many years has
@@ -75,7 +75,7 @@ def incidents(
     As one operator's log has them; `dragon report` verifies the log.
     """
     committee, http = Home(home).committee(), queries.connect(Home(home), ca)
-    chosen = None if node is None else check_node_id(committee, node)
+    chosen = None if node is None else check_node(Home(home), node)
     asked = queries.operators(committee, operator)
     name, rows = queries.first(asked, lambda url: _rows(http, url, chosen))
     found = [

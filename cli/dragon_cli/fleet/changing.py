@@ -134,6 +134,5 @@ class Changer:
 
 def _progress(following: Committee, *, has_begun: bool) -> str:
     if has_begun:
-        pause = following.rounds.checkpoint_every
-        return f"epoch {following.epoch} has begun; its first checkpoint comes within {pause} s"
+        return f"epoch {following.epoch} has begun; its first checkpoint proves it"
     return f"waiting until epoch {following.epoch} begins"

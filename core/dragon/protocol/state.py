@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from dragon.encoding import check_id
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.committee import UNSEALED, Committee, Sealed
@@ -72,6 +73,14 @@ class State:
         """Return the node's newest transition; None while it is unknown."""
         transitions = self.nodes.get(node_id)
         return transitions[-1] if transitions else None
+
+    def check_node(self, node_id: str) -> None:
+        """Check that a committee of this log has listed a node: the present one, or one before.
+
+        Raises InvalidEncoding, UnknownNode.
+        """
+        if check_id(node_id, member="node_id") not in self.nodes:
+            self.committee.check_node(node_id)
 
     def status(self, node_id: str) -> Status | None:
         """Return the node's certified status; None while it is unknown."""

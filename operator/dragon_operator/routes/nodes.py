@@ -14,7 +14,6 @@ from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, page
 from dragon.node.parameters import Query, identifier, integer
 from dragon.probing.prober import ProbeResult
-from dragon.protocol.committee import check_node_id
 from dragon_operator.components import Components
 
 
@@ -54,7 +53,7 @@ def routes(components: Components) -> Routes:
     )
     def downtime(path: NodePath, query: PeriodQuery) -> Response:
         """Seconds down and unknown in [from, to) according to the current log; uncertified."""
-        check_node_id(components.committee, path.node_id)
+        components.log.state.check_node(path.node_id)
         if query.end <= query.begin:
             message = f"`to` ({query.end}) must be later than `from` ({query.begin})"
             raise errors.IntegerOutOfRange(message, member="to")

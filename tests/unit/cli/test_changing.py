@@ -75,7 +75,7 @@ def test_a_target_is_added_and_removed_without_a_restart(world: HomeWorld) -> No
     assert added.newest.targets == (SITE,)
     assert added.newest.epoch == 1
     assert lines[0] == "waiting until epoch 1 begins"
-    assert lines[-1] == "epoch 1 has begun; its first checkpoint comes within 60 s"
+    assert lines[-1] == "epoch 1 has begun; its first checkpoint proves it"
     added.verify()
     assert world.home.committee() == added.newest
     assert held(world.home) == added

@@ -353,14 +353,20 @@ def test_settled_by_the_max_age_of_the_committee_that_signed_the_mark(chain: Cha
     assert state.settling(genesis + 26 * 20 - 240 + 1) is None
 
 
-def test_the_first_checkpoint_of_a_new_committee_waits_for_twelve_rounds(chain: Chain) -> None:
+def test_the_first_checkpoint_of_a_new_committee_is_due_at_once(chain: Chain) -> None:
     chain.take(chain.handover(5))
 
-    chain.take(chain.checkpoint(NEW, 13))
-    chain.take(chain.checkpoint(NEW, 14))
+    chain.take(chain.checkpoint(NEW, 6))
+    first = chain.log.state.checkpoint
+    chain.take(chain.checkpoint(NEW, 17))
+    refused = chain.refusals()
+    chain.take(chain.checkpoint(NEW, 18))
 
-    assert chain.refusals() == {"not_later": 1}
+    assert first is not None
+    assert first.timestamp == ROUNDS.start(6)
+    assert refused == {"not_later": 1}
     assert chain.log.state.checkpoint == chain.log.state.mark
+    assert chain.log.state.log_time == ROUNDS.start(18)
 
 
 def test_a_log_is_restored_with_its_committees(chain: Chain) -> None:

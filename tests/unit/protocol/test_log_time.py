@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -20,6 +21,7 @@ from dragon.protocol.claims import Claim
 from dragon.protocol.claims.base import EventClaim
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
+from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import InvalidReason, Verdict, WindowClaim
 from dragon.protocol.committee import Committee
@@ -75,6 +77,37 @@ class Ledger:
         except errors.NotApplicable as refusal:
             return type(refusal).__name__
         return ""
+
+    def successor(self) -> Committee:
+        """Return the next committee, with nothing changed."""
+        holding, sealed = self.state.committee, self.state.sealed
+        return replace(
+            holding,
+            epoch=holding.epoch + 1,
+            network=holding.network_id,
+            previous=holding.id,
+            sealed=sealed,
+        )
+
+    def seat(self, following: Committee, round_: int, size: int | None = None) -> None:
+        """Hand over. Raises NotApplicable."""
+        size = self.state.size if size is None else size
+        root = self.tree.root(size)
+        claim = HandoverClaim(following.epoch, following.id, root, size, self.at(round_))
+        rules.check_applicable(self.state, claim)
+        self.state = rules.advance(self.state, claim, following)
+        self.tree.append(merkle.leaf_hash(canonical(claim.to_json())))
+        self.committee = following
+
+    def change(self, round_: int, size: int, rng: random.Random) -> None:
+        """Offer a handover to a committee with other rounds, in which `operator_1` may be gone."""
+        following = self.successor()
+        operators = following.operators
+        if rng.random() < 0.02:  # a node that no committee lists any more stays unknown
+            operators = tuple(each for each in operators if each.id != "operator_1")
+        rounds = Rounds(following.rounds.genesis, rng.choice([2, 5, 60, 60, 3600]))
+        with suppress(errors.NotApplicable):
+            self.seat(replace(following, operators=operators, rounds=rounds), round_, size)
 
     def checkpoint(self, round_: int, size: int | None = None) -> CheckpointClaim:
         size = self.state.size if size is None else size
@@ -269,6 +302,52 @@ def test_settled_is_final(rng: random.Random, seconds: int) -> None:
         assert _settled(ledger, interval) == before
         now = totals(ledger.state, ledger.state.size, "operator_1", interval)
         assert now == before[1]
+
+
+@given(st.randoms(use_true_random=False))
+@settings(max_examples=examples(60), deadline=None)
+def test_settled_is_final_across_epochs(rng: random.Random) -> None:
+    """The same while committees with other round lengths take their seats, and nodes leave."""
+    ledger, now = Ledger(), COMMITTEE.rounds.genesis
+    ledger.put(ledger.status(0, UP))
+    seen: dict[tuple[int, int], tuple[int, Totals]] = {}
+    for _ in range(120):
+        rounds = ledger.state.committee.rounds
+        now += rng.choice([0, 0, 1, 3, 13, 26]) * rng.choice([5, 5, 5, rounds.seconds])
+        old = max(rounds.genesis, now - rng.choice([0, 0, 13, 30, 60]) * rng.choice([2, 5, 20]))
+        size = rng.randint(max(1, ledger.state.size - 3), ledger.state.size)
+        event = rng.choice(["status", "checkpoint", "checkpoint", "handover"])
+        if event == "handover":
+            ledger.change(rounds.number(now), size, rng)
+        elif event == "checkpoint":
+            ledger.offer(ledger.checkpoint(rounds.number(now), size))
+        else:
+            ledger.offer(ledger.status(rounds.number(old), rng.choice([UP, DOWN])))
+        for _ in range(4):
+            begin = max(rounds.genesis, now - rng.randrange(1, 1000))
+            interval = begin, begin + rng.randrange(1, 300)
+            if (found := _settled(ledger, interval)) is not None:
+                assert seen.setdefault(interval, found) == found
+    for interval, before in seen.items():
+        assert _settled(ledger, interval) == before
+        now_totals = totals(ledger.state, ledger.state.size, "operator_1", interval)
+        assert now_totals == before[1]
+
+
+def test_settled_is_final_when_rounds_become_longer() -> None:
+    """With rounds of 60 s the age of 720 s reaches back behind what the handover has settled."""
+    ledger = begun()
+    slow = replace(ledger.successor(), rounds=Rounds(COMMITTEE.rounds.genesis, 60))
+    ledger.seat(slow, 30)
+    interval = ledger.state.seat - 80, ledger.state.seat - 60
+    before = _settled(ledger, interval)
+    assert before is not None
+    assert before[1] == Totals(0, 0)
+
+    refusal = ledger.offer(ledger.status(1, DOWN))
+
+    assert refusal == "BeforeSeat"
+    assert totals(ledger.state, ledger.state.size, "operator_1", interval) == before[1]
 
 
 def _settled(ledger: Ledger, interval: tuple[int, int]) -> tuple[int, Totals] | None:

@@ -64,6 +64,8 @@ class CheckpointKind(Kind[CheckpointClaim]):
     def superseded(self, claim: CheckpointClaim, state: State) -> errors.NotApplicable | None:
         """A checkpoint is due twelve rounds after the last one, and its log contains the last mark.
 
+        After a handover it is due at once: it proves that the next committee took its seat.
+
         If it could leave out the last mark, certificates collected while nothing reaches the ledger
         could be sent as a chain later, and would vouch for a time that no log had entries for.
         """
@@ -73,15 +75,13 @@ class CheckpointKind(Kind[CheckpointClaim]):
             )
         if state.mark is None:
             return None
-        due = state.mark.timestamp + 1
-        if state.checkpoint:
-            pause = state.committee.rounds.checkpoint_every
-            due = max(due, state.checkpoint.timestamp + pause)
+        pause = state.committee.rounds.checkpoint_every if state.mark.is_checkpoint else 1
+        due = state.mark.timestamp + pause
         if claim.size > state.mark.position and claim.timestamp >= due:
             return None
         return errors.NotLater(
-            "no checkpoint is due: its log does not contain the last mark, or twelve rounds have "
-            "not passed since the last checkpoint",
+            "no checkpoint is due: its log does not contain the last mark, or it is not later than "
+            "a handover, or not twelve rounds later than the last checkpoint",
             last=state.mark.timestamp,
         )
 

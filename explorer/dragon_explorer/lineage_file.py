@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from dragon.encoding import canonical
+from dragon.log.queries import EncodedSeating
 from dragon.log.store import Log
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.handover import Handover
 from dragon.protocol.log_entry import ProvenEntry
 from dragon_explorer.epochs import FILES_AT_ONCE, Epochs
+
+MAX_FILES_BYTES: Final = 1 << 20  # of committee files that are read in one go
 
 
 def written_lineage(log: Log, epochs: Epochs) -> Iterator[bytes]:
@@ -58,15 +62,19 @@ def provable_entry(log: Log, epochs: Epochs, position: int) -> ProvenEntry:
 
 
 def _committees(log: Log, newest: int) -> Iterator[bytes]:
-    for first in range(0, newest + 1, FILES_AT_ONCE):
-        for seating in log.committees(first - 1, min(FILES_AT_ONCE, newest + 1 - first)):
-            epoch = seating.committee.epoch
-            yield (b"," if epoch else b"") + seating.committee.encode()
+    for seating in _seatings(log, 0, newest):
+        yield (b"," if seating.epoch else b"") + seating.committee
 
 
 def _handovers(log: Log, newest: int) -> Iterator[bytes]:
-    for first in range(1, newest + 1, FILES_AT_ONCE):
-        for seating in log.committees(first - 1, min(FILES_AT_ONCE, newest + 1 - first)):
-            if seating.handover is not None:
-                separator = b"," if seating.committee.epoch > 1 else b""
-                yield separator + canonical(seating.handover.to_json())
+    for seating in _seatings(log, 1, newest):
+        yield (b"," if seating.epoch > 1 else b"") + seating.handover
+
+
+def _seatings(log: Log, first: int, newest: int) -> Iterator[EncodedSeating]:
+    """Yield what the log has of these epochs. Anyone may ask, so nothing is decoded."""
+    while first <= newest:
+        limit = min(FILES_AT_ONCE, newest + 1 - first)
+        page, _ = log.lineage_page(first - 1, limit, MAX_FILES_BYTES)
+        yield from page
+        first += len(page)

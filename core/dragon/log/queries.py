@@ -34,6 +34,25 @@ class Seating:
     position: int | None  # of the handover in the log
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedSeating:
+    """The same, encoded in canonical JSON."""
+
+    epoch: int
+    committee: bytes
+    handover: bytes  # `null` in epoch 0
+    position: int | None
+
+    def to_json(self) -> bytes:
+        """Return the row of `GET /lineage`."""
+        return b'{"committee":%b,"epoch":%d,"handover":%b,"position":%b}' % (
+            self.committee,
+            self.epoch,
+            self.handover,
+            b"null" if self.position is None else b"%d" % self.position,
+        )
+
+
 class LogQueries:
     """What the file of a log says. Reads only; any thread may call it.
 
@@ -99,28 +118,24 @@ class LogQueries:
 
     def lineage_page(
         self, after: int, limit: int, max_bytes: int
-    ) -> tuple[list[bytes], int | None]:
+    ) -> tuple[list[EncodedSeating], int | None]:
         """Return one page of committees after an epoch, and the last epoch if more follow.
 
-        Each row is canonical JSON. Anyone may ask, and decoding the keys of a file takes longer
-        than everything else, so nothing is decoded.
+        Anyone may ask, and decoding the keys of a file takes longer than everything else, so
+        nothing is decoded.
 
         Args: `max_bytes`, of the page's files together; a page has at least one committee.
         """
         with self._read() as connection:
             shown, has_more = committee_table.read_page(connection, after, limit, max_bytes)
-            rows = [self._row(connection, each) for each in shown]
+            rows = [self._encoded(connection, each) for each in shown]
         return rows, shown[-1].epoch if has_more else None
 
-    def _row(self, connection: Connection, stored: StoredFile) -> bytes:
+    def _encoded(self, connection: Connection, stored: StoredFile) -> EncodedSeating:
         at = stored.position
         entry = entry_table.read_one(connection, at) if at is not None else None
-        return b'{"committee":%b,"epoch":%d,"handover":%b,"position":%b}' % (
-            stored.document.encode(),
-            stored.epoch,
-            entry.event if entry else b"null",
-            b"null" if at is None else b"%d" % at,
-        )
+        handover = entry.event if entry else b"null"
+        return EncodedSeating(stored.epoch, stored.document.encode(), handover, at)
 
     def _handover(self, connection: Connection, position: int | None) -> Handover | None:
         entry = entry_table.read_one(connection, position) if position is not None else None

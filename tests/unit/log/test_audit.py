@@ -431,6 +431,7 @@ def test_an_empty_log_of_the_old_format_is_upgraded(tmp_path: Path) -> None:
         path,
         "DROP TABLE archived",
         "DROP TABLE committees",
+        "DROP TABLE committee_files",
         "DROP TABLE cursor",
         "CREATE TABLE cursor (id INTEGER, committee TEXT, last_index INTEGER, "
         "chaining_hash TEXT, proof_index INTEGER, proof_time INTEGER)",

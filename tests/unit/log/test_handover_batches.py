@@ -132,10 +132,19 @@ class Story:
 class Reader:
     """Another log of the same ledger: other groups, files that come late, and restarts."""
 
-    def __init__(self, path: Path, story: Story, rng: random.Random) -> None:
-        self.path, self.story, self.rng = path, story, rng
-        self.database = Database(path, LOG_SCHEMA)
-        self.log = Log(self.database, FIRST.committee)
+    def __init__(
+        self, path: Path, story: Story, rng: random.Random, pinned: Sequence[Committee] = ()
+    ) -> None:
+        self.path, self.story, self.rng, self.pinned = path, story, rng, pinned
+        self.open()
+
+    def open(self) -> None:
+        self.database = Database(self.path, LOG_SCHEMA)
+        newest = self.pinned[-1] if self.pinned else FIRST.committee
+        self.log = Log(self.database, newest, pinned=self.pinned)
+
+    def close(self) -> None:
+        self.database.close()
 
     def poll(self, after: Position, *_: object) -> Sequence[ProvenBatch]:
         return self.story.batches[after.index : after.index + self.rng.randint(1, 9)]
@@ -147,12 +156,25 @@ class Reader:
         while self.log.position.index < len(self.story.batches):
             if self.rng.random() < 0.1:
                 self.database.close()
-                self.database = Database(self.path, LOG_SCHEMA)
-                self.log = Log(self.database, FIRST.committee)
+                self.open()
             if self.rng.random() < 0.2 and self.story.files:
                 self.log.offer(self.rng.choice(list(self.story.files.values())))
             Follower(self.log, self, monotonic=lambda: 0.0, files=self.find).step()
             assert self.log.alarm() is None
+
+
+def begin_late(path: Path, story: Story, rng: random.Random) -> Reader:
+    """A log that begins at a checkpoint in the middle of the story, with the files up to it."""
+    held = [each.committee for each in story.log.committees()]
+    marks = [mark for mark in story.log.state.marks if mark.is_checkpoint]
+    mark = rng.choice(marks)
+    claim = story.log.entry(mark.position).event.claim
+    assert isinstance(claim, CheckpointClaim)
+    reader = Reader(path, story, rng, pinned=held)
+    # What comes from another operator has no place in the ledger's hash chain.
+    entries = story.log.entries(-1, claim.size)
+    reader.log.begin_at(claim, [dataclasses.replace(each, chaining_hash="") for each in entries])
+    return reader
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -160,12 +182,17 @@ def test_logs_agree_however_they_group_handovers(tmp_path: Path, seed: int) -> N
     rng = random.Random(seed)
     with closing(Database(tmp_path / "one.db", LOG_SCHEMA)) as database:
         story = Story(Log(database, FIRST.committee), rng)
-        for _ in range(18):
+        while len(story.batches) < 18 or story.log.state.checkpoint is None:
             story.write()
         for number in range(2):
             reader = Reader(tmp_path / f"reader-{number}.db", story, rng)
-            with closing(reader.database):
+            with closing(reader):
                 reader.read()
                 assert reader.log.head() == story.log.head()
                 assert reader.log.state == story.log.state
                 assert reader.log.refusals() == story.log.refusals()
+        late = begin_late(tmp_path / "late.db", story, rng)
+        with closing(late):
+            late.read()
+            assert late.log.head() == story.log.head()
+            assert late.log.state == story.log.state

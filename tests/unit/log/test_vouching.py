@@ -199,7 +199,7 @@ def test_pages_of_committees(chain: EpochLog) -> None:
         after = -1
         while True:
             shown, following = log.lineage_page(after, limit, 1 << 20)
-            found += [parse(each) for each in shown]
+            found += [parse(each.to_json()) for each in shown]
             if following is None:
                 break
             after = following

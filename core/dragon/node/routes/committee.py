@@ -48,7 +48,7 @@ def routes(log: Log, approved: Approved = dict) -> Routes:
         end = b"null" if following is None else b"%d" % following
         body = b'{"checkpoint":%b,"committees":[%b],"next":%b}\n' % (
             canonical(_checkpoint(log)),
-            b",".join(rows),
+            b",".join(each.to_json() for each in rows),
             end,
         )
         return Response(body, mimetype="application/json")

@@ -18,7 +18,7 @@ from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
 from dragon_cli.completions import complete_nodes, complete_operators
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import NEW_FILE, ca_option, home_option, json_option
 from dragon_cli.render import certificates
@@ -85,8 +85,8 @@ def downtime(
         raise click.UsageError("`--output` writes a certificate; `--uncertified` requests none.")
     if operator and not uncertified:
         raise click.UsageError("`--operator` requires `--uncertified`.")
-    committee = Home(home).committee()
     http = queries.connect(Home(home), ca)
+    committee = current.committee(Home(home), http)
     node_id = check_node(Home(home), node)
     last = wanted.end
     if wanted.is_open and not uncertified:

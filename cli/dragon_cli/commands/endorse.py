@@ -21,7 +21,7 @@ from dragon.protocol.endorsement import Endorsement
 from dragon_cli.completions import complete_streams
 from dragon_cli.errors import NotAMember
 from dragon_cli.files import read_bytes
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.keystores import unlock
@@ -86,7 +86,8 @@ def endorse(
     if last is not None and last < first:
         raise click.UsageError(f"`--last` ({last}) must not be lower than `--first` ({first}).")
     fleet = Home(home)
-    committee = fleet.committee()
+    http = queries.connect(fleet, ca)
+    committee = current.committee(fleet, http)
     claim = EndorsementClaim(
         from_hex(stream, member="stream", size=32),
         first,
@@ -101,7 +102,7 @@ def endorse(
     secret = unlock(*files)
     _check_key(committee, expert, secret.public_key())
     endorsement = Endorsement.sign(claim, secret, committee.id)
-    aggregator = _post(committee, queries.connect(fleet, ca), endorsement)
+    aggregator = _post(committee, http, endorsement)
     if as_json:
         print_json({"verdict": "accepted", "by": aggregator, "endorsement": endorsement.to_json()})
         return

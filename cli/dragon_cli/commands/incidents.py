@@ -14,7 +14,7 @@ from rich.table import Table
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon_cli.completions import complete_nodes
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
 from dragon_cli.render.output import console, plain
@@ -74,7 +74,8 @@ def incidents(
 
     As one operator's log has them; `dragon report` verifies the log.
     """
-    committee, http = Home(home).committee(), queries.connect(Home(home), ca)
+    http = queries.connect(Home(home), ca)
+    committee = current.committee(Home(home), http)
     chosen = None if node is None else check_node(Home(home), node)
     asked = queries.operators(committee, operator)
     name, rows = queries.first(asked, lambda url: _rows(http, url, chosen))

@@ -13,7 +13,7 @@ from rich.table import Table
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon_cli.completions import complete_nodes
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
 from dragon_cli.render.output import console, plain, styled
@@ -64,8 +64,8 @@ def logs(
 ) -> None:
     """Show an operator's log of certified status events."""
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
-    asked = queries.operators(Home(home).committee(), operator)
     http = queries.connect(Home(home), ca)
+    asked = queries.operators(current.committee(Home(home), http), operator)
     if event is not None:
         print_json(queries.first_get(asked, http, f"/events/{event}", anchored="true")[1])
         return

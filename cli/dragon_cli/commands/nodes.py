@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from dragon.encoding import Json
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
 from dragon_cli.render.output import console, plain, styled
@@ -27,7 +27,8 @@ def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> N
     The status is by the log of one operator. Probes by the other operators are listed where they
     differ from its own. A target is probed only when a change of it is claimed.
     """
-    committee, http = Home(home).committee(), queries.connect(Home(home), ca)
+    http = queries.connect(Home(home), ca)
+    committee = current.committee(Home(home), http)
     asked = queries.operators(committee, operator)
     name, found = queries.first(asked, lambda url: queries.all_nodes(http, url))
     others = [] if operator else [each for each in queries.views(committee, http) if not each.error]

@@ -11,7 +11,7 @@ import click
 from dragon.encoding import Json
 from dragon.net.http_client import HttpClient
 from dragon_cli.completions import complete_ranks
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option
 from dragon_cli.render.output import console, plain
@@ -57,8 +57,8 @@ def rounds(
     For each round: failed probes, operators' suspicions, claims and operators' answers.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
-    asked = queries.aggregators(Home(home).committee(), rank)
     http = queries.connect(Home(home), ca)
+    asked = queries.aggregators(current.committee(Home(home), http), rank)
     if watching:
         follow(_Follower(asked, http, limit).print_new, seconds)
         return

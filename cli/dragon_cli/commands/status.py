@@ -11,7 +11,7 @@ from rich.console import Group
 from dragon.errors import Unreachable
 from dragon.net.http_client import HttpClient
 from dragon.protocol.committee import Committee
-from dragon_cli.fleet import approvals, queries
+from dragon_cli.fleet import approvals, current, queries
 from dragon_cli.fleet.certifying import Certifying, certifying
 from dragon_cli.fleet.layout import Home
 from dragon_cli.fleet.queries import ServiceView, View
@@ -40,7 +40,8 @@ def status(home: Path, ca: Path | None, watching: bool, every: int | None, as_js
     or an explorer that is not ready is named and does not change it: they certify nothing.
     """
     seconds = check_watch(watching=watching, every=every, as_json=as_json)
-    committee, http = Home(home).committee(), queries.connect(Home(home), ca)
+    http = queries.connect(Home(home), ca)
+    committee = current.committee(Home(home), http)
     fleet = Queried(committee, queries.services(committee, Home(home)), http)
     if watching:
         refresh(fleet.tables, seconds)

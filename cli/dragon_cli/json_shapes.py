@@ -79,6 +79,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "[file]: with `--compose`",
     ),
     "key new": ("file: the member file", "keystore", "id", "role", "public_key"),
+    "key move": ("file: the member file", "keystore", "id", "role", "public_key"),
     "key show": ("public_key", "path", "description", "version", "kdf"),
     "key stream-service": ("folders: the key folders of both", "sources_token: file"),
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),

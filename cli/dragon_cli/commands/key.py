@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from dragon.encoding import to_hex
+from dragon.encoding import Json, to_hex
 from dragon.protocol.member import Role
 from dragon.storage import keystore
 from dragon_cli.command_line import command_of
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.fleet import data_services, home_operators
 from dragon_cli.fleet.layout import SOURCES, Home, load_committee
-from dragon_cli.fleet.members import new_member
+from dragon_cli.fleet.members import NewMember, moved_member, new_member
 from dragon_cli.keystores import Sheet, find, unlock
 from dragon_cli.options import EXISTING_FILE, NEW_FILE, home_option, json_option
 from dragon_cli.render.output import console, plain, print_verified
@@ -58,15 +58,7 @@ def new(
 
         certificates.certify(fleet, member_id, url, now=int(time.time()))
     if as_json:
-        print_json(
-            {
-                "file": str(made.file),
-                "keystore": str(made.keystore),
-                "id": member_id,
-                "role": str(role),
-                "public_key": to_hex(made.member.public_key.raw),
-            }
-        )
+        print_json(_facts(made))
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
     console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
@@ -96,6 +88,34 @@ def _present_url(home: Home, member_id: str) -> str | None:
     if home.committee_file.exists() and (url := home.committee().urls.get(member_id)):
         return url
     return home_operators.member_url(home, member_id)
+
+
+@key.command(short_help="Write an operator's member file for another URL.")
+@click.argument("member_id", metavar="ID")
+@click.argument("url")
+@home_option
+@json_option
+def move(member_id: str, url: str, home: Path, as_json: bool) -> None:
+    """Write the member file of operator ID for another URL; its key stays.
+
+    Give the file to whoever assembles the committee. The operator has to answer at both URLs until
+    the committees have handed over.
+    """
+    made = moved_member(Home(home), member_id, url)
+    if as_json:
+        print_json(_facts(made))
+        return
+    console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
+
+
+def _facts(made: NewMember) -> dict[str, Json]:
+    return {
+        "file": str(made.file),
+        "keystore": str(made.keystore),
+        "id": made.member.id,
+        "role": str(made.member.role),
+        "public_key": to_hex(made.member.public_key.raw),
+    }
 
 
 @key.command("stream-service", short_help="Make the keys of a stream service and prover.")

@@ -12,7 +12,7 @@ from dragon.errors import SettingsError
 from dragon.protocol.member import Member, Role
 from dragon.storage import keystore
 from dragon.storage.permissions import PRIVATE_FOLDER, PUBLIC_FOLDER, make_folder
-from dragon_cli.errors import AlreadyThere
+from dragon_cli.errors import AlreadyThere, NotAMember
 from dragon_cli.files import PUBLIC_MODE, write_whole
 from dragon_cli.fleet.data_services import new_keystore
 from dragon_cli.fleet.layout import Home, is_reserved
@@ -30,7 +30,7 @@ FILES: Final = ("keystore.json", "password", "member.json")
 
 @dataclass(frozen=True, slots=True)
 class NewMember:
-    """A member with a new key, and its files."""
+    """A member whose file was written, and its files."""
 
     member: Member
     file: Path
@@ -63,8 +63,26 @@ def new_member(
         raise with_hint(AlreadyThere(message), UNUSED_HINT if rotate else ROTATE_HINT)
     make_folder(home.path, PUBLIC_FOLDER)
     make_folder(home.keys, PRIVATE_FOLDER)
-    secret = new_keystore(home, name)
-    member = Member.sign(role, member_id, url, secret)
+    return _write(home, name, Member.sign(role, member_id, url, new_keystore(home, name)))
+
+
+def moved_member(home: Home, member_id: str, url: str) -> NewMember:
+    """Write the member file of an operator anew, with its present key and another URL.
+
+    Raises:
+        InvalidEncoding: the URL is not acceptable.
+        NotAMember: the operator has no key in this home.
+        KeystoreError: its keystore cannot be opened.
+    """
+    Member.check(Role.OPERATOR, member_id, url)
+    if not home.keystore(member_id).exists():
+        message = f"{home.keystore(member_id)} does not exist."
+        raise with_hint(NotAMember(message, id=member_id), "`dragon key new` makes a key.")
+    secret = keystore.load(home.keystore(member_id), home.password(member_id))
+    return _write(home, member_id, Member.sign(Role.OPERATOR, member_id, url, secret))
+
+
+def _write(home: Home, name: str, member: Member) -> NewMember:
     file = home.keystore(name).with_name("member.json")
     write_whole(file, json.dumps(member.to_json(), indent=2) + "\n", mode=PUBLIC_MODE)
     return NewMember(member, file, home.keystore(name))

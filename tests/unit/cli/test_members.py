@@ -11,8 +11,12 @@ import pytest
 
 from committees import Members, make_members, secret
 from dragon.errors import SettingsError
+from dragon.protocol.founding import Change, succeed
+from dragon.protocol.handover import newcomers
+from dragon.protocol.lineage import Lineage
 from dragon.protocol.member import Member, Role
 from dragon.storage import keystore
+from dragon_cli.committee_files import read_members
 from dragon_cli.errors import AlreadyThere, NotAMember
 from dragon_cli.fleet import home_operators, members, own_operators
 from dragon_cli.fleet.create import Plan, Ports, make_once
@@ -88,6 +92,37 @@ def test_a_rotated_key_keeps_the_url_unless_another_is_given(run: Run, home: Hom
     assert Member.load(following.read_bytes()).url == OLD.committee.urls["operator_2"]
     assert run("key", "new", "operator_3", URL, "--rotate")[0] == 0
     assert run("key", "new", "nobody", "--rotate")[0] == 2
+
+
+def test_a_moved_operator_keeps_its_key(
+    run: Run, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keystore, "load", lambda *_: secret("operator_2"))
+
+    code, out, _ = run("key", "move", "operator_2", "https://new.example:5002", "--json")
+
+    assert code == 0
+    moved = read_members([Path(json.loads(out)["file"])])
+    following = succeed(Lineage.of(OLD.committee), Change(tuple(moved)))
+    assert following.urls["operator_2"] == "https://new.example:5002"
+    assert newcomers(OLD.committee, following) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("operator_9", URL), "not_a_member"),
+        (("operator_2", "ftp://new.example"), "unknown_value"),
+        (("Operator 2", URL), "invalid_id"),
+    ],
+)
+def test_what_cannot_move_is_named(
+    run: Run, home: Home, arguments: tuple[str, str], reason: str
+) -> None:
+    code, _, err = run("key", "move", *arguments)
+    assert code in (1, 2)
+    assert reason in err
+    assert not home.keystore("operator_9").parent.exists()
 
 
 def test_the_home_starts_an_operator_with_both_keys(home: Home) -> None:

@@ -46,7 +46,7 @@ def test_a_new_operator_starts_from_a_certified_checkpoint(world: World) -> None
     world.run(14)
     components = start_empty(world)
 
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
 
     others, size = world.components("operator_1").log, components.log.state.size
     assert components.log.head() == others.head(size)
@@ -56,7 +56,7 @@ def test_a_new_operator_starts_from_a_certified_checkpoint(world: World) -> None
 def test_its_log_ends_identical_to_logs_read_from_the_first_event(world: World) -> None:
     world.run(14)
     components = start_empty(world)
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
 
     world.run(14)
 
@@ -78,7 +78,7 @@ def test_a_log_that_is_not_empty_stays_unchanged(world: World) -> None:
     components = world.components(LATE)
     before, asked = components.log.head(), len(sent_by(world, LATE))
 
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
 
     assert components.log.head() == before
     assert len(sent_by(world, LATE)) == asked
@@ -121,7 +121,7 @@ def test_beginning_at_a_checkpoint_believes_no_ledger_time(world: World) -> None
     components = start_empty(world)
     world.wires.mount("operator-1:5001", Liar(world, "time").app)
 
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
     size = components.log.state.size
     world.run(2)
 
@@ -140,7 +140,7 @@ def test_an_operator_that_lies_about_its_log_is_skipped(world: World, spoil: str
     components = start_empty(world)
     world.wires.mount("operator-1:5001", Liar(world, spoil).app)
 
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
 
     size = components.log.state.size
     assert components.log.head() == world.components("operator_4").log.head(size)
@@ -156,7 +156,7 @@ def test_an_operator_that_sends_its_entries_one_by_one_is_skipped(
     monkeypatch.setattr(checkpoint_sync, "TOTAL_DEADLINE_SECONDS", 5)
     begun = world.clock.now
 
-    start_late(components, world.runtime(LATE))
+    start_late(components, world.committee, world.runtime(LATE))
 
     size = components.log.state.size
     assert size == size_before_the_last_batch(world) > 0
@@ -188,7 +188,7 @@ def test_an_event_refused_in_the_last_batch_before_a_checkpoint_stays_refused(wo
 def test_without_any_checkpoint_the_start_fails_and_stores_nothing(tmp_path: Path) -> None:
     with World(tmp_path) as world:
         with pytest.raises(errors.Unreachable, match="no operator gave"):
-            start_late(world.components(LATE), world.runtime(LATE))
+            start_late(world.components(LATE), world.committee, world.runtime(LATE))
 
         assert world.components(LATE).log.state.size == 0
         world.run(3)

@@ -16,7 +16,7 @@ from dragon.protocol.log_entry import LogEntry, ProvenEntry
 from dragon.protocol.merkle import Tree, leaf_hash
 from dragon.protocol.messages import StatusAnswer, Suspicion
 
-FOUR = make_members(4)
+FOUR = make_members(4, nodes_sha256=bytes(32))
 OUTAGE = FOUR.status("operator_2", Status.DOWN, 139)
 Value = dict[str, Any]
 

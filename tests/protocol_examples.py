@@ -186,7 +186,7 @@ class Maker:
         shown = get("descriptor")
         shown.pop("committee", None)
         network = to_hex(self.committee.network_id)
-        descriptor = Descriptor.from_json({"network": network, **shown})
+        descriptor = Descriptor.from_json({**shown, "network": network})
         put("descriptor", descriptor.to_json())
         put("stream-id", descriptor.id)
         # (2) Chunks.

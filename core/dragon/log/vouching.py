@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from dragon import errors
 from dragon.encoding import to_hex
 from dragon.protocol import merkle
-from dragon.protocol.committee import UNSEALED, Sealed
 from dragon.protocol.state import State
 from dragon.protocol.trust import Trust, certified_log
 
@@ -55,19 +54,20 @@ def _marks_of_lineage(trust: Trust, tree: merkle.Tree) -> Iterator[int]:
     """
     lineage = trust.lineage
     stated = [each.claim for each in lineage.handovers]
-    logs = [lineage.committees[0].sealed, *(Sealed(each.size, each.log_root) for each in stated)]
+    sealed = lineage.committees[0].sealed
+    logs = [(sealed.size, sealed.root), *((each.size, each.log_root) for each in stated)]
     if lineage.checkpoint:
-        logs.append(Sealed(*certified_log(lineage.checkpoint)))
-    for log in logs:
-        if log == UNSEALED or log.size > len(tree):
+        logs.append(certified_log(lineage.checkpoint))
+    for size, root in logs:
+        if not size or size > len(tree):
             continue
-        if (own := tree.root(log.size)) != log.root:
+        if (own := tree.root(size)) != root:
             message = (
-                f"a committee of the lineage certified the root {to_hex(log.root)} at {log.size} "
-                f"entries, but this log has {to_hex(own)}"
+                f"a committee of the lineage certified the root {to_hex(root)} at {size} entries, "
+                f"but this log has {to_hex(own)}"
             )
-            raise errors.Diverged(message, size=log.size)
-        yield log.size
+            raise errors.Diverged(message, size=size)
+        yield size
 
 
 def _trusted_marks(trust: Trust, state: State) -> Iterator[int]:

@@ -69,10 +69,15 @@ class Sequencer:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The log at the handover by which a committee took its seat."""
+    """The log at the handover by which a committee took its seat, and the time of it.
+
+    With the hash of the committee it fixes every member of that handover. So nobody can show
+    another one later, not even with the keys of all who signed it.
+    """
 
     size: int = 0
     root: bytes = bytes(32)
+    timestamp: int = 0  # Unix seconds
 
 
 UNSEALED: Final = Sealed()  # in epochs 0 and 1, before which there was no handover
@@ -147,14 +152,16 @@ def encode_sequencer(sequencer: Sequencer) -> dict[str, Json]:
 def decode_sealed(value: Json) -> Sealed:
     """Decode the sealed log. Raises InvalidEncoding."""
     members = Members(value, "the sealed log")
-    sealed = Sealed(members.integer("size"), members.hex("root", size=32))
+    sealed = Sealed(
+        members.integer("size"), members.hex("root", size=32), members.integer("timestamp")
+    )
     members.end()
     return sealed
 
 
 def encode_sealed(sealed: Sealed) -> dict[str, Json]:
     """Return the sealed log in the form of the file."""
-    return {"size": sealed.size, "root": to_hex(sealed.root)}
+    return {"size": sealed.size, "root": to_hex(sealed.root), "timestamp": sealed.timestamp}
 
 
 def _node_lists(members: Members) -> tuple[bytes, ...]:

@@ -269,7 +269,10 @@ def _progress(lineage: Lineage) -> tuple[int, int, int]:
 
 def sealed_by(handover: Handover | None) -> Sealed:
     """Return the log that a handover states; `UNSEALED` without one."""
-    return Sealed(handover.claim.size, handover.claim.log_root) if handover else UNSEALED
+    if handover is None:
+        return UNSEALED
+    claim = handover.claim
+    return Sealed(claim.size, claim.log_root, claim.timestamp)
 
 
 def lineage_of(committees: Sequence[Committee], handovers: Sequence[Handover]) -> Lineage:

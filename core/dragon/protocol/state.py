@@ -57,7 +57,9 @@ class State:
     @property
     def sealed(self) -> Sealed:
         """The log at the handover to the committee that holds, which the next file seals."""
-        return Sealed(self.handover.size, self.handover.log_root) if self.handover else UNSEALED
+        if (mark := self.handover) is None:
+            return UNSEALED
+        return Sealed(mark.size, mark.log_root, mark.timestamp)
 
     @property
     def mark(self) -> Mark | None:

@@ -23,9 +23,9 @@ from dragon.log.store import MAX_OFFERED, Log
 from dragon.protocol.certificate import Certificate
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Sealed
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
+from dragon.protocol.lineage import sealed_by
 from dragon.protocol.log_entry import LogEntry
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.transition import transition
@@ -250,7 +250,8 @@ def test_garbage_next_needs_an_old_quorum(chain: Chain) -> None:
 def test_recycled_id_and_key(chain: Chain, following: Members, reason: str) -> None:
     """Whoever has left does not come back, even if a quorum of both committees signs it."""
     [seated] = chain.take(chain.handover(5))
-    sealed = Sealed(seated.event.claim.size, seated.event.claim.log_root)  # type: ignore[attr-defined]
+    assert isinstance(seated.event, Handover)
+    sealed = sealed_by(seated.event)
     again = Members(dataclasses.replace(following.committee, sealed=sealed), following.secrets)
     chain.log.offer(again.committee)
 

@@ -127,7 +127,7 @@ def test_short_id_has_160_bits() -> None:
 
 def test_the_id_of_the_committee_of_the_tests_never_changes() -> None:
     assert make_members(4, nodes_sha256=bytes(32)).committee.id.hex() == (
-        "8889e5361962aa17f0025f5316c12cd759e377afc72f3bce6c19a7b75dae1b33"
+        "94a995ce9a01b9189ade230701b51d7f67a165372e6671bd7246c7cf5fa0372f"
     )
 
 
@@ -225,7 +225,7 @@ THIRD: File = {
     "epoch": 3,
     "network": ONE,
     "previous": TWO,
-    "sealed": {"size": 9, "root": ONE},
+    "sealed": {"size": 9, "root": ONE, "timestamp": 1_732_522_500},
 }
 
 
@@ -255,7 +255,7 @@ def test_members_about_epochs_are_optional_in_epoch_0() -> None:
         FIRST | {"previous": to_hex(bytes(32))},
         FIRST | {"previous": TWO},
         FIRST | {"sealed": THIRD["sealed"]},
-        THIRD | {"sealed": {"size": 0, "root": to_hex(bytes(32))}},
+        THIRD | {"sealed": {"size": 0, "root": to_hex(bytes(32)), "timestamp": 0}},
         THIRD | {"previous": to_hex(bytes(32))},
     ],
 )

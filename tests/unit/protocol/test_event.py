@@ -133,10 +133,10 @@ def test_the_excerpt_of_a_refused_event_is_its_canonical_text() -> None:
 LEAF = (
     '{"event":{"aggregated_public_key":"0xb1cd39d7f154228c598f1d34b21d56e54e5ab2a56cedbb9b'
     'b4764dea12998189e5fc431f1b618c5feae270fbe3218a1a",'
-    '"aggregated_signature":"0x84d3982881bda2e03a4639ce4cc3b0ad8a1618a67e40ee28'
-    "e6c2df261398e60c3fdc55af233ada6699747606e1a00c600416c30faa9d8f8bc22bc1adab31a569"
-    'e701889bb813b9f377917b1e77b60c440bd1675d57d815011d701a329ab67982",'
-    '"committee":"0x8889e5361962aa17f0025f5316c12cd759e377afc72f3bce6c19a7b75dae1b33",'
+    '"aggregated_signature":"0x8d5d8381f6a5422273e1aedab2575c3a6657a58c65f4c97c'
+    "0d5048cfa4c87c4222127842c49d3218ef0c68794a3d4fd31198b11a270a46483430a485a8c817af"
+    '8946749533974d327807130a002ff7810fd5836f59756a72de319d331f35287a",'
+    '"committee":"0x94a995ce9a01b9189ade230701b51d7f67a165372e6671bd7246c7cf5fa0372f",'
     '"kind":"status","node_id":"operator_2",'
     '"signers":["operator_1","operator_3","operator_4"],'
     '"status":"down","timestamp":1732522695},'
@@ -152,7 +152,7 @@ def test_the_hash_of_a_leaf_never_changes() -> None:
     hashed = leaf_hash(event.leaf(OUTAGE, 7))
 
     assert hashed == hashlib.sha256(b"\x00" + LEAF.encode()).digest()
-    assert hashed.hex() == "526e56832f38ced99a71f2cb4dc47fbd88537ee1e325c963d60d46ac4822e610"
+    assert hashed.hex() == "006df3f694f28cea3123a0f24e0b03c88538f176ebb9c68c28ef4f36cb75b706"
 
 
 def test_the_leaf_covers_the_index_and_not_the_ledgers_time() -> None:

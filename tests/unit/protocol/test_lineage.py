@@ -80,6 +80,22 @@ def test_forged_root_in_an_older_handover() -> None:
     )
 
 
+def test_forged_time_in_an_older_handover() -> None:
+    """With the true root, it would date everything that the log contains by then too early."""
+    claim = LINEAGE.handovers[0].claim
+    forged = hand_over(
+        *(NETWORK.epochs[0], NETWORK.epochs[1]),
+        size=claim.size,
+        root=claim.log_root,
+        timestamp=claim.timestamp - NETWORK.epochs[0].committee.rounds.seconds,
+    )
+
+    assert (
+        refusal(replace(LINEAGE, handovers=(forged, *LINEAGE.handovers[1:])))
+        is errors.BrokenSuccession
+    )
+
+
 def test_a_skipped_epoch_breaks_the_succession() -> None:
     skipped = replace(
         LINEAGE,

@@ -13,7 +13,7 @@ from dragon.protocol.lineage import Lineage
 from lineage_vector import VECTOR, make
 
 Oracle: Any = G2ProofOfPossession
-NO_LOG = {"size": 0, "root": "0x" + "00" * 32}
+NO_LOG = {"size": 0, "root": "0x" + "00" * 32, "timestamp": 0}
 
 
 def read() -> Any:
@@ -64,7 +64,9 @@ def check_chain(committees: list[Any], handovers: list[Any]) -> str:
         assert following["previous"] == handover["committee"] == id_of(before)
         assert handover["next"] == id_of(following)
         seated_by = handovers[epoch - 1] if epoch else NO_LOG
-        assert following["sealed"] == {name: seated_by[name] for name in ("size", "root")}
+        assert following["sealed"] == {
+            name: seated_by[name] for name in ("size", "root", "timestamp")
+        }
         for name in ("name", "genesis"):
             assert following[name] == before[name]
     return network

@@ -11,6 +11,7 @@ import pytest
 from committees import make_members, secret
 from dragon import errors
 from dragon.protocol.committee import Committee, Expert, Sealed, Target
+from dragon.protocol.lineage import sealed_by
 from dragon.protocol.rounds import Rounds
 from dragon.protocol.succession import Known, check_successor
 from epochs import Network, new_operator, successor
@@ -19,7 +20,7 @@ NETWORK = Network()
 NETWORK.step(add=["operator_5"])
 NETWORK.step(drop=["operator_1"], rotate={"operator_2": secret("operator_2 again")})
 KNOWN = Known.of(NETWORK.committees())
-SEALED = Sealed(20, NETWORK.root(2))
+SEALED = sealed_by(NETWORK.handovers[-1])
 NEXT = successor(NETWORK.newest, NETWORK.handovers[-1], add=["operator_6"]).committee
 
 
@@ -51,8 +52,9 @@ def test_what_is_known_grows_step_by_step() -> None:
         ({"epoch": 4}, "epoch"),
         ({"network": b"\x01" * 32}, "network"),
         ({"previous": NETWORK.committees()[1].id}, "previous"),
-        ({"sealed": Sealed(21, SEALED.root)}, "sealed"),
-        ({"sealed": Sealed(20, bytes(32))}, "sealed"),
+        ({"sealed": replace(SEALED, size=21)}, "sealed"),
+        ({"sealed": replace(SEALED, root=bytes(32))}, "sealed"),
+        ({"sealed": replace(SEALED, timestamp=SEALED.timestamp + 5)}, "sealed"),
         ({"name": "another"}, "name"),
         ({"rounds": Rounds(NEXT.rounds.genesis + 5, 5)}, "genesis"),
         ({"sequencer": replace(NEXT.sequencer, app="another")}, "app"),

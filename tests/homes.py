@@ -23,7 +23,7 @@ from dragon.storage.database import Database
 from dragon_cli.fleet.layout import Home
 from epochs import hand_over
 
-ROUNDS = 200  # since genesis: a log whose newest mark is of the last round is current
+ROUNDS = 200  # since genesis, at least
 
 
 def recent_members(operators: int = 4, **changes: object) -> Members:
@@ -50,20 +50,23 @@ def add_keystore(home: Home, name: str, key: bls.SecretKey) -> None:
     keystore.write_private(home.keystore(name), json.dumps(stated))
 
 
-def make_logs(home: Home, epochs: Iterable[Members], names: Iterable[str]) -> list[Handover]:
+def make_logs(
+    home: Home, epochs: Iterable[Members], names: Iterable[str], *, now: float | None = None
+) -> list[Handover]:
     """Write the logs of operators, which have applied a handover to each further committee.
 
-    Their newest mark is a checkpoint of the newest committee, of the last full round.
+    Their newest mark is a checkpoint of the newest committee, of the last full round before `now`
+    (Unix seconds; by default the present).
     """
     made: list[Handover] = []
     for name in names:
         path = home.database(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = make_log(path, list(epochs))
+        made = make_log(path, list(epochs), now=now)
     return made
 
 
-def make_log(path: Path, epochs: list[Members]) -> list[Handover]:
+def make_log(path: Path, epochs: list[Members], *, now: float | None = None) -> list[Handover]:
     """Write one such log. Returns its handovers."""
     database = Database(path, LOG_SCHEMA)
     try:
@@ -79,7 +82,8 @@ def make_log(path: Path, epochs: list[Members]) -> list[Handover]:
             handovers.append(made)
         newest = epochs[-1]
         head, rounds = log.head(), newest.committee.rounds
-        claim = CheckpointClaim(head.size, head.root, rounds.start(ROUNDS - 1))
+        last = rounds.number(time.time() if now is None else now) - 1
+        claim = CheckpointClaim(head.size, head.root, rounds.start(last))
         _take(log, newest.certify(claim, newest.secrets))
     finally:
         database.close()

@@ -77,7 +77,9 @@ def test_a_stream_goes_on_across_three_handovers(tmp_path: Path) -> None:
                 hand_over(world, successor(world.members, seated_by, **changes[epoch]))
             renewed.append(canonical(world.receipt(stream, epoch).to_json()))
         lineage = fetch_lineage(
-            HttpClient(world.session("client")), world.committee.urls["operator_1"]
+            HttpClient(world.session("client")),
+            world.committee.urls["operator_1"],
+            world.committee.network_id,
         )
         outage = world.components("operator_1").log.state.nodes["operator_3"]
         assert world.states(stream) == ["certified"] * EPOCHS

@@ -291,7 +291,7 @@ def test_an_old_log_may_know_an_old_committee(run: Run, tmp_path: Path) -> None:
     rounds = replace(old.committee.rounds, genesis=1_732_522_000)
     old = replace(old, committee=replace(old.committee, rounds=rounds))
     home = make_home(tmp_path / "fleet", old)
-    make_logs(home, [old], ["operator_1"])
+    make_logs(home, [old], ["operator_1"], now=rounds.start(200))
     following = successor(old, None, drop=["operator_4"])
 
     code, _, err = approve(run, home, written(tmp_path, following), members=following)

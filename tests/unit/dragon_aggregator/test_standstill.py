@@ -164,7 +164,7 @@ def test_outbox_lane_is_bounded(world: Watched) -> None:
     components = world.components(AGGREGATOR)
     for number in range(MAX_PENDING_PER_KEY):
         status = Status.UP if number % 2 else Status.DOWN
-        certified = world.members.status(TARGET, status, 4 + number)
+        certified = world.journaled(world.members.status(TARGET, status, 4 + number))
         components.outbox.add(certified, not_before=0.0)
     world.clock.now = float(world.committee.rounds.start(4 + MAX_PENDING_PER_KEY))
     world.set_target(up=False)

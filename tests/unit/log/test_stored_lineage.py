@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def written(path: Path, *epochs: Members) -> Path:
-    make_log(path, list(epochs))
+    make_log(path, list(epochs), now=OLD.committee.rounds.start(ROUNDS))
     return path
 
 

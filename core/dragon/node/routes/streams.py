@@ -98,7 +98,8 @@ def objects(store: ObjectStore, log: Log) -> Routes:
     @routes_.get("/objects/<sha256>", responses={**described, 200: body})
     def get(path: ObjectPath, query: NoParameters) -> Response:
         """A descriptor, a window header, chunk headers, a proof, or a committee file."""
-        kept = store.get(path.sha256) or log.committee_file(path.sha256)
+        if (kept := store.get(path.sha256)) is None:  # an object may have no bytes
+            kept = log.committee_file(path.sha256)
         if kept is None:
             raise NotFound("this service does not have the object")
         return Response(kept, mimetype=OCTET_STREAM)

@@ -77,7 +77,12 @@ class Nodes:
             answer = StatusAnswer(operator, Status.UP, round(1000 * time.time()), nonce)
             return {**answer.members(), "signature": to_hex(secret.sign(answer.root(committee_id)))}
         claim = claims.from_json(parse(body))
-        return {"operator": operator, "signature": to_hex(secret.sign(claim.root(committee_id)))}
+        signature = secret.sign(claim.root(committee_id))
+        return {
+            "operator": operator,
+            "signature": to_hex(signature),
+            "committee": to_hex(committee_id),
+        }
 
     async def serve(self, connection: Connection) -> None:
         """Send the ports of operators, live and hanging targets; serve until told to stop."""

@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -78,6 +79,7 @@ class _Server:
     """A process that has imported some services, and forks."""
 
     def __init__(self, group: Sequence[str]) -> None:
+        self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_REQUEST_BYTES)
         with theirs:
@@ -89,8 +91,9 @@ class _Server:
             )
 
     def ask(self, request: Mapping[str, Any], files: Sequence[int] = ()) -> Any:
-        self._socket.sendmsg([json.dumps(request).encode()], _passed(files))
-        answer = self._socket.recv(64)
+        with self._lock:  # the next answer is that to this request
+            self._socket.sendmsg([json.dumps(request).encode()], _passed(files))
+            answer = self._socket.recv(64)
         assert answer, "the process that forks has ended"
         return json.loads(answer)
 

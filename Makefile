@@ -31,7 +31,7 @@ browser: export NUMBA_CACHE_DIR ?= $(CURDIR)/.pytest_cache/d/kernels
 browser: $(VENV)/ready-dev ## The explorer's pages in Chromium (Debian: apt-get install chromium)
 	@$(BIN)/python -m pytest tests/browser -m browser -p no:xdist
 
-e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (eight minutes)
+e2e: $(VENV)/ready-dev ## The tests in containers; needs Docker, or tests/e2e/engine.sh (ten minutes)
 	@docker info >/dev/null 2>&1 || { echo "no Docker engine answers; on a bare Debian machine, tests/e2e/engine.sh makes one"; exit 1; }
 	@$(BIN)/python -m pytest tests/e2e -m docker --durations 12 -p no:xdist
 

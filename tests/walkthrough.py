@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,12 +70,17 @@ class Host:
             return ""
         return self.sh(text)
 
+    def _environ(self) -> dict[str, str]:
+        """The environment of a shell in which `dragon` is on the PATH, as the page asks for."""
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return {**os.environ, **self.environ, "PATH": path}
+
     def sh(self, commands: str, seconds: float = 180) -> str:
         """Run shell commands in the folder; return what they print."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
             cwd=self.folder,
-            env={**os.environ, **self.environ},
+            env=self._environ(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -92,7 +98,7 @@ class Host:
             process = subprocess.Popen(
                 ["bash", "-c", command],
                 cwd=self.folder,
-                env={**os.environ, **self.environ},
+                env=self._environ(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

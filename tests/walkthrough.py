@@ -22,6 +22,10 @@ ROOT: Final = Path(__file__).parents[1]
 ALL: Final = ("everybody", "each")
 _SECTION: Final = re.compile(r"^## (.+)$", re.MULTILINE)
 _BLOCK: Final = re.compile(r"^```(sh|ini) (\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# The page names the old command; an engine may have only the new one.
+_COMPOSE: Final = (
+    'command -v docker-compose >/dev/null || docker-compose() { docker compose "$@"; }'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Host:
     def sh(self, commands: str, seconds: float = 180) -> str:
         """Run shell commands in the folder; return what they print."""
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
+            ["bash", "-euo", "pipefail", "-c", f"{_COMPOSE}\n{commands}"],
             cwd=self.folder,
             env=self._environ(),
             stdin=subprocess.DEVNULL,

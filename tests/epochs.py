@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from committees import Members, make_members, secret
 from dragon.protocol import bls, certificate, handover
@@ -14,6 +14,10 @@ from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.committee import Committee, Operator
 from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage, sealed_by
+
+if TYPE_CHECKING:
+    from dragon.log.store import Log
+    from simulation import World
 
 
 def new_operator(name: str, key: bls.SecretKey, url: str = "") -> Operator:
@@ -59,6 +63,21 @@ def successor(
         "operators": operators,
     }
     return Members(replace(before, **{**following, **changes}), secrets)
+
+
+def newest_handover(log: Log) -> Handover | None:
+    """Return the newest handover in a log."""
+    found = [each.event for each in log.entries(limit=100_000)]
+    return next((each for each in reversed(found) if isinstance(each, Handover)), None)
+
+
+def propose(world: World, **changes: Any) -> Members:
+    """Let all owners approve a next committee. `changes`: as in `successor`."""
+    seated_by = newest_handover(world.components("operator_1").log)
+    following = successor(world.members, seated_by, **changes)
+    for name in following.secrets:
+        world.approve(name, following.committee)
+    return following
 
 
 def hand_over(

@@ -63,7 +63,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
     errors.BrokenSuccession: (
         "Have it assembled again: `dragon committee assemble --after` with the newest lineage."
     ),
-    errors.RecycledId: "Whoever returns, or changes the role, takes another id and another key.",
+    errors.RecycledId: "A member that returns, or changes its role, needs another id and key.",
     errors.RecycledKey: "`dragon key new` makes another key.",
     errors.OversizedEvent: "Fewer or shorter ids, or a change in several steps, make it smaller.",
     errors.NotJson: "Check that the file was saved completely.",

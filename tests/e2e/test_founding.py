@@ -112,7 +112,7 @@ def streaming(founded: Organisations) -> Iterator[str]:
     seen = founded.follow("6. A stream service", DATA, blocks=slice(0, 2))
     founded.copy_kernels(DATA)
     founded.follow("6. A stream service", DATA, blocks=slice(2, 3))
-    assert "Give fleet/keys/sources/token to whoever may create streams." in seen[DATA]
+    assert "Give fleet/keys/sources/token to those who may create streams." in seen[DATA]
     wait_until(lambda: founded.is_healthy(DATA, "stream-api"), "the stream service is ready", 180)
     command = "exec dragon source ticker --stream running --rate 2 --window-ms 3000 --home fleet"
     with founded.host(DATA).background(f"{command} --url https://data.example:5300"):

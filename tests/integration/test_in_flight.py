@@ -21,10 +21,9 @@ from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict
 from dragon.protocol.committee import Aggregator
 from dragon.protocol.endorsement import Endorsement
-from dragon.protocol.handover import Handover
 from dragon.protocol.messages import Suspicion
 from dragon.protocol.rounds import Rounds
-from epochs import successor
+from epochs import propose
 from simulation import World
 from stream_simulation import STREAMS, StreamWorld
 
@@ -38,19 +37,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     with World(tmp_path, make_members(4, targets=1, experts=1)) as world:
         world.run(3)
         yield world
-
-
-def seated_by(world: World) -> Handover | None:
-    found = [entry.event for entry in world.components("operator_1").log.entries()]
-    return next((each for each in reversed(found) if isinstance(each, Handover)), None)
-
-
-def propose(world: World, **changes: Any) -> Members:
-    """Let all owners approve a next committee."""
-    following = successor(world.members, seated_by(world), **changes)
-    for name in following.secrets:
-        world.approve(name, following.committee)
-    return following
 
 
 def rotate(world: World) -> Members:

@@ -9,9 +9,8 @@ import pytest
 
 from committees import Members, make_members
 from dragon.protocol.claims.handover import HandoverClaim
-from dragon.protocol.handover import Handover
 from dragon_sequencer.nodes import NodeList
-from epochs import successor
+from epochs import newest_handover, successor
 from simulation import World
 
 
@@ -20,18 +19,14 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, make_members(4))
 
 
-def seated_by(world: World, name: str = "operator_1") -> Handover | None:
-    """The newest handover in a log."""
-    found = [entry.event for entry in world.components(name).log.entries()]
-    return next((each for each in reversed(found) if isinstance(each, Handover)), None)
-
-
 def naming(world: World, *lists: NodeList) -> Members:
     """A next committee that names these node lists."""
     sequencer = world.committee.sequencer
     hashes = tuple(sorted(each.sha256 for each in lists))
     return successor(
-        world.members, seated_by(world), sequencer=replace(sequencer, nodes_sha256=hashes)
+        world.members,
+        newest_handover(world.components("operator_1").log),
+        sequencer=replace(sequencer, nodes_sha256=hashes),
     )
 
 

@@ -16,10 +16,9 @@ from dragon import errors
 from dragon.encoding import parse
 from dragon.node.settings import Environment
 from dragon.protocol.committee import Committee
-from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon_operator.main import start_late
-from epochs import successor
+from epochs import newest_handover, successor
 from simulation import World
 
 NEW, URL = "operator_9", "http://operator-9:5000"
@@ -30,14 +29,11 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, make_members(4))
 
 
-def seated_by(world: World) -> Handover | None:
-    found = [entry.event for entry in world.components("operator_1").log.entries()]
-    return next((each for each in reversed(found) if isinstance(each, Handover)), None)
-
-
 def hand_over(world: World, **changes: Any) -> Members:
     """Let all owners approve the next committee, and wait until it holds."""
-    following = successor(world.members, seated_by(world), **changes)
+    following = successor(
+        world.members, newest_handover(world.components("operator_1").log), **changes
+    )
     for name in following.secrets:
         world.approve(name, following.committee)
     world.run(3)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from committees import Members, make_members, secret
 from dragon.errors import UnknownNode
 from dragon.protocol.claims.downtime import DowntimeClaim
-from dragon.protocol.handover import Handover
 from dragon_operator.approvals import LAPSES_SECONDS
-from epochs import successor
+from epochs import propose
 from simulation import World
 
 NEW = "operator_5"
@@ -24,19 +22,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     with World(tmp_path, make_members(4, targets=1)) as world:
         world.run(3)
         yield world
-
-
-def seated_by(world: World) -> Handover | None:
-    found = [entry.event for entry in world.components("operator_1").log.entries()]
-    return next((each for each in reversed(found) if isinstance(each, Handover)), None)
-
-
-def propose(world: World, **changes: Any) -> Members:
-    """Let all owners approve a next committee."""
-    following = successor(world.members, seated_by(world), **changes)
-    for name in following.secrets:
-        world.approve(name, following.committee)
-    return following
 
 
 def hand_over(world: World, following: Members) -> None:

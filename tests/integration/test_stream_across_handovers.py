@@ -18,7 +18,7 @@ from dragon.protocol.handover import Handover
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.streams.receipt import Receipt
 from dragon.protocol.streams.receipt_verification import is_complete, verify
-from epochs import new_operator, successor
+from epochs import new_operator, newest_handover, successor
 from stream_simulation import StreamWorld
 
 EPOCHS: Final = 4
@@ -73,7 +73,7 @@ def test_a_stream_goes_on_across_three_handovers(tmp_path: Path) -> None:
                 world.resume("operator_3")
                 world.run(14)
             else:
-                seated_by = newest_handover(world)
+                seated_by = newest_handover(world.components("operator_1").log)
                 hand_over(world, successor(world.members, seated_by, **changes[epoch]))
             renewed.append(canonical(world.receipt(stream, epoch).to_json()))
         lineage = fetch_lineage(
@@ -97,12 +97,6 @@ def test_a_stream_goes_on_across_three_handovers(tmp_path: Path) -> None:
     for epoch, raw in enumerate(early[:-1]):
         assert not holds(held, Receipt.from_json(parse(raw)), data_of(epoch)), epoch
     assert audit(log, held.committees[-1]).state.committee == held.committees[-1]
-
-
-def newest_handover(world: StreamWorld) -> Handover | None:
-    entries = world.components("operator_1").log.entries(limit=100_000)
-    found = [entry.event for entry in entries if isinstance(entry.event, Handover)]
-    return found[-1] if found else None
 
 
 def holds(lineage: Lineage, receipt: Receipt, data: bytes) -> bool:

@@ -43,7 +43,7 @@ def new(
     """Make a key for ID, and the member file by which the others list it.
 
     URL is where an operator is reached; with `--rotate` it stays the same unless it is given. Only
-    the member file leaves this host: give it to whoever assembles the committee.
+    the member file leaves this host: send it to the person who assembles the committee.
     """
     fleet = Home(home)
     if rotate and url is None and not expert:
@@ -61,7 +61,7 @@ def new(
         print_json(_facts(made))
         return
     console.print(f"Key of {role} {member_id}: {plain(str(made.keystore))}. Keep it on this host.")
-    console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
+    console.print(f"Send {plain(str(made.file))} to the person who assembles the committee.")
     if role is not Role.OPERATOR or not fleet.committee_file.exists():
         return
     if rotate:
@@ -98,14 +98,14 @@ def _present_url(home: Home, member_id: str) -> str | None:
 def move(member_id: str, url: str, home: Path, as_json: bool) -> None:
     """Write the member file of operator ID for another URL; its key stays.
 
-    Give the file to whoever assembles the committee. The operator has to answer at both URLs until
-    the committees have handed over.
+    Send the file to the person who assembles the committee. The operator has to answer at both URLs
+    until the committees have handed over.
     """
     made = moved_member(Home(home), member_id, url)
     if as_json:
         print_json(_facts(made))
         return
-    console.print(f"Give {plain(str(made.file))} to whoever assembles the committee.")
+    console.print(f"Send {plain(str(made.file))} to the person who assembles the committee.")
 
 
 def _facts(made: NewMember) -> dict[str, Json]:
@@ -124,7 +124,7 @@ def _facts(made: NewMember) -> dict[str, Json]:
 def stream_service(home: Path, as_json: bool) -> None:
     """Make the keys and tokens of a stream service and its prover; existing ones stay.
 
-    No committee lists them. Whoever has `keys/sources/token` may create streams.
+    No committee lists them. `keys/sources/token` allows its holder to create streams.
     """
     folders = [str(folder) for folder in data_services.make_keys(Home(home))]
     token = str(Home(home).token(SOURCES))
@@ -132,7 +132,7 @@ def stream_service(home: Path, as_json: bool) -> None:
         print_json({"folders": folders, "sources_token": token})
         return
     console.print(f"Keys of stream service and prover: {plain(', '.join(folders))}.")
-    console.print(f"Give {plain(token)} to whoever may create streams.")
+    console.print(f"Give {plain(token)} to those who may create streams.")
 
 
 @key.command(short_help="Show what KEYSTORE states; verifies nothing.")

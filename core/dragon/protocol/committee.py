@@ -239,8 +239,8 @@ class Committee:
 def short_id(committee_id: bytes) -> str:
     """Return the first 20 bytes of an id as ten groups of four digits, to compare by voice.
 
-    Fewer bytes would not do: whoever assembles a committee could make two files whose ids agree in
-    64 bits with 2^32 attempts.
+    Fewer bytes would not do: with 2^32 attempts the person who assembles a committee could make two
+    files with ids that agree in 64 bits.
     """
     digits = committee_id[:SHORT_ID_BYTES].hex()
     return " ".join(digits[i : i + 4] for i in range(0, len(digits), 4))

@@ -2,7 +2,7 @@
 
 A lineage is public, and anybody may pass it on. It is what a verifier needs besides the signed
 object: with the newest lineage, all that earlier committees certified keeps its worth, and their
-keys, whoever has them later, can add nothing.
+keys, which may leak later, can add nothing.
 
 Two ways lead through it. From the newest file backwards no signature is needed: each file names
 the one before by its hash, and seals how the log stood. From the oldest file forwards the handovers

@@ -2,7 +2,7 @@
 
 The member makes its key on its own host. Only this file leaves it: the id, the URL and the public
 key, signed with that key. The signature binds id and URL to the key, against slips and changes on
-the way. Whoever steals a member file has a member that cannot sign anything.
+the way. A stolen member file gives the thief a member that cannot sign.
 """
 
 from __future__ import annotations

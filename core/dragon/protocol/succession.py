@@ -1,7 +1,7 @@
 """Which committee may follow which.
 
-An id means one thing for ever, and a key that has gone never comes back. Whoever returns takes
-another id and another key. A rotation is the same id with a new key.
+An id means one thing for ever, and a key that has gone never comes back. A member that returns
+takes another id and another key. A rotation is the same id with a new key.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def check_successor(known: Known, sealed: Sealed, following: Committee) -> None:
         if key in known.keys and owners.get(key) != name:
             message = f"the network has listed the key of {name} before, for another or earlier id"
             raise errors.RecycledKey(message, id=name)
-    # (5) The handover fits into a batch, whoever signs it.
+    # (5) The handover fits into a batch, signed by any operators.
     if (size := len(_largest_handover(holding, following))) > MAX_BATCH_BYTES:
         message = (
             f"a handover signed by all operators of both committees would take {size} bytes; a "

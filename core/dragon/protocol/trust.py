@@ -104,7 +104,7 @@ class Trust:
         """Verify a mark, wherever it comes from: a trusted committee must vouch for it.
 
         A mark counts if a committee of a trusted epoch has signed it. A handover of this lineage
-        counts too, whoever signed it: it is compared, not verified, because later files of the
+        counts too, of any epoch: it is compared, not verified, because later files of the
         lineage pin its log.
 
         Args:

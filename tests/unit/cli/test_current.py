@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from dragon.errors import InvalidId, UnknownNode
 from dragon.net.http_client import HttpClient
 from dragon_cli.fleet import current
 from dragon_cli.fleet.layout import Home
+from dragon_cli.trust import check_node
 from epochs import Network
 from homes import make_home
 from wsgi import WsgiAdapter, WsgiApp
@@ -87,3 +89,29 @@ def test_the_newest_proven_committee_is_used(
     assert found == THREE.epochs[epoch].committee
     assert home.committee_file.read_bytes() == before
     assert not home.lineage_file.exists()
+
+
+def test_a_lineage_that_differs_from_the_held_one_is_not_used(tmp_path: Path) -> None:
+    """It is `dragon committee update` that keeps it, and says so."""
+    other = Network([OLD])
+    other.step(add=["operator_6"])
+    home = make_home(tmp_path / "fleet", other.newest)
+    home.lineage_file.write_text(json.dumps(other.lineage().to_json()))
+    wires = WsgiAdapter()
+    wires.mount(OLD.committee.urls["operator_1"].removeprefix("http://"), serve(said(2), PROVEN))
+
+    found = current.committee(home, HttpClient(wires.session()))
+
+    assert found == other.newest.committee
+
+
+def test_a_node_that_has_left_can_be_asked_for(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "fleet", NEW)
+    home.lineage_file.write_text(json.dumps(THREE.lineage().to_json()))
+
+    assert "operator_4" not in NEW.committee.urls
+    assert check_node(home, "operator_4") == "operator_4"
+    with pytest.raises(UnknownNode):
+        check_node(home, "operator_9")
+    with pytest.raises(InvalidId):
+        check_node(home, "../operator_4")

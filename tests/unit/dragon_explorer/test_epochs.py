@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,20 @@ from alerting import PaperFleet, config
 from committees import secret
 from dragon.encoding import canonical, parse, to_hex
 from dragon.errors import SettingsError, UnknownNode, WrongCommittee
+from dragon.log.ledger import ProvenBatch
+from dragon.net.runtime import Runtime
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee, Target, short_id
 from dragon.protocol.lineage import Lineage
 from dragon.protocol.log_entry import ProvenEntry
 from dragon.protocol.trust import Trust
+from dragon_explorer import main
 from dragon_explorer.alerts.conditions import Condition
 from dragon_explorer.alerts.config import AlertsConfig
 from dragon_explorer.epochs import Epochs
 from dragon_explorer.public_page import PublicFile, PublicPage
+from dragon_explorer.settings import Settings
+from epochs import Network
 
 LEFT = "target_2"
 
@@ -321,3 +326,31 @@ def test_pages_of_a_large_committee_are_bounded(tmp_path: Path) -> None:
         for path in ("/epochs", "/epochs/1", "/committee", "/log/1"):
             assert len(get(fleet, path).data) < 300_000, path
             assert len(json.dumps(get(fleet, f"/api{path}").json)) < 300_000, path
+
+
+def test_a_new_explorer_is_pinned_to_the_newest_file_of_a_lineage(tmp_path: Path) -> None:
+    """Its log begins with epoch 0, and only a handover on the ledger leads on."""
+    network = Network()
+    network.step(add=["operator_5"])
+    *earlier, newest = network.committees()
+    settings = Settings(
+        committee=newest,
+        earlier=earlier,
+        database=tmp_path / "explorer.db",
+        nodes_files=(),
+        host="",
+        port=0,
+        threads=1,
+    )
+    databases = main.open_databases(settings)
+    try:
+        log = main.assemble(settings, *databases, NoLedger(), Runtime.real()).log
+        assert (log.committee, log.pinned) == (earlier[0], newest)
+    finally:
+        for database in databases:
+            database.close()
+
+
+class NoLedger:
+    def poll(self, *_: object, **__: object) -> Sequence[ProvenBatch]:
+        return ()

@@ -49,6 +49,7 @@ from dragon_explorer.live import answers
 from dragon_explorer.live.approved_files import ApprovedFiles
 from dragon_explorer.live.audience import Audience
 from dragon_explorer.live.board import Board, OperatorReport, Part
+from dragon_explorer.maintenance import Maintenance
 from dragon_explorer.public_page import PublicFile, PublicPage
 from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
@@ -143,6 +144,7 @@ class PaperFleet:
             records=StreamRecords(self.databases[0], self.log.note_damage),
             follower=self.follower,
             index=LogIndex(self.log),
+            maintenance=Maintenance(self.log),
             board=self.board,
             approved_files=ApprovedFiles(self.log, HttpClient.create(), lambda: self.now),
             history=History(self.databases[1]),

@@ -1,4 +1,7 @@
-"""Certified events become episodes: outages of nodes, invalid windows, and handovers."""
+"""Events of the log become episodes.
+
+Outages of nodes, invalid windows, handovers, and announcements of maintenance.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from collections.abc import Callable, Container, Sequence
 from typing import TypeAlias
 
 from dragon.encoding import to_hex
-from dragon.protocol.claims.base import kind_of
+from dragon.protocol.claims.base import EventClaim, kind_of
 from dragon.protocol.claims.handover import HandoverClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.claims.window import Verdict, WindowClaim
 from dragon.protocol.log_entry import LogEntry
-from dragon_explorer.alerts.conditions import Condition
+from dragon_explorer.alerts.conditions import OF_NODES, Condition
 from dragon_explorer.alerts.config import Rule
 from dragon_explorer.alerts.episodes import Episode, Episodes
 
@@ -30,13 +34,12 @@ def apply(
                 _apply_status(episodes, entry, claim, rule.name, now)
     elif isinstance(claim, HandoverClaim):
         _end_outages(episodes, entry, claim, listed(claim), now)
+    if (found := _momentary(claim)) is not None:
+        condition, subject = found
         for rule in rules:
-            if Condition.COMMITTEE_CHANGED in rule.conditions:
-                _open_handover(episodes, entry, claim, rule.name, now)
-    elif isinstance(claim, WindowClaim) and claim.verdict is Verdict.INVALID:
-        for rule in rules:
-            if Condition.WINDOW_INVALID in rule.conditions:
-                _open_window(episodes, entry, claim, rule.name, now)
+            selects = condition not in OF_NODES or rule.selects(subject)
+            if condition in rule.conditions and selects:
+                _open_momentary(episodes, entry, rule.name, condition, subject, now)
 
 
 def _apply_status(
@@ -68,34 +71,28 @@ def _end_outages(
             episode.end(max(episode.begun, claim.timestamp), now, entry.position)
 
 
-def _open_handover(
-    episodes: Episodes, entry: LogEntry, claim: HandoverClaim, rule: str, now: float
+def _momentary(claim: EventClaim) -> tuple[Condition, str] | None:
+    """Return the condition and the subject of an incident without a duration."""
+    if isinstance(claim, HandoverClaim):
+        return Condition.COMMITTEE_CHANGED, f"epoch {claim.epoch}"
+    if isinstance(claim, MaintenanceClaim):
+        return Condition.MAINTENANCE_ANNOUNCED, claim.node_id
+    if isinstance(claim, WindowClaim) and claim.verdict is Verdict.INVALID:
+        return Condition.WINDOW_INVALID, f"{to_hex(claim.stream)}/{claim.number}"
+    return None
+
+
+def _open_momentary(
+    episodes: Episodes, entry: LogEntry, rule: str, condition: Condition, subject: str, now: float
 ) -> None:
-    """A handover is an incident without a duration."""
+    claim = entry.event.claim
     sentence = kind_of(claim).sentence(claim)
     episode = Episode(
         rule,
-        Condition.COMMITTEE_CHANGED,
-        f"epoch {claim.epoch}",
+        condition,
+        subject,
         claim.timestamp,
         f"{sentence[0].upper()}{sentence[1:]}.",
-        now,
-        entry.position,
-    )
-    episode.end(claim.timestamp, now)
-    episodes.open(episode)
-
-
-def _open_window(
-    episodes: Episodes, entry: LogEntry, claim: WindowClaim, rule: str, now: float
-) -> None:
-    """An invalid window is an incident without a duration."""
-    episode = Episode(
-        rule,
-        Condition.WINDOW_INVALID,
-        f"{to_hex(claim.stream)}/{claim.number}",
-        claim.timestamp,
-        f"{kind_of(claim).sentence(claim)}.",
         now,
         entry.position,
     )

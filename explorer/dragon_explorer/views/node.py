@@ -8,8 +8,10 @@ from typing import Final
 from dragon_explorer.history.spans import Points, Span, span_for
 from dragon_explorer.history.store import RESPONSE
 from dragon_explorer.sources import Sources
+from dragon_explorer.views.checks import CheckRow, check_of
 from dragon_explorer.views.fleet import NodeRow, node_row, recent_latencies
 from dragon_explorer.views.incidents import IncidentRow, incident_row
+from dragon_explorer.views.maintenance import NodeMaintenance, node_maintenance
 from dragon_explorer.views.probes import RecentProbes, recent_probes
 from dragon_explorer.views.uptime import DayRow, days
 
@@ -61,6 +63,8 @@ class Node:
     left_epoch: int | None  # of the first committee that lists it no more; None: it is listed
     left: int | None  # Unix seconds, the seat of that committee
     node: NodeRow
+    check: CheckRow | None  # what counts as up; None: an operator, or a node that has left
+    maintenance: NodeMaintenance
     days: tuple[DayRow, ...]  # of the bar, oldest first
     incidents: tuple[IncidentRow, ...]  # newest first
     observations: tuple[Observation, ...]
@@ -79,9 +83,12 @@ def node(sources: Sources, now: int, node_id: str, period: str = DEFAULT_CHART) 
         left_epoch=known.left_epoch,
         left=known.left,
         node=node_row(sources, node_id, now, latencies),
+        check=check_of(sources.committee, node_id),
+        maintenance=node_maintenance(sources, node_id, now),
         days=days(sources, node_id, now),
         incidents=tuple(
-            incident_row(each, now) for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
+            incident_row(sources, each, now)
+            for each in sources.index.outages_of(node_id, MAX_INCIDENTS)
         ),
         observations=tuple(_observations(sources, node_id)),
         recent=recent_probes(sources, now, node_id),

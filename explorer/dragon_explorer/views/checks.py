@@ -31,6 +31,20 @@ class CheckRow:
     warn_days: int | None  # of a TLS certificate, before it expires; None: another kind
 
 
+@dataclass(frozen=True, slots=True)
+class TargetRow:
+    """A target of a committee."""
+
+    id: str
+    url: str  # empty: it sends heartbeats
+    check: CheckRow
+
+
+def target_rows(committee: Committee) -> tuple[TargetRow, ...]:
+    """Return the targets with their checks."""
+    return tuple(TargetRow(each.id, each.url, check_row(each)) for each in committee.targets)
+
+
 def check_row(target: Target) -> CheckRow:
     """Return the check of a target in words."""
     check = target.check

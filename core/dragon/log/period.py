@@ -70,4 +70,6 @@ def nodes_of(log: LogFigures, interval: tuple[int, int], size: int) -> list[str]
 
 def _leaf(log: LogFigures, node_id: str, interval: tuple[int, int], size: int) -> PeriodLeaf:
     totals = log.totals(size, node_id, interval)
-    return PeriodLeaf(node_id, totals.seconds_down, 0, totals.seconds_unknown)
+    return PeriodLeaf(
+        node_id, totals.seconds_down, totals.seconds_maintenance, totals.seconds_unknown
+    )

@@ -144,6 +144,7 @@ def test_period_equals_downtime(past: Past, one: int, other: int, size: int) -> 
         interval = (GENESIS + begin, GENESIS + end)
         downtime = totals(past.state, size, node_id, interval)
         assert leaf.seconds_down == downtime.seconds_down
+        assert leaf.seconds_maintenance == downtime.seconds_maintenance
         assert leaf.seconds_unknown == downtime.seconds_unknown
 
 
@@ -163,6 +164,7 @@ def test_splitting_a_period_changes_nothing(past: Past, a: int, b: int, c: int) 
             leaves.get(node_id, PeriodLeaf(node_id, 0, 0, seconds)) for leaves, seconds in parts
         ]
         assert leaf.seconds_down == sum(each.seconds_down for each in found)
+        assert leaf.seconds_maintenance == sum(each.seconds_maintenance for each in found)
         assert leaf.seconds_unknown == sum(each.seconds_unknown for each in found)
 
 

@@ -29,7 +29,13 @@ def install(app: Flask, sources: Sources) -> None:
     texts = (utc, iso, day, clock, ago, span, period, percent, size, count)
     names = (short, abridged, words, indented, notable, maintenance)
     drawings = (drawing.bar_paths, drawing.bar_days, drawing.announced_path, drawing.spark)
-    grid = (drawing.plot, drawing.round_paths, drawing.round_faults, drawing.rounds_text, drawing.fault_letters)
+    grid = (
+        drawing.plot,
+        drawing.round_paths,
+        drawing.round_faults,
+        drawing.rounds_text,
+        drawing.fault_letters,
+    )
     functions: tuple[Callable[..., object], ...] = (*texts, *names, *drawings, *grid)
     app.jinja_env.filters.update({each.__name__: each for each in functions})
     app.jinja_env.globals["fragment_url"] = fragment_url

@@ -121,7 +121,6 @@ def _add_incidents(api: Routes, components: Components) -> None:
         """One change of status: signers, certificate, inclusion proof, operators' answers."""
         return render.json(lambda now: incident_view(sources, now, path.position))
 
-
     @api.get(
         "/agreements",
         responses=responses(

@@ -44,6 +44,7 @@ class SeenRow:
 
     seen: str  # "up" or "down"
     reason: str  # "answered", or the fault
+    detail: str  # what differed from what was expected; empty: nothing is stated
     latency_ms: int
 
 
@@ -197,6 +198,8 @@ def _gathered(aggregator: str, kept: answers.KeptGathering) -> GatheredRow:
         round=kept.round,
         begun_late_ms=kept.begun_late_ms,
         took_ms=kept.took_ms,
-        probes=tuple(SeenRow(each.seen, each.reason, each.latency_ms) for each in kept.probes),
+        probes=tuple(
+            SeenRow(each.seen, each.reason, each.detail, each.latency_ms) for each in kept.probes
+        ),
         suspicions=tuple(suspicion_row(each) for each in kept.suspicions),
     )

@@ -73,6 +73,8 @@ def in_words(seconds: int, total: int, length: str) -> str:
     """
     if not seconds:
         return ""
-    return "all of it in announced maintenance" if seconds >= total else (
-        f"{length} of it in announced maintenance"
+    return (
+        "all of it in announced maintenance"
+        if seconds >= total
+        else (f"{length} of it in announced maintenance")
     )

@@ -27,8 +27,8 @@ from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.history import History
 from dragon.protocol.maintenance import Maintenance
 from dragon.protocol.rounds import Rounds
-from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
 from dragon.protocol.state import Mark, State
+from dragon.protocol.target_checks import HttpCheck, default_timeout_ms
 
 GENESIS = 1_732_522_000
 # Hash of the node list of `simulation.World`, whose sequencer has one node with a known key.

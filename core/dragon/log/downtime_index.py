@@ -19,8 +19,7 @@ from dragon.protocol.claims.maintenance import Announced
 from dragon.protocol.claims.status import Status
 from dragon.protocol.state import History, Mark, State, Transition
 
-
-# Returns how many seconds of an interval [begin, end) count. Intervals end at the last mark at most.
+# Returns how many seconds of an interval [begin, end) count. It ends at the last mark or before.
 Count: TypeAlias = Callable[[int, int], int]
 
 
@@ -217,4 +216,6 @@ class _SumsWhileDown:
     def _before(self, time: int, moves: int) -> int:
         last = moves - 1
         is_down = self._transitions.is_down[last]
-        return self._sums[last] + (self._count(self._transitions.times[last], time) if is_down else 0)
+        return self._sums[last] + (
+            self._count(self._transitions.times[last], time) if is_down else 0
+        )

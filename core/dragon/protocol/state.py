@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from dragon.encoding import check_id
-from dragon.protocol.claims.maintenance import Announced
+from dragon.protocol.claims.maintenance import NOTHING_ANNOUNCED, Announced
 from dragon.protocol.claims.status import Status, Transition
 from dragon.protocol.claims.stream_state import StreamState
 from dragon.protocol.committee import UNSEALED, Committee, Sealed
@@ -100,7 +100,7 @@ class State:
 
     def announced(self, node_id: str) -> Announced:
         """Return the announced maintenance of a node; empty if the log has none."""
-        return self.maintenance.get(node_id, Announced())
+        return self.maintenance.get(node_id, NOTHING_ANNOUNCED)
 
     def anchor(self, position: int) -> Mark | None:
         """Return the mark that vouches for an entry for longest; None while no mark covers it.

@@ -163,7 +163,9 @@ def _seated(state: State, following: Committee) -> State:
         if last := state.last(node_id):
             at = max(mark.timestamp, last.timestamp)
             nodes[node_id] = nodes[node_id].appended(Transition(None, at, mark.position))
-    listed = {node_id: state.listed_since.get(node_id, mark.timestamp) for node_id in following.urls}
+    listed = {
+        node_id: state.listed_since.get(node_id, mark.timestamp) for node_id in following.urls
+    }
     return replace(
         state,
         known=state.known.then(following),

@@ -182,7 +182,9 @@ def test_the_seconds_of_an_interval_are_up_down_or_unknown(past: Past, a: int, b
     )
 
     assert claim.seconds_up + sum(seconds) == end - begin
-    assert claim.seconds_up == sum(past._second(each, past.state.size) == "up" for each in range(begin, end))  # noqa: SLF001
+    assert claim.seconds_up == sum(
+        past._second(each, past.state.size) == "up" for each in range(begin, end)
+    )
     assert 0 <= found.seconds_maintenance <= found.seconds_down
 
 

@@ -80,6 +80,7 @@ class Announced:
         return Announced(ended, tuple(sorted((*self.after(time), window))))
 
 
+NOTHING_ANNOUNCED: Final = Announced()
 MAINTENANCE: Final = Table(
     "maintenance", ("position", "node_id", "begin", "end", "timestamp"), "position"
 )

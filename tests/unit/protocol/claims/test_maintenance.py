@@ -39,7 +39,9 @@ EMPTY = with_log_time(State.of(COMMITTEE), NOW)
 DAY = 86_400
 
 
-def claimed(node_id: str = "target_1", begin: int = NOTICE, seconds: int = 600, **changes: Any) -> MaintenanceClaim:
+def claimed(
+    node_id: str = "target_1", begin: int = NOTICE, seconds: int = 600, **changes: Any
+) -> MaintenanceClaim:
     """Return a window that begins so many seconds after log time."""
     claim = MaintenanceClaim(node_id, NOW + begin, NOW + begin + seconds, NOW + 3)
     return dataclasses.replace(claim, **changes)
@@ -161,7 +163,10 @@ def test_rule_3_a_window_is_announced_once() -> None:
 def test_rule_3_finds_windows_that_have_ended() -> None:
     state = EMPTY
     for number in range(3 * MAX_ANNOUNCED):
-        state = apply(with_log_time(state, NOW + 900 * number), claimed(timestamp=NOW + 900 * number, begin=NOTICE + 900 * number))
+        state = apply(
+            with_log_time(state, NOW + 900 * number),
+            claimed(timestamp=NOW + 900 * number, begin=NOTICE + 900 * number),
+        )
 
     late = with_log_time(state, NOW + DAY)
     for number in range(3 * MAX_ANNOUNCED):
@@ -264,7 +269,13 @@ def test_rule_10_another_operator_cannot_announce_for_an_operator() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"node_id": "operator_2"}, {"begin": NOW + NOTICE + 1}, {"end": NOW + NOTICE + 9}, {"timestamp": NOW}]
+    "changes",
+    [
+        {"node_id": "operator_2"},
+        {"begin": NOW + NOTICE + 1},
+        {"end": NOW + NOTICE + 9},
+        {"timestamp": NOW},
+    ],
 )
 def test_rule_10_nothing_in_a_signed_announcement_can_be_changed(changes: dict[str, Any]) -> None:
     signed = MEMBERS.announce(claimed())
@@ -282,7 +293,9 @@ def test_rule_10_a_signature_that_is_no_point() -> None:
 def test_rule_10_the_signature_of_another_kind_of_claim() -> None:
     """An expert that owns a target signs endorsements with the same key."""
     note = bytes(32)
-    endorsement = MEMBERS.endorse(EndorsementClaim(note, 0, 0, Verdict.VALID, note, "expert_1", NOW))
+    endorsement = MEMBERS.endorse(
+        EndorsementClaim(note, 0, 0, Verdict.VALID, note, "expert_1", NOW)
+    )
     disguised = dataclasses.replace(MEMBERS.announce(claimed()), signature=endorsement.signature)
 
     assert isinstance(refusal(EMPTY, disguised), errors.BadSignature)
@@ -337,9 +350,7 @@ def test_nothing_ends_or_shortens_a_window() -> None:
 
 # -- the windows of one node -----------------------------------------------------------------------
 
-STEPS = st.lists(
-    st.tuples(st.integers(0, 40), st.integers(0, 60), st.integers(1, 40)), max_size=60
-)
+STEPS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60), st.integers(1, 40)), max_size=60)
 
 
 @settings(deadline=None)

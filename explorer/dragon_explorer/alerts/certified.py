@@ -6,10 +6,11 @@ Outages of nodes, invalid windows, handovers, and announcements of maintenance.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from dragon.encoding import to_hex
-from dragon.protocol.claims.base import EventClaim, kind_of
+from dragon.protocol.claims.base import Claim, kind_of
 from dragon.protocol.claims.handover import HandoverClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status, StatusClaim
@@ -23,6 +24,15 @@ from dragon_explorer.alerts.episodes import Episode, Episodes
 Listed: TypeAlias = Callable[[HandoverClaim], Container[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An incident without a duration."""
+
+    condition: Condition
+    subject: str
+    timestamp: int  # Unix seconds
+
+
 def apply(
     episodes: Episodes, entry: LogEntry, rules: Sequence[Rule], listed: Listed, now: float
 ) -> None:
@@ -34,12 +44,11 @@ def apply(
                 _apply_status(episodes, entry, claim, rule.name, now)
     elif isinstance(claim, HandoverClaim):
         _end_outages(episodes, entry, claim, listed(claim), now)
-    if (found := _momentary(claim)) is not None:
-        condition, subject = found
+    if (found := _moment(claim)) is not None:
         for rule in rules:
-            selects = condition not in OF_NODES or rule.selects(subject)
-            if condition in rule.conditions and selects:
-                _open_momentary(episodes, entry, rule.name, condition, subject, now)
+            selects = found.condition not in OF_NODES or rule.selects(found.subject)
+            if found.condition in rule.conditions and selects:
+                _open_moment(episodes, entry, rule.name, found, now)
 
 
 def _apply_status(
@@ -71,30 +80,31 @@ def _end_outages(
             episode.end(max(episode.begun, claim.timestamp), now, entry.position)
 
 
-def _momentary(claim: EventClaim) -> tuple[Condition, str] | None:
-    """Return the condition and the subject of an incident without a duration."""
+def _moment(claim: Claim) -> Moment | None:
+    """Return the incident without a duration that an event is."""
     if isinstance(claim, HandoverClaim):
-        return Condition.COMMITTEE_CHANGED, f"epoch {claim.epoch}"
+        return Moment(Condition.COMMITTEE_CHANGED, f"epoch {claim.epoch}", claim.timestamp)
     if isinstance(claim, MaintenanceClaim):
-        return Condition.MAINTENANCE_ANNOUNCED, claim.node_id
+        return Moment(Condition.MAINTENANCE_ANNOUNCED, claim.node_id, claim.timestamp)
     if isinstance(claim, WindowClaim) and claim.verdict is Verdict.INVALID:
-        return Condition.WINDOW_INVALID, f"{to_hex(claim.stream)}/{claim.number}"
+        subject = f"{to_hex(claim.stream)}/{claim.number}"
+        return Moment(Condition.WINDOW_INVALID, subject, claim.timestamp)
     return None
 
 
-def _open_momentary(
-    episodes: Episodes, entry: LogEntry, rule: str, condition: Condition, subject: str, now: float
+def _open_moment(
+    episodes: Episodes, entry: LogEntry, rule: str, moment: Moment, now: float
 ) -> None:
     claim = entry.event.claim
     sentence = kind_of(claim).sentence(claim)
     episode = Episode(
         rule,
-        condition,
-        subject,
-        claim.timestamp,
+        moment.condition,
+        moment.subject,
+        moment.timestamp,
         f"{sentence[0].upper()}{sentence[1:]}.",
         now,
         entry.position,
     )
-    episode.end(claim.timestamp, now)
+    episode.end(moment.timestamp, now)
     episodes.open(episode)

@@ -1,7 +1,8 @@
 """Which incidents a rule holds back because maintenance of their node is announced.
 
-An incident that lasts is held back until two rounds after the maintenance: so late may arrive that
-the node was up when it ended. One that began and ended in announced time is never told. The end of an incident that was told is told at once.
+An incident that lasts is held back until two rounds after the maintenance: so late the log may
+still learn that the node was up at its end. An incident that began and ended in announced time is
+never told. The end of an incident that was told is told at once.
 """
 
 from __future__ import annotations

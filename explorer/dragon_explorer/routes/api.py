@@ -10,8 +10,8 @@ from dragon.node.parameters import NoParameters
 from dragon_explorer import schemas
 from dragon_explorer.components import Components
 from dragon_explorer.routes.parameters import (
-    AgreementsQuery,
     AfterStreamQuery,
+    AgreementsQuery,
     BeforeQuery,
     EpochPath,
     NodePath,

@@ -21,8 +21,8 @@ from dragon_explorer.components import Components
 from dragon_explorer.public_page import is_listed
 from dragon_explorer.rendering import HTML_TYPE
 from dragon_explorer.routes.parameters import (
-    AgreementsQuery,
     AfterStreamQuery,
+    AgreementsQuery,
     BeforeQuery,
     EpochPath,
     NodePath,

@@ -163,7 +163,7 @@ def _totals(sources: Sources, node_id: str, interval: tuple[int, int]) -> NodeTo
 
 def _months(genesis: int, now: int) -> tuple[Month, ...]:
     """Return the newest full months of the network's time, newest first."""
-    found = []
+    found: list[Month] = []
     end = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while len(found) < MONTHS and end.timestamp() > genesis:
         begin = (end - timedelta(days=1)).replace(day=1)

@@ -24,6 +24,7 @@ from dragon.net.http_client import HttpClient
 from dragon.net.runtime import Runtime
 from dragon.node.certification import Certification
 from dragon.protocol.claims.checkpoint import CheckpointClaim
+from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status
 from dragon.protocol.committee import Committee
 from dragon.protocol.event import Event
@@ -55,7 +56,7 @@ from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 from epochs import hand_over, successor
 
-MEMBERS = make_members(4, targets=3)
+MEMBERS = make_members(4, targets=3, owners=3, maintenance_notice=0)
 SECRET_PATH = "secret-path"
 
 
@@ -221,6 +222,12 @@ class PaperFleet:
 
     def up(self, *nodes: str) -> None:
         self.status(Status.UP, *nodes)
+
+    def announce(self, node_id: str, begin: float, end: float) -> None:
+        """Announce maintenance. Args: `begin`, `end`, in seconds from now."""
+        now = int(self.now)
+        claim = MaintenanceClaim(node_id, now + int(begin), now + int(end), now)
+        self.happen(self.members.announce(claim))
 
     def checkpoint(self) -> None:
         """Certify a checkpoint of the current log."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from committees import Members, make_members
+from committees import Members, make_members, with_target
 from dragon import errors
 from dragon.encoding import canonical, to_hex
 from dragon.log.follower import Follower
@@ -26,9 +26,10 @@ from dragon.node.certification import Certification
 from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.maintenance import MaintenanceClaim
 from dragon.protocol.claims.status import Status
-from dragon.protocol.committee import Committee
+from dragon.protocol.committee import Committee, Target
 from dragon.protocol.event import Event
 from dragon.protocol.handover import Handover
+from dragon.protocol.target_checks import TlsCheck
 from dragon.storage.database import Database
 from dragon.storage.disk import Disk
 from dragon_explorer.alerts.alerting import Alerting, open_database
@@ -56,7 +57,11 @@ from dragon_explorer.rendering import Renderer
 from dragon_explorer.sources import Sources
 from epochs import hand_over, successor
 
-MEMBERS = make_members(4, targets=3, owners=3, maintenance_notice=0)
+WARN_DAYS = 14
+MEMBERS = with_target(
+    make_members(4, targets=3, owners=3, maintenance_notice=0),
+    Target("target_4", "tls://target-4:443", TlsCheck(warn_days=WARN_DAYS)),
+)
 SECRET_PATH = "secret-path"
 
 
@@ -128,6 +133,7 @@ class PaperFleet:
         self.silent: set[str] = set()
         self.reasons: dict[str, list[str]] = {}
         self.expires: dict[str, int] = {}  # ends of operators' TLS certificates, in Unix seconds
+        self.seen_ends: dict[str, int] = {}  # by operator: end of the certificate of target_4
         self.approved: dict[str, Committee] = {}  # what owners have approved, as operators say
         self.start()
 
@@ -300,11 +306,20 @@ class PaperFleet:
                 Part(said, self.wall()),
                 Part(own, self.wall()),
                 Part(state, self.wall()),
+                Part(self._seen(operator.id), self.wall()),
             )
             self.board.put(report)
             if approved:
                 self.log.offer(approved)  # instead of a request for the file
                 self.sources.approved_files.note(report)
+
+    def _seen(self, operator: str) -> dict[str, answers.Node]:
+        """The only target about which operators state anything: that with a certificate."""
+        if (end := self.seen_ends.get(operator)) is None:
+            return {}
+        at = int(self.now)
+        seen = answers.Seen(status="up", reason="answered", at=at, certificate_expires=end)
+        return {"target_4": answers.Node(node_id="target_4", status="up", since=None, seen=seen)}
 
     def app(self) -> Any:
         """An app of the explorer with these alerts."""

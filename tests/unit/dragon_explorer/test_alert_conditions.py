@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from alerting import PaperFleet, config
+from alerting import WARN_DAYS, PaperFleet, config
 from dragon.encoding import to_hex
 from dragon.net import tls
 from dragon.node.readiness import WORDS
@@ -391,6 +391,21 @@ def test_tls_certificate_is_about_to_expire(make: Make) -> None:
     lasts(fleet, Condition.TLS, subject="operator_2", text=text)
     fleet.expires["operator_2"] += 90 * 86_400
     ends(fleet, Condition.TLS)
+
+
+def test_target_certificate(make: Make) -> None:
+    """One operator may lie, so two have to say it."""
+    on = Condition.TARGET_CERTIFICATE
+    fleet = make(on)
+    soon, late = (int(fleet.now) + days * 86_400 for days in (WARN_DAYS, WARN_DAYS + 90))
+    fleet.seen_ends = {"operator_1": soon, "operator_2": late, "operator_3": late}
+    fleet.pass_time(200, step=5)
+    assert fleet.receiver.types == []
+    fleet.seen_ends["operator_2"] = soon + 10
+    text = "The TLS certificate of target_4 ends at "
+    lasts(fleet, on, subject="target_4", text=text)
+    fleet.seen_ends = dict.fromkeys(fleet.seen_ends, late)
+    ends(fleet, on)
 
 
 def test_disk_of_the_explorer_is_full(tmp_path: Path) -> None:

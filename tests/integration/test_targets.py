@@ -1,7 +1,7 @@
 """Targets: nodes without a key that are probed and certified like operators.
 
-A target is up if a plain GET of its URL returns 2xx in time, unless its check says otherwise. Its response is not signed, so anyone
-at its address can answer; `signed` marks the difference.
+By default a target is up if a plain GET of its URL returns 2xx in time. Its response is not signed,
+so anyone at its address can answer; `signed` marks the difference.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dragon.protocol.claims.period import MAX_PERIOD_SECONDS
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.feed import rfc3339
 from dragon_explorer.views.incidents import trust_file
-from dragon_explorer.views.maintenance import WindowRow, window_row
+from dragon_explorer.views.maintenance import MaintenanceRow, maintenance_row
 
 PAGE_WINDOWS: Final = 50  # announcements of one page
 MAX_AHEAD: Final = 100  # windows that run or are to come
@@ -75,8 +75,8 @@ class Agreements:
 
     now: int
     maintenance_notice: int  # seconds by which maintenance is announced ahead
-    ahead: tuple[WindowRow, ...]  # maintenance that runs or is to come, the next first
-    announced: tuple[WindowRow, ...]  # a page of all announcements, newest first
+    ahead: tuple[MaintenanceRow, ...]  # maintenance that runs or is to come, the next first
+    announced: tuple[MaintenanceRow, ...]  # a page of all announcements, newest first
     announced_total: int
     next: int | None  # `before` of the next page of announcements; None: this is the last
     months: tuple[Month, ...]  # newest first
@@ -96,12 +96,12 @@ def agreements(
     Raises UnknownValue: the period is empty or too long.
     """
     windows = sources.maintenance.newest(before, PAGE_WINDOWS + 1)
-    shown = tuple(window_row(each, now) for each in windows[:PAGE_WINDOWS])
+    shown = tuple(maintenance_row(each, now) for each in windows[:PAGE_WINDOWS])
     ahead = sources.maintenance.not_ended(now, MAX_AHEAD)
     return Agreements(
         now=now,
         maintenance_notice=sources.committee.maintenance_notice,
-        ahead=tuple(window_row(each, now) for each in ahead),
+        ahead=tuple(maintenance_row(each, now) for each in ahead),
         announced=shown,
         announced_total=sources.maintenance.count,
         next=shown[-1].position if len(windows) > PAGE_WINDOWS else None,

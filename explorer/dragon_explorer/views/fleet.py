@@ -10,7 +10,7 @@ from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
 from dragon_explorer.views.health import FleetHealth, health
 from dragon_explorer.views.incidents import IncidentRow, incident_row
-from dragon_explorer.views.maintenance import WindowRow, running
+from dragon_explorer.views.maintenance import MaintenanceRow, running
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
 SPARK_ROUNDS: Final = 30  # last rounds of the small chart of a node
@@ -27,7 +27,7 @@ class NodeRow:
     status: NodeStatus  # certified
     since: int | None  # Unix seconds
     position: int | None  # of the event that says so
-    maintenance: WindowRow | None  # announced maintenance that runs. It changes no status
+    maintenance: MaintenanceRow | None  # announced maintenance that runs. It changes no status
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
     latency_ms: int | None  # of the last answered probe of an aggregator. Uncertified

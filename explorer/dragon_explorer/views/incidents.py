@@ -17,7 +17,7 @@ from dragon_explorer.history.store import Gathering as StoredGathering
 from dragon_explorer.index import Outage
 from dragon_explorer.live import answers
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.maintenance import WindowRow, window_row
+from dragon_explorer.views.maintenance import MaintenanceRow, maintenance_row
 from dragon_explorer.views.rounds import GatheringRow, SuspicionRow, gathering_row, suspicion_row
 
 PAGE_INCIDENTS: Final = 50
@@ -92,7 +92,7 @@ class Incident:
     log_root: str
     command: str  # verifies the download offline
     outage: IncidentRow | None  # the outage that this change begins or ends
-    maintenance: tuple[WindowRow, ...]  # announced for some of it; at most `MAX_WINDOWS`
+    maintenance: tuple[MaintenanceRow, ...]  # announced for some of it; at most `MAX_WINDOWS`
     gatherings: tuple[GatheredRow, ...]  # how every operator answered. Uncertified, if still kept
 
 
@@ -155,11 +155,11 @@ def incident(sources: Sources, now: int, position: int) -> Incident:
     )
 
 
-def _maintenance(sources: Sources, outage: Outage, now: int) -> Iterator[WindowRow]:
+def _maintenance(sources: Sources, outage: Outage, now: int) -> Iterator[MaintenanceRow]:
     """Yield the announced maintenance that an outage shares a second with."""
     end = now if outage.ended is None else outage.ended
     found = sources.maintenance.between(outage.node_id, outage.begun, end)
-    return (window_row(each, now) for each in found[:MAX_WINDOWS])
+    return (maintenance_row(each, now) for each in found[:MAX_WINDOWS])
 
 
 def proven_entry(sources: Sources, position: int) -> ProvenEntry:

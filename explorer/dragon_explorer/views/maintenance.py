@@ -14,7 +14,7 @@ Stage = Literal["now", "coming", "past"]
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRow:
+class MaintenanceRow:
     """One announced maintenance. Times are Unix seconds."""
 
     node_id: str
@@ -30,15 +30,15 @@ class WindowRow:
 class NodeMaintenance:
     """The announced maintenance of one node."""
 
-    ahead: tuple[WindowRow, ...]  # that runs or is to come, the next one first
-    past: tuple[WindowRow, ...]  # the newest `MAX_PAST`, newest first
+    ahead: tuple[MaintenanceRow, ...]  # that runs or is to come, the next one first
+    past: tuple[MaintenanceRow, ...]  # the newest `MAX_PAST`, newest first
     earlier: int  # past ones that are left out
 
 
-def window_row(window: Window, now: int) -> WindowRow:
+def maintenance_row(window: Window, now: int) -> MaintenanceRow:
     """Return an announced maintenance as a row."""
     stage: Stage = "past" if window.end <= now else "coming" if now < window.begin else "now"
-    return WindowRow(
+    return MaintenanceRow(
         node_id=window.node_id,
         begin=window.begin,
         end=window.end,
@@ -49,15 +49,15 @@ def window_row(window: Window, now: int) -> WindowRow:
     )
 
 
-def running(sources: Sources, node_id: str, now: int) -> WindowRow | None:
+def running(sources: Sources, node_id: str, now: int) -> MaintenanceRow | None:
     """Return the maintenance of a node that runs; None if there is none."""
     found = sources.maintenance.at(node_id, now)
-    return None if found is None else window_row(found, now)
+    return None if found is None else maintenance_row(found, now)
 
 
 def node_maintenance(sources: Sources, node_id: str, now: int) -> NodeMaintenance:
     """Return the announced maintenance of one node."""
-    rows = [window_row(each, now) for each in sources.maintenance.of(node_id)]
+    rows = [maintenance_row(each, now) for each in sources.maintenance.of(node_id)]
     past = sorted((each for each in rows if each.stage == "past"), key=lambda each: -each.begin)
     return NodeMaintenance(
         ahead=tuple(each for each in rows if each.stage != "past"),

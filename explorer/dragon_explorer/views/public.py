@@ -11,7 +11,7 @@ from dragon.encoding import MAX_INTEGER
 from dragon_explorer import public_page as page
 from dragon_explorer.index import Outage
 from dragon_explorer.sources import Sources
-from dragon_explorer.views.maintenance import WindowRow, in_words, running
+from dragon_explorer.views.maintenance import MaintenanceRow, in_words, running
 from dragon_explorer.views.uptime import NodeStatus, Uptime, bar, status_of, uptimes
 
 INCIDENT_DAYS: Final = 14
@@ -31,7 +31,7 @@ class PublicNode:
     status: NodeStatus
     since: int | None
     left: int | None  # Unix seconds, when it left the committee; None: it is watched
-    maintenance: WindowRow | None  # announced maintenance that runs. It changes no status
+    maintenance: MaintenanceRow | None  # announced maintenance that runs. It changes no status
     uptimes: tuple[Uptime, ...]
     bar: str  # a letter for each of the last 90 days: see `LETTERS` in uptime.py
 

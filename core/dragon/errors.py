@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class UnsortedNodes(InvalidEncoding):
+    """The nodes of a report are not in ascending order, or one is listed twice."""
+
+
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -500,6 +504,10 @@ class BadAnswer(PeerError):
 
 class NotCertified(DragonError):
     """Too few operators signed the claim."""
+
+
+class UnsuitablePeriod(DragonError):
+    """A period has no node, or too many for one certificate."""
 
 
 class KeystoreError(DragonError):

@@ -11,6 +11,7 @@ from dragon.protocol import target_checks
 from dragon.protocol.committee import Committee, Target
 
 QUORUM_FOR: Final = "quorum for "  # how the name of such a difference begins
+PRIVATE_ALLOWED: Final = "PRIVATE ADDRESSES ALLOWED"  # of a target, in a sentence
 KEY_CHARACTERS: Final = 18  # of a public key in a sentence: 0x and 16 digits
 
 
@@ -95,7 +96,7 @@ def _target(target: Target) -> str:
     stated.append(f"suspected after {target.suspect_after} looks")
     stated.append(f"recovered after {target.recover_after} looks")
     if target.private_addresses:
-        stated.append("PRIVATE ADDRESSES ALLOWED")
+        stated.append(PRIVATE_ALLOWED)
     stated.append(f"owner {target.owner}" if target.owner else "no owner")
     return ", ".join(stated)
 

@@ -44,6 +44,8 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "committee approve": (
         "id", "short_id", "epoch", "operators: ids", "approved_at", "lapses_at",
         "differences: list of what, before, after", "urls: all that this host will talk to",
+        "redirect_hosts: to which redirects of targets are followed",
+        "private: targets that may have private addresses, with their URLs",
         "quorums: by kind, before and after",
     ),
     "committee assemble": (
@@ -113,6 +115,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
         "certified: false with `--no-wait`",
     ),
     "target add": _CHANGED,
+    "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),

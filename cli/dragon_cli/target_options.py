@@ -255,7 +255,9 @@ def _kind(url: str | None, given: Mapping[str, Any]) -> tuple[str, str | None]:
     kind = named[0] if named else _kind_of(url)
     if not named or kind == JsonRpcCheck.KIND:
         if url is None:
-            raise click.UsageError("Name the URL of the target, or use --tcp, --tls or --heartbeat.")
+            raise click.UsageError(
+                "Name the URL of the target, or use --tcp, --tls or --heartbeat."
+            )
         return kind, url
     if url is not None:
         raise click.UsageError(f"`--{kind}` takes the place of the URL: omit {url}.")

@@ -75,7 +75,8 @@ def _parse(text: str, now: int, zone: tzinfo) -> TimeInput:
         seconds = int(relative[2]) * UNIT_SECONDS[relative[3]]
         return TimeInput(text, now + seconds if relative[1] else now - seconds)
     if span := _days(text, now, zone):
-        return TimeInput(text, *(int(each.replace(tzinfo=zone).timestamp()) for each in span))
+        begin, end = (int(each.replace(tzinfo=zone).timestamp()) for each in span)
+        return TimeInput(text, begin, end)
     if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_INTEGER)):
         return TimeInput(text, int(text))
     found = exact(datetime.fromisoformat(text), zone)

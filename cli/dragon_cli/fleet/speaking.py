@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dragon.encoding import to_hex
 from dragon.errors import KeystoreError
@@ -17,8 +18,8 @@ from dragon_cli.fleet.settings import environment, merged
 from dragon_cli.hints import with_hint
 from dragon_cli.keystores import Sheet, unlock
 
-_PRESENT = ("OPERATOR_KEYSTORE", "OPERATOR_PASSWORD_FILE")
-_NEXT = ("OPERATOR_NEXT_KEYSTORE", "OPERATOR_NEXT_PASSWORD_FILE")
+_PRESENT: Final = ("OPERATOR_KEYSTORE", "OPERATOR_PASSWORD_FILE")
+_NEXT: Final = ("OPERATOR_NEXT_KEYSTORE", "OPERATOR_NEXT_PASSWORD_FILE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,9 @@ def secret_of(
     """
     speaker = committee.speaker(node_id)
     listed = committee.member_keys[speaker]
-    secret = unlock(*_choose(to_hex(listed.raw), _pairs(home, speaker, files, environ), speaker, node_id))
+    secret = unlock(
+        *_choose(to_hex(listed.raw), _pairs(home, speaker, files, environ), speaker, node_id)
+    )
     if secret.public_key() != listed:
         message = f"The keystore does not hold the key of {speaker}, which speaks for {node_id}."
         raise NotAMember(message, id=speaker, public_key=to_hex(secret.public_key().raw))
@@ -53,11 +56,12 @@ def secret_of(
 def _pairs(
     home: Home, speaker: str, files: KeyFiles, environ: Mapping[str, str]
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield keystores and their passwords: the present key, and the next one while it is rotated."""
+    """Yield keystores and their passwords: of the present key, and of the next one if there is."""
     settings = environment(home, speaker, host="", port=0)
     if environ.get("OPERATOR_ID") == speaker:
         settings = merged(environ, settings)
-    found = [tuple(Path(settings[each]) for each in names) for names in (_PRESENT, _NEXT) if names[0] in settings]
+    names = [pair for pair in (_PRESENT, _NEXT) if pair[0] in settings]
+    found = [(Path(settings[path]), Path(settings[password])) for path, password in names]
     if files.keystore:
         found = [(files.keystore, found[0][1])]
     for path, password in found:
@@ -73,5 +77,7 @@ def _choose(
         message = f"{speaker} announces the maintenance of {node_id}, and its keystore is not here."
         hint = f"Run the command where {speaker} has its key, or name the key with `--keystore`."
         raise with_hint(KeystoreError(message), hint)
-    stating = (pair for pair in found if Sheet.read(keystore.read_private(pair[0])).public_key == listed)
+    stating = (
+        pair for pair in found if Sheet.read(keystore.read_private(pair[0])).public_key == listed
+    )
     return next(stating, found[0])

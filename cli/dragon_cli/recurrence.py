@@ -11,6 +11,8 @@ from typing import Any, Final
 import click
 from cronsim import CronSim, CronSimError
 
+from dragon_cli.render.text import moment
+
 FIELDS: Final = 5  # minute, hour, day of the month, month, day of the week
 MAX_EXPRESSION_CHARACTERS: Final = 128
 CHECKED_FOR_OVERLAP: Final = 100  # windows
@@ -26,6 +28,11 @@ class Window:
     def covers(self, other: Window) -> bool:
         """Return whether the other window lies in this one."""
         return self.begin <= other.begin and other.end <= self.end
+
+
+def shown(window: Window) -> str:
+    """Return a window in words."""
+    return f"{moment(window.begin)} to {moment(window.end)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from rich.table import Table
 
 from dragon.encoding import Json
 from dragon_cli.fleet import current, queries
+from dragon_cli.fleet.announced import windows_of
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
+from dragon_cli.recurrence import shown
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
 
@@ -22,7 +24,7 @@ from dragon_cli.render.text import moment, print_json
 @operator_option
 @json_option
 def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> None:
-    """List all nodes: certified status, and the operators' latest probes.
+    """List all nodes: certified status, announced maintenance, the operators' latest probes.
 
     The status is by the log of one operator. Probes by the other operators are listed where they
     differ from its own. A target is probed only when a change of it is claimed.
@@ -58,7 +60,7 @@ def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
 
 def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
     table = Table(title=f"nodes according to {operator}", title_justify="left", box=None)
-    for column in ("node", "kind", "status", "since", "latest probe"):
+    for column in ("node", "kind", "status", "since", "maintenance", "latest probe"):
         table.add_column(column, overflow="fold")
     for row in found:
         table.add_row(
@@ -66,9 +68,15 @@ def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
             plain(str(row.get("kind"))),
             styled(str(row.get("status"))),
             moment(row.get("since")),
+            _maintenance(row),
             "\n".join(_probes(row, views)),
         )
     return table
+
+
+def _maintenance(row: dict[str, Json]) -> str:
+    """Return the first window that has not ended."""
+    return next((shown(each) for each in windows_of(row)), "–")
 
 
 def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:

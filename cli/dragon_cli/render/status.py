@@ -10,10 +10,12 @@ from rich.console import Group
 from rich.table import Table
 
 from dragon.protocol.committee import Committee
+from dragon_cli.fleet.announced import believed, windows_of
 from dragon_cli.fleet.approvals import short
 from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.fleet.standing import Standing
+from dragon_cli.recurrence import shown
 from dragon_cli.render.output import plain, styled
 from dragon_cli.render.text import duration, moment
 
@@ -23,8 +25,11 @@ _Difference: TypeAlias = tuple[tuple[str, tuple[str, ...]], str]
 MAX_NAMED: Final = 4  # operators that one line names
 
 
-def status_table(committee: Committee, views: Sequence[View]) -> Group:
-    """Return a row for each node, with the number of logs that agree, and below all exceptions."""
+def status_table(committee: Committee, views: Sequence[View], now: int) -> Group:
+    """Return a row for each node, with the number of logs that agree.
+
+    Below are announced maintenance and all exceptions.
+    """
     answered = [view for view in views if not view.error]
     table = Table(
         title=f"committee {plain(committee.name)}: {len(committee.keys)} operators",
@@ -53,7 +58,28 @@ def status_table(committee: Committee, views: Sequence[View]) -> Group:
     size, root = head.most_common(1)[0][0] if head else (0, "")
     log = f"log: {size} entries, root {plain(root[:18])}…" if head else "log: no operator responds"
     lines = [*_unusual(views, size, root), *_grouped(differences)]
-    return Group(table, log, *(["", "exceptions:"] if lines else []), *lines)
+    planned = list(_maintenance(committee, answered, now))
+    return Group(
+        table,
+        log,
+        *(["", "announced maintenance:"] if planned else []),
+        *planned,
+        *(["", "exceptions:"] if lines else []),
+        *lines,
+    )
+
+
+def _maintenance(committee: Committee, answered: Sequence[View], now: int) -> Iterator[str]:
+    """Yield a line for each node with a window that more operators list than may be faulty."""
+    for node_id in committee.urls:
+        listed = (windows_of(view.nodes.get(node_id, {})) for view in answered)
+        found = [each for each in believed(committee, listed) if each.end > now]
+        if not found:
+            continue
+        first = found[0]
+        state = " [yellow](now)[/]" if first.begin <= now else ""
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        yield f"  {node_id}: {shown(first)}{state}{more}"
 
 
 def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[_Difference]:

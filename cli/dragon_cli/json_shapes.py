@@ -73,7 +73,7 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "endorse": ("verdict: `accepted`", "by: URL of the aggregator", "endorsement"),
     "incidents": (
         "operator: whose log it is",
-        "incidents: list of node_id, begin, end (null: still down), seconds",
+        "incidents: list of node_id, begin, end (null: still down), seconds, seconds_maintenance",
     ),
     "init": (
         "[committee]: id", "[name]", "[home]", "[operators]", "[experts]", "[quorum]",
@@ -87,6 +87,17 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "key verify": (_VERIFIED, "public_key", "[role]", "[id]"),
     "log archive": ("file", "archived", "journal: path or null"),
     "logs": ("*: the answer to `GET /logs`, or with `--event` to `GET /events/<position>`",),
+    "maintenance add": (
+        "[verdict]: `accepted`, without `--repeat`", "node_id", "[from]", "[to]",
+        "[by]: URL of the aggregator",
+        "[announced]: with `--repeat --once`, list of from, to: accepted by an aggregator now",
+        "[known]: list of from, to: in the logs already",
+        "[refused]: list of from, to, reason, detail",
+    ),
+    "maintenance list": (
+        "operator: whose log it is",
+        "maintenance: list of position, node_id, from, to, timestamp, state (past, now or coming)",
+    ),
     "nodes": ("operator", "nodes: as `GET /nodes`, with the other operators' probes in seen_by"),
     "proof security": ("parameter_set", "[warning]", "figures: a list, one entry for each size"),
     "proof verify": (_VERIFIED, "*: statement and parameter set", "security: figures in bits"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from rich.console import Group
 from rich.table import Table
 
 from dragon.encoding import Json
@@ -13,7 +15,7 @@ from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.announced import windows_of
 from dragon_cli.fleet.layout import Home
 from dragon_cli.options import ca_option, home_option, json_option, operator_option
-from dragon_cli.recurrence import shown
+from dragon_cli.render.maintenance import maintenance_lines
 from dragon_cli.render.output import console, plain, styled
 from dragon_cli.render.text import moment, print_json
 
@@ -38,7 +40,9 @@ def nodes(home: Path, ca: Path | None, operator: str | None, as_json: bool) -> N
     if as_json:
         print_json({"operator": name, "nodes": [_with_views(row, views) for row in found]})
     else:
-        console.print(_table(name, found, views))
+        windows = [(str(row.get("node_id")), windows_of(row)) for row in found]
+        lines = maintenance_lines(windows, int(time.time()))
+        console.print(Group(_table(name, found, views), *lines))
 
 
 Views = dict[str, dict[str, dict[str, Json]]]  # operator → node → what `GET /nodes` says of it
@@ -60,7 +64,7 @@ def _with_views(row: dict[str, Json], views: Views) -> dict[str, Json]:
 
 def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
     table = Table(title=f"nodes according to {operator}", title_justify="left", box=None)
-    for column in ("node", "kind", "status", "since", "maintenance", "latest probe"):
+    for column in ("node", "kind", "status", "since", "latest probe"):
         table.add_column(column, overflow="fold")
     for row in found:
         table.add_row(
@@ -68,15 +72,9 @@ def _table(operator: str, found: list[dict[str, Json]], views: Views) -> Table:
             plain(str(row.get("kind"))),
             styled(str(row.get("status"))),
             moment(row.get("since")),
-            _maintenance(row),
             "\n".join(_probes(row, views)),
         )
     return table
-
-
-def _maintenance(row: dict[str, Json]) -> str:
-    """Return the first window that has not ended."""
-    return next((shown(each) for each in windows_of(row)), "–")
 
 
 def _probes(row: dict[str, Json], views: Views) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dragon_cli.fleet.approvals import short
 from dragon_cli.fleet.certifying import Certifying
 from dragon_cli.fleet.queries import ServiceView, View
 from dragon_cli.fleet.standing import Standing
-from dragon_cli.recurrence import shown
+from dragon_cli.render.maintenance import maintenance_lines
 from dragon_cli.render.output import plain, styled
 from dragon_cli.render.text import duration, moment
 
@@ -58,28 +58,22 @@ def status_table(committee: Committee, views: Sequence[View], now: int) -> Group
     size, root = head.most_common(1)[0][0] if head else (0, "")
     log = f"log: {size} entries, root {plain(root[:18])}…" if head else "log: no operator responds"
     lines = [*_unusual(views, size, root), *_grouped(differences)]
-    planned = list(_maintenance(committee, answered, now))
     return Group(
         table,
         log,
-        *(["", "announced maintenance:"] if planned else []),
-        *planned,
+        *_maintenance(committee, answered, now),
         *(["", "exceptions:"] if lines else []),
         *lines,
     )
 
 
-def _maintenance(committee: Committee, answered: Sequence[View], now: int) -> Iterator[str]:
-    """Yield a line for each node with a window that more operators list than may be faulty."""
+def _maintenance(committee: Committee, answered: Sequence[View], now: int) -> list[str]:
+    """Return the windows that more operators list than may be faulty."""
+    found = []
     for node_id in committee.urls:
         listed = (windows_of(view.nodes.get(node_id, {})) for view in answered)
-        found = [each for each in believed(committee, listed) if each.end > now]
-        if not found:
-            continue
-        first = found[0]
-        state = " [yellow](now)[/]" if first.begin <= now else ""
-        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-        yield f"  {node_id}: {shown(first)}{state}{more}"
+        found.append((node_id, believed(committee, listed)))
+    return maintenance_lines(found, now)
 
 
 def _others(node_id: str, status: str, answered: Sequence[View]) -> Iterator[_Difference]:

@@ -13,7 +13,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.parameters import Query, integer
 from dragon.node.routes import nodes
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon_operator.components import Components
 
 
@@ -56,6 +56,8 @@ def _latest_probe(seen: ProbeResult) -> dict[str, object]:
     return {
         "status": str(seen.status),
         "reason": seen.reason,
+        "detail": seen.detail,
         "at": int(seen.begun_at),
         "latency_ms": seen.latency_ms,
+        "certificate_expires": seen.certificate_expires,
     }

@@ -64,7 +64,8 @@ class Members:
     def announce(self, claim: MaintenanceClaim) -> Maintenance:
         """An announcement, signed by the speaker of the node."""
         speaker = self.committee.speaker(claim.node_id)
-        return Maintenance.sign(claim, secret(speaker), self.committee.id)
+        key = self.secrets.get(speaker) or secret(speaker)
+        return Maintenance.sign(claim, key, self.committee.id)
 
 
 def secret(name: str) -> bls.SecretKey:

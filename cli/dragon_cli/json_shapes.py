@@ -128,6 +128,10 @@ SHAPES: Final[Mapping[str, tuple[str, ...]]] = {
     "target add": _CHANGED,
     "target list": ("epoch", "targets: as in the committee file"),
     "target remove": _CHANGED,
+    "target try": (
+        "target: as in the committee file", "status: `up` or `down`", "reason", "detail",
+        "latency_ms", "certificate_expires: Unix seconds, or null",
+    ),
     "verify certificate": (_VERIFIED, f"*: {_CLAIM}", *_KNOWN),
     "verify downtime": (_VERIFIED, f"*: {_CLAIM}", "seconds_up", *_KNOWN),
     "verify event": (

@@ -58,6 +58,7 @@ _NAMES: Final = {
     "redirect_hosts": "--redirect-host",
     "timeout_ms": "--timeout",
     "every_seconds": "--every",
+    "private_addresses": "--private",
 }
 
 
@@ -199,10 +200,6 @@ _OPTIONS: Final = (
         help="Good looks in a row before it has recovered (default: 1).",
     ),
 )
-OPTION_NAMES: Final = frozenset(
-    {*_KINDS, "tcp", "tls", "jsonrpc", "heartbeat", "owner", "private_addresses"}
-    | {"suspect_after", "recover_after"}
-)
 
 
 def target_options(command: Callable[..., Any]) -> Any:
@@ -233,6 +230,12 @@ def entry(target_id: str, url: str | None, given: Mapping[str, Any]) -> Entry:
     return found | {name: given[name] for name in common if given.get(name)}
 
 
+def given(values: Mapping[str, Any]) -> str:
+    """Return one of the options of `target_options` that is given; empty if none is."""
+    named = next((name for name, value in values.items() if value not in (None, (), False)), "")
+    return _option(named) if named else ""
+
+
 def decode(found: Entry, round_seconds: int) -> Target:
     """Return the target of an entry.
 
@@ -258,7 +261,7 @@ def _kind(url: str | None, given: Mapping[str, Any]) -> tuple[str, str | None]:
             raise click.UsageError(
                 "Name the URL of the target, or use --tcp, --tls or --heartbeat."
             )
-        return kind, url
+        return kind, url.rstrip("/")
     if url is not None:
         raise click.UsageError(f"`--{kind}` takes the place of the URL: omit {url}.")
     return kind, None if kind == HeartbeatCheck.KIND else f"{kind}://{given[kind]}"
@@ -272,13 +275,16 @@ def _kind_of(url: str | None) -> str:
 def _check_options(kind: str, given: Mapping[str, Any]) -> None:
     for name, kinds in _KINDS.items():
         if kind not in kinds and given.get(name) not in (None, ()):
-            option = _NAMES.get(name, f"--{name.replace('_', '-')}")
             raise click.UsageError(
-                f"`{option}` is for checks of the kind {' or '.join(kinds)}, and this one is "
-                f"{kind}."
+                f"`{_option(name)}` is for checks of the kind {' or '.join(kinds)}, and this one "
+                f"is {kind}."
             )
     if kind == JsonRpcCheck.KIND and given.get("behind") is None:
         raise click.UsageError("`--jsonrpc` needs `--behind`, the most blocks to be behind.")
+
+
+def _option(name: str) -> str:
+    return _NAMES.get(name, f"--{name.replace('_', '-')}")
 
 
 def _members(kind: str, given: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:

@@ -47,7 +47,6 @@ from dragon_cli.options import (
 from dragon_cli.render.committee import outage_table
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
-from dragon_cli.target_options import decode
 
 MAX_EXPERTS: Final = 8
 
@@ -206,9 +205,7 @@ def init(
 
 
 def _targets(files: tuple[Path, ...], round_seconds: int) -> tuple[Target, ...]:
-    entries = target_files.read_all(files)
-    target_files.check_once(entries)
-    return tuple(decode(each, round_seconds) for each in entries)
+    return target_files.decode_all(target_files.read_all(files), round_seconds)
 
 
 def _owners(files: tuple[Path, ...]) -> tuple[Member, ...]:

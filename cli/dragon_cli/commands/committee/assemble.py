@@ -37,7 +37,7 @@ from dragon_cli.options import (
 )
 from dragon_cli.render.output import console, plain
 from dragon_cli.render.text import print_json
-from dragon_cli.target_options import Entry, decode, entry
+from dragon_cli.target_options import Entry, entry
 from dragon_cli.times import TimeInput, TimeType
 from dragon_cli.trust import load_lineage
 
@@ -214,8 +214,7 @@ def _terms(given: dict[str, Any]) -> Terms:
 
 def _targets(given: dict[str, Any], round_seconds: int) -> tuple[Target, ...]:
     entries = [*given["target_entries"], *target_files.read_all(given["targets"])]
-    target_files.check_once(entries)
-    return tuple(decode(each, round_seconds) for each in entries)
+    return target_files.decode_all(entries, round_seconds)
 
 
 def _genesis(given: TimeInput) -> int:

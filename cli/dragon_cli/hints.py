@@ -42,10 +42,7 @@ HINTS: Final[Mapping[type[DragonError], str]] = {
         "Give the list here with `--nodes FILE`, and to the services of this host "
         "(SEQUENCER_NODES_FILE)."
     ),
-    errors.NoOwner: (
-        "`dragon target add ID URL --owner MEMBER` gives a target an owner, and so does `dragon "
-        "committee assemble --after` with `--targets`."
-    ),
+    errors.NoOwner: "`dragon target add ID URL --owner MEMBER` gives a target an owner.",
     errors.TooLate: "`dragon committee show` shows the notice that the committee asks for.",
     errors.TooFar: "A window begins at most 90 days ahead, and has at most 7 days.",
     errors.EnoughAnnounced: (

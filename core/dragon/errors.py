@@ -562,7 +562,7 @@ class ClientGone(Overdue):
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration failed."""
+    """What a command waits for has not happened in time."""
 
 
 def because(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Annotated
 
 from flask import Response, jsonify
@@ -14,6 +15,8 @@ from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, page
 from dragon.node.parameters import Query, identifier, integer
 from dragon.probing.prober import ProbeResult
+from dragon.protocol.claims.status import Transition
+from dragon.protocol.history import History
 from dragon_operator.components import Components
 
 
@@ -29,6 +32,10 @@ class NodePath(schemas.Schema):
 class PeriodQuery(Query):
     begin: Annotated[int, integer(name="from"), Field(alias="from")]
     end: Annotated[int, integer(name="to"), Field(alias="to")]
+
+
+class MomentQuery(Query):
+    at: Annotated[int, integer()]
 
 
 def routes(components: Components) -> Routes:
@@ -61,7 +68,24 @@ def routes(components: Components) -> Routes:
         claim = claim_at(log, path.node_id, period, size=log.state.size)
         return jsonify(claim.members())
 
+    @routes.get(
+        "/nodes/<node_id>/transitions",
+        responses=responses(
+            schemas.Transitions, *PAGING_ERRORS, errors.InvalidId, errors.MissingMember
+        ),
+    )
+    def transitions(path: NodePath, query: MomentQuery) -> Response:
+        """List the node's last certified change of status at or before a time, and the next one."""
+        moves = components.log.state.nodes.get(path.node_id, History())
+        at = bisect_right(moves, query.at, key=lambda move: move.timestamp)
+        nearest = [move for move in moves[max(0, at - 1) : at + 1] if move.status]
+        return jsonify(transitions=[_transition(move) for move in nearest])
+
     return routes
+
+
+def _transition(move: Transition) -> dict[str, object]:
+    return {"status": str(move.status), "timestamp": move.timestamp, "position": move.position}
 
 
 def _node(components: Components, node_id: str) -> dict[str, object]:

@@ -131,7 +131,9 @@ def verify_records(
     trust, operator = Trust.of(known), found.operator
     try:
         seals = _checked_seals(found)
-        signed_for = {place: trust.lineage.named(each.committee_id) for place, each in seals.items()}
+        signed_for = {
+            place: trust.lineage.named(each.committee_id) for place, each in seals.items()
+        }
         for place, seal in seals.items():
             seal.verify(_key(signed_for[place], operator))
         for each in found.records:
@@ -206,7 +208,6 @@ def _gaps(records: Sequence[SealedRecord]) -> Iterable[int]:
 def _is_trusted(trust: Trust, operator: str, committee: Committee) -> bool:
     """Whether the operator's key in a committee is one that a trusted committee lists for it."""
     return any(
-        each.epoch >= trust.least_epoch
-        and each.keys.get(operator) == committee.keys.get(operator)
+        each.epoch >= trust.least_epoch and each.keys.get(operator) == committee.keys.get(operator)
         for each in trust.lineage.committees
     )

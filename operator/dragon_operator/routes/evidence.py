@@ -41,6 +41,9 @@ def routes(components: Components) -> Routes:
 
         They are those that were sealed in [from, to], and the one before.
         """
+        if query.end < query.begin:
+            message = f"`to` ({query.end}) must not be earlier than `from` ({query.begin})"
+            raise errors.IntegerOutOfRange(message, member="to")
         found = components.evidence.store.page(
             path.node_id, query.begin, query.end, after=query.after, limit=query.limit + 1
         )

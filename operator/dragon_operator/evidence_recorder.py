@@ -25,7 +25,7 @@ import structlog
 from dragon.errors import DiskError, LogDamaged
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol import bls
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.committee import Committee
@@ -65,10 +65,14 @@ class EvidenceRecorder:
         self.fault = ""  # why nothing can be stored now
 
     def note_look(self, result: ProbeResult) -> None:
-        """Note the result of a probe."""
+        """Note the result of a probe, if it says anything about the node."""
+        if not result.is_evidence:
+            return
         time_ms = round(1000 * result.begun_at)
         with self._lock:
-            self._runs.add_look(result.node_id, result.status, result.reason, "", time_ms)
+            self._runs.add_look(
+                result.node_id, result.status, result.reason, result.detail, time_ms
+            )
 
     def note_signature(self, claim: StatusClaim) -> None:
         """Note that the operator has signed a claim."""

@@ -25,7 +25,8 @@ from dragon.node.lanes import Lane
 from dragon.node.refutation_limit import OPERATOR_RATE, RefutationLimit
 from dragon.node.service import Service
 from dragon.probing.probe_history import ProbeHistory
-from dragon.probing.prober import Prober, ProbeResult
+from dragon.probing.probe_result import ProbeResult
+from dragon.probing.prober import Prober
 from dragon.protocol.committee import Committee
 from dragon.storage.blobs import ObjectStore
 from dragon.storage.process_lock import START_WAIT_SECONDS, ProcessLock
@@ -49,6 +50,7 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.seat import SeatReport
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
+from dragon_operator.target_looks import TargetLooks
 from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
@@ -89,6 +91,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
+        components.target_looks.run,
         components.window_voter.run,
         components.evidence.run,
         clients.members.run,
@@ -209,6 +212,7 @@ def assemble(
         window_voter,
         reporter,
         PeerReports(log, log, peers, reporter),
+        TargetLooks(log, prober, runtime),
         log,
         approvals,
         StreamRecords(databases.log, log.note_damage),

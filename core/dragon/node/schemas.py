@@ -509,8 +509,10 @@ class Reported(Schema):
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
+    detail: str
     at: int
     latency_ms: int
+    certificate_expires: int | None
 
 
 class Node(Schema):
@@ -531,8 +533,11 @@ class Probe(Schema):
     node_id: Id
     seen: UpOrDown
     reason: str
+    detail: str
+    at: int
     latency_ms: int
     clock_offset_ms: int | None
+    certificate_expires: int | None
 
 
 class ProbedRound(Schema):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from typing import Annotated, Final
 
 from flask import Response, jsonify
@@ -14,6 +15,8 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import page
 from dragon.node.parameters import Query, integer
+from dragon.protocol.claims.status import Transition
+from dragon.protocol.history import History
 from dragon_operator.components import Components
 from dragon_operator.evidence_store import StoredRecord
 from dragon_operator.routes.nodes import NodePath
@@ -27,6 +30,10 @@ class EvidenceQuery(Query):
     end: Annotated[int, integer(name="to"), Field(alias="to")]
     after: Annotated[int, integer()] = 0
     limit: Annotated[int, integer(1, MAX_EVIDENCE_PAGE)] = 100
+
+
+class MomentQuery(Query):
+    at: Annotated[int, integer()]
 
 
 def routes(components: Components) -> Routes:
@@ -56,7 +63,19 @@ def routes(components: Components) -> Routes:
             next=following,
         )
 
+    @routes.get("/nodes/<node_id>/transitions", responses=responses(schemas.Transitions, *_ERRORS))
+    def transitions(path: NodePath, query: MomentQuery) -> Response:
+        """List the node's last certified change of status at or before a time, and the next one."""
+        moves = components.log.state.nodes.get(path.node_id, History())
+        at = bisect_right(moves, query.at, key=lambda move: move.timestamp)
+        nearest = [move for move in moves[max(0, at - 1) : at + 1] if move.status]
+        return jsonify(transitions=[_transition(move) for move in nearest])
+
     return routes
+
+
+def _transition(move: Transition) -> dict[str, object]:
+    return {"status": str(move.status), "timestamp": move.timestamp, "position": move.position}
 
 
 def _record(stored: StoredRecord, seal: dict[str, object]) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import Annotated
 
 from flask import Response, jsonify
@@ -14,9 +13,7 @@ from dragon.node import schemas
 from dragon.node.openapi import PAGING_ERRORS, Routes, responses
 from dragon.node.paging import MAX_PAGE_SIZE, page
 from dragon.node.parameters import Query, identifier, integer
-from dragon.probing.prober import ProbeResult
-from dragon.protocol.claims.status import Transition
-from dragon.protocol.history import History
+from dragon.probing.probe_result import ProbeResult
 from dragon_operator.components import Components
 
 
@@ -32,10 +29,6 @@ class NodePath(schemas.Schema):
 class PeriodQuery(Query):
     begin: Annotated[int, integer(name="from"), Field(alias="from")]
     end: Annotated[int, integer(name="to"), Field(alias="to")]
-
-
-class MomentQuery(Query):
-    at: Annotated[int, integer()]
 
 
 def routes(components: Components) -> Routes:
@@ -68,24 +61,7 @@ def routes(components: Components) -> Routes:
         claim = claim_at(log, path.node_id, period, size=log.state.size)
         return jsonify(claim.members())
 
-    @routes.get(
-        "/nodes/<node_id>/transitions",
-        responses=responses(
-            schemas.Transitions, *PAGING_ERRORS, errors.InvalidId, errors.MissingMember
-        ),
-    )
-    def transitions(path: NodePath, query: MomentQuery) -> Response:
-        """List the node's last certified change of status at or before a time, and the next one."""
-        moves = components.log.state.nodes.get(path.node_id, History())
-        at = bisect_right(moves, query.at, key=lambda move: move.timestamp)
-        nearest = [move for move in moves[max(0, at - 1) : at + 1] if move.status]
-        return jsonify(transitions=[_transition(move) for move in nearest])
-
     return routes
-
-
-def _transition(move: Transition) -> dict[str, object]:
-    return {"status": str(move.status), "timestamp": move.timestamp, "position": move.position}
 
 
 def _node(components: Components, node_id: str) -> dict[str, object]:
@@ -106,6 +82,8 @@ def _latest_probe(seen: ProbeResult) -> dict[str, object]:
     return {
         "status": str(seen.status),
         "reason": seen.reason,
+        "detail": seen.detail,
         "at": int(seen.begun_at),
         "latency_ms": seen.latency_ms,
+        "certificate_expires": seen.certificate_expires,
     }

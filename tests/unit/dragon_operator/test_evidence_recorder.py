@@ -18,7 +18,7 @@ from dragon.encoding import parse
 from dragon.errors import DiskFull, LogDamaged
 from dragon.log.store import Log
 from dragon.net.runtime import Runtime
-from dragon.probing.prober import ProbeResult
+from dragon.probing.probe_result import ProbeResult
 from dragon.protocol.claims.status import Status, StatusClaim
 from dragon.protocol.committee import Committee
 from dragon.protocol.evidence.file import OperatorRecords

@@ -99,7 +99,7 @@ def _against_certificate(
     claim, committee = file.claim, file.committee
     if claim is None or committee is None or operator not in file.signers:
         return
-    begin, end = _signing_span_ms(claim, committee)
+    begin, end = _looking_span_ms(claim, committee)
     for look in (look for part in parts for look in part.looks()):
         if look.status is not claim.status and look.first_ms <= begin and look.last_ms >= end:
             what = f"has signed {claim.status}, and its own looks say {look.status} throughout"
@@ -136,8 +136,12 @@ def _is_about(answer: AnswerRecord, claim: StatusClaim) -> bool:
     )
 
 
-def _signing_span_ms(claim: StatusClaim, committee: Committee) -> tuple[int, int]:
-    """When the claim could be signed at all, in Unix milliseconds."""
+def _looking_span_ms(claim: StatusClaim, committee: Committee) -> tuple[int, int]:
+    """When a look can have begun that supports the claim, in Unix milliseconds.
+
+    A look at a slow target counts in the round after the one in which it began.
+    """
     rounds = committee.rounds
-    begin, end = rounds.signing_span(rounds.number(claim.timestamp))
+    number = rounds.number(claim.timestamp)
+    begin, end = rounds.signing_span(number - 1)[0], rounds.signing_span(number)[1]
     return round(1000 * begin), round(1000 * end)

@@ -28,6 +28,8 @@ RECORDED_REASONS: Final = (
     RefusalReason.SEES_DOWN,
     RefusalReason.BLIND,
     RefusalReason.DNS,
+    RefusalReason.PRIVATE_ADDRESS,
+    RefusalReason.TOO_FEW_LOOKS,
     RefusalReason.CLOCK,
     RefusalReason.BEHIND,
     RefusalReason.EQUIVOCATION,

@@ -107,10 +107,10 @@ def test_signing_up_and_down_in_one_round() -> None:
 
 @pytest.mark.parametrize(
     ("last", "is_found"),
-    [(BEGIN + 9.5, True), (BEGIN + 9.4, False)],  # the end of the signing span, or before
+    [(BEGIN + 9.5, True), (BEGIN + 9.4, False)],  # the end of the round's signing span, or before
 )
 def test_signing_what_the_own_looks_contradict_throughout(last: float, is_found: bool) -> None:
-    made = writer().seal(look(Status.UP, BEGIN - 2, last), answer(CLAIM, "attested"))
+    made = writer().seal(look(Status.UP, BEGIN - 7, last), answer(CLAIM, "attested"))
 
     assert found(made) == ([("unseen", "operator_1")] if is_found else [])
 

@@ -8,8 +8,8 @@ from dragon.encoding import Json, to_hex
 from dragon.protocol.claims.base import kind_of
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.committee import Committee
-from dragon.protocol.endorsement import Endorsement
 from dragon.protocol.event import Event
+from dragon.protocol.single_signer import SingleSigned
 from dragon_cli.render.text import moment
 
 MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event has
@@ -18,7 +18,7 @@ MAX_CERTIFICATE_BYTES: Final = 1 << 20  # more than any certificate or log event
 def statement(event: Event, committee: Committee) -> str:
     """Return what was certified and the signers."""
     sentence = kind_of(event.claim).sentence(event.claim)
-    if isinstance(event, Endorsement):
+    if isinstance(event, SingleSigned):
         return sentence
     signers = ", ".join(event.signers)
     by = f"certified by {len(event.signers)} of {len(committee.operators)} operators ({signers})"

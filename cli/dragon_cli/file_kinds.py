@@ -30,6 +30,8 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    PERIOD = "a period report"
+    LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
     PROOF = "a zero-knowledge proof"
     PROBLEM = "an error message of a service"
@@ -49,6 +51,8 @@ _MEMBERS: Final = (
     (FileKind.RECEIPT, {"descriptor", "chunk"}),
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
+    (FileKind.PERIOD, {"certificate", "leaves"}),
+    (FileKind.LEAF, {"certificate", "leaf", "path"}),
     (FileKind.KEYSTORE, {"crypto", "version"}),
     (FileKind.PROBLEM, {"title", "status", "detail"}),
 )
@@ -59,6 +63,7 @@ ORIGINS: Final = {
     FileKind.MEMBER: "`dragon key new` writes one beside the key.",
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
+    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",

@@ -13,4 +13,4 @@ from dragon_cli.groups import PackageGroup
     short_help="Verify certificates, periods, events, evidence, receipts, logs and lineages.",
 )
 def verify() -> None:
-    """Verify a certificate, a period, an event, evidence, a receipt, a log or a lineage, offline."""
+    """Verify certificates, periods, events, evidence, receipts, logs and lineages, offline."""

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from dragon.encoding import from_hex, to_hex
 from dragon.errors import InvalidCommittee
 from dragon.protocol.committee import Committee, Operator, byzantine_faults, short_id
-from dragon.protocol.differences import PRIVATE_ALLOWED, differences
+from dragon.protocol.differences import allows_private, differences
 from dragon.protocol.handover import newcomers
 from dragon.protocol.succession import check_successor
 from dragon_explorer.sources import Sources
@@ -104,7 +104,7 @@ def difference_rows(before: Committee, after: Committee) -> tuple[DifferenceRow,
             each.before,
             each.after,
             each.sentence,
-            PRIVATE_ALLOWED in each.after and PRIVATE_ALLOWED not in each.before,
+            allows_private(each),
         )
         for each in differences(before, after)
     )

@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class InvalidRule(InvalidEncoding):
+    """The reward rule is not TOML, or contradicts itself."""
+
+
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -329,6 +333,14 @@ class WrongOffset(DragonError):
 
 class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
+
+
+class PayoutTooSmall(DragonError):
+    """The amounts that a reward rule states add up to more than the payout."""
+
+
+class ReportAltered(DragonError):
+    """The report does not show what its certificate, its leaves and its rule give."""
 
 
 class ProofRefused(DragonError):

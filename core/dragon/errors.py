@@ -80,6 +80,10 @@ class UnknownValue(InvalidEncoding):
     """A value is not one of those allowed for its member."""
 
 
+class UnsortedNodes(InvalidEncoding):
+    """The nodes of a report are not in ascending order, or one is listed twice."""
+
+
 class InvalidRule(InvalidEncoding):
     """The reward rule is not TOML, or contradicts itself."""
 

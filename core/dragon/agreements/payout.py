@@ -12,9 +12,9 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 from math import floor
 
-from dragon.agreements.leaf import Leaf
 from dragon.agreements.rule import Counts, Entry, Rule, Tier, Unearned
 from dragon.errors import PayoutTooSmall, UnknownNode
+from dragon.protocol.period import PeriodLeaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Payout:
         return self.units - self.distributed
 
 
-def compute_payout(rule: Rule, leaves: Sequence[Leaf], seconds: int, units: int) -> Payout:
+def compute_payout(rule: Rule, leaves: Sequence[PeriodLeaf], seconds: int, units: int) -> Payout:
     """Compute what each node earns.
 
     Args:
@@ -76,7 +76,7 @@ def compute_payout(rule: Rule, leaves: Sequence[Leaf], seconds: int, units: int)
     return Payout(rule, units, tuple(earnings))
 
 
-def counted_seconds(leaf: Leaf, seconds: int, rule: Rule) -> tuple[int, int]:
+def counted_seconds(leaf: PeriodLeaf, seconds: int, rule: Rule) -> tuple[int, int]:
     """Return the seconds that count as up by the rule, and all seconds that count."""
     parts: Mapping[Counts, list[int]] = {each: [] for each in Counts}
     parts[Counts.UP].append(seconds - leaf.seconds_down - leaf.seconds_unknown)
@@ -92,7 +92,7 @@ def share(counted_up: int, counted: int) -> Fraction:
     return Fraction(counted_up, counted) if counted else Fraction(0)
 
 
-def _chosen(rule: Rule, leaves: Sequence[Leaf]) -> list[tuple[Leaf, Entry]]:
+def _chosen(rule: Rule, leaves: Sequence[PeriodLeaf]) -> list[tuple[PeriodLeaf, Entry]]:
     """Return the leaves that the rule names, each with its entry.
 
     An entry without `*` comes before one with it; among patterns the first of the file decides.
@@ -127,7 +127,7 @@ def _full_amounts(entries: Sequence[Entry], units: int) -> list[Fraction]:
     return amounts
 
 
-def _earning(leaf: Leaf, entry: Entry, amount: Fraction, seconds: int, rule: Rule) -> Earning:
+def _earning(leaf: PeriodLeaf, entry: Entry, amount: Fraction, seconds: int, rule: Rule) -> Earning:
     up, counted = counted_seconds(leaf, seconds, rule)
     reached = share(up, counted)
     units = floor(amount * rule.earned(reached))

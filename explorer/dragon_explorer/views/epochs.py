@@ -261,7 +261,7 @@ def _signatures(
 def quorums(committee: Committee) -> Mapping[str, int]:
     """Return the signers that a certificate of each kind needs."""
     return {
-        kind.name: committee.quorum(kind.name, kind.default_quorum)
+        kind.name: committee.quorum(kind.quorum_rule, kind.default_quorum)
         for kind in kinds()
         if kind.default_quorum is not None
     }

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from dragon import errors
 from dragon.agreements.amounts import format_amount, parse_amount
-from dragon.agreements.leaf import Leaf
 from dragon.agreements.payout import Payout, compute_payout, counted_seconds
 from dragon.agreements.rule import Counts, Entry, Rule, Tier, Unearned
+from dragon.protocol.period import PeriodLeaf
 
 SECONDS = 1000
 ALL = (Tier(Fraction(99, 100), Fraction(1)), Tier(Fraction(9, 10), Fraction(1, 2)))
@@ -35,7 +35,12 @@ def paid(payout: Payout) -> dict[str, int]:
 
 
 def test_weights_split_the_payout_and_what_remains_is_shown() -> None:
-    leaves = [Leaf("a", 0, 0, 0), Leaf("b", 50, 0, 0), Leaf("c", 500, 0, 0), Leaf("d", 0, 0, 0)]
+    leaves = [
+        PeriodLeaf("a", 0, 0, 0),
+        PeriodLeaf("b", 50, 0, 0),
+        PeriodLeaf("c", 500, 0, 0),
+        PeriodLeaf("d", 0, 0, 0),
+    ]
     chosen = rule(Entry("a", 1, None), Entry("b", 1, None), Entry("c", 1, None))
 
     payout = compute_payout(chosen, leaves, SECONDS, 1000)
@@ -45,17 +50,17 @@ def test_weights_split_the_payout_and_what_remains_is_shown() -> None:
 
 
 def test_shared_gives_the_nodes_what_others_did_not_earn() -> None:
-    leaves = [Leaf("a", 0, 0, 0), Leaf("b", 50, 0, 0), Leaf("c", 500, 0, 0)]
+    leaves = [PeriodLeaf("a", 0, 0, 0), PeriodLeaf("b", 50, 0, 0), PeriodLeaf("c", 500, 0, 0)]
 
     payout = compute_payout(rule(unearned=Unearned.SHARED), leaves, SECONDS, 1000)
 
     assert paid(payout) == {"a": 1000 * 333 // 499, "b": 1000 * 166 // 499, "c": 0}
-    nobody = [Leaf("a", SECONDS, 0, 0)]
+    nobody = [PeriodLeaf("a", SECONDS, 0, 0)]
     assert paid(compute_payout(rule(unearned=Unearned.SHARED), nobody, SECONDS, 9)) == {"a": 0}
 
 
 def test_an_exact_id_comes_before_a_pattern_and_the_first_pattern_counts() -> None:
-    leaves = [Leaf(name, 0, 0, 0) for name in ("relay-1", "relay-2", "relay-x1")]
+    leaves = [PeriodLeaf(name, 0, 0, 0) for name in ("relay-1", "relay-2", "relay-x1")]
     nodes = (Entry("relay-x*", 3, None), Entry("relay-*", 1, None), Entry("relay-2", 4, None))
 
     payout = compute_payout(rule(*nodes), leaves, SECONDS, 80)
@@ -64,7 +69,7 @@ def test_an_exact_id_comes_before_a_pattern_and_the_first_pattern_counts() -> No
 
 
 def test_amounts_need_a_payout_that_covers_them() -> None:
-    leaves = [Leaf("a", 0, 0, 0), Leaf("b", 50, 0, 0)]
+    leaves = [PeriodLeaf("a", 0, 0, 0), PeriodLeaf("b", 50, 0, 0)]
     chosen = rule(Entry("*", None, 301))
 
     assert paid(compute_payout(chosen, leaves, SECONDS, 602)) == {"a": 301, "b": 150}
@@ -74,7 +79,7 @@ def test_amounts_need_a_payout_that_covers_them() -> None:
 
 def test_an_entry_that_fits_no_node_is_refused() -> None:
     with pytest.raises(errors.UnknownNode, match="the rule names relay-9"):
-        compute_payout(rule(Entry("relay-9", 1, None)), [Leaf("a", 0, 0, 0)], SECONDS, 1)
+        compute_payout(rule(Entry("relay-9", 1, None)), [PeriodLeaf("a", 0, 0, 0)], SECONDS, 1)
 
 
 @pytest.mark.parametrize(
@@ -94,22 +99,22 @@ def test_maintenance_and_unknown_count_as_the_rule_says(
 ) -> None:
     chosen = rule(maintenance=Counts(maintenance), unknown=Counts(unknown))
 
-    assert counted_seconds(Leaf("a", 300, 50, 100), SECONDS, chosen) == counted
+    assert counted_seconds(PeriodLeaf("a", 300, 50, 100), SECONDS, chosen) == counted
 
 
 def test_a_node_without_counted_time_earns_nothing() -> None:
     chosen = rule(tiers=OWN, unknown=Counts.EXCLUDED)
 
-    [earning] = compute_payout(chosen, [Leaf("a", 0, 0, SECONDS)], SECONDS, 10).earnings
+    [earning] = compute_payout(chosen, [PeriodLeaf("a", 0, 0, SECONDS)], SECONDS, 10).earnings
 
     assert (earning.counted, earning.share, earning.units) == (0, 0, 0)
 
 
 @st.composite
-def leaves_of(draw: st.DrawFn, node_id: str) -> Leaf:
+def leaves_of(draw: st.DrawFn, node_id: str) -> PeriodLeaf:
     unknown = draw(st.integers(0, SECONDS))
     down = draw(st.integers(0, SECONDS - unknown))
-    return Leaf(node_id, down, draw(st.integers(0, down)), unknown)
+    return PeriodLeaf(node_id, down, draw(st.integers(0, down)), unknown)
 
 
 SHARES = st.fractions(0, 1, max_denominator=1000)
@@ -136,7 +141,9 @@ def rules(draw: st.DrawFn) -> Rule:
 
 
 @given(rules(), st.tuples(*map(leaves_of, "abc")), st.integers(0, 10**24))
-def test_a_payout_is_never_exceeded(chosen: Rule, leaves: tuple[Leaf, ...], units: int) -> None:
+def test_a_payout_is_never_exceeded(
+    chosen: Rule, leaves: tuple[PeriodLeaf, ...], units: int
+) -> None:
     payout = compute_payout(chosen, leaves, SECONDS, units)
 
     assert all(each.units >= 0 for each in payout.earnings)
@@ -148,17 +155,17 @@ def test_a_payout_is_never_exceeded(chosen: Rule, leaves: tuple[Leaf, ...], unit
     rules(), st.tuples(*map(leaves_of, "abc")), st.sampled_from(["down", "maintenance", "unknown"])
 )
 def test_a_second_more_of_up_time_never_earns_less(
-    chosen: Rule, leaves: tuple[Leaf, ...], what: str
+    chosen: Rule, leaves: tuple[PeriodLeaf, ...], what: str
 ) -> None:
     first = leaves[0]
     down, maintenance = first.seconds_down, first.seconds_maintenance
     if what == "unknown":
-        better = Leaf("a", down, maintenance, max(0, first.seconds_unknown - 1))
+        better = PeriodLeaf("a", down, maintenance, max(0, first.seconds_unknown - 1))
     elif what == "maintenance":
         less = min(1, maintenance)
-        better = Leaf("a", down - less, maintenance - less, first.seconds_unknown)
+        better = PeriodLeaf("a", down - less, maintenance - less, first.seconds_unknown)
     else:
-        better = Leaf("a", max(maintenance, down - 1), maintenance, first.seconds_unknown)
+        better = PeriodLeaf("a", max(maintenance, down - 1), maintenance, first.seconds_unknown)
 
     before = compute_payout(chosen, leaves, SECONDS, 10**9)
     after = compute_payout(chosen, [better, *leaves[1:]], SECONDS, 10**9)

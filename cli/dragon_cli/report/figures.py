@@ -31,12 +31,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class NodeFigures:
-    """One node in the period. The seconds add up to the length of the period."""
+    """One node in the period. Up, down and unknown add up to the length of the period."""
 
     node_id: str
     kind: str  # operator or target
     seconds_up: int
     seconds_down: int
+    seconds_maintenance: int  # those of `seconds_down` that lie in announced maintenance
     seconds_unknown: int
     incidents: tuple[Incident, ...]
 
@@ -107,6 +108,7 @@ def _node(figures: NodeFigures) -> dict[str, object]:
         "kind": figures.kind,
         "seconds_up": figures.seconds_up,
         "seconds_down": figures.seconds_down,
+        "seconds_maintenance": figures.seconds_maintenance,
         "seconds_unknown": figures.seconds_unknown,
         "percent_up": figures.percent(figures.seconds_up),
         "percent_down": figures.percent(figures.seconds_down),
@@ -175,7 +177,15 @@ def _figures(
     moves = [each for each in log.state.nodes.get(node_id, History()) if each.position < size]
     found = tuple(incidents(moves, span, seconds_down))
     up = span[1] - span[0] - whole.seconds_down - whole.seconds_unknown
-    return NodeFigures(node_id, kind, up, whole.seconds_down, whole.seconds_unknown, found)
+    return NodeFigures(
+        node_id=node_id,
+        kind=kind,
+        seconds_up=up,
+        seconds_down=whole.seconds_down,
+        seconds_maintenance=whole.seconds_maintenance,
+        seconds_unknown=whole.seconds_unknown,
+        incidents=found,
+    )
 
 
 def incidents(

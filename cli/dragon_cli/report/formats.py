@@ -31,29 +31,23 @@ CSV_COLUMNS: Final = (
 def table(report: Report, options: Sequence[str] = ()) -> Group:
     """Return one row for each node, the incidents, and what the figures rest on.
 
-    Time in maintenance, which is a part of down, has a column if there is any.
-
     Args: `options`, which name the fleet in the command that computes the report again.
     """
     title = f"{plain(report.committee.name)}: {moment(report.begin)} to {moment(report.end)}"
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     shown.add_column("node", overflow="fold")
-    has_maintenance = any(node.seconds_maintenance for node in report.nodes)
-    down = ("down", "maintenance") if has_maintenance else ("down",)
-    for column in ("up %", "down %", "unknown %", *down, "unknown", "incidents", "longest"):
+    for column in ("up %", "down %", "unknown %", "down", "unknown", "incidents", "longest"):
         shown.add_column(column, justify="right")
     for node in report.nodes:
-        maintenance = [duration(node.seconds_maintenance)] if has_maintenance else []
         shown.add_row(
             plain(node.node_id),
             *(f"{node.percent(part):.3f}" for part in _parts(node)),
             duration(node.seconds_down),
-            *maintenance,
             duration(node.seconds_unknown),
             str(len(node.incidents)),
             duration(node.longest_seconds),
         )
-    return Group(shown, *_incidents(report), *_basis(report, options))
+    return Group(shown, *_incidents(report), *_maintenance(report), *_basis(report, options))
 
 
 def _parts(node: NodeFigures) -> tuple[int, int, int]:
@@ -68,6 +62,13 @@ def _incidents(report: Report) -> Iterator[str]:
                 f"{_end(incident)}: {duration(incident.seconds)} certified in the period "
                 f"(event {incident.position})"
             )
+
+
+def _maintenance(report: Report) -> Iterator[str]:
+    for node in report.nodes:
+        if announced := node.seconds_maintenance:
+            down = f"{duration(node.seconds_down)} down"
+            yield f"{plain(node.node_id)}: {duration(announced)} of {down} were announced ahead"
 
 
 def _end(incident: Incident) -> str:

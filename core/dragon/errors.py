@@ -506,6 +506,10 @@ class NotCertified(DragonError):
     """Too few operators signed the claim."""
 
 
+class UnsuitablePeriod(DragonError):
+    """A period has no node, or too many for one certificate."""
+
+
 class KeystoreError(DragonError):
     """A key cannot be read."""
 

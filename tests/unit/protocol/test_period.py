@@ -186,7 +186,7 @@ def test_leaves_out_of_order_are_refused_even_if_a_quorum_signed_them(order: lis
 
 
 def test_a_certificate_of_another_kind_is_refused() -> None:
-    claim = DowntimeClaim("node_3", BEGIN, END, 103, 3, 1234, LOG_ROOT)
+    claim = DowntimeClaim("node_3", BEGIN, END, 103, 20, 3, 1234, LOG_ROOT)
     certificate = MEMBERS.certify(claim, SIGNERS)
 
     with pytest.raises(errors.UnknownKind):

@@ -32,7 +32,8 @@ def units_of(amount: Fraction | int, decimals: int, *, member: str) -> int:
 
     Raises UnknownValue: it has more decimals than the currency.
     """
-    units = Fraction(amount) * 10**decimals
+    scale: int = 10**decimals
+    units = Fraction(amount) * scale
     if units.denominator != 1:
         message = f"{member} has more decimals than the rule allows ({decimals})"
         raise UnknownValue(message, member=member, decimals=decimals)
@@ -45,3 +46,9 @@ def format_amount(units: int, decimals: int) -> str:
         return str(units)
     whole, part = divmod(units, 10**decimals)
     return f"{whole}.{part:0{decimals}}"
+
+
+def format_percent(part: Fraction) -> str:
+    """Return a part of 1 in percent, exactly, for parts that a rule states: `99.9`."""
+    text = format_amount(units_of(part * 100, MAX_DECIMALS, member="the percentage"), MAX_DECIMALS)
+    return text.rstrip("0").rstrip(".")

@@ -67,6 +67,8 @@ def _parse(raw: bytes) -> tuple[str, Any]:
         text = raw.decode()
         if any(len(line) > MAX_LINE for line in text.splitlines()):
             raise InvalidRule(f"the rule has a line of more than {MAX_LINE} characters")
+        if any(not each.isprintable() and each not in "\n\r\t" for each in text):
+            raise InvalidRule("the rule has an invisible character, which could mislead a reader")
         return text, tomllib.loads(text, parse_float=_number)
     except UnicodeDecodeError:
         raise InvalidRule("the rule is not a text in UTF-8") from None

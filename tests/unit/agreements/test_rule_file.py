@@ -130,6 +130,13 @@ def test_shared_amounts_are_refused() -> None:
         decode_rule(text.encode())
 
 
+def test_invisible_characters_are_refused() -> None:
+    """A character that turns the direction of the text would show another rule to people."""
+    with pytest.raises(errors.InvalidRule, match="invisible character"):
+        decode_rule(f"# \u202e\n{RULE}".encode())
+    assert decode_rule(f"# Prämie für März\r\n{RULE}".encode()).decimals == 6
+
+
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(errors.InvalidRule, match="not a text in UTF-8"):
         decode_rule(b"\xff")

@@ -87,13 +87,11 @@ def embedded(text: str) -> CertifiedReport:
 
 def _altered(text: str, expected: str) -> ReportAltered:
     """Return the refusal that names the first line that differs."""
-    lines = zip_longest(text.split("\n"), expected.split("\n"), fillvalue="")
-    number, found, wanted = next(
-        (at, found, wanted) for at, (found, wanted) in enumerate(lines, 1) if found != wanted
-    )
-    shown, should = _words(found), _words(wanted)
-    if shown == should:
-        shown, should = found.strip(), wanted.strip()
+    lines = enumerate(zip_longest(text.split("\n"), expected.split("\n")), start=1)
+    number, found, wanted = next((at, *pair) for at, pair in lines if pair[0] != pair[1])
+    shown, should = _words(found or ""), _words(wanted or "")
+    if shown == should:  # the difference is in the markup, or in blanks
+        shown, should = found or "", wanted or ""
     message = (
         f"line {number} shows {_cut(shown)}, but the certified data give {_cut(should)}: the "
         "report was altered"

@@ -21,6 +21,7 @@ from dragon_aggregator.monitor import Monitor
 from dragon_aggregator.routes import (
     downtime_certificates,
     outbox,
+    period_certificates,
     rounds,
     submissions,
     suspicions,
@@ -43,7 +44,10 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
         exceptions=Exceptions(is_submission=submissions.is_submission),
         certification=components.certification,
     )
-    for module in (rounds, outbox, downtime_certificates, suspicions, submissions):
+    for module in (
+        *(rounds, outbox, downtime_certificates, period_certificates),
+        *(suspicions, submissions),
+    ):
         app.register_api(module.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))

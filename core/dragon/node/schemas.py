@@ -17,10 +17,12 @@ from dragon.protocol.claims.checkpoint import CheckpointClaim
 from dragon.protocol.claims.downtime import DowntimeClaim
 from dragon.protocol.claims.endorsement import EndorsementClaim
 from dragon.protocol.claims.handover import AcceptanceClaim, HandoverClaim
+from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.claims.status import StatusClaim
 from dragon.protocol.claims.window import WindowClaim
 from dragon.protocol.messages import StatusAnswer as StatusAnswerShape
 from dragon.protocol.messages import Suspicion as SuspicionShape
+from dragon.protocol.period import PeriodLeaf as PeriodLeafShape
 from dragon.protocol.shape import Shape, codecs_of
 from dragon.protocol.streams.chunks import ChunkHeader as ChunkHeaderShape
 from dragon.protocol.streams.window import WindowHeader as WindowHeaderShape
@@ -139,6 +141,10 @@ class Downtime(_claim(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
+class Period(_claim(PeriodClaim)):  # type: ignore[misc]
+    pass
+
+
 class Window(_claim(WindowClaim)):  # type: ignore[misc]
     pass
 
@@ -189,7 +195,12 @@ class DowntimeTotals(_model(DowntimeClaim)):  # type: ignore[misc]
     pass
 
 
-class Period(Schema):
+class Interval(Schema):
+    begin: Annotated[Time, Field(alias="from")]
+    end: Annotated[Time, Field(alias="to")]
+
+
+class NodeInterval(Schema):
     node_id: Id
     begin: Annotated[Time, Field(alias="from")]
     end: Annotated[Time, Field(alias="to")]
@@ -197,6 +208,19 @@ class Period(Schema):
 
 class DowntimeCertificate(Downtime, _Certified):
     pass
+
+
+class PeriodCertificate(Period, _Certified):
+    pass
+
+
+class PeriodLeaf(_model(PeriodLeafShape)):  # type: ignore[misc]
+    pass
+
+
+class PeriodReport(Schema):
+    certificate: PeriodCertificate
+    leaves: list[PeriodLeaf]
 
 
 Event = Annotated[

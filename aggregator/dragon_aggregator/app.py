@@ -12,7 +12,7 @@ from dragon.node import metrics
 from dragon.node.admission import Clients, Exceptions
 from dragon.node.metrics import StateCollector
 from dragon.node.readiness import disk_reasons, log_reasons
-from dragon.node.routes import committee, log
+from dragon.node.routes import committee, log, nodes
 from dragon.probing import clock_skew
 from dragon.probing.prober import ProbeResult
 from dragon.protocol.committee import Committee
@@ -23,6 +23,7 @@ from dragon_aggregator.routes import (
     outbox,
     period_certificates,
     rounds,
+    single_signed,
     submissions,
     suspicions,
 )
@@ -46,11 +47,12 @@ def create_app(components: Components, clients: Clients | None = None) -> OpenAP
     )
     for module in (
         *(rounds, outbox, downtime_certificates, period_certificates),
-        *(suspicions, submissions),
+        *(suspicions, submissions, single_signed),
     ):
         app.register_api(module.routes(components))
     app.register_api(log.routes(components.log))
     app.register_api(committee.routes(components.log))
+    app.register_api(nodes.routes(components.log))
     return app
 
 

@@ -32,8 +32,9 @@ class FileKind(StrEnum):
     KEYSTORE = "a keystore"
     RECEIPT = "a receipt"
     CERTIFICATE = "a certificate"
+    PERIOD = "a period report"
+    LEAF = "the proof of one node's part of a period report"
     EVENT = "a log event with its inclusion proof"
-    PERIOD = "a period certificate with its leaves"
     PROOF = "a zero-knowledge proof"
     CERTIFIED_REPORT = "a certified report"
     HTML = "an HTML page without a certificate"
@@ -55,6 +56,7 @@ _MEMBERS: Final = (
     (FileKind.EVENT, {"event", "inclusion"}),
     (FileKind.CERTIFICATE, {"aggregated_signature", "signers"}),
     (FileKind.PERIOD, {"certificate", "leaves"}),
+    (FileKind.LEAF, {"certificate", "leaf", "path"}),
     (FileKind.KEYSTORE, {"crypto", "version"}),
     (FileKind.PROBLEM, {"title", "status", "detail"}),
 )
@@ -66,7 +68,7 @@ ORIGINS: Final = {
     FileKind.RECEIPT: "`dragon stream FILE --stream NAME --receipts FOLDER` writes receipts.",
     FileKind.CERTIFICATE: "`dragon downtime NODE --output FILE` writes a certificate.",
     FileKind.CERTIFIED_REPORT: "`dragon report --certified --format html` writes one.",
-    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes one.",
+    FileKind.PERIOD: "`dragon period FROM TO --output FILE` writes a period report.",
     FileKind.EVENT: "`dragon logs --event POSITION` prints an event with its inclusion proof.",
     FileKind.LOG: "An operator's log is `operator.db` in its data folder.",
     FileKind.KEYSTORE: "A keystore is `keystore.json` in the folder of a key.",

@@ -82,10 +82,18 @@ def _month(text: str, year: int, month: int) -> TimeInput:
     return TimeInput(text, int(begin.timestamp()), int(end.timestamp()))
 
 
-def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
+def period(
+    begin: TimeInput,
+    end: TimeInput | None,
+    now: float,
+    *,
+    names: tuple[str, str] = ("`--from`", "`--to`"),
+) -> Period:
     """Return the period from `begin` to `end`.
 
     Without `end`: of a month or day the whole of it, otherwise until now.
+
+    Args: `names`, what the command calls the two times.
 
     Raises UsageError: the period is empty.
     """
@@ -95,7 +103,7 @@ def period(begin: TimeInput, end: TimeInput | None, now: float) -> Period:
         last, is_open = end.at, end.is_now
     if begin.at >= last:
         said = end.text if end else "now"
-        message = f"`--from` ({begin.text}) must be earlier than `--to` ({said})."
+        message = f"{names[0]} ({begin.text}) must be earlier than {names[1]} ({said})."
         raise click.UsageError(message)
     return Period(begin.at, last, is_open)
 

@@ -16,7 +16,7 @@ from dragon.protocol.merkle import HASH_BYTES
 from dragon.protocol.trust import Trust
 from dragon_cli.completions import complete_nodes
 from dragon_cli.files import check_free
-from dragon_cli.fleet import queries
+from dragon_cli.fleet import current, queries
 from dragon_cli.fleet.layout import Home
 from dragon_cli.hints import with_hint
 from dragon_cli.options import (
@@ -142,7 +142,9 @@ def report(
     if isinstance(source, Path):
         write(certified_forms(read_period(source), terms, trust), form, output)
     elif is_certified:
-        found = request_period(source, trust, queries.connect(fleet, ca))
+        http = queries.connect(fleet, ca)
+        trust = Trust(current.lineage(trust.lineage, http), trust_from)
+        found = request_period(source, trust.newest, http)
         write(certified_forms(found, terms, trust), form, output)
     else:
         log = _log(trust, log_file, operator, fleet, ca)

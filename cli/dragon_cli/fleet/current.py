@@ -8,6 +8,7 @@ from dragon.errors import DragonError
 from dragon.net.http_client import HttpClient
 from dragon.net.lineage_client import fetch_lineage
 from dragon.protocol.committee import Committee
+from dragon.protocol.lineage import Lineage
 from dragon_cli.fleet import approvals
 from dragon_cli.fleet.layout import Home
 from dragon_cli.trust import held
@@ -24,7 +25,11 @@ def committee(home: Home, http: HttpClient) -> Committee:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    known = held(home)
+    return lineage(held(home), http).newest
+
+
+def lineage(known: Lineage, http: HttpClient) -> Lineage:
+    """Return the newest lineage that an operator proves, for this command only; else `known`."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)
@@ -32,7 +37,7 @@ def committee(home: Home, http: HttpClient) -> Committee:
     for url in ahead[:MAX_FETCHED]:
         try:
             found = fetch_lineage(http, url, known.network_id)
-            return known.replaced_by(found).newest
+            return known.replaced_by(found)
         except DragonError:
             continue  # unproven until its first checkpoint, or a service that lies
-    return newest
+    return known

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import click
 
@@ -11,21 +10,21 @@ from dragon.agreements.amounts import parse_amount
 from dragon.agreements.report import CertifiedReport, Terms
 from dragon.agreements.rule import Rule
 from dragon.agreements.rule_file import MAX_RULE_BYTES, decode_rule
-from dragon.encoding import Json, parse
-from dragon.errors import BadAnswer, DragonError, InvalidEncoding, UnknownValue
+from dragon.encoding import parse
+from dragon.errors import DragonError, UnknownValue
 from dragon.net.http_client import HttpClient
+from dragon.protocol.committee import Committee
 from dragon.protocol.period import MAX_PERIOD_FILE_BYTES, PeriodReport
 from dragon.protocol.trust import Trust
 from dragon_cli.file_kinds import FileKind, reading
 from dragon_cli.files import read_bytes
 from dragon_cli.fleet import queries
+from dragon_cli.fleet.periods import certified_period
 from dragon_cli.report.certified import Verified, as_csv, document, table
 from dragon_cli.report.certified_html import as_html
 from dragon_cli.report.forms import Forms
 from dragon_cli.times import Period, cut_at_settled
 from dragon_cli.trust import superseded_hint
-
-CERTIFY_SECONDS: Final = 30.0  # the aggregator asks all operators before it answers
 
 
 def load_terms(rule_file: Path | None, payout: str | None) -> Terms | None:
@@ -66,33 +65,15 @@ def read_period(path: Path) -> PeriodReport:
         return PeriodReport.from_json(parse(raw))
 
 
-def request_period(wanted: Period, trust: Trust, http: HttpClient) -> PeriodReport:
-    """Let the operators sign the report on a period. It is not verified.
+def request_period(wanted: Period, committee: Committee, http: HttpClient) -> PeriodReport:
+    """Let the operators sign the report on a period. It is verified.
 
-    Raises PeerError, NotSettled, NotCertified.
+    Raises as `certified_period`.
     """
     last = wanted.end
     if wanted.is_open:
-        last = cut_at_settled(wanted, queries.settled_until(trust.newest, http))
-    body: Json = {"from": wanted.begin, "to": last}
-
-    def ask(url: str) -> Json:
-        answer = http.post(
-            f"{url}/period-certificates",
-            body,
-            deadline=CERTIFY_SECONDS,
-            max_bytes=MAX_PERIOD_FILE_BYTES,
-        )
-        return answer.successful()
-
-    name, answer = queries.first(queries.aggregators(trust.newest), ask)
-    try:
-        found = PeriodReport.from_json(answer)
-    except InvalidEncoding as error:
-        raise BadAnswer(f"{name}: {error}") from None
-    if (found.claim.begin, found.claim.end) != (wanted.begin, last):
-        raise BadAnswer(f"{name}: the answer is about another period than requested")
-    return found
+        last = cut_at_settled(wanted, queries.settled_until(committee, http))
+    return certified_period(committee, http, wanted.begin, last)
 
 
 def certified_forms(found: PeriodReport, terms: Terms | None, trust: Trust) -> Forms:

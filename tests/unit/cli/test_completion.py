@@ -60,6 +60,7 @@ def test_commands_and_options_are_completed() -> None:
         "event",
         "lineage",
         "log",
+        "period",
         "receipt",
         "report",
         "report",

@@ -246,7 +246,7 @@ def test_wrong_usage(dragon: Run, options: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("file", "reason", "message"),
     [
-        ("rule.toml", "wrong_file", "is not a period certificate with its leaves"),
+        ("rule.toml", "wrong_file", "is not a period report"),
         ("committee.json", "wrong_file", "it is a committee file"),
         ("november.html", "wrong_file", "it is a certified report"),
     ],

@@ -22,6 +22,7 @@ from dragon_cli.fleet import queries
 from dragon_cli.main import main
 from dragon_cli.render.output import console
 from dragon_cli.report import formats, sources
+from dragon_cli.report.certified_html import verify_html
 from dragon_cli.report.figures import NodeFigures, compute, incidents
 from simulation import World
 
@@ -241,6 +242,33 @@ def test_the_table_names_incidents_and_basis(dragon: Run, span: tuple[Any]) -> N
     assert re.search(r"operator_1 +100\.000 +0\.000 +0\.000|operator_1 +\d+\.\d{3}", out)
     assert "operator_2 was down from " in out
     assert "--root 0x" in out
+
+
+def test_operators_certify_what_the_log_says(
+    dragon: Run, world: World, span: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.html"
+    told = document(dragon("report", *span, "--json"))
+
+    certified = document(dragon("report", *span, "--certified", "--json"))
+    assert dragon("report", *span, "--certified", "--format", "html", "--output", file)[0] == 0
+
+    figures = ("node_id", "seconds_up", "seconds_down", "seconds_maintenance", "seconds_unknown")
+    for node, log in zip(
+        certified["nodes"], sorted(told["nodes"], key=lambda each: each["node_id"]), strict=True
+    ):
+        assert [node[name] for name in figures] == [log[name] for name in figures]
+    assert certified["log"]["root"] == told["log"]["root"]
+    verified = verify_html(file.read_bytes(), Trust.of(world.committee))
+    assert verified.report.period.to_json()["leaves"] == certified["leaves"]
+
+
+def test_a_certified_report_of_a_period_that_is_not_over_is_cut(dragon: Run, world: World) -> None:
+    code, out, err = dragon("report", "--certified", "--from", world.committee.rounds.genesis)
+
+    assert code == 0
+    assert "Certified by " in out
+    assert err.startswith("Settled until 2")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def table(verified: Verified) -> Group:
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
     shown.add_column("node", overflow="fold")
     paid = () if verified.payout is None else ("payout",)
-    for column in ("up %", "down", "maintenance", "unknown", *paid):
+    for column in ("up %", "down", "in maintenance", "unknown", *paid):
         shown.add_column(column, justify="right")
     for leaf, earning in verified.rows():
         shown.add_row(

@@ -75,11 +75,15 @@ def _parse(raw: bytes) -> tuple[str, Any]:
     except RecursionError:
         raise InvalidRule("the rule is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        found = _PLACE.search(str(error))
-        where = f" at {found[1].replace('end of', 'the end of the')}" if found else ""
-        raise InvalidRule(f"the rule is not TOML{where}") from None
+        raise InvalidRule(f"the rule is not TOML{_place(error)}") from None
     except ValueError:  # the interpreter limits the digits of an integer
         raise InvalidRule("the rule has a number that is too long") from None
+
+
+def _place(error: tomllib.TOMLDecodeError) -> str:
+    """Return where the fault is, without the library's text."""
+    found = _PLACE.search(str(error))
+    return f" at {found[1].replace('end of', 'the end of the')}" if found else ""
 
 
 def _number(text: str) -> Fraction:

@@ -21,6 +21,7 @@ from dragon.protocol.period import PeriodLeaf
 from dragon.protocol.trust import Trust
 from dragon_cli.render.output import plain
 from dragon_cli.render.text import duration, moment
+from dragon_cli.report.figures import percent_of
 from dragon_cli.report.spreadsheets import plain_cell
 
 CSV_COLUMNS: Final = (
@@ -58,8 +59,15 @@ class Verified:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a part in percent, rounded down to three decimals; a dash of nothing."""
-    return format_amount(100_000 * part // whole, 3) if whole else "–"
+    """Return a part in percent, rounded as in every report."""
+    return f"{percent_of(part, whole):.3f}"
+
+
+def share(earning: Earning) -> str:
+    """Return a share of up time in percent, rounded down: it is compared with a tier's bound."""
+    if not earning.counted:
+        return "–"
+    return format_amount(100_000 * earning.counted_up // earning.counted, 3)
 
 
 def pays(earning: Earning) -> str:

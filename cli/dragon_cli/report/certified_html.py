@@ -16,7 +16,7 @@ from dragon.encoding import Members, canonical, parse
 from dragon.errors import NotJson, ReportAltered, UnknownValue
 from dragon.protocol.trust import Trust
 from dragon_cli.file_kinds import CERTIFIED_REPORT_DATA
-from dragon_cli.report.certified import Verified, pays, percent
+from dragon_cli.report.certified import Verified, pays, percent, share
 from dragon_cli.report.pages import html_page
 
 FORMAT: Final = 1  # of the file; another template needs another number
@@ -43,6 +43,7 @@ def as_html(verified: Verified) -> str:
         rows=list(verified.rows()),
         data=data.translate(_ESCAPES),
         percent=percent,
+        share=share,
         pays=pays,
         data_block=CERTIFIED_REPORT_DATA,
         amount=format_amount,

@@ -52,13 +52,18 @@ class NodeFigures:
         return self.seconds_up + self.seconds_down + self.seconds_unknown
 
     def percent(self, seconds: int) -> float:
-        """Return a part of the period in percent, with three decimals.
+        """Return a part of the period in percent, as `percent_of`."""
+        return percent_of(seconds, self.seconds)
 
-        It never rounds to 100 or 0 what is less than all or more than nothing.
-        """
-        if seconds in (0, self.seconds):
-            return 100.0 if seconds else 0.0
-        return min(99.999, max(0.001, round(100 * seconds / self.seconds, 3)))
+
+def percent_of(part: int, whole: int) -> float:
+    """Return a part in percent, with three decimals.
+
+    It never rounds to 100 or 0 what is less than all or more than nothing.
+    """
+    if part in (0, whole):
+        return 100.0 if part else 0.0
+    return min(99.999, max(0.001, round(100 * part / whole, 3)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from dragon.encoding import canonical, to_hex
 from dragon.protocol.period import PeriodLeaf, PeriodReport
 from dragon.protocol.trust import Trust
 from dragon_cli.main import main
-from dragon_cli.report.certified import Verified, as_csv, pays, percent
+from dragon_cli.report.certified import Verified, as_csv, pays, share
 from dragon_cli.report.certified_html import as_html, verify_html
 from dragon_cli.report.spreadsheets import plain_cell
 from epochs import Network
@@ -171,7 +171,7 @@ def test_the_page_shows_each_leaf_and_each_earning() -> None:
         up = seconds - leaf.seconds_down - leaf.seconds_unknown
         down, maintenance = leaf.seconds_down, leaf.seconds_maintenance
         parts = [f"{part} s" for part in (up, down, maintenance, leaf.seconds_unknown)]
-        assert (leaf.node_id, f"{int(up * 100_000 / seconds) / 1000:.3f}", *parts) in shown
+        assert (leaf.node_id, f"{100 * up / seconds:.3f}", *parts) in shown
     weights = dict.fromkeys(reward_month.RELAYS, 1) | {"relay-osaka": 3}
     paid = {"relay-berlin": 100, "relay-lagos": 100, "relay-lima": 90, "relay-osaka": 50}
     for leaf in (each for each in reward_month.LEAVES if each.node_id in weights):
@@ -187,7 +187,7 @@ def test_the_page_shows_each_leaf_and_each_earning() -> None:
     [(0, 10, "0.000"), (10, 10, "100.000"), (99_999_999, 10**8, "99.999"), (0, 0, "–")],
 )
 def test_a_share_is_never_shown_higher_than_it_is(part: int, whole: int, shown: str) -> None:
-    assert percent(part, whole) == shown
+    assert share(Earning("a", Entry("a", 1, None), part, whole, None, 1)) == shown
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_line_ends_that_mail_has_changed_are_no_alteration() -> None:
     [
         ("<td>142.857142</td>", "<td>142.857143</td>"),
         (">600 s</td>", ">0 s</td>"),
-        ('class="up">99.969<', 'class="up">99.999<'),
+        ('class="up">99.970<', 'class="up">99.999<'),
         ("<dd>1000.000000 USDC</dd>", "<dd>2000.000000 USDC</dd>"),
         ("up_percent = 99.9\n", "up_percent = 90.0\n"),
         (SHA256, to_hex(bytes(32))),
@@ -338,7 +338,7 @@ def test_the_refusal_names_both_figures(dragon: Run) -> None:
 
     assert (code, out) == (1, "")
     assert "refused: report_altered: bad.html: line " in err
-    assert "shows 'relay-berlin 99.969 2591220 s " in err
+    assert "shows 'relay-berlin 99.970 2591220 s " in err
     assert "0 s 0 s 180 s', but the certified data give " in err
 
 

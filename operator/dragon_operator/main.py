@@ -47,6 +47,7 @@ from dragon_operator.reporter import Reporter
 from dragon_operator.seat import SeatReport
 from dragon_operator.settings import Settings
 from dragon_operator.status_checks import StatusChecks
+from dragon_operator.target_looks import TargetLooks
 from dragon_operator.verdict_store import VerdictStore
 from dragon_operator.verification_scheduler import VerificationScheduler
 from dragon_operator.window_voter import FetchLimits, WindowVoter
@@ -87,6 +88,7 @@ def build(settings: Settings, nodes: NodeLists) -> Service:
         components.follower.run,
         components.peers.run,
         components.peer_reports.run,
+        components.target_looks.run,
         components.window_voter.run,
         clients.members.run,
     ]
@@ -200,6 +202,7 @@ def assemble(
         window_voter,
         reporter,
         PeerReports(log, log, peers, reporter),
+        TargetLooks(log, prober, runtime),
         log,
         approvals,
         StreamRecords(databases.log, log.note_damage),

@@ -355,7 +355,7 @@ def test_a_target_is_added_to_a_running_fleet(fleet: Fleet, tmp_path: Path) -> N
 
     with output.open("wb") as file:
         adding = start_forked(
-            ["target", "add", "site", url, "--home", fleet.home.path], stdout=file
+            ["target", "add", "site", url, "--private", "--home", fleet.home.path], stdout=file
         )
         fleet.wait_until(
             lambda: all(view.status("site") == "up" for view in fleet.views()),

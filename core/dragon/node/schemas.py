@@ -496,8 +496,10 @@ class Reported(Schema):
 class LatestProbe(Schema):
     status: UpOrDown
     reason: str
+    detail: str
     at: int
     latency_ms: int
+    certificate_expires: int | None
 
 
 class WindowOfMaintenance(Schema):
@@ -540,8 +542,11 @@ class Probe(Schema):
     node_id: Id
     seen: UpOrDown
     reason: str
+    detail: str
+    at: int
     latency_ms: int
     clock_offset_ms: int | None
+    certificate_expires: int | None
 
 
 class ProbedRound(Schema):

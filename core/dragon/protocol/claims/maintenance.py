@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dragon.protocol.state import State
 
 MAX_AHEAD_SECONDS: Final = 90 * 86_400  # from log time to the start of a window
-MAX_WINDOW_SECONDS: Final = 7 * 86_400
+MAX_WINDOW_SECONDS: Final = 7 * 86_400  # from the start of a window to its end
 MAX_ANNOUNCED: Final = 16  # windows of one node that have not ended by log time
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dragon.protocol.committee import Committee
     from dragon.protocol.lineage import Lineage
     from dragon.protocol.log_entry import LogEntry, ProvenEntry
-    from dragon.protocol.period import PeriodReport
+    from dragon.protocol.period import PeriodReport, ProvenLeaf
     from dragon.protocol.streams.receipt import Receipt
     from dragon.protocol.streams.receipt_verification import is_complete, verify_receipt
     from dragon.protocol.trust import Trust
@@ -39,6 +39,7 @@ __all__ = [
     "OperatorClient",
     "PeriodReport",
     "ProvenEntry",
+    "ProvenLeaf",
     "Receipt",
     "StreamClient",
     "StreamUpload",
@@ -62,6 +63,7 @@ _SOURCES: Final = {
     "OperatorClient": "dragon.net.operator_client:OperatorClient",
     "PeriodReport": "dragon.protocol.period:PeriodReport",
     "ProvenEntry": "dragon.protocol.log_entry:ProvenEntry",
+    "ProvenLeaf": "dragon.protocol.period:ProvenLeaf",
     "Receipt": "dragon.protocol.streams.receipt:Receipt",
     "StreamClient": "dragon.net.stream_client:StreamClient",
     "StreamUpload": "dragon.net.stream_upload:StreamUpload",

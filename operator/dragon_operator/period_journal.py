@@ -18,7 +18,7 @@ from dragon.protocol.claims.period import PeriodClaim
 from dragon.protocol.refusal import RefusalReason
 
 PERIOD_TTL_SECONDS: Final = 30 * 86_400  # of log time, after which a row is deleted
-MAX_PERIOD_ROWS: Final = 10_000
+MAX_PERIOD_ROWS: Final = 10_000  # beyond, the oldest are deleted
 
 _KNOWN: Final = text(
     "SELECT nodes, report FROM journal_period WHERE begin = :begin AND end = :end AND size = :size"

@@ -1,4 +1,4 @@
-"""Client of an aggregator: suspicions, events of one signer, and certificates of periods."""
+"""Client of an aggregator: suspicions, endorsements, maintenance, and certified periods."""
 
 from __future__ import annotations
 

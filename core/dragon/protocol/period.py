@@ -23,8 +23,8 @@ from dragon.protocol.lineage import Lineage
 from dragon.protocol.shape import Id, Integer, Shape
 from dragon.protocol.trust import Trust
 
-MAX_LEAF_PATH: Final = (MAX_PERIOD_NODES - 1).bit_length()  # hashes
-MAX_PERIOD_FILE_BYTES: Final = 4 << 20  # one with all leaves has 1.2 MB without spaces
+MAX_LEAF_PATH: Final = (MAX_PERIOD_NODES - 1).bit_length()  # hashes in a proof
+MAX_PERIOD_FILE_BYTES: Final = 4 << 20  # of a report; 8,192 leaves have 1.2 MB
 
 
 def _seconds_left(leaf: Mapping[str, int]) -> int:

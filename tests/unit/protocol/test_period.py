@@ -86,8 +86,8 @@ def test_the_proof_of_one_of_8192_nodes_has_less_than_2500_bytes() -> None:
         PeriodLeaf(f"a-target-with-a-long-name-{at:06}", 10_000_000, 9_000_000, 20_000_000)
         for at in range(MAX_PERIOD_NODES)
     ]
-    members = make_members(10)
-    made = make_report(leaves, members, list(members.secrets)[:7], end=BEGIN + 366 * 86_400)
+    members = make_members(22)
+    made = make_report(leaves, members, list(members.secrets)[:15], end=BEGIN + 366 * 86_400)
     proven = made.prove(leaves[4711].node_id)
 
     written = json.dumps(proven.to_json(), indent=2).encode()

@@ -84,10 +84,6 @@ class UnsortedNodes(InvalidEncoding):
     """The nodes of a report are not in ascending order, or one is listed twice."""
 
 
-class InvalidRule(InvalidEncoding):
-    """The reward rule is not TOML, or contradicts itself."""
-
-
 class InvalidPoint(DragonError):
     """A curve point is not on its curve, is outside the subgroup, or is at infinity."""
 
@@ -363,6 +359,10 @@ class InvalidProof(DragonError):
     """The Merkle path does not lead to the root."""
 
 
+class InvalidRule(DragonError):
+    """The reward rule is not TOML, or contradicts itself."""
+
+
 class PayoutTooSmall(DragonError):
     """The amounts that a reward rule states add up to more than the payout."""
 
@@ -574,7 +574,7 @@ class ClientGone(Overdue):
 
 
 class StepFailed(DragonError):
-    """A step of the demonstration failed."""
+    """What a command waits for has not happened in time."""
 
 
 def because(error: Exception) -> str:

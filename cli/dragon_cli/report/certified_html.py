@@ -56,7 +56,7 @@ def verify_html(raw: bytes, trust: Trust) -> Verified:
 
     Raises:
         NotJson: the file is no text, or carries no certified report.
-        InvalidEncoding: what it carries is malformed, or of another format.
+        InvalidEncoding, InvalidRule: what it carries is malformed, or of another format.
         InvalidProof: the leaves are not those of the certificate.
         CertificateError: the certificate does not verify; a subclass says why.
         ReportAltered: the file shows something else than its data give.

@@ -41,7 +41,7 @@ def load_terms(rule_file: Path | None, payout: str | None) -> Terms | None:
 
 
 def load_rule(path: Path) -> Rule:
-    """Read a rule file. Raises InvalidEncoding; the message starts with the path."""
+    """Read a rule file. Raises as `decode_rule`; the message starts with the path."""
     try:
         return decode_rule(read_bytes(path, most=MAX_RULE_BYTES))
     except DragonError as error:

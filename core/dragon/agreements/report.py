@@ -35,7 +35,7 @@ class Terms:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Decode terms strictly. Raises InvalidEncoding."""
+        """Decode terms strictly. Raises InvalidEncoding, InvalidRule."""
         members = Members(value, "the payout")
         rule = decode_rule(members.text("rule", longest=MAX_RULE_BYTES).encode())
         units = members.text("units", longest=36)
@@ -59,7 +59,7 @@ class CertifiedReport:
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
-        """Decode a report strictly. Raises InvalidEncoding, UnknownKind."""
+        """Decode a report strictly. Raises InvalidEncoding, InvalidRule, UnknownKind."""
         if not isinstance(value, dict) or "payout" not in value:
             return cls(PeriodReport.from_json(value))
         period = PeriodReport.from_json({k: v for k, v in value.items() if k != "payout"})

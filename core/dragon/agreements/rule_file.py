@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from dragon.agreements.amounts import MAX_DECIMALS, units_of
 from dragon.agreements.rule import Counts, Entry, Rule, Tier, Unearned
 from dragon.encoding import Members
-from dragon.errors import InvalidEncoding, InvalidRule, TooLarge, UnknownValue
+from dragon.errors import DragonError, InvalidRule, TooLarge, UnknownValue
 
 MAX_RULE_BYTES: Final = 64 * 1024
 MAX_LINE: Final = 256  # characters; the TOML parser is slow with very long keys
@@ -38,7 +38,7 @@ T = TypeVar("T")
 def decode_rule(raw: bytes) -> Rule:
     """Decode a rule file strictly.
 
-    Raises InvalidEncoding: a subclass says what is wrong, and the message where.
+    Raises InvalidRule, TooLarge; InvalidEncoding: a member is wrong, and the message says which.
     """
     text, value = _parse(raw)
     members = Members(value, "the rule")
@@ -128,7 +128,7 @@ def _within(what: str) -> Iterator[None]:
     """Name the entry in errors of the block."""
     try:
         yield
-    except InvalidEncoding as error:
+    except DragonError as error:
         if what not in str(error):
             error.args = (f"{what}: {error}",)
         raise

@@ -30,7 +30,11 @@ def lineage(home: Home, http: HttpClient) -> Lineage:
 
     Raises NoHome, NoCommittee, LineageForked: as `held`.
     """
-    known = held(home)
+    return lineage(held(home), http).newest
+
+
+def lineage(known: Lineage, http: HttpClient) -> Lineage:
+    """Return the newest lineage that an operator proves, for this command only; else `known`."""
     newest = known.newest
     asked = {each.id: each.url for each in newest.operators[:MAX_ASKED]}
     said = approvals.ask(http, asked)
